@@ -1,0 +1,60 @@
+# Two commands on a fresh machine that has Python >= 3.11 and make: `make demo` and `make test`. Each builds .venv first.
+
+PYTHON ?= python3
+WORKERS ?= 2
+ARGS ?=
+# What pip is given for PyTorch, before everything else. Another build of the same release, here the small one without CUDA:
+#   make demo PIP_TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
+PIP_TORCH ?= torch==2.13.0
+export PIP_TORCH
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.weightgas-installed
+RECENT := import sys; sys.exit(sys.version_info < (3, 11))
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow bench lint docs
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -e 's/:.*## /:/' | awk -F: '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@echo '  variables: PYTHON (interpreter for .venv), PIP_TORCH (which PyTorch), WORKERS (of pytest), ARGS (passed on to the command)'
+
+venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and constraints.txt
+
+demo: $(STAMP) ## run the paper's experiments in small and write one HTML report
+	$(BIN)/weightgas demo $(ARGS)
+
+test: $(STAMP) ## every test but the slow ones (ARGS="-k radius" selects)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-slow: $(STAMP) ## the slow tests alone
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
+
+bench: $(STAMP) ## every benchmark, quickly; each ends with one line of JSON
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" --quick $(ARGS); done
+
+lint: $(STAMP) ## style, format, types, import rules
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m pyright --pythonpath $(BIN)/python
+	$(BIN)/lint-imports --no-cache
+
+docs: $(STAMP) ## build the documentation into site/, every warning an error
+	$(BIN)/python -m mkdocs build --strict
+
+# An environment that is already there is kept if its Python runs and is recent enough; a link to one that does not is
+# removed, not what it points to. The stamp is touched last, so an installation that broke off is taken up again.
+$(STAMP): pyproject.toml constraints.txt
+	@if ! $(BIN)/python -c '$(RECENT)' 2>/dev/null; then \
+	  if ! $(PYTHON) -c '$(RECENT)'; then \
+	    echo "weightgas needs Python 3.11 or newer, and '$(PYTHON)' is not. Name one that is: make PYTHON=python3.12 ..." >&2; exit 1; \
+	  fi; \
+	  if [ -L $(VENV) ]; then rm $(VENV); fi; \
+	  echo "Building $(VENV) with $$($(PYTHON) --version)"; \
+	  $(PYTHON) -m venv --clear $(VENV); \
+	fi
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
+	@if [ -n "$$PIP_TORCH" ]; then echo "Installing $$PIP_TORCH"; $(BIN)/python -m pip install --disable-pip-version-check $$PIP_TORCH; fi
+	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@

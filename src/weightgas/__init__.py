@@ -1,0 +1,1 @@
+"""Thermodynamics of neural-network training."""
