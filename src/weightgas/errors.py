@@ -1,0 +1,78 @@
+"""What is refused at the door, and how the refusal reads.
+
+A value that is wrong in type, sign or finiteness raises before any work starts, and the message says what was expected, what
+came, and how to mend the call. A value that is merely extreme runs; the status of its cell then says what happened
+(:mod:`weightgas.status`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+
+class WeightgasError(Exception):
+    """Base of the errors that only this library raises."""
+
+
+class TraceError(WeightgasError, ValueError):
+    """A store or dataset is not a trace (or state) that this version can read, or two of them do not fit together."""
+
+
+class RunExistsError(WeightgasError, FileExistsError):
+    """A run folder is already in use by something this call would overwrite."""
+
+
+def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
+    """The ``ValueError`` of this library: ``name``: expected, got, how to fix."""
+    return ValueError(f"{name}: expected {expected}, got {got!r}. {fix}")
+
+
+def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:
+    """``value`` as a one-dimensional float64 array of positive finite numbers, or a refusal.
+
+    Raises
+    ------
+    TypeError
+        If the value is not numeric (text, None, booleans, objects).
+    ValueError
+        If it is empty, has more than one dimension, or holds a number that is not finite and positive.
+    """
+    array = np.asarray(value)
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: expected a positive number or a list of them, got {value!r}. {fix}")
+    array = np.atleast_1d(array.astype(np.float64))
+    if array.ndim != 1 or array.size == 0:
+        raise refuse(name, "one number or a one-dimensional list of them", f"an array of shape {array.shape}", fix)
+    wrong = array[~(np.isfinite(array) & (array > 0))]
+    if wrong.size:
+        raise refuse(name, "finite numbers above 0", wrong[0].item(), fix)
+    return array
+
+
+def positive_number(name: str, value: Any, *, fix: str = "Pass one positive finite number.") -> float:
+    """``value`` as a positive finite float, or a refusal (errors as :func:`positive_array`)."""
+    array = positive_array(name, value, fix=fix)
+    if array.size != 1:
+        raise refuse(name, "one number", f"{array.size} numbers", fix)
+    return array[0].item()
+
+
+def whole_number(name: str, value: Any, *, minimum: int = 1, fix: str = "Pass a whole number.") -> int:
+    """``value`` as an int of at least ``minimum``; TypeError for other types (a bool is one), ValueError below."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name}: expected a whole number of at least {minimum}, got {value!r}. {fix}")
+    if value < minimum:
+        raise refuse(name, f"a whole number of at least {minimum}", int(value), fix)
+    return int(value)
+
+
+def one_of(name: str, value: Any, known: Iterable[str]) -> str:
+    """``value`` if it is among the ``known`` words; else a ValueError that lists them."""
+    known = sorted(known)
+    if value not in known:
+        raise refuse(name, "one of " + ", ".join(known), value, "Choose from that list.")
+    return value

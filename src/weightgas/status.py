@@ -1,0 +1,63 @@
+"""How a cell ended: one list, each entry with a sentence of advice.
+
+``status`` in a state is int8 with these codes (CF ``flag_values`` and ``flag_meanings``). ``outcome`` in a trace is what the
+producer saw, before any statistics.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+import numpy as np
+
+
+class Outcome(IntEnum):
+    """What the producer of a trace saw at the end of one replica of one cell."""
+
+    FINISHED = 0
+    DIVERGED = 1
+    FAILED = 2
+    INTERRUPTED = 3
+
+
+class Status(IntEnum):
+    """What the measurement says of one cell."""
+
+    EQUILIBRIUM = 0
+    CONVERGING = 1
+    RANDOM_WALK = 2
+    TOO_SHORT = 3
+    DIVERGED = 4
+    FAILED = 5
+    NOT_APPLICABLE = 6
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what this status means and what to do."""
+        return ADVICE[self]
+
+
+ADVICE: dict[Status, str] = {
+    Status.EQUILIBRIUM: "Radius and energy are stationary over enough independent readings; its averages may be used.",
+    Status.CONVERGING: "The energy is still falling or the noise is dying out: no stationary state yet; run longer or raise the learning rate.",
+    Status.RANDOM_WALK: "The energy is that of random weights: the noise has drowned the loss; lower the learning rate or the weight decay.",
+    Status.TOO_SHORT: "Too few relaxation times or independent readings for the averages to be trusted; add steps.",
+    Status.DIVERGED: "The weights overflowed or stopped being finite; lower the (effective) learning rate or the weight decay.",
+    Status.FAILED: "The cell did not finish (interrupted or an error); run the same command again to resume it.",
+    Status.NOT_APPLICABLE: "The quantity has no meaning here (for instance a temperature of an adaptive optimizer).",
+}
+
+
+def flags(kind: type[IntEnum]) -> dict[str, object]:
+    """The CF attributes ``flag_values`` and ``flag_meanings`` of a variable that holds codes of ``kind``."""
+    members = list(kind)
+    return {
+        "flag_values": [int(m) for m in members],
+        "flag_meanings": " ".join(m.name.lower() for m in members),
+    }
+
+
+def names(codes: np.ndarray) -> np.ndarray:
+    """The status codes of an array as lower-case words, same shape."""
+    words = np.array([member.name.lower() for member in Status])
+    return words[np.asarray(codes, dtype=int)]

@@ -1,0 +1,9 @@
+"""Closed forms of the gas of weights: no runs, no measurements, only NumPy and SciPy.
+
+``ideal_gas``   state variables, equation of state, potentials, stationary radii
+``vmf``         the solvable gas: von Mises-Fisher distribution of the direction
+``relaxation``  how radius, direction and energy reach their stationary state
+
+Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type, sign or
+finiteness raises ``ValueError`` before any work starts.
+"""

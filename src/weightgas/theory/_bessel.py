@@ -1,0 +1,116 @@
+"""Modified Bessel functions as the von Mises-Fisher gas needs them, for any order and argument, without cancellation.
+
+With nu = dim/2 - 1 and s = sqrt(nu^2 + kappa^2) the uniform (Debye) expansion of the logarithm reads
+
+    ln I_nu(kappa) - nu ln kappa = s - nu ln(nu + s) - ln(s)/2 - ln(2 pi)/2 + sum_k s^-k sum_j c_kj (nu/s)^2j
+
+(Olver, Asymptotics and Special Functions, ch. 10.7; DLMF 10.41). It holds for every kappa once nu is large. Its
+derivatives with respect to kappa give A = I_{nu+1}/I_nu and dA/dkappa term by term. For small nu it is evaluated at
+nu + 16 and carried down by the recurrence I_nu = I_{nu+2} + 2 (nu+1) I_{nu+1} / kappa, which is stable downwards. So
+there is one formula for all dimensions and temperatures, and no region to choose.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weightgas.theory._arguments import Numbers
+
+LEAST_ORDER = 16
+"""The expansion is used from this order on; with ``TERMS`` terms it is then good to rounding error."""
+TERMS = 12
+
+
+class Bessel(NamedTuple):
+    """Functions of (dim, kappa), A being I_{dim/2} / I_{dim/2-1}."""
+
+    log_partition_minus_kappa: Numbers
+    """(dim/2) ln 2 pi + ln I_{dim/2-1}(kappa) - (dim/2-1) ln kappa - kappa."""
+    ratio: Numbers
+    """A."""
+    ratio_over_kappa: Numbers
+    """A / kappa."""
+    complement: Numbers
+    """1 - A."""
+    slope: Numbers
+    """dA/dkappa."""
+    scaled_slope: Numbers
+    """kappa^2 dA/dkappa."""
+
+
+def bessel(dim: NDArray[np.float64], kappa: NDArray[np.float64]) -> Bessel:
+    """Evaluate for broadcastable ``dim`` >= 2 and 1e-300 <= ``kappa`` <= 1e300."""
+    dim, kappa = np.broadcast_arrays(dim, kappa)
+    small = dim / 2 - 1 < LEAST_ORDER
+    order = dim / 2 - 1 + np.where(small, LEAST_ORDER, 0)
+    # dA/dkappa falls as 1/kappa^2; it is carried times max(1, kappa)^2 so that it neither underflows nor overflows.
+    unit = np.maximum(kappa, 1.0)
+    log_scaled, over_kappa, complement, slope = _debye(order, kappa, unit)
+    ratio = kappa * over_kappa
+    if np.any(small):
+        for _ in range(LEAST_ORDER):
+            # From (A', 1 - A', w') at ``order`` to those at ``order - 1``: 1/A = g / kappa with g = 2 order + kappa A'.
+            inverse = 2 * order + kappa * ratio
+            step = (
+                log_scaled + np.log(inverse),
+                1 / inverse,
+                (2 * order - kappa * complement) / inverse,
+                2 * order * (unit / inverse) ** 2 - (kappa / inverse) ** 2 * slope,
+            )
+            log_scaled, over_kappa, complement, slope = (
+                np.where(small, lower, same)
+                for lower, same in zip(step, (log_scaled, over_kappa, complement, slope), strict=True)
+            )
+            ratio = kappa * over_kappa
+            order = np.where(small, order - 1, order)
+    return Bessel(
+        log_partition_minus_kappa=(log_scaled + (dim - 1) / 2 * np.log(2 * np.pi))[()],
+        ratio=ratio[()],
+        ratio_over_kappa=over_kappa[()],
+        complement=complement[()],
+        slope=(slope / unit / unit)[()],
+        scaled_slope=(slope * (kappa / unit) ** 2)[()],
+    )
+
+
+def _debye(order: NDArray, kappa: NDArray, unit: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
+    """Return ln I - nu ln kappa - kappa + ln(2 pi)/2, A/kappa, 1 - A, unit^2 dA/dkappa at large ``order``.
+
+    With f(s) the expansion in the module's docstring: A = f' kappa/s, dA/dkappa = f'' (kappa/s)^2 + f' nu^2/s^3.
+    """
+    s = np.hypot(order, kappa)
+    p, q, c, y = order / s, 1 / s, kappa / s, unit / s
+    sum0, sum1, sum2 = (np.polynomial.polynomial.polyval2d(q, p**2, table) for table in _SERIES)
+    log_scaled = order * p / (1 + c) - order * np.log(order + s) - np.log(s) / 2 + sum0
+    first = 1 / (1 + p) - sum1 * q  # f'
+    second = order / (1 + p) ** 2 + sum2  # f'' s^2
+    complement = (p + p**2 / (1 + c)) / (1 + p) + sum1 * q * c
+    slope = y**2 * (second * c**2 + first * order * p)
+    return log_scaled, first * q, complement, slope
+
+
+def _series() -> tuple[NDArray, NDArray, NDArray]:
+    """Coefficients [k, j] of s^-k (nu/s)^2j in f, -s f', s^2 f'' (for f and beyond its first three terms).
+
+    theta = d ln I / d ln kappa obeys d theta/d ln kappa + theta^2 = s^2. The ansatz theta = s - (1-t) sum_k e_k(t) s^-k
+    with t = (nu/s)^2 gives e_0 = 1/2 and, order by order,
+    e_{k+1} = (-s d/ds [(1-t) e_k] + (1-t) sum_{i+j=k} e_i e_j) / 2, where -s d/ds multiplies s^-k t^j by k + 2j.
+    """
+    e = np.zeros((TERMS + 1, TERMS + 2))
+    e[0, 0] = 0.5
+    power = np.arange(TERMS + 2)
+    for k in range(TERMS):
+        squares = np.sum([np.convolve(e[i], e[k - i])[: TERMS + 2] for i in range(k + 1)], axis=0)
+        e[k + 1] = ((k + 2 * power) * _times_one_minus_t(e[k]) + _times_one_minus_t(squares)) / 2
+    exponent = np.arange(TERMS + 1)[:, None] + 2 * power
+    # k = 0 is the term -ln(s)/2 of f, whose derivatives belong to the sums but whose value does not.
+    value = np.where(exponent > 0, e, 0.0) / np.maximum(exponent, 1)
+    return value, e, e * (exponent + 1)
+
+
+def _times_one_minus_t(coefficients: NDArray) -> NDArray:
+    return coefficients - np.concatenate([[0.0], coefficients[:-1]])
+
+
+_SERIES = _series()

@@ -1,0 +1,191 @@
+"""The solvable gas: loss L = 1 + z with z = mu . w/r, a von Mises-Fisher distribution of the direction.
+
+rho(w/r) = exp(-z / T) / Z on the unit sphere of ``dim`` dimensions, about the mean direction -mu with concentration
+kappa = 1 / T. Densities and entropies refer to the surface measure of the unit sphere, in nats; T and U are in units
+of the loss. With A = I_{dim/2}(kappa) / I_{dim/2-1}(kappa) and dof = dim - 1 (all exact for this density):
+
+    <z> = -A        U = <L> = 1 - A        v = Var z = dA/dkappa        C = dU/dT = v / T^2
+    ln Z = (dim/2) ln 2 pi + ln I_{dim/2-1}(kappa) - (dim/2 - 1) ln kappa        (Z without the 1 in L)
+    S = ln Z - kappa (1 - U)        F = U - T S = 1 - T ln Z
+
+Valid for 2 <= dim <= 3e6 and 1e-300 <= T <= 1e300 (``weightgas.theory._bessel`` says how). Against quadrature: relative
+error below 1e-12 for U, A, v and C, and below 1e-12 max(1, |value|) for S, F and ln Z, except where ln Z crosses zero:
+there it is ill-conditioned, one rounding of T changes it by kappa A times 1e-16.
+
+``elr`` is the effective learning rate eta_e at which the gas is simulated with finite steps; the stationary density
+stated by [P] (arXiv 2511.07308) is the limit eta_e -> 0 at constant T = eta_e sigma^2 / 2.
+"""
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import gammaln, xlog1py
+
+from weightgas.theory._arguments import Numbers, dimension, finite, positive
+from weightgas.theory._bessel import Bessel, bessel
+
+ProtocolName = Literal["fixed_sphere", "fixed_elr", "fixed_lr"]
+Size = int | tuple[int, ...]
+
+# --- equilibrium ---
+
+
+def mean_overlap(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """<z> = -A(1/T), between -1 (T -> 0) and 0 (T -> infinity: -1 / (dim T))."""
+    return -_bessel(dim, temperature).ratio
+
+
+def energy(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """U = <L> = 1 - A(1/T): (dim - 1) T / 2 at low T, 1 at high T. Relative accuracy also where it is tiny."""
+    return _bessel(dim, temperature).complement
+
+
+def energy_variance(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """v = Var L = Var z = dA/dkappa: (dim - 1) T^2 / 2 at low T, 1 / dim at high T.
+
+    Below T ~ 1e-160 it underflows to 0; ``heat_capacity`` does not.
+    """
+    return _bessel(dim, temperature).slope
+
+
+def heat_capacity(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """C = dU/dT = v / T^2 = T dS/dT: R = (dim - 1) / 2 at low T, 1 / (dim T^2) at high T."""
+    return _bessel(dim, temperature).scaled_slope
+
+
+def log_partition(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """ln Z = ln of the integral of exp(-z / T) over the unit sphere; the ln of its area as T -> infinity."""
+    kappa = 1 / _temperature(temperature)
+    return _bessel(dim, temperature).log_partition_minus_kappa + kappa
+
+
+def entropy(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """Direction entropy S = ln Z - kappa (1 - U) in nats: R ln(2 pi e T) at low T, ln(area) at high T."""
+    gas = _bessel(dim, temperature)
+    return gas.log_partition_minus_kappa + gas.complement / _temperature(temperature)
+
+
+def helmholtz(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """F = U - T S = 1 - T ln Z."""
+    return -_temperature(temperature) * _bessel(dim, temperature).log_partition_minus_kappa
+
+
+def log_density_overlap(z: ArrayLike, dim: ArrayLike, temperature: ArrayLike) -> Numbers:
+    """ln of the density of z in [-1, 1], area(S^{dim-2}) (1 - z^2)^{(dim-3)/2} exp(-z/T) / Z; -inf outside.
+
+    At |z| = 1 it is +inf for dim = 2 and -inf for dim > 3.
+    """
+    z, dim, kappa = finite("z", z), dimension("dim", dim), 1 / _temperature(temperature)
+    inside = np.abs(z) <= 1
+    height = np.where(inside, z, 0.0)
+    half = (dim - 1) / 2
+    log_area = np.log(2) + half * np.log(np.pi) - gammaln(half)
+    log_width = xlog1py(half - 1, height) + xlog1py(half - 1, -height)
+    log_boltzmann = -kappa * (1 + height) - bessel(dim, kappa).log_partition_minus_kappa
+    return np.where(inside, log_area + log_width + log_boltzmann, -np.inf)[()]
+
+
+# --- finite steps ---
+
+
+def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: ProtocolName) -> Numbers:
+    """Correction to U of a run with finite steps, first order in eta_e at constant temperature.
+
+    On the sphere and at fixed ELR the stationary density is exp(-z/T) (1 + eta_e phi), so delta U = eta_e Cov(z, phi):
+
+        "fixed_sphere"   phi = -((dim+1)/2) z - z^2/(4T)    delta U = eta_e [dof T A - (3 dim + 1) v] / 4
+        "fixed_elr"      phi = +((dim-3)/2) z - z^2/(4T)    delta U = eta_e [dof T A + (dim - 5) v] / 4
+        "fixed_lr"       that of fixed ELR + eta_e v [1 - dof T (1 + dof T/m) / (4 dof T + m)],  m = dof T^2 A / v
+
+    With weight decay the direction moves as if at eta_e / (1 - eta lambda): hence fixed ELR is not the sphere. At fixed
+    LR the temperature also fluctuates with the radius, var(ln r^2) = eta_e T, as fast as the direction moves. The term
+    added is first order too; its bracket is exact for low and for high T and takes one relaxation rate m for the
+    overlap in between (error at most 0.04 in a bracket of 0.6 to 1, at dim = 2). There ``elr`` is E[eta / r^2] of the
+    run and T = E[eta / r^2] sigma^2 / 2.
+    """
+    dim, elr, gas = dimension("dim", dim), positive("elr", elr), _bessel(dim, temperature)
+    if protocol == "fixed_sphere":
+        weight = -(3 * dim + 1)
+    elif protocol in ("fixed_elr", "fixed_lr"):
+        weight = dim - 5
+    else:
+        raise ValueError(
+            f"expected protocol to be 'fixed_sphere', 'fixed_elr' or 'fixed_lr', got {protocol!r}: choose one of these"
+        )
+    change = ((dim - 1) * gas.ratio_over_kappa + weight * gas.slope) / 4
+    if protocol == "fixed_lr":
+        kappa = 1 / _temperature(temperature)
+        # m / (dof T) = T A / v, with numerator and denominator scaled so that neither underflows.
+        unit = np.maximum(kappa, 1.0)
+        rate = gas.ratio_over_kappa * unit * unit / np.where(kappa > 1, gas.scaled_slope, gas.slope)
+        change = change + gas.slope * (1 - (1 + 1 / rate) / (4 + rate))
+    return elr * change
+
+
+def finite_step_entropy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: ProtocolName) -> Numbers:
+    """Correction to S of a run with finite steps, first order in eta_e: delta S = delta U / T.
+
+    Because S = -<ln rho> and ln rho_0 = -z/T - ln Z, any small change of the density obeys T dS = dU.
+    """
+    return finite_step_energy(dim, temperature, elr, protocol) / _temperature(temperature)
+
+
+# --- sampling ---
+
+
+def sample(dim: int, temperature: float, size: Size, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Independent unit vectors of the gas, shape ``size + (dim,)``; mu is the first axis, so z = w[..., 0].
+
+    Exact, by Wood (1994), Commun. Stat. Simul. Comput. 23, 157; scalar ``dim`` and ``temperature``.
+    """
+    above, below = _sample_gaps(dim, temperature, size, generator)
+    tangent = generator.standard_normal((*above.shape, int(dim) - 1))
+    tangent *= (np.sqrt(above * below) / np.linalg.norm(tangent, axis=-1))[..., None]
+    return np.concatenate([(above - 1)[..., None], tangent], axis=-1)
+
+
+def sample_energy(dim: int, temperature: float, size: Size, generator: np.random.Generator) -> NDArray[np.float64]:
+    """Independent energies L = 1 + z of the gas, shape ``size``, to full relative accuracy however small."""
+    return _sample_gaps(dim, temperature, size, generator)[0]
+
+
+def _sample_gaps(
+    dim: int, temperature: float, size: Size, generator: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Draw (1 + z, 1 - z), both without cancellation."""
+    dof = float(dimension("dim", dim)) - 1
+    kappa = 1 / float(_temperature(temperature))
+    shape = (size,) if isinstance(size, int | np.integer) else tuple(size)
+    count = int(np.prod(shape))
+    # Wood's envelope: z = -(1 - (1+b) B) / (1 - (1-b) B) with B ~ Beta(dof/2, dof/2), that is (with B a ratio of
+    # gamma variates) 1 + z = 2 b g1 / (g2 + b g1); ``centre`` is 1 + z at the peak of target over envelope.
+    b = dof / (2 * kappa + np.hypot(2 * kappa, dof))
+    centre = 2 * b / (1 + b)
+    above, below = np.empty(count), np.empty(count)
+    missing = np.arange(count)
+    while missing.size:
+        g1, g2 = generator.standard_gamma(dof / 2, (2, missing.size))
+        total = g2 + b * g1
+        gap, rest = 2 * b * g1 / total, 2 * g2 / total
+        excess = gap - centre
+        log_ratio = dof * np.log1p(excess * (1 - centre) / (centre * (2 - centre))) - kappa * excess
+        accepted = -generator.standard_exponential(missing.size) <= log_ratio
+        above[missing[accepted]], below[missing[accepted]] = gap[accepted], rest[accepted]
+        missing = missing[~accepted]
+    return above.reshape(shape), below.reshape(shape)
+
+
+# --- shared ---
+
+
+def _temperature(temperature: ArrayLike) -> NDArray[np.float64]:
+    """Check the temperature; outside 1e-300 ... 1e300 its inverse would not be a floating-point number."""
+    value = positive("temperature", temperature)
+    if np.any((value < 1e-300) | (value > 1e300)):
+        raise ValueError(f"expected temperature between 1e-300 and 1e300, got {temperature!r}: use a limiting formula")
+    return value
+
+
+def _bessel(dim: ArrayLike, temperature: ArrayLike) -> Bessel:
+    return bessel(dimension("dim", dim), 1 / _temperature(temperature))
