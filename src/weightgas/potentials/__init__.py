@@ -1,0 +1,11 @@
+"""Losses on the sphere and gradient noises for the simulation.
+
+A potential is L(w̄) = c + b·w̄ + ½ Σ aᵢ w̄ᵢ² in the coordinates in which its matrix is diagonal; a noise is a Gaussian
+of covariance Σ before its projection on the tangent space, P Σ P with P = I − w̄w̄ᵀ. Anything with the methods of
+:class:`Potential` or :class:`Noise` can be passed to ``simulate``.
+"""
+
+from weightgas.potentials.losses import Linear, Potential, Quadratic, QuadraticForm
+from weightgas.potentials.noises import Covariance, Isotropic, Noise
+
+__all__ = ["Covariance", "Isotropic", "Linear", "Noise", "Potential", "Quadratic", "QuadraticForm"]

@@ -1,0 +1,153 @@
+"""Losses on the sphere: linear (the paper's model, von Mises–Fisher at equilibrium) and quadratic (Bingham)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import brentq
+
+from weightgas.errors import positive_number, refuse
+from weightgas.theory import vmf
+
+
+@dataclass(frozen=True)
+class QuadraticForm:
+    """L(w̄) = constant + linear·w̄ + ½ Σ curvature_i w̄_i², with w̄ = axesᵀ x where the user's coordinates x are others.
+
+    ``linear`` and ``curvature`` have shape (dim,), ``axes`` has shape (dim, dim) with the new axes in its columns.
+    """
+
+    constant: float
+    linear: np.ndarray
+    curvature: np.ndarray
+    axes: np.ndarray | None = None
+
+    def loss(self, directions: np.ndarray) -> np.ndarray:
+        """L of unit vectors of shape (…, dim): shape (…)."""
+        return self.constant + directions @ self.linear + 0.5 * (directions**2 @ self.curvature)
+
+    def mean_grad_sq(self, directions: np.ndarray) -> np.ndarray:
+        """‖∇L‖² on the unit sphere (tangent part) of unit vectors of shape (…, dim): shape (…)."""
+        gradient = self.linear + self.curvature * directions
+        radial = np.sum(gradient * directions, axis=-1, keepdims=True)
+        return np.sum((gradient - radial * directions) ** 2, axis=-1)
+
+
+@runtime_checkable
+class Potential(Protocol):
+    """What ``simulate`` asks of a loss on the sphere."""
+
+    @property
+    def name(self) -> str:
+        """How the loss is named in traces and reports."""
+        ...
+
+    def form(self, dim: int) -> QuadraticForm:
+        """The loss in ``dim`` dimensions; ValueError where it does not exist there."""
+        ...
+
+    def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
+        """``size`` unit vectors of ρ ∝ exp(−L/T), shape (size, dim), in the coordinates of ``form``."""
+        ...
+
+
+def symmetric_or_diagonal(name: str, value: ArrayLike, fix: str) -> np.ndarray:
+    """``value`` as a finite array (dim,), or a symmetric one (dim, dim), of at least two dimensions; or a refusal."""
+    try:
+        matrix = np.asarray(value)
+    except ValueError as error:  # lists of unequal length
+        raise TypeError(f"{name}: expected numbers (dim,) or (dim, dim), got lists of unequal length. {fix}") from error
+    if matrix.dtype.kind not in "iuf":
+        raise TypeError(f"{name}: expected numbers (dim,) or (dim, dim), got {value!r}. {fix}")
+    matrix = matrix.astype(float)
+    if matrix.ndim not in (1, 2) or matrix.shape != matrix.T.shape or len(matrix) < 2:
+        raise refuse(name, "the shape (dim,) or (dim, dim) with dim at least 2", f"the shape {matrix.shape}", fix)
+    if not np.isfinite(matrix).all():
+        raise refuse(name, "finite numbers", matrix[~np.isfinite(matrix)][0].item(), fix)
+    if not np.allclose(matrix, matrix.T, rtol=1e-12, atol=1e-12 * np.abs(matrix).max()):
+        raise refuse(name, "a symmetric matrix", "one that is not", fix)
+    return matrix
+
+
+def as_tuples(matrix: np.ndarray) -> tuple:
+    """The array as nested tuples, which can be compared and hashed."""
+    return tuple(map(tuple, matrix.tolist())) if matrix.ndim == 2 else tuple(matrix.tolist())
+
+
+@dataclass(frozen=True)
+class Linear:
+    """L(w̄) = 1 + w̄₀, the paper's model [arXiv 2511.07308]: with isotropic noise von Mises–Fisher, κ = 1/T."""
+
+    name: str = field(default="linear", init=False)
+
+    def form(self, dim: int) -> QuadraticForm:
+        """The loss in ``dim`` dimensions: μ is the first axis."""
+        axis = np.zeros(dim)
+        axis[0] = 1.0
+        return QuadraticForm(1.0, axis, np.zeros(dim))
+
+    def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
+        """von Mises–Fisher samples about −μ."""
+        return vmf.sample(dim, temperature, size, generator)
+
+
+@dataclass(frozen=True)
+class Quadratic:
+    """L(w̄) = ½ w̄ᵀ A w̄: Bingham at equilibrium.
+
+    Parameters
+    ----------
+    matrix
+        A, symmetric of shape (dim, dim), or its eigenvalues of shape (dim,). Adding a constant to all eigenvalues only
+        shifts L.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite, not symmetric, or smaller than 2.
+    TypeError
+        If it is not numeric.
+    """
+
+    matrix: ArrayLike
+    name: str = field(default="quadratic", init=False)
+
+    def __post_init__(self) -> None:
+        matrix = symmetric_or_diagonal("matrix", self.matrix, "Pass (A + A.T) / 2.")
+        object.__setattr__(self, "matrix", as_tuples(matrix))
+
+    def form(self, dim: int) -> QuadraticForm:
+        """The loss in the basis of the eigenvectors of A; ValueError if A is of another dimension."""
+        matrix = np.asarray(self.matrix)
+        if matrix.shape[0] != dim:
+            raise refuse(
+                "dim", f"{matrix.shape[0]}, the size of the matrix of the quadratic loss", dim, "Make them agree."
+            )
+        if matrix.ndim == 1:
+            return QuadraticForm(0.0, np.zeros(dim), matrix.copy())
+        curvature, axes = np.linalg.eigh(matrix)
+        return QuadraticForm(0.0, np.zeros(dim), curvature, axes)
+
+    def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
+        """Bingham samples by rejection from an angular central Gaussian.
+
+        Source: Kent, Ganeiber and Mardia (2013), arXiv 1310.8110: exact, about half accepted.
+        """
+        positive_number("temperature", temperature)
+        curvature = self.form(dim).curvature
+        with np.errstate(over="ignore"):  # so steep that only the deepest directions are left
+            rates = np.minimum((curvature - curvature.min()) / (2 * temperature), 1e150)
+        # One of the rates is 0, so the sum is at least 1 at b = 1 and at most 1 at b = dim.
+        width = float(np.asarray(brentq(lambda b: np.sum(1 / (b + 2 * rates)) - 1, 0.5, dim + 0.5)))
+        widths = 1 + 2 * rates / width
+        bound = -(dim - width) / 2 + dim / 2 * np.log(dim / width)
+        kept: list[np.ndarray] = []
+        while sum(map(len, kept)) < size:
+            x = generator.standard_normal((2 * size + 16, dim)) / np.sqrt(widths)
+            x /= np.linalg.norm(x, axis=1, keepdims=True)
+            log_ratio = -(x**2 @ rates) + dim / 2 * np.log(x**2 @ widths) - bound
+            kept.append(x[np.log(generator.random(len(x))) < log_ratio])
+        return np.concatenate(kept)[:size]

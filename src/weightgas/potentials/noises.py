@@ -1,0 +1,95 @@
+"""Gaussian gradient noises on the unit sphere, given by their covariance before the projection on the tangent space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from weightgas.errors import positive_number, refuse
+from weightgas.potentials.losses import as_tuples, symmetric_or_diagonal
+
+
+@runtime_checkable
+class Noise(Protocol):
+    """What ``simulate`` asks of a gradient noise."""
+
+    @property
+    def name(self) -> str:
+        """How the noise is named in traces and reports."""
+        ...
+
+    def factor(self, dim: int) -> np.ndarray:
+        """B with Σ = B Bᵀ: shape (dim,) for the standard deviations of independent coordinates, or (dim, dim)."""
+        ...
+
+
+@dataclass(frozen=True)
+class Isotropic:
+    """Σ = σ² I before the projection, so tr Σ = σ²(d − 1) on the tangent space: the paper's model.
+
+    Raises ValueError or TypeError unless ``sigma`` is a positive finite number.
+    """
+
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        fix = "The noise σ must be positive, for instance 1.0."
+        object.__setattr__(self, "sigma", positive_number("sigma", self.sigma, fix=fix))
+
+    @property
+    def name(self) -> str:
+        """``isotropic(sigma=…)``."""
+        return f"isotropic(sigma={self.sigma:g})"
+
+    def factor(self, dim: int) -> np.ndarray:
+        """σ for every coordinate."""
+        return np.full(dim, self.sigma, dtype=float)
+
+
+@dataclass(frozen=True)
+class Covariance:
+    """Any noise covariance Σ before the projection P Σ P.
+
+    Parameters
+    ----------
+    matrix
+        Σ of shape (dim, dim), symmetric and positive semi-definite, or the variances of independent coordinates, shape
+        (dim,).
+    label
+        Name for traces and reports.
+
+    Raises
+    ------
+    ValueError
+        If it is not finite, not symmetric, or not positive semi-definite.
+    """
+
+    matrix: ArrayLike
+    label: str = "covariance"
+    _factor: np.ndarray = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        matrix = symmetric_or_diagonal("covariance", self.matrix, "Pass variances, or (Σ + Σ.T) / 2.")
+        values, axes = (matrix, None) if matrix.ndim == 1 else np.linalg.eigh(matrix)
+        if values.min() < -1e-12 * max(values.max(), 0) or values.max() <= 0:
+            fix = "Variances are not negative, and one of them is above 0."
+            raise refuse(
+                "covariance", "positive semi-definite", f"eigenvalues {values.min():.3g} … {values.max():.3g}", fix
+            )
+        root = np.sqrt(np.clip(values, 0, None))
+        object.__setattr__(self, "matrix", as_tuples(matrix))
+        object.__setattr__(self, "_factor", root if axes is None else axes * root)
+
+    @property
+    def name(self) -> str:
+        """The label."""
+        return self.label
+
+    def factor(self, dim: int) -> np.ndarray:
+        """B with Σ = B Bᵀ; ValueError if Σ is of another dimension."""
+        if len(self._factor) != dim:
+            raise refuse("dim", f"{len(self._factor)}, the size of the covariance", dim, "Make them agree.")
+        return self._factor

@@ -1,0 +1,5 @@
+"""The isotropic noise model and its relatives: many cells, compiled, reduced while they run."""
+
+from weightgas.simulation.run import simulate
+
+__all__ = ["simulate"]

@@ -1,0 +1,218 @@
+"""The compiled step of the simulation: the only home of numba.
+
+Each task is one replica of one cell. It keeps its weights and its random stream from call to call and nothing else, so
+the results are bit-equal for any number of threads and any division into calls. :mod:`weightgas.simulation.reference`
+is the same step in plain NumPy.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+SPHERE, ELR, LR = 0, 1, 2
+LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, GROWTH = range(COLUMNS := 6)
+"""Columns of the sums: over steps, of L, L², G, ‖noise‖², ‖∇L‖² and (‖w₊‖² − r²)/r² before the projection."""
+
+
+def _ziggurat_table(layers: int = 256, edge: float = 3.6541528853610088) -> np.ndarray:
+    """Right edges of layers of equal area under exp(−x²/2): Marsaglia and Tsang (2000), laid out by Doornik (2005)."""
+    area = edge * math.exp(-0.5 * edge * edge) + math.sqrt(math.pi / 2) * math.erfc(edge / math.sqrt(2))
+    x = np.empty(layers + 1)
+    x[0] = area / math.exp(-0.5 * edge * edge)
+    x[1] = edge
+    for i in range(1, layers - 1):
+        x[i + 1] = math.sqrt(-2 * math.log(area / x[i] + math.exp(-0.5 * x[i] ** 2)))
+    x[layers] = 0.0
+    return x
+
+
+_EDGES = _ziggurat_table()
+_INNER = _EDGES[1:] / _EDGES[:-1]
+_TAIL = float(_EDGES[1])
+
+
+@numba.njit(inline="always")
+def _next(s):  # pragma: no cover - compiled
+    """One 64-bit word of xoshiro256++ (Blackman and Vigna 2021) from the state ``s`` of four words."""
+    total = s[0] + s[3]
+    word = ((total << np.uint64(23)) | (total >> np.uint64(41))) + s[0]
+    shifted = s[1] << np.uint64(17)
+    s[2] ^= s[0]
+    s[3] ^= s[1]
+    s[1] ^= s[2]
+    s[0] ^= s[3]
+    s[2] ^= shifted
+    s[3] = (s[3] << np.uint64(45)) | (s[3] >> np.uint64(19))
+    return word
+
+
+@numba.njit
+def _rare(s, layer, u):  # pragma: no cover - compiled
+    """The rest of the ziggurat, about one draw in a hundred: (accepted, value)."""
+    x = u * _EDGES[layer]
+    if layer == 0:
+        while True:
+            a = -math.log(1.0 - (_next(s) >> np.uint64(11)) * 2.0**-53) / _TAIL
+            b = -math.log(1.0 - (_next(s) >> np.uint64(11)) * 2.0**-53)
+            if b + b >= a * a:
+                return True, (_TAIL + a) if u > 0 else -(_TAIL + a)
+    outer = math.exp(-0.5 * (_EDGES[layer] ** 2 - x * x))
+    inner = math.exp(-0.5 * (_EDGES[layer + 1] ** 2 - x * x))
+    return inner + (_next(s) >> np.uint64(11)) * 2.0**-53 * (outer - inner) < 1.0, x
+
+
+@numba.njit(inline="always")
+def _normal(s):  # pragma: no cover - compiled
+    """One standard normal: low byte picks the layer, the top 53 bits the place."""
+    while True:
+        word = _next(s)
+        layer = np.int64(word & np.uint64(255))
+        u = np.int64(word) * 2.0**-63
+        if abs(u) < _INNER[layer]:
+            return u * _EDGES[layer]
+        accepted, value = _rare(s, layer, u)
+        if accepted:
+            return value
+
+
+@numba.njit(cache=True)
+def standard_normals(stream, out):  # pragma: no cover - compiled
+    """Fill ``out`` with standard normals and move ``stream`` (four uint64) on, as a task of :func:`advance` does."""
+    for i in range(out.size):
+        out[i] = _normal(stream)
+
+
+@numba.njit(cache=True, parallel=True, error_model="numpy")
+def advance(
+    kind, first, readings, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread,
+    means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
+):  # fmt: skip  # pragma: no cover - compiled
+    """Advance every task by ``readings`` times ``steps`` steps in place; reduce into the readings from ``first`` on.
+
+    Shapes for N tasks in d dimensions:
+
+    ``begin``                 steps taken since recording began (negative during the warm-up)
+    ``w`` (N, d), ``stream`` (N, 4)   weights and random streams, changed in place
+    ``rate``, ``hold`` (N,)   η (fixed LR) or η_e; λ, or the radius of the sphere
+    ``linear``, ``curvature`` (d,), ``constant``   the loss c + b·w̄ + ½ Σ a_i w̄_i²
+    ``spread`` (d, 1) or (d, d)   factor of the noise, one column if diagonal
+    ``means`` (N, all readings, 6)    means over the steps of each reading, columns as named above
+    ``points`` (N, all readings, 3)   radius, loss and overlap b·w̄ after each reading
+    ``every``                 logit of the overlap read every so many steps (0: never), into ``moments`` (N, 3) during
+                              the warm-up, else into ``counts`` (N, blocks of the run, bins)
+    ``blocks`` (all readings,)   which block a reading belongs to
+    ``snapshots`` (N, kept, d)    directions after step ``snapshot_first`` and every ``snapshot_every`` steps from there
+    """
+    tasks, d = w.shape
+    diagonal = spread.shape[1] == 1
+    bins = counts.shape[2]
+    for task in numba.prange(tasks):
+        s = stream[task].copy()
+        x = w[task].copy()
+        noise = np.empty(d)
+        draws = np.empty(0 if diagonal else d)
+        total = np.empty(6)
+        eta, lam = rate[task], hold[task]
+        r2 = 0.0
+        for i in range(d):
+            r2 += x[i] * x[i]
+        if kind == SPHERE:
+            r2 = lam * lam
+        clock = begin % every if every else 0
+        now = begin
+        kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
+        next_snapshot = snapshot_first + kept * snapshot_every
+        for reading in range(first, first + readings):
+            total[:] = 0.0
+            for _ in range(steps):
+                r = math.sqrt(r2)
+                inverse = 1.0 / r
+                if diagonal:
+                    for i in range(d):
+                        noise[i] = spread[i, 0] * _normal(s)
+                else:
+                    for i in range(d):
+                        draws[i] = _normal(s)
+                    for i in range(d):
+                        value = 0.0
+                        for j in range(d):
+                            value += spread[i, j] * draws[j]
+                        noise[i] = value
+                along_noise = along_mean = along_linear = 0.0
+                for i in range(d):
+                    u = x[i] * inverse
+                    along_noise += noise[i] * u
+                    along_linear += linear[i] * u
+                    along_mean += (linear[i] + curvature[i] * u) * u
+                loss = constant + along_linear + 0.5 * (along_mean - along_linear)
+                grad_sq = noise_sq = mean_sq = 0.0
+                for i in range(d):
+                    u = x[i] * inverse
+                    mean = linear[i] + curvature[i] * u - along_mean * u
+                    heat = noise[i] - along_noise * u
+                    mean_sq += mean * mean
+                    noise_sq += heat * heat
+                    tangent = mean + heat
+                    grad_sq += tangent * tangent
+                    noise[i] = tangent
+                if kind == LR:
+                    keep, kick = 1.0 - eta * lam, eta * inverse
+                elif kind == ELR:
+                    keep, kick = 1.0 - eta * lam * r2, eta * r
+                else:
+                    keep = 1.0 / math.sqrt(1.0 + eta * eta * grad_sq)
+                    kick = eta * r * keep
+                r2_new = 0.0
+                for i in range(d):
+                    x[i] = keep * x[i] - kick * noise[i]
+                    r2_new += x[i] * x[i]
+                if kind == SPHERE:
+                    total[GROWTH] += eta * eta * grad_sq
+                    # Rounding would let the radius walk over millions of steps; it is pulled back whenever it shows.
+                    if abs(r2_new - r2) > 1e-14 * r2:
+                        scale = math.sqrt(r2 / r2_new)
+                        for i in range(d):
+                            x[i] *= scale
+                else:
+                    r2 = r2_new
+                total[LOSS] += loss
+                total[LOSS_SQ] += loss * loss
+                total[GRAD_SQ] += grad_sq
+                total[NOISE_SQ] += noise_sq
+                total[MEAN_GRAD_SQ] += mean_sq
+                clock += 1
+                now += 1
+                if clock == every:
+                    clock = 0
+                    logit = math.log((1.0 + along_linear) / (1.0 - along_linear))
+                    if now <= 0:
+                        moments[task, 0] += 1.0
+                        moments[task, 1] += logit
+                        moments[task, 2] += logit * logit
+                    else:
+                        place = (logit - origin[task]) / width[task]
+                        # compared as a float: an infinite or huge place has no integer; NaN goes to the first bin
+                        index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
+                        counts[task, blocks[reading], index] += 1
+                if now == next_snapshot and kept < snapshots.shape[1]:
+                    inverse = 1.0 / math.sqrt(r2)
+                    for i in range(d):
+                        snapshots[task, kept, i] = x[i] * inverse
+                    kept += 1
+                    next_snapshot += snapshot_every
+            for i in range(6):
+                means[task, reading, i] = total[i] / steps
+            inverse = 1.0 / math.sqrt(r2)
+            along_linear = curved = 0.0
+            for i in range(d):
+                u = x[i] * inverse
+                along_linear += linear[i] * u
+                curved += curvature[i] * u * u
+            points[task, reading, 0] = math.sqrt(r2)
+            points[task, reading, 1] = constant + along_linear + 0.5 * curved
+            points[task, reading, 2] = along_linear
+        w[task] = x
+        stream[task] = s

@@ -1,0 +1,57 @@
+"""How a simulation is run and recorded: steps, readings, bins, snapshots; checked at the door."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weightgas.errors import refuse, whole_number
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that shapes a simulation but its cells and its model."""
+
+    steps: int
+    replicas: int
+    readings: int
+    warmup: int
+    blocks: int
+    bins: int
+    density_every: int
+    snapshots: int
+    snapshot_every: int
+    seed: int
+
+    @property
+    def reading_every(self) -> int:
+        """Steps between two readings."""
+        return self.steps // self.readings
+
+    @property
+    def warmup_calls(self) -> int:
+        """In how many pieces the warm-up runs; it is rounded down to a multiple of them."""
+        return min(max(self.warmup // 1000, 1), self.readings)
+
+
+def checked(*, steps: int, readings: int, warmup: int | None, blocks: int, snapshots: int, **others: int) -> Plan:
+    """The plan of the arguments of ``simulate``; TypeError or ValueError for the first that is wrong."""
+    readings = whole_number("readings", readings, minimum=8, fix="Ask for at least 8 readings, 400 is usual.")
+    steps = whole_number("steps", steps, minimum=readings, fix=f"At least one step per reading ({readings}) is needed.")
+    steps -= steps % readings
+    warmup = steps // 10 if warmup is None else whole_number("warmup", warmup, minimum=0)
+    whole_number("blocks", blocks)
+    whole_number("bins", others["bins"], minimum=16)
+    whole_number("snapshots", snapshots, minimum=0)
+    whole_number("seed", others["seed"], minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
+    for name in ("replicas", "density_every", "snapshot_every"):
+        whole_number(name, others[name])
+    if readings % blocks:
+        raise refuse(
+            "blocks", f"a divisor of the {readings} readings", blocks, "For instance 400 readings in 8 blocks."
+        )
+    most = steps // others["snapshot_every"]
+    if snapshots > most:
+        raise refuse("snapshots", f"at most steps // snapshot_every = {most}", snapshots, "Ask for fewer or add steps.")
+    plan = Plan(steps=steps, readings=readings, warmup=warmup, blocks=blocks, snapshots=snapshots, **others)
+    object.__setattr__(plan, "warmup", plan.warmup - plan.warmup % plan.warmup_calls)
+    return plan

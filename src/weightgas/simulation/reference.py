@@ -1,0 +1,63 @@
+"""The step of the simulation in plain NumPy: slow, obvious, and what the compiled step is compared with, draw by draw.
+
+w ← w − η (g + λ w)                 fixed LR
+w ← w − η_e ‖w‖² (g + λ w)          fixed ELR
+w ← r · normalize(w − η_e r² g)     fixed sphere,  g = (∇L(w̄) + P n)/r,  P = I − w̄w̄ᵀ,  n = B ξ
+
+Source: arXiv 2511.07308, section 3.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from weightgas.potentials import QuadraticForm
+
+
+class Step(NamedTuple):
+    """What one step read of the weights it started from, and the weights after it."""
+
+    weights: np.ndarray
+    loss: float
+    grad_sq: float
+    noise_sq: float
+    mean_grad_sq: float
+    growth: float
+    overlap: float
+
+
+def step(
+    protocol: str,
+    weights: np.ndarray,
+    draws: np.ndarray,
+    rate: float,
+    decay: float,
+    form: QuadraticForm,
+    factor: np.ndarray,
+) -> Step:
+    """One step of one cell from ``weights`` (dim,) with standard normal ``draws`` (dim,).
+
+    ``rate`` is η at fixed LR and η_e else, ``decay`` is λ (unused on the sphere), ``factor`` is B of the noise (dim,)
+    or (dim, dim).
+    """
+    radius = np.linalg.norm(weights)
+    direction = weights / radius
+    projection = np.eye(len(weights)) - np.outer(direction, direction)
+    mean = projection @ (form.linear + form.curvature * direction)
+    heat = projection @ (factor * draws if factor.ndim == 1 else factor @ draws)
+    gradient = (mean + heat) / radius
+    if protocol == "fixed_lr":
+        after = weights - rate * (gradient + decay * weights)
+    elif protocol == "fixed_elr":
+        after = weights - rate * radius**2 * (gradient + decay * weights)
+    else:
+        after = weights - rate * radius**2 * gradient
+    growth = (after @ after - radius**2) / radius**2
+    if protocol == "fixed_sphere":
+        after = radius * after / np.linalg.norm(after)
+    unit_grad = radius * gradient
+    overlap = form.linear @ direction
+    squares = (float(unit_grad @ unit_grad), float(heat @ heat), float(mean @ mean))
+    return Step(after, float(form.loss(direction)), *squares, float(growth), float(overlap))

@@ -1,0 +1,263 @@
+"""``simulate``: a grid of hyperparameters in, a trace out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+
+import numba
+import numpy as np
+import xarray as xr
+
+from weightgas import runs, streams
+from weightgas import trace as traces
+from weightgas.errors import TraceError, whole_number
+from weightgas.potentials import Noise, Potential
+from weightgas.protocols import Protocol
+from weightgas.simulation import kernels, model, plan
+from weightgas.simulation.model import Model
+from weightgas.simulation.plan import Plan
+from weightgas.simulation.start import stationary_start
+from weightgas.simulation.tally import Tally
+
+_KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+_SECONDS_PER_PART = 4.0
+_SECONDS_PER_CALL = 0.25
+_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS = 30.0, 10.0, 1.0
+"""Rough cost of a step, of each weight in it, and of each product of a full noise covariance; they only set how many
+cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` foresees."""
+
+
+def simulate(
+    protocol: Protocol,
+    dim: int = 3,
+    steps: int = 2_000_000,
+    *,
+    potential: Potential | None = None,
+    noise: Noise | None = None,
+    seed: int = 0,
+    replicas: int = 1,
+    readings: int = 400,
+    warmup: int | None = None,
+    blocks: int = 8,
+    bins: int = 256,
+    density_every: int = 10,
+    snapshots: int = 0,
+    snapshot_every: int = 50,
+    threads: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    progress: bool | None = None,
+    resume_from: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """Simulate SGD on a scale-invariant loss with Gaussian gradient noise, every cell of ``protocol`` at once.
+
+    w ← w − η (g + λ w) and its two relatives (:mod:`weightgas.protocols`), with g = (∇L(w̄) + P n)/‖w‖, n ~ N(0, Σ),
+    P = I − w̄w̄ᵀ. Every cell starts at its predicted stationary radius, in a direction drawn from ρ ∝ exp(−L/T), and is
+    reduced while it runs: memory does not grow with ``steps``.
+
+    Parameters
+    ----------
+    protocol
+        FixedSphere, FixedELR or FixedLR with the grid of hyperparameters.
+    dim
+        Number of weights d, at least 2.
+    steps
+        Steps of every replica after the warm-up; rounded down to a multiple of the readings.
+    potential, noise
+        Loss on the sphere (default :class:`~weightgas.potentials.Linear`, the paper's) and gradient noise (default
+        isotropic, σ = 1).
+    seed, replicas
+        One integer, and how many independent runs of every cell.
+    readings
+        How often each replica is read; means are over every step in between.
+    warmup
+        Steps before recording, default a tenth of ``steps``; they also place the bins of the overlap's density.
+    blocks, bins, density_every
+        Blocks and bins of the counts of the overlap z (linear loss), visited every ``density_every`` steps.
+    snapshots, snapshot_every
+        Keep that many directions of the weights, so many steps apart, from the end of the run (for ``method="paper"``).
+    threads
+        Threads of the compiled step; default all cores. The results do not depend on it.
+    out, force
+        A run folder to write to, part by part; the same call resumes it. ``force`` overwrites another run there.
+    progress
+        Show a progress bar; default on a terminal.
+    resume_from
+        A finished trace of the same call: go on where it stopped and return the new readings only
+        (:func:`weightgas.trace.extend` joins them).
+
+    Returns
+    -------
+    xarray.Dataset
+        The trace (:mod:`weightgas.trace`). A cell whose weights overflow ends as ``diverged``; the others go on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is wrong in type, sign or finiteness, before any work starts.
+    TraceError
+        If ``resume_from`` is not a trace of the same call.
+    RunExistsError, OSError
+        If ``out`` holds another run or cannot be written.
+    """
+    if not isinstance(protocol, Protocol):
+        raise TypeError(
+            f"protocol: expected FixedSphere, FixedELR or FixedLR, got {type(protocol).__name__}. "
+            "Pass for instance FixedLR(lr=0.1, wd=0.01)."
+        )
+    what = model.checked(potential, noise, dim)
+    how = plan.checked(
+        steps=steps,
+        readings=readings,
+        warmup=warmup,
+        blocks=blocks,
+        snapshots=snapshots,
+        replicas=replicas,
+        bins=bins,
+        density_every=density_every,
+        snapshot_every=snapshot_every,
+        seed=seed,
+    )
+    threads = _threads(threads)
+    if resume_from is not None:
+        how = replace(how, warmup=0)
+        _check_resume(resume_from, protocol, how, what)
+    run, done = None, 0
+    if out is not None:
+        begin = None if resume_from is None else int(resume_from["step"].max())
+        config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **asdict(how), **what.attributes()}
+        run = runs.prepare(out, config | {"resumed_at": begin}, force=force)
+        done = int(traces.completed_cells(run.trace_path).sum()) if run.trace_path.exists() else 0
+    cells = int(
+        np.clip(round(_SECONDS_PER_PART * threads / (how.replicas * _cell_seconds(how, what))), 1, len(protocol))
+    )
+    begun = time.monotonic()
+    before = numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        label = "simulate " + protocol.name.replace("_", " ")
+        with runs.progress(label, len(protocol) - done, progress) as advance:
+            trace = runs.in_parts(
+                protocol,
+                cells,
+                lambda where, part: _part(
+                    part, how, what, advance, None if resume_from is None else resume_from.isel(cell=where)
+                ),
+                run,
+            )
+    finally:
+        numba.set_num_threads(before)
+    trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
+    if run is not None and done < len(protocol):
+        facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
+        runs.finish(run.folder, facts)
+    return trace
+
+
+def foreseen_seconds(protocol: Protocol, dim: int, steps: int, replicas: int, threads: int | None = None) -> float:
+    """Rough wall time of :func:`simulate`, for ``--dry-run``."""
+    each = 1.1 * steps * (_STEP_NANOSECONDS + dim * _WEIGHT_NANOSECONDS) * 1e-9
+    return len(protocol) * replicas * each / _threads(threads)
+
+
+def _cell_seconds(how: Plan, what: Model) -> float:
+    """Foreseen seconds of one replica of one cell on one thread."""
+    products = what.factor.size * _PRODUCT_NANOSECONDS if what.factor.ndim == 2 else 0.0
+    each = _STEP_NANOSECONDS + what.dim * _WEIGHT_NANOSECONDS + products
+    return (how.steps + how.warmup) * each * 1e-9
+
+
+def _threads(threads: int | None) -> int:
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    return most if threads is None else min(whole_number("threads", threads), most)
+
+
+def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model) -> None:
+    traces.check(trace)
+    expected = {"producer": "simulate", "protocol": protocol.name, "dim": what.dim, "seed": how.seed}
+    expected |= {**what.attributes(), "reading_every": how.reading_every}
+    wrong = [k for k, v in expected.items() if trace.attrs.get(k) != v]
+    wrong += ["replicas"] * (trace.sizes["replica"] != how.replicas)
+    held = [trace[f"{axis}_set"].values for axis in protocol.axes]
+    same = all(np.array_equal(a, b) for a, b in zip(held, protocol.cells().values(), strict=True))
+    wrong += ["cells"] * (not same)
+    wrong += ["final weights"] * (not {"final_weights", "final_stream"} <= set(trace))
+    wrong += ["bins"] * ("overlap_counts" in trace and trace.sizes["bin"] != how.bins)
+    if wrong:
+        raise TraceError(
+            f"resume_from: expected a trace of this very call, got another {', '.join(wrong)}. "
+            "Repeat the arguments of the first call; steps and readings may grow together."
+        )
+
+
+def _part(
+    protocol: Protocol, how: Plan, what: Model, advance: Callable[[float], None], before: xr.Dataset | None
+) -> xr.Dataset:
+    """Simulate some cells from the start or on from ``before``; tasks are (cell, replica), the replica fastest."""
+    tasks = len(protocol) * how.replicas
+    begin = 0 if before is None else int(before["step"].max())
+    tally = Tally(how, what.dim, tasks, begin, linear_loss=what.linear)
+    if before is None:
+        weights, stream, overlap = _start(protocol, how, what)
+    else:
+        weights = np.ascontiguousarray(what.to_axes(before["final_weights"].values)).reshape(tasks, -1)
+        stream = before["final_stream"].values.reshape(tasks, -1).copy()
+        overlap = None
+    cells = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
+    rate, hold = (cells[axis] for axis in protocol.axes)
+    form = what.form
+    task = (weights, stream, rate, hold, float(form.constant), form.linear, form.curvature, what.spread)
+    call_seconds = tasks * _cell_seconds(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
+
+    def go(begin: int, readings: int, steps: int) -> None:
+        """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress moves."""
+        most = max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
+        for k in range(0, readings, most):
+            some = min(most, readings - k)
+            kernels.advance(_KINDS[protocol.name], k, some, steps, begin + k * steps, *task, *tally.for_kernel())
+            advance(len(protocol) * some * steps / (how.steps + how.warmup))
+
+    if how.warmup:
+        go(-how.warmup, how.warmup_calls, how.warmup // how.warmup_calls)
+    if tally.every and before is not None:
+        tally.set_bins(before["overlap_origin"].values, before["overlap_width"].values)
+    elif tally.every and overlap is not None:
+        tally.place_bins(overlap)
+    go(begin, how.readings, how.reading_every)
+    arrays = tally.arrays(fixed_sphere=protocol.name == "fixed_sphere")
+    if "directions" in arrays:
+        arrays["directions"] = what.to_original(arrays["directions"])
+    shape = (len(protocol), how.replicas, -1)
+    arrays |= {"final_weights": what.to_original(weights).reshape(shape), "final_stream": stream.reshape(shape)}
+    attributes = {
+        "producer": "simulate",
+        **what.attributes(),
+        "dim": what.dim,
+        "dof": what.dim - 1,
+        "seed": how.seed,
+        "steps": how.steps,
+        "warmup": how.warmup,
+        "reading_every": how.reading_every,
+        "threads": numba.get_num_threads(),
+        "device": "cpu",
+    }
+    return traces.make(protocol, arrays, attributes, {"noise_trace": "mean", "mean_grad_sq": "mean"})
+
+
+def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights (tasks, dim) and streams (tasks, 4) at the start, overlaps (tasks, samples) of Gibbs directions."""
+    weights, stream, overlap = [], [], []
+    cells = protocol.cells()
+    for i in range(len(protocol)):
+        cell = {axis: v[i].item() for axis, v in cells.items()}
+        for replica in range(how.replicas):
+            key = (how.seed, protocol.name, cell, replica)
+            generator = np.random.default_rng(streams.sequence(*key, "start"))
+            radius, directions = stationary_start(protocol.name, cell, what, generator)
+            weights.append(radius * directions[-1])
+            stream.append(streams.sequence(*key, "noise").generate_state(4, np.uint64))
+            overlap.append(what.overlap(directions))
+    return np.array(weights), np.array(stream), np.array(overlap)

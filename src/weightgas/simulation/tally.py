@@ -1,0 +1,102 @@
+"""The arrays that some cells are reduced into while they run, and the trace made of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from weightgas.simulation import kernels
+from weightgas.simulation.plan import Plan
+from weightgas.status import Outcome
+
+_ENOUGH_VISITS = 20
+
+
+class Tally:
+    """Readings, counts of the overlap and snapshots of ``tasks`` runs: cells times replicas, the replica fastest.
+
+    ``begin`` is the number of steps taken before the first that is recorded here, not counting the warm-up.
+    """
+
+    def __init__(self, plan: Plan, dim: int, tasks: int, begin: int, *, linear_loss: bool) -> None:
+        self.plan, self.dim, self.begin = plan, dim, begin
+        self.every = plan.density_every if linear_loss else 0
+        self.means = np.zeros((tasks, plan.readings, kernels.COLUMNS))
+        self.points = np.zeros((tasks, plan.readings, 3))
+        self.moments = np.zeros((tasks, 3))
+        self.counts = np.zeros((tasks, plan.blocks, plan.bins if linear_loss else 0), np.int64)
+        self.block_of = np.arange(plan.readings) * plan.blocks // plan.readings
+        self.origin, self.width = np.zeros(tasks), np.ones(tasks)
+        self.snapshots = np.zeros((tasks, plan.snapshots, dim), np.float32)
+        self.first_snapshot = begin + plan.steps - plan.snapshot_every * (plan.snapshots - 1)
+
+    def for_kernel(self) -> tuple[Any, ...]:
+        """The last arguments of the kernel. The warm-up writes into the readings too; the run then overwrites them."""
+        bins = (self.counts, self.block_of, self.origin, self.width)
+        snapshots = (self.first_snapshot, self.plan.snapshot_every, self.snapshots)
+        return (self.means, self.points, self.every, self.moments, *bins, *snapshots)
+
+    def place_bins(self, overlap: np.ndarray) -> None:
+        """Place the bins of logit((1+z)/2) of every cell, from its warm-up and Gibbs samples of z (tasks, samples).
+
+        They reach ten standard deviations either side of the means of both. Widths are powers of two and origins
+        multiples of the width, so the counts of other replicas of a cell can be added exactly.
+        """
+        replicas, bins = self.plan.replicas, self.plan.bins
+        bound = 1 - 2.0**-53
+        z = np.clip(overlap, -bound, bound).reshape(len(overlap) // replicas, -1)
+        gibbs = np.log1p(z) - np.log1p(-z)
+        visits, total, squares = self.moments.reshape(-1, replicas, 3).sum(axis=1).T
+        with np.errstate(all="ignore"):
+            seen = total / visits
+            deviation = np.sqrt(np.maximum(squares / visits - seen**2, 0))
+        usable = (visits >= _ENOUGH_VISITS) & np.isfinite(deviation)
+        ends = []
+        for sign in (-1, 1):
+            expected = gibbs.mean(axis=1) + sign * 10 * gibbs.std(axis=1)
+            warm = np.where(usable, seen + sign * 10 * deviation, expected)
+            ends.append(np.minimum(expected, warm) if sign < 0 else np.maximum(expected, warm))
+        # one bin is left at each side for the rounding of the origin
+        width = 2.0 ** np.ceil(np.log2((ends[1] - ends[0]) / (bins - 2)))
+        origin = width * np.round((ends[0] + ends[1]) / 2 / width - bins / 2)
+        self.set_bins(origin, width)
+
+    def set_bins(self, origin: np.ndarray, width: np.ndarray) -> None:
+        """Bins of every cell, both (cells,)."""
+        self.origin[:] = np.repeat(origin, self.plan.replicas)
+        self.width[:] = np.repeat(width, self.plan.replicas)
+
+    def arrays(self, *, fixed_sphere: bool) -> dict[str, np.ndarray]:
+        """The values of a trace; a task diverged at its first reading that is not finite, where its readings end."""
+        plan = self.plan
+        means, points = self.means, self.points
+        sound = np.isfinite(means).all(axis=2) & np.isfinite(points).all(axis=2) & (points[:, :, 0] > 0)
+        valid = np.logical_and.accumulate(sound, axis=1)
+        names = ("energy_mean", "energy_sq_mean", "grad_sq", "noise_trace", "mean_grad_sq")
+        values = {name: means[:, :, i] for i, name in enumerate(names)}
+        values |= {"radius": points[:, :, 0], "energy": points[:, :, 1]}
+        if fixed_sphere:
+            with np.errstate(all="ignore"):
+                values["radius_unprojected"] = points[:, :, 0] * np.sqrt(1 + means[:, :, kernels.GROWTH])
+        if self.every:
+            values["overlap"] = points[:, :, 2]
+        cells = len(means) // plan.replicas
+        shape = (cells, plan.replicas)
+        readings = valid.sum(axis=1)
+        out: dict[str, np.ndarray] = {
+            name: np.where(valid, x, np.nan).reshape(*shape, -1) for name, x in values.items()
+        }
+        out["step"] = np.tile(self.begin + plan.reading_every * np.arange(1, plan.readings + 1), (cells, 1))
+        out["readings"] = readings.reshape(shape)
+        outcome = np.where(readings == plan.readings, int(Outcome.FINISHED), int(Outcome.DIVERGED))
+        out["outcome"] = outcome.reshape(shape)
+        if self.every:
+            out["overlap_counts"] = self.counts.reshape(*shape, plan.blocks, plan.bins)
+            out["overlap_origin"] = self.origin.reshape(shape)[:, 0]
+            out["overlap_width"] = self.width.reshape(shape)[:, 0]
+        if plan.snapshots:
+            kept = self.first_snapshot + plan.snapshot_every * np.arange(plan.snapshots)
+            out["snapshot_step"] = np.tile(kept, (cells, 1))
+            out["directions"] = self.snapshots.reshape(*shape, plan.snapshots, self.dim)
+        return out
