@@ -1,0 +1,51 @@
+"""Temperatures: T = η_e tr Σ/(2 dof) from the noise, the virial temperature from the radius, and those of the groups.
+
+T_g = η_e tr Σ/(2 dof)                          η_e = E[η/r²] at fixed LR [arXiv 2511.07308]
+T_v = λ E[r²] (1 − ηλ/2)/dof                    (sphere: η_e G/(2 dof)); T_v = T_g (1 + SNR) in any stationary run
+T_i = η_e,i tr Σ_i/(2 (d_i − 1))                η_e,i = η_e r²/r_i² for group i on its own sphere
+
+Weakness: none of the three tests the Gibbs form; they agree in any stationary run.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weightgas.measurement.blocks import Blocks
+from weightgas.measurement.energy import Estimates
+
+
+def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int, group_dof: np.ndarray | None) -> Estimates:
+    """``elr``, ``temperature``, ``temperature_virial`` and, for a network of groups, ``temperature_group`` (cell, group).
+
+    ``cells`` holds the hyperparameters by axis name with shape (cells, 1), ``group_dof`` the d_i − 1.
+    """
+    inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
+    square = blocks.of("radius", np.square, "square")
+    if "lr" in cells:
+        rate, numerator = inverse, cells["lr"][:, 0]
+    else:
+        rate, numerator = np.ones_like(inverse), cells["elr"][:, 0]
+    out: Estimates = {"elr": blocks.estimate(lambda x: _as(numerator, x) * x, rate)}
+    if "noise_trace" in blocks:
+        out["temperature"] = blocks.estimate(lambda x, n: _as(numerator, x) * x * n / (2 * dof), rate, blocks.of("noise_trace"))
+    if "wd" in cells:
+        wd = cells["wd"][:, 0]
+        if "lr" in cells:
+            out["temperature_virial"] = blocks.estimate(lambda v: _as(wd, v) * v * (1 - _as(numerator * wd, v) / 2) / dof, square)
+        else:
+            out["temperature_virial"] = blocks.estimate(lambda v: _as(wd, v) * v * (1 - _as(numerator * wd, v) * v / 2) / dof, square)
+    else:
+        out["temperature_virial"] = blocks.estimate(lambda g: _as(numerator, g) * g / (2 * dof), blocks.of("grad_sq"))
+    if group_dof is not None and "group_noise_trace" in blocks:
+        ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
+        whole = np.ones_like(ours) if "lr" in cells else np.broadcast_to(square[..., None], ours.shape)
+        out["temperature_group"] = blocks.estimate(
+            lambda x, v, n: _as(numerator, x) * v * x * n / (2 * group_dof), ours, whole, blocks.of("group_noise_trace")
+        )
+    return out
+
+
+def _as(per_cell: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A (cells,) array with as many trailing axes of length one as ``like`` needs."""
+    return per_cell.reshape(-1, *(1 for _ in like.shape[1:]))
