@@ -1,0 +1,5 @@
+"""Laws: what the states of a grid say, in three levels."""
+
+from weightgas.analysis.verdict import Verdict, verdict
+
+__all__ = ["Verdict", "verdict"]

@@ -1,0 +1,55 @@
+"""Which cells an analysis may use, and how they lie on the grid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from weightgas.status import Status
+
+
+def in_equilibrium(state: xr.Dataset) -> np.ndarray:
+    """Boolean (cells,): the cells whose averages may be used."""
+    return state["status"].values == Status.EQUILIBRIUM
+
+
+def axes(state: xr.Dataset) -> dict[str, np.ndarray]:
+    """The hyperparameters that the protocol holds, (cells,) each, in the protocol's order."""
+    names = {"fixed_sphere": ("elr", "radius"), "fixed_elr": ("elr", "wd"), "fixed_lr": ("lr", "wd")}[state.attrs["protocol"]]
+    return {name: state[f"{name}_set"].values for name in names}
+
+
+def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> np.ndarray:
+    """``function`` where every array argument is finite and positive, NaN elsewhere; the theory refuses what is not."""
+    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in arguments))
+    good = np.all([np.isfinite(a) & (a > 0) for a in arrays], axis=0)
+    out = np.full(arrays[0].shape, np.nan)
+    if good.any():
+        out[good] = function(*(a[good] for a in arrays), **options)
+    return out
+
+
+def isotherms(state: xr.Dataset) -> np.ndarray:
+    """Number of the isotherm of each cell, (cells,), −1 where the cell may not be used; cold to hot.
+
+    Cells share one temperature in law when they share η_e or, at fixed LR, the product ηλ.
+    """
+    held = axes(state)
+    key = held["lr"] * held["wd"] if "lr" in held else held["elr"]
+    usable = in_equilibrium(state) & np.isfinite(state["temperature"].values)
+    number = np.full(len(key), -1)
+    if usable.any():
+        _, number[usable] = np.unique(np.round(np.log(key[usable]), 9), return_inverse=True)
+    return number
+
+
+def weighted_mean(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """Mean with weights 1/error² and its standard error, over the entries that are finite; NaN without any."""
+    good = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
+    if not good.any():
+        return float("nan"), float("nan")
+    weight = errors[good] ** -2.0
+    return float(np.sum(weight * values[good]) / weight.sum()), float(weight.sum() ** -0.5)

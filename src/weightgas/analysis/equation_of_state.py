@@ -1,0 +1,113 @@
+"""Radius law and state equation: measured over predicted, continuous and discrete.
+
+Level 2, bookkeeping: with the same run's G these are identities of any stationary run. With G from another run, on the sphere at the
+same η_e, the radius law is a prediction.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from scipy.optimize import brentq
+
+from weightgas.analysis.cells import axes, evaluate, in_equilibrium
+from weightgas.theory import ideal_gas
+
+
+def radius_law(state: xr.Dataset) -> xr.Dataset:
+    """Predicted radius of every cell and measured/predicted.
+
+    r⁴ = ηG/(2λ) and ηG/(λ(2−ηλ)) at fixed LR, r² = η_eG/(2λ) and η_eλr² = 1−√(1−η_e²G) at fixed ELR, the discrete ones with the spread
+    of r to first order (:mod:`weightgas.theory.ideal_gas`). On the sphere there is nothing to predict: NaN.
+
+    Returns
+    -------
+    xarray.Dataset
+        On ``cell``: ``continuous``, ``discrete`` (root mean square radii), ``ratio_continuous``, ``ratio_discrete``, ``ratio_err``.
+    """
+    held, grad_sq = axes(state), state["grad_sq"].values
+    dof = int(state.attrs["dof"])
+    empty = np.full(len(grad_sq), np.nan)
+    power = 4
+    if state.attrs["protocol"] == "fixed_lr":
+        continuous = evaluate(ideal_gas.radius_fixed_lr, held["lr"], held["wd"], grad_sq, discrete=False)
+        square = evaluate(ideal_gas.mean_square_radius_fixed_lr, held["lr"], held["wd"], grad_sq, dof=dof)
+    elif state.attrs["protocol"] == "fixed_elr":
+        power = 2
+        continuous = evaluate(ideal_gas.radius_fixed_elr, held["elr"], held["wd"], grad_sq, discrete=False)
+        square = evaluate(ideal_gas.mean_square_radius_fixed_elr, held["elr"], held["wd"], grad_sq, dof=dof)
+    else:
+        continuous, square = empty, empty
+    radius, discrete = state["radius"].values, np.sqrt(square)
+    relative = np.hypot(state["radius_err"].values / radius, state["grad_sq_err"].values / (power * grad_sq))
+    return _on_cells(
+        state,
+        continuous=continuous,
+        discrete=discrete,
+        ratio_continuous=radius / continuous,
+        ratio_discrete=radius / discrete,
+        ratio_err=radius / discrete * relative,
+    )
+
+
+def state_equation(state: xr.Dataset) -> xr.Dataset:
+    """Compressibility Z = pV/(RT) against (1 + ‖∇L‖²/tr Σ)/(1 − ηλ/2), and on the sphere the pressures.
+
+    Returns
+    -------
+    xarray.Dataset
+        On ``cell``: ``expected``, ``ratio`` (measured over expected), ``ratio_err``; on the sphere also ``pressure_continuous`` (RT/V) and
+        ``pressure_discrete`` (η_eG/(2r²)), ``pressure_published`` (the convention of the published code).
+    """
+    held = axes(state)
+    noise, drift = state["noise_trace"].values, np.maximum(state["mean_grad_sq"].values, 0)
+    z, error = state["compressibility"].values, state["compressibility_err"].values
+    if "lr" in held:
+        decay = held["lr"] * held["wd"]
+    elif "wd" in held:
+        decay = held["elr"] * held["wd"] * state["radius"].values ** 2
+    else:
+        decay = np.zeros_like(z)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        expected = (1 + drift / noise) / (1 - decay / 2)
+    out = {"expected": expected, "ratio": z / expected, "ratio_err": error / expected}
+    if "radius" in held:
+        elr, radius, grad_sq = held["elr"], held["radius"], state["grad_sq"].values
+        rt = state["temperature"].values * state.attrs["dof"] / 2
+        out["pressure_continuous"] = rt / state["volume"].values
+        out["pressure_discrete"] = evaluate(ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq)
+        out["pressure_published"] = evaluate(
+            ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq, convention="published", dof=int(state.attrs["dof"])
+        )
+    return _on_cells(state, **out)
+
+
+def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
+    """Radius of fixed-LR cells predicted from G measured on the sphere at the same effective learning rate.
+
+    Solves r⁴ = ηG(η/r²)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; nothing of the fixed-LR run
+    enters. NaN where the solution lies outside the effective learning rates of the sphere.
+
+    Returns ``predicted``, ``elr`` and ``ratio`` on the cells of ``state``.
+    """
+    usable = in_equilibrium(sphere)
+    order = np.argsort(sphere["elr_set"].values[usable])
+    log_elr = np.log(sphere["elr_set"].values[usable][order])
+    log_grad = np.log(sphere["grad_sq"].values[usable][order])
+    if len(log_elr) < 2:
+        raise ValueError("sphere: expected at least two effective learning rates in equilibrium, got fewer. Add cells or steps.")
+    lr, wd = state["lr_set"].values, state["wd_set"].values
+    predicted = np.full(len(lr), np.nan)
+    for i, (eta, decay) in enumerate(zip(lr, wd, strict=True)):
+
+        def gap(x: float, eta: float = eta, decay: float = decay) -> float:
+            """ln of r⁴ over its prediction at ln η_e = x."""
+            return 2 * np.log(eta) - 2 * x - np.log(eta / (decay * (2 - eta * decay))) - np.interp(x, log_elr, log_grad)
+
+        if gap(log_elr[0]) * gap(log_elr[-1]) < 0:
+            predicted[i] = np.sqrt(eta / np.exp(brentq(gap, log_elr[0], log_elr[-1])))
+    return _on_cells(state, predicted=predicted, elr=lr / predicted**2, ratio=state["radius"].values / predicted)
+
+
+def _on_cells(state: xr.Dataset, **values: np.ndarray) -> xr.Dataset:
+    return xr.Dataset({k: ("cell", v) for k, v in values.items()}, state["cell_id"].coords)

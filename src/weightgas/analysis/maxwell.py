@@ -1,0 +1,117 @@
+"""Maxwell relations as slopes of the entropy over the grid.
+
+fixed ELR     (∂S/∂ln λ)_η_e = −R
+fixed LR      ∂S/∂ln η − ∂S/∂ln λ = R
+fixed sphere  (∂S/∂ln r)_T = dof
+                                                [arXiv 2511.07308]
+Level 2, bookkeeping: true for *any* entropy of the direction that depends on the cell through η_e alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.cells import axes, in_equilibrium
+
+
+@dataclass(frozen=True)
+class Slope:
+    """One mean slope of S: its value, standard error, spread over the rows, and theory."""
+
+    name: str
+    value: float
+    error: float
+    spread: float
+    theory: float
+
+
+@dataclass(frozen=True)
+class QuadraticFit:
+    """S as a full quadratic of the logarithms of the two hyperparameters, the smoothing of the published analysis.
+
+    ``coefficients`` of 1, x, y, x², xy, y² with x, y the two logarithms; ``r_squared``; ``fitted`` and the slopes on every cell.
+    """
+
+    coefficients: np.ndarray
+    r_squared: float
+    fitted: np.ndarray
+    slope_first: np.ndarray
+    slope_second: np.ndarray
+
+
+def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
+    """The mean slopes that the protocol's Maxwell relation is about, with errors carried from the entropies.
+
+    Each slope is linear in the entropies, so its error follows from theirs; for integrated entropies, whose errors are correlated, from
+    the bootstrap replicates. Empty where fewer than three cells in a row have an entropy.
+    """
+    r = state.attrs["dof"] / 2
+    first, second = axes(state)
+    mean_second = _mean_slope(state, along=second, each=first)
+    mean_first = _mean_slope(state, along=first, each=second)
+    protocol = state.attrs["protocol"]
+    found: list[Slope] = []
+    if protocol == "fixed_elr" and mean_second is not None:
+        found.append(_slope(state, "dS/dln λ", *mean_second, -r))
+    if protocol == "fixed_sphere" and mean_second is not None:
+        found.append(_slope(state, "dS/dln r", *mean_second, 2 * r))
+    if protocol == "fixed_lr" and mean_first is not None and mean_second is not None:
+        found.append(_slope(state, "dS/dln η", *mean_first, float("nan")))
+        found.append(_slope(state, "dS/dln λ", *mean_second, float("nan")))
+        both = mean_first[0] - mean_second[0]
+        found.append(_slope(state, "dS/dln η − dS/dln λ", both, np.array([]), r))
+    return tuple(found)
+
+
+def quadratic_fit(state: xr.Dataset) -> QuadraticFit | None:
+    """Least squares of S on a full quadratic in the two log-hyperparameters over the cells in equilibrium; None below ten cells."""
+    (first, a), (second, b) = axes(state).items()
+    del first, second
+    x, y, s = np.log(a), np.log(b), state["entropy"].values
+    good = in_equilibrium(state) & np.isfinite(s)
+    if good.sum() < 10:
+        return None
+    design = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+    coefficients, _, rank, _ = np.linalg.lstsq(design[good], s[good], rcond=None)
+    if rank < 6:
+        return None
+    fitted = design @ coefficients
+    residual = np.sum((s[good] - fitted[good]) ** 2) / np.sum((s[good] - s[good].mean()) ** 2)
+    c = coefficients
+    return QuadraticFit(c, float(1 - residual), fitted, c[1] + 2 * c[3] * x + c[4] * y, c[2] + c[4] * x + 2 * c[5] * y)
+
+
+def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Coefficients of the mean slope on the entropies of the cells, and the slope of each row."""
+    held = axes(state)
+    x = np.log(held[along])
+    s = state["entropy"].values
+    good = in_equilibrium(state) & np.isfinite(s)
+    total, rows = np.zeros(len(x)), []
+    for value in np.unique(held[each]):
+        row = good & (held[each] == value)
+        if row.sum() < 3:
+            continue
+        centered = x[row] - x[row].mean()
+        if np.ptp(centered) == 0:
+            continue
+        coefficients = centered / np.sum(centered**2)
+        total[row] += coefficients
+        rows.append(coefficients @ s[row])
+    return (total / len(rows), np.array(rows)) if rows else None
+
+
+def _slope(state: xr.Dataset, name: str, coefficients: np.ndarray, rows: np.ndarray, theory: float) -> Slope:
+    used = coefficients != 0
+    c = coefficients[used]
+    value = float(c @ state["entropy"].values[used])
+    if "entropy_direction_draws" in state:
+        shift = c * state["log_radius_entropy_err"].values[used]
+        error = np.hypot(np.std(c @ state["entropy_direction_draws"].values[used], ddof=1), np.sqrt(np.sum(shift**2)))
+    else:
+        error = np.sqrt(np.sum((c * state["entropy_err"].values[used]) ** 2))
+    spread = float(np.std(rows)) if len(rows) else float("nan")
+    return Slope(name, value, float(error), spread, theory)

@@ -1,0 +1,179 @@
+"""The verdict in three levels, kept apart because most checks cannot say no.
+
+1. Stationary?   burn-in, effective sample size, drift, relaxation times.
+2. Bookkeeping   Z, the radius law, Maxwell: identities of any stationary run. A failure is a bug or a short run; a success says nothing.
+3. Evidence      fluctuation and response, the Gibbs slope. Only these can tell an ideal gas from another.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.cells import in_equilibrium, weighted_mean
+from weightgas.analysis.equation_of_state import radius_law, state_equation
+from weightgas.analysis.fluctuation import fluctuation_response
+from weightgas.analysis.gibbs import gibbs_slope
+from weightgas.analysis.maxwell import slopes
+from weightgas.measurement import measure
+from weightgas.status import Status
+
+BOOKKEEPING_TOLERANCE = 0.01
+EVIDENCE_TOLERANCE = 0.05
+"""How far from its expectation a check may lie, besides three standard errors, and still be called consistent."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: measured value with standard error against its expectation. ``outcome`` is yes, no or undecided."""
+
+    name: str
+    value: float
+    error: float
+    expected: float
+    outcome: str
+    note: str = ""
+
+    def __str__(self) -> str:
+        """One line: name, value ± error, expectation, outcome."""
+        if not np.isfinite(self.value):
+            return f"{self.name}: {self.outcome}" + (f" ({self.note})" if self.note else "")
+        error = f" ± {self.error:.2g}" if np.isfinite(self.error) else ""
+        return f"{self.name}: {self.value:.4g}{error}, expected {self.expected:.4g}: {self.outcome}" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Level:
+    """One level: its question, its answer (yes, no or undecided) and the checks behind it."""
+
+    number: int
+    question: str
+    answer: str
+    checks: tuple[Check, ...]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The three levels for one trace; ``print`` it."""
+
+    title: str
+    levels: tuple[Level, Level, Level]
+
+    @property
+    def sentence(self) -> str:
+        """The verdict in one sentence."""
+        one, two, three = (level.answer for level in self.levels)
+        decisive = [c for c in self.levels[2].checks if np.isfinite(c.value)]
+        numbers = "; ".join(f"{c.name} {c.value:.3g} ± {c.error:.1g} (ideal: 1)" for c in decisive)
+        if one == "no":
+            return "No stationary state: the other levels mean little."
+        book = {"yes": "the books balance", "no": "the books do not balance (a bug or a short run)"}.get(two, "the books are open")
+        gas = {"yes": "consistent with an ideal gas", "no": "not an ideal gas"}.get(three, "no evidence either way")
+        return f"{'Stationary' if one == 'yes' else 'Partly stationary'}, {book}, {gas}" + (f": {numbers}." if numbers else ".")
+
+    def __str__(self) -> str:
+        """All levels and checks, one line each."""
+        lines = [f"{self.title}: {self.sentence}"]
+        for level in self.levels:
+            lines.append(f"  {level.number}. {level.question} {level.answer}")
+            lines += [f"       {check}" for check in level.checks]
+        return "\n".join(lines)
+
+
+def verdict(trace: xr.Dataset, state: xr.Dataset | None = None, *, title: str | None = None) -> Verdict:
+    """Judge a trace in three levels.
+
+    Parameters
+    ----------
+    trace
+        From ``simulate``, ``train`` or ``open_trace``.
+    state
+        What ``measure`` made of it; measured here if not given.
+    title
+        How the verdict is headed; by default the protocol and what ran.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If it is not a trace.
+    """
+    state = measure(trace) if state is None else state
+    if title is None:
+        what = state.attrs.get("network") or f"{state.attrs.get('potential', '')} loss, {state.attrs.get('noise', '')} noise"
+        title = f"{state.attrs['protocol'].replace('_', ' ')}, {what}, d = {state.attrs['dim']}"
+    one = _stationary(state)
+    if one.answer == "no":
+        two = Level(2, "Do the books balance?", "undecided", ())
+        three = Level(3, "Is it an ideal gas?", "undecided", ())
+    else:
+        two, three = _bookkeeping(state), _evidence(trace, state)
+    return Verdict(title, (one, two, three))
+
+
+def judge(value: float, error: float, expected: float, tolerance: float) -> str:
+    """Yes, no or undecided.
+
+    No: further off than the tolerance by more than three standard errors. Yes: not so, and the error is no larger than the tolerance
+    (relative to the expectation), so that a no was possible.
+    """
+    if not (np.isfinite(value) and np.isfinite(error)):
+        return "undecided"
+    off, scale = abs(value - expected), abs(expected)
+    if off > tolerance * scale + 3 * error:
+        return "no"
+    return "yes" if error <= tolerance * scale else "undecided"
+
+
+def _stationary(state: xr.Dataset) -> Level:
+    counts = Counter(Status(int(s)) for s in state["status"].values)
+    good = in_equilibrium(state)
+    share = float(good.mean())
+    note = ", ".join(f"{n} {status.name.lower().replace('_', ' ')}" for status, n in sorted(counts.items()))
+    answer = "yes" if share >= 0.8 else ("undecided" if good.sum() >= 2 else "no")
+    checks = [Check("cells in equilibrium", share, float("nan"), 1.0, answer, note)]
+    if good.any():
+        for name, label in (("ess", "least effective readings of the energy"), ("relaxations", "least relaxation times of the radius")):
+            least = float(np.nanmin(state[name].values[good]))
+            if least < 1e12:  # the sphere has no clock of the radius
+                checks.append(Check(label, least, float("nan"), float("nan"), "", ""))
+    return Level(1, "Is it stationary?", answer, tuple(checks))
+
+
+def _bookkeeping(state: xr.Dataset) -> Level:
+    good = in_equilibrium(state)
+    checks = []
+    for name, found in (("Z measured/expected", state_equation(state)), ("radius measured/discrete prediction", radius_law(state))):
+        key = "ratio" if "ratio" in found else "ratio_discrete"
+        ratio, error = found[key].values[good], found["ratio_err"].values[good]
+        if np.isfinite(ratio).any():
+            mean, spread = weighted_mean(ratio, error)
+            worst = ratio[np.nanargmax(np.abs(ratio - 1))]
+            checks.append(Check(name, mean, spread, 1.0, judge(mean, spread, 1.0, BOOKKEEPING_TOLERANCE), f"worst cell {worst:.4f}"))
+    for slope in slopes(state):
+        if np.isfinite(slope.theory):
+            outcome = judge(slope.value, slope.error, slope.theory, BOOKKEEPING_TOLERANCE)
+            checks.append(Check(f"Maxwell, {slope.name}", slope.value, slope.error, slope.theory, outcome))
+    return Level(2, "Do the books balance?", _all(checks), tuple(checks))
+
+
+def _evidence(trace: xr.Dataset, state: xr.Dataset) -> Level:
+    f = fluctuation_response(state)
+    g = gibbs_slope(trace, state)
+    checks = (
+        Check(
+            "(Var U/T²)/(dU/dT)", f.whole, f.whole_err, 1.0, judge(f.whole, f.whole_err, 1.0, EVIDENCE_TOLERANCE),
+            "" if np.isfinite(f.whole) else "needs two temperatures in equilibrium",
+        ),
+        Check("Gibbs slope", g.mean, g.mean_err, 1.0, judge(g.mean, g.mean_err, 1.0, EVIDENCE_TOLERANCE), g.advice),
+    )  # fmt: skip
+    return Level(3, "Is it an ideal gas?", _all(checks), checks)
+
+
+def _all(checks: list[Check] | tuple[Check, ...]) -> str:
+    outcomes = {c.outcome for c in checks}
+    if "no" in outcomes:
+        return "no"
+    return "yes" if outcomes == {"yes"} else "undecided"
