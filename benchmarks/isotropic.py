@@ -1,8 +1,9 @@
 """Time per cell-step of the isotropic noise model: a plain batched PyTorch loop with autograd against ``simulate``.
 
-The other side does what the published notebook does, 289 cells at once in d = 3 at fixed effective learning rate: loss by autograd,
-projected Gaussian noise, weight decay, and every 50 steps a copy of the weights; beside it torch without autograd and NumPy. All sides
-run the same grid with the same threads, in turn, and their mean energies are compared with the closed form before any time counts.
+The other side does what the published notebook does, 289 cells at once in d = 3 at fixed effective learning rate:
+loss by autograd, projected Gaussian noise, weight decay, and every 50 steps a copy of the weights; beside it torch
+without autograd and NumPy. All sides run the same grid with the same threads, in turn, and their mean energies are
+compared with the closed form before any time counts.
 
     python benchmarks/isotropic.py [--quick]
 """
@@ -106,7 +107,12 @@ def main() -> None:
     """Alternate the sides and print one JSON line."""
     quick = "--quick" in sys.argv
     torch.set_num_threads(2)
-    sides = {"autograd": (autograd, 2_000), "torch": (plain_torch, 3_000), "numpy": (plain_numpy, 3_000), "ours": (ours, 1_000_000)}
+    sides = {
+        "autograd": (autograd, 2_000),
+        "torch": (plain_torch, 3_000),
+        "numpy": (plain_numpy, 3_000),
+        "ours": (ours, 1_000_000),
+    }
     scale = 4 if quick else 1
     ours(4_000)  # compile
     seconds: dict[str, list[float]] = {name: [] for name in sides}
@@ -117,11 +123,22 @@ def main() -> None:
             begun = time.perf_counter()
             energies[name] = side(steps)
             seconds[name].append((time.perf_counter() - begun) / steps / len(PROTOCOL))
-            assert abs(energies[name] - 1) < 0.25, f"{name} does not simulate the model: energy off by {energies[name]:.3f}"
+            assert abs(energies[name] - 1) < 0.25, (
+                f"{name} does not simulate the model: energy off by {energies[name]:.3f}"
+            )
     median = {name: statistics.median(values) for name, values in seconds.items()}
     detail = {f"{name}_ns": round(1e9 * value, 1) for name, value in median.items()}
     detail |= {f"energy_{name}": round(value, 3) for name, value in energies.items()}
-    print(json.dumps({"benchmark": "isotropic", "ratio": round(median["autograd"] / median["ours"], 1), "unit": "times per cell-step", "detail": detail}))
+    print(
+        json.dumps(
+            {
+                "benchmark": "isotropic",
+                "ratio": round(median["autograd"] / median["ours"], 1),
+                "unit": "times per cell-step",
+                "detail": detail,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

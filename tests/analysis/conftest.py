@@ -19,7 +19,8 @@ ERROR = 1e-3
 def exact_state(protocol: Protocol, *, entropy_scale: float = 1.0) -> xr.Dataset:
     """The state that a perfect measurement of the model would give in the limit of small steps, d = 3 and σ = 1.
 
-    ``entropy_scale`` multiplies the entropy of the direction: a planted fault for checks that need an independent entropy.
+    ``entropy_scale`` multiplies the entropy of the direction: a planted fault for checks that need an independent
+    entropy.
     """
     cells = protocol.cells()
     dof, noise = DIM - 1, float(DIM - 1)

@@ -22,7 +22,13 @@ def judged():
     for gas in presets.null_gases("quick"):
         gas = dataclasses.replace(gas, steps=gas.steps // 2)
         trace = simulate(
-            gas.protocol, gas.dim, gas.steps, potential=gas.potential, noise=gas.noise, replicas=gas.replicas, readings=gas.readings
+            gas.protocol,
+            gas.dim,
+            gas.steps,
+            potential=gas.potential,
+            noise=gas.noise,
+            replicas=gas.replicas,
+            readings=gas.readings,
         )
         found[gas.name] = verdict(trace)
     return found

@@ -18,7 +18,9 @@ def in_equilibrium(state: xr.Dataset) -> np.ndarray:
 
 def axes(state: xr.Dataset) -> dict[str, np.ndarray]:
     """The hyperparameters that the protocol holds, (cells,) each, in the protocol's order."""
-    names = {"fixed_sphere": ("elr", "radius"), "fixed_elr": ("elr", "wd"), "fixed_lr": ("lr", "wd")}[state.attrs["protocol"]]
+    names = {"fixed_sphere": ("elr", "radius"), "fixed_elr": ("elr", "wd"), "fixed_lr": ("lr", "wd")}[
+        state.attrs["protocol"]
+    ]
     return {name: state[f"{name}_set"].values for name in names}
 
 

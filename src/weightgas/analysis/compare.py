@@ -18,7 +18,9 @@ from weightgas.analysis.maxwell import quadratic_fit, slopes
 
 @dataclass(frozen=True)
 class Comparison:
-    """One quantity: what the paper printed (with its spread), what this run gives (with its standard error), and theory."""
+    """One quantity: what the paper printed (with its spread), what this run gives (with its standard error), and
+    theory.
+    """
 
     quantity: str
     published: float
@@ -53,7 +55,8 @@ def compare_isotropic(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...
 
 
 def compare_networks(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]:
-    """Quality of the quadratic fit of S and the Maxwell relations of networks, beside the range that the paper prints for its five.
+    """Quality of the quadratic fit of S and the Maxwell relations of networks, beside the range that the paper prints
+    for its five.
 
     The published networks are larger and of other data: the column shows the middle of their range and half its width.
     """
@@ -67,7 +70,11 @@ def compare_networks(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]
             ours["entropy_fit_r2"] = (fit.r_squared, float("nan"), 1.0)
             good = in_equilibrium(state)
             if protocol == "fixed_elr":
-                ours["maxwell_max_rel_error"] = (float(np.abs(fit.slope_second[good] / -r - 1).max()), float("nan"), 0.0)
+                ours["maxwell_max_rel_error"] = (
+                    float(np.abs(fit.slope_second[good] / -r - 1).max()),
+                    float("nan"),
+                    0.0,
+                )
             if protocol == "fixed_lr":
                 difference = fit.slope_first - fit.slope_second
                 ours["maxwell_max_rel_error"] = (float(np.abs(difference[good] / r - 1).max()), float("nan"), 0.0)

@@ -18,9 +18,10 @@ def is_paper_model(data: xr.Dataset) -> bool:
 
 
 def model_values(state: xr.Dataset, *, finite_step: bool = True) -> xr.Dataset:
-    """Energy and entropy of the direction that the isotropic noise model predicts at the measured temperature of every cell.
+    """Energy and direction entropy of the isotropic noise model at the measured temperature of every cell.
 
-    von Mises–Fisher values, with the correction of first order in η_e unless ``finite_step`` is False. Exact up to that order.
+    von Mises–Fisher values, with the correction of first order in η_e unless ``finite_step`` is False. Exact up to
+    that order.
     """
     t, elr, dim = state["temperature"].values, state["elr"].values, int(state.attrs["dim"])
     energy, entropy = (evaluate(lambda x, f=f: f(dim, x), t) for f in (vmf.energy, vmf.entropy))
@@ -31,8 +32,13 @@ def model_values(state: xr.Dataset, *, finite_step: bool = True) -> xr.Dataset:
     return xr.Dataset({"energy": ("cell", energy), "entropy_direction": ("cell", entropy)}, state["cell_id"].coords)
 
 
-def model_curve(dim: int, temperature: np.ndarray, elr: np.ndarray | None = None, protocol: str = "fixed_sphere") -> dict[str, np.ndarray]:
-    """``energy`` and ``entropy_direction`` of the isotropic noise model along ``temperature``; with ``elr`` to first order in it."""
+def model_curve(
+    dim: int, temperature: np.ndarray, elr: np.ndarray | None = None, protocol: str = "fixed_sphere"
+) -> dict[str, np.ndarray]:
+    """``energy`` and ``entropy_direction`` of the isotropic noise model along ``temperature``.
+
+    With ``elr`` to first order in it.
+    """
     energy, entropy = vmf.energy(dim, temperature), vmf.entropy(dim, temperature)
     if elr is not None:
         energy = energy + vmf.finite_step_energy(dim, temperature, elr, protocol)  # type: ignore[arg-type]
@@ -110,7 +116,7 @@ def temperature_law(state: xr.Dataset) -> xr.Dataset:
 
 
 def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
-    """Straight lines of S against the logarithm of a hyperparameter, one for each row, with the slope that theory gives.
+    """Straight lines of S against the logarithm of a hyperparameter, one for each row, with the slope of theory.
 
     ============  ==========================  =====  ================================================
     protocol      S over                      slope  holds
@@ -124,7 +130,8 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     fixed LR      λ                           0      at low temperature (harmonic)
     ============  ==========================  =====  ================================================
 
-    An exact line goes through the mean of its row's cells in equilibrium, a harmonic one through the coldest of them.
+    An exact line goes through the mean of its row's cells in equilibrium, a harmonic one through that of the
+    coldest third.
 
     Parameters
     ----------
@@ -133,7 +140,7 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     over
         The hyperparameter S is drawn over; ``"product"`` rows (constant ηλ) make the fixed-LR line over η exact.
     rows
-        Number of the row of each cell, (cells,).
+        Number of the row of each cell, (cells,); -1 where it is in none.
 
     Returns
     -------
@@ -152,16 +159,16 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     x, s, t = np.log(held[over]), state["entropy"].values, state["temperature"].values
     good = in_equilibrium(state) & np.isfinite(s)
     line = np.full(len(x), np.nan)
-    for row in np.unique(rows):
+    for row in np.unique(rows[rows >= 0]):
         here = np.flatnonzero((rows == row) & good)
         if here.size:
-            anchor = here if exact else here[[np.argmin(t[here])]]
+            anchor = here if exact else here[np.argsort(t[here])][: -(-here.size // 3)]
             line[rows == row] = np.mean(s[anchor] - slope * x[anchor]) + slope * x[rows == row]
     return xr.Dataset({"line": ("cell", line)}, state["cell_id"].coords, {"slope": slope, "exact": exact})
 
 
 def along_run(trace: xr.Dataset, windows: int = 40) -> xr.Dataset:
-    """Means of the readings in ``windows`` equal stretches of a run, over replicas too; for runs that need not be stationary.
+    """Means of the readings in equal stretches of a run, over replicas too; for runs that need not be stationary.
 
     Returns
     -------
@@ -194,8 +201,8 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
     Returns
     -------
     xarray.Dataset
-        On ``cell, window``: ``step``, ``entropy_direction`` (nats, mean over replicas), ``temporal_neighbours``; NaN
-        where the weights stopped being finite or did not move.
+        On ``cell, window``: ``step``, ``entropy_direction`` (nats, mean over replicas), ``temporal_neighbours``;
+        NaN where the weights stopped being finite or did not move.
 
     Raises
     ------
@@ -227,7 +234,7 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
 
 def _constant(values: np.ndarray, rows: np.ndarray) -> bool:
     """Whether the values agree within every row."""
-    return all(np.ptp(values[rows == row]) < 1e-6 for row in np.unique(rows))
+    return all(np.ptp(values[rows == row]) < 1e-6 for row in np.unique(rows[rows >= 0]))
 
 
 def _model_elr(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:

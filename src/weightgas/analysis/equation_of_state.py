@@ -1,7 +1,7 @@
 """Radius law and state equation: measured over predicted, continuous and discrete.
 
-Level 2, bookkeeping: with the same run's G these are identities of any stationary run. With G from another run, on the sphere at the
-same η_e, the radius law is a prediction.
+Level 2, bookkeeping: with the same run's G these are identities of any stationary run. With G from another run, on
+the sphere at the same η_e, the radius law is a prediction.
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from weightgas.theory import ideal_gas
 def radius_law(state: xr.Dataset) -> xr.Dataset:
     """Predicted radius of every cell and measured/predicted.
 
-    r⁴ = ηG/(2λ) and ηG/(λ(2−ηλ)) at fixed LR, r² = η_eG/(2λ) and η_eλr² = 1−√(1−η_e²G) at fixed ELR, the discrete ones with the spread
-    of r to first order (:mod:`weightgas.theory.ideal_gas`). On the sphere there is nothing to predict: NaN.
+    r⁴ = ηG/(2λ) and ηG/(λ(2−ηλ)) at fixed LR, r² = η_eG/(2λ) and η_eλr² = 1−√(1−η_e²G) at fixed ELR, the discrete
+    ones with the spread of r to first order (:mod:`weightgas.theory.ideal_gas`). On the sphere there is nothing to
+    predict: NaN.
 
     Returns
     -------
     xarray.Dataset
-        On ``cell``: ``continuous``, ``discrete`` (root mean square radii), ``ratio_continuous``, ``ratio_discrete``, ``ratio_err``.
+        On ``cell``: ``continuous``, ``discrete`` (root mean square radii), ``ratio_continuous``, ``ratio_discrete``,
+        ``ratio_err``.
     """
     held, grad_sq = axes(state), state["grad_sq"].values
     dof = int(state.attrs["dof"])
@@ -56,8 +58,9 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        On ``cell``: ``expected``, ``ratio`` (measured over expected), ``ratio_err``; on the sphere also ``pressure_continuous`` (RT/V) and
-        ``pressure_discrete`` (η_eG/(2r²)), ``pressure_published`` (the convention of the published code).
+        On ``cell``: ``expected``, ``ratio`` (measured over expected), ``ratio_err``; on the sphere also
+        ``pressure_continuous`` (RT/V) and ``pressure_discrete`` (η_eG/(2r²)), ``pressure_published`` (the convention
+        of the published code).
     """
     held = axes(state)
     noise, drift = state["noise_trace"].values, np.maximum(state["mean_grad_sq"].values, 0)
@@ -85,17 +88,19 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
 def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
     """Radius of fixed-LR cells predicted from G measured on the sphere at the same effective learning rate.
 
-    Solves r⁴ = ηG(η/r²)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; nothing of the fixed-LR run
-    enters. NaN where the solution lies outside the effective learning rates of the sphere.
+    Solves r⁴ = ηG(η/r²)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; nothing of
+    the fixed-LR run enters. NaN where the solution lies outside the effective learning rates of the sphere.
 
     Returns ``predicted``, ``elr`` and ``ratio`` on the cells of ``state``.
     """
     usable = in_equilibrium(sphere)
-    order = np.argsort(sphere["elr_set"].values[usable])
-    log_elr = np.log(sphere["elr_set"].values[usable][order])
-    log_grad = np.log(sphere["grad_sq"].values[usable][order])
+    elr, number = np.unique(sphere["elr_set"].values[usable], return_inverse=True)
+    log_elr = np.log(elr)
+    log_grad = np.bincount(number, np.log(sphere["grad_sq"].values[usable])) / np.maximum(np.bincount(number), 1)
     if len(log_elr) < 2:
-        raise ValueError("sphere: expected at least two effective learning rates in equilibrium, got fewer. Add cells or steps.")
+        raise ValueError(
+            "sphere: expected at least two effective learning rates in equilibrium, got fewer. Add cells or steps."
+        )
     lr, wd = state["lr_set"].values, state["wd_set"].values
     predicted = np.full(len(lr), np.nan)
     for i, (eta, decay) in enumerate(zip(lr, wd, strict=True)):
@@ -105,7 +110,7 @@ def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
             return 2 * np.log(eta) - 2 * x - np.log(eta / (decay * (2 - eta * decay))) - np.interp(x, log_elr, log_grad)
 
         if gap(log_elr[0]) * gap(log_elr[-1]) < 0:
-            predicted[i] = np.sqrt(eta / np.exp(brentq(gap, log_elr[0], log_elr[-1])))
+            predicted[i] = np.sqrt(eta / np.exp(float(brentq(gap, log_elr[0], log_elr[-1]))))  # type: ignore[arg-type]
     return _on_cells(state, predicted=predicted, elr=lr / predicted**2, ratio=state["radius"].values / predicted)
 
 

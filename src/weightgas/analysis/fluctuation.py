@@ -1,9 +1,10 @@
 """Fluctuation and response: Var U/T² against dU/dT.
 
-In a Gibbs state ρ ∝ e^{−L/T}, dU/dT = Var U/T². Level 3: it can fail, and does for noise that is not isotropic. The heat capacity between
-two isotherms is compared with the mean of the two fluctuations, ∫ (Var U/T²) dT against ΔU. Weakness: both sides feel the finite step to
-first order in η_e, so simulations are compared at small η_e; noise in T of a network enters ΔT, so close temperatures say little.
-Source: Kubo; the check for simulations in Shirts (2013), J. Chem. Theory Comput. 9, 909.
+In a Gibbs state ρ ∝ e^{−L/T}, dU/dT = Var U/T². Level 3: it can fail, and does for noise that is not isotropic. The
+heat capacity between two isotherms is compared with the mean of the two fluctuations, ∫ (Var U/T²) dT against ΔU.
+Weakness: both sides feel the finite step to first order in η_e, so simulations are compared at small η_e; noise in T
+of a network enters ΔT, so close temperatures say little. Source: Kubo; the check for simulations in Shirts (2013), J.
+Chem. Theory Comput. 9, 909.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ import xarray as xr
 from weightgas.analysis.cells import isotherms, weighted_mean
 
 LARGEST_ELR = 0.02
-"""Simulated isotherms above this effective learning rate are left out: the finite step alone moves U by about half of it."""
+"""Simulated isotherms above this effective learning rate are left out: the finite step alone moves U by about half of
+it.
+"""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Isotherms:
 
 @dataclass(frozen=True)
 class Fluctuation:
-    """Ratios (Var U/T²)/(dU/dT) between neighbouring isotherms with errors, at ``temperature``; and over the whole range."""
+    """Ratios (Var U/T²)/(dU/dT) between neighbouring isotherms with errors, at ``temperature``; and over the whole
+    range.
+    """
 
     temperature: np.ndarray
     ratio: np.ndarray
@@ -67,7 +72,7 @@ def fluctuation_response(state: xr.Dataset, largest_elr: float | None = None) ->
     """
     t = collect(state, largest_elr)
     if len(t.temperature) < 2:
-        return Fluctuation(*(np.empty(0) for _ in range(3)), float("nan"), float("nan"))
+        return Fluctuation(np.empty(0), np.empty(0), np.empty(0), float("nan"), float("nan"))
     capacity = t.variance / t.temperature**2
     capacity_err = capacity * np.hypot(t.variance_err / t.variance, 2 * t.temperature_err / t.temperature)
     step = np.diff(t.temperature)
@@ -86,4 +91,6 @@ def fluctuation_response(state: xr.Dataset, largest_elr: float | None = None) ->
         np.sum((weight * capacity_err) ** 2) / integral**2 + (t.energy_err[-1] ** 2 + t.energy_err[0] ** 2) / total**2
     )
     middle = np.sqrt(t.temperature[1:] * t.temperature[:-1])
-    return Fluctuation(middle, ratio, np.abs(ratio) * relative, float(integral / total), float(abs(integral / total) * whole_relative))
+    return Fluctuation(
+        middle, ratio, np.abs(ratio) * relative, float(integral / total), float(abs(integral / total) * whole_relative)
+    )

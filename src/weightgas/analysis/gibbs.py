@@ -1,9 +1,10 @@
 """The Gibbs slope: is ln P₂(U)/P₁(U) linear in U with slope 1/T₁ − 1/T₂?
 
-Two runs at temperatures T₁ < T₂ sample ρ ∝ e^{−L/T} if and only if the logarithm of the ratio of their energy densities is linear in U
-with that slope. Fitted by maximum likelihood: a logistic regression of "which run" on the energy, on readings thinned to independence.
-Level 3: it can fail. Weakness: it needs overlap, ΔT/T ≲ 2√(2/dof), and sees the finite step to first order.
-Source: Shirts (2013), J. Chem. Theory Comput. 9, 909; Michael and Shirts, physical_validation.
+Two runs at temperatures T₁ < T₂ sample ρ ∝ e^{−L/T} if and only if the logarithm of the ratio of their energy
+densities is linear in U with that slope. Fitted by maximum likelihood: a logistic regression of "which run" on the
+energy, on readings thinned to independence. Level 3: it can fail. Weakness: it needs overlap, ΔT/T ≲ 2√(2/dof), and
+sees the finite step to first order. Source: Shirts (2013), J. Chem. Theory Comput. 9, 909; Michael and Shirts,
+physical_validation.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ MOST_READINGS = 20_000
 
 @dataclass(frozen=True)
 class GibbsSlope:
-    """Measured over expected slope of neighbouring isotherms with errors, their overlap, and the mean over disjoint pairs."""
+    """Measured over expected slope of neighbouring isotherms with errors, their overlap, and the mean over disjoint
+    pairs.
+    """
 
     cold: np.ndarray
     hot: np.ndarray
@@ -38,7 +41,9 @@ class GibbsSlope:
 
 
 def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, largest_elr: float | None = None) -> GibbsSlope:
-    """The slopes between neighbouring temperatures of a trace and its state; pairs without overlap are NaN and ``advice`` says so."""
+    """The slopes between neighbouring temperatures of a trace and its state; pairs without overlap are NaN and
+    ``advice`` says so.
+    """
     if largest_elr is None:
         largest_elr = LARGEST_ELR if state.attrs["producer"] == "simulate" else np.inf
     number = np.where(state["elr"].values <= largest_elr, isotherms(state), -1)
@@ -103,4 +108,6 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> float:
     """Common share of two histograms, ∫ min(P₁, P₂)."""
     edges = np.histogram_bin_edges(np.concatenate([a, b]), bins=30)
     width = edges[1] - edges[0]
-    return float(np.minimum(np.histogram(a, edges, density=True)[0], np.histogram(b, edges, density=True)[0]).sum() * width)
+    return float(
+        np.minimum(np.histogram(a, edges, density=True)[0], np.histogram(b, edges, density=True)[0]).sum() * width
+    )

@@ -32,7 +32,8 @@ class Slope:
 class QuadraticFit:
     """S as a full quadratic of the logarithms of the two hyperparameters, the smoothing of the published analysis.
 
-    ``coefficients`` of 1, x, y, x², xy, y² with x, y the two logarithms; ``r_squared``; ``fitted`` and the slopes on every cell.
+    ``coefficients`` of 1, x, y, x², xy, y² with x, y the two logarithms; ``r_squared``; ``fitted`` and the slopes on
+    every cell.
     """
 
     coefficients: np.ndarray
@@ -45,8 +46,8 @@ class QuadraticFit:
 def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
     """The mean slopes that the protocol's Maxwell relation is about, with errors carried from the entropies.
 
-    Each slope is linear in the entropies, so its error follows from theirs; for integrated entropies, whose errors are correlated, from
-    the bootstrap replicates. Empty where fewer than three cells in a row have an entropy.
+    Each slope is linear in the entropies, so its error follows from theirs; for integrated entropies, whose errors
+    are correlated, from the bootstrap replicates. Empty where fewer than three cells in a row have an entropy.
     """
     r = state.attrs["dof"] / 2
     first, second = axes(state)
@@ -61,13 +62,17 @@ def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
     if protocol == "fixed_lr" and mean_first is not None and mean_second is not None:
         found.append(_slope(state, "dS/dln η", *mean_first, float("nan")))
         found.append(_slope(state, "dS/dln λ", *mean_second, float("nan")))
-        both = mean_first[0] - mean_second[0]
-        found.append(_slope(state, "dS/dln η − dS/dln λ", both, np.array([]), r))
+    if protocol == "fixed_lr":
+        along = _along_isotherms(state)
+        if along is not None:
+            found.append(_slope(state, "dS/dln η − dS/dln λ", *along, r))
     return tuple(found)
 
 
 def quadratic_fit(state: xr.Dataset) -> QuadraticFit | None:
-    """Least squares of S on a full quadratic in the two log-hyperparameters over the cells in equilibrium; None below ten cells."""
+    """Least squares of S on a full quadratic in the two log-hyperparameters over the cells in equilibrium; None below
+    ten cells.
+    """
     (first, a), (second, b) = axes(state).items()
     del first, second
     x, y, s = np.log(a), np.log(b), state["entropy"].values
@@ -102,6 +107,24 @@ def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, n
         total[row] += coefficients
         rows.append(coefficients @ s[row])
     return (total / len(rows), np.array(rows)) if rows else None
+
+
+def _along_isotherms(state: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+    """The same for the slope at constant ηλ, ∂S/∂y with y = (ln η − ln λ)/2, which is ∂S/∂ln η − ∂S/∂ln λ.
+
+    Within isotherms, because S bends along ηλ: with a cell missing the difference of two mean slopes would be off by
+    that bend.
+    """
+    held, good = axes(state), in_equilibrium(state) & np.isfinite(state["entropy"].values)
+    product = np.round(np.log(held["lr"] * held["wd"]), 9)
+    y, s = np.log(held["lr"] / held["wd"]) / 2, state["entropy"].values
+    centered, rows = np.zeros(len(y)), []
+    for value in np.unique(product[good]):
+        here = good & (product == value)
+        if here.sum() > 1:
+            centered[here] = y[here] - y[here].mean()
+            rows.append(centered[here] @ s[here] / np.sum(centered[here] ** 2))
+    return (centered / np.sum(centered**2), np.array(rows)) if rows else None
 
 
 def _slope(state: xr.Dataset, name: str, coefficients: np.ndarray, rows: np.ndarray, theory: float) -> Slope:

@@ -1,8 +1,8 @@
 """The minimum of the potentials over the grid.
 
-The state measured at (T*, p*) should minimise 𝒢(state) = U − T*S + p*V over the states of the grid; on the sphere, at each radius, the
-state at T* minimises U − T*S [arXiv 2511.07308]. Between levels 2 and 3: with an independent entropy it has power (a slope 20 % too steep
-moves the minimum by a cell), with an integrated one it does not.
+The state measured at (T*, p*) should minimise 𝒢(state) = U − T*S + p*V over the states of the grid; on the sphere, at
+each radius, the state at T* minimises U − T*S [arXiv 2511.07308]. Between levels 2 and 3: with an independent entropy
+it has power (a slope 20 % too steep moves the minimum by a cell), with an integrated one it does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from weightgas.analysis.cells import axes, in_equilibrium
 
 
 def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
-    """The potential of every cell (cells,) at the temperature and pressure of cell ``target``, relative to its least value.
+    """The potential of every cell (cells,) at the temperature and pressure of cell ``target``, relative to its least
+    value.
 
     𝒢 = U − T*S + p*V; on the sphere F = U − T*S, NaN for cells of another radius. NaN for cells out of equilibrium.
     """
@@ -33,8 +34,9 @@ def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
 def minima(state: xr.Dataset) -> xr.Dataset:
     """For every cell in equilibrium: where over the grid its potential is least, and how many grid steps away that is.
 
-    Returns ``minimum`` (index of the cell, −1 without one) and ``offset`` (largest number of grid steps along an axis, NaN without).
-    At fixed LR the temperature follows ηλ alone, so cells along constant ηλ/const share T but not p; the offset counts both axes.
+    Returns ``minimum`` (index of the cell, −1 without one) and ``offset`` (largest number of grid steps along an
+    axis, NaN without). At fixed LR the temperature follows ηλ alone, so cells along constant ηλ/const share T but not
+    p; the offset counts both axes.
     """
     cells = state.sizes["cell"]
     places = [np.unique(v, return_inverse=True)[1] for v in axes(state).values()]

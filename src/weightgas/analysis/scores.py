@@ -19,7 +19,8 @@ SMALL_STEP = 0.01
 class Score:
     """One quantity over the cells it applies to: how many, the worst deviation, and the largest standard error.
 
-    ``worst`` and ``error`` are relative for r and U, in nats for S; ``worst_z`` is the largest |deviation|/standard error.
+    ``worst`` and ``error`` are relative for r and U, in nats for S; ``worst_z`` is the largest |deviation|/standard
+    error.
     """
 
     quantity: str
@@ -40,8 +41,9 @@ class Score:
 
 
 def model_scores(state: xr.Dataset, small_step: float = SMALL_STEP) -> tuple[Score, ...]:
-    """Radius against the discrete prediction in every cell; U and S against von Mises–Fisher with the first-order finite-step
-    correction in the cells with η_e ≤ ``small_step``. For the isotropic noise model only."""
+    """Radius against the discrete prediction in every cell; U and S against von Mises–Fisher with the first-order
+    finite-step correction in the cells with η_e ≤ ``small_step``. For the isotropic noise model only.
+    """
     found = []
     good = in_equilibrium(state)
     law = radius_law(state)

@@ -1,7 +1,8 @@
 """The verdict in three levels, kept apart because most checks cannot say no.
 
 1. Stationary?   burn-in, effective sample size, drift, relaxation times.
-2. Bookkeeping   Z, the radius law, Maxwell: identities of any stationary run. A failure is a bug or a short run; a success says nothing.
+2. Bookkeeping   Z, the radius law, Maxwell: identities of any stationary run. A failure is a bug or a short run; a
+                 success says nothing.
 3. Evidence      fluctuation and response, the Gibbs slope. Only these can tell an ideal gas from another.
 """
 
@@ -28,7 +29,9 @@ EVIDENCE_TOLERANCE = 0.05
 
 @dataclass(frozen=True)
 class Check:
-    """One check: measured value with standard error against its expectation. ``outcome`` is yes, no or undecided."""
+    """One check: measured value with standard error against its expectation. ``outcome`` is yes, no, undecided, or
+    empty for a number that is only reported.
+    """
 
     name: str
     value: float
@@ -42,7 +45,8 @@ class Check:
         if not np.isfinite(self.value):
             return f"{self.name}: {self.outcome}" + (f" ({self.note})" if self.note else "")
         error = f" ± {self.error:.2g}" if np.isfinite(self.error) else ""
-        return f"{self.name}: {self.value:.4g}{error}, expected {self.expected:.4g}: {self.outcome}" + (f" ({self.note})" if self.note else "")
+        judged = f", expected {self.expected:.4g}: {self.outcome}" if self.outcome else ""
+        return f"{self.name}: {self.value:.4g}{error}{judged}" + (f" ({self.note})" if self.note else "")
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,13 @@ class Verdict:
         numbers = "; ".join(f"{c.name} {c.value:.3g} ± {c.error:.1g} (ideal: 1)" for c in decisive)
         if one == "no":
             return "No stationary state: the other levels mean little."
-        book = {"yes": "the books balance", "no": "the books do not balance (a bug or a short run)"}.get(two, "the books are open")
+        book = {"yes": "the books balance", "no": "the books do not balance (a bug or a short run)"}.get(
+            two, "the books are open"
+        )
         gas = {"yes": "consistent with an ideal gas", "no": "not an ideal gas"}.get(three, "no evidence either way")
-        return f"{'Stationary' if one == 'yes' else 'Partly stationary'}, {book}, {gas}" + (f": {numbers}." if numbers else ".")
+        return f"{'Stationary' if one == 'yes' else 'Partly stationary'}, {book}, {gas}" + (
+            f": {numbers}." if numbers else "."
+        )
 
     def __str__(self) -> str:
         """All levels and checks, one line each."""
@@ -102,7 +110,10 @@ def verdict(trace: xr.Dataset, state: xr.Dataset | None = None, *, title: str | 
     """
     state = measure(trace) if state is None else state
     if title is None:
-        what = state.attrs.get("network") or f"{state.attrs.get('potential', '')} loss, {state.attrs.get('noise', '')} noise"
+        what = (
+            state.attrs.get("network")
+            or f"{state.attrs.get('potential', '')} loss, {state.attrs.get('noise', '')} noise"
+        )
         title = f"{state.attrs['protocol'].replace('_', ' ')}, {what}, d = {state.attrs['dim']}"
     one = _stationary(state)
     if one.answer == "no":
@@ -116,8 +127,8 @@ def verdict(trace: xr.Dataset, state: xr.Dataset | None = None, *, title: str | 
 def judge(value: float, error: float, expected: float, tolerance: float) -> str:
     """Yes, no or undecided.
 
-    No: further off than the tolerance by more than three standard errors. Yes: not so, and the error is no larger than the tolerance
-    (relative to the expectation), so that a no was possible.
+    No: further off than the tolerance by more than three standard errors. Yes: not so, and the error is no larger
+    than the tolerance (relative to the expectation), so that a no was possible.
     """
     if not (np.isfinite(value) and np.isfinite(error)):
         return "undecided"
@@ -135,7 +146,10 @@ def _stationary(state: xr.Dataset) -> Level:
     answer = "yes" if share >= 0.8 else ("undecided" if good.sum() >= 2 else "no")
     checks = [Check("cells in equilibrium", share, float("nan"), 1.0, answer, note)]
     if good.any():
-        for name, label in (("ess", "least effective readings of the energy"), ("relaxations", "least relaxation times of the radius")):
+        for name, label in (
+            ("ess", "least effective readings of the energy"),
+            ("relaxations", "least relaxation times of the radius"),
+        ):
             least = float(np.nanmin(state[name].values[good]))
             if least < 1e12:  # the sphere has no clock of the radius
                 checks.append(Check(label, least, float("nan"), float("nan"), "", ""))
@@ -145,13 +159,20 @@ def _stationary(state: xr.Dataset) -> Level:
 def _bookkeeping(state: xr.Dataset) -> Level:
     good = in_equilibrium(state)
     checks = []
-    for name, found in (("Z measured/expected", state_equation(state)), ("radius measured/discrete prediction", radius_law(state))):
+    for name, found in (
+        ("Z measured/expected", state_equation(state)),
+        ("radius measured/discrete prediction", radius_law(state)),
+    ):
         key = "ratio" if "ratio" in found else "ratio_discrete"
         ratio, error = found[key].values[good], found["ratio_err"].values[good]
         if np.isfinite(ratio).any():
             mean, spread = weighted_mean(ratio, error)
             worst = ratio[np.nanargmax(np.abs(ratio - 1))]
-            checks.append(Check(name, mean, spread, 1.0, judge(mean, spread, 1.0, BOOKKEEPING_TOLERANCE), f"worst cell {worst:.4f}"))
+            checks.append(
+                Check(
+                    name, mean, spread, 1.0, judge(mean, spread, 1.0, BOOKKEEPING_TOLERANCE), f"worst cell {worst:.4f}"
+                )
+            )
     for slope in slopes(state):
         if np.isfinite(slope.theory):
             outcome = judge(slope.value, slope.error, slope.theory, BOOKKEEPING_TOLERANCE)
@@ -173,7 +194,7 @@ def _evidence(trace: xr.Dataset, state: xr.Dataset) -> Level:
 
 
 def _all(checks: list[Check] | tuple[Check, ...]) -> str:
-    outcomes = {c.outcome for c in checks}
+    outcomes = {c.outcome for c in checks if c.outcome}
     if "no" in outcomes:
         return "no"
     return "yes" if outcomes == {"yes"} else "undecided"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -21,8 +21,8 @@ class Simulated:
     replicas: int
     readings: int = 400
     snapshots: int = 0
-    potential: Potential = Linear()
-    noise: Noise = Isotropic()
+    potential: Potential = field(default_factory=Linear)
+    noise: Noise = field(default_factory=Isotropic)
 
 
 @dataclass(frozen=True)
@@ -43,44 +43,63 @@ class Trained:
 def isotropic(preset: str) -> tuple[Simulated, ...]:
     """The three protocols of the isotropic noise model on the notebook's 17 x 17 grids: d = 3, σ = 1.
 
-    quick: a first look. standard: errors small enough for the published slopes. paper: the notebook's own length, with its stored
-    directions for the published entropy.
+    quick: a first look. standard: errors small enough for the published slopes. paper: the notebook's own length,
+    with its stored directions for the published entropy.
     """
-    steps, replicas, snapshots = {"quick": (1_000_000, 1, 0), "standard": (2_000_000, 8, 0), "paper": (2_000_000, 1, 1000)}[preset]
+    steps, replicas, snapshots = {
+        "quick": (1_000_000, 1, 0),
+        "standard": (2_000_000, 8, 0),
+        "paper": (2_000_000, 1, 1000),
+    }[preset]
     rates, decays, radii = np.logspace(-3, -1, 17), np.logspace(-3, -1, 17), np.logspace(-1, 1, 17)
     protocols = (FixedSphere(elr=rates, radius=radii), FixedELR(elr=rates, wd=decays), FixedLR(lr=rates, wd=decays))
     return tuple(Simulated(f"isotropic/{p.name}", p, 3, steps, replicas, snapshots=snapshots) for p in protocols)
 
 
 def null_gases(preset: str) -> tuple[Simulated, ...]:
-    """Two gases whose answer is known: a quadratic loss in d = 10 with isotropic noise, which is ideal, and with anisotropic noise of the
-    same trace (variances over two decades), which is not. Fixed sphere, η_e from 0.008 to 0.02."""
+    """Two gases whose answer is known: a quadratic loss in d = 10 with isotropic noise, which is ideal, and with
+    anisotropic noise of the same trace (variances over two decades), which is not. Fixed sphere, η_e from 0.008 to
+    0.02.
+    """
     variances = np.logspace(-1, 1, 10)[[0, 5, 1, 6, 2, 7, 3, 8, 4, 9]]  # not in the order of the curvatures
-    noises = {"null/ideal": Isotropic(), "null/anisotropic": Covariance(variances * 10 / variances.sum(), label="anisotropic")}
+    noises = {
+        "null/ideal": Isotropic(),
+        "null/anisotropic": Covariance(variances * 10 / variances.sum(), label="anisotropic"),
+    }
     elr = 0.02 * 1.35 ** np.arange(-3.0, 1.0)
     steps, replicas = (2_000_000, 4) if preset == "quick" else (2_000_000, 16)
     loss = Quadratic(np.linspace(0, 2, 10))
     return tuple(
-        Simulated(name, FixedSphere(elr=elr), 10, steps, replicas, readings=2000, potential=loss, noise=noise) for name, noise in noises.items()
+        Simulated(name, FixedSphere(elr=elr), 10, steps, replicas, readings=2000, potential=loss, noise=noise)
+        for name, noise in noises.items()
     )
 
 
 def networks(preset: str) -> tuple[Trained, ...]:
-    """Scale-invariant MLPs 64-6-6-10 (d = 420) on digits under the three protocols, and an over-parameterised one along its run.
+    """Scale-invariant MLPs on digits.
 
-    demo: 15 cells and 20 000 steps a protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000 steps.
-    standard: the same grids at 300 000 steps.
+    ``networks/``: 64-20-10 (d = 1280) under the three protocols. ``narrow/``: 64-6-6-10 (d = 420) at fixed LR and on
+    the sphere, for the radius law; its loss has many basins, replicas of one cell settle at different energies, so an
+    entropy integrated over its cells would measure that scatter. ``networks/along_run``: 64-32-32-10 (d = 3072),
+    over-parameterised, along its run.
+
+    demo: 15 cells and 20 000 steps a protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
+    steps. standard and paper: 300 000 and 1 000 000 steps.
     """
-    size = {"demo": 5, "quick": 7, "standard": 7, "paper": 9}[preset]
-    other = {"demo": 3, "quick": 5, "standard": 5, "paper": 9}[preset]
+    size, other = {"demo": (5, 3), "quick": (7, 5), "standard": (7, 5), "paper": (9, 9)}[preset]
     steps = {"demo": 20_000, "quick": 60_000, "standard": 300_000, "paper": 1_000_000}[preset]
     snapshots = {"demo": 400, "quick": 1000, "standard": 4000, "paper": 4000}[preset]
-    lr, wd = np.logspace(-2, 0, size), np.logspace(-3, -1, other)
-    elr = np.logspace(-3, -1, size)
-    sphere_elr = np.logspace(-3, -0.7, 15)  # one radius: G depends on η_e alone; the range holds the η_e of the fixed-LR grid
-    along = FixedLR(lr=np.logspace(-3, 0, 6), wd=1e-3)
-    protocols = (FixedSphere(elr=sphere_elr), FixedELR(elr=elr, wd=wd), FixedLR(lr=lr, wd=wd))
-    runs = [Trained(f"networks/{p.name}", p, (6, 6), steps, 300, snapshots, 25) for p in protocols]
+    lr, wd, elr = np.logspace(-2, 0, size), np.logspace(-3, -1, other), np.logspace(-2.25, -1, size)
+    # One radius on the sphere: G depends on η_e alone, and the range holds the η_e of the fixed-LR grid.
+    sphere, fixed_lr = FixedSphere(elr=np.logspace(-3, -0.7, 15)), FixedLR(lr=lr, wd=wd)
+    # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
+    wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, other)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
+    plan = [Trained(f"networks/{p.name}", p, (20,), steps, 300, snapshots, 25) for p in wide]
+    if preset != "demo":
+        plan += [Trained(f"narrow/{p.name}", p, (6, 6), steps, 300, 0, 25) for p in (sphere, fixed_lr)]
     length = max(10_000, steps // 3)
-    runs.append(Trained("networks/along_run", along, (32, 32), length, 200, 500, length // 500, warmup=0, start="random"))
-    return tuple(runs)
+    along = FixedLR(lr=np.logspace(-3, 0, 6), wd=1e-3)
+    return (
+        *plan,
+        Trained("networks/along_run", along, (32, 32), length, 200, 500, length // 500, warmup=0, start="random"),
+    )

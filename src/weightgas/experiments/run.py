@@ -7,7 +7,9 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -21,6 +23,7 @@ from weightgas.analysis.equation_of_state import radius_from_sphere, radius_law
 from weightgas.analysis.scores import model_scores
 from weightgas.errors import one_of
 from weightgas.experiments import presets
+from weightgas.experiments.summary import sentence
 from weightgas.measurement import measure
 from weightgas.simulation import simulate
 from weightgas.simulation.run import foreseen_seconds
@@ -56,10 +59,19 @@ class Experiment:
     folder: Path
     traces: dict[str, xr.Dataset] = field(default_factory=dict)
     states: dict[str, xr.Dataset] = field(default_factory=dict)
-    verdicts: list[Verdict] = field(default_factory=list)
-    nulls: list[Verdict] = field(default_factory=list)
+    judged: dict[str, Verdict] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
     wall_time: float = 0.0
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """One verdict for each run that claims a stationary state."""
+        return [v for name, v in self.judged.items() if not name.startswith("null/")]
+
+    @property
+    def nulls(self) -> list[Verdict]:
+        """The verdicts of the null gases."""
+        return [v for name, v in self.judged.items() if name.startswith("null/")]
 
     @property
     def report_path(self) -> Path:
@@ -101,8 +113,8 @@ def reproduce(
     name, preset
         ``"isotropic"``, ``"networks"`` or ``"demo"`` (both, small), and one of its :data:`PRESETS`.
     out
-        Folder of the experiment: a run folder for each protocol, ``report.html`` and ``manifest.json``. The same call on an unfinished
-        folder resumes it.
+        Folder of the experiment: a run folder for each protocol, ``report.html`` and ``manifest.json``. The same call
+        on an unfinished folder resumes it.
     seed, threads, force, progress
         As in ``simulate``.
 
@@ -122,7 +134,7 @@ def reproduce(
         state = measure(trace)
         traces.save(state, folder / run.name / "state.zarr", force=True)
         result.traces[run.name], result.states[run.name] = trace, state
-    result.verdicts, result.nulls = _verdicts(result)
+    result.judged = {n: verdict(t, result.states[n]) for n, t in result.traces.items() if n != "networks/along_run"}
     result.lines += _scores(result)
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
@@ -141,35 +153,33 @@ def _plan(name: str, preset: str) -> tuple[presets.Simulated | presets.Trained, 
 
 
 def _run(
-    run: presets.Simulated | presets.Trained, folder: Path, seed: int, threads: int | None, force: bool, progress: bool | None
+    run: presets.Simulated | presets.Trained,
+    folder: Path,
+    seed: int,
+    threads: int | None,
+    force: bool,
+    progress: bool | None,
 ) -> xr.Dataset:
     logger.info("%s", run.name)
     if isinstance(run, presets.Simulated):
         return simulate(
-            run.protocol, run.dim, run.steps, potential=run.potential, noise=run.noise, seed=seed, replicas=run.replicas,
-            readings=run.readings, snapshots=run.snapshots, threads=threads, out=folder, force=force, progress=progress,
+            run.protocol, run.dim, run.steps, potential=run.potential, noise=run.noise, replicas=run.replicas,
+            readings=run.readings, snapshots=run.snapshots, seed=seed, threads=threads, out=folder, force=force,
+            progress=progress,
         )  # fmt: skip
     from weightgas import datasets, networks, training  # torch is loaded only where a network is trained
 
     return training.train(
-        run.protocol, networks.mlp(hidden=run.hidden), datasets.digits(), steps=run.steps, seed=seed, readings=run.readings,
-        warmup=run.warmup, start=run.start, snapshots=run.snapshots, snapshot_every=run.snapshot_every, threads=threads,
-        out=folder, force=force, progress=progress,
+        run.protocol, networks.mlp(hidden=run.hidden), datasets.digits(), steps=run.steps, readings=run.readings,
+        warmup=run.warmup, start=run.start, snapshots=run.snapshots, snapshot_every=run.snapshot_every, seed=seed,
+        threads=threads, out=folder, force=force, progress=progress,
     )  # fmt: skip
 
 
-def _verdicts(result: Experiment) -> tuple[list[Verdict], list[Verdict]]:
-    """One verdict for each run that claims a stationary state, and those of the null gases."""
-    found, nulls = [], []
-    for name, trace in result.traces.items():
-        if name == "networks/along_run":
-            continue
-        (nulls if name.startswith("null/") else found).append(verdict(trace, result.states[name]))
-    return found, nulls
-
-
-def select(items: Mapping[str, xr.Dataset], kind: str) -> dict[str, xr.Dataset]:
-    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"null"``) by their own name, mostly the protocol."""
+def select(items: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``, ``"null"``) by their own name, mostly the
+    protocol.
+    """
     return {name.split("/")[1]: item for name, item in items.items() if name.startswith(f"{kind}/")}
 
 
@@ -179,67 +189,88 @@ def _scores(result: Experiment) -> list[str]:
     for protocol, state in select(result.states, "isotropic").items():
         lines += [f"isotropic, {protocol.replace('_', ' ')}: {score}" for score in model_scores(state)]
     for row in compare_isotropic(select(result.states, "isotropic")):
-        lines.append(f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})")
-    states = select(result.states, "networks")
-    if "fixed_lr" in states:
-        state = states["fixed_lr"]
+        lines.append(
+            f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
+        )
+    for kind in ("networks", "narrow"):
+        state = select(result.states, kind).get("fixed_lr")
+        if state is None:
+            continue
+        name = f"{state.attrs['network']}, fixed lr"
         good = in_equilibrium(state)
         ratio = radius_law(state)["ratio_discrete"].values[good]
         worst = np.abs(ratio - 1).max() if len(ratio) else np.nan
         lines.append(
-            f"networks, fixed lr: {int(good.sum())} of {len(good)} cells in equilibrium, "
+            f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium, "
             f"radius within {100 * worst:.2g} % of the discrete prediction there"
         )
-        crossed = _from_sphere(result)
+        crossed = _from_sphere(result, kind)
         if crossed is not None and good.any():
             off = np.abs(crossed["ratio"].values[good] - 1)
             lines.append(
-                f"networks, fixed lr: radius within {100 * np.nanmax(off):.2g} % of its prediction from the sphere's G "
+                f"{name}: radius within {100 * np.nanmax(off):.2g} % of its prediction from the sphere's G "
                 f"({int(np.isfinite(off).sum())} cells, median {100 * np.nanmedian(off):.2g} %)"
             )
     return lines
 
 
-def _from_sphere(result: Experiment) -> xr.Dataset | None:
-    states = select(result.states, "networks")
-    if "fixed_lr" not in states or in_equilibrium(states["fixed_sphere"]).sum() < 2:
+def _summary(result: Experiment) -> list[str]:
+    """One sentence for the model, for each network and for each null gas."""
+    said = []
+    for kind, subject in (("isotropic", "Isotropic noise model"), ("networks", ""), ("narrow", "")):
+        verdicts = list(select(result.judged, kind).values())
+        if verdicts:
+            state = next(iter(select(result.states, kind).values()))
+            subject = subject or f"{state.attrs['network']} on {state.attrs['data']}"
+            said.append(sentence(subject, verdicts))
+    for name, found in select(result.judged, "null").items():
+        said.append(sentence(f"Null gas, {name}", [found]))
+    return said
+
+
+def _from_sphere(result: Experiment, kind: str) -> xr.Dataset | None:
+    """The radius of the fixed-LR cells from G on the sphere, where both ran."""
+    states = select(result.states, kind)
+    if "fixed_lr" not in states or "fixed_sphere" not in states or in_equilibrium(states["fixed_sphere"]).sum() < 2:
         return None
     return radius_from_sphere(states["fixed_lr"], states["fixed_sphere"])
 
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
-    model, nets = (select(result.states, kind) for kind in ("isotropic", "networks"))
-    by_kind = {kind: [v for v, n in zip(result.verdicts, _judged(result), strict=True) if n.startswith(kind)] for kind in ("isotropic", "networks")}
     sections: list[report.Section] = []
-    if model:
-        sections += report.isotropic_sections(select(result.traces, "isotropic"), model, by_kind["isotropic"], result.nulls)
-    if nets:
-        traced = select(result.traces, "networks")
+    for kind in ("isotropic", "networks", "narrow"):
+        traced, states = select(result.traces, kind), select(result.states, kind)
         along = traced.pop("along_run", None)
-        nets.pop("along_run", None)
-        sections += report.networks_sections(
-            traced, nets, by_kind["networks"], result.nulls, radius_from_sphere=_from_sphere(result), along_run=along
-        )
+        states.pop("along_run", None)
+        verdicts = list(select(result.judged, kind).values())
+        if kind == "isotropic" and traced:
+            sections += report.isotropic_sections(traced, states, verdicts, result.nulls)
+        elif traced:
+            crossed = _from_sphere(result, kind)
+            sections += report.networks_sections(
+                traced, states, verdicts, result.nulls, radius_from_sphere=crossed, along_run=along
+            )
+    sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
         title=f"weightgas: {result.name}, preset {result.preset}",
-        summary=tuple(result.lines),
+        summary=tuple(_summary(result)),
         sections=tuple(sections),
         settings=settings,
         environment=runs.environment(),
         wall_time=result.wall_time,
         seeds=(seed,),
+        command="weightgas demo"
+        if result.name == "demo"
+        else f"weightgas reproduce {result.name} --preset {result.preset}",
     )
     report.write(result.report_path, content)
     facts = {"experiment": result.name, "preset": result.preset, "seed": seed, "wall_time": round(result.wall_time, 1)}
-    runs.finish(result.folder, facts | {"verdicts": [str(v) for v in (*result.verdicts, *result.nulls)], "lines": result.lines})
-
-
-def _judged(result: Experiment) -> list[str]:
-    """Names of the runs behind ``verdicts``, in their order."""
-    return [n for n in result.traces if not n.startswith("null/") and n != "networks/along_run"]
+    runs.finish(
+        result.folder, facts | {"verdicts": [str(v) for v in (*result.verdicts, *result.nulls)], "lines": result.lines}
+    )
 
 
 def _weights(hidden: tuple[int, ...]) -> int:
     sizes = (64, *hidden)
-    return sum(a * b for a, b in zip(sizes, sizes[1:], strict=False))
+    return sum(a * b for a, b in pairwise(sizes))

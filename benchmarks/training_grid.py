@@ -1,0 +1,166 @@
+"""Time per cell and iteration of a grid of digits networks: one eager network at a time against ``train``.
+
+The other side is the loop that one would write: ``torch.nn`` modules, ``torch.optim.SGD`` with weight decay, batches
+drawn with replacement, and the published bookkeeping (at every step the loss and the norms of weights and gradient,
+every 25 steps a copy of the weights, 30 times in the run the variance of 8 gradients). ``detail`` also has it without
+any bookkeeping, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy and
+noise at every reading. Before any time counts the two sides make 50 steps from the same weights with the same batches.
+One thread each, float32, in turn; the fastest round of each counts, since the rest of the machine can only slow a round
+down.
+
+    python benchmarks/training_grid.py [--quick]
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+import numpy as np
+import torch
+
+from weightgas import datasets, networks
+from weightgas.protocols import FixedLR
+from weightgas.training import train
+from weightgas.training.engine import Engine
+
+PROTOCOL = FixedLR(lr=np.logspace(-2, 0, 7), wd=np.logspace(-3, -1, 5))
+NETWORK = networks.mlp(hidden=(6, 6))
+DATA = datasets.digits()
+INPUTS, LABELS = torch.tensor(DATA.inputs), torch.tensor(DATA.labels)
+BATCH = 128
+
+
+class Plain:
+    """One network of its own modules, one optimizer."""
+
+    def __init__(self, lr: float, wd: float, weights: torch.Tensor) -> None:
+        layers: list[torch.nn.Module] = []
+        below, start = 64, 0
+        for width in NETWORK.hidden:
+            linear = torch.nn.Linear(below, width, bias=False)
+            linear.weight.data = weights[start : start + width * below].view(width, below).clone()
+            norm = torch.nn.BatchNorm1d(width, affine=False, track_running_stats=False)
+            layers += [linear, norm, torch.nn.ReLU()]
+            below, start = width, start + width * below
+        head = torch.nn.Linear(below, DATA.classes, bias=False)
+        head.weight.data = NETWORK._head(weights).clone()
+        head.weight.requires_grad_(False)
+        self.model = torch.nn.Sequential(*layers, head)
+        self.weights = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.SGD(self.weights, lr=lr, weight_decay=wd)
+
+    def gradient(self, index: torch.Tensor) -> torch.Tensor:
+        """The loss of a batch, its gradient left in ``p.grad``."""
+        self.optimizer.zero_grad()
+        loss = torch.nn.functional.cross_entropy(self.model(INPUTS[index]), LABELS[index])
+        loss.backward()
+        return loss
+
+    def noise(self, generator: torch.Generator) -> float:
+        """The trace of the covariance of 8 gradients."""
+        found = []
+        for _ in range(8):
+            self.gradient(torch.randint(len(DATA), (BATCH,), generator=generator))
+            found.append(torch.cat([p.grad.flatten() for p in self.weights if p.grad is not None]))
+        return torch.stack(found).var(0).sum().item()
+
+    def run(self, steps: int, record: str) -> None:
+        """Train; ``record`` is "nothing", "published" or "ours"."""
+        generator = torch.Generator().manual_seed(0)
+        logged, queue = [], []
+        for step in range(steps):
+            loss = self.gradient(torch.randint(len(DATA), (BATCH,), generator=generator))
+            if record == "published":
+                norms = [sum(float(x.norm()) ** 2 for x in xs) for xs in self._pair()]
+                logged.append((loss.item(), *norms))
+            elif record == "ours":
+                logged.append([torch.cat([x.norm(dim=1) for x in xs]).numpy() for xs in self._pair()])
+            self.optimizer.step()
+            if record != "nothing" and step % 25 == 0:
+                queue.append(torch.cat([p.data.flatten() for p in self.weights]))
+            if record != "nothing" and step % max(1, steps // 30) == 0:
+                logged.append(self.noise(generator))
+                if record == "ours":
+                    with torch.no_grad():
+                        for k in range(len(DATA) // BATCH):
+                            part = slice(k * BATCH, (k + 1) * BATCH)
+                            torch.nn.functional.cross_entropy(self.model(INPUTS[part]), LABELS[part]).item()
+
+    def _pair(self) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
+        return [p.data for p in self.weights], [p.grad for p in self.weights if p.grad is not None]
+
+
+def check() -> float:
+    """Largest relative distance of the two sides after 50 steps from the same weights with the same batches."""
+    options = {"replicas": 1, "seed": 0, "batch_size": BATCH, "dtype": torch.float32, "device": torch.device("cpu")}
+    engine = Engine(PROTOCOL, NETWORK, DATA, **options)
+    state = engine.initial()
+    ours = engine.advance(state, 50).weights
+    distances = []
+    cells = PROTOCOL.cells()
+    for k in range(0, len(PROTOCOL), 8):
+        plain = Plain(cells["lr"][k], cells["wd"][k], state.weights[k])
+        for step in range(50):
+            plain.gradient(engine._draws.training(step).view(len(PROTOCOL), BATCH)[k])
+            plain.optimizer.step()
+        theirs = torch.cat([p.data.flatten() for p in plain.weights])
+        distances.append(((ours[k] - theirs).norm() / theirs.norm()).item())
+    return max(distances)
+
+
+def time_ours(steps: int) -> float:
+    """Seconds per cell and iteration of ``train`` with everything that it records."""
+    begun = time.perf_counter()
+    options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25, "readings": 30}
+    train(PROTOCOL, NETWORK, DATA, steps, threads=1, progress=False, **options)
+    return (time.perf_counter() - begun) / steps / len(PROTOCOL)
+
+
+def time_plain(steps: int, record: str) -> float:
+    """Seconds per iteration of one eager network."""
+    weights = torch.tensor(NETWORK.initial(np.random.default_rng(0), DATA), dtype=torch.float32)
+    plain = Plain(0.1, 0.01, weights)
+    plain.run(20, record)
+    begun = time.perf_counter()
+    plain.run(steps, record)
+    return (time.perf_counter() - begun) / steps
+
+
+def main() -> None:
+    """Check, measure in turn, print."""
+    quick = "--quick" in sys.argv[1:]
+    torch.set_num_threads(1)
+    distance = check()
+    if not distance < 1e-4:
+        raise SystemExit(f"the two sides differ by {distance:.1e} after 50 steps: no comparison")
+    steps, rounds = (1000, 2) if quick else (4000, 5)
+    sides = {name: [] for name in ("ours", "published", "ours_recorded", "nothing")}
+    for _ in range(rounds):
+        sides["ours"].append(time_ours(steps))
+        sides["published"].append(time_plain(steps, "published"))
+        sides["ours_recorded"].append(time_plain(steps, "ours"))
+        sides["nothing"].append(time_plain(steps, "nothing"))
+    best = {name: min(times) * 1e6 for name, times in sides.items()}
+    detail = {
+        "ours_us": round(best["ours"], 1),
+        "one_eager_network_us": round(best["published"], 1),
+        "one_eager_network_same_recording_us": round(best["ours_recorded"], 1),
+        "one_eager_network_no_recording_us": round(best["nothing"], 1),
+        "ratio_same_recording": round(best["ours_recorded"] / best["ours"], 1),
+        "ratio_no_recording_on_the_other_side": round(best["nothing"] / best["ours"], 1),
+        "cells": len(PROTOCOL),
+        "steps": steps,
+        "distance_after_50_steps": distance,
+    }
+    ratio = round(best["published"] / best["ours"], 1)
+    print(
+        json.dumps(
+            {"benchmark": "training_grid", "ratio": ratio, "unit": "times faster per cell-iteration", "detail": detail}
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()

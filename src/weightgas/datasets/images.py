@@ -1,0 +1,64 @@
+"""What a data set is: inputs, labels, the number of classes and a name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weightgas.errors import refuse, whole_number
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A labelled data set in memory.
+
+    Parameters
+    ----------
+    name
+        What traces and reports call it.
+    inputs
+        Real array of shape (N, features…); kept as float32.
+    labels
+        Whole numbers of shape (N,) from 0 to ``classes`` − 1; kept as int64.
+    classes
+        Number of classes.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an input is not a finite number, a label is not one of the classes, or the lengths differ.
+    """
+
+    name: str
+    inputs: np.ndarray
+    labels: np.ndarray
+    classes: int
+
+    def __post_init__(self) -> None:
+        whole_number("classes", self.classes, minimum=2, fix="Give the number of classes, for instance 10.")
+        inputs, labels = np.asarray(self.inputs), np.asarray(self.labels)
+        if inputs.dtype.kind not in "iuf":
+            raise TypeError(f"inputs: expected real numbers, got {inputs.dtype}. Convert them to float32 first.")
+        if labels.dtype.kind not in "iu":
+            raise TypeError(f"labels: expected whole numbers, got {labels.dtype}. Number the classes from 0.")
+        if inputs.ndim < 2 or labels.shape != inputs.shape[:1] or not inputs.size:
+            raise refuse(
+                "inputs and labels",
+                "shapes (N, features…) and (N,)",
+                (inputs.shape, labels.shape),
+                "Give one label to each image.",
+            )
+        if not np.isfinite(inputs).all():
+            raise refuse("inputs", "finite numbers", "NaN or infinity", "Remove or repair those images.")
+        if labels.min() < 0 or labels.max() >= self.classes:
+            wrong = labels.min() if labels.min() < 0 else labels.max()
+            raise refuse("labels", f"numbers from 0 to {self.classes - 1}", int(wrong), "Number the classes from 0.")
+        object.__setattr__(self, "inputs", np.ascontiguousarray(inputs, dtype=np.float32))
+        object.__setattr__(self, "labels", np.ascontiguousarray(labels, dtype=np.int64))
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __repr__(self) -> str:
+        return f"Images({self.name!r}, {len(self)} of shape {self.inputs.shape[1:]}, {self.classes} classes)"

@@ -1,0 +1,80 @@
+"""What a network must offer to be trained here."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@runtime_checkable
+class Data(Protocol):
+    """What a network asks of a data set."""
+
+    @property
+    def inputs(self) -> np.ndarray:
+        """Inputs of shape (N, features…)."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        ...
+
+
+@runtime_checkable
+class Network(Protocol):
+    """A network whose trained weights, one flat vector of ``dim`` numbers, fall into scale-invariant groups.
+
+    The loss is homogeneous of degree 0 in every group by itself: L(…, c w_i, …) = L(…, w_i, …) for c > 0. Nothing
+    outside the vector of weights is trained, and the loss of a batch depends on that batch and the weights alone
+    (BatchNorm uses the statistics of the batch; there are no running buffers that measuring could change).
+
+    A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
+    autograd.
+    """
+
+    @property
+    def name(self) -> str:
+        """One line that tells this network from others, for traces and reports."""
+        ...
+
+    def settings(self) -> dict[str, object]:
+        """The network as plain values, with its kind under ``"network"``."""
+        ...
+
+    def groups(self, data: Data) -> dict[str, int]:
+        """Name and size of each scale-invariant group, in their order in the flat vector, without gaps."""
+        ...
+
+    def dim(self, data: Data) -> int:
+        """Number of weights: the sum of the sizes of the groups."""
+        ...
+
+    def initial(self, generator: np.random.Generator, data: Data) -> np.ndarray:
+        """Fresh weights of shape (dim,), float64, every group uniformly distributed in direction."""
+        ...
+
+    def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss of each of C networks on a batch of its own.
+
+        ``weights`` (C, dim), ``inputs`` (C, B, features…), ``labels`` (C, B) to losses (C,), differentiable in the
+        weights.
+        """
+        ...
+
+
+def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Gradients (C, dim) of the losses, by the network's own formula where it has one, else by autograd.
+
+    Shapes as :meth:`Network.losses`. Neither the weights nor anything else is changed.
+    """
+    own = getattr(network, "gradients", None)
+    if own is not None:
+        with torch.no_grad():
+            return own(weights, inputs, labels)
+    with torch.enable_grad():
+        variables = weights.detach().requires_grad_()
+        return torch.autograd.grad(network.losses(variables, inputs, labels).sum(), variables)[0]

@@ -1,0 +1,31 @@
+"""Squared norms of groups of weights or gradients, in float64."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from itertools import groupby
+
+import torch
+from torch import Tensor
+
+
+def group_squares(vectors: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """‖v_i‖² of every group i: ``vectors`` (…, dim) to float64 (…, groups).
+
+    ``sizes`` are the sizes of the groups in the order in which they lie in the vector, without gaps. The squared norm
+    of the whole is the sum over the last dimension.
+    """
+    squares = vectors.to(torch.float64, copy=True).square_()
+    sums = [squares[..., a:b].unflatten(-1, (count, -1)).sum(-1) for a, b, count in _runs(sizes)]
+    return sums[0] if len(sums) == 1 else torch.cat(sums, -1)
+
+
+@lru_cache(maxsize=64)
+def _runs(sizes: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
+    """Runs of neighbouring groups of one size: where each begins and ends in the vector, and how many groups it has."""
+    runs, start = [], 0
+    for size, members in groupby(sizes):
+        count = len(list(members))
+        runs.append((start, start + count * size, count))
+        start += count * size
+    return tuple(runs)

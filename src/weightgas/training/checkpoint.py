@@ -1,0 +1,52 @@
+"""Checkpoints of a part that is being trained: a kill at any moment loses seconds, not the part.
+
+A checkpoint is one NumPy archive of plain arrays, written to a temporary file, flushed to disk and renamed; the one
+before is kept. A damaged one is skipped with a warning in the log.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+logger = logging.getLogger(__name__)
+
+EVERY = 15.0
+"""Seconds between checkpoints."""
+
+
+def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write ``arrays`` as the newest checkpoint ``name`` in ``folder``; the newest so far is kept beside it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    newest = folder / f"{name}.npz"
+    handle, scratch = tempfile.mkstemp(prefix=f".{name}-", suffix=".part", dir=folder)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+            file.flush()
+            os.fsync(file.fileno())
+        if newest.exists():
+            os.replace(newest, folder / f"{name}.before.npz")
+        os.replace(scratch, newest)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def load(folder: Path, name: str) -> dict[str, np.ndarray] | None:
+    """The arrays of the newest readable checkpoint ``name``, or None where there is none."""
+    for path in (folder / f"{name}.npz", folder / f"{name}.before.npz"):
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return {key: stored[key] for key in stored.files}
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+            logger.warning("%s: damaged checkpoint, skipped (%s: %s)", path, type(error).__name__, error)
+    return None

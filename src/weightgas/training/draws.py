@@ -1,0 +1,61 @@
+"""Which inputs make up each batch: drawn with replacement, for every cell and replica from streams of its own.
+
+The draws are stateless: those of any step follow from the seed, the cell and the number of the step, so a resumed or an
+extended run sees the batches that an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightgas import streams
+from weightgas.protocols import Protocol
+
+BLOCK = 500
+"""Steps whose batches are drawn together."""
+
+
+class Draws:
+    """Indices of the batches of all cells and replicas of ``protocol`` (replica fastest) out of ``length`` inputs."""
+
+    def __init__(
+        self, protocol: Protocol, replicas: int, seed: int, length: int, batch_size: int, device: torch.device
+    ) -> None:
+        self._key = (protocol, replicas, seed)
+        self._length, self._batch_size, self._device = length, batch_size, device
+        self._training = sequences(protocol, replicas, seed, "batches")
+        self._noise = sequences(protocol, replicas, seed, "noise")
+        self._block = (-1, torch.empty(0))
+
+    def training(self, step: int) -> Tensor:
+        """Indices (stack · batch) of the batches of one step."""
+        number, row = divmod(step, BLOCK)
+        if self._block[0] != number:
+            self._block = (number, self._draw(self._training, number, BLOCK))
+        return self._block[1][row]
+
+    def noise(self, reading: int, batches: int) -> Tensor:
+        """Indices (batches, stack · batch) of the extra batches that measure the noise at one reading."""
+        return self._draw(self._noise, reading, batches)
+
+    def _draw(self, keys: Sequence[np.random.SeedSequence], number: int, rows: int) -> Tensor:
+        drawn = np.empty((rows, len(keys), self._batch_size), np.int32)
+        for k, key in enumerate(keys):
+            stream = np.random.SeedSequence(key.entropy, spawn_key=(*key.spawn_key, number))
+            size = (rows, self._batch_size)
+            drawn[:, k] = np.random.default_rng(stream).integers(self._length, size=size, dtype=np.int32)
+        return torch.from_numpy(drawn.reshape(rows, -1)).to(self._device)
+
+
+def sequences(protocol: Protocol, replicas: int, seed: int, purpose: str) -> list[np.random.SeedSequence]:
+    """The seed sequences of all cells and replicas for one purpose, replica fastest."""
+    cells = protocol.cells()
+    return [
+        streams.sequence(seed, protocol.name, {axis: float(v[i]) for axis, v in cells.items()}, replica, purpose)
+        for i in range(len(protocol))
+        for replica in range(replicas)
+    ]

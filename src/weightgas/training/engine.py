@@ -1,0 +1,189 @@
+"""The step of many networks at once: one flat (stack, dim) tensor of weights, one step of the protocol for all.
+
+The stack holds the cells and replicas of a part of the grid, replica fastest. Weights have the chosen dtype, norms and
+everything accumulated are float64. Per-network results do not depend on what else is in the stack, but for rounding.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightgas import networks, probes
+from weightgas.datasets import Images
+from weightgas.networks import Network
+from weightgas.probes import Moments
+from weightgas.protocols import FixedELR, FixedSphere, Protocol
+from weightgas.training.draws import Draws, sequences
+from weightgas.training.start import predicted_radii
+
+Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
+"""From w, g (stack, dim), ‖w_i‖² and ‖g_i‖² (stack, groups): decay c and size s of w ← w − (c w + s g), as columns,
+and on the sphere the growth of the norm."""
+
+
+@dataclass(frozen=True)
+class State:
+    """The stack between two steps; never changed in place, so an interrupted call leaves the last one whole.
+
+    ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last reading: of
+    r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,).
+    """
+
+    step: int
+    weights: Tensor
+    count: int
+    grad_sq: Tensor
+    group_grad_sq: Tensor
+    growth: Tensor
+
+    def cleared(self) -> State:
+        """The same weights with empty sums."""
+        zeros = {name: torch.zeros_like(getattr(self, name)) for name in ("grad_sq", "group_grad_sq", "growth")}
+        return replace(self, count=0, **zeros)
+
+
+class Engine:
+    """Steps, measurements and starts of all cells and replicas of ``protocol``."""
+
+    def __init__(
+        self,
+        protocol: Protocol,
+        network: Network,
+        data: Images,
+        *,
+        replicas: int,
+        seed: int,
+        batch_size: int,
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        self.protocol, self.network, self.data, self.replicas = protocol, network, data, replicas
+        self.sizes = tuple(network.groups(data).values())
+        self.stack = len(protocol) * replicas
+        self._seed, self._batch_size, self._dtype, self._device = seed, batch_size, dtype, device
+        self._inputs = torch.as_tensor(data.inputs, dtype=dtype, device=device)
+        self._labels = torch.as_tensor(data.labels, device=device)
+        self._draws = Draws(protocol, replicas, seed, len(data), batch_size, device)
+        self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)).to(device)
+        values = (np.repeat(v, replicas) for v in protocol.cells().values())
+        self._first, second = (torch.from_numpy(v).to(device) for v in values)
+        self._rule = _rule(protocol, self._first, second, dtype)
+
+    def initial(self) -> State:
+        """Fresh weights, each replica of each cell from its own stream; on the sphere scaled to its radius."""
+        keys = sequences(self.protocol, self.replicas, self._seed, "start")
+        weights = np.stack([self.network.initial(np.random.default_rng(key), self.data) for key in keys])
+        if isinstance(self.protocol, FixedSphere):
+            radius = np.repeat(self.protocol.cells()["radius"], self.replicas)
+            weights *= (radius / np.linalg.norm(weights, axis=1))[:, None]
+        return self.state(0, weights)
+
+    def state(self, step: int, weights: np.ndarray) -> State:
+        """A state at ``step`` with ``weights`` (stack, dim) and empty sums."""
+        zeros = torch.zeros(self.stack, dtype=torch.float64, device=self._device)
+        groups = zeros.new_zeros((self.stack, len(self.sizes)))
+        return State(step, torch.as_tensor(weights, dtype=self._dtype, device=self._device), 0, zeros, groups, zeros)
+
+    def advance(self, state: State, steps: int, *, held: bool = False) -> State:
+        """The state ``steps`` steps later; ``held`` keeps a fixed-ELR run on the sphere of its present radius.
+
+        There the direction moves as it would in the free run, but a run that has just begun, with the large gradients
+        of random weights (η_e² G > 1), does not blow up before it has come down.
+        """
+        weights = state.weights
+        rule = self._rule
+        if held and isinstance(self.protocol, FixedELR):
+            rule = _on_sphere(self._first, probes.group_squares(weights, self.sizes).sum(-1))
+        squares, growths = [], []
+        with torch.no_grad():
+            for step in range(state.step, state.step + steps):
+                gradient = self._gradients(weights, self._draws.training(step))
+                square = probes.group_squares(torch.stack((weights, gradient)), self.sizes)
+                decay, size, growth = rule(weights, gradient, *square)
+                # Written as a difference: 1 − ηλ alone would be rounded by more than a small ηλ.
+                weights = weights - torch.addcmul(weights * decay, gradient, size)
+                squares.append(square)
+                if growth is not None:
+                    growths.append(growth)
+            radii, gradients = torch.stack(squares, 1)
+            return State(
+                state.step + steps,
+                weights,
+                state.count + steps,
+                state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
+                state.group_grad_sq + (radii * gradients).sum(0),
+                state.growth + torch.stack(growths).sum(0) if growths else state.growth,
+            )
+
+    def energy(self, weights: Tensor) -> Tensor:
+        """Energy (C,) of any number of networks: their loss over the fixed disjoint batches, float64."""
+        return probes.energies(self.network.losses, weights, self._inputs, self._labels, self._fixed)
+
+    def moments(self, weights: Tensor, reading: int, batches: int) -> Moments:
+        """Noise and drift at the ``weights`` of the stack from extra batches; ``reading`` numbers the draw."""
+        draws = self._draws.noise(reading, batches)
+        return probes.moments(torch.stack([self._gradients(weights, index) for index in draws]), weights, self.sizes)
+
+    def rescaled(self, state: State, group_grad_sq: Tensor) -> State:
+        """The state with every group at the radius that its G_i predicts, if there is one; sums cleared."""
+        wanted = predicted_radii(self.protocol, self.replicas, group_grad_sq.cpu().numpy())
+        wanted = torch.as_tensor(wanted, device=self._device)
+        factors = wanted / probes.group_squares(state.weights, self.sizes).sqrt()
+        factors = torch.where(torch.isfinite(factors) & (factors > 0), factors, 1.0)
+        repeats = torch.tensor(self.sizes, device=self._device)
+        weights = state.weights * factors.to(self._dtype).repeat_interleave(repeats, 1)
+        return replace(state.cleared(), weights=weights)
+
+    def random_energy(self, count: int = 64) -> tuple[float, float]:
+        """Mean and standard deviation of the energy of random directions: what a random walk would read."""
+        generator = np.random.default_rng(0)
+        weights = np.stack([self.network.initial(generator, self.data) for _ in range(count)])
+        values = self.energy(torch.as_tensor(weights, dtype=self._dtype, device=self._device))
+        return values.mean().item(), values.std().item()
+
+    def _gradients(self, weights: Tensor, index: Tensor) -> Tensor:
+        shape = (len(weights), self._batch_size)
+        inputs = self._inputs.index_select(0, index).unflatten(0, shape)
+        return networks.gradients(self.network, weights, inputs, self._labels.index_select(0, index).view(shape))
+
+
+def _rule(protocol: Protocol, first: Tensor, second: Tensor, dtype: torch.dtype) -> Rule:
+    """The rule of a protocol whose two hyperparameters are ``first`` and ``second`` (stack,)."""
+    if isinstance(protocol, FixedSphere):
+        return _on_sphere(first, second**2)
+    if isinstance(protocol, FixedELR):
+        return lambda weights, gradient, radii, gradients: _free(first * radii.sum(-1), second, weights.dtype)
+    constant = _free(first, second, dtype)
+    return lambda weights, gradient, radii, gradients: constant
+
+
+def _free(size: Tensor, decay: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor, None]:
+    """SGD with coupled decay, w ← w − η (g + λ w): decay ηλ and size η, where at fixed ELR η = η_e ‖w‖²."""
+    return _column(size * decay, dtype), _column(size, dtype), None
+
+
+def _on_sphere(elr: Tensor, square: Tensor) -> Rule:
+    """The rule of the sphere of squared radius ``square``: w₊ = w − s g with s = η_e r², then w ← w₊ r/‖w₊‖.
+
+    ‖w₊‖² = ‖w‖² − 2 s ⟨w, g⟩ + s² ‖g‖². In the form w − (c w + s′ g): c = 1 − r/‖w₊‖, s′ = s r/‖w₊‖. The growth
+    (‖w₊‖² − ‖w‖²)/r² is computed as a difference, which float32 weights would not resolve at small η_e.
+    """
+    size = elr * square
+
+    def rule(weights: Tensor, gradient: Tensor, radii: Tensor, gradients: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        along = torch.linalg.vecdot(weights.double(), gradient.double())
+        growth = (size**2 * gradients.sum(-1) - 2 * size * along) / square
+        excess = growth + (radii.sum(-1) - square) / square
+        root = torch.sqrt(1 + excess)
+        return _column(excess / (root * (1 + root)), weights.dtype), _column(size / root, weights.dtype), growth
+
+    return rule
+
+
+def _column(values: Tensor, dtype: torch.dtype) -> Tensor:
+    return values.to(dtype).unsqueeze(1)

@@ -1,0 +1,132 @@
+"""One part of the grid from its start, or from its checkpoint, to its end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from weightgas.protocols import FixedSphere
+from weightgas.status import Outcome
+from weightgas.training import checkpoint
+from weightgas.training.engine import Engine, State
+from weightgas.training.plan import Plan
+from weightgas.training.record import Record
+from weightgas.training.start import FIRST_GUESS, rescaling_steps
+
+
+def run_part(
+    engine: Engine,
+    plan: Plan,
+    begin: np.ndarray | None,
+    place: tuple[Path, str] | None,
+    advance: Callable[[int], None],
+) -> dict[str, np.ndarray]:
+    """The variables of the trace, each of shape (cells, …), for the cells of ``engine``.
+
+    Parameters
+    ----------
+    begin
+        Weights (stack, dim) to go on from at step ``plan.first``; None for a fresh start with its warm-up.
+    place
+        Folder and name of the checkpoints; None to keep none.
+    advance
+        Called with the number of steps made, summed over the stack, for the display of progress.
+    """
+    protocol = engine.protocol
+    sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
+    record = Record(engine.stack, engine.sizes, plan.rows, plan.snapshots, sphere=sphere is not None)
+    rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
+    state = _resumed(engine, record, place)
+    if state is None:
+        state = _begun(engine, plan, begin)
+        record.check(state.weights)
+    advance((state.step - plan.warmup - plan.first if begin is not None else state.step) * engine.stack)
+    saved = time.monotonic()
+    try:
+        while (step := state.step - plan.warmup) < plan.last and record.alive.any():
+            stop = plan.next_stop(step, rescalings)
+            held = step < 0 and plan.start == "predicted"
+            state = _after(engine.advance(state, stop - step, held=held), engine, plan, record, rescalings, sphere)
+            advance((stop - step) * engine.stack)
+            if place is not None and time.monotonic() - saved > checkpoint.EVERY:
+                _save(engine, record, state, place)
+                saved = time.monotonic()
+    except KeyboardInterrupt:
+        if place is not None:
+            _save(engine, record, state, place)
+        raise
+    advance((plan.last + plan.warmup - state.step) * engine.stack)
+    return _variables(engine, plan, record, state)
+
+
+def _begun(engine: Engine, plan: Plan, begin: np.ndarray | None) -> State:
+    if begin is not None:
+        return engine.state(plan.warmup + plan.first, begin)
+    state = engine.initial()
+    if plan.start == "predicted":  # a first guess, so that the first steps are not wild
+        state = engine.rescaled(state, engine.moments(state.weights, 0, FIRST_GUESS).group_grad_sq)
+    return state
+
+
+def _after(
+    state: State, engine: Engine, plan: Plan, record: Record, rescalings: list[int], sphere: np.ndarray | None
+) -> State:
+    """What is due at the step that ``state`` has reached."""
+    step = state.step - plan.warmup
+    record.check(state.weights)
+    if step <= 0:
+        if step in rescalings:
+            state = engine.rescaled(state, state.group_grad_sq / state.count)
+        return state.cleared() if step == 0 else state
+    row, number = plan.row(step), plan.snapshot(step)
+    if number is not None:
+        record.snapshot(number, state.weights)
+    if row is not None:
+        moments = engine.moments(state.weights, step // plan.every, plan.noise_batches)
+        record.read(row, state, engine.energy(state.weights), moments, sphere)
+        state = state.cleared()
+    return state
+
+
+def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict[str, np.ndarray]:
+    cells, replicas = len(engine.protocol), plan.replicas
+    outcome = np.where(record.alive, int(Outcome.FINISHED), int(Outcome.DIVERGED))
+    by_stack = {
+        **record.values,
+        "readings": record.readings,
+        "outcome": outcome,
+        "final_weights": state.weights.cpu().numpy(),
+    }
+    steps = (plan.first // plan.every + 1 + np.arange(plan.rows)) * plan.every
+    values = {"step": np.tile(steps, (cells, 1))}
+    if plan.snapshots:
+        by_stack["directions"] = record.directions
+        values["snapshot_step"] = np.tile(plan.snapshot_steps(), (cells, 1))
+    return values | {name: array.reshape(cells, replicas, *array.shape[1:]) for name, array in by_stack.items()}
+
+
+def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str]) -> None:
+    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", "grad_sq", "group_grad_sq", "growth")}
+    numbers = {"step": np.int64(state.step), "count": np.int64(state.count), "cells": _cells(engine)}
+    checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
+
+
+def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> State | None:
+    """The state of the checkpoint, its record restored; None where there is none of these cells."""
+    stored = None if place is None else checkpoint.load(*place)
+    if stored is None or not np.array_equal(stored["cells"], _cells(engine)):
+        return None
+    record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
+    state = engine.state(int(stored["step"]), stored["weights"])
+    sums = {
+        name: torch.from_numpy(stored[name]).to(state.weights.device) for name in ("grad_sq", "group_grad_sq", "growth")
+    }
+    return State(state.step, state.weights, int(stored["count"]), **sums)
+
+
+def _cells(engine: Engine) -> np.ndarray:
+    return np.array(list(engine.protocol.cells().values()))

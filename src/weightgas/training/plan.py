@@ -1,0 +1,189 @@
+"""The plan of a training run: its numbers, checked at the door, and the steps at which something happens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import xarray as xr
+
+from weightgas import trace as traces
+from weightgas.datasets import Images, named
+from weightgas.errors import TraceError, one_of, refuse, whole_number
+from weightgas.networks import Network
+from weightgas.protocols import Protocol
+from weightgas.status import Outcome
+
+SEGMENT = 100
+"""Most steps between two moments at which an interruption, an overflow or the clock is noticed."""
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Numbers of a run. Steps are counted from the end of the warm-up; those of the warm-up are negative."""
+
+    steps: int
+    batch_size: int
+    seed: int
+    replicas: int
+    every: int
+    warmup: int
+    noise_batches: int
+    snapshots: int
+    snapshot_every: int
+    start: str
+    dtype: str
+    first: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Number of readings."""
+        return self.last // self.every - self.first // self.every
+
+    @property
+    def last(self) -> int:
+        """The last step."""
+        return self.first + self.steps
+
+    def row(self, step: int) -> int | None:
+        """Which reading is made at ``step``, None where none is."""
+        if step <= self.first or step % self.every:
+            return None
+        return step // self.every - self.first // self.every - 1
+
+    def snapshot(self, step: int) -> int | None:
+        """Which direction is stored at ``step``, None where none is."""
+        number, rest = divmod(self.last - step, self.snapshot_every)
+        return self.snapshots - 1 - number if step >= self.first and not rest and number < self.snapshots else None
+
+    def snapshot_steps(self) -> list[int]:
+        """The steps at which directions are stored."""
+        return [self.last - k * self.snapshot_every for k in reversed(range(self.snapshots))]
+
+    def next_stop(self, step: int, rescalings: list[int]) -> int:
+        """The next step at which something may happen: a reading, a snapshot, a rescaling, or the end of a segment.
+
+        It depends on ``step`` alone, so a resumed run is cut into the same segments.
+        """
+        if step < 0:
+            return min([step + SEGMENT, 0, *(s for s in rescalings if s > step)])
+        stops = [step + SEGMENT, self.last, (step // self.every + 1) * self.every]
+        if self.snapshots and step < self.last:
+            later = min((self.last - step - 1) // self.snapshot_every, self.snapshots - 1)
+            stops.append(self.last - later * self.snapshot_every)
+        return min(stop for stop in stops if stop > step)
+
+
+def checked(
+    protocol: Any, network: Any, data: Any, resume_from: Any, *, readings: Any, warmup: Any, **numbers: Any
+) -> tuple[Images, Plan]:
+    """The data set and the plan of a call, or the refusal of what is wrong with it (errors as ``train``)."""
+    if not isinstance(protocol, Protocol):
+        raise TypeError(
+            f"protocol: expected FixedLR, FixedELR or FixedSphere, got {protocol!r}. For instance FixedLR(0.1, 0.01)."
+        )
+    if isinstance(network, type) or not isinstance(network, Network):
+        raise TypeError(
+            f"network: expected a network such as networks.mlp(), got {network!r}. See networks.Network for one's own."
+        )
+    if isinstance(data, str):
+        data = named(data)
+    if not isinstance(data, Images):
+        raise TypeError(
+            f"data: expected datasets.Images or the name of a data set, got {type(data).__name__}. Pass 'digits'."
+        )
+    network.groups(data)
+    steps = whole_number("steps", numbers["steps"], fix="Pass the number of steps, for instance 20000.")
+    batch_size = whole_number(
+        "batch_size", numbers["batch_size"], minimum=2, fix="BatchNorm needs at least 2; take 128."
+    )
+    if batch_size > len(data):
+        raise refuse(
+            "batch_size", f"at most the {len(data)} inputs of {data.name}", batch_size, "Take smaller batches."
+        )
+    readings = whole_number("readings", readings, fix="Pass the number of readings, for instance 300.")
+    snapshots = whole_number("snapshots", numbers["snapshots"], minimum=0, fix="Pass 0 for none.")
+    snapshot_every = whole_number("snapshot_every", numbers["snapshot_every"], fix="Pass for instance 25.")
+    if snapshots * snapshot_every > steps:
+        raise refuse(
+            "snapshots",
+            f"at most {steps // snapshot_every} with snapshot_every={snapshot_every}, steps={steps}",
+            snapshots,
+            "Take fewer.",
+        )
+    plan = Plan(
+        steps=steps,
+        batch_size=batch_size,
+        seed=whole_number("seed", numbers["seed"], minimum=0, fix="Seeds are whole numbers from 0."),
+        replicas=whole_number(
+            "replicas", numbers["replicas"], fix="Pass the number of runs of each cell, for instance 1."
+        ),
+        every=max(1, steps // readings),
+        warmup=steps // 10 if warmup is None else whole_number("warmup", warmup, minimum=0, fix="Pass 0 for none."),
+        noise_batches=whole_number(
+            "noise_batches", numbers["noise_batches"], minimum=2, fix="A variance needs 2; take 8."
+        ),
+        snapshots=snapshots,
+        snapshot_every=snapshot_every,
+        start=one_of("start", numbers["start"], ("predicted", "random")),
+        dtype=one_of("dtype", numbers["dtype"], DTYPES),
+    )
+    return data, plan if resume_from is None else _resumed(plan, protocol, network, data, resume_from, warmup)
+
+
+def checked_device(device: Any) -> torch.device:
+    """The torch device, tried out; ValueError where it does not exist here."""
+    try:
+        torch.zeros(1, device=device)
+        return torch.device(device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise refuse(
+            "device", "a device that this torch can use, for instance 'cpu'", device, str(error).splitlines()[0]
+        ) from None
+
+
+def _resumed(plan: Plan, protocol: Protocol, network: Network, data: Images, trace: xr.Dataset, warmup: Any) -> Plan:
+    """The plan that goes on where ``trace`` stopped; TraceError where it is of another experiment."""
+    traces.check(trace)
+    if "final_weights" not in trace:
+        raise TraceError(
+            "resume_from: expected a trace with final_weights, got one without. Only traces of train() have them."
+        )
+    theirs = trace.attrs
+    ours = {
+        "producer": "train",
+        "protocol": protocol.name,
+        "network": network.name,
+        "data": data.name,
+        "seed": plan.seed,
+        "batch_size": plan.batch_size,
+        "dtype": plan.dtype,
+    }
+    differ = [f"{k} = {theirs.get(k)!r} in the trace, {v!r} in the call" for k, v in ours.items() if theirs.get(k) != v]
+    if trace.sizes["replica"] != plan.replicas:
+        differ.append(f"replicas = {trace.sizes['replica']} in the trace, {plan.replicas} in the call")
+    held = {axis: trace[f"{axis}_set"].values for axis in protocol.axes}
+    cells = protocol.cells()
+    if not differ and any(held[a].shape != cells[a].shape or (held[a] != cells[a]).any() for a in cells):
+        differ.append(f"{trace.sizes['cell']} cells in the trace that are not the {len(protocol)} of the call")
+    if differ:
+        raise TraceError(
+            f"resume_from: expected a trace of this same experiment, got {'; '.join(differ)}. Correct the call."
+        )
+    if (trace["outcome"] > Outcome.DIVERGED).any():
+        raise TraceError(
+            "resume_from: expected a trace of finished cells, got some that were interrupted. Finish that run first."
+        )
+    every = int(theirs["reading_every"])
+    if plan.steps < every:
+        raise refuse("steps", f"at least reading_every = {every} of the trace", plan.steps, "Add more steps.")
+    before = int(theirs["warmup"])
+    if warmup is not None and warmup != before:
+        raise refuse(
+            "warmup", f"none, or that of the trace ({before})", warmup, "A resumed run is not warmed up again."
+        )
+    values = {**plan.__dict__, "every": every, "warmup": before, "first": int(theirs["steps"])}
+    return Plan(**values)

@@ -1,0 +1,77 @@
+"""What is kept of the cells in training, as plain arrays: the readings made so far and who is still running."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightgas import probes
+from weightgas.probes import Moments
+from weightgas.training.engine import State
+
+ALONG = ("radius", "energy", "grad_sq", "noise_trace", "mean_grad_sq")
+GROUPED = ("group_radius", "group_grad_sq", "group_noise_trace", "group_mean_grad_sq")
+
+
+class Record:
+    """Arrays of shape (stack, readings[, groups]), NaN where nothing was read, and the stored directions.
+
+    A row depends only on the state it is written from, so writing it again (after an interruption) changes nothing.
+    """
+
+    def __init__(self, stack: int, sizes: tuple[int, ...], rows: int, snapshots: int, *, sphere: bool) -> None:
+        self._sizes = sizes
+        names = (*ALONG, "radius_unprojected") if sphere else ALONG
+        self.values = {name: np.full((stack, rows), np.nan) for name in names}
+        self.values |= {name: np.full((stack, rows, len(sizes)), np.nan) for name in GROUPED}
+        self.directions = np.full((stack, snapshots, sum(sizes)), np.nan, np.float32)
+        self.readings = np.zeros(stack, np.int64)
+        self.alive = np.ones(stack, bool)
+
+    def check(self, weights: Tensor) -> None:
+        """Take out of the record every cell whose weights overflowed, stopped being finite or vanished."""
+        squares = probes.group_squares(weights, self._sizes).sum(-1)
+        self.alive &= (torch.isfinite(squares) & (squares > 0)).cpu().numpy()
+
+    def read(self, row: int, state: State, energy: Tensor, moments: Moments, radius: np.ndarray | None) -> None:
+        """Write reading ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere."""
+        squares = probes.group_squares(state.weights, self._sizes)
+        new = {
+            "radius": squares.sum(-1).sqrt(),
+            "group_radius": squares.sqrt(),
+            "energy": energy,
+            "grad_sq": state.grad_sq / state.count,
+            "group_grad_sq": state.group_grad_sq / state.count,
+            "noise_trace": moments.noise_trace,
+            "mean_grad_sq": moments.mean_grad_sq,
+            "group_noise_trace": moments.group_noise_trace,
+            "group_mean_grad_sq": moments.group_mean_grad_sq,
+        }
+        arrays = {name: tensor.cpu().numpy() for name, tensor in new.items()}
+        if radius is not None:
+            growth = state.growth.cpu().numpy() / state.count
+            arrays["radius_unprojected"] = radius * np.sqrt(1 + growth)
+        for array in arrays.values():
+            self.alive &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        for name, array in arrays.items():
+            self.values[name][self.alive, row] = array[self.alive]
+        self.readings[self.alive] = row + 1
+
+    def snapshot(self, number: int, weights: Tensor) -> None:
+        """Store the directions of the cells that still run."""
+        directions = weights.double() / torch.linalg.vector_norm(weights, dim=1, keepdim=True, dtype=torch.float64)
+        self.directions[self.alive, number] = directions.cpu().numpy()[self.alive]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Everything, for a checkpoint."""
+        return {**self.values, "directions": self.directions, "readings": self.readings, "alive": self.alive}
+
+    def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Take everything from a checkpoint; ValueError or KeyError where it is not of this record."""
+        for name, mine in self.arrays().items():
+            if arrays[name].shape != mine.shape:
+                raise ValueError(f"{name}: expected shape {mine.shape}, got {arrays[name].shape}")
+            mine[...] = arrays[name]

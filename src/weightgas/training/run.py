@@ -1,0 +1,233 @@
+"""``train``: networks under a protocol, a grid of hyperparameters at once, to a trace."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from zlib import crc32
+
+import numpy as np
+import torch
+import xarray as xr
+
+from weightgas import runs
+from weightgas import trace as traces
+from weightgas.datasets import Images
+from weightgas.errors import whole_number
+from weightgas.networks import Network
+from weightgas.protocols import Protocol
+from weightgas.status import Outcome
+from weightgas.training.engine import Engine
+from weightgas.training.part import run_part
+from weightgas.training.plan import DTYPES, Plan, checked, checked_device
+
+CELLS_AT_ONCE = 35
+"""Runs in one stack unless told: enough that calls of torch cost little, few enough to stay in the cache."""
+
+
+def train(
+    protocol: Protocol,
+    network: Network,
+    data: Images | str,
+    steps: int,
+    *,
+    batch_size: int = 128,
+    seed: int = 0,
+    replicas: int = 1,
+    readings: int = 300,
+    warmup: int | None = None,
+    noise_batches: int = 8,
+    snapshots: int = 0,
+    snapshot_every: int = 25,
+    start: str = "predicted",
+    cells_at_once: int | None = None,
+    threads: int | None = None,
+    device: str = "cpu",
+    dtype: str = "float32",
+    out: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    progress: bool | None = None,
+    resume_from: xr.Dataset | None = None,
+) -> xr.Dataset:
+    """Train ``network`` on ``data`` under ``protocol``, every cell and replica by itself, and return the trace.
+
+    The steps are those of :mod:`weightgas.protocols`: plain SGD, batches drawn with replacement, each cell and replica
+    from a stream of its own that does not depend on what else is in the grid.
+
+    Parameters
+    ----------
+    protocol
+        ``FixedLR``, ``FixedELR`` or ``FixedSphere`` with its grid of hyperparameters.
+    network, data
+        A network (:class:`weightgas.networks.Network`) and a data set or the name of one.
+    steps
+        Steps that are recorded; those of the warm-up come before.
+    batch_size, seed
+        Inputs in a batch (at least 2); the one seed of the run.
+    replicas
+        Runs of each cell that differ in their start and batches.
+    readings
+        Readings to make, one every ``steps // readings`` steps (at most one a step). A reading holds, of the weights
+        w_t it was made at: radius, energy (loss over the fixed disjoint batches of the data), ``noise_trace`` and
+        ``mean_grad_sq`` from ``noise_batches`` extra gradients (:mod:`weightgas.probes.noise`); and the mean of r²‖g‖²
+        over every step since the reading before (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. All but
+        the energy also for each group.
+    warmup
+        Steps before the recording begins, ``steps // 10`` unless given; ``step`` counts from their end.
+    noise_batches
+        Extra training batches for each reading of the noise, at least 2.
+    snapshots, snapshot_every
+        Store that many directions of the weights (float32), one every ``snapshot_every`` steps, the last at the last
+        step.
+    start
+        ``"predicted"``: during the warm-up each group is scaled several times to the radius that the gradients so far
+        predict (:func:`weightgas.training.start.predicted_radii`), which leaves the loss as it is; a fixed-ELR run
+        keeps its norm between these moments. ``"random"``: the radii of the fresh weights are left as they are (scaled
+        as a whole to ``radius`` on the sphere).
+    cells_at_once
+        Runs (cells times replicas) that are trained together, unless given 35. It changes results by rounding alone.
+    threads, device, dtype
+        Threads of torch while it runs: one unless given, since for small networks a second one gains little on a free
+        machine and loses much on a busy one. Torch device. ``"float32"`` or ``"float64"`` weights; norms are always
+        float64.
+    out, force
+        Folder of the run: finished cells are safe there, the cells in flight have a checkpoint every 15 s, and the same
+        call goes on where a killed or interrupted one stopped (bit-equal with the same ``cells_at_once`` and
+        ``threads``). A folder in use by another run is refused unless ``force``.
+    progress
+        Show a bar; None: if standard error is a terminal.
+    resume_from
+        A trace of this same experiment: go on from its final weights without warm-up, for ``steps`` more, and return
+        the new readings alone, at the spacing of the trace. ``weightgas.trace.extend(first, second, "reading")`` joins
+        them.
+
+    Returns
+    -------
+    xarray.Dataset
+        The trace (:mod:`weightgas.trace`). A run whose weights overflow or stop being finite has the outcome
+        ``diverged``, and its readings end there; the others go on.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments of a wrong kind or size, before any work.
+    TraceError
+        If ``resume_from`` is not a trace of this experiment.
+    RunExistsError
+        If ``out`` holds something else and ``force`` is not given.
+    KeyboardInterrupt
+        Passed on, after the cells in flight are saved.
+    """
+    images, plan = checked(
+        protocol,
+        network,
+        data,
+        resume_from,
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        replicas=replicas,
+        readings=readings,
+        warmup=warmup,
+        noise_batches=noise_batches,
+        snapshots=snapshots,
+        snapshot_every=snapshot_every,
+        start=start,
+        dtype=dtype,
+    )
+    together = CELLS_AT_ONCE if cells_at_once is None else whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
+    threads = 1 if threads is None else whole_number("threads", threads, fix="Pass for instance 1.")
+    place = checked_device(device)
+    begun = time.monotonic()
+    run = None if out is None else runs.prepare(out, _config(protocol, network, images, plan), force=force)
+    finished = _finished(run, len(protocol))
+    attributes = _attributes(network, images, plan) | {"threads": threads, "device": str(place)}
+    work = (plan.steps + (plan.warmup if resume_from is None else 0)) * plan.replicas * int((~finished).sum())
+
+    with _threads(threads), runs.progress(f"train {protocol.name}", work, progress) as advance:
+
+        def engine(part: Protocol) -> Engine:
+            return Engine(
+                part,
+                network,
+                images,
+                replicas=plan.replicas,
+                seed=plan.seed,
+                batch_size=plan.batch_size,
+                dtype=DTYPES[plan.dtype],
+                device=place,
+            )
+
+        def produce(indices: np.ndarray, part: Protocol) -> xr.Dataset:
+            begin = None
+            if resume_from is not None:
+                ended = resume_from.isel(cell=indices)
+                begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values
+                begin = begin.reshape(len(indices) * plan.replicas, -1)
+            where = None if run is None else (run.checkpoint_folder, f"cells-{indices[0]:05d}")
+            values = run_part(engine(part), plan, begin, where, advance)
+            return traces.make(part, values, attributes)
+
+        if not finished.all():
+            mean, spread = engine(runs.subset(protocol, np.array([0]))).random_energy()
+            attributes |= {"energy_random": mean, "energy_random_std": spread}
+        trace = runs.in_parts(protocol, max(1, together // plan.replicas), produce, run)
+    trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
+    if run is not None and not finished.all():
+        runs.finish(run.folder, {"command": "train", "seed": plan.seed, "wall_time": trace.attrs["wall_time"]})
+    return trace
+
+
+def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
+    groups = network.groups(images)
+    sizes = list(groups.values())
+    return {
+        "producer": "train",
+        "network": network.name,
+        "data": images.name,
+        "classes": images.classes,
+        "dim": sum(sizes),
+        "dof": sum(sizes) - len(sizes),
+        "group_sizes": sizes,
+        "group_names": list(groups),
+        "seed": plan.seed,
+        "steps": plan.steps,
+        "warmup": plan.warmup,
+        "start": plan.start,
+        "step_origin": "the end of the warm-up",
+        "reading_every": plan.every,
+        "batch_size": plan.batch_size,
+        "noise_batches": plan.noise_batches,
+        "dtype": plan.dtype,
+    }
+
+
+def _config(protocol: Protocol, network: Network, images: Images, plan: Plan) -> dict[str, Any]:
+    """What makes a run this run: everything that its numbers depend on but rounding."""
+    return {
+        "command": "train",
+        "protocol": protocol.settings(),
+        "network": {"name": network.name, **network.settings()},
+        "data": {"name": images.name, "crc32": crc32(images.inputs.tobytes()) ^ crc32(images.labels.tobytes())},
+        "plan": dict(plan.__dict__),
+    }
+
+
+def _finished(run: runs.Run | None, cells: int) -> np.ndarray:
+    """Which cells are in the store already."""
+    if run is None or not run.trace_path.exists():
+        return np.zeros(cells, bool)
+    return traces.completed_cells(run.trace_path)
+
+
+@contextmanager
+def _threads(threads: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

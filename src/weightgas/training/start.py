@@ -1,0 +1,55 @@
+"""Where a run starts: the radii that the gradients measured on the way predict, each group at its own.
+
+Relaxation is slow (physics: 1/(4ηλ) steps at fixed learning rate, slower at small effective learning rates), and scale
+invariance makes it free to skip: multiplying a group of weights by a number leaves the loss as it is. During the
+warm-up a fixed-ELR run is kept on the sphere of the radius predicted last
+(:meth:`weightgas.training.engine.Engine.advance`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+from weightgas.theory import ideal_gas
+
+MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
+"""When, as fractions of the warm-up, the groups are set to the radii predicted from the gradients since the last."""
+
+FIRST_GUESS = 8
+"""Gradients of the fresh weights from which the first radii are predicted."""
+
+
+def rescaling_steps(warmup: int) -> list[int]:
+    """The steps of the warm-up at which the groups are rescaled."""
+    return sorted({round(warmup * fraction) for fraction in MOMENTS} - {0})
+
+
+def predicted_radii(protocol: Protocol, replicas: int, group_grad_sq: np.ndarray) -> np.ndarray:
+    """Stationary radius r_i of every group from its G_i = r_i² E‖g_i‖²; both of shape (cells · replicas, groups).
+
+    From the discrete step in conditional mean, r_i² (1 − (1 − c)²) = s² G_i / r_i² with c the decay and s the size of
+    the step:
+
+    * fixed LR      c = ηλ, s = η:             r_i⁴ = η G_i / (λ (2 − ηλ))
+    * fixed ELR     c = η_e λ r², s = η_e r²:  r_i² ∝ √G_i and r that of G = (Σ_i √G_i)²
+    * fixed sphere  r_i² ∝ √G_i and Σ_i r_i² = r²
+
+    NaN where no stationary radius exists (ηλ ≥ 2, η_e² G ≥ 1) or the gradients are not finite.
+    """
+    cells = {axis: np.repeat(v, replicas)[:, None] for axis, v in protocol.cells().items()}
+    usable = np.isfinite(group_grad_sq).all(axis=1, keepdims=True) & (group_grad_sq > 0).any(axis=1, keepdims=True)
+    grad_sq = np.where(usable, group_grad_sq, 1.0)
+    # A group that feels no gradient would have no weights at all; it stays findable.
+    grad_sq = np.maximum(grad_sq, 1e-8 * grad_sq.mean(axis=1, keepdims=True))
+    roots = np.sqrt(grad_sq)
+    total = roots.sum(axis=1, keepdims=True)
+    if isinstance(protocol, FixedLR):
+        radii = ideal_gas.radius_fixed_lr(cells["lr"], cells["wd"], grad_sq)
+    elif isinstance(protocol, FixedELR):
+        radii = ideal_gas.radius_fixed_elr(cells["elr"], cells["wd"], total**2) * np.sqrt(roots / total)
+    elif isinstance(protocol, FixedSphere):
+        radii = cells["radius"] * np.sqrt(roots / total)
+    else:
+        raise TypeError(f"protocol: expected one of the three of this library, got {type(protocol).__name__}.")
+    return np.where(usable, radii, np.nan)

@@ -1,0 +1,93 @@
+"""Theory curves: slopes that hold, the model without a measured G, and averages along a run."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from gases import network, state, trace
+
+from weightgas.analysis import curves
+from weightgas.errors import TraceError
+from weightgas.protocols import FixedELR
+from weightgas.simulation import simulate
+
+
+def rows_of(data: xr.Dataset, axis: str) -> np.ndarray:
+    return np.unique(data[axis].values, return_inverse=True)[1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "over", "row", "slope", "exact"),
+    [
+        ("fixed_elr", "wd", "elr_set", -1.0, True),
+        ("fixed_sphere", "radius", "elr_set", 2.0, True),
+        ("fixed_elr", "elr", "wd_set", 2.0, False),
+        ("fixed_sphere", "elr", "radius_set", 1.0, False),
+        ("fixed_lr", "lr", "wd_set", 1.0, False),
+        ("fixed_lr", "wd", "lr_set", 0.0, False),
+    ],
+)
+def test_slope_lines_follow_theory_and_miss_a_planted_slope(
+    kind: str, over: str, row: str, slope: float, exact: bool
+) -> None:
+    data = state(kind)
+    x = np.log(data[f"{over}_set"].values)
+    data["entropy"][:] = slope * x + 3.0
+    found = curves.slope_lines(data, over, rows_of(data, row))
+    assert found.attrs["slope"] == slope and found.attrs["exact"] is exact
+    np.testing.assert_allclose(found["line"], data["entropy"], atol=1e-12)
+    data["entropy"] += 0.2 * x
+    assert np.abs(curves.slope_lines(data, over, rows_of(data, row))["line"] - data["entropy"]).max() > 0.1
+
+
+def test_at_fixed_lr_the_line_at_constant_product_is_exact() -> None:
+    data = state("fixed_lr")
+    rows = np.unique(np.round(np.log(data["lr_set"] * data["wd_set"]), 9), return_inverse=True)[1]
+    found = curves.slope_lines(data, "lr", rows)
+    assert found.attrs["exact"] and found.attrs["slope"] == 1.0
+    with pytest.raises(ValueError, match="expected lr or wd"):
+        curves.slope_lines(data, "radius", rows)
+
+
+@pytest.mark.parametrize("kind", ["fixed_elr", "fixed_lr", "fixed_sphere"])
+def test_the_model_needs_no_measured_state(kind: str) -> None:
+    data = state(kind)
+    first, second = (
+        data[f"{n}_set"].values
+        for n in {"fixed_elr": ("elr", "wd"), "fixed_lr": ("lr", "wd")}.get(kind, ("elr", "radius"))
+    )
+    predicted = {
+        "temperature": curves.model_temperature(data, first, second),
+        "energy": curves.model_energy(data, first, second),
+        "entropy": curves.model_entropy(data, first, second),
+    }
+    for name, values in predicted.items():
+        z = (data[name].values - values) / np.hypot(data[f"{name}_err"].values, 0.003 * np.abs(values))
+        assert np.abs(np.mean(z)) < 4 / np.sqrt(len(z)) + 0.3, name
+        assert np.abs(z).max() < 8, name  # the errors of runs this short are uncertain themselves
+    if kind != "fixed_sphere":
+        ratio = data["radius"].values / curves.model_radius(data, first, second, discrete=True)
+        np.testing.assert_allclose(ratio, 1, atol=0.02)
+
+
+def test_averages_along_a_run_are_those_of_its_readings() -> None:
+    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, readings=40, threads=1, replicas=2)
+    found = curves.along_run(ran, windows=4)
+    np.testing.assert_allclose(found["energy"].values[0], ran["energy"].values[0].reshape(2, 4, 10).mean(axis=(0, 2)))
+    np.testing.assert_allclose(found["step"].values[0], ran["step"].values[0].reshape(4, 10).mean(axis=1))
+    assert np.isnan(found["radius"].values[1, -1])
+    assert curves.along_run(ran, windows=1000).sizes["window"] == 40
+
+
+def test_entropy_along_a_run_needs_directions_and_says_what_it_measures() -> None:
+    with pytest.raises(TraceError, match="snapshots"):
+        curves.entropy_along_run(trace("fixed_lr"))
+    ran = network("fixed_lr")[0]
+    found = curves.entropy_along_run(ran)
+    assert found.sizes["window"] == 2 and np.isfinite(found["entropy_direction"]).all()
+    assert float(found["temporal_neighbours"].min()) > 0.3  # successive weights are each other's neighbours
+    assert (np.diff(found["step"], axis=1) > 0).all()
+    with pytest.raises(TraceError, match="Use fewer windows"):
+        curves.entropy_along_run(ran, windows=60)
+    still = ran.copy()
+    still["directions"] = ran["directions"].where(False, ran["directions"].isel(snapshot=0))
+    assert np.isnan(curves.entropy_along_run(still)["entropy_direction"]).all()

@@ -1,0 +1,86 @@
+"""Presets and the path from preset to report, on plans cut down to seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from weightgas import experiments
+from weightgas.errors import RunExistsError
+from weightgas.experiments import presets, run
+from weightgas.protocols import FixedLR, FixedSphere
+
+SMALL = {
+    "isotropic": tuple(
+        dataclasses.replace(
+            run,
+            protocol=type(run.protocol)(**{a: getattr(run.protocol, a)[::8] for a in run.protocol.axes}),
+            steps=40_000,
+        )
+        for run in presets.isotropic("quick")
+    ),
+    "null": tuple(dataclasses.replace(run, steps=100_000, readings=400) for run in presets.null_gases("quick")),
+    "networks": (
+        presets.Trained("networks/fixed_sphere", FixedSphere(elr=np.logspace(-2, -1, 3)), (6,), 600, 60, 20, 25),
+        presets.Trained("networks/fixed_lr", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), (6,), 600, 60, 20, 25),
+        presets.Trained(
+            "networks/along_run", FixedLR(lr=[0.01, 0.1], wd=1e-3), (8,), 600, 40, 40, 15, warmup=0, start="random"
+        ),
+    ),
+}
+
+
+@pytest.fixture
+def small_plan(monkeypatch):
+    """``reproduce`` with every grid and length cut down, all parts present."""
+    plan = (*SMALL["isotropic"], *SMALL["networks"], *SMALL["null"])
+    monkeypatch.setattr(run, "_plan", lambda name, preset: plan)
+
+
+def test_from_preset_to_report_and_again(small_plan, tmp_path):
+    out = tmp_path / "demo"
+    first = run.reproduce("demo", out=out, progress=False)
+    text = first.report_path.read_text(encoding="utf-8")
+    assert text.index("Verdict") < text.index("<table") and "Null gas, anisotropic" in text
+    assert set(first.traces) == {r.name for r in run._plan("demo", "quick")}
+    assert len(first.nulls) == 2 and len(first.verdicts) == 5
+    assert any("published" in line for line in first.lines)
+    manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["experiment"] == "demo" and manifest["versions"]["numpy"]
+    for name in first.traces:
+        assert (out / name / "trace.zarr").is_dir() and (out / name / "state.zarr").is_dir()
+    # The same call again runs nothing and says the same.
+    before = (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
+    second = run.reproduce("demo", out=out, progress=False)
+    assert (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns == before
+    assert [str(v) for v in second.verdicts] == [str(v) for v in first.verdicts]
+    with pytest.raises(RunExistsError, match="seed"):
+        run.reproduce("demo", out=out, seed=1, progress=False)
+
+
+def test_unknown_names_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="experiment: expected one of demo, isotropic, networks, got 'isotropc'"):
+        experiments.reproduce("isotropc", out=tmp_path / "x")
+    with pytest.raises(ValueError, match="preset: expected one of paper, quick, standard, got 'huge'"):
+        experiments.reproduce("isotropic", "huge", out=tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize("name", list(experiments.PRESETS))
+def test_every_preset_is_foreseen(name):
+    for preset in experiments.PRESETS[name]:
+        foreseen = experiments.foresee(name, preset)
+        assert foreseen.seconds > 0 and foreseen.bytes > 0 and len(foreseen.lines) >= 5
+
+
+def test_the_presets_are_the_ones_the_papers_grids_need():
+    runs = presets.isotropic("standard")
+    assert [len(r.protocol) for r in runs] == [289] * 3 and {r.dim for r in runs} == {3}
+    assert all(r.steps == 2_000_000 for r in runs)
+    narrow = {r.name: r for r in presets.networks("quick")}["narrow/fixed_lr"]
+    assert narrow.hidden == (6, 6) and len(narrow.protocol) == 35 and narrow.steps == 60_000
+    demo = presets.networks("demo")
+    assert all(len(r.protocol) == 15 and r.steps == 20_000 for r in demo[:3])

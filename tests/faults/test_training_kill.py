@@ -1,0 +1,161 @@
+"""A training run that is killed, interrupted or finds a damaged checkpoint ends as if nothing had happened."""
+
+import logging
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import weightgas
+from weightgas import networks
+from weightgas.protocols import FixedLR, FixedSphere
+from weightgas.training import checkpoint, engine, train
+
+PROTOCOL = FixedSphere([0.003, 0.01, 0.03], [1.0])
+OPTIONS = {"batch_size": 32, "readings": 50, "noise_batches": 2, "snapshots": 5, "replicas": 2, "cells_at_once": 4}
+STEPS = 3000  # two parts, a second or two each
+
+PROGRAM = f"""
+import sys
+from weightgas import networks
+from weightgas.protocols import FixedSphere
+from weightgas.training import checkpoint, train
+checkpoint.EVERY = 0.1
+train({PROTOCOL!r}, networks.mlp(), "digits", {STEPS}, out=sys.argv[1], **{OPTIONS!r})
+"""
+
+
+def start(folder: Path) -> subprocess.Popen:
+    environment = os.environ | {"PYTHONPATH": str(Path(weightgas.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", PROGRAM, str(folder)]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def wait_for(condition, process: subprocess.Popen, seconds=60) -> None:
+    end = time.monotonic() + seconds
+    while not condition() and process.poll() is None:
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.01)
+
+
+def stamp(folder: Path) -> tuple:
+    """What changes whenever something is saved."""
+    files = [*folder.glob("checkpoints/*.npz"), *folder.glob("trace.zarr/completed/c/*/*")]
+    return tuple(sorted((str(f), f.stat().st_mtime_ns) for f in files if f.exists()))
+
+
+def stored_step(folder: Path) -> int:
+    stored = checkpoint.load(folder / "checkpoints", "cells-00000")
+    return -1 if stored is None else int(stored["step"])
+
+
+def same(a: xr.Dataset, b: xr.Dataset) -> None:
+    xr.testing.assert_identical(a.assign_attrs(wall_time=0), b.assign_attrs(wall_time=0))
+
+
+@pytest.fixture(scope="module")
+def whole() -> xr.Dataset:
+    return train(PROTOCOL, networks.mlp(), "digits", STEPS, **OPTIONS)
+
+
+def test_killed_at_random_moments_it_ends_as_if_uninterrupted(tmp_path, whole):
+    moments, folder, kills = random.Random(1), tmp_path / "run", 0
+    for _ in range(3):
+        before = stamp(folder) if folder.exists() else ()
+        process = start(folder)
+        wait_for(lambda seen=before: folder.exists() and stamp(folder) not in ((), seen), process)
+        time.sleep(moments.uniform(0, 0.6))
+        process.kill()
+        process.communicate()
+        kills += process.returncode == -signal.SIGKILL
+    assert kills > 0
+    same(train(PROTOCOL, networks.mlp(), "digits", STEPS, out=folder, **OPTIONS), whole)
+    assert not (folder / "checkpoints").exists()
+
+
+def test_ctrl_c_saves_and_is_passed_on(tmp_path, whole):
+    folder = tmp_path / "run"
+    process = start(folder)
+    wait_for(lambda: stored_step(folder) > 0, process)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode != 0 and b"KeyboardInterrupt" in errors
+    assert len(list(folder.glob("checkpoints/*.npz"))) > 0
+    same(train(PROTOCOL, networks.mlp(), "digits", STEPS, out=folder, **OPTIONS), whole)
+
+
+def interrupted(monkeypatch, folder, protocol, calls, **options):
+    """Stop a run by Ctrl-C in the middle of its ``calls``-th segment."""
+    advance, count = engine.Engine.advance, 0
+
+    def counted(self, state, steps, **held):
+        nonlocal count
+        count += 1
+        if count == calls:
+            advance(self, state, steps // 2, **held)  # half of the segment is made, then lost
+            raise KeyboardInterrupt
+        return advance(self, state, steps, **held)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(engine.Engine, "advance", counted)
+        train(protocol, networks.mlp(), "digits", 1000, out=folder, batch_size=32, readings=20, **options)
+
+
+@pytest.mark.parametrize("calls", [2, 12])
+def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch, tmp_path, calls):
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "readings": 20}
+    interrupted(monkeypatch, tmp_path / "run", protocol, calls)
+    at = stored_step(tmp_path / "run")
+    assert 0 < at < 1100
+    steps = []
+    advance = engine.Engine.advance
+    monkeypatch.setattr(engine.Engine, "advance", lambda *a, **k: (steps.append(a[2]), advance(*a, **k))[1])
+    resumed = train(protocol, networks.mlp(), "digits", 1000, out=tmp_path / "run", **options)
+    assert sum(steps) == 1100 - at  # nothing is made twice
+    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **options))
+
+
+@pytest.mark.parametrize("damage", ["newest", "both", "empty"])
+def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, caplog, damage):
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "readings": 20}
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    interrupted(monkeypatch, tmp_path / "run", protocol, 9)
+    newest, before = (tmp_path / "run/checkpoints" / f"cells-00000{x}.npz" for x in ("", ".before"))
+    for path in (newest, before) if damage == "both" else (newest,):
+        content = path.read_bytes()
+        path.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
+    with caplog.at_level(logging.WARNING):
+        resumed = train(protocol, networks.mlp(), "digits", 1000, out=tmp_path / "run", **options)
+    assert sum("damaged checkpoint, skipped" in r.message for r in caplog.records) == (2 if damage == "both" else 1)
+    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **options))
+
+
+def test_a_checkpoint_of_other_cells_is_not_used(monkeypatch, tmp_path):
+    """The part that begins with a cell may hold other cells when cells_at_once has changed."""
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "readings": 20}
+    interrupted(monkeypatch, tmp_path / "run", protocol, 5)
+    resumed = train(protocol, networks.mlp(), "digits", 1000, out=tmp_path / "run", cells_at_once=1, **options)
+    same(resumed, train(protocol, networks.mlp(), "digits", 1000, cells_at_once=1, **options))
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(monkeypatch, tmp_path):
+    checkpoint.save(tmp_path, "part", {"x": np.arange(3)})
+    monkeypatch.setattr(np, "savez", lambda *a, **k: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        checkpoint.save(tmp_path, "part", {"x": np.arange(4)})
+    monkeypatch.undo()
+    stored = checkpoint.load(tmp_path, "part")
+    assert stored is not None and stored["x"].tolist() == [0, 1, 2]
+    assert [p.name for p in tmp_path.iterdir()] == ["part.npz"]
+    checkpoint.save(tmp_path, "part", {"x": np.arange(4)})
+    (tmp_path / "part.npz").unlink()
+    stored = checkpoint.load(tmp_path, "part")
+    assert stored is not None and stored["x"].tolist() == [0, 1, 2]
+    assert checkpoint.load(tmp_path, "other") is None
