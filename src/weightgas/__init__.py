@@ -1,1 +1,75 @@
-"""Thermodynamics of neural-network training."""
+"""Thermodynamics of neural-network training: the weights of a normalised network as a gas.
+
+The names stand in the order of the flow and are imported when they are first used: ``import weightgas`` loads neither
+torch nor xarray nor numba.
+
+>>> import numpy as np, weightgas as wg
+>>> protocol = wg.FixedLR(lr=np.logspace(-2, -1, 4), wd=np.logspace(-2, -1, 4))
+>>> trace = wg.simulate(protocol, dim=3, steps=200_000)
+>>> print(wg.verdict(trace))
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    # what is held fixed
+    "FixedSphere": "protocols",
+    "FixedELR": "protocols",
+    "FixedLR": "protocols",
+    # what is run
+    "potentials": "",
+    "networks": "",
+    "datasets": "",
+    "simulate": "simulation",
+    "train": "training",
+    # what was recorded
+    "open_trace": "trace",
+    "save_trace": "trace.save",
+    "extend": "trace",
+    "grid": "trace",
+    # what it says
+    "measure": "measurement",
+    "verdict": "analysis",
+    "figures": "",
+    "report": "",
+    "experiments": "",
+    # what it is compared with, and how a cell ended
+    "theory": "",
+    "status": "",
+    "errors": "",
+}
+"""Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
+
+_MODULES = ("protocols", "trace", "runs", "streams", "simulation", "training", "probes", "measurement", "analysis")
+"""Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first used; AttributeError with a suggestion for any other."""
+    if name not in _PLACES and name not in _MODULES:
+        raise AttributeError(_unknown(name), name=name, obj=None)
+    module, _, there = _PLACES.get(name, "").partition(".")
+    found = import_module(f"{__name__}.{module or name}")
+    value = getattr(found, there or name) if module else found
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names in the order of the flow."""
+    return [*_PLACES, *_MODULES, "__version__"]
+
+
+def _unknown(name: str) -> str:
+    if name.startswith("__"):
+        return f"module {__name__!r} has no attribute {name!r}"
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, [*_PLACES, *_MODULES], n=1)
+    hint = f"Did you mean {near[0]!r}?" if near else f"It has {', '.join(_PLACES)}."
+    return f"module {__name__!r} has no attribute {name!r}. {hint}"

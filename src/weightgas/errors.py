@@ -1,7 +1,7 @@
 """What is refused at the door, and how the refusal reads.
 
-A value that is wrong in type, sign or finiteness raises before any work starts, and the message says what was expected, what
-came, and how to mend the call. A value that is merely extreme runs; the status of its cell then says what happened
+A value that is wrong in type, sign or finiteness raises before any work starts, and the message says what was expected,
+what came, and how to mend the call. A value that is merely extreme runs; the status of its cell then says what happened
 (:mod:`weightgas.status`).
 """
 
@@ -41,7 +41,10 @@ def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:
     ValueError
         If it is empty, has more than one dimension, or holds a number that is not finite and positive.
     """
-    array = np.asarray(value)
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of unequal length
+        raise TypeError(f"{name}: expected a positive number or a list of them, got {value!r}. {fix}") from error
     if array.dtype.kind not in "iuf":
         raise TypeError(f"{name}: expected a positive number or a list of them, got {value!r}. {fix}")
     array = np.atleast_1d(array.astype(np.float64))

@@ -1,7 +1,7 @@
 """How a cell ended: one list, each entry with a sentence of advice.
 
-``status`` in a state is int8 with these codes (CF ``flag_values`` and ``flag_meanings``). ``outcome`` in a trace is what the
-producer saw, before any statistics.
+``status`` in a state is int8 with these codes (CF ``flag_values`` and ``flag_meanings``). ``outcome`` in a trace is
+what the producer saw, before any statistics.
 """
 
 from __future__ import annotations
@@ -38,13 +38,23 @@ class Status(IntEnum):
 
 
 ADVICE: dict[Status, str] = {
-    Status.EQUILIBRIUM: "Radius and energy are stationary over enough independent readings; its averages may be used.",
-    Status.CONVERGING: "The energy is still falling or the noise is dying out: no stationary state yet; run longer or raise the learning rate.",
-    Status.RANDOM_WALK: "The energy is that of random weights: the noise has drowned the loss; lower the learning rate or the weight decay.",
-    Status.TOO_SHORT: "Too few relaxation times or independent readings for the averages to be trusted; add steps.",
-    Status.DIVERGED: "The weights overflowed or stopped being finite; lower the (effective) learning rate or the weight decay.",
-    Status.FAILED: "The cell did not finish (interrupted or an error); run the same command again to resume it.",
-    Status.NOT_APPLICABLE: "The quantity has no meaning here (for instance a temperature of an adaptive optimizer).",
+    Status.EQUILIBRIUM: (
+        "Radius and energy are stationary over enough independent readings; its averages may be used."
+    ),
+    Status.CONVERGING: (
+        "The energy is still falling or the noise is dying out: no stationary state yet; "
+        "run longer or raise the learning rate."
+    ),
+    Status.RANDOM_WALK: (
+        "The energy is that of random weights: the noise has drowned the loss; "
+        "lower the learning rate or the weight decay."
+    ),
+    Status.TOO_SHORT: ("Too few relaxation times or independent readings for the averages to be trusted; add steps."),
+    Status.DIVERGED: (
+        "The weights overflowed or stopped being finite; lower the (effective) learning rate or the weight decay."
+    ),
+    Status.FAILED: ("The cell did not finish (interrupted or an error); run the same command again to resume it."),
+    Status.NOT_APPLICABLE: ("The quantity has no meaning here (for instance a temperature of an adaptive optimizer)."),
 }
 
 

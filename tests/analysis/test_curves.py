@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 import xarray as xr
-from gases import network, state, trace
 
+from gases import network, state, trace
 from weightgas.analysis import curves
 from weightgas.errors import TraceError
 from weightgas.protocols import FixedELR

@@ -54,7 +54,7 @@ def model_radius(state: xr.Dataset, lr: np.ndarray, wd: np.ndarray, *, discrete:
     (:func:`weightgas.theory.ideal_gas.mean_square_radius_fixed_lr` and its relative).
     """
     dim, dof = int(state.attrs["dim"]), int(state.attrs["dof"])
-    noise = float(np.nanmean(state["noise_trace"].values))
+    noise = _mean(state, "noise_trace")
     lr, wd = np.broadcast_arrays(np.asarray(lr, float), np.asarray(wd, float))
     if state.attrs["protocol"] == "fixed_elr":
         grad_sq = _model_grad_sq(dim, noise, lr)
@@ -72,7 +72,7 @@ def model_radius(state: xr.Dataset, lr: np.ndarray, wd: np.ndarray, *, discrete:
 def model_pressure(state: xr.Dataset, elr: np.ndarray, radius: np.ndarray, *, discrete: bool) -> np.ndarray:
     """Pressure of the isotropic noise model on the sphere: RT/V, or η_eG/(2r²) which holds at every step."""
     dim = int(state.attrs["dim"])
-    noise = float(np.nanmean(state["noise_trace"].values))
+    noise = _mean(state, "noise_trace")
     elr, radius = np.broadcast_arrays(np.asarray(elr, float), np.asarray(radius, float))
     grad_sq = _model_grad_sq(dim, noise, elr) if discrete else np.full(elr.shape, noise)
     return evaluate(ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq)
@@ -80,7 +80,7 @@ def model_pressure(state: xr.Dataset, elr: np.ndarray, radius: np.ndarray, *, di
 
 def model_temperature(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """T = η_e σ²/2 of the isotropic noise model at any hyperparameters, given in the order of the protocol's axes."""
-    return _model_elr(state, first, second) * float(np.nanmean(state["noise_var"].values)) / 2
+    return _model_elr(state, first, second) * _mean(state, "noise_var") / 2
 
 
 def model_energy(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -237,12 +237,19 @@ def _constant(values: np.ndarray, rows: np.ndarray) -> bool:
     return all(np.ptp(values[rows == row]) < 1e-6 for row in np.unique(rows[rows >= 0]))
 
 
+def _mean(state: xr.Dataset, name: str) -> float:
+    """Mean over the cells that have a value; NaN where none has."""
+    values = state[name].values
+    good = np.isfinite(values)
+    return float(values[good].mean()) if good.any() else float("nan")
+
+
 def _model_elr(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
     if state.attrs["protocol"] != "fixed_lr":
         return first
     dim, dof = int(state.attrs["dim"]), int(state.attrs["dof"])
-    noise = float(np.nanmean(state["noise_trace"].values))
+    noise = _mean(state, "noise_trace")
     drift = _model_grad_sq(dim, noise, first / model_radius(state, first, second, discrete=True) ** 2) - noise
     law = ideal_gas.temperature_fixed_lr
     return evaluate(lambda a, b, m: law(a, b, noise, dof, mean_grad_sq=m), first, second, drift) * 2 * dof / noise

@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from weightgas.analysis.cells import isotherms, weighted_mean
 from weightgas.analysis.fluctuation import LARGEST_ELR
+from weightgas.measurement.stationarity import effective_sample_size
 
 LEAST_OVERLAP = 0.05
 """Smallest share of the two histograms that must be common; below, the slope hangs on a handful of readings."""
@@ -96,11 +97,9 @@ def logistic_slope(cold: np.ndarray, hot: np.ndarray) -> tuple[float, float]:
 
 def _independent(trace: xr.Dataset, state: xr.Dataset, cell: int) -> np.ndarray:
     """Instantaneous energies of one cell after its burn-in, thinned by their statistical inefficiency."""
-    from arviz_stats.base import array_stats
-
     begin, end = int(state["burn_in"].values[cell]), int(trace["readings"].values[cell].min())
     series = trace["energy"].values[cell, :, begin:end]
-    ess = float(array_stats.ess(series, chain_axis=0, draw_axis=1, method="mean")) if np.ptp(series) > 0 else 1.0
+    ess = effective_sample_size(series) if np.ptp(series) > 0 else 1.0
     return series[:, :: max(1, int(np.ceil(series.size / ess)))].ravel()
 
 

@@ -47,7 +47,7 @@ def isotropic(preset: str) -> tuple[Simulated, ...]:
     with its stored directions for the published entropy.
     """
     steps, replicas, snapshots = {
-        "quick": (1_000_000, 1, 0),
+        "quick": (1_200_000, 1, 0),
         "standard": (2_000_000, 8, 0),
         "paper": (2_000_000, 1, 1000),
     }[preset]

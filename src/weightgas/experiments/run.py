@@ -127,7 +127,8 @@ def reproduce(
     """
     plan = _plan(name, preset)
     begun = time.monotonic()
-    folder = Path(out)
+    config = {"command": "reproduce", "experiment": name, "preset": preset, "seed": seed}
+    folder = runs.prepare(out, config, force=force).folder
     result = Experiment(name, preset, folder)
     for run in plan:
         trace = _run(run, folder / run.name, seed, threads, force, progress)

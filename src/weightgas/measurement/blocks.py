@@ -1,7 +1,9 @@
 """Means over blocks of readings, and the jackknife that carries their scatter into everything computed from them.
 
-Readings are correlated. Blocks longer than the correlation are not, so leaving one block out at a time gives the standard error of
-any function of the means (Quenouille; Efron and Tibshirani 1993, chapter 11).
+Readings are correlated; blocks of some correlation times hardly are. Leaving one block out at a time gives the standard
+error of any function of the means (Quenouille; Efron and Tibshirani 1993, chapter 11). Two factors, :func:`inflation`,
+make it one whose ±1.96 covers 95 %: what correlation is left between blocks, and that few blocks say little of their
+own scatter.
 """
 
 from __future__ import annotations
@@ -10,45 +12,90 @@ from collections.abc import Callable
 
 import numpy as np
 import xarray as xr
+from scipy.stats import t as student
 
 MOST_BLOCKS = 20
 """Blocks per replica where the readings are many and independent."""
-LEAST_BLOCKS = 4
-"""Blocks per replica where they are not; with one replica the error bar is then itself uncertain by 40 %."""
-CORRELATION_TIMES = 5
+LEAST_BLOCKS = 8
+"""Blocks per replica where they are not; then the factor for the correlation between them does the rest."""
+CORRELATION_TIMES = 2
 """A block is at least this many integrated correlation times long, if LEAST_BLOCKS allows."""
 
 
 def edges(burn_in: np.ndarray, readings: np.ndarray, correlation: np.ndarray) -> np.ndarray:
     """First readings of the blocks of each cell, and the end: (cells, MOST_BLOCKS + 1); unused blocks are empty.
 
-    ``burn_in``, ``readings`` and ``correlation`` (integrated correlation time in readings) are (cells,).
+    ``burn_in``, ``readings`` and ``correlation`` (integrated correlation time in readings, NaN if unknown) are
+    (cells,).
     """
     length = np.maximum(readings - burn_in, 0)
     longest = np.maximum(np.where(np.isfinite(correlation), correlation, np.inf) * CORRELATION_TIMES, 1.0)
-    count = np.clip(length // longest, LEAST_BLOCKS, MOST_BLOCKS)
+    count = np.minimum(np.clip(length // longest, LEAST_BLOCKS, MOST_BLOCKS), np.maximum(length, 1))
     fraction = np.minimum(np.arange(MOST_BLOCKS + 1)[None, :] / count[:, None], 1.0)
-    return (burn_in[:, None] + np.floor(fraction * length[:, None])).astype(int)
+    return (burn_in[:, None] + np.floor(fraction * length[:, None] + 1e-9)).astype(int)
+
+
+def inflation(block_edges: np.ndarray, replicas: int, correlation: np.ndarray) -> np.ndarray:
+    """What the jackknife error of each cell is multiplied by, (cells,): c · t₀.₉₇₅(n − 1)/1.96, n blocks in all.
+
+    c² = (n − 1) V_N/(R V_b − V_N): with exponential correlation, time τ, the mean over a time L has the variance V_L =
+    (2τ/L)(1 − (τ/L)(1 − e^{−L/τ})) of single readings, b is the length of a block, N of a replica, R their number.
+    ``correlation`` is 2τ in readings; NaN counts as none.
+    """
+    count = (np.diff(block_edges, axis=1) > 0).sum(axis=1)
+    n = count * replicas
+    length = (block_edges[:, -1] - block_edges[:, 0]).astype(float)
+    time = np.maximum(np.where(np.isfinite(correlation), correlation, 1.0), 1.0) / 2
+    with np.errstate(all="ignore"):
+        whole, block = _mean_variance(length / time), _mean_variance(length / count / time)
+        left = np.sqrt((n - 1) * whole / (replicas * block - whole))
+        few = student.ppf(0.975, np.maximum(n - 1, 1)) / 1.96
+    return np.where(n > 1, np.maximum(left, 1.0) * few, np.nan)
+
+
+def _mean_variance(length: np.ndarray) -> np.ndarray:
+    """Variance of the mean over ``length`` relaxation times, in units of the variance at one time."""
+    return 2 / length * (1 + np.expm1(-length) / length)
 
 
 def means(series: np.ndarray, block_edges: np.ndarray) -> np.ndarray:
-    """Block means of ``series`` (cells, replicas, readings[, more]): (cells, replicas · MOST_BLOCKS[, more]), NaN where empty."""
-    total = np.zeros((*series.shape[:2], series.shape[2] + 1, *series.shape[3:]))
-    np.cumsum(np.nan_to_num(series), axis=2, out=total[:, :, 1:])
-    index = block_edges.reshape(len(series), 1, -1, *(1 for _ in series.shape[3:]))
-    at = np.take_along_axis(total, index, axis=2)
-    count = np.diff(block_edges, axis=1).reshape(len(series), 1, -1, *(1 for _ in series.shape[3:]))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        blocks = np.diff(at, axis=2) / np.where(count > 0, count, np.nan)
+    """Block means of ``series`` (cells, replicas, readings[, more]): (cells, replicas · MOST_BLOCKS[, more]).
+
+    NaN where a block is empty or holds a value that is not finite.
+    """
+    more = (1,) * (series.ndim - 3)
+    index = block_edges.reshape(len(series), 1, -1, *more)
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        total = np.zeros((*values.shape[:2], values.shape[2] + 1, *values.shape[3:]))
+        np.cumsum(values, axis=2, out=total[:, :, 1:])
+        return np.diff(np.take_along_axis(total, index, axis=2), axis=2)
+
+    finite = np.isfinite(series)
+    count = np.diff(block_edges, axis=1).reshape(len(series), 1, -1, *more)
+    usable = (count > 0) & (sums(finite.astype(float)) == count)
+    blocks = np.where(usable, sums(np.where(finite, series, 0.0)) / np.maximum(count, 1), np.nan)
     return blocks.reshape(len(series), -1, *series.shape[3:])
 
 
-class Blocks:
-    """The block means of one trace, and functions of their averages with jackknife errors."""
+def spread(per_cell: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A (cells,) array with as many trailing axes of length one as ``like`` has more."""
+    return per_cell.reshape(-1, *(1 for _ in like.shape[1:]))
 
-    def __init__(self, trace: xr.Dataset, block_edges: np.ndarray) -> None:
-        self._trace, self._edges, self._cache = trace, block_edges, {}
-        self.count = (np.diff(block_edges, axis=1) > 0).sum(axis=1) * trace.sizes["replica"]
+
+class Blocks:
+    """The block means of one trace, and functions of their averages with jackknife errors.
+
+    ``correlation`` (cells,) is the integrated correlation time in readings of the slowest series that goes into what is
+    estimated here.
+    """
+
+    def __init__(self, trace: xr.Dataset, burn_in: np.ndarray, readings: np.ndarray, correlation: np.ndarray) -> None:
+        self._trace = trace
+        self._edges = edges(burn_in, readings, correlation)
+        self._cache: dict[tuple[str, str], np.ndarray] = {}
+        self.count = (np.diff(self._edges, axis=1) > 0).sum(axis=1) * trace.sizes["replica"]
+        self.inflation = inflation(self._edges, trace.sizes["replica"], correlation)
 
     def __contains__(self, name: str) -> bool:
         return name in self._trace
@@ -62,15 +109,18 @@ class Blocks:
         return self._cache[name, key]
 
     def estimate(self, function: Callable[..., np.ndarray], *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """``function`` of the averages of block means (cells, blocks[, more]), and its jackknife standard error, both (cells[, more])."""
+        """``function`` of the averages of block means (cells, blocks[, more]), and its error: both (cells[, more])."""
         stacked = np.broadcast_arrays(*columns)
         used = np.isfinite(stacked).all(axis=0)
         n = used.sum(axis=1).astype(float)
         sums = [np.where(used, x, 0.0).sum(axis=1) for x in stacked]
         with np.errstate(all="ignore"):
             value = np.where(n > 0, function(*(s / n for s in sums)), np.nan)
-            left_out = function(*((s[:, None] - np.where(used, x, np.nan)) / (n[:, None] - 1) for s, x in zip(sums, stacked, strict=True)))
-            left_out = np.where(used, left_out, np.nan)
+            others = [
+                (s[:, None] - np.where(used, x, np.nan)) / (n[:, None] - 1) for s, x in zip(sums, stacked, strict=True)
+            ]
+            left_out = np.where(used, function(*others), np.nan)
             center = np.nansum(left_out, axis=1) / n
             error = np.sqrt((n - 1) / n * np.nansum((left_out - center[:, None]) ** 2, axis=1))
+            error = error * self.inflation.reshape(-1, *(1 for _ in error.shape[1:]))
         return value, np.where(n > 1, error, np.nan)

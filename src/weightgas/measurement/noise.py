@@ -1,7 +1,8 @@
 """Gradient noise on the unit sphere: tr Σ, σ² = tr Σ/dof, G = tr Σ + ‖∇L‖², the signal-to-noise ratio.
 
-Sources: arXiv 2511.07308 for σ² and T. Averages of numerators and denominators are taken apart. Weakness: with K gradients a reading
-the relative error of one tr Σ is at least √(2/(d_eff (K−1))); only the average over many readings is worth quoting.
+Sources: arXiv 2511.07308 for σ² and T. Averages of numerators and denominators are taken apart. Weakness: with K
+gradients a reading the relative error of one tr Σ is at least √(2/(d_eff (K−1))); only the average over many readings
+is worth quoting.
 """
 
 from __future__ import annotations

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.errors import TraceError, one_of
+from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.measurement import energy, noise, pressure, stationarity, temperature
-from weightgas.measurement.blocks import Blocks, edges
+from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import METHODS, density, integration, paper
 from weightgas.status import Status
@@ -31,6 +33,7 @@ LONG_NAMES = {
     "temperature_group": ("temperature of a group", "T_i"),
     "radius": ("root mean square radius", "r"),
     "log_radius": ("mean logarithm of the radius", "E ln r"),
+    "log_radius_entropy": ("entropy of the radius, the sum of dof times E ln r over the groups", "S(r)"),
     "volume": ("volume", "V"),
     "pressure": ("pressure", "p"),
     "pressure_thermal": ("pressure of the noise", "p_thermal"),
@@ -43,6 +46,15 @@ LONG_NAMES = {
     "helmholtz": ("Helmholtz potential U − TS", "F"),
     "gibbs": ("Gibbs potential U − TS + pV", "G"),
 }
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """How the entropy is estimated."""
+
+    method: str
+    anchor: float | str
+    seed: int
 
 
 def measure(
@@ -60,11 +72,11 @@ def measure(
     trace
         From ``simulate``, ``train`` or ``open_trace``; it is not changed.
     entropy
-        ``"density"``, ``"integration"`` or ``"paper"`` (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the
-        trace has it, else integration along temperature.
+        ``"density"``, ``"integration"`` or ``"paper"`` (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the
+        density where the trace has it, else integration along temperature.
     anchor
-        Entropy of the direction in the coldest cell, for integration, which gives differences only. ``"auto"`` is 0; the state then
-        says ``entropy_anchor = "relative to the coldest cell"``.
+        Entropy of the direction in the coldest cell, for integration, which gives differences only. ``"auto"`` is 0;
+        the state then says ``entropy_anchor = "relative to the coldest cell"``.
     criteria
         What a cell must satisfy to be called stationary.
     seed
@@ -73,9 +85,10 @@ def measure(
     Returns
     -------
     xarray.Dataset
-        On ``cell``: ``temperature``, ``pressure``, ``volume``, ``energy``, ``entropy``, ``entropy_direction``, ``compressibility``,
-        ``helmholtz``, ``gibbs`` and others, each with ``<name>_err``; ``status``, ``ess``, ``burn_in``, …; ``entropy_direction_draws`` (cell, draw)
-        for integrated entropies. What cannot be had is NaN, and ``entropy_reason`` says why.
+        On ``cell``: ``temperature``, ``pressure``, ``volume``, ``energy``, ``entropy``, ``entropy_direction``,
+        ``compressibility``, ``helmholtz``, ``gibbs`` and others, each with ``<name>_err``; ``status``, ``ess``,
+        ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be had is NaN,
+        and ``entropy_reason`` says why.
 
     Raises
     ------
@@ -85,12 +98,21 @@ def measure(
     traces.check(trace)
     one_of("entropy", entropy, ("auto", *METHODS))
     if entropy == "density" and "overlap_counts" not in trace:
-        raise TraceError("entropy: expected a trace with overlap_counts for density, got none. Only a linear loss has them; use integration.")
+        raise TraceError(
+            "entropy: expected a trace with overlap_counts for density, got none. Only a linear loss has them; "
+            "use integration."
+        )
     if entropy == "paper" and "directions" not in trace:
         raise TraceError("entropy: expected stored directions for paper, got none. Run with snapshots=1000.")
+    if criteria is not None and not isinstance(criteria, stationarity.Criteria):
+        raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
+    if anchor != "auto" and not (isinstance(anchor, Real) and np.isfinite(float(anchor))):
+        raise refuse("anchor", '"auto" or a finite number of nats', anchor, "It is the entropy of the coldest cell.")
+    whole_number("seed", seed, minimum=0)
     level_one = stationarity.assess(trace, stationarity.Criteria() if criteria is None else criteria)
-    readings = trace["readings"].values.min(axis=1)
-    blocks = Blocks(trace, edges(level_one["burn_in"].values, readings, level_one["correlation"].values))
+    kept = (level_one["burn_in"].values, trace["readings"].values.min(axis=1))
+    blocks = Blocks(trace, *kept, level_one["correlation"].values)
+    slow = Blocks(trace, *kept, np.fmax(level_one["correlation"].values, level_one["correlation_radius"].values))
     dof = int(trace.attrs["dof"])
     cells = {axis: trace[f"{axis}_set"].values[:, None] for axis in ("lr", "wd", "elr", "radius")}
     cells = {axis: v for axis, v in cells.items() if np.isfinite(v).all()}
@@ -99,46 +121,56 @@ def measure(
     found: Estimates = {
         **energy.estimate(blocks),
         **noise.estimate(blocks, dof),
-        **temperature.estimate(blocks, cells, dof, group_dof),
-        **pressure.estimate(blocks, cells, dof),
+        **temperature.estimate(slow, cells, dof, group_dof),
+        **pressure.estimate(slow, cells, dof),
     }
-    notes: dict[str, Any] = {}
-    if "directions" in trace:
-        found |= paper.estimate(trace)
-    draws = _entropy(trace, blocks, cells, dof, level_one, found, notes, entropy, anchor, seed)
-    _whole_entropy(trace, blocks, level_one, group_dof, dof, found)
+    direction, notes, draws = _entropy(trace, slow, cells, level_one, _Choice(entropy, anchor, seed))
+    found |= direction
+    _whole_entropy(trace, slow, level_one, group_dof, dof, found)
     _potentials(found)
     state = _dataset(found, level_one, trace, notes)
     if draws is not None:
-        state["entropy_direction_draws"] = (("cell", "draw"), draws, {"long_name": "bootstrap replicates of the entropy of the direction", "units": "nat"})
+        state["entropy_direction_draws"] = (
+            ("cell", "draw"),
+            draws,
+            {"long_name": "bootstrap replicates of the entropy of the direction", "units": "nat"},
+        )
     return state
 
 
-def _entropy(trace, blocks, cells, dof, level_one, found, notes, method, anchor, seed) -> np.ndarray | None:
-    """Add ``entropy_direction`` to ``found`` by the chosen method; returns the bootstrap replicates of an integration."""
-    nothing = np.full(trace.sizes["cell"], np.nan)
+def _entropy(
+    trace: xr.Dataset, blocks: Blocks, cells: dict[str, np.ndarray], level_one: xr.Dataset, choice: _Choice
+) -> tuple[Estimates, dict[str, Any], np.ndarray | None]:
+    """The entropy of the direction, notes on it, and the bootstrap replicates of an integration."""
+    method = choice.method
     if method == "auto":
         method = "density" if "overlap_counts" in trace else "integration"
-    notes["entropy_method"] = method
-    if method == "density":
-        found |= density.estimate(trace, level_one["burn_in"].values)
-        return None
+    notes: dict[str, Any] = {"entropy_method": method}
+    found: Estimates = paper.estimate(trace) if "directions" in trace else {}
     if method == "paper":
-        found["entropy_direction"] = found["entropy_paper"]
-        return None
+        return found | {"entropy_direction": found["entropy_paper"]}, notes, None
+    if method == "density":
+        found |= density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
+        lost = int(np.isnan(found["entropy_direction"][0]).sum())
+        if lost:
+            notes["entropy_reason"] = f"{lost} cells have fewer than two blocks of counts; add steps or blocks"
+        return found, notes, None
     usable = np.isin(level_one["status"].values, [Status.EQUILIBRIUM, Status.RANDOM_WALK])
-    if "temperature" not in found or usable.sum() < 2:
-        found["entropy_direction"] = (nothing, nothing.copy())
+    if "noise_trace" not in trace or usable.sum() < 2:
         notes["entropy_reason"] = (
-            f"integration needs two temperatures in equilibrium, got {int(usable.sum())}; add learning rates or steps, or use a grid"
+            f"integration needs two cells in equilibrium at different temperatures, got {int(usable.sum())}; "
+            "add learning rates or steps"
+            if "noise_trace" in trace
+            else "integration needs the noise trace, got a trace without; record it"
         )
-        return None
-    value = 0.0 if anchor == "auto" else float(anchor)
-    notes["entropy_anchor"] = "relative to the coldest cell" if anchor == "auto" else f"{value:g} nats in the coldest cell"
-    result = integration.estimate(blocks, cells, dof, usable, value, seed=seed)
+        nothing = np.full(trace.sizes["cell"], np.nan)
+        return found | {"entropy_direction": (nothing, nothing.copy())}, notes, None
+    known = choice.anchor != "auto"
+    anchor = float(choice.anchor) if known else 0.0
+    notes["entropy_anchor"] = f"{anchor:g} nats in the coldest cell" if known else "relative to the coldest cell"
+    result = integration.estimate(blocks, cells, int(trace.attrs["dof"]), usable, anchor, seed=choice.seed)
     notes["entropy_quadrature_error"] = result.quadrature_error
-    found["entropy_direction"] = (result.entropy, result.error)
-    return result.draws
+    return found | {"entropy_direction": (result.entropy, result.error)}, notes, result.draws
 
 
 def _whole_entropy(trace, blocks: Blocks, level_one, group_dof, dof: int, found: Estimates) -> None:
@@ -159,11 +191,13 @@ def _potentials(found: Estimates) -> None:
         return
     (u, du), (t, dt), (s, ds) = found["energy"], found["temperature"], found["entropy"]
     (p, dp), (v, dv) = found["pressure"], found["volume"]
-    spread = np.sqrt(du**2 + (s * dt) ** 2 + (t * ds) ** 2)
     usable = np.isfinite(u) & (t > 0) & np.isfinite(s) & np.isfinite(p) & (v > 0)
     safe = [np.where(usable, x, 1.0) for x in (u, t, s, p, v)]
-    found["helmholtz"] = (np.where(usable, ideal_gas.helmholtz(*safe[:3]), np.nan), spread)
-    found["gibbs"] = (np.where(usable, ideal_gas.gibbs(*safe), np.nan), np.hypot(spread, np.hypot(v * dp, p * dv)))
+    with np.errstate(all="ignore"):  # a cell may be extreme
+        spread = np.sqrt(du**2 + (s * dt) ** 2 + (t * ds) ** 2)
+        found["helmholtz"] = (np.where(usable, ideal_gas.helmholtz(*safe[:3]), np.nan), spread)
+        error = np.hypot(spread, np.hypot(v * dp, p * dv))
+        found["gibbs"] = (np.where(usable, ideal_gas.gibbs(*safe), np.nan), error)
 
 
 def _dataset(found: Estimates, level_one: xr.Dataset, trace: xr.Dataset, notes: Mapping[str, Any]) -> xr.Dataset:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from weightgas.measurement.blocks import Blocks
+from weightgas.measurement.blocks import Blocks, spread
 from weightgas.measurement.energy import Estimates
 
 
 def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int, group_dof: np.ndarray | None) -> Estimates:
-    """``elr``, ``temperature``, ``temperature_virial`` and, for a network of groups, ``temperature_group`` (cell, group).
+    """``elr``, ``temperature``, ``temperature_virial`` and, for groups, ``temperature_group`` (cell, group).
 
     ``cells`` holds the hyperparameters by axis name with shape (cells, 1), ``group_dof`` the d_i − 1.
     """
@@ -26,26 +26,32 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int, group_dof: 
         rate, numerator = inverse, cells["lr"][:, 0]
     else:
         rate, numerator = np.ones_like(inverse), cells["elr"][:, 0]
-    out: Estimates = {"elr": blocks.estimate(lambda x: _as(numerator, x) * x, rate)}
+    out: Estimates = {"elr": blocks.estimate(lambda x: spread(numerator, x) * x, rate)}
     if "noise_trace" in blocks:
-        out["temperature"] = blocks.estimate(lambda x, n: _as(numerator, x) * x * n / (2 * dof), rate, blocks.of("noise_trace"))
+        out["temperature"] = blocks.estimate(
+            lambda x, n: spread(numerator, x) * x * n / (2 * dof), rate, blocks.of("noise_trace")
+        )
     if "wd" in cells:
         wd = cells["wd"][:, 0]
         if "lr" in cells:
-            out["temperature_virial"] = blocks.estimate(lambda v: _as(wd, v) * v * (1 - _as(numerator * wd, v) / 2) / dof, square)
+            out["temperature_virial"] = blocks.estimate(
+                lambda v: spread(wd, v) * v * (1 - spread(numerator * wd, v) / 2) / dof, square
+            )
         else:
-            out["temperature_virial"] = blocks.estimate(lambda v: _as(wd, v) * v * (1 - _as(numerator * wd, v) * v / 2) / dof, square)
+            out["temperature_virial"] = blocks.estimate(
+                lambda v: spread(wd, v) * v * (1 - spread(numerator * wd, v) * v / 2) / dof, square
+            )
     else:
-        out["temperature_virial"] = blocks.estimate(lambda g: _as(numerator, g) * g / (2 * dof), blocks.of("grad_sq"))
+        out["temperature_virial"] = blocks.estimate(
+            lambda g: spread(numerator, g) * g / (2 * dof), blocks.of("grad_sq")
+        )
     if group_dof is not None and "group_noise_trace" in blocks:
         ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
         whole = np.ones_like(ours) if "lr" in cells else np.broadcast_to(square[..., None], ours.shape)
         out["temperature_group"] = blocks.estimate(
-            lambda x, v, n: _as(numerator, x) * v * x * n / (2 * group_dof), ours, whole, blocks.of("group_noise_trace")
+            lambda x, v, n: spread(numerator, x) * v * x * n / (2 * group_dof),
+            ours,
+            whole,
+            blocks.of("group_noise_trace"),
         )
     return out
-
-
-def _as(per_cell: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """A (cells,) array with as many trailing axes of length one as ``like`` needs."""
-    return per_cell.reshape(-1, *(1 for _ in like.shape[1:]))

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from weightgas.errors import refuse, whole_number
 
+MOST_BLOCKS = 20
+"""Blocks of the counts of the overlap where the call does not say: the largest divisor of the readings up to this."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -33,12 +36,16 @@ class Plan:
         return min(max(self.warmup // 1000, 1), self.readings)
 
 
-def checked(*, steps: int, readings: int, warmup: int | None, blocks: int, snapshots: int, **others: int) -> Plan:
+def checked(
+    *, steps: int, readings: int, warmup: int | None, blocks: int | None, snapshots: int, **others: int
+) -> Plan:
     """The plan of the arguments of ``simulate``; TypeError or ValueError for the first that is wrong."""
     readings = whole_number("readings", readings, minimum=8, fix="Ask for at least 8 readings, 400 is usual.")
     steps = whole_number("steps", steps, minimum=readings, fix=f"At least one step per reading ({readings}) is needed.")
     steps -= steps % readings
     warmup = steps // 10 if warmup is None else whole_number("warmup", warmup, minimum=0)
+    if blocks is None:
+        blocks = max(n for n in range(1, MOST_BLOCKS + 1) if readings % n == 0)
     whole_number("blocks", blocks)
     whole_number("bins", others["bins"], minimum=16)
     whole_number("snapshots", snapshots, minimum=0)

@@ -25,7 +25,7 @@ from weightgas.simulation.tally import Tally
 _KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _SECONDS_PER_PART = 4.0
 _SECONDS_PER_CALL = 0.25
-_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS = 30.0, 10.0, 1.0
+_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS = 20.0, 10.0, 2.0
 """Rough cost of a step, of each weight in it, and of each product of a full noise covariance; they only set how many
 cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` foresees."""
 
@@ -41,7 +41,7 @@ def simulate(
     replicas: int = 1,
     readings: int = 400,
     warmup: int | None = None,
-    blocks: int = 8,
+    blocks: int | None = None,
     bins: int = 256,
     density_every: int = 10,
     snapshots: int = 0,
@@ -76,7 +76,8 @@ def simulate(
     warmup
         Steps before recording, default a tenth of ``steps``; they also place the bins of the overlap's density.
     blocks, bins, density_every
-        Blocks and bins of the counts of the overlap z (linear loss), visited every ``density_every`` steps.
+        Blocks (default: the largest divisor of ``readings`` up to 20) and bins of the counts of the overlap z (linear
+        loss), visited every ``density_every`` steps.
     snapshots, snapshot_every
         Keep that many directions of the weights, so many steps apart, from the end of the run (for ``method="paper"``).
     threads
@@ -109,6 +110,11 @@ def simulate(
             "Pass for instance FixedLR(lr=0.1, wd=0.01)."
         )
     what = model.checked(potential, noise, dim)
+    if resume_from is not None:
+        traces.check(resume_from)
+        whole_number("readings", readings)
+        if blocks is None and "block" in resume_from.sizes:  # of the same length, so that they can be joined
+            blocks = max(1, readings * resume_from.sizes["block"] // resume_from.sizes["reading"])
     how = plan.checked(
         steps=steps,
         readings=readings,
@@ -176,7 +182,6 @@ def _threads(threads: int | None) -> int:
 
 
 def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model) -> None:
-    traces.check(trace)
     expected = {"producer": "simulate", "protocol": protocol.name, "dim": what.dim, "seed": how.seed}
     expected |= {**what.attributes(), "reading_every": how.reading_every}
     wrong = [k for k, v in expected.items() if trace.attrs.get(k) != v]

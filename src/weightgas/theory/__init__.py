@@ -7,3 +7,7 @@
 Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type, sign or
 finiteness raises ``ValueError`` before any work starts.
 """
+
+from weightgas.theory import ideal_gas, relaxation, vmf
+
+__all__ = ["ideal_gas", "relaxation", "vmf"]

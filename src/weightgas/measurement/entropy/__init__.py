@@ -5,7 +5,7 @@ method           what it needs                                               wha
 ===============  ==========================================================  ===========================================
 ``density``      counts of the overlap z (linear loss, any dim)              symmetry about μ, which is exact there
 ``integration``  energy and temperature of two or more temperatures          a Gibbs state: it cannot test one
-``paper``        stored directions                                           independent samples; measures diffusion if not
+``paper``        stored directions                                           independent samples, else it sees diffusion
 ===============  ==========================================================  ===========================================
 """
 

@@ -1,18 +1,22 @@
 """The published entropy: nearest neighbours in hyperspherical angles plus the expected logarithm of the Jacobian.
 
-S = ψ(N) − ψ(1) + ln V_{d−1} + ((d−1)/N) Σ ln ε_k + E[Σ_i (d−1−i) ln sin φ_i],  ε_k the distance of sample k to its nearest neighbour
-in the angles φ_1 … φ_{d−1}, V_n the volume of the unit ball (Kozachenko and Leonenko 1987; arXiv 2511.07308).
+S = ψ(N) − ψ(1) + ln V_{d−1} + ((d−1)/N) Σ ln ε_k + E[Σ_i (d−1−i) ln sin φ_i]
 
-Weakness, and why every value comes with ``temporal_neighbours``: successive weights in high dimension are each other's nearest
-neighbours. Then ε measures how far the weights diffuse between two samples, not how much room they have. The fraction of nearest
-neighbours within ``window`` samples in time is reported beside its chance value min(1, 2·window/N).
+with ε_k the distance of sample k to its nearest neighbour in the angles φ_1 … φ_{d−1}, V_n the volume of the unit ball
+(Kozachenko and Leonenko 1987; arXiv 2511.07308).
+
+Weakness: the angles are not invariant under rotations; where their metric is stretched (about the first axes) the
+bias is larger. Weakness, and why every value comes with ``temporal_neighbours``: successive weights in high dimension
+are each other's nearest neighbours. Then ε measures how far the weights diffuse between two samples, not how much
+room they have. The fraction of nearest neighbours within ``window`` samples in time is reported beside its chance
+value min(1, 2·window/N).
 """
 
 from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 from scipy.special import digamma, gammaln
 
 from weightgas.measurement.energy import Estimates
@@ -31,14 +35,21 @@ def estimate(trace: xr.Dataset) -> Estimates:
     entropy, fraction = np.full((cells, replicas), np.nan), np.full((cells, replicas), np.nan)
     for i in range(cells):
         for j in range(replicas):
-            if np.isfinite(directions[i, j]).all():
+            norms = np.linalg.norm(directions[i, j], axis=1)
+            if len(norms) > 1 and np.allclose(norms, 1, rtol=1e-3):  # else the run ended before
                 entropy[i, j], fraction[i, j] = nearest_neighbour_entropy(directions[i, j])
     error = entropy.std(axis=1, ddof=1) / np.sqrt(replicas) if replicas > 1 else np.full(cells, np.nan)
-    return {"entropy_paper": (entropy.mean(axis=1), error), "temporal_neighbours": (fraction.mean(axis=1), np.full(cells, np.nan))}
+    return {
+        "entropy_paper": (entropy.mean(axis=1), error),
+        "temporal_neighbours": (fraction.mean(axis=1), np.full(cells, np.nan)),
+    }
 
 
 def nearest_neighbour_entropy(directions: np.ndarray, window: int = WINDOW) -> tuple[float, float]:
-    """Entropy in nats of unit vectors (samples, dim) in the order of time, and the fraction of temporal nearest neighbours."""
+    """Entropy in nats of unit vectors (samples, dim) in the order of time, and the fraction of temporal neighbours.
+
+    −∞ where a sample is repeated: a continuous distribution never does that, a frozen run or float32 may.
+    """
     x = np.asarray(directions, dtype=float)
     samples, dim = x.shape
     # tails[:, i] = Σ_{j ≥ i} x_j²: the angles come from its square roots without cancellation.
@@ -46,19 +57,22 @@ def nearest_neighbour_entropy(directions: np.ndarray, window: int = WINDOW) -> t
     angles = np.arctan2(np.sqrt(tails[:, 1:]), x[:, :-1])
     angles[:, -1] = np.arctan2(x[:, -1], x[:, -2])
     powers = np.arange(dim - 2, 0, -1)
-    log_jacobian = 0.5 * np.log(tails[:, 1 : dim - 1] / tails[:, : dim - 2]) @ powers
+    with np.errstate(divide="ignore"):
+        log_jacobian = 0.5 * np.log(tails[:, 1 : dim - 1] / tails[:, : dim - 2]) @ powers
     distance, index = _nearest(angles)
     near = np.abs(index - np.arange(samples)) <= window
     n = dim - 1
     log_ball = n / 2 * np.log(np.pi) - gammaln(n / 2 + 1)
-    entropy = digamma(samples) - digamma(1) + log_ball + n * np.mean(np.log(distance)) + np.mean(log_jacobian)
+    with np.errstate(divide="ignore"):
+        log_distance = np.mean(np.log(distance))
+    entropy = digamma(samples) - digamma(1) + log_ball + n * log_distance + np.mean(log_jacobian)
     return float(entropy), float(near.mean())
 
 
 def _nearest(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Distance to and index of the nearest other point; a tree helps only in few dimensions."""
     if points.shape[1] <= 10:
-        distance, index = cKDTree(points).query(points, k=2)
+        distance, index = (np.asarray(x) for x in KDTree(points).query(points, k=2))
         return distance[:, 1], index[:, 1]
     centered = points - points.mean(axis=0)
     squares = np.sum(centered**2, axis=1)

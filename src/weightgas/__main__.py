@@ -1,0 +1,5 @@
+"""``python -m weightgas``: the command line."""
+
+from weightgas.cli import main
+
+main()

@@ -1,0 +1,116 @@
+"""The command line ``weightgas``: one subcommand per stage of the flow.
+
+Only typer and the standard library are imported here, and the rest by the command that needs it: ``--help`` is quick.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from weightgas import __version__
+from weightgas.cli import doctor, listing, presets, producers, results, text
+from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, one_line, say, unread
+
+app = typer.Typer(
+    name="weightgas",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        print(f"weightgas {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _start(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Thermodynamics of neural-network training: the weights as a gas.
+
+    Begin with `weightgas demo`, some minutes to one report. Step by step:
+      weightgas simulate --lr 0.01:0.1:4 --wd 0.01:0.1:4 --out runs/first
+      weightgas measure runs/first
+      weightgas report runs/first
+
+    Exit codes:
+      0    done, also where cells did not reach equilibrium (the output says so)
+      1    an error while it ran, or a problem that doctor found
+      2    refused input, with one line that says why
+      130  interrupted; the same command goes on where it stopped
+    """
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+app.command()(presets.demo)
+app.command()(producers.simulate)
+app.command()(producers.train)
+app.command()(results.measure)
+app.command()(results.report)
+app.command()(presets.reproduce)
+app.command("list")(listing.show)
+app.command()(doctor.doctor)
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line with these arguments (default: those of the process) and exit with its code."""
+    text.survive()
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    given.set(words)
+    with _polite_kill():
+        code = _call(words)
+    sys.exit(code)
+
+
+def _call(words: Sequence[str]) -> int:
+    try:
+        code: Any = app(args=words, prog_name="weightgas", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else DONE
+    except KeyboardInterrupt:
+        say("weightgas: interrupted. Nothing was written.")
+        return INTERRUPTED
+    except BrokenPipeError:
+        unread()
+        return DONE
+    except typer.Abort:
+        return FAILED
+    except Exception as error:
+        # What the parser refuses; typer has its own copy of click or click itself, by its version.
+        message = getattr(error, "format_message", None)
+        if message is None:
+            say(f"weightgas: {one_line(error)}")
+            return FAILED
+        context = getattr(error, "ctx", None)
+        name = context.command_path if context is not None else "weightgas"
+        sentence = " ".join(message().replace("Value error, ", "").split()).removesuffix(".")
+        say(f"{name}: {sentence}. See {name} --help.")
+        return REFUSED
+
+
+@contextmanager
+def _polite_kill() -> Iterator[None]:
+    """SIGTERM is an interruption as Ctrl-C is one: what is in flight is saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

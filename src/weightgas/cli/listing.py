@@ -1,0 +1,118 @@
+"""``weightgas list``: what has a name here."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, Literal
+
+import typer
+
+from weightgas.cli import options as opt
+from weightgas.cli.session import session
+
+Rows = Iterator[tuple[str, str]]
+
+
+def show(
+    what: Annotated[
+        Literal["protocols", "presets", "potentials", "noises", "networks", "data", "entropies", "statuses"] | None,
+        typer.Argument(
+            metavar="WHAT", help="One of protocols, presets, potentials, noises, networks, data, entropies, statuses."
+        ),
+    ] = None,
+    debug: opt.Debug = False,
+) -> None:
+    """List what has a name here: protocols, presets, losses, statuses, and so on.
+
+    Everything, or one kind:
+      weightgas list
+      weightgas list statuses
+    """
+    with session("list", debug=debug):
+        for name, rows in SECTIONS.items():
+            if what in (None, name):
+                found = list(rows())
+                width = max(len(entry) for entry, _ in found)
+                print(f"{name}:")
+                print("\n".join(f"  {entry:<{width}}  {text}" for entry, text in found))
+
+
+def _protocols() -> Rows:
+    from weightgas.protocols import PROTOCOLS
+
+    for name, kind in PROTOCOLS.items():
+        options = " ".join(f"--{axis}" for axis in kind.axes)
+        yield name.replace("_", "-"), f"{options}; holds {kind.holds}"
+
+
+def _presets() -> Rows:
+    from weightgas.experiments import PRESETS, foresee
+
+    for name, presets in PRESETS.items():
+        for preset in presets:
+            call = "weightgas demo" if name == "demo" else f"weightgas reproduce {name} --preset {preset}"
+            yield call, f"{len(foresee(name, preset).lines)} runs; how long: --dry-run"
+
+
+def _potentials() -> Rows:
+    from weightgas.potentials import Linear, Quadratic
+
+    yield "linear", _first(Linear)
+    yield "quadratic:EIGENVALUES", _first(Quadratic)
+    yield "FILE.py:NAME", "your own: see weightgas.potentials.Potential"
+
+
+def _noises() -> Rows:
+    from weightgas.potentials import Covariance, Isotropic
+
+    yield "--sigma SIGMA", _first(Isotropic)
+    yield "covariance:VARIANCES", _first(Covariance)
+    yield "FILE.py:NAME", "your own: see weightgas.potentials.Noise"
+
+
+def _networks() -> Rows:
+    from weightgas.networks import KNOWN
+
+    for name, make in KNOWN.items():
+        yield name, _first(make)
+    yield "FILE.py:NAME", "your own: see weightgas.networks.Network"
+
+
+def _data() -> Rows:
+    from weightgas.datasets import KNOWN
+
+    for name, make in KNOWN.items():
+        yield name, _first(make)
+    yield "FILE.py:NAME", "your own: a weightgas.datasets.Images, or a function that makes one"
+
+
+def _entropies() -> Rows:
+    from weightgas.measurement import entropy
+
+    for name in entropy.METHODS:
+        yield name, _first(getattr(entropy, name))
+
+
+def _statuses() -> Rows:
+    from weightgas.status import Status
+
+    for status in Status:
+        yield status.name.lower(), status.advice
+
+
+SECTIONS: dict[str, Callable[[], Rows]] = {
+    "protocols": _protocols,
+    "presets": _presets,
+    "potentials": _potentials,
+    "noises": _noises,
+    "networks": _networks,
+    "data": _data,
+    "entropies": _entropies,
+    "statuses": _statuses,
+}
+
+
+def _first(documented: Any) -> str:
+    """The first line of a docstring."""
+    return (inspect.getdoc(documented) or "").partition("\n")[0]

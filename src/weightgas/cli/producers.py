@@ -1,0 +1,245 @@
+"""``weightgas simulate`` and ``weightgas train``: from hyperparameters to a trace in a run folder."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from weightgas.cli import foresight, values
+from weightgas.cli import options as opt
+from weightgas.cli.session import session
+
+if TYPE_CHECKING:
+    import xarray as xr
+
+    from weightgas.protocols import Protocol
+
+logger = logging.getLogger(__name__)
+
+
+def simulate(
+    protocol: opt.ProtocolName = "fixed-lr",
+    lr: opt.LearningRate = None,
+    wd: opt.WeightDecay = None,
+    elr: opt.EffectiveRate = None,
+    radius: opt.Radius = None,
+    paired: opt.Paired = False,
+    dim: Annotated[int, typer.Option(min=2, help="Number of weights d.", rich_help_panel=opt.MODEL)] = 3,
+    potential: Annotated[
+        str,
+        typer.Option(
+            help="Loss on the sphere: linear (L = 1 + w0/r), quadratic:EIGENVALUES such as quadratic:0,0.5,1, or your "
+            "own FILE.py:NAME (runs your file).",
+            rich_help_panel=opt.MODEL,
+        ),
+    ] = "linear",
+    sigma: Annotated[
+        float | None,
+        typer.Option(
+            help="Isotropic noise: standard deviation per direction; 1 if left out.", rich_help_panel=opt.MODEL
+        ),
+    ] = None,
+    noise: Annotated[
+        str | None,
+        typer.Option(
+            help="Other noise: covariance:VARIANCES such as covariance:0.1,1,10, or your own FILE.py:NAME (runs your "
+            "file).",
+            rich_help_panel=opt.MODEL,
+        ),
+    ] = None,
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
+    ] = 2_000_000,
+    replicas: opt.Replicas = 1,
+    readings: opt.Readings = 400,
+    warmup: opt.Warmup = None,
+    snapshots: opt.Snapshots = 0,
+    snapshot_every: opt.SnapshotEvery = 50,
+    seed: opt.Seed = 0,
+    out: opt.Out = None,
+    force: opt.Force = False,
+    threads: opt.Threads = None,
+    dry_run: opt.DryRun = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Simulate SGD in Gaussian gradient noise: the paper's model and relatives.
+
+    Every cell of the grid starts at its predicted stationary radius. The trace
+    goes to the run folder, runs/simulate-PROTOCOL by default; an interrupted
+    run goes on when the same command is given again.
+
+    The paper's grid at fixed learning rate, 289 cells:
+      weightgas simulate --lr 1e-3:1e-1:17 --wd 1e-3:1e-1:17
+    A gas that is not ideal, on the sphere (give the words in one line):
+      weightgas simulate --protocol fixed-sphere --elr 0.01,0.02
+        --potential quadratic:0,1,2 --noise covariance:0.1,1,10
+    """
+    out = out or Path("runs", f"simulate-{protocol}")
+    with session(
+        "simulate",
+        out=None if dry_run else out,
+        quiet=quiet or dry_run,
+        verbose=verbose,
+        debug=debug,
+    ):
+        held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
+        loss, noises = values.potential_of(potential), values.noise_of(noise, sigma)
+        loss.form(dim)
+        noises.factor(dim)
+        from weightgas import simulation
+        from weightgas.simulation.run import foreseen_seconds
+
+        if dry_run:
+            title = _title(f"simulate {protocol}", held, replicas, steps) + f", d = {dim}"
+            seconds = foreseen_seconds(held, dim, steps, replicas, threads)
+            size = foresight.simulated_bytes(held, dim, replicas, readings, snapshots)
+            print("\n".join(foresight.lines(title, seconds, size, out)))
+            return
+        trace = simulation.simulate(
+            held, dim, steps, potential=loss, noise=noises, seed=seed, replicas=replicas, readings=readings,
+            warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every, threads=threads, out=out, force=force,
+            progress=opt.shown(quiet),
+        )  # fmt: skip
+        print(_summary(trace, out))
+
+
+def train(
+    protocol: opt.ProtocolName = "fixed-lr",
+    lr: opt.LearningRate = None,
+    wd: opt.WeightDecay = None,
+    elr: opt.EffectiveRate = None,
+    radius: opt.Radius = None,
+    paired: opt.Paired = False,
+    network: Annotated[
+        str,
+        typer.Option(
+            help="mlp (perceptron, BatchNorm, frozen head), or your own FILE.py:NAME (runs your file).",
+            rich_help_panel=opt.MODEL,
+        ),
+    ] = "mlp",
+    hidden: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WIDTHS", help="Widths of the hidden layers of mlp; 6,6 if left out.", rich_help_panel=opt.MODEL
+        ),
+    ] = None,
+    data: Annotated[
+        str,
+        typer.Option(
+            help="digits (1797 images of 8 x 8 pixels, embedded), or your own FILE.py:NAME (runs your file).",
+            rich_help_panel=opt.MODEL,
+        ),
+    ] = "digits",
+    batch_size: Annotated[
+        int, typer.Option(min=2, help="Images in a batch, drawn with replacement.", rich_help_panel=opt.MODEL)
+    ] = 128,
+    start: Annotated[
+        Literal["predicted", "random"],
+        typer.Option(
+            help="Begin at the predicted radius of every filter, or where fresh weights are.", rich_help_panel=opt.MODEL
+        ),
+    ] = "predicted",
+    steps: Annotated[
+        int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
+    ] = 20_000,
+    replicas: opt.Replicas = 1,
+    readings: opt.Readings = 300,
+    warmup: opt.Warmup = None,
+    noise_batches: Annotated[
+        int,
+        typer.Option(min=2, help="Extra batches at each reading, to measure the noise.", rich_help_panel=opt.LENGTH),
+    ] = 8,
+    snapshots: opt.Snapshots = 0,
+    snapshot_every: opt.SnapshotEvery = 25,
+    seed: opt.Seed = 0,
+    cells_at_once: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Runs that are trained together, in one stack of weights.", rich_help_panel=opt.FOLDER
+        ),
+    ] = 35,
+    device: Annotated[
+        str, typer.Option(help="Torch device, such as cpu or cuda:0.", rich_help_panel=opt.FOLDER)
+    ] = "cpu",
+    dtype: Annotated[
+        Literal["float32", "float64"], typer.Option(help="Precision of the weights.", rich_help_panel=opt.FOLDER)
+    ] = "float32",
+    out: opt.Out = None,
+    force: opt.Force = False,
+    threads: opt.Threads = None,
+    dry_run: opt.DryRun = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Train scale-invariant networks on real images, many cells at once.
+
+    Plain SGD under the protocol. The trace goes to the run folder,
+    runs/train-PROTOCOL by default; cells in flight have a checkpoint every 15 s,
+    and an interrupted run goes on when the same command is given again.
+
+    Three by three cells:
+      weightgas train --lr 0.03:0.3:3 --wd 0.003:0.03:3 --steps 20000
+    How long a wider network would take on the sphere (in one line):
+      weightgas train --protocol fixed-sphere --elr 0.003:0.1:7
+        --hidden 16,16 --dry-run
+    """
+    out = out or Path("runs", f"train-{protocol}")
+    with session(
+        "train",
+        out=None if dry_run else out,
+        quiet=quiet or dry_run,
+        verbose=verbose,
+        debug=debug,
+    ):
+        held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
+        from weightgas import datasets, networks, training
+        from weightgas.errors import refuse
+
+        if values.is_file(network):
+            if hidden is not None:
+                raise refuse("--hidden", "none with a network of your own", hidden, "It belongs to --network mlp.")
+            net = values.own(network, "--network")
+        else:
+            net = networks.named(network, **({} if hidden is None else {"hidden": values.widths_of(hidden)}))
+        images = values.own(data, "--data") if values.is_file(data) else datasets.named(data)
+        numbers = {
+            "replicas": replicas, "batch_size": batch_size, "noise_batches": noise_batches, "threads": threads,
+            "device": device, "dtype": dtype,
+        }  # fmt: skip
+        if dry_run:
+            title = _title(f"train {protocol}", held, replicas, steps)
+            seconds = foresight.trained_seconds(
+                held, net, images, steps, readings=readings, cells_at_once=cells_at_once, **numbers
+            )
+            size = foresight.trained_bytes(held, net.groups(images), replicas, readings, snapshots)
+            print("\n".join(foresight.lines(title, seconds, size, out)))
+            return
+        trace = training.train(
+            held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup, snapshots=snapshots,
+            snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, out=out, force=force,
+            progress=opt.shown(quiet),
+        )  # fmt: skip
+        print(_summary(trace, out))
+
+
+def _title(command: str, protocol: Protocol, replicas: int, steps: int) -> str:
+    cells, runs = foresight.counted(len(protocol), "cell"), foresight.counted(replicas, "replica")
+    return f"{command}: {cells} x {runs} x {foresight.counted(steps, 'step')}"
+
+
+def _summary(trace: xr.Dataset, out: Path) -> str:
+    """How the runs ended, where the trace is, and what to do next."""
+    import numpy as np
+
+    from weightgas.status import Outcome
+
+    codes, counts = np.unique(trace["outcome"].values, return_counts=True)
+    ended = ", ".join(f"{n} {Outcome(int(code)).name.lower()}" for code, n in zip(codes, counts, strict=True))
+    cells = foresight.counted(trace.sizes["cell"], "cell")
+    return f"{cells}: {ended}. Trace in {out / 'trace.zarr'}\nNext: weightgas measure {out}"

@@ -1,0 +1,185 @@
+"""``weightgas measure`` and ``weightgas report``: from a run to its state, verdict and report."""
+
+from __future__ import annotations
+
+import logging
+import math
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from weightgas.cli import options as opt
+from weightgas.cli.foresight import counted
+from weightgas.cli.session import session
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from rich.table import Table
+
+logger = logging.getLogger(__name__)
+
+COLUMNS = {
+    "energy": "U",
+    "temperature": "T",
+    "pressure": "p",
+    "volume": "V",
+    "compressibility": "Z",
+    "entropy": "S",
+    "ess": "eff. readings",
+}
+"""The variables of the printed table, and the symbols over them."""
+
+
+def measure(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],
+    entropy: Annotated[
+        Literal["auto", "density", "integration", "paper"],
+        typer.Option(help="Entropy of the direction: see `weightgas list entropies`.", rich_help_panel="How"),
+    ] = "auto",
+    anchor: Annotated[
+        float | None,
+        typer.Option(help="Integrated entropy of the coldest cell, in nats; 0 if left out.", rich_help_panel="How"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap of errors.", rich_help_panel="How")] = 0,
+    rows: Annotated[
+        int, typer.Option(min=0, help="Rows of the printed table; 0 for all cells.", rich_help_panel=opt.OUTPUT)
+    ] = 20,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="Where the state goes instead of beside the trace.", rich_help_panel=opt.FOLDER
+        ),
+    ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite what is at --out.", rich_help_panel=opt.FOLDER)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be measured; write nothing.", rich_help_panel=opt.FOLDER)
+    ] = False,
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Measure T, p, V, U and S of every cell of a run, and print the verdict.
+
+    Writes state.zarr beside the trace (it follows from the trace, so it is
+    replaced each time) and prints a table and the verdict in three levels.
+    1.234(5) means 1.234 with a standard error of 0.005.
+
+    A run, and another estimator of its entropy, kept elsewhere:
+      weightgas measure runs/simulate-fixed-lr
+      weightgas measure runs/simulate-fixed-lr --entropy integration -o s.zarr
+    """
+    folder = source if (source / "trace.zarr").is_dir() else None
+    log = folder if out is None and not dry_run else None
+    with session("measure", out=log, quiet=quiet, verbose=verbose, debug=debug):
+        from weightgas import analysis, measurement
+        from weightgas import trace as traces
+
+        recorded = traces.open_trace(source)
+        place = out or _beside(source)
+        if dry_run:
+            size = traces.valid(recorded).sum().item()
+            print(
+                f"measure {source}: {counted(recorded.sizes['cell'], 'cell')}, {counted(size, 'reading')}, some seconds"
+            )
+            print(f"  state  {place}\n  Nothing was written.")
+            return
+        state = measurement.measure(recorded, entropy=entropy, anchor="auto" if anchor is None else anchor, seed=seed)
+        traces.save(state, place, force=force if out else True)
+        _show(state, rows)
+        print(analysis.verdict(recorded, state))
+        print(f"State in {place}")
+
+
+def report(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder.")],
+    quiet: opt.Quiet = False,
+    verbose: opt.Verbose = False,
+    debug: opt.Debug = False,
+) -> None:
+    """Write the report of a run: one HTML file, verdict first.
+
+    Verdict, tables, figures and set-up in report.html in the run folder, which
+    is replaced each time and needs no network to be read.
+
+      weightgas report runs/simulate-fixed-lr
+    """
+    log = source if (source / "trace.zarr").is_dir() else None
+    with session("report", out=log, quiet=quiet, verbose=verbose, debug=debug):
+        from weightgas import report as reports
+
+        print(f"Report: {Path(reports.of_run(source)).resolve()}")
+
+
+def with_error(value: float, error: float) -> str:
+    """``1.234(5)`` for 1.234 ± 0.005; the value alone, to four digits, without an error; a dash for NaN."""
+    if not math.isfinite(value):
+        return "-"
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.4g}"
+    place = math.floor(math.log10(error))
+    digits = round(error / 10.0**place)
+    if digits == 10:
+        digits, place = 1, place + 1
+    size = math.floor(math.log10(max(abs(value), error)))
+    if place >= 0 or size < -3:
+        decimals = max(0, size - place)
+        return f"{value / 10.0**size:.{decimals}f}({digits})e{size:+03d}"
+    return f"{value:.{-place}f}({digits})"
+
+
+def _beside(source: Path) -> Path:
+    """Where the state of a run folder or of a trace goes."""
+    if (source / "trace.zarr").is_dir():
+        return source / "state.zarr"
+    return source.with_name("state.zarr" if source.name == "trace.zarr" else f"{source.stem}-state.zarr")
+
+
+def _show(state: xr.Dataset, rows: int) -> None:
+    """Print the table of a state, and advice on the cells that are not in equilibrium."""
+    import numpy as np
+    from rich.console import Console
+
+    from weightgas.status import Status
+
+    cells = state.sizes["cell"]
+    every = rows == 0 or cells <= rows
+    chosen = list(range(cells)) if every else np.unique(np.linspace(0, cells - 1, rows).round().astype(int)).tolist()
+    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
+    console.print(_table(state, chosen))
+    if len(chosen) < cells:
+        print(f"{len(chosen)} of {cells} cells; --rows 0 shows all.")
+    codes, counts = np.unique(state["status"].values, return_counts=True)
+    for code, count in zip(codes, counts, strict=True):
+        if Status(int(code)) != Status.EQUILIBRIUM:
+            print(f"{count} of {counted(cells, 'cell')} {Status(int(code)).name.lower()}: {Status(int(code)).advice}")
+    if "entropy_reason" in state.attrs:
+        print(f"S: {state.attrs['entropy_reason']}.")
+    elif "entropy_anchor" in state.attrs:
+        print(f"S is integrated along temperature: {state.attrs['entropy_anchor']}.")
+
+
+def _table(state: xr.Dataset, chosen: list[int]) -> Table:
+    import numpy as np
+    from rich import box
+    from rich.table import Table
+
+    from weightgas import protocols, status
+
+    held = [axis for axis in protocols.AXES if bool(np.isfinite(state[f"{axis}_set"]).any())]
+    columns = {name: symbol for name, symbol in COLUMNS.items() if name in state}
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in (*held, *columns.values()):
+        table.add_column(name, justify="right")
+    table.add_column("status")
+    for cell in chosen:
+        one = state.isel(cell=cell)
+        errors = {n: float(one.get(f"{n}_err", np.nan)) for n in columns}
+        numbers = [with_error(float(one[n].round() if n == "ess" else one[n]), errors[n]) for n in columns]
+        table.add_row(
+            *(f"{float(one[f'{a}_set']):.4g}" for a in held), *numbers, status.names(one["status"].values).item()
+        )
+    return table

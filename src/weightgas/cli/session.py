@@ -1,0 +1,198 @@
+"""What surrounds every command: the log, errors as one line, and exit codes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+
+import typer
+
+logger = logging.getLogger("weightgas.cli")
+
+DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: done (whatever the status of the cells), an error while it ran, refused input, Ctrl-C."""
+
+given: ContextVar[Sequence[str]] = ContextVar("given", default=())
+"""The arguments of the command line, to tell the user which command goes on."""
+
+_PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
+
+
+@contextmanager
+def session(
+    command: str,
+    *,
+    out: Path | None = None,
+    config: str = "config.toml",
+    quiet: bool = False,
+    verbose: bool = False,
+    debug: bool = False,
+) -> Iterator[None]:
+    """Run the body of a command: log it, turn its errors into one line on standard error and an exit code.
+
+    Parameters
+    ----------
+    command
+        Name of the command, which begins each line.
+    out, config
+        Folder whose ``log.txt`` gets the log, from the moment that ``config`` (a pattern) is there and that of a run:
+        before, nobody knows whether the folder is ours to write to.
+    quiet, verbose, debug
+        The options of the same names.
+    """
+    with _logging(out, config, logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO):
+        logger.debug("%s", _line())
+        begun = time.monotonic()
+        try:
+            yield
+            logger.debug("done in %.1f s", time.monotonic() - begun)
+        except (typer.Exit, typer.Abort):
+            raise
+        except BrokenPipeError:  # `weightgas list | head`: nobody reads on
+            unread()
+            raise typer.Exit(DONE) from None
+        except KeyboardInterrupt:
+            logger.debug("interrupted")
+            say(f"weightgas {command}: interrupted. {_resume(out)}")
+            raise typer.Exit(INTERRUPTED) from None
+        except Exception as error:
+            logger.debug("failed", exc_info=error)
+            if debug:
+                traceback.print_exc()
+            say(f"weightgas {command}: {one_line(error)}")
+            raise typer.Exit(REFUSED if refusal(error) else FAILED) from None
+
+
+def refusal(error: BaseException) -> bool:
+    """Whether an error says what is wrong with the input: a file or folder, or what this package itself refuses.
+
+    A ``ValueError`` that comes out of another library, or out of the user's own file, is none: it was not foreseen.
+    """
+    if isinstance(error, _PLACES):
+        return True
+    if not isinstance(error, (ValueError, TypeError)) or error.__traceback__ is None:
+        return False
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return Path(innermost).resolve().is_relative_to(Path(__file__).resolve().parents[1])
+
+
+def one_line(error: BaseException) -> str:
+    """An error as one line: what a refusal says; for anything unforeseen its kind and where to look."""
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if error.filename else ""
+        text = place + error.strerror
+    else:
+        text = str(error)
+    text = " ".join(text.split())
+    if text and (refusal(error) or isinstance(error, OSError)):
+        return text
+    return f"{type(error).__name__}: {text or 'no message'}. This was not foreseen; --debug shows where it happened."
+
+
+def unread() -> None:
+    """Send what is still to be printed nowhere, so that closing standard output does not fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def say(text: str) -> None:
+    """One line on standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def _line() -> str:
+    return shlex.join(["weightgas", *given.get()])
+
+
+def _resume(out: Path | None) -> str:
+    if out is None or not out.exists():
+        return "Nothing was written."
+    return f"What is finished is kept in {out}; the same command goes on from there: {_line()}"
+
+
+@contextmanager
+def _logging(out: Path | None, config: str, level: int) -> Iterator[None]:
+    """The log of weightgas, and warnings, on standard error from ``level`` on, and all of it in the folder's file."""
+    loggers = [logging.getLogger("weightgas"), logging.getLogger("py.warnings")]
+    before = [one.level for one in loggers]
+    handlers: list[logging.Handler] = [_Screen(level)]
+    if out is not None:
+        handlers.append(_FolderLog(out, config))
+    logging.captureWarnings(True)
+    for one in loggers:
+        one.setLevel(logging.DEBUG)
+        for handler in handlers:
+            one.addHandler(handler)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(False)
+        for one, old in zip(loggers, before, strict=True):
+            one.setLevel(old)
+            for handler in handlers:
+                one.removeHandler(handler)
+        for handler in handlers:
+            handler.close()
+
+
+def _of_a_run(config: Path) -> bool:
+    """Whether a ``config.toml`` is one that ``weightgas.runs`` wrote, by its first line."""
+    with config.open("rb") as file:
+        return file.readline().startswith(b"# A run of weightgas")
+
+
+class _Screen(logging.Handler):
+    """Lines on whatever standard error is at the moment, so that they stand above a progress bar."""
+
+    def __init__(self, level: int) -> None:
+        super().__init__(level)
+        self.setFormatter(logging.Formatter("%(message)s"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record, of a warning its first line; tracebacks are for the file."""
+        if not record.exc_info:
+            text = self.format(record)
+            say(text.partition("\n")[0] if record.name == "py.warnings" else text)
+
+
+class _FolderLog(logging.Handler):
+    """``log.txt`` of a run folder: what came before the folder was ready is written when it is.
+
+    Overwriting a run removes its log, so the file is opened for every line, and all is written anew if it is gone.
+    """
+
+    def __init__(self, folder: Path, config: str) -> None:
+        super().__init__(logging.DEBUG)
+        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        self.folder, self.config, self.path = folder, config, folder / "log.txt"
+        self.lines: list[str] = []
+        self.written, self.file_id = 0, -1
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Add a record to the file, once there is a folder for it; a full disk must not end the run."""
+        self.lines.append(self.format(record))
+        self._write()
+
+    def _write(self) -> None:
+        try:
+            if not any(map(_of_a_run, self.folder.glob(self.config))):
+                return
+            if not (self.path.exists() and self.path.stat().st_ino == self.file_id):
+                self.written = 0
+            with self.path.open("a", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in self.lines[self.written :])
+            self.file_id, self.written = self.path.stat().st_ino, len(self.lines)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._write()
+        super().close()

@@ -1,0 +1,175 @@
+"""What the texts of the command line stand for: axes of a grid, losses, noises, and the user's own ``FILE:NAME``."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from weightgas.potentials import Noise, Potential
+    from weightgas.protocols import Protocol
+
+_AXIS_FORMS = "Write a number (0.1), a list (0.01,0.1) or low:high:count, evenly in the logarithm (1e-3:1e-1:17)."
+
+
+def protocol_of(name: str, *, paired: bool = False, **axes: str | None) -> Protocol:
+    """The protocol of ``--protocol`` and the texts of its axes; ValueError where they do not go together."""
+    from weightgas.protocols import from_settings
+
+    values: dict[str, object] = {axis: axis_of(axis, text) for axis, text in axes.items() if text is not None}
+    return from_settings({"protocol": name, **values, **({"paired": True} if paired else {})})
+
+
+def axis_of(name: str, text: str) -> list[float]:
+    """The values of ``0.1``, ``0.01,0.1`` or ``1e-3:1e-1:17`` (low, high, count; a geometric series with both ends).
+
+    Raises
+    ------
+    ValueError
+        If a piece is not a number, or a range lacks positive ends or a count of at least 2.
+    """
+    return [value for piece in text.split(",") for value in _series(name, piece.strip(), text)]
+
+
+def _series(name: str, piece: str, text: str) -> list[float]:
+    from weightgas.errors import refuse
+
+    ends = piece.split(":")
+    try:
+        if len(ends) == 1:
+            return [float(piece)]
+        low, high, count = float(ends[0]), float(ends[1]), int(ends[2])
+        if len(ends) != 3:
+            raise IndexError
+    except (ValueError, IndexError):
+        raise refuse(f"--{name}", "numbers", text, _AXIS_FORMS) from None
+    import numpy as np
+
+    if not (0 < low < np.inf and 0 < high < np.inf) or count < 2:
+        raise refuse(f"--{name}", "low:high:count with ends above 0 and a count of 2 or more", piece, _AXIS_FORMS)
+    return np.geomspace(low, high, count).tolist()
+
+
+def potential_of(text: str) -> Potential:
+    """The loss called ``linear``, ``quadratic:EIGENVALUES`` or ``FILE:NAME``."""
+    from weightgas import potentials
+    from weightgas.errors import refuse
+
+    if text == "linear":
+        return potentials.Linear()
+    if text.startswith("quadratic:"):
+        return potentials.Quadratic(_numbers("--potential", text.removeprefix("quadratic:")))
+    if is_file(text):
+        return _comparable("--potential", own(text, "--potential"), text, potentials.Potential)
+    known = "linear, quadratic:EIGENVALUES or FILE.py:NAME"
+    raise refuse("--potential", known, text, "For instance quadratic:0,0.5,1 in three dimensions.")
+
+
+def noise_of(text: str | None, sigma: float | None) -> Noise:
+    """The noise of ``--sigma`` (isotropic), ``covariance:VARIANCES`` or ``FILE:NAME``; ValueError if both are given."""
+    from weightgas import potentials
+    from weightgas.errors import refuse
+
+    if text is None or text == "isotropic":
+        return potentials.Isotropic(1.0 if sigma is None else sigma)
+    if sigma is not None:
+        raise refuse("--sigma", "one of --sigma and --noise", f"both, --noise {text}", "Leave one out.")
+    if text.startswith("covariance:"):
+        variances = _numbers("--noise", text.removeprefix("covariance:"))
+        return potentials.Covariance(variances, label=text)
+    if is_file(text):
+        return _comparable("--noise", own(text, "--noise"), text, potentials.Noise)
+    known = "isotropic, covariance:VARIANCES or FILE.py:NAME"
+    raise refuse("--noise", known, text, "For instance covariance:0.1,1,10 in three dimensions.")
+
+
+def widths_of(text: str) -> tuple[int, ...]:
+    """The widths of ``--hidden 6,6``; ValueError if they are not whole numbers."""
+    from weightgas.errors import refuse
+
+    try:
+        return tuple(int(piece) for piece in text.split(","))
+    except ValueError:
+        raise refuse("--hidden", "whole numbers", text, "Write the widths of the hidden layers: 6,6.") from None
+
+
+def is_file(text: str) -> bool:
+    """Whether a text is of the form ``FILE.py:NAME``."""
+    return text.rpartition(":")[0].endswith(".py")
+
+
+def own(text: str, option: str) -> Any:
+    """The user's own object ``NAME`` of the Python file ``FILE``, which is run; a class or function is called.
+
+    Raises
+    ------
+    ValueError
+        If there is no such file or name in it, or running the file fails; the message names the option and the reason.
+    """
+    from weightgas.errors import refuse
+
+    file, _, name = text.rpartition(":")
+    path = Path(file).expanduser().resolve()
+    if not path.is_file():
+        raise refuse(option, "FILE.py:NAME of a Python file", text, f"There is no file {path}.")
+    module = _run(path, option)
+    if not hasattr(module, name):
+        public = [n for n, v in vars(module).items() if not n.startswith("_") and not inspect.ismodule(v)]
+        raise refuse(option, f"a name in {path.name}", name, f"It has {', '.join(public) or 'no names'}.")
+    found = getattr(module, name)
+    if not (inspect.isclass(found) or inspect.isroutine(found)):
+        return found
+    try:
+        return found()
+    except Exception as error:
+        raise ValueError(
+            f"{option}: expected {name}() of {path.name} to make an object, got {type(error).__name__}: {error}. "
+            "A class or function is called without arguments."
+        ) from error
+
+
+def _run(path: Path, option: str) -> Any:
+    """The module of a Python file, run; its folder is searched for the modules that it imports."""
+    title = f"weightgas_own_{path.stem}"
+    spec = importlib.util.spec_from_file_location(title, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{option}: expected a Python file, got {path}. Its name must end in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[title] = module  # dataclasses look their module up
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        raise ValueError(
+            f"{option}: expected {path} to run, got {type(error).__name__}: {error}. --debug shows where."
+        ) from error
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def _comparable(option: str, found: Any, text: str, kind: type) -> Any:
+    """The object if it is of the kind and its ``repr`` says which: a run folder knows a command again by it."""
+    if not isinstance(found, kind):
+        raise ValueError(
+            f"{option}: expected an object as weightgas.potentials.{kind.__name__} describes, got "
+            f"{type(found).__name__} from {text}. Give it the methods named there."
+        )
+    if type(found).__repr__ is object.__repr__:
+        raise ValueError(
+            f"{option}: expected an object whose repr says what it is, got {found!r} from {text}. Make it a frozen "
+            "dataclass, so that the same command can go on with a run."
+        )
+    return found
+
+
+def _numbers(option: str, text: str) -> list[float]:
+    from weightgas.errors import refuse
+
+    try:
+        return [float(piece) for piece in text.split(",")]
+    except ValueError:
+        raise refuse(option, "numbers between commas", text, "For instance 0,0.5,1.") from None

@@ -1,0 +1,29 @@
+"""Figures: measured points with error bars, and what theory says; computed in ``analysis``, drawn here.
+
+Every function takes states (or traces) and returns a ``matplotlib.figure.Figure``; matplotlib's own settings stay
+as they are.
+"""
+
+from weightgas.figures.along import along_run
+from weightgas.figures.cells import status_map
+from weightgas.figures.entropies import energy_and_entropy, entropy
+from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
+from weightgas.figures.evidence import fluctuation, gibbs_slope
+from weightgas.figures.potentials import potential_maps
+from weightgas.figures.variables import energy, noise, temperature
+
+__all__ = [
+    "radius",
+    "pressure",
+    "radius_from_sphere",
+    "energy_and_entropy",
+    "entropy",
+    "potential_maps",
+    "temperature",
+    "energy",
+    "noise",
+    "along_run",
+    "fluctuation",
+    "gibbs_slope",
+    "status_map",
+]

@@ -1,0 +1,97 @@
+"""What happens along a run that need not be stationary: the over-parameterised network."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+
+from weightgas import trace as traces
+from weightgas.analysis import curves
+from weightgas.analysis.cells import axes
+from weightgas.errors import TraceError
+from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, logarithmic, number, ordered
+from weightgas.figures.families import what_ran
+from weightgas.status import Outcome
+
+
+@drawn
+def along_run(trace: xr.Dataset, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
+    """Loss, radius, noise and entropy along a run, for a range of learning rates.
+
+    Readings are averaged over ``windows`` stretches. The entropy of the direction is the published estimate in
+    successive windows of the stored directions (:func:`weightgas.analysis.curves.entropy_along_run`); its panel is
+    left out where a trace has none.
+
+    Parameters
+    ----------
+    trace
+        A trace; on the sphere the radius panel shows what is held.
+    lines
+        How many (effective) learning rates are drawn.
+    at
+        The value of the other hyperparameter, by default its middle one.
+    windows
+        Stretches over which readings are averaged.
+
+    Raises
+    ------
+    ValueError
+        If no cell has the value ``at``.
+    """
+    traces.check(trace)
+    (first, rate), (second, other) = axes(trace).items()
+    known = np.unique(other)
+    at = float(known[len(known) // 2]) if at is None else at
+    cells = np.flatnonzero(np.isclose(other, at, rtol=1e-6))
+    if not cells.size:
+        raise TraceError(
+            f"at: expected one of {', '.join(f'{v:.4g}' for v in known)} ({second}), got {at}. Choose one of these."
+        )
+    cells = cells[np.argsort(rate[cells])]
+    cells = cells[np.unique(np.round(np.linspace(0, len(cells) - 1, min(lines, len(cells)))).astype(int))]
+    chosen = trace.isel(cell=cells)
+    means = curves.along_run(chosen, windows)
+    panels = {
+        "energy": (means, AXIS_NAMES["energy"] + " (loss)"),
+        "radius": (means, AXIS_NAMES["radius"]),
+        "noise_trace": (means, AXIS_NAMES["noise_trace"]),
+    }
+    panels = {k: v for k, v in panels.items() if k in means}
+    if "directions" in chosen:
+        label = "direction entropy $S(\\bar{w})$\n(nats, published estimator)"
+        panels["entropy_direction"] = (curves.entropy_along_run(chosen), label)
+    rows = -(-len(panels) // 2)
+    figure, axes_ = canvas(rows, 2, height=0.6 + 2.1 * rows, sharex=True)
+    colors = ordered(len(cells))
+    for ax, (name, (data, label)) in zip(axes_.flat, panels.items(), strict=False):
+        for k, color in enumerate(colors):
+            seen = np.isfinite(data[name].values[k])
+            style = "-o" if name == "entropy_direction" else "-"
+            ax.plot(data["step"].values[k][seen], data[name].values[k][seen], style, ms=2.5, color=color)
+        if name != "entropy_direction":
+            logarithmic(ax.yaxis, data[name].values)
+        ax.set_ylabel(label)
+    for ax in axes_.flat[len(panels) :]:
+        ax.set_visible(False)
+    for column in range(2):
+        lowest = [ax for ax in axes_[:, column] if ax.get_visible()][-1]
+        lowest.set_xlabel(AXIS_NAMES["step"])
+        lowest.tick_params(labelbottom=True)
+    figure.align_ylabels()
+    mapping = ScalarMappable(BoundaryNorm(np.arange(len(cells) + 1) - 0.5, len(cells)), ListedColormap(colors))
+    bar = figure.colorbar(
+        mapping, ax=axes_.ravel().tolist(), ticks=range(len(cells)), aspect=30, pad=0.02, fraction=0.06
+    )
+    diverged = (chosen["outcome"] == Outcome.DIVERGED).any("replica").values
+    bar.ax.set_yticklabels([number(v) + "\ndiverged" * bool(d) for v, d in zip(rate[cells], diverged, strict=True)])
+    bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
+    bar.minorticks_off()
+    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.set_label(AXIS_NAMES[first])
+    figure.suptitle(
+        f"{what_ran(trace)}, {AXIS_NAMES[second]} = {number(at)}", fontsize=8.5, weight="bold", x=0.01, ha="left"
+    )
+    return figure

@@ -1,0 +1,193 @@
+"""The look that all figures share: sizes, colours, and how quantities are named on axes.
+
+Nothing is set globally: a figure is drawn under matplotlib's defaults plus :data:`LOOK`, whatever the user's own
+settings are, and these are untouched when the function returns.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import numpy as np
+from matplotlib import colormaps, rc_context, rcParamsDefault
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.axis import XAxis, YAxis
+from matplotlib.figure import Figure
+from matplotlib.legend import Legend
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+WIDTH = 6.3
+"""Inches; readable down to half of it."""
+
+LOOK: dict[Any, Any] = {
+    "font.size": 9.0,
+    "axes.labelsize": 9.0,
+    "axes.titlesize": 9.0,
+    "legend.fontsize": 8.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "lines.linewidth": 1.1,
+    "figure.constrained_layout.w_pad": 0.05,
+    "figure.constrained_layout.h_pad": 0.05,
+}
+
+GREY = "#6e6e6e"
+OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+"""Colours for categories, told apart with any colour vision (Okabe and Ito 2008)."""
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+PROTOCOLS = ("fixed_lr", "fixed_elr", "fixed_sphere")
+"""They have the first looks, so that a protocol has one colour in all figures."""
+
+AXIS_NAMES = {
+    "lr": r"learning rate $\eta$",
+    "wd": r"weight decay $\lambda$",
+    "elr": r"effective learning rate $\eta_e$",
+    "radius": r"radius $r$",
+    "product": r"learning rate × weight decay $\eta\lambda$",
+    "step": r"step $t$",
+    "temperature": r"temperature $T$",
+    "pressure": r"pressure $p$",
+    "energy": r"energy $U$",
+    "noise_var": r"noise variance $\sigma^2$",
+    "noise_trace": r"noise trace $\mathrm{tr}\,\Sigma$",
+    "entropy": r"entropy $S$ (nats)",
+    "entropy_direction": r"direction entropy $S(\bar{w})$ (nats)",
+}
+"""Name and symbol of what stands on an axis; everything without a unit is dimensionless."""
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Run a drawing function under matplotlib's defaults and :data:`LOOK`, and leave the settings as they were."""
+
+    @wraps(function)
+    def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k.split(".")[0] in _OURS}
+        with rc_context({**defaults, **LOOK}):
+            return function(*args, **kwargs)
+
+    return inside
+
+
+_OURS = (
+    *("font", "text", "mathtext", "axes", "lines", "markers", "patch", "errorbar", "legend", "xtick", "ytick", "grid"),
+    *("figure", "image", "hatch", "path", "scatter"),
+)
+
+
+def canvas(rows: int = 1, columns: int = 1, *, height: float, width: float = WIDTH, **options) -> tuple[Figure, Any]:
+    """A figure with rows × columns axes (an array of that shape); ``options`` as for ``Figure.subplots``."""
+    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
+    axes = figure.subplots(rows, columns, squeeze=False, **options)
+    for ax in axes.flat:
+        # Ticks are made when they are first needed, perhaps under other settings: so they are told everything now.
+        ax.tick_params(which="both", labelsize=8, color="black", labelcolor="black", width=0.7)
+    return figure, axes
+
+
+def logarithmic(axis: XAxis | YAxis, values: np.ndarray) -> None:
+    """Make an axis logarithmic, with readable ticks also over less than a decade; ``values`` are those drawn."""
+    good = np.asarray(values, float)
+    good = good[np.isfinite(good) & (good > 0)]
+    if not good.size:
+        return
+    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
+    if np.log10(good.max() / good.min()) >= 1.6:
+        return
+    if good.max() / good.min() < 1.02:
+        ticks = np.array([np.sqrt(good.max() * good.min())])
+    else:
+        candidates = [(1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(np.arange(10, 100) / 10)]
+        for mantissas in candidates:
+            ticks = np.sort([m * 10.0**e for e in range(-12, 13) for m in mantissas])
+            ticks = ticks[(ticks >= good.min() / 1.02) & (ticks <= good.max() * 1.02)]
+            if len(ticks) >= 3:
+                break
+        ticks = ticks[:: max(1, len(ticks) // 5)]
+    axis.set_major_locator(FixedLocator(ticks.tolist()))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
+
+
+def number(value: float) -> str:
+    """A hyperparameter as short text: 0.032, 10, $10^{-4}$."""
+    if value != 0 and not 1e-3 <= abs(value) < 1e4:
+        exponent = int(np.floor(np.log10(abs(value)) + 1e-9))
+        mantissa = f"{value / 10.0**exponent:.2g}"
+        return f"$10^{{{exponent}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{exponent}}}$"
+    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+
+
+def with_error(value: float, error: float) -> str:
+    """A value and its standard error, rounded to two digits of the error: ``1.013 ± 0.012``; no error, four digits."""
+    if not np.isfinite(value):
+        return "–"
+    if not (np.isfinite(error) and error > 0):
+        return f"{value:.4g}"
+    places = 1 - int(np.floor(np.log10(error)))
+    if places > 6 and abs(value) < 1e-3:
+        power = int(np.floor(np.log10(max(abs(value), error))))
+        return f"({with_error(value / 10.0**power, error / 10.0**power)})·10" + str(power).translate(_RAISED)
+    return f"{round(value, places):.{max(places, 0)}f} ± {round(error, places):.{max(places, 0)}f}"
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def plain(name: str) -> str:
+    """The name of a protocol, run or gas as a reader knows it; safe from matplotlib's mathematics."""
+    known = {"fixed_sphere": "fixed sphere", "fixed_elr": "fixed ELR", "fixed_lr": "fixed LR"}
+    return known.get(str(name), str(name).replace("_", " ")).replace("$", r"\$")
+
+
+def looks(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Colour and marker for each name; a protocol has its own, whatever stands beside it."""
+    found, free = [], len(PROTOCOLS)
+    for name in names:
+        if name in PROTOCOLS:
+            index = PROTOCOLS.index(name)
+        else:
+            index, free = free, free + 1
+        found.append((OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)]))
+    return found
+
+
+def ordered(count: int) -> list[tuple[float, float, float, float]]:
+    """Colours for an ordered family, dark to light, none so light that it is lost on white."""
+    return [tuple(colormaps["viridis"](x)) for x in np.linspace(0, 0.86, count)]  # type: ignore[misc]
+
+
+def legend(figure: Figure, handles: Sequence[Artist], title: str = "", columns: int = 2) -> Legend:
+    """The legend above the axes, where it hides nothing; ``title`` says what ran."""
+    found = figure.legend(
+        handles=list(handles), loc="outside upper left", ncols=columns, frameon=False, title=title or None,
+        alignment="left",
+        title_fontproperties={"weight": "bold", "size": 8.5}, columnspacing=1.5, handlelength=2.0,
+    )  # fmt: skip
+    return found
+
+
+def marker(label: str, color: str = "black", shape: str = "o", *, hollow: bool = False) -> Line2D:
+    """A legend entry for points."""
+    face = "none" if hollow else color
+    return Line2D([], [], ls="none", marker=shape, ms=4, color=color, mfc=face, mec=color, label=label)
+
+
+def line(label: str, style: str = "-", color: str = "black") -> Line2D:
+    """A legend entry for a line."""
+    return Line2D([], [], ls=style, color=color, label=label)
+
+
+def zero_line(ax: Axes, value: float = 0.0) -> None:
+    """A thin grey line at the ideal value."""
+    ax.axhline(value, color=GREY, lw=0.7, zorder=0)

@@ -1,0 +1,55 @@
+"""Which cells of a grid are in equilibrium."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from weightgas import trace as traces
+from weightgas.analysis.cells import axes
+from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, legend, number
+from weightgas.figures.families import what_ran
+from weightgas.status import Status
+
+COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#D55E00", "#555555", "#DDDDDD")
+LETTERS = ("", "c", "w", "s", "d", "f", "n")
+
+
+@drawn
+def status_map(state: xr.Dataset) -> Figure:
+    """The status of every cell over the two hyperparameters, by colour and by letter.
+
+    Raises
+    ------
+    ValueError
+        If the cells are not the product of two hyperparameters.
+    """
+    traces.grid(state["status"])
+    (first, a), (second, b) = axes(state).items()
+    rows, columns = np.unique(a), np.unique(b)
+    codes = np.zeros((len(rows), len(columns)), int)
+    codes[np.searchsorted(rows, a), np.searchsorted(columns, b)] = state["status"].values
+    size = min(0.3, 5.0 / len(columns), 4.5 / len(rows))
+    figure, ((ax,),) = canvas(height=1.5 + max(size * len(rows), 0.5), width=max(4.2, 1.2 + size * len(columns)))
+    norm = BoundaryNorm(np.arange(len(Status) + 1) - 0.5, len(Status))
+    ax.pcolormesh(codes, cmap=ListedColormap(COLORS), norm=norm, edgecolors="white", linewidth=0.8)
+    for i, j in np.ndindex(codes.shape):
+        dark = codes[i, j] in (Status.DIVERGED, Status.FAILED)
+        letter = LETTERS[codes[i, j]]
+        ax.text(j + 0.5, i + 0.5, letter, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+    for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
+        shown = np.unique(np.round(np.linspace(0, len(values) - 1, min(5, len(values)))).astype(int))
+        axis.set_ticks(shown + 0.5, [number(float(values[k])) for k in shown])
+    ax.set(xlabel=AXIS_NAMES[second], ylabel=AXIS_NAMES[first])
+    ax.spines[:].set_visible(False)
+    handles = []
+    for s in Status:
+        count = int((codes == s).sum())
+        if count:
+            letter = f" ({LETTERS[s]})" if LETTERS[s] else ""
+            handles.append(Patch(color=COLORS[s], label=f"{s.name.lower().replace('_', ' ')}{letter}: {count}"))
+    legend(figure, handles, what_ran(state), columns=min(3, len(handles)))
+    return figure

@@ -1,0 +1,251 @@
+"""Energy and entropy against temperature, and the entropy over the hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from weightgas.analysis import curves
+from weightgas.analysis.cells import axes as held
+from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.maxwell import quadratic_fit
+from weightgas.errors import one_of, refuse
+from weightgas.figures.canvas import (
+    AXIS_NAMES,
+    GREY,
+    OKABE_ITO,
+    canvas,
+    drawn,
+    legend,
+    line,
+    logarithmic,
+    looks,
+    marker,
+    plain,
+    zero_line,
+)
+from weightgas.figures.families import bars, families, what_ran
+
+QUANTITIES = ("energy", "entropy_direction")
+RESIDUALS = ("relative", "standard errors")
+
+
+@drawn
+def energy_and_entropy(states: xr.Dataset | Mapping[str, xr.Dataset], *, residual: str = "relative") -> Figure:
+    """Energy U and direction entropy S(w̄) against temperature; below, for the isotropic model, the distance from it.
+
+    The solid line is the von Mises–Fisher gas; below it is the zero line, and the coloured lines are what a finite
+    step adds to it to first order, which depends on the protocol.
+
+    Parameters
+    ----------
+    states
+        A state, or states by name (``{"fixed_lr": state, …}``).
+    residual
+        ``"relative"``: below the values, U in percent and S in nats from von Mises–Fisher, with the finite-step lines.
+        ``"standard errors"``: only the distance from theory *with* the finite-step correction, in standard errors.
+
+    Raises
+    ------
+    ValueError
+        For an unknown residual, or without any state.
+    """
+    one_of("residual", residual, RESIDUALS)
+    named = {str(states.attrs["protocol"]): states} if isinstance(states, xr.Dataset) else dict(states)
+    if not named:
+        raise refuse("states", "at least one state", named, "Pass the result of measure().")
+    first = next(iter(named.values()))
+    model = all(curves.is_paper_model(s) and s.attrs["dim"] == first.attrs["dim"] for s in named.values())
+    values, distances = not model or residual == "relative", model
+    if values and distances:
+        figure, axes = canvas(2, 2, height=4.6, sharex="col", height_ratios=(1.7, 1))
+    else:
+        figure, axes = canvas(1, 2, height=3.0)
+    handles = []
+    for (name, state), (color, shape) in zip(named.items(), looks(named), strict=True):
+        for column, quantity in enumerate(QUANTITIES):
+            if values:
+                _scatter(axes[0, column], state, quantity, color, shape)
+            if distances:
+                _distance(axes[-1, column], state, quantity, color, shape, residual)
+        handles.append(marker(plain(name), color, shape))
+    temperatures = np.concatenate([s["temperature"].values for s in named.values()])
+    temperatures = temperatures[np.isfinite(temperatures) & (temperatures > 0)]
+    if values and model and temperatures.size:
+        t = np.geomspace(temperatures.min(), temperatures.max(), 200)
+        theory = curves.model_curve(int(first.attrs["dim"]), t)
+        for column, quantity in enumerate(QUANTITIES):
+            axes[0, column].plot(t, theory[quantity], color="black", lw=1, zorder=1)
+        handles.append(line("von Mises–Fisher gas"))
+    handles += _label(axes, temperatures, model, residual)
+    if values:
+        logarithmic(axes[0, 0].yaxis, np.concatenate([s["energy"].values for s in named.values()]))
+    if not model and "entropy_anchor" in first.attrs:
+        axes[0, 1].set_ylabel("direction entropy, integrated\n" + r"$S(\bar{w})-S_\mathrm{anchor}$ (nats)")
+    figure.align_ylabels()
+    handles += _unused(named)
+    title = what_ran(first)
+    legend(figure, handles, title if len(named) == 1 else title.split(": ", 1)[-1], columns=min(3, len(handles)))
+    return figure
+
+
+@drawn
+def entropy(
+    state: xr.Dataset, *, over: str | None = None, across: str | None = None, lines: int = 5, smoothing: bool = False
+) -> Figure:
+    """Entropy S of the weights over a hyperparameter, with the slope of theory, and the distance from that slope below.
+
+    The slopes are those of :func:`weightgas.analysis.curves.slope_lines`: exact Maxwell relations over λ at fixed
+    ELR, over r on the sphere and over η at constant ηλ at fixed LR (``across="product"``); elsewhere what a
+    harmonic gas does at low temperature.
+
+    Parameters
+    ----------
+    state
+        A state.
+    over
+        Hyperparameter along the axis; by default ``"wd"`` or ``"radius"``. ``"lr"`` means the effective one where
+        that is held.
+    across
+        ``"product"``: lines of constant ηλ at fixed LR, over ``"lr"``.
+    lines
+        How many lines are drawn.
+    smoothing
+        Also draw the quadratic fit in both logarithms (:func:`weightgas.analysis.maxwell.quadratic_fit`), the
+        published analysis.
+
+    Raises
+    ------
+    ValueError
+        For a hyperparameter that the protocol does not hold.
+    """
+    sphere = state.attrs["protocol"] == "fixed_sphere"
+    if across is not None:
+        one_of("across", across, ("product",) if state.attrs["protocol"] == "fixed_lr" else ())
+    found = families(state, over or ("lr" if across else "radius" if sphere else "wd"), lines, across)
+    figure, ((top,), (below,)) = canvas(2, 1, height=4.6, sharex=True, height_ratios=(2, 1))
+    value, error = state["entropy"].values, state["entropy_err"].values
+    found.points(top, value, error)
+    rows = np.full(len(value), -1)
+    for k, family in enumerate(found.lines):
+        rows[family.cells] = k
+    slope = curves.slope_lines(state, found.over, rows)
+    straight = slope["line"].values
+    found.curve(top, straight, "--")
+    found.points(below, value - straight, error)
+    handles = found.handles()
+    factor = slope.attrs["slope"] / (state.attrs["dof"] / 2)
+    text = {0: "slope 0", 1: "slope $R$", 2: "slope $2R$", -1: "slope $-R$"}[round(factor)]
+    handles.append(line(f"{text}: {'Maxwell, exact' if slope.attrs['exact'] else 'harmonic gas, low $T$'}", "--"))
+    if curves.is_paper_model(state) and found.other is not None:
+        for family in found.lines:
+            x, first, second = found.dense(family)
+            top.plot(x, curves.model_entropy(state, first, second), color=family.color, zorder=1)
+        at_cells = curves.model_entropy(state, *held(state).values())
+        found.curve(below, at_cells - straight)
+        handles.append(line("isotropic noise model"))
+    fit = quadratic_fit(state) if smoothing else None
+    if fit is not None:
+        fitted = np.where(in_equilibrium(state), fit.fitted, np.nan)  # beyond its cells it says nothing
+        found.curve(top, fitted, ":")
+        found.curve(below, fitted - straight, ":")
+        handles.append(line(f"quadratic fit, $R^2={fit.r_squared:.5f}$", ":"))
+    elif smoothing:
+        handles.append(line("quadratic fit: needs ten cells in equilibrium", "none"))
+    zero_line(below)
+    logarithmic(top.xaxis, found.x)
+    top.set_ylabel(AXIS_NAMES["entropy"])
+    below.set(
+        xlabel=found.label + (r", $\eta\lambda$ held" if across else ""), ylabel="distance from the\nslope (nats)"
+    )
+    figure.align_ylabels()
+    found.color_bar(figure, np.array([top, below]))
+    legend(figure, handles, what_ran(state))
+    return figure
+
+
+def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: str) -> list[Line2D]:
+    """Names on the axes and zero lines of the residuals; returns the legend entry that the residuals need."""
+    for column, quantity in enumerate(QUANTITIES):
+        logarithmic(axes[0, column].xaxis, temperatures)
+        axes[0, column].set_ylabel(AXIS_NAMES[quantity])
+        axes[-1, column].set_xlabel(AXIS_NAMES["temperature"])
+    if not model:
+        return []
+    for ax, text in zip(axes[-1], ("$U$/theory − 1 (%)", "$S$ − theory (nats)"), strict=True):
+        zero_line(ax)
+        ax.set_ylabel(text)
+        if residual == "standard errors":
+            ax.axhspan(-4, 4, color=OKABE_ITO[0], alpha=0.08, lw=0)
+            ax.set_ylabel("distance from theory\n(standard errors)")
+    return [line("with finite step, first order", "-", OKABE_ITO[0])] if residual == "relative" else []
+
+
+def _unused(named: Mapping[str, xr.Dataset]) -> list[Line2D]:
+    """Legend entries: how many cells are hollow, how many have no energy, how many no entropy."""
+    found = {"hollow: not in equilibrium": 0, "not drawn: no energy": 0, "no entropy": 0}
+    for state in named.values():
+        energy, entropy = (np.isfinite(state[q].values) for q in QUANTITIES)
+        found["hollow: not in equilibrium"] += int((energy & ~in_equilibrium(state)).sum())
+        found["not drawn: no energy"] += int((~energy).sum())
+        found["no entropy"] += int((energy & ~entropy).sum())
+    entries = [marker(f"{text}, {n} cells", GREY, hollow=True) for text, n in found.items() if n]
+    for entry in entries:
+        if not str(entry.get_label()).startswith("hollow"):
+            entry.set_marker("none")
+    return entries
+
+
+def _scatter(ax: Axes, state: xr.Dataset, quantity: str, color: str, shape: str) -> None:
+    """Points over temperature with both errors."""
+    names = ("temperature", quantity, "temperature_err", f"{quantity}_err")
+    t, y, t_error, y_error = (state[n].values for n in names)
+    _two_kinds(ax, state, t, y, y_error, color, shape, t_error)
+
+
+def _two_kinds(
+    ax: Axes,
+    state: xr.Dataset,
+    t: np.ndarray,
+    y: np.ndarray,
+    y_error: np.ndarray | None,
+    color: str,
+    shape: str,
+    t_error: np.ndarray | None = None,
+) -> None:
+    """Filled in equilibrium, hollow and grey where not."""
+    seen, good = np.isfinite(t) & np.isfinite(y), in_equilibrium(state)
+    for filled in (False, True):
+        here = seen & (good == filled)
+        if here.any():
+            errors = [None if e is None else e[here] for e in (y_error, t_error)]
+            shade = color if filled else GREY
+            bars(ax, t[here], y[here], errors[0], shade, shape=shape, hollow=not filled, x_error=errors[1])
+
+
+def _distance(ax: Axes, state: xr.Dataset, quantity: str, color: str, shape: str, residual: str) -> None:
+    """The lower panels: distance from von Mises–Fisher, with the finite-step line; or in standard errors."""
+    t, value, error = (state[n].values for n in ("temperature", quantity, f"{quantity}_err"))
+    corrected = residual == "standard errors"
+    theory = curves.model_values(state, finite_step=corrected)[quantity].values
+    with np.errstate(invalid="ignore", divide="ignore"):
+        if corrected:
+            y, y_error = (value - theory) / error, None
+        elif quantity == "energy":
+            y, y_error = 100 * (value / theory - 1), 100 * error / theory
+        else:
+            y, y_error = value - theory, error
+    _two_kinds(ax, state, t, y, y_error, color, shape)
+    seen = np.isfinite(t) & np.isfinite(y)
+    if not corrected and seen.any():
+        dim, protocol = int(state.attrs["dim"]), state.attrs["protocol"]
+        grid = np.geomspace(t[seen].min(), t[seen].max(), 100)
+        elr = 2 * grid / float(np.nanmean(state["noise_var"].values))
+        vmf = curves.model_curve(dim, grid)[quantity]
+        fine = curves.model_curve(dim, grid, elr, protocol)[quantity]
+        ax.plot(grid, 100 * (fine / vmf - 1) if quantity == "energy" else fine - vmf, color=color, zorder=4)

@@ -1,0 +1,150 @@
+"""Radius and pressure against their laws: level 2, bookkeeping."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from weightgas.analysis import curves
+from weightgas.analysis.cells import axes
+from weightgas.analysis.equation_of_state import radius_law, state_equation
+from weightgas.figures.canvas import canvas, drawn, legend, line, logarithmic, zero_line
+from weightgas.figures.families import Families, families, only, what_ran
+
+Law = Callable[..., np.ndarray]
+
+
+@drawn
+def radius(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figure:
+    """Radius over a hyperparameter, predicted in continuous time and for discrete steps; below, the deviation.
+
+    For the isotropic noise model the predictions are made from the hyperparameters alone
+    (:func:`weightgas.analysis.curves.model_radius`); for anything else from the G measured in the same cell
+    (:func:`weightgas.analysis.equation_of_state.radius_law`), which makes them identities of a stationary run.
+
+    Parameters
+    ----------
+    state
+        A state at fixed ELR or fixed LR.
+    over
+        ``"wd"`` or ``"lr"`` (at fixed ELR the effective learning rate); by default ``"wd"`` for simulations and
+        ``"lr"`` for networks.
+    lines
+        How many values of the other hyperparameter are drawn.
+
+    Raises
+    ------
+    ValueError
+        On the sphere, where the radius is held, or if the protocol does not hold ``over``.
+    """
+    only(state, ("fixed_elr", "fixed_lr"), "On the sphere the radius is held: draw pressure(state).")
+    found = families(state, over or ("lr" if state.attrs["producer"] == "train" else "wd"), lines)
+    law = radius_law(state)
+    model = _model(state, curves.model_radius)
+    return _law_figure(state, found, "radius", r"radius $r$", law["discrete"].values, law["continuous"].values, model)
+
+
+@drawn
+def pressure(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figure:
+    """Pressure on the sphere over radius or effective learning rate, with RT/V and η_e G/(2r²); below, the deviation.
+
+    Parameters
+    ----------
+    state
+        A state on the fixed sphere.
+    over
+        ``"radius"`` (default for simulations) or ``"elr"`` (default for networks).
+    lines
+        How many values of the other hyperparameter are drawn.
+
+    Raises
+    ------
+    ValueError
+        For another protocol, where the pressure is the weight decay that is held.
+    """
+    only(state, ("fixed_sphere",), "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
+    found = families(state, over or ("elr" if state.attrs["producer"] == "train" else "radius"), lines)
+    law = state_equation(state)
+    discrete, continuous = (law[f"pressure_{kind}"].values for kind in ("discrete", "continuous"))
+    model = _model(state, curves.model_pressure)
+    return _law_figure(state, found, "pressure", r"pressure $p$", discrete, continuous, model)
+
+
+@drawn
+def radius_from_sphere(state: xr.Dataset, predicted: xr.Dataset) -> Figure:
+    """Measured over predicted radius at fixed LR, with G measured on the sphere at the same η_e: a real prediction.
+
+    Parameters
+    ----------
+    state
+        The state at fixed LR.
+    predicted
+        From :func:`weightgas.analysis.equation_of_state.radius_from_sphere`.
+    """
+    only(state, ("fixed_lr",), "The sphere predicts the radius at fixed LR.")
+    figure, ((ax,),) = canvas(height=2.9)
+    found = families(state, "wd")
+    found.over, found.x = "elr", predicted["elr"].values
+    ratio = predicted["ratio"].values
+    error = ratio * state["radius_err"].values / state["radius"].values
+    found.points(ax, 100 * (ratio - 1), 100 * error)
+    ax.axhspan(-3, 3, color="#0072B2", alpha=0.08, lw=0)
+    zero_line(ax)
+    logarithmic(ax.xaxis, found.x)
+    ax.set(xlabel=r"effective learning rate $\eta_e=\eta/r^2$, predicted", ylabel="measured/predicted\nradius − 1 (%)")
+    found.color_bar(figure, np.array([ax]))
+    band = line("within 3 % (band)", color="#0072B2")
+    band.set(alpha=0.3, lw=6)
+    legend(figure, [*found.handles(), band], what_ran(state) + r"; $G$ from the sphere")
+    return figure
+
+
+def _model(state: xr.Dataset, law: Law) -> Law | None:
+    """The law of the isotropic noise model, with the state in it, where the state is of that model."""
+    if not curves.is_paper_model(state):
+        return None
+    return lambda first, second, discrete: law(state, first, second, discrete=discrete)
+
+
+def _law_figure(
+    state: xr.Dataset,
+    found: Families,
+    name: str,
+    label: str,
+    discrete: np.ndarray,
+    continuous: np.ndarray,
+    model: Law | None,
+) -> Figure:
+    """Above: points and the two predictions. Below: the deviation from the discrete prediction, in percent."""
+    figure, ((top,), (below,)) = canvas(2, 1, height=4.4, sharex=True, height_ratios=(2.2, 1))
+    value, error = state[name].values, state[f"{name}_err"].values
+    if model is not None:
+        discrete = model(*axes(state).values(), True)
+    found.points(top, value, error)
+    found.points(below, 100 * (value / discrete - 1), 100 * error / np.abs(discrete))
+    if model is None:
+        found.curve(top, discrete)
+        found.curve(top, continuous, "--")
+        found.curve(below, 100 * (continuous / discrete - 1), "--")
+    else:
+        for family in found.lines:
+            x, first, second = found.dense(family)
+            fine, coarse = model(first, second, True), model(first, second, False)
+            top.plot(x, fine, color=family.color, zorder=1)
+            top.plot(x, coarse, "--", color=family.color, zorder=1)
+            below.plot(x, 100 * (coarse / fine - 1), "--", color=family.color, zorder=1)
+    zero_line(below)
+    logarithmic(top.xaxis, found.x)
+    logarithmic(top.yaxis, value)
+    top.set_ylabel(label)
+    below.set(xlabel=found.label, ylabel="deviation from\ndiscrete (%)")
+    figure.align_ylabels()
+    found.color_bar(figure, np.array([top, below]))
+    source = "" if model is not None else ", own $G$"
+    handles = found.handles()
+    handles[1:1] = [line(f"discrete prediction{source}"), line(f"continuous time (SDE){source}", "--")]
+    legend(figure, handles, what_ran(state))
+    return figure

@@ -1,0 +1,197 @@
+"""Cells of a grid as lines: one hyperparameter along the axis, a handful of values of the other as colours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.errors import TraceError, one_of, whole_number
+from weightgas.figures.canvas import AXIS_NAMES, GREY, marker, number, ordered
+from weightgas.status import Status
+
+Color = tuple[float, float, float, float] | str
+
+
+@dataclass(frozen=True)
+class Line:
+    """The cells of one line, sorted along the axis, the value they share (NaN if none), and their colour."""
+
+    value: float
+    cells: np.ndarray
+    color: Color
+
+
+@dataclass
+class Families:
+    """Lines of cells over one hyperparameter; counts what is drawn hollow and what cannot be drawn."""
+
+    over: str
+    other: str | None
+    x: np.ndarray
+    lines: list[Line]
+    state: xr.Dataset
+    hollow: set[int] = field(default_factory=set)
+    missing: set[int] = field(default_factory=set)
+
+    @property
+    def label(self) -> str:
+        """Name of the axis."""
+        return AXIS_NAMES[self.over]
+
+    def dense(self, line: Line, points: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Along a line between its ends: x, and the two hyperparameters in the protocol's order, (points,) each.
+
+        The cells themselves where the line has no value in common.
+        """
+        names = list(axes(self.state))
+        x = self.x[line.cells]
+        if self.other is None or len(x) < 2:
+            first, second = (axes(self.state)[n][line.cells] for n in names)
+            return x, first, second
+        x = np.geomspace(x.min(), x.max(), points)
+        shared = np.full(points, line.value)
+        values = {self.other: shared, self.over: x}
+        if self.over == "product":
+            values["lr" if self.other == "wd" else "wd"] = x / shared
+        elif self.other == "product":
+            values["lr" if self.over == "wd" else "wd"] = shared / x
+        return x, values[names[0]], values[names[1]]
+
+    def points(self, ax: Axes, y: np.ndarray, error: np.ndarray | None = None) -> None:
+        """Draw the values ``y`` (cells,) with error bars: filled in equilibrium, hollow and grey where not."""
+        good = in_equilibrium(self.state)
+        for line in self.lines:
+            seen = np.isfinite(y[line.cells]) & np.isfinite(self.x[line.cells])
+            self.missing.update(line.cells[~seen].tolist())
+            self.hollow.update(line.cells[seen & ~good[line.cells]].tolist())
+            for filled in (False, True):
+                here = line.cells[seen & (good[line.cells] == filled)]
+                if here.size:
+                    color = line.color if filled else GREY
+                    bars(ax, self.x[here], y[here], None if error is None else error[here], color, hollow=not filled)
+
+    def curve(self, ax: Axes, y: np.ndarray, style: str = "-") -> None:
+        """Join the values ``y`` (cells,) of every line, past those that are not there."""
+        for line in self.lines:
+            here = line.cells[np.isfinite(y[line.cells])]
+            ax.plot(self.x[here], y[here], ls=style, color=line.color, zorder=1)
+
+    def color_bar(self, figure: Figure, where: np.ndarray) -> None:
+        """A bar of the colours with the values they stand for."""
+        if self.other is None or len(self.lines) < 2:
+            return
+        count = len(self.lines)
+        mapping = ScalarMappable(
+            BoundaryNorm(np.arange(count + 1) - 0.5, count), ListedColormap([w.color for w in self.lines])
+        )
+        bar = figure.colorbar(
+            mapping, ax=where.ravel().tolist(), ticks=range(count), aspect=28, pad=0.02, fraction=0.06
+        )
+        bar.ax.set_yticklabels([number(w.value) for w in self.lines])
+        bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
+        bar.minorticks_off()
+        bar.outline.set_visible(False)  # type: ignore[operator]
+        bar.set_label(AXIS_NAMES[self.other])
+
+    def handles(self, measured: str = "measured ± standard error") -> list[Line2D]:
+        """Legend entries for the points: measured, not in equilibrium, not drawn."""
+        return [marker(measured), *status_handles(self.state, self.hollow, self.missing)]
+
+
+def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = None) -> Families:
+    """Split the cells of a state into at most ``lines`` lines over the hyperparameter ``over``.
+
+    ``over`` is a hyperparameter the protocol holds (``"lr"`` is also understood as ``"elr"``) or, at fixed LR,
+    ``"product"`` for ηλ. ``across`` is what the cells of one line share: the other hyperparameter, unless given; or
+    ``"product"``. Cells that are no product of two hyperparameters make one line.
+
+    Raises
+    ------
+    ValueError
+        If the protocol does not hold ``over``.
+    """
+    whole_number("lines", lines, fix="Pass how many lines to draw, for instance 5.")
+    held = axes(state)
+    over = "elr" if over == "lr" and "elr" in held else over
+    known = dict(held)
+    if "lr" in held:
+        known["product"] = held["lr"] * held["wd"]
+    one_of(f"over ({state.attrs['protocol'].replace('_', ' ')})", over, known)
+    x = known[over]
+    if across is None:
+        across = next(n for n in reversed(list(held)) if n != over)
+    key = np.round(np.log(known[across]), 9)
+    first, second = held.values()
+    if len(np.unique(first)) * len(np.unique(second)) != len(x):
+        order = np.argsort(x, kind="stable")
+        return Families(over, None, x, [Line(float("nan"), order, ordered(1)[0])], state)
+    values, member = np.unique(key, return_inverse=True)
+    rows = [np.flatnonzero(member == k) for k in range(len(values))]
+    if across == "product":  # short diagonals at the corners of the grid say nothing
+        rows = [r for r in rows if len(r) > 2] or rows
+    picked = np.unique(np.round(np.linspace(0, len(rows) - 1, min(lines, len(rows)))).astype(int))
+    rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]
+    found = [Line(float(known[across][r[0]]), r, c) for r, c in zip(rows, ordered(len(rows)), strict=True)]
+    return Families(over, across, x, found, state)
+
+
+def bars(
+    ax: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    error: np.ndarray | None,
+    color: Color,
+    *,
+    shape: str = "o",
+    hollow: bool = False,
+    x_error: np.ndarray | None = None,
+) -> None:
+    """Points with error bars; an error that is not known is not drawn."""
+    face = "none" if hollow else color
+    ax.errorbar(
+        x, y, yerr=error, xerr=x_error, fmt=shape, ms=3.4, color=color, mfc=face, mec=color, mew=0.8,
+        elinewidth=0.8, capsize=1.6, capthick=0.8, zorder=2 if hollow else 3,
+    )  # fmt: skip
+
+
+def status_handles(state: xr.Dataset, hollow: set[int], missing: set[int]) -> list[Line2D]:
+    """Legend entries that say which cells are hollow, and which are not there at all, with their status."""
+    found = []
+    if hollow:
+        found.append(marker(f"hollow: {_words(state, hollow)}", GREY, hollow=True))
+    if missing:
+        found.append(Line2D([], [], ls="none", label=f"not drawn: {_words(state, missing)}"))
+    return found
+
+
+def _words(state: xr.Dataset, cells: set[int]) -> str:
+    codes = state["status"].values[sorted(cells)]
+    words = [f"{int((codes == s).sum())} {s.name.lower().replace('_', ' ')}" for s in Status if (codes == s).any()]
+    return ", ".join(words).replace("equilibrium", "without a value")
+
+
+def what_ran(data: xr.Dataset) -> str:
+    """One line: the protocol and what was simulated or trained."""
+    protocol = str(data.attrs.get("protocol", "")).replace("_", " ").replace("elr", "ELR").replace("lr", "LR")
+    if "network" in data.attrs:
+        what = f"{data.attrs['network']} on {data.attrs.get('data', 'data')}"
+    else:
+        noise = str(data.attrs.get("noise", "?")).replace("(sigma=1)", "")
+        what = f"{data.attrs.get('potential', '?')} loss, {noise} noise"
+    text = f"{protocol}: {what}, d = {data.attrs.get('dim', '?')}"
+    return text.replace("$", r"\$")
+
+
+def only(state: xr.Dataset, protocols: tuple[str, ...], advice: str) -> None:
+    """Refuse a state of another protocol: TraceError (a ValueError) with ``advice``."""
+    if state.attrs.get("protocol") not in protocols:
+        wanted = " or ".join(p.replace("_", " ") for p in protocols)
+        raise TraceError(f"state: expected {wanted}, got {state.attrs.get('protocol')!r}. {advice}")

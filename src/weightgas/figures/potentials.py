@@ -1,0 +1,160 @@
+"""Maps of the thermodynamic potentials: does the state that is measured minimise them?"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+
+from weightgas import trace as traces
+from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.analysis.potentials import potential_map
+from weightgas.errors import refuse
+from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, legend, marker, number
+from weightgas.figures.families import what_ran
+
+TARGET, MINIMUM = "#E31A1C", "white"
+
+
+@drawn
+def potential_maps(state: xr.Dataset, *, targets: int = 3) -> Figure:
+    """Potential of every cell at T and p of a target cell, in units of that T; the target should be its minimum.
+
+    At fixed ELR and fixed LR: maps of 𝒢 = U − T*S + p*V over the grid, for ``targets`` × ``targets`` target cells.
+    On the sphere: maps of F = U − T*S at four radii, every row a target η_e, every column a state; the minima
+    should lie on the diagonal.
+
+    Raises
+    ------
+    ValueError
+        If the cells are not the product of two hyperparameters, or no cell is in equilibrium with an entropy.
+    """
+    traces.grid(state["status"])
+    if not (in_equilibrium(state) & np.isfinite(state["entropy"].values)).any():
+        reason = state.attrs.get("entropy_reason", "more steps")
+        raise refuse("state", "a cell in equilibrium with an entropy", "none", f"Its entropy needs: {reason}.")
+    return _helmholtz(state) if state.attrs["protocol"] == "fixed_sphere" else _gibbs(state, targets)
+
+
+def _gibbs(state: xr.Dataset, targets: int) -> Figure:
+    (first, a), (second, b) = axes(state).items()
+    rows, columns = np.unique(a), np.unique(b)
+    place = np.searchsorted(rows, a) * len(columns) + np.searchsorted(columns, b)
+    cell = np.empty(len(place), int)
+    cell[place] = np.arange(len(place))
+    up, along = (_spread(len(v), targets) for v in (rows, columns))
+    figure, panels = canvas(len(up), len(along), height=1.35 + 1.75 * len(up), width=6.9, sharex=True, sharey=True)
+    maps = {}
+    for i, j in np.ndindex(panels.shape):
+        target = int(cell[up[::-1][i] * len(columns) + along[j]])
+        usable = in_equilibrium(state)[target] and np.isfinite(state["entropy"].values[target])
+        values = (
+            potential_map(state, target) / state["temperature"].values[target] if usable else np.full(len(a), np.nan)
+        )
+        maps[i, j] = target, values[cell].reshape(len(rows), len(columns))
+    norm = _norm([m for _, m in maps.values()])
+    for (i, j), (target, values) in maps.items():
+        ax = panels[i, j]
+        _colors(ax, values, norm)
+        _marks(ax, int(np.searchsorted(columns, b[target])), int(np.searchsorted(rows, a[target])), values)
+        _ticks(ax, rows, columns)
+        if not np.isfinite(values).any():
+            text = "target not in\nequilibrium"
+            ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=8)
+    figure.supxlabel(AXIS_NAMES[second], fontsize=9)
+    figure.supylabel(AXIS_NAMES[first], fontsize=9)
+    _color_bar(figure, panels, norm, r"Gibbs potential $(\mathcal{G}-\mathcal{G}_{\min})/T^*$")
+    _legend(figure, state, r"target $(T^*, p^*)$")
+    return figure
+
+
+def _helmholtz(state: xr.Dataset) -> Figure:
+    elr, radius = axes(state).values()
+    values, radii = np.unique(elr), np.unique(radius)
+    picked = radii[_spread(len(radii), 4)]
+    columns = 2 if len(picked) > 1 else 1
+    figure, panels = canvas(
+        -(-len(picked) // 2), columns, height=1.2 + 2.3 * -(-len(picked) // 2), width=5.6, sharex=True, sharey=True
+    )
+    maps = []
+    for r in picked:
+        cells = np.flatnonzero(radius == r)[np.argsort(elr[radius == r])]
+        rows = np.full((len(cells), len(cells)), np.nan)
+        for i, target in enumerate(cells):
+            if in_equilibrium(state)[target] and np.isfinite(state["entropy"].values[target]):
+                rows[i] = potential_map(state, int(target))[cells] / state["temperature"].values[target]
+        maps.append(rows)
+    norm, size = _norm(maps), 7 if len(values) < 12 else 5
+    for ax, r, rows in zip(panels.flat, picked, maps, strict=False):
+        _colors(ax, rows, norm)
+        for i, row in enumerate(rows):
+            if np.isfinite(row).any():
+                ax.plot(i + 0.5, i + 0.5, "o", ms=size, mfc="none", mec=TARGET, mew=1.2)
+                ax.plot(int(np.nanargmin(row)) + 0.5, i + 0.5, "*", ms=size - 1, color=MINIMUM, mec="black", mew=0.5)
+        _ticks(ax, values, values)
+        ax.set_title(f"$r$ = {number(r)}", fontsize=9)
+    for ax in panels.flat[len(picked) :]:
+        ax.set_visible(False)
+    figure.supxlabel(r"$\eta_e$ of the state", fontsize=9)
+    figure.supylabel(r"$\eta_e$ of the target, which sets $T^*$", fontsize=9)
+    _color_bar(figure, panels, norm, r"Helmholtz potential $(F-F_{\min})/T^*$")
+    _legend(figure, state, r"target $T^*$")
+    return figure
+
+
+def _spread(count: int, wanted: int) -> np.ndarray:
+    """``wanted`` indices spread over ``count``, the edges left out where there is room."""
+    if count <= wanted:
+        return np.arange(count)
+    return np.floor((np.arange(wanted) + 0.5) * count / wanted).astype(int)
+
+
+def _norm(maps: list[np.ndarray]) -> LogNorm:
+    """One logarithmic colour scale for all maps, that spares the extremes."""
+    values = np.concatenate([m.ravel() for m in maps])
+    values = values[np.isfinite(values) & (values > 0)]
+    if not values.size:
+        return LogNorm(0.1, 1.0)
+    low, high = np.quantile(values, [0.02, 0.98])
+    return LogNorm(max(low, high * 1e-4), high if high > low else 2 * high)
+
+
+def _colors(ax: Axes, values: np.ndarray, norm: LogNorm) -> None:
+    """The values as coloured cells; the minimum, 0 on a logarithmic scale, has the lowest colour."""
+    ax.pcolormesh(np.clip(values, norm.vmin, None), norm=norm, cmap="viridis")
+
+
+def _color_bar(figure: Figure, panels: np.ndarray, norm: LogNorm, label: str) -> None:
+    bar = figure.colorbar(
+        ScalarMappable(norm, "viridis"), ax=panels.ravel().tolist(), aspect=32, pad=0.02, extend="both"
+    )
+    bar.set_label(label)
+    bar.ax.tick_params(which="both", labelsize=8, color="black", labelcolor="black")
+
+
+def _marks(ax: Axes, x: int, y: int, values: np.ndarray) -> None:
+    ax.plot(x + 0.5, y + 0.5, "o", ms=9, mfc="none", mec=TARGET, mew=1.6)
+    if np.isfinite(values).any():
+        row, column = np.unravel_index(np.nanargmin(values), values.shape)
+        ax.plot(column + 0.5, row + 0.5, "*", ms=7, color=MINIMUM, mec="black", mew=0.5)
+
+
+def _ticks(ax: Axes, rows: np.ndarray, columns: np.ndarray) -> None:
+    """Hyperparameters at the middle of the cells, two or three to an axis; the cells are drawn of one size."""
+    for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
+        wanted = 2 if len(values) in (2, 4, 6) else 3  # the middle one only where there is one, or many
+        shown = np.unique(np.round(np.linspace(0, len(values) - 1, wanted)).astype(int))
+        axis.set_ticks(shown + 0.5, [number(float(values[k])) for k in shown])
+
+
+def _legend(figure: Figure, state: xr.Dataset, target: str) -> None:
+    ring = marker(target, TARGET, hollow=True)
+    usable = in_equilibrium(state) & np.isfinite(state["entropy"].values)
+    text = "minimum over the grid" + (" (white: no entropy, or not in equilibrium)" if not usable.all() else "")
+    star = marker(text, "white", "*")
+    star.set(markeredgecolor="black", markersize=8, markeredgewidth=0.6)
+    ring.set(markersize=7, markeredgewidth=1.4)
+    legend(figure, [ring, star], what_ran(state))

@@ -1,0 +1,89 @@
+"""Temperature, energy and noise over the hyperparameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from weightgas.analysis import curves
+from weightgas.analysis.cells import axes
+from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic
+from weightgas.figures.families import Families, families, what_ran
+
+
+@drawn
+def temperature(state: xr.Dataset, *, over: str = "lr", lines: int = 5) -> Figure:
+    """Temperature T = η_e σ²/2 over the (effective) learning rate, and what is predicted for it.
+
+    The line is that of the isotropic model or, at fixed LR, of the radius law with the noise of the same cell.
+
+    ``over``: a hyperparameter the protocol holds, or ``"product"`` (ηλ) at fixed LR; ``lines``: how many values of
+    the other are drawn. Raises ValueError for a hyperparameter that is not held.
+    """
+    found = families(state, over, lines)
+    figure, ((ax,),) = canvas(height=3.2)
+    handles = []
+    if curves.is_paper_model(state):
+        handles = _model_curve(ax, found, curves.model_temperature)
+    elif state.attrs["protocol"] == "fixed_lr":
+        found.curve(ax, curves.temperature_law(state)["discrete"].values)
+        handles = [line("from the radius law with own $G$")]
+    return _finish(figure, ax, found, "temperature", handles)
+
+
+@drawn
+def energy(state: xr.Dataset, *, over: str = "lr", lines: int = 5) -> Figure:
+    """Energy U (the mean training loss) over the (effective) learning rate; arguments as for :func:`temperature`.
+
+    For a network the level of random weights is drawn where it is in sight.
+    """
+    found = families(state, over, lines)
+    figure, ((ax,),) = canvas(height=3.2)
+    handles = []
+    if curves.is_paper_model(state):
+        handles = _model_curve(ax, found, curves.model_energy)
+    random = state.attrs.get("energy_random")
+    if random is not None and np.nanmax(state["energy"].values, initial=0) > random / 3:
+        ax.axhline(random, color=GREY, ls=":", lw=1)
+        handles.append(line("random weights", ":", GREY))
+    return _finish(figure, ax, found, "energy", handles)
+
+
+@drawn
+def noise(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figure:
+    """Noise variance per degree of freedom, σ² = tr Σ/dof, on the unit sphere.
+
+    Over the effective learning rate or, at fixed LR, over ηλ, which sets the effective learning rate there;
+    ``over`` and ``lines`` as for :func:`temperature`.
+    """
+    found = families(state, over or ("product" if "lr" in axes(state) else "elr"), lines)
+    figure, ((ax,),) = canvas(height=3.2)
+    return _finish(figure, ax, found, "noise_var", [])
+
+
+def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D]) -> Figure:
+    """Points with error bars, axes and legend."""
+    value = found.state[name].values
+    found.points(ax, value, found.state[f"{name}_err"].values)
+    logarithmic(ax.xaxis, found.x)
+    shown = value[np.isfinite(value)]
+    if shown.size and shown.min() > 0 and shown.max() / shown.min() > 1.5:
+        logarithmic(ax.yaxis, shown)
+    elif shown.size:
+        spread = max(np.ptp(shown), 0.02 * abs(shown.mean()))
+        ax.set_ylim(shown.min() - spread, shown.max() + spread)
+    ax.set(xlabel=found.label, ylabel=AXIS_NAMES[name])
+    found.color_bar(figure, np.array([ax]))
+    legend(figure, [*found.handles(), *handles], what_ran(found.state))
+    return figure
+
+
+def _model_curve(ax, found: Families, law: Callable[..., np.ndarray]) -> list[Line2D]:
+    for family in found.lines:
+        x, first, second = found.dense(family)
+        ax.plot(x, law(found.state, first, second), color=family.color, zorder=1)
+    return [line("isotropic noise model")]

@@ -1,0 +1,148 @@
+"""Chapters of a report: the figures that belong together, with captions, and the tables that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from weightgas import figures
+from weightgas.analysis.curves import is_paper_model
+from weightgas.figures.canvas import plain
+from weightgas.report import tables
+from weightgas.report.captions import CAPTIONS
+from weightgas.report.content import Picture, Section, Table
+
+States = Mapping[str, xr.Dataset]
+
+
+class Drawings:
+    """Pictures of a chapter, and a remark for each that the data do not allow."""
+
+    def __init__(self) -> None:
+        self.pictures: list[Picture] = []
+        self.notes: list[str] = []
+
+    def add(self, name: str, draw: Callable[[], Figure], caption: str, level: int | None = None) -> None:
+        """Draw; where the data do not allow it (a ValueError), note why under ``name``."""
+        try:
+            self.pictures.append(Picture(draw(), caption, level))
+        except ValueError as error:
+            self.notes.append(f"Not drawn: {name}. {error}")
+
+    def section(self, title: str, text: str = "", *found: Table | None) -> Section:
+        """The section made of these pictures, with those of the tables that are there."""
+        return Section(title, text, (), tuple(t for t in found if t is not None), self.pictures, self.notes)
+
+
+def is_model(states: States) -> bool:
+    """Whether all of it is the isotropic noise model."""
+    return all(is_paper_model(s) for s in states.values())
+
+
+def length(data: xr.Dataset) -> str:
+    """How long every cell ran, and from which seed."""
+    steps = f"{int(data.attrs['steps']):,}".replace(",", "\u202f")
+    return f"{steps} steps for each cell, seed {data.attrs['seed']}."
+
+
+def closed_form(title: str, states: States) -> Section:
+    """Energy and entropy of the isotropic model against von Mises–Fisher."""
+    drawings = Drawings()
+    drawings.add("energy and entropy", partial(figures.energy_and_entropy, states), CAPTIONS["closed form"])
+    draw = partial(figures.energy_and_entropy, states, residual="standard errors")
+    drawings.add("distance in standard errors", draw, CAPTIONS["standard errors"])
+    text = "The entropy is measured from the counted density of the overlap μ·w̄, never from the formula beside it."
+    return drawings.section(f"{title}: against its closed form", text, tables.scores(states))
+
+
+def bookkeeping(title: str, states: States, crossed: xr.Dataset | None = None) -> Section:
+    """Radius and pressure against their laws, level 2."""
+    drawings = Drawings()
+    for name, state in states.items():
+        source = "the hyperparameters alone" if is_paper_model(state) else "the gradient moment G of the same cell"
+        what = "pressure" if name == "fixed_sphere" else "radius"
+        caption = _named(name, CAPTIONS[what].format(source=source))
+        drawings.add(f"{what}, {plain(name)}", partial(getattr(figures, what), state), caption, 2)
+    if crossed is not None and "fixed_lr" in states:
+        draw = partial(figures.radius_from_sphere, states["fixed_lr"], crossed)
+        drawings.add("radius from the sphere", draw, CAPTIONS["radius from the sphere"], 2)
+    return drawings.section(f"{title}: radius and pressure")
+
+
+def variables(title: str, states: States) -> Section:
+    """Temperature, loss and noise over the hyperparameters."""
+    drawings = Drawings()
+    for what in ("temperature", "energy", "noise"):
+        for name, state in states.items():
+            draw = partial(getattr(figures, what), state)
+            drawings.add(f"{what}, {plain(name)}", draw, _named(name, CAPTIONS[what]))
+    drawings.add("energy and entropy", partial(figures.energy_and_entropy, states), CAPTIONS["energy and entropy"])
+    return drawings.section(f"{title}: temperature, loss and noise")
+
+
+def entropies(title: str, states: States) -> Section:
+    """The entropy over the hyperparameters, with the Maxwell slopes, level 2."""
+    drawings = Drawings()
+    places = {"lr": "the (effective) learning rate", "wd": "the weight decay", "radius": "the radius"}
+    for name, state in states.items():
+        smoothing = state.attrs["producer"] == "train"
+        for over in ("radius" if name == "fixed_sphere" else "wd", "lr"):
+            slope = "harmonic" if over == "lr" or name == "fixed_lr" else "Maxwell"
+            parts = [CAPTIONS["entropy"].format(over=places[over]), CAPTIONS[slope]]
+            caption = _named(name, " ".join(parts + [CAPTIONS["smoothing"]] * smoothing))
+            draw = partial(figures.entropy, state, over=over, smoothing=smoothing)
+            drawings.add(f"entropy over {places[over]}, {plain(name)}", draw, caption, 2)
+        if name == "fixed_lr" and _shares_products(state):
+            draw = partial(figures.entropy, state, across="product")
+            drawings.add("entropy at constant ηλ", draw, _named(name, CAPTIONS["product"]), 2)
+    return drawings.section(f"{title}: entropy and the Maxwell relations", "", tables.maxwell(states))
+
+
+def potentials(title: str, states: States) -> Section:
+    """Maps of the potentials: where they are least."""
+    drawings = Drawings()
+    for name, state in states.items():
+        caption = _named(name, CAPTIONS["helmholtz" if name == "fixed_sphere" else "gibbs"])
+        drawings.add(f"potentials, {plain(name)}", partial(figures.potential_maps, state), caption)
+    text = "Between levels 2 and 3: is the state that a protocol settles in the minimum of its ensemble's potential?"
+    if any(s.attrs.get("entropy_method") == "integration" for s in states.values()):
+        text += " With an entropy that was integrated along temperature this shows consistency, no more."
+    return drawings.section(f"{title}: potentials", text, tables.potentials(states))
+
+
+def evidence(
+    title: str, traces: States, states: States, null_traces: States | None, null_states: States | None
+) -> Section:
+    """Level 3, with the null gases beside where they are given."""
+    drawings = Drawings()
+    nulls = dict(null_states or {})
+    drawings.add(
+        "fluctuation and response", partial(figures.fluctuation, states, nulls=nulls), CAPTIONS["fluctuation"], 3
+    )
+    both = {n: (traces[n], s) for n, s in states.items() if n in traces}
+    beside = {n: (null_traces[n], s) for n, s in nulls.items() if null_traces and n in null_traces}
+    drawings.add("Gibbs slope", partial(figures.gibbs_slope, both, nulls=beside), CAPTIONS["Gibbs slope"], 3)
+    return drawings.section(f"{title}: evidence", "The only checks here that can tell an ideal gas from another.")
+
+
+def along_run(trace: xr.Dataset) -> Section:
+    """The over-parameterised network along its run."""
+    drawings = Drawings()
+    drawings.add("along the run", partial(figures.along_run, trace), CAPTIONS["along the run"], 1)
+    what = f"{trace.attrs.get('network', 'network')} on {trace.attrs.get('data', 'data')}"
+    text = f"{what}: {trace.attrs['dim']} weights, more than the data need. {length(trace)}"
+    return drawings.section("Over-parameterised network: along the run", text)
+
+
+def _named(name: str, caption: str) -> str:
+    return f"{plain(name)[0].upper()}{plain(name)[1:]}. {caption}"
+
+
+def _shares_products(state: xr.Dataset) -> bool:
+    """Whether three cells or more of a fixed-LR grid have one ηλ."""
+    key = np.round(np.log(state["lr_set"].values * state["wd_set"].values), 9)
+    return bool(np.unique(key, return_counts=True)[1].max() >= 3)

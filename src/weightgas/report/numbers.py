@@ -1,0 +1,28 @@
+"""Numbers as text: rounded to their standard errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from weightgas.figures.canvas import with_error
+
+
+def text_of(value: Any) -> str:
+    """A value as text: a pair (value, standard error) rounded to the error, a float to four digits, NaN as a dash."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return with_error(float(value[0]), float(value[1])).replace("-", "−")
+    if isinstance(value, (float, np.floating)):
+        return "–" if not np.isfinite(value) else f"{value:.4g}".replace("-", "−")
+    return str(value)
+
+
+def range_of(values: np.ndarray) -> str:
+    """The range of the finite values, three digits: ``0.00102 … 0.51``; a dash without any."""
+    good = np.asarray(values, float)
+    good = good[np.isfinite(good)]
+    if not good.size:
+        return "–"
+    low, high = (f"{x:.3g}".replace("-", "−") for x in (good.min(), good.max()))
+    return low if low == high else f"{low} … {high}"

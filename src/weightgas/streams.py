@@ -1,0 +1,38 @@
+"""Random streams: one seed, a stream per cell and replica keyed by what the cell *is*, never by where it stands.
+
+The key holds the bits of the cell's own hyperparameters, so a cell draws the same numbers whatever else runs in the
+grid, in whichever order and with however many threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from zlib import crc32
+
+import numpy as np
+
+from weightgas.errors import whole_number
+
+
+def sequence(seed: int, protocol: str, cell: Mapping[str, float], replica: int, purpose: str) -> np.random.SeedSequence:
+    """The ``SeedSequence`` of one replica of one cell for one purpose.
+
+    Parameters
+    ----------
+    seed
+        The one integer of the run, at least 0.
+    protocol
+        Name of the protocol.
+    cell
+        The hyperparameters that the cell holds, by name.
+    replica
+        Number of the replica, from 0.
+    purpose
+        What is drawn (``"start"``, ``"noise"``, ``"batches"``, …): different purposes never share a stream.
+    """
+    whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
+    words = [crc32(protocol.encode()), crc32(purpose.encode()), replica]
+    for name in sorted(cell):
+        bits = int(np.float64(cell[name]).view(np.uint64))
+        words += [crc32(name.encode()), bits & 0xFFFFFFFF, bits >> 32]
+    return np.random.SeedSequence(seed, spawn_key=tuple(words))

@@ -1,0 +1,33 @@
+"""The contract: what a run recorded, along steps, as one ``xarray.Dataset``.
+
+Dimensions ``cell, replica, reading`` and, where they apply, ``group`` (scale-invariant groups of weights), ``block,
+bin`` (counts of the overlap), ``snapshot, weight`` (stored directions and the final weights), ``word`` (state of a
+random stream).
+
+On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN where a protocol does not hold them) and
+``cell_id``. ``readings(cell, replica)`` says how many readings are valid, ``step(cell, reading)`` at which steps,
+``outcome(cell, replica)`` how it ended. In a store, ``completed(cell, replica)`` is written last, so a kill leaves no
+half cell. Symbols: ``docs/architecture.md``.
+"""
+
+from weightgas.trace.contract import VARIABLES, Variable, check, grid, make, protocol_of, valid
+from weightgas.trace.extension import extend
+from weightgas.trace.store import cells_per_write, completed_cells, create_store, open_trace, read, save, write_cells
+
+__all__ = [
+    "VARIABLES",
+    "Variable",
+    "make",
+    "check",
+    "protocol_of",
+    "valid",
+    "grid",
+    "save",
+    "open_trace",
+    "read",
+    "extend",
+    "create_store",
+    "write_cells",
+    "completed_cells",
+    "cells_per_write",
+]

@@ -1,0 +1,207 @@
+"""What a trace holds: its variables, how one is made and checked, and its cells as a grid."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from weightgas import protocols
+from weightgas.errors import TraceError
+from weightgas.status import Outcome, flags
+
+FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Variable:
+    """One variable of the contract: its dimensions after ``cell``, units, name, symbol and CF cell method."""
+
+    dims: tuple[str, ...]
+    long_name: str
+    symbol: str
+    method: str = "point"
+    units: str = "1"
+    dtype: str = "float64"
+
+
+_ALONG = ("replica", "reading")
+_GROUP = ("replica", "reading", "group")
+
+VARIABLES: dict[str, Variable] = {
+    "step": Variable(("reading",), "step", "t", units="step", dtype="int64"),
+    "readings": Variable(("replica",), "number of valid readings", "", dtype="int64"),
+    "radius": Variable(_ALONG, "norm of the weights", "r"),
+    "radius_unprojected": Variable(_ALONG, "norm before the projection on the sphere", "‖w₊‖", "root_mean_square"),
+    "energy": Variable(_ALONG, "loss at the weights", "L"),
+    "energy_mean": Variable(_ALONG, "loss averaged over every step since the last reading", "L", "mean"),
+    "energy_sq_mean": Variable(_ALONG, "squared loss averaged over every step since the last reading", "L²", "mean"),
+    "grad_sq": Variable(_ALONG, "second moment of the mini-batch gradient on the unit sphere", "G", "mean"),
+    "noise_trace": Variable(_ALONG, "trace of the gradient noise covariance on the unit sphere", "tr Σ"),
+    "mean_grad_sq": Variable(_ALONG, "squared norm of the mean gradient on the unit sphere, unbiased", "‖∇L‖²"),
+    "overlap": Variable(_ALONG, "overlap with the direction of the linear loss", "z"),
+    "group_radius": Variable(_GROUP, "norm of the weights of a group", "rᵢ"),
+    "group_grad_sq": Variable(_GROUP, "second moment of the gradient of a group, on its unit sphere", "Gᵢ", "mean"),
+    "group_noise_trace": Variable(_GROUP, "noise trace of a group, on its unit sphere", "tr Σᵢ"),
+    "group_mean_grad_sq": Variable(_GROUP, "squared mean gradient of a group, on its unit sphere, unbiased", "‖∇ᵢL‖²"),
+    "overlap_counts": Variable(
+        ("replica", "block", "bin"), "visits to bins of logit((1+z)/2)", "n", "sum", dtype="int64"
+    ),
+    "overlap_origin": Variable((), "left edge of the first bin", ""),
+    "overlap_width": Variable((), "width of the bins", ""),
+    "directions": Variable(("replica", "snapshot", "weight"), "stored directions of the weights", "w̄", dtype="float32"),
+    "snapshot_step": Variable(("snapshot",), "step of a stored direction", "t", units="step", dtype="int64"),
+    "final_weights": Variable(("replica", "weight"), "weights at the last step", "w"),
+    "final_stream": Variable(("replica", "word"), "state of the random stream at the last step", "", dtype="uint64"),
+    "outcome": Variable(("replica",), "how the run of a cell ended", "", dtype="int8"),
+}
+"""Every variable a trace may hold. ``radius, energy, grad_sq, readings, step, outcome`` are in every trace."""
+
+REQUIRED = ("step", "readings", "radius", "energy", "grad_sq", "outcome")
+ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps", "format_version")
+COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
+
+
+def make(
+    protocol: protocols.Protocol,
+    values: Mapping[str, np.ndarray],
+    attributes: Mapping[str, Any],
+    methods: Mapping[str, str] | None = None,
+) -> xr.Dataset:
+    """Assemble a trace of the whole grid of ``protocol`` from plain arrays and check it.
+
+    Parameters
+    ----------
+    protocol
+        The protocol; its cells become the coordinates.
+    values
+        Arrays by the names of :data:`VARIABLES`, each of shape (cells, *dims of the variable).
+    attributes
+        At least ``producer, dim, dof, seed, steps``; the protocol with its settings and the version of the format are
+        added here. None means absent.
+    methods
+        Where a variable was read by another CF cell method than the contract's default (``{"noise_trace": "mean"}``).
+
+    Raises
+    ------
+    TraceError
+        If a required variable is missing, a name is unknown or lengths disagree.
+    """
+    cells = protocol.cells()
+    coordinates: dict[str, Any] = {
+        f"{axis}_set": ("cell", cells.get(axis, np.full(len(protocol), np.nan)), {"long_name": f"{axis} held fixed"})
+        for axis in protocols.AXES
+    }
+    ids = [",".join(f"{axis}={v[i].item()!r}" for axis, v in cells.items()) for i in range(len(protocol))]
+    coordinates["cell_id"] = ("cell", np.array(ids, np.dtypes.StringDType()))
+    variables = {name: _variable(name, array, methods or {}) for name, array in values.items()}
+    settings = json.dumps(protocol.settings(), sort_keys=True)
+    notes = {**attributes, "protocol": protocol.name, "settings": settings, "format_version": FORMAT_VERSION}
+    try:
+        trace = xr.Dataset(variables, coordinates, {k: v for k, v in notes.items() if v is not None})
+    except ValueError as error:
+        raise TraceError(f"trace: expected variables of agreeing lengths, got {error}.") from error
+    return check(trace)
+
+
+def _variable(name: str, array: Any, methods: Mapping[str, str]) -> xr.Variable:
+    spec = VARIABLES.get(name)
+    if spec is None:
+        raise TraceError(f"variable: expected one of the contract's, got {name!r}. Known: {', '.join(VARIABLES)}.")
+    notes: dict[str, Any] = {"units": spec.units, "long_name": spec.long_name, "symbol": spec.symbol}
+    if "reading" in spec.dims:
+        notes["cell_methods"] = f"reading: {methods.get(name, spec.method)}"
+    if name == "outcome":
+        notes |= flags(Outcome)
+    values = np.asarray(array, dtype=spec.dtype)
+    dims = ("cell", *spec.dims)
+    if values.ndim != len(dims):
+        raise TraceError(f"{name}: expected the dimensions ({', '.join(dims)}), got an array of shape {values.shape}.")
+    return xr.Variable(dims, values, notes)
+
+
+def check(trace: xr.Dataset) -> xr.Dataset:
+    """Return ``trace`` if it keeps the contract.
+
+    Raises
+    ------
+    TypeError
+        If it is not an ``xarray.Dataset``.
+    TraceError
+        If an attribute, a coordinate or a required variable is missing, a variable has other dimensions, or the format
+        is newer than this version reads.
+    """
+    if not isinstance(trace, xr.Dataset):
+        raise TypeError(
+            f"trace: expected an xarray.Dataset from simulate(), train() or open_trace(), got {type(trace).__name__}. "
+            "Open a stored trace with open_trace(path)."
+        )
+    version = trace.attrs.get("format_version")
+    if not isinstance(version, Integral):
+        raise TraceError(f"trace: expected the attribute format_version, got {version!r}. Not a trace of weightgas.")
+    if int(version) > FORMAT_VERSION:
+        raise TraceError(
+            f"trace: expected format {FORMAT_VERSION} or older, got {version}. Update weightgas to read it."
+        )
+    missing = [a for a in ATTRIBUTES if a not in trace.attrs]
+    missing += [v for v in (*REQUIRED, *COORDINATES) if v not in trace.variables]
+    if missing:
+        raise TraceError(
+            f"trace: expected {', '.join(missing)}, got a dataset without. Make traces with simulate() or train()."
+        )
+    for name, spec in VARIABLES.items():
+        if name in trace.variables and trace[name].dims != ("cell", *spec.dims):
+            raise TraceError(
+                f"{name}: expected the dimensions ({', '.join(('cell', *spec.dims))}), got "
+                f"({', '.join(map(str, trace[name].dims))}). Select with lists, isel(cell=[0]), to keep the dimension."
+            )
+    return trace
+
+
+def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
+    """The protocol of a trace or state, with its whole grid of hyperparameters."""
+    return protocols.from_settings(json.loads(trace.attrs["settings"]))
+
+
+def valid(trace: xr.Dataset) -> xr.DataArray:
+    """Boolean (cell, replica, reading): which readings were made before the cell ended."""
+    return trace["readings"] > xr.DataArray(np.arange(trace.sizes["reading"]), dims="reading")
+
+
+def grid(data: Any) -> Any:
+    """Unstack ``cell`` into the two hyperparameters of a product protocol, which become the first two dimensions.
+
+    The new coordinates are ``lr, wd``, ``elr, wd`` or ``elr, radius``, in rising order. A variable of the same name
+    (the radius on the sphere, the effective learning rate where it is held) gives way to its coordinate.
+
+    Parameters
+    ----------
+    data
+        A trace, a state or one variable of either.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If it is none of these, or its cells are not a full product.
+    """
+    if not isinstance(data, xr.Dataset | xr.DataArray):
+        raise TypeError(f"grid: expected a trace, a state or a variable of one, got {type(data).__name__}.")
+    if "cell" not in data.dims or not set(COORDINATES) <= set(data.coords):
+        raise TraceError(
+            "grid: expected the dimension cell with its coordinates, got data without. Pass a whole variable."
+        )
+    sets = {axis: data[f"{axis}_set"].values for axis in protocols.AXES}
+    held = {axis: v for axis, v in sets.items() if np.isfinite(v).all()}
+    if len(held) != 2 or np.prod([len(np.unique(v)) for v in held.values()]) != data.sizes["cell"]:
+        raise TraceError(
+            f"grid: expected the cells of a product of two hyperparameters, got a list of {data.sizes['cell']} cells. "
+            "Select by cell instead."
+        )
+    axes = sorted(held, key=("elr", "lr", "wd", "radius").index)
+    flat = data.drop_vars(COORDINATES).assign_coords({axis: ("cell", held[axis]) for axis in axes})
+    return flat.set_index(cell=axes).unstack("cell").transpose(*axes, ...)

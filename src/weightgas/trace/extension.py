@@ -1,0 +1,190 @@
+"""Joining two traces of one experiment: more steps, more cells or more replicas."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import xarray as xr
+
+from weightgas.errors import TraceError, one_of
+from weightgas.protocols import from_settings
+from weightgas.trace.contract import check
+
+_ONE_VALUE = ("producer", "protocol", "dim", "dof", "reading_every")
+_ONE_VALUE += ("potential", "potential_crc", "noise", "noise_crc", "network", "data", "batch_size", "noise_batches")
+"""Attributes in which two traces of one experiment agree; the seed too, but for new replicas."""
+
+
+def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:
+    """Join two traces of the same experiment along ``"reading"`` (more steps), ``"cell"`` or ``"replica"``.
+
+    Readings of the second go on where the first stopped (``simulate(…, resume_from=first)``); cells are new ones;
+    replicas come from another seed, as the same one would draw the same numbers again.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If one is not a trace, or ``along`` is not one of the three.
+    TraceError
+        If they differ in protocol, loss, noise, network, data, dimension or what they hold; in the seed (for replicas:
+        if they do not); if the cells differ (for readings and replicas) or overlap (for cells); if the second does not
+        go on where the first stopped (for readings) or was read at other steps (for replicas).
+    """
+    check(first)
+    check(second)
+    one_of("along", along, ("reading", "cell", "replica"))
+    _one_experiment(first, second, along)
+    if along == "cell":
+        joined = _concat(first, second, "cell", [])
+        joined.attrs["settings"] = _joined_settings(first, second)
+    elif along == "reading":
+        joined = _more_steps(first, second)
+    else:
+        joined = _more_replicas(first, second)
+    return check(joined)
+
+
+def _one_experiment(first: xr.Dataset, second: xr.Dataset, along: str) -> None:
+    same = _ONE_VALUE if along == "replica" else (*_ONE_VALUE, "seed")
+    for name in same:
+        ours, theirs = first.attrs.get(name), second.attrs.get(name)
+        if ours != theirs:
+            raise TraceError(
+                f"extend: expected traces of one experiment, got {name} = {ours!r} and {theirs!r}. "
+                "Only runs that differ in their steps, cells or replicas can be joined."
+            )
+    if along == "replica" and set(_seeds(first)) & set(_seeds(second)):
+        raise TraceError(
+            f"extend: expected another seed for new replicas, got {second.attrs['seed']} in both. "
+            "The same seed draws the same numbers again."
+        )
+    differ = sorted(map(str, set(first.variables) ^ set(second.variables)))
+    if differ:
+        raise TraceError(
+            f"extend: expected the same variables, got {differ[0]} in one only. Drop it, or record it in both."
+        )
+    sizes = [n for n in first.sizes if n not in (along, "block") and first.sizes[n] != second.sizes[n]]
+    ours, theirs = first["cell_id"].values.tolist(), second["cell_id"].values.tolist()
+    if along == "cell" and set(ours) & set(theirs):
+        both = min(set(ours) & set(theirs))
+        raise TraceError(
+            f"extend: expected new cells, got {both} in both. Extend by replicas or steps to add to a cell."
+        )
+    if along != "cell" and ours != theirs:
+        raise TraceError(
+            f"extend: expected the same cells in the same order, got {len(ours)} and {len(theirs)} that differ. "
+            'For new cells pass along="cell".'
+        )
+    if sizes:
+        raise TraceError(
+            f"extend: expected the same number of each {sizes[0]}, got {first.sizes[sizes[0]]} and "
+            f"{second.sizes[sizes[0]]}. Record both in the same way."
+        )
+
+
+def _more_steps(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
+    last, next_ = first["step"].values.max(axis=1), second["step"].values.min(axis=1)
+    every = first.attrs.get("reading_every")
+    if (next_ <= last).any() or (every is not None and (next_ != last + every).any()):
+        raise TraceError(
+            f"extend: expected steps that go on after step {last[0]}, got steps from {next_[0]} on. "
+            "Make the second trace with resume_from=first."
+        )
+    joined = _concat(first, second, "reading", list(_without(second, "reading")))
+    went_on = first["readings"].values == first.sizes["reading"]
+    readings = first["readings"].values + np.where(went_on, second["readings"].values, 0)
+    outcome = np.where(went_on, second["outcome"].values, first["outcome"].values)
+    joined["readings"] = first["readings"].copy(data=readings)
+    joined["outcome"] = first["outcome"].copy(data=np.asarray(outcome, "int8"))
+    joined.attrs["steps"] = int(first.attrs["steps"]) + int(second.attrs["steps"])
+    if "overlap_counts" in first:
+        lengths = [t.sizes["reading"] / t.sizes["block"] for t in (first, second)]
+        if lengths[0] != lengths[1]:
+            raise TraceError(
+                f"extend: expected blocks of the overlap's counts of {lengths[0]:g} readings, got {lengths[1]:g}. "
+                "Let blocks grow with readings."
+            )
+        same = all((first[v].values == second[v].values).all() for v in ("overlap_origin", "overlap_width"))
+        if not same:
+            raise TraceError(
+                "extend: expected the same bins of the overlap, got others. Make the second with resume_from."
+            )
+        counts = [t["overlap_counts"].variable for t in (first, second)]
+        joined["overlap_counts"] = xr.Variable.concat(counts, "block")
+    return joined
+
+
+def _more_replicas(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
+    for name in ("step", "snapshot_step"):
+        if name in first and (first[name].values != second[name].values).any():
+            raise TraceError(f"extend: expected readings at the same steps, got others ({name}). Use the same steps.")
+    bins = {}
+    if "overlap_counts" in first:
+        bins = _one_set_of_bins(first, second)
+    joined = _concat(
+        first.assign(bins), second.assign(bins), "replica", list(_without(first, "replica")), keep_first=True
+    )
+    if bins:
+        counts = [_rebin(t, joined) for t in (first, second)]
+        joined["overlap_counts"] = joined["overlap_counts"].copy(data=np.concatenate(counts, axis=1))
+    joined.attrs["seeds"] = _seeds(first) + _seeds(second)
+    return joined
+
+
+def _one_set_of_bins(first: xr.Dataset, second: xr.Dataset) -> dict[str, xr.DataArray]:
+    """The coarser bins of the two, cell by cell; the simulation's widths are powers of two, its origins multiples."""
+    widths, origins = ([t[v].values for t in (first, second)] for v in ("overlap_width", "overlap_origin"))
+    width = np.maximum(*widths)
+    for w, o in zip(widths, origins, strict=True):
+        if (width % w != 0).any() or (o % w != 0).any():
+            raise TraceError(
+                "extend: expected bins of the overlap that fit together, got others. Drop overlap_counts, "
+                "overlap_origin and overlap_width from both, or simulate all replicas in one call."
+            )
+    origin = np.where(widths[0] >= widths[1], *origins)
+    return {
+        "overlap_width": first["overlap_width"].copy(data=width),
+        "overlap_origin": first["overlap_origin"].copy(data=origin),
+    }
+
+
+def _rebin(trace: xr.Dataset, joined: xr.Dataset) -> np.ndarray:
+    """The counts of ``trace`` in the bins of ``joined``; what is outside goes to the bins at the edges."""
+    counts = trace["overlap_counts"].values
+    out = np.zeros_like(counts)
+    for i in range(len(counts)):
+        width, coarse = trace["overlap_width"].values[i], joined["overlap_width"].values[i]
+        place = round(trace["overlap_origin"].values[i] / width) + np.arange(counts.shape[-1])
+        place = place // round(coarse / width) - round(joined["overlap_origin"].values[i] / coarse)
+        np.add.at(out[i].T, np.clip(place, 0, counts.shape[-1] - 1), counts[i].T)
+    return out
+
+
+def _without(trace: xr.Dataset, dim: str) -> list[str]:
+    return [str(v) for v in trace.data_vars if dim not in trace[v].dims]
+
+
+def _concat(
+    first: xr.Dataset, second: xr.Dataset, along: str, single: list[str], *, keep_first: bool = False
+) -> xr.Dataset:
+    """Concatenate; the variables ``single`` do not have the dimension and are taken from one of the two."""
+    counts = [v for v in ("overlap_counts",) if along == "reading" and v in first]
+    pair = [t.drop_vars([*single, *counts], errors="ignore") for t in (first, second)]
+    joined = xr.concat(
+        pair, along, data_vars="minimal", coords="minimal", compat="override", join="override", combine_attrs="override"
+    )
+    source = first if keep_first else second
+    return joined.assign({name: source[name] for name in single if name not in counts})
+
+
+def _seeds(trace: xr.Dataset) -> list[int]:
+    return [int(s) for s in trace.attrs.get("seeds", [trace.attrs["seed"]])]
+
+
+def _joined_settings(first: xr.Dataset, second: xr.Dataset) -> str:
+    """The cells of both as a paired protocol."""
+    held = [c for c in first.coords if str(c).endswith("_set") and np.isfinite(first[c].values).all()]
+    values = {str(c).removesuffix("_set"): [*first[c].values.tolist(), *second[c].values.tolist()] for c in held}
+    protocol = from_settings({"protocol": first.attrs["protocol"], "paired": True, **values})
+    return json.dumps(protocol.settings(), sort_keys=True)

@@ -1,0 +1,182 @@
+"""Traces and states on disk: Zarr stores that are whole or say that they are not.
+
+Every chunk is written, also where it is empty, so a missing one is seen; chunks carry a checksum. A run is written in
+parts: the frame first, then each part with ``completed`` last.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+import zarr
+from zarr.codecs import ZstdCodec
+
+from weightgas.errors import TraceError
+from weightgas.status import Outcome
+from weightgas.trace.contract import check
+
+_CHUNK_BYTES = 2**24
+
+
+def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Write a trace or state to a Zarr store at ``path``: all of it appears, or nothing.
+
+    ``force`` replaces another store of this library, and nothing else.
+
+    Raises
+    ------
+    TypeError
+        If ``data`` is not a dataset.
+    FileExistsError
+        Where something is already there and ``force`` is not given, or it is not a store of this library.
+    OSError
+        Where the folder cannot be written; the message names it.
+    """
+    if not isinstance(data, xr.Dataset):
+        raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
+    path = Path(path)
+    if path.exists() and not force:
+        raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
+    if path.exists() and not _is_ours(path):
+        raise FileExistsError(
+            f"{path}: expected a store of weightgas to replace, got something else. Nothing was deleted; "
+            "choose another path."
+        )
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _write_whole(data, path)
+    except OSError as error:
+        message = f"{path}: expected a place that can be written, got {error.strerror or error}. Choose another."
+        raise type(error)(error.errno, message) from error
+    return path
+
+
+def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
+    """Read a trace from a Zarr store (or from a run folder that holds ``trace.zarr``) into memory.
+
+    Cells that a killed run left unfinished come as ``interrupted`` with no valid readings.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    TraceError
+        If what is there is not a trace of this library, is damaged, or is of a newer format.
+    """
+    path = Path(path)
+    trace = check(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
+    if "completed" in trace:
+        finished = trace["completed"].values.astype(bool)
+        outcome, readings = trace["outcome"], trace["readings"]
+        trace["outcome"] = outcome.copy(data=np.where(finished, outcome, Outcome.INTERRUPTED).astype("int8"))
+        trace["readings"] = readings.copy(data=np.where(finished, readings, 0))
+        trace = trace.drop_vars("completed")
+    return trace
+
+
+def read(store: str | os.PathLike[str]) -> xr.Dataset:
+    """Read any Zarr store of this library into memory; errors as :func:`open_trace`."""
+    store = Path(store)
+    if not store.exists():
+        raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
+    try:
+        missing = _missing_chunks(store)
+        with xr.open_zarr(store, consolidated=False, chunks=None) as data:
+            data.load()
+    except Exception as error:  # zarr, json and the codecs each raise their own kinds for a damaged store
+        raise TraceError(
+            f"{store}: expected a Zarr store written by weightgas, got something unreadable "
+            f"({type(error).__name__}: {error}). It is damaged or not a trace; run the command that made it again."
+        ) from error
+    if missing and "format_version" in data.attrs:
+        raise TraceError(
+            f"{store}: expected a whole store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
+            "run the command that made it again."
+        )
+    return data
+
+
+def create_store(template: xr.Dataset, path: Path, cells_per_part: int | None = None) -> None:
+    """Write the frame of a run at ``path``: coordinates, attributes and empty variables, no cell completed.
+
+    Parts of ``cells_per_part`` cells (default: all) have chunks of their own, so writing one touches no other.
+    """
+    shape = (template.sizes["cell"], template.sizes["replica"])
+    frame = template.assign(completed=(("cell", "replica"), np.zeros(shape, "int8")))
+    frame["outcome"] = frame["outcome"].copy(data=np.full(shape, Outcome.INTERRUPTED, "int8"))
+    _write_whole(frame, path, cells_per_part)
+
+
+def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
+    """Write the finished cells of ``part`` into the store at ``path``, from cell ``start`` on; ``completed`` last."""
+    region = {"cell": slice(start, start + part.sizes["cell"])}
+    data = part.drop_vars([name for name in part.variables if "cell" not in part[name].dims or name in part.coords])
+    done = np.ones((part.sizes["cell"], part.sizes["replica"]), "int8")
+    for piece in (data, xr.Dataset({"completed": (("cell", "replica"), done)})):
+        piece.to_zarr(path, mode="r+", region=region, consolidated=False, write_empty_chunks=True)
+
+
+def completed_cells(path: Path) -> np.ndarray:
+    """Boolean (cells,): which cells of a store are complete in every replica. TraceError where it is damaged."""
+    return _completed(path)[:].astype(bool).all(axis=1)
+
+
+def cells_per_write(path: Path) -> int:
+    """How many cells a part of the store at ``path`` has; a resumed run goes on in the same parts."""
+    return int(_completed(path).chunks[0])
+
+
+def _completed(path: Path) -> Any:
+    try:
+        missing = _missing_chunks(path)
+        if missing:
+            raise TraceError(f"missing chunks of {', '.join(missing)}")
+        return zarr.open_group(path, mode="r")["completed"]
+    except Exception as error:  # as in read()
+        raise TraceError(
+            f"{path}: expected a store that can be resumed, got {error}. Start again with force."
+        ) from error
+
+
+def _write_whole(data: xr.Dataset, path: Path, cells_per_part: int | None = None) -> None:
+    """Write beside ``path`` and put it there with a rename."""
+    encoding = {}
+    for name, v in data.variables.items():
+        whole = [max(1, n) for n in v.shape]
+        if v.ndim and v.dims[0] == "cell":
+            most = max(1, _CHUNK_BYTES * whole[0] // max(1, v.nbytes))
+            if cells_per_part is None or name in data.coords:
+                whole[0] = min(whole[0], most)
+            else:
+                whole[0] = cells_per_part if cells_per_part <= most else 1
+        encoding[name] = {"compressors": (ZstdCodec(level=1, checksum=True),)} | (
+            {"chunks": tuple(whole)} if whole else {}
+        )
+    bare = data.drop_encoding()
+    scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
+    try:
+        bare.to_zarr(scratch / "store", mode="w", consolidated=False, encoding=encoding, write_empty_chunks=True)
+        if path.exists():
+            os.replace(path, scratch / "old")
+        os.replace(scratch / "store", path)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _missing_chunks(path: Path) -> list[str]:
+    """Names of the arrays of a store that lack some of their chunks."""
+    group = zarr.open_group(path, mode="r")
+    return [name for name, array in group.arrays() if array.nchunks_initialized < array.nchunks]
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return "format_version" in zarr.open_group(path, mode="r").attrs
+    except Exception:  # whatever zarr says of a file or a folder that is no store
+        return False

@@ -1,0 +1,325 @@
+"""What each command does when all is well: help, dry runs, runs, tables, logs."""
+
+import json
+import logging
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+import weightgas
+from command_line import call, end, start
+from weightgas import trace as traces
+from weightgas.cli import app
+
+COMMANDS = ("demo", "simulate", "train", "measure", "report", "reproduce", "list", "doctor")
+SMALL = ("--lr", "0.05,0.1", "--wd", "0.1", "--steps", "4000")
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test works in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    return tmp_path
+
+
+@pytest.fixture
+def run(capsys: pytest.CaptureFixture[str]) -> Path:
+    """A small simulated run."""
+    assert call(capsys, "simulate", *SMALL, "-o", "runs/small").code == 0
+    return Path("runs/small")
+
+
+def test_the_commands_are_those_of_the_documentation(capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, "--help")
+    assert tuple(re.findall(r"^│ (\w+)  ", found.out.split("Commands")[1], re.MULTILINE)) == COMMANDS
+    page = Path(weightgas.__file__).parents[2] / "docs/command-line.md"
+    assert set(re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, command, "--help")
+    assert (found.code, found.err) == (0, "")
+    assert f"Usage: weightgas {command}" in found.out
+    example = re.compile(rf"^ +weightgas {command}\b", re.MULTILINE)
+    assert example.search(found.out) or command == "doctor", "help shows an example"
+    options = next(c for c in app.registered_commands if c.name == command or c.callback.__name__ == command)  # type: ignore[union-attr]
+    for name in options.callback.__annotations__:  # type: ignore[union-attr]
+        if name not in ("return", "source", "name", "what"):
+            assert f"--{name.replace('_', '-')}" in found.out, f"{command} has no help for {name}"
+
+
+def test_help_of_every_command_is_light(tmp_path: Path) -> None:
+    before = "import atexit, sys; atexit.register(lambda: print('LOADED', *{m.partition('.')[0] for m in sys.modules}))"
+    program = f"{before}\nfrom weightgas.cli import app\n" + "".join(
+        f"app([{command!r}, '--help'], standalone_mode=False)\n" for command in COMMANDS
+    )
+    found = end(start(tmp_path, "--version", before=program))
+    assert found.code == 0, found.err
+    loaded = set(found.out.rpartition("LOADED")[2].split())
+    assert not loaded & {"torch", "xarray", "numba", "matplotlib", "numpy"}
+
+
+def test_without_a_command_it_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys)
+    assert found.code == 0
+    assert "weightgas demo" in found.out
+    assert call(capsys, "--version").out == f"weightgas {weightgas.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("simulate", *SMALL),
+        ("train", "--lr", "0.1", "--wd", "0.1", "--steps", "100"),
+        ("reproduce", "isotropic", "--preset", "standard"),
+        ("reproduce", "networks"),
+        ("demo",),
+    ],
+    ids=lambda a: " ".join(a[:2]),
+)
+def test_a_dry_run_writes_nothing(arguments: tuple[str, ...], empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, *arguments, "--dry-run")
+    assert (found.code, found.err) == (0, "")
+    assert re.search(r"time   about [\d.]+ (s|min|h)\b", found.out)
+    assert re.search(r"disk   at most [\d.]+ (kB|MB|GB)\n", found.out)
+    assert re.search(r"folder runs/[\w-]+, which is new\n", found.out)
+    assert not list(empty.iterdir())
+
+
+def test_a_dry_run_of_an_existing_run_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
+    found = call(capsys, "simulate", *SMALL, "-o", run, "--dry-run")
+    assert "the same run goes on there, another is refused without --force" in found.out
+    assert "would go" not in call(capsys, "measure", run, "--dry-run").err
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
+
+
+def test_simulate_leaves_a_run_folder(run: Path) -> None:
+    assert {p.name for p in run.iterdir()} == {"config.toml", "trace.zarr", "manifest.json", "log.txt"}
+    trace = traces.open_trace(run)
+    np.testing.assert_array_equal(trace["lr_set"], [0.05, 0.1])
+    assert json.loads((run / "manifest.json").read_text())["seed"] == 0
+    log = (run / "log.txt").read_text()
+    assert re.search(r"^\S+ \S+ DEBUG weightgas.cli: weightgas ", log)
+    assert re.search(r"INFO weightgas.runs: simulate fixed lr: done", log)
+
+
+def test_simulate_is_the_function(run: Path) -> None:
+    direct = weightgas.simulate(weightgas.FixedLR(lr=[0.05, 0.1], wd=0.1), dim=3, steps=4000)
+    stored = traces.open_trace(run)
+    for name in direct.data_vars:
+        np.testing.assert_array_equal(stored[name], direct[name], err_msg=str(name))
+
+
+def test_the_same_command_again_leaves_the_run_as_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (run / "trace.zarr").rglob("*")}
+    found = call(capsys, "simulate", *SMALL, "-o", run)
+    assert found.code == 0
+    assert "2 of 2 cells are already there" in found.err
+    assert {path: path.stat().st_mtime_ns for path in (run / "trace.zarr").rglob("*")} == before
+
+
+def test_every_protocol_and_the_default_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    for protocol, axes in {
+        "fixed-lr": ("--lr", "--wd"),
+        "fixed-elr": ("--elr", "--wd"),
+        "fixed-sphere": ("--elr",),
+    }.items():
+        values = [text for axis in axes for text in (axis, "0.05:0.1:2")]
+        found = call(capsys, "simulate", "--protocol", protocol, *values, "--steps", 400)
+        assert found.code == 0, found.err
+        assert f"runs/simulate-{protocol}" in found.out
+        trace = traces.open_trace(Path("runs", f"simulate-{protocol}"))
+        assert trace.attrs["protocol"] == protocol.replace("-", "_")
+        assert trace.sizes["cell"] == 2 ** len(axes)
+    paired = call(capsys, "simulate", "--lr", "0.1,0.2", "--wd", "0.1,0.2", "--paired", "--steps", 400, "-o", "paired")
+    assert paired.out.startswith("2 cells")
+
+
+def test_loss_and_noise_reach_the_simulation(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ("--potential", "quadratic:0,1,2", "--noise", "covariance:0.1,1,10", "--elr", "0.01")
+    assert call(capsys, "simulate", "--protocol", "fixed-sphere", *arguments, "--steps", 400, "-o", "a").code == 0
+    trace = traces.open_trace("a")
+    assert (trace.attrs["potential"], trace.attrs["noise"]) == ("quadratic", "covariance:0.1,1,10")
+    assert call(capsys, "simulate", *SMALL, "--sigma", "2", "-o", "b").code == 0
+    trace = traces.open_trace("b")
+    noise = trace["noise_trace"].mean().item()
+    assert abs(noise / (2**2 * 2) - 1) < 0.05
+
+
+def test_measure_prints_a_table_and_the_verdict(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, "measure", run)
+    assert found.code == 0, found.err
+    state = traces.read(run / "state.zarr")
+    assert state.sizes["cell"] == 2
+    for symbol in ("lr", "wd", "U", "T", "p", "V", "Z", "S", "status"):
+        assert re.search(rf"\b{symbol}\b", found.out.splitlines()[1])
+    assert "1. Is it stationary?" in found.out
+    assert "3. Is it an ideal gas?" in found.out
+    again = call(capsys, "measure", run / "trace.zarr", "--rows", 1)
+    assert "1 of 2 cells; --rows 0 shows all." in again.out
+    assert f"State in {run / 'state.zarr'}" in again.out
+    assert "weightgas measure runs/small" in (run / "log.txt").read_text()
+
+
+def test_measure_elsewhere_needs_force_to_overwrite(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for expected in (0, 2):
+        found = call(capsys, "measure", run, "--entropy", "integration", "-o", "other.zarr")
+        assert found.code == expected, found.err
+    assert re.search("other.zarr: expected a new place, got one in use", found.err)
+    assert call(capsys, "measure", run, "-o", "other.zarr", "--force").code == 0
+    assert not (run / "state.zarr").exists()
+
+
+def test_train_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = (
+        "--lr",
+        "0.1",
+        "--wd",
+        "0.01,0.1",
+        "--steps",
+        60,
+        "--readings",
+        12,
+        "--hidden",
+        "4,3",
+        "--batch-size",
+        32,
+    )
+    found = call(capsys, "train", *arguments, "--snapshots", 2, "--snapshot-every", 10)
+    assert found.code == 0, found.err
+    trace = traces.open_trace("runs/train-fixed-lr")
+    assert trace.attrs["network"] == "mlp(hidden=(4, 3))"
+    assert trace.attrs["batch_size"] == 32
+    assert trace.sizes["reading"] == 12
+    assert call(capsys, "measure", "runs/train-fixed-lr").code == 0
+
+
+def test_report_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, "report", run)
+    assert found.code == 0, found.err
+    assert found.out == f"Report: {(run / 'report.html').resolve()}\n"
+    assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_reproduce_prints_verdicts_numbers_and_the_report(
+    run: Path, empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = weightgas.verdict(traces.open_trace(run), title="judged")
+    null = weightgas.verdict(traces.open_trace(run), title="null gas")
+    asked = []
+
+    def reproduce(name: str, preset: str, **options) -> SimpleNamespace:
+        asked.append((name, preset, options))
+        report_path = Path(options["out"], "report.html")
+        return SimpleNamespace(
+            verdicts=[judged], nulls=[null], lines=["a number"], wall_time=1.0, report_path=report_path
+        )
+
+    monkeypatch.setattr(weightgas.experiments, "reproduce", reproduce)
+    found = call(capsys, "reproduce", "isotropic", "--preset", "standard", "--seed", 3, "--threads", 1, "--quiet")
+    assert found.code == 0, found.err
+    lines = found.out.splitlines()
+    assert lines[:2] == ["Verdict:", f"  judged: {judged.sentence}"]
+    assert lines[2:4] == ["Beside it, gases whose answer is known:", f"  null gas: {null.sentence}"]
+    assert lines[4:6] == ["Numbers:", "  a number"]
+    assert lines[6].endswith(f"Report: {empty / 'runs/isotropic-standard/report.html'}")
+    options = {"out": Path("runs/isotropic-standard"), "seed": 3, "threads": 1, "force": False, "progress": False}
+    assert call(capsys, "demo", "-o", "here").code == 0
+    assert asked[0] == ("isotropic", "standard", options)
+    assert asked[1][:2] == ("demo", "quick")
+
+
+OWN = """
+from dataclasses import dataclass
+import numpy as np
+from weightgas import datasets, networks, potentials
+
+@dataclass(frozen=True)
+class Doubled:
+    name: str = "doubled"
+    def factor(self, dim):
+        return np.full(dim, 2.0)
+
+tilted = potentials.Quadratic((0.0, 1.0, 2.0))
+
+def narrow():
+    return networks.mlp(hidden=(3,))
+
+def few():
+    digits = datasets.digits()
+    return datasets.Images("few", digits.inputs[:300], digits.labels[:300], 10)
+"""
+
+
+def test_ones_own_parts(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (empty / "own.py").write_text(OWN)
+    parts = ("--potential", "own.py:tilted", "--noise", "own.py:Doubled")
+    for _ in range(2):  # the second time the run is known again
+        found = call(capsys, "simulate", *SMALL, *parts, "-o", "a")
+        assert found.code == 0, found.err
+    assert traces.open_trace("a").attrs["noise"] == "doubled"
+    parts = ("--network", "own.py:narrow", "--data", "own.py:few")
+    found = call(capsys, "train", "--lr", "0.1", "--wd", "0.1", "--steps", 20, *parts, "-o", "b")
+    assert found.code == 0, found.err
+    trace = traces.open_trace("b")
+    assert (trace.attrs["network"], trace.attrs["data"]) == ("mlp(hidden=(3,))", "few")
+
+
+def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, "list")
+    assert found.code == 0, found.err
+    for name in (
+        "fixed-elr",
+        "weightgas demo",
+        "quadratic:EIGENVALUES",
+        "covariance:VARIANCES",
+        "mlp",
+        "digits",
+        "density",
+    ):
+        assert f"\n  {name}" in found.out
+    statuses = call(capsys, "list", "statuses").out
+    for status in weightgas.status.Status:
+        assert re.search(rf"^  {status.name.lower()} +{re.escape(status.advice)}$", statuses, re.MULTILINE)
+
+
+def test_doctor_finds_nothing_wrong(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, "doctor")
+    assert (found.code, found.err) == (0, ""), found.out
+    assert found.out.count("\nok ") == found.out.count("\n") - 2
+    assert found.out.endswith("All is well.\n")
+    assert not list(empty.iterdir())
+
+
+def test_doctor_says_how_to_mend(
+    empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (empty / "file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(empty / "file" / "cache"))
+    found = call(capsys, "doctor", "-o", "file/runs")
+    assert found.code == 1
+    assert re.search(
+        r"^problem +compiled code is kept: .*\n +Set the variable NUMBA_CACHE_DIR", found.out, re.MULTILINE
+    )
+    assert re.search(r"^problem +runs folder: .*\n +Work in a folder that you may write to", found.out, re.MULTILINE)
+    assert found.out.endswith("2 problems.\n")
+
+
+def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "done in" in call(capsys, "simulate", *SMALL, "-o", "a").err
+    quiet = call(capsys, "simulate", *SMALL, "-o", "b", "--quiet")
+    assert quiet.err == ""
+    assert quiet.out.startswith("2 cells: 2 finished.")
+    assert "done in" in Path("b/log.txt").read_text()
+    assert "weightgas " in call(capsys, "simulate", *SMALL, "-o", "c", "--verbose").err.splitlines()[0]
+
+
+def test_the_log_is_left_as_it_was(run: Path) -> None:
+    logger = logging.getLogger("weightgas")
+    assert (logger.level, logger.handlers) == (logging.NOTSET, [])

@@ -1,0 +1,108 @@
+"""What the texts of the command line stand for, and how numbers and letters are printed."""
+
+import io
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from weightgas.cli import foresight, text, values
+from weightgas.cli.results import with_error
+from weightgas.potentials import Covariance, Isotropic, Linear, Quadratic
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("0.1", [0.1]),
+        ("0.01,0.1", [0.01, 0.1]),
+        (" 1e-2 , .1", [0.01, 0.1]),
+        ("1e-3:1e-1:3", [1e-3, 1e-2, 1e-1]),
+        ("1:4:2,9", [1.0, 4.0, 9.0]),
+    ],
+)
+def test_axis(written: str, meant: list[float]) -> None:
+    np.testing.assert_allclose(values.axis_of("lr", written), meant, rtol=1e-14)
+
+
+@given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 40))
+def test_a_range_has_both_ends_and_one_ratio(low: float, high: float, count: int) -> None:
+    found = np.array(values.axis_of("lr", f"{low!r}:{high!r}:{count}"))
+    assert (found[0], found[-1], len(found)) == (low, high, count)
+    np.testing.assert_allclose(np.diff(np.log(found)), np.log(high / low) / (count - 1), atol=1e-12)
+
+
+@pytest.mark.parametrize("written", ["", "a", "1,", "1:2", "1:2:3:4", "1:2:x", "1:2:2.5", "0.1 0.2", "1::3"])
+def test_an_axis_that_is_not_numbers_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r"--lr: expected numbers, got .*low:high:count"):
+        values.axis_of("lr", written)
+
+
+@pytest.mark.parametrize("written", ["0:1:3", "-1:1:3", "1:inf:3", "nan:1:3", "1:2:1", "1:2:0"])
+def test_a_range_needs_positive_ends_and_a_count(written: str) -> None:
+    with pytest.raises(ValueError, match="ends above 0 and a count of 2 or more"):
+        values.axis_of("lr", written)
+
+
+def test_losses_and_noises() -> None:
+    assert values.potential_of("linear") == Linear()
+    assert values.potential_of("quadratic:0,0.5,1") == Quadratic((0, 0.5, 1))
+    assert values.noise_of(None, None) == Isotropic(1.0)
+    assert values.noise_of("isotropic", 0.5) == Isotropic(0.5)
+    assert values.noise_of("covariance:0.1,1", None) == Covariance((0.1, 1), label="covariance:0.1,1")
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "printed"),
+    [
+        (1.2341, 0.0052, "1.234(5)"),
+        (1.2341, 0.0096, "1.23(1)"),
+        (-4.78, 0.03, "-4.78(3)"),
+        (0.00498, 0.000011, "0.00498(1)"),
+        (0.000123456, 0.0000004, "1.235(4)e-04"),
+        (1234.6, 26.0, "1.23(3)e+03"),
+        (0.0, 0.2, "0.0(2)"),
+        (0.0002, 0.003, "0.000(3)"),
+        (12.0, 30.0, "1(3)e+01"),
+        (0.1, float("nan"), "0.1"),
+        (3.0, 0.0, "3"),
+        (float("nan"), 0.1, "-"),
+        (float("inf"), 0.1, "-"),
+    ],
+)
+def test_values_with_errors(value: float, error: float, printed: str) -> None:
+    assert with_error(value, error) == printed
+
+
+@pytest.mark.parametrize(
+    ("letters", "words"),
+    [
+        ("η = 0.1 ± 0.01", "eta = 0.1 +- 0.01"),
+        ("λ, Λ-like é", "lambda, ?-like e"),
+        ("w̄ → ½ σ²", "w -> 1/2 sigma^2"),
+        ("plain", "plain"),
+    ],
+)
+def test_letters_become_words(letters: str, words: str) -> None:
+    assert text.readable(letters) == words
+
+
+def test_a_stream_without_the_letters_survives(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    monkeypatch.setattr("sys.stdout", stream)
+    text.survive()
+    print("η ± λ", file=stream, flush=True)
+    assert stream.buffer.getvalue() == b"eta +- lambda\n"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.01, "1 s"), (59.6, "60 s"), (90, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
+)
+def test_durations(seconds: float, said: str) -> None:
+    assert foresight.duration(seconds) == said
+
+
+@pytest.mark.parametrize(("count", "said"), [(12, "12 bytes"), (4321, "4 kB"), (2.5e6, "2 MB"), (3.14e9, "3.1 GB")])
+def test_sizes(count: float, said: str) -> None:
+    assert foresight.size_of(count) == said

@@ -1,0 +1,109 @@
+"""A simulation that is killed or interrupted: what was finished stays, and the same call goes on."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from weightgas import trace as traces
+from weightgas.protocols import FixedLR
+from weightgas.simulation import run, simulate
+from weightgas.status import Outcome
+
+GRID = FixedLR(np.geomspace(0.01, 0.1, 5).tolist(), np.geomspace(0.01, 0.1, 5).tolist())
+PLAN = {"steps": 4000, "readings": 40, "blocks": 4, "seed": 1}
+PROGRAM = f"""
+import sys
+from weightgas.protocols import FixedLR
+from weightgas.simulation import run
+run._SECONDS_PER_PART = 0.0
+original = run.runs.traces.write_cells
+def write_cells(part, path, start):
+    original(part, path, start)
+    print(start, flush=True)
+    if start >= 3:
+        import time
+        time.sleep(0.05)
+run.runs.traces.write_cells = write_cells
+run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **{PLAN}, out=sys.argv[1])
+"""
+
+
+def begun(folder, cells):
+    """A process that simulates the grid, when it has written so many cells."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(folder)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+    )
+    for line in process.stdout:
+        if int(line) >= cells - 1:
+            return process
+    raise AssertionError(process.stderr.read())
+
+
+@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
+def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, kind):
+    process = begun(tmp_path / "run", 5)
+    process.send_signal(kind)
+    _, error = process.communicate(timeout=60)
+    assert process.returncode != 0
+    if kind == signal.SIGINT:
+        assert "KeyboardInterrupt" in error
+    half = traces.open_trace(tmp_path / "run")
+    finished = (half["outcome"] == Outcome.FINISHED).all("replica").values
+    assert 5 <= finished.sum() < 25
+    assert (half["readings"].values[~finished] == 0).all()
+    before = (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns
+    began = time.monotonic()
+    whole = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    assert time.monotonic() - began < 60
+    assert (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns == before
+    alone = simulate(GRID, 3, **PLAN)
+    for name in alone.variables:
+        np.testing.assert_array_equal(whole[name], alone[name], err_msg=str(name))
+    np.testing.assert_array_equal(half["energy"][finished], alone["energy"][finished])
+    assert not [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
+
+
+def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(run, "_SECONDS_PER_PART", 0.0)
+    original, calls = run.kernels.advance, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 20:
+            raise KeyboardInterrupt
+        original(*arguments)
+
+    monkeypatch.setattr(run.kernels, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    done = traces.completed_cells(tmp_path / "run/trace.zarr").sum()
+    assert 0 < done < 20
+    whole = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    assert (whole["outcome"] == Outcome.FINISHED).all()
+    assert len(calls) > 20
+
+
+def test_a_store_that_was_damaged_in_between_is_not_continued(tmp_path):
+    simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    (tmp_path / "run/trace.zarr/completed/c/0/0").unlink()
+    with pytest.raises(ValueError, match=r"expected a store that can be resumed.*Start again with force"):
+        simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+
+
+def test_force_starts_a_damaged_run_again(tmp_path):
+    first = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    (tmp_path / "run/trace.zarr/zarr.json").write_text("{")
+    with pytest.raises(ValueError, match="Start again with force"):
+        simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    again = simulate(GRID, 3, **PLAN, out=tmp_path / "run", force=True)
+    assert again.drop_attrs().identical(first.drop_attrs())

@@ -1,0 +1,132 @@
+import numpy as np
+import pytest
+
+import synthetic
+from weightgas.measurement import blocks
+from weightgas.measurement.blocks import Blocks
+
+
+def of(trace, correlation=1.0, burn_in=0):
+    cells = trace.sizes["cell"]
+    readings = trace["readings"].values.min(axis=1)
+    return Blocks(trace, np.full(cells, burn_in), readings, np.full(cells, correlation))
+
+
+# --- edges ---
+
+
+@pytest.mark.parametrize(
+    ("burn_in", "readings", "correlation", "count"),
+    [
+        (0, 400, 1.0, 20),
+        (40, 400, 1.0, 20),
+        (0, 400, 20.0, 10),
+        (0, 400, 100.0, 8),
+        (0, 400, np.nan, 8),
+        (0, 5, 1.0, 5),
+        (0, 1, 1.0, 1),
+        (3, 3, 1.0, 0),
+    ],
+)
+def test_edges_cover_what_is_kept_in_blocks_of_almost_one_length(burn_in, readings, correlation, count):
+    edges = blocks.edges(np.array([burn_in]), np.array([readings]), np.array([correlation]))[0]
+    lengths = np.diff(edges)
+    assert (edges[0], edges[-1]) == (burn_in, readings)
+    assert (lengths > 0).sum() == count
+    if count:
+        used = lengths[lengths > 0]
+        assert used.max() - used.min() <= 1
+
+
+def test_means_are_means_and_nan_where_a_reading_is_not_finite():
+    series = np.arange(24.0).reshape(1, 2, 12)
+    series[0, 1, 5] = np.nan
+    edges = np.array([[2, 4, 8, 12] + [12] * (blocks.MOST_BLOCKS - 3)])
+    found = blocks.means(series, edges).reshape(2, -1)
+    assert found[0, :3].tolist() == [2.5, 5.5, 9.5]
+    assert found[1, [0, 2]].tolist() == [14.5, 21.5]
+    assert np.isnan(found[1, 1])
+    assert np.isnan(found[:, 3:]).all()
+    groups = blocks.means(np.stack([series, 2 * series], axis=-1), edges)
+    np.testing.assert_array_equal(groups[..., 0], blocks.means(series, edges))
+    np.testing.assert_array_equal(groups[..., 1], 2 * groups[..., 0])
+
+
+# --- estimates ---
+
+
+def test_the_error_of_a_mean_is_that_of_the_block_means():
+    trace = synthetic.make(cells=3, replicas=2)
+    some = of(trace)
+    value, error = some.estimate(lambda u: u, some.of("energy"))
+    means = trace["energy"].values.reshape(3, 40, 20).mean(axis=2)
+    np.testing.assert_allclose(value, means.mean(axis=1))
+    np.testing.assert_allclose(error, means.std(axis=1, ddof=1) / np.sqrt(40) * some.inflation)
+    assert (some.count == 40).all()
+    np.testing.assert_allclose(some.inflation, 2.0227 / 1.96, rtol=0.02)  # Student's t of 39
+
+
+def test_a_function_is_of_the_means_not_the_mean_of_it():
+    trace = synthetic.make(cells=2)
+    some = of(trace)
+    noise, drift = some.of("noise_trace"), some.of("mean_grad_sq")
+    value, error = some.estimate(lambda n, m: m / n, noise, drift)
+    np.testing.assert_allclose(value, drift.mean(axis=1) / noise.mean(axis=1))
+    scatter = drift / drift.mean(axis=1, keepdims=True) - noise / noise.mean(axis=1, keepdims=True)
+    linear = value * scatter.std(axis=1, ddof=1) / np.sqrt(20)
+    np.testing.assert_allclose(error, linear * some.inflation, rtol=0.02)
+
+
+def test_constant_series_have_no_error_and_single_blocks_none_that_is_known():
+    trace = synthetic.make(cells=1, energy=np.full((1, 1, 400), 0.5))
+    some = of(trace)
+    assert some.estimate(lambda u: u, some.of("energy")) == (pytest.approx(0.5), pytest.approx(0, abs=1e-15))
+    one = of(synthetic.make(readings=1))
+    value, error = one.estimate(lambda u: u, one.of("energy"))
+    assert np.isfinite(value).all()
+    assert np.isnan(error).all()
+    none = of(synthetic.make(readings=9), burn_in=9)
+    assert np.isnan(none.estimate(lambda u: u, none.of("energy"))).all()
+
+
+def test_blocks_with_a_missing_reading_are_left_out_not_taken_as_zero():
+    trace = synthetic.make(cells=1)
+    trace["noise_trace"][0, 0, 37] = np.nan
+    some = of(trace)
+    value, error = some.estimate(lambda n: n, some.of("noise_trace"))
+    assert abs(value - 2) < 4 * error
+    assert np.isfinite(some.of("noise_trace")).sum() == 19
+
+
+def test_the_blocks_do_not_change_the_trace():
+    trace = synthetic.make()
+    before = trace.copy(deep=True)
+    some = of(trace)
+    some.of("radius", np.square, "square")[:] = 0
+    assert trace.identical(before)
+    assert "radius" in some
+    assert "overlap" not in some
+
+
+# --- coverage ---
+
+COVERAGE = [(1, 0, 0.92, 0.98), (1, 2, 0.92, 0.98), (1, 8, 0.90, 0.98), (4, 2, 0.92, 0.98), (4, 20, 0.90, 0.99)]
+
+
+@pytest.mark.parametrize(("replicas", "time", "low", "high"), COVERAGE)
+def test_a_95_percent_interval_holds_the_truth_as_often_as_it_says(replicas, time, low, high):
+    trace = synthetic.make(cells=400, replicas=replicas, time=time, seed=11)
+    some = of(trace, correlation=max(1.0, 2 * time))
+    value, error = some.estimate(lambda u: u, some.of("energy"))
+    z = (value - 0.01) / error
+    assert low <= np.mean(np.abs(z) < 1.96) <= high
+    assert np.mean(np.abs(z) > 4) < 0.01
+    if time >= 8:  # without the factors it would not
+        assert np.mean(np.abs(z * some.inflation) < 1.96) < np.mean(np.abs(z) < 1.96) - 0.02
+
+
+def test_errors_are_not_made_larger_than_they_are():
+    trace = synthetic.make(cells=400, replicas=2, time=5, seed=12)
+    some = of(trace, correlation=10)
+    value, error = some.estimate(lambda u: u, some.of("energy"))
+    assert 0.9 < np.sqrt(np.mean(error**2)) / value.std() < 1.25

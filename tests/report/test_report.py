@@ -1,0 +1,249 @@
+"""The report: one file that needs nothing else, verdict first, foreign text escaped."""
+
+import os
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from gases import KINDS, PROTOCOLS, network, null, state, trace
+from weightgas import report
+from weightgas import trace as traces
+from weightgas.analysis import Verdict, verdict
+from weightgas.analysis.equation_of_state import radius_from_sphere
+from weightgas.analysis.verdict import Check, Level
+from weightgas.report.numbers import range_of, text_of
+from weightgas.simulation import simulate
+
+VOID = {"meta", "br", "img", "hr", "link", "input"}
+EVIL = "<script>alert('x')</script>&\"'"
+
+
+class Page(HTMLParser):
+    """Checks that tags are balanced; collects tags with attributes, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+        assert self.open == [], f"not closed: {self.open}"
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += data
+
+
+def made_up(title: str, answers: tuple[str, str, str] = ("yes", "yes", "no")) -> Verdict:
+    check = Check("fluctuation", 2.1513, 0.0172, 1.0, answers[2], "a remark")
+    numbers = (1, 2, 3)
+    return Verdict(title, tuple(Level(n, "?", a, (check,)) for n, a in zip(numbers, answers, strict=True)))  # type: ignore[arg-type]
+
+
+def figure() -> Figure:
+    found = Figure(figsize=(2, 1))
+    found.subplots().plot([0, 1])
+    return found
+
+
+def content(text: str = "plain") -> report.Content:
+    section = report.Section(
+        f"section {text}",
+        f"first {text}\n\nsecond",
+        [report.Judged(made_up(f"null {text}"), is_null=True), report.Judged(made_up(f"run {text}"))],
+        [report.Table(f"table {text}", ("a", text), [(text, (1.0134, 0.012)), ("b", float("nan"))], folded=True)],
+        [report.Picture(figure(), f"caption {text}", 3)],
+        [f"note {text}"],
+    )
+    return report.Content(
+        title=f"title {text}",
+        summary=(f"line {text}",),
+        sections=(section,),
+        settings={"lr": list(np.logspace(-3, -1, 17)), text: {"path": text}},
+        environment={"versions": {"weightgas": text}, "revision": text, "python": "3"},
+        wall_time=125.0,
+        seeds=(7,),
+        command=f"weightgas demo {text}",
+    )
+
+
+def test_a_report_is_one_self_contained_balanced_page(tmp_path: Path) -> None:
+    path = report.write(tmp_path / "report.html", content())
+    html = path.read_text(encoding="utf-8")
+    page = Page(html)
+    names = [t for t, _ in page.tags]
+    assert html.startswith("<!doctype html>") and ("html", {"lang": "en"}) in page.tags
+    assert not {"script", "link", "iframe", "object", "embed"} & set(names)
+    for _, attributes in page.tags:
+        for key in ("src", "href", "srcset", "action"):
+            value = attributes.get(key) or "#"
+            assert value.startswith(("data:image/png;base64,", "#")), value
+        assert not any(key.startswith("on") for key in attributes)
+    assert not re.search(r"url\(|@import", html)
+    images = [a for t, a in page.tags if t == "img"]
+    assert [a["alt"] for a in images] == ["caption plain"]
+    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert len(ids) == len(set(ids))
+    assert {a["href"][1:] for t, a in page.tags if t == "a" and a.get("href")} <= set(ids)
+    assert {"title", "h1", "h2", "table", "caption", "figcaption", "details", "dl"} <= set(names)
+
+
+def test_the_verdict_stands_first_and_null_gases_right_beneath(tmp_path: Path) -> None:
+    html = report.render(content())
+    order = [
+        html.index(x) for x in ("<h1>", "run plain", "null plain", "What level 2 cannot say", "table plain", "<img")
+    ]
+    assert order == sorted(order)
+    assert html.index("<table") == html.index('<table class="verdict"')
+    assert 'class="answer no">✗ no<' in html and 'class="answer yes">✓ yes<' in html
+    assert "2.151 ± 0.017" in html
+
+
+def test_one_verdict_given_twice_is_shown_once() -> None:
+    shared = report.Judged(made_up("the null gas"), is_null=True)
+    sections = [report.Section(str(k), verdicts=[shared]) for k in range(2)]
+    assert report.render(report.Content("t", sections=sections)).count('<th scope="row">the null gas</th>') == 1
+
+
+def test_foreign_text_is_escaped_everywhere() -> None:
+    html = report.render(content(EVIL))
+    assert "<script" not in html and "alert('x')" not in html.replace("&#x27;", "'").replace(
+        "&lt;script&gt;alert('x')", ""
+    )
+    page = Page(html)
+    found = ("title", "line", "section", "first", "run", "null", "table", "caption", "note", "weightgas demo")
+    for name in found:
+        assert f"{name} {EVIL}" in page.text, name
+
+
+def test_the_set_up_is_told() -> None:
+    page = Page(report.render(content()))
+    for text in (
+        "seeds7",
+        "wall time2.1 min",
+        "revisionplain",
+        "(17 values)",
+        "weightgas demo plain",
+        "effective learning rate",
+    ):
+        assert text in page.text, text
+
+
+def test_an_empty_report_is_a_page_too() -> None:
+    page = Page(report.render(report.Content("nothing", "one\n\ntwo")))
+    assert "No run was judged." in page.text
+
+
+def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("before")
+
+    def fail(*_: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(os, "replace", fail)
+    with pytest.raises(OSError, match="disk full"):
+        report.write(path, content())
+    assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
+
+
+def test_refusals(tmp_path: Path) -> None:
+    with pytest.raises(TypeError, match=r"weightgas.report.Content"):
+        report.write(tmp_path / "r.html", "text")  # type: ignore[arg-type]
+    with pytest.raises(FileNotFoundError, match="folder that exists"):
+        report.write(tmp_path / "none" / "r.html", content())
+    with pytest.raises(FileNotFoundError, match=r"trace\.zarr"):
+        report.of_run(tmp_path)
+
+
+def test_numbers_are_rounded_and_have_a_minus() -> None:
+    assert text_of((-1.00114, 0.0013)) == "−1.0011 ± 0.0013"
+    assert text_of(np.nan) == "–" and text_of(-0.123456) == "−0.1235"
+    assert range_of(np.array([np.nan, -2.0, 3.0])) == "−2 … 3" and range_of(np.array([np.nan])) == "–"
+
+
+@pytest.fixture(scope="module")
+def sections() -> list[report.Section]:
+    names = ("ideal", "anisotropic")
+    nulls = [verdict(*null(n)) for n in names]
+    kept = {"null_traces": {n: null(n)[0] for n in names}, "null_states": {n: null(n)[1] for n in names}}
+    ran, states = {k: trace(k) for k in KINDS}, {k: state(k) for k in KINDS}
+    found = report.isotropic_sections(ran, states, [verdict(ran[k], states[k]) for k in KINDS], nulls, **kept)
+    ran, states = ({k: network(k)[i] for k in KINDS} for i in (0, 1))
+    crossed = radius_from_sphere(states["fixed_lr"], states["fixed_sphere"])
+    judged = [verdict(ran[k], states[k]) for k in KINDS]
+    return found + report.networks_sections(
+        ran, states, judged, nulls, radius_from_sphere=crossed, along_run=ran["fixed_lr"], **kept
+    )
+
+
+def test_the_sections_hold_every_figure_of_the_paper(sections: list[report.Section]) -> None:
+    captions = [p.caption for s in sections for p in s.figures]
+    wanted = {
+        "Radius, predicted from the hyperparameters": 2, "Radius, predicted from the gradient": 2,
+        "Energy and entropy of the direction": 1, "Energy and integrated entropy": 1, "Gibbs potential": 4,
+        "Helmholtz potential": 2, "over the weight decay": 4, "over the radius": 2, "Pressure measured": 2,
+        "Temperature T": 3, "Energy: the mean": 3, "Noise variance": 3, "quadratic fit": 6, "along the run": 1,
+        "over the (effective) learning rate": 6,
+        "Fluctuation over response": 2, "Slope of ln": 2, "prediction from G measured on the sphere": 1,
+    }  # fmt: skip
+    for text, count in wanted.items():
+        assert sum(text in c for c in captions) == count, (text, [s.notes for s in sections])
+    levels = {p.level for s in sections for p in s.figures}
+    assert {2, 3, None} <= levels
+
+
+def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_path: Path) -> None:
+    some = [s for k, s in enumerate(sections) if k % 4 == 0 or k == len(sections) - 1]  # drawing all takes long
+    path = report.write(tmp_path / "report.html", report.Content("all", sections=some))
+    page = Page(path.read_text(encoding="utf-8"))
+    assert path.stat().st_size < 8e6 * sum(len(s.figures) for s in some) / 60
+    tables = [t.caption for s in sections for t in s.tables]
+    assert any("paper printed" in t for t in tables) and "Every cell, fixed LR" in tables
+    assert "null gas" in page.text.lower() and "cannot say" in page.text
+
+
+def test_what_cannot_be_drawn_is_said() -> None:
+    ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, readings=40)
+    found = report.isotropic_sections({"fixed_elr": ran}, {"fixed_elr": state_of(ran)}, [], [])
+    notes = [n for s in found for n in s.notes]
+    assert any("product of two hyperparameters" in n for n in notes)
+    Page(report.render(report.Content("paired", sections=found)))
+
+
+def state_of(ran):
+    from weightgas.measurement import measure
+
+    return measure(ran)
+
+
+def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "run"
+    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, readings=40, out=folder)
+    path = report.of_run(folder)
+    html = path.read_text(encoding="utf-8")
+    Page(html)
+    assert path == folder / "report.html" and (folder / "state.zarr").is_dir()
+    assert "fixed sphere" in html and "No null gas ran beside these" in html and "command = simulate" in html
+    shutil.rmtree(folder / "state.zarr")
+    (folder / "config.toml").write_text("= damaged")
+    (folder / "manifest.json").write_text("[")
+    traces.save(state("fixed_lr"), folder / "state.zarr")  # of another run: it is measured again
+    monkeypatch.setattr("weightgas.report.folder.isotropic_sections", lambda *_: [])
+    report.of_run(folder)
+    assert traces.read(folder / "state.zarr").sizes["cell"] == 2

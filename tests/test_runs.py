@@ -1,0 +1,208 @@
+import json
+import logging
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import synthetic
+from weightgas import runs
+from weightgas import trace as traces
+from weightgas.errors import RunExistsError, TraceError
+from weightgas.protocols import FixedLR
+
+CONFIG = {"command": "simulate", "lr": (0.1, 0.2), "wd": [0.01], "seed": 0, "absent": None}
+
+
+def everything_in(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+# --- folders ---
+
+
+def test_a_new_folder_holds_its_settings(tmp_path):
+    run = runs.prepare(tmp_path / "a/b", CONFIG)
+    assert run.folder == tmp_path / "a/b"
+    assert tomllib.loads((run.folder / "config.toml").read_text()) == {
+        "command": "simulate",
+        "lr": [0.1, 0.2],
+        "wd": [0.01],
+        "seed": 0,
+    }
+    assert (run.trace_path.name, run.state_path.name) == ("trace.zarr", "state.zarr")
+    assert runs.prepare(str(tmp_path / "a/b"), CONFIG).config == run.config
+
+
+def test_an_empty_folder_may_be_used_and_what_a_kill_left_is_cleared(tmp_path):
+    (tmp_path / ".config.toml-abcd1234").write_text("half")
+    (tmp_path / ".trace.zarr-abcd1234").mkdir()
+    runs.prepare(tmp_path, CONFIG)
+    assert [p.name for p in tmp_path.iterdir()] == ["config.toml"]
+
+
+def test_another_run_is_overwritten_only_with_force(tmp_path):
+    runs.prepare(tmp_path, CONFIG)
+    (tmp_path / "trace.zarr").mkdir()
+    (tmp_path / "report.html").write_text("old")
+    (tmp_path / "notes.txt").write_text("mine")
+    other = CONFIG | {"seed": 1, "wd": [0.02]}
+    with pytest.raises(RunExistsError, match=r"got a run with other settings \(seed, wd\).*--force"):
+        runs.prepare(tmp_path, other)
+    assert (tmp_path / "report.html").exists()
+    runs.prepare(tmp_path, other, force=True)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "notes.txt"]
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_force_on_the_same_run_keeps_it_unless_it_is_damaged(tmp_path):
+    run = runs.prepare(tmp_path, CONFIG)
+    runs.in_parts(GRID, 6, produced([]), run)
+    runs.prepare(tmp_path, CONFIG, force=True)
+    assert run.trace_path.exists()
+    (run.trace_path / "completed/zarr.json").unlink()
+    runs.prepare(tmp_path, CONFIG)
+    assert run.trace_path.exists()
+    runs.prepare(tmp_path, CONFIG, force=True)
+    assert not run.trace_path.exists()
+
+
+@pytest.mark.parametrize("force", [False, True])
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.txt": "years of work"},
+        {"config.toml": "[tool]\nname = 'other'\n", "report.html": "theirs"},
+        {"config.toml": "not toml at all ][", "trace.zarr/zarr.json": "{}"},
+        {"config.toml": "\udcff", "log.txt": "theirs"},
+    ],
+)
+def test_what_is_not_a_run_is_never_deleted(tmp_path, files, force):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(text.encode(errors="surrogateescape"))
+    before = everything_in(tmp_path)
+    with pytest.raises(RunExistsError, match=r"got files that are not a run of weightgas\. Nothing was deleted"):
+        runs.prepare(tmp_path, CONFIG, force=force)
+    assert everything_in(tmp_path) == before
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_damaged_config_is_named(tmp_path, force):
+    path = runs.prepare(tmp_path, CONFIG).folder / "config.toml"
+    path.write_text(path.read_text() + "][")
+    with pytest.raises(RunExistsError, match=r"got a damaged config\.toml\. Nothing was deleted"):
+        runs.prepare(tmp_path, CONFIG, force=force)
+
+
+def test_places_that_cannot_be_written_are_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunExistsError, match="expected a folder, got a file"):
+        runs.prepare(tmp_path / "file", CONFIG)
+    for place in (tmp_path / "file/run", Path("/proc/weightgas")):
+        with pytest.raises(OSError, match=rf"{place}: expected a folder that can be written, got .*Choose another"):
+            runs.prepare(place, CONFIG)
+
+
+# --- parts ---
+
+
+def produced(calls):
+    """A producer of traces whose energies say which cell they are of."""
+
+    def produce(indices, part):
+        calls.append(indices.tolist())
+        trace = synthetic.make("fixed_lr", cells=len(indices), readings=9)
+        values = {str(n): v.values for n, v in trace.data_vars.items()}
+        values["energy"] = np.broadcast_to(indices[:, None, None], trace["energy"].shape)
+        attributes = {k: v for k, v in trace.attrs.items() if k not in ("protocol", "settings")}
+        return traces.make(part, values, attributes, {"noise_trace": "mean"})
+
+    return produce
+
+
+GRID = FixedLR([0.1, 0.2, 0.3], [0.01, 0.02])
+
+
+@pytest.mark.parametrize("cells_per_part", [1, 4, 6, 100])
+def test_parts_join_to_the_whole_in_memory_and_on_disk_alike(tmp_path, cells_per_part):
+    calls = []
+    memory = runs.in_parts(GRID, cells_per_part, produced(calls), None)
+    assert [i for part in calls for i in part] == list(range(6))
+    assert max(map(len, calls)) == min(cells_per_part, 6)
+    assert memory["energy"][:, 0, 0].values.tolist() == list(range(6))
+    assert traces.protocol_of(memory) == GRID
+    run = runs.prepare(tmp_path, CONFIG)
+    disk = runs.in_parts(GRID, cells_per_part, produced(calls), run)
+    assert disk.identical(memory)
+    assert traces.open_trace(tmp_path).identical(memory)
+
+
+def test_a_stopped_run_goes_on_with_what_is_missing_in_the_same_parts(tmp_path):
+    run = runs.prepare(tmp_path, CONFIG)
+    calls = []
+
+    def stopped(indices, part):
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return produced(calls)(indices, part)
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.in_parts(GRID, 2, stopped, run)
+    assert traces.completed_cells(run.trace_path).tolist() == [True] * 4 + [False] * 2
+    run.checkpoint_folder.mkdir()
+    again = []
+    whole = runs.in_parts(GRID, 5, produced(again), runs.prepare(tmp_path, CONFIG))
+    assert again == [[4, 5]]
+    assert whole.identical(runs.in_parts(GRID, 2, produced([]), None))
+    assert not run.checkpoint_folder.exists()
+    assert runs.in_parts(GRID, 2, produced(again), run).identical(whole)
+    assert again == [[4, 5]]
+
+
+def test_a_store_of_another_grid_is_refused(tmp_path):
+    run = runs.prepare(tmp_path, CONFIG)
+    runs.in_parts(GRID, 6, produced([]), run)
+    with pytest.raises(TraceError, match=r"expected 1 cells, got 6\. Pass force"):
+        runs.in_parts(FixedLR(0.1, 0.1), 1, produced([]), run)
+
+
+def test_a_subset_is_the_same_cells_paired():
+    part = runs.subset(GRID, np.array([1, 4]))
+    assert part == FixedLR([0.1, 0.3], [0.02, 0.01], paired=True)
+
+
+# --- what is written about a run ---
+
+
+def test_the_manifest_says_what_made_the_run(tmp_path):
+    runs.finish(tmp_path, {"wall_time": 1.5, "path": tmp_path})
+    manifest = json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["wall_time"] == 1.5
+    assert set(manifest["versions"]) >= {"weightgas", "numpy", "zarr", "xarray"}
+    assert {"python", "platform", "cores", "revision", "finished"} <= set(manifest)
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "a.txt"
+    runs.write_atomically(path, "old μ")
+    with pytest.raises(TypeError):
+        runs.write_atomically(path, 3)
+    assert path.read_text(encoding="utf-8") == "old μ"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_progress_is_a_bar_on_a_terminal_and_a_line_in_the_log_elsewhere(caplog, capsys, monkeypatch):
+    caplog.set_level(logging.INFO, "weightgas")
+    now = iter([0.0, 20.0, 21.0, 30.0])
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(now))
+    with runs.progress("work", 4) as advance:
+        advance(1)
+        advance(0.5)
+    assert [r.message for r in caplog.records] == ["work: 25 %, about 60 s left", "work: done in 30.0 s"]
+    monkeypatch.undo()
+    assert capsys.readouterr().err == ""
+    with runs.progress("work", 4, show=True) as advance:
+        advance(4)
+    assert "work" in capsys.readouterr().err
