@@ -46,6 +46,7 @@ class Protocol:
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
     axes: ClassVar[tuple[str, str]]
     holds: ClassVar[str]
     paired: bool
@@ -100,6 +101,7 @@ class FixedSphere(Protocol):
     paired: bool = field(default=False, kw_only=True)
 
     name: ClassVar[str] = "fixed_sphere"
+    title: ClassVar[str] = "fixed sphere"
     axes: ClassVar[tuple[str, str]] = ("elr", "radius")
     holds: ClassVar[str] = "η_e (so T) and r (so V): NVT, minimises F"
 
@@ -113,6 +115,7 @@ class FixedELR(Protocol):
     paired: bool = field(default=False, kw_only=True)
 
     name: ClassVar[str] = "fixed_elr"
+    title: ClassVar[str] = "fixed ELR"
     axes: ClassVar[tuple[str, str]] = ("elr", "wd")
     holds: ClassVar[str] = "η_e (so T) and λ (so p): NpT, minimises 𝒢"
 
@@ -126,6 +129,7 @@ class FixedLR(Protocol):
     paired: bool = field(default=False, kw_only=True)
 
     name: ClassVar[str] = "fixed_lr"
+    title: ClassVar[str] = "fixed LR"
     axes: ClassVar[tuple[str, str]] = ("lr", "wd")
     holds: ClassVar[str] = "η and λ: isobaric along T·V = ησ²/4, an adiabat"
 

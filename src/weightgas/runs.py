@@ -217,6 +217,9 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        umask = os.umask(0)  # a temporary file is its owner's alone; this one is as any other
+        os.umask(umask)
+        os.chmod(scratch, 0o666 & ~umask)
         os.replace(scratch, path)
     except BaseException:
         Path(scratch).unlink(missing_ok=True)

@@ -130,11 +130,11 @@ def test_scores_of_the_model_and_a_planted_shift(elr_state):
 
 def test_comparison_with_the_published_figures(elr_state, lr_state):
     rows = {r.quantity: r for r in compare_isotropic({"fixed_elr": elr_state, "fixed_lr": lr_state})}
-    assert rows["dS/dln λ, fixed elr"].published == -0.9989
-    assert rows["dS/dln η − dS/dln λ, fixed lr"].published == 1.0008
+    assert rows["dS/dln λ, fixed ELR"].published == -0.9989
+    assert rows["dS/dln η − dS/dln λ, fixed LR"].published == 1.0008
     assert len(rows) == 4
     names = [r.quantity for r in compare_networks({"fixed_elr": elr_state, "fixed_lr": lr_state})]
-    assert "slope over R, fixed lr" in names and "maxwell max rel error, fixed elr" in names
+    assert "slope over R, fixed LR" in names and "maxwell max rel error, fixed ELR" in names
     assert reference()["isotropic"]["setup"]["dim"] == 3
 
 

@@ -14,6 +14,7 @@ import xarray as xr
 
 from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.maxwell import quadratic_fit, slopes
+from weightgas.protocols import PROTOCOLS
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def compare_isotropic(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...
             if entry is not None:
                 mean = entry.get("mean", entry.get("value"))
                 spread = entry.get("std_over_lr", entry.get("std_over_wd", float("nan")))
-                name = f"{slope.name}, {protocol.replace('_', ' ')}"
+                name = f"{slope.name}, {PROTOCOLS[protocol].title}"
                 rows.append(Comparison(name, mean, spread, slope.value, slope.error, entry["theory"]))
     return tuple(rows)
 
@@ -84,7 +85,7 @@ def compare_networks(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]
         for key, (value, error, theory) in ours.items():
             values = [v[protocol][key] for v in published if key in v.get(protocol, {})]
             if values:
-                name = f"{key.replace('_', ' ')}, {protocol.replace('_', ' ')}"
+                name = f"{key.replace('_', ' ')}, {PROTOCOLS[protocol].title}"
                 middle, half = (max(values) + min(values)) / 2, (max(values) - min(values)) / 2
                 rows.append(Comparison(name, middle, half, value, error, theory))
     return tuple(rows)

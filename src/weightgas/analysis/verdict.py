@@ -20,6 +20,7 @@ from weightgas.analysis.fluctuation import fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope
 from weightgas.analysis.maxwell import slopes
 from weightgas.measurement import measure
+from weightgas.protocols import PROTOCOLS
 from weightgas.status import Status
 
 BOOKKEEPING_TOLERANCE = 0.01
@@ -74,9 +75,10 @@ class Verdict:
         numbers = "; ".join(f"{c.name} {c.value:.3g} ± {c.error:.1g} (ideal: 1)" for c in decisive)
         if one == "no":
             return "No stationary state: the other levels mean little."
-        book = {"yes": "the books balance", "no": "the books do not balance (a bug or a short run)"}.get(
-            two, "the books are open"
-        )
+        book = {
+            "yes": "the books balance",
+            "no": "the books do not balance (a bug, a short run, or an energy that temperature alone does not fix)",
+        }.get(two, "the books are open")
         gas = {"yes": "consistent with an ideal gas", "no": "not an ideal gas"}.get(three, "no evidence either way")
         return f"{'Stationary' if one == 'yes' else 'Partly stationary'}, {book}, {gas}" + (
             f": {numbers}." if numbers else "."
@@ -114,7 +116,7 @@ def verdict(trace: xr.Dataset, state: xr.Dataset | None = None, *, title: str | 
             state.attrs.get("network")
             or f"{state.attrs.get('potential', '')} loss, {state.attrs.get('noise', '')} noise"
         )
-        title = f"{state.attrs['protocol'].replace('_', ' ')}, {what}, d = {state.attrs['dim']}"
+        title = f"{PROTOCOLS[state.attrs['protocol']].title}, {what}, d = {state.attrs['dim']}"
     one = _stationary(state)
     if one.answer == "no":
         two = Level(2, "Do the books balance?", "undecided", ())

@@ -25,6 +25,7 @@ from weightgas.errors import one_of
 from weightgas.experiments import presets
 from weightgas.experiments.summary import sentence
 from weightgas.measurement import measure
+from weightgas.protocols import PROTOCOLS
 from weightgas.simulation import simulate
 from weightgas.simulation.run import foreseen_seconds
 
@@ -188,7 +189,7 @@ def _scores(result: Experiment) -> list[str]:
     """Summary lines: how close the model comes to its closed form, and the radius of networks from the sphere."""
     lines = []
     for protocol, state in select(result.states, "isotropic").items():
-        lines += [f"isotropic, {protocol.replace('_', ' ')}: {score}" for score in model_scores(state)]
+        lines += [f"isotropic, {PROTOCOLS[protocol].title}: {score}" for score in model_scores(state)]
     for row in compare_isotropic(select(result.states, "isotropic")):
         lines.append(
             f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
@@ -197,7 +198,7 @@ def _scores(result: Experiment) -> list[str]:
         state = select(result.states, kind).get("fixed_lr")
         if state is None:
             continue
-        name = f"{state.attrs['network']}, fixed lr"
+        name = f"{state.attrs['network']}, fixed LR"
         good = in_equilibrium(state)
         ratio = radius_law(state)["ratio_discrete"].values[good]
         worst = np.abs(ratio - 1).max() if len(ratio) else np.nan
@@ -239,17 +240,27 @@ def _from_sphere(result: Experiment, kind: str) -> xr.Dataset | None:
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
     sections: list[report.Section] = []
+    nulls, null_states = select(result.traces, "null"), select(result.states, "null")
     for kind in ("isotropic", "networks", "narrow"):
         traced, states = select(result.traces, kind), select(result.states, kind)
         along = traced.pop("along_run", None)
         states.pop("along_run", None)
         verdicts = list(select(result.judged, kind).values())
         if kind == "isotropic" and traced:
-            sections += report.isotropic_sections(traced, states, verdicts, result.nulls)
+            sections += report.isotropic_sections(
+                traced, states, verdicts, result.nulls, null_traces=nulls, null_states=null_states
+            )
         elif traced:
             crossed = _from_sphere(result, kind)
             sections += report.networks_sections(
-                traced, states, verdicts, result.nulls, radius_from_sphere=crossed, along_run=along
+                traced,
+                states,
+                verdicts,
+                result.nulls,
+                radius_from_sphere=crossed,
+                along_run=along,
+                null_traces=nulls,
+                null_states=null_states,
             )
     sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}

@@ -182,7 +182,7 @@ def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: st
         ax.set_ylabel(text)
         if residual == "standard errors":
             ax.axhspan(-4, 4, color=OKABE_ITO[0], alpha=0.08, lw=0)
-            ax.set_ylabel("distance from theory\n(standard errors)")
+            ax.set_ylabel(f"${text[1]}$: distance from theory\n(standard errors)")
     return [line("with finite step, first order", "-", OKABE_ITO[0])] if residual == "relative" else []
 
 
