@@ -7,7 +7,7 @@ import pytest
 
 from weightgas.analysis.cells import evaluate, isotherms, weighted_mean
 from weightgas.analysis.compare import compare_isotropic, compare_networks, reference
-from weightgas.analysis.equation_of_state import radius_from_sphere, radius_law, state_equation
+from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere, radius_law, state_equation
 from weightgas.analysis.fluctuation import fluctuation_response
 from weightgas.analysis.maxwell import quadratic_fit, slopes
 from weightgas.analysis.potentials import minima, potential_map
@@ -100,6 +100,14 @@ def test_radius_from_the_sphere_is_a_prediction(make_state):
     assert np.isnan(radius_from_sphere(lr_state, sphere.isel(cell=slice(0, 2)))["predicted"]).all()  # outside its range
     with pytest.raises(ValueError, match="at least two effective learning rates"):
         radius_from_sphere(lr_state, sphere.isel(cell=slice(0, 1)))
+
+
+def test_radius_from_partners(make_state):
+    lr_state = make_state(FixedLR(lr=[0.01, 0.02], wd=[0.01, 0.03]))
+    partners = make_state(FixedSphere(elr=lr_state["elr"].values, radius=lr_state["radius"].values, paired=True))
+    assert np.allclose(radius_from_partners(lr_state, partners)["ratio"], 1, atol=1e-3)
+    partners["grad_sq"] = 1.5 * partners["grad_sq"]
+    assert np.allclose(radius_from_partners(lr_state, partners)["ratio"], 1.5**-0.25, atol=1e-3)
 
 
 def test_fluctuation_and_response_of_an_exact_gas_and_of_a_wrong_one(sphere_state):

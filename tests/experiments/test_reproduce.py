@@ -27,6 +27,16 @@ SMALL = {
         presets.Trained("networks/fixed_sphere", FixedSphere(elr=np.logspace(-2, -1, 3)), (6,), 600, 60, 20, 25),
         presets.Trained("networks/fixed_lr", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), (6,), 600, 60, 20, 25),
         presets.Trained(
+            "networks/partners",
+            FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]),
+            (6,),
+            300,
+            60,
+            0,
+            25,
+            partner_of="networks/fixed_lr",
+        ),
+        presets.Trained(
             "networks/along_run", FixedLR(lr=[0.01, 0.1], wd=1e-3), (8,), 600, 40, 40, 15, warmup=0, start="random"
         ),
     ),
@@ -48,6 +58,8 @@ def test_from_preset_to_report_and_again(small_plan, tmp_path):
     assert set(first.traces) == {r.name for r in run._plan("demo", "quick")}
     assert len(first.nulls) == 2 and len(first.verdicts) == 5
     assert any("published" in line for line in first.lines)
+    partners, cells = first.states["networks/partners"], first.states["networks/fixed_lr"]
+    assert np.allclose(partners["elr_set"], cells["elr"]) and np.allclose(partners["radius_set"], cells["radius"])
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["experiment"] == "demo" and manifest["versions"]["numpy"]
     for name in first.traces:

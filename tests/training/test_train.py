@@ -218,3 +218,26 @@ def test_going_on_with_another_experiment_is_refused():
     interrupted = first.assign(outcome=first["outcome"] * 0 + int(Outcome.INTERRUPTED))
     with pytest.raises(TraceError, match="some that were interrupted"):
         train(FixedLR(0.1, 0.01), MLP, "digits", 20, **(options | {"resume_from": interrupted}))
+
+
+def test_a_start_can_be_given_as_weights():
+    first = train(LR, MLP, "digits", 50, replicas=2, **SHORT)
+    weights = first["final_weights"].values
+    sphere = FixedSphere(elr=[0.01] * 4, radius=[1.0, 2.0, 3.0, 4.0], paired=True)
+    found = train(sphere, MLP, "digits", 10, replicas=2, warmup=0, start=weights, **SHORT)
+    assert np.allclose(found["radius"].isel(reading=0), np.array([1.0, 2.0, 3.0, 4.0])[:, None])
+    # One step of at most a few per cent away from where it was told to begin, not somewhere else on the sphere.
+    begun = weights / np.linalg.norm(weights, axis=-1, keepdims=True)
+    ended = found["final_weights"].values / found["radius"].isel(reading=-1).values[..., None]
+    assert ((begun * ended).sum(-1) > 0.9).all()
+    again = train(sphere, MLP, "digits", 10, replicas=2, warmup=0, start=weights, **SHORT)
+    same(found, again)
+    assert found.attrs["start"].startswith("given, ")
+
+
+@pytest.mark.parametrize("wrong", [np.ones(3), np.full((4, 1, 420), np.nan), np.ones((4, 1, 420), int)])
+def test_a_start_of_the_wrong_kind_is_refused(wrong):
+    with pytest.raises(
+        ValueError, match=r"start: expected 'predicted', 'random', or finite weights of shape \(4, 1, 4"
+    ):
+        train(LR, MLP, "digits", 50, start=wrong, **SHORT)

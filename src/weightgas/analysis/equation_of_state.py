@@ -114,5 +114,18 @@ def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
     return _on_cells(state, predicted=predicted, elr=lr / predicted**2, ratio=state["radius"].values / predicted)
 
 
+def radius_from_partners(state: xr.Dataset, partners: xr.Dataset) -> xr.Dataset:
+    """Radius of fixed-LR cells from G of a partner each, on the sphere at the cell's own η_e and from its own weights.
+
+    r⁴ = ηG/(λ(2−ηλ)) with G of the partner. The measured radius enters through η_e alone; what is tested is that the
+    two ensembles have one G in the same basin of the loss. Returns ``predicted``, ``elr`` and ``ratio``.
+    """
+    predicted = evaluate(
+        ideal_gas.radius_fixed_lr, state["lr_set"].values, state["wd_set"].values, partners["grad_sq"].values
+    )
+    predicted = np.where(in_equilibrium(partners), predicted, np.nan)
+    return _on_cells(state, predicted=predicted, elr=partners["elr"].values, ratio=state["radius"].values / predicted)
+
+
 def _on_cells(state: xr.Dataset, **values: np.ndarray) -> xr.Dataset:
     return xr.Dataset({k: ("cell", v) for k, v in values.items()}, state["cell_id"].coords)

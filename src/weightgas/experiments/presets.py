@@ -38,6 +38,13 @@ class Trained:
     snapshot_every: int
     warmup: int | None = None
     start: str = "predicted"
+    partner_of: str | None = None
+    """Name of a fixed-LR run: each cell is then one on the sphere at that cell's η_e and radius, from its weights."""
+
+    @property
+    def auxiliary(self) -> bool:
+        """Whether the run serves another one or claims no stationary state, and so gets no verdict of its own."""
+        return self.partner_of is not None or self.name.endswith("along_run")
 
 
 def isotropic(preset: str) -> tuple[Simulated, ...]:
@@ -79,8 +86,9 @@ def networks(preset: str) -> tuple[Trained, ...]:
     """Scale-invariant MLPs on digits.
 
     ``networks/``: 64-20-10 (d = 1280) under the three protocols. ``narrow/``: 64-6-6-10 (d = 420) at fixed LR and on
-    the sphere, for the radius law; its loss has many basins, replicas of one cell settle at different energies, so an
-    entropy integrated over its cells would measure that scatter. ``networks/along_run``: 64-32-32-10 (d = 3072),
+    the sphere, for the radius law, and partners on the sphere that start from the weights of each fixed-LR cell: its
+    loss has many basins, replicas of one cell settle at different energies, and an entropy integrated over its cells
+    measures that scatter. ``networks/along_run``: 64-32-32-10 (d = 3072),
     over-parameterised, along its run.
 
     demo: 15 cells and 20 000 steps a protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
@@ -97,6 +105,7 @@ def networks(preset: str) -> tuple[Trained, ...]:
     plan = [Trained(f"networks/{p.name}", p, (20,), steps, 300, snapshots, 25) for p in wide]
     if preset != "demo":
         plan += [Trained(f"narrow/{p.name}", p, (6, 6), steps, 300, 0, 25) for p in (sphere, fixed_lr)]
+        plan.append(Trained("narrow/partners", fixed_lr, (6, 6), steps // 2, 300, 0, 25, partner_of="narrow/fixed_lr"))
     length = max(10_000, steps // 3)
     along = FixedLR(lr=np.logspace(-3, 0, 6), wd=1e-3)
     return (

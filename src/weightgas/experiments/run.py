@@ -5,27 +5,21 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import xarray as xr
 
 from weightgas import report, runs
 from weightgas import trace as traces
 from weightgas.analysis import Verdict, verdict
-from weightgas.analysis.cells import in_equilibrium
-from weightgas.analysis.compare import compare_isotropic
-from weightgas.analysis.equation_of_state import radius_from_sphere, radius_law
-from weightgas.analysis.scores import model_scores
 from weightgas.errors import one_of
-from weightgas.experiments import presets
-from weightgas.experiments.summary import sentence
+from weightgas.experiments import presets, summary
+from weightgas.experiments.summary import select
 from weightgas.measurement import measure
-from weightgas.protocols import PROTOCOLS
+from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
 from weightgas.simulation.run import foreseen_seconds
 
@@ -132,12 +126,13 @@ def reproduce(
     folder = runs.prepare(out, config, force=force).folder
     result = Experiment(name, preset, folder)
     for run in plan:
-        trace = _run(run, folder / run.name, seed, threads, force, progress)
+        trace = _run(run, folder / run.name, result, seed=seed, threads=threads, force=force, progress=progress)
         state = measure(trace)
         traces.save(state, folder / run.name / "state.zarr", force=True)
         result.traces[run.name], result.states[run.name] = trace, state
-    result.judged = {n: verdict(t, result.states[n]) for n, t in result.traces.items() if n != "networks/along_run"}
-    result.lines += _scores(result)
+    judged = [run.name for run in plan if not (isinstance(run, presets.Trained) and run.auxiliary)]
+    result.judged = {name: verdict(result.traces[name], result.states[name]) for name in judged}
+    result.lines += summary.scores(result.states)
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
     return result
@@ -155,87 +150,23 @@ def _plan(name: str, preset: str) -> tuple[presets.Simulated | presets.Trained, 
 
 
 def _run(
-    run: presets.Simulated | presets.Trained,
-    folder: Path,
-    seed: int,
-    threads: int | None,
-    force: bool,
-    progress: bool | None,
+    run: presets.Simulated | presets.Trained, folder: Path, result: Experiment, seed: int, **options: Any
 ) -> xr.Dataset:
+    """Simulate or train one run of a plan; ``options`` are threads, force and progress."""
     logger.info("%s", run.name)
+    options |= {"seed": seed, "out": folder, "readings": run.readings, "snapshots": run.snapshots}
     if isinstance(run, presets.Simulated):
-        return simulate(
-            run.protocol, run.dim, run.steps, potential=run.potential, noise=run.noise, replicas=run.replicas,
-            readings=run.readings, snapshots=run.snapshots, seed=seed, threads=threads, out=folder, force=force,
-            progress=progress,
-        )  # fmt: skip
+        physics = {"potential": run.potential, "noise": run.noise}
+        return simulate(run.protocol, run.dim, run.steps, replicas=run.replicas, **physics, **options)
     from weightgas import datasets, networks, training  # torch is loaded only where a network is trained
 
-    return training.train(
-        run.protocol, networks.mlp(hidden=run.hidden), datasets.digits(), steps=run.steps, readings=run.readings,
-        warmup=run.warmup, start=run.start, snapshots=run.snapshots, snapshot_every=run.snapshot_every, seed=seed,
-        threads=threads, out=folder, force=force, progress=progress,
-    )  # fmt: skip
-
-
-def select(items: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``, ``"null"``) by their own name, mostly the
-    protocol.
-    """
-    return {name.split("/")[1]: item for name, item in items.items() if name.startswith(f"{kind}/")}
-
-
-def _scores(result: Experiment) -> list[str]:
-    """Summary lines: how close the model comes to its closed form, and the radius of networks from the sphere."""
-    lines = []
-    for protocol, state in select(result.states, "isotropic").items():
-        lines += [f"isotropic, {PROTOCOLS[protocol].title}: {score}" for score in model_scores(state)]
-    for row in compare_isotropic(select(result.states, "isotropic")):
-        lines.append(
-            f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
-        )
-    for kind in ("networks", "narrow"):
-        state = select(result.states, kind).get("fixed_lr")
-        if state is None:
-            continue
-        name = f"{state.attrs['network']}, fixed LR"
-        good = in_equilibrium(state)
-        ratio = radius_law(state)["ratio_discrete"].values[good]
-        worst = np.abs(ratio - 1).max() if len(ratio) else np.nan
-        lines.append(
-            f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium, "
-            f"radius within {100 * worst:.2g} % of the discrete prediction there"
-        )
-        crossed = _from_sphere(result, kind)
-        if crossed is not None and good.any():
-            off = np.abs(crossed["ratio"].values[good] - 1)
-            lines.append(
-                f"{name}: radius within {100 * np.nanmax(off):.2g} % of its prediction from the sphere's G "
-                f"({int(np.isfinite(off).sum())} cells, median {100 * np.nanmedian(off):.2g} %)"
-            )
-    return lines
-
-
-def _summary(result: Experiment) -> list[str]:
-    """One sentence for the model, for each network and for each null gas."""
-    said = []
-    for kind, subject in (("isotropic", "Isotropic noise model"), ("networks", ""), ("narrow", "")):
-        verdicts = list(select(result.judged, kind).values())
-        if verdicts:
-            state = next(iter(select(result.states, kind).values()))
-            subject = subject or f"{state.attrs['network']} on {state.attrs['data']}"
-            said.append(sentence(subject, verdicts))
-    for name, found in select(result.judged, "null").items():
-        said.append(sentence(f"Null gas, {name}", [found]))
-    return said
-
-
-def _from_sphere(result: Experiment, kind: str) -> xr.Dataset | None:
-    """The radius of the fixed-LR cells from G on the sphere, where both ran."""
-    states = select(result.states, kind)
-    if "fixed_lr" not in states or "fixed_sphere" not in states or in_equilibrium(states["fixed_sphere"]).sum() < 2:
-        return None
-    return radius_from_sphere(states["fixed_lr"], states["fixed_sphere"])
+    protocol, start = run.protocol, run.start
+    if run.partner_of is not None:
+        state = result.states[run.partner_of]
+        protocol = FixedSphere(elr=state["elr"].values, radius=state["radius"].values, paired=True)
+        start = result.traces[run.partner_of]["final_weights"].values
+    options |= {"warmup": run.warmup, "start": start, "snapshot_every": run.snapshot_every}
+    return training.train(protocol, networks.mlp(hidden=run.hidden), datasets.digits(), run.steps, **options)
 
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
@@ -244,14 +175,16 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
     for kind in ("isotropic", "networks", "narrow"):
         traced, states = select(result.traces, kind), select(result.states, kind)
         along = traced.pop("along_run", None)
-        states.pop("along_run", None)
+        for auxiliary in ("along_run", "partners"):
+            traced.pop(auxiliary, None)
+            states.pop(auxiliary, None)
         verdicts = list(select(result.judged, kind).values())
         if kind == "isotropic" and traced:
             sections += report.isotropic_sections(
                 traced, states, verdicts, result.nulls, null_traces=nulls, null_states=null_states
             )
         elif traced:
-            crossed = _from_sphere(result, kind)
+            crossed = summary.radius_across(result.states, kind)
             sections += report.networks_sections(
                 traced,
                 states,
@@ -266,7 +199,7 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
         title=f"weightgas: {result.name}, preset {result.preset}",
-        summary=tuple(_summary(result)),
+        summary=tuple(summary.sentences(result.states, result.judged)),
         sections=tuple(sections),
         settings=settings,
         environment=runs.environment(),

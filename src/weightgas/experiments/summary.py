@@ -1,14 +1,84 @@
-"""An experiment in a few plain sentences, made of its verdicts."""
+"""An experiment in a few plain sentences, made of its verdicts, and its scores, one line each."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from weightgas.analysis import Verdict
+from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.compare import compare_isotropic
+from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere, radius_law
+from weightgas.analysis.scores import model_scores
+from weightgas.protocols import PROTOCOLS
 
 _ANSWERS = {"yes": "consistent with an ideal gas", "no": "not an ideal gas", "undecided": "undecided"}
+
+
+def select(items: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``, ``"null"``) by their own name."""
+    return {name.split("/")[1]: item for name, item in items.items() if name.startswith(f"{kind}/")}
+
+
+def sentences(states: Mapping[str, xr.Dataset], judged: Mapping[str, Verdict]) -> list[str]:
+    """One sentence for the model, for each network and for each null gas."""
+    said = []
+    for kind, subject in (("isotropic", "Isotropic noise model"), ("networks", ""), ("narrow", "")):
+        verdicts = list(select(judged, kind).values())
+        if verdicts:
+            state = next(iter(select(states, kind).values()))
+            subject = subject or f"{state.attrs['network']} on {state.attrs['data']}"
+            said.append(sentence(subject, verdicts))
+    for name, found in select(judged, "null").items():
+        said.append(sentence(f"Null gas, {name}", [found]))
+    return said
+
+
+def scores(states: Mapping[str, xr.Dataset]) -> list[str]:
+    """How close the model comes to its closed form and to the published slopes, and networks to the radius law."""
+    model = select(states, "isotropic")
+    lines = [f"isotropic, {PROTOCOLS[p].title}: {score}" for p, state in model.items() for score in model_scores(state)]
+    for row in compare_isotropic(model):
+        lines.append(
+            f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
+        )
+    for kind in ("networks", "narrow"):
+        found = select(states, kind)
+        if "fixed_lr" not in found:
+            continue
+        state = found["fixed_lr"]
+        name, good = f"{state.attrs['network']}, fixed LR", in_equilibrium(state)
+        lines.append(f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium")
+        lines.append(
+            f"{name}: radius against the discrete prediction: {_off(radius_law(state)['ratio_discrete'], good)}"
+        )
+        if "fixed_sphere" in found and in_equilibrium(found["fixed_sphere"]).sum() > 1:
+            ratio = radius_from_sphere(state, found["fixed_sphere"])["ratio"]
+            lines.append(f"{name}: radius from G of a grid on the sphere, from its own starts: {_off(ratio, good)}")
+        if "partners" in found:
+            ratio = radius_from_partners(state, found["partners"])["ratio"]
+            lines.append(f"{name}: radius from G on the sphere at the same η_e, same basin: {_off(ratio, good)}")
+    return lines
+
+
+def radius_across(states: Mapping[str, xr.Dataset], kind: str) -> xr.Dataset | None:
+    """The radius of the fixed-LR cells from G on the sphere: from partners where they ran, else from a grid."""
+    found = select(states, kind)
+    if "fixed_lr" in found and "partners" in found:
+        return radius_from_partners(found["fixed_lr"], found["partners"])
+    if "fixed_lr" in found and "fixed_sphere" in found and in_equilibrium(found["fixed_sphere"]).sum() > 1:
+        return radius_from_sphere(found["fixed_lr"], found["fixed_sphere"])
+    return None
+
+
+def _off(ratio: xr.DataArray, good: np.ndarray) -> str:
+    """Worst and median distance of a ratio from 1 over the cells in equilibrium, in per cent."""
+    off = 100 * np.abs(ratio.values[good] - 1)
+    off = off[np.isfinite(off)]
+    return f"within {off.max():.2g} %, median {np.median(off):.2g} %, {len(off)} cells" if len(off) else "no cells"
 
 
 def sentence(subject: str, verdicts: Sequence[Verdict]) -> str:

@@ -77,10 +77,13 @@ class Engine:
     def initial(self) -> State:
         """Fresh weights, each replica of each cell from its own stream; on the sphere scaled to its radius."""
         keys = sequences(self.protocol, self.replicas, self._seed, "start")
-        weights = np.stack([self.network.initial(np.random.default_rng(key), self.data) for key in keys])
+        return self.given(np.stack([self.network.initial(np.random.default_rng(key), self.data) for key in keys]))
+
+    def given(self, weights: np.ndarray) -> State:
+        """A start from ``weights`` (stack, dim), on the sphere scaled to its radius."""
         if isinstance(self.protocol, FixedSphere):
             radius = np.repeat(self.protocol.cells()["radius"], self.replicas)
-            weights *= (radius / np.linalg.norm(weights, axis=1))[:, None]
+            weights = weights * (radius / np.linalg.norm(weights, axis=1))[:, None]
         return self.state(0, weights)
 
     def state(self, step: int, weights: np.ndarray) -> State:

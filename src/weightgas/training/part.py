@@ -24,6 +24,7 @@ def run_part(
     begin: np.ndarray | None,
     place: tuple[Path, str] | None,
     advance: Callable[[int], None],
+    given: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The variables of the trace, each of shape (cells, …), for the cells of ``engine``.
 
@@ -35,6 +36,8 @@ def run_part(
         Folder and name of the checkpoints; None to keep none.
     advance
         Called with the number of steps made, summed over the stack, for the display of progress.
+    given
+        Weights (stack, dim) to start the warm-up from; None for the start that the plan names.
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
@@ -42,7 +45,7 @@ def run_part(
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
-        state = _begun(engine, plan, begin)
+        state = _begun(engine, plan, begin) if given is None else engine.given(given)
         record.check(state.weights)
     advance((state.step - plan.warmup - plan.first if begin is not None else state.step) * engine.stack)
     saved = time.monotonic()

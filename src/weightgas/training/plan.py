@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from zlib import crc32
 
+import numpy as np
 import torch
 import xarray as xr
 
@@ -128,10 +130,25 @@ def checked(
         ),
         snapshots=snapshots,
         snapshot_every=snapshot_every,
-        start=one_of("start", numbers["start"], ("predicted", "random")),
+        start=_start(numbers["start"], (len(protocol), numbers["replicas"], network.dim(data))),
         dtype=one_of("dtype", numbers["dtype"], DTYPES),
     )
     return data, plan if resume_from is None else _resumed(plan, protocol, network, data, resume_from, warmup)
+
+
+def _start(start: Any, shape: tuple[int, ...]) -> str:
+    """The name of a start; one given as weights (cells, replicas, dim) is named by its checksum."""
+    if isinstance(start, str):
+        return one_of("start", start, ("predicted", "random"))
+    weights = np.asarray(start)
+    if weights.shape != shape or weights.dtype.kind != "f" or not np.isfinite(weights).all():
+        raise refuse(
+            "start",
+            f"'predicted', 'random', or finite weights of shape {shape} (cells, replicas, dim)",
+            f"an array of {weights.dtype} of shape {weights.shape}",
+            "Pass for instance trace['final_weights'].values.",
+        )
+    return f"given, {crc32(np.ascontiguousarray(weights, dtype=np.float64).tobytes()):08x}"
 
 
 def checked_device(device: Any) -> torch.device:

@@ -42,7 +42,7 @@ def train(
     noise_batches: int = 8,
     snapshots: int = 0,
     snapshot_every: int = 25,
-    start: str = "predicted",
+    start: str | np.ndarray = "predicted",
     cells_at_once: int | None = None,
     threads: int | None = None,
     device: str = "cpu",
@@ -86,7 +86,8 @@ def train(
         ``"predicted"``: during the warm-up each group is scaled several times to the radius that the gradients so far
         predict (:func:`weightgas.training.start.predicted_radii`), which leaves the loss as it is; a fixed-ELR run
         keeps its norm between these moments. ``"random"``: the radii of the fresh weights are left as they are (scaled
-        as a whole to ``radius`` on the sphere).
+        as a whole to ``radius`` on the sphere). Or weights to start from, (cells, replicas, dim), for instance
+        ``trace["final_weights"].values`` of another run: how to compare protocols in one basin of the loss.
     cells_at_once
         Runs (cells times replicas) that are trained together, unless given 35. It changes results by rounding alone.
     threads, device, dtype
@@ -168,7 +169,8 @@ def train(
                 begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values
                 begin = begin.reshape(len(indices) * plan.replicas, -1)
             where = None if run is None else (run.checkpoint_folder, f"cells-{indices[0]:05d}")
-            values = run_part(engine(part), plan, begin, where, advance)
+            given = None if isinstance(start, str) else start[indices].reshape(len(indices) * plan.replicas, -1)
+            values = run_part(engine(part), plan, begin, where, advance, given)
             return traces.make(part, values, attributes)
 
         if not finished.all():
