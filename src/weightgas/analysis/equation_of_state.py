@@ -88,8 +88,9 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
 def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
     """Radius of fixed-LR cells predicted from G measured on the sphere at the same effective learning rate.
 
-    Solves r⁴ = ηG(η/r²)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; nothing of
-    the fixed-LR run enters. NaN where the solution lies outside the effective learning rates of the sphere.
+    Solves r⁴ = ηG(η_e)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; nothing of
+    the fixed-LR run enters. The step of the direction at fixed LR, which decays the weights before it turns them, is
+    that of the sphere at η_e = η/(r²(1−ηλ)). NaN where the solution lies outside the sphere's range.
 
     Returns ``predicted``, ``elr`` and ``ratio`` on the cells of ``state``.
     """
@@ -107,15 +108,27 @@ def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
 
         def gap(x: float, eta: float = eta, decay: float = decay) -> float:
             """ln of r⁴ over its prediction at ln η_e = x."""
-            return 2 * np.log(eta) - 2 * x - np.log(eta / (decay * (2 - eta * decay))) - np.interp(x, log_elr, log_grad)
+            log_square = np.log(eta / (1 - eta * decay)) - x
+            return 2 * log_square - np.log(eta / (decay * (2 - eta * decay))) - np.interp(x, log_elr, log_grad)
 
-        if gap(log_elr[0]) * gap(log_elr[-1]) < 0:
-            predicted[i] = np.sqrt(eta / np.exp(float(brentq(gap, log_elr[0], log_elr[-1]))))  # type: ignore[arg-type]
-    return _on_cells(state, predicted=predicted, elr=lr / predicted**2, ratio=state["radius"].values / predicted)
+        if eta * decay < 1 and gap(log_elr[0]) * gap(log_elr[-1]) < 0:
+            found = float(brentq(gap, log_elr[0], log_elr[-1]))  # type: ignore[arg-type]
+            predicted[i] = np.sqrt(eta / (1 - eta * decay) / np.exp(found))
+    return _on_cells(
+        state, predicted=predicted, elr=sphere_elr(state, lr / predicted**2), ratio=state["radius"] / predicted
+    )
+
+
+def sphere_elr(state: xr.Dataset, elr: np.ndarray) -> np.ndarray:
+    """η_e/(1−ηλ): the effective learning rate of the sphere on which the direction steps as in fixed-LR cells of η_e.
+
+    With the measured E[η/r²] for η_e both runs have one temperature.
+    """
+    return elr / (1 - state["lr_set"].values * state["wd_set"].values)
 
 
 def radius_from_partners(state: xr.Dataset, partners: xr.Dataset) -> xr.Dataset:
-    """Radius of fixed-LR cells from G of a partner each, on the sphere at the cell's own η_e and from its own weights.
+    """Radius of fixed-LR cells from G of a partner each, on the sphere at the cell's own η_e, from its own weights.
 
     r⁴ = ηG/(λ(2−ηλ)) with G of the partner. The measured radius enters through η_e alone; what is tested is that the
     two ensembles have one G in the same basin of the loss. Returns ``predicted``, ``elr`` and ``ratio``.
@@ -124,8 +137,8 @@ def radius_from_partners(state: xr.Dataset, partners: xr.Dataset) -> xr.Dataset:
         ideal_gas.radius_fixed_lr, state["lr_set"].values, state["wd_set"].values, partners["grad_sq"].values
     )
     predicted = np.where(in_equilibrium(partners), predicted, np.nan)
-    return _on_cells(state, predicted=predicted, elr=partners["elr"].values, ratio=state["radius"].values / predicted)
+    return _on_cells(state, predicted=predicted, elr=partners["elr"].values, ratio=state["radius"] / predicted)
 
 
-def _on_cells(state: xr.Dataset, **values: np.ndarray) -> xr.Dataset:
-    return xr.Dataset({k: ("cell", v) for k, v in values.items()}, state["cell_id"].coords)
+def _on_cells(state: xr.Dataset, **values: np.ndarray | xr.DataArray) -> xr.Dataset:
+    return xr.Dataset({k: ("cell", np.asarray(v)) for k, v in values.items()}, state["cell_id"].coords)

@@ -39,7 +39,7 @@ class Trained:
     warmup: int | None = None
     start: str = "predicted"
     partner_of: str | None = None
-    """Name of a fixed-LR run: each cell is then one on the sphere at that cell's η_e and radius, from its weights."""
+    """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
 
     @property
     def auxiliary(self) -> bool:
@@ -105,7 +105,7 @@ def networks(preset: str) -> tuple[Trained, ...]:
     plan = [Trained(f"networks/{p.name}", p, (20,), steps, 300, snapshots, 25) for p in wide]
     if preset != "demo":
         plan += [Trained(f"narrow/{p.name}", p, (6, 6), steps, 300, 0, 25) for p in (sphere, fixed_lr)]
-        plan.append(Trained("narrow/partners", fixed_lr, (6, 6), steps // 2, 300, 0, 25, partner_of="narrow/fixed_lr"))
+        plan.append(Trained("narrow/partners", fixed_lr, (6, 6), steps, 300, 0, 25, partner_of="narrow/fixed_lr"))
     length = max(10_000, steps // 3)
     along = FixedLR(lr=np.logspace(-3, 0, 6), wd=1e-3)
     return (

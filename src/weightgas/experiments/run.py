@@ -15,6 +15,7 @@ import xarray as xr
 from weightgas import report, runs
 from weightgas import trace as traces
 from weightgas.analysis import Verdict, verdict
+from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.errors import one_of
 from weightgas.experiments import presets, summary
 from weightgas.experiments.summary import select
@@ -163,7 +164,8 @@ def _run(
     protocol, start = run.protocol, run.start
     if run.partner_of is not None:
         state = result.states[run.partner_of]
-        protocol = FixedSphere(elr=state["elr"].values, radius=state["radius"].values, paired=True)
+        elr = sphere_elr(state, state["elr"].values)
+        protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
         start = result.traces[run.partner_of]["final_weights"].values
     options |= {"warmup": run.warmup, "start": start, "snapshot_every": run.snapshot_every}
     return training.train(protocol, networks.mlp(hidden=run.hidden), datasets.digits(), run.steps, **options)
