@@ -65,24 +65,41 @@ def _rare(s, layer, u):  # pragma: no cover - compiled
 
 
 @numba.njit(inline="always")
-def _normal(s):  # pragma: no cover - compiled
-    """One standard normal: low byte picks the layer, the top 53 bits the place."""
-    while True:
-        word = _next(s)
-        layer = np.int64(word & np.uint64(255))
-        u = np.int64(word) * 2.0**-63
-        if abs(u) < _INNER[layer]:
-            return u * _EDGES[layer]
-        accepted, value = _rare(s, layer, u)
-        if accepted:
-            return value
+def _fill(s, out):  # pragma: no cover - compiled
+    """Fill ``out`` with standard normals: low byte picks the layer, the top 53 bits the place.
+
+    The state is held in four variables meanwhile, so that it stays in registers: worth a third of the step at d = 10.
+    """
+    s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
+    for i in range(out.size):
+        while True:
+            total = s0 + s3  # as in _next
+            word = ((total << np.uint64(23)) | (total >> np.uint64(41))) + s0
+            shifted = s1 << np.uint64(17)
+            s2 ^= s0
+            s3 ^= s1
+            s1 ^= s2
+            s0 ^= s3
+            s2 ^= shifted
+            s3 = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
+            layer = np.int64(word & np.uint64(255))
+            u = np.int64(word) * 2.0**-63
+            if abs(u) < _INNER[layer]:
+                out[i] = u * _EDGES[layer]
+                break
+            s[0], s[1], s[2], s[3] = s0, s1, s2, s3
+            accepted, value = _rare(s, layer, u)
+            s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
+            if accepted:
+                out[i] = value
+                break
+    s[0], s[1], s[2], s[3] = s0, s1, s2, s3
 
 
 @numba.njit(cache=True)
 def standard_normals(stream, out):  # pragma: no cover - compiled
     """Fill ``out`` with standard normals and move ``stream`` (four uint64) on, as a task of :func:`advance` does."""
-    for i in range(out.size):
-        out[i] = _normal(stream)
+    _fill(stream, out)
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
@@ -114,7 +131,6 @@ def advance(
         x = w[task].copy()
         noise = np.empty(d)
         draws = np.empty(0 if diagonal else d)
-        total = np.empty(6)
         eta, lam = rate[task], hold[task]
         r2 = 0.0
         for i in range(d):
@@ -126,16 +142,16 @@ def advance(
         kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
         next_snapshot = snapshot_first + kept * snapshot_every
         for reading in range(first, first + readings):
-            total[:] = 0.0
+            sum_loss = sum_loss_sq = sum_grad = sum_noise = sum_mean = sum_growth = 0.0
             for _ in range(steps):
                 r = math.sqrt(r2)
                 inverse = 1.0 / r
                 if diagonal:
+                    _fill(s, noise)
                     for i in range(d):
-                        noise[i] = spread[i, 0] * _normal(s)
+                        noise[i] *= spread[i, 0]
                 else:
-                    for i in range(d):
-                        draws[i] = _normal(s)
+                    _fill(s, draws)
                     for i in range(d):
                         value = 0.0
                         for j in range(d):
@@ -170,7 +186,7 @@ def advance(
                     x[i] = keep * x[i] - kick * noise[i]
                     r2_new += x[i] * x[i]
                 if kind == SPHERE:
-                    total[GROWTH] += eta * eta * grad_sq
+                    sum_growth += eta * eta * grad_sq
                     # Rounding would let the radius walk over millions of steps; it is pulled back whenever it shows.
                     if abs(r2_new - r2) > 1e-14 * r2:
                         scale = math.sqrt(r2 / r2_new)
@@ -178,11 +194,11 @@ def advance(
                             x[i] *= scale
                 else:
                     r2 = r2_new
-                total[LOSS] += loss
-                total[LOSS_SQ] += loss * loss
-                total[GRAD_SQ] += grad_sq
-                total[NOISE_SQ] += noise_sq
-                total[MEAN_GRAD_SQ] += mean_sq
+                sum_loss += loss
+                sum_loss_sq += loss * loss
+                sum_grad += grad_sq
+                sum_noise += noise_sq
+                sum_mean += mean_sq
                 clock += 1
                 now += 1
                 if clock == every:
@@ -203,8 +219,12 @@ def advance(
                         snapshots[task, kept, i] = x[i] * inverse
                     kept += 1
                     next_snapshot += snapshot_every
-            for i in range(6):
-                means[task, reading, i] = total[i] / steps
+            means[task, reading, LOSS] = sum_loss / steps
+            means[task, reading, LOSS_SQ] = sum_loss_sq / steps
+            means[task, reading, GRAD_SQ] = sum_grad / steps
+            means[task, reading, NOISE_SQ] = sum_noise / steps
+            means[task, reading, MEAN_GRAD_SQ] = sum_mean / steps
+            means[task, reading, GROWTH] = sum_growth / steps
             inverse = 1.0 / math.sqrt(r2)
             along_linear = curved = 0.0
             for i in range(d):
