@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from weightgas.errors import one_of, positive_array, positive_number, whole_number
+from weightgas.errors import finite_number, one_of, positive_array, positive_number, whole_number
 
 FIX = "Mend it."
 
@@ -64,3 +64,13 @@ def test_one_of_lists_what_is_known():
     for wrong in ("cells", None, 3):
         with pytest.raises(ValueError, match="along: expected one of cell, reading, got"):
             one_of("along", wrong, ("reading", "cell"))
+
+
+def test_a_finite_number_is_a_float_or_refused():
+    assert finite_number("slope", np.float32(-2)) == -2.0
+    with pytest.raises(TypeError, match=r"slope: expected a finite number, got 'a'"):
+        finite_number("slope", "a")
+    with pytest.raises(TypeError, match=r"slope: expected a finite number, got True"):
+        finite_number("slope", True)
+    with pytest.raises(ValueError, match=r"slope: expected a finite number, got inf"):
+        finite_number("slope", np.inf)

@@ -7,8 +7,9 @@ what came, and how to mend the call. A value that is merely extreme runs; the st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,15 @@ def positive_number(name: str, value: Any, *, fix: str = "Pass one positive fini
     if array.size != 1:
         raise refuse(name, "one number", f"{array.size} numbers", fix)
     return array[0].item()
+
+
+def finite_number(name: str, value: Any, *, fix: str = "Pass one finite number.") -> float:
+    """``value`` as a finite float; TypeError for other types (a bool is one), ValueError where it is not finite."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name}: expected a finite number, got {value!r}. {fix}")
+    if not math.isfinite(value):
+        raise refuse(name, "a finite number", float(value), fix)
+    return float(value)
 
 
 def whole_number(name: str, value: Any, *, minimum: int = 1, fix: str = "Pass a whole number.") -> int:

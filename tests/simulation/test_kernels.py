@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from weightgas import streams
-from weightgas.potentials import Covariance, Isotropic, Linear, Quadratic
+from weightgas.potentials import Covariance, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.simulation import kernels, model, reference
 
 KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
@@ -19,6 +19,7 @@ NOISES = {
     "isotropic": Isotropic(0.7),
     "diagonal": Covariance(np.geomspace(0.1, 10, 6)),
     "matrix": Covariance(ROOT @ ROOT.T),
+    "loss-dependent": LossDependent(slope=0.3, offset=3.0),
 }
 
 
@@ -31,7 +32,7 @@ class Recorder:
 
     def __init__(self, tasks, dim, readings, *, every=0, snapshots=0, first=0, between=1):
         self.means = np.zeros((tasks, readings, kernels.COLUMNS))
-        self.points = np.zeros((tasks, readings, 3))
+        self.points = np.zeros((tasks, readings, kernels.POINTS))
         self.moments = np.zeros((tasks, 3))
         self.counts = np.zeros((tasks, 1, 64), np.int64)
         self.snapshots = np.zeros((tasks, snapshots, dim), np.float32)
@@ -45,10 +46,18 @@ class Recorder:
 
 def advance(recorder, protocol, what, weights, stream, rate, hold, *, readings=1, steps=1, begin=0):
     form = what.form
-    loss = (float(form.constant), form.linear, form.curvature, what.spread)
+    loss = (float(form.constant), form.linear, form.curvature, what.spread, *what.strength)
     tasks = np.full(len(weights), rate), np.full(len(weights), hold)
     arguments = (weights, stream, *tasks, *loss, *recorder.arguments())
     kernels.advance(KINDS[protocol], 0, readings, steps, begin, *arguments)
+
+
+def projected_covariance(what, direction):
+    """(a + b L) P Σ P, written out."""
+    projection = np.eye(what.dim) - np.outer(direction, direction)
+    whole = np.diag(what.factor**2) if what.factor.ndim == 1 else what.factor @ what.factor.T
+    strength = what.strength[0] + what.strength[1] * what.form.loss(direction)
+    return strength * projection @ whole @ projection
 
 
 # --- step by step ---
@@ -66,17 +75,20 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, potential, no
     draws = np.empty(6)
     for _ in range(120):
         kernels.standard_normals(twin, draws)
-        plain = reference.step(protocol, weights[0], draws, rate, hold, what.form, what.factor)
+        plain = reference.step(protocol, weights[0], draws, rate, hold, what.form, what.factor, what.strength)
         recorder = Recorder(1, 6, 1)
         advance(recorder, protocol, what, weights, stream, rate, hold)
         np.testing.assert_allclose(weights[0], plain.weights, rtol=1e-12, atol=1e-13)
         of = recorder.means[0, 0]
         expected = [plain.loss, plain.loss**2, plain.grad_sq, plain.noise_sq, plain.mean_grad_sq]
-        np.testing.assert_allclose(of[: kernels.GROWTH], expected, rtol=1e-12, atol=1e-14)
+        expected += [plain.laplacian, plain.grad_curvature]
+        np.testing.assert_allclose(of[: kernels.GROWTH], expected, rtol=1e-12, atol=1e-12)
         if protocol == "fixed_sphere":
             assert of[kernels.GROWTH] == pytest.approx(plain.growth, rel=1e-10)
         direction = plain.weights / np.linalg.norm(plain.weights)
         points = [np.linalg.norm(plain.weights), what.form.loss(direction), what.form.linear @ direction]
+        covariance = projected_covariance(what, direction)
+        points += [np.trace(covariance) ** 2, np.trace(covariance @ covariance)]
         np.testing.assert_allclose(recorder.points[0, 0], points, rtol=1e-12, atol=1e-13)
     np.testing.assert_array_equal(stream[0], twin)
 

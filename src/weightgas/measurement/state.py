@@ -12,7 +12,7 @@ import xarray as xr
 
 from weightgas import trace as traces
 from weightgas.errors import TraceError, one_of, refuse, whole_number
-from weightgas.measurement import energy, noise, pressure, stationarity, temperature
+from weightgas.measurement import configurational, energy, noise, pressure, stationarity, temperature
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import METHODS, density, integration, paper
@@ -31,6 +31,17 @@ LONG_NAMES = {
     "temperature": ("temperature", "T"),
     "temperature_virial": ("virial temperature", "T_v"),
     "temperature_group": ("temperature of a group", "T_i"),
+    "temperature_virial_group": ("virial temperature of a group", "T_v,i"),
+    "temperature_conf": ("configurational temperature", "T_conf"),
+    "temperature_conf_far": ("configurational temperature, Laplacian from the larger displacement", "T_conf"),
+    "temperature_conf_corrected": ("configurational temperature, free of the finite step to first order", "T_conf"),
+    "temperature_conf_group": ("configurational temperature of a group", "T_conf,i"),
+    "conf_ratio": ("configurational temperature over that of the noise", "T_conf/T"),
+    "conf_ratio_group": ("configurational temperature of a group over that of its noise", "T_conf,i/T_i"),
+    "laplacian": ("Laplacian of the loss on the unit sphere", "ΔL"),
+    "noise_dim": ("directions that the noise has, its participation ratio", "d_eff"),
+    "noise_dim_group": ("directions that the noise of a group has", "d_eff,i"),
+    "step_curvature": ("curvature that the noise sees, tr(HΣ)/tr Σ", "κ"),
     "radius": ("root mean square radius", "r"),
     "log_radius": ("mean logarithm of the radius", "E ln r"),
     "log_radius_entropy": ("entropy of the radius, the sum of dof times E ln r over the groups", "S(r)"),
@@ -123,6 +134,7 @@ def measure(
         **noise.estimate(blocks, dof),
         **temperature.estimate(slow, cells, dof, group_dof),
         **pressure.estimate(slow, cells, dof),
+        **configurational.estimate(slow, cells, trace.attrs),
     }
     direction, notes, draws = _entropy(trace, slow, cells, level_one, _Choice(entropy, anchor, seed))
     found |= direction

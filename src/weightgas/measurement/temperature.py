@@ -3,6 +3,7 @@
 T_g = η_e tr Σ/(2 dof)                          η_e = E[η/r²] at fixed LR [arXiv 2511.07308]
 T_v = λ E[r²] (1 − ηλ/2)/dof                    (sphere: η_e G/(2 dof)); T_v = T_g (1 + SNR) in any stationary run
 T_i = η_e,i tr Σ_i/(2 (d_i − 1))                η_e,i = η_e r²/r_i² for group i on its own sphere
+T_v,i = λ E[r_i²] (1 − ηλ/2)/(d_i − 1)          (sphere: η_e,i G_i/(2 (d_i − 1)))
 
 Weakness: none of the three tests the Gibbs form; they agree in any stationary run.
 """
@@ -16,7 +17,8 @@ from weightgas.measurement.energy import Estimates
 
 
 def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int, group_dof: np.ndarray | None) -> Estimates:
-    """``elr``, ``temperature``, ``temperature_virial`` and, for groups, ``temperature_group`` (cell, group).
+    """``elr``, ``temperature``, ``temperature_virial`` and, for groups, ``temperature_group`` and
+    ``temperature_virial_group`` (cell, group).
 
     ``cells`` holds the hyperparameters by axis name with shape (cells, 1), ``group_dof`` the d_i − 1.
     """
@@ -54,4 +56,27 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int, group_dof: 
             whole,
             blocks.of("group_noise_trace"),
         )
+        out["temperature_virial_group"] = _virial_of_groups(blocks, cells, group_dof)
     return out
+
+
+def _virial_of_groups(
+    blocks: Blocks, cells: dict[str, np.ndarray], group_dof: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    square = blocks.of("radius", np.square, "square")[..., None]
+    groups = blocks.of("group_radius", np.square, "square")
+    square = np.broadcast_to(square, groups.shape)
+    if "wd" not in cells:
+        elr = cells["elr"][:, 0]
+        ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
+        return blocks.estimate(
+            lambda x, v, g: spread(elr, x) * v * x * g / (2 * group_dof), ours, square, blocks.of("group_grad_sq")
+        )
+    wd = cells["wd"][:, 0]
+    if "lr" in cells:
+        decay = cells["lr"][:, 0] * wd
+        return blocks.estimate(lambda v: spread(wd * (1 - decay / 2), v) * v / group_dof, groups)
+    elr = cells["elr"][:, 0]
+    return blocks.estimate(
+        lambda g, v: spread(wd, g) * g * (1 - spread(elr * wd, v) * v / 2) / group_dof, groups, square
+    )

@@ -6,6 +6,6 @@ of covariance Σ before its projection on the tangent space, P Σ P with P = I �
 """
 
 from weightgas.potentials.losses import Linear, Potential, Quadratic, QuadraticForm
-from weightgas.potentials.noises import Covariance, Isotropic, Noise
+from weightgas.potentials.noises import Covariance, Isotropic, LossDependent, Noise
 
-__all__ = ["Covariance", "Isotropic", "Linear", "Noise", "Potential", "Quadratic", "QuadraticForm"]
+__all__ = ["Covariance", "Isotropic", "Linear", "LossDependent", "Noise", "Potential", "Quadratic", "QuadraticForm"]

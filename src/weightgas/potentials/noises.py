@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import positive_number, refuse
+from weightgas.errors import finite_number, positive_number, refuse
 from weightgas.potentials.losses import as_tuples, symmetric_or_diagonal
 
 
@@ -93,3 +93,55 @@ class Covariance:
         if len(self._factor) != dim:
             raise refuse("dim", f"{len(self._factor)}, the size of the covariance", dim, "Make them agree.")
         return self._factor
+
+
+@dataclass(frozen=True)
+class LossDependent:
+    """A noise whose covariance grows with the loss: Σ(w̄) = (offset + slope · L(w̄)) Σ_base.
+
+    Over-parameterised networks have such noise: it dies with the loss. With an isotropic base the stationary state is
+    known and not a Gibbs state: ρ ∝ D^{−1} exp(−∫ dL/D), D(L) = (η_e σ²/2)(offset + slope · L); at ``offset`` 0 a power
+    law in L.
+
+    Parameters
+    ----------
+    slope, offset
+        The noise variance in units of the base, which must stay positive over the losses that occur; where it does
+        not, the cell ends as diverged.
+    base
+        The noise that is scaled, by default ``Isotropic()``.
+
+    Raises
+    ------
+    ValueError
+        If a number is not finite, ``offset`` is negative, or both are zero.
+    TypeError
+        If ``base`` is not a noise.
+    """
+
+    slope: float
+    offset: float = 1.0
+    base: Noise = field(default_factory=Isotropic)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.base, Noise) or isinstance(self.base, type):
+            raise TypeError(f"base: expected a noise, got {self.base!r}. Pass for instance Isotropic(sigma=1.0).")
+        for name in ("slope", "offset"):
+            object.__setattr__(self, name, finite_number(name, getattr(self, name)))
+        if self.offset < 0 or (self.offset == 0 and self.slope <= 0):
+            got = f"offset={self.offset:g}, slope={self.slope:g}"
+            raise refuse("noise", "a positive variance at some loss", got, "Pass for instance offset=1, slope=10.")
+
+    @property
+    def name(self) -> str:
+        """The base and the law."""
+        return f"{self.base.name} x ({self.offset:g} + {self.slope:g} L)"
+
+    @property
+    def strength(self) -> tuple[float, float]:
+        """Offset and slope, which ``simulate`` asks of a noise that has them."""
+        return self.offset, self.slope
+
+    def factor(self, dim: int) -> np.ndarray:
+        """That of the base."""
+        return self.base.factor(dim)

@@ -13,8 +13,10 @@ import numba
 import numpy as np
 
 SPHERE, ELR, LR = 0, 1, 2
-LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, GROWTH = range(COLUMNS := 6)
-"""Columns of the sums: over steps, of L, L², G, ‖noise‖², ‖∇L‖² and (‖w₊‖² − r²)/r² before the projection."""
+LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, LAPLACIAN, GRAD_CURVATURE, GROWTH = range(COLUMNS := 8)
+"""Columns of the sums over steps: L, L², G, ‖noise‖², ‖∇L‖², ΔL, ∇L·H∇L, (‖w₊‖² − r²)/r² before the projection."""
+RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ = range(POINTS := 5)
+"""Columns of what is read at the end of a reading: r, L, b·w̄, (tr Σ)² and tr Σ²."""
 
 
 def _ziggurat_table(layers: int = 256, edge: float = 3.6541528853610088) -> np.ndarray:
@@ -104,7 +106,7 @@ def standard_normals(stream, out):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    kind, first, readings, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread,
+    kind, first, readings, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread, offset, slope,
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
 ):  # fmt: skip  # pragma: no cover - compiled
     """Advance every task by ``readings`` times ``steps`` steps in place; reduce into the readings from ``first`` on.
@@ -116,8 +118,9 @@ def advance(
     ``rate``, ``hold`` (N,)   η (fixed LR) or η_e; λ, or the radius of the sphere
     ``linear``, ``curvature`` (d,), ``constant``   the loss c + b·w̄ + ½ Σ a_i w̄_i²
     ``spread`` (d, 1) or (d, d)   factor of the noise, one column if diagonal
-    ``means`` (N, all readings, 6)    means over the steps of each reading, columns as named above
-    ``points`` (N, all readings, 3)   radius, loss and overlap b·w̄ after each reading
+    ``offset``, ``slope``     the covariance of the noise is offset + slope · L times that of ``spread``
+    ``means`` (N, all readings, COLUMNS)  means over the steps of each reading, columns as named above
+    ``points`` (N, all readings, POINTS)  what is read after each reading, columns as named above
     ``every``                 logit of the overlap read every so many steps (0: never), into ``moments`` (N, 3) during
                               the warm-up, else into ``counts`` (N, blocks of the run, bins)
     ``blocks`` (all readings,)   which block a reading belongs to
@@ -126,6 +129,10 @@ def advance(
     tasks, d = w.shape
     diagonal = spread.shape[1] == 1
     bins = counts.shape[2]
+    trace = curvature.sum()
+    variances = np.zeros((0, 0))
+    if not diagonal:
+        variances = spread @ spread.T
     for task in numba.prange(tasks):
         s = stream[task].copy()
         x = w[task].copy()
@@ -142,7 +149,7 @@ def advance(
         kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
         next_snapshot = snapshot_first + kept * snapshot_every
         for reading in range(first, first + readings):
-            sum_loss = sum_loss_sq = sum_grad = sum_noise = sum_mean = sum_growth = 0.0
+            sum_loss = sum_loss_sq = sum_grad = sum_noise = sum_mean = sum_growth = sum_laplacian = sum_curved = 0.0
             for _ in range(steps):
                 r = math.sqrt(r2)
                 inverse = 1.0 / r
@@ -164,12 +171,14 @@ def advance(
                     along_linear += linear[i] * u
                     along_mean += (linear[i] + curvature[i] * u) * u
                 loss = constant + along_linear + 0.5 * (along_mean - along_linear)
-                grad_sq = noise_sq = mean_sq = 0.0
+                strength = math.sqrt(offset + slope * loss) if slope != 0.0 else 1.0
+                grad_sq = noise_sq = mean_sq = curved_sq = 0.0
                 for i in range(d):
                     u = x[i] * inverse
                     mean = linear[i] + curvature[i] * u - along_mean * u
-                    heat = noise[i] - along_noise * u
+                    heat = strength * (noise[i] - along_noise * u)
                     mean_sq += mean * mean
+                    curved_sq += curvature[i] * mean * mean
                     noise_sq += heat * heat
                     tangent = mean + heat
                     grad_sq += tangent * tangent
@@ -199,6 +208,9 @@ def advance(
                 sum_grad += grad_sq
                 sum_noise += noise_sq
                 sum_mean += mean_sq
+                # Harmonics of degree 1 and 2: Δ(b·w̄) = −(d−1) b·w̄ and Δ(½ w̄ᵀAw̄) = tr A − d w̄ᵀAw̄.
+                sum_laplacian += trace - d * (along_mean - along_linear) - (d - 1) * along_linear
+                sum_curved += curved_sq - along_mean * mean_sq
                 clock += 1
                 now += 1
                 if clock == every:
@@ -224,6 +236,8 @@ def advance(
             means[task, reading, GRAD_SQ] = sum_grad / steps
             means[task, reading, NOISE_SQ] = sum_noise / steps
             means[task, reading, MEAN_GRAD_SQ] = sum_mean / steps
+            means[task, reading, LAPLACIAN] = sum_laplacian / steps
+            means[task, reading, GRAD_CURVATURE] = sum_curved / steps
             means[task, reading, GROWTH] = sum_growth / steps
             inverse = 1.0 / math.sqrt(r2)
             along_linear = curved = 0.0
@@ -231,8 +245,28 @@ def advance(
                 u = x[i] * inverse
                 along_linear += linear[i] * u
                 curved += curvature[i] * u * u
-            points[task, reading, 0] = math.sqrt(r2)
-            points[task, reading, 1] = constant + along_linear + 0.5 * curved
-            points[task, reading, 2] = along_linear
+            loss = constant + along_linear + 0.5 * curved
+            points[task, reading, RADIUS] = math.sqrt(r2)
+            points[task, reading, ENERGY] = loss
+            points[task, reading, OVERLAP] = along_linear
+            # of P Σ P, P = I − uuᵀ: tr Σ − uᵀΣu and tr Σ² − 2 uᵀΣ²u + (uᵀΣu)²
+            total = squares = along = along_sq = 0.0
+            for i in range(d):
+                row = 0.0
+                if diagonal:
+                    variance = spread[i, 0] * spread[i, 0]
+                    row = variance * x[i] * inverse
+                    total += variance
+                    squares += variance * variance
+                else:
+                    total += variances[i, i]
+                    for j in range(d):
+                        row += variances[i, j] * x[j] * inverse
+                        squares += variances[i, j] * variances[i, j]
+                along += row * x[i] * inverse
+                along_sq += row * row
+            strength = offset + slope * loss
+            points[task, reading, NOISE_TRACE_SQ] = (strength * (total - along)) ** 2
+            points[task, reading, NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
         w[task] = x
         stream[task] = s

@@ -17,7 +17,7 @@ class Model:
     """A potential and a noise in ``dim`` dimensions.
 
     ``form`` is the loss; ``factor`` is B of the noise covariance Σ = B Bᵀ in the axes of the loss, (dim,) where the
-    coordinates are independent, else (dim, dim).
+    coordinates are independent, else (dim, dim). ``strength`` are a and b of a noise whose covariance is (a + b L) Σ.
     """
 
     potential: Potential
@@ -25,6 +25,7 @@ class Model:
     dim: int
     form: QuadraticForm
     factor: np.ndarray
+    strength: tuple[float, float] = (1.0, 0.0)
 
     @property
     def linear(self) -> bool:
@@ -41,9 +42,10 @@ class Model:
         return directions @ self.form.linear
 
     def noise_trace(self, directions: np.ndarray) -> np.ndarray:
-        """tr PΣP = tr Σ − w̄ᵀΣw̄ of unit vectors (…, dim), shape (…)."""
+        """tr PΣP = (a + b L)(tr Σ − w̄ᵀΣw̄) of unit vectors (…, dim), shape (…)."""
         along = directions * self.factor if self.factor.ndim == 1 else directions @ self.factor
-        return np.sum(self.factor**2) - np.sum(along**2, axis=-1)
+        strength = self.strength[0] + self.strength[1] * self.form.loss(directions)
+        return strength * (np.sum(self.factor**2) - np.sum(along**2, axis=-1))
 
     def to_original(self, vectors: np.ndarray) -> np.ndarray:
         """From the axes of the loss to the coordinates the user gave it in."""
@@ -63,6 +65,22 @@ class Model:
             "noise": self.noise.name,
             "noise_crc": crc32(np.ascontiguousarray(self.noise.factor(self.dim), float).tobytes()),
         }
+
+    def facts(self) -> dict[str, float]:
+        """What is known exactly of the loss and later checks need, where it is.
+
+        ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
+        (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate.
+        """
+        form, dim = self.form, self.dim
+        if form.linear.any() and form.curvature.any():
+            return {}
+        if form.linear.any():
+            slope, hessian = 1.0 - dim, np.full(dim - 1, np.linalg.norm(form.linear))
+        else:
+            slope, hessian = -2.0 * dim, np.sort(form.curvature)[1:] - form.curvature.min()
+        known = {"log_det_hessian": float(np.log(hessian).sum())} if hessian.min() > 0 else {}
+        return {"laplacian_slope": slope, **known}
 
 
 def checked(potential: Potential | None, noise: Noise | None, dim: int) -> Model:
@@ -91,4 +109,7 @@ def checked(potential: Potential | None, noise: Noise | None, dim: int) -> Model
     same = factor.ndim == 1 and bool((factor == factor[0]).all())  # isotropic noise is so in any axes
     if form.axes is not None and not same:
         factor = form.axes.T @ (np.diag(factor) if factor.ndim == 1 else factor)
-    return Model(potential, noise, dim, form, factor)
+    offset, slope = (float(x) for x in getattr(noise, "strength", (1.0, 0.0)))
+    if not np.isfinite([offset, slope]).all():
+        raise refuse("noise", "a finite strength (a, b)", f"({offset}, {slope})", "Mend the noise.")
+    return Model(potential, noise, dim, form, factor, (offset, slope))

@@ -2,7 +2,7 @@
 
 w ← w − η (g + λ w)                 fixed LR
 w ← w − η_e ‖w‖² (g + λ w)          fixed ELR
-w ← r · normalize(w − η_e r² g)     fixed sphere,  g = (∇L(w̄) + P n)/r,  P = I − w̄w̄ᵀ,  n = B ξ
+w ← r · normalize(w − η_e r² g)     fixed sphere,  g = (∇L(w̄) + P n)/r,  P = I − w̄w̄ᵀ,  n = √(a + b L) B ξ
 
 Source: arXiv 2511.07308, section 3.
 """
@@ -24,6 +24,8 @@ class Step(NamedTuple):
     grad_sq: float
     noise_sq: float
     mean_grad_sq: float
+    laplacian: float
+    grad_curvature: float
     growth: float
     overlap: float
 
@@ -36,17 +38,20 @@ def step(
     decay: float,
     form: QuadraticForm,
     factor: np.ndarray,
+    strength: tuple[float, float] = (1.0, 0.0),
 ) -> Step:
     """One step of one cell from ``weights`` (dim,) with standard normal ``draws`` (dim,).
 
     ``rate`` is η at fixed LR and η_e else, ``decay`` is λ (unused on the sphere), ``factor`` is B of the noise (dim,)
-    or (dim, dim).
+    or (dim, dim), ``strength`` are a and b of the noise variance a + b L in units of B Bᵀ.
     """
     radius = np.linalg.norm(weights)
     direction = weights / radius
     projection = np.eye(len(weights)) - np.outer(direction, direction)
     mean = projection @ (form.linear + form.curvature * direction)
-    heat = projection @ (factor * draws if factor.ndim == 1 else factor @ draws)
+    loss = float(form.loss(direction))
+    amplitude = np.sqrt(strength[0] + strength[1] * loss)
+    heat = amplitude * projection @ (factor * draws if factor.ndim == 1 else factor @ draws)
     gradient = (mean + heat) / radius
     if protocol == "fixed_lr":
         after = weights - rate * (gradient + decay * weights)
@@ -59,5 +64,9 @@ def step(
         after = radius * after / np.linalg.norm(after)
     unit_grad = radius * gradient
     overlap = form.linear @ direction
+    # The Hessian on the sphere: that of the flat extension, less the slope along the radius.
+    flat = form.linear + form.curvature * direction
+    hessian = projection @ np.diag(form.curvature) @ projection - (flat @ direction) * projection
     squares = (float(unit_grad @ unit_grad), float(heat @ heat), float(mean @ mean))
-    return Step(after, float(form.loss(direction)), *squares, float(growth), float(overlap))
+    curved = (float(np.trace(hessian)), float(mean @ hessian @ mean))
+    return Step(after, loss, *squares, *curved, float(growth), float(overlap))

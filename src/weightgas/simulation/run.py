@@ -214,7 +214,8 @@ def _part(
     cells = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
     rate, hold = (cells[axis] for axis in protocol.axes)
     form = what.form
-    task = (weights, stream, rate, hold, float(form.constant), form.linear, form.curvature, what.spread)
+    loss = (float(form.constant), form.linear, form.curvature)
+    task = (weights, stream, rate, hold, *loss, what.spread, *what.strength)
     call_seconds = tasks * _cell_seconds(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
     def go(begin: int, readings: int, steps: int) -> None:
@@ -240,6 +241,7 @@ def _part(
     attributes = {
         "producer": "simulate",
         **what.attributes(),
+        **what.facts(),
         "dim": what.dim,
         "dof": what.dim - 1,
         "seed": how.seed,
@@ -249,7 +251,9 @@ def _part(
         "threads": numba.get_num_threads(),
         "device": "cpu",
     }
-    return traces.make(protocol, arrays, attributes, {"noise_trace": "mean", "mean_grad_sq": "mean"})
+    return traces.make(
+        protocol, arrays, attributes, dict.fromkeys(("noise_trace", "mean_grad_sq", "laplacian"), "mean")
+    )
 
 
 def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -23,7 +23,7 @@ class Tally:
         self.plan, self.dim, self.begin = plan, dim, begin
         self.every = plan.density_every if linear_loss else 0
         self.means = np.zeros((tasks, plan.readings, kernels.COLUMNS))
-        self.points = np.zeros((tasks, plan.readings, 3))
+        self.points = np.zeros((tasks, plan.readings, kernels.POINTS))
         self.moments = np.zeros((tasks, 3))
         self.counts = np.zeros((tasks, plan.blocks, plan.bins if linear_loss else 0), np.int64)
         self.block_of = np.arange(plan.readings) * plan.blocks // plan.readings
@@ -71,16 +71,20 @@ class Tally:
         """The values of a trace; a task diverged at its first reading that is not finite, where its readings end."""
         plan = self.plan
         means, points = self.means, self.points
-        sound = np.isfinite(means).all(axis=2) & np.isfinite(points).all(axis=2) & (points[:, :, 0] > 0)
+        sound = np.isfinite(means).all(axis=2) & np.isfinite(points).all(axis=2) & (points[:, :, kernels.RADIUS] > 0)
         valid = np.logical_and.accumulate(sound, axis=1)
-        names = ("energy_mean", "energy_sq_mean", "grad_sq", "noise_trace", "mean_grad_sq")
-        values = {name: means[:, :, i] for i, name in enumerate(names)}
-        values |= {"radius": points[:, :, 0], "energy": points[:, :, 1]}
+        names = ("energy_mean", "energy_sq_mean", "grad_sq", "noise_trace", "mean_grad_sq", "laplacian")
+        values = {name: means[:, :, i] for i, name in enumerate((*names, "grad_curvature"))}
+        values |= {"radius": points[:, :, kernels.RADIUS], "energy": points[:, :, kernels.ENERGY]}
+        values |= {
+            "noise_trace_sq": points[:, :, kernels.NOISE_TRACE_SQ],
+            "noise_cov_sq": points[:, :, kernels.NOISE_COV_SQ],
+        }
         if fixed_sphere:
             with np.errstate(all="ignore"):
-                values["radius_unprojected"] = points[:, :, 0] * np.sqrt(1 + means[:, :, kernels.GROWTH])
+                values["radius_unprojected"] = values["radius"] * np.sqrt(1 + means[:, :, kernels.GROWTH])
         if self.every:
-            values["overlap"] = points[:, :, 2]
+            values["overlap"] = points[:, :, kernels.OVERLAP]
         cells = len(means) // plan.replicas
         shape = (cells, plan.replicas)
         readings = valid.sum(axis=1)

@@ -1,0 +1,79 @@
+"""Configurational temperature T_conf = ⟨‖∇L‖²⟩/⟨ΔL⟩ on the unit sphere.
+
+From ρ ∝ e^{−L/T} by parts [Rugh 1997, Phys. Rev. Lett. 78, 772]; T_conf = T_g in a Gibbs state and only there. It needs
+no grid of temperatures and no mobility: only gradients and the Laplacian. Averages of numerator and denominator are
+taken apart; ‖∇L‖² is the unbiased one, from independent batches.
+
+``temperature_conf``             the ratio; for groups ``temperature_conf_group`` with their own gradients and ΔᵢL
+``temperature_conf_far``         the same with the Laplacian from the larger displacement (networks): the two must agree
+``temperature_conf_corrected``   free of the finite step to first order, where the loss is known well enough
+``conf_ratio``, ``conf_ratio_group``   T_conf over the temperature of the noise; the corrected one where it is there
+
+Weakness: at finite steps the ratio is off by about η_e/2 times the curvature along the gradient
+(:mod:`weightgas.theory.finite_step`), and a Laplacian that is not positive has no temperature.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from weightgas.measurement.blocks import Blocks, spread
+from weightgas.measurement.energy import Estimates
+from weightgas.theory import finite_step
+
+
+def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, Any]) -> Estimates:
+    """The temperatures above and ``laplacian`` of every cell, each with its standard error.
+
+    ``cells`` as in :func:`weightgas.measurement.temperature.estimate`, ``facts`` the attributes of the trace: protocol,
+    dof, dim, and where they are known ``group_sizes`` and ``laplacian_slope``. Empty where no Laplacian was read.
+    """
+    if "laplacian" not in blocks or "mean_grad_sq" not in blocks:
+        return {}
+    drift, laplacian = blocks.of("mean_grad_sq"), blocks.of("laplacian")
+    out: Estimates = {
+        "laplacian": blocks.estimate(lambda x: x, laplacian),
+        "temperature_conf": blocks.estimate(_ratio, drift, laplacian),
+    }
+    if "laplacian_far" in blocks:
+        out["temperature_conf_far"] = blocks.estimate(_ratio, drift, blocks.of("laplacian_far"))
+    if "noise_trace" not in blocks:
+        return out
+    inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
+    rate = inverse if "lr" in cells else np.ones_like(inverse)
+    size = cells["lr" if "lr" in cells else "elr"][:, 0]
+    dof, noise = int(facts["dof"]), blocks.of("noise_trace")
+    columns = (drift, laplacian, rate, noise)
+    if "laplacian_slope" in facts and "grad_curvature" in blocks:
+        how = (facts["protocol"], int(facts["dim"]), facts["laplacian_slope"])
+
+        def corrected(m: np.ndarray, c: np.ndarray, x: np.ndarray, n: np.ndarray, k: np.ndarray) -> np.ndarray:
+            elr = spread(size, x) * x
+            return finite_step.configurational_temperature(m, c, k, elr * n / (2 * dof), elr, *how)
+
+        columns = (*columns, blocks.of("grad_curvature"))
+        out["temperature_conf_corrected"] = blocks.estimate(corrected, *columns)
+        ratio = lambda *c: corrected(*c) / (spread(size, c[2]) * c[2] * c[3] / (2 * dof))  # noqa: E731
+    else:
+        ratio = lambda m, c, x, n: _ratio(m, c) / (spread(size, x) * x * n / (2 * dof))  # noqa: E731
+    out["conf_ratio"] = blocks.estimate(ratio, *columns)
+    if "group_laplacian" in blocks and "group_noise_trace" in blocks:
+        group_dof = np.maximum(np.atleast_1d(facts["group_sizes"]) - 1, 1)
+        square = blocks.of("radius", np.square, "square")
+        whole = np.ones_like(square) if "lr" in cells else square
+        ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
+        drift, laplacian = blocks.of("group_mean_grad_sq"), blocks.of("group_laplacian")
+        noise, whole = blocks.of("group_noise_trace"), np.broadcast_to(whole[..., None], ours.shape)
+        out["temperature_conf_group"] = blocks.estimate(_ratio, drift, laplacian)
+        out["conf_ratio_group"] = blocks.estimate(
+            lambda m, c, x, v, n: _ratio(m, c) / (spread(size, x) * v * x * n / (2 * group_dof)),
+            drift, laplacian, ours, whole, noise,
+        )  # fmt: skip
+    return out
+
+
+def _ratio(drift: np.ndarray, laplacian: np.ndarray) -> np.ndarray:
+    return np.where(laplacian > 0, drift / np.where(laplacian > 0, laplacian, 1.0), np.nan)

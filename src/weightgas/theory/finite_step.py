@@ -1,0 +1,69 @@
+"""The stationary density of a discrete step, to first order in the step: what an ideal gas looks like at finite η_e.
+
+With isotropic noise, T = h σ²/2 and h = η_e the step w̄₊ = normalize(w̄ − h g) has on the unit sphere the density
+
+    ρ ∝ exp(−[L + h Φ₁]/T),   Φ₁ = (T/2) ΔL − ¼ ‖∇L‖² + c T L
+
+with ΔL the Laplace–Beltrami operator and c = d on the fixed sphere. With weight decay the direction feels η_e/(1 − ηλ),
+which makes it c = 1 at fixed ELR; so also at fixed LR, but for the spread of r (a share of about ηλ/2). For any loss;
+for the linear one ``vmf.finite_step_energy`` follows. Exact to first order in h at fixed T; the term ¼‖∇L‖² is that of
+backward error analysis in flat space (Shardlow 2006, SIAM J. Numer. Anal. 44, 430), c that of the curved sphere.
+
+Below ``laplacian_slope`` is s where ΔL = s L + constant: −(d−1) for a linear loss, −2d for a quadratic one.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Numbers = np.float64 | NDArray[np.float64]
+
+
+def curvature_term(protocol: str, dim: ArrayLike) -> Numbers:
+    """c: ``dim`` on the fixed sphere, 1 at fixed ELR and fixed LR."""
+    size = np.asarray(dim, dtype=float)
+    return size if protocol == "fixed_sphere" else np.ones_like(size)
+
+
+def configurational_temperature(
+    mean_grad_sq: ArrayLike,
+    laplacian: ArrayLike,
+    grad_curvature: ArrayLike,
+    temperature: ArrayLike,
+    elr: ArrayLike,
+    protocol: str,
+    dim: ArrayLike,
+    laplacian_slope: ArrayLike,
+) -> Numbers:
+    """T_conf = [⟨‖∇L‖²⟩ (1 + hT(s/2 + c)) − (h/2) ⟨∇L·H∇L⟩]/⟨ΔL⟩, equal to T to first order in h for isotropic noise.
+
+    From ρ by parts: T⟨ΔL⟩ = ⟨∇L·∇(L + hΦ₁)⟩. All moments are those on the unit sphere, H the Hessian there.
+    """
+    factor = 1 + np.multiply(elr, temperature) * _bracket(protocol, dim, laplacian_slope)
+    return (np.multiply(mean_grad_sq, factor) - np.multiply(elr, grad_curvature) / 2) / np.asarray(laplacian)
+
+
+def heat_capacity(
+    energy_variance: ArrayLike,
+    temperature: ArrayLike,
+    elr: ArrayLike,
+    protocol: str,
+    dim: ArrayLike,
+    laplacian_slope: ArrayLike,
+) -> Numbers:
+    """dU/dT = (Var L/T²)(1 − hT(s/2 + c)) along a line of constant σ², where h grows with T."""
+    factor = 1 - np.multiply(elr, temperature) * _bracket(protocol, dim, laplacian_slope)
+    return np.asarray(energy_variance) / np.square(temperature) * factor
+
+
+def gibbs_slope(
+    cold: ArrayLike, hot: ArrayLike, noise_var: ArrayLike, protocol: str, dim: ArrayLike, laplacian_slope: ArrayLike
+) -> Numbers:
+    """Slope in L of ln ρ_hot/ρ_cold: 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c), T₁ the ``cold`` one, at one σ²."""
+    cold, hot = np.asarray(cold, dtype=float), np.asarray(hot, dtype=float)
+    return 1 / cold - 1 / hot - 2 / np.asarray(noise_var) * (hot - cold) * _bracket(protocol, dim, laplacian_slope)
+
+
+def _bracket(protocol: str, dim: ArrayLike, laplacian_slope: ArrayLike) -> Numbers:
+    return np.asarray(laplacian_slope, dtype=float) / 2 + curvature_term(protocol, dim)
