@@ -69,7 +69,7 @@ def projected_covariance(what, direction):
 def test_every_step_is_the_plain_one_with_the_same_draws(protocol, potential, noise):
     what = model.checked(POTENTIALS[potential], NOISES[noise], 6)
     rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
-    start = np.random.default_rng(1).standard_normal(6)
+    form, start = what.form, np.random.default_rng(1).standard_normal(6)
     weights = (start * 2.0 / np.linalg.norm(start))[None]
     stream, twin = a_stream()[None], a_stream()
     draws = np.empty(6)
@@ -89,7 +89,9 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, potential, no
         points = [np.linalg.norm(plain.weights), what.form.loss(direction), what.form.linear @ direction]
         covariance = projected_covariance(what, direction)
         points += [np.trace(covariance) ** 2, np.trace(covariance @ covariance)]
-        np.testing.assert_allclose(recorder.points[0, 0], points, rtol=1e-12, atol=1e-13)
+        slope = (form.linear + form.curvature * direction) @ direction
+        points += [np.trace((np.diag(form.curvature) - slope * np.eye(6)) @ covariance)]
+        np.testing.assert_allclose(recorder.points[0, 0], points, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(stream[0], twin)
 
 

@@ -1,5 +1,6 @@
-"""The paper's experiments and the null gases as named presets."""
+"""The paper's experiments as named presets, and the null gases that stand beside every verdict."""
 
+from weightgas.experiments.nulls import Null, beside, null_gases
 from weightgas.experiments.run import PRESETS, Experiment, Foresight, foresee, reproduce
 
-__all__ = ["PRESETS", "Experiment", "Foresight", "foresee", "reproduce"]
+__all__ = ["PRESETS", "Experiment", "Foresight", "Null", "beside", "foresee", "null_gases", "reproduce"]

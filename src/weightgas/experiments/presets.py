@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from weightgas.potentials import Covariance, Isotropic, Linear, Noise, Potential, Quadratic
+from weightgas.potentials import Isotropic, Linear, Noise, Potential
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 
 
@@ -62,25 +62,6 @@ def isotropic(preset: str) -> tuple[Simulated, ...]:
     rates, decays, radii = np.logspace(-3, -1, 17), np.logspace(-3, -1, 17), np.logspace(-1, 1, 17)
     protocols = (FixedSphere(elr=rates, radius=radii), FixedELR(elr=rates, wd=decays), FixedLR(lr=rates, wd=decays))
     return tuple(Simulated(f"isotropic/{p.name}", p, 3, steps, replicas, readings, snapshots) for p in protocols)
-
-
-def null_gases(preset: str) -> tuple[Simulated, ...]:
-    """Two gases whose answer is known: a quadratic loss in d = 10 with isotropic noise, which is ideal, and with
-    anisotropic noise of the same trace (variances over two decades), which is not. Fixed sphere, η_e from 0.008 to
-    0.02.
-    """
-    variances = np.logspace(-1, 1, 10)[[0, 5, 1, 6, 2, 7, 3, 8, 4, 9]]  # not in the order of the curvatures
-    noises = {
-        "null/ideal": Isotropic(),
-        "null/anisotropic": Covariance(variances * 10 / variances.sum(), label="anisotropic"),
-    }
-    elr = 0.02 * 1.35 ** np.arange(-3.0, 1.0)
-    steps, replicas = (2_000_000, 4) if preset == "quick" else (2_000_000, 16)
-    loss = Quadratic(np.linspace(0, 2, 10))
-    return tuple(
-        Simulated(name, FixedSphere(elr=elr), 10, steps, replicas, readings=2000, potential=loss, noise=noise)
-        for name, noise in noises.items()
-    )
 
 
 def networks(preset: str) -> tuple[Trained, ...]:

@@ -18,11 +18,13 @@ from weightgas.analysis import Verdict, verdict
 from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.errors import one_of
 from weightgas.experiments import presets, summary
+from weightgas.experiments.nulls import Null, beside
 from weightgas.experiments.summary import select
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
 from weightgas.simulation.run import foreseen_seconds
+from weightgas.status import Status
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Foresight:
 
 @dataclass
 class Experiment:
-    """What a preset gave: traces and states by run, verdicts, those of the null gases, and where the report is."""
+    """What a preset gave: traces, states and verdicts by run, null gases by kind of run, and where the report is."""
 
     name: str
     preset: str
@@ -57,17 +59,18 @@ class Experiment:
     states: dict[str, xr.Dataset] = field(default_factory=dict)
     judged: dict[str, Verdict] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
+    beside: dict[str, dict[str, Null]] = field(default_factory=dict)
     wall_time: float = 0.0
 
     @property
     def verdicts(self) -> list[Verdict]:
         """One verdict for each run that claims a stationary state."""
-        return [v for name, v in self.judged.items() if not name.startswith("null/")]
+        return list(self.judged.values())
 
     @property
     def nulls(self) -> list[Verdict]:
-        """The verdicts of the null gases."""
-        return [v for name, v in self.judged.items() if name.startswith("null/")]
+        """The verdicts of the null gases, at the d, T and effective sample size of each kind of run."""
+        return [null.verdict for nulls in self.beside.values() for null in nulls.values()]
 
     @property
     def report_path(self) -> Path:
@@ -89,6 +92,8 @@ def foresee(name: str, preset: str = "quick", threads: int | None = None) -> For
             disk = cells * (run.readings * 600 + run.snapshots * weights * 4)
         lines.append(f"{run.name}: {cells} cells x {run.steps} steps, about {max(cost, 1):.0f} s, {disk / 1e6:.0f} MB")
         seconds, size = seconds + cost, size + disk
+    lines.append("null gases beside each kind of run: about 20 s, 10 MB")
+    seconds, size = seconds + 20.0, size + 10**7
     return Foresight(tuple(lines), seconds, size)
 
 
@@ -133,21 +138,31 @@ def reproduce(
         result.traces[run.name], result.states[run.name] = trace, state
     judged = [run.name for run in plan if not (isinstance(run, presets.Trained) and run.auxiliary)]
     result.judged = {name: verdict(result.traces[name], result.states[name]) for name in judged}
+    for kind in dict.fromkeys(name.split("/")[0] for name in judged):
+        name = next((n for n in judged if n.startswith(f"{kind}/") and _settled(result.states[n])), None)
+        if name is not None:
+            logger.info("null gases beside %s", kind)
+            place = folder / "null" / kind
+            pair = (result.traces[name], result.states[name])
+            result.beside[kind] = beside(*pair, seed=seed, threads=threads, out=place, force=force)
     result.lines += summary.scores(result.states)
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
     return result
 
 
+def _settled(state: xr.Dataset) -> bool:
+    return bool((state["status"].values == Status.EQUILIBRIUM).any())
+
+
 def _plan(name: str, preset: str) -> tuple[presets.Simulated | presets.Trained, ...]:
     one_of("experiment", name, PRESETS)
     one_of("preset", preset, PRESETS[name])
-    nulls = presets.null_gases("quick" if preset != "standard" else preset)
     if name == "isotropic":
-        return (*presets.isotropic(preset), *nulls)
+        return presets.isotropic(preset)
     if name == "networks":
-        return (*presets.networks(preset), *nulls)
-    return (*presets.isotropic("quick"), *presets.networks("demo"), *nulls)
+        return presets.networks(preset)
+    return (*presets.isotropic("quick"), *presets.networks("demo"))
 
 
 def _run(
@@ -173,7 +188,6 @@ def _run(
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
     sections: list[report.Section] = []
-    nulls, null_states = select(result.traces, "null"), select(result.states, "null")
     for kind in ("isotropic", "networks", "narrow"):
         traced, states = select(result.traces, kind), select(result.states, kind)
         along = traced.pop("along_run", None)
@@ -181,9 +195,13 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
             traced.pop(auxiliary, None)
             states.pop(auxiliary, None)
         verdicts = list(select(result.judged, kind).values())
+        found = result.beside.get(kind, {})
+        nulls = [null.verdict for null in found.values()]
+        null_traces = {name: null.trace for name, null in found.items()}
+        null_states = {name: null.state for name, null in found.items()}
         if kind == "isotropic" and traced:
             sections += report.isotropic_sections(
-                traced, states, verdicts, result.nulls, null_traces=nulls, null_states=null_states
+                traced, states, verdicts, nulls, null_traces=null_traces, null_states=null_states
             )
         elif traced:
             crossed = summary.radius_across(result.states, kind)
@@ -191,17 +209,17 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
                 traced,
                 states,
                 verdicts,
-                result.nulls,
+                nulls,
                 radius_from_sphere=crossed,
                 along_run=along,
-                null_traces=nulls,
+                null_traces=null_traces,
                 null_states=null_states,
             )
     sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
         title=f"weightgas: {result.name}, preset {result.preset}",
-        summary=tuple(summary.sentences(result.states, result.judged)),
+        summary=tuple(summary.sentences(result.states, result.judged, result.beside)),
         sections=tuple(sections),
         settings=settings,
         environment=runs.environment(),

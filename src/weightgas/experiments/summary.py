@@ -13,18 +13,21 @@ from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere, radius_law
 from weightgas.analysis.scores import model_scores
+from weightgas.experiments.nulls import Null
 from weightgas.protocols import PROTOCOLS
 
 _ANSWERS = {"yes": "consistent with an ideal gas", "no": "not an ideal gas", "undecided": "undecided"}
 
 
 def select(items: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``, ``"null"``) by their own name."""
+    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``) by their own name."""
     return {name.split("/")[1]: item for name, item in items.items() if name.startswith(f"{kind}/")}
 
 
-def sentences(states: Mapping[str, xr.Dataset], judged: Mapping[str, Verdict]) -> list[str]:
-    """One sentence for the model, for each network and for each null gas."""
+def sentences(
+    states: Mapping[str, xr.Dataset], judged: Mapping[str, Verdict], beside: Mapping[str, Mapping[str, Null]]
+) -> list[str]:
+    """One sentence for the model, for each network, and for each null gas beside them."""
     said = []
     for kind, subject in (("isotropic", "Isotropic noise model"), ("networks", ""), ("narrow", "")):
         verdicts = list(select(judged, kind).values())
@@ -32,8 +35,9 @@ def sentences(states: Mapping[str, xr.Dataset], judged: Mapping[str, Verdict]) -
             state = next(iter(select(states, kind).values()))
             subject = subject or f"{state.attrs['network']} on {state.attrs['data']}"
             said.append(sentence(subject, verdicts))
-    for name, found in select(judged, "null").items():
-        said.append(sentence(f"Null gas, {name}", [found]))
+        for null in beside.get(kind, {}).values():
+            title = null.verdict.title
+            said.append(sentence(f"{title[0].upper()}{title[1:]}", [null.verdict]))
     return said
 
 

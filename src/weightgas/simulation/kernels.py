@@ -15,8 +15,8 @@ import numpy as np
 SPHERE, ELR, LR = 0, 1, 2
 LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, LAPLACIAN, GRAD_CURVATURE, GROWTH = range(COLUMNS := 8)
 """Columns of the sums over steps: L, L², G, ‖noise‖², ‖∇L‖², ΔL, ∇L·H∇L, (‖w₊‖² − r²)/r² before the projection."""
-RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ = range(POINTS := 5)
-"""Columns of what is read at the end of a reading: r, L, b·w̄, (tr Σ)² and tr Σ²."""
+RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ, NOISE_CURVATURE = range(POINTS := 6)
+"""Columns of what is read at the end of a reading: r, L, b·w̄, (tr Σ)², tr Σ² and tr HΣ."""
 
 
 def _ziggurat_table(layers: int = 256, edge: float = 3.6541528853610088) -> np.ndarray:
@@ -250,22 +250,27 @@ def advance(
             points[task, reading, ENERGY] = loss
             points[task, reading, OVERLAP] = along_linear
             # of P Σ P, P = I − uuᵀ: tr Σ − uᵀΣu and tr Σ² − 2 uᵀΣ²u + (uᵀΣu)²
-            total = squares = along = along_sq = 0.0
+            total = squares = along = along_sq = crossed = 0.0
             for i in range(d):
                 row = 0.0
+                u = x[i] * inverse
                 if diagonal:
                     variance = spread[i, 0] * spread[i, 0]
-                    row = variance * x[i] * inverse
-                    total += variance
+                    row = variance * u
                     squares += variance * variance
                 else:
-                    total += variances[i, i]
+                    variance = variances[i, i]
                     for j in range(d):
                         row += variances[i, j] * x[j] * inverse
                         squares += variances[i, j] * variances[i, j]
-                along += row * x[i] * inverse
+                total += variance
+                along += row * u
                 along_sq += row * row
+                crossed += curvature[i] * (variance - 2 * u * row)
             strength = offset + slope * loss
+            # H = P A P − (uᵀ(b + Au)) P, and diag PΣP = Σᵢᵢ − 2 uᵢ(Σu)ᵢ + uᵢ² uᵀΣu
+            crossed += curved * along - (along_linear + curved) * (total - along)
+            points[task, reading, NOISE_CURVATURE] = strength * crossed
             points[task, reading, NOISE_TRACE_SQ] = (strength * (total - along)) ** 2
             points[task, reading, NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
         w[task] = x

@@ -79,6 +79,7 @@ class Tally:
         values |= {
             "noise_trace_sq": points[:, :, kernels.NOISE_TRACE_SQ],
             "noise_cov_sq": points[:, :, kernels.NOISE_COV_SQ],
+            "noise_curvature": points[:, :, kernels.NOISE_CURVATURE],
         }
         if fixed_sphere:
             with np.errstate(all="ignore"):

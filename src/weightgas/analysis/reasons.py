@@ -1,0 +1,93 @@
+"""Why a gas is not ideal: anisotropy of the noise, its dependence on the loss, the finite step; each with its number.
+
+At low temperature, in a minimum with Hessian H on the sphere (eigenvalues h) and noise Σ (s in the same directions),
+direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
+
+    anisotropy   (Var U/T²)/R = (d−1) tr Σ²/(tr Σ)² = (d−1)/d_eff        few directions carry all of the heat
+    alignment    T_conf/T     = (d−1) tr(HΣ)/(tr H tr Σ)                  the hot directions are the curved ones
+    dependence   T follows L with d ln tr Σ/d ln L = b: fluctuations of L bring heat with them, and Var U grows by
+                 1/(1 − b RT/U)
+    finite step  direction i is hotter by 1/(1 − η_e h/2); over the noise that is about η_e κ/2, κ = tr(HΣ)/tr Σ
+
+The first, third and fourth are explanations with power: each is measured from gradients alone and compared with the
+energies. The second is an identity of any stationary run, T_conf = (η_e/2) tr(HΣ)/tr H to first order in the step
+(E L(w₊) = E L(w)), so T_conf says how noise and curvature are aligned and no more; it is blind to a noise that depends
+on the loss. Weakness: Σ and H share no axes in general, and a network is in no quadratic minimum.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+BLOCKS = 16
+"""Blocks of readings whose scatter gives the error of the exponent."""
+
+
+def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
+    """What each reason predicts, and what is measured beside it, in every cell; NaN where it was not recorded.
+
+    Returns
+    -------
+    xarray.Dataset
+        On ``cell``, each with ``<name>_err``: ``fluctuation`` = (Var U/T²)/R and ``anisotropy`` = dof/d_eff, which
+        explains it; ``conf_ratio`` = T_conf/T and ``alignment`` = dof tr(HΣ)/(ΔL tr Σ); ``exponent`` = d ln tr Σ/d ln L
+        among the readings of the cell and ``dependence`` = 1/(1 − b RT/U); ``finite_step`` = η_e κ/2.
+    """
+    dof = int(state.attrs["dof"])
+    out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    nothing = np.full(state.sizes["cell"], np.nan)
+
+    def get(name: str) -> tuple[np.ndarray, np.ndarray]:
+        if name not in state:
+            return nothing, nothing
+        return state[name].values, state[f"{name}_err"].values
+
+    def product(scale: float, *powers: tuple[str, float]) -> tuple[np.ndarray, np.ndarray]:
+        value, relative = np.full(len(nothing), scale), np.zeros(len(nothing))
+        for name, power in powers:
+            x, error = get(name)
+            value, relative = value * np.sign(x) * np.abs(x) ** power, np.hypot(relative, power * error / x)
+        return value, np.abs(value) * relative
+
+    with np.errstate(all="ignore"):
+        out["fluctuation"] = product(2 / dof, ("energy_variance", 1), ("temperature", -2))
+        out["anisotropy"] = product(dof, ("noise_dim", -1))
+        out["conf_ratio"] = get("conf_ratio")
+        out["alignment"] = product(dof, ("step_curvature", 1), ("laplacian", -1))
+        out["finite_step"] = product(0.5, ("elr", 1), ("step_curvature", 1))
+        out["exponent"] = _exponent(trace, state)
+        b, error = out["exponent"]
+        share = dof / 2 * get("temperature")[0] / get("energy")[0]
+        out["dependence"] = (1 / (1 - b * share), np.abs(error * share) / (1 - b * share) ** 2)
+    variables = {k: ("cell", v) for k, (v, _) in out.items()} | {f"{k}_err": ("cell", e) for k, (_, e) in out.items()}
+    return xr.Dataset(variables, state["cell_id"].coords)
+
+
+def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """Slope of tr Σ on L among the readings of each cell, times ⟨L⟩/⟨tr Σ⟩, with its error from blocks."""
+    cells = trace.sizes["cell"]
+    value, error = np.full(cells, np.nan), np.full(cells, np.nan)
+    if "noise_trace" not in trace:
+        return value, error
+    energy, noise = trace["energy"].values, trace["noise_trace"].values
+    if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps' own kicks, which moved the energy
+        noise = np.sqrt(trace["noise_trace_sq"].values)
+    ends = trace["readings"].values.min(axis=1)
+    for i in range(cells):
+        begin, end = int(state["burn_in"].values[i]), int(ends[i])
+        if end - begin < 2 * BLOCKS:
+            continue
+        x, y = energy[i, :, begin:end], noise[i, :, begin:end]
+        # Replicas may sit in different minima; only what goes on within one is dependence of its noise on its loss.
+        x = x - x.mean(axis=1, keepdims=True)
+        level = noise[i, :, begin:end].mean() / energy[i, :, begin:end].mean()
+        y = y - y.mean(axis=1, keepdims=True)
+        edges = np.linspace(0, end - begin, BLOCKS + 1).astype(int)[:-1]
+        products, squares = (np.add.reduceat(v, edges, axis=1).sum(axis=0) for v in (x * y, x * x))
+        if not squares.sum() > 0:
+            continue
+        value[i] = products.sum() / squares.sum() / level
+        left_out = (products.sum() - products) / (squares.sum() - squares) / level
+        error[i] = np.sqrt((BLOCKS - 1) * left_out.var())
+    return value, error

@@ -1,0 +1,73 @@
+"""Null gases: at the d, T and effective sample size they are asked for, and for the reasons that they were made for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from weightgas.analysis.reasons import reasons
+from weightgas.errors import TraceError
+from weightgas.experiments.nulls import NAMES, beside, null_gases
+from weightgas.protocols import FixedSphere
+from weightgas.simulation import simulate
+
+
+@pytest.fixture(scope="module")
+def gases():
+    return null_gases(50, 2e-4, 1500, replicas=2)
+
+
+def test_they_have_the_dimension_temperature_and_readings_asked_for(gases):
+    assert tuple(gases) == NAMES
+    for name, null in gases.items():
+        temperature = null.state["temperature"].values
+        assert null.trace.attrs["dim"] == 50
+        assert np.exp(np.log(temperature).mean()) == pytest.approx(
+            2e-4, rel=0.15 if name == "loss-dependent" else 0.05
+        )  # there T is spread further, and its mean with it
+        assert (null.state["ess"] > 800).all() and (null.state["ess"] < 3500).all()
+
+
+def test_each_reason_predicts_what_its_gas_does_and_no_other(gases):
+    """Fluctuations from the participation ratio and the exponent, T_conf from the alignment, cell by cell."""
+    for name, null in gases.items():
+        found = reasons(null.trace, null.state)
+        expected = found["anisotropy"] * found["dependence"]
+        z = (found["fluctuation"] - expected) / found["fluctuation_err"]
+        tolerance = 0.06 * expected / found["fluctuation_err"]  # low temperature, first order
+        assert (np.abs(z) < 4 + tolerance).all(), name
+        z = (found["conf_ratio"] - found["alignment"]) / np.hypot(found["conf_ratio_err"], found["alignment_err"])
+        assert np.abs(z.values).max() < 4, name
+    assert found["dependence"].min() > 1.5  # the last, loss-dependent
+    assert np.allclose(found["anisotropy"], 1)
+    anisotropic = reasons(gases["anisotropic"].trace, gases["anisotropic"].state)
+    assert anisotropic["anisotropy"].min() > 2 and np.abs(anisotropic["dependence"] - 1).max() < 0.05
+    assert np.abs(anisotropic["conf_ratio"] / anisotropic["fluctuation"] - 1).min() > 0.2  # two things, not one
+
+
+def test_beside_a_run_they_share_its_dimension_temperature_and_effective_readings():
+    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, readings=300, threads=1)
+    found = beside(trace, names=("ideal",), threads=1)["ideal"]
+    assert found.trace.attrs["dim"] == 5
+    assert np.exp(np.log(found.state["temperature"]).mean()) == pytest.approx(np.sqrt(0.01 * 0.02) / 2, rel=0.05)
+    assert 100 <= found.trace.sizes["reading"] <= 400
+
+
+def test_a_run_folder_takes_them_up_again(tmp_path):
+    first = null_gases(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    stamp = (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
+    again = null_gases(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    assert (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns == stamp
+    assert str(first.verdict) == str(again.verdict)
+
+
+def test_what_is_refused():
+    with pytest.raises(ValueError, match="temperature: expected finite numbers above 0, got 0"):
+        null_gases(10, 0.0, 100)
+    with pytest.raises(ValueError, match="readings: expected a whole number of at least 8, got 1"):
+        null_gases(10, 0.1, 1)
+    with pytest.raises(ValueError, match="name: expected one of ideal, anisotropic, hessian, loss-dependent, got 'x'"):
+        null_gases(10, 0.1, 100, names=("x",))
+    diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, readings=80)
+    with pytest.raises(TraceError, match="expected a cell in equilibrium with a temperature, got 0 of 2"):
+        beside(diverged)
