@@ -244,6 +244,6 @@ def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (folder / "config.toml").write_text("= damaged")
     (folder / "manifest.json").write_text("[")
     traces.save(state("fixed_lr"), folder / "state.zarr")  # of another run: it is measured again
-    monkeypatch.setattr("weightgas.report.folder.isotropic_sections", lambda *_: [])
+    monkeypatch.setattr("weightgas.report.folder.isotropic_sections", lambda *_, **__: [])
     report.of_run(folder)
     assert traces.read(folder / "state.zarr").sizes["cell"] == 2

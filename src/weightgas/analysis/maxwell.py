@@ -98,7 +98,7 @@ def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, n
     total, rows = np.zeros(len(x)), []
     for value in np.unique(held[each]):
         row = good & (held[each] == value)
-        if row.sum() < 3:
+        if row.sum() < 2:
             continue
         centered = x[row] - x[row].mean()
         if np.ptp(centered) == 0:

@@ -7,12 +7,14 @@ direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
     alignment    T_conf/T     = (d−1) tr(HΣ)/(tr H tr Σ)                  the hot directions are the curved ones
     dependence   T follows L with d ln tr Σ/d ln L = b: fluctuations of L bring heat with them, and Var U grows by
                  1/(1 − b RT/U)
-    finite step  direction i is hotter by 1/(1 − η_e h/2); over the noise that is about η_e κ/2, κ = tr(HΣ)/tr Σ
+    finite step  direction i is hotter by 1/(1 − η_e h/2), where the noise is by about 1/(1 − η_e κ/2), κ = tr(HΣ)/tr Σ;
+                 T_conf is above the alignment by the mean of that, Var U by the mean of its square
 
-The first, third and fourth are explanations with power: each is measured from gradients alone and compared with the
-energies. The second is an identity of any stationary run, T_conf = (η_e/2) tr(HΣ)/tr H to first order in the step
-(E L(w₊) = E L(w)), so T_conf says how noise and curvature are aligned and no more; it is blind to a noise that depends
-on the loss. Weakness: Σ and H share no axes in general, and a network is in no quadratic minimum.
+so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². All on the right comes from gradients, the left
+from energies: an explanation that can fail. The first three are exact in the limits they name and the product is
+approximate, as the means of the step are taken with other weights. The alignment is an identity of any stationary run
+(E L(w₊) = E L(w)): T_conf says how noise and curvature are aligned, and is blind to a noise that depends on the loss.
+Weakness: Σ and H share no axes in general, and a network is in no quadratic minimum.
 """
 
 from __future__ import annotations
@@ -31,8 +33,9 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         On ``cell``, each with ``<name>_err``: ``fluctuation`` = (Var U/T²)/R and ``anisotropy`` = dof/d_eff, which
-        explains it; ``conf_ratio`` = T_conf/T and ``alignment`` = dof tr(HΣ)/(ΔL tr Σ); ``exponent`` = d ln tr Σ/d ln L
-        among the readings of the cell and ``dependence`` = 1/(1 − b RT/U); ``finite_step`` = η_e κ/2.
+        explains it; ``conf_ratio`` = T_conf/T, not corrected for the step, and ``alignment`` = dof tr(HΣ)/(ΔL tr Σ);
+        ``exponent`` = d ln tr Σ/d ln L among the readings of the cell and ``dependence`` = 1/(1 − b RT/U);
+        ``finite_step`` = η_e κ/2 and ``step_factor`` = (conf_ratio/alignment)²; ``explained``, the product.
     """
     dof = int(state.attrs["dof"])
     out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -53,13 +56,19 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
     with np.errstate(all="ignore"):
         out["fluctuation"] = product(2 / dof, ("energy_variance", 1), ("temperature", -2))
         out["anisotropy"] = product(dof, ("noise_dim", -1))
-        out["conf_ratio"] = get("conf_ratio")
+        out["conf_ratio"] = product(1.0, ("temperature_conf", 1), ("temperature", -1))
         out["alignment"] = product(dof, ("step_curvature", 1), ("laplacian", -1))
         out["finite_step"] = product(0.5, ("elr", 1), ("step_curvature", 1))
         out["exponent"] = _exponent(trace, state)
         b, error = out["exponent"]
         share = dof / 2 * get("temperature")[0] / get("energy")[0]
         out["dependence"] = (1 / (1 - b * share), np.abs(error * share) / (1 - b * share) ** 2)
+        (conf, conf_error), (alignment, alignment_error) = out["conf_ratio"], out["alignment"]
+        relative = 2 * np.hypot(conf_error / conf, alignment_error / alignment)
+        out["step_factor"] = ((conf / alignment) ** 2, (conf / alignment) ** 2 * relative)
+        factors = [out[name] for name in ("anisotropy", "dependence", "step_factor")]
+        explained = np.prod([value for value, _ in factors], axis=0)
+        out["explained"] = (explained, explained * np.sqrt(sum((e / v) ** 2 for v, e in factors)))
     variables = {k: ("cell", v) for k, (v, _) in out.items()} | {f"{k}_err": ("cell", e) for k, (_, e) in out.items()}
     return xr.Dataset(variables, state["cell_id"].coords)
 

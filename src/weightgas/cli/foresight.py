@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weightgas.protocols import Protocol
 
-_PER_READING = 8
+_PER_READING = 14
 """Variables of a reading, of 8 bytes each; zarr compresses them, so the disk that is foreseen is an upper bound."""
 
 
@@ -21,7 +21,7 @@ def simulated_bytes(protocol: Protocol, dim: int, replicas: int, readings: int, 
 
 def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, readings: int, snapshots: int) -> int:
     """Most bytes of the trace of a training run: readings of the whole and of each group, directions, final weights."""
-    per_reading = _PER_READING + 4 * len(sizes)
+    per_reading = _PER_READING + 8 * len(sizes)
     dim = sum(sizes.values())
     return len(protocol) * replicas * (8 * (per_reading * readings + dim) + 4 * snapshots * dim)
 

@@ -154,6 +154,12 @@ def train(
         int,
         typer.Option(min=2, help="Extra batches at each reading, to measure the noise.", rich_help_panel=opt.LENGTH),
     ] = 8,
+    curvature_batches: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Extra batches at each reading, to measure the curvature; 0: none.", rich_help_panel=opt.LENGTH
+        ),
+    ] = 2,
     snapshots: opt.Snapshots = 0,
     snapshot_every: opt.SnapshotEvery = 25,
     seed: opt.Seed = 0,
@@ -209,8 +215,8 @@ def train(
             net = networks.named(network, **({} if hidden is None else {"hidden": values.widths_of(hidden)}))
         images = values.own(data, "--data") if values.is_file(data) else datasets.named(data)
         numbers = {
-            "replicas": replicas, "batch_size": batch_size, "noise_batches": noise_batches, "threads": threads,
-            "device": device, "dtype": dtype,
+            "replicas": replicas, "batch_size": batch_size, "noise_batches": noise_batches,
+            "curvature_batches": curvature_batches, "threads": threads, "device": device, "dtype": dtype,
         }  # fmt: skip
         if dry_run:
             title = _title(f"train {protocol}", held, replicas, steps)

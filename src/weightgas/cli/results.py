@@ -18,7 +18,18 @@ if TYPE_CHECKING:
     import xarray as xr
     from rich.table import Table
 
+    from weightgas import analysis
+
 logger = logging.getLogger(__name__)
+
+NullsOption = Annotated[
+    bool,
+    typer.Option(
+        help="Simulate the null gases beside it, at the same number of weights (up to 4096), temperature and effective "
+        "readings: some seconds.",
+        rich_help_panel="How",
+    ),
+]
 
 COLUMNS = {
     "energy": "U",
@@ -43,6 +54,7 @@ def measure(
         typer.Option(help="Integrated entropy of the coldest cell, in nats; 0 if left out.", rich_help_panel="How"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap of errors.", rich_help_panel="How")] = 0,
+    nulls: NullsOption = True,
     rows: Annotated[
         int, typer.Option(min=0, help="Rows of the printed table; 0 for all cells.", rich_help_panel=opt.OUTPUT)
     ] = 20,
@@ -75,8 +87,9 @@ def measure(
     folder = source if (source / "trace.zarr").is_dir() else None
     log = folder if out is None and not dry_run else None
     with session("measure", out=log, quiet=quiet, verbose=verbose, debug=debug):
-        from weightgas import analysis, measurement
+        from weightgas import measurement
         from weightgas import trace as traces
+        from weightgas.analysis import verdict
 
         recorded = traces.open_trace(source)
         place = out or _beside(source)
@@ -90,12 +103,15 @@ def measure(
         state = measurement.measure(recorded, entropy=entropy, anchor="auto" if anchor is None else anchor, seed=seed)
         traces.save(state, place, force=force if out else True)
         _show(state, rows)
-        print(analysis.verdict(recorded, state))
+        print(verdict(recorded, state))
+        for name, (found, _, _) in (_nulls(recorded, state) if nulls else {}).items():
+            print(f"{'Beside it:' if name == 'ideal' else '          '} {found.title}: {found.sentence}")
         print(f"State in {place}")
 
 
 def report(
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder.")],
+    nulls: NullsOption = True,
     quiet: opt.Quiet = False,
     verbose: opt.Verbose = False,
     debug: opt.Debug = False,
@@ -110,8 +126,22 @@ def report(
     log = source if (source / "trace.zarr").is_dir() else None
     with session("report", out=log, quiet=quiet, verbose=verbose, debug=debug):
         from weightgas import report as reports
+        from weightgas import trace as traces
 
-        print(f"Report: {Path(reports.of_run(source)).resolve()}")
+        found = _nulls(traces.open_trace(source), None) if nulls and log else {}
+        print(f"Report: {Path(reports.of_run(source, nulls=found)).resolve()}")
+
+
+def _nulls(trace: xr.Dataset, state: xr.Dataset | None) -> dict[str, tuple[analysis.Verdict, xr.Dataset, xr.Dataset]]:
+    """Verdict, trace and state of the null gases beside a run; none, with a word on it, where nothing has settled."""
+    from weightgas import experiments
+
+    try:
+        found = experiments.beside(trace, state)
+    except ValueError as error:
+        logger.info("no null gases beside it: %s", error)
+        return {}
+    return {name: (null.verdict, null.trace, null.state) for name, null in found.items()}
 
 
 def with_error(value: float, error: float) -> str:

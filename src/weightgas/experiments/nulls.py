@@ -33,8 +33,8 @@ from weightgas.simulation import simulate
 
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent")
 
-LARGEST_DIM = 20_000
-"""More weights than this are simulated as this many: the cost of a step is that of its normals."""
+LARGEST_DIM = 4096
+"""More weights than this are simulated as this many: half a minute on two cores."""
 STEP = 0.04
 """Largest η_e times curvature."""
 TEMPERATURES = 4
@@ -152,7 +152,7 @@ def beside(trace: xr.Dataset, state: xr.Dataset | None = None, **options: Any) -
     """The null gases at the d, T and effective sample size of a run: ``{name: Null}``.
 
     T is the geometric mean over the isotherms in equilibrium and the effective sample size their median, from 100 to
-    4000. More than 20 000 weights are simulated as 20 000.
+    4000. More than 4096 weights are simulated as 4096.
 
     Parameters
     ----------

@@ -38,6 +38,7 @@ class Trained:
     snapshot_every: int
     warmup: int | None = None
     start: str = "predicted"
+    replicas: int = 1
     partner_of: str | None = None
     """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
 
@@ -94,3 +95,36 @@ def networks(preset: str) -> tuple[Trained, ...]:
         *plan,
         Trained("networks/along_run", along, (32, 32), length, 200, 500, length // 500, warmup=0, start="random"),
     )
+
+
+SIZES = {"under": (6,), "middle": (20,), "over": (64,)}
+"""Hidden layers of the networks of ``answer``: 384, 1280 and 4096 weights for 1797 digits."""
+
+
+def answer(preset: str) -> tuple[Trained, ...]:
+    """Is it an ideal gas? Three networks on digits under three protocols, at temperatures that overlap.
+
+    The under-parameterised one cannot fit the digits, the over-parameterised one can. Effective learning rates over a
+    decade in seven steps; where weight decay is held, two of them, so that cells share isotherms. Two replicas.
+
+    quick: 20 000 steps, a first look. standard: 100 000.
+    """
+    steps = {"quick": 20_000, "standard": 100_000}[preset]
+    factor = 10 ** (1 / 6)
+    plan = []
+    for size, hidden in SIZES.items():
+        # A weight decay for which radii stay above 1, where BatchNorm's eps does not show: the noise of the wide
+        # network is smaller.
+        decay = (1e-3 if size == "over" else 1e-2) * np.array([1, factor**2])
+        protocols = (
+            FixedSphere(elr=0.01 * factor ** np.arange(7.0), radius=10.0),
+            FixedELR(elr=0.01 * factor ** np.arange(7.0), wd=decay / 10),
+            FixedLR(lr=0.05 * factor ** np.arange(7.0), wd=decay),
+        )
+        for protocol in protocols:
+            # Directions for the entropies that are not integrated; temperature alone matters, so one protocol will do.
+            snapshots = 1000 if protocol.name == "fixed_sphere" else 0
+            every = steps // 1000
+            name = f"{size}/{protocol.name}"
+            plan.append(Trained(name, protocol, hidden, steps, 400, snapshots, every, replicas=2))
+    return tuple(plan)

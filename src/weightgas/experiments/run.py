@@ -17,9 +17,9 @@ from weightgas import trace as traces
 from weightgas.analysis import Verdict, verdict
 from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.errors import one_of
-from weightgas.experiments import presets, summary
+from weightgas.experiments import answer, presets, summary
 from weightgas.experiments.nulls import Null, beside
-from weightgas.experiments.summary import select
+from weightgas.experiments.summary import kinds, select
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
@@ -32,6 +32,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "demo": ("quick",),
     "isotropic": ("quick", "standard", "paper"),
     "networks": ("quick", "standard", "paper"),
+    "answer": ("quick", "standard"),
 }
 """The experiments and their presets."""
 
@@ -88,6 +89,7 @@ def foresee(name: str, preset: str = "quick", threads: int | None = None) -> For
             disk = cells * run.replicas * (run.readings * 72 + run.snapshots * run.dim * 4 + 20_000)
         else:
             weights = _weights(run.hidden)
+            cells *= run.replicas
             cost = cells * run.steps * 1.1 * CELL_ITERATION_SECONDS * max(1.0, weights / 1000)
             disk = cells * (run.readings * 600 + run.snapshots * weights * 4)
         lines.append(f"{run.name}: {cells} cells x {run.steps} steps, about {max(cost, 1):.0f} s, {disk / 1e6:.0f} MB")
@@ -138,16 +140,19 @@ def reproduce(
         result.traces[run.name], result.states[run.name] = trace, state
     judged = [run.name for run in plan if not (isinstance(run, presets.Trained) and run.auxiliary)]
     result.judged = {name: verdict(result.traces[name], result.states[name]) for name in judged}
-    for kind in dict.fromkeys(name.split("/")[0] for name in judged):
-        name = next((n for n in judged if n.startswith(f"{kind}/") and _settled(result.states[n])), None)
-        if name is not None:
+    for kind in kinds(judged):
+        first = next((n for n in judged if n.startswith(f"{kind}/") and _settled(result.states[n])), None)
+        if first is not None:
             logger.info("null gases beside %s", kind)
             place = folder / "null" / kind
-            pair = (result.traces[name], result.states[name])
+            pair = (result.traces[first], result.states[first])
             result.beside[kind] = beside(*pair, seed=seed, threads=threads, out=place, force=force)
     result.lines += summary.scores(result.states)
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
+    if name == "answer":
+        command = f"weightgas reproduce answer --preset {preset}"
+        answer.write(folder / "answer", result.traces, result.states, result.judged, result.beside, command)
     return result
 
 
@@ -162,6 +167,8 @@ def _plan(name: str, preset: str) -> tuple[presets.Simulated | presets.Trained, 
         return presets.isotropic(preset)
     if name == "networks":
         return presets.networks(preset)
+    if name == "answer":
+        return presets.answer(preset)
     return (*presets.isotropic("quick"), *presets.networks("demo"))
 
 
@@ -182,13 +189,13 @@ def _run(
         elr = sphere_elr(state, state["elr"].values)
         protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
         start = result.traces[run.partner_of]["final_weights"].values
-    options |= {"warmup": run.warmup, "start": start, "snapshot_every": run.snapshot_every}
+    options |= {"warmup": run.warmup, "start": start, "snapshot_every": run.snapshot_every, "replicas": run.replicas}
     return training.train(protocol, networks.mlp(hidden=run.hidden), datasets.digits(), run.steps, **options)
 
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
     sections: list[report.Section] = []
-    for kind in ("isotropic", "networks", "narrow"):
+    for kind in kinds(result.traces):
         traced, states = select(result.traces, kind), select(result.states, kind)
         along = traced.pop("along_run", None)
         for auxiliary in ("along_run", "partners"):
@@ -199,11 +206,11 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
         nulls = [null.verdict for null in found.values()]
         null_traces = {name: null.trace for name, null in found.items()}
         null_states = {name: null.state for name, null in found.items()}
-        if kind == "isotropic" and traced:
+        if kind == "isotropic":
             sections += report.isotropic_sections(
                 traced, states, verdicts, nulls, null_traces=null_traces, null_states=null_states
             )
-        elif traced:
+        else:
             crossed = summary.radius_across(result.states, kind)
             sections += report.networks_sections(
                 traced,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,17 +24,21 @@ def select(items: Mapping[str, Any], kind: str) -> dict[str, Any]:
     return {name.split("/")[1]: item for name, item in items.items() if name.startswith(f"{kind}/")}
 
 
+def kinds(names: Iterable[str]) -> list[str]:
+    """The kinds among the names of runs, in their order."""
+    return list(dict.fromkeys(name.split("/")[0] for name in names))
+
+
 def sentences(
     states: Mapping[str, xr.Dataset], judged: Mapping[str, Verdict], beside: Mapping[str, Mapping[str, Null]]
 ) -> list[str]:
     """One sentence for the model, for each network, and for each null gas beside them."""
     said = []
-    for kind, subject in (("isotropic", "Isotropic noise model"), ("networks", ""), ("narrow", "")):
-        verdicts = list(select(judged, kind).values())
-        if verdicts:
-            state = next(iter(select(states, kind).values()))
-            subject = subject or f"{state.attrs['network']} on {state.attrs['data']}"
-            said.append(sentence(subject, verdicts))
+    for kind in kinds(judged):
+        state = next(iter(select(states, kind).values()))
+        network = "network" in state.attrs
+        subject = f"{state.attrs['network']} on {state.attrs['data']}" if network else "Isotropic noise model"
+        said.append(sentence(subject, list(select(judged, kind).values())))
         for null in beside.get(kind, {}).values():
             title = null.verdict.title
             said.append(sentence(f"{title[0].upper()}{title[1:]}", [null.verdict]))
@@ -49,9 +53,9 @@ def scores(states: Mapping[str, xr.Dataset]) -> list[str]:
         lines.append(
             f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
         )
-    for kind in ("networks", "narrow"):
+    for kind in kinds(states):
         found = select(states, kind)
-        if "fixed_lr" not in found:
+        if "fixed_lr" not in found or "network" not in found["fixed_lr"].attrs:
             continue
         state = found["fixed_lr"]
         name, good = f"{state.attrs['network']}, fixed LR", in_equilibrium(state)

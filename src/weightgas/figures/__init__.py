@@ -10,6 +10,7 @@ from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
 from weightgas.figures.evidence import fluctuation, gibbs_slope
 from weightgas.figures.potentials import potential_maps
+from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
 from weightgas.figures.variables import energy, noise, temperature
 
 __all__ = [
@@ -25,5 +26,8 @@ __all__ = [
     "along_run",
     "fluctuation",
     "gibbs_slope",
+    "anisotropy",
+    "loss_dependence",
+    "finite_step",
     "status_map",
 ]

@@ -52,7 +52,7 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
 
         def corrected(m: np.ndarray, c: np.ndarray, x: np.ndarray, n: np.ndarray, k: np.ndarray) -> np.ndarray:
             elr = spread(size, x) * x
-            return finite_step.configurational_temperature(m, c, k, elr * n / (2 * dof), elr, *how)
+            return np.asarray(finite_step.configurational_temperature(m, c, k, elr * n / (2 * dof), elr, *how))
 
         columns = (*columns, blocks.of("grad_curvature"))
         out["temperature_conf_corrected"] = blocks.estimate(corrected, *columns)

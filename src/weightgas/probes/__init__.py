@@ -1,7 +1,30 @@
 """What is read from the weights and gradients of networks, many at once; reading changes nothing."""
 
 from weightgas.probes.energy import disjoint_batches, energies
+from weightgas.probes.laplacian import (
+    Curvature,
+    curvature,
+    hessian_products,
+    laplacians,
+    noise_curvature,
+    turned,
+    whole,
+)
 from weightgas.probes.noise import Moments, moments
-from weightgas.probes.norms import group_squares
+from weightgas.probes.norms import group_products, group_squares
 
-__all__ = ["Moments", "disjoint_batches", "energies", "group_squares", "moments"]
+__all__ = [
+    "Curvature",
+    "Moments",
+    "curvature",
+    "disjoint_batches",
+    "energies",
+    "group_products",
+    "group_squares",
+    "hessian_products",
+    "laplacians",
+    "moments",
+    "noise_curvature",
+    "turned",
+    "whole",
+]

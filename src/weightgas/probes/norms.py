@@ -1,4 +1,4 @@
-"""Squared norms of groups of weights or gradients, in float64."""
+"""Squared norms and inner products of groups of weights or gradients, in float64."""
 
 from __future__ import annotations
 
@@ -15,8 +15,21 @@ def group_squares(vectors: Tensor, sizes: tuple[int, ...]) -> Tensor:
     ``sizes`` are the sizes of the groups in the order in which they lie in the vector, without gaps. The squared norm
     of the whole is the sum over the last dimension.
     """
-    squares = vectors.to(torch.float64, copy=True).square_()
-    sums = [squares[..., a:b].unflatten(-1, (count, -1)).sum(-1) for a, b, count in _runs(sizes)]
+    return _sums(vectors.to(torch.float64, copy=True).square_(), sizes)
+
+
+def group_products(left: Tensor, right: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """⟨a_i, b_i⟩ of every group i: ``left``, ``right`` (…, dim) to float64 (…, groups)."""
+    return _sums(left.double() * right.double(), sizes)
+
+
+def by_group(vectors: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
+    """Views (…, groups, size) of ``vectors`` (…, dim), one for each run of neighbouring groups of equal size."""
+    return [vectors[..., a:b].unflatten(-1, (count, -1)) for a, b, count in _runs(sizes)]
+
+
+def _sums(values: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    sums = [part.sum(-1) for part in by_group(values, sizes)]
     return sums[0] if len(sums) == 1 else torch.cat(sums, -1)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,10 @@ from weightgas.report.content import Content
 from weightgas.report.page import write
 from weightgas.report.sections import isotropic_sections, networks_sections
 
+Nulls = Mapping[str, tuple[Verdict, xr.Dataset, xr.Dataset]]
 
-def of_run(folder: str | os.PathLike[str], *, nulls: Sequence[Verdict] = ()) -> Path:
+
+def of_run(folder: str | os.PathLike[str], *, nulls: Nulls | None = None) -> Path:
     """Write ``report.html`` into a run folder, from its trace and its state, and return the path.
 
     The state is read from ``state.zarr`` where it is there and belongs to the trace, else measured and saved. A
@@ -32,7 +34,7 @@ def of_run(folder: str | os.PathLike[str], *, nulls: Sequence[Verdict] = ()) -> 
     folder
         A run folder with ``trace.zarr``.
     nulls
-        Verdicts of null gases to stand beside.
+        Null gases to stand beside, by name: verdict, trace and state (:func:`weightgas.experiments.beside`).
 
     Raises
     ------
@@ -49,7 +51,15 @@ def of_run(folder: str | os.PathLike[str], *, nulls: Sequence[Verdict] = ()) -> 
     judged = verdict(trace, state)
     protocol = str(trace.attrs["protocol"])
     build = networks_sections if trace.attrs["producer"] == "train" else isotropic_sections
-    sections = build({protocol: trace}, {protocol: state}, [judged], nulls)
+    found = nulls or {}
+    sections = build(
+        {protocol: trace},
+        {protocol: state},
+        [judged],
+        [judged for judged, _, _ in found.values()],
+        null_traces={name: traced for name, (_, traced, _) in found.items()},
+        null_states={name: measured for name, (_, _, measured) in found.items()},
+    )
     manifest = _read(folder / "manifest.json", json.loads)
     environment = {k: manifest[k] for k in runs.environment() if k in manifest} or runs.environment()
     wall_time = manifest.get("wall_time", trace.attrs.get("wall_time"))

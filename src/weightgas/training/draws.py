@@ -29,6 +29,7 @@ class Draws:
         self._length, self._batch_size, self._device = length, batch_size, device
         self._training = sequences(protocol, replicas, seed, "batches")
         self._noise = sequences(protocol, replicas, seed, "noise")
+        self._curvature = sequences(protocol, replicas, seed, "curvature")
         self._block = (-1, torch.empty(0))
 
     def training(self, step: int) -> Tensor:
@@ -42,13 +43,24 @@ class Draws:
         """Indices (batches, stack · batch) of the extra batches that measure the noise at one reading."""
         return self._draw(self._noise, reading, batches)
 
+    def curvature(self, reading: int, batches: int, dim: int) -> tuple[Tensor, Tensor]:
+        """Batches (batches, stack · batch) and probes of signs (batches, stack, dim) for the curvature at a reading."""
+        indices = self._draw(self._curvature, reading, batches)
+        signs = np.empty((batches, len(self._curvature), dim), np.int8)
+        for k, key in enumerate(self._curvature):
+            signs[:, k] = _generator(key, reading, 1).integers(2, size=(batches, dim), dtype=np.int8)
+        return indices, torch.from_numpy(2 * signs - 1).to(self._device)
+
     def _draw(self, keys: Sequence[np.random.SeedSequence], number: int, rows: int) -> Tensor:
         drawn = np.empty((rows, len(keys), self._batch_size), np.int32)
         for k, key in enumerate(keys):
-            stream = np.random.SeedSequence(key.entropy, spawn_key=(*key.spawn_key, number))
             size = (rows, self._batch_size)
-            drawn[:, k] = np.random.default_rng(stream).integers(self._length, size=size, dtype=np.int32)
+            drawn[:, k] = _generator(key, number).integers(self._length, size=size, dtype=np.int32)
         return torch.from_numpy(drawn.reshape(rows, -1)).to(self._device)
+
+
+def _generator(key: np.random.SeedSequence, *numbers: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(key.entropy, spawn_key=(*key.spawn_key, *numbers)))
 
 
 def sequences(protocol: Protocol, replicas: int, seed: int, purpose: str) -> list[np.random.SeedSequence]:

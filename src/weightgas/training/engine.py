@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor
 from weightgas import networks, probes
 from weightgas.datasets import Images
 from weightgas.networks import Network
-from weightgas.probes import Moments
+from weightgas.probes import Curvature, Moments
 from weightgas.protocols import FixedELR, FixedSphere, Protocol
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.start import predicted_radii
@@ -127,10 +128,19 @@ class Engine:
         """Energy (C,) of any number of networks: their loss over the fixed disjoint batches, float64."""
         return probes.energies(self.network.losses, weights, self._inputs, self._labels, self._fixed)
 
-    def moments(self, weights: Tensor, reading: int, batches: int) -> Moments:
-        """Noise and drift at the ``weights`` of the stack from extra batches; ``reading`` numbers the draw."""
-        draws = self._draws.noise(reading, batches)
-        return probes.moments(torch.stack([self._gradients(weights, index) for index in draws]), weights, self.sizes)
+    def noise_gradients(self, weights: Tensor, reading: int, batches: int) -> Tensor:
+        """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``reading`` numbers the draw."""
+        return torch.stack([self._gradients(weights, index) for index in self._draws.noise(reading, batches)])
+
+    def moments(self, weights: Tensor, gradients: Tensor) -> Moments:
+        """Noise and drift at the ``weights`` of the stack from the extra ``gradients`` there."""
+        return probes.moments(gradients, weights, self.sizes)
+
+    def curvature(self, weights: Tensor, gradients: Tensor, reading: int, batches: int) -> Curvature:
+        """Laplacian, and curvature along the noise of ``gradients``, from as many ``batches`` and probes again."""
+        indices, signs = self._draws.curvature(reading, batches, weights.shape[1])
+        drawn = ((*self._batch(index), probe) for index, probe in zip(indices, signs, strict=True))
+        return probes.curvature(partial(networks.gradients, self.network), weights, drawn, gradients, self.sizes)
 
     def rescaled(self, state: State, group_grad_sq: Tensor) -> State:
         """The state with every group at the radius that its G_i predicts, if there is one; sums cleared."""
@@ -150,9 +160,11 @@ class Engine:
         return values.mean().item(), values.std().item()
 
     def _gradients(self, weights: Tensor, index: Tensor) -> Tensor:
-        shape = (len(weights), self._batch_size)
-        inputs = self._inputs.index_select(0, index).unflatten(0, shape)
-        return networks.gradients(self.network, weights, inputs, self._labels.index_select(0, index).view(shape))
+        return networks.gradients(self.network, weights, *self._batch(index))
+
+    def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        shape = (self.stack, self._batch_size)
+        return self._inputs.index_select(0, index).unflatten(0, shape), self._labels.index_select(0, index).view(shape)
 
 
 def _rule(protocol: Protocol, first: Tensor, second: Tensor, dtype: torch.dtype) -> Rule:

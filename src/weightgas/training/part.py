@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from weightgas.protocols import FixedSphere
 from weightgas.status import Outcome
 from weightgas.training import checkpoint
 from weightgas.training.engine import Engine, State
 from weightgas.training.plan import Plan
-from weightgas.training.record import Record
+from weightgas.training.record import Record, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
 
 
@@ -41,7 +42,7 @@ def run_part(
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    record = Record(engine.stack, engine.sizes, plan.rows, plan.snapshots, sphere=sphere is not None)
+    record = Record(engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None))
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
@@ -71,7 +72,8 @@ def _begun(engine: Engine, plan: Plan, begin: np.ndarray | None) -> State:
         return engine.state(plan.warmup + plan.first, begin)
     state = engine.initial()
     if plan.start == "predicted":  # a first guess, so that the first steps are not wild
-        state = engine.rescaled(state, engine.moments(state.weights, 0, FIRST_GUESS).group_grad_sq)
+        gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
+        state = engine.rescaled(state, engine.moments(state.weights, gradients).group_grad_sq)
     return state
 
 
@@ -89,10 +91,19 @@ def _after(
     if number is not None:
         record.snapshot(number, state.weights)
     if row is not None:
-        moments = engine.moments(state.weights, step // plan.every, plan.noise_batches)
-        record.read(row, state, engine.energy(state.weights), moments, sphere)
+        record.read(row, state, engine.energy(state.weights), _estimates(state, engine, plan, step), sphere)
         state = state.cleared()
     return state
+
+
+def _estimates(state: State, engine: Engine, plan: Plan, step: int) -> dict[str, Tensor]:
+    """What the extra batches of the reading at ``step`` say, by the names of the trace."""
+    number = step // plan.every
+    gradients = engine.noise_gradients(state.weights, number, plan.noise_batches)
+    found = dict(vars(engine.moments(state.weights, gradients)))
+    if plan.curvature_batches:
+        found |= vars(engine.curvature(state.weights, gradients, number, plan.curvature_batches))
+    return found
 
 
 def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict[str, np.ndarray]:

@@ -34,6 +34,7 @@ class Plan:
     every: int
     warmup: int
     noise_batches: int
+    curvature_batches: int
     snapshots: int
     snapshot_every: int
     start: str
@@ -127,6 +128,9 @@ def checked(
         warmup=steps // 10 if warmup is None else whole_number("warmup", warmup, minimum=0, fix="Pass 0 for none."),
         noise_batches=whole_number(
             "noise_batches", numbers["noise_batches"], minimum=2, fix="A variance needs 2; take 8."
+        ),
+        curvature_batches=whole_number(
+            "curvature_batches", numbers["curvature_batches"], minimum=0, fix="Pass 0 to record no curvature."
         ),
         snapshots=snapshots,
         snapshot_every=snapshot_every,

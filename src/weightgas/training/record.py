@@ -9,24 +9,34 @@ import torch
 from torch import Tensor
 
 from weightgas import probes
-from weightgas.probes import Moments
+from weightgas.probes.noise import FOR_SQUARES
 from weightgas.training.engine import State
+from weightgas.training.plan import Plan
 
-ALONG = ("radius", "energy", "grad_sq", "noise_trace", "mean_grad_sq")
-GROUPED = ("group_radius", "group_grad_sq", "group_noise_trace", "group_mean_grad_sq")
+ALWAYS = ("radius", "energy", "grad_sq", "noise_trace", "mean_grad_sq")
+ALWAYS += ("group_radius", "group_grad_sq", "group_noise_trace", "group_mean_grad_sq")
+SQUARES = ("noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_noise_cov_sq")
+CURVATURE = ("laplacian", "laplacian_far", "noise_curvature", "group_laplacian", "group_laplacian_far")
+
+
+def variables(plan: Plan, sphere: bool) -> tuple[str, ...]:
+    """The variables of the readings of ``plan``, on the ``sphere`` or elsewhere."""
+    names = (*ALWAYS, "radius_unprojected") if sphere else ALWAYS
+    names = (*names, *SQUARES) if plan.noise_batches >= FOR_SQUARES else names
+    return (*names, *CURVATURE) if plan.curvature_batches else names
 
 
 class Record:
     """Arrays of shape (stack, readings[, groups]), NaN where nothing was read, and the stored directions.
 
-    A row depends only on the state it is written from, so writing it again (after an interruption) changes nothing.
+    ``names`` are the variables to keep. A row depends only on the state it is written from, so writing it again (after
+    an interruption) changes nothing.
     """
 
-    def __init__(self, stack: int, sizes: tuple[int, ...], rows: int, snapshots: int, *, sphere: bool) -> None:
+    def __init__(self, stack: int, sizes: tuple[int, ...], rows: int, snapshots: int, names: tuple[str, ...]) -> None:
         self._sizes = sizes
-        names = (*ALONG, "radius_unprojected") if sphere else ALONG
-        self.values = {name: np.full((stack, rows), np.nan) for name in names}
-        self.values |= {name: np.full((stack, rows, len(sizes)), np.nan) for name in GROUPED}
+        shapes = {name: (stack, rows, len(sizes)) if name.startswith("group_") else (stack, rows) for name in names}
+        self.values = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
         self.directions = np.full((stack, snapshots, sum(sizes)), np.nan, np.float32)
         self.readings = np.zeros(stack, np.int64)
         self.alive = np.ones(stack, bool)
@@ -36,8 +46,14 @@ class Record:
         squares = probes.group_squares(weights, self._sizes).sum(-1)
         self.alive &= (torch.isfinite(squares) & (squares > 0)).cpu().numpy()
 
-    def read(self, row: int, state: State, energy: Tensor, moments: Moments, radius: np.ndarray | None) -> None:
-        """Write reading ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere."""
+    def read(
+        self, row: int, state: State, energy: Tensor, estimates: Mapping[str, Tensor], radius: np.ndarray | None
+    ) -> None:
+        """Write reading ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere.
+
+        ``estimates`` holds by name what the extra batches say. A cell ends where a variable of every trace is not
+        finite; one that is not always recorded must not decide that.
+        """
         squares = probes.group_squares(state.weights, self._sizes)
         new = {
             "radius": squares.sum(-1).sqrt(),
@@ -45,16 +61,14 @@ class Record:
             "energy": energy,
             "grad_sq": state.grad_sq / state.count,
             "group_grad_sq": state.group_grad_sq / state.count,
-            "noise_trace": moments.noise_trace,
-            "mean_grad_sq": moments.mean_grad_sq,
-            "group_noise_trace": moments.group_noise_trace,
-            "group_mean_grad_sq": moments.group_mean_grad_sq,
         }
+        new |= {name: tensor for name, tensor in estimates.items() if name in self.values and name not in new}
         arrays = {name: tensor.cpu().numpy() for name, tensor in new.items()}
         if radius is not None:
             growth = state.growth.cpu().numpy() / state.count
             arrays["radius_unprojected"] = radius * np.sqrt(1 + growth)
-        for array in arrays.values():
+        for name in arrays.keys() - {*SQUARES, *CURVATURE}:
+            array = arrays[name]
             self.alive &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
         for name, array in arrays.items():
             self.values[name][self.alive, row] = array[self.alive]

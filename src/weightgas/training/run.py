@@ -40,6 +40,7 @@ def train(
     readings: int = 300,
     warmup: int | None = None,
     noise_batches: int = 8,
+    curvature_batches: int = 2,
     snapshots: int = 0,
     snapshot_every: int = 25,
     start: str | np.ndarray = "predicted",
@@ -78,7 +79,12 @@ def train(
     warmup
         Steps before the recording begins, ``steps // 10`` unless given; ``step`` counts from their end.
     noise_batches
-        Extra training batches for each reading of the noise, at least 2.
+        Extra training batches for each reading of the noise, at least 2. With 4 or more a reading also holds unbiased
+        ``noise_trace_sq`` and ``noise_cov_sq``, of the whole and of each group.
+    curvature_batches
+        Extra batches, each with a random probe, for each reading of the curvature (:mod:`weightgas.probes.laplacian`):
+        ``laplacian``, ``laplacian_far``, both also for each group, and ``noise_curvature``. Each costs six gradients;
+        0 records none. The weights of a run do not depend on it.
     snapshots, snapshot_every
         Store that many directions of the weights (float32), one every ``snapshot_every`` steps, the last at the last
         step.
@@ -134,6 +140,7 @@ def train(
         readings=readings,
         warmup=warmup,
         noise_batches=noise_batches,
+        curvature_batches=curvature_batches,
         snapshots=snapshots,
         snapshot_every=snapshot_every,
         start=start,
@@ -203,6 +210,7 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
         "reading_every": plan.every,
         "batch_size": plan.batch_size,
         "noise_batches": plan.noise_batches,
+        "curvature_batches": plan.curvature_batches,
         "dtype": plan.dtype,
     }
 

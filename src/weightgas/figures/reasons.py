@@ -1,0 +1,153 @@
+"""Why a gas is not ideal: what each reason predicts from the gradients alone, beside what the energies do."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.reasons import reasons
+from weightgas.errors import refuse
+from weightgas.figures.canvas import (
+    AXIS_NAMES,
+    GREY,
+    MARKERS,
+    OKABE_ITO,
+    PROTOCOLS,
+    canvas,
+    drawn,
+    legend,
+    line,
+    logarithmic,
+    marker,
+    plain,
+)
+from weightgas.figures.families import bars
+
+Runs = Mapping[str, tuple[xr.Dataset, xr.Dataset]]
+"""Traces and states by name."""
+
+
+@drawn
+def anisotropy(items: Runs, *, nulls: Runs | None = None) -> Figure:
+    """(Var U/T²)/R over what the reasons predict, each point one cell in equilibrium: on the diagonal it is explained.
+
+    Horizontal: participation ratio of the noise, its dependence on the loss and the finite step, all from gradients
+    (:func:`weightgas.analysis.reasons.reasons`). Vertical: what the energies do.
+
+    Parameters
+    ----------
+    items
+        (trace, state) by name.
+    nulls
+        Null gases in the same form, drawn hollow.
+
+    Raises
+    ------
+    ValueError
+        Without any run.
+    """
+    figure, ((ax,),) = canvas(height=3.8 + 0.12 * (len(items) + len(nulls or {})))
+    handles, ends = [], []
+    for name, pair, null, color, shape in _all(items, nulls):
+        found, good = reasons(*pair), in_equilibrium(pair[1])
+        x, x_error = found["explained"].values[good], found["explained_err"].values[good]
+        y, error = found["fluctuation"].values[good], found["fluctuation_err"].values[good]
+        sound = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
+        bars(ax, x[sound], y[sound], error[sound], color, shape=shape, hollow=null, x_error=x_error[sound])
+        handles.append(marker(f"{plain(name)}{' (null gas)' if null else ''}", color, shape, hollow=null))
+        ends += [*x[sound], *y[sound]]
+    low, high = (min([0.7, *ends]), max([3.0, *ends])) if ends else (0.7, 3.0)
+    ax.plot([low, 1.3 * high], [low, 1.3 * high], color=GREY, lw=0.8, zorder=0)
+    ax.set(xscale="log", yscale="log", xlim=(0.8 * low, 1.5 * high), ylim=(0.8 * low, 1.5 * high))
+    ax.plot(1, 1, marker="*", ms=11, color="black", mfc="none", zorder=5)
+    ax.annotate("ideal gas", (1, 1), xytext=(8, -10), textcoords="offset points", fontsize=8)
+    ax.set_xlabel(r"predicted from gradients: $(d-1)/d_\mathrm{eff}$ × dependence on the loss × finite step")
+    ax.set_ylabel(r"fluctuation of the energy, $(\mathrm{Var}\,U/T^2)/R$")
+    legend(figure, handles, "Few directions carry the heat")
+    return figure
+
+
+@drawn
+def loss_dependence(items: Runs) -> Figure:
+    """Noise trace over energy, a point for each cell in equilibrium, with the slope among the readings of each.
+
+    A short line through a point has the exponent d ln tr Σ/d ln L of its cell: how the noise follows the loss within
+    one stationary run. Flat lines: T does not depend on where the run is. One panel for each network.
+
+    Raises ValueError without any run.
+    """
+    looked = _all(items, None)
+    panels = list(dict.fromkeys(pair[1].attrs.get("network", "simulation") for _, pair, *_ in looked))
+    figure, (axes,) = canvas(1, len(panels), height=2.8 + 0.16 * len(items))
+    handles = []
+    for name, (trace, state), _, color, shape in looked:
+        ax = axes[panels.index(state.attrs.get("network", "simulation"))]
+        found, good = reasons(trace, state), in_equilibrium(state)
+        x, y = state["energy"].values[good], state["noise_trace"].values[good]
+        slope, error = found["exponent"].values[good], found["exponent_err"].values[good]
+        bars(ax, x, y, state["noise_trace_err"].values[good], color, shape=shape)
+        known = np.isfinite(slope) & (error < 1)
+        spread = np.sqrt(state["energy_variance"].values[good]) / x
+        for i in np.flatnonzero(known):
+            ends = np.array([1 - 2 * spread[i], 1 + 2 * spread[i]]).clip(0.2)
+            ax.plot(x[i] * ends, y[i] * ends ** slope[i], color=color, lw=1.0, alpha=0.6)
+        text = f"{plain(name)}: b = {_range(slope[known])}" if known.any() else f"{plain(name)}: b not resolved"
+        handles.append(marker(text, color, shape))
+    for ax, title in zip(axes, panels, strict=True):
+        for axis, drawn_values in ((ax.xaxis, 0), (ax.yaxis, 1)):
+            points = np.concatenate([c.get_xydata()[:, drawn_values] for c in ax.lines] or [np.empty(0)])
+            logarithmic(axis, points)
+        ax.set(xlabel=AXIS_NAMES["energy"], title=title)
+    axes[0].set_ylabel(AXIS_NAMES["noise_trace"])
+    legend(figure, handles, r"Noise follows the loss: b = d ln tr $\Sigma$/d ln L within a run", columns=1)
+    return figure
+
+
+@drawn
+def finite_step(items: Runs, *, nulls: Runs | None = None) -> Figure:
+    """T_conf/T over what the alignment of noise and curvature gives, against the step η_eκ/2; 1 at vanishing steps.
+
+    κ = tr(HΣ)/tr Σ is the curvature that the noise sees. A single curvature would lie on 1/(1 − η_eκ/2), several lie
+    above.
+
+    Raises ValueError without any run.
+    """
+    figure, ((ax,),) = canvas(height=3.2 + 0.12 * (len(items) + len(nulls or {})))
+    handles, far = [], 0.1
+    for name, pair, null, color, shape in _all(items, nulls):
+        found, good = reasons(*pair), in_equilibrium(pair[1])
+        ratio = (found["conf_ratio"] / found["alignment"]).values[good]
+        relative = found["step_factor_err"] / found["step_factor"] / 2
+        x = found["finite_step"].values[good]
+        bars(ax, x, ratio, ratio * relative.values[good], color, shape=shape, hollow=null)
+        handles.append(marker(f"{plain(name)}{' (null gas)' if null else ''}", color, shape, hollow=null))
+        far = max([far, *x[np.isfinite(x)]])
+    x = np.linspace(0, min(1.1 * far, 0.8), 100)
+    ax.plot(x, 1 / (1 - x), color=GREY, lw=0.9, zorder=0)
+    handles.append(line(r"one curvature: $1/(1-\eta_e\kappa/2)$", color=GREY))
+    ax.set(xlabel=r"step times curvature $\eta_e\kappa/2$, $\kappa=\mathrm{tr}(H\Sigma)/\mathrm{tr}\,\Sigma$")
+    ax.set_ylabel(r"$T_\mathrm{conf}/T$ over its value at small steps")
+    legend(figure, handles, "What the finite step adds")
+    return figure
+
+
+def _all(items: Runs, nulls: Runs | None) -> list[tuple[str, tuple[xr.Dataset, xr.Dataset], bool, str, str]]:
+    """Name, trace and state, whether it is a null gas, colour and marker: a colour a network, a marker a protocol."""
+    if not items:
+        raise refuse("items", "at least one run by name", items, "Pass {'name': (trace, state)}.")
+    networks = list(dict.fromkeys(state.attrs.get("network", "") for _, state in items.values()))
+    found = []
+    for name, pair in items.items():
+        color = OKABE_ITO[networks.index(pair[1].attrs.get("network", "")) % len(OKABE_ITO)]
+        found.append((name, pair, False, color, MARKERS[PROTOCOLS.index(pair[1].attrs["protocol"])]))
+    for number, (name, pair) in enumerate((nulls or {}).items()):
+        found.append((name, pair, True, "black", MARKERS[(number + len(PROTOCOLS)) % len(MARKERS)]))
+    return found
+
+
+def _range(values: np.ndarray) -> str:
+    return f"{values.min():.2g}" if len(values) == 1 else f"{values.min():.2g} … {values.max():.2g}"

@@ -1,0 +1,148 @@
+"""Curvature of the loss on the unit sphere, from gradients at weights turned to either side.
+
+The loss is homogeneous of degree 0 in every group, so with H the Hessian at w and Σ the noise covariance there
+
+    ΔL    = r² tr H(w),   Δ_i L = r_i² tr H_ii      Laplacian on the unit sphere, and on that of each group
+    tr HΣ = r⁴ ½ E[δgᵀ H δg],   δg = g_k − g_l      curvature along the noise, g_k, g_l of independent batches
+
+(wᵀHw = 0, so the trace over all directions is that over the tangent ones.) A trace is a mean over random probes x of
+signs ±1 (Hutchinson 1990): with t_i the part of x_i perpendicular to w_i and u_i = r_i t_i/‖t_i‖,
+
+    Δ_i L = E ‖t_i‖² ⟨u_i, (H u)_i⟩,   H u = (∇L(w cos θ + u sin θ) − ∇L(w cos θ − u sin θ))/(2θ cos θ)
+
+both gradients on one batch. Every group is turned by the same angle θ and keeps its norm, and ⟨u, Hu⟩ is exactly the
+mean of d²L/dθ² over the arc: 1/cos θ because the gradients are perpendicular to the turned weights. Products of
+different groups average out, so one probe serves all groups; a batch and a probe are drawn anew each time.
+
+Second derivatives by autograd (:func:`hessian_products`) are those between the kinks of ReLU: the kinks, where the
+gradient jumps, are a fifth to a quarter of ΔL on the digits, and autograd cannot see them. The gradients at turned
+weights see them, at any angle, on average over batches and weights. Weakness: one estimate scatters by tens of per
+cent, with kinks the more the smaller θ; at large θ the mean over the arc is not that at the weights. Hence two angles:
+where they agree, the value stands (docs/laplacian.md).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from weightgas.errors import refuse
+from weightgas.probes.energy import Losses
+from weightgas.probes.norms import group_products, group_squares
+
+NEAR, FAR = 0.01, 0.03
+"""Angles in radians by which the weights are turned, for ``laplacian`` and ``laplacian_far``."""
+
+Gradients = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Gradients (C, dim) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
+
+Product = Callable[[Tensor], Tensor]
+"""Hessian times vectors (C, dim), those on the sphere of the weights and perpendicular to them; on one batch."""
+
+
+@dataclass(frozen=True)
+class Curvature:
+    """Estimates on the unit sphere, float64: of the whole (C,) and of each group on its own sphere (C, groups)."""
+
+    laplacian: Tensor
+    laplacian_far: Tensor
+    noise_curvature: Tensor
+    group_laplacian: Tensor
+    group_laplacian_far: Tensor
+
+
+def turned(
+    gradients: Gradients, weights: Tensor, across: Tensor, inputs: Tensor, labels: Tensor, angle: float
+) -> Tensor:
+    """H u by a central difference, (C, dim): (∇L(w cos θ + u sin θ) − ∇L(w cos θ − u sin θ))/(2θ cos θ).
+
+    ``across`` (C, dim) is u, perpendicular to ``weights`` and as long; ``angle`` θ is in radians. Only the part of the
+    result along u is meant. All in the type of the weights.
+    """
+    along, aside = weights * math.cos(angle), across.to(weights.dtype) * math.sin(angle)
+    difference = gradients(along + aside, inputs, labels) - gradients(along - aside, inputs, labels)
+    return difference / (2 * angle * math.cos(angle))
+
+
+def hessian_products(losses: Losses, weights: Tensor, vectors: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """H v (C, dim) by differentiating ``losses`` twice, in the type of the weights: blind to kinks."""
+    with torch.enable_grad():
+        variables = weights.detach().requires_grad_()
+        first = torch.autograd.grad(losses(variables, inputs, labels).sum(), variables, create_graph=True)[0]
+        return torch.autograd.grad((first * vectors.to(weights.dtype)).sum(), variables)[0]
+
+
+def tangents(signs: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """u (C, dim), in every group perpendicular to its weights and as long, and ‖t_i‖² (C, groups), float64.
+
+    ``signs`` (C, dim) is the probe x, t_i = x_i − w_i⟨x_i, w_i⟩/r_i². A group of one weight has no direction: zeros.
+    """
+    repeats = torch.tensor(sizes, device=weights.device)
+    squares = group_squares(weights, sizes)
+    shares = group_products(signs, weights, sizes) / squares
+    across = signs.double() - weights.double() * shares.repeat_interleave(repeats, -1)
+    lengths = group_squares(across, sizes)
+    factors = torch.where(repeats > 1, (squares / lengths).sqrt(), 0.0)
+    return across * factors.repeat_interleave(repeats, -1), lengths
+
+
+def laplacians(product: Product, weights: Tensor, signs: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """One estimate of Δ_i L of every group on its unit sphere, float64 (C, groups), from one batch and one probe.
+
+    ``product`` is H on the batch, by :func:`turned` or :func:`hessian_products`; ``signs`` (C, dim) are ±1; ``sizes``
+    those of the groups. :func:`whole` makes ΔL of it.
+    """
+    across, lengths = tangents(signs, weights, sizes)
+    return lengths * group_products(across, product(across), sizes)
+
+
+def whole(group_laplacians: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> Tensor:
+    """ΔL = r² Σ_i Δ_i L / r_i² (C,) on the unit sphere of all weights from the Δ_i L (C, groups) of the groups."""
+    squares = group_squares(weights, sizes)
+    return squares.sum(-1) * (group_laplacians / squares).sum(-1)
+
+
+def noise_curvature(product: Product, weights: Tensor, difference: Tensor) -> Tensor:
+    """One estimate of tr HΣ on the unit sphere, float64 (C,): ½ r⁴ δgᵀ H δg.
+
+    ``difference`` (C, dim) is δg of two independent batches, and ``product`` H on a third.
+    """
+    difference = difference.double()
+    square = weights.double().square().sum(-1)
+    noise = difference.square().sum(-1)
+    # Along u of the length of w: at a given angle in all, whatever the size of the noise. No noise, no curvature of it.
+    across = difference * (square / torch.where(noise > 0, noise, 1.0)).sqrt().unsqueeze(-1)
+    return noise * square * (across * product(across)).sum(-1) / 2
+
+
+def curvature(
+    gradients: Gradients,
+    weights: Tensor,
+    batches: Iterable[tuple[Tensor, Tensor, Tensor]],
+    noise: Tensor,
+    sizes: tuple[int, ...],
+) -> Curvature:
+    """Everything from M ``batches`` of inputs (C, B, features…), labels (C, B) and signs (C, dim), averaged over them.
+
+    ``noise`` (K, C, dim) are K ≥ 2 gradients at ``weights`` (C, dim) of other batches. Costs 6 M gradients. ValueError
+    without batches or with fewer than two gradients.
+    """
+    if len(noise) < 2:
+        raise refuse("noise", "at least 2 gradients at the same weights", len(noise), "Take 8.")
+    found = []
+    for m, (inputs, labels, signs) in enumerate(batches):
+        product = partial(turned, gradients, weights, inputs=inputs, labels=labels)
+        across, lengths = tangents(signs, weights, sizes)
+        near, far = (lengths * group_products(across, product(across, angle=angle), sizes) for angle in (NEAR, FAR))
+        pair = 2 * (m % (len(noise) // 2))
+        along = noise_curvature(partial(product, angle=NEAR), weights, noise[pair] - noise[pair + 1])
+        found.append((near, far, along))
+    if not found:
+        raise refuse("batches", "at least 1", 0, "Pass the inputs, labels and signs of a batch.")
+    near, far, along = (torch.stack(each).mean(0) for each in zip(*found, strict=True))
+    return Curvature(whole(near, weights, sizes), whole(far, weights, sizes), along, near, far)
