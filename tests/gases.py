@@ -62,6 +62,6 @@ def network(kind: str) -> tuple[xr.Dataset, xr.Dataset]:
     }
     found = training.train(
         protocols[kind], networks.mlp(hidden=(3,)), datasets.digits(), steps=300, readings=60, batch_size=16,
-        noise_batches=2, snapshots=70, snapshot_every=4, progress=False,
+        noise_batches=4, snapshots=70, snapshot_every=4, progress=False,
     )  # fmt: skip
     return found, measure(found, criteria=EASY)

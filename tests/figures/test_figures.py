@@ -45,6 +45,16 @@ ALL = {
     "gibbs slope": lambda: figures.gibbs_slope(
         {"ideal": null("ideal")}, nulls={"anisotropic": gibbs_slope(*null("anisotropic"))}
     ),
+    "configurational": lambda: figures.configurational(
+        {"ideal": null("ideal")[1]}, nulls={"anisotropic": null("anisotropic")[1]}
+    ),
+    "configurational, network": lambda: figures.configurational(network("fixed_lr")[1]),
+    "group temperatures": lambda: figures.group_temperatures(network("fixed_lr")[1]),
+    "anisotropy": lambda: figures.anisotropy(
+        {k: network(k) for k in KINDS}, nulls={"anisotropic": null("anisotropic")}
+    ),
+    "loss dependence": lambda: figures.loss_dependence({"fixed_lr": network("fixed_lr"), "ideal": null("ideal")}),
+    "finite step": lambda: figures.finite_step({"fixed_lr": network("fixed_lr")}, nulls={"ideal": null("ideal")}),
     "status": lambda: figures.status_map(state("fixed_elr")),
 }
 
@@ -222,3 +232,18 @@ def test_a_diverged_learning_rate_is_said_along_the_run() -> None:
     ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, readings=40, threads=1)
     labels = [t.get_text() for t in figures.along_run(ran).axes[-1].get_yticklabels()]
     assert labels == ["0.01", "3\ndiverged"]
+
+
+def test_the_anisotropic_gas_lies_on_the_line_far_from_the_ideal_one() -> None:
+    figure = figures.anisotropy({"ideal": null("ideal")}, nulls={"anisotropic": null("anisotropic")})
+    xy = points(figure.axes[0])
+    assert len(xy) == 8
+    assert np.abs(np.log(xy[:4])).max() < 0.3  # ideal: at the star
+    assert xy[4:, 0].min() > 2 and np.abs(np.log(xy[4:, 1] / xy[4:, 0])).max() < 0.3
+
+
+def test_a_state_without_groups_has_no_group_temperatures() -> None:
+    with pytest.raises(ValueError, match="state: expected one with two scale-invariant groups or more"):
+        figures.group_temperatures(state("fixed_lr"))
+    with pytest.raises(ValueError, match="items: expected at least one run by name"):
+        figures.finite_step({})

@@ -8,7 +8,7 @@ from weightgas.figures.along import along_run
 from weightgas.figures.cells import status_map
 from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
-from weightgas.figures.evidence import fluctuation, gibbs_slope
+from weightgas.figures.evidence import configurational, fluctuation, gibbs_slope, group_temperatures
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
 from weightgas.figures.variables import energy, noise, temperature
@@ -24,8 +24,10 @@ __all__ = [
     "energy",
     "noise",
     "along_run",
+    "configurational",
     "fluctuation",
     "gibbs_slope",
+    "group_temperatures",
     "anisotropy",
     "loss_dependence",
     "finite_step",

@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from weightgas.analysis.cells import in_equilibrium, weighted_mean
 from weightgas.analysis.fluctuation import fluctuation_response
 from weightgas.analysis.gibbs import GibbsSlope
 from weightgas.analysis.gibbs import gibbs_slope as analyse
@@ -21,6 +22,7 @@ from weightgas.figures.canvas import (
     canvas,
     drawn,
     legend,
+    line,
     logarithmic,
     looks,
     marker,
@@ -85,6 +87,76 @@ def gibbs_slope(items: Mapping[str, Any], *, nulls: Mapping[str, Any] | None = N
         middle = np.sqrt(g.cold * g.hot)
         series.append(_Series(name, null, middle, g.ratio, g.ratio_err, g.mean, g.mean_err, g.advice))
     return _ratios(series, "Gibbs slope of the energies\n" + r"over $1/T_1-1/T_2$", "Neighbouring temperatures")
+
+
+@drawn
+def configurational(
+    states: xr.Dataset | Mapping[str, xr.Dataset], *, nulls: Mapping[str, xr.Dataset] | None = None
+) -> Figure:
+    """T_conf/T of every cell in equilibrium: 1 for an ideal gas, more where the noise lies along the curvature.
+
+    Free of the finite step to first order for simulations, not for networks. The legend gives the weighted mean.
+
+    Parameters
+    ----------
+    states
+        A state, or states by name.
+    nulls
+        Null gases by name, drawn hollow.
+
+    Raises
+    ------
+    ValueError
+        Without any state.
+    """
+    named, series = _named(states), []
+    for name, state, null in _with_nulls(named, nulls):
+        good = in_equilibrium(state)
+        if "conf_ratio" in state:
+            t, ratio, error = (state[n].values[good] for n in ("temperature", "conf_ratio", "conf_ratio_err"))
+        else:
+            t = ratio = error = np.empty(0)
+        order = np.argsort(t)
+        advice = "" if "conf_ratio" in state else "no Laplacian was recorded"
+        series.append(_Series(name, null, t[order], ratio[order], error[order], *weighted_mean(ratio, error), advice))
+    return _ratios(series, r"configurational temperature $T_\mathrm{conf}/T$", "Every cell in equilibrium")
+
+
+@drawn
+def group_temperatures(state: xr.Dataset) -> Figure:
+    """Temperatures of the scale-invariant groups against that of the whole, cells in equilibrium.
+
+    Left T_i = η_e,i tr Σ_i/(2(d_i − 1)) from the noise of each group, right the configurational ones where the
+    Laplacian was recorded. In an ideal gas all lie on the line.
+
+    Raises
+    ------
+    ValueError
+        If the state has no groups.
+    """
+    if "temperature_group" not in state or state.sizes.get("group", 1) < 2:
+        raise refuse("state", "one with two scale-invariant groups or more", "none", "Pass that of a network.")
+    names = [n for n in ("temperature_group", "temperature_conf_group") if n in state]
+    figure, (axes,) = canvas(1, len(names), height=3.2, sharey=True)
+    good = in_equilibrium(state)
+    t, groups = state["temperature"].values[good], state.sizes["group"]
+    labels = [str(n).split(".")[0] for n in state.attrs.get("group_names", ["group"] * groups)]
+    layers = list(dict.fromkeys(labels))
+    for ax, name in zip(axes, names, strict=True):
+        values = state[name].values[good]
+        for group in range(groups):
+            color = OKABE_ITO[layers.index(labels[group]) % len(OKABE_ITO)]
+            ax.plot(t, values[:, group], ".", ms=3, color=color, alpha=0.6)
+        ends = np.array([t.min(), t.max()]) if len(t) else np.array([1e-3, 1.0])
+        ax.plot(ends, ends, color="black", lw=0.8)
+        ax.set(yscale="log", xlabel=AXIS_NAMES["temperature"])
+        logarithmic(ax.xaxis, t)
+    axes[0].set_ylabel(r"temperature of each group $T_i$")
+    if len(names) > 1:
+        axes[1].set_ylabel(r"configurational $T_{\mathrm{conf},i}$")
+    handles = [marker(f"groups of {layer}", OKABE_ITO[k % len(OKABE_ITO)]) for k, layer in enumerate(layers)]
+    legend(figure, [*handles, line("temperature of the whole")], what_ran(state))
+    return figure
 
 
 @dataclass(frozen=True)

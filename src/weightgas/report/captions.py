@@ -47,12 +47,26 @@ gibbs
     in the ring (the cell that was measured at T* and p*).
 status
     The status of every cell. Only cells in equilibrium enter the laws.
+configurational
+    Configurational temperature ⟨‖∇L‖²⟩/⟨ΔL⟩ over that of the noise, every cell. An ideal gas lies at 1; noise along the
+    curved directions lifts it. It does not see a noise that depends on the loss.
 fluctuation
     Fluctuation over response, (Var U/T²)/(dU/dT), between neighbouring temperatures. An ideal gas lies at 1; noise
     that is not isotropic lies above, though its books balance.
 Gibbs slope
     Slope of ln P₂(U)/P₁(U) between neighbouring temperatures over its expectation 1/T₁ − 1/T₂. Gibbs states lie at 1.
     Where the energies at two temperatures do not overlap there is no slope.
+anisotropy
+    Why: the fluctuation of the energy in units of an ideal gas, (Var U/T²)/R, against what the gradients alone predict:
+    degrees of freedom over directions of the noise, times its dependence on the loss, times the finite step. Points on
+    the line are explained.
+dependence on the loss
+    How the noise follows the loss: across cells (points) and among the readings of one cell (lines with its exponent).
+finite step
+    What the finite step adds to the configurational temperature, against step times the curvature that the noise sees.
+group temperatures
+    Every scale-invariant group has a temperature of its own, from its noise (left) and from its gradient and Laplacian
+    (right). In an ideal gas all lie on the line.
 along the run
     Loss, radius, noise and entropy along the run, by learning rate. Where loss and noise go on falling there is no
     stationary state and no temperature: the network fits the data and the gas freezes. The entropy is the published

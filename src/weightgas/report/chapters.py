@@ -10,6 +10,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from weightgas import figures
+from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.curves import is_paper_model
 from weightgas.figures.canvas import plain
 from weightgas.report import tables
@@ -120,12 +121,26 @@ def evidence(
     """Level 3, with the null gases beside where they are given."""
     drawings = Drawings()
     nulls = dict(null_states or {})
+    if any("conf_ratio" in s for s in states.values()):
+        draw = partial(figures.configurational, states, nulls=nulls)
+        drawings.add("configurational temperature", draw, CAPTIONS["configurational"], 3)
     drawings.add(
         "fluctuation and response", partial(figures.fluctuation, states, nulls=nulls), CAPTIONS["fluctuation"], 3
     )
     both = {n: (traces[n], s) for n, s in states.items() if n in traces}
     beside = {n: (null_traces[n], s) for n, s in nulls.items() if null_traces and n in null_traces}
     drawings.add("Gibbs slope", partial(figures.gibbs_slope, both, nulls=beside), CAPTIONS["Gibbs slope"], 3)
+    settled = {n: pair for n, pair in both.items() if in_equilibrium(pair[1]).any()}
+    if settled and all("noise_dim" in s for _, s in settled.values()):
+        drawings.add("anisotropy", partial(figures.anisotropy, settled, nulls=beside), CAPTIONS["anisotropy"], 3)
+        drawings.add("finite step", partial(figures.finite_step, settled, nulls=beside), CAPTIONS["finite step"], 3)
+        if any(s.attrs["producer"] == "train" for _, s in settled.values()):
+            draw = partial(figures.loss_dependence, settled)
+            drawings.add("dependence on the loss", draw, CAPTIONS["dependence on the loss"], 3)
+    for name, (_, state) in settled.items():
+        if "temperature_group" in state:
+            caption = _named(name, CAPTIONS["group temperatures"])
+            drawings.add(f"groups, {plain(name)}", partial(figures.group_temperatures, state), caption, 3)
     return drawings.section(f"{title}: evidence", "The only checks here that can tell an ideal gas from another.")
 
 

@@ -1,0 +1,145 @@
+"""Clausius: is dU = T dS at fixed volume, with an entropy that was not integrated from the energy?
+
+    ratio = Σ ΔU/T_m / (S_last − S_first),   T_m = (T₂ − T₁)/ln(T₂/T₁)
+
+over neighbouring isotherms, S the entropy of the direction on the unit sphere; for one pair ΔU/(T_m ΔS). The same in
+heat capacities: dU/dT over C = dS/d ln T, so C is given too, in units of R = dof/2. Of simulated runs whose loss has a
+``laplacian_slope`` s the finite step is taken into account (by the density of :mod:`weightgas.theory.finite_step`;
+networks are not corrected):
+
+    Σ ΔU/T_m → Σ [ΔU/T_m + (2/σ²)(s/2 + c) T̄ ΔU − Δ⟨‖∇L‖²⟩/(2σ²)],   T̄ = (T₁ + T₂)/2
+
+An entropy by ``integration`` is left out: it is this sum, so its ratio is 1 for any gas. Level 3, but the weakest of
+its checks. It says no to an entropy that is too steep, such as that of neighbours in time, and to noise that grows
+strongly with the loss: U = RT holds there too, but dS/d ln T is not R (9 degrees of freedom, T doubled: the ratio is
+1.04 where the noise at L = U is twice that at the minimum, 1.18 at four times). **It cannot say no to anisotropic noise
+in the harmonic regime**: the variance of every direction is proportional to T, so S = R ln T + const and U = RT
+whatever the covariance, and the ratio is 1. Fluctuation and Gibbs slope see that gas.
+
+Source: Clausius (1865); arXiv 2511.07308 for weights. Weakness, besides: U and S of one run rise and fall together,
+which is left out and makes the errors too large (safe, but less power); a method's bias enters unless it is the same at
+both temperatures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope
+from weightgas.theory import finite_step
+
+METHODS = ("density", "knn", "quasi_harmonic")
+"""Estimators that do not assume a Gibbs state: ``entropy_<method>`` in a state, with ``entropy_<method>_err``."""
+
+
+@dataclass(frozen=True)
+class Clausius:
+    """The check with the entropy of one ``method``, between the isotherms that have it, cold to hot.
+
+    ``temperature`` (pairs,) geometric mean of a pair; ``ratio`` (pairs,) ∫dU/T over ΔS, ``whole`` the same over the
+    whole range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy. Each with its standard error.
+    ``judged`` is False where a flag of the method is set in a cell that entered: then it is reported and no more.
+    ``corrected``: whether the finite step was taken out. ``advice``: what is lacking.
+    """
+
+    method: str
+    temperature: np.ndarray
+    ratio: np.ndarray
+    ratio_err: np.ndarray
+    whole: float
+    whole_err: float
+    capacity_over_R: np.ndarray
+    capacity_over_R_err: np.ndarray
+    judged: bool
+    corrected: bool
+    advice: str = ""
+
+
+def clausius(state: xr.Dataset, largest_elr: float | None = None) -> tuple[Clausius, ...]:
+    """The check for every independent entropy that the state has, in the order of METHODS; empty without any.
+
+    ``entropy_direction`` counts as ``density`` where the state says so. A method is flagged where
+    ``entropy_<method>_flag`` (cell,) is not 0. ``largest_elr`` as in ``fluctuation.collect``.
+    """
+    t = collect(state, largest_elr)
+    return tuple(_one(state, t, method, name) for method in METHODS if (name := _variable(state, method)))
+
+
+def _variable(state: xr.Dataset, method: str) -> str:
+    """The name of the entropy of a method in a state, empty without."""
+    if {f"entropy_{method}", f"entropy_{method}_err"} <= set(state):
+        return f"entropy_{method}"
+    return "entropy_direction" if state.attrs.get("entropy_method") == method else ""
+
+
+def _one(state: xr.Dataset, t: Isotherms, method: str, name: str) -> Clausius:
+    value, error = state[name].values, state[f"{name}_err"].values
+    cells = np.where(np.isfinite(value) & np.isfinite(error), t.number, -1)
+    kept = np.unique(cells[cells >= 0])
+    slope = laplacian_slope(state)
+    corrected = slope is not None and "mean_grad_sq" in state
+    flag = state[f"{name}_flag"].values if f"{name}_flag" in state else np.zeros(len(cells))
+    judged = not np.any(flag[cells >= 0] != 0)
+    nan, empty = float("nan"), np.empty(0)
+    if len(kept) < 2:
+        advice = f"needs entropies by {method} at two temperatures in equilibrium: " + (
+            "record more" if len(t.temperature) > 1 else "add effective learning rates"
+        )
+        return Clausius(method, empty, empty, empty, nan, nan, empty, empty, judged, corrected, advice)
+    weight = [(cells == k) / np.sum(cells == k) for k in kept]
+    entropy = np.array([np.nansum(w * np.where(w > 0, value, 0)) for w in weight])
+    spread = np.array([np.sqrt(np.sum((w * np.where(w > 0, error, 0)) ** 2)) for w in weight])
+    extra = np.zeros(len(kept) - 1)
+    if corrected:
+        drift = np.array([np.sum(w * np.where(w > 0, state["mean_grad_sq"].values, 0)) for w in weight])
+        extra = _finite_step(state, t, kept, drift, float(slope or 0.0))
+    temperature = t.temperature[kept]
+    whole, whole_err = _ratio(t, kept, entropy, spread, extra)
+    pairs = [
+        _ratio(t, kept[k : k + 2], entropy[k : k + 2], spread[k : k + 2], extra[k : k + 1]) for k in range(len(extra))
+    ]
+    ratio, ratio_err = np.transpose(pairs)
+    log_step, r = np.diff(np.log(temperature)), state.attrs["dof"] / 2
+    capacity = np.diff(entropy) / log_step / r
+    relative = t.temperature_err[kept] / temperature
+    capacity_err = np.hypot(
+        np.hypot(spread[1:], spread[:-1]) / r, capacity * np.hypot(relative[1:], relative[:-1])
+    ) / np.abs(log_step)
+    advice = "" if np.isfinite(whole) else "the entropy does not change between the temperatures: space them wider"
+    if not judged:
+        advice = f"the entropy by {method} is flagged as unreliable: reported, not judged"
+    middle = np.sqrt(temperature[1:] * temperature[:-1])
+    return Clausius(
+        method, middle, ratio, ratio_err, whole, whole_err, capacity, capacity_err, judged, corrected, advice
+    )
+
+
+def _finite_step(state: xr.Dataset, t: Isotherms, kept: np.ndarray, drift: np.ndarray, slope: float) -> np.ndarray:
+    """(2/σ²)(s/2 + c) T̄ ΔU − Δ⟨‖∇L‖²⟩/(2σ²) of each pair of neighbours."""
+    bracket = slope / 2 + finite_step.curvature_term(state.attrs["protocol"], state.attrs["dim"])
+    temperature, energy = t.temperature[kept], t.energy[kept]
+    mean = (temperature[1:] + temperature[:-1]) / 2
+    return (2 * bracket * mean * np.diff(energy) - np.diff(drift) / 2) / t.noise_var
+
+
+def _ratio(
+    t: Isotherms, where: np.ndarray, entropy: np.ndarray, spread: np.ndarray, extra: np.ndarray
+) -> tuple[float, float]:
+    """∫dU/T over ΔS of the isotherms ``where``, and its error from those of T, U and S, all independent."""
+    temperature = t.temperature[where]
+    step, rise, log_step = np.diff(temperature), np.diff(t.energy[where]), np.diff(np.log(temperature))
+    change = entropy[-1] - entropy[0]
+    if change == 0 or not np.all(step > 0):
+        return float("nan"), float("nan")
+    inverse = log_step / step
+    by_energy = np.append(0, inverse) - np.append(inverse, 0)
+    by_hot = rise * (1 / temperature[1:] - inverse) / step
+    by_cold = rise * (inverse - 1 / temperature[:-1]) / step
+    by_temperature = np.append(0, by_hot) + np.append(by_cold, 0)
+    value = (np.sum(rise * inverse) + np.sum(extra)) / change
+    variance = np.sum((by_energy * t.energy_err[where]) ** 2 + (by_temperature * t.temperature_err[where]) ** 2)
+    ends = spread[0] ** 2 + spread[-1] ** 2
+    return float(value), float(np.sqrt(variance + value**2 * ends) / abs(change))
