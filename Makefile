@@ -14,7 +14,7 @@ STAMP := $(VENV)/.weightgas-installed
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow bench lint docs
+.PHONY: help venv demo answer test test-slow bench lint docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -e 's/:.*## /:/' | awk -F: '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -24,6 +24,10 @@ venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and co
 
 demo: $(STAMP) ## run the paper's experiments in small and write one HTML report
 	$(BIN)/weightgas demo $(ARGS)
+
+answer: $(STAMP) ## regenerate docs/answer.md and its figures: three networks beside null gases (about half an hour)
+	$(BIN)/weightgas reproduce answer --preset standard --out runs/answer $(ARGS)
+	cp -R runs/answer/answer/. docs/
 
 test: $(STAMP) ## every test but the slow ones (ARGS="-k radius" selects)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from weightgas.cli import foresight, text, values
 from weightgas.cli.results import with_error
-from weightgas.potentials import Covariance, Isotropic, Linear, Quadratic
+from weightgas.potentials import Covariance, Isotropic, Linear, LossDependent, Quadratic
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,7 @@ def test_losses_and_noises() -> None:
     assert values.potential_of("quadratic:0,0.5,1") == Quadratic((0, 0.5, 1))
     assert values.noise_of(None, None) == Isotropic(1.0)
     assert values.noise_of("isotropic", 0.5) == Isotropic(0.5)
+    assert values.noise_of("loss-dependent:8,1", None) == LossDependent(8.0, 1.0)
     assert values.noise_of("covariance:0.1,1", None) == Covariance((0.1, 1), label="covariance:0.1,1")
 
 

@@ -26,7 +26,7 @@ def test_the_page_has_its_tables_figures_and_command(parts, tmp_path):
     text = path.read_text(encoding="utf-8")
     assert "weightgas reproduce answer" in text and "nan" not in text.lower().replace("null", "")
     for name in ("answer-anisotropy.png", "answer-loss.png", "answer-step.png"):
-        assert (path.parent / name).stat().st_size > 10_000 and f"pictures/{name}" in text
+        assert (path.parent / "pictures" / name).stat().st_size > 10_000 and f"pictures/{name}" in text
     for row in ("| fixed sphere |", "| fixed LR |", *(f"*null: {name}*" for name in parts[3]["under"])):
         assert row in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("| *null")}

@@ -64,10 +64,11 @@ def _potentials() -> Rows:
 
 
 def _noises() -> Rows:
-    from weightgas.potentials import Covariance, Isotropic
+    from weightgas.potentials import Covariance, Isotropic, LossDependent
 
     yield "--sigma SIGMA", _first(Isotropic)
     yield "covariance:VARIANCES", _first(Covariance)
+    yield "loss-dependent:SLOPE,OFFSET", _first(LossDependent)
     yield "FILE.py:NAME", "your own: see weightgas.potentials.Noise"
 
 

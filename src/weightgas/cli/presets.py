@@ -25,8 +25,8 @@ def demo(
     """Run the paper's experiments in small: some minutes to one HTML report.
 
     The isotropic noise model on its 17 x 17 grids under the three protocols,
-    small networks on digits, and beside them two gases whose answer is known,
-    one ideal and one not. The report is in runs/demo by default; an interrupted
+    small networks on digits, and beside them four gases whose answer is known,
+    one ideal and three not. The report is in runs/demo by default; an interrupted
     demo goes on when the command is given again.
 
       weightgas demo
@@ -38,7 +38,9 @@ def demo(
 
 
 def reproduce(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="isotropic (the noise model) or networks (on digits).")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="isotropic (the noise model), networks (on digits) or answer.")
+    ],
     preset: Annotated[
         str,
         typer.Option(
@@ -56,7 +58,8 @@ def reproduce(
 ) -> None:
     """Reproduce the paper's experiments, with one HTML report.
 
-    In runs/NAME-PRESET by default. An interrupted run goes on when the command
+    "answer" judges three networks, beside gases whose answer is known, and
+    writes answer/answer.md. In runs/NAME-PRESET by default. An interrupted run goes on when the command
     is given again. How long a preset takes: --dry-run.
 
       weightgas reproduce isotropic --preset standard

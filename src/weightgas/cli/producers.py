@@ -45,8 +45,8 @@ def simulate(
     noise: Annotated[
         str | None,
         typer.Option(
-            help="Other noise: covariance:VARIANCES such as covariance:0.1,1,10, or your own FILE.py:NAME (runs your "
-            "file).",
+            help="Other noise: covariance:VARIANCES such as covariance:0.1,1,10, loss-dependent:SLOPE,OFFSET, or your "
+            "own FILE.py:NAME (runs your file).",
             rich_help_panel=opt.MODEL,
         ),
     ] = None,

@@ -69,7 +69,10 @@ def potential_of(text: str) -> Potential:
 
 
 def noise_of(text: str | None, sigma: float | None) -> Noise:
-    """The noise of ``--sigma`` (isotropic), ``covariance:VARIANCES`` or ``FILE:NAME``; ValueError if both are given."""
+    """The noise of ``--sigma`` (isotropic), ``covariance:VARIANCES``, ``loss-dependent:SLOPE,OFFSET`` or ``FILE:NAME``.
+
+    ValueError if both are given, or for another text.
+    """
     from weightgas import potentials
     from weightgas.errors import refuse
 
@@ -80,9 +83,16 @@ def noise_of(text: str | None, sigma: float | None) -> Noise:
     if text.startswith("covariance:"):
         variances = _numbers("--noise", text.removeprefix("covariance:"))
         return potentials.Covariance(variances, label=text)
+    if text.startswith("loss-dependent:"):
+        law = _numbers("--noise", text.removeprefix("loss-dependent:"))
+        if len(law) != 2:
+            raise refuse(
+                "--noise", "two numbers, loss-dependent:SLOPE,OFFSET", text, "For instance loss-dependent:8,1."
+            )
+        return potentials.LossDependent(*law)
     if is_file(text):
         return _comparable("--noise", own(text, "--noise"), text, potentials.Noise)
-    known = "isotropic, covariance:VARIANCES or FILE.py:NAME"
+    known = "isotropic, covariance:VARIANCES, loss-dependent:SLOPE,OFFSET or FILE.py:NAME"
     raise refuse("--noise", known, text, "For instance covariance:0.1,1,10 in three dimensions.")
 
 

@@ -32,21 +32,21 @@ def write(
     beside: Mapping[str, Mapping[str, Null]],
     command: str,
 ) -> Path:
-    """Write ``answer.md`` and its three figures into ``folder`` and return the path of the page.
+    """Write ``answer.md`` and its three figures, in ``pictures``, into ``folder`` and return the path of the page.
 
     All by the name of the run, ``SIZE/PROTOCOL``; ``beside`` by size.
     """
     runs = {f"{TITLES.get(n.split('/')[0], n)}, {plain(n.split('/')[1])}": (traces[n], states[n]) for n in judged}
     runs = {name: pair for name, pair in runs.items() if in_equilibrium(pair[1]).any()}
     nulls = {name: (null.trace, null.state) for name, null in _middle(beside).items()}
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pictures").mkdir(parents=True, exist_ok=True)
     drawn = {
         "answer-anisotropy.png": figures.anisotropy(runs, nulls=nulls),
         "answer-loss.png": figures.loss_dependence(runs),
         "answer-step.png": figures.finite_step(runs, nulls=nulls),
     }
     for name, figure in drawn.items():
-        figure.savefig(folder / name, dpi=170)
+        figure.savefig(folder / "pictures" / name, dpi=170)
     path = folder / "answer.md"
     write_atomically(path, page(states, judged, beside, runs, command))
     return path
