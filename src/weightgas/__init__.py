@@ -35,6 +35,7 @@ _PLACES = {
     # what it says
     "measure": "measurement",
     "verdict": "analysis",
+    "bootstrap": "analysis",
     "figures": "",
     "report": "",
     "experiments": "",

@@ -16,6 +16,7 @@ from weightgas import streams as streams
 from weightgas import theory as theory
 from weightgas import trace as trace
 from weightgas import training as training
+from weightgas.analysis import bootstrap as bootstrap
 from weightgas.analysis import verdict as verdict
 from weightgas.measurement import measure as measure
 from weightgas.protocols import FixedELR as FixedELR
