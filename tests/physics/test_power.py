@@ -1,0 +1,64 @@
+"""The power of the evidence, end to end: seeds of the null gases at d = 10 and an effective sample size of 2000.
+
+Each seed goes through ``measure`` and ``verdict`` by itself.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from weightgas.analysis import verdict
+from weightgas.experiments.nulls import null_gases
+from weightgas.measurement import measure
+
+CHECKS = ("T_conf/T", "(Var U/T²)/(dU/dT)", "Gibbs slope")
+
+
+def judged(name, seeds, readings=2600):
+    """Verdicts of the seeds, their three checks (seeds, 3), and the mean effective sample size."""
+    null = null_gases(10, 0.01, readings * seeds, replicas=seeds, names=(name,))[name]
+    verdicts, values, effective = [], [], []
+    for seed in range(seeds):
+        trace = null.trace.isel(replica=[seed])
+        state = measure(trace)
+        verdicts.append(verdict(trace, state))
+        checks = {c.name: c.value for c in verdicts[-1].levels[2].checks}
+        values.append([checks[c] for c in CHECKS])
+        effective.append(state["ess"].values.mean())
+    return verdicts, np.array(values), float(np.mean(effective))
+
+
+def no(verdicts):
+    return np.mean([v.levels[2].answer == "no" for v in verdicts])
+
+
+def test_a_few_seeds():
+    ideal, values, _ = judged("ideal", 6, readings=1200)
+    assert no(ideal) == 0
+    assert np.abs(values.mean(axis=0) - 1).max() < 0.04
+    planted, values, _ = judged("anisotropic", 6, readings=1200)
+    assert no(planted) == 1
+    np.testing.assert_allclose(values.mean(axis=0), [1.57, 2.1, 0.49], rtol=0.06)
+
+
+@pytest.mark.slow
+def test_the_ideal_gas_reads_one_in_all_three_and_is_not_rejected():
+    verdicts, values, effective = judged("ideal", 200)
+    print(f"\nideal: ESS {effective:.0f}, {CHECKS} = {values.mean(axis=0)} ± {values.std(axis=0)}, no {no(verdicts)}")
+    assert 1800 < effective < 2400
+    assert np.abs(values.mean(axis=0) - 1).max() < 0.02
+    assert no(verdicts) <= 0.01
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [("anisotropic", [1.57, 2.10, 0.49]), ("hessian", [1.30, 1.16, 0.87]), ("loss-dependent", [0.92, 2.8, 0.42])],
+)
+def test_the_others_are_rejected(name, expected):
+    verdicts, values, effective = judged(name, 200)
+    print(f"\n{name}: ESS {effective:.0f}, {CHECKS} = {values.mean(axis=0)} ± {values.std(axis=0)}, no {no(verdicts)}")
+    assert no(verdicts) >= 0.95
+    assert all(v.levels[1].answer == "yes" for v in verdicts)  # the books balance all the same
+    np.testing.assert_allclose(values.mean(axis=0), expected, rtol=0.06)
