@@ -39,7 +39,7 @@ class Status(IntEnum):
 
 ADVICE: dict[Status, str] = {
     Status.EQUILIBRIUM: (
-        "Radius and energy are stationary over enough independent readings; its averages may be used."
+        "Radius, energy and direction are stationary over enough independent readings; its averages may be used."
     ),
     Status.CONVERGING: (
         "The energy is still falling or the noise is dying out: no stationary state yet; "
@@ -49,7 +49,9 @@ ADVICE: dict[Status, str] = {
         "The energy is that of random weights: the noise has drowned the loss; "
         "lower the learning rate or the weight decay."
     ),
-    Status.TOO_SHORT: ("Too few relaxation times or independent readings for the averages to be trusted; add steps."),
+    Status.TOO_SHORT: (
+        "Too few relaxation times or independent readings, or a drift; add steps (`reason` says which and how many)."
+    ),
     Status.DIVERGED: (
         "The weights overflowed or stopped being finite; lower the (effective) learning rate or the weight decay."
     ),

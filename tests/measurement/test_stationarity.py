@@ -2,7 +2,9 @@ import numpy as np
 import pytest
 
 import synthetic
-from weightgas.measurement import Criteria, measure
+from weightgas.measurement import Criteria, clocks, measure
+from weightgas.measurement.burn_in import burn_in
+from weightgas.measurement.regime import Regime
 from weightgas.measurement.stationarity import assess
 from weightgas.status import Outcome, Status, names
 
@@ -146,12 +148,216 @@ def test_a_radius_held_up_to_rounding_counts_as_constant():
     assert (names(found["status"].values) == "equilibrium").all()
 
 
+def test_a_chance_cut_of_a_stationary_series_is_not_made():
+    """MSER alone cuts a quarter of them."""
+    series = synthetic.ar1(np.random.default_rng(1), (200, 400), 30)
+    assert np.mean([burn_in(one) > 0 for one in series]) < 0.1
+    late = synthetic.ar1(np.random.default_rng(2), (200, 400), 5) + 10 * np.exp(-np.arange(400) / 20.0)
+    assert np.mean([20 <= burn_in(one) <= 200 for one in late]) > 0.9
+
+
+def mean_equations(kind, radii, grad_sq, steps, *, elr=0.01, wd=0.01, lr=0.01):
+    """Shares of r² and whole r² of groups that follow the mean equations step by step: (steps, groups), (steps,)."""
+    squares, shares, wholes = radii**2, [], []
+    for _ in range(steps):
+        whole = squares.sum()
+        shares.append(squares / whole)
+        wholes.append(whole)
+        rate = lr if kind == "fixed_lr" else elr * whole
+        squares = squares * (1 - (0 if kind == "fixed_sphere" else rate * wd)) ** 2 + rate**2 * grad_sq / squares
+        if kind == "fixed_sphere":
+            squares *= whole / squares.sum()
+    return np.array(shares), np.array(wholes)
+
+
+@pytest.mark.parametrize("kind", ["fixed_sphere", "fixed_elr", "fixed_lr"])
+def test_shares_relax_at_the_predicted_rate_to_the_predicted_values(kind):
+    generator = np.random.default_rng(2)
+    grad_sq = generator.uniform(0.5, 2, 5)
+    limit = np.sqrt(grad_sq) / np.sqrt(grad_sq).sum()
+    whole_grad_sq = np.sqrt(grad_sq).sum() ** 2
+    elr, wd, lr = 0.01, 0.01, 0.1
+    r_squared = {"fixed_sphere": 1.0, "fixed_elr": elr * whole_grad_sq / (2 * wd)}.get(
+        kind, np.sqrt(lr * whole_grad_sq / (2 * wd))
+    )
+    start = np.sqrt(limit * r_squared * (1 + 0.02 * generator.standard_normal(5)))
+    steps = 400
+    shares, wholes = mean_equations(kind, start, grad_sq, steps, elr=elr, wd=wd, lr=lr)
+    trace = synthetic.make(
+        kind, readings=steps, reading_every=1,
+        radius=np.sqrt(wholes)[None, None], grad_sq=np.full((1, 1, steps), whole_grad_sq),
+        group_radius=np.sqrt(shares * wholes[:, None])[None, None],
+    )  # fmt: skip
+    axis = {"fixed_lr": "lr", "fixed_elr": "elr", "fixed_sphere": "elr"}[kind]
+    trace[f"{axis}_set"][:] = {"lr": lr, "elr": elr}[axis]
+    time = clocks.share_time(trace)[0]
+    off = np.linalg.norm(shares - limit, axis=1)
+    assert off[-1] < off[0] / 2
+    measured = (steps - 1) / np.log(off[0] / off[-1])
+    assert measured == pytest.approx(time, rel=0.05)
+    assert measured != pytest.approx(2 * time, rel=0.3)  # the clock of the radius at fixed ELR
+    if kind == "fixed_lr":
+        assert time == pytest.approx(1 / (4 * lr * wd), rel=0.02)
+
+
+def test_the_clock_of_the_energy_is_that_of_its_curvature():
+    trace = synthetic.make(cells=2)
+    assert np.isnan(assess(trace, Criteria())["energy_relaxations"]).all()
+    noise = trace["noise_trace"]
+    curved = trace.assign(noise_curvature=3.0 * noise)
+    found = assess(curved, Criteria())
+    expected = 400_000 * (2 * 0.01 * 3.0 + 0.01**2 * noise.mean(["replica", "reading"]) / 2)
+    np.testing.assert_allclose(found["energy_relaxations"], expected, rtol=1e-6)
+    flat = assess(trace.assign(noise_curvature=-3.0 * noise), Criteria())
+    np.testing.assert_allclose(flat["energy_relaxations"], flat["turns"], rtol=1e-6)
+    short = curved.assign(step=curved["step"] // 20_000)
+    assert all(
+        "energy: " in r and "predicted relaxation times" in r for r in assess(short, Criteria())["reason"].values
+    )
+
+
+def with_directions(rho, dim=200, kept=400, cells=4, center=1.0):
+    """Snapshots that scatter about a mean with correlation ``rho`` from one to the next."""
+    generator = np.random.default_rng(3)
+    walk = np.zeros((cells, 1, kept, dim))
+    kicks = generator.standard_normal(walk.shape) * np.sqrt(1 - rho**2)
+    for t in range(kept):
+        walk[:, :, t] = rho * walk[:, :, t - 1] + kicks[:, :, t] if t else kicks[:, :, t] / np.sqrt(1 - rho**2)
+    walk[..., 0] += center * np.sqrt(dim)
+    trace = synthetic.make(cells=cells)
+    trace["directions"] = (
+        ("cell", "replica", "snapshot", "weight"), (walk / np.linalg.norm(walk, axis=-1, keepdims=True)).astype("f4"),
+    )  # fmt: skip
+    trace["snapshot_step"] = (("cell", "snapshot"), np.tile(np.arange(1, kept + 1) * 1000, (cells, 1)))
+    return trace
+
+
+def test_stored_directions_tell_a_wanderer_from_one_that_comes_back():
+    found = assess(with_directions(0.0), Criteria())
+    np.testing.assert_allclose(found["ess_direction"], 400, rtol=0.3)
+    assert (names(found["status"].values) == "equilibrium").all()
+    some = assess(with_directions(0.9), Criteria())
+    np.testing.assert_allclose(some["ess_direction"], 400 * 0.1 / 1.9, rtol=0.3)
+    lost = assess(with_directions(0.9999), Criteria())
+    assert (lost["ess_direction"] < 2).all()
+    assert (names(lost["status"].values) == "too_short").all()
+    assert all("effective snapshots of 3 needed" in r for r in lost["reason"].values)
+    few = with_directions(0.9999)
+    few["snapshot_step"] = few["snapshot_step"] // 10  # they span a tenth of the run
+    assert np.isnan(assess(few, Criteria())["ess_direction"]).all()
+
+
+# --- regimes ---
+
+
+def test_regimes():
+    trace = synthetic.make(cells=5)
+    trace["mean_grad_sq"][1] *= 1000
+    trace["noise_trace"][2] = np.nan
+    trace["outcome"][3] = Outcome.DIVERGED
+    expected = ["NOISE_DOMINATED", "DRIFT_DOMINATED", "UNKNOWN", "UNKNOWN", "NOISE_DOMINATED"]
+    found = assess(trace, Criteria())
+    assert [Regime(int(k)).name for k in found["regime"].values] == expected
+    assert found["regime"].attrs["flag_meanings"].split() == [r.name.lower() for r in Regime]
+    assert (assess(falling(), Criteria())["regime"] == Regime.CONVERGING).all()
+    trace.attrs |= {"energy_random": 0.011, "energy_random_std": 0.004}
+    assert assess(trace, Criteria())["regime"].values[0] == Regime.RANDOM_WALK
+    assert (assess(trace.drop_vars("noise_trace"), Criteria())["regime"].values[1] == Regime.RANDOM_WALK).all()
+    del trace.attrs["energy_random"]
+    assert (assess(trace.drop_vars("noise_trace"), Criteria())["regime"] == Regime.UNKNOWN).all()
+
+
+# --- reasons ---
+
+
+def reason_of(trace, criteria=None):
+    return str(assess(trace, criteria or Criteria())["reason"].values[0])
+
+
+def test_what_is_well_needs_no_reason():
+    trace = synthetic.make(cells=20)
+    assert (assess(trace, Criteria())["reason"] == "").all()
+    assert (measure(trace)["reason"] == "").all()
+
+
+def test_a_reason_gives_the_number_what_is_needed_and_how_much_longer():
+    trace = synthetic.make("fixed_lr")  # relaxation in 250 steps of 400 000
+    short = trace.assign(step=(trace["step"] // 1000))  # 400 steps, one a reading
+    assert "radius: 1.6 predicted relaxation times of 2 needed" in reason_of(short)
+    assert "direction: 0.0399 predicted decay times of 1 needed; run 26 times longer (10000 more steps)" in reason_of(
+        short
+    )
+    found = assess(trace, Criteria(ess=1000))
+    ess = float(found["ess"].values[0])
+    times = np.ceil(10 * 1000 / ess) / 10
+    assert str(found["reason"].values[0]).startswith(
+        f"energy: {ess:.3g} effective readings of 1000 needed; run {times:g} times longer ("
+    )
+
+
+def test_a_reason_says_what_was_dropped():
+    trace = synthetic.make(time=1, seed=4)
+    late = trace.assign(energy=trace["energy"] + 0.1 * np.exp(-np.arange(400) / 15.0))
+    dropped = int(assess(late, Criteria())["burn_in"].values[0])
+    assert f"dropped {dropped} of 400 readings as burn-in (energy)" in reason_of(late)
+    turning = synthetic.make("fixed_lr", time=1, seed=4)
+    start = np.exp(0.3 * np.exp(-np.arange(400) / 15.0))
+    assert "readings as burn-in (radius)" in reason_of(turning.assign(radius=turning["radius"] * start))
+
+
+def test_reasons_of_what_the_producer_saw():
+    trace = synthetic.make(replicas=2)
+    trace["outcome"][0, 1], trace["readings"][0, 1] = Outcome.DIVERGED, 17
+    assert reason_of(trace).startswith("diverged after 17 of 400 readings: The weights overflowed")
+    trace["outcome"][0, 1] = Outcome.INTERRUPTED
+    assert reason_of(trace).startswith("failed after 17 of 400 readings: The cell did not finish")
+    converging = reason_of(falling(cells=1))
+    assert converging.startswith("The energy is still falling")
+    assert "energy: fell by" in converging
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize("readings", [0, 1, 7])
+def test_too_few_readings_say_so(readings):
+    trace = synthetic.make(readings=9)
+    trace["readings"][:] = readings
+    assert f"{readings} valid readings of 8 needed; add steps or readings" in reason_of(trace)
+
+
+@pytest.mark.parametrize("name", ["energy", "radius"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0])
+def test_a_value_that_is_not_finite_among_the_readings_says_so(name, value):
+    if name == "energy" and value == 0:
+        return
+    trace = synthetic.make("fixed_lr", cells=2)
+    trace[name][0, 0, 37] = value
+    with np.errstate(invalid="ignore"):
+        found = assess(trace, Criteria())
+    assert names(found["status"].values).tolist() == ["too_short", "equilibrium"]
+    assert "energy or radius is not finite in some valid reading; look at the trace" in str(found["reason"].values[0])
+
+
+def test_a_constant_energy_says_so():
+    assert "energy: constant, or too few readings" in reason_of(synthetic.make(energy=np.full((1, 1, 400), 0.5)))
+
+
+def test_missing_readings_of_the_noise_spoil_nothing():
+    trace = synthetic.make(cells=2)
+    trace["noise_trace"][0, 0, 5] = np.nan
+    found = assess(trace, Criteria())
+    assert (names(found["status"].values) == "equilibrium").all()
+    assert np.isfinite(found["turns"]).all()
+    assert (found["regime"] == Regime.NOISE_DOMINATED).all()
+
+
 # --- criteria ---
 
 
 @pytest.mark.parametrize(
     "stricter",
-    [{"ess": 1e4}, {"relaxations": 1e9}, {"radius_drift": 1e-12}, {"rhat": 0.9}],
+    [{"ess": 1e4}, {"relaxations": 1e9}, {"turns": 1e9}, {"radius_drift": 1e-12}, {"rhat": 0.9}],
 )
 def test_each_criterion_can_say_no(stricter):
     trace = synthetic.make("fixed_lr", cells=3, replicas=2, time=1)

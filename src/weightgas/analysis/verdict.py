@@ -142,6 +142,16 @@ def judge(value: float, error: float, expected: float, tolerance: float) -> str:
     return "yes" if error <= tolerance * scale else "undecided"
 
 
+_CLOCKS = {
+    "ess": "least effective readings of the energy",
+    "relaxations": "least relaxation times of the radius",
+    "share_relaxations": "least relaxation times of the shares of the groups",
+    "energy_relaxations": "least relaxation times of the energy",
+    "turns": "least times in which noise alone would turn the direction",
+    "ess_direction": "least effective stored directions",
+}
+
+
 def _stationary(state: xr.Dataset) -> Level:
     counts = Counter(Status(int(s)) for s in state["status"].values)
     good = in_equilibrium(state)
@@ -150,11 +160,9 @@ def _stationary(state: xr.Dataset) -> Level:
     answer = "yes" if share >= 0.8 else ("undecided" if good.sum() >= 2 else "no")
     checks = [Check("cells in equilibrium", share, float("nan"), 1.0, answer, note)]
     if good.any():
-        for name, label in (
-            ("ess", "least effective readings of the energy"),
-            ("relaxations", "least relaxation times of the radius"),
-        ):
-            least = float(np.nanmin(state[name].values[good]))
+        for name, label in _CLOCKS.items():
+            values = state[name].values[good] if name in state else np.empty(0)
+            least = float(np.nanmin(values)) if np.isfinite(values).any() else np.inf
             if least < 1e12:  # the sphere has no clock of the radius
                 checks.append(Check(label, least, float("nan"), float("nan"), "", ""))
     return Level(1, "Is it stationary?", answer, tuple(checks))

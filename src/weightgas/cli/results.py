@@ -186,6 +186,10 @@ def _show(state: xr.Dataset, rows: int) -> None:
     for code, count in zip(codes, counts, strict=True):
         if Status(int(code)) != Status.EQUILIBRIUM:
             print(f"{count} of {counted(cells, 'cell')} {Status(int(code)).name.lower()}: {Status(int(code)).advice}")
+    if "reason" in state:
+        said = [str(r) for r, code in zip(state["reason"].values, state["status"].values, strict=True) if code and r]
+        for reason in list(dict.fromkeys(said))[:3]:
+            print(f"  {reason}")
     if "entropy_reason" in state.attrs:
         print(f"S: {state.attrs['entropy_reason']}.")
     elif "entropy_anchor" in state.attrs:

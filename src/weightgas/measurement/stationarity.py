@@ -1,54 +1,30 @@
-"""Is a cell stationary? Burn-in, effective sample size, drift, clocks, and the status that follows.
+"""Is a cell stationary? Burn-in, effective sample sizes, drifts, clocks, and the status that follows, with its reason.
 
-Level 1 of the verdict. Nothing here knows whether the stationary state is a gas.
+Level 1 of the verdict. Nothing here knows whether the stationary state is a gas. Radius, the groups' shares of its
+square, energy and direction each have a clock (:mod:`.clocks`: recorded steps in predicted relaxation times), an
+effective sample size (:mod:`.sample_size`, :mod:`.snapshots`) and, but the direction, a test for drift (:mod:`.drift`).
+
+Power, by statistics alone (single replica, 4000 readings, exponential correlation, 500 series each): times of 500,
+1500 and 5000 readings are refused in at least 99 %, a time of 20 is accepted in at least 95 %.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-
 import numpy as np
 import xarray as xr
 
-from weightgas import trace as traces
-from weightgas.errors import positive_number
+from weightgas.measurement import clocks, regime, shortfalls
+from weightgas.measurement.burn_in import burn_in
+from weightgas.measurement.criteria import Criteria
+from weightgas.measurement.drift import CONSTANT, change, drift_in_errors, largest_drift
+from weightgas.measurement.sample_size import cautious_sample_size, effective_sample_size, split_rhat
+from weightgas.measurement.snapshots import direction_sample_size
 from weightgas.status import Outcome, Status, flags
-from weightgas.theory import relaxation
 
-_LEAST_READINGS = 8
-_CONSTANT = 1e-9
-"""A series that moves by less than this, relative to its size, is constant: a norm held up to rounding."""
+__all__ = ["Criteria", "assess", "effective_sample_size"]
+
 _NEGLIGIBLE = 2e-3
 """Where ln r moves by less in all, no burn-in is looked for in it: it would cut at random between long correlations."""
-_WORTHWHILE = 0.9
-"""A burn-in is dropped if it brings the squared standard error below this share of that without."""
-
-
-@dataclass(frozen=True)
-class Criteria:
-    """What a cell must satisfy to be called stationary; pass another to ``measure`` to be stricter.
-
-    ``ess``: effective readings of the energy, summed over replicas. ``relaxations``: recorded steps in predicted
-    relaxation times of the radius, ``turns``: in times after which pure noise would have turned the direction away
-    (the physics gate: no statistic can see a relaxation longer than the run).
-    ``radius_drift``: largest |Δ ln r| between the halves of the kept readings. ``energy_drift``: largest relative
-    change of the energy between the halves, where it is also ``significance`` standard errors. ``rhat``: largest
-    split-R̂ of the energy.
-
-    Raises TypeError or ValueError unless each is a positive finite number.
-    """
-
-    ess: float = 25.0
-    relaxations: float = 2.0
-    turns: float = 1.0
-    radius_drift: float = 0.01
-    energy_drift: float = 0.05
-    significance: float = 4.0
-    rhat: float = 1.1
-
-    def __post_init__(self) -> None:
-        for f in fields(self):
-            positive_number(f.name, getattr(self, f.name))
 
 
 _NOTES = {
@@ -56,190 +32,164 @@ _NOTES = {
     "readings_kept": "readings kept",
     "ess": "effective sample size of the energy",
     "ess_radius": "effective sample size of the radius",
+    "ess_share": "effective sample size of the share of r² that drifts most",
+    "ess_direction": "effective number of stored directions",
     "rhat": "split R-hat of the energy",
     "correlation": "integrated correlation time of the energy in readings",
     "correlation_radius": "integrated correlation time of the radius in readings",
     "relaxations": "recorded steps in predicted relaxation times of the radius",
+    "share_relaxations": "recorded steps in predicted relaxation times of the shares of r²",
+    "energy_relaxations": "recorded steps in predicted relaxation times of the energy",
     "turns": "recorded steps in predicted decay times of the direction in pure noise",
     "radius_drift": "change of ln r between the halves",
+    "radius_drift_z": "drift of ln r in standard errors",
     "energy_drift": "relative change of the energy between the halves",
-    "energy_drift_z": "change of the energy between the halves in standard errors",
+    "energy_drift_z": "drift of the energy in standard errors",
+    "share_drift": "relative change between the halves of the share of r² that drifts most",
+    "share_drift_z": "drift of that share in standard errors, corrected for the number of groups",
     "noise_drift": "relative change of the noise trace between the halves",
 }
+_GROUPS_ALONE = ("ess_share", "share_drift", "share_drift_z", "share_relaxations")
 
 
 def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
-    """Burn-in, effective sample sizes, clocks, drifts and status of every cell.
+    """Burn-in, effective sample sizes, clocks, drifts, status, regime and reason of every cell.
 
     Returns
     -------
     xarray.Dataset
         On ``cell``: ``burn_in`` (readings dropped), ``readings_kept``, ``ess`` (of the energy), ``ess_radius``,
-        ``rhat`` (split, of the energy), ``correlation`` (integrated, of the energy, in readings),
-        ``correlation_radius`` (at least what theory predicts), ``relaxations``, ``turns``, ``radius_drift``,
-        ``energy_drift``, ``energy_drift_z``, ``noise_drift``, ``status``.
+        ``ess_direction``, ``rhat`` (split, of the energy), ``correlation`` (integrated, of the energy, in readings),
+        ``correlation_radius`` (at least what theory predicts), ``relaxations``, ``energy_relaxations``, ``turns``,
+        ``radius_drift`` and ``energy_drift``, each with ``_z`` (standard errors), ``noise_drift``; of traces with
+        groups also ``ess_share``, ``share_drift``, ``share_drift_z``, ``share_relaxations``. NaN where the trace lacks
+        what is needed. ``status`` and ``regime`` (int8 with flags); ``reason`` (text): what failed, by how much, how
+        much longer to run, and what was dropped as burn-in; empty where nothing is to be said.
 
     Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the readings; ESS and
-    split-R̂ by arviz (Vehtari et al. 2021).
+    split-R̂ by arviz (Vehtari et al. 2021) and the modules named above.
     """
+    found = _series(trace)
+    readings, n = found["readings"], found["readings"].astype(int)
+    step = trace["step"].values
+    last = np.take_along_axis(step, np.maximum(n - 1, 0)[:, None], axis=1)[:, 0]
+    last = np.where(n > 0, last, 0).astype(float)
+    spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else last
+    held = trace.attrs["protocol"] == "fixed_sphere"
+    with np.errstate(all="ignore"):  # extreme hyperparameters have clocks beyond the range of numbers
+        radius_time = clocks.radius_time(trace)
+        found["relaxations"] = last / radius_time
+        found["share_relaxations"] = last / clocks.share_time(trace)
+        found["energy_relaxations"] = last / clocks.energy_time(trace)
+        found["turns"] = last / clocks.direction_time(trace)
+        predicted = np.nan if held else 2 * radius_time / spacing
+        found["correlation_radius"] = np.fmax(found["correlation_radius"], predicted)
+    found["ess_direction"] = direction_sample_size(trace, found["burn_in"])
+    gates = shortfalls.criteria_of(found, criteria)
+    status = _classify(trace, found, criteria, np.any([g.failed for g in gates], axis=0))
+    found["readings_kept"] = readings - found["burn_in"]
+    names = [k for k in _NOTES if k not in _GROUPS_ALONE or "group_radius" in trace]
+    result = xr.Dataset({k: ("cell", found[k], {"long_name": _NOTES[k]}) for k in names})
+    for name in ("burn_in", "readings_kept"):
+        result[name] = result[name].astype(int)
+    reason = _outcomes(trace, status, shortfalls.reasons(gates, found, last))
+    where = regime.classify(trace, result["burn_in"].values, status)
+    result["status"] = ("cell", status, {"long_name": "status", **flags(Status)})
+    result["regime"] = ("cell", where, {"long_name": "regime", **flags(regime.Regime)})
+    result["reason"] = (
+        "cell",
+        np.array(reason, np.dtypes.StringDType()),
+        {"long_name": "what failed, what was dropped"},
+    )
+    return result.assign_coords(trace["cell_id"].coords)
+
+
+def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
+    """What the series of every cell say, (cells,) each; NaN where they are too short or not finite."""
     energy = (trace["energy_mean"] if "energy_mean" in trace else trace["energy"]).values
     with np.errstate(all="ignore"):
         log_radius = np.log(trace["radius"].values)
     noise = trace["noise_trace"].values if "noise_trace" in trace else None
+    groups = trace["group_radius"].values if "group_radius" in trace and trace.sizes["group"] > 1 else None
     cells = trace.sizes["cell"]
     readings = trace["readings"].values.min(axis=1)
     out = {name: np.full(cells, np.nan) for name in _NOTES}
-    out["burn_in"][:] = 0
+    out |= {"burn_in": np.zeros(cells), "burn_in_radius": np.zeros(cells), "readings": readings.astype(float)}
     for i in range(cells):
         n = int(readings[i])
-        if n < _LEAST_READINGS:
+        if n < shortfalls.LEAST_READINGS:
             continue
-        found = _one_cell(energy[i, :, :n], log_radius[i, :, :n], None if noise is None else noise[i, :, :n])
-        for name, value in found.items():
+        parts = (x if x is None else x[i, :, :n] for x in (noise, groups))
+        for name, value in _one_cell(energy[i, :, :n], log_radius[i, :, :n], *parts).items():
             out[name][i] = value
-    out["readings_kept"] = readings - out["burn_in"]
-    step = trace["step"].values
-    last = np.take_along_axis(step, np.maximum(readings - 1, 0)[:, None], axis=1)[:, 0]
-    spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else last
-    held = trace.attrs["protocol"] == "fixed_sphere"
-    with np.errstate(all="ignore"):  # extreme hyperparameters have clocks beyond the range of numbers
-        clock = _radius_clock(trace)
-        out["relaxations"] = np.where(readings > 0, last, 0) / clock
-        out["turns"] = np.where(readings > 0, last, 0) / _direction_clock(trace)
-        out["correlation_radius"] = np.fmax(out["correlation_radius"], np.nan if held else 2 * clock / spacing)
-    result = xr.Dataset({k: ("cell", v, {"long_name": _NOTES[k]}) for k, v in out.items()})
-    for name in ("burn_in", "readings_kept"):
-        result[name] = result[name].astype(int)
-    result["status"] = ("cell", _classify(trace, out, criteria), {"long_name": "status", **flags(Status)})
-    return result.assign_coords(trace["cell_id"].coords)
-
-
-def _one_cell(energy: np.ndarray, log_radius: np.ndarray, noise: np.ndarray | None) -> dict[str, float]:
-    """What the series (replicas, readings) of one cell say."""
-    from arviz_stats.base.array import array_stats
-
-    if not (np.isfinite(energy).all() and np.isfinite(log_radius).all()):
-        return {}
-    steady = np.ptp(log_radius) <= _CONSTANT
-    path = log_radius.mean(axis=0)
-    begin = max(_mser(energy.mean(axis=0)), _mser(path) if np.ptp(path) > _NEGLIGIBLE else 0)
-    energy, log_radius = energy[:, begin:], log_radius[:, begin:]
-    out: dict[str, float] = {"burn_in": begin}
-    if np.ptp(energy) > _CONSTANT * np.abs(energy).max():
-        out["ess"] = effective_sample_size(energy)
-        out["correlation"] = energy.size / out["ess"] if out["ess"] > 0 else np.nan
-        half = energy.shape[1] // 2  # split here: arviz does not split a single replica
-        halves = energy[:, : 2 * half].reshape(-1, half)
-        out["rhat"] = float(np.asarray(array_stats.rhat(halves, chain_axis=0, draw_axis=1, method="identity")))
-    if not steady:
-        out["ess_radius"] = effective_sample_size(log_radius)
-        out["correlation_radius"] = log_radius.size / out["ess_radius"] if out["ess_radius"] > 0 else np.nan
-    out["radius_drift"] = _drift(log_radius)
-    mean = float(abs(energy.mean()))
-    change, out["energy_drift_z"] = _drift(energy), _drift_in_errors(energy)
-    out["energy_drift"] = change / mean if mean > 0 else np.nan
-    if noise is not None:
-        noise = noise[:, begin:]
-        level = float(noise.mean())
-        out["noise_drift"] = _drift(noise) / level if level > 0 else np.nan
     return out
 
 
-def effective_sample_size(series: np.ndarray) -> float:
-    """Effective sample size of the mean of a series (replicas, readings)."""
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.ess(series, chain_axis=0, draw_axis=1, method="mean")))
-
-
-def _mser(series: np.ndarray) -> int:
-    """Readings to drop so that the squared standard error of the mean of the rest is least, at most half of them.
-
-    None where that gains less than a tenth: chance alone finds such a cut in a series that was stationary from the
-    start, and following it would throw away up to half of a good run.
-    """
-    n = len(series)
-    candidates = np.arange(0, n // 2 + 1, max(1, n // 50))
-    tail = series[::-1]
-    count = np.arange(1, n + 1)
-    centered = tail - series.mean()
-    squares = np.cumsum(centered**2) - np.cumsum(centered) ** 2 / count
-    error = (squares / count**2)[::-1]
-    best = int(candidates[np.argmin(error[candidates])])
-    return best if error[best] < _WORTHWHILE * error[0] else 0
-
-
-def _drift(series: np.ndarray) -> float:
-    """Mean of the second half minus that of the first."""
-    middle = series.shape[1] // 2
-    return float(series[:, middle:].mean() - series[:, :middle].mean())
+def _one_cell(
+    energy: np.ndarray, log_radius: np.ndarray, noise: np.ndarray | None, groups: np.ndarray | None
+) -> dict[str, float]:
+    """What the series (replicas, readings[, groups]) of one cell say; empty where energy or radius is not finite."""
+    if not (np.isfinite(energy).all() and np.isfinite(log_radius).all()):
+        return {}
+    path = log_radius.mean(axis=0)
+    by_energy, by_radius = burn_in(energy.mean(axis=0)), burn_in(path) if np.ptp(path) > _NEGLIGIBLE else 0
+    begin = max(by_energy, by_radius)
+    energy, log_radius = energy[:, begin:], log_radius[:, begin:]
+    out: dict[str, float] = {"burn_in": begin, "burn_in_radius": by_radius > by_energy}
+    if np.ptp(energy) > CONSTANT * np.abs(energy).max():
+        out["ess"] = cautious_sample_size(energy)
+        out["correlation"] = energy.size / out["ess"] if out["ess"] > 0 else np.nan
+        out["rhat"] = split_rhat(energy)
+    mean = float(abs(energy.mean()))
+    out["energy_drift"] = change(energy) / mean if mean > 0 else np.nan
+    out["energy_drift_z"] = drift_in_errors(energy)
+    out["radius_drift"], out["radius_drift_z"] = change(log_radius), 0.0
+    if np.ptp(log_radius) > CONSTANT:
+        out["ess_radius"] = cautious_sample_size(log_radius)
+        out["correlation_radius"] = log_radius.size / out["ess_radius"] if out["ess_radius"] > 0 else np.nan
+        out["radius_drift_z"] = drift_in_errors(log_radius)
+    if noise is not None and (level := float(noise[:, begin:].mean())) > 0:
+        out["noise_drift"] = change(noise[:, begin:]) / level
+    return out | (_shares(groups[:, begin:]) if groups is not None and np.isfinite(groups).all() else {})
 
 
-def _drift_in_errors(series: np.ndarray) -> float:
-    """The drift in standard errors of what is left when a straight line is taken out.
-
-    With the line in it, a steady fall would count as one long correlation and excuse itself.
-    """
-    time = np.linspace(-1, 1, series.shape[1])
-    rest = series - series.mean(axis=1, keepdims=True) - (series.mean(axis=0) @ time / (time @ time)) * time
-    least = _CONSTANT * np.abs(series).max()
-    if not np.ptp(rest) > least:
-        return float(np.sign(_drift(series)) * np.inf) if np.ptp(series) > least else 0.0
-    ess = effective_sample_size(rest)
-    return _drift(series) / (rest.std() * np.sqrt(4 / ess)) if ess > 0 else np.nan
-
-
-def _radius_clock(trace: xr.Dataset) -> np.ndarray:
-    """Predicted relaxation time of the radius in steps, next to nothing on the sphere."""
-    if trace.attrs["protocol"] == "fixed_sphere":
-        return np.full(trace.sizes["cell"], 1e-300)
-    if trace.attrs["protocol"] == "fixed_lr":
-        return np.asarray(relaxation.radius_time_fixed_lr(trace["lr_set"].values, trace["wd_set"].values))
-    grad_sq = _mean_of_valid(trace, "grad_sq")
-    usable = np.where(np.isfinite(grad_sq) & (grad_sq > 0), grad_sq, 1.0)
-    return np.asarray(relaxation.radius_time_fixed_elr(trace["elr_set"].values, usable))
+def _shares(groups: np.ndarray) -> dict[str, float]:
+    """Of radii (replicas, readings, groups): the share s_i = r_i²/r² that drifts most."""
+    shares = np.moveaxis(groups**2 / (groups**2).sum(axis=-1, keepdims=True), -1, 0)
+    worst, z = largest_drift(shares)
+    share = shares[worst]
+    moves = np.ptp(share) > CONSTANT * share.max()
+    return {
+        "share_drift": change(share) / float(share.mean()),
+        "share_drift_z": z,
+        "ess_share": cautious_sample_size(share) if moves else np.nan,
+    }
 
 
-def _direction_clock(trace: xr.Dataset) -> np.ndarray:
-    """Predicted decay time of the direction's memory in pure noise, 2/(η_e² tr Σ) steps (1/(ηλ) at fixed LR)."""
-    noise = _mean_of_valid(trace, "noise_trace" if "noise_trace" in trace else "grad_sq")
-    if trace.attrs["protocol"] == "fixed_lr":
-        elr = trace["lr_set"].values / _mean_of_valid(trace, "radius") ** 2
-    else:
-        elr = trace["elr_set"].values
-    usable = np.isfinite(elr) & (elr > 0) & np.isfinite(noise) & (noise > 0)
-    times = relaxation.direction_time_free_fixed_elr(np.where(usable, elr, 1.0), np.where(usable, noise, 1.0))
-    return np.where(usable, times, np.inf)
-
-
-def _mean_of_valid(trace: xr.Dataset, name: str) -> np.ndarray:
-    """Mean over the valid readings of all replicas, (cells,); NaN where there is none."""
-    valid = traces.valid(trace).values
-    with np.errstate(all="ignore"):
-        return np.where(valid, trace[name].values, 0.0).sum(axis=(1, 2)) / valid.sum(axis=(1, 2))
-
-
-def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteria) -> np.ndarray:
+def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteria, short: np.ndarray) -> np.ndarray:
     """The status codes: producers' outcomes first, then what forbids an average, then equilibrium."""
     status = np.full(trace.sizes["cell"], int(Status.EQUILIBRIUM), np.int8)
-    falling = (found["energy_drift_z"] < -criteria.significance) & (found["energy_drift"] < -criteria.energy_drift)
-    rising = (found["energy_drift_z"] > criteria.significance) & (found["energy_drift"] > criteria.energy_drift)
-    short = (
-        ~(found["ess"] >= criteria.ess)
-        | (found["relaxations"] < criteria.relaxations)
-        | (found["turns"] < criteria.turns)
-        | ~(np.abs(found["radius_drift"]) <= criteria.radius_drift)
-        | (found["rhat"] > criteria.rhat)
-        | falling
-        | rising
-    )
     status[short] = Status.TOO_SHORT
+    falling = shortfalls.drifts(found, "energy", criteria.energy_drift, criteria.significance) < 0
     status[falling & (found["noise_drift"] < -criteria.energy_drift)] = Status.CONVERGING
     random = trace.attrs.get("energy_random")
     if random is not None:
-        mean = _mean_of_valid(trace, "energy")
+        mean = clocks.mean_of_valid(trace, "energy")
         status[mean > random - 2 * trace.attrs.get("energy_random_std", 0.0)] = Status.RANDOM_WALK
     outcome = trace["outcome"].values
     status[(outcome == Outcome.DIVERGED).any(axis=1)] = Status.DIVERGED
     status[((outcome == Outcome.FAILED) | (outcome == Outcome.INTERRUPTED)).any(axis=1)] = Status.FAILED
     return status
+
+
+def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list[str]:
+    """The reasons, where the status is not a matter of length with what it is one of."""
+    out = list(reasons)
+    readings, all_readings = trace["readings"].values, trace.sizes["reading"]
+    for i in np.flatnonzero(~np.isin(status, [Status.EQUILIBRIUM, Status.TOO_SHORT])):
+        code = Status(int(status[i]))
+        if code in (Status.DIVERGED, Status.FAILED):
+            out[i] = f"{code.name.lower()} after {readings[i].min()} of {all_readings} readings: {code.advice}"
+        else:
+            out[i] = "; ".join(filter(None, (code.advice, reasons[i])))
+    return out

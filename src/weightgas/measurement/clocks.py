@@ -1,0 +1,82 @@
+"""Predicted relaxation times, in steps, of radius, shares, energy and direction: what no statistic of a run can see.
+
+With r² = Σ r_i², s_i = r_i²/r², η_e = η/r², G_i on the unit sphere of the group and G = Σ G_i/s_i on that of the whole,
+the mean equations d r_i²/dt = −2η_e λ r² r_i² + η_e² r⁴ G_i/r_i² give
+
+    radius     fixed LR r⁴ at 4ηλ, fixed ELR r² at η_e² G, sphere: held
+    shares     d s_i/dt = η_e² (G_i/s_i − G s_i): decay and projection scale all groups alike and drop out. They go to
+               s_i = √G_i/Σ√G_j, all at the one rate 2η_e² G (at fixed LR that is 4ηλ in the stationary state)
+    direction  η_e² tr Σ/2 in pure noise
+    energy     2η_e κ and the rate of the direction, κ = tr(HΣ)/tr Σ the curvature that the noise sees
+
+Sources: arXiv 2511.07308 for the equations of radius and energy; shares and energy from the same equations, to first
+order in the deviation. Weakness: continuous time, plain SGD; soft directions of a network relax slower than κ says.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weightgas import trace as traces
+from weightgas.theory import relaxation
+
+_HELD = 1e-300
+"""Relaxation time of what the protocol holds: next to nothing."""
+
+
+def radius_time(trace: xr.Dataset) -> np.ndarray:
+    """Relaxation time of the radius, (cells,); next to nothing on the sphere."""
+    if trace.attrs["protocol"] == "fixed_sphere":
+        return np.full(trace.sizes["cell"], _HELD)
+    if trace.attrs["protocol"] == "fixed_lr":
+        return np.asarray(relaxation.radius_time_fixed_lr(trace["lr_set"].values, trace["wd_set"].values))
+    grad_sq = mean_of_valid(trace, "grad_sq")
+    usable = np.where(np.isfinite(grad_sq) & (grad_sq > 0), grad_sq, 1.0)
+    return np.asarray(relaxation.radius_time_fixed_elr(trace["elr_set"].values, usable))
+
+
+def share_time(trace: xr.Dataset) -> np.ndarray:
+    """Relaxation time of the groups' shares of r², 1/(2η_e² G), (cells,); next to nothing without groups."""
+    if "group_radius" not in trace or trace.sizes["group"] < 2:
+        return np.full(trace.sizes["cell"], _HELD)
+    return _inverse(2 * elr(trace) ** 2 * mean_of_valid(trace, "grad_sq"))
+
+
+def direction_time(trace: xr.Dataset) -> np.ndarray:
+    """Decay time of the direction's memory in pure noise, 2/(η_e² tr Σ), (cells,)."""
+    noise = mean_of_valid(trace, "noise_trace" if "noise_trace" in trace else "grad_sq")
+    return _inverse(elr(trace) ** 2 * noise / 2)
+
+
+def energy_time(trace: xr.Dataset) -> np.ndarray:
+    """Relaxation time of the energy, 1/(2η_e κ + η_e² tr Σ/2), (cells,); NaN where no curvature was read."""
+    if "noise_curvature" not in trace or "noise_trace" not in trace:
+        return np.full(trace.sizes["cell"], np.nan)
+    noise = mean_of_valid(trace, "noise_trace")
+    with np.errstate(all="ignore"):
+        curvature = mean_of_valid(trace, "noise_curvature") / noise
+    time = _inverse(2 * elr(trace) * np.maximum(curvature, 0.0) + elr(trace) ** 2 * noise / 2)
+    return np.where(np.isfinite(curvature), time, np.nan)
+
+
+def elr(trace: xr.Dataset) -> np.ndarray:
+    """Effective learning rate η_e of every cell, (cells,), at fixed LR with the mean radius."""
+    if trace.attrs["protocol"] != "fixed_lr":
+        return trace["elr_set"].values
+    with np.errstate(all="ignore"):
+        return trace["lr_set"].values / mean_of_valid(trace, "radius") ** 2
+
+
+def mean_of_valid(trace: xr.Dataset, name: str) -> np.ndarray:
+    """Mean over the finite valid readings of all replicas, (cells,); NaN where there is none."""
+    values = trace[name].values
+    use = traces.valid(trace).values & np.isfinite(values)
+    with np.errstate(all="ignore"):
+        return np.where(use, values, 0.0).sum(axis=(1, 2)) / use.sum(axis=(1, 2))
+
+
+def _inverse(rate: np.ndarray) -> np.ndarray:
+    """1/rate; infinite where the rate is none or unknown."""
+    usable = np.isfinite(rate) & (rate > 0)
+    return np.where(usable, 1 / np.where(usable, rate, 1.0), np.inf)

@@ -1,0 +1,112 @@
+"""What a cell lacks to be called stationary: which criterion failed, by how much, and how much longer to run.
+
+How much longer: effective readings, relaxation times and R̂² − 1 grow and shrink in proportion to the steps; a drift
+that is seen asks for twice the steps, since the readings do not say when it will end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from weightgas.measurement.criteria import Criteria
+
+Found = dict[str, np.ndarray]
+LEAST_READINGS = 8
+"""Valid readings below which nothing is estimated."""
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """One gate: in which cells it failed (cells,), times as many steps it asks for, and the sentence for a cell."""
+
+    failed: np.ndarray
+    longer: np.ndarray
+    sentence: Callable[[int], str]
+
+
+def drifts(found: Found, name: str, least: float, significance: float) -> np.ndarray:
+    """Sign of a drift that matters and is significant: −1, 0 or 1 (cells,)."""
+    size, z = found[f"{name}_drift"], found[f"{name}_drift_z"]
+    return np.where((np.abs(size) > least) & (np.abs(z) > significance), np.sign(z), 0.0)
+
+
+def at_least(value: np.ndarray, least: float, what: str, unit: str, *, unknown: str = "") -> Criterion:
+    """Failed where ``value`` is below ``least``; where it is NaN only if ``unknown`` says why that is a failure."""
+    missing = np.isnan(value)
+    with np.errstate(all="ignore"):
+        longer = np.where(missing, np.nan, least / value)
+
+    def sentence(i: int) -> str:
+        return f"{what}: {unknown if missing[i] else f'{value[i]:.3g} {unit} of {least:g} needed'}"
+
+    return Criterion((value < least) | (missing & bool(unknown)), longer, sentence)
+
+
+def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
+    """The gates of :class:`Criteria`, in the order in which they are told."""
+    c, drift_r, rhat = criteria, found["radius_drift"], found["rhat"]
+    energy = drifts(found, "energy", c.energy_drift, c.significance)
+    shares = drifts(found, "share", c.share_drift, c.significance)
+    radius = ~(np.abs(drift_r) <= c.radius_drift) | (drifts(found, "radius", c.radius_drift / 4, c.significance) != 0)
+    twice = np.full(len(rhat), 2.0)
+    with np.errstate(all="ignore"):
+        mixing = np.maximum((rhat**2 - 1) / max(c.rhat**2 - 1, 1e-3), 1.1)
+    times = "predicted relaxation times"
+    unread = np.isnan(found["energy_drift_z"])
+    ess = np.where(unread, np.inf, found["ess"])  # those have a reason of their own
+    return [
+        Criterion(unread, np.full(len(rhat), np.nan), lambda i: _unread(found, i)),
+        at_least(ess, c.ess, "energy", "effective readings", unknown="constant, or too few readings"),
+        at_least(found["relaxations"], c.relaxations, "radius", times),
+        at_least(found["share_relaxations"], c.relaxations, "shares of r²", times),
+        at_least(found["energy_relaxations"], c.relaxations, "energy", times),
+        at_least(found["turns"], c.turns, "direction", "predicted decay times"),
+        at_least(found["ess_direction"], c.ess_direction, "direction", "effective snapshots"),
+        Criterion(radius & ~unread, twice, lambda i: (
+            f"radius: ln r changed by {drift_r[i]:.2g} between the halves, {abs(found['radius_drift_z'][i]):.1f} "
+            f"standard errors, {c.radius_drift:g} allowed and {c.radius_drift / 4:g} if significant")),
+        Criterion(energy != 0, twice, lambda i: (
+            f"energy: {'fell' if energy[i] < 0 else 'rose'} by {abs(found['energy_drift'][i]):.0%} between the halves, "
+            f"{abs(found['energy_drift_z'][i]):.1f} standard errors")),
+        Criterion(shares != 0, twice, lambda i: (
+            f"shares of r²: one group's changed by {found['share_drift'][i]:+.0%} between the halves, "
+            f"{abs(found['share_drift_z'][i]):.1f} standard errors")),
+        Criterion(rhat > c.rhat, mixing, lambda i: f"energy: split R-hat {rhat[i]:.3g}, {c.rhat:g} allowed"),
+    ]  # fmt: skip
+
+
+def _unread(found: Found, i: int) -> str:
+    n = int(found["readings"][i])
+    if n < LEAST_READINGS:
+        return f"{n} valid readings of {LEAST_READINGS} needed; add steps or readings"
+    return "energy or radius is not finite in some valid reading; look at the trace"
+
+
+def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[str]:
+    """For every cell what failed, by how much, how much longer to run, and what was dropped; empty if nothing.
+
+    ``steps`` (cells,) were recorded.
+    """
+    out = []
+    broken = np.array([c.failed for c in failed])
+    longer = np.array([np.where(c.failed, c.longer, np.nan) for c in failed])
+    for i in range(len(steps)):
+        told = [c.sentence(i) for c, no in zip(failed, broken[:, i], strict=True) if no]
+        factors = longer[np.isfinite(longer[:, i]), i]
+        if len(factors):
+            told.append(_longer(float(factors.max()), float(steps[i])))
+        if found["burn_in"][i] > 0:
+            why = "radius" if found["burn_in_radius"][i] else "energy"
+            told.append(f"dropped {found['burn_in'][i]:.0f} of {found['readings'][i]:.0f} readings as burn-in ({why})")
+        out.append("; ".join(told))
+    return out
+
+
+def _longer(factor: float, steps: float) -> str:
+    factor = np.ceil(10 * factor) / 10 if factor < 10 else np.ceil(factor)
+    if factor > 1e4:
+        return "run more than 10000 times longer, or raise the learning rate"
+    return f"run {factor:g} times longer ({float(f'{(factor - 1) * steps:.2g}'):.0f} more steps)"

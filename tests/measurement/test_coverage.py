@@ -1,0 +1,146 @@
+"""Do 95 % intervals hold the truth in 95 of 100 cases? Every seed is a run of its own with its own error bar."""
+
+import numpy as np
+import pytest
+import xarray as xr
+
+import synthetic
+from weightgas import FixedSphere, simulate
+from weightgas.measurement import Criteria, energy, measure
+from weightgas.measurement.blocks import Blocks
+from weightgas.measurement.stationarity import assess
+from weightgas.potentials import Isotropic
+from weightgas.status import Status
+from weightgas.theory import vmf
+
+DIM, ELR = 3, 0.02
+QUANTITIES = ("energy", "temperature", "entropy", "pressure")
+
+
+def replicas_as_cells(trace):
+    """Each replica of the one cell as a cell of its own, with one replica."""
+    seeds = trace.sizes["replica"]
+    one = {
+        name: v.isel(cell=[0]).transpose("replica", "cell", ...).rename(replica="cell", cell="replica")
+        if "replica" in v.dims
+        else v.isel(cell=np.zeros(seeds, int)).drop_vars(list(v.coords))
+        for name, v in trace.drop_vars(list(trace.coords)).data_vars.items()
+    }
+    coordinates = {k: ("cell", np.repeat(c.values, seeds)) for k, c in trace.coords.items()}
+    return xr.Dataset(one, coordinates, trace.attrs)
+
+
+def truth():
+    """U, T, S and p of the von Mises–Fisher gas on the unit sphere, with the finite step to first order."""
+    temperature = ELR / 2
+    z = np.linspace(-1, 1, 200_001)
+    weight = np.exp((z - 1) / temperature)
+    first_order = -(DIM + 1) / 2 * z - z**2 / (4 * temperature)
+    weight = weight * (1 + ELR * (first_order - np.average(first_order, weights=weight)))
+    grad_sq = (DIM - 1) + np.average(1 - z**2, weights=weight)
+    return {
+        "energy": vmf.energy(DIM, temperature) + vmf.finite_step_energy(DIM, temperature, ELR, "fixed_sphere"),
+        "temperature": temperature,
+        "entropy": vmf.entropy(DIM, temperature) + vmf.finite_step_entropy(DIM, temperature, ELR, "fixed_sphere"),
+        "pressure": ELR * grad_sq / 2,
+    }
+
+
+def errors_of_seeds(seeds, seed, sigma=1.0):
+    """(measured − true)/standard error of every quantity, one for each seed."""
+    protocol = FixedSphere(elr=ELR, radius=1)
+    noise = Isotropic(sigma)
+    trace = simulate(protocol, DIM, steps=40_000, replicas=seeds, seed=seed, noise=noise, progress=False)
+    state = measure(replicas_as_cells(trace))
+    assert state.sizes["cell"] == seeds
+    assert np.mean(state["status"] == Status.EQUILIBRIUM) > 0.98
+    return {k: ((state[k] - v) / state[f"{k}_err"]).values for k, v in truth().items()}
+
+
+def right(z, low, high):
+    """Whether the share of |z| < 1.96 is between the bounds and the mean z² that of errors of the right size."""
+    square = np.mean(z**2) / 0.88  # Student's factor makes the errors 6 % larger than the scatter
+    return low <= np.mean(np.abs(z) < 1.96) <= high and abs(square - 1) < 4 * np.sqrt(2 / len(z))
+
+
+# --- von Mises–Fisher ---
+
+
+@pytest.fixture(scope="module")
+def few():
+    return errors_of_seeds(150, seed=5)
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_intervals_hold_the_truth(few, name):
+    assert right(few[name], 0.95 - 4 * 0.018, 0.998)
+    assert abs(few[name].mean()) < 4 / np.sqrt(150)
+
+
+@pytest.mark.parametrize("name", QUANTITIES)
+def test_errors_too_small_by_1_3_would_be_seen(few, name):
+    """The fault that the test of coverage is for; what 150 seeds cannot tell by counting, the mean square does."""
+    z = 1.3 * few[name]
+    assert not right(z, 0.95 - 4 * 0.018, 0.998)
+
+
+def test_noise_5_percent_too_strong_would_be_seen():
+    z = errors_of_seeds(150, seed=6, sigma=1.05)
+    for name in QUANTITIES:
+        assert not right(z[name], 0.95 - 4 * 0.018, 0.998)
+
+
+@pytest.mark.slow
+def test_coverage_over_a_thousand_seeds():
+    z = errors_of_seeds(1000, seed=7)
+    for name in QUANTITIES:
+        assert 0.93 <= np.mean(np.abs(z[name]) < 1.96) <= 0.965, name
+        assert np.mean(np.abs(1.3 * z[name]) < 1.96) < 0.93, name  # errors too small by 1.3
+        assert abs(z[name].mean()) < 4 / np.sqrt(1000), name
+
+
+# --- correlated readings ---
+
+
+def errors_of_series(time, readings, replicas, series, seed):
+    """(Measured − true)/standard error of the energy through the whole of level 1, one for each series."""
+    trace = synthetic.make(
+        cells=series, replicas=replicas, readings=readings, time=time, seed=seed, reading_every=10**7
+    )
+    found = assess(trace, Criteria())
+    last = trace["readings"].values.min(axis=1)
+    value, error = energy.estimate(Blocks(trace, found["burn_in"].values, last, found["correlation"].values))["energy"]
+    return (value - 0.01) / error
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("readings", "replicas", "time", "low", "high"),
+    [
+        (400, 1, 0, 0.93, 0.965),
+        (400, 1, 2, 0.93, 0.965),
+        (400, 1, 10, 0.925, 0.965),
+        (400, 1, 30, 0.885, 0.965),  # 7 effective readings: such a cell is refused
+        (400, 4, 10, 0.925, 0.965),
+        (400, 4, 30, 0.92, 0.97),
+        (4000, 1, 2, 0.93, 0.965),
+        (4000, 1, 10, 0.93, 0.965),
+        (4000, 1, 30, 0.93, 0.97),
+    ],
+)
+def test_coverage_of_correlated_series(readings, replicas, time, low, high):
+    z = errors_of_series(time, readings, replicas, series=1000, seed=8)
+    assert low <= np.mean(np.abs(z) < 1.96) <= high
+
+
+@pytest.mark.parametrize(("readings", "replicas", "time"), [(400, 1, 0), (400, 1, 2), (400, 4, 10), (4000, 1, 10)])
+def test_intervals_of_correlated_series(readings, replicas, time):
+    z = errors_of_series(time, readings, replicas, series=150, seed=9)
+    assert 0.95 - 4 * 0.018 <= np.mean(np.abs(z) < 1.96) <= 0.998
+
+
+def test_a_long_correlation_that_is_taken_for_none_would_be_seen():
+    trace = synthetic.make(cells=150, time=10, seed=10)
+    zeros, last = np.zeros(150, int), trace["readings"].values.min(axis=1)
+    value, error = energy.estimate(Blocks(trace, zeros, last, np.ones(150)))["energy"]
+    assert np.mean(np.abs((value - 0.01) / error) < 1.96) < 0.95 - 4 * 0.018
