@@ -36,6 +36,9 @@ _PLACES = {
     "measure": "measurement",
     "verdict": "analysis",
     "bootstrap": "analysis",
+    # which weights of any torch module are scale-invariant
+    "symmetries": "symmetry",
+    "structural_groups": "symmetry",
     "figures": "",
     "report": "",
     "experiments": "",
@@ -47,6 +50,7 @@ _PLACES = {
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
 _MODULES = ("protocols", "trace", "runs", "streams", "simulation", "training", "probes", "measurement", "analysis")
+_MODULES += ("symmetry", "systems")
 """Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
 
 

@@ -13,6 +13,8 @@ from weightgas import runs as runs
 from weightgas import simulation as simulation
 from weightgas import status as status
 from weightgas import streams as streams
+from weightgas import symmetry as symmetry
+from weightgas import systems as systems
 from weightgas import theory as theory
 from weightgas import trace as trace
 from weightgas import training as training
@@ -23,6 +25,8 @@ from weightgas.protocols import FixedELR as FixedELR
 from weightgas.protocols import FixedLR as FixedLR
 from weightgas.protocols import FixedSphere as FixedSphere
 from weightgas.simulation import simulate as simulate
+from weightgas.symmetry import structural_groups as structural_groups
+from weightgas.symmetry import symmetries as symmetries
 from weightgas.trace import extend as extend
 from weightgas.trace import grid as grid
 from weightgas.trace import open_trace as open_trace

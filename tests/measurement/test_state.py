@@ -206,10 +206,12 @@ def test_cells_that_ended_badly_have_what_they_can():
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        ({"entropy": "knn"}, ValueError, "entropy: expected one of auto, density, integration, paper, got 'knn'"),
+        ({"entropy": "exact"}, ValueError, "entropy: expected one of auto, density, integration, .*, got 'exact'"),
         ({"entropy": "density"}, TraceError, "expected a trace with overlap_counts for density, got none"),
         ({"entropy": "paper"}, TraceError, "expected stored directions for paper, got none. Run with snapshots=1000"),
-        ({"anchor": "cold"}, ValueError, "anchor: expected \"auto\" or a finite number of nats, got 'cold'"),
+        ({"entropy": "knn"}, TraceError, "expected stored directions for knn, got none. Run with snapshots=1000"),
+        ({"anchor": "cold"}, ValueError, "anchor: expected one of auto, coldest, gaussian, uniform, got 'cold'"),
+        ({"anchor": "gaussian"}, ValueError, "anchor: expected a trace with the attribute log_det_hessian"),
         ({"anchor": np.nan}, ValueError, "anchor: expected"),
         ({"seed": -1}, ValueError, "seed: expected"),
         ({"criteria": 100}, TypeError, "criteria: expected Criteria, got int"),

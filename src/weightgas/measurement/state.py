@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.errors import TraceError, one_of, refuse, whole_number
-from weightgas.measurement import configurational, energy, noise, pressure, stationarity, temperature
+from weightgas.errors import one_of, whole_number
+from weightgas.measurement import configurational, direction, energy, noise, pressure, stationarity, temperature
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
-from weightgas.measurement.entropy import METHODS, density, integration, paper
-from weightgas.status import Status
+from weightgas.measurement.entropy import METHODS, anchor_of
 from weightgas.theory import ideal_gas
 
 LONG_NAMES = {
@@ -52,20 +49,18 @@ LONG_NAMES = {
     "compressibility": ("compressibility factor pV/(RT)", "Z"),
     "entropy": ("entropy of the weights", "S"),
     "entropy_direction": ("entropy of the direction", "S(w̄)"),
+    "entropy_density": ("entropy of the direction by counted density", "S(w̄)"),
+    "entropy_integration": ("entropy of the direction by integration", "S(w̄)"),
+    "entropy_knn": ("entropy of the direction by nearest neighbours", "S_knn(w̄)"),
+    "entropy_quasi_harmonic": ("entropy of the direction by its covariance", "S_qh(w̄)"),
+    "entropy_knn_flag": ("what is wrong with the nearest neighbours", ""),
+    "entropy_quasi_harmonic_flag": ("what is wrong with the covariance", ""),
+    "entropy_paper_flag": ("what is wrong with the published estimator", ""),
     "entropy_paper": ("entropy by the published estimator", "S_paper(w̄)"),
     "temporal_neighbours": ("fraction of nearest neighbours within five samples in time", ""),
     "helmholtz": ("Helmholtz potential U − TS", "F"),
     "gibbs": ("Gibbs potential U − TS + pV", "G"),
 }
-
-
-@dataclass(frozen=True)
-class _Choice:
-    """How the entropy is estimated."""
-
-    method: str
-    anchor: float | str
-    seed: int
 
 
 def measure(
@@ -83,11 +78,13 @@ def measure(
     trace
         From ``simulate``, ``train`` or ``open_trace``; it is not changed.
     entropy
-        ``"density"``, ``"integration"`` or ``"paper"`` (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the
-        density where the trace has it, else integration along temperature.
+        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"paper"``
+        (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the trace has it, else integration
+        along temperature. The others that the trace has data for are in the state under names of their own.
     anchor
-        Entropy of the direction in the coldest cell, for integration, which gives differences only. ``"auto"`` is 0;
-        the state then says ``entropy_anchor = "relative to the coldest cell"``.
+        Where the constant of an integration comes from, which gives differences only: a number, the entropy of the
+        direction in the coldest cell; ``"uniform"`` (the hottest cell is nearly uniform on the sphere); ``"gaussian"``
+        (the coldest is a harmonic well, simulations only). ``"auto"`` and ``"coldest"`` count from the coldest cell.
     criteria
         What a cell must satisfy to be called stationary.
     seed
@@ -108,17 +105,10 @@ def measure(
     """
     traces.check(trace)
     one_of("entropy", entropy, ("auto", *METHODS))
-    if entropy == "density" and "overlap_counts" not in trace:
-        raise TraceError(
-            "entropy: expected a trace with overlap_counts for density, got none. Only a linear loss has them; "
-            "use integration."
-        )
-    if entropy == "paper" and "directions" not in trace:
-        raise TraceError("entropy: expected stored directions for paper, got none. Run with snapshots=1000.")
+    direction.check(trace, entropy)
+    anchor_of(anchor, trace.attrs)
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
-    if anchor != "auto" and not (isinstance(anchor, Real) and np.isfinite(float(anchor))):
-        raise refuse("anchor", '"auto" or a finite number of nats', anchor, "It is the entropy of the coldest cell.")
     whole_number("seed", seed, minimum=0)
     level_one = stationarity.assess(trace, stationarity.Criteria() if criteria is None else criteria)
     kept = (level_one["burn_in"].values, trace["readings"].values.min(axis=1))
@@ -136,8 +126,10 @@ def measure(
         **pressure.estimate(slow, cells, dof),
         **configurational.estimate(slow, cells, trace.attrs),
     }
-    direction, notes, draws = _entropy(trace, slow, cells, level_one, _Choice(entropy, anchor, seed))
-    found |= direction
+    entropies, notes, draws = direction.estimate(
+        trace, slow, cells, level_one, method=entropy, anchor=anchor, seed=seed
+    )
+    found |= entropies
     _whole_entropy(trace, slow, level_one, group_dof, dof, found)
     _potentials(found)
     state = _dataset(found, level_one, trace, notes)
@@ -148,41 +140,6 @@ def measure(
             {"long_name": "bootstrap replicates of the entropy of the direction", "units": "nat"},
         )
     return state
-
-
-def _entropy(
-    trace: xr.Dataset, blocks: Blocks, cells: dict[str, np.ndarray], level_one: xr.Dataset, choice: _Choice
-) -> tuple[Estimates, dict[str, Any], np.ndarray | None]:
-    """The entropy of the direction, notes on it, and the bootstrap replicates of an integration."""
-    method = choice.method
-    if method == "auto":
-        method = "density" if "overlap_counts" in trace else "integration"
-    notes: dict[str, Any] = {"entropy_method": method}
-    found: Estimates = paper.estimate(trace) if "directions" in trace else {}
-    if method == "paper":
-        return found | {"entropy_direction": found["entropy_paper"]}, notes, None
-    if method == "density":
-        found |= density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
-        lost = int(np.isnan(found["entropy_direction"][0]).sum())
-        if lost:
-            notes["entropy_reason"] = f"{lost} cells have fewer than two blocks of counts; add steps or blocks"
-        return found, notes, None
-    usable = np.isin(level_one["status"].values, [Status.EQUILIBRIUM, Status.RANDOM_WALK])
-    if "noise_trace" not in trace or usable.sum() < 2:
-        notes["entropy_reason"] = (
-            f"integration needs two cells in equilibrium at different temperatures, got {int(usable.sum())}; "
-            "add learning rates or steps"
-            if "noise_trace" in trace
-            else "integration needs the noise trace, got a trace without; record it"
-        )
-        nothing = np.full(trace.sizes["cell"], np.nan)
-        return found | {"entropy_direction": (nothing, nothing.copy())}, notes, None
-    known = choice.anchor != "auto"
-    anchor = float(choice.anchor) if known else 0.0
-    notes["entropy_anchor"] = f"{anchor:g} nats in the coldest cell" if known else "relative to the coldest cell"
-    result = integration.estimate(blocks, cells, int(trace.attrs["dof"]), usable, anchor, seed=choice.seed)
-    notes["entropy_quadrature_error"] = result.quadrature_error
-    return found | {"entropy_direction": (result.entropy, result.error)}, notes, result.draws
 
 
 def _whole_entropy(trace, blocks: Blocks, level_one, group_dof, dof: int, found: Estimates) -> None:
@@ -217,7 +174,8 @@ def _dataset(found: Estimates, level_one: xr.Dataset, trace: xr.Dataset, notes: 
     for name, (value, error) in found.items():
         long_name, symbol = LONG_NAMES.get(name, (name.replace("_", " "), ""))
         dims = ("cell", "group")[: value.ndim]
-        units = "nat" if name.startswith("entropy") or name == "log_radius_entropy" else "1"
+        in_nats = name.startswith(("entropy", "log_radius_entropy", "knn_bias")) and not name.endswith("_flag")
+        units = "nat" if in_nats else "1"
         variables[name] = (dims, value, {"long_name": long_name, "symbol": symbol, "units": units})
         variables[f"{name}_err"] = (dims, error, {"long_name": f"standard error of {long_name}", "units": units})
     kept = {k: v for k, v in trace.attrs.items() if k not in ("threads", "device")}

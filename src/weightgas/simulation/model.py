@@ -70,7 +70,8 @@ class Model:
         """What is known exactly of the loss and later checks need, where it is.
 
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
-        (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate.
+        (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate, and
+        the number of equal ``minima``: a quadratic loss has that of w̄ at −w̄ too.
         """
         form, dim = self.form, self.dim
         if form.linear.any() and form.curvature.any():
@@ -80,7 +81,7 @@ class Model:
         else:
             slope, hessian = -2.0 * dim, np.sort(form.curvature)[1:] - form.curvature.min()
         known = {"log_det_hessian": float(np.log(hessian).sum())} if hessian.min() > 0 else {}
-        return {"laplacian_slope": slope, **known}
+        return {"laplacian_slope": slope, "minima": 1.0 if form.linear.any() else 2.0, **known}
 
 
 def checked(potential: Potential | None, noise: Noise | None, dim: int) -> Model:

@@ -3,6 +3,8 @@ import pytest
 
 import synthetic
 from weightgas.measurement import Criteria, measure
+from weightgas.measurement.blocks import Blocks
+from weightgas.measurement.entropy import anchor_of, integration
 from weightgas.measurement.entropy.integration import integrate
 from weightgas.theory import vmf
 
@@ -60,11 +62,31 @@ def test_a_gas_in_many_dimensions_within_one_percent_and_its_interval():
     found, error = state["entropy_direction"].values, state["entropy_direction_err"].values
     assert found[0] == 0
     np.testing.assert_allclose(found[1:], expected[1:], rtol=0.01)
-    quadrature = state.attrs["entropy_quadrature_error"]
-    left = abs(integrate(temperature, vmf.energy(1000, temperature))[-1] - expected[-1])
-    assert left < 1.2 * quadrature < 5 * left
-    assert (np.abs(found - expected) < 4 * error + quadrature).all()
+    assert (np.abs(found - expected)[1:] < 1.96 * error[1:]).all()
+    plain = abs(integrate(temperature, vmf.energy(1000, temperature))[-1] - expected[-1])
+    assert 0.4 * plain < state.attrs["entropy_quadrature_error"] < 0.7 * plain
+    assert error[-1] > state.attrs["entropy_quadrature_error"]
     np.testing.assert_allclose(state["temperature"], temperature, rtol=0.01)
+
+
+@pytest.mark.parametrize(("low", "kind"), [(1.5e-6, "gaussian"), (1e-5, None), (1e-4, None), (1e-3, "uniform")])
+def test_eight_temperatures_wherever_they_are(low, kind):
+    """1000 dimensions, 1.5 decades: change and absolute entropy within 1 % and the interval, also where U bends."""
+    trace, temperature = gas(low=low)
+    truth = vmf.entropy(1000, temperature)
+    trace.attrs["log_det_hessian"] = 0.0
+    anchor = anchor_of(float(truth[0]) if kind is None else kind, trace.attrs)
+    readings = np.full(8, trace.sizes["reading"])
+    blocks = Blocks(trace, 0 * readings, readings, np.ones(8))
+    cells = {"elr": trace["elr_set"].values[:, None]}
+    result = integration.estimate(blocks, cells, 999, np.ones(8, bool), anchor)
+    change = result.entropy - result.entropy[0]
+    np.testing.assert_allclose(change[1:], (truth - truth[0])[1:], rtol=0.01)
+    np.testing.assert_allclose(result.entropy, truth, rtol=0.01)
+    assert (np.abs(result.entropy - truth) <= 1.96 * result.error + 1e-9).all()
+    if low > 1e-5:
+        plain = integrate(temperature, vmf.energy(1000, temperature))[-1] - (truth[-1] - truth[0])
+        assert abs(plain) > 1.96 * result.error[-1] or abs(plain) > 0.005 * (truth[-1] - truth[0])
 
 
 def test_the_anchor_is_the_entropy_of_the_coldest_cell():

@@ -91,6 +91,7 @@ def test_in_a_trace():
     assert (np.abs(value - vmf.entropy(3, 0.05)) < 4 * error + 0.05).all()
     chance = found["temporal_neighbours"][0]
     np.testing.assert_allclose(chance, 10 / 400, atol=0.02)
+    assert found["paper_flag"][0].tolist() == [0, 0]
     state = measure(trace, entropy="paper")
     np.testing.assert_array_equal(state["entropy_direction"], value)
     assert state.attrs["entropy_method"] == "paper"
@@ -107,3 +108,11 @@ def test_a_run_that_ended_or_froze_is_not_measured():
     assert value[2] == -np.inf
     assert np.isfinite(value[3])
     assert np.isnan(error).all()
+
+
+def test_what_is_wrong_in_many_dimensions_is_flagged():
+    directions = np.array([chain(np.random.default_rng(6), 200, 100, 1e-4, rho) for rho in (0.0, 0.9)])[:, None]
+    trace = synthetic.make(cells=2, directions=directions, snapshot_step=np.zeros((2, 200)))
+    assert estimate(trace)["paper_flag"][0].tolist() == [1, 2]
+    trace["directions"][0, 0, 100:] = 0
+    assert np.isnan(estimate(trace)["paper_flag"][0][0])

@@ -1,30 +1,45 @@
 """Entropy of the direction by integration along temperature: dS = dU/T at fixed directions' space.
 
-S(T₂) − S(T₁) = Σ (ΔU/ΔT) ln(T₂/T₁): U linear in T within each interval (the log-mean rule; a trapezoid in 1/T is far
-off). U depends on the temperature alone, so cells of any protocol are put in the order of their temperatures.
+S(T₂) − S(T₁) = Σ (ΔU/ΔT) ln(T₂/T₁) + Σ c: U linear in T within each interval (the log-mean rule; a trapezoid in 1/T is
+far off), and what that leaves out, to leading order: the integral over two neighbouring intervals changes by δ when the
+temperature between them is left out; of that, an interval of width h in ln T has c = h³δ/((h₁+h₂)³ − h₁³ − h₂³)
+as its own error (Richardson 1911), from the pairs on both sides of it. U depends on the temperature alone, so cells
+of any protocol are put in the order of their temperatures.
 
-Exact in the limit of a fine grid *if the state is Gibbs*: it assumes what an ideal gas is and cannot test it. It gives
-differences; the constant is an anchor. Errors of neighbouring cells are correlated: the bootstrap replicates carry that
-into whatever is fitted.
+It gives differences; the constant is an anchor (:mod:`weightgas.measurement.entropy.anchors`). Half of Σ|c| counts as
+error of the grid. Errors of neighbouring cells are correlated: the bootstrap replicates carry that, and the errors of
+grid and anchor, into whatever is fitted.
+
+Weakness: exact in the limit of a fine grid *if the state is Gibbs*, which is what an ideal gas is and this cannot test.
+It does not see what a finite step does to the state. Fewer than about five temperatures per decade are too few.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from weightgas.measurement.blocks import Blocks
+from weightgas.measurement.entropy.anchors import Anchor, Coldest
 
 
 @dataclass(frozen=True)
 class Integrated:
-    """Entropy (cells,), standard error, bootstrap replicates (cells, draws), quadrature error from halving the grid."""
+    """Entropy (cells,), standard error, bootstrap replicates (cells, draws), error of the grid over the whole range.
+
+    ``error`` and ``draws`` contain that of the grid up to each cell. With two temperatures it is NaN, and left out.
+    ``anchor_note`` says what the anchor is, ``anchor_neglected`` how large its first neglected term is in nats (in
+    ``error`` and ``draws`` too); ``reason`` why everything is NaN, if it is.
+    """
 
     entropy: np.ndarray
     error: np.ndarray
     draws: np.ndarray
     quadrature_error: float
+    anchor_note: str = ""
+    anchor_neglected: float = 0.0
+    reason: str = ""
 
 
 def integrate(temperature: np.ndarray, energy: np.ndarray) -> np.ndarray:
@@ -46,58 +61,107 @@ def estimate(
     cells: dict[str, np.ndarray],
     dof: int,
     usable: np.ndarray,
-    anchor: float = 0.0,
+    anchor: float | Anchor = 0.0,
     draws: int = 200,
     seed: int = 0,
 ) -> Integrated:
-    """Integrated entropy of the ``usable`` cells (boolean mask), NaN elsewhere; ``anchor`` is that of the coldest.
+    """Integrated entropy of the ``usable`` cells (boolean mask), NaN elsewhere; ``anchor``: a number is the coldest's.
 
-    The bootstrap resamples the blocks of every cell and repeats temperature, energy and integral; deviations are
-    widened by the inflation of the blocks.
+    The bootstrap resamples the blocks of every cell and repeats temperature, energy, anchor and integral; deviations
+    are widened by the inflation of the blocks. Each replicate also gets its share of what grid and anchor leave out.
     """
-    energy = blocks.of("energy_mean" if "energy_mean" in blocks else "energy")
-    noise = blocks.of("noise_trace")
-    inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square") if "lr" in cells else np.ones_like(noise)
-    rate = (cells["lr"] if "lr" in cells else cells["elr"])[:, 0]
-    empty = np.full(len(rate), np.nan)
-    enough = (np.isfinite(energy) & np.isfinite(noise)).sum(axis=1) >= 2
-    where = np.flatnonzero(usable & enough)
+    origin: Anchor = Coldest(float(anchor)) if isinstance(anchor, int | float) else anchor
+    readings = _Readings(blocks, cells, dof, usable)
+    where, empty = readings.where, np.full(len(usable), np.nan)
+    nothing = Integrated(empty, empty.copy(), np.full((len(usable), draws), np.nan), np.nan, origin.note)
     if len(where) < 2:
-        return Integrated(empty, empty.copy(), np.full((len(rate), draws), np.nan), np.nan)
+        return nothing
+    point = readings.averages(readings.full.astype(float))
+    order = np.argsort(point[0])
+    temperature, energy, variance = (x[order] for x in point)
+    if reason := origin.advice(temperature, variance):
+        return replace(nothing, reason=reason)
 
-    def averages(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Temperature and energy of the usable cells from block weights (…, cells, blocks)."""
-        u, n, x = ((weights * np.nan_to_num(c[where])).sum(-1) / weights.sum(-1) for c in (energy, noise, inverse))
-        return rate[where] * x * n / (2 * dof), u
+    grid = _Grid(temperature)
 
-    full = np.isfinite(energy[where]) & np.isfinite(noise[where])
-    temperature, mean = averages(full.astype(float))
-    order = np.argsort(temperature)
-    count = full.sum(axis=1)
-    widen = blocks.inflation[where] * np.sqrt(count / (count - 1))
-    entropy, error = empty, empty.copy()
-    entropy[where[order]] = anchor + integrate(temperature[order], mean[order])
+    def integral(temperature: np.ndarray, energy: np.ndarray, variance: np.ndarray) -> np.ndarray:
+        relative = integrate(temperature, energy) + _up_to(grid.corrections(temperature, energy))[grid.group]
+        return origin.value(temperature, variance) + relative - relative[origin.cell]
+
     generator = np.random.default_rng(seed)
-    replicates = np.full((len(rate), draws), np.nan)
-    for k in range(draws):
-        weights = np.stack([generator.multinomial(int(f.sum()), f / f.sum()) for f in full]).astype(float)
-        t, u = averages(weights)
-        t = np.maximum(temperature + widen * (t - temperature), 0.1 * temperature)
-        u = mean + widen * (u - mean)
-        replicates[where[order], k] = anchor + integrate(t[order], u[order])
-    error[where] = replicates[where].std(axis=1, ddof=1)
-    return Integrated(entropy, error, replicates, _halving(temperature[order], mean[order]))
+    drawn = [integral(*(x[order] for x in readings.resampled(point, generator))) for _ in range(draws)]
+    unknown = generator.standard_normal((2, draws))
+    left = _up_to(np.abs(grid.corrections(temperature, energy))) / 2
+    neglected = origin.neglected(*(grid.means(x) for x in (temperature, energy, variance)))
+    replicates = np.stack(drawn, axis=1) + neglected * unknown[0]
+    replicates += (left - left[origin.cell])[grid.group, None] * unknown[1]
+    result = replace(nothing, quadrature_error=float(left[-1]) if len(left) > 2 else np.nan, anchor_neglected=neglected)
+    result.entropy[where[order]] = integral(temperature, energy, variance)
+    result.draws[where[order]] = replicates
+    result.error[where[order]] = replicates.std(axis=1, ddof=1)
+    return result
 
 
-def _halving(temperature: np.ndarray, energy: np.ndarray) -> float:
-    """The error that remains: a third of the change of the integral without every other distinct temperature."""
-    first = np.concatenate([[True], np.diff(np.log(temperature)) > 1e-3])
-    group = np.cumsum(first) - 1
-    t = np.bincount(group, temperature) / np.bincount(group)
-    u = np.bincount(group, energy) / np.bincount(group)
-    if len(t) < 3:
-        return float("nan")
-    # with an odd number of intervals one end stays as fine as it is, so from either end and the larger
-    whole, last = integrate(t, u)[-1], len(t) - 1
-    halves = [np.unique([0, *range(start, last, 2), last]) for start in (1, 2)]
-    return float(max(abs(whole - integrate(t[keep], u[keep])[-1]) for keep in halves) / 3)
+class _Readings:
+    """Block means of the usable cells that have two blocks at least, and what resampling makes of them."""
+
+    def __init__(self, blocks: Blocks, cells: dict[str, np.ndarray], dof: int, usable: np.ndarray) -> None:
+        stepwise = "energy_mean" in blocks
+        energy = blocks.of("energy_mean" if stepwise else "energy")
+        square = blocks.of("energy_sq_mean") if stepwise else blocks.of("energy", np.square, "square")
+        noise = blocks.of("noise_trace")
+        inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square") if "lr" in cells else np.ones_like(noise)
+        present = np.isfinite(energy) & np.isfinite(noise)
+        self.where = np.flatnonzero(usable & (present.sum(axis=1) >= 2))
+        self.full = present[self.where]
+        self._columns = [np.nan_to_num(c[self.where]) for c in (energy, square, noise, inverse)]
+        rate = (cells["lr"] if "lr" in cells else cells["elr"])[:, 0]
+        self._factor = rate[self.where] / (2 * dof)
+        count = self.full.sum(axis=1)
+        self._widen = blocks.inflation[self.where] * np.sqrt(count / np.maximum(count - 1, 1))
+
+    def averages(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Temperature, energy and variance of the energy, (cells,), from block weights (cells, blocks)."""
+        u, square, n, x = ((weights * c).sum(-1) / weights.sum(-1) for c in self._columns)
+        return self._factor * x * n, u, square - u**2
+
+    def resampled(self, point: tuple[np.ndarray, ...], generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+        """One bootstrap replicate of ``averages`` about its value ``point``."""
+        weights = np.stack([generator.multinomial(int(f.sum()), f / f.sum()) for f in self.full]).astype(float)
+        t, u, v = (at + self._widen * (new - at) for at, new in zip(point, self.averages(weights), strict=True))
+        return np.maximum(t, 0.1 * point[0]), u, np.maximum(v, 0.0)
+
+
+class _Grid:
+    """The distinct temperatures of cells in rising order, and what the log-mean rule leaves out between them."""
+
+    def __init__(self, temperature: np.ndarray) -> None:
+        self.group = np.cumsum(np.concatenate([[True], np.diff(np.log(temperature)) > 1e-3])) - 1
+        self._count = np.bincount(self.group)
+        h = np.diff(np.log(self.means(temperature)))
+        shares = _both_sides((h[:-1] + h[1:]) ** 3 - h[:-1] ** 3 - h[1:] ** 3)
+        # Where the neighbours are much narrower they say little: at most half of what they see.
+        self._share = np.minimum(h**3 / shares, 0.5) if len(h) > 1 else np.zeros(len(h))
+
+    def corrections(self, temperature: np.ndarray, energy: np.ndarray) -> np.ndarray:
+        """c of every interval between distinct temperatures, from cells in the order of the grid."""
+        t, u = self.means(temperature), self.means(energy)
+        if len(t) < 3:
+            return np.zeros(len(t) - 1)
+        fine, even, odd = (np.diff(integrate(t[k], u[k])) for k in (slice(None), slice(0, None, 2), slice(1, None, 2)))
+        coarse = np.empty(len(t) - 2)
+        coarse[::2], coarse[1::2] = even, odd
+        return self._share * _both_sides(fine[:-1] + fine[1:] - coarse)
+
+    def means(self, values: np.ndarray) -> np.ndarray:
+        """Over the cells of each distinct temperature."""
+        return np.bincount(self.group, values) / self._count
+
+
+def _both_sides(pairs: np.ndarray) -> np.ndarray:
+    """For every interval the sum over the one or two pairs of neighbouring intervals it belongs to."""
+    return np.concatenate([pairs, [0.0]]) + np.concatenate([[0.0], pairs])
+
+
+def _up_to(intervals: np.ndarray) -> np.ndarray:
+    return np.concatenate([[0.0], np.cumsum(intervals)])

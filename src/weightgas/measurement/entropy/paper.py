@@ -9,7 +9,8 @@ Weakness: the angles are not invariant under rotations; where their metric is st
 bias is larger. Weakness, and why every value comes with ``temporal_neighbours``: successive weights in high dimension
 are each other's nearest neighbours. Then ε measures how far the weights diffuse between two samples, not how much
 room they have. The fraction of nearest neighbours within ``window`` samples in time is reported beside its chance
-value min(1, 2·window/N).
+value min(1, 2·window/N), and every value has a flag. It is kept as it was published, to compare with; for an entropy
+take :mod:`weightgas.measurement.entropy.knn`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,21 @@ from weightgas.measurement.energy import Estimates
 
 WINDOW = 5
 """Samples either side within which a nearest neighbour counts as temporal."""
+FLAGS = {
+    0: "",
+    1: "more dimensions than ln N: the estimate is too high, by up to (d/2) ln 2 nats",
+    2: "nearest neighbours are neighbours in time: the estimate is of diffusion, not of entropy",
+}
+"""What the values of ``paper_flag`` say."""
+TOO_MANY = 0.05
+"""Excess of temporal neighbours over chance from which they are flagged."""
 
 
 def estimate(trace: xr.Dataset) -> Estimates:
-    """``entropy_paper`` and ``temporal_neighbours`` of every cell, pooled estimates averaged over replicas.
+    """``entropy_paper``, ``temporal_neighbours`` and ``paper_flag`` of every cell, estimates averaged over replicas.
 
     The standard error of the entropy is the scatter over replicas, NaN with one: there is no honest one within a chain.
+    The flag (:data:`FLAGS`) is NaN where there is no entropy.
     """
     directions = trace["directions"].values
     cells, replicas = directions.shape[:2]
@@ -39,9 +49,15 @@ def estimate(trace: xr.Dataset) -> Estimates:
             if len(norms) > 1 and np.allclose(norms, 1, rtol=1e-3):  # else the run ended before
                 entropy[i, j], fraction[i, j] = nearest_neighbour_entropy(directions[i, j])
     error = entropy.std(axis=1, ddof=1) / np.sqrt(replicas) if replicas > 1 else np.full(cells, np.nan)
+    near, nothing = fraction.mean(axis=1), np.full(cells, np.nan)
+    samples = directions.shape[2]
+    excess = near - min(1.0, 2 * WINDOW / max(samples, 1))
+    few = directions.shape[3] - 1 > np.log(max(samples, 1))
+    flag = np.where(excess > TOO_MANY, 2.0, float(few))
     return {
         "entropy_paper": (entropy.mean(axis=1), error),
-        "temporal_neighbours": (fraction.mean(axis=1), np.full(cells, np.nan)),
+        "temporal_neighbours": (near, nothing),
+        "paper_flag": (np.where(np.isfinite(near), flag, np.nan), nothing.copy()),
     }
 
 

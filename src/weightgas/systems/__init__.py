@@ -1,0 +1,21 @@
+"""Solvable systems: distributions of the direction whose entropy is known exactly and which can be sampled.
+
+Whatever estimates an entropy is tested on these (docs/entropies.md): uniform, von Mises–Fisher and Bingham, with
+independent samples, and two autoregressive chains, whose samples are as correlated as those of a run.
+"""
+
+from weightgas.systems.bingham import Bingham
+from weightgas.systems.chains import SphereAutoregression, WellAutoregression
+from weightgas.systems.independent import UniformSphere, VonMisesFisher
+from weightgas.systems.system import System, ThermalSystem, log_area
+
+__all__ = [
+    "Bingham",
+    "SphereAutoregression",
+    "System",
+    "ThermalSystem",
+    "UniformSphere",
+    "VonMisesFisher",
+    "WellAutoregression",
+    "log_area",
+]
