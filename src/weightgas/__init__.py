@@ -36,9 +36,15 @@ _PLACES = {
     "measure": "measurement",
     "verdict": "analysis",
     "bootstrap": "analysis",
+    # the gauge on a training loop of one's own
+    "watch": "monitoring",
+    "Gas": "monitoring",
     # which weights of any torch module are scale-invariant
     "symmetries": "symmetry",
     "structural_groups": "symmetry",
+    # what hyperparameters alone say of a run
+    "predict": "forecast",
+    "Forecast": "forecast",
     "figures": "",
     "report": "",
     "experiments": "",
@@ -50,7 +56,7 @@ _PLACES = {
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
 _MODULES = ("protocols", "trace", "runs", "streams", "simulation", "training", "probes", "measurement", "analysis")
-_MODULES += ("symmetry", "systems")
+_MODULES += ("symmetry", "systems", "forecast", "monitoring")
 """Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
 
 

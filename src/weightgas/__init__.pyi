@@ -3,7 +3,9 @@ from weightgas import datasets as datasets
 from weightgas import errors as errors
 from weightgas import experiments as experiments
 from weightgas import figures as figures
+from weightgas import forecast as forecast
 from weightgas import measurement as measurement
+from weightgas import monitoring as monitoring
 from weightgas import networks as networks
 from weightgas import potentials as potentials
 from weightgas import probes as probes
@@ -20,7 +22,11 @@ from weightgas import trace as trace
 from weightgas import training as training
 from weightgas.analysis import bootstrap as bootstrap
 from weightgas.analysis import verdict as verdict
+from weightgas.forecast import Forecast as Forecast
+from weightgas.forecast import predict as predict
 from weightgas.measurement import measure as measure
+from weightgas.monitoring import Gas as Gas
+from weightgas.monitoring import watch as watch
 from weightgas.protocols import FixedELR as FixedELR
 from weightgas.protocols import FixedLR as FixedLR
 from weightgas.protocols import FixedSphere as FixedSphere

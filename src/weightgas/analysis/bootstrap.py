@@ -99,7 +99,7 @@ def bootstrap(
         replicates[k] = statistic(drawn, again)
     found = replicates[np.isfinite(replicates)]
     if len(found) < draws / 2:
-        return Interval(value, *(float("nan"),) * 3, level, replicates)
+        return Interval(value, np.nan, np.nan, np.nan, level, replicates)
     replicas = trace.sizes["replica"]
     # R drawn replicas scatter √((R − 1)/R) times as much as new ones would.
     wider = np.sqrt(replicas / (replicas - 1)) if replicas >= ENOUGH_REPLICAS else 1.0

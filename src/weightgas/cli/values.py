@@ -89,7 +89,7 @@ def noise_of(text: str | None, sigma: float | None) -> Noise:
             raise refuse(
                 "--noise", "two numbers, loss-dependent:SLOPE,OFFSET", text, "For instance loss-dependent:8,1."
             )
-        return potentials.LossDependent(*law)
+        return potentials.LossDependent(law[0], law[1])
     if is_file(text):
         return _comparable("--noise", own(text, "--noise"), text, potentials.Noise)
     known = "isotropic, covariance:VARIANCES, loss-dependent:SLOPE,OFFSET or FILE.py:NAME"

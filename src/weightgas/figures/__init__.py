@@ -12,6 +12,7 @@ from weightgas.figures.evidence import configurational, fluctuation, gibbs_slope
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
 from weightgas.figures.variables import energy, noise, temperature
+from weightgas.figures.watched import watched
 
 __all__ = [
     "radius",
@@ -32,4 +33,5 @@ __all__ = [
     "loss_dependence",
     "finite_step",
     "status_map",
+    "watched",
 ]

@@ -1,0 +1,70 @@
+"""A watched run in one figure: what the norms do, where they go, and what that makes of the learning rate."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from weightgas import trace as traces
+from weightgas.errors import TraceError
+from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic, ordered
+
+_MOST_NAMED = 8
+
+
+@drawn
+def watched(trace: xr.Dataset) -> Figure:
+    """Norm with r*, effective learning rate, angle of a step, and the budget, along a run that ``watch`` saw.
+
+    Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time. The budget is that of all
+    groups together: what decay takes and what drag and kick give, in units of r² a step.
+
+    Parameters
+    ----------
+    trace
+        ``Gas.trace()``.
+
+    Raises
+    ------
+    TraceError
+        If the trace has no budget: ``simulate`` and ``train`` do not record one.
+    """
+    traces.check(trace)
+    if "group_radius_star" not in trace or "kick" not in trace:
+        raise TraceError("trace: expected one of a watched run, got one without a budget. Pass gas.trace().")
+    one = trace.isel(cell=0, replica=0)
+    step = one["step"].values
+    names = [str(n) for n in np.atleast_1d(trace.attrs["group_names"])]
+    status = [str(s) for s in np.atleast_1d(trace.attrs["group_status"])]
+    clocks = np.atleast_1d(trace.attrs["group_clock"]).astype(float)
+    figure, axes = canvas(2, 2, height=4.6, sharex=True)
+    radius, star = one["group_radius"].values, one["group_radius_star"].values
+    elr = one["lr"].values[:, None] / radius**2
+    angle = one["group_angle"].values
+    colors = ordered(len(names))
+    for k, color in enumerate(colors):
+        axes[0, 0].plot(step, radius[:, k], color=color)
+        axes[0, 0].plot(step, star[:, k], color=color, ls="--", lw=0.7)
+        axes[0, 1].plot(step, elr[:, k], color=color)
+        axes[1, 0].plot(step, angle[:, k], color=color, lw=0.8)
+    square = one["radius"].values ** 2
+    parts = {"decay": -one["decay"].values, "drag and kick": (one["drag"] + one["kick"]).values}
+    for (label, values), style in zip(parts.items(), ("-", ":"), strict=True):
+        axes[1, 1].plot(step, values / square, ls=style, color="black", lw=0.9, label=label)
+    axes[1, 1].legend(frameon=False, fontsize=8)
+    for ax, values in zip(axes.flat, (radius, elr, angle, np.stack(list(parts.values())) / square), strict=True):
+        logarithmic(ax.yaxis, values)
+        if clocks.size and np.isfinite(clocks).all() and clocks.min() < step[-1]:
+            ax.axvline(clocks.min(), color=GREY, lw=0.7, zorder=0)
+    axes[0, 0].set_ylabel(AXIS_NAMES["radius"] + ", $r^*$ dashed")
+    axes[0, 1].set_ylabel("effective learning rate $\\eta/r^2$")
+    axes[1, 0].set_ylabel("angle of a step (rad)")
+    axes[1, 1].set_ylabel("share of $r^2$ a step")
+    for ax in axes[1]:
+        ax.set_xlabel(AXIS_NAMES["step"])
+    shown = range(len(names)) if len(names) <= _MOST_NAMED else [0, len(names) // 2, len(names) - 1]
+    handles = [line(f"{names[k]}: {status[k].replace('_', ' ')}", color=colors[k]) for k in shown]  # type: ignore[arg-type]
+    title = f"{trace.attrs['network']}, {trace.attrs['optimizer']}"
+    legend(figure, handles, title.replace("$", r"\$"))
+    return figure

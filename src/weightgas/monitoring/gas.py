@@ -1,0 +1,195 @@
+"""``Gas``: what ``watch`` returns, the readings of a run and what they say."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from rich.table import Table
+from torch import Tensor
+
+from weightgas.errors import refuse
+from weightgas.monitoring import outputs, summary
+from weightgas.monitoring.choice import Choice
+from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.record import MEANINGS, Record
+from weightgas.monitoring.rules import Rule
+from weightgas.monitoring.summary import GroupState
+
+
+class Gas:
+    """A watched run. ``print`` it at any time; made by :func:`weightgas.watch`.
+
+    Attributes
+    ----------
+    name
+        The name of the run.
+    names, sizes
+        Name and number of weights of each group.
+    source
+        Where the groups come from.
+    record
+        The readings: ``record.step`` (readings,) and ``record[variable]`` (readings, groups).
+    """
+
+    def __init__(self, name: str, choice: Choice, readings: int, forecast: Any) -> None:
+        self.name, self.source, self._notes = name, choice.source, list(choice.notes)
+        self.names = tuple(group.name for group in choice.groups)
+        self.sizes = tuple(group.size for group in choice.groups)
+        self.record = Record(readings, len(self.names))
+        self.forecast = forecast
+        self._probe: Probe | None = None
+        self._ledger, self._rules, self._every = Ledger(), [], 0
+        self._written = -1
+
+    def attach(self, probe: Probe) -> None:
+        """Take the readings of ``probe``; ``watch`` does this."""
+        self._probe, self._ledger = probe, probe.ledger
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the hooks: a copy keeps the readings and is not attached."""
+        kept = {**self.__dict__, "_rules": self.rules, "_every": self.every, "_probe": None}
+        return kept
+
+    # what it is doing
+
+    @property
+    def attached(self) -> bool:
+        """Whether steps are still seen."""
+        return self._probe is not None and self._probe.attached
+
+    @property
+    def every(self) -> int:
+        """Steps between readings; doubled whenever the buffer is full."""
+        return self._every if self._probe is None else self._probe.every
+
+    @property
+    def rules(self) -> list[Rule]:
+        """What the optimizer does with each group, at the last reading; empty before."""
+        return self._rules if self._probe is None else self._probe.rules
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps seen."""
+        return self._ledger.steps
+
+    @property
+    def cost(self) -> float:
+        """Time inside the hooks over wall time, since the first step; on a GPU with the wait for it. NaN before."""
+        return self._ledger.seconds / self._ledger.wall if self._ledger.wall > 0 else np.nan
+
+    def detach(self) -> None:
+        """Take the hooks off the optimizer; the readings stay."""
+        if self._probe is not None:
+            self._probe.detach()
+
+    def loss(self, value: Tensor | float) -> None:
+        """Tell the loss of the step to come (optional): readings then have the energy of their batch. Costs nothing."""
+        if self._probe is not None:
+            self._probe.loss = value.detach() if isinstance(value, Tensor) else value
+
+    # what it says
+
+    def groups(self) -> list[GroupState]:
+        """The state of every group at the last reading; empty before the first one is finished."""
+        return summary.states(self.record, self.names, self.sizes, self.rules, self._ledger.nonfinite)
+
+    def forecasts(self) -> dict[str, tuple[int, float, float]]:
+        """(step, r* by the budget, r* by the closed form) of each group, from the second half of its first relaxation
+        time; without the groups that have not come so far, or whose learning rate or decay changes.
+        """
+        rules = self.rules
+        found = {
+            n: summary.forecast(self.record, k, self.sizes[k], rules[k]) for k, n in enumerate(self.names) if rules
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def notes(self) -> list[str]:
+        """What the reader must know: groups left out, clipping, missing hooks, non-finite gradients."""
+        return [*self._notes, *outputs.notes(self._ledger, self._probe, self.record, self.names)]
+
+    def table(self) -> Table:
+        """The state as a table of rich."""
+        return outputs.table(self)
+
+    def __str__(self) -> str:
+        return outputs.text(self)
+
+    def __repr__(self) -> str:
+        state = "attached" if self.attached else "detached"
+        return f"Gas({self.name!r}, {len(self.names)} groups, {len(self.record)} readings, {state})"
+
+    def trace(self) -> xr.Dataset:
+        """The readings as a trace: one cell of :class:`weightgas.FixedLR`, for ``measure``, figures and report.
+
+        With momentum α the cell's learning rate is η/(1 − α), of which temperature and clocks are a function; the one
+        that was set is in ``lr`` (along readings). Settings that changed, or differ among groups: those of most
+        weights at the last reading. Without a loss told by :meth:`loss`, ``energy`` is NaN. For optimizers other than
+        SGD there is no noise trace in it, so that no temperature can be made of it.
+
+        Raises
+        ------
+        ValueError
+            Before the first reading is finished, or without weight decay: such a run has no pressure.
+        """
+        return outputs.trace(self)
+
+    def csv(self, path: str | Path) -> None:
+        """Write a row for each reading and group: step, group, and the variables of the record."""
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["step", "group", *MEANINGS])
+            columns = [self.record[name] for name in MEANINGS]
+            for i, step in enumerate(self.record.step.tolist()):
+                for k, group in enumerate(self.names):
+                    writer.writerow([step, group, *(repr(float(c[i, k])) for c in columns)])
+
+    def tensorboard(self, writer: Any, prefix: str = "weightgas") -> int:
+        """``writer.add_scalar(f"{prefix}/{group}/{variable}", value, step)`` of the readings since the last call.
+
+        Returns how many readings were written. Any object with ``add_scalar`` will do.
+        """
+        new = np.flatnonzero(self.record.step > self._written)
+        for i in new:
+            step = int(self.record.step[i])
+            for k, group in enumerate(self.names):
+                for name in MEANINGS:
+                    value = float(self.record[name][i, k])
+                    if np.isfinite(value):
+                        writer.add_scalar(f"{prefix}/{group}/{name}", value, step)
+                elr = self.record["lr"][i, k] / self.record["radius"][i, k] ** 2
+                writer.add_scalar(f"{prefix}/{group}/elr", float(elr), step)
+            self._written = step
+        return len(new)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Readings, step counter and cost, for a checkpoint; plain arrays and numbers."""
+        return {
+            "names": self.names,
+            "every": self.every,
+            "ledger": asdict(self._ledger),
+            "record": self.record.arrays(),
+            "written": self._written,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where :meth:`state_dict` was taken: the next step is the one after.
+
+        Raises
+        ------
+        ValueError
+            If it is of other groups.
+        """
+        if tuple(state["names"]) != self.names:
+            raise refuse("state", f"the groups {self.names}", tuple(state["names"]), "Watch the same groups again.")
+        self.record.restore(state["record"])
+        self._written = int(state["written"])
+        for name, value in state["ledger"].items():
+            setattr(self._ledger, name, value)
+        if self._probe is not None:
+            self._probe.resume(int(state["every"]))

@@ -1,0 +1,206 @@
+"""A watched run as text, as a table and as a trace."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+from rich.table import Table
+
+from weightgas import trace as traces
+from weightgas.errors import refuse
+from weightgas.monitoring import summary
+from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.record import Record
+from weightgas.protocols import FixedLR
+from weightgas.status import Outcome, Status
+
+if TYPE_CHECKING:
+    from weightgas.monitoring.gas import Gas
+    from weightgas.monitoring.summary import GroupState
+
+_TANGENT = 0.02
+"""|cos(w, g)| above which a group does not look scale-invariant."""
+_STILL = 1e-6
+_COLUMNS = ("group", "d", "r", "r*", "η/r²", "angle", "clock", "to go", "T", "Z", "status")
+
+
+def notes(ledger: Ledger, probe: Probe | None, record: Record, names: tuple[str, ...]) -> list[str]:
+    """What happened that bears on the numbers."""
+    out = []
+    if ledger.nonfinite is not None:
+        out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run goes on")
+    if ledger.failure:
+        out.append(f"a reading failed and the hooks were taken off: {ledger.failure}")
+    elif probe is not None and probe.removed:
+        out.append(f"the hooks are off the optimizer: nothing was seen after step {ledger.steps}; watch it again")
+    if probe is not None and probe.neighbours:
+        out.append(f"watched {probe.neighbours + 1} times: each watch reads, and costs, by itself")
+    if ledger.unmoved:
+        out.append(f"{ledger.unmoved} readings of steps that moved no weight are left out")
+    if ledger.clipped:
+        out.append(
+            f"gradients are clipped at norm {ledger.largest_norm:.3g} in {ledger.clipped:.0%} of the readings: G is "
+            "that of clipped gradients; r* holds at the present norm, and clipping slows the way there"
+        )
+    if len(record):
+        tangency, between = np.abs(record["tangency"]), np.abs(record["between"])
+        with np.errstate(all="ignore"):
+            off = np.nanmean(np.where(np.isfinite(tangency), tangency, 0.0), axis=0)
+        for k in np.flatnonzero(off > _TANGENT):
+            out.append(
+                f"{names[k]}: cos(w, g) is {off[k]:.2g} on average, so it is not scale-invariant; r* does not hold"
+            )
+        if np.nanmax(between) > _STILL:
+            out.append(
+                "weights change between steps (a projection or a constraint?): the budget does not hold that part"
+            )
+    return out
+
+
+def _cells(state: GroupState) -> tuple[str, ...]:
+    def short(value: float, form: str = ".3g") -> str:
+        return format(value, form) if np.isfinite(value) else "–"
+
+    thermal = [short(state.temperature), short(state.compressibility)]
+    return (
+        state.name, f"{state.size}", short(state.radius, ".4g"), short(state.radius_star, ".4g"), short(state.elr),
+        short(state.angle), short(state.clock), short(state.steps_to_go, ".2g"), *thermal,
+        state.status.name.lower().replace("_", " "),
+    )  # fmt: skip
+
+
+def _head(gas: Gas) -> list[str]:
+    every = f"a reading every {gas.every} steps" if gas.every else "no reading"
+    cost = "" if np.isnan(gas.cost) else f"; {gas.cost:.2%} of the time in hooks"
+    lines = [f"{gas.name}: {gas.steps} steps, {len(gas.record)} readings, {every}{cost}"]
+    lines.append(f"groups from {gas.source}")
+    rules = dict.fromkeys(rule.title for rule in gas.rules)
+    return [*lines, *rules]
+
+
+def _foot(gas: Gas, found: list[GroupState]) -> list[str]:
+    lines = [f"{s.name}: {s.reason}" for s in found if s.reason and s.status != Status.EQUILIBRIUM][:6]
+    if any(np.isnan(s.temperature) for s in found):
+        lines.append("T and Z: not applicable where the optimizer is not SGD with weight decay")
+    lines += scores(gas, found)
+    return [*lines, *(f"note: {n}" for n in gas.notes())]
+
+
+def scores(gas: Gas, found: list[GroupState]) -> list[str]:
+    """One line for each group that was forecast and has settled, and of the given forecast."""
+    own, given = gas.forecasts(), given_radii(gas.forecast, gas.names)
+    lines = []
+    for state in found:
+        settled = f"settled at {state.radius:.4g}" if state.status == Status.EQUILIBRIUM else f"now {state.radius:.4g}"
+        if state.name in given:
+            lines.append(f"{state.name}: forecast r* {given[state.name]:.4g}, {settled}")
+        elif state.name in own and state.status == Status.EQUILIBRIUM:
+            step, star, _ = own[state.name]
+            lines.append(f"{state.name}: forecast at step {step} r* {star:.4g}, {settled}")
+    return lines
+
+
+def given_radii(forecast: Any, names: tuple[str, ...]) -> dict[str, float]:
+    """r* by group of a forecast of ``predict`` or a plain mapping; empty without."""
+    if forecast is None:
+        return {}
+    if hasattr(forecast, "groups"):
+        forecast = {g.name: g.radius for g in forecast.groups if not g.unit}
+    known = {n: forecast.get(n) for n in names}
+    return {n: float(r) for n, r in known.items() if r is not None and np.isfinite(r)}
+
+
+def text(gas: Gas) -> str:
+    """The state as plain text."""
+    found = gas.groups()
+    if not found:
+        return "\n".join([*_head(gas), "no reading is finished yet; it takes two steps", *_foot(gas, found)])
+    rows = [_COLUMNS, *map(_cells, found)]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(_COLUMNS))]
+    lines = [
+        "  ".join(c.ljust(w) if k in (0, 10) else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True)))
+        for r in rows
+    ]
+    return "\n".join([*_head(gas), *(line.rstrip() for line in lines), *_foot(gas, found)])
+
+
+def table(gas: Gas) -> Table:
+    """The state as a table of rich, with the same words around it."""
+    found = gas.groups()
+    out = Table(
+        title="\n".join(_head(gas)), caption="\n".join(_foot(gas, found)), title_justify="left", caption_justify="left"
+    )
+    for k, name in enumerate(_COLUMNS):
+        out.add_column(name, justify="left" if k in (0, 10) else "right")
+    for state in found:
+        out.add_row(*_cells(state))
+    return out
+
+
+def trace(gas: Gas) -> xr.Dataset:
+    """The readings as a trace of one cell."""
+    record, rules = gas.record, gas.rules
+    if not len(record) or not rules:
+        raise refuse("trace", "at least one finished reading", "none", "Train for two steps or more.")
+    main = max(range(len(rules)), key=lambda k: gas.sizes[k])
+    rule = rules[main]
+    if not rule.wd > 0:
+        raise refuse("wd", "weight decay above 0", rule.wd, "A run without decay has no pressure; use csv().")
+    groups = {
+        n: record[n]
+        for n in ("radius", "grad_sq", "noise_trace", "mean_grad_sq", "angle", "decay", "drag", "kick", "closure")
+    }
+    groups["radius_star"] = np.stack([_along(record, k, size, rules[k]) for k, size in enumerate(gas.sizes)], axis=1)
+    square = groups["radius"] ** 2
+    whole = square.sum(axis=1)
+    groups["noise_trace"], groups["mean_grad_sq"] = summary.noise_and_drift(record)
+    values = {n: whole * (groups[n] / square).sum(axis=1) for n in ("grad_sq", "noise_trace", "mean_grad_sq")}
+    values |= {n: groups[n].sum(axis=1) for n in ("decay", "drag", "kick", "closure")}
+    values["angle"] = _whole_angle(groups, whole)
+    values |= {
+        "radius": np.sqrt(whole),
+        "energy": record.energy,
+        "lr": record["lr"][:, main],
+        "wd": record["wd"][:, main],
+    }
+    if any(r.kind != "sgd" for r in rules):
+        for name in ("noise_trace", "mean_grad_sq"):
+            values.pop(name)
+            groups.pop(name)
+    arrays = {name: v[None, None] for name, v in values.items()}
+    arrays |= {f"group_{name}": v[None, None] for name, v in groups.items()}
+    state = Outcome.DIVERGED if gas._ledger.nonfinite is not None else Outcome.FINISHED
+    arrays |= {"step": record.step[None], "readings": np.array([[len(record)]]), "outcome": np.array([[state]])}
+    found = gas.groups()
+    about = {
+        "producer": "watch", "network": gas.name, "optimizer": rule.title, "seed": 0, "steps": gas.steps,
+        "dim": sum(gas.sizes), "dof": sum(gas.sizes) - len(gas.sizes),
+        "group_names": list(gas.names), "group_sizes": list(gas.sizes),
+        "group_clock": [s.clock for s in found], "group_status": [s.status.name.lower() for s in found],
+    }  # fmt: skip
+    rate = rule.lr * rule.mobility if rule.kind == "sgd" else rule.lr
+    return traces.make(FixedLR(lr=rate, wd=rule.wd), arrays, about, {"grad_sq": "point", "group_grad_sq": "point"})
+
+
+def _along(record: Record, group: int, size: int, rule: Any) -> np.ndarray:
+    """r* at each reading from the readings of the last quarter of the run before it, (readings,)."""
+    step, out = record.step, np.full(len(record), np.nan)
+    for i in range(summary.LEAST - 1, len(record)):
+        first = min(np.searchsorted(step, 0.75 * step[i]), i + 1 - summary.LEAST)
+        kept = np.zeros(len(record), bool)
+        kept[max(first, 0) : i + 1] = True
+        now = rule.at(float(record["lr"][i, group]), float(record["wd"][i, group]))
+        out[i] = summary.prediction(record, group, size, now, kept)[0]
+    return out
+
+
+def _whole_angle(groups: dict[str, np.ndarray], whole: np.ndarray) -> np.ndarray:
+    """Angle of the step of all groups together, from those of the groups and their norms before and after."""
+    before = groups["radius"]
+    after = np.sqrt(before**2 + sum(groups[n] for n in ("decay", "drag", "kick", "closure")))
+    moved = (4 * np.sin(groups["angle"] / 2) ** 2 * before * after + (after - before) ** 2).sum(axis=1)
+    r, r_next = np.sqrt(whole), np.sqrt((after**2).sum(axis=1))
+    chord = np.sqrt(np.maximum(moved - (r_next - r) ** 2, 0) / (r * r_next))
+    return 2 * np.arcsin(np.minimum(chord / 2, 1))

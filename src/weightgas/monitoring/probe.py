@@ -1,0 +1,284 @@
+"""The two hooks of the optimizer: what they copy of a step and of the next one's gradient, one transfer for a reading.
+
+Gradients are read before the step, since some optimizers write into them; where the step has a closure, after it. What
+is read is copied; nothing is written, and no random number drawn. What follows from it: :mod:`.budget`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightgas.monitoring import budget
+from weightgas.monitoring.products import gram, wide
+from weightgas.monitoring.rules import Rule, decay_share, decay_vector, rule_of
+
+_FIRST = 16
+"""The second reading is made after so many steps, then at fourfold ones until the cadence is reached."""
+
+
+@dataclass
+class Ledger:
+    """What is counted along the way, for the table and a resumed run."""
+
+    steps: int = 0
+    following: int = 0
+    seconds: float = 0.0
+    wall: float = 0.0
+    unmoved: int = 0
+    nonfinite: int | None = None
+    largest_norm: float = 0.0
+    norms: int = 0
+    at_largest: int = 0
+    failure: str = ""
+
+    def saw(self, norm: float) -> None:
+        """Note the norm of the whole gradient: where many readings have the largest one, it is clipped."""
+        self.norms += 1
+        if norm > self.largest_norm * (1 + 1e-4):
+            self.largest_norm, self.at_largest = norm, 1
+        elif norm > self.largest_norm * (1 - 1e-4):
+            self.at_largest += 1
+
+    @property
+    def clipped(self) -> float:
+        """Share of the readings in which the gradient had been clipped; 0 where nothing speaks for clipping."""
+        share = self.at_largest / max(self.norms, 1)
+        return share if self.at_largest >= 4 and share >= 0.05 else 0.0
+
+
+@dataclass
+class _Open:
+    """A reading under way: made at one step, finished at the next."""
+
+    step: int
+    rules: list[Rule]
+    weights: list[Tensor] | None = None
+    gradients: list[Tensor | None] = field(default_factory=list)
+    shares: list[float | None] = field(default_factory=list)
+    grams: list[Tensor] = field(default_factory=list)
+    facts: list[Tensor] = field(default_factory=list)
+
+
+class Probe:
+    """Hooks on an optimizer. ``parameters`` and ``member`` (their groups' numbers) say what is read.
+
+    ``sink(step, energy, row)`` takes a reading, with ``row[name]`` of shape (groups,), and returns whether its buffer
+    was full: the cadence ``every`` is then doubled.
+    """
+
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        parameters: list[Tensor],
+        member: list[int],
+        every: int,
+        sink: Callable[[int, float, dict[str, np.ndarray]], bool],
+    ) -> None:
+        self.ledger, self.every = Ledger(), every
+        self.loss: Tensor | float | None = None
+        self.rules: list[Rule] = []
+        self._parameters, self._member, self._sink = parameters, np.array(member), sink
+        self._fresh = not any(optimizer.state.get(p) for p in parameters)
+        self._open: _Open | None = None
+        self._began = 0.0
+        self._optimizer = weakref.ref(optimizer)
+        self._places: tuple[int, list[int]] = (-1, [])
+        self._handles = (
+            optimizer.register_step_pre_hook(self._before),
+            optimizer.register_step_post_hook(self._after),
+        )
+
+    @property
+    def attached(self) -> bool:
+        """Whether both hooks are still on a living optimizer."""
+        optimizer = self._optimizer()
+        if optimizer is None or not self._handles:
+            return False
+        hooks = (*optimizer._optimizer_step_pre_hooks.values(), *optimizer._optimizer_step_post_hooks.values())
+        return self._before in hooks and self._after in hooks
+
+    @property
+    def removed(self) -> bool:
+        """Whether the optimizer lives and the hooks are off it."""
+        return self._optimizer() is not None and not self.attached
+
+    @property
+    def neighbours(self) -> int:
+        """How many other probes of this kind are on the same optimizer."""
+        optimizer = self._optimizer()
+        hooks = () if optimizer is None else optimizer._optimizer_step_pre_hooks.values()
+        return sum(isinstance(getattr(h, "__self__", None), Probe) and h.__self__ is not self for h in hooks)
+
+    def resume(self, every: int) -> None:
+        """Go on with the counters that were put into the ledger."""
+        self.every, self._fresh, self._open = every, False, None
+        self._began = 0.0
+
+    def detach(self) -> None:
+        """Take the hooks away; readings made so far stay."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles, self._open = (), None
+
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        now = time.perf_counter()
+        if not self._began:
+            self._began = now - self.ledger.wall
+        if self._open is not None or self.ledger.steps >= self.ledger.following:
+            self._safely(self._start, optimizer, _has_closure(args, kwargs))
+        self.ledger.seconds += time.perf_counter() - now
+
+    def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        now = time.perf_counter()
+        if self._open is not None:
+            self._safely(self._end, optimizer, _has_closure(args, kwargs))
+        self.ledger.steps += 1
+        after = time.perf_counter()
+        self.ledger.seconds += after - now
+        self.ledger.wall = after - self._began
+
+    def _safely(self, act: Callable[..., None], *given: Any) -> None:
+        """A monitor's failure must not end a training run: it is told once, and the hooks go."""
+        try:
+            with torch.no_grad():
+                act(*given)
+        except Exception as error:
+            self.ledger.failure = f"{type(error).__name__}: {error}"
+            self.detach()
+            warnings.warn(f"watch: reading failed, the run goes on unwatched: {self.ledger.failure}", stacklevel=2)
+
+    def _start(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
+        if self._open is not None:
+            if not closure:
+                self._finish(self._gradients(optimizer))
+            return
+        groups = [optimizer.param_groups[k] for k in self._where(optimizer)]
+        made: dict[int, Rule] = {}
+        rules = [made.setdefault(id(g), rule_of(optimizer, g)) if id(g) not in made else made[id(g)] for g in groups]
+        self._open = _Open(self.ledger.steps, rules)
+        self._open.weights = [p.detach().clone() for p in self._parameters]
+        age = self.ledger.steps + 1.0 if self._fresh else math.inf
+        self._open.shares = [decay_share(rule, age) for rule in rules]
+        if not closure:
+            self._copy_gradients(optimizer)
+
+    def _copy_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        assert self._open is not None
+        self._open.gradients = [None if g is None else g.clone() for g in self._gradients(optimizer)]
+        device = self._parameters[0].device
+        everything = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+        everything = [g for g in everything if not g.is_sparse]
+        norm = torch.nn.utils.get_total_norm(everything) if everything else torch.zeros(())
+        scale = getattr(optimizer, "grad_scale", None)
+        loss = torch.nan if self.loss is None else self.loss
+        facts = [norm, 1.0 if scale is None else scale, loss]
+        self._open.facts = [torch.as_tensor(x, dtype=wide(device), device=device).detach() for x in facts]
+        self.loss = None
+
+    def _end(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
+        reading = self._open
+        assert reading is not None
+        if reading.weights is None:  # the step after: only its gradient was still wanted
+            if closure:
+                self._finish(self._gradients(optimizer))
+            return
+        if closure:
+            self._copy_gradients(optimizer)
+        groups = self._where(optimizer)
+        for i, (parameter, before, gradient) in enumerate(
+            zip(self._parameters, reading.weights, reading.gradients, strict=True)
+        ):
+            decay = None
+            if gradient is None:
+                reading.shares[i] = 0.0  # the optimizer leaves it alone
+            elif reading.shares[i] is None:
+                group, state = optimizer.param_groups[groups[i]], optimizer.state[parameter]
+                decay = decay_vector(reading.rules[i], group, state, before)
+            reading.grams.append(gram([before, parameter, gradient, decay], difference=True))
+        reading.weights = None
+
+    def _finish(self, gradients: list[Tensor | None]) -> None:
+        reading = self._open
+        assert reading is not None
+        self._open = None
+        later = []
+        for parameter, first, second in zip(self._parameters, reading.gradients, gradients, strict=True):
+            later.append(gram([first, second, parameter]))
+        device, n = self._parameters[0].device, len(self._parameters)
+        parts = [torch.stack(reading.facts)]
+        parts += [torch.stack([m.to(device) for m in some]).reshape(-1) for some in (reading.grams, later)]
+        norm, scale, energy, *rest = torch.cat(parts).double().cpu().numpy()  # the one transfer of a reading
+        grams, pairs = np.array(rest[: 25 * n]).reshape(n, 5, 5), np.array(rest[25 * n :]).reshape(n, 3, 3)
+        grams[:, 3, :] /= scale
+        grams[:, :, 3] /= scale
+        pairs[:, :2, :] /= scale
+        pairs[:, :, :2] /= scale
+        for matrix, share in zip(grams, reading.shares, strict=True):
+            if share is not None:  # the row of a = εw
+                matrix[4], matrix[:, 4] = share * matrix[0], share * matrix[0]
+                matrix[4, 4] = share**2 * matrix[0, 0]
+        self._keep(reading, norm / scale, energy, grams, pairs)
+
+    def _keep(self, reading: _Open, norm: float, energy: float, grams: np.ndarray, pairs: np.ndarray) -> None:
+        ledger = self.ledger
+        ledger.following = _next(reading.step, ledger.steps, self.every)
+        if not (np.isfinite(norm) and np.isfinite(grams).all() and np.isfinite(pairs).all()):
+            ledger.nonfinite = reading.step if ledger.nonfinite is None else ledger.nonfinite
+            return
+        ledger.nonfinite = None
+        if not (grams[:, 2, 2] > 0).any():
+            ledger.unmoved += 1
+            return
+        ledger.saw(norm)
+        self.rules = self._by_group(reading.rules)
+        row = budget.row(self._sums(grams), self._sums(pairs))
+        row |= {name: np.array([getattr(r, name) for r in self.rules]) for name in ("lr", "wd")}
+        if self._sink(reading.step, energy, row):
+            self.every *= 2
+            ledger.following = _next(reading.step, ledger.steps, self.every)
+
+    def _sums(self, matrices: np.ndarray) -> np.ndarray:
+        out = np.zeros((self._member.max() + 1, *matrices.shape[1:]))
+        np.add.at(out, self._member, matrices)
+        return out
+
+    def _by_group(self, rules: list[Rule]) -> list[Rule]:
+        """The rule of each group; that of its largest parameter where they differ."""
+        out = []
+        for k in range(self._member.max() + 1):
+            members = np.flatnonzero(self._member == k)
+            out.append(rules[max(members, key=lambda i: self._parameters[i].numel())])
+        return out
+
+    def _gradients(self, optimizer: torch.optim.Optimizer) -> list[Tensor | None]:
+        found = [p.grad for p in self._parameters]
+        return [g.to_dense() if g is not None and g.is_sparse else g for g in found]
+
+    def _where(self, optimizer: torch.optim.Optimizer) -> list[int]:
+        """The number of the optimizer's parameter group of each parameter; looked up anew when they change."""
+        count = sum(len(g["params"]) for g in optimizer.param_groups)
+        if self._places[0] != count:
+            number = {id(p): k for k, g in enumerate(optimizer.param_groups) for p in g["params"]}
+            self._places = (count, [number[id(p)] for p in self._parameters])
+        return self._places[1]
+
+
+def _next(step: int, made: int, every: int) -> int:
+    """When to read after the reading of ``step``: early at fourfold steps, then at multiples of ``every``."""
+    early = max(4 * step, _FIRST)
+    return max(min(early, (step // every + 1) * every), made + 1)
+
+
+def _has_closure(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether ``step`` was called with a closure: ``args`` holds the optimizer and what it was given."""
+    return any(callable(a) for a in (*args[1:], kwargs.get("closure")))

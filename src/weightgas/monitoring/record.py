@@ -1,0 +1,81 @@
+"""Readings in a buffer of fixed size, which keeps every second of them when it is full: memory constant in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+MEANINGS = {
+    "radius": "norm r of the group before the step",
+    "grad_sq": "second moment G of the gradient on the unit sphere, mean of two successive steps",
+    "noise_trace": "half the squared difference of two successive gradients on the unit sphere",
+    "mean_grad_sq": "product of two successive gradients on the unit sphere",
+    "tangency": "cosine between weights and gradient, 0 for a scale-invariant group",
+    "angle": "angle of the step",
+    "decay": "share of weight decay in r₊² − r²",
+    "drag": "share of the update along the weights in r₊² − r²",
+    "kick": "squared length of the update",
+    "closure": "what the three leave of r₊² − r²",
+    "between": "relative change of r² between this step's end and the next step's begin",
+    "lr": "learning rate",
+    "wd": "weight decay",
+}
+"""What is read of every group, by name."""
+
+
+class Record:
+    """``step`` and ``energy`` (readings,), NaN where none was given, and ``record[name]`` (readings, groups)."""
+
+    def __init__(self, capacity: int, groups: int) -> None:
+        self._capacity, self._groups = capacity, groups
+        self._step = np.zeros(capacity, np.int64)
+        self._energy = np.full(capacity, np.nan)
+        self._values = {name: np.full((capacity, groups), np.nan) for name in MEANINGS}
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def step(self) -> np.ndarray:
+        """Steps made before each reading, (readings,)."""
+        return self._step[: self._length]
+
+    @property
+    def energy(self) -> np.ndarray:
+        """Loss of each reading's batch, (readings,)."""
+        return self._energy[: self._length]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._values[name][: self._length]
+
+    def append(self, step: int, energy: float, row: Mapping[str, np.ndarray]) -> bool:
+        """Add a reading; True where the buffer was full and every second reading was let go."""
+        full = self._length == self._capacity
+        if full:
+            kept = (self._capacity + 1) // 2
+            for array in (self._step, self._energy, *self._values.values()):
+                array[:kept] = array[::2].copy()
+            self._length = kept
+        self._step[self._length], self._energy[self._length] = step, energy
+        for name, array in self._values.items():
+            array[self._length] = row[name]
+        self._length += 1
+        return full
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copies of the valid part of everything."""
+        return {"step": self.step.copy(), "energy": self.energy.copy()} | {n: self[n].copy() for n in self._values}
+
+    def restore(self, arrays: Mapping[str, Any]) -> None:
+        """Take everything from :meth:`arrays` of a record of the same groups; of a longer one what fits."""
+        kept = slice(None)
+        while len(np.asarray(arrays["step"])[kept]) > self._capacity:
+            kept = slice(None, None, 2 * (kept.step or 1))
+        taken = {name: np.asarray(array)[kept] for name, array in arrays.items()}
+        self._length = len(taken["step"])
+        self._step[: self._length], self._energy[: self._length] = taken["step"], taken["energy"]
+        for name, array in self._values.items():
+            array[: self._length] = taken[name]

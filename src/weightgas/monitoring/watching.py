@@ -1,0 +1,78 @@
+"""``watch``: the gauge for a training loop of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weightgas.errors import whole_number
+from weightgas.monitoring.choice import choose
+from weightgas.monitoring.gas import Gas
+from weightgas.monitoring.probe import Probe
+from weightgas.symmetry import Group, Symmetries
+
+EVERY = 100
+"""Steps between readings, after some early ones."""
+READINGS = 1024
+_LEAST_READINGS = 16
+
+
+def watch(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    *,
+    groups: Mapping[str, Sequence[str]] | Iterable[Group] | Symmetries | None = None,
+    batches: Any = None,
+    loss_fn: Callable[..., Tensor] | None = None,
+    every: int = EVERY,
+    readings: int = READINGS,
+    name: str | None = None,
+    forecast: Any = None,
+) -> Gas:
+    """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
+
+    The loop stays as it is: ``gas = watch(model, optimizer)`` before it, ``print(gas)`` in it or after it. Readings are
+    made by the optimizer's own hooks at the steps 0, 16, 64 and then every ``every`` steps; each looks at one
+    step and at the gradient of the next. Weights, gradients and random numbers are never touched. What is held does not
+    grow with the steps: when ``readings`` are full every second one is let go and ``every`` doubles.
+
+    Parameters
+    ----------
+    model, optimizer
+        Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups.
+    groups
+        ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or what
+        :func:`weightgas.symmetries` returned. Frozen parameters and those not in the optimizer are left out, noted.
+    batches, loss_fn
+        If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and ``groups`` they are
+        taken from the kinds of the modules.
+    every
+        Steps between readings, at least 2. Choose a tenth of the relaxation time for runs that are over soon.
+    readings
+        Size of the buffer, at least 16.
+    name
+        Of the run, in tables and files; the class of the model if not given.
+    forecast
+        What ``predict`` returned, or ``{"group": r*}``: scored in the table.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If model or optimizer is none, a parameter is unknown, or no scale-invariant group is trained.
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
+    if not isinstance(optimizer, torch.optim.Optimizer):
+        got = type(optimizer).__name__
+        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
+    whole_number("every", every, minimum=2, fix="A reading takes two steps; pass 2 or more.")
+    whole_number("readings", readings, minimum=_LEAST_READINGS, fix=f"Pass {_LEAST_READINGS} or more.")
+    choice = choose(model, optimizer, groups, batches, loss_fn)
+    gas = Gas(type(model).__name__ if name is None else str(name), choice, readings, forecast)
+    parameters = [p for group in choice.groups for p in group.parameters.values()]
+    member = [k for k, group in enumerate(choice.groups) for _ in group.parameters]
+    gas.attach(Probe(optimizer, parameters, member, every, gas.record.append))
+    return gas

@@ -1,0 +1,351 @@
+"""``watch`` in a user's loop: it moves nothing, survives what loops do, and says what it cannot say."""
+
+import copy
+import csv
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from watched_runs import GROUPS, OPTIMIZERS, OneTensor, batches, drawn_gas, network, run, steps
+from weightgas import figures, trace
+from weightgas.forecast import predict
+from weightgas.measurement import measure
+from weightgas.monitoring import watch
+from weightgas.status import Status
+from weightgas.symmetry import Group, symmetries
+
+
+@pytest.mark.parametrize("kind", OPTIMIZERS)
+def test_weights_are_bit_equal_with_and_without(kind: str) -> None:
+    """Dropout, data order and the optimizer's state included."""
+    with_, optimizer, _ = run(kind, 40, every=2)
+    drawn = torch.rand(())
+    without, plain, _ = run(kind, 40, watched=False)
+    assert torch.equal(drawn, torch.rand(()))
+    for a, b in zip([*with_.parameters(), *with_.buffers()], [*without.parameters(), *without.buffers()], strict=True):
+        assert torch.equal(a, b)
+    for a, b in zip(optimizer.state.values(), plain.state.values(), strict=True):
+        assert all(torch.equal(torch.as_tensor(a[k]), torch.as_tensor(b[k])) for k in a if a[k] is not None)
+
+
+def test_two_lines_and_a_table_within_200_steps() -> None:
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
+    gas = watch(model, optimizer)
+    assert "no reading is finished yet" in str(gas)
+    steps(model, optimizer, 200)
+    text = str(gas)
+    assert "groups from the modules; not confirmed" in text and "SGD; coupled decay" in text
+    assert "0.weight" in text and "clock" in text and "of the time in hooks" in text
+    assert len(gas.groups()) == 2 and all(np.isfinite(s.radius_star) for s in gas.groups())
+    assert gas.table().row_count == 2 and "2 groups, 4 readings, attached" in repr(gas)
+    assert gas.record.step.tolist() == [0, 16, 64, 100] and 0 < gas.cost < 0.5
+
+
+def test_the_first_reading_is_already_told() -> None:
+    for kind in OPTIMIZERS:
+        gas = run(kind, 2)[2]
+        assert (
+            len(gas.record) == 1
+            and len(gas.groups()) == 2
+            and "too short" in str(gas) + "too short" * (kind == "nadam")
+        )
+        assert gas.trace().sizes["reading"] == 1
+
+
+def test_groups_from_the_symmetry_search() -> None:
+    torch.manual_seed(0)
+    model = network()[:3].append(nn.Linear(32, 10))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
+    loss = lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1])  # noqa: E731
+    some = list(batches(4))
+    gas = watch(model, optimizer, batches=some, loss_fn=loss)
+    assert gas.names == ("0.weight",) and gas.source == "the symmetry search"
+    assert watch(model, optimizer, groups=symmetries(model, loss, some)).names == gas.names
+
+
+def test_memory_is_constant_and_the_cadence_doubles() -> None:
+    gas = drawn_gas(OPTIMIZERS["sgd"], 700, every=4, readings=16)[0]
+    assert 8 <= len(gas.record) <= 16 and gas.every == 4 * 2 ** int(np.log2(gas.every / 4)) > 32
+    assert (np.diff(gas.record.step) > 0).all() and gas.record.step[0] == 0
+    assert gas.record.step[-1] > 500
+
+
+def test_bad_input_is_refused() -> None:
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(TypeError, match=r"model: expected a torch\.nn\.Module"):
+        watch(list(model.parameters()), optimizer)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match=r"optimizer: expected a torch\.optim\.Optimizer"):
+        watch(model, model)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="groups: expected names from"):
+        watch(model, optimizer, groups={"a": ["nothing.weight"]})
+    with pytest.raises(ValueError, match="groups: expected at least one scale-invariant group"):
+        watch(nn.Linear(3, 2), torch.optim.SGD(nn.Linear(3, 2).parameters(), 0.1))
+    with pytest.raises(ValueError, match="groups: expected at least one scale-invariant group"):
+        watch(model, optimizer, groups=[Group("a", ("0.weight", "4.weight"), "rescale", (1.0, -1.0), 0.0)])
+    with pytest.raises(ValueError, match="groups: expected at least one"):
+        watch(model, torch.optim.SGD(network().parameters(), 0.1), groups=GROUPS)
+    with pytest.raises(TypeError, match="groups: expected Groups"):
+        watch(model, optimizer, groups=[3])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="loss_fn: expected a function"):
+        watch(model, optimizer, batches=[1])
+    with pytest.raises(ValueError, match="every: expected"):
+        watch(model, optimizer, groups=GROUPS, every=1)
+    with pytest.raises(ValueError, match="readings: expected"):
+        watch(model, optimizer, groups=GROUPS, readings=3)
+    with pytest.raises(ValueError, match="trace: expected at least one finished reading"):
+        watch(model, optimizer, groups=GROUPS).trace()
+
+
+def test_frozen_tied_and_missing_parameters_are_noted() -> None:
+    model = network()
+    model[4].weight.requires_grad_(False)
+    model.add_module("again", model[0])
+    gas = watch(model, torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1), groups=GROUPS)
+    assert gas.names == ("first",) and "4.weight is frozen" in gas.notes()[0]
+    tied = watch(model, torch.optim.SGD(model.parameters(), 0.1), groups={"a": ["0.weight"], "b": ["again.weight"]})
+    assert tied.names == ("a",) and "in a already" in tied.notes()[0]
+
+
+def test_gradients_of_none_move_nothing_and_are_nothing() -> None:
+    model = OneTensor(np.ones(9))
+    model.register_parameter("other", nn.Parameter(torch.ones(4)))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"], "idle": ["other"]}, every=2)
+    for _ in range(6):
+        model.weight.grad = torch.ones(9, dtype=torch.float64)
+        optimizer.step()
+    assert (gas.record["decay"][:, 1] == 0).all() and (gas.record["radius"][:, 1] == 2).all()
+
+
+def test_parameter_groups_and_schedule() -> None:
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(
+        [{"params": model[0].parameters(), "weight_decay": 0.0}, {"params": model[1:].parameters(), "lr": 0.05}],
+        lr=0.1, momentum=0.9, weight_decay=1e-2,
+    )  # fmt: skip
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 60)
+    gas = watch(model, optimizer, groups=GROUPS, every=2)
+    for x, y in batches(60):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(x), y).backward()
+        optimizer.step()
+        schedule.step()
+    first, second = gas.groups()
+    assert first.status == Status.NOT_APPLICABLE and "no weight decay" in first.reason
+    assert second.rule == "SGD, momentum 0.9; coupled decay" and second.pressure == 1e-2
+    lr = gas.record["lr"]
+    assert lr[0].tolist() == [0.1, 0.05] and lr[-1, 0] < 0.01
+    assert gas.forecasts() == {}
+    with pytest.raises(ValueError, match="wd: expected weight decay above 0"):
+        gas.trace()  # the larger group has none
+    assert (np.abs(gas.record["closure"]) < 1e-9).all()
+
+
+def test_accumulation_reads_the_gradient_of_the_step() -> None:
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
+    gas = watch(model, optimizer, groups=GROUPS, every=2)
+    squares = []
+    for n, (x, y) in enumerate(batches(40)):
+        (nn.functional.cross_entropy(model(x), y) / 4).backward()
+        if n % 4 == 3:
+            squares.append(float((model[0].weight.grad ** 2).sum() * (model[0].weight.detach() ** 2).sum()))
+            optimizer.step()
+            optimizer.zero_grad()
+    expected = [(squares[s] + squares[s + 1]) / 2 for s in gas.record.step]
+    np.testing.assert_allclose(gas.record["grad_sq"][:, 0], expected, rtol=1e-5)
+
+
+def test_clipping_is_noticed() -> None:
+    torch.manual_seed(0)
+    for limit, said in ((1e-2, True), (1e9, False)):
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
+        gas = watch(model, optimizer, groups=GROUPS, every=2)
+        for x, y in batches(40):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(x), y).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), limit)
+            optimizer.step()
+        assert any("clipped at norm 0.01 in 100%" in n for n in gas.notes()) is said
+
+
+def test_closure_is_read_after_the_step() -> None:
+    def go(closure: bool) -> np.ndarray:
+        torch.manual_seed(0)
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
+        gas = watch(model, optimizer, groups=GROUPS, every=2)
+        for x, y in batches(20):
+
+            def evaluate(x=x, y=y, model=model, optimizer=optimizer):
+                optimizer.zero_grad()
+                loss = nn.functional.cross_entropy(model(x), y)
+                loss.backward()
+                return loss
+
+            if closure:
+                optimizer.step(evaluate)
+            else:
+                evaluate()
+                optimizer.step()
+        return np.stack([gas.record[n][:9] for n in ("radius", "grad_sq", "kick", "mean_grad_sq")])
+
+    np.testing.assert_array_equal(go(True), go(False))
+
+
+def test_nan_gradients_are_told_and_the_run_goes_on() -> None:
+    model = OneTensor(np.ones(9))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+    for n in range(12):
+        model.weight.grad = torch.full((9,), torch.nan if n > 5 else 1.0, dtype=torch.float64)
+        optimizer.step()
+    (state,) = gas.groups()
+    assert state.status == Status.DIVERGED and "not finite at step" in state.reason and gas.steps == 12
+    assert "the run goes on" in str(gas) and np.isfinite(gas.record["radius"]).all()
+    assert int(gas.trace()["outcome"][0, 0]) == 1
+
+
+def test_a_failing_reading_ends_the_watch_and_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("weightgas.monitoring.probe.decay_share", broken)
+    model = OneTensor(np.ones(9))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"]})
+    model.weight.grad = torch.ones(9, dtype=torch.float64)
+    with pytest.warns(UserWarning, match="the run goes on unwatched: RuntimeError: out of memory"):
+        optimizer.step()
+    optimizer.step()
+    assert not gas.attached and any("out of memory" in n for n in gas.notes())
+
+
+def test_skipped_steps_and_steps_that_move_nothing() -> None:
+    model = OneTensor(np.ones(9))
+    optimizer = torch.optim.SGD(model.parameters(), 0.0, weight_decay=0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+    for _ in range(9):
+        model.weight.grad = torch.ones(9, dtype=torch.float64)
+        optimizer.step()
+    assert len(gas.record) == 0 and any("moved no weight" in n for n in gas.notes())
+
+
+def test_changes_between_steps_are_noticed() -> None:
+    model = OneTensor(np.ones(9))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+    for _ in range(9):
+        model.weight.grad = torch.ones(9, dtype=torch.float64)
+        optimizer.step()
+        with torch.no_grad():
+            model.weight /= model.weight.norm()
+    notes = " ".join(gas.notes())
+    assert "weights change between steps" in notes and "not scale-invariant" in notes
+
+
+def test_copies_pickles_and_second_watches() -> None:
+    model, optimizer, gas = run("momentum", 30)
+    assert gas.attached
+    for twin in (copy.deepcopy(optimizer), pickle.loads(pickle.dumps(optimizer))):
+        assert not twin._optimizer_step_pre_hooks
+    copy.deepcopy(model)
+    still = pickle.loads(pickle.dumps(gas))
+    assert not still.attached and str(copy.deepcopy(gas)).splitlines()[3:] == str(gas).splitlines()[3:]
+    np.testing.assert_array_equal(still.record["radius"], gas.record["radius"])
+    optimizer.load_state_dict(optimizer.state_dict())
+    second = watch(model, optimizer, groups=GROUPS, every=5)
+    steps(model, optimizer, 20)
+    assert gas.steps == 50 and second.steps == 20 and any("watched 2 times" in n for n in gas.notes())
+    second.detach()
+    assert gas.attached and not any("watched" in n for n in gas.notes())
+    optimizer._optimizer_step_pre_hooks.clear()
+    steps(model, optimizer, 2)
+    assert not gas.attached and any("hooks are off the optimizer" in n for n in gas.notes())
+
+
+def test_resumed_run_goes_on_with_its_readings() -> None:
+    whole = run("sgd", 60)[2]
+    torch.manual_seed(0)
+    model = network()
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    gas = watch(model, optimizer, groups=GROUPS, every=5)
+    steps(model, optimizer, 32)
+    saved = pickle.loads(pickle.dumps(gas.state_dict()))
+    gas.detach()
+    again = watch(model, optimizer, groups=GROUPS, every=9)
+    again.load_state_dict(saved)
+    steps(model, optimizer, 28)
+    assert again.steps == 60 and again.every == 5
+    np.testing.assert_array_equal(again.record.step, whole.record.step)
+    np.testing.assert_array_equal(again.record["radius"], whole.record["radius"])
+    with pytest.raises(ValueError, match="state: expected the groups"):
+        watch(model, optimizer, groups={"other": ["0.weight"]}).load_state_dict(saved)
+
+
+def test_outputs(tmp_path) -> None:
+    gas = run("sgd", 60)[2]
+    gas.csv(tmp_path / "run.csv")
+    with (tmp_path / "run.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 2 * len(gas.record) and float(rows[1]["radius"]) == gas.record["radius"][0, 1]
+
+    class Writer:
+        seen: list = []  # noqa: RUF012
+
+        def add_scalar(self, tag, value, step):
+            self.seen.append((tag, value, step))
+
+    assert gas.tensorboard(Writer()) == len(gas.record) and gas.tensorboard(Writer()) == 0
+    assert ("weightgas/first/radius", gas.record["radius"][0, 0], 0) in Writer.seen
+    found = gas.trace()
+    trace.save(found, tmp_path / "run.zarr")
+    assert trace.open_trace(tmp_path / "run.zarr").attrs["group_names"] == ["first", "second"]
+    whole = found["radius"].values[0, 0] ** 2
+    np.testing.assert_allclose(whole, (found["group_radius"].values[0, 0] ** 2).sum(-1))
+    assert np.isfinite(found["angle"]).all() and (found["angle"] < found["group_angle"].max("group")).all()
+    assert figures.watched(found).axes
+    state = measure(found)
+    assert np.isfinite(state["temperature"]).all() and np.isfinite(state["compressibility"]).all()
+
+
+def test_given_loss_is_the_energy() -> None:
+    model = OneTensor(np.ones(9))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+    for n in range(9):
+        model.weight.grad = torch.ones(9, dtype=torch.float64)
+        gas.loss(torch.tensor(float(n)))
+        optimizer.step()
+    np.testing.assert_array_equal(gas.record.energy, gas.record.step)
+
+
+def test_given_forecast_is_scored() -> None:
+    gas = run("sgd", 60, forecast={"first": 3.0})[2]
+    assert "first: forecast r* 3, now" in str(gas)
+    told = predict("sgd", lr=0.1, wd=1e-2, groups={"second": (512, 8.0, None)})
+    gas = run("sgd", 60, forecast=told)[2]
+    assert f"second: forecast r* {told['second'].radius:.4g}, now" in str(gas) and "first: forecast" not in str(gas)
+
+
+def test_scaled_gradients_and_the_steps_a_scaler_skips() -> None:
+    model = OneTensor(np.ones(9), torch.float32)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+    for n in range(9):
+        optimizer.zero_grad()
+        scaler.scale((model.weight * (torch.inf if n == 4 else 1.0)).sum()).backward()
+        scaler.step(optimizer)
+        scaler.update()
+    assert gas.steps == 8 and all("not finite" not in note for note in gas.notes())
+    np.testing.assert_allclose(gas.record["grad_sq"][0] / gas.record["radius"][0] ** 2, 9, rtol=0.2)
