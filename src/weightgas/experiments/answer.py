@@ -264,7 +264,8 @@ def _ends(values: Iterable[float]) -> tuple[float, float]:
 
 
 def _span(ends: tuple[float, float]) -> str:
-    return f"{ends[0]:.2g} to {ends[1]:.2g}" if np.isfinite(ends[0]) else "(not measured)"
+    low, high = (f"{end:.2g}" if end < 100 else f"{float(f'{end:.2g}'):.0f}" for end in ends)
+    return f"{low} to {high}" if np.isfinite(ends[0]) else "(not measured)"
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
