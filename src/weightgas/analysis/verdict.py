@@ -238,7 +238,8 @@ def _reported(state: xr.Dataset) -> list[Check]:
     good, checks, dof = in_equilibrium(state), [], int(state.attrs["dof"])
     if "noise_dim" in state and np.isfinite(state["noise_dim"].values[good]).any():
         mean, error = weighted_mean(state["noise_dim"].values[good], state["noise_dim_err"].values[good])
-        mean = mean if np.isfinite(mean) else float(np.nanmean(state["noise_dim"].values[good]))
+        if not error > 1e-9 * mean:  # known exactly, but for rounding
+            mean, error = float(np.nanmean(state["noise_dim"].values[good])), float("nan")
         checks.append(Check("directions of the noise, d_eff", mean, error, float(dof), "", f"of {dof}"))
     if "temperature_group" in state and state.sizes.get("group", 1) > 1:
         ratio = state["temperature_group"].values[good] / state["temperature"].values[good, None]

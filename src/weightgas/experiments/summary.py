@@ -103,7 +103,7 @@ def sentence(subject: str, verdicts: Sequence[Verdict]) -> str:
 
 
 def _names(verdicts: Sequence[Verdict]) -> list[str]:
-    names = [c.name for v in verdicts for c in v.levels[2].checks if np.isfinite(c.value)]
+    names = [c.name for v in verdicts for c in v.levels[2].checks if np.isfinite(c.value) and c.outcome]
     return list(dict.fromkeys(names))
 
 

@@ -69,6 +69,8 @@ def _details(level: Level) -> list[str]:
         return [c.note for c in level.checks if c.note]
     found = []
     for check in level.checks:
+        if not check.outcome:
+            continue  # reported and not judged: in the table of every check
         if np.isfinite(check.value):
             failed = f"{MARKS['no']} " if check.outcome == "no" and level.answer == "no" else ""
             expected = text_of(float(check.expected))
