@@ -74,7 +74,9 @@ def test_from_preset_to_report_and_again(small_plan, tmp_path):
 
 
 def test_unknown_names_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="experiment: expected one of demo, isotropic, networks, got 'isotropc'"):
+    with pytest.raises(
+        ValueError, match="experiment: expected one of answer, demo, isotropic, networks, got 'isotropc'"
+    ):
         experiments.reproduce("isotropc", out=tmp_path / "x")
     with pytest.raises(ValueError, match="preset: expected one of paper, quick, standard, got 'huge'"):
         experiments.reproduce("isotropic", "huge", out=tmp_path / "x")

@@ -62,7 +62,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 
         ((*GRID, "--threads", "0"), r"Invalid value for '--threads'"),
         ((*GRID, "--sigma", "-1"), r"sigma: expected finite numbers above 0, got -1\.0"),
         ((*GRID, "--sigma", "1", "--noise", "covariance:1,1,1"), r"--sigma: expected one of --sigma and --noise"),
-        ((*GRID, "--noise", "loud"), r"--noise: expected isotropic, covariance:VARIANCES or FILE\.py:NAME, got 'loud'"),
+        ((*GRID, "--noise", "loud"), r"--noise: expected isotropic, .*SLOPE,OFFSET or FILE\.py:NAME, got 'loud'"),
         ((*GRID, "--noise", "covariance:1,1"), r"dim: expected 2, the size of the covariance, got 3"),
         ((*GRID, "--noise", "covariance:-1,1,1"), r"positive semi-definite"),
         ((*GRID, "--potential", "cubic"), r"--potential: expected linear, quadratic:EIGENVALUES or FILE\.py:NAME"),
