@@ -49,7 +49,7 @@ status
     The status of every cell. Only cells in equilibrium enter the laws.
 configurational
     Configurational temperature ⟨‖∇L‖²⟩/⟨ΔL⟩ over that of the noise, every cell. An ideal gas lies at 1; noise along the
-    curved directions lifts it. It does not see a noise that depends on the loss.
+    curved directions lifts it. A noise that depends on the loss it sees only at high temperature.
 fluctuation
     Fluctuation over response, (Var U/T²)/(dU/dT), between neighbouring temperatures. An ideal gas lies at 1; noise
     that is not isotropic lies above, though its books balance.
