@@ -53,14 +53,14 @@ def test_a_fitted_law_gets_its_interval_through_integrated_entropies():
 
 @pytest.mark.slow
 def test_intervals_of_the_fluctuation_ratio_cover_an_ideal_gas():
-    """200 seeds, true value 1: 95 % intervals cover in 91 to 98 %; intervals at half the width do not."""
+    """120 seeds, true value 1: 95 % intervals cover in 89 to 99 %; intervals at half the width do not."""
     covered, narrow = [], []
-    for seed in range(200):
+    for seed in range(120):
         trace = simulate(FixedSphere(elr=[0.02, 0.04]), 3, 40_000, readings=200, replicas=4, seed=seed, threads=1)
-        found = bootstrap(trace, lambda t, s: fluctuation_response(s).whole, draws=100)
+        found = bootstrap(trace, lambda t, s: fluctuation_response(s).whole, draws=60)
         covered.append(found.low <= 1 <= found.high)
-        narrow.append(found.low + found.value <= 2 <= found.high + found.value)
-    assert 0.91 <= np.mean(covered) <= 0.98
+        narrow.append((found.low + found.value) / 2 <= 1 <= (found.high + found.value) / 2)
+    assert 0.89 <= np.mean(covered) <= 0.99
     assert np.mean(narrow) < 0.85
 
 
