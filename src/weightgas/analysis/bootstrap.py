@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
+from scipy.stats import norm
 
 from weightgas.errors import finite_number, refuse, whole_number
 from weightgas.measurement import measure
@@ -70,8 +71,7 @@ def bootstrap(
     state
         What ``measure`` made of it; measured here if not given, and its choice of entropy is kept.
     draws, level, seed
-        Replicates, the level of the interval (value ± Normal quantile × error would be symmetric; here the quantiles
-        of the replicates, reflected about the value), and the seed.
+        Replicates, the level of the interval, value ± normal quantile × error, and the seed.
 
     Returns
     -------
@@ -104,8 +104,10 @@ def bootstrap(
     # R drawn replicas scatter √((R − 1)/R) times as much as new ones would.
     wider = np.sqrt(replicas / (replicas - 1)) if replicas >= ENOUGH_REPLICAS else 1.0
     deviations = wider * (found - found.mean())
-    low, high = value - np.quantile(deviations, [(1 + level) / 2, (1 - level) / 2])
-    return Interval(value, float(deviations.std(ddof=1)), float(low), float(high), level, replicates)
+    error = float(deviations.std(ddof=1))
+    # Quantiles of some ten or hundred replicates cover less than their level, those of a normal distribution do not.
+    reach = error * norm.ppf((1 + level) / 2)
+    return Interval(value, error, float(value - reach), float(value + reach), level, replicates)
 
 
 def resampled(trace: xr.Dataset, state: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
