@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from weightgas.errors import finite_number, one_of, refuse
-from weightgas.measurement.entropy.density import log_area
+from weightgas.systems import log_area
 
 KINDS = ("coldest", "uniform", "gaussian")
 MOST_TAIL = 0.5
@@ -167,7 +167,7 @@ def anchor_of(kind: float | str, attributes: Mapping[str, Any]) -> Anchor:
     one_of("anchor", kind, ("auto", *KINDS))
     if kind == "uniform":
         sizes = np.atleast_1d(attributes.get("group_sizes", attributes["dim"]))
-        return Uniform(float(sum(log_area(int(n) - 1) for n in sizes)))
+        return Uniform(float(sum(log_area(int(n)) for n in sizes)))
     if kind == "gaussian":
         if "log_det_hessian" not in attributes:
             raise refuse(

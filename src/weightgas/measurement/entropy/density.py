@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
-from scipy.special import gammaln, xlogy
+from scipy.special import xlogy
 
 from weightgas.measurement.blocks import inflation
 from weightgas.measurement.energy import Estimates
+from weightgas.systems import log_area
 
 
 def estimate(trace: xr.Dataset, burn_in: np.ndarray, correlation: np.ndarray | None = None) -> Estimates:
@@ -63,12 +64,7 @@ def entropy(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int)
 def _in_bins(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int) -> np.ndarray:
     logit = origin[:, None] + width[:, None] * (np.arange(counts.shape[-1]) + 0.5)
     log_one_minus_z_squared = -2 * (np.logaddexp(logit / 2, -logit / 2) - np.log(2))
-    per_bin = (dim - 1) / 2 * log_one_minus_z_squared + np.log(width / 2)[:, None] + log_area(dim - 2)
+    per_bin = (dim - 1) / 2 * log_one_minus_z_squared + np.log(width / 2)[:, None] + log_area(dim - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = counts / counts.sum(axis=-1, keepdims=True)
     return np.sum(p * per_bin[:, None] - xlogy(p, p), axis=-1)
-
-
-def log_area(dim: int) -> float:
-    """ln of the area of the unit sphere S^dim in dim + 1 dimensions, 2 π^{(dim+1)/2}/Γ((dim+1)/2)."""
-    return float(np.log(2) + (dim + 1) / 2 * np.log(np.pi) - gammaln((dim + 1) / 2))

@@ -13,7 +13,7 @@ import xarray as xr
 from scipy.special import betainc
 from scipy.stats import t as student
 
-from weightgas.measurement.entropy.density import log_area
+from weightgas.systems import log_area
 
 LEAST_REPLICAS = 4
 """From so many replicas on the error is their scatter; with fewer it comes from blocks within each."""
@@ -112,13 +112,13 @@ def log_cap_area(angle: np.ndarray, dim: int) -> np.ndarray:
     share = np.where(angle > np.pi / 2, 1 - share, share)
     sine = np.where(tiny, np.exp(log_sine), 0.0)
     stretch = (1 - sine[..., None] ** 2 * np.exp(-2 * _NODES / (dim - 1))) ** -0.5 @ _WEIGHTS
-    small = (dim - 1) * log_sine + log_area(dim - 2) - np.log(dim - 1) + np.log(stretch)
-    return np.where(tiny, small, log_area(dim - 1) + np.log(np.where(tiny, 1.0, share)))
+    small = (dim - 1) * log_sine + log_area(dim - 1) - np.log(dim - 1) + np.log(stretch)
+    return np.where(tiny, small, log_area(dim) + np.log(np.where(tiny, 1.0, share)))
 
 
 def log_ball_volume(dim: int) -> float:
     """ln of the volume of the unit ball in ``dim`` dimensions."""
-    return log_area(dim - 1) - float(np.log(dim))
+    return log_area(dim) - float(np.log(dim))
 
 
 def scatter(per_replica: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
