@@ -5,6 +5,7 @@ Symbols as there.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -15,7 +16,7 @@ from weightgas.theory._arguments import Numbers, nonnegative, positive
 
 
 @dataclass(frozen=True, eq=False)
-class Optimizer:
+class Optimizer(ABC):
     """What all have: learning rate and weight decay, and no temperature unless they say otherwise."""
 
     lr: ArrayLike
@@ -32,21 +33,21 @@ class Optimizer:
         """x = eta lambda, the intrinsic learning rate; a method that needs decay raises where it is 0."""
         return positive("lr", self.lr) * positive("wd", self.wd)
 
+    @abstractmethod
     def radius(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
         """r*, where decay and kicks balance in the mean."""
-        raise NotImplementedError
 
+    @abstractmethod
     def relaxation_time(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
         """Steps in which a small deviation of the radius falls to 1/e."""
-        raise NotImplementedError
 
+    @abstractmethod
     def angle(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
         """Angle between the weights before and after one step, in radians."""
-        raise NotImplementedError
 
+    @abstractmethod
     def growth(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> tuple[int, Numbers]:
         """(n, dr^n/dt) without decay."""
-        raise NotImplementedError
 
     def temperature(self, radius: ArrayLike, noise_trace: ArrayLike, dof: ArrayLike) -> Numbers | None:
         """None: the mobility of an adaptive optimizer is a matrix; only the configurational temperature is defined."""
@@ -68,9 +69,9 @@ class Normalised(Optimizer):
     which is r^2 = eta N K / (2 lambda) and sqrt(2 x / K) for x << 1.
     """
 
+    @abstractmethod
     def _kick(self) -> tuple[Any, Any]:
         """(N / d or N, K(q))."""
-        raise NotImplementedError
 
     def _size(self, dim: ArrayLike | None) -> Numbers:
         """What N is a multiple of."""
