@@ -25,7 +25,7 @@ venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and co
 demo: $(STAMP) ## run the paper's experiments in small and write one HTML report
 	$(BIN)/weightgas demo $(ARGS)
 
-answer: $(STAMP) ## regenerate docs/answer.md and its figures: three networks beside null gases (about half an hour)
+answer: $(STAMP) ## regenerate docs/answer.md and its figures: three networks beside null gases (under an hour)
 	$(BIN)/weightgas reproduce answer --preset standard --out runs/answer $(ARGS)
 	cp -R runs/answer/answer/. docs/
 

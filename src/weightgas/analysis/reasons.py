@@ -10,10 +10,11 @@ direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
     finite step  direction i is hotter by 1/(1 − η_e h/2), where the noise is by about 1/(1 − η_e κ/2), κ = tr(HΣ)/tr Σ;
                  T_conf is above the alignment by the mean of that, Var U by the mean of its square
 
-so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². All on the right comes from gradients, the left
-from energies: an explanation that can fail. The first three are exact in the limits they name and the product is
-approximate, as the means of the step are taken with other weights. The alignment is an identity of any stationary run
-(E L(w₊) = E L(w)): T_conf says how noise and curvature are aligned, and is blind to a noise that depends on the loss.
+so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². The right is made of gradients, the mean energy
+and the slope of the noise on the loss, never of how large the fluctuations are: an explanation that can fail.
+The first three are exact in the limits they name, the product is approximate: the means of the step are taken with
+other weights. The alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf says how noise and
+curvature are aligned, and is blind to a noise that depends on the loss, at low temperature.
 Weakness: Σ and H share no axes in general, and a network is in no quadratic minimum.
 """
 

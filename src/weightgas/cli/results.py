@@ -135,10 +135,11 @@ def report(
 def _nulls(trace: xr.Dataset, state: xr.Dataset | None) -> dict[str, tuple[analysis.Verdict, xr.Dataset, xr.Dataset]]:
     """Verdict, trace and state of the null gases beside a run; none, with a word on it, where nothing has settled."""
     from weightgas import experiments
+    from weightgas.errors import TraceError
 
     try:
         found = experiments.beside(trace, state)
-    except ValueError as error:
+    except TraceError as error:
         logger.info("no null gases beside it: %s", error)
         return {}
     return {name: (null.verdict, null.trace, null.state) for name, null in found.items()}

@@ -135,7 +135,7 @@ def _answer(judged: Mapping[str, Verdict], ranges: Mapping[str, tuple[float, flo
             f"The main reason: the noise of mini-batches has {min(directions):.0f} to {max(directions):.0f} effective "
             "directions where an ideal gas has hundreds or thousands. T is an average over all directions, and the "
             "heat is in few. That number, the dependence of the noise on the loss and the finite step, all measured "
-            "from gradients, predict the fluctuations of the energy: measured over predicted is "
+            "without the size of the fluctuations of the energy, predict it: measured over predicted is "
             f"{min(ratio):.2g} to {max(ratio):.2g} (medians of the runs), where an ideal gas of that temperature would "
             f"be off by {_span(_ends(w['fluctuation'] for w in why.values()))}."
         )
@@ -213,8 +213,8 @@ def _share_of_top(trace: xr.Dataset, state: xr.Dataset, cell: int) -> float:
 
 def _why() -> str:
     return (
-        "Three reasons can keep a stationary state from being a Gibbs state, and each can be measured from gradients "
-        "alone, without looking at the fluctuations that it should explain. **Anisotropy**: in a minimum every "
+        "Three reasons can keep a stationary state from being a Gibbs state, and each can be measured "
+        "without the size of the fluctuations that it should explain. **Anisotropy**: in a minimum every "
         "direction holds the energy of its own noise, so the mean energy is RT for any noise, but the fluctuations are "
         "(d−1)/d_eff times those of an ideal gas, d_eff = (tr Σ)²/tr Σ². **Dependence on the loss**: where the noise "
         "grows with the loss, b = d ln tr Σ/d ln L, a hot moment keeps itself hot and the fluctuations grow by "

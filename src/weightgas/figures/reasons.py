@@ -1,4 +1,4 @@
-"""Why a gas is not ideal: what each reason predicts from the gradients alone, beside what the energies do."""
+"""Why a gas is not ideal: what each reason predicts, beside what the energies do."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ Runs = Mapping[str, tuple[xr.Dataset, xr.Dataset]]
 def anisotropy(items: Runs, *, nulls: Runs | None = None) -> Figure:
     """(Var U/T²)/R over what the reasons predict, each point one cell in equilibrium: on the diagonal it is explained.
 
-    Horizontal: participation ratio of the noise, its dependence on the loss and the finite step, all from gradients
-    (:func:`weightgas.analysis.reasons.reasons`). Vertical: what the energies do.
+    Horizontal: participation ratio of the noise, its dependence on the loss and the finite step, none from the
+    size of the fluctuations (:func:`weightgas.analysis.reasons.reasons`). Vertical: what the energies do.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def anisotropy(items: Runs, *, nulls: Runs | None = None) -> Figure:
     ax.set(xscale="log", yscale="log", xlim=(0.8 * low, 1.5 * high), ylim=(0.8 * low, 1.5 * high))
     ax.plot(1, 1, marker="*", ms=11, color="black", mfc="none", zorder=5)
     ax.annotate("ideal gas", (1, 1), xytext=(8, -10), textcoords="offset points", fontsize=8)
-    ax.set_xlabel(r"predicted from gradients: $(d-1)/d_\mathrm{eff}$ × dependence on the loss × finite step")
+    ax.set_xlabel(r"predicted: $(d-1)/d_\mathrm{eff}$ × dependence on the loss × finite step")
     ax.set_ylabel(r"fluctuation of the energy, $(\mathrm{Var}\,U/T^2)/R$")
     legend(figure, handles, "Few directions carry the heat")
     return figure

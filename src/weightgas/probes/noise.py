@@ -106,6 +106,7 @@ def successive_noise_trace(first: Tensor, second: Tensor, weights: Tensor, sizes
     ``weights`` (…, dim) those of either. Drift and heat apart: the mean gradient cancels but for its change. Biased up:
     the step went along g_t, so E⟨g_t, g_{t+1}⟩ = ‖∇L‖² − η_e tr(HΣ) and the estimate is (1 + η_e κ) tr Σ to first
     order, κ = tr(HΣ)/tr Σ; with momentum more. One pair says little: average over many.
+    ``watch`` has the same from inner products alone.
     """
     difference = first.double() - second.double()
     return group_squares(weights, sizes) * group_squares(difference, sizes) / 2

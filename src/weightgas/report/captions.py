@@ -57,7 +57,7 @@ Gibbs slope
     Slope of ln P₂(U)/P₁(U) between neighbouring temperatures over its expectation 1/T₁ − 1/T₂. Gibbs states lie at 1.
     Where the energies at two temperatures do not overlap there is no slope.
 anisotropy
-    Why: the fluctuation of the energy in units of an ideal gas, (Var U/T²)/R, against what the gradients alone predict:
+    Why: the fluctuation of the energy in units of an ideal gas, (Var U/T²)/R, against what is predicted without it:
     degrees of freedom over directions of the noise, times its dependence on the loss, times the finite step. Points on
     the line are explained.
 dependence on the loss
