@@ -154,3 +154,31 @@ def test_a_drifting_norm_is_not_in_equilibrium() -> None:
     (state,) = gas.groups()
     assert abs(state.radius / state.radius_star - 1) < 0.05
     assert state.status == Status.CONVERGING and "still drifting" in state.reason
+
+
+def _stretches(growth: np.ndarray, radius: np.ndarray, rule: rules.Rule) -> laws.Steps:
+    """Stretches in which r² grows by ``growth`` a step and decays by its law."""
+    lr, wd = (np.full(len(radius), x) for x in (rule.lr, rule.wd))
+    return laws.Steps(radius, growth, 2 * rule.lr * rule.wd * radius**2, lr, wd)
+
+
+@pytest.mark.parametrize(("growth", "s"), [(-2, 0.7), (-2, -0.6), (0, 0.4), (0, -0.4)])
+@pytest.mark.parametrize("start", [0.5, 2.0])
+def test_forecast_carries_a_trend_of_the_growth_on(growth: int, s: float, start: float) -> None:
+    """G ∝ r^s makes B ∝ r^(b + s): r* is where that equals the decay; the plain budget misses it on the way."""
+    rule = rules.Rule("any", "sgd" if growth else "adam", "coupled", 0.1, 0.01, growth=growth)
+    radius = np.linspace(start, 1 + 0.6 * (start - 1), 40)
+    steps = _stretches(2 * rule.lr * rule.wd * radius ** (growth + s), radius, rule)
+    plain, star = laws.budget_radius(rule, steps)[0], laws.forecast_radius(rule, steps)
+    assert abs(star - 1) < 0.35 * abs(plain - 1) and abs(plain - 1) > 0.03
+
+
+def test_forecast_of_a_noisy_or_still_radius_is_the_plain_budget() -> None:
+    rule = rules.Rule("SGD", "sgd", "coupled", 0.1, 0.01, growth=-2)
+    noise = np.random.default_rng(0).standard_normal(200)
+    still = _stretches(2e-3 * (1 + 0.3 * noise), 1 + 1e-3 * np.arange(200) / 200, rule)
+    plain = laws.budget_radius(rule, still)[0]
+    assert laws.forecast_radius(rule, still) == pytest.approx(plain, rel=1e-3)
+    few = _stretches(2e-3 * np.ones(7), np.linspace(2, 1.5, 7), rule)
+    assert laws.forecast_radius(rule, few) == laws.budget_radius(rule, few)[0]
+    assert np.isnan(laws.forecast_radius(rule, _stretches(-np.ones(20), np.linspace(2, 1.5, 20), rule)))

@@ -100,7 +100,7 @@ class Gas:
         return summary.states(self.record, self.names, self.sizes, self.rules, self._ledger.nonfinite)
 
     def forecasts(self) -> dict[str, tuple[int, float, float]]:
-        """(step, r* by the budget, r* by the closed form) of each group, from the second half of its first relaxation
+        """(step, r* by the budget, r* by the closed form) of each group, from its first relaxation
         time; without the groups that have not come so far, or whose learning rate or decay changes.
         """
         rules = self.rules

@@ -5,6 +5,14 @@ carried to radius r by their powers (``Rule.growth`` b, ``Rule.shrink`` a),
 
     r*^m = r^m B/A,  m = a − b            1/τ = (m/2) A(r*)/r*²            r^m(t) = r*^m + (r₀^m − r*^m) e^{−t/τ}
 
+A group that is still far from r* feels another temperature there, and G and the memory of its gradients change with
+it. To first order that is one more power of the radius in the growth, s = d ln B/d ln r − b, read from the trend on the
+way. With R the mean radius so far and r₁ the r* of the budget there,
+
+    r* = R (r₁/R)^{m/(m − s)}
+
+which is empirical: what changes by learning instead of by the radius is carried on with it.
+
 By the closed forms of :mod:`weightgas.theory.optimizers`, for SGD, AdamW and Adam with L2, which need G alone.
 
 Weakness: both take G (or the update) for constant; it changes as the network learns. The closed forms take successive
@@ -19,6 +27,10 @@ import numpy as np
 
 from weightgas.monitoring.rules import COUPLED, DECOUPLED, Rule
 from weightgas.theory import optimizers
+
+_TREND = 0.4
+"""Width of the prior knowledge of s."""
+_LEAST_FOR_TREND = 8
 
 
 def theory_of(rule: Rule) -> optimizers.SGD | optimizers.AdamW | optimizers.AdamL2 | None:
@@ -74,6 +86,27 @@ def budget_radius(rule: Rule, steps: Steps) -> tuple[float, float]:
         error = float(ratio.std(ddof=1) / np.sqrt(len(ratio))) if len(ratio) > 1 else np.nan
     star = mean ** (1 / rule.power)
     return star, star * error / mean / rule.power
+
+
+def forecast_radius(rule: Rule, steps: Steps) -> float:
+    """r* with the trend of the growth carried on to it; NaN without growth, that of the budget in too few stretches.
+
+    s is the slope of the least squares line of B on ln r, with s ~ N(0, 0.4²) as prior knowledge (ridge), so that a
+    radius that hardly moved tells nothing of s, and |s| ≤ m/2.
+    """
+    star, _ = budget_radius(rule, steps)
+    if not np.isfinite(star) or len(steps.radius) < _LEAST_FOR_TREND:
+        return star
+    x = np.log(steps.radius)
+    place = x - x.mean()
+    width = float(place @ place)
+    growth = steps.growth / steps.radius**rule.growth / steps.lr**2
+    growth = growth / growth.mean() - 1
+    slope = float(place @ growth) / width if width > 0 else 0.0
+    noise = float(np.sum((growth - slope * place) ** 2)) / (len(x) - 2)
+    slope *= _TREND**2 * width / (_TREND**2 * width + noise)
+    m, here = rule.power, float(np.exp(x.mean()))
+    return here * (star / here) ** (m / (m - float(np.clip(slope, -m / 2, m / 2))))
 
 
 def clock(rule: Rule, size: int, grad_sq: float, steps: Steps) -> float:

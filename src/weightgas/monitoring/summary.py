@@ -115,9 +115,10 @@ def windows(record: Record, group: int, size: int, rule: Rule) -> list[np.ndarra
 
 
 def forecast(record: Record, group: int, size: int, rule: Rule) -> tuple[int, float, float] | None:
-    """(step, r* of the budget, r* of the closed form) from the second half of the first relaxation time.
+    """(step, r* of the budget with its trend, r* of the closed form) from the first relaxation time.
 
-    None before that time, and where learning rate or decay change.
+    Without its first tenth, in which a momentum buffer still fills. None before that time, and where learning rate or
+    decay change.
     """
     lr, wd = record["lr"][:, group], record["wd"][:, group]
     if len(lr) < LEAST or np.ptp(lr) > 1e-6 * lr[0] or np.ptp(wd) > 0:
@@ -127,11 +128,12 @@ def forecast(record: Record, group: int, size: int, rule: Rule) -> tuple[int, fl
         time = prediction(record, group, size, rule, kept)[3]
         if not step[-1] >= time:
             return None
-        kept = (step >= time / 2) & (step <= time)
+        kept = (step >= time / 10) & (step <= time)
         if kept.sum() < LEAST:
             return None
-    star, _, law, time = prediction(record, group, size, rule, kept)
-    return int(step[kept][-1]), star, law
+    of = [record[n][kept, group] for n in ("radius", "decay", "lr", "wd")]
+    star = laws.forecast_radius(rule, laws.between(step[kept], of[0], -of[1], *of[2:]))
+    return int(step[kept][-1]), star, laws.closed_radius(rule, size, float(record["grad_sq"][kept, group].mean()))
 
 
 def _state(record: Record, k: int, name: str, size: int, rule: Rule, nonfinite: int | None) -> GroupState:
