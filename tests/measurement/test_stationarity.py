@@ -59,7 +59,16 @@ def test_replicas_apart_are_not_equilibrium():
     assert (status_of(trace) == "too_short").all()
 
 
-@pytest.mark.parametrize("value", [0.01, 0.0, np.nan, np.inf])
+@pytest.mark.parametrize(("protocol", "expected"), [("fixed_lr", "equilibrium"), ("fixed_sphere", "too_short")])
+def test_without_an_energy_a_radius_that_moves_is_judged_by(protocol, expected):
+    trace = synthetic.make(protocol, cells=2, energy=np.full((2, 1, 400), np.nan))
+    found = assess(trace, Criteria())
+    assert np.isnan(found["ess"]).all() and (names(found["status"].values) == expected).all()
+    alone = "no energy in the trace: judged by the radius alone"
+    assert all((alone in str(reason)) is (protocol == "fixed_lr") for reason in found["reason"].values)
+
+
+@pytest.mark.parametrize("value", [0.01, 0.0, np.inf])
 def test_a_constant_or_unknown_energy_has_no_sample_size(value):
     trace = synthetic.make(cells=2, energy=np.full((2, 1, 400), value))
     found = assess(trace, Criteria())

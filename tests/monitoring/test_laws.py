@@ -97,6 +97,17 @@ def test_temperature_and_compressibility(kind: str) -> None:
     assert float(found["pressure"][0]) == theory.wd
 
 
+@pytest.mark.parametrize(("above", "status"), [(1.0, Status.EQUILIBRIUM), (3.0, Status.TOO_SHORT)])
+def test_measure_judges_a_run_without_a_loss_by_its_radius(above: float, status: Status) -> None:
+    make, theory = MAKERS["sgd"]
+    star = float(theory.radius(D, D - 1.0))
+    gas = drawn_gas(make, 4000 if above == 1 else 60, dim=D, radius=star * above, seed=4)[0]
+    found = measure(gas.trace())
+    assert np.isnan(found["energy"]).all()
+    assert int(found["status"][0]) == status
+    assert "no energy in the trace: judged by the radius alone" in str(found["reason"].values[0])
+
+
 def test_noise_of_a_stationary_well_is_not_that_of_two_gradients() -> None:
     """L = 1 + μw̄ at rest: half the squared difference is high by twice ‖∇L‖², the sign puts that right."""
     gas = drawn_gas(lambda p: torch.optim.SGD(p, 0.3, weight_decay=0.3), 7000, dim=10, slope=1.0, radius=1.4, seed=5)[0]

@@ -55,8 +55,8 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
     with np.errstate(all="ignore"):
         mixing = np.maximum((rhat**2 - 1) / max(c.rhat**2 - 1, 1e-3), 1.1)
     times = "predicted relaxation times"
-    unread = np.isnan(found["energy_drift_z"])
-    ess = np.where(unread, np.inf, found["ess"])  # those have a reason of their own
+    unread = np.isnan(found["radius_drift_z"])
+    ess = np.where(np.isnan(found["energy_drift_z"]), np.inf, found["ess"])  # those have a reason of their own
     return [
         Criterion(unread, np.full(len(rhat), np.nan), lambda i: _unread(found, i)),
         at_least(ess, c.ess, "energy", "effective readings", unknown="constant, or too few readings"),
@@ -98,6 +98,8 @@ def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[st
         factors = longer[np.isfinite(longer[:, i]), i]
         if len(factors):
             told.append(_longer(float(factors.max()), float(steps[i])))
+        if np.isnan(found["energy_drift_z"][i]) and not np.isnan(found["radius_drift_z"][i]):
+            told.append("no energy in the trace: judged by the radius alone")
         if found["burn_in"][i] > 0:
             why = "radius" if found["burn_in_radius"][i] else "energy"
             told.append(f"dropped {found['burn_in'][i]:.0f} of {found['readings'][i]:.0f} readings as burn-in ({why})")

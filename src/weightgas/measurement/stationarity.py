@@ -128,21 +128,21 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
 def _one_cell(
     energy: np.ndarray, log_radius: np.ndarray, noise: np.ndarray | None, groups: np.ndarray | None
 ) -> dict[str, float]:
-    """What the series (replicas, readings[, groups]) of one cell say; empty where energy or radius is not finite."""
-    if not (np.isfinite(energy).all() and np.isfinite(log_radius).all()):
+    """What the series (replicas, readings[, groups]) of one cell say; empty where energy or radius is not finite.
+
+    An energy that was never read (a watched loop that told no loss) leaves the radius to judge by, if it moves.
+    """
+    told = not np.isnan(energy).all()
+    if not np.isfinite(log_radius).all() or not (np.isfinite(energy).all() if told else np.ptp(log_radius) > CONSTANT):
         return {}
     path = log_radius.mean(axis=0)
-    by_energy, by_radius = burn_in(energy.mean(axis=0)), burn_in(path) if np.ptp(path) > _NEGLIGIBLE else 0
+    by_energy = burn_in(energy.mean(axis=0)) if told else 0
+    by_radius = burn_in(path) if np.ptp(path) > _NEGLIGIBLE else 0
     begin = max(by_energy, by_radius)
     energy, log_radius = energy[:, begin:], log_radius[:, begin:]
     out: dict[str, float] = {"burn_in": begin, "burn_in_radius": by_radius > by_energy}
-    if np.ptp(energy) > CONSTANT * np.abs(energy).max():
-        out["ess"] = cautious_sample_size(energy)
-        out["correlation"] = energy.size / out["ess"] if out["ess"] > 0 else np.nan
-        out["rhat"] = split_rhat(energy)
-    mean = float(abs(energy.mean()))
-    out["energy_drift"] = change(energy) / mean if mean > 0 else np.nan
-    out["energy_drift_z"] = drift_in_errors(energy)
+    if told:
+        out |= _energy(energy)
     out["radius_drift"], out["radius_drift_z"] = change(log_radius), 0.0
     if np.ptp(log_radius) > CONSTANT:
         out["ess_radius"] = cautious_sample_size(log_radius)
@@ -151,6 +151,17 @@ def _one_cell(
     if noise is not None and (level := float(noise[:, begin:].mean())) > 0:
         out["noise_drift"] = change(noise[:, begin:]) / level
     return out | (_shares(groups[:, begin:]) if groups is not None and np.isfinite(groups).all() else {})
+
+
+def _energy(energy: np.ndarray) -> dict[str, float]:
+    """Sample size and drift of the energy (replicas, readings)."""
+    mean = float(abs(energy.mean()))
+    out = {"energy_drift": change(energy) / mean if mean > 0 else np.nan, "energy_drift_z": drift_in_errors(energy)}
+    if np.ptp(energy) > CONSTANT * np.abs(energy).max():
+        out["ess"] = cautious_sample_size(energy)
+        out["correlation"] = energy.size / out["ess"] if out["ess"] > 0 else np.nan
+        out["rhat"] = split_rhat(energy)
+    return out
 
 
 def _shares(groups: np.ndarray) -> dict[str, float]:
