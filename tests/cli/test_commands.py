@@ -14,7 +14,7 @@ from command_line import call, end, start
 from weightgas import trace as traces
 from weightgas.cli import app
 
-COMMANDS = ("demo", "simulate", "train", "measure", "report", "reproduce", "list", "doctor")
+COMMANDS = ("demo", "simulate", "train", "measure", "report", "reproduce", "predict", "symmetries", "list", "doctor")
 SMALL = ("--lr", "0.05,0.1", "--wd", "0.1", "--steps", "4000")
 
 
@@ -49,8 +49,9 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert example.search(found.out) or command == "doctor", "help shows an example"
     options = next(c for c in app.registered_commands if c.name == command or c.callback.__name__ == command)  # type: ignore[union-attr]
     for name in options.callback.__annotations__:  # type: ignore[union-attr]
-        if name not in ("return", "source", "name", "what"):
-            assert f"--{name.replace('_', '-')}" in found.out, f"{command} has no help for {name}"
+        if name not in ("return", "source", "name", "what", "optimizer"):
+            option = {"as_json": "json"}.get(name, name.replace("_", "-"))
+            assert f"--{option}" in found.out, f"{command} has no help for {name}"
 
 
 def test_help_of_every_command_is_light(tmp_path: Path) -> None:

@@ -106,13 +106,28 @@ def widths_of(text: str) -> tuple[int, ...]:
         raise refuse("--hidden", "whole numbers", text, "Write the widths of the hidden layers: 6,6.") from None
 
 
+def shape_of(text: str) -> tuple[int, ...]:
+    """The sizes of ``--input-shape 3,32,32``; ValueError if they are not whole numbers above 0."""
+    from weightgas.errors import refuse
+
+    try:
+        sizes = tuple(int(piece) for piece in text.split(","))
+    except ValueError:
+        sizes = (0,)
+    if min(sizes) < 1:
+        raise refuse("--input-shape", "whole numbers above 0", text, "Write the shape of one input: 3,32,32.")
+    return sizes
+
+
 def is_file(text: str) -> bool:
     """Whether a text is of the form ``FILE.py:NAME``."""
     return text.rpartition(":")[0].endswith(".py")
 
 
-def own(text: str, option: str) -> Any:
+def own(text: str, option: str, *, call: bool = True) -> Any:
     """The user's own object ``NAME`` of the Python file ``FILE``, which is run; a class or function is called.
+
+    Without ``call`` it is handed over as it is.
 
     Raises
     ------
@@ -130,7 +145,7 @@ def own(text: str, option: str) -> Any:
         public = [n for n, v in vars(module).items() if not n.startswith("_") and not inspect.ismodule(v)]
         raise refuse(option, f"a name in {path.name}", name, f"It has {', '.join(public) or 'no names'}.")
     found = getattr(module, name)
-    if not (inspect.isclass(found) or inspect.isroutine(found)):
+    if not call or not (inspect.isclass(found) or inspect.isroutine(found)):
         return found
     try:
         return found()
