@@ -48,5 +48,5 @@ def row(gram: np.ndarray, pair: np.ndarray) -> dict[str, np.ndarray]:
             "closure": (after - before) - (decay + drag + update),
             "between": pair[:, 2, 2] / after - 1,
         }
-    assert set(found) == set(MEANINGS) - {"lr", "wd"}
+    assert set(found) == set(MEANINGS) - {"lr", "wd", "laplacian", "probe_grad_sq"}
     return found

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -20,15 +21,19 @@ _FIX = (
 
 @dataclass(frozen=True)
 class Watched:
-    """One group: its name and its trained parameters, by name."""
+    """One group: its name, its trained parameters by name, and the ``rows`` of those of which it is only a part."""
 
     name: str
     parameters: Mapping[str, Tensor]
+    rows: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Number of weights."""
-        return sum(p.numel() for p in self.parameters.values())
+        return sum(
+            p.numel() // len(p) * len(self.rows[name]) if name in self.rows else p.numel()
+            for name, p in self.parameters.items()
+        )
 
 
 @dataclass(frozen=True)
@@ -38,6 +43,19 @@ class Choice:
     groups: tuple[Watched, ...]
     source: str
     notes: tuple[str, ...]
+
+    def places(self) -> tuple[list[Tensor], list[np.ndarray]]:
+        """Every tensor once, and the number of the group that it belongs to: one, or one for each row, −1 for none."""
+        tensors: dict[int, Tensor] = {}
+        labels: dict[int, np.ndarray] = {}
+        for k, group in enumerate(self.groups):
+            for name, tensor in group.parameters.items():
+                tensors[id(tensor)] = tensor
+                if name in group.rows:
+                    labels.setdefault(id(tensor), np.full(len(tensor), -1))[list(group.rows[name])] = k
+                else:
+                    labels[id(tensor)] = np.array([k])
+        return list(tensors.values()), list(labels.values())
 
 
 def choose(
@@ -72,23 +90,31 @@ def choose(
     return _trained(model, optimizer, _named(found), source)
 
 
-def _named(found: Any) -> dict[str, tuple[str, ...]]:
-    """Name and parameters of each scale-invariant group."""
+def _named(found: Any) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Name and parameters of each scale-invariant group, with the rows that are meant; none are all of them."""
     if isinstance(found, Mapping):
-        return {str(name): (p,) if isinstance(p, str) else tuple(p) for name, p in found.items()}
+        return {str(n): dict.fromkeys((p,) if isinstance(p, str) else p, ()) for n, p in found.items()}
     members = list(found.groups if isinstance(found, symmetry.Symmetries) else found)
     wrong = [g for g in members if not isinstance(g, symmetry.Group)]
     if wrong:
         raise TypeError(f"groups: expected Groups or a mapping of names, got {type(wrong[0]).__name__}. {_FIX}")
-    return {g.name: g.parameters for g in members if g.scale_invariant and not g.rows}
+    out: dict[str, dict[str, tuple[int, ...]]] = {}
+    for group in members:
+        if not group.scale_invariant:
+            continue
+        rows: dict[str, tuple[int, ...]] = dict.fromkeys(group.parameters, ())
+        for name, row in zip(group.parameters, group.rows, strict=False):
+            rows[name] = (*rows[name], row)
+        out[group.name] = rows
+    return out
 
 
 def _trained(
-    model: nn.Module, optimizer: torch.optim.Optimizer, named: dict[str, tuple[str, ...]], source: str
+    model: nn.Module, optimizer: torch.optim.Optimizer, named: dict[str, dict[str, tuple[int, ...]]], source: str
 ) -> Choice:
     parameters = dict(model.named_parameters(remove_duplicate=False))  # a tied parameter answers to all its names
     held = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    taken: dict[int, str] = {}
+    taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is a tensor as a whole
     chosen, notes = [], []
     for name, members in named.items():
         unknown = [p for p in members if p not in parameters]
@@ -96,17 +122,28 @@ def _trained(
             raise refuse("groups", "names from model.named_parameters()", unknown[0], _FIX)
         own = {p: parameters[p] for p in members}
         own = {p: t for k, (p, t) in enumerate(own.items()) if id(t) not in [id(x) for x in list(own.values())[:k]]}
-        twice = [p for p, t in own.items() if id(t) in taken]
+        beyond = [p for p, t in own.items() if members[p] and not 0 <= min(members[p]) <= max(members[p]) < len(t)]
+        if beyond:
+            raise refuse("groups", f"rows of {beyond[0]}, which has {len(own[beyond[0]])}", members[beyond[0]], _FIX)
+        places = [(p, id(t), row) for p, t in own.items() for row in members[p] or (-1,)]
+        twice = [(p, at) for p, t, row in places for at in _others(taken, t, row)]
         if twice:
-            notes.append(f"{name} left out: {twice[0]} is in {taken[id(own[twice[0]])]} already")
+            notes.append(f"{name} left out: {twice[0][0]} is in {taken[twice[0][1]]} already")
             continue
         still = [p for p, t in own.items() if not t.requires_grad or id(t) not in held]
         if still:
             notes.append(f"{name} left out: {', '.join(still)} is frozen or not in the optimizer")
             continue
-        taken |= dict.fromkeys(map(id, own.values()), name)
-        chosen.append(Watched(name, own))
+        taken |= {(t, row): name for _, t, row in places}
+        chosen.append(Watched(name, own, {p: rows for p, rows in members.items() if rows and p in own}))
     if not chosen:
         got = "; ".join(notes) or ("none that is scale-invariant" if source != "given" else "none")
         raise refuse("groups", "at least one scale-invariant group that the optimizer trains", got, _FIX)
     return Choice(tuple(chosen), source, tuple(notes))
+
+
+def _others(taken: Mapping[tuple[int, int], str], tensor: int, row: int) -> list[tuple[int, int]]:
+    """What is taken of a tensor that a row of it, or the whole (−1), cannot be had beside."""
+    if row >= 0:
+        return [at for at in ((tensor, row), (tensor, -1)) if at in taken]
+    return [at for at in taken if at[0] == tensor]

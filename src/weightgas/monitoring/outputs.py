@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 _TANGENT = 0.02
 """|cos(w, g)| above which a group does not look scale-invariant."""
 _STILL = 1e-6
-_COLUMNS = ("group", "d", "r", "r*", "η/r²", "angle", "clock", "to go", "T", "Z", "status")
+_COLUMNS = ("group", "d", "r", "r*", "η/r²", "angle", "clock", "to go", "T", "Z", "T_conf", "status")
+_LEFT = ("group", "status")
+_MOST_ROWS = 40
+"""Of more groups those farthest from r* are shown, and how the others do."""
+_SHOWN = 20
 
 
 def notes(ledger: Ledger, probe: Probe | None, record: Record, names: tuple[str, ...]) -> list[str]:
@@ -59,14 +64,32 @@ def notes(ledger: Ledger, probe: Probe | None, record: Record, names: tuple[str,
     return out
 
 
+def _rows(found: list[GroupState]) -> list[tuple[str, ...]]:
+    """Head and one row a group; columns that no group has anything in are left out."""
+    if len(found) > _MOST_ROWS:
+        found = sorted(found, key=_distance, reverse=True)[:_SHOWN]
+    rows = [_COLUMNS, *map(_cells, found)]
+    used = [k for k, name in enumerate(_COLUMNS) if name != "T_conf" or any(row[k] != "–" for row in rows[1:])]
+    return [tuple(row[k] for k in used) for row in rows]
+
+
+def _distance(state: GroupState) -> float:
+    """How far a group is from where it goes; unknown is far."""
+    far = abs(np.log(state.radius / state.radius_star)) if state.radius_star > 0 else np.inf
+    return far if state.status == Status.EQUILIBRIUM else far + 1
+
+
 def _cells(state: GroupState) -> tuple[str, ...]:
     def short(value: float, form: str = ".3g") -> str:
         return format(value, form) if np.isfinite(value) else "–"
 
     thermal = [short(state.temperature), short(state.compressibility)]
+    conf = short(state.temperature_conf, ".2g")
+    if np.isfinite(state.temperature_conf_err):
+        conf += f" ± {state.temperature_conf_err:.1g}"
     return (
         state.name, f"{state.size}", short(state.radius, ".4g"), short(state.radius_star, ".4g"), short(state.elr),
-        short(state.angle), short(state.clock), short(state.steps_to_go, ".2g"), *thermal,
+        short(state.angle), short(state.clock), short(state.steps_to_go, ".2g"), *thermal, conf,
         state.status.name.lower().replace("_", " "),
     )  # fmt: skip
 
@@ -82,8 +105,13 @@ def _head(gas: Gas) -> list[str]:
 
 def _foot(gas: Gas, found: list[GroupState]) -> list[str]:
     lines = [f"{s.name}: {s.reason}" for s in found if s.reason and s.status != Status.EQUILIBRIUM][:6]
+    if len(found) > _MOST_ROWS:
+        counts = Counter(s.status.name.lower().replace("_", " ") for s in found)
+        told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
+        lines.append(f"{len(found)} groups, the {_SHOWN} farthest from r* shown: {told}")
     if any(np.isnan(s.temperature) for s in found):
-        lines.append("T and Z: not applicable where the optimizer is not SGD with weight decay")
+        only = "; T_conf needs no mobility" if any(np.isfinite(s.temperature_conf) for s in found) else ""
+        lines.append(f"T and Z: not applicable where the optimizer is not SGD with weight decay{only}")
     lines += scores(gas, found)
     return [*lines, *(f"note: {n}" for n in gas.notes())]
 
@@ -117,10 +145,10 @@ def text(gas: Gas) -> str:
     found = gas.groups()
     if not found:
         return "\n".join([*_head(gas), "no reading is finished yet; it takes two steps", *_foot(gas, found)])
-    rows = [_COLUMNS, *map(_cells, found)]
-    widths = [max(len(row[k]) for row in rows) for k in range(len(_COLUMNS))]
+    rows = _rows(found)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
-        "  ".join(c.ljust(w) if k in (0, 10) else c.rjust(w) for k, (c, w) in enumerate(zip(r, widths, strict=True)))
+        "  ".join(c.ljust(w) if name in _LEFT else c.rjust(w) for c, w, name in zip(r, widths, rows[0], strict=True))
         for r in rows
     ]
     return "\n".join([*_head(gas), *(line.rstrip() for line in lines), *_foot(gas, found)])
@@ -132,10 +160,11 @@ def table(gas: Gas) -> Table:
     out = Table(
         title="\n".join(_head(gas)), caption="\n".join(_foot(gas, found)), title_justify="left", caption_justify="left"
     )
-    for k, name in enumerate(_COLUMNS):
-        out.add_column(name, justify="left" if k in (0, 10) else "right")
-    for state in found:
-        out.add_row(*_cells(state))
+    head, *rows = _rows(found)
+    for name in head:
+        out.add_column(name, justify="left" if name in _LEFT else "right")
+    for row in rows:
+        out.add_row(*row)
     return out
 
 
@@ -156,7 +185,11 @@ def trace(gas: Gas) -> xr.Dataset:
     square = groups["radius"] ** 2
     whole = square.sum(axis=1)
     groups["noise_trace"], groups["mean_grad_sq"] = summary.noise_and_drift(record)
-    values = {n: whole * (groups[n] / square).sum(axis=1) for n in ("grad_sq", "noise_trace", "mean_grad_sq")}
+    bent = bool(np.isfinite(record["laplacian"]).any())
+    if bent:
+        groups["laplacian"] = record["laplacian"]
+    spherical = ("grad_sq", "noise_trace", "mean_grad_sq", *(["laplacian"] if bent else []))
+    values = {n: whole * (groups[n] / square).sum(axis=1) for n in spherical}
     values |= {n: groups[n].sum(axis=1) for n in ("decay", "drag", "kick", "closure")}
     values["angle"] = _whole_angle(groups, whole)
     values |= {
@@ -166,7 +199,7 @@ def trace(gas: Gas) -> xr.Dataset:
         "wd": record["wd"][:, main],
     }
     if any(r.kind != "sgd" for r in rules):
-        for name in ("noise_trace", "mean_grad_sq"):
+        for name in ("noise_trace",) if bent else ("noise_trace", "mean_grad_sq"):
             values.pop(name)
             groups.pop(name)
     arrays = {name: v[None, None] for name, v in values.items()}

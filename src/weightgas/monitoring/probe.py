@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from weightgas.monitoring import budget
-from weightgas.monitoring.products import gram, wide
+from weightgas.monitoring.curvature import Curvature
+from weightgas.monitoring.products import copies, grams, wide
 from weightgas.monitoring.rules import Rule, decay_share, decay_vector, rule_of
 
 _FIRST = 16
@@ -62,15 +63,16 @@ class _Open:
 
     step: int
     rules: list[Rule]
-    weights: list[Tensor] | None = None
+    weights: list[Tensor | None] | None = None
     gradients: list[Tensor | None] = field(default_factory=list)
     shares: list[float | None] = field(default_factory=list)
     grams: list[Tensor] = field(default_factory=list)
     facts: list[Tensor] = field(default_factory=list)
+    curvature: Tensor | None = None
 
 
 class Probe:
-    """Hooks on an optimizer. ``parameters`` and ``member`` (their groups' numbers) say what is read.
+    """Hooks on an optimizer. ``parameters`` and ``labels`` (:meth:`.choice.Choice.places`) say what is read.
 
     ``sink(step, energy, row)`` takes a reading, with ``row[name]`` of shape (groups,), and returns whether its buffer
     was full: the cadence ``every`` is then doubled.
@@ -80,14 +82,16 @@ class Probe:
         self,
         optimizer: torch.optim.Optimizer,
         parameters: list[Tensor],
-        member: list[int],
+        labels: list[np.ndarray],
         every: int,
         sink: Callable[[int, float, dict[str, np.ndarray]], bool],
+        curvature: Curvature | None = None,
     ) -> None:
         self.ledger, self.every = Ledger(), every
         self.loss: Tensor | float | None = None
         self.rules: list[Rule] = []
-        self._parameters, self._member, self._sink = parameters, np.array(member), sink
+        self._parameters, self._labels, self._sink = parameters, labels, sink
+        self._largest, self._curvature = _largest(parameters, labels), curvature
         self._fresh = not any(optimizer.state.get(p) for p in parameters)
         self._open: _Open | None = None
         self._began = 0.0
@@ -166,15 +170,15 @@ class Probe:
         made: dict[int, Rule] = {}
         rules = [made.setdefault(id(g), rule_of(optimizer, g)) if id(g) not in made else made[id(g)] for g in groups]
         self._open = _Open(self.ledger.steps, rules)
-        self._open.weights = [p.detach().clone() for p in self._parameters]
+        self._open.weights = copies(self._parameters)
         age = self.ledger.steps + 1.0 if self._fresh else math.inf
         self._open.shares = [decay_share(rule, age) for rule in rules]
         if not closure:
-            self._copy_gradients(optimizer)
+            self._copy_gradients(optimizer, closure)
 
-    def _copy_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+    def _copy_gradients(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         assert self._open is not None
-        self._open.gradients = [None if g is None else g.clone() for g in self._gradients(optimizer)]
+        self._open.gradients = copies(self._gradients(optimizer))
         device = self._parameters[0].device
         everything = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         everything = [g for g in everything if not g.is_sparse]
@@ -184,6 +188,8 @@ class Probe:
         facts = [norm, 1.0 if scale is None else scale, loss]
         self._open.facts = [torch.as_tensor(x, dtype=wide(device), device=device).detach() for x in facts]
         self.loss = None
+        if self._curvature is not None and self._open.weights is not None and not closure:
+            self._open.curvature = self._curvature.read(self._open.gradients)
 
     def _end(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         reading = self._open
@@ -193,7 +199,7 @@ class Probe:
                 self._finish(self._gradients(optimizer))
             return
         if closure:
-            self._copy_gradients(optimizer)
+            self._copy_gradients(optimizer, closure)
         groups = self._where(optimizer)
         for i, (parameter, before, gradient) in enumerate(
             zip(self._parameters, reading.weights, reading.gradients, strict=True)
@@ -202,9 +208,11 @@ class Probe:
             if gradient is None:
                 reading.shares[i] = 0.0  # the optimizer leaves it alone
             elif reading.shares[i] is None:
+                assert before is not None  # weights are there always, gradients are not
                 group, state = optimizer.param_groups[groups[i]], optimizer.state[parameter]
                 decay = decay_vector(reading.rules[i], group, state, before)
-            reading.grams.append(gram([before, parameter, gradient, decay], difference=True))
+            vectors = [before, parameter, gradient, decay]
+            reading.grams.append(grams(vectors, len(self._labels[i]), difference=True))
         reading.weights = None
 
     def _finish(self, gradients: list[Tensor | None]) -> None:
@@ -212,53 +220,61 @@ class Probe:
         assert reading is not None
         self._open = None
         later = []
-        for parameter, first, second in zip(self._parameters, reading.gradients, gradients, strict=True):
-            later.append(gram([first, second, parameter]))
-        device, n = self._parameters[0].device, len(self._parameters)
+        for parameter, first, second, label in zip(
+            self._parameters, reading.gradients, gradients, self._labels, strict=True
+        ):
+            later.append(grams([first, second, parameter], len(label)))
+        device, n = self._parameters[0].device, sum(map(len, self._labels))
         parts = [torch.stack(reading.facts)]
-        parts += [torch.stack([m.to(device) for m in some]).reshape(-1) for some in (reading.grams, later)]
-        norm, scale, energy, *rest = torch.cat(parts).double().cpu().numpy()  # the one transfer of a reading
-        grams, pairs = np.array(rest[: 25 * n]).reshape(n, 5, 5), np.array(rest[25 * n :]).reshape(n, 3, 3)
-        grams[:, 3, :] /= scale
-        grams[:, :, 3] /= scale
+        parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in (reading.grams, later)]
+        if reading.curvature is not None:
+            parts.append(reading.curvature.to(parts[0].dtype).reshape(-1))
+        found = torch.cat(parts).double().cpu().numpy()  # the one transfer of a reading
+        (norm, scale, energy), rest, bent = found[:3], found[3 : 3 + 34 * n], found[3 + 34 * n :]
+        steps, pairs = rest[: 25 * n].reshape(n, 5, 5), rest[25 * n :].reshape(n, 3, 3)
+        steps[:, 3, :] /= scale
+        steps[:, :, 3] /= scale
         pairs[:, :2, :] /= scale
         pairs[:, :, :2] /= scale
-        for matrix, share in zip(grams, reading.shares, strict=True):
+        begin = 0
+        for label, share in zip(self._labels, reading.shares, strict=True):
+            own, begin = steps[begin : begin + len(label)], begin + len(label)
             if share is not None:  # the row of a = εw
-                matrix[4], matrix[:, 4] = share * matrix[0], share * matrix[0]
-                matrix[4, 4] = share**2 * matrix[0, 0]
-        self._keep(reading, norm / scale, energy, grams, pairs)
+                own[:, 4], own[:, :, 4] = share * own[:, 0], share * own[:, 0]
+                own[:, 4, 4] = share**2 * own[:, 0, 0]
+        bent = bent.reshape(-1, 2) / [1, scale] if len(bent) else np.full((len(self._largest), 2), np.nan)
+        self._keep(reading, norm / scale, energy, steps, pairs, bent)
 
-    def _keep(self, reading: _Open, norm: float, energy: float, grams: np.ndarray, pairs: np.ndarray) -> None:
+    def _keep(
+        self, reading: _Open, norm: float, energy: float, steps: np.ndarray, pairs: np.ndarray, bent: np.ndarray
+    ) -> None:
         ledger = self.ledger
         ledger.following = _next(reading.step, ledger.steps, self.every)
-        if not (np.isfinite(norm) and np.isfinite(grams).all() and np.isfinite(pairs).all()):
+        if not (np.isfinite(norm) and np.isfinite(steps).all() and np.isfinite(pairs).all()):
             ledger.nonfinite = reading.step if ledger.nonfinite is None else ledger.nonfinite
             return
         ledger.nonfinite = None
-        if not (grams[:, 2, 2] > 0).any():
+        if not (steps[:, 2, 2] > 0).any():
             ledger.unmoved += 1
             return
         ledger.saw(norm)
         self.rules = self._by_group(reading.rules)
-        row = budget.row(self._sums(grams), self._sums(pairs))
+        row = budget.row(self._sums(steps), self._sums(pairs))
         row |= {name: np.array([getattr(r, name) for r in self.rules]) for name in ("lr", "wd")}
+        row |= {"laplacian": bent[:, 0], "probe_grad_sq": bent[:, 1]}
         if self._sink(reading.step, energy, row):
             self.every *= 2
             ledger.following = _next(reading.step, ledger.steps, self.every)
 
     def _sums(self, matrices: np.ndarray) -> np.ndarray:
-        out = np.zeros((self._member.max() + 1, *matrices.shape[1:]))
-        np.add.at(out, self._member, matrices)
+        label = np.concatenate(self._labels)
+        out = np.zeros((len(self._largest), *matrices.shape[1:]))
+        np.add.at(out, label[label >= 0], matrices[label >= 0])
         return out
 
     def _by_group(self, rules: list[Rule]) -> list[Rule]:
         """The rule of each group; that of its largest parameter where they differ."""
-        out = []
-        for k in range(self._member.max() + 1):
-            members = np.flatnonzero(self._member == k)
-            out.append(rules[max(members, key=lambda i: self._parameters[i].numel())])
-        return out
+        return [rules[i] for i in self._largest]
 
     def _gradients(self, optimizer: torch.optim.Optimizer) -> list[Tensor | None]:
         found = [p.grad for p in self._parameters]
@@ -271,6 +287,14 @@ class Probe:
             number = {id(p): k for k, g in enumerate(optimizer.param_groups) for p in g["params"]}
             self._places = (count, [number[id(p)] for p in self._parameters])
         return self._places[1]
+
+
+def _largest(parameters: list[Tensor], labels: list[np.ndarray]) -> np.ndarray:
+    """Of each group the number of the parameter that has most of its weights."""
+    sizes = np.zeros((len(parameters), max(int(label.max()) for label in labels) + 1))
+    for i, (parameter, label) in enumerate(zip(parameters, labels, strict=True)):
+        np.add.at(sizes[i], label[label >= 0], parameter.numel() / len(label))
+    return sizes.argmax(axis=0)
 
 
 def _next(step: int, made: int, every: int) -> int:

@@ -19,6 +19,8 @@ MEANINGS = {
     "kick": "squared length of the update",
     "closure": "what the three leave of r₊² − r²",
     "between": "relative change of r² between this step's end and the next step's begin",
+    "laplacian": "Laplacian of the loss over the group, on its unit sphere; NaN where it is not read",
+    "probe_grad_sq": "product of the step's gradient and a probe batch's on the unit sphere; NaN where it is not read",
     "lr": "learning rate",
     "wd": "weight decay",
 }

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weightgas.measurement.drift import change, drift_in_errors
+from weightgas.measurement.sample_size import cautious_sample_size
 from weightgas.monitoring import laws
 from weightgas.monitoring.record import Record
 from weightgas.monitoring.rules import INSIDE, Rule
@@ -41,7 +42,7 @@ class GroupState:
     :func:`noise_and_drift`), ``tangency`` cos(w, g), ``decay``, ``drag``, ``kick`` in units of r² a step, ``closure``
     the largest of the window in units of the largest term, ``radius_star`` r* of the budget with ``radius_star_err``,
     ``radius_law`` r* of the closed form, ``clock`` τ and ``steps_to_go`` in steps, ``temperature`` T, ``pressure`` p,
-    ``volume`` V, ``compressibility`` Z.
+    ``volume`` V, ``compressibility`` Z, ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
     """
 
     name: str
@@ -69,6 +70,8 @@ class GroupState:
     pressure: float
     volume: float
     compressibility: float
+    temperature_conf: float
+    temperature_conf_err: float
 
 
 def states(
@@ -97,8 +100,11 @@ def noise_and_drift(record: Record) -> tuple[np.ndarray, np.ndarray]:
     tr Σ = G − sP, ‖∇L‖² = sP, s = −1 where the mean P of the last half of the readings is three errors below 0, else 1.
     P = ‖∇L‖² − η_e tr HΣ, as a step answers to its own noise: P = ‖∇L‖² where a descent outweighs the noise, and −‖∇L‖²
     in the stationary state of plain SGD in a harmonic well, which s puts right; (2α − 1)‖∇L‖² there with momentum α.
-    Weakness: in between the drift is underestimated, by up to itself, and with it tr Σ overestimated.
+    Weakness: in between the drift is underestimated, by up to itself, and with it tr Σ overestimated. Where gradients
+    of probe batches were read, at the same weights, ‖∇L‖² is theirs and nothing of this applies.
     """
+    if np.isfinite(record["probe_grad_sq"]).any():
+        return record["grad_sq"] - record["probe_grad_sq"], record["probe_grad_sq"]
     product = record["mean_grad_sq"]
     late = product[len(product) // 2 :]
     negative = late.mean(axis=0) < -_SIGN * late.std(axis=0) / np.sqrt(len(late))
@@ -160,6 +166,7 @@ def _state(record: Record, k: int, name: str, size: int, rule: Rule, nonfinite: 
     noise = float(np.mean(trace / of["radius"] ** 2))
     temperature = rule.lr * rule.mobility * noise / (2 * dof) if sgd else np.nan
     volume = float(np.mean(of["radius"] ** 2)) / 2
+    conf, conf_err = _configurational(record, k, kept)
     per_square = {n: float(np.mean(of[n] / of["radius"] ** 2)) for n in ("decay", "drag", "kick")}
     with np.errstate(all="ignore"):
         z = float(np.divide(2 * rule.wd * volume, dof * temperature))
@@ -169,8 +176,21 @@ def _state(record: Record, k: int, name: str, size: int, rule: Rule, nonfinite: 
         **per_square, closure=closure, radius_star=star, radius_star_err=error, radius_law=law, clock=time,
         steps_to_go=laws.steps_to(rule, radius, star, time, NEAR) if balanced and np.isfinite(time) else np.nan,
         temperature=temperature, pressure=rule.wd if sgd else np.nan,
-        volume=volume if sgd else np.nan, compressibility=z,
+        volume=volume if sgd else np.nan, compressibility=z, temperature_conf=conf, temperature_conf_err=conf_err,
     )  # fmt: skip
+
+
+def _configurational(record: Record, group: int, kept: np.ndarray) -> tuple[float, float]:
+    """T_conf = Σ‖∇L‖²/ΣΔL of the readings ``kept`` and its standard error; NaN where ΔL is not positive or unread."""
+    drift, laplacian = record["probe_grad_sq"][kept, group], record["laplacian"][kept, group]
+    read = np.isfinite(drift) & np.isfinite(laplacian)
+    drift, laplacian = drift[read], laplacian[read]
+    if len(drift) < LEAST or not laplacian.mean() > 0:
+        return np.nan, np.nan
+    ratio = float(drift.mean() / laplacian.mean())
+    rest = drift - ratio * laplacian
+    ess = cautious_sample_size(rest[None]) if np.ptp(rest) > 0 else np.nan
+    return ratio, float(rest.std(ddof=2) / np.sqrt(ess) / laplacian.mean())
 
 
 def _judge(radius: np.ndarray, star: float, time: float, rule: Rule, run: int) -> tuple[Status, str]:

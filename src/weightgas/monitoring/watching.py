@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weightgas.errors import whole_number
+from weightgas.errors import refuse, whole_number
 from weightgas.monitoring.choice import choose
+from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.gas import Gas
 from weightgas.monitoring.probe import Probe
 from weightgas.symmetry import Group, Symmetries
@@ -28,9 +29,10 @@ def watch(
     batches: Any = None,
     loss_fn: Callable[..., Tensor] | None = None,
     every: int = EVERY,
-    readings: int = READINGS,
+    readings: int | None = None,
     name: str | None = None,
     forecast: Any = None,
+    configurational: bool = False,
 ) -> Gas:
     """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
 
@@ -45,18 +47,23 @@ def watch(
         Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups.
     groups
         ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or what
-        :func:`weightgas.symmetries` returned. Frozen parameters and those not in the optimizer are left out, noted.
+        :func:`weightgas.symmetries` returned; with its ``filters`` every filter by itself. Frozen
+        parameters and those not in the optimizer are left out, noted.
     batches, loss_fn
         If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and ``groups`` they are
         taken from the kinds of the modules.
     every
         Steps between readings, at least 2. Choose a tenth of the relaxation time for runs that are over soon.
     readings
-        Size of the buffer, at least 16.
+        Size of the buffer, at least 16; 1024 if not given, fewer for more than 256 groups.
     name
         Of the run, in tables and files; the class of the model if not given.
     forecast
         What ``predict`` returned, or ``{"group": r*}``: scored in the table.
+    configurational
+        Whether to read T_conf, the temperature that adaptive optimizers have too: every reading then costs one extra
+        pair of gradients of ``loss_fn(model, batch)``, the first 16 of ``batches`` in turn. Give batches of the
+        training set, in the size of the training. Nothing is moved: :mod:`weightgas.monitoring.curvature`.
 
     Raises
     ------
@@ -69,10 +76,18 @@ def watch(
         got = type(optimizer).__name__
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
     whole_number("every", every, minimum=2, fix="A reading takes two steps; pass 2 or more.")
-    whole_number("readings", readings, minimum=_LEAST_READINGS, fix=f"Pass {_LEAST_READINGS} or more.")
+    if readings is not None:
+        whole_number("readings", readings, minimum=_LEAST_READINGS, fix=f"Pass {_LEAST_READINGS} or more.")
     choice = choose(model, optimizer, groups, batches, loss_fn)
+    if readings is None:
+        readings = max(64, min(READINGS, READINGS * 256 // len(choice.groups)))
     gas = Gas(type(model).__name__ if name is None else str(name), choice, readings, forecast)
-    parameters = [p for group in choice.groups for p in group.parameters.values()]
-    member = [k for k, group in enumerate(choice.groups) for _ in group.parameters]
-    gas.attach(Probe(optimizer, parameters, member, every, gas.record.append))
+    places = choice.places()
+    curvature = None
+    if configurational:
+        if batches is None or loss_fn is None:
+            fix = "Pass loss_fn=lambda model, batch: ... and a list of training batches."
+            raise refuse("configurational", "batches= and loss_fn= with it", None, fix)
+        curvature = Curvature(model, loss_fn, batches, *places)
+    gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature))
     return gas

@@ -10,7 +10,7 @@ from weightgas.probes.laplacian import (
     turned,
     whole,
 )
-from weightgas.probes.noise import Moments, moments, successive_noise_trace
+from weightgas.probes.noise import Moments, moments
 from weightgas.probes.norms import group_products, group_squares
 
 __all__ = [
@@ -25,7 +25,6 @@ __all__ = [
     "laplacians",
     "moments",
     "noise_curvature",
-    "successive_noise_trace",
     "turned",
     "whole",
 ]

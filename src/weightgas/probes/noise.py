@@ -97,16 +97,3 @@ def _products(gram: Tensor) -> tuple[Tensor, Tensor]:
         factor * (2 * square + (k**2 - 3 * k + 1) * trace_sq - tails),
         factor * ((k - 1) * (k - 2) * square + trace_sq - tails),
     )
-
-
-def successive_noise_trace(first: Tensor, second: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> Tensor:
-    """tr Σ of each group (…, groups), float64, from the gradients of two successive steps: no extra gradients.
-
-    ½ r_i² ‖g_t − g_{t+1}‖², ``first`` g_t and ``second`` g_{t+1} (…, dim), the latter at weights one step further,
-    ``weights`` (…, dim) those of either. Drift and heat apart: the mean gradient cancels but for its change. Biased up:
-    the step went along g_t, so E⟨g_t, g_{t+1}⟩ = ‖∇L‖² − η_e tr(HΣ) and the estimate is (1 + η_e κ) tr Σ to first
-    order, κ = tr(HΣ)/tr Σ; with momentum more. One pair says little: average over many.
-    ``watch`` has the same from inner products alone.
-    """
-    difference = first.double() - second.double()
-    return group_squares(weights, sizes) * group_squares(difference, sizes) / 2
