@@ -37,12 +37,15 @@ def cautious_sample_size(series: np.ndarray, degree: int = 0) -> float:
 
 
 def exponential_sample_size(series: np.ndarray, degree: int = 0) -> np.ndarray:
-    """Effective sample size for exponential correlation of series (..., replicas, readings): (...)."""
+    """Effective sample size for exponential correlation of series (..., replicas, readings): (...).
+
+    At least one a replica: of less nothing is known but that the mean may be off by more than the series scatters.
+    """
     n = series.shape[-1]
     rest = series - series.mean(axis=-1, keepdims=True)
     with np.errstate(invalid="ignore", divide="ignore"):  # a constant has no correlation: NaN
         rho = np.vecdot(rest[..., 1:], rest[..., :-1]).sum(axis=-1) / np.vecdot(rest, rest).sum(axis=-1)
-    rho = np.clip(rho + ((degree + 1) + (degree + 3) * rho) / n, 0.0, 1 - 1e-9)
+    rho = np.clip(rho + ((degree + 1) + (degree + 3) * rho) / n, 0.0, (n - 1) / (n + 1))
     return series.shape[-2] * n * (1 - rho) / (1 + rho)
 
 

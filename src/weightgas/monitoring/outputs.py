@@ -98,7 +98,7 @@ def _head(gas: Gas) -> list[str]:
     every = f"a reading every {gas.every} steps" if gas.every else "no reading"
     cost = "" if np.isnan(gas.cost) else f"; {gas.cost:.2%} of the time in hooks"
     lines = [f"{gas.name}: {gas.steps} steps, {len(gas.record)} readings, {every}{cost}"]
-    lines.append(f"groups from {gas.source}")
+    lines.append("groups as given" if gas.source == "given" else f"groups from {gas.source}")
     rules = dict.fromkeys(rule.title for rule in gas.rules)
     return [*lines, *rules]
 
