@@ -1,8 +1,8 @@
 """What ``watch`` costs: time inside its hooks over the wall time of the loop, and the loop's time with and without it.
 
 Two loops at the default cadence: ResNet-18 of width 64 with batches of 32 images of 32 × 32, and a two-layer MLP on the
-digits, so small that the loop is mostly Python. Weights and buffers with and without it must agree bit by bit before any
-time counts. The MLP is also timed without, in turn.
+digits, so small that the loop is mostly Python. Weights and buffers with and without it must agree bit by bit before
+any time counts. The MLP is also timed without, in turn.
 
     python benchmarks/monitor_overhead.py [--quick] [--threads N]
 """

@@ -111,10 +111,12 @@ def test_another_seed_is_another_run():
     assert (one["energy"] != two["energy"]).all()
 
 
+@pytest.mark.parametrize(("method", "snapshots"), [("full", 3), ("reduced", 0)])
 @each_protocol
-def test_what_is_read_does_not_move_the_run(protocol):
-    one = simulate(protocol, 4, steps=2000, warmup=200, readings=40, blocks=4)
-    two = simulate(protocol, 4, steps=2000, warmup=200, readings=20, blocks=2, snapshots=3, density_every=1, bins=32)
+def test_what_is_read_does_not_move_the_run(protocol, method, snapshots):
+    how = {"steps": 2000, "warmup": 200, "method": method}
+    one = simulate(protocol, 4, readings=40, blocks=4, **how)
+    two = simulate(protocol, 4, readings=20, blocks=2, snapshots=snapshots, density_every=1, bins=32, **how)
     np.testing.assert_array_equal(one["final_weights"], two["final_weights"])
     np.testing.assert_array_equal(one["energy"][..., 1::2], two["energy"])
 

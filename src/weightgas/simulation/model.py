@@ -33,6 +33,11 @@ class Model:
         return not self.form.curvature.any() and bool(abs(self.form.linear @ self.form.linear - 1) < 1e-12)
 
     @property
+    def reducible(self) -> bool:
+        """Whether overlap and radius are a Markov chain of their own: linear loss, isotropic noise of any strength."""
+        return self.linear and self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
+
+    @property
     def spread(self) -> np.ndarray:
         """The factor as the kernel takes it: (dim, 1) or (dim, dim)."""
         return np.ascontiguousarray(self.factor[:, None] if self.factor.ndim == 1 else self.factor)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import one_of, refuse, whole_number
 
 MOST_BLOCKS = 20
 """Blocks of the counts of the overlap where the call does not say: the largest divisor of the readings up to this."""
@@ -24,6 +24,7 @@ class Plan:
     snapshots: int
     snapshot_every: int
     seed: int
+    method: str
 
     @property
     def reading_every(self) -> int:
@@ -37,9 +38,27 @@ class Plan:
 
 
 def checked(
-    *, steps: int, readings: int, warmup: int | None, blocks: int | None, snapshots: int, **others: int
+    *,
+    steps: int,
+    readings: int,
+    warmup: int | None,
+    blocks: int | None,
+    snapshots: int,
+    method: str,
+    reducible: bool,
+    **others: int,
 ) -> Plan:
-    """The plan of the arguments of ``simulate``; TypeError or ValueError for the first that is wrong."""
+    """The plan of the arguments of ``simulate``; TypeError or ValueError for the first that is wrong.
+
+    ``reducible`` is whether the model is that of an overlap; ``method="auto"`` is then the reduced one, unless
+    directions are to be kept.
+    """
+    one_of("method", method, ("auto", "reduced", "full"))
+    if method == "reduced" and not (reducible and not snapshots):
+        fix = 'Pass method="full": the reduced step knows the overlap alone.'
+        raise refuse("method", "a linear loss, isotropic noise and no snapshots for reduced", method, fix)
+    if method == "auto":
+        method = "reduced" if reducible and not snapshots else "full"
     readings = whole_number("readings", readings, minimum=8, fix="Ask for at least 8 readings, 400 is usual.")
     steps = whole_number("steps", steps, minimum=readings, fix=f"At least one step per reading ({readings}) is needed.")
     steps -= steps % readings
@@ -59,6 +78,7 @@ def checked(
     most = steps // others["snapshot_every"]
     if snapshots > most:
         raise refuse("snapshots", f"at most steps // snapshot_every = {most}", snapshots, "Ask for fewer or add steps.")
-    plan = Plan(steps=steps, readings=readings, warmup=warmup, blocks=blocks, snapshots=snapshots, **others)
+    shape = {"steps": steps, "readings": readings, "warmup": warmup, "blocks": blocks, "snapshots": snapshots}
+    plan = Plan(**shape, **others, method=method)
     object.__setattr__(plan, "warmup", plan.warmup - plan.warmup % plan.warmup_calls)
     return plan

@@ -16,6 +16,20 @@ import numpy as np
 from weightgas.potentials import QuadraticForm
 
 
+class ReducedStep(NamedTuple):
+    """y = w·μ and t = ‖w − yμ‖ after a step, and what it read of the weights it started from."""
+
+    along: float
+    across: float
+    loss: float
+    grad_sq: float
+    noise_sq: float
+    mean_grad_sq: float
+    laplacian: float
+    grad_curvature: float
+    growth: float
+
+
 class Step(NamedTuple):
     """What one step read of the weights it started from, and the weights after it."""
 
@@ -70,3 +84,39 @@ def step(
     squares = (float(unit_grad @ unit_grad), float(heat @ heat), float(mean @ mean))
     curved = (float(np.trace(hessian)), float(mean @ hessian @ mean))
     return Step(after, loss, *squares, *curved, float(growth), float(overlap))
+
+
+def reduced_step(
+    protocol: str,
+    along: float,
+    across: float,
+    normal: float,
+    chi_square: float,
+    rate: float,
+    decay: float,
+    dim: int,
+    constant: float = 1.0,
+    variance: float = 1.0,
+    strength: tuple[float, float] = (1.0, 0.0),
+) -> ReducedStep:
+    """The same for L = constant + μᵀw̄ and isotropic noise, of y = w·μ and t = ‖w − yμ‖ alone.
+
+    ``normal`` is the draw along the tangent towards μ, ``chi_square`` the squared length of the dim − 2 others. Exact:
+    noise and loss are the same in all directions across μ.
+    """
+    radius = np.hypot(along, across)
+    z, zeta = along / radius, across / radius
+    heat = variance * (strength[0] + strength[1] * (constant + z))
+    noise, rest = np.sqrt(heat) * normal, heat * chi_square
+    towards = zeta + noise  # component of the unit-sphere gradient along the tangent (μ − z w̄)/ζ
+    grad_sq = towards**2 + rest
+    step = rate if protocol == "fixed_lr" else rate * radius**2
+    keep = 1.0 if protocol == "fixed_sphere" else 1.0 - step * decay
+    kick = step / radius
+    y = keep * along - kick * towards * zeta
+    t = np.sqrt((keep * across + kick * towards * z) ** 2 + kick**2 * rest)
+    growth = (y**2 + t**2 - radius**2) / radius**2
+    if protocol == "fixed_sphere":
+        y, t = y * radius / np.hypot(y, t), t * radius / np.hypot(y, t)
+    squares = (grad_sq, noise**2 + rest, zeta**2)
+    return ReducedStep(y, t, constant + z, *squares, -(dim - 1) * z, -z * zeta**2, growth)

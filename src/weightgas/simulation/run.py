@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from typing import Any, Literal
 
 import numba
 import numpy as np
@@ -16,10 +17,11 @@ from weightgas import trace as traces
 from weightgas.errors import TraceError, whole_number
 from weightgas.potentials import Noise, Potential
 from weightgas.protocols import Protocol
-from weightgas.simulation import kernels, model, plan
+from weightgas.simulation import kernels, model, plan, reduced
+from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
-from weightgas.simulation.start import stationary_start
+from weightgas.simulation.start import reduced_start, stationary_start
 from weightgas.simulation.tally import Tally
 
 _KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
@@ -46,6 +48,7 @@ def simulate(
     density_every: int = 10,
     snapshots: int = 0,
     snapshot_every: int = 50,
+    method: Literal["auto", "reduced", "full"] = "auto",
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
@@ -80,6 +83,12 @@ def simulate(
         loss), visited every ``density_every`` steps.
     snapshots, snapshot_every
         Keep that many directions of the weights, so many steps apart, from the end of the run (for ``method="paper"``).
+    method
+        "full" keeps every weight. "reduced" is exact for a linear loss with isotropic noise, of any strength: overlap
+        and radius are a Markov chain of their own, of the same cost in any dimension
+        (:mod:`weightgas.simulation.reduced`). "auto" is reduced where that applies and no directions are to be kept.
+        Equal in law, not draw by draw; the final weights of the reduced one are in the plane of μ and w,
+        (w·μ, ‖w − (w·μ)μ‖).
     threads
         Threads of the compiled step; default all cores. The results do not depend on it.
     out, force
@@ -126,6 +135,8 @@ def simulate(
         density_every=density_every,
         snapshot_every=snapshot_every,
         seed=seed,
+        method=method,
+        reducible=what.reducible,
     )
     threads = _threads(threads)
     if resume_from is not None:
@@ -183,7 +194,7 @@ def _threads(threads: int | None) -> int:
 
 def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model) -> None:
     expected = {"producer": "simulate", "protocol": protocol.name, "dim": what.dim, "seed": how.seed}
-    expected |= {**what.attributes(), "reading_every": how.reading_every}
+    expected |= {**what.attributes(), "reading_every": how.reading_every, "method": how.method}
     wrong = [k for k, v in expected.items() if trace.attrs.get(k) != v]
     wrong += ["replicas"] * (trace.sizes["replica"] != how.replicas)
     held = [trace[f"{axis}_set"].values for axis in protocol.axes]
@@ -205,17 +216,18 @@ def _part(
     tasks = len(protocol) * how.replicas
     begin = 0 if before is None else int(before["step"].max())
     tally = Tally(how, what.dim, tasks, begin, linear_loss=what.linear)
+    small = how.method == "reduced"
+    to_axes, to_original = (_same, _same) if small else (what.to_axes, what.to_original)
     if before is None:
         weights, stream, overlap = _start(protocol, how, what)
     else:
-        weights = np.ascontiguousarray(what.to_axes(before["final_weights"].values)).reshape(tasks, -1)
+        weights = np.ascontiguousarray(to_axes(before["final_weights"].values)).reshape(tasks, -1)
         stream = before["final_stream"].values.reshape(tasks, -1).copy()
         overlap = None
     cells = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
     rate, hold = (cells[axis] for axis in protocol.axes)
-    form = what.form
-    loss = (float(form.constant), form.linear, form.curvature)
-    task = (weights, stream, rate, hold, *loss, what.spread, *what.strength)
+    step, task = _compiled(how, what, len(weights))
+    task = (weights, stream, rate, hold, *task)
     call_seconds = tasks * _cell_seconds(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
     def go(begin: int, readings: int, steps: int) -> None:
@@ -223,7 +235,8 @@ def _part(
         most = max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
         for k in range(0, readings, most):
             some = min(most, readings - k)
-            kernels.advance(_KINDS[protocol.name], k, some, steps, begin + k * steps, *task, *tally.for_kernel())
+            tallied = tally.for_kernel()[:8] if small else tally.for_kernel()
+            step(_KINDS[protocol.name], k, some, steps, begin + k * steps, *task, *tallied)
             advance(len(protocol) * some * steps / (how.steps + how.warmup))
 
     if how.warmup:
@@ -237,7 +250,7 @@ def _part(
     if "directions" in arrays:
         arrays["directions"] = what.to_original(arrays["directions"])
     shape = (len(protocol), how.replicas, -1)
-    arrays |= {"final_weights": what.to_original(weights).reshape(shape), "final_stream": stream.reshape(shape)}
+    arrays |= {"final_weights": to_original(weights).reshape(shape), "final_stream": stream.reshape(shape)}
     attributes = {
         "producer": "simulate",
         **what.attributes(),
@@ -248,6 +261,7 @@ def _part(
         "steps": how.steps,
         "warmup": how.warmup,
         "reading_every": how.reading_every,
+        "method": how.method,
         "threads": numba.get_num_threads(),
         "device": "cpu",
     }
@@ -256,17 +270,32 @@ def _part(
     )
 
 
+def _same(weights: np.ndarray) -> np.ndarray:
+    return weights
+
+
+def _compiled(how: Plan, what: Model, tasks: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """The compiled step, and its arguments from the loss to the tally."""
+    constant, form = float(what.form.constant), what.form
+    if how.method == "full":
+        return kernels.advance, (constant, form.linear, form.curvature, what.spread, *what.strength)
+    together = reduced.lanes_for(tasks, numba.get_num_threads())
+    return reduced.advance, (constant, what.dim, float(what.factor[0] ** 2), *what.strength, together)
+
+
 def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (tasks, dim) and streams (tasks, 4) at the start, overlaps (tasks, samples) of Gibbs directions."""
+    """Weights (tasks, dim or 2), streams (tasks, words), and overlaps (tasks, samples) of Gibbs directions."""
     weights, stream, overlap = [], [], []
+    small = how.method == "reduced"
+    begin, words = (reduced_start, STREAM) if small else (stationary_start, 4)
     cells = protocol.cells()
     for i in range(len(protocol)):
         cell = {axis: v[i].item() for axis, v in cells.items()}
         for replica in range(how.replicas):
             key = (how.seed, protocol.name, cell, replica)
             generator = np.random.default_rng(streams.sequence(*key, "start"))
-            radius, directions = stationary_start(protocol.name, cell, what, generator)
+            radius, directions = begin(protocol.name, cell, what, generator)
             weights.append(radius * directions[-1])
-            stream.append(streams.sequence(*key, "noise").generate_state(4, np.uint64))
-            overlap.append(what.overlap(directions))
+            stream.append(streams.sequence(*key, "noise").generate_state(words, np.uint64))
+            overlap.append(directions[:, 0] if small else what.overlap(directions))
     return np.array(weights), np.array(stream), np.array(overlap)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from weightgas.simulation.model import Model
-from weightgas.theory import ideal_gas
+from weightgas.theory import ideal_gas, vmf
 
 SAMPLES = 256
 _LEAST, _MOST = 1e-100, 1e100
@@ -32,6 +32,26 @@ def stationary_start(
         noise_trace = float(np.mean(model.noise_trace(directions)))
         grad_sq = noise_trace + float(np.mean(model.form.mean_grad_sq(directions)))
     return _radius(protocol, cell, grad_sq), directions
+
+
+def reduced_start(
+    protocol: str, cell: Mapping[str, float], model: Model, generator: np.random.Generator
+) -> tuple[float, np.ndarray]:
+    """The same for a reducible model, of overlaps alone: predicted radius and ``SAMPLES`` pairs z, √(1 − z²).
+
+    The Gibbs distribution is von Mises–Fisher about −μ whatever the dimension (:mod:`weightgas.theory.vmf`).
+    """
+    dof, variance = model.dim - 1, float(model.factor[0] ** 2)
+    noise_trace = grad_sq = variance * dof
+    gaps = np.ones(SAMPLES)
+    for _ in range(4 if protocol == "fixed_lr" else 2):
+        elr = cell["lr"] / _radius(protocol, cell, grad_sq) ** 2 if protocol == "fixed_lr" else cell["elr"]
+        temperature = ideal_gas.temperature(_tame(elr), _tame(noise_trace), dof)
+        gaps = vmf.sample_energy(model.dim, _tame(temperature), SAMPLES, generator)
+        strength = model.strength[0] + model.strength[1] * (model.form.constant - 1 + gaps)
+        noise_trace = float(np.mean(strength)) * variance * dof
+        grad_sq = noise_trace + float(np.mean(gaps * (2 - gaps)))
+    return _radius(protocol, cell, grad_sq), np.stack([gaps - 1, np.sqrt(gaps * (2 - gaps))], axis=1)
 
 
 def _radius(protocol: str, cell: Mapping[str, float], grad_sq: float) -> float:

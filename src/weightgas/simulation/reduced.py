@@ -1,0 +1,150 @@
+"""The compiled step for the loss of one overlap and isotropic noise: two numbers a run, in any dimension.
+
+For L = c + z, z = μᵀw̄, and noise of variance σ² in every tangent direction the pair y = w·μ, t = ‖w − yμ‖ is a Markov
+chain of its own: all directions across are alike. With n ~ N(0, 1), q ~ χ²_{d−2}, ζ = t/r, a = ζ + σn and a step
+w ← Kw − Cg̃ (g̃ the gradient on the unit sphere),
+
+    y ← Ky − Caζ        t² ← (Kt + Caz)² + C²σ²q        G = a² + σ²q
+
+K = 1 − ηλ, C = η/r (fixed LR), K = 1 − η_e r²λ, C = η_e r (fixed ELR), K = 1, C = η_e r and back to r (sphere). Exact,
+and of the same cost in three dimensions as in three millions: :func:`weightgas.simulation.reference.reduced_step`. What
+is read is what the whole step reads (:mod:`.kernels`, whose columns these are). Lanes as in :mod:`.lanes`.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from weightgas.simulation import kernels, lanes
+from weightgas.simulation.lanes import CHUNK, ROOM, STREAM, WIDTH, WORDS, fma
+from weightgas.simulation.lanes import log as _log
+
+_Y, _ACROSS_SQ, _RATE, _HOLD, _SUMS = 0, 1, 2, 3, 4
+_LATENCY, _EACH = 20.0, 2.5
+"""Rough nanoseconds of a step: those that lanes share and those of a lane; they only set how many go together."""
+
+
+def lanes_for(tasks: int, threads: int) -> int:
+    """How many lanes side by side finish first on so many threads; it changes no result."""
+    sizes = [min(n, tasks) for n in range(8, WIDTH + 1, 8)]
+    return min(sizes, key=lambda n: math.ceil(math.ceil(tasks / n) / threads) * (_LATENCY + n * _EACH))
+
+
+@numba.njit(inline="always")
+def _step(f, normals, place, lanes, kind, constant, variance, offset, slope):  # pragma: no cover - compiled
+    """One step of every lane, added to the sums; ``place`` is that of its draws."""
+    for i in range(lanes):
+        y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
+        rate, hold = f[_RATE * WIDTH + i], f[_HOLD * WIDTH + i]
+        square = fma(y, y, across_sq)
+        radius, across = math.sqrt(square), math.sqrt(across_sq)
+        inverse = 1.0 / radius
+        z, zeta = y * inverse, across * inverse
+        loss = constant + z
+        heat = variance * (offset + slope * loss)
+        noise = math.sqrt(heat) * normals[place + i]
+        rest = heat * normals[ROOM + place + i]
+        a = zeta + noise
+        grad_sq = fma(a, a, rest)
+        if kind == kernels.LR:
+            keep, kick = 1.0 - rate * hold, rate * inverse
+        elif kind == kernels.ELR:
+            keep, kick = 1.0 - rate * hold * square, rate * radius
+        else:
+            keep, kick = 1.0, rate * radius
+        y_new = fma(keep, y, -(kick * a * zeta))
+        along = fma(keep, across, kick * a * z)
+        across_sq = fma(along, along, kick * kick * rest)
+        if kind == kernels.SPHERE:
+            scale = hold / math.sqrt(fma(y_new, y_new, across_sq))
+            y_new, across_sq = y_new * scale, across_sq * scale * scale
+            f[(_SUMS + kernels.GROWTH) * WIDTH + i] += rate * rate * grad_sq
+        f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i] = y_new, across_sq
+        mean_sq = zeta * zeta
+        f[(_SUMS + kernels.LOSS) * WIDTH + i] += loss
+        f[(_SUMS + kernels.LOSS_SQ) * WIDTH + i] += loss * loss
+        f[(_SUMS + kernels.GRAD_SQ) * WIDTH + i] += grad_sq
+        f[(_SUMS + kernels.NOISE_SQ) * WIDTH + i] += fma(noise, noise, rest)
+        f[(_SUMS + kernels.MEAN_GRAD_SQ) * WIDTH + i] += mean_sq
+        f[(_SUMS + kernels.LAPLACIAN) * WIDTH + i] += z
+        f[(_SUMS + kernels.GRAD_CURVATURE) * WIDTH + i] -= z * mean_sq
+
+
+@numba.njit(inline="always")
+def _logits(f, out, lanes):  # pragma: no cover - compiled
+    """ln((1 + z)/(1 − z)) = ±2 ln((|y| + r)/t) of every lane, without cancellation."""
+    for i in range(lanes):
+        y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
+        radius = math.sqrt(fma(y, y, across_sq))
+        logit = 2.0 * _log((abs(y) + radius) / math.sqrt(across_sq))
+        out[i] = logit if y > 0.0 else -logit
+
+
+@numba.njit(cache=True, parallel=True, error_model="numpy")
+def advance(
+    kind, first, readings, steps, begin, w, stream, rate, hold, constant, dim, variance, offset, slope, together,
+    means, points, every, moments, counts, blocks, origin, width,
+):  # fmt: skip  # pragma: no cover - compiled
+    """As :func:`.kernels.advance`, for ``w`` (N, 2), y and t of each run, and σ² = ``variance``.
+
+    ``together`` lanes are held side by side.
+    """
+    tasks, bins = w.shape[0], counts.shape[2]
+    parts = (tasks + together - 1) // together
+    for part in numba.prange(parts):
+        start = part * together
+        many = min(together, tasks - start)
+        f = np.zeros((_SUMS + kernels.COLUMNS) * WIDTH)
+        logits, normals = np.empty(WIDTH), np.empty(2 * ROOM)
+        state, words = np.empty(STREAM * WIDTH, np.uint64), np.empty(WORDS * ROOM, np.uint64)
+        lanes.load(stream, start, many, state)
+        for i in range(many):
+            f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i] = w[start + i, 0], w[start + i, 1] * w[start + i, 1]
+            f[_RATE * WIDTH + i], f[_HOLD * WIDTH + i] = rate[start + i], hold[start + i]
+        clock = begin % every if every else 0
+        now = begin
+        for reading in range(first, first + readings):
+            f[_SUMS * WIDTH :] = 0.0
+            done = 0
+            while done < steps:
+                some = min(CHUNK, steps - done)
+                lanes.draw(state, words, normals, some, many, dim - 2)
+                for step in range(some):
+                    _step(f, normals, step * many, many, kind, constant, variance, offset, slope)
+                    clock += 1
+                    now += 1
+                    if clock == every:
+                        clock = 0
+                        _logits(f, logits, many)
+                        for i in range(many):
+                            task, logit = start + i, logits[i]
+                            if now <= 0:
+                                moments[task, 0] += 1.0
+                                moments[task, 1] += logit
+                                moments[task, 2] += logit * logit
+                            else:
+                                place = (logit - origin[task]) / width[task]
+                                index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
+                                counts[task, blocks[reading], index] += 1
+                done += some
+            for i in range(many):
+                task = start + i
+                for column in range(kernels.COLUMNS):
+                    means[task, reading, column] = f[(_SUMS + column) * WIDTH + i] / steps
+                means[task, reading, kernels.LAPLACIAN] *= 1.0 - dim
+                y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
+                radius = math.sqrt(fma(y, y, across_sq))
+                z = y / radius
+                heat = variance * (offset + slope * (constant + z))
+                points[task, reading, kernels.RADIUS] = radius
+                points[task, reading, kernels.ENERGY] = constant + z
+                points[task, reading, kernels.OVERLAP] = z
+                points[task, reading, kernels.NOISE_TRACE_SQ] = (heat * (dim - 1)) ** 2
+                points[task, reading, kernels.NOISE_COV_SQ] = heat * heat * (dim - 1)
+                points[task, reading, kernels.NOISE_CURVATURE] = -z * heat * (dim - 1)
+        for i in range(many):
+            w[start + i, 0], w[start + i, 1] = f[_Y * WIDTH + i], math.sqrt(f[_ACROSS_SQ * WIDTH + i])
+        lanes.save(state, start, many, stream)

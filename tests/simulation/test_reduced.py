@@ -1,0 +1,169 @@
+"""The reduced step: the whole one seen through the overlap and the radius, in every dimension."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from weightgas.errors import TraceError
+from weightgas.measurement import measure
+from weightgas.potentials import Covariance, Isotropic, Linear, LossDependent, Quadratic
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.simulation import kernels, lanes, model, reduced, reference, simulate
+from weightgas.theory import vmf
+
+KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+NOISES = {"isotropic": Isotropic(0.7), "loss-dependent": LossDependent(slope=0.3, offset=0.5)}
+PROTOCOLS = {
+    "fixed_sphere": FixedSphere(elr=0.1, radius=2.0),
+    "fixed_elr": FixedELR(elr=0.1, wd=0.02),
+    "fixed_lr": FixedLR(lr=0.1, wd=0.1),
+}
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("protocol", KINDS)
+@pytest.mark.parametrize("dim", [2, 3, 7])
+def test_plain_reduced_step_is_the_plain_whole_one(dim, protocol, noise):
+    """With the same draws: n along the tangent towards μ, χ² the rest."""
+    what = model.checked(Linear(), NOISES[noise], dim)
+    generator = np.random.default_rng(dim)
+    for _ in range(20):
+        weights, draws = generator.standard_normal(dim), generator.standard_normal(dim)
+        rate, hold = 0.1, np.linalg.norm(weights) if protocol == "fixed_sphere" else 0.3
+        whole = reference.step(protocol, weights, draws, rate, hold, what.form, what.factor, what.strength)
+        direction = weights / np.linalg.norm(weights)
+        towards = np.eye(dim)[0] - direction[0] * direction
+        towards /= np.linalg.norm(towards)
+        tangent = draws - (draws @ direction) * direction
+        rest = tangent - (tangent @ towards) * towards
+        found = reference.reduced_step(
+            protocol, weights[0], np.linalg.norm(weights[1:]), tangent @ towards, rest @ rest, rate, hold, dim,
+            variance=what.factor[0] ** 2, strength=what.strength,
+        )  # fmt: skip
+        expected = (whole.weights[0], np.linalg.norm(whole.weights[1:]), *whole[1:8])
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
+
+
+def advance(kind, weights, streams, rate, hold, what, *, readings=1, steps=1, together=8):
+    tasks = len(weights)
+    means, points = np.zeros((tasks, readings, kernels.COLUMNS)), np.zeros((tasks, readings, kernels.POINTS))
+    none = (0, np.zeros((tasks, 3)), np.zeros((tasks, 1, 2), np.int64), np.zeros(readings, np.int64))
+    cells = np.full(tasks, rate), np.full(tasks, hold)
+    variance = float(what.factor[0] ** 2)
+    reduced.advance(
+        kind, 0, readings, steps, 0, weights, streams, *cells, 1.0, what.dim, variance, *what.strength, together,
+        means, points, *none, np.zeros(tasks), np.ones(tasks),
+    )  # fmt: skip
+    return means, points
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("protocol", KINDS)
+@pytest.mark.parametrize("dim", [2, 3, 10])
+def test_every_compiled_step_is_the_plain_one_with_the_same_draws(dim, protocol, noise):
+    what = model.checked(Linear(), NOISES[noise], dim)
+    generator = np.random.default_rng(1)
+    rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
+    weights = np.abs(generator.standard_normal((11, 2))) * [[-1, 1]]
+    weights *= 2 / np.linalg.norm(weights, axis=1, keepdims=True)
+    streams = generator.integers(0, 2**64, (11, lanes.STREAM), np.uint64)
+    for _ in range(50):
+        normal, chi_square = lanes.draws(streams.copy(), 1, dim - 2)[:, :, 0]
+        plain = [
+            reference.reduced_step(
+                protocol, *w, n, q, rate, hold, dim, variance=what.factor[0] ** 2, strength=what.strength
+            )
+            for w, n, q in zip(weights, normal, chi_square, strict=True)
+        ]
+        means, points = advance(KINDS[protocol], weights, streams, rate, hold, what)
+        np.testing.assert_allclose(weights, [p[:2] for p in plain], rtol=1e-11, atol=1e-13)
+        for name, column in (("loss", kernels.LOSS), ("grad_sq", kernels.GRAD_SQ), ("noise_sq", kernels.NOISE_SQ),
+                             ("mean_grad_sq", kernels.MEAN_GRAD_SQ), ("laplacian", kernels.LAPLACIAN),
+                             ("grad_curvature", kernels.GRAD_CURVATURE)):  # fmt: skip
+            expected = [getattr(p, name) for p in plain]
+            np.testing.assert_allclose(means[:, 0, column], expected, rtol=1e-10, atol=1e-12, err_msg=name)
+        if protocol == "fixed_sphere":
+            np.testing.assert_allclose(means[:, 0, kernels.GROWTH], [p.growth for p in plain], rtol=1e-9, atol=1e-14)
+        radius = np.hypot(*weights.T)
+        np.testing.assert_allclose(points[:, 0, kernels.RADIUS], radius, rtol=1e-14)
+        np.testing.assert_allclose(points[:, 0, kernels.OVERLAP], weights[:, 0] / radius, rtol=1e-13)
+
+
+@pytest.mark.parametrize("dim", [3, 10])
+def test_lanes_and_calls_change_no_bit(dim):
+    what = model.checked(Linear(), Isotropic(), dim)
+    generator = np.random.default_rng(2)
+    start = np.abs(generator.standard_normal((70, 2)))
+    words = generator.integers(0, 2**64, (70, lanes.STREAM), np.uint64)
+    found = []
+    for together, calls in ((64, 1), (8, 1), (1, 4), (24, 2)):
+        weights, streams = start.copy(), words.copy()
+        for _ in range(calls):
+            advance(kernels.LR, weights, streams, 0.1, 0.1, what, readings=8 // calls, steps=37, together=together)
+        found.append((weights, streams))
+    for weights, streams in found[1:]:
+        np.testing.assert_array_equal(weights, found[0][0])
+        np.testing.assert_array_equal(streams, found[0][1])
+
+
+def ends(protocol, dim, method, seed):
+    at = FixedELR(elr=0.03, wd=0.1) if (protocol, dim) == ("fixed_elr", 100) else PROTOCOLS[protocol]  # stable there
+    trace = simulate(at, dim, 320, readings=8, replicas=3000, seed=seed, method=method, progress=False)
+    assert trace.attrs["method"] == method
+    return [trace[name].values[0, :, -1] for name in ("radius", "overlap")]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("dim", [2, 3, 10, 100])
+def test_reduced_and_full_are_equal_in_law(dim, protocol):
+    """Radius and overlap of 3000 runs after 320 steps and a warm-up, Kolmogorov and Smirnov."""
+    one, two = ends(protocol, dim, "reduced", 1), ends(protocol, dim, "full", 2)
+    for name, a, b in zip(("radius", "overlap"), one, two, strict=True):
+        if name == "overlap" or protocol != "fixed_sphere":
+            assert stats.ks_2samp(a, b).pvalue > 1e-4, name
+
+
+def test_another_dimension_would_be_seen():
+    one, two = ends("fixed_lr", 10, "reduced", 1), ends("fixed_lr", 11, "full", 2)
+    assert all(stats.ks_2samp(a, b).pvalue < 1e-4 for a, b in zip(one, two, strict=True))
+
+
+@pytest.mark.parametrize("ratio", [0.1, 1, 10, 100])
+def test_the_dimensions_of_networks(ratio):
+    """d = 43 692 and κ = ratio · d: U and 1 − U of theory, in a second."""
+    dim = 43_692
+    elr = 2 / (ratio * dim)
+    trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, 20_000, replicas=8, readings=20, progress=False)
+    energy = float(trace["energy_mean"].mean())
+    exact = float(vmf.energy(dim, elr / 2))
+    assert energy == pytest.approx(exact, rel=0.01) and 1 - energy == pytest.approx(1 - exact, rel=0.01)
+
+
+def test_measured_like_any_other():
+    protocol = FixedLR(lr=(0.02, 0.05), wd=0.02)
+    states = [measure(simulate(protocol, 10, 60_000, replicas=4, method=m, seed=s, progress=False))
+              for m, s in (("reduced", 3), ("full", 4))]  # fmt: skip
+    for name in ("energy", "temperature", "volume", "compressibility", "entropy_direction", "temperature_conf"):
+        a, b = (state[name].values for state in states)
+        errors = np.hypot(*(state[f"{name}_err"].values for state in states))
+        assert (np.abs(a - b) < 4 * errors + 1e-12).all(), name
+
+
+def test_where_it_applies():
+    sphere = FixedSphere(elr=0.01, radius=1.0)
+    cases = [
+        ({}, "reduced"), ({"noise": LossDependent(1.0, 1.0)}, "reduced"), ({"snapshots": 2}, "full"),
+        ({"noise": Covariance([1.0, 2.0, 3.0])}, "full"), ({"potential": Quadratic([0.0, 1.0, 2.0])}, "full"),
+    ]  # fmt: skip
+    for options, expected in cases:
+        options = {"steps": 400, "readings": 8, "progress": False, **options}
+        assert simulate(sphere, 3, **options).attrs["method"] == expected
+        if expected == "full":
+            with pytest.raises(ValueError, match="method: expected a linear loss, isotropic noise and no snapshots"):
+                simulate(sphere, 3, **options, method="reduced")
+    with pytest.raises(ValueError, match="method: expected one of"):
+        simulate(sphere, 3, method="fast")
+    first = simulate(sphere, 3, 400, readings=8, progress=False)
+    assert first["final_weights"].shape == (1, 1, 2)
+    with pytest.raises(TraceError, match="method"):
+        simulate(sphere, 3, 400, readings=8, resume_from=first, method="full", progress=False)
