@@ -68,6 +68,16 @@ def test_without_an_energy_a_radius_that_moves_is_judged_by(protocol, expected):
     assert all((alone in str(reason)) is (protocol == "fixed_lr") for reason in found["reason"].values)
 
 
+def test_without_an_energy_a_radius_must_have_been_seen_often_enough():
+    """Otherwise a correlation longer than the run would pass, where with an energy it never does."""
+    for time, fewest, most in ((0, 0.95, 1.0), (2, 0.95, 1.0), (100, 0.0, 0.02), (1000, 0.0, 0.02)):
+        trace = synthetic.make("fixed_lr", cells=100, time=time, seed=3, energy=np.full((100, 1, 400), np.nan))
+        found = assess(trace, Criteria())
+        assert fewest <= np.mean(names(found["status"].values) == "equilibrium") <= most
+        if time == 1000:
+            assert all("radius: " in r and "effective readings of 20 needed" in r for r in found["reason"].values)
+
+
 @pytest.mark.parametrize("value", [0.01, 0.0, np.inf])
 def test_a_constant_or_unknown_energy_has_no_sample_size(value):
     trace = synthetic.make(cells=2, energy=np.full((2, 1, 400), value))

@@ -101,7 +101,7 @@ def test_temperature_and_compressibility(kind: str) -> None:
 def test_measure_judges_a_run_without_a_loss_by_its_radius(above: float, status: Status) -> None:
     make, theory = MAKERS["sgd"]
     star = float(theory.radius(D, D - 1.0))
-    gas = drawn_gas(make, 4000 if above == 1 else 60, dim=D, radius=star * above, seed=4)[0]
+    gas = drawn_gas(make, 12_000 if above == 1 else 60, dim=D, radius=star * above, seed=4)[0]
     found = measure(gas.trace())
     assert np.isnan(found["energy"]).all()
     assert int(found["status"][0]) == status

@@ -56,10 +56,13 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
         mixing = np.maximum((rhat**2 - 1) / max(c.rhat**2 - 1, 1e-3), 1.1)
     times = "predicted relaxation times"
     unread = np.isnan(found["radius_drift_z"])
-    ess = np.where(np.isnan(found["energy_drift_z"]), np.inf, found["ess"])  # those have a reason of their own
+    untold = np.isnan(found["energy_drift_z"])
+    ess = np.where(untold, np.inf, found["ess"])  # those have a reason of their own
+    ess_radius = np.where(untold & ~unread, found["ess_radius"], np.inf)  # in place of the energy's
     return [
         Criterion(unread, np.full(len(rhat), np.nan), lambda i: _unread(found, i)),
         at_least(ess, c.ess, "energy", "effective readings", unknown="constant, or too few readings"),
+        at_least(ess_radius, c.ess, "radius", "effective readings", unknown="constant, or too few readings"),
         at_least(found["relaxations"], c.relaxations, "radius", times),
         at_least(found["share_relaxations"], c.relaxations, "shares of r²", times),
         at_least(found["energy_relaxations"], c.relaxations, "energy", times),
