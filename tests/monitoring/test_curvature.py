@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from watched_runs import GROUPS, OPTIMIZERS, OneTensor, drawn_gas, network, run
+from watched_runs import GROUPS, OPTIMIZERS, OneTensor, drawn_gas, network, run, steps
 from weightgas.datasets import digits
 from weightgas.measurement import measure
-from weightgas.monitoring import watch
+from weightgas.monitoring import summary, watch
 from weightgas.monitoring.curvature import Curvature
 
 DIM = 10
@@ -99,6 +99,144 @@ def test_isotropic_gas_has_the_temperature_of_its_noise() -> None:
     off = float(found["temperature_conf"][0]) / state.temperature_conf - 1
     assert abs(off) < 0.05 and float(found["conf_ratio"][0]) == pytest.approx(1, abs=0.15)
     assert "T_conf" in str(gas) and "±" in str(gas)
+
+
+CURVATURES = np.r_[0, np.linspace(2, 20, DIM - 1)]
+VARIANCES = 0.02 * np.r_[1, np.geomspace(0.1, 10, DIM - 1)]
+ELR = 0.03
+SPREAD = ELR * VARIANCES[1:] / (CURVATURES[1:] * (2 - ELR * CURVATURES[1:]))
+"""Variance of every direction of a narrow valley, a discrete Ornstein–Uhlenbeck process: v = η_e σ²/(h(2 − η_e h))."""
+KNOWN = (CURVATURES[1:] ** 2 * SPREAD).sum() / CURVATURES[1:].sum()
+"""T_conf = Σh²v/Σh, 2.1 times the T of the noise."""
+
+
+def valley(model, noise):
+    """L = ½w̄ᵀAw̄ + nᵀw̄, the noise n of a batch linear on the sphere."""
+    unit = model.weight / model.weight.norm()
+    return (torch.tensor(CURVATURES) * unit**2).sum() / 2 + noise @ unit
+
+
+def anisotropic_gas(seed: int, probes: int = 200):
+    """A watched run at the stationary norm 1 in the valley, with anisotropic noise."""
+    generator = torch.Generator().manual_seed(seed)
+    deviation = torch.tensor(VARIANCES).sqrt()
+    square = VARIANCES[1:].sum() + (CURVATURES[1:] ** 2 * SPREAD).sum()  # G: noise and drift feed the norm
+    wd = (1 - 1 / np.sqrt(1 + ELR**2 * square)) / ELR
+    model = OneTensor(np.eye(DIM)[0])
+    optimizer = torch.optim.SGD(model.parameters(), ELR, weight_decay=wd)
+    drawn = lambda count: deviation * torch.randn((count, DIM), generator=generator, dtype=torch.float64)  # noqa: E731
+    more = {"configurational": True, "loss_fn": valley, "batches": list(drawn(probes))}
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2, readings=4096, **more)
+    w = model.weight.detach()
+    for noise in drawn(6000):
+        r = w.norm()
+        force = torch.tensor(CURVATURES) * w / r + noise
+        model.weight.grad = (force - (force @ w / r) * w / r) / r
+        optimizer.step()
+    return gas
+
+
+def test_anisotropic_gas_has_the_known_ratio() -> None:
+    """Not the temperature of the noise: a gauge that took the one for the other would show."""
+    states = [anisotropic_gas(seed).groups()[0] for seed in range(3)]
+    value = np.mean([s.temperature_conf for s in states])
+    error = np.sqrt(np.sum([s.temperature_conf_err**2 for s in states])) / 3
+    assert abs(value - KNOWN) < 4 * error < 0.3 * KNOWN
+    noise = ELR * VARIANCES[1:].sum() / (2 * (DIM - 1))
+    assert np.mean([s.temperature for s in states]) == pytest.approx(noise, rel=0.1)
+    assert value - noise > 4 * error and noise < KNOWN / 2
+
+
+def test_one_gradient_for_both_batches_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted fault: the step's gradient in the place of the probe's, so that the noise is counted with the drift."""
+    right = Curvature.read
+    faulty = lambda self, given: torch.stack(  # noqa: E731
+        [right(self, given)[:, 0], self._sums(given, given) * self._sums(self._parameters, self._parameters)], dim=1
+    )
+    monkeypatch.setattr(Curvature, "read", faulty)
+    (state,) = anisotropic_gas(0).groups()
+    assert abs(state.temperature_conf - KNOWN) > 4 * state.temperature_conf_err
+
+
+def test_all_groups_together() -> None:
+    """The ratio on the sphere of all weights; that of ``measure``, and a line of its own in the table."""
+    gas = run("adamw", 400, configurational=True, loss_fn=loss_fn, batches=some_batches(8))[2]
+    value, error = summary.whole_configurational(gas.record)
+    late = gas.record.step >= gas.record.step[-1] / 2
+    share = (gas.record["radius"] ** 2).sum(1, keepdims=True) / gas.record["radius"] ** 2
+    drift, bend = ((share * gas.record[n]).sum(1)[late].mean() for n in ("probe_grad_sq", "laplacian"))
+    assert value == pytest.approx(drift / bend) and error > 0
+    assert f"all groups together: T_conf {value:.2g} ± {error:.1g}" in str(gas)
+    recorded = gas.trace()
+    np.testing.assert_allclose(recorded["laplacian"][0, 0], (share * gas.record["laplacian"]).sum(1))
+    found = measure(recorded)
+    assert np.isfinite(found["temperature_conf"]).all() and "temperature" not in found
+    assert found["temperature_conf_group"].shape == (1, 2) and np.isfinite(found["temperature_conf_group_err"]).all()
+
+
+def test_under_autocast_and_with_modes_that_the_loss_sets() -> None:
+    """Autocast keeps copies of the weights: turned ones must neither be read from it nor left in it."""
+
+    def restless(model, batch):
+        model.eval()
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            scores = model(batch[0])
+        return nn.functional.cross_entropy(scores.float(), batch[1])
+
+    def go(watched: bool):
+        torch.manual_seed(0)
+        model = network()
+        model[5].eval()
+        optimizer = OPTIMIZERS["sgd"](model.parameters())
+        more = {"configurational": True, "loss_fn": restless, "batches": some_batches()}
+        gas = watch(model, optimizer, groups=GROUPS, every=2, **more) if watched else None
+        for batch in some_batches(20):
+            optimizer.zero_grad()
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                nn.functional.cross_entropy(model(batch[0]), batch[1]).backward()
+                optimizer.step()
+                model(batch[0])  # with what autocast has kept
+        return model, gas
+
+    (model, gas), (plain, _) = go(True), go(False)
+    assert gas is not None and torch.is_autocast_cache_enabled()
+    assert [m.training for m in model.modules()] == [m.training for m in plain.modules()]
+    for a, b in zip([*model.parameters(), *model.buffers()], [*plain.parameters(), *plain.buffers()], strict=True):
+        assert torch.equal(a, b)
+    assert (np.abs(gas.record["laplacian"]) > 0).all()
+
+
+def test_readings_with_and_without_it_go_together() -> None:
+    """A resumed run that reads it from then on: the noise of the earlier readings is that of successive steps."""
+    plain = run("sgd", 30)[2]
+    torch.manual_seed(1)
+    model = network()
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    more = {"configurational": True, "loss_fn": loss_fn, "batches": some_batches()}
+    gas = watch(model, optimizer, groups=GROUPS, every=5, **more)
+    gas.load_state_dict(plain.state_dict())
+    steps(model, optimizer, 30)
+    read = np.isfinite(gas.record["laplacian"]).all(1)
+    noise, drift = summary.noise_and_drift(gas.record)
+    assert read.any() and not read.all() and np.isfinite(noise).all()
+    np.testing.assert_array_equal(drift[read], gas.record["probe_grad_sq"][read])
+    assert all(np.isfinite(state.temperature) for state in gas.groups())
+
+
+def test_batches_of_a_list_are_all_used_of_a_loader_sixteen() -> None:
+    seen = []
+
+    def counted(model, batch):
+        seen.append(int(batch))
+        return (model.weight * 0).sum()
+
+    for batches, most in ((list(range(20)), 20), (iter(range(20)), 16)):
+        seen.clear()
+        model = OneTensor(np.ones(3))
+        probe = Curvature(model, counted, batches, [model.weight], [np.array([0])])
+        for _ in range(40):
+            probe.read([None])
+        assert len(seen) == 80 and set(seen) == set(range(most))
 
 
 def test_adaptive_optimizers_have_it_alone() -> None:

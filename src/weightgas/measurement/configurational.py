@@ -40,6 +40,9 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
     }
     if "laplacian_far" in blocks:
         out["temperature_conf_far"] = blocks.estimate(_ratio, drift, blocks.of("laplacian_far"))
+    if "group_laplacian" in blocks and "group_mean_grad_sq" in blocks:
+        columns = (blocks.of("group_mean_grad_sq"), blocks.of("group_laplacian"))
+        out["temperature_conf_group"] = blocks.estimate(_ratio, *columns)
     if "noise_trace" not in blocks:
         return out
     inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
@@ -67,7 +70,6 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
         ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
         drift, laplacian = blocks.of("group_mean_grad_sq"), blocks.of("group_laplacian")
         noise, whole = blocks.of("group_noise_trace"), np.broadcast_to(whole[..., None], ours.shape)
-        out["temperature_conf_group"] = blocks.estimate(_ratio, drift, laplacian)
         out["conf_ratio_group"] = blocks.estimate(
             lambda m, c, x, v, n: _ratio(m, c) / (spread(size, x) * v * x * n / (2 * group_dof)),
             drift, laplacian, ours, whole, noise,

@@ -10,9 +10,11 @@ part along w_i),
 with g the gradient of the step itself, from a batch of its own. The second is unbiased but for the third derivative,
 O(θ²), and for clipping, which shortens g.
 
-Weights, buffers and the random numbers of torch are put back bit by bit, gradients and train mode are not touched.
-Weakness: one reading scatters by tens of per cent; average. What a module keeps outside its buffers is not put back,
-nor are random numbers of NumPy or Python that ``loss_fn`` may draw.
+Weights, buffers, the random numbers of torch and the modes of the modules are put back bit by bit, gradients are not
+touched; where the step is made under autocast, that is off inside and its copies of the weights are neither read nor
+kept. Weakness: one reading scatters by tens of per cent; average. The error of that average does not hold the choice of
+the probe batches. What a module keeps outside its buffers is not put back, nor are random numbers of NumPy or Python
+that ``loss_fn`` may draw.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ from weightgas.monitoring.products import copies, wide
 from weightgas.probes.laplacian import NEAR
 
 MOST_BATCHES = 16
-"""Probe batches that are kept; readings take them in turn."""
+"""Probe batches that are kept of a data loader; of a list all. Readings take them in turn."""
 
 
 class Curvature:
@@ -49,7 +51,8 @@ class Curvature:
     ) -> None:
         self._model, self._loss_fn, self._parameters = model, loss_fn, parameters
         with _generators(parameters):  # a data loader draws
-            self._batches = list(itertools.islice(batches, MOST_BATCHES))
+            most = None if isinstance(batches, list | tuple) else MOST_BATCHES
+            self._batches = list(itertools.islice(batches, most))
         if not self._batches:
             raise refuse("batches", "at least one batch", "none", "Pass a list of batches, as loss_fn takes them.")
         self._groups = int(max(label.max() for label in labels)) + 1
@@ -90,7 +93,7 @@ class Curvature:
         """Gradients of the batch whose turn it is, at weights turned by ``angle``; the same dropout on either side."""
         for parameter, w, u in zip(self._parameters, weights, across, strict=True):
             parameter.copy_(w * math.cos(angle) + u * math.sin(angle))
-        torch.manual_seed(self._count)
+        _seed(self._count, self._parameters)
         with torch.enable_grad():
             loss = self._loss_fn(self._model, self._batches[self._count % len(self._batches)])
             found = torch.autograd.grad(loss, self._parameters, allow_unused=True)
@@ -116,23 +119,49 @@ class Curvature:
         return rows.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1)) if like.ndim else rows[0].to(like.dtype)
 
 
+def _devices(parameters: Sequence[Tensor]) -> list[int]:
+    return sorted({p.device.index for p in parameters if p.device.type == "cuda"})
+
+
+def _seed(seed: int, parameters: Sequence[Tensor]) -> None:
+    """Of the generators that are put back, and of no others: ``torch.manual_seed`` is for every device."""
+    torch.default_generator.manual_seed(seed)
+    for index in _devices(parameters):
+        torch.cuda.default_generators[index].manual_seed(seed)
+
+
 @contextmanager
 def _generators(parameters: Sequence[Tensor]) -> Iterator[None]:
     """Torch's random numbers go on afterwards as if nothing had been drawn."""
-    with torch.random.fork_rng(sorted({p.device.index for p in parameters if p.device.type == "cuda"})):
+    with torch.random.fork_rng(_devices(parameters)):
+        yield
+
+
+@contextmanager
+def _without_autocast(parameters: Sequence[Tensor]) -> Iterator[None]:
+    """Autocast off, and its cache too: it holds copies of the weights where they are before the step."""
+    before = torch.is_autocast_cache_enabled()
+    with ExitStack() as stack:
+        for kind in {"cpu", *(p.device.type for p in parameters)}:
+            stack.enter_context(torch.autocast(kind, enabled=False))
+        stack.callback(torch.set_autocast_cache_enabled, before)
+        torch.set_autocast_cache_enabled(False)
         yield
 
 
 @contextmanager
 def _as_it_was(model: nn.Module, parameters: list[Tensor]) -> Iterator[list[Tensor]]:
-    """The weights, to be moved inside; they, the buffers and the random numbers are as before afterwards."""
+    """The weights, to be moved inside; they, buffers, modes and random numbers are as before afterwards."""
     buffers = list(model.buffers())
+    modes = [(module, module.training) for module in model.modules()]
     kept = copies(buffers)
     weights = [w for w in copies(parameters) if w is not None]
-    with _generators(parameters):
+    with _generators(parameters), _without_autocast(parameters):
         try:
             yield weights
         finally:
             for tensor, before in zip([*buffers, *parameters], [*kept, *weights], strict=True):
                 assert before is not None
                 tensor.copy_(before)
+            for module, mode in modes:
+                module.training = mode

@@ -112,6 +112,9 @@ def _foot(gas: Gas, found: list[GroupState]) -> list[str]:
     if any(np.isnan(s.temperature) for s in found):
         only = "; T_conf needs no mobility" if any(np.isfinite(s.temperature_conf) for s in found) else ""
         lines.append(f"T and Z: not applicable where the optimizer is not SGD with weight decay{only}")
+    value, error = summary.whole_configurational(gas.record) if len(found) > 1 else (np.nan, np.nan)
+    if np.isfinite(value):
+        lines.append(f"all groups together: T_conf {value:.2g} ± {error:.1g}")
     lines += scores(gas, found)
     return [*lines, *(f"note: {n}" for n in gas.notes())]
 

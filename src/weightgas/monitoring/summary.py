@@ -100,15 +100,14 @@ def noise_and_drift(record: Record) -> tuple[np.ndarray, np.ndarray]:
     tr Σ = G − sP, ‖∇L‖² = sP, s = −1 where the mean P of the last half of the readings is three errors below 0, else 1.
     P = ‖∇L‖² − η_e tr HΣ, as a step answers to its own noise: P = ‖∇L‖² where a descent outweighs the noise, and −‖∇L‖²
     in the stationary state of plain SGD in a harmonic well, which s puts right; (2α − 1)‖∇L‖² there with momentum α.
-    Weakness: in between the drift is underestimated, by up to itself, and with it tr Σ overestimated. Where gradients
-    of probe batches were read, at the same weights, ‖∇L‖² is theirs and nothing of this applies.
+    Weakness: in between the drift is underestimated, by up to itself, and with it tr Σ overestimated. In readings
+    with gradients of a probe batch, at the same weights, ‖∇L‖² is theirs and nothing of this applies.
     """
-    if np.isfinite(record["probe_grad_sq"]).any():
-        return record["grad_sq"] - record["probe_grad_sq"], record["probe_grad_sq"]
     product = record["mean_grad_sq"]
     late = product[len(product) // 2 :]
     negative = late.mean(axis=0) < -_SIGN * late.std(axis=0) / np.sqrt(len(late))
     product = np.where(negative, -product, product)
+    product = np.where(np.isfinite(record["probe_grad_sq"]), record["probe_grad_sq"], product)
     return record["grad_sq"] - product, product
 
 
@@ -180,9 +179,27 @@ def _state(record: Record, k: int, name: str, size: int, rule: Rule, nonfinite: 
     )  # fmt: skip
 
 
+def whole_configurational(record: Record) -> tuple[float, float]:
+    """(T_conf, its standard error) on the sphere of all groups together, from the last half of the run.
+
+    ‖∇L‖² = r² Σ ‖∇_i L‖²/r_i² and ΔL = r² Σ Δ_i L/r_i², r² the sum of the r_i². NaN as for one group.
+    """
+    if not len(record):
+        return np.nan, np.nan
+    step = record.step
+    kept = step >= step[0] + (step[-1] - step[0]) / 2
+    square = record["radius"][kept] ** 2
+    share = square.sum(axis=1, keepdims=True) / square
+    return _ratio(*((share * record[n][kept]).sum(axis=1) for n in ("probe_grad_sq", "laplacian")))
+
+
 def _configurational(record: Record, group: int, kept: np.ndarray) -> tuple[float, float]:
-    """T_conf = Σ‖∇L‖²/ΣΔL of the readings ``kept`` and its standard error; NaN where ΔL is not positive or unread."""
-    drift, laplacian = record["probe_grad_sq"][kept, group], record["laplacian"][kept, group]
+    """(T_conf, its standard error) of a group from the readings ``kept``."""
+    return _ratio(record["probe_grad_sq"][kept, group], record["laplacian"][kept, group])
+
+
+def _ratio(drift: np.ndarray, laplacian: np.ndarray) -> tuple[float, float]:
+    """Σ‖∇L‖²/ΣΔL of readings and its standard error; NaN where ΔL is not positive or unread."""
     read = np.isfinite(drift) & np.isfinite(laplacian)
     drift, laplacian = drift[read], laplacian[read]
     if len(drift) < LEAST or not laplacian.mean() > 0:

@@ -62,8 +62,9 @@ def watch(
         What ``predict`` returned, or ``{"group": r*}``: scored in the table.
     configurational
         Whether to read T_conf, the temperature that adaptive optimizers have too: every reading then costs one extra
-        pair of gradients of ``loss_fn(model, batch)``, the first 16 of ``batches`` in turn. Give batches of the
-        training set, in the size of the training. Nothing is moved: :mod:`weightgas.monitoring.curvature`.
+        pair of gradients of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data
+        loader). Give batches of the training set, in the size of the training, and some dozens of them. Nothing is
+        moved: :mod:`weightgas.monitoring.curvature`. Steps with a closure are left out.
 
     Raises
     ------
