@@ -12,9 +12,9 @@ O(θ²), and for clipping, which shortens g.
 
 Weights, buffers, the random numbers of torch and the modes of the modules are put back bit by bit, gradients are not
 touched; where the step is made under autocast, that is off inside and its copies of the weights are neither read nor
-kept. Weakness: one reading scatters by tens of per cent; average. The error of that average does not hold the choice of
-the probe batches. What a module keeps outside its buffers is not put back, nor are random numbers of NumPy or Python
-that ``loss_fn`` may draw.
+kept. Weakness: one reading scatters by tens of per cent, and where ``loss_fn`` computes in bfloat16 by many times
+itself; average. The error of that average does not hold the choice of the probe batches. What a module keeps outside
+its buffers is not put back, nor are random numbers of NumPy or Python that ``loss_fn`` may draw.
 """
 
 from __future__ import annotations

@@ -1,0 +1,178 @@
+"""``watch`` in loops that stumble: what is wrong is told, and the run is what it would have been without it."""
+
+import gc
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from watched_runs import GROUPS, OPTIMIZERS, OneTensor, batches, network, steps
+from weightgas.monitoring import watch
+from weightgas.status import Status
+
+
+def loss_fn(model, batch):
+    return nn.functional.cross_entropy(model(batch[0]), batch[1])
+
+
+def same(model: nn.Module, other: nn.Module) -> bool:
+    """Whether parameters and buffers are equal bit by bit, NaN included."""
+    pairs = zip([*model.parameters(), *model.buffers()], [*other.parameters(), *other.buffers()], strict=True)
+    return all(torch.equal(a.nan_to_num(1e30), b.nan_to_num(1e30)) for a, b in pairs)
+
+
+def one(make=lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.1), dtype: torch.dtype = torch.float64, **options):
+    """(model, optimizer, gas) of nine weights whose gradients the test sets."""
+    model = OneTensor(np.ones(9), dtype)
+    optimizer = make(model.parameters())
+    return model, optimizer, watch(model, optimizer, groups={"all": ["weight"]}, every=2, **options)
+
+
+def test_a_gradient_that_is_not_finite_for_a_while() -> None:
+    """An optimizer that skips such steps goes on; so does the status, once readings are finite again."""
+    model, optimizer, gas = one()
+    told = []
+    for n in range(20):
+        model.weight.grad = torch.full((9,), torch.inf if 6 <= n < 10 else 1.0, dtype=torch.float64)
+        before = model.weight.detach().clone()
+        optimizer.step()
+        if not torch.isfinite(model.weight).all():
+            with torch.no_grad():
+                model.weight.copy_(before)
+        told.append(gas.groups()[0].status == Status.DIVERGED if n > 2 else False)
+    assert told[9] and not told[-1] and gas.attached
+    assert np.isfinite(gas.record["radius"]).all() and not any("not finite" in note for note in gas.notes())
+
+
+@pytest.mark.parametrize("kind", ["momentum", "adamw"])
+def test_a_run_that_becomes_nan_stays_the_same_run(kind: str) -> None:
+    def go(watched: bool):
+        torch.manual_seed(0)
+        model = network()
+        optimizer = OPTIMIZERS[kind](model.parameters())
+        more = {"configurational": True, "loss_fn": loss_fn, "batches": list(batches(2))}
+        torch.manual_seed(1)
+        gas = watch(model, optimizer, groups=GROUPS, every=2, **more) if watched else None
+        for n, (x, y) in enumerate(batches(20)):
+            optimizer.zero_grad()
+            (loss_fn(model, (x, y)) * (torch.nan if n == 11 else 1.0)).backward()
+            optimizer.step()
+        return model, optimizer, gas
+
+    (model, _optimizer, gas), (plain, _, _) = go(True), go(False)  # hooks live as long as their optimizer
+    assert gas is not None and same(model, plain) and model[0].weight.isnan().any()
+    assert gas.attached and gas.steps == 20 and all(s.status == Status.DIVERGED for s in gas.groups())
+    assert "the run goes on" in str(gas)
+
+
+def test_a_probe_batch_whose_loss_is_not_finite_costs_its_reading_alone() -> None:
+    def sometimes(model, batch):
+        return -model.weight[0] / model.weight.norm() * batch
+
+    generator = torch.Generator().manual_seed(0)
+    model, optimizer, gas = one(configurational=True, loss_fn=sometimes, batches=[1.0, torch.nan])
+    for _ in range(60):
+        model.weight.grad = torch.randn(9, generator=generator, dtype=torch.float64)
+        optimizer.step()
+    read = np.isfinite(gas.record["laplacian"][:, 0])
+    assert 0 < read.sum() < len(read) and np.isfinite(gas.record["radius"]).all()
+    assert np.isfinite(gas.groups()[0].temperature_conf) and np.isfinite(gas.groups()[0].temperature)
+
+
+@pytest.mark.parametrize("make", [lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=1e-2), torch.optim.LBFGS])
+def test_closures_are_called_as_often_as_without(make) -> None:
+    def go(watched: bool):
+        torch.manual_seed(0)
+        model, calls = network(), 0
+        optimizer = make(model.parameters())
+        more = {"configurational": True, "loss_fn": loss_fn, "batches": list(batches(2))}
+        torch.manual_seed(1)
+        gas = watch(model, optimizer, groups=GROUPS, every=2, **more) if watched else None
+        for x, y in batches(8):
+
+            def closure(x=x, y=y):
+                nonlocal calls
+                calls += 1
+                optimizer.zero_grad()
+                loss = loss_fn(model, (x, y))
+                loss.backward()
+                return loss
+
+            optimizer.step(closure)
+        return model, calls, gas
+
+    (model, calls, gas), (plain, expected, _) = go(True), go(False)
+    assert gas is not None and same(model, plain) and calls == expected
+    assert len(gas.record) >= 3 and (np.abs(gas.record["closure"]) < 1e-9 * gas.record["radius"] ** 2).all()
+    assert np.isnan(gas.record["laplacian"]).all()  # the gradient of the step is not known before it
+
+
+def test_a_learning_rate_from_a_checkpoint_and_a_parameter_group_that_comes_later() -> None:
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model[:4].parameters(), 0.1, weight_decay=1e-2)
+    gas = watch(model, optimizer, groups={"first": ["0.weight"]}, every=2)
+    steps(model, optimizer, 10)
+    saved = optimizer.state_dict()
+    saved["param_groups"][0]["lr"] = 0.02
+    optimizer.load_state_dict(saved)
+    optimizer.add_param_group({"params": model[4:].parameters(), "lr": 0.5})
+    steps(model, optimizer, 10)
+    lr = gas.record["lr"][:, 0]
+    assert gas.attached and lr[0] == 0.1 and lr[-1] == 0.02
+    assert (np.abs(gas.record["closure"]) < 1e-9).all()
+
+
+def test_weights_that_are_frozen_on_the_way() -> None:
+    torch.manual_seed(0)
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
+    gas = watch(model, optimizer, groups=GROUPS, every=2)
+    steps(model, optimizer, 10)
+    model[0].weight.requires_grad_(False)
+    optimizer.zero_grad(set_to_none=True)
+    radius = float(model[0].weight.norm())
+    steps(model, optimizer, 10)
+    late = gas.record.step >= 10
+    assert gas.attached and (gas.record["decay"][late, 0] == 0).all() and (gas.record["decay"][late, 1] < 0).all()
+    np.testing.assert_allclose(gas.record["radius"][late, 0], radius, rtol=1e-6)
+
+
+def test_an_optimizer_that_is_gone_and_hooks_that_are_taken_off() -> None:
+    model, optimizer, gas = one()
+    for _ in range(6):
+        model.weight.grad = torch.ones(9, dtype=torch.float64)
+        optimizer.step()
+    gas.detach()
+    optimizer.step()
+    assert not gas.attached and gas.steps == 6 and "all" in str(gas)
+    again = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+    for _ in range(4):
+        optimizer.step()
+    del optimizer
+    gc.collect()
+    assert not again.attached and len(again.groups()) == 1 and not any("hooks are off" in n for n in again.notes())
+
+
+def test_sparse_gradients() -> None:
+    torch.manual_seed(0)
+    model = nn.Embedding(20, 4, sparse=True)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    gas = watch(model, optimizer, groups={"words": ["weight"]}, every=2)
+    for _ in range(10):
+        optimizer.zero_grad()
+        (model(torch.randint(20, (6,))) ** 2).sum().backward()
+        optimizer.step()
+    assert len(gas.record) >= 4 and (np.abs(gas.record["closure"]) < 1e-9).all()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_weights_of_low_precision_close_too(dtype: torch.dtype) -> None:
+    """The budget is of the step that was made, rounding of the weights included: that goes into the update."""
+    generator = torch.Generator().manual_seed(0)
+    model, optimizer, gas = one(dtype=dtype)
+    for _ in range(40):
+        model.weight.grad = torch.randn(9, generator=generator).to(dtype)
+        optimizer.step()
+    assert gas.groups()[0].closure < 1e-4 and np.isfinite(gas.record["radius"]).all()
