@@ -52,14 +52,27 @@ def test_predict_saves_and_tells_other_settings(capsys: pytest.CaptureFixture[st
     for other in (told.rescaled(4), told.at_batch_size(64), told.as_optimizer("sgd"), told.at_fixed_norm()):
         assert str(other) in found.out
     assert Forecast.load("told.json") == told
+    again = call(capsys, "predict", "sgd", "--lr", 0.1, "--wd", 0.1, "--save", "told.json")
+    assert again.code == 2 and "told.json: expected a new place, got one in use" in again.err
+    assert Forecast.load("told.json") == told
+    assert call(capsys, "predict", "sgd", "--lr", 0.1, "--wd", 0.1, "--save", "told.json", "--force").code == 0
+    assert Forecast.load("told.json") != told
 
 
-@pytest.mark.parametrize(("text", "schedule"), [("cosine", "cosine"), ("linear", "linear"), ("net.py:half", "half")])
+@pytest.mark.parametrize(
+    ("text", "schedule"),
+    [("cosine", "cosine"), ("linear", "linear"), ("net.py:half", "half"), ("step:0.1,4000,2000", "step")],
+)
 def test_predict_under_a_schedule(text: str, schedule: str, capsys: pytest.CaptureFixture[str]) -> None:
     import numpy as np
 
     done = np.arange(5000) / 5000
-    factor = {"cosine": (1 + np.cos(np.pi * done)) / 2, "linear": 1 - done, "half": np.full(5000, 0.5)}[schedule]
+    factor = {
+        "cosine": (1 + np.cos(np.pi * done)) / 2,
+        "linear": 1 - done,
+        "half": np.full(5000, 0.5),
+        "step": np.repeat([1, 0.1, 0.01], [2000, 2000, 1000]),
+    }[schedule]
     found = call(capsys, "predict", "sgd", "--lr", 0.1, "--wd", 0.01, "--steps", 5000, "--radius", 2, "--grad-sq", 1,
                  "--schedule", text)  # fmt: skip
     told = predict("sgd", lr=0.1, wd=0.01, steps=5000, radius=2.0, grad_sq=1.0, schedule=factor)
@@ -73,6 +86,8 @@ def test_predict_under_a_schedule(text: str, schedule: str, capsys: pytest.Captu
         (("adamw", "--lr", "1", "--wd", "0.1", "--betas", "3"), "--betas: expected two numbers, got '3'"),
         (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "cosine"), "--steps: expected the length of the run"),
         (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "step", "--steps", "9"), "FILE.py:NAME, got 'step'"),
+        (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "step:0.1", "--steps", "9"), "AT or FILE.py:NAME, got"),
+        (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "step:x,3", "--steps", "9"), "AT or FILE.py:NAME, got"),
         (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "net.py:none", "--steps", "9"), "a name in net.py"),
         (("sgd", "--lr", "1", "--wd", "0.1", "--fixed-norm"), "radius: expected a stationary norm in numbers"),
         (("muon", "--lr", "1", "--wd", "0.1"), "update_memory: expected a measured number"),

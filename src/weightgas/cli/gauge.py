@@ -66,8 +66,8 @@ def predict(
     schedule: Annotated[
         str,
         typer.Option(
-            help="Of the learning rate: constant, linear (to 0), cosine (to 0), or FILE.py:NAME of a "
-            "function of the step that returns its factor (runs your file).",
+            help="Of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in "
+            "step:0.1,30000,60000, or FILE.py:NAME of a function of the step that returns its factor (runs your file).",
             rich_help_panel=opt.LENGTH,
         ),
     ] = "constant",
@@ -99,6 +99,9 @@ def predict(
             rich_help_panel=opt.FOLDER,
         ),
     ] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite what is at --save.", rich_help_panel=opt.FOLDER)
+    ] = False,
     debug: opt.Debug = False,
 ) -> None:
     """Foretell where weight decay and learning rate take a scale-invariant group of weights.
@@ -114,9 +117,11 @@ def predict(
     with session("predict", debug=debug):
         from weightgas import forecast as forecasting
 
+        if save is not None and save.exists() and not force:
+            raise FileExistsError(f"{save}: expected a new place, got one in use. Choose another or give --force.")
         found = forecasting.predict(
             optimizer, lr=lr, wd=wd, momentum=momentum, nesterov=nesterov, betas=_betas(betas), eps=eps,
-            decoupled=True if decoupled else None, steps=steps, schedule=_schedule(schedule, steps), dim=dim,
+            decoupled=True if decoupled else None, steps=steps, schedule=values.schedule_of(schedule, steps), dim=dim,
             grad_sq=grad_sq, radius=radius, batch_size=batch_size, update_memory=update_memory, update_sq=update_sq,
             grad_memory=grad_memory,
         )  # fmt: skip
@@ -205,24 +210,6 @@ def _betas(text: str | None) -> tuple[float, float] | None:
     except ValueError:
         raise refuse("--betas", "two numbers", text, "Write them as 0.9,0.95.") from None
     return first, second
-
-
-def _schedule(text: str, steps: int | None) -> Any:
-    """The factor of the learning rate as ``predict`` takes it."""
-    import numpy as np
-
-    from weightgas.errors import refuse
-
-    if text == "constant":
-        return None
-    if values.is_file(text):
-        return values.own(text, "--schedule", call=False)
-    if text not in ("linear", "cosine"):
-        raise refuse("--schedule", "constant, linear, cosine or FILE.py:NAME", text, "NAME is a function of the step.")
-    if steps is None:
-        raise refuse("--steps", "the length of the run with a schedule", None, "Pass --steps.")
-    done = np.arange(steps) / steps
-    return 1 - done if text == "linear" else (1 + np.cos(np.pi * done)) / 2
 
 
 def _equivalents(found: Forecast, rescale: float | None, batch: int | None, optimizer: str | None, fixed_norm: bool):

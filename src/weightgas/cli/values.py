@@ -119,6 +119,37 @@ def shape_of(text: str) -> tuple[int, ...]:
     return sizes
 
 
+def schedule_of(text: str, steps: int | None) -> Any:
+    """The factor of the learning rate as ``predict`` takes it; ValueError for another text, or without ``steps``."""
+    import numpy as np
+
+    from weightgas.errors import refuse
+
+    if text == "constant":
+        return None
+    if is_file(text):
+        return own(text, "--schedule", call=False)
+    factor, at = _jumps(text)
+    if text not in ("linear", "cosine") and not at:
+        known = "constant, linear, cosine, step:FACTOR,AT,AT or FILE.py:NAME"
+        raise refuse("--schedule", known, text, "NAME is a function of the step.")
+    if steps is None:
+        raise refuse("--steps", "the length of the run with a schedule", None, "Pass --steps.")
+    if at:
+        return factor ** np.searchsorted(sorted(at), np.arange(steps), side="right")
+    done = np.arange(steps) / steps
+    return 1 - done if text == "linear" else (1 + np.cos(np.pi * done)) / 2
+
+
+def _jumps(text: str) -> tuple[float, list[float]]:
+    """Factor and steps of ``step:0.1,30000,60000``; no steps for anything else."""
+    try:
+        factor, *at = map(float, text.removeprefix("step:").split(","))
+    except ValueError:
+        return 1.0, []
+    return factor, at if text.startswith("step:") else []
+
+
 def is_file(text: str) -> bool:
     """Whether a text is of the form ``FILE.py:NAME``."""
     return text.rpartition(":")[0].endswith(".py")
