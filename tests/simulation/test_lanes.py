@@ -48,9 +48,9 @@ def plain(stream, steps, degrees):
         if degrees < 2:
             out.append((n[0], degrees * n[1] ** 2))
             continue
-        u, depth = (word() >> 12) * 2.0**-52, degrees / 2 - 1 / 3
+        u, depth = 1 - (word() >> 12) * 2.0**-52, degrees / 2 - 1 / 3
         v = (1 + n[1] / math.sqrt(9 * depth)) ** 3
-        taken = v > 0 and (u == 0 or math.log(u) < n[1] ** 2 / 2 + depth * (1 - v + math.log(v)))
+        taken = v > 0 and math.log(u) < n[1] ** 2 / 2 + depth * (1 - v + math.log(v))
         out.append((n[0], 2 * depth * v if taken else None))
     return out
 

@@ -58,6 +58,14 @@ def simulate(
     warmup: opt.Warmup = None,
     snapshots: opt.Snapshots = 0,
     snapshot_every: opt.SnapshotEvery = 50,
+    method: Annotated[
+        Literal["auto", "reduced", "full"],
+        typer.Option(
+            help="full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the "
+            "same in any dimension; auto is reduced where it applies.",
+            rich_help_panel=opt.MODEL,
+        ),
+    ] = "auto",
     seed: opt.Seed = 0,
     out: opt.Out = None,
     force: opt.Force = False,
@@ -102,8 +110,8 @@ def simulate(
             return
         trace = simulation.simulate(
             held, dim, steps, potential=loss, noise=noises, seed=seed, replicas=replicas, readings=readings,
-            warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every, threads=threads, out=out, force=force,
-            progress=opt.shown(quiet),
+            warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every, method=method, threads=threads, out=out,
+            force=force, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 

@@ -6,10 +6,9 @@ without branches and without calls: the logarithm, sine and cosine are polynomia
 name and nowhere else made. So a lane's numbers are the same to the bit beside any others, alone, and on any threads.
 
 Normals are pairs by Box and Muller (1958), R = √(−2 ln u), cos φ and sin φ, with u and φ of 52 bits each, so that
-|n| < 8.5. A χ² of k ≥ 2 degrees is 2D v³ by Marsaglia and Tsang (2000), D = k/2 − ⅓, v = 1 + x/√(9D), accepted at once
-by their squeeze in all but a few per cent of the lanes; the others are looked at one by one. What must be drawn again
-comes from a second stream of the run, so that the first is at the same word after the same step however steps are
-divided.
+|n| < 8.5. A χ² of k ≥ 2 degrees is 2D v³ by Marsaglia and Tsang (2000), D = k/2 − ⅓, v = 1 + x/√(9D), taken in
+95 % of the lanes at k = 2 and more above. What must be drawn again, lane by lane, comes from a second stream of the
+run, so that the first is at the same word after the same step however steps are divided.
 """
 
 from __future__ import annotations
@@ -153,36 +152,40 @@ def draw(state, words, normals, steps, lanes, degrees):  # pragma: no cover - co
         return
     depth = degrees / 2 - 1 / 3
     slope = 1 / math.sqrt(9 * depth)
-    unsure = 0
+    missing = 0
     for i in range(count):
         first, second = pair(words[i], words[ROOM + i])
-        u = as_float((words[2 * ROOM + i] >> np.uint64(12)) | _ONE) - 1.0
-        v = fma(slope, second, 1.0)
-        square = second * second
-        sure = (v > 0.0) & (u < 1.0 - 0.0331 * square * square)
-        unsure += 0 if sure else 1
+        v, taken = _candidate(second, words[2 * ROOM + i], depth, slope)
         normals[i] = first
-        normals[ROOM + i] = 2 * depth * v * v * v if sure else -1.0
-    if unsure:
+        normals[ROOM + i] = 2.0 * depth * v if taken else -1.0
+        missing += 0 if taken else 1
+    if missing:
         for i in range(count):
             if normals[ROOM + i] < 0.0:
-                _, x = pair(words[i], words[ROOM + i])
-                u = as_float((words[2 * ROOM + i] >> np.uint64(12)) | _ONE) - 1.0
-                normals[ROOM + i] = _insist(state, i % lanes, x, u, depth, slope)
+                normals[ROOM + i] = _again(state, 4 * WIDTH + i % lanes, depth, slope)
+
+
+@numba.njit(inline="always")
+def _candidate(x, word, depth, slope):  # pragma: no cover - compiled
+    """v³ of a standard normal x and a word, and whether Marsaglia and Tsang take it."""
+    u = 2.0 - as_float((word >> np.uint64(12)) | _ONE)  # (0, 1]
+    v = fma(slope, x, 1.0)
+    positive = v > 0.0
+    v = v if positive else 1.0
+    cube = v * v * v
+    taken = log(u) < fma(0.5 * x, x, depth * (1.0 - cube + 3.0 * log(v)))
+    return cube, positive & taken
 
 
 @numba.njit
-def _insist(state, lane, x, u, depth, slope):  # pragma: no cover - compiled
-    """The χ² where the squeeze did not decide: the exact test, and further candidates from the second stream."""
+def _again(state, lane, depth, slope):  # pragma: no cover - compiled
+    """A χ² from candidates of the second stream."""
     while True:
-        v = 1.0 + slope * x
-        if v > 0.0:
-            v = v * v * v
-            if u == 0.0 or math.log(u) < 0.5 * x * x + depth * (1.0 - v + math.log(v)):
-                return 2.0 * depth * v
-        first, second = _next(state, 4 * WIDTH + lane), _next(state, 4 * WIDTH + lane)
+        first, second = _next(state, lane), _next(state, lane)
         _, x = pair(first, second)
-        u = as_float((_next(state, 4 * WIDTH + lane) >> np.uint64(12)) | _ONE) - 1.0
+        v, taken = _candidate(x, _next(state, lane), depth, slope)
+        if taken:
+            return 2.0 * depth * v
 
 
 @numba.njit(cache=True, error_model="numpy")

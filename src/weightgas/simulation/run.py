@@ -27,9 +27,9 @@ from weightgas.simulation.tally import Tally
 _KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _SECONDS_PER_PART = 4.0
 _SECONDS_PER_CALL = 0.25
-_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS = 20.0, 10.0, 2.0
-"""Rough cost of a step, of each weight in it, and of each product of a full noise covariance; they only set how many
-cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` foresees."""
+_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 20.0, 10.0, 2.0, 8.0
+"""Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step; they
+only set how many cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` foresees."""
 
 
 def simulate(
@@ -182,6 +182,8 @@ def foreseen_seconds(protocol: Protocol, dim: int, steps: int, replicas: int, th
 
 def _cell_seconds(how: Plan, what: Model) -> float:
     """Foreseen seconds of one replica of one cell on one thread."""
+    if how.method == "reduced":
+        return (how.steps + how.warmup) * _REDUCED_NANOSECONDS * 1e-9
     products = what.factor.size * _PRODUCT_NANOSECONDS if what.factor.ndim == 2 else 0.0
     each = _STEP_NANOSECONDS + what.dim * _WEIGHT_NANOSECONDS + products
     return (how.steps + how.warmup) * each * 1e-9
