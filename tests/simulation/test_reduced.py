@@ -108,7 +108,7 @@ def test_lanes_and_calls_change_no_bit(dim):
 
 def ends(protocol, dim, method, seed):
     at = FixedELR(elr=0.03, wd=0.1) if (protocol, dim) == ("fixed_elr", 100) else PROTOCOLS[protocol]  # stable there
-    trace = simulate(at, dim, 320, readings=8, replicas=3000, seed=seed, method=method, progress=False)
+    trace = simulate(at, dim, 320, readings=8, replicas=1200, seed=seed, method=method, progress=False)
     assert trace.attrs["method"] == method
     return [trace[name].values[0, :, -1] for name in ("radius", "overlap")]
 
@@ -116,7 +116,7 @@ def ends(protocol, dim, method, seed):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("dim", [2, 3, 10, 100])
 def test_reduced_and_full_are_equal_in_law(dim, protocol):
-    """Radius and overlap of 3000 runs after 320 steps and a warm-up, Kolmogorov and Smirnov."""
+    """Radius and overlap of 1200 runs after 320 steps and a warm-up, Kolmogorov and Smirnov."""
     one, two = ends(protocol, dim, "reduced", 1), ends(protocol, dim, "full", 2)
     for name, a, b in zip(("radius", "overlap"), one, two, strict=True):
         if name == "overlap" or protocol != "fixed_sphere":

@@ -73,7 +73,7 @@ def test_a_quadratic_loss_has_no_overlap():
 
 @each_protocol
 def test_a_run_starts_where_it_will_stay(protocol):
-    trace = simulate(protocol, 10, 200, warmup=0, readings=8, replicas=20)
+    trace = simulate(protocol, 10, 200, warmup=0, readings=8, replicas=200)
     grad_sq = trace["grad_sq"].mean(["replica", "reading"]).values
     cells = protocol.cells()
     if protocol.name == "fixed_lr":
