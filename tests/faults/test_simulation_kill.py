@@ -75,7 +75,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
 
 def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_SECONDS_PER_PART", 0.0)
-    original, calls = run.kernels.advance, []
+    original, calls = run.reduced.advance, []
 
     def interrupted(*arguments):
         calls.append(1)
@@ -83,7 +83,7 @@ def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, mon
             raise KeyboardInterrupt
         original(*arguments)
 
-    monkeypatch.setattr(run.kernels, "advance", interrupted)
+    monkeypatch.setattr(run.reduced, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate(GRID, 3, **PLAN, out=tmp_path / "run")
     done = traces.completed_cells(tmp_path / "run/trace.zarr").sum()
