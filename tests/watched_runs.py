@@ -21,6 +21,32 @@ OPTIMIZERS = {
 }
 if hasattr(torch.optim, "Muon"):
     OPTIMIZERS["muon"] = lambda p: torch.optim.Muon([q for q in p if q.ndim == 2], 1e-2, weight_decay=0.1)
+
+
+class Own(torch.optim.Optimizer):
+    """Of a user: the sign of the gradient, with decay on the weights."""
+
+    def __init__(self, params, lr: float, weight_decay: float) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure=None) -> None:  # type: ignore[override]
+        """w ← (1 − ηλ)w − η sign(g)"""
+        for group in self.param_groups:
+            for p in group["params"]:
+                p.mul_(1 - group["lr"] * group["weight_decay"]).sub_(group["lr"] * p.grad.sign())
+
+
+OTHERS = {
+    "adamax": lambda p: torch.optim.Adamax(p, 1e-3, weight_decay=1e-2),
+    "adadelta": lambda p: torch.optim.Adadelta(p, 0.1, weight_decay=1e-2),
+    "radam": lambda p: torch.optim.RAdam(p, 1e-3, weight_decay=1e-2),
+    "rprop": lambda p: torch.optim.Rprop(p, 1e-3),
+    "asgd": lambda p: torch.optim.ASGD(p, 0.05, weight_decay=1e-2),
+    "adafactor": lambda p: torch.optim.Adafactor(p, 1e-2, weight_decay=0.1),
+    "own": lambda p: Own(p, 1e-3, 0.1),
+}
+"""Optimizers without closed forms: the measured budget is all there is."""
 GROUPS = {"first": ["0.weight"], "second": ["4.weight"]}
 
 
@@ -51,7 +77,7 @@ def run(kind: str, count: int = 60, *, watched: bool = True, every: int = 5, **o
     """(model, optimizer, gas) of a short run from seed 0."""
     torch.manual_seed(0)
     model = network()
-    optimizer = OPTIMIZERS[kind](model.parameters())
+    optimizer = (OPTIMIZERS | OTHERS)[kind](model.parameters())
     gas = watch(model, optimizer, every=every, **{"groups": GROUPS, **options}) if watched else None
     steps(model, optimizer, count)
     return model, optimizer, gas

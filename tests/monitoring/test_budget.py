@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch import nn
 
-from watched_runs import GROUPS, OPTIMIZERS, batches, drawn_gas, network, run
+from watched_runs import GROUPS, OPTIMIZERS, OTHERS, batches, drawn_gas, network, run
 from weightgas.monitoring import rules, watch
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("kind", OPTIMIZERS | OTHERS)
 def test_closes(kind: str) -> None:
     gas = run(kind, 80)[2]
     record = gas.record

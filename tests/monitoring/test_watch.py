@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from watched_runs import GROUPS, OPTIMIZERS, OneTensor, batches, drawn_gas, network, run, steps
-from weightgas import figures, trace
+from watched_runs import GROUPS, OPTIMIZERS, OTHERS, OneTensor, batches, drawn_gas, network, run, steps
+from weightgas import figures, report, trace
 from weightgas.forecast import predict
 from weightgas.measurement import measure
 from weightgas.monitoring import watch
@@ -18,7 +18,7 @@ from weightgas.status import Status
 from weightgas.symmetry import Group, symmetries
 
 
-@pytest.mark.parametrize("kind", OPTIMIZERS)
+@pytest.mark.parametrize("kind", OPTIMIZERS | OTHERS)
 def test_weights_are_bit_equal_with_and_without(kind: str) -> None:
     """Dropout, data order and the optimizer's state included."""
     with_, optimizer, _ = run(kind, 40, every=2)
@@ -73,6 +73,8 @@ def test_memory_is_constant_and_the_cadence_doubles() -> None:
     assert 8 <= len(gas.record) <= 16 and gas.every == 4 * 2 ** int(np.log2(gas.every / 4)) > 32
     assert (np.diff(gas.record.step) > 0).all() and gas.record.step[0] == 0
     assert gas.record.step[-1] > 500
+    longer = drawn_gas(OPTIMIZERS["sgd"], 2800, every=4, readings=16)[0]
+    assert abs(len(pickle.dumps(longer)) - len(pickle.dumps(gas))) < 16  # some counters have another digit
 
 
 def test_bad_input_is_refused() -> None:
@@ -143,8 +145,10 @@ def test_parameter_groups_and_schedule() -> None:
     lr = gas.record["lr"]
     assert lr[0].tolist() == [0.1, 0.05] and lr[-1, 0] < 0.01
     assert gas.forecasts() == {}
+    assert gas.trace().attrs["group_names"] == ["second"]
+    without = drawn_gas(lambda p: torch.optim.SGD(p, 0.1), 20)[0]
     with pytest.raises(ValueError, match="wd: expected weight decay above 0"):
-        gas.trace()  # the larger group has none
+        without.trace()
     assert (np.abs(gas.record["closure"]) < 1e-9).all()
 
 
@@ -329,9 +333,45 @@ def test_given_loss_is_the_energy() -> None:
     np.testing.assert_array_equal(gas.record.energy, gas.record.step)
 
 
+def test_groups_without_decay_are_no_part_of_the_trace() -> None:
+    torch.manual_seed(0)
+    model = network()
+    first, second = [model[0].weight], [model[4].weight]
+    optimizer = torch.optim.SGD([{"params": first, "weight_decay": 0.0}, {"params": second, "lr": 0.05}], 0.1,
+                                weight_decay=1e-2)  # fmt: skip
+    gas = watch(model, optimizer, groups=GROUPS, every=2)
+    steps(model, optimizer, 60)
+    found = gas.trace()
+    assert found.attrs["group_names"] == ["second"] and found.attrs["groups_left_out"] == ["first"]
+    assert found.attrs["dim"] == 512 and float(found["lr"][0, 0, 0]) == 0.05
+    np.testing.assert_allclose(found["radius"][0, 0], gas.record["radius"][:, 1])
+    assert figures.watched(found).axes
+    optimizer.param_groups[0]["weight_decay"] = 1e-2
+    steps(model, optimizer, 4)
+    assert gas.trace().attrs["group_lr_factor"] == [1.0, 0.5] and gas.trace().attrs["groups_left_out"] == []
+
+
+def test_a_report_of_a_watched_run(tmp_path) -> None:
+    gas = run("momentum", 80)[2]
+    trace.save(gas.trace(), tmp_path / "mine" / "trace.zarr")
+    page = report.of_run(tmp_path / "mine").read_text(encoding="utf-8")
+    assert "Watched run: along its steps" in page and "Seen by hooks of the optimizer" in page
+    assert "None loss" not in page and "Maxwell" not in page.split("Watched run: states")[2] and "seeds" not in page
+
+
 def test_given_forecast_is_scored() -> None:
     gas = run("sgd", 60, forecast={"first": 3.0})[2]
-    assert "first: forecast r* 3, now" in str(gas)
+    radius = gas.groups()[0].radius
+    assert f"first: forecast r* 3, now {radius:.4g} ({radius / 3 - 1:+.1%})" in str(gas)
+    settled = drawn_gas(OPTIMIZERS["sgd"], 1500, forecast={"all": 1.0})[0]
+    (state,) = settled.groups()
+    assert state.status == Status.EQUILIBRIUM and f"all: forecast r* 1, settled at {state.radius_mean:.4g} (" in str(
+        settled
+    )
+    falling = predict("sgd", lr=0.1, wd=1e-2, steps=100, schedule=lambda step: 1 - step / 100,
+                      groups={"first": (2048, 8.0, 3.0)})  # fmt: skip
+    gas = run("sgd", 60, forecast=falling)[2]
+    assert f"first: forecast r at step 60 {falling['first'].radius_at(60):.4g}, now" in str(gas)
     told = predict("sgd", lr=0.1, wd=1e-2, groups={"second": (512, 8.0, None)})
     gas = run("sgd", 60, forecast=told)[2]
     assert f"second: forecast r* {told['second'].radius:.4g}, now" in str(gas) and "first: forecast" not in str(gas)

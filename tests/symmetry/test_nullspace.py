@@ -65,3 +65,12 @@ def test_no_gap_no_null_space():
 def test_exponents_that_are_no_fractions_are_counted():
     products, spread = equations_of(np.array([[1, np.pi / 7, 0]]), np.random.default_rng(0))
     assert nullspace.sparsest(nullspace.spectrum(products, spread), 2, 0) == ([], 1)
+
+
+@pytest.mark.parametrize(("rank", "equations", "shown"), [(8, 8, 8), (8, 12, 8), (20, 12, 12), (20, 24, 20)])
+def test_rank_with_fewer_equations_than_columns(rank: int, equations: int, shown: int) -> None:
+    """As many equations as ranks show nothing yet, four more do: the search reads on until then."""
+    rng = np.random.default_rng(0)
+    products = rng.standard_normal((equations, rank)) @ rng.standard_normal((rank, 20))
+    found = nullspace.spectrum(products, np.ones_like(products))
+    assert len(found.values) == 20 and found.rank == shown

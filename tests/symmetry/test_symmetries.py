@@ -226,3 +226,12 @@ def test_bad_input(change, error, match):
     with pytest.raises(error, match=match):
         symmetries(**arguments)
     assert torch.equal(torch.get_rng_state(), state) and torch.get_default_dtype() == dtype
+
+
+def test_equations_are_read_until_the_rank_no_longer_rises() -> None:
+    """Twenty convolutions with twelve symmetries need twelve equations; fourteen tensors without any need them all."""
+    case = CASES["pre-activation ResNet-18"]
+    assert symmetries(case.make(), case.loss_fn, case.batches()).equations == 12
+    free = mlp((6, 8, 7, 8, 7, 8, 7, 10), nn.Tanh)
+    found = symmetries(free, images_loss, image_batches((6,)))
+    assert found.groups == () and found.unknowns == 14 and found.equations == 18

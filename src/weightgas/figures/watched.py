@@ -17,8 +17,8 @@ _MOST_NAMED = 8
 def watched(trace: xr.Dataset) -> Figure:
     """Norm with r*, effective learning rate, angle of a step, and the budget, along a run that ``watch`` saw.
 
-    Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time. The budget is that of all
-    groups together: what decay takes and what drag and kick give, in units of r² a step.
+    Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time, the shortest of the groups.
+    The budget is that of all groups together: what decay takes and what drag and kick give, in units of r² a step.
 
     Parameters
     ----------
@@ -38,9 +38,10 @@ def watched(trace: xr.Dataset) -> Figure:
     names = [str(n) for n in np.atleast_1d(trace.attrs["group_names"])]
     status = [str(s) for s in np.atleast_1d(trace.attrs["group_status"])]
     clocks = np.atleast_1d(trace.attrs["group_clock"]).astype(float)
+    clock = min(clocks[np.isfinite(clocks)], default=np.inf)
     figure, axes = canvas(2, 2, height=4.6, sharex=True)
     radius, star = one["group_radius"].values, one["group_radius_star"].values
-    elr = one["lr"].values[:, None] / radius**2
+    elr = one["lr"].values[:, None] * np.atleast_1d(trace.attrs["group_lr_factor"]) / radius**2
     angle = one["group_angle"].values
     colors = ordered(len(names))
     for k, color in enumerate(colors):
@@ -55,8 +56,8 @@ def watched(trace: xr.Dataset) -> Figure:
     axes[1, 1].legend(frameon=False, fontsize=8)
     for ax, values in zip(axes.flat, (radius, elr, angle, np.stack(list(parts.values())) / square), strict=True):
         logarithmic(ax.yaxis, values)
-        if clocks.size and np.isfinite(clocks).all() and clocks.min() < step[-1]:
-            ax.axvline(clocks.min(), color=GREY, lw=0.7, zorder=0)
+        if clock < step[-1]:
+            ax.axvline(clock, color=GREY, lw=0.7, zorder=0)
     axes[0, 0].set_ylabel(AXIS_NAMES["radius"] + ", $r^*$ dashed")
     axes[0, 1].set_ylabel("effective learning rate $\\eta/r^2$")
     axes[1, 0].set_ylabel("angle of a step (rad)")
@@ -65,6 +66,8 @@ def watched(trace: xr.Dataset) -> Figure:
         ax.set_xlabel(AXIS_NAMES["step"])
     shown = range(len(names)) if len(names) <= _MOST_NAMED else [0, len(names) // 2, len(names) - 1]
     handles = [line(f"{names[k]}: {status[k].replace('_', ' ')}", color=colors[k]) for k in shown]  # type: ignore[arg-type]
+    if clock < np.inf:
+        handles.append(line(f"one relaxation time, {clock:.3g} steps", color=GREY))
     title = f"{trace.attrs['network']}, {trace.attrs['optimizer']}"
     legend(figure, handles, title.replace("$", r"\$"))
     return figure

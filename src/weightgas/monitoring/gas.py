@@ -129,13 +129,14 @@ class Gas:
 
         With momentum α the cell's learning rate is η/(1 − α), of which temperature and clocks are a function; the one
         that was set is in ``lr`` (along readings). Settings that changed, or differ among groups: those of most
-        weights at the last reading. Without a loss told by :meth:`loss`, ``energy`` is NaN. For optimizers other than
-        SGD there is no noise trace in it, so that no temperature can be made of it.
+        weights at the last reading. Groups without decay are left out, since their norms grow for ever. Without a
+        loss told by :meth:`loss`, ``energy`` is NaN. For optimizers other than SGD there is no noise trace in it, so
+        that no temperature can be made of it.
 
         Raises
         ------
         ValueError
-            Before the first reading is finished, or without weight decay: such a run has no pressure.
+            Before the first reading is finished, or if no group decays: such a run has no pressure.
         """
         return outputs.trace(self)
 

@@ -120,25 +120,30 @@ def _foot(gas: Gas, found: list[GroupState]) -> list[str]:
 
 
 def scores(gas: Gas, found: list[GroupState]) -> list[str]:
-    """One line for each group that was forecast and has settled, and of the given forecast."""
-    own, given = gas.forecasts(), given_radii(gas.forecast, gas.names)
-    lines = []
+    """One line for each group that was forecast and has settled, and for each of the given forecast."""
+    own, given = gas.forecasts(), given_radii(gas.forecast, gas.names, gas.steps)
+    scheduled, lines = bool(getattr(gas.forecast, "scheduled", False)), []
     for state in found:
-        settled = f"settled at {state.radius:.4g}" if state.status == Status.EQUILIBRIUM else f"now {state.radius:.4g}"
+        there = state.status == Status.EQUILIBRIUM and not (scheduled and state.name in given)
         if state.name in given:
-            lines.append(f"{state.name}: forecast r* {given[state.name]:.4g}, {settled}")
-        elif state.name in own and state.status == Status.EQUILIBRIUM:
-            step, star, _ = own[state.name]
-            lines.append(f"{state.name}: forecast at step {step} r* {star:.4g}, {settled}")
+            told, what = given[state.name], f"forecast {f'r at step {gas.steps}' if scheduled else 'r*'}"
+        elif state.name in own and there:
+            step, told, _ = own[state.name]
+            what = f"forecast at step {step} r*"
+        else:
+            continue
+        radius, verb = (state.radius_mean, "settled at") if there else (state.radius, "now")
+        lines.append(f"{state.name}: {what} {told:.4g}, {verb} {radius:.4g} ({radius / told - 1:+.1%})")
     return lines
 
 
-def given_radii(forecast: Any, names: tuple[str, ...]) -> dict[str, float]:
-    """r* by group of a forecast of ``predict`` or a plain mapping; empty without."""
+def given_radii(forecast: Any, names: tuple[str, ...], step: int) -> dict[str, float]:
+    """Norm by group of a forecast of ``predict``, r* or under a schedule that of ``step``, or of a plain mapping."""
     if forecast is None:
         return {}
     if hasattr(forecast, "groups"):
-        forecast = {g.name: g.radius for g in forecast.groups if not g.unit}
+        at = step if forecast.scheduled else None
+        forecast = {g.name: forecast.expected(g.name, at) for g in forecast.groups}
     known = {n: forecast.get(n) for n in names}
     return {n: float(r) for n, r in known.items() if r is not None and np.isfinite(r)}
 
@@ -172,37 +177,19 @@ def table(gas: Gas) -> Table:
 
 
 def trace(gas: Gas) -> xr.Dataset:
-    """The readings as a trace of one cell."""
+    """The readings as a trace of one cell: of the groups that decay, since the others have no pressure."""
     record, rules = gas.record, gas.rules
     if not len(record) or not rules:
         raise refuse("trace", "at least one finished reading", "none", "Train for two steps or more.")
-    main = max(range(len(rules)), key=lambda k: gas.sizes[k])
-    rule = rules[main]
-    if not rule.wd > 0:
-        raise refuse("wd", "weight decay above 0", rule.wd, "A run without decay has no pressure; use csv().")
-    groups = {
-        n: record[n]
-        for n in ("radius", "grad_sq", "noise_trace", "mean_grad_sq", "angle", "decay", "drag", "kick", "closure")
-    }
-    groups["radius_star"] = np.stack([_along(record, k, size, rules[k]) for k, size in enumerate(gas.sizes)], axis=1)
-    square = groups["radius"] ** 2
-    whole = square.sum(axis=1)
-    groups["noise_trace"], groups["mean_grad_sq"] = summary.noise_and_drift(record)
-    bent = bool(np.isfinite(record["laplacian"]).any())
-    if bent:
-        groups["laplacian"] = record["laplacian"]
-    spherical = ("grad_sq", "noise_trace", "mean_grad_sq", *(["laplacian"] if bent else []))
-    values = {n: whole * (groups[n] / square).sum(axis=1) for n in spherical}
-    values |= {n: groups[n].sum(axis=1) for n in ("decay", "drag", "kick", "closure")}
-    values["angle"] = _whole_angle(groups, whole)
-    values |= {
-        "radius": np.sqrt(whole),
-        "energy": record.energy,
-        "lr": record["lr"][:, main],
-        "wd": record["wd"][:, main],
-    }
-    if any(r.kind != "sgd" for r in rules):
-        for name in ("noise_trace",) if bent else ("noise_trace", "mean_grad_sq"):
+    chosen = [k for k, rule in enumerate(rules) if rule.wd > 0]
+    if not chosen:
+        raise refuse("wd", "weight decay above 0", 0.0, "A run without decay has no pressure; use csv().")
+    main = max(chosen, key=lambda k: gas.sizes[k])
+    rule, sizes = rules[main], [gas.sizes[k] for k in chosen]
+    groups = _of_groups(gas, chosen)
+    values = _of_the_whole(groups) | {"energy": record.energy, "lr": record["lr"][:, main], "wd": record["wd"][:, main]}
+    if any(rules[k].kind != "sgd" for k in chosen):
+        for name in ("noise_trace",) if "laplacian" in groups else ("noise_trace", "mean_grad_sq"):
             values.pop(name)
             groups.pop(name)
     arrays = {name: v[None, None] for name, v in values.items()}
@@ -212,12 +199,37 @@ def trace(gas: Gas) -> xr.Dataset:
     found = gas.groups()
     about = {
         "producer": "watch", "network": gas.name, "optimizer": rule.title, "seed": 0, "steps": gas.steps,
-        "dim": sum(gas.sizes), "dof": sum(gas.sizes) - len(gas.sizes),
-        "group_names": list(gas.names), "group_sizes": list(gas.sizes),
-        "group_clock": [s.clock for s in found], "group_status": [s.status.name.lower() for s in found],
+        "dim": sum(sizes), "dof": sum(sizes) - len(sizes), "group_names": [gas.names[k] for k in chosen],
+        "group_sizes": sizes, "group_clock": [found[k].clock for k in chosen],
+        "group_status": [found[k].status.name.lower() for k in chosen],
+        "group_lr_factor": [rules[k].lr / rule.lr if rule.lr else 1.0 for k in chosen],
+        "groups_left_out": [name for k, name in enumerate(gas.names) if k not in chosen],
     }  # fmt: skip
     rate = rule.lr * rule.mobility if rule.kind == "sgd" else rule.lr
     return traces.make(FixedLR(lr=rate, wd=rule.wd), arrays, about, {"grad_sq": "point", "group_grad_sq": "point"})
+
+
+def _of_groups(gas: Gas, chosen: list[int]) -> dict[str, np.ndarray]:
+    """What the trace has of the ``chosen`` groups, (readings, chosen) each; the Laplacian where it was read."""
+    record = gas.record
+    names = ("radius", "grad_sq", "angle", "decay", "drag", "kick", "closure")
+    groups = {n: record[n][:, chosen] for n in names}
+    noise, drift = summary.noise_and_drift(record)
+    groups |= {"noise_trace": noise[:, chosen], "mean_grad_sq": drift[:, chosen]}
+    groups["radius_star"] = np.stack([_along(record, k, gas.sizes[k], gas.rules[k]) for k in chosen], axis=1)
+    if np.isfinite(record["laplacian"]).any():
+        groups["laplacian"] = record["laplacian"][:, chosen]
+    return groups
+
+
+def _of_the_whole(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same of all groups together, (readings,) each: r² = Σ rᵢ², and on its sphere x = r² Σ xᵢ/rᵢ²."""
+    square = groups["radius"] ** 2
+    whole = square.sum(axis=1)
+    spherical = [n for n in ("grad_sq", "noise_trace", "mean_grad_sq", "laplacian") if n in groups]
+    values = {n: whole * (groups[n] / square).sum(axis=1) for n in spherical}
+    values |= {n: groups[n].sum(axis=1) for n in ("decay", "drag", "kick", "closure")}
+    return values | {"angle": _whole_angle(groups, whole), "radius": np.sqrt(whole)}
 
 
 def _along(record: Record, group: int, size: int, rule: Any) -> np.ndarray:

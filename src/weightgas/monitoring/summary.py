@@ -38,11 +38,12 @@ _SCHEDULED = 0.2
 class GroupState:
     """One group at its last reading; averages over the window. NaN where it cannot be had, ``reason`` then says why.
 
-    ``radius`` r, ``elr`` η/r², ``angle`` of a step in radians, ``grad_sq`` G, ``noise_trace`` tr Σ (see
-    :func:`noise_and_drift`), ``tangency`` cos(w, g), ``decay``, ``drag``, ``kick`` in units of r² a step, ``closure``
-    the largest of the window in units of the largest term, ``radius_star`` r* of the budget with ``radius_star_err``,
-    ``radius_law`` r* of the closed form, ``clock`` τ and ``steps_to_go`` in steps, ``temperature`` T, ``pressure`` p,
-    ``volume`` V, ``compressibility`` Z, ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
+    ``radius`` r, ``radius_mean`` over the last half of the window, ``elr`` η/r², ``angle`` of a step in radians,
+    ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`noise_and_drift`), ``tangency`` cos(w, g), ``decay``, ``drag``,
+    ``kick`` in units of r² a step, ``closure`` the largest of the window in units of the largest term, ``radius_star``
+    r* of the budget with ``radius_star_err``, ``radius_law`` r* of the closed form, ``clock`` τ and ``steps_to_go`` in
+    steps, ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z, ``temperature_conf`` T_conf with
+    ``temperature_conf_err``, its standard error.
     """
 
     name: str
@@ -52,6 +53,7 @@ class GroupState:
     reason: str
     step: int
     radius: float
+    radius_mean: float
     elr: float
     angle: float
     grad_sq: float
@@ -170,13 +172,19 @@ def _state(record: Record, k: int, name: str, size: int, rule: Rule, nonfinite: 
     with np.errstate(all="ignore"):
         z = float(np.divide(2 * rule.wd * volume, dof * temperature))
     return GroupState(
-        name, size, rule.title, status, reason, step, radius, rule.lr / radius**2, float(np.mean(of["angle"])),
-        float(np.mean(of["grad_sq"])), float(np.mean(trace)), float(np.nanmean(of["tangency"])),
-        **per_square, closure=closure, radius_star=star, radius_star_err=error, radius_law=law, clock=time,
+        name, size, rule.title, status, reason, step, radius, _late(of["radius"]), rule.lr / radius**2,
+        float(np.mean(of["angle"])), float(np.mean(of["grad_sq"])), float(np.mean(trace)),
+        float(np.nanmean(of["tangency"])), **per_square, closure=closure,
+        radius_star=star, radius_star_err=error, radius_law=law, clock=time,
         steps_to_go=laws.steps_to(rule, radius, star, time, NEAR) if balanced and np.isfinite(time) else np.nan,
         temperature=temperature, pressure=rule.wd if sgd else np.nan,
         volume=volume if sgd else np.nan, compressibility=z, temperature_conf=conf, temperature_conf_err=conf_err,
     )  # fmt: skip
+
+
+def _late(values: np.ndarray) -> float:
+    """Mean of the last half: of a norm that still moves a little that is nearer to where it settles."""
+    return float(values[len(values) // 2 :].mean())
 
 
 def whole_configurational(record: Record) -> tuple[float, float]:

@@ -3,7 +3,7 @@
 from weightgas.report.content import Content, Judged, Picture, Section, Table
 from weightgas.report.folder import of_run
 from weightgas.report.page import render, write
-from weightgas.report.sections import isotropic_sections, networks_sections
+from weightgas.report.sections import isotropic_sections, networks_sections, watched_sections
 
 __all__ = [
     "Content",
@@ -16,4 +16,5 @@ __all__ = [
     "of_run",
     "isotropic_sections",
     "networks_sections",
+    "watched_sections",
 ]

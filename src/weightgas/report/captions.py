@@ -71,6 +71,9 @@ along the run
     Loss, radius, noise and entropy along the run, by learning rate. Where loss and noise go on falling there is no
     stationary state and no temperature: the network fits the data and the gas freezes. The entropy is the published
     nearest-neighbour estimate over successive windows; with windows this short it measures how far the weights diffuse.
+watched
+    Norm of every group with r*, where decay and growth would balance, effective learning rate, angle of a step, and the
+    budget of all groups together. The status in the legend is that of the gauge, group by group.
 """
 
 

@@ -153,6 +153,16 @@ def along_run(trace: xr.Dataset) -> Section:
     return drawings.section("Over-parameterised network: along the run", text)
 
 
+def watched(trace: xr.Dataset, state: xr.Dataset) -> Section:
+    """A watched run along its steps, and T_conf where it was read."""
+    drawings = Drawings()
+    drawings.add("the run", partial(figures.watched, trace), CAPTIONS["watched"], 1)
+    if "conf_ratio" in state:
+        draw = partial(figures.configurational, {str(trace.attrs["protocol"]): state})
+        drawings.add("configurational temperature", draw, CAPTIONS["configurational"], 3)
+    return drawings.section("Watched run: along its steps")
+
+
 def _named(name: str, caption: str) -> str:
     return f"{plain(name)[0].upper()}{plain(name)[1:]}. {caption}"
 

@@ -18,7 +18,7 @@ from weightgas.errors import TraceError
 from weightgas.measurement import measure
 from weightgas.report.content import Content
 from weightgas.report.page import write
-from weightgas.report.sections import isotropic_sections, networks_sections
+from weightgas.report.sections import isotropic_sections, networks_sections, watched_sections
 
 Nulls = Mapping[str, tuple[Verdict, xr.Dataset, xr.Dataset]]
 
@@ -50,16 +50,18 @@ def of_run(folder: str | os.PathLike[str], *, nulls: Nulls | None = None) -> Pat
     state = _state(folder / "state.zarr", trace)
     judged = verdict(trace, state)
     protocol = str(trace.attrs["protocol"])
-    build = networks_sections if trace.attrs["producer"] == "train" else isotropic_sections
     found = nulls or {}
-    sections = build(
-        {protocol: trace},
-        {protocol: state},
-        [judged],
-        [judged for judged, _, _ in found.values()],
-        null_traces={name: traced for name, (_, traced, _) in found.items()},
-        null_states={name: measured for name, (_, _, measured) in found.items()},
-    )
+    given = {protocol: trace}, {protocol: state}, [judged], [judged for judged, _, _ in found.values()]
+    watched = trace.attrs["producer"] == "watch"
+    if watched:
+        sections = watched_sections(*given)
+    else:
+        build = networks_sections if trace.attrs["producer"] == "train" else isotropic_sections
+        sections = build(
+            *given,
+            null_traces={name: traced for name, (_, traced, _) in found.items()},
+            null_states={name: measured for name, (_, _, measured) in found.items()},
+        )
     manifest = _read(folder / "manifest.json", json.loads)
     environment = {k: manifest[k] for k in runs.environment() if k in manifest} or runs.environment()
     wall_time = manifest.get("wall_time", trace.attrs.get("wall_time"))
@@ -71,7 +73,7 @@ def of_run(folder: str | os.PathLike[str], *, nulls: Nulls | None = None) -> Pat
         or {k: v for k, v in trace.attrs.items() if k != "settings"},
         environment=environment,
         wall_time=float(wall_time) if isinstance(wall_time, (int, float)) else None,
-        seeds=(int(trace.attrs["seed"]),),
+        seeds=() if watched else (int(trace.attrs["seed"]),),
     )
     return write(folder / "report.html", content)
 

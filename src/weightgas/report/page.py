@@ -170,7 +170,7 @@ def _setup(content: Content) -> str:
     parts = ['<section id="set-up">', "<h2>Set-up</h2>"]
     if content.command:
         parts += ["<p>To make this report again:</p>", f"<pre><code>{escape(content.command)}</code></pre>"]
-    else:
+    elif content.seeds:
         again = "To make this report again: the settings below, the seeds and the versions give the same numbers."
         parts.append(f"<p>{again}</p>")
     parts.append(table(Table("Run", ("", "value"), rows)) if rows else "")

@@ -112,6 +112,35 @@ def networks_sections(
     return found
 
 
+def watched_sections(
+    traces: States, states: States, verdicts: Sequence[Verdict], nulls: Sequence[Verdict]
+) -> list[Section]:
+    """The sections about a run that :func:`weightgas.watch` saw: its state, and how it came there.
+
+    One cell: laws between cells (Maxwell, fluctuation, Gibbs slope) have nothing to compare.
+
+    Parameters
+    ----------
+    traces, states, verdicts, nulls
+        As for :func:`isotropic_sections`.
+    """
+    found: list[Section] = []
+    for name, state in states.items():
+        about = state.attrs
+        left = [str(n) for n in np.atleast_1d(about.get("groups_left_out", []))]
+        text = (
+            f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
+            f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Seen by hooks of the "
+            "optimizer; data, order and seed are those of your own loop. With momentum α, η stands for η/(1 − α)."
+        )
+        if left:
+            text += f" Left out, without weight decay: {', '.join(left)}."
+        found.append(_overview("Watched run", text, {name: state}, _judged(verdicts, nulls), ()))
+        if name in traces:
+            found.append(chapters.watched(traces[name], state))
+    return found
+
+
 def _judged(verdicts: Sequence[Verdict], nulls: Sequence[Verdict]) -> tuple[Judged, ...]:
     return (*(Judged(v) for v in verdicts), *(Judged(v, is_null=True) for v in nulls))
 

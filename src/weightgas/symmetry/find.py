@@ -34,7 +34,8 @@ SHIFTS = (-0.5, 0.5, 12.0)
 """s of the confirming rescalings; −12 too where exponents have both signs."""
 CONFIRMED_AT = 3
 """Points at which each is confirmed."""
-MORE_EQUATIONS = 4
+LEAST_EQUATIONS, MORE_EQUATIONS = 12, 4
+"""Equations are read at least, and until so many are more than the rank that they show."""
 
 
 def symmetries(
@@ -49,8 +50,8 @@ def symmetries(
     """Find every scaling symmetry of the trained parameters of ``model``: wᵢ → exp(aᵢ s) wᵢ leaves the loss unchanged.
 
     The model is copied; itself, its gradients, buffers, train/eval mode and the generators of torch stay as they are.
-    Frozen parameters are left out, tied ones counted once. Costs about one forward and backward pass for each
-    parameter tensor and ten forward passes for each symmetry, in float64.
+    Frozen parameters are left out, tied ones counted once. Costs some twenty forward and backward passes, a dozen
+    forward passes, and one of the first more for each tensor, less symmetries, beyond eight, in float64.
 
     Parameters
     ----------
@@ -90,23 +91,34 @@ class _Search:
 
     def __init__(self, probe: Probe, tolerance: float, per_filter: bool) -> None:
         self.probe, self.tolerance, self.per_filter = probe, tolerance, per_filter
-        count = max(len(probe.names) + MORE_EQUATIONS, 12)
-        with probe.small_eps():
-            self.equations = probe.equations(count, rows=per_filter)
-        effect = self.equations.lengths.max(axis=0)
-        if not effect.max() > 0:
-            fix = "Every gradient is zero: look at the loss and at dead units."
-            raise refuse("loss_fn", "a loss that depends on the model's parameters", "one that does not", fix)
-        self.active = np.flatnonzero(effect > INERT_BELOW * effect.max())
+        self.equations, self.active, self.spectrum = self._read()
         self.notes: list[str] = []
         self.known: dict[bytes, bool] = {}
+
+    def _read(self) -> tuple[Equations, np.ndarray, nullspace.Spectrum]:
+        """Equations until ``MORE_EQUATIONS`` have not raised the rank; the columns with an effect; their spectrum."""
+        probe, most = self.probe, len(self.probe.names) + MORE_EQUATIONS
+        read, end = None, 0
+        while True:
+            begin, end = end, max(LEAST_EQUATIONS, min(most, end + MORE_EQUATIONS))
+            with probe.small_eps():
+                more = probe.equations(begin, end, rows=self.per_filter)
+            read = more if read is None else read.joined(more)
+            effect = read.lengths.max(axis=0)
+            if not effect.max() > 0:
+                fix = "Every gradient is zero: look at the loss and at dead units."
+                raise refuse("loss_fn", "a loss that depends on the model's parameters", "one that does not", fix)
+            active = np.flatnonzero(effect > INERT_BELOW * effect.max())
+            found = nullspace.spectrum(read.products[:, active], read.spread[:, active])
+            if end >= most or found.rank + MORE_EQUATIONS <= end:
+                return read, active, found
 
     def result(self) -> Symmetries:
         """Search, confirm, measure the residuals."""
         probe, read = self.probe, self.equations
-        found = nullspace.spectrum(read.products[:, self.active], read.spread[:, self.active])
+        found = self.spectrum
         vectors, gap = self._confirmed(found)
-        own = probe.equations(min(len(read.losses), 2 * MORE_EQUATIONS), rows=self.per_filter)
+        own = probe.equations(0, min(len(read.losses), 2 * MORE_EQUATIONS), rows=self.per_filter)
         groups = self._groups(vectors, own)
         holds = [group for group in groups if group.residual <= self.tolerance]
         filters: list[Group] = []

@@ -35,6 +35,11 @@ class Spectrum:
     vectors: np.ndarray
     scale: np.ndarray
 
+    @property
+    def rank(self) -> int:
+        """Where the smallest null space begins that may be one; all columns where none may."""
+        return max((cut for cut, _ in self.cuts()), default=len(self.values))
+
     def cuts(self) -> list[tuple[int, float]]:
         """Where the null space may begin, with the gap there: the largest gap first; gaps below 10 are none."""
         floored = np.maximum(self.values, NOISE)
@@ -44,10 +49,13 @@ class Spectrum:
 
 
 def spectrum(products: np.ndarray, spread: np.ndarray) -> Spectrum:
-    """Decompose ``products`` (equations, n), each column divided by its root mean square ``spread``."""
+    """Decompose ``products`` (equations, n), each column divided by its root mean square ``spread``.
+
+    With fewer equations than columns the values that are missing are 0.
+    """
     scale = np.sqrt((spread**2).mean(axis=0))
     _, values, vectors = np.linalg.svd(products / scale / np.sqrt(len(products)))
-    return Spectrum(values, vectors, scale)
+    return Spectrum(np.pad(values, (0, len(vectors) - len(values))), vectors, scale)
 
 
 def sparsest(found: Spectrum, cut: int, seed: int) -> tuple[list[np.ndarray], int]:

@@ -10,7 +10,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,10 @@ class Equations:
     rows: np.ndarray
     row_spread: np.ndarray
     row_lengths: np.ndarray
+
+    def joined(self, more: Equations) -> Equations:
+        """These, and ``more`` behind them."""
+        return Equations(*(np.concatenate([getattr(x, f.name) for x in (self, more)]) for f in fields(self)))
 
 
 def largest_ratio(part: np.ndarray, whole: np.ndarray) -> float:
@@ -85,9 +89,9 @@ class Probe:
             for module, key, value in self.norms:
                 setattr(module, key, value)
 
-    def equations(self, count: int, *, rows: bool = False) -> Equations:
-        """Read the first ``count`` points; ``rows``: also every row of every parameter by itself."""
-        read = [self._equation(point, rows) for point in range(count)]
+    def equations(self, begin: int, end: int, *, rows: bool = False) -> Equations:
+        """Read the points from ``begin`` to before ``end``; ``rows``: also every row of every parameter by itself."""
+        read = [self._equation(point, rows) for point in range(begin, end)]
         return Equations(*(np.array(column) for column in zip(*read, strict=True)))
 
     def loss(self, point: int, exponents: Mapping[int, float | Tensor]) -> float:
@@ -128,7 +132,8 @@ class Probe:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + point)
         with torch.no_grad():
             for parameter, origin in zip(self.parameters, self.origin, strict=True):
-                noise = torch.randn(origin.shape, generator=generator, dtype=torch.float64).to(origin.device)
+                # four times as fast as in float64
+                noise = torch.randn(origin.shape, generator=generator, dtype=torch.float32).to(origin)
                 width = origin.square().mean().sqrt()
                 # a zero bias, shift or gate is a special value: its inner product with any gradient is 0
                 width = width if width > 0 else (origin[0].numel() if origin.ndim > 1 else 1) ** -0.5
