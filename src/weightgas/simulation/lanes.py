@@ -27,6 +27,8 @@ WIDTH = 64
 """Lanes that are held side by side at most: enough to hide the latency of square roots, few enough for the cache."""
 STREAM = 8
 """Words of a run's two streams: the second is for what is drawn again."""
+FEW = 5
+"""Fewer lanes than this are served one after the other, by the same arithmetic, rather than as a vector."""
 CHUNK = 16
 """Steps for which random numbers are drawn together."""
 ROOM = CHUNK * WIDTH
@@ -111,10 +113,8 @@ def pair(first, second):  # pragma: no cover - compiled
 
 
 @numba.njit(inline="always")
-def _next(state, lane):  # pragma: no cover - compiled
-    """One word of a lane, or 4·WIDTH further on of its second stream; ``state`` are STREAM·WIDTH words."""
-    s0, s1 = state[lane], state[WIDTH + lane]
-    s2, s3 = state[2 * WIDTH + lane], state[3 * WIDTH + lane]
+def _turn(s0, s1, s2, s3):  # pragma: no cover - compiled
+    """One word of xoshiro256++ and the four of its state after it."""
     total = s0 + s3
     word = ((total << np.uint64(23)) | (total >> np.uint64(41))) + s0
     shifted = s1 << np.uint64(17)
@@ -124,6 +124,15 @@ def _next(state, lane):  # pragma: no cover - compiled
     s0 ^= s3
     s2 ^= shifted
     s3 = (s3 << np.uint64(45)) | (s3 >> np.uint64(19))
+    return word, s0, s1, s2, s3
+
+
+@numba.njit(inline="always")
+def _next(state, lane):  # pragma: no cover - compiled
+    """One word of a lane, or 4·WIDTH further on of its second stream; ``state`` are STREAM·WIDTH words."""
+    s0, s1 = state[lane], state[WIDTH + lane]
+    s2, s3 = state[2 * WIDTH + lane], state[3 * WIDTH + lane]
+    word, s0, s1, s2, s3 = _turn(s0, s1, s2, s3)
     state[lane], state[WIDTH + lane] = s0, s1
     state[2 * WIDTH + lane], state[3 * WIDTH + lane] = s2, s3
     return word
@@ -189,6 +198,44 @@ def _again(state, lane, depth, slope):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, error_model="numpy")
+def fill(state, words, normals, first, pairs):  # pragma: no cover - compiled
+    """Standard normals of every lane, from pair ``first`` to before ``pairs``, into ``normals`` (2·rows, lanes).
+
+    Number j of a lane is in row (j >> 1), or ``rows`` further on where j is odd: both of a pair are used, one after the
+    other. ``words`` (2·ROOM) is scratch, filled again and again, so that it stays in the cache.
+    """
+    lanes = normals.shape[1]
+    flat, half, most = normals.ravel(), normals.size // 2, ROOM // lanes
+    for begin in range(first, pairs, most):
+        some = min(most, pairs - begin)
+        count = some * lanes
+        if lanes < FEW:  # one lane after the other, its state in registers
+            for lane in range(lanes):
+                s0, s1 = state[lane], state[WIDTH + lane]
+                s2, s3 = state[2 * WIDTH + lane], state[3 * WIDTH + lane]
+                for k in range(some):
+                    words[k * lanes + lane], s0, s1, s2, s3 = _turn(s0, s1, s2, s3)
+                    words[ROOM + k * lanes + lane], s0, s1, s2, s3 = _turn(s0, s1, s2, s3)
+                state[lane], state[WIDTH + lane] = s0, s1
+                state[2 * WIDTH + lane], state[3 * WIDTH + lane] = s2, s3
+        else:
+            for k in range(some):
+                place = k * lanes
+                for lane in range(lanes):
+                    s0, s1 = state[lane], state[WIDTH + lane]
+                    s2, s3 = state[2 * WIDTH + lane], state[3 * WIDTH + lane]
+                    words[place + lane], s0, s1, s2, s3 = _turn(s0, s1, s2, s3)
+                    words[ROOM + place + lane], s0, s1, s2, s3 = _turn(s0, s1, s2, s3)
+                    state[lane], state[WIDTH + lane] = s0, s1
+                    state[2 * WIDTH + lane], state[3 * WIDTH + lane] = s2, s3
+        # Views: an index that might be negative, as numba sees it, would keep the loop from being vectorised.
+        place = begin * lanes
+        one, two = flat[place : place + count], flat[half + place : half + place + count]
+        for i in range(count):
+            one[i], two[i] = pair(words[i], words[ROOM + i])
+
+
+@numba.njit(cache=True, error_model="numpy")
 def draws(streams, steps, degrees):  # pragma: no cover - compiled
     """(normals, χ²) of ``degrees``, (runs, steps) each, from ``streams`` (runs, STREAM), which move on: for tests."""
     runs = streams.shape[0]
@@ -212,7 +259,7 @@ def draws(streams, steps, degrees):  # pragma: no cover - compiled
 def load(streams, first, lanes, state):  # pragma: no cover - compiled
     """The streams (runs, STREAM) from run ``first`` on into the lanes."""
     for lane in range(lanes):
-        for word in range(STREAM):
+        for word in range(streams.shape[1]):
             state[word * WIDTH + lane] = streams[first + lane, word]
 
 
@@ -220,5 +267,5 @@ def load(streams, first, lanes, state):  # pragma: no cover - compiled
 def save(state, first, lanes, streams):  # pragma: no cover - compiled
     """And back."""
     for lane in range(lanes):
-        for word in range(STREAM):
+        for word in range(streams.shape[1]):
             streams[first + lane, word] = state[word * WIDTH + lane]

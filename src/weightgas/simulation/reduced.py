@@ -19,6 +19,7 @@ import numba
 import numpy as np
 
 from weightgas.simulation import kernels, lanes
+from weightgas.simulation.density import visit
 from weightgas.simulation.lanes import CHUNK, ROOM, STREAM, WIDTH, WORDS, fma
 from weightgas.simulation.lanes import log as _log
 
@@ -92,7 +93,7 @@ def advance(
 
     ``together`` lanes are held side by side.
     """
-    tasks, bins = w.shape[0], counts.shape[2]
+    tasks = w.shape[0]
     parts = (tasks + together - 1) // together
     for part in numba.prange(parts):
         start = part * together
@@ -119,16 +120,7 @@ def advance(
                     if clock == every:
                         clock = 0
                         _logits(f, logits, many)
-                        for i in range(many):
-                            task, logit = start + i, logits[i]
-                            if now <= 0:
-                                moments[task, 0] += 1.0
-                                moments[task, 1] += logit
-                                moments[task, 2] += logit * logit
-                            else:
-                                place = (logit - origin[task]) / width[task]
-                                index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
-                                counts[task, blocks[reading], index] += 1
+                        visit(logits, many, start, now, blocks[reading], moments, counts, origin, width)
                 done += some
             for i in range(many):
                 task = start + i

@@ -17,7 +17,7 @@ from weightgas import trace as traces
 from weightgas.errors import TraceError, whole_number
 from weightgas.potentials import Noise, Potential
 from weightgas.protocols import Protocol
-from weightgas.simulation import kernels, model, plan, reduced
+from weightgas.simulation import kernels, memory, model, plan, reduced, whole
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
@@ -27,7 +27,7 @@ from weightgas.simulation.tally import Tally
 _KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _SECONDS_PER_PART = 4.0
 _SECONDS_PER_CALL = 0.25
-_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 20.0, 10.0, 2.0, 8.0
+_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 5.0, 2.5, 2.0, 6.0
 """Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step; they
 only set how many cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` foresees."""
 
@@ -107,7 +107,8 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        For what is wrong in type, sign or finiteness, before any work starts.
+        For what is wrong in type, sign or finiteness, and for more replicas than there is memory for, before any work
+        starts.
     TraceError
         If ``resume_from`` is not a trace of the same call.
     RunExistsError, OSError
@@ -142,15 +143,16 @@ def simulate(
     if resume_from is not None:
         how = replace(how, warmup=0)
         _check_resume(resume_from, protocol, how, what)
+    cells = int(
+        np.clip(round(_SECONDS_PER_PART * threads / (how.replicas * _cell_seconds(how, what))), 1, len(protocol))
+    )
+    memory.check(how, what, len(protocol) if out is None else cells, threads)
     run, done = None, 0
     if out is not None:
         begin = None if resume_from is None else int(resume_from["step"].max())
         config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **asdict(how), **what.attributes()}
         run = runs.prepare(out, config | {"resumed_at": begin}, force=force)
         done = int(traces.completed_cells(run.trace_path).sum()) if run.trace_path.exists() else 0
-    cells = int(
-        np.clip(round(_SECONDS_PER_PART * threads / (how.replicas * _cell_seconds(how, what))), 1, len(protocol))
-    )
     begun = time.monotonic()
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
@@ -278,18 +280,23 @@ def _same(weights: np.ndarray) -> np.ndarray:
 
 def _compiled(how: Plan, what: Model, tasks: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
     """The compiled step, and its arguments from the loss to the tally."""
-    constant, form = float(what.form.constant), what.form
-    if how.method == "full":
-        return kernels.advance, (constant, form.linear, form.curvature, what.spread, *what.strength)
-    together = reduced.lanes_for(tasks, numba.get_num_threads())
-    return reduced.advance, (constant, what.dim, float(what.factor[0] ** 2), *what.strength, together)
+    constant, threads = float(what.form.constant), numba.get_num_threads()
+    if how.method == "reduced":
+        together = reduced.lanes_for(tasks, threads)
+        return reduced.advance, (constant, what.dim, float(what.factor[0] ** 2), *what.strength, together)
+    form = (constant, np.array(what.form.linear, float), np.array(what.form.curvature, float))
+    if what.factor.ndim == 1:
+        together = whole.lanes_for(tasks, threads, what.dim)
+        return whole.advance, (*form, np.array(what.factor), *what.strength, together)
+    return kernels.advance, (*form, what.spread, *what.strength)
 
 
 def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Weights (tasks, dim or 2), streams (tasks, words), and overlaps (tasks, samples) of Gibbs directions."""
     weights, stream, overlap = [], [], []
     small = how.method == "reduced"
-    begin, words = (reduced_start, STREAM) if small else (stationary_start, 4)
+    begin = reduced_start if small else stationary_start
+    drawn, held = (STREAM, STREAM) if small else (4, whole.STREAM if what.factor.ndim == 1 else 4)
     cells = protocol.cells()
     for i in range(len(protocol)):
         cell = {axis: v[i].item() for axis, v in cells.items()}
@@ -298,6 +305,7 @@ def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.n
             generator = np.random.default_rng(streams.sequence(*key, "start"))
             radius, directions = begin(protocol.name, cell, what, generator)
             weights.append(radius * directions[-1])
-            stream.append(streams.sequence(*key, "noise").generate_state(words, np.uint64))
+            words = streams.sequence(*key, "noise").generate_state(drawn, np.uint64)
+            stream.append(np.pad(words, (0, held - drawn)))
             overlap.append(directions[:, 0] if small else what.overlap(directions))
     return np.array(weights), np.array(stream), np.array(overlap)

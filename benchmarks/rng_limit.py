@@ -1,0 +1,109 @@
+"""Time to draw the normals of a simulation, by the best of NumPy and PyTorch, against the whole simulation.
+
+The other side draws as many float64 normals as ``simulate(method="full")`` needs for the notebook's grid, 289 cells in
+d = 3, with one generator per thread on as many threads, in buffers that stay in the cache, and does nothing with them:
+no step, no reading. Every bit generator of NumPy and PyTorch's CPU generator are tried, the fastest counts. All sides
+run in turn; the moments of the draws and our energy are checked before any time counts.
+
+    python benchmarks/rng_limit.py [--quick]
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import torch
+
+from weightgas import FixedELR, simulate
+from weightgas.theory import vmf
+
+PROTOCOL = FixedELR(elr=np.logspace(-3, -1, 17), wd=np.logspace(-3, -1, 17))
+DIM, THREADS, BUFFER = 3, 2, 4096
+GENERATORS = ("SFC64", "PCG64DXSM", "PCG64", "Philox", "MT19937")
+
+
+def with_numpy(name: str) -> Callable[[int], Callable[[], np.ndarray]]:
+    """A stream of buffers of normals by one of NumPy's bit generators."""
+
+    def begin(seed: int) -> Callable[[], np.ndarray]:
+        generator = np.random.Generator(getattr(np.random, name)(seed))
+        buffer = np.empty(BUFFER)
+        return lambda: generator.standard_normal(out=buffer)
+
+    return begin
+
+
+def with_torch(seed: int) -> Callable[[], np.ndarray]:
+    """The same by PyTorch."""
+    generator, buffer = torch.Generator().manual_seed(seed), torch.empty(BUFFER, dtype=torch.float64)
+    return lambda: buffer.normal_(generator=generator).numpy()
+
+
+def check_moments(begin: Callable[[int], Callable[[], np.ndarray]], name: str) -> None:
+    """The first four moments of 400 000 numbers, within four standard errors."""
+    draw = begin(0)
+    x = np.concatenate([draw().copy() for _ in range(100)])
+    for power, exact, variance in ((1, 0, 1), (2, 1, 2), (3, 0, 15), (4, 3, 96)):
+        z = (np.mean(x**power) - exact) / np.sqrt(variance / x.size)
+        assert abs(z) < 4, f"{name}: moment {power} is off by {z:.1f} standard errors"
+
+
+def draws(begin: Callable[[int], Callable[[], np.ndarray]], count: int) -> float:
+    """Seconds to draw ``count`` normals on all threads."""
+    each = count // THREADS // BUFFER
+
+    def work(draw: Callable[[], np.ndarray]) -> None:
+        for _ in range(each):
+            draw()
+
+    streams = [begin(seed) for seed in range(THREADS)]
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(work, streams))  # the threads are there
+        begun = time.perf_counter()
+        list(pool.map(work, streams))
+        return (time.perf_counter() - begun) * count / (each * BUFFER * THREADS)
+
+
+def ours(steps: int) -> float:
+    """Seconds of the simulation, all of it: start, readings, density; its energy is checked."""
+    begun = time.perf_counter()
+    trace = simulate(PROTOCOL, DIM, steps, warmup=0, method="full", threads=THREADS, progress=False)
+    seconds = time.perf_counter() - begun
+    energy = trace["energy_mean"].mean(("replica", "reading")).values
+    ratio = float(np.mean(energy / vmf.energy(DIM, PROTOCOL.cells()["elr"] / 2)))
+    assert abs(ratio - 1) < 0.1, f"ours does not simulate the model: energy off by {ratio - 1:.3f}"
+    return seconds
+
+
+def main() -> None:
+    """Alternate the sides and print one JSON line."""
+    quick = "--quick" in sys.argv
+    torch.set_num_threads(1)  # of each of our threads
+    steps = 100_000 if quick else 400_000
+    share = 20  # the other side draws a twentieth of the numbers, and its time is multiplied
+    sides = {f"numpy_{name}": with_numpy(name) for name in GENERATORS} | {"torch": with_torch}
+    for name, begin in sides.items():
+        check_moments(begin, name)
+    ours(4_000)  # compile
+    seconds: dict[str, list[float]] = {name: [] for name in (*sides, "ours")}
+    for _ in range(3 if quick else 7):
+        for name, begin in sides.items():
+            seconds[name].append(share * draws(begin, len(PROTOCOL) * steps * DIM // share))
+        seconds["ours"].append(ours(steps))
+    cell_steps = len(PROTOCOL) * steps
+    ns = {name: 1e9 * statistics.median(values) / cell_steps for name, values in seconds.items()}
+    best = min(sides, key=lambda name: ns[name])
+    detail = {"best": best, "cells": len(PROTOCOL), "dim": DIM, "threads": THREADS}
+    detail |= {f"{name}_ns_per_cell_step": round(value, 2) for name, value in ns.items()}
+    ratio = round(ns[best] / ns["ours"], 2)
+    print(json.dumps({"benchmark": "rng_limit", "ratio": ratio, "unit": "times per cell-step", "detail": detail}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,86 @@
+"""More than fits into memory is refused before the work starts, with the numbers."""
+
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from weightgas.potentials import Quadratic
+from weightgas.protocols import FixedLR
+from weightgas.simulation import memory, model, plan, simulate
+
+GRID = FixedLR([0.01, 0.1], [0.01, 0.1])
+SMALL = {"steps": 400, "readings": 40, "blocks": 4, "warmup": 0, "progress": False}
+
+
+def a_plan(**options):
+    asked = {"steps": 400, "readings": 40, "warmup": 0, "blocks": 4, "snapshots": 0, "method": "full", "replicas": 1}
+    asked |= {"bins": 256, "density_every": 10, "snapshot_every": 1, "seed": 0, "reducible": True}
+    return plan.checked(**asked | options)
+
+
+@pytest.mark.parametrize(
+    ("options", "dim"),
+    [
+        ({"method": "reduced"}, 3),
+        ({"method": "full", "readings": 200}, 3),
+        ({"snapshots": 100, "snapshot_every": 1}, 20),
+        ({"potential": Quadratic(np.ones((3, 3))), "snapshots": 100, "snapshot_every": 1}, 3),
+    ],
+)
+def test_the_estimate_is_what_a_simulation_takes(options, dim):
+    replicas = 30
+    options = SMALL | options
+    what = model.checked(options.get("potential"), options.get("noise"), dim)
+    settings = {k: options[k] for k in ("readings", "snapshots", "method") if k in options}
+    expected = len(GRID) * replicas * memory._COPIES * memory.bytes_of_run(a_plan(**settings), what)
+    simulate(GRID, dim, replicas=8, **options)  # compile
+    tracemalloc.start()
+    simulate(GRID, dim, replicas=replicas, **options)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert 0.6 * expected < peak < 1.1 * expected + 1e6
+
+
+def test_more_replicas_than_memory(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "available", lambda: 4e9)
+    message = (
+        r"replicas: expected at most (\d+), got 1000000. 1000000 x 4 cells in d = 3 need \d+ GB of memory, 4 GB are "
+        "there. Take fewer replicas, readings, bins, blocks or snapshots, or pass out="
+    )
+    with pytest.raises(ValueError, match=message) as caught:
+        simulate(GRID, 3, replicas=1_000_000, out=None, **SMALL)
+    most = int(str(caught.value).split("at most ")[1].split(",")[0])
+    for replicas, fits in ((most, True), (most + 1, False)):
+        how, what = a_plan(method="reduced", replicas=replicas), model.checked(None, None, 3)
+        if fits:
+            memory.check(how, what, len(GRID), 2)
+        else:
+            with pytest.raises(ValueError, match="replicas"):
+                memory.check(how, what, len(GRID), 2)
+    with pytest.raises(ValueError, match="replicas"):
+        simulate(GRID, 3, replicas=10_000_000, out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run").exists()
+
+
+def test_not_even_one(monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 1e6)
+    with pytest.raises(
+        ValueError, match=r"memory: expected room for one replica, got '0.001 GB'. 1 x 4 cells in d = 10"
+    ):
+        simulate(GRID, 100_000, method="full", **SMALL)
+
+
+def test_the_steps_do_not_count_and_what_is_not_known_does_not_stop(monkeypatch):
+    what = model.checked(None, None, 3)
+    assert memory.bytes_of_run(a_plan(), what) == memory.bytes_of_run(a_plan(steps=4_000_000), what)
+    assert memory.available() > 1e6
+    monkeypatch.setattr(memory, "available", lambda: None)
+    memory.check(a_plan(replicas=10**9), what, 4, 2)
+
+
+def test_where_the_system_does_not_say_how_much_is_free(monkeypatch):
+    monkeypatch.setattr(memory.Path, "read_text", lambda self: "MemTotal: 1 kB")
+    assert memory.available() == memory.os.sysconf("SC_PHYS_PAGES") * memory.os.sysconf("SC_PAGE_SIZE")
+    monkeypatch.delattr(memory.os, "sysconf")
+    assert memory.available() is None
