@@ -20,6 +20,16 @@ class Outcome(IntEnum):
     INTERRUPTED = 3
 
 
+class Cause(IntEnum):
+    """What was not finite where a simulated run ended before its time."""
+
+    NONE = 0
+    LOSS = 1
+    GRADIENT = 2
+    NOISE = 3
+    WEIGHTS = 4
+
+
 class Status(IntEnum):
     """What the measurement says of one cell."""
 

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from weightgas.analysis.cells import axes, evaluate, in_equilibrium
-from weightgas.theory import ideal_gas
+from weightgas.theory import finite_step, ideal_gas
 
 
 def radius_law(state: xr.Dataset) -> xr.Dataset:
@@ -28,16 +28,23 @@ def radius_law(state: xr.Dataset) -> xr.Dataset:
         ``ratio_err``.
     """
     held, grad_sq = axes(state), state["grad_sq"].values
-    dof = int(state.attrs["dof"])
+    dof, share = int(state.attrs["dof"]), momentum_share(state)
+    if share != 1.0:  # of the mean gradient the radius feels a share alone
+        grad_sq = state["noise_trace"].values + share * state["mean_grad_sq"].values
     empty = np.full(len(grad_sq), np.nan)
     power = 4
     if state.attrs["protocol"] == "fixed_lr":
         continuous = evaluate(ideal_gas.radius_fixed_lr, held["lr"], held["wd"], grad_sq, discrete=False)
         square = evaluate(ideal_gas.mean_square_radius_fixed_lr, held["lr"], held["wd"], grad_sq, dof=dof)
+        decay = held["lr"] * held["wd"]
+        square = square * np.sqrt((2 - decay) / (2 - share * decay))
     elif state.attrs["protocol"] == "fixed_elr":
         power = 2
         continuous = evaluate(ideal_gas.radius_fixed_elr, held["elr"], held["wd"], grad_sq, discrete=False)
         square = evaluate(ideal_gas.mean_square_radius_fixed_elr, held["elr"], held["wd"], grad_sq, dof=dof)
+        if share != 1.0:  # x(2 − mx) = η̂_e²G, x = η̂_eλr², without the spread of r
+            step = held["elr"] ** 2 * grad_sq
+            square = step / (1 + np.sqrt(1 - share * step)) / (held["elr"] * held["wd"])
     else:
         continuous, square = empty, empty
     radius, discrete = state["radius"].values, np.sqrt(square)
@@ -54,6 +61,8 @@ def radius_law(state: xr.Dataset) -> xr.Dataset:
 
 def state_equation(state: xr.Dataset) -> xr.Dataset:
     """Compressibility Z = pV/(RT) against (1 + ‖∇L‖²/tr Σ)/(1 − ηλ/2), and on the sphere the pressures.
+
+    With momentum as :func:`weightgas.theory.finite_step.momentum_share` says.
 
     Returns
     -------
@@ -72,7 +81,11 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
     else:
         decay = np.zeros_like(z)
     with np.errstate(invalid="ignore", divide="ignore"):
-        expected = (1 + drift / noise) / (1 - decay / 2)
+        share = momentum_share(state)
+        expected = (1 + share * drift / noise) / (1 - share * decay / 2)
+        if "radius" in held and (alpha := float(state.attrs.get("momentum", 0.0))):
+            power = 4 if state.attrs.get("nesterov") else 2
+            expected *= 1 + alpha**power / (1 - alpha**2) * held["elr"] ** 2 * state["grad_sq"].values
     out = {"expected": expected, "ratio": z / expected, "ratio_err": error / expected}
     if "radius" in held:
         elr, radius, grad_sq = held["elr"], held["radius"], state["grad_sq"].values
@@ -83,6 +96,12 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
             ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq, convention="published", dof=int(state.attrs["dof"])
         )
     return _on_cells(state, **out)
+
+
+def momentum_share(state: xr.Dataset) -> float:
+    """What momentum leaves of the finite step in the books; 1 without it."""
+    nesterov = bool(state.attrs.get("nesterov", 0))
+    return float(finite_step.momentum_share(state.attrs.get("momentum", 0.0), nesterov=nesterov))
 
 
 def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:

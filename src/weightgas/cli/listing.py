@@ -60,16 +60,17 @@ def _potentials() -> Rows:
 
     yield "linear", _first(Linear)
     yield "quadratic:EIGENVALUES", _first(Quadratic)
-    yield "FILE.py:NAME", "your own: see weightgas.potentials.Potential"
+    yield "FILE.py:NAME", "your own: see weightgas.potentials.Potential and CustomLoss"
 
 
 def _noises() -> Rows:
-    from weightgas.potentials import Covariance, Isotropic, LossDependent
+    from weightgas.potentials import Covariance, Hessian, Isotropic, LossDependent
 
     yield "--sigma SIGMA", _first(Isotropic)
     yield "covariance:VARIANCES", _first(Covariance)
+    yield "hessian:SCALE", _first(Hessian)
     yield "loss-dependent:SLOPE,OFFSET", _first(LossDependent)
-    yield "FILE.py:NAME", "your own: see weightgas.potentials.Noise"
+    yield "FILE.py:NAME", "your own: see weightgas.potentials.Noise and CustomNoise"
 
 
 def _networks() -> Rows:

@@ -45,11 +45,16 @@ def simulate(
     noise: Annotated[
         str | None,
         typer.Option(
-            help="Other noise: covariance:VARIANCES such as covariance:0.1,1,10, loss-dependent:SLOPE,OFFSET, or your "
-            "own FILE.py:NAME (runs your file).",
+            help="Other noise: covariance:VARIANCES such as covariance:0.1,1,10, hessian:SCALE, "
+            "loss-dependent:SLOPE,OFFSET, or your own FILE.py:NAME (runs your file).",
             rich_help_panel=opt.MODEL,
         ),
     ] = None,
+    momentum: Annotated[
+        float,
+        typer.Option(help="α of SGD's momentum, decay in the buffer as in torch.", rich_help_panel=opt.MODEL),
+    ] = 0.0,
+    nesterov: Annotated[bool, typer.Option(help="Nesterov's momentum.", rich_help_panel=opt.MODEL)] = False,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
     ] = 2_000_000,
@@ -97,10 +102,11 @@ def simulate(
     ):
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
         loss, noises = values.potential_of(potential), values.noise_of(noise, sigma)
-        loss.form(dim)
-        noises.factor(dim)
         from weightgas import simulation
+        from weightgas.simulation import model
         from weightgas.simulation.run import foreseen_seconds
+
+        model.checked(loss, noises, dim, momentum, nesterov)
 
         if dry_run:
             title = _title(f"simulate {protocol}", held, replicas, steps) + f", d = {dim}"
@@ -109,9 +115,9 @@ def simulate(
             print("\n".join(foresight.lines(title, seconds, size, out)))
             return
         trace = simulation.simulate(
-            held, dim, steps, potential=loss, noise=noises, seed=seed, replicas=replicas, readings=readings,
-            warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every, method=method, threads=threads, out=out,
-            force=force, progress=opt.shown(quiet),
+            held, dim, steps, potential=loss, noise=noises, momentum=momentum, nesterov=nesterov, seed=seed,
+            replicas=replicas, readings=readings, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every,
+            method=method, threads=threads, out=out, force=force, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from weightgas.potentials import Noise, Potential
+    from weightgas.potentials import CustomLoss, CustomNoise, Noise, Potential
     from weightgas.protocols import Protocol
 
 _AXIS_FORMS = "Write a number (0.1), a list (0.01,0.1) or low:high:count, evenly in the logarithm (1e-3:1e-1:17)."
@@ -53,7 +53,7 @@ def _series(name: str, piece: str, text: str) -> list[float]:
     return np.geomspace(low, high, count).tolist()
 
 
-def potential_of(text: str) -> Potential:
+def potential_of(text: str) -> Potential | CustomLoss:
     """The loss called ``linear``, ``quadratic:EIGENVALUES`` or ``FILE:NAME``."""
     from weightgas import potentials
     from weightgas.errors import refuse
@@ -63,13 +63,14 @@ def potential_of(text: str) -> Potential:
     if text.startswith("quadratic:"):
         return potentials.Quadratic(_numbers("--potential", text.removeprefix("quadratic:")))
     if is_file(text):
-        return _comparable("--potential", own(text, "--potential"), text, potentials.Potential)
+        return _comparable("--potential", own(text, "--potential"), text, (potentials.Potential, potentials.CustomLoss))
     known = "linear, quadratic:EIGENVALUES or FILE.py:NAME"
     raise refuse("--potential", known, text, "For instance quadratic:0,0.5,1 in three dimensions.")
 
 
-def noise_of(text: str | None, sigma: float | None) -> Noise:
-    """The noise of ``--sigma`` (isotropic), ``covariance:VARIANCES``, ``loss-dependent:SLOPE,OFFSET`` or ``FILE:NAME``.
+def noise_of(text: str | None, sigma: float | None) -> Noise | CustomNoise:
+    """The noise of ``--sigma`` (isotropic), ``covariance:VARIANCES``, ``hessian:SCALE``,
+    ``loss-dependent:SLOPE,OFFSET`` or ``FILE:NAME``.
 
     ValueError if both are given, or for another text.
     """
@@ -83,6 +84,11 @@ def noise_of(text: str | None, sigma: float | None) -> Noise:
     if text.startswith("covariance:"):
         variances = _numbers("--noise", text.removeprefix("covariance:"))
         return potentials.Covariance(variances, label=text)
+    if text.startswith("hessian:"):
+        scale = _numbers("--noise", text.removeprefix("hessian:"))
+        if len(scale) != 1:
+            raise refuse("--noise", "one number, hessian:SCALE", text, "For instance hessian:0.5.")
+        return potentials.Hessian(scale[0])
     if text.startswith("loss-dependent:"):
         law = _numbers("--noise", text.removeprefix("loss-dependent:"))
         if len(law) != 2:
@@ -91,8 +97,8 @@ def noise_of(text: str | None, sigma: float | None) -> Noise:
             )
         return potentials.LossDependent(law[0], law[1])
     if is_file(text):
-        return _comparable("--noise", own(text, "--noise"), text, potentials.Noise)
-    known = "isotropic, covariance:VARIANCES, loss-dependent:SLOPE,OFFSET or FILE.py:NAME"
+        return _comparable("--noise", own(text, "--noise"), text, (potentials.Noise, potentials.CustomNoise))
+    known = "isotropic, covariance:VARIANCES, hessian:SCALE, loss-dependent:SLOPE,OFFSET or FILE.py:NAME"
     raise refuse("--noise", known, text, "For instance covariance:0.1,1,10 in three dimensions.")
 
 
@@ -207,12 +213,12 @@ def _run(path: Path, option: str) -> Any:
     return module
 
 
-def _comparable(option: str, found: Any, text: str, kind: type) -> Any:
+def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) -> Any:
     """The object if it is of the kind and its ``repr`` says which: a run folder knows a command again by it."""
-    if not isinstance(found, kind):
+    if not isinstance(found, kinds):
         raise ValueError(
-            f"{option}: expected an object as weightgas.potentials.{kind.__name__} describes, got "
-            f"{type(found).__name__} from {text}. Give it the methods named there."
+            f"{option}: expected an object as weightgas.potentials.{kinds[0].__name__} describes, or a "
+            f"{kinds[1].__name__}, got {type(found).__name__} from {text}. Give it the methods named there."
         )
     if type(found).__repr__ is object.__repr__:
         raise ValueError(

@@ -41,7 +41,7 @@ def drift_in_errors(series: np.ndarray) -> float:
     slope, rest = _fit(series)
     least = CONSTANT * np.abs(series).max()
     if not np.ptp(rest) > least:
-        return float(np.sign(slope) * np.inf) if np.ptp(series) > least else 0.0
+        return float(np.copysign(np.inf, slope)) if np.ptp(series) > least and slope != 0 else 0.0
     return float(_normal(*_student(slope, rest, cautious_sample_size(rest, DEGREE))))
 
 

@@ -55,4 +55,5 @@ def split_rhat(series: np.ndarray) -> float:
 
     half = series.shape[1] // 2
     halves = series[:, : 2 * half].reshape(-1, half)
-    return float(np.asarray(array_stats.rhat(halves, chain_axis=0, draw_axis=1, method="identity")))
+    with np.errstate(divide="ignore", invalid="ignore"):  # halves that are constant: infinite, or NaN if they are one
+        return float(np.asarray(array_stats.rhat(halves, chain_axis=0, draw_axis=1, method="identity")))

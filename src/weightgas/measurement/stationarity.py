@@ -13,13 +13,13 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from weightgas.measurement import clocks, regime, shortfalls
+from weightgas.measurement import clocks, freezing, regime, shortfalls
 from weightgas.measurement.burn_in import burn_in
 from weightgas.measurement.criteria import Criteria
 from weightgas.measurement.drift import CONSTANT, change, drift_in_errors, largest_drift
 from weightgas.measurement.sample_size import cautious_sample_size, effective_sample_size, split_rhat
 from weightgas.measurement.snapshots import direction_sample_size
-from weightgas.status import Outcome, Status, flags
+from weightgas.status import Cause, Outcome, Status, flags
 
 __all__ = ["Criteria", "assess", "effective_sample_size"]
 
@@ -183,6 +183,7 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
     status[short] = Status.TOO_SHORT
     falling = shortfalls.drifts(found, "energy", criteria.energy_drift, criteria.significance) < 0
     status[falling & (found["noise_drift"] < -criteria.energy_drift)] = Status.CONVERGING
+    status[short & freezing.frozen(trace)] = Status.CONVERGING
     random = trace.attrs.get("energy_random")
     if random is not None:
         mean = clocks.mean_of_valid(trace, "energy")
@@ -200,7 +201,28 @@ def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list
     for i in np.flatnonzero(~np.isin(status, [Status.EQUILIBRIUM, Status.TOO_SHORT])):
         code = Status(int(status[i]))
         if code in (Status.DIVERGED, Status.FAILED):
-            out[i] = f"{code.name.lower()} after {readings[i].min()} of {all_readings} readings: {code.advice}"
+            out[i] = (
+                _where(trace, i)
+                or f"{code.name.lower()} after {readings[i].min()} of {all_readings} readings: {code.advice}"
+            )
         else:
             out[i] = "; ".join(filter(None, (code.advice, reasons[i])))
     return out
+
+
+def _where(trace: xr.Dataset, cell: int | np.integer) -> str:
+    """Of a simulation that says so: in what, at which step and in which replica a number was not finite."""
+    if "failed_cause" not in trace or not trace["failed_cause"].values[cell].any():
+        return ""
+    causes, steps = trace["failed_cause"].values[cell], trace["failed_step"].values[cell]
+    hit = np.flatnonzero(causes != Cause.NONE)
+    replica = int(hit[np.argmin(steps[hit])])
+    cause, step = Cause(int(causes[replica])), int(steps[replica])
+    when = f"step {step}" if step > 0 else f"step {step + int(trace.attrs['warmup'])} of the warm-up"
+    which = f"replica {replica} with seed {trace.attrs['seed']}" + f", {len(hit)} of {len(causes)} replicas in all"
+    if cause == Cause.WEIGHTS or trace["outcome"].values[cell, replica] == Outcome.DIVERGED:
+        return f"diverged: the {cause.name.lower()} is not finite at {when} of {which}: {Status.DIVERGED.advice}"
+    return (
+        f"failed: the {cause.name.lower()} is not finite at {when} of {which}. Make the function finite there; "
+        "the same call fails again."
+    )

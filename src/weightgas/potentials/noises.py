@@ -96,12 +96,48 @@ class Covariance:
 
 
 @dataclass(frozen=True)
+class Hessian:
+    """Σ(w̄) ∝ the Hessian of the loss at w̄: what mini-batches of a least-squares loss have near its minimum.
+
+    For L = c + b·w̄ + ½ w̄ᵀAw̄ the Hessian on the sphere is H = P (A − m) P, m = w̄·(b + Aw̄), and
+
+        Σ(w̄) = scale · P max(A − m, 0) P
+
+    with the maximum taken in the eigenbasis of A: P H P where the loss curves up in every direction, and no noise along
+    those eigenvectors where it curves down. As m grows with the loss, the noise falls with it; the covariance frozen in
+    the minimum is ``Covariance(scale * (a - a.min()))``, a the eigenvalues of A. Losses other than linear and quadratic
+    are refused when a simulation begins.
+
+    Raises ValueError or TypeError unless ``scale`` is a positive finite number.
+    """
+
+    scale: float = 1.0
+    follows_curvature: bool = field(default=True, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        fix = "The noise per curvature must be positive, for instance 1.0."
+        object.__setattr__(self, "scale", positive_number("scale", self.scale, fix=fix))
+
+    @property
+    def name(self) -> str:
+        """``hessian(scale=…)``."""
+        return f"hessian(scale={self.scale:g})"
+
+    def factor(self, dim: int) -> np.ndarray:
+        """√scale for every coordinate, which the simulation multiplies by the root of the curvature."""
+        return np.full(dim, np.sqrt(self.scale))
+
+
+@dataclass(frozen=True)
 class LossDependent:
     """A noise whose covariance grows with the loss: Σ(w̄) = (offset + slope · L(w̄)) Σ_base.
 
     Over-parameterised networks have such noise: it dies with the loss. With an isotropic base the stationary state is
-    known and not a Gibbs state: ρ ∝ D^{−1} exp(−∫ dL/D), D(L) = (η_e σ²/2)(offset + slope · L); at ``offset`` 0 a power
-    law in L.
+    known and not a Gibbs state: ρ ∝ D^{−1} exp(−∫ dL/D), D(L) = (η_e σ²/2)(offset + slope · L).
+
+    With ``offset`` 0 the noise is gone where the loss is zero, and ρ ∝ L^{−1−1/k} with k = η_e σ² slope/2. In d − 1
+    directions that has a norm only if k (d − 3) > 2: then the state is stationary, a power law. If not, the loss falls
+    as exp(−(2 − k (d − 3)) η_e t), the temperature with it, and the cell converges.
 
     Parameters
     ----------
@@ -141,6 +177,11 @@ class LossDependent:
     def strength(self) -> tuple[float, float]:
         """Offset and slope, which ``simulate`` asks of a noise that has them."""
         return self.offset, self.slope
+
+    @property
+    def follows_curvature(self) -> bool:
+        """Whether the base is a :class:`Hessian`."""
+        return bool(getattr(self.base, "follows_curvature", False))
 
     def factor(self, dim: int) -> np.ndarray:
         """That of the base."""

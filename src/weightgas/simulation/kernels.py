@@ -171,7 +171,10 @@ def advance(
                     along_linear += linear[i] * u
                     along_mean += (linear[i] + curvature[i] * u) * u
                 loss = constant + along_linear + 0.5 * (along_mean - along_linear)
-                strength = math.sqrt(offset + slope * loss) if slope != 0.0 else 1.0
+                variance = offset + slope * loss
+                if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, but for rounding
+                    variance = 0.0
+                strength = math.sqrt(variance) if slope != 0.0 else 1.0
                 grad_sq = noise_sq = mean_sq = curved_sq = 0.0
                 for i in range(d):
                     u = x[i] * inverse

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
-from weightgas.errors import refuse, whole_number
-from weightgas.potentials import Isotropic, Linear, Noise, Potential, QuadraticForm
+from weightgas.errors import finite_number, refuse, whole_number
+from weightgas.potentials import CustomLoss, CustomNoise, Isotropic, Linear, Noise, Potential, QuadraticForm
+from weightgas.protocols import Protocol
+from weightgas.simulation import compiled, door
+from weightgas.simulation.compiled import CompiledLoss, CompiledNoise, CustomForm
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,14 +20,33 @@ class Model:
 
     ``form`` is the loss; ``factor`` is B of the noise covariance Σ = B Bᵀ in the axes of the loss, (dim,) where the
     coordinates are independent, else (dim, dim). ``strength`` are a and b of a noise whose covariance is (a + b L) Σ.
+    ``curved``: Σ = B² max(A − m, 0), A − m the curvature of the loss in its axes. ``own_loss`` and ``own_noise`` are
+    the user's, compiled, and then ``form`` has no coefficients and ``factor`` is 1; ``linear_noise`` where the user's
+    is linear in its normals. ``momentum`` α, and whether it is Nesterov's.
     """
 
-    potential: Potential
-    noise: Noise
+    potential: Potential | CustomLoss
+    noise: Noise | CustomNoise
     dim: int
     form: QuadraticForm
     factor: np.ndarray
     strength: tuple[float, float] = (1.0, 0.0)
+    curved: bool = False
+    own_loss: CompiledLoss | None = None
+    own_noise: CompiledNoise | None = None
+    linear_noise: bool = True
+    momentum: float = 0.0
+    nesterov: bool = False
+
+    @property
+    def general(self) -> bool:
+        """Whether it takes the step of :mod:`.general`: momentum, functions of the user's, noise of the curvature."""
+        return bool(self.momentum or self.curved or self.own_loss or self.own_noise)
+
+    @property
+    def side_by_side(self) -> bool:
+        """Whether whole runs go side by side in lanes (:mod:`.whole`): independent noises, nothing of :mod:`.general`."""
+        return self.factor.ndim == 1 and not self.general
 
     @property
     def linear(self) -> bool:
@@ -35,7 +56,8 @@ class Model:
     @property
     def reducible(self) -> bool:
         """Whether overlap and radius are a Markov chain of their own: linear loss, isotropic noise of any strength."""
-        return self.linear and self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
+        isotropic = self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
+        return self.linear and isotropic and not self.general
 
     @property
     def spread(self) -> np.ndarray:
@@ -48,8 +70,14 @@ class Model:
 
     def noise_trace(self, directions: np.ndarray) -> np.ndarray:
         """tr PΣP = (a + b L)(tr Σ − w̄ᵀΣw̄) of unit vectors (…, dim), shape (…)."""
-        along = directions * self.factor if self.factor.ndim == 1 else directions @ self.factor
         strength = self.strength[0] + self.strength[1] * self.form.loss(directions)
+        if self.own_noise is not None:
+            return door.noise_trace(self.own_noise, directions, linear=self.linear_noise)
+        if self.curved:
+            slope = self.form.linear + self.form.curvature * directions
+            above = np.maximum(self.form.curvature - np.sum(slope * directions, axis=-1, keepdims=True), 0)
+            return strength * np.sum(self.factor**2 * above * (1 - directions**2), axis=-1)
+        along = directions * self.factor if self.factor.ndim == 1 else directions @ self.factor
         return strength * (np.sum(self.factor**2) - np.sum(along**2, axis=-1))
 
     def to_original(self, vectors: np.ndarray) -> np.ndarray:
@@ -62,60 +90,115 @@ class Model:
 
     def attributes(self) -> dict[str, Any]:
         """Names and checksums, by which a trace says what was simulated."""
-        form = self.form
+        form, where = self.form, door.points(self.dim)
         arrays = [np.float64(form.constant), form.linear, form.curvature, *([] if form.axes is None else [form.axes])]
+        if self.own_loss is not None:
+            arrays = [*self.own_loss.both(where)]
+        noises = [self.factor if isinstance(self.noise, CustomNoise) else self.noise.factor(self.dim)]
+        if self.own_noise is not None:
+            noises = [self.own_noise.make(where, where[::-1].copy())]
         return {
             "potential": self.potential.name,
-            "potential_crc": crc32(b"".join(np.ascontiguousarray(a, float).tobytes() for a in arrays)),
+            "potential_crc": door.fingerprint(*arrays),
             "noise": self.noise.name,
-            "noise_crc": crc32(np.ascontiguousarray(self.noise.factor(self.dim), float).tobytes()),
+            "noise_crc": door.fingerprint(*noises),
+            **({"momentum": self.momentum, "nesterov": int(self.nesterov)} if self.momentum else {}),
         }
+
+    def effective(self, protocol: Protocol) -> Protocol:
+        """The protocol with the learning rate η/(1 − α), of which temperature, pressure and clocks are a function."""
+        if not self.momentum:
+            return protocol
+        rate = protocol.axes[0]
+        values = [float(f"{x / (1 - self.momentum):.15g}") for x in protocol.cells()[rate]]  # 1, not 1.0000000000000002
+        second = protocol.cells()[protocol.axes[1]].tolist()
+        return replace(protocol, **{rate: values, protocol.axes[1]: second, "paired": True})  # type: ignore[type-var]
 
     def facts(self) -> dict[str, float]:
         """What is known exactly of the loss and later checks need, where it is.
 
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
         (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate, and
-        the number of equal ``minima``: a quadratic loss has that of w̄ at −w̄ too.
+        the number of equal ``minima``: a quadratic loss has that of w̄ at −w̄ too. Of a user's loss nothing is known;
+        with momentum no slope is told, as the correction it serves is that of plain SGD.
         """
         form, dim = self.form, self.dim
-        if form.linear.any() and form.curvature.any():
+        if self.own_loss is not None or (form.linear.any() and form.curvature.any()):
             return {}
         if form.linear.any():
             slope, hessian = 1.0 - dim, np.full(dim - 1, np.linalg.norm(form.linear))
         else:
             slope, hessian = -2.0 * dim, np.sort(form.curvature)[1:] - form.curvature.min()
         known = {"log_det_hessian": float(np.log(hessian).sum())} if hessian.min() > 0 else {}
-        return {"laplacian_slope": slope, "minima": 1.0 if form.linear.any() else 2.0, **known}
+        plain = {} if self.momentum else {"laplacian_slope": slope}
+        return {**plain, "minima": 1.0 if form.linear.any() else 2.0, **known}
 
 
-def checked(potential: Potential | None, noise: Noise | None, dim: int) -> Model:
+def checked(
+    potential: Potential | CustomLoss | None,
+    noise: Noise | CustomNoise | None,
+    dim: int,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+) -> Model:
     """The model, by default linear loss and isotropic noise; TypeError or ValueError where a part of it is wrong."""
     potential = Linear() if potential is None else potential
     noise = Isotropic() if noise is None else noise
-    if not isinstance(potential, Potential) or isinstance(potential, type):
-        got = potential if isinstance(potential, type) else type(potential)
-        raise TypeError(
-            f"potential: expected an object with name, form and sample, got {got.__name__}. See weightgas.potentials."
-        )
-    if not isinstance(noise, Noise) or isinstance(noise, type):
-        got = noise if isinstance(noise, type) else type(noise)
-        raise TypeError(
-            f"noise: expected an object with name and factor, got {got.__name__}. See weightgas.potentials."
-        )
+    for name, given, kinds, has in (
+        ("potential", potential, (Potential, CustomLoss), "name, form and sample, or a CustomLoss"),
+        ("noise", noise, (Noise, CustomNoise), "name and factor, or a CustomNoise"),
+    ):
+        if not isinstance(given, kinds) or isinstance(given, type):
+            got = given if isinstance(given, type) else type(given)
+            raise TypeError(f"{name}: expected an object with {has}, got {got.__name__}. See weightgas.potentials.")
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
-    form = potential.form(dim)
+    momentum = finite_number("momentum", momentum, fix="Pass α of torch.optim.SGD, for instance 0.9.")
+    if not 0 <= momentum < 1:
+        raise refuse("momentum", "a number from 0 to below 1", momentum, "Pass α of torch.optim.SGD, for instance 0.9.")
+    if not isinstance(nesterov, bool) or (nesterov and not momentum):
+        raise refuse("nesterov", "True with a momentum, or False", nesterov, "Pass momentum=0.9 with it.")
+    curved = bool(getattr(noise, "follows_curvature", False))
+    own_loss, own_noise, linear_noise = None, None, True
+    if isinstance(potential, CustomLoss):
+        own_loss = _own_loss(potential, dim)
+        form = CustomForm(0.0, np.zeros(dim), np.zeros(dim), None, own_loss)
+    else:
+        form = potential.form(dim)
+    if isinstance(noise, CustomNoise):
+        door.try_in_python("noise", noise.noise, dim, outputs=1, normals=1)
+        own_noise = compiled.compile_noise(noise)
+        linear_noise = door.check_noise(own_noise, dim)
+        factor = np.ones(dim)
+    else:
+        factor = np.asarray(noise.factor(dim), dtype=float)
     shapes = {"linear": (form.linear, [(dim,)]), "curvature": (form.curvature, [(dim,)])}
     shapes |= {} if form.axes is None else {"axes": (form.axes, [(dim, dim)])}
-    factor = np.asarray(noise.factor(dim), dtype=float)
     for name, (array, allowed) in {**shapes, "factor": (factor, [(dim,), (dim, dim)])}.items():
         if np.shape(array) not in allowed or not np.isfinite(array).all():
             expected = f"finite numbers of shape {' or '.join(map(str, allowed))}"
             raise refuse(name, expected, f"shape {np.shape(array)}", "Mend the potential or the noise.")
+    if curved and own_loss is not None:
+        fix = "Write the noise as a CustomNoise."
+        raise refuse("noise", "a linear or quadratic loss with the noise hessian", potential.name, fix)
+    if own_noise is not None and form.axes is not None:
+        fix = "Give the loss by its eigenvalues, or as a CustomLoss."
+        raise refuse("noise", "a loss in the coordinates of the noise", "a matrix that is not diagonal", fix)
     same = factor.ndim == 1 and bool((factor == factor[0]).all())  # isotropic noise is so in any axes
     if form.axes is not None and not same:
         factor = form.axes.T @ (np.diag(factor) if factor.ndim == 1 else factor)
     offset, slope = (float(x) for x in getattr(noise, "strength", (1.0, 0.0)))
     if not np.isfinite([offset, slope]).all():
         raise refuse("noise", "a finite strength (a, b)", f"({offset}, {slope})", "Mend the noise.")
-    return Model(potential, noise, dim, form, factor, (offset, slope))
+    return Model(
+        potential, noise, dim, form, factor, (offset, slope), curved, own_loss, own_noise, linear_noise, momentum,
+        nesterov,
+    )  # fmt: skip
+
+
+def _own_loss(potential: CustomLoss, dim: int) -> CompiledLoss:
+    door.try_in_python("loss", potential.loss, dim, outputs=0)
+    if potential.gradient is not None:
+        door.try_in_python("gradient", potential.gradient, dim, outputs=1)
+    found = compiled.compile_loss(potential)
+    door.check_loss(found, dim)
+    return found

@@ -37,6 +37,7 @@ def lanes_for(tasks: int, threads: int) -> int:
 @numba.njit(inline="always")
 def _step(f, normals, place, lanes, kind, constant, variance, offset, slope):  # pragma: no cover - compiled
     """One step of every lane, added to the sums; ``place`` is that of its draws."""
+    least = -1e-14 * abs(slope)  # a variance above this is zero, but for the rounding of the loss
     for i in range(lanes):
         y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
         rate, hold = f[_RATE * WIDTH + i], f[_HOLD * WIDTH + i]
@@ -45,7 +46,9 @@ def _step(f, normals, place, lanes, kind, constant, variance, offset, slope):  #
         inverse = 1.0 / radius
         z, zeta = y * inverse, across * inverse
         loss = constant + z
-        heat = variance * (offset + slope * loss)
+        share = offset + slope * loss
+        share = 0.0 if share < 0.0 and share > least else share
+        heat = variance * share
         noise = math.sqrt(heat) * normals[place + i]
         rest = heat * normals[ROOM + place + i]
         a = zeta + noise

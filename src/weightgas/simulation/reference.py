@@ -4,7 +4,9 @@ w ← w − η (g + λ w)                 fixed LR
 w ← w − η_e ‖w‖² (g + λ w)          fixed ELR
 w ← r · normalize(w − η_e r² g)     fixed sphere,  g = (∇L(w̄) + P n)/r,  P = I − w̄w̄ᵀ,  n = √(a + b L) B ξ
 
-Source: arXiv 2511.07308, section 3.
+and with momentum α, v ← αv + g + λw in the place of g + λw (:func:`general_step`).
+
+Source: arXiv 2511.07308, section 3; momentum as in ``torch.optim.SGD``.
 """
 
 from __future__ import annotations
@@ -84,6 +86,55 @@ def step(
     squares = (float(unit_grad @ unit_grad), float(heat @ heat), float(mean @ mean))
     curved = (float(np.trace(hessian)), float(mean @ hessian @ mean))
     return Step(after, loss, *squares, *curved, float(growth), float(overlap))
+
+
+class GeneralStep(NamedTuple):
+    """Weights and momentum buffer after a step, and what it read of the weights it started from."""
+
+    weights: np.ndarray
+    velocity: np.ndarray
+    grad_sq: float
+    noise_sq: float
+    mean_grad_sq: float
+    growth: float
+
+
+def general_step(
+    protocol: str,
+    weights: np.ndarray,
+    velocity: np.ndarray,
+    mean: np.ndarray,
+    noise: np.ndarray,
+    rate: float,
+    decay: float,
+    momentum: float = 0.0,
+    nesterov: bool = False,
+) -> GeneralStep:
+    """One step of any gas: ``mean`` is ∇L and ``noise`` the noise at w̄ on the unit sphere, (dim,), before projection.
+
+    v ← αv + g + λw and w ← w − s v, Nesterov's w ← w − s (g + λw + αv); s is η at fixed LR, else η_e ‖w‖². On the
+    sphere there is no decay, and the step ends with w₊ r/‖w₊‖ and v ‖w₊‖/r.
+    """
+    radius = np.linalg.norm(weights)
+    direction = weights / radius
+    projection = np.eye(len(weights)) - np.outer(direction, direction)
+    mean, heat = projection @ mean, projection @ noise
+    gradient = (mean + heat) / radius + (0.0 if protocol == "fixed_sphere" else decay) * weights
+    velocity = momentum * velocity + gradient
+    move = gradient + momentum * velocity if nesterov else velocity
+    after = weights - (rate if protocol == "fixed_lr" else rate * radius**2) * move
+    growth = (after @ after - radius**2) / radius**2
+    if protocol == "fixed_sphere":
+        scale = radius / np.linalg.norm(after)
+        after, velocity = scale * after, velocity / scale
+    squares = (float((mean + heat) @ (mean + heat)), float(heat @ heat), float(mean @ mean))
+    return GeneralStep(after, velocity, *squares, float(growth))
+
+
+def hessian_noise(direction: np.ndarray, draws: np.ndarray, form: QuadraticForm, factor: np.ndarray) -> np.ndarray:
+    """Noise ∝ Hessian of a form at w̄, before projection: B √max(A − m, 0) ξ, m = w̄·(b + Aw̄)."""
+    slope = (form.linear + form.curvature * direction) @ direction
+    return factor * np.sqrt(np.maximum(form.curvature - slope, 0)) * draws
 
 
 def reduced_step(

@@ -15,9 +15,9 @@ import xarray as xr
 from weightgas import runs, streams
 from weightgas import trace as traces
 from weightgas.errors import TraceError, whole_number
-from weightgas.potentials import Noise, Potential
+from weightgas.potentials import CustomLoss, CustomNoise, Noise, Potential
 from weightgas.protocols import Protocol
-from weightgas.simulation import kernels, memory, model, plan, reduced, whole
+from weightgas.simulation import general, kernels, memory, model, plan, reduced, whole
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
@@ -37,8 +37,10 @@ def simulate(
     dim: int = 3,
     steps: int = 2_000_000,
     *,
-    potential: Potential | None = None,
-    noise: Noise | None = None,
+    potential: Potential | CustomLoss | None = None,
+    noise: Noise | CustomNoise | None = None,
+    momentum: float = 0.0,
+    nesterov: bool = False,
     seed: int = 0,
     replicas: int = 1,
     readings: int = 400,
@@ -71,7 +73,12 @@ def simulate(
         Steps of every replica after the warm-up; rounded down to a multiple of the readings.
     potential, noise
         Loss on the sphere (default :class:`~weightgas.potentials.Linear`, the paper's) and gradient noise (default
-        isotropic, σ = 1).
+        isotropic, σ = 1); those of :mod:`weightgas.potentials`, or functions of your own
+        (:class:`~weightgas.potentials.CustomLoss`, :class:`~weightgas.potentials.CustomNoise`).
+    momentum, nesterov
+        α of ``torch.optim.SGD``, weight decay in the buffer; at fixed ELR and on the sphere a step is η_e ‖w‖² times
+        the buffer (:mod:`weightgas.simulation.general`). T = η_e tr Σ/(2(1 − α)(d − 1)), r⁴ = ηG/(2λ(1 − α)): as in a
+        watched run the cells of the trace hold η/(1 − α), and the attribute ``momentum`` says α.
     seed, replicas
         One integer, and how many independent runs of every cell.
     readings
@@ -102,7 +109,8 @@ def simulate(
     Returns
     -------
     xarray.Dataset
-        The trace (:mod:`weightgas.trace`). A cell whose weights overflow ends as ``diverged``; the others go on.
+        The trace (:mod:`weightgas.trace`). A cell whose weights overflow ends as ``diverged``, one in which
+        a function of the user's is not finite as ``failed``, with the step; the others go on.
 
     Raises
     ------
@@ -119,7 +127,7 @@ def simulate(
             f"protocol: expected FixedSphere, FixedELR or FixedLR, got {type(protocol).__name__}. "
             "Pass for instance FixedLR(lr=0.1, wd=0.01)."
         )
-    what = model.checked(potential, noise, dim)
+    what = model.checked(potential, noise, dim, momentum, nesterov)
     if resume_from is not None:
         traces.check(resume_from)
         whole_number("readings", readings)
@@ -160,10 +168,14 @@ def simulate(
         label = "simulate " + protocol.name.replace("_", " ")
         with runs.progress(label, len(protocol) - done, progress) as advance:
             trace = runs.in_parts(
-                protocol,
+                what.effective(protocol),
                 cells,
-                lambda where, part: _part(
-                    part, how, what, advance, None if resume_from is None else resume_from.isel(cell=where)
+                lambda where, _: _part(
+                    runs.subset(protocol, where),
+                    how,
+                    what,
+                    advance,
+                    None if resume_from is None else resume_from.isel(cell=where),
                 ),
                 run,
             )
@@ -202,7 +214,7 @@ def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model)
     wrong = [k for k, v in expected.items() if trace.attrs.get(k) != v]
     wrong += ["replicas"] * (trace.sizes["replica"] != how.replicas)
     held = [trace[f"{axis}_set"].values for axis in protocol.axes]
-    same = all(np.array_equal(a, b) for a, b in zip(held, protocol.cells().values(), strict=True))
+    same = all(np.array_equal(a, b) for a, b in zip(held, what.effective(protocol).cells().values(), strict=True))
     wrong += ["cells"] * (not same)
     wrong += ["final weights"] * (not {"final_weights", "final_stream"} <= set(trace))
     wrong += ["bins"] * ("overlap_counts" in trace and trace.sizes["bin"] != how.bins)
@@ -230,7 +242,8 @@ def _part(
         overlap = None
     cells = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
     rate, hold = (cells[axis] for axis in protocol.axes)
-    step, task = _compiled(how, what, len(weights))
+    buffers = general.Buffers(what, len(weights), before) if what.general else None
+    step, task = _compiled(how, what, len(weights), buffers)
     task = (weights, stream, rate, hold, *task)
     call_seconds = tasks * _cell_seconds(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
@@ -253,8 +266,12 @@ def _part(
     arrays = tally.arrays(fixed_sphere=protocol.name == "fixed_sphere")
     if "directions" in arrays:
         arrays["directions"] = what.to_original(arrays["directions"])
-    shape = (len(protocol), how.replicas, -1)
-    arrays |= {"final_weights": to_original(weights).reshape(shape), "final_stream": stream.reshape(shape)}
+    shape = (len(protocol), how.replicas)
+    arrays |= {"final_weights": to_original(weights).reshape(*shape, -1), "final_stream": stream.reshape(*shape, -1)}
+    means = ["noise_trace", "mean_grad_sq", "laplacian"]
+    if buffers is not None:
+        buffers.into(arrays, shape)
+        means = means[:2] if what.own_loss else means
     attributes = {
         "producer": "simulate",
         **what.attributes(),
@@ -269,23 +286,25 @@ def _part(
         "threads": numba.get_num_threads(),
         "device": "cpu",
     }
-    return traces.make(
-        protocol, arrays, attributes, dict.fromkeys(("noise_trace", "mean_grad_sq", "laplacian"), "mean")
-    )
+    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"))
 
 
 def _same(weights: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _compiled(how: Plan, what: Model, tasks: int) -> tuple[Callable[..., None], tuple[Any, ...]]:
+def _compiled(
+    how: Plan, what: Model, tasks: int, buffers: general.Buffers | None
+) -> tuple[Callable[..., None], tuple[Any, ...]]:
     """The compiled step, and its arguments from the loss to the tally."""
+    if buffers is not None:
+        return general.advance, buffers.arguments()
     constant, threads = float(what.form.constant), numba.get_num_threads()
     if how.method == "reduced":
         together = reduced.lanes_for(tasks, threads)
         return reduced.advance, (constant, what.dim, float(what.factor[0] ** 2), *what.strength, together)
     form = (constant, np.array(what.form.linear, float), np.array(what.form.curvature, float))
-    if what.factor.ndim == 1:
+    if what.side_by_side:
         together = whole.lanes_for(tasks, threads, what.dim)
         return whole.advance, (*form, np.array(what.factor), *what.strength, together)
     return kernels.advance, (*form, what.spread, *what.strength)
@@ -296,14 +315,14 @@ def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.n
     weights, stream, overlap = [], [], []
     small = how.method == "reduced"
     begin = reduced_start if small else stationary_start
-    drawn, held = (STREAM, STREAM) if small else (4, whole.STREAM if what.factor.ndim == 1 else 4)
-    cells = protocol.cells()
+    drawn, held = (STREAM, STREAM) if small else (4, whole.STREAM if what.side_by_side else 4)
+    cells, effective = protocol.cells(), what.effective(protocol).cells()
     for i in range(len(protocol)):
-        cell = {axis: v[i].item() for axis, v in cells.items()}
+        cell, felt = ({axis: v[i].item() for axis, v in of.items()} for of in (cells, effective))
         for replica in range(how.replicas):
             key = (how.seed, protocol.name, cell, replica)
             generator = np.random.default_rng(streams.sequence(*key, "start"))
-            radius, directions = begin(protocol.name, cell, what, generator)
+            radius, directions = begin(protocol.name, felt, what, generator)
             weights.append(radius * directions[-1])
             words = streams.sequence(*key, "noise").generate_state(drawn, np.uint64)
             stream.append(np.pad(words, (0, held - drawn)))

@@ -29,8 +29,9 @@ def stationary_start(
         elr = cell["lr"] / _radius(protocol, cell, grad_sq) ** 2 if protocol == "fixed_lr" else cell["elr"]
         temperature = ideal_gas.temperature(_tame(elr), _tame(noise_trace), model.dim - 1)
         directions = model.potential.sample(model.dim, _tame(temperature), SAMPLES, generator)
-        noise_trace = float(np.mean(model.noise_trace(directions)))
-        grad_sq = noise_trace + float(np.mean(model.form.mean_grad_sq(directions)))
+        # a function of the user's may not be finite everywhere; then the run says so
+        noise_trace = float(np.nanmean(model.noise_trace(directions)))
+        grad_sq = noise_trace + float(np.nanmean(model.form.mean_grad_sq(directions)))
     return _radius(protocol, cell, grad_sq), directions
 
 

@@ -26,6 +26,24 @@ def curvature_term(protocol: str, dim: ArrayLike) -> Numbers:
     return size if protocol == "fixed_sphere" else np.ones_like(size)
 
 
+def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
+    """m of SGD with momentum α: what is left of the finite step in the books, m (‖∇L‖²/tr Σ and η̂λ/2), η̂ = η/(1 − α).
+
+        Z = (1 + m ‖∇L‖²/tr Σ)/(1 − m η̂λ/2)         r⁴ = η̂ (tr Σ + m ‖∇L‖²)/(λ (2 − m η̂λ))
+        m = (1 − α)/(1 + α),   Nesterov's (1 − α)(1 + 2α)²/(1 + α) − 2α
+
+    On the sphere, where the growth of the norm is read step by step, Z has a factor 1 + α²η̂_e²G/(1 − α²) besides
+    (Nesterov's α⁴), in the mean step.
+
+    From the stationary covariance of weights and buffer in a harmonic well and in pure noise; exact in η̂λ for pure
+    noise and heavy ball, else first order in the step. For clocks long against 1/(1 − α), decay in the buffer.
+    """
+    alpha = np.asarray(momentum, dtype=float)
+    if nesterov:
+        return (1 - alpha) * (1 + 2 * alpha) ** 2 / (1 + alpha) - 2 * alpha
+    return (1 - alpha) / (1 + alpha)
+
+
 def configurational_temperature(
     mean_grad_sq: ArrayLike,
     laplacian: ArrayLike,

@@ -13,7 +13,7 @@ import xarray as xr
 
 from weightgas import protocols
 from weightgas.errors import TraceError
-from weightgas.status import Outcome, flags
+from weightgas.status import Cause, Outcome, flags
 
 FORMAT_VERSION = 1
 
@@ -81,6 +81,11 @@ VARIABLES: dict[str, Variable] = {
     "snapshot_step": Variable(("snapshot",), "step of a stored direction", "t", units="step", dtype="int64"),
     "final_weights": Variable(("replica", "weight"), "weights at the last step", "w"),
     "final_stream": Variable(("replica", "word"), "state of the random stream at the last step", "", dtype="uint64"),
+    "final_velocity": Variable(("replica", "weight"), "momentum buffer at the last step", "v"),
+    "failed_step": Variable(
+        ("replica",), "step at which a number was not finite, with its cause", "t", units="step", dtype="int64"
+    ),
+    "failed_cause": Variable(("replica",), "what was not finite", "", dtype="int8"),
     "outcome": Variable(("replica",), "how the run of a cell ended", "", dtype="int8"),
 }
 """Every variable a trace may hold. ``radius, energy, grad_sq, readings, step, outcome`` are in every trace."""
@@ -139,8 +144,8 @@ def _variable(name: str, array: Any, methods: Mapping[str, str]) -> xr.Variable:
     notes: dict[str, Any] = {"units": spec.units, "long_name": spec.long_name, "symbol": spec.symbol}
     if "reading" in spec.dims:
         notes["cell_methods"] = f"reading: {methods.get(name, spec.method)}"
-    if name == "outcome":
-        notes |= flags(Outcome)
+    if name in ("outcome", "failed_cause"):
+        notes |= flags(Outcome if name == "outcome" else Cause)
     values = np.asarray(array, dtype=spec.dtype)
     dims = ("cell", *spec.dims)
     if values.ndim != len(dims):

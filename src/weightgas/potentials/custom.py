@@ -1,0 +1,110 @@
+"""A loss and a gradient noise of the user's own: plain Python functions of the weights, compiled by the simulation.
+
+Functions are written for one vector of weights, with NumPy, loops and ``math``, as numba compiles them; a function that
+is compiled already is taken as it is. They are called with unit vectors alone, since the loss is scale-invariant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from weightgas.errors import refuse
+
+
+@dataclass(frozen=True, repr=False)
+class CustomLoss:
+    """A scale-invariant loss L(w) = L(w/‖w‖) of the user's own.
+
+    Parameters
+    ----------
+    loss
+        ``loss(w) -> float`` of weights ``w`` of shape (dim,), which it leaves alone; homogeneous of degree 0.
+    gradient
+        ``gradient(w, out)`` writes ∇L(w), of shape (dim,), into ``out``; ⟨w, ∇L⟩ = 0 and ∇L(cw) = ∇L(w)/c. Without it
+        central differences of the loss are taken, 2 dim calls of it a step, right to about 10⁻⁹.
+    sampler
+        ``sampler(dim, temperature, size, generator)`` returns ``size`` unit vectors (size, dim) of ρ ∝ exp(−L/T), where
+        runs begin; called from Python. Without it they begin in random directions, at the radius of those, and the
+        warm-up has to bring them to equilibrium.
+    name
+        For traces and reports, by default that of ``loss``.
+
+    Raises
+    ------
+    TypeError
+        If ``loss``, ``gradient`` or ``sampler`` cannot be called, or ``name`` is no text.
+
+    What else is wrong is seen when a simulation begins, in its dimension: a function that fails or that numba cannot
+    compile, a loss that is not scale-invariant or not finite, a gradient that is not that of the loss (ValueError).
+    """
+
+    loss: Callable[..., Any]
+    gradient: Callable[..., Any] | None = None
+    sampler: Callable[..., Any] | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        _callables(loss=self.loss, gradient=self.gradient, sampler=self.sampler)
+        object.__setattr__(self, "name", _name(self.name, self.loss))
+
+    def __repr__(self) -> str:
+        return f"CustomLoss({self.name})"
+
+    def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
+        """``size`` unit vectors to begin with, (size, dim): the sampler's, or random ones."""
+        if self.sampler is None:
+            x = generator.standard_normal((size, dim))
+        else:
+            x = np.asarray(self.sampler(dim, temperature, size, generator), dtype=float)
+        norm = np.linalg.norm(x, axis=-1, keepdims=True) if x.shape == (size, dim) else np.zeros(1)
+        if not (np.isfinite(norm).all() and (norm > 0).all()):
+            got = f"shape {x.shape}" if x.shape != (size, dim) else "a vector that is zero or not finite"
+            raise refuse("sampler", f"unit vectors of shape ({size}, {dim})", got, f"Mend the sampler of {self.name}.")
+        return x / norm
+
+
+@dataclass(frozen=True, repr=False)
+class CustomNoise:
+    """A gradient noise of the user's own on the unit sphere, any function of normals and weights.
+
+    Parameters
+    ----------
+    noise
+        ``noise(w, normals, out)`` writes the noise at the unit vector ``w``, of shape (dim,), into ``out``, made of
+        ``dim`` independent standard normals; its mean is zero. Its component along ``w`` is taken out. Where it is
+        linear in the normals its covariance is known, and the trace has participation ratio and alignment too.
+    name
+        For traces and reports, by default that of ``noise``.
+
+    Raises
+    ------
+    TypeError
+        If ``noise`` cannot be called, or ``name`` is no text. What else is wrong is seen when a simulation begins.
+    """
+
+    noise: Callable[..., Any]
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        _callables(noise=self.noise)
+        object.__setattr__(self, "name", _name(self.name, self.noise))
+
+    def __repr__(self) -> str:
+        return f"CustomNoise({self.name})"
+
+
+def _callables(**functions: Any) -> None:
+    for name, function in functions.items():
+        needed = name in ("loss", "noise")
+        if not (callable(function) or (function is None and not needed)) or isinstance(function, type):
+            raise TypeError(f"{name}: expected a function, got {function!r}. See weightgas.potentials.custom.")
+
+
+def _name(name: Any, function: Callable[..., Any]) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"name: expected text, got {name!r}. Leave it out for the name of the function.")
+    return name or getattr(function, "__name__", type(function).__name__)

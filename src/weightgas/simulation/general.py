@@ -1,0 +1,361 @@
+"""The compiled step of every other gas: a user's own loss or noise, noise that follows the curvature, momentum.
+
+    v ← αv + g + λw,   w ← w − s v            s = η (fixed LR), η_e ‖w‖² (fixed ELR)
+    v ← αv + g,        w₊ = w − s v,  s = η_e r²,  w ← w₊ r/‖w₊‖,  v ← v ‖w₊‖/r          (fixed sphere)
+
+as in ``torch.optim.SGD``, decay in the buffer, with g + λw + αv in the place of v for Nesterov's. On the sphere
+the buffer is scaled as a gradient is, which goes as 1/‖w‖: so the directions are those of a run that is free to grow.
+With the buffer left alone T_conf is η̂_e²G/(2(1 − α)) too low. Without momentum the step of :mod:`.kernels`, which is
+faster and whose columns these are. The buffer begins at zero. Where a number is not
+finite the run of that task ends there: ``failed`` and ``cause`` say at which step and in what.
+
+Of a loss of the user's own the curvature is known from differences of the gradient at the end of every reading, of its
+noise the covariance where it is linear in the normals. :mod:`weightgas.simulation.reference` has the plain step.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numba
+import numpy as np
+
+from weightgas.simulation import kernels
+from weightgas.simulation.compiled import TURN, no_loss, no_noise
+from weightgas.simulation.model import Model
+from weightgas.status import Cause, Outcome
+
+SPREAD, CURVED, OWN = 0, 1, 2
+"""How noise is made: from a covariance, from the curvature, by a function."""
+LARGEST_COVARIANCE, LARGEST_ALIGNMENT = 100, 1000
+"""In more dimensions tr Σ² is not read, as it costs their cube, nor tr HΣ, which costs their square."""
+_LOSS, _GRADIENT, _NOISE, _WEIGHTS = (int(c) for c in (Cause.LOSS, Cause.GRADIENT, Cause.NOISE, Cause.WEIGHTS))
+_LAPLACIAN, _CURVED_SQ, _ALONG = 0, 1, 2
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _mean(u, known, own, constant, linear, curvature, out, facts):  # pragma: no cover - compiled
+    """L at the unit vector ``u``, with ∇L in ``out``; of a form ΔL, ∇L·H∇L and the slope along u in ``facts``."""
+    d = u.size
+    if not known:
+        loss = own(u, out)
+        along = 0.0
+        for i in range(d):
+            along += out[i] * u[i]
+        for i in range(d):
+            out[i] -= along * u[i]
+        return loss
+    along = along_linear = squares = curved = 0.0
+    for i in range(d):
+        along_linear += linear[i] * u[i]
+        along += (linear[i] + curvature[i] * u[i]) * u[i]
+    for i in range(d):
+        out[i] = linear[i] + curvature[i] * u[i] - along * u[i]
+        squares += out[i] * out[i]
+        curved += curvature[i] * out[i] * out[i]
+    trace = 0.0
+    for i in range(d):
+        trace += curvature[i]
+    facts[_LAPLACIAN] = trace - d * (along - along_linear) - (d - 1) * along_linear
+    facts[_CURVED_SQ] = curved - along * squares
+    facts[_ALONG] = along
+    return constant + along_linear + 0.5 * (along - along_linear)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _heat(u, kind, own, spread, curvature, along, strength, normals, out):  # pragma: no cover - compiled
+    """The noise at the unit vector ``u`` into ``out``, projected on the tangent space."""
+    d = u.size
+    if kind == OWN:
+        own(u, normals, out)
+    elif kind == CURVED:
+        for i in range(d):
+            out[i] = spread[i, 0] * math.sqrt(max(curvature[i] - along, 0.0)) * normals[i]
+    elif spread.shape[1] == 1:
+        for i in range(d):
+            out[i] = spread[i, 0] * normals[i]
+    else:
+        for i in range(d):
+            value = 0.0
+            for j in range(d):
+                value += spread[i, j] * normals[j]
+            out[i] = value
+    radial = 0.0
+    for i in range(d):
+        radial += out[i] * u[i]
+    for i in range(d):
+        out[i] = strength * (out[i] - radial * u[i])
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _bend(u, way, known, own, curvature, along, moved, above, below):  # pragma: no cover - compiled
+    """way·H way of a tangent vector ``way``, H the Hessian on the sphere; by differences where it is not known."""
+    d = u.size
+    square = 0.0
+    for i in range(d):
+        square += way[i] * way[i]
+    if known:
+        bent = 0.0
+        for i in range(d):
+            bent += curvature[i] * way[i] * way[i]
+        return bent - along * square
+    if square == 0.0:
+        return 0.0
+    step = TURN / math.sqrt(square)
+    for i in range(d):
+        moved[i] = u[i] + step * way[i]
+    own(moved, above)
+    for i in range(d):
+        moved[i] = u[i] - step * way[i]
+    own(moved, below)
+    bent = 0.0
+    for i in range(d):
+        bent += (above[i] - below[i]) * way[i]
+    return bent / (2.0 * step)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _laplacian(u, own, moved, above, below):  # pragma: no cover - compiled
+    """ΔL on the unit sphere, that of the flat space there as L does not depend on the norm."""
+    total = 0.0
+    for i in range(u.size):
+        moved[i] = u[i]
+    for i in range(u.size):
+        moved[i] = u[i] + TURN
+        own(moved, above)
+        moved[i] = u[i] - TURN
+        own(moved, below)
+        moved[i] = u[i]
+        total += (above[i] - below[i]) / (2.0 * TURN)
+    return total
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _covariance(
+    u, kind, noise, spread, curvature, along, strength, known, own, scratch, columns, out
+):  # pragma: no cover - compiled
+    """(tr Σ)², tr Σ² and tr HΣ into ``out``: Σ = C Cᵀ, C what the noise makes of each unit vector of normals."""
+    d = u.size
+    unit, moved, above, below = scratch[0], scratch[1], scratch[2], scratch[3]
+    total = crossed = squares = 0.0
+    for i in range(d):
+        for k in range(d):
+            unit[k] = 1.0 if k == i else 0.0
+        column = columns[i if d <= LARGEST_COVARIANCE else 0]
+        _heat(u, kind, noise, spread, curvature, along, strength, unit, column)
+        for k in range(d):
+            total += column[k] * column[k]
+        crossed += _bend(u, column, known, own, curvature, along, moved, above, below)
+    if d <= LARGEST_COVARIANCE:
+        for i in range(d):
+            for j in range(d):
+                product = 0.0
+                for k in range(d):
+                    product += columns[i, k] * columns[j, k]
+                squares += product * product
+    out[0], out[1], out[2] = total * total, squares, crossed
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _run(
+    task, kind, first, readings, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov,
+    known, own, constant, linear, curvature, noise_kind, covariant, noise, spread, offset, slope, means, points, every,
+    moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
+):  # fmt: skip  # pragma: no cover - compiled
+    """One task of :func:`advance`."""
+    d = w.shape[1]
+    bins = counts.shape[2]
+    s, x, v = stream[task].copy(), w[task].copy(), velocity[task].copy()
+    u, mean, heat, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    scratch, columns = np.empty((4, d)), np.empty((d if d <= LARGEST_COVARIANCE else 1, d))
+    facts, found, sums = np.zeros(3), np.zeros(3), np.zeros(kernels.COLUMNS)
+    eta, lam = rate[task], hold[task]
+    r2 = 0.0
+    for i in range(d):
+        r2 += x[i] * x[i]
+    if kind == kernels.SPHERE:
+        r2 = lam * lam
+    clock = begin % every if every else 0
+    now = begin
+    kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
+    next_snapshot = snapshot_first + kept * snapshot_every
+    for reading in range(first, first + readings):
+        for column in range(kernels.COLUMNS):
+            sums[column] = 0.0
+        loss = 0.0
+        for _ in range(steps):
+            if cause[task] != 0:
+                break
+            r = math.sqrt(r2)
+            along_linear = 0.0
+            for i in range(d):
+                u[i] = x[i] / r
+                along_linear += linear[i] * u[i]
+            loss = _mean(u, known, own, constant, linear, curvature, mean, facts)
+            variance = offset + slope * loss
+            if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, but for rounding
+                variance = 0.0
+            strength = math.sqrt(variance) if slope != 0.0 else 1.0
+            kernels._fill(s, draws)
+            _heat(u, noise_kind, noise, spread, curvature, facts[_ALONG], strength, draws, heat)
+            grad_sq = noise_sq = mean_sq = 0.0
+            for i in range(d):
+                mean_sq += mean[i] * mean[i]
+                noise_sq += heat[i] * heat[i]
+                tangent = mean[i] + heat[i]
+                grad_sq += tangent * tangent
+                heat[i] = tangent
+            now += 1
+            if not math.isfinite(loss):
+                cause[task] = _LOSS
+            elif not math.isfinite(mean_sq):
+                cause[task] = _GRADIENT
+            elif not math.isfinite(noise_sq):
+                cause[task] = _NOISE
+            decay = 0.0 if kind == kernels.SPHERE else lam
+            size = eta if kind == kernels.LR else eta * r2
+            r2_new = pulled = pushed = 0.0
+            for i in range(d):
+                gradient = heat[i] / r + decay * x[i]
+                v[i] = momentum * v[i] + gradient
+                move = gradient + momentum * v[i] if nesterov else v[i]
+                pulled += x[i] * move
+                pushed += move * move
+                x[i] -= size * move
+                r2_new += x[i] * x[i]
+            if cause[task] == 0 and not (math.isfinite(r2_new) and r2_new > 0.0):
+                cause[task] = _WEIGHTS
+            if cause[task] != 0:
+                failed[task] = now
+                break
+            if kind == kernels.SPHERE:
+                sums[kernels.GROWTH] += (size * size * pushed - 2.0 * size * pulled) / r2
+                scale = math.sqrt(r2 / r2_new)
+                for i in range(d):
+                    x[i] *= scale
+                    v[i] /= scale
+            else:
+                r2 = r2_new
+            sums[kernels.LOSS] += loss
+            sums[kernels.LOSS_SQ] += loss * loss
+            sums[kernels.GRAD_SQ] += grad_sq
+            sums[kernels.NOISE_SQ] += noise_sq
+            sums[kernels.MEAN_GRAD_SQ] += mean_sq
+            sums[kernels.LAPLACIAN] += facts[_LAPLACIAN]
+            sums[kernels.GRAD_CURVATURE] += facts[_CURVED_SQ]
+            clock += 1
+            if clock == every:
+                clock = 0
+                logit = math.log((1.0 + along_linear) / (1.0 - along_linear))
+                if now <= 0:
+                    moments[task, 0] += 1.0
+                    moments[task, 1] += logit
+                    moments[task, 2] += logit * logit
+                else:
+                    place = (logit - origin[task]) / width[task]
+                    index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
+                    counts[task, blocks[reading], index] += 1
+            if now == next_snapshot and kept < snapshots.shape[1]:
+                for i in range(d):
+                    snapshots[task, kept, i] = x[i] / math.sqrt(r2)
+                kept += 1
+                next_snapshot += snapshot_every
+        if cause[task] != 0:
+            means[task, reading, kernels.LOSS] = np.nan
+            continue
+        for column in range(kernels.COLUMNS):
+            means[task, reading, column] = sums[column] / steps
+        along_linear = 0.0
+        for i in range(d):
+            u[i] = x[i] / math.sqrt(r2)
+            along_linear += linear[i] * u[i]
+        loss = _mean(u, known, own, constant, linear, curvature, mean, facts)
+        if not known:
+            means[task, reading, kernels.LAPLACIAN] = _laplacian(u, own, scratch[1], scratch[2], scratch[3])
+        points[task, reading, kernels.RADIUS] = math.sqrt(r2)
+        points[task, reading, kernels.ENERGY] = loss
+        points[task, reading, kernels.OVERLAP] = along_linear
+        if covariant:
+            strength = math.sqrt(max(offset + slope * loss, 0.0)) if slope != 0.0 else 1.0
+            _covariance(
+                u, noise_kind, noise, spread, curvature, facts[_ALONG], strength, known, own, scratch, columns,
+                found,
+            )  # fmt: skip
+        points[task, reading, kernels.NOISE_TRACE_SQ] = found[0]
+        points[task, reading, kernels.NOISE_COV_SQ] = found[1]
+        points[task, reading, kernels.NOISE_CURVATURE] = found[2]
+    for i in range(d):
+        w[task, i], velocity[task, i] = x[i], v[i]
+    for i in range(s.size):
+        stream[task, i] = s[i]
+
+
+@numba.njit(cache=True, parallel=True, error_model="numpy")
+def advance(
+    kind, first, readings, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov, known, own,
+    constant, linear, curvature, noise_kind, covariant, noise, spread, offset, slope, means, points, every, moments,
+    counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
+):  # fmt: skip  # pragma: no cover - compiled
+    """As :func:`.kernels.advance`, with the buffers ``velocity`` (N, d) and, for what was not finite, ``failed`` and
+    ``cause`` (N,).
+
+    ``known``: the loss is the form of ``constant, linear, curvature``, else ``own``. ``noise_kind`` one of SPREAD,
+    CURVED, OWN, the last with ``noise``; ``covariant`` whether its covariance is read.
+    """
+    for task in numba.prange(w.shape[0]):
+        _run(
+            np.int64(task), kind, first, readings, steps, begin, w, stream, rate, hold, velocity, failed, cause,
+            momentum, nesterov, known, own, constant, linear, curvature, noise_kind, covariant, noise, spread, offset,
+            slope, means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every,
+            snapshots,
+        )  # fmt: skip
+
+
+class Buffers:
+    """What the runs of some tasks keep besides their weights: the momentum buffer, and where a number was not finite.
+
+    ``before`` are those of a trace that is gone on from.
+    """
+
+    def __init__(self, what: Model, tasks: int, before: Any = None) -> None:
+        self.what = what
+        self.velocity = np.zeros((tasks, what.dim))
+        self.failed, self.cause = np.zeros(tasks, np.int64), np.zeros(tasks, np.int8)
+        if before is not None:
+            if "final_velocity" in before:
+                self.velocity[:] = what.to_axes(before["final_velocity"].values).reshape(tasks, -1)
+            self.failed[:] = before["failed_step"].values.ravel()
+            self.cause[:] = before["failed_cause"].values.ravel()
+
+    @property
+    def covariant(self) -> bool:
+        """Whether the covariance of the noise is read: it is linear in its normals, and there are not too many."""
+        return (self.what.own_noise is None or self.what.linear_noise) and self.what.dim <= LARGEST_ALIGNMENT
+
+    def arguments(self) -> tuple[Any, ...]:
+        """The arguments of the kernel from the buffers to the tally."""
+        what = self.what
+        own = no_loss if what.own_loss is None else what.own_loss.evaluate
+        kind = OWN if what.own_noise is not None else CURVED if what.curved else SPREAD
+        noise = no_noise if what.own_noise is None else what.own_noise.fill
+        form = (what.own_loss is None, own, float(what.form.constant), what.form.linear, what.form.curvature)
+        heat = (kind, self.covariant, noise, what.spread, *what.strength)
+        return (self.velocity, self.failed, self.cause, what.momentum, what.nesterov, *form, *heat)
+
+    def into(self, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
+        """Complete the ``arrays`` of a trace, and take out what could not be read; ``shape`` is (cells, replicas)."""
+        what = self.what
+        unread = [] if what.own_loss is None else ["grad_curvature"]
+        unread += [] if self.covariant else ["noise_trace_sq", "noise_cov_sq", "noise_curvature"]
+        if what.dim > LARGEST_COVARIANCE:
+            unread += ["noise_trace_sq", "noise_cov_sq"]
+        for name in unread:
+            arrays.pop(name, None)
+        own = ((self.cause == Cause.LOSS) | (self.cause == Cause.GRADIENT)) & (what.own_loss is not None)
+        own |= (self.cause == Cause.NOISE) & (what.own_noise is not None)
+        arrays["outcome"] = np.where(own.reshape(shape), int(Outcome.FAILED), arrays["outcome"])
+        arrays["failed_step"] = self.failed.reshape(shape)
+        arrays["failed_cause"] = self.cause.reshape(shape)
+        if what.momentum:
+            arrays["final_velocity"] = what.to_original(self.velocity).reshape(*shape, -1)
