@@ -26,7 +26,7 @@ def noise_var_of(dim, elr, heat=1.0):
 
 
 def hyperparameters(protocol, dim, elr, noise_var):
-    """Of a run with E[η/r²] about ``elr``; None at fixed LR where no run has it."""
+    """Of a run with E[η/r²] about ``elr``: its cells, and the two numbers. None at fixed LR where no run has it."""
     if protocol == "fixed_sphere":
         return FixedSphere(elr, 1.0), (elr, 1.0)
     if protocol == "fixed_elr":
@@ -135,7 +135,7 @@ def test_the_lifetime_grows_without_bound_and_ends_where_the_mean_step_has_no_fi
 @pytest.mark.parametrize("dim", [2, 3, 10, 100])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_what_is_left_of_the_first_order_is_of_the_second(protocol, dim):
-    """At constant T: half the step, a quarter of the distance. At fixed LR the closed form has a bracket off by ≤ 0.04."""
+    """At constant T: half the step, a quarter of the distance; at fixed LR the closed form's bracket is off by 0.04."""
     left = []
     for elr in (0.02, 0.01):
         noise_var = noise_var_of(dim, elr, 0.5)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -28,7 +28,8 @@ class Stationary:
     square, log_square         E[x] and E[ln x], x = r²/η (fixed LR), η_e λ r² (fixed ELR), 1 (sphere)
     log_square_variance        Var ln r²
     conf_ratio                 T_conf/T = E‖∇L‖²/(T E[ΔL]), ΔL = −(d−1)z: 1 in continuous time
-    error                      relative change of U when the highest degrees are left out
+    error                      relative change of U, or E[r²], when the highest degrees are left out
+    gaps, weights              nodes and weights for means over 1 + z in this state
     """
 
     energy: float = np.nan
@@ -43,6 +44,8 @@ class Stationary:
     conf_ratio: float = np.nan
     error: float = np.nan
     reason: str = ""
+    gaps: tuple[float, ...] = field(default=(), repr=False)
+    weights: tuple[float, ...] = field(default=(), repr=False)
 
 
 class _Reference(NamedTuple):
@@ -134,8 +137,8 @@ def solve(protocol: str, dim: int, step: float, noise_var: float, degree: int) -
     coarse = (i < degree) & (j < max(1, powers))
     shape = (rule.nodes.size, u.size)
     less, density = (_density(system[np.ix_(k, k)], basis[k]) for k in (coarse, coarse | True))
-    energies = [float((d * node_weight).reshape(shape).sum(axis=1) @ rule.nodes) for d in (less, density)]
-    error = abs(energies[0] / energies[1] - 1)
+    seen = np.stack([np.repeat(rule.nodes, u.size), np.tile(np.exp(u), rule.nodes.size)]) * node_weight
+    error = float(np.abs((seen @ less) / (seen @ density) - 1).max())
     return _means(protocol, dim, noise_var, at, rule, u, v_weight, density.reshape(shape), error)
 
 
@@ -150,7 +153,7 @@ def _means(
 ) -> Stationary:  # fmt: skip
     joint = density * rule.weights[:, None] * v_weight
     ratio, of_radius, x = density @ v_weight, joint.sum(axis=0), rule.nodes
-    if error > _TOLERANCE or ratio[rule.weights > 1e-10].min() <= 0:
+    if not error < _TOLERANCE or ratio[rule.weights > 1e-10].min() <= 0:
         return Stationary(reason="the step is too large for the polynomials; lower the learning rate")
     of_overlap = rule.weights * ratio
     energy = float(of_overlap @ x)
@@ -175,6 +178,8 @@ def _means(
         log_square_variance=float(of_radius @ (u - mean_u) ** 2),
         conf_ratio=drift / ((dim - 1) * (1 - energy) * temperature),
         error=error,
+        gaps=tuple(x.tolist()),
+        weights=tuple(of_overlap.tolist()),
     )
 
 
@@ -183,7 +188,7 @@ def _after(gap: Array, size: Array, noise_var: float, dim: int, degree: int) -> 
     (n, n_weight), (q, q_weight) = normal_rule(degree + 6), chi_square_rule(dim - 2, degree)
     n, q, weight = np.repeat(n, q.size), np.tile(q, n.size), np.outer(n_weight, q_weight).ravel()
     gap, size = gap[..., None], size[..., None]
-    sine = np.sqrt(gap * (2 - gap))
+    sine = np.sqrt(np.maximum(gap * (2 - gap), 0.0))  # a node may lie past z = 1 by a rounding
     along = sine + np.sqrt(noise_var) * n
     growth = size**2 * (along**2 + noise_var * q)
     root = np.sqrt(1 + growth)

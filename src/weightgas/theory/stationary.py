@@ -27,12 +27,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
-from scipy.special import gammainc
+from scipy.special import expit, gammainc
 
 from weightgas.errors import one_of, positive_number, whole_number
 from weightgas.theory._chain import Stationary, solve
 
-__all__ = ["Stationary", "lifetime_fixed_elr", "response_ratio", "stationary_state", "stationary_values"]
+__all__ = [
+    "Stationary",
+    "gibbs_slope",
+    "lifetime_fixed_elr",
+    "response_ratio",
+    "stationary_state",
+    "stationary_values",
+]
 
 PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
 DEGREE = 12
@@ -82,7 +89,7 @@ def stationary_values(
     }
 
 
-_MEANS = tuple(Stationary.__dataclass_fields__)[:-2]
+_MEANS = tuple(Stationary.__dataclass_fields__)[:10]
 
 
 def _solved(protocol: str, dim: int, log_size: NDArray, noise_var: float) -> list[tuple[str, NDArray[np.float64]]]:
@@ -107,6 +114,29 @@ def response_ratio(protocol: str, dim: int, step_size: float, noise_var: float =
     around = [stationary_state(protocol, dim, step_size * f, noise_var) for f in (0.99, 1.0, 1.01)]
     rise, step = around[2].energy - around[0].energy, around[2].temperature - around[0].temperature
     return rise / step * around[1].temperature ** 2 / around[1].energy_variance
+
+
+def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
+    """What the Gibbs slope of two such states is measured as: the logistic regression of "hot or cold" on the energy.
+
+    Of equally many energies from both, without end: the maximum of E_cold ln(1 − p) + E_hot ln p over a line for the
+    logit of p. In continuous time 1/T_cold − 1/T_hot. NaN where a state is not there.
+    """
+    if cold.reason or hot.reason:
+        return np.nan
+    x, weight = np.concatenate([cold.gaps, hot.gaps]), np.concatenate([cold.weights, hot.weights])
+    hotter = np.arange(len(x)) >= len(cold.gaps)
+    center, scale = (cold.energy + hot.energy) / 2, np.sqrt(cold.energy_variance + hot.energy_variance)
+    design = np.stack([np.ones_like(x), (x - center) / scale], axis=1)
+    beta = np.array([0.0, (1 / cold.temperature - 1 / hot.temperature) * scale])
+    for _ in range(50):
+        p = expit(design @ beta)
+        information = (design * (weight * p * (1 - p))[:, None]).T @ design
+        change = np.linalg.solve(information, design.T @ (weight * (hotter - p)))
+        beta += np.clip(change, -5, 5)
+        if np.abs(change).max() < 1e-10:
+            break
+    return float(beta[1] / scale)
 
 
 def lifetime_fixed_elr(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> float:
