@@ -9,6 +9,9 @@ networks are not corrected):
 
     Σ ΔU/T_m → Σ [ΔU/T_m + (2/σ²)(s/2 + c) T̄ ΔU − Δ⟨‖∇L‖²⟩/(2σ²)],   T̄ = (T₁ + T₂)/2
 
+and for a linear loss what is added is ΔS − ΔU/T_m of isotropic noise at these steps, which is right to all orders
+(:mod:`weightgas.theory.stationary`).
+
 An entropy by ``integration`` is left out: it is this sum, so its ratio is 1 for any gas. Level 3, but the weakest of
 its checks. It says no to an entropy that is too steep, such as that of neighbours in time, and to noise that grows
 strongly with the loss: U = RT holds there too, but dS/d ln T is not R (9 degrees of freedom, T doubled: the ratio is
@@ -28,8 +31,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope
-from weightgas.theory import finite_step
+from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
+from weightgas.theory import finite_step, stationary
 
 METHODS = ("density", "knn", "quasi_harmonic")
 """Estimators that do not assume a Gibbs state: ``entropy_<method>`` in a state, with ``entropy_<method>_err``."""
@@ -118,11 +121,20 @@ def _one(state: xr.Dataset, t: Isotherms, method: str, name: str) -> Clausius:
 
 
 def _finite_step(state: xr.Dataset, t: Isotherms, kept: np.ndarray, drift: np.ndarray, slope: float) -> np.ndarray:
-    """(2/σ²)(s/2 + c) T̄ ΔU − Δ⟨‖∇L‖²⟩/(2σ²) of each pair of neighbours."""
+    """What is added to ΔU/T_m of each pair of neighbours."""
     bracket = slope / 2 + finite_step.curvature_term(state.attrs["protocol"], state.attrs["dim"])
     temperature, energy = t.temperature[kept], t.energy[kept]
     mean = (temperature[1:] + temperature[:-1]) / 2
-    return (2 * bracket * mean * np.diff(energy) - np.diff(drift) / 2) / t.noise_var
+    first = (2 * bracket * mean * np.diff(energy) - np.diff(drift) / 2) / t.noise_var
+    noise_var = linear_loss_noise(state, t)
+    if noise_var is None:
+        return first
+    sizes = [step_sizes(state, t)[k] for k in kept]
+    how = (state.attrs["protocol"], int(state.attrs["dim"]))
+    states = [stationary.stationary_state(*how, size, noise_var) for size in sizes]
+    own, u, s = np.array([(x.temperature, x.energy, x.entropy_direction) for x in states]).T
+    exact = np.diff(s) - np.diff(u) * np.diff(np.log(own)) / np.diff(own)
+    return np.where(np.isfinite(exact), exact, first)
 
 
 def _ratio(

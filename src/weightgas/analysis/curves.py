@@ -9,94 +9,110 @@ from weightgas import trace as traces
 from weightgas.analysis.cells import axes, evaluate, in_equilibrium
 from weightgas.errors import TraceError, refuse
 from weightgas.measurement.entropy import paper
-from weightgas.theory import ideal_gas, vmf
+from weightgas.theory import ideal_gas, stationary, vmf
 
 
 def is_paper_model(data: xr.Dataset) -> bool:
     """Whether a trace or state is of the linear loss with isotropic noise, whose closed form is von Mises–Fisher."""
-    return data.attrs.get("potential") == "linear" and str(data.attrs.get("noise", "")).startswith("isotropic")
+    noise = str(data.attrs.get("noise", ""))
+    constant = " x (" not in noise  # else it grows with the loss
+    return data.attrs.get("potential") == "linear" and noise.startswith("isotropic") and constant
 
 
 def model_values(state: xr.Dataset, *, finite_step: bool = True) -> xr.Dataset:
-    """Energy and direction entropy of the isotropic noise model at the measured temperature of every cell.
+    """What the isotropic noise model has in every cell: ``energy`` and ``entropy_direction``.
 
-    von Mises–Fisher values, with the correction of first order in η_e unless ``finite_step`` is False. Exact up to
-    that order.
+    With ``finite_step`` those of the discrete step at the cell's hyperparameters, to all orders in η_e, and ``radius``
+    and ``temperature`` too: nothing measured enters but σ² (:mod:`weightgas.theory.stationary`); NaN where there is no
+    stationary state. Without: von Mises–Fisher at the measured temperature.
     """
-    t, elr, dim = state["temperature"].values, state["elr"].values, int(state.attrs["dim"])
-    energy, entropy = (evaluate(lambda x, f=f: f(dim, x), t) for f in (vmf.energy, vmf.entropy))
     if finite_step:
-        protocol = state.attrs["protocol"]
-        energy = energy + evaluate(lambda x, h: vmf.finite_step_energy(dim, x, h, protocol), t, elr)
-        entropy = entropy + evaluate(lambda x, h: vmf.finite_step_entropy(dim, x, h, protocol), t, elr)
+        found = _model(state, *axes(state).values())
+        names = ("energy", "entropy_direction", "radius", "temperature")
+        return xr.Dataset({n: ("cell", found[n]) for n in names}, state["cell_id"].coords)
+    t, dim = state["temperature"].values, int(state.attrs["dim"])
+    energy, entropy = (evaluate(lambda x, f=f: f(dim, x), t) for f in (vmf.energy, vmf.entropy))
     return xr.Dataset({"energy": ("cell", energy), "entropy_direction": ("cell", entropy)}, state["cell_id"].coords)
 
 
-def model_curve(
-    dim: int, temperature: np.ndarray, elr: np.ndarray | None = None, protocol: str = "fixed_sphere"
-) -> dict[str, np.ndarray]:
-    """``energy`` and ``entropy_direction`` of the isotropic noise model along ``temperature``.
-
-    With ``elr`` to first order in it.
-    """
+def model_curve(dim: int, temperature: np.ndarray) -> dict[str, np.ndarray]:
+    """``energy`` and ``entropy_direction`` of the isotropic noise model in continuous time along ``temperature``."""
     energy, entropy = vmf.energy(dim, temperature), vmf.entropy(dim, temperature)
-    if elr is not None:
-        energy = energy + vmf.finite_step_energy(dim, temperature, elr, protocol)  # type: ignore[arg-type]
-        entropy = entropy + vmf.finite_step_entropy(dim, temperature, elr, protocol)  # type: ignore[arg-type]
     return {"energy": np.asarray(energy), "entropy_direction": np.asarray(entropy)}
+
+
+def model_step_curve(state: xr.Dataset) -> dict[str, np.ndarray]:
+    """``temperature``, ``energy`` and ``entropy_direction`` with the finite step, over the step sizes of the cells."""
+    held = axes(state)
+    size = held["lr"] * held["wd"] if "lr" in held else held["elr"]
+    size = size[np.isfinite(state["temperature"].values) & (size > 0)]
+    if not size.size:
+        return {n: np.empty(0) for n in ("temperature", "energy", "entropy_direction")}
+    found = _model(state, np.geomspace(size.min(), size.max(), 40), np.array(1.0))
+    return {n: found[n] for n in ("temperature", "energy", "entropy_direction")}
 
 
 def model_radius(state: xr.Dataset, lr: np.ndarray, wd: np.ndarray, *, discrete: bool) -> np.ndarray:
     """Root mean square radius of the isotropic noise model at any hyperparameters (η at fixed LR, η_e at fixed ELR).
 
-    No measured G enters: G = σ²(d−1) + E‖∇L‖², E‖∇L‖² = (d−1)T(1−U); at fixed LR T and r are solved together by
-    iteration. ``discrete`` takes the finite step, and the spread of r to first order
-    (:func:`weightgas.theory.ideal_gas.mean_square_radius_fixed_lr` and its relative).
+    No measured G enters. ``discrete``: of the finite step, to all orders (:mod:`weightgas.theory.stationary`). In
+    continuous time G = σ²(d−1) + E‖∇L‖², E‖∇L‖² = (d−1)T(1−U) in the laws of :mod:`weightgas.theory.ideal_gas`; at
+    fixed LR T and r are solved together by iteration.
     """
-    dim, dof = int(state.attrs["dim"]), int(state.attrs["dof"])
-    noise = _mean(state, "noise_trace")
+    if discrete:
+        return _model(state, lr, wd)["radius"]
+    dim, noise = int(state.attrs["dim"]), _mean(state, "noise_trace")
     lr, wd = np.broadcast_arrays(np.asarray(lr, float), np.asarray(wd, float))
     if state.attrs["protocol"] == "fixed_elr":
-        grad_sq = _model_grad_sq(dim, noise, lr)
-        if discrete:
-            return np.sqrt(evaluate(ideal_gas.mean_square_radius_fixed_elr, lr, wd, grad_sq, dof=dof))
-        return evaluate(ideal_gas.radius_fixed_elr, lr, wd, grad_sq, discrete=False)
-    grad_sq = np.full(lr.shape, noise)
-    radius = evaluate(ideal_gas.radius_fixed_lr, lr, wd, grad_sq, discrete=discrete)
+        return evaluate(ideal_gas.radius_fixed_elr, lr, wd, _model_grad_sq(dim, noise, lr), discrete=False)
+    radius = evaluate(ideal_gas.radius_fixed_lr, lr, wd, np.full(lr.shape, noise), discrete=False)
     for _ in range(5):
         grad_sq = _model_grad_sq(dim, noise, lr / radius**2)
-        radius = evaluate(ideal_gas.radius_fixed_lr, lr, wd, grad_sq, discrete=discrete)
-    return np.sqrt(evaluate(ideal_gas.mean_square_radius_fixed_lr, lr, wd, grad_sq, dof=dof)) if discrete else radius
+        radius = evaluate(ideal_gas.radius_fixed_lr, lr, wd, grad_sq, discrete=False)
+    return radius
 
 
 def model_pressure(state: xr.Dataset, elr: np.ndarray, radius: np.ndarray, *, discrete: bool) -> np.ndarray:
     """Pressure of the isotropic noise model on the sphere: RT/V, or η_eG/(2r²) which holds at every step."""
-    dim = int(state.attrs["dim"])
     noise = _mean(state, "noise_trace")
     elr, radius = np.broadcast_arrays(np.asarray(elr, float), np.asarray(radius, float))
-    grad_sq = _model_grad_sq(dim, noise, elr) if discrete else np.full(elr.shape, noise)
+    grad_sq = noise + (_model(state, elr, radius)["mean_grad_sq"] if discrete else np.zeros(elr.shape))
     return evaluate(ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq)
 
 
 def model_temperature(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """T = η_e σ²/2 of the isotropic noise model at any hyperparameters, given in the order of the protocol's axes."""
-    return _model_elr(state, first, second) * _mean(state, "noise_var") / 2
+    """T = E[η/r²] σ²/2 of the isotropic noise model at any hyperparameters, in the order of the protocol's axes."""
+    return _model(state, first, second)["temperature"]
 
 
 def model_energy(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """U of the isotropic noise model at any hyperparameters, to first order in η_e."""
-    dim, protocol = int(state.attrs["dim"]), state.attrs["protocol"]
-    t, elr = model_temperature(state, first, second), _model_elr(state, first, second)
-    return evaluate(lambda x, h: vmf.energy(dim, x) + vmf.finite_step_energy(dim, x, h, protocol), t, elr)
+    """U of the isotropic noise model at any hyperparameters, with the finite step."""
+    return _model(state, first, second)["energy"]
 
 
 def model_entropy(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """S = S(w̄) + (d−1) ln r of the isotropic noise model at any hyperparameters, S(w̄) to first order in η_e."""
-    dim, protocol = int(state.attrs["dim"]), state.attrs["protocol"]
-    t, elr = model_temperature(state, first, second), _model_elr(state, first, second)
-    radius = second if protocol == "fixed_sphere" else model_radius(state, first, second, discrete=True)
-    direction = evaluate(lambda x, h: vmf.entropy(dim, x) + vmf.finite_step_entropy(dim, x, h, protocol), t, elr)
-    return direction + evaluate(ideal_gas.entropy_of_radius, radius, dof=int(state.attrs["dof"]))
+    """S = S(w̄) + (d−1) E ln r of the isotropic noise model at any hyperparameters, with the finite step."""
+    found = _model(state, first, second)
+    return found["entropy_direction"] + int(state.attrs["dof"]) * found["log_radius"]
+
+
+def _model(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
+    """``stationary_values`` at the mean σ² of the cells; NaN where a hyperparameter is not positive and finite."""
+    first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
+    noise_var = _mean(state, "noise_trace") / int(state.attrs["dof"])
+    good = np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0) & (noise_var > 0)
+    one = np.ones(1)
+    found = stationary.stationary_values(
+        state.attrs["protocol"],
+        int(state.attrs["dim"]),
+        first[good] if good.any() else one,
+        second[good] if good.any() else one,
+        noise_var if noise_var > 0 else 1.0,
+    )
+    out = {name: np.full(first.shape, np.nan) for name in found}
+    for name, values in out.items():
+        values[good] = found[name] if good.any() else np.nan
+    return out
 
 
 def temperature_law(state: xr.Dataset) -> xr.Dataset:
@@ -242,17 +258,6 @@ def _mean(state: xr.Dataset, name: str) -> float:
     values = state[name].values
     good = np.isfinite(values)
     return float(values[good].mean()) if good.any() else float("nan")
-
-
-def _model_elr(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
-    if state.attrs["protocol"] != "fixed_lr":
-        return first
-    dim, dof = int(state.attrs["dim"]), int(state.attrs["dof"])
-    noise = _mean(state, "noise_trace")
-    drift = _model_grad_sq(dim, noise, first / model_radius(state, first, second, discrete=True) ** 2) - noise
-    law = ideal_gas.temperature_fixed_lr
-    return evaluate(lambda a, b, m: law(a, b, noise, dof, mean_grad_sq=m), first, second, drift) * 2 * dof / noise
 
 
 def _model_grad_sq(dim: int, noise: float, elr: np.ndarray) -> np.ndarray:

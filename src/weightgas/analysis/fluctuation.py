@@ -5,9 +5,10 @@ compared with the rise of the energy, each interval by the trapezoid in T:
 
     ratio = Σ ½(C₁ + C₂)(T₂ − T₁)/(U_last − U_first),   C = (Var U/T²)(1 − hT(s/2 + c)),   h = η_e
 
-The bracket takes the finite step out of simulated runs whose loss has a ``laplacian_slope`` s
-(:mod:`weightgas.theory.finite_step`); networks are not corrected. The heat capacity is dU/dT = ΔU/ΔT, for an ideal gas
-C_V = R = dof/2 (harmonic regime).
+The bracket takes the finite step out of simulated runs whose loss has a ``laplacian_slope`` s, to first order
+(:mod:`weightgas.theory.finite_step`). For a linear loss (dU/dT)/(Var U/T²) of isotropic noise at that step stands in
+its place, to all orders (:mod:`weightgas.theory.stationary`). Networks are not corrected. The heat capacity is dU/dT =
+ΔU/ΔT, for an ideal gas C_V = R = dof/2 (harmonic regime).
 
 Level 3: it can fail, and does for noise that is not isotropic. Source: Kubo (1966), Rep. Prog. Phys. 29, 255; the check
 for simulations in Shirts (2013), J. Chem. Theory Comput. 9, 909. Weakness: noise in T of a network enters ΔT, so close
@@ -22,8 +23,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import isotherms
-from weightgas.theory import finite_step
+from weightgas.analysis.cells import axes, isotherms
+from weightgas.theory import finite_step, stationary
 
 LARGEST_ELR = 0.1
 """Simulated isotherms above this effective learning rate are left out. Up to here the first order in η_e is enough: the
@@ -135,8 +136,14 @@ def fluctuation_response(state: xr.Dataset, largest_elr: float | None = None) ->
         return Fluctuation(empty, empty, empty, nan, nan, empty, empty, nan, nan, nan, slope is not None, advice)
     response = t.variance / t.temperature**2
     if slope is not None:
-        where = (state.attrs["protocol"], state.attrs["dim"], slope)
-        response = np.asarray(finite_step.heat_capacity(t.variance, t.temperature, t.elr, *where))
+        where = (state.attrs["protocol"], int(state.attrs["dim"]), slope)
+        first = np.asarray(finite_step.heat_capacity(t.variance, t.temperature, t.elr, *where))
+        sizes, noise_var = step_sizes(state, t), linear_loss_noise(state, t)
+        if noise_var is not None:
+            exact = [stationary.response_ratio(*where[:2], size, noise_var) for size in sizes]
+            response = np.where(np.isfinite(exact), response * exact, first)
+        else:
+            response = first
     pairs = [_ratio(t, response, np.array([k, k + 1])) for k in range(len(response) - 1)]
     everywhere = np.arange(len(response))
     whole, whole_err = _ratio(t, response, everywhere)
@@ -156,6 +163,20 @@ def fluctuation_response(state: xr.Dataset, largest_elr: float | None = None) ->
         middle, ratio, ratio_err, whole, whole_err, rises, rises_err, float(over_r[0]), float(over_r[1]),
         float(quadrature), slope is not None, advice,
     )  # fmt: skip
+
+
+def linear_loss_noise(state: xr.Dataset, t: Isotherms) -> float | None:
+    """σ² to four digits where the loss is linear, so that the finite step is known to all orders; else None."""
+    noise_var = t.noise_var if len(t.temperature) else float("nan")
+    linear = laplacian_slope(state) == 1 - int(state.attrs["dim"])
+    return float(f"{noise_var:.4g}") if linear and np.isfinite(noise_var) and noise_var > 0 else None
+
+
+def step_sizes(state: xr.Dataset, t: Isotherms) -> list[float]:
+    """η_e, or at fixed LR ηλ, of each isotherm."""
+    held = axes(state)
+    size = held["lr"] * held["wd"] if "lr" in held else held["elr"]
+    return [float(size[t.number == k][0]) for k in range(len(t.temperature))]
 
 
 def _ratio(t: Isotherms, response: np.ndarray, where: np.ndarray) -> tuple[float, float]:

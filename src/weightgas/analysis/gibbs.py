@@ -6,6 +6,9 @@ taken into account, networks are not corrected (:mod:`weightgas.theory.finite_st
 
     expected = 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c)
 
+For a linear loss that is multiplied by what the same regression gives of two states of isotropic noise at these step
+sizes, over the formula at their temperatures: so it is right to all orders (:mod:`weightgas.theory.stationary`).
+
 Measured by maximum likelihood, a logistic regression of "which run" on the energies of all readings after the burn-in.
 Its error is a sandwich: every reading has an influence f on the estimate (minus its mean over the isotherm), and the
 variance is Σ f² over the readings of each run times N/ESS of the series f. Influences of several pairs add, so the mean
@@ -29,9 +32,9 @@ from scipy.special import expit
 from scipy.stats import t as student
 
 from weightgas.analysis import planner
-from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope
+from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
 from weightgas.measurement.stationarity import effective_sample_size
-from weightgas.theory import finite_step
+from weightgas.theory import finite_step, stationary
 
 LEAST_OVERLAP = 0.05
 """Smallest share of the two histograms that must be common; below, the slope hangs on a handful of readings."""
@@ -175,8 +178,16 @@ def _expected(state: xr.Dataset, t: Isotherms) -> np.ndarray:
     slope = laplacian_slope(state)
     if slope is None:
         return 1 / cold - 1 / hot
-    where = (state.attrs["protocol"], state.attrs["dim"], slope)
-    return np.asarray(finite_step.gibbs_slope(cold, hot, t.noise_var, *where))
+    where = (state.attrs["protocol"], int(state.attrs["dim"]), slope)
+    first = np.asarray(finite_step.gibbs_slope(cold, hot, t.noise_var, *where))
+    noise_var = linear_loss_noise(state, t)
+    if noise_var is None:
+        return first
+    states = [stationary.stationary_state(*where[:2], size, noise_var) for size in step_sizes(state, t)]
+    own = np.array([s.temperature for s in states])
+    exact = np.array([stationary.gibbs_slope(a, b) for a, b in pairwise(states)])
+    exact /= np.asarray(finite_step.gibbs_slope(own[:-1], own[1:], noise_var, *where))
+    return np.where(np.isfinite(exact), first * exact, first)
 
 
 def _readings(trace: xr.Dataset, state: xr.Dataset, cells: np.ndarray) -> Series:

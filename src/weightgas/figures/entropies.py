@@ -40,7 +40,7 @@ def energy_and_entropy(states: xr.Dataset | Mapping[str, xr.Dataset], *, residua
     """Energy U and direction entropy S(w̄) against temperature; below, for the isotropic model, the distance from it.
 
     The solid line is the von Mises–Fisher gas; below it is the zero line, and the coloured lines are what a finite
-    step adds to it to first order, which depends on the protocol.
+    step adds to it, which depends on the protocol (:mod:`weightgas.theory.stationary`).
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: st
         if residual == "standard errors":
             ax.axhspan(-4, 4, color=OKABE_ITO[0], alpha=0.08, lw=0)
             ax.set_ylabel(f"${text[1]}$: distance from theory\n(standard errors)")
-    return [line("with finite step, first order", "-", OKABE_ITO[0])] if residual == "relative" else []
+    return [line("with finite step", "-", OKABE_ITO[0])] if residual == "relative" else []
 
 
 def _unused(named: Mapping[str, xr.Dataset]) -> list[Line2D]:
@@ -241,11 +241,11 @@ def _distance(ax: Axes, state: xr.Dataset, quantity: str, color: str, shape: str
         else:
             y, y_error = value - theory, error
     _two_kinds(ax, state, t, y, y_error, color, shape)
-    seen = np.isfinite(t) & np.isfinite(y)
-    if not corrected and seen.any():
-        dim, protocol = int(state.attrs["dim"]), state.attrs["protocol"]
-        grid = np.geomspace(t[seen].min(), t[seen].max(), 100)
-        elr = 2 * grid / float(np.nanmean(state["noise_var"].values))
-        vmf = curves.model_curve(dim, grid)[quantity]
-        fine = curves.model_curve(dim, grid, elr, protocol)[quantity]
-        ax.plot(grid, 100 * (fine / vmf - 1) if quantity == "energy" else fine - vmf, color=color, zorder=4)
+    if not corrected:
+        fine = curves.model_step_curve(state)
+        known = np.isfinite(fine["temperature"])
+        grid, with_step = fine["temperature"][known], fine[quantity][known]
+        if grid.size:
+            vmf = curves.model_curve(int(state.attrs["dim"]), grid)[quantity]
+            away = 100 * (with_step / vmf - 1) if quantity == "energy" else with_step - vmf
+            ax.plot(grid, away, color=color, zorder=4)

@@ -6,11 +6,13 @@ taken apart; ‖∇L‖² is the unbiased one, from independent batches.
 
 ``temperature_conf``             the ratio; for groups ``temperature_conf_group`` with their own gradients and ΔᵢL
 ``temperature_conf_far``         the same with the Laplacian from the larger displacement (networks): the two must agree
-``temperature_conf_corrected``   free of the finite step to first order, where the loss is known well enough
+``temperature_conf_corrected``   free of the finite step where the loss is known well enough: to first order; for a
+                                 linear loss to all orders, T_conf over T_conf/T of isotropic noise at this step
 ``conf_ratio``, ``conf_ratio_group``   T_conf over the temperature of the noise; the corrected one where it is there
 
 Weakness: at finite steps the ratio is off by about η_e/2 times the curvature along the gradient
-(:mod:`weightgas.theory.finite_step`), and a Laplacian that is not positive has no temperature.
+(:mod:`weightgas.theory.finite_step`, for the linear loss :mod:`weightgas.theory.stationary`), and a Laplacian that is
+not positive has no temperature.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import numpy as np
 
 from weightgas.measurement.blocks import Blocks, spread
 from weightgas.measurement.energy import Estimates
-from weightgas.theory import finite_step
+from weightgas.theory import finite_step, stationary
 
 
 def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, Any]) -> Estimates:
@@ -52,10 +54,12 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
     columns = (drift, laplacian, rate, noise)
     if "laplacian_slope" in facts and "grad_curvature" in blocks:
         how = (facts["protocol"], int(facts["dim"]), facts["laplacian_slope"])
+        exact = _of_linear_loss(cells, noise, *how)
 
         def corrected(m: np.ndarray, c: np.ndarray, x: np.ndarray, n: np.ndarray, k: np.ndarray) -> np.ndarray:
             elr = spread(size, x) * x
-            return np.asarray(finite_step.configurational_temperature(m, c, k, elr * n / (2 * dof), elr, *how))
+            first = np.asarray(finite_step.configurational_temperature(m, c, k, elr * n / (2 * dof), elr, *how))
+            return np.where(np.isfinite(spread(exact, x)), _ratio(m, c) / spread(exact, x), first)
 
         columns = (*columns, blocks.of("grad_curvature"))
         out["temperature_conf_corrected"] = blocks.estimate(corrected, *columns)
@@ -75,6 +79,26 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
             drift, laplacian, ours, whole, noise,
         )  # fmt: skip
     return out
+
+
+def _of_linear_loss(
+    cells: dict[str, np.ndarray], noise: np.ndarray, protocol: str, dim: int, slope: float
+) -> np.ndarray:
+    """T_conf/T of isotropic noise at the step size of each cell; NaN for another loss, or where it is not known.
+
+    σ² is the mean over the cells of one step size, which have one law, to four digits.
+    """
+    size = (cells["lr"] * cells["wd"] if "lr" in cells else cells["elr"])[:, 0]
+    found = np.full(len(size), np.nan)
+    if slope != 1 - dim:
+        return found
+    for step in np.unique(size):
+        here = size == step
+        with np.errstate(all="ignore"):
+            variance = np.nanmean(noise[here]) / (dim - 1) if np.isfinite(noise[here]).any() else np.nan
+        if np.isfinite(variance) and variance > 0:
+            found[here] = stationary.stationary_state(protocol, dim, step, float(f"{variance:.4g}")).conf_ratio
+    return found
 
 
 def _ratio(drift: np.ndarray, laplacian: np.ndarray) -> np.ndarray:

@@ -31,7 +31,7 @@ LONG_NAMES = {
     "temperature_virial_group": ("virial temperature of a group", "T_v,i"),
     "temperature_conf": ("configurational temperature", "T_conf"),
     "temperature_conf_far": ("configurational temperature, Laplacian from the larger displacement", "T_conf"),
-    "temperature_conf_corrected": ("configurational temperature, free of the finite step to first order", "T_conf"),
+    "temperature_conf_corrected": ("configurational temperature, free of the finite step", "T_conf"),
     "temperature_conf_group": ("configurational temperature of a group", "T_conf,i"),
     "conf_ratio": ("configurational temperature over that of the noise", "T_conf/T"),
     "conf_ratio_group": ("configurational temperature of a group over that of its noise", "T_conf,i/T_i"),

@@ -108,15 +108,15 @@ def potentials(states: Mapping[str, xr.Dataset]) -> Table | None:
 
 
 def scores(states: Mapping[str, xr.Dataset]) -> Table | None:
-    """The model against its closed form: worst deviation, largest error, worst distance in standard errors."""
+    """The model against theory with the finite step: worst deviation, largest error, distances in standard errors."""
     rows = []
     for name, state in states.items():
         if is_paper_model(state):
             for s in model_scores(state):
                 unit, scale = ("nats", 1.0) if s.quantity.startswith("S") else ("%", 100.0)
-                values = (f"{scale * s.worst:.3g} {unit}", f"{scale * s.error:.2g} {unit}", float(s.worst_z))
-                rows.append(
-                    (f"{plain(name)}: {s.quantity.replace('η_e', 'ηₑ').replace('<=', '≤')}", str(s.cells), *values)
-                )
-    columns = ("quantity", "cells", "worst deviation", "largest standard error", "worst in standard errors")
-    return Table("Distance from the closed form of the model", columns, rows) if rows else None
+                values = (f"{scale * s.worst:.3g} {unit}", f"{scale * s.error:.2g} {unit}")
+                spread = (float(s.worst_z), float(s.mean_z), float(s.deviation_z))
+                rows.append((f"{plain(name)}: {s.quantity}", str(s.cells), *values, *spread))
+    columns = ("quantity", "cells", "worst deviation", "largest standard error")
+    columns += ("worst in standard errors", "their mean", "their deviation")
+    return Table("Distance from the model with its finite step", columns, rows) if rows else None
