@@ -45,7 +45,7 @@ class Model:
 
     @property
     def side_by_side(self) -> bool:
-        """Whether whole runs go side by side in lanes (:mod:`.whole`): independent noises, nothing of :mod:`.general`."""
+        """Whether whole runs go side by side (:mod:`.whole`): independent noises, nothing of :mod:`.general`."""
         return self.factor.ndim == 1 and not self.general
 
     @property

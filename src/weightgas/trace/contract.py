@@ -87,6 +87,7 @@ VARIABLES: dict[str, Variable] = {
     ),
     "failed_cause": Variable(("replica",), "what was not finite", "", dtype="int8"),
     "outcome": Variable(("replica",), "how the run of a cell ended", "", dtype="int8"),
+    "known": Variable((), "whether a cell ran until all its errors reached their target", "", dtype="int8"),
 }
 """Every variable a trace may hold. ``radius, energy, grad_sq, readings, step, outcome`` are in every trace."""
 
