@@ -9,46 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-
-class PreActivationBlock(nn.Module):
-    def __init__(self, width_in: int, width: int, stride: int) -> None:
-        super().__init__()
-        self.norm1 = nn.BatchNorm2d(width_in, affine=False)
-        self.conv1 = nn.Conv2d(width_in, width, 3, stride, 1, bias=False)
-        self.norm2 = nn.BatchNorm2d(width, affine=False)
-        self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
-        self.shortcut = None
-        if stride > 1:  # normalised again before the shortcut
-            norm = nn.BatchNorm2d(width_in, affine=False)
-            self.shortcut = nn.Sequential(norm, nn.Conv2d(width_in, width, 1, stride, bias=False))
-
-    def forward(self, x: Tensor) -> Tensor:
-        h = F.relu(self.norm1(x))
-        kept = x if self.shortcut is None else self.shortcut(h)
-        return kept + self.conv2(F.relu(self.norm2(self.conv1(h))))
-
-
-class PreActivationResNet(nn.Module):
-    """ResNet-18 of the paper: 20 convolutions, no gains, shifts or biases, a frozen head."""
-
-    def __init__(self, width: int = 4, classes: int = 10, channels: int = 3) -> None:
-        super().__init__()
-        self.stem = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
-        blocks, last = [], width
-        for stage in range(4):
-            for block in range(2):
-                blocks.append(PreActivationBlock(last, width << stage, 2 if stage and not block else 1))
-                last = width << stage
-        self.blocks = nn.ModuleList(blocks)
-        self.norm = nn.BatchNorm2d(last, affine=False)
-        self.head = nn.Linear(last, classes, bias=False).requires_grad_(False)
-        self.head.weight.data *= 10 / self.head.weight.data.norm()
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.stem(x)
-        for block in self.blocks:
-            x = block(x)
-        return self.head(F.relu(self.norm(x)).mean((2, 3)))
+from weightgas.networks.plain import PreActivationResNet
 
 
 class PostActivationBlock(nn.Module):

@@ -120,7 +120,7 @@ def test_bad_settings_are_refused(arguments, error, match):
 
 
 def test_unknown_networks_and_other_classes_are_refused(digits):
-    with pytest.raises(ValueError, match="network: expected one of mlp, got 'vgg'"):
+    with pytest.raises(ValueError, match="network: expected one of convnet, mlp, resnet18, got 'vgg'"):
         networks.named("vgg")
     with pytest.raises(ValueError, match="network: expected a head of 10 classes"):
         networks.mlp(classes=7).groups(digits)

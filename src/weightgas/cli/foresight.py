@@ -34,15 +34,18 @@ def trained_seconds(
     *,
     replicas: int,
     readings: int,
-    cells_at_once: int,
+    cells_at_once: int | None,
     **options: Any,
 ) -> float:
     """Seconds of a training run, from two short ones of as many cells as are trained together."""
     import numpy as np
 
+    from weightgas.networks import together as fastest
     from weightgas.protocols import FixedLR
     from weightgas.training import train
+    from weightgas.training.run import CELLS_AT_ONCE
 
+    cells_at_once = cells_at_once or fastest(network) or CELLS_AT_ONCE
     stacks = -(-len(protocol) * replicas // cells_at_once)
     together = -(-len(protocol) * replicas // stacks)
     sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild, so that none diverges and stops

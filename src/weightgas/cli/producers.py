@@ -157,7 +157,8 @@ def train(
     network: Annotated[
         str,
         typer.Option(
-            help="mlp (perceptron, BatchNorm, frozen head), or your own FILE.py:NAME (runs your file).",
+            help="mlp, convnet or resnet18, as in convnet:WIDTH,loss=squared_error; or your own FILE.py:NAME (runs "
+            "your file), a network or a module of torch.",
             rich_help_panel=opt.MODEL,
         ),
     ] = "mlp",
@@ -203,11 +204,13 @@ def train(
     snapshot_every: opt.SnapshotEvery = 25,
     seed: opt.Seed = 0,
     cells_at_once: Annotated[
-        int,
+        int | None,
         typer.Option(
-            min=1, help="Runs that are trained together, in one stack of weights.", rich_help_panel=opt.FOLDER
+            min=1,
+            help="Runs that are trained together, in one stack of weights; as is fastest for the network if left out.",
+            rich_help_panel=opt.FOLDER,
         ),
-    ] = 35,
+    ] = None,
     device: Annotated[
         str, typer.Option(help="Torch device, such as cpu or cuda:0.", rich_help_panel=opt.FOLDER)
     ] = "cpu",
@@ -243,15 +246,11 @@ def train(
         debug=debug,
     ):
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
-        from weightgas import datasets, networks, training
-        from weightgas.errors import refuse
+        from torch import nn
 
-        if values.is_file(network):
-            if hidden is not None:
-                raise refuse("--hidden", "none with a network of your own", hidden, "It belongs to --network mlp.")
-            net = values.own(network, "--network")
-        else:
-            net = networks.named(network, **({} if hidden is None else {"hidden": values.widths_of(hidden)}))
+        from weightgas import datasets, training
+
+        net = values.network_of(network, hidden)
         images = values.own(data, "--data") if values.is_file(data) else datasets.named(data)
         numbers = {
             "replicas": replicas, "batch_size": batch_size, "noise_batches": noise_batches,
@@ -259,6 +258,7 @@ def train(
         }  # fmt: skip
         if dry_run:
             title = _title(f"train {protocol}", held, replicas, steps)
+            net = training.network_of(net, images) if isinstance(net, nn.Module) else net
             seconds = foresight.trained_seconds(
                 held, net, images, steps, readings=readings, cells_at_once=cells_at_once, **numbers
             )

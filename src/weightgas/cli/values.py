@@ -129,6 +129,39 @@ def precision_of(text: str | None) -> float | dict[str, float] | None:
         raise refuse("--precision", known, text, fix) from None
 
 
+def network_of(text: str, hidden: str | None) -> Any:
+    """The network of ``--network NAME``, ``NAME:WIDTH``, ``NAME:WIDTH,key=value,…`` or ``FILE.py:NAME``.
+
+    ``hidden``: the widths of ``--hidden``, for mlp alone. ValueError for anything else.
+    """
+    from weightgas import networks
+    from weightgas.errors import refuse
+
+    name, _, rest = text.partition(":")
+    if hidden is not None and name != "mlp":
+        raise refuse("--hidden", "none with another network than mlp", hidden, "It belongs to --network mlp.")
+    if is_file(text):
+        return own(text, "--network")
+    settings: dict[str, Any] = {} if hidden is None else {"hidden": widths_of(hidden)}
+    for piece in rest.split(",") if rest else []:
+        key, equals, value = piece.partition("=")
+        settings |= {key: _plain(value)} if equals else {"width": _plain(piece)}
+    try:
+        return networks.named(name, **settings)
+    except TypeError as error:
+        forms = "For instance convnet:8, resnet18:4,loss=squared_error, or mlp with --hidden 6,6."
+        raise refuse("--network", "NAME, NAME:WIDTH or NAME:key=value,key=value", text, f"{error} {forms}") from None
+
+
+def _plain(text: str) -> int | float | str:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
 def shape_of(text: str) -> tuple[int, ...]:
     """The sizes of ``--input-shape 3,32,32``; ValueError if they are not whole numbers above 0."""
     from weightgas.errors import refuse

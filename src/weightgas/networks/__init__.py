@@ -1,17 +1,24 @@
 """Scale-invariant networks, evaluated for many sets of weights at once.
 
-A network is a frozen description that keeps the protocol :class:`Network`; one's own needs no base class.
+A network is a frozen description that keeps the protocol :class:`Network`; one's own needs no base class. The networks
+of this package have normalisations without gain (batch, group or layer), no biases, and a frozen linear head; a module
+of torch of one's own becomes a network by :func:`module`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from weightgas.errors import one_of
-from weightgas.networks.network import Data, Network, gradients
+from weightgas.networks.convnet import ConvNet, convnet
+from weightgas.networks.network import Data, Network, gradients, losses, together
+from weightgas.networks.own import OwnModule, module
 from weightgas.networks.perceptron import MLP, mlp
+from weightgas.networks.resnet import ResNet18, resnet18
 
-__all__ = ["KNOWN", "MLP", "Data", "Network", "gradients", "mlp", "named"]
+__all__ = ["KNOWN", "MLP", "ConvNet", "Data", "Network", "OwnModule", "ResNet18", "convnet", "gradients", "losses",
+           "mlp", "module", "named", "resnet18", "together"]  # fmt: skip
 
-KNOWN = {"mlp": mlp}
+KNOWN: dict[str, Callable[..., Network]] = {"mlp": mlp, "convnet": convnet, "resnet18": resnet18}
 """The networks that have a name, by name."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -33,7 +34,7 @@ class Network(Protocol):
     (BatchNorm uses the statistics of the batch; there are no running buffers that measuring could change).
 
     A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
-    autograd.
+    autograd, and ``together``, the number of networks up to which it is faster to evaluate them at once.
     """
 
     @property
@@ -66,11 +67,32 @@ class Network(Protocol):
         ...
 
 
+def losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """The losses (C,) of :meth:`Network.losses`, as many networks at once as is fastest for the network."""
+    return torch.cat([network.losses(*part) for part in _parts(network, weights, inputs, labels)])
+
+
 def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
     """Gradients (C, dim) of the losses, by the network's own formula where it has one, else by autograd.
 
-    Shapes as :meth:`Network.losses`. Neither the weights nor anything else is changed.
+    Shapes as :meth:`Network.losses`. Neither the weights nor anything else is changed. As many networks are evaluated
+    at once as is fastest for the network; what autograd keeps is that of so many.
     """
+    found = [_gradients(network, *part) for part in _parts(network, weights, inputs, labels)]
+    return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def together(network: Network) -> int | None:
+    """How many networks are evaluated at once; None for any number."""
+    return getattr(network, "together", None)
+
+
+def _parts(network: Network, *stacked: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    size = together(network) or max(1, len(stacked[0]))
+    return zip(*(tensor.split(size) for tensor in stacked), strict=True)
+
+
+def _gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
     own = getattr(network, "gradients", None)
     if own is not None:
         with torch.no_grad():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
-from functools import lru_cache
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from weightgas.errors import one_of, positive_number, refuse, whole_number
+from weightgas.errors import one_of, refuse, whole_number
+from weightgas.networks.frozen_head import EPS, FrozenHead, checked_settings, losses_of
 from weightgas.networks.network import Data
-
-EPS = 1e-5
-"""Added to the variance by BatchNorm, as in torch. Scale invariance fails where the variance is as small."""
 
 # Each activation, and the gradient before it from the gradient after it and its output.
 ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tensor], Tensor]]] = {
@@ -26,19 +23,19 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tenso
 
 
 @dataclass(frozen=True)
-class MLP:
-    """Layers of weights without bias, each with BatchNorm and an activation, then a frozen linear head; cross-entropy.
+class MLP(FrozenHead):
+    """Layers of weights without bias, each with a normalisation and an activation, then a frozen linear head.
 
-    The incoming weights of every hidden neuron are a scale-invariant group: BatchNorm (no affine part, ε = 1e-5,
-    statistics of the batch) divides their norm out. The head is drawn once from ``head_seed``, has Frobenius norm
-    ``head_norm`` and is never trained: otherwise the loss could fall by scaling it.
+    The normalisation has no affine part and ε = 1e-5, and divides the norm of the weights before it out. With BatchNorm
+    (statistics of the batch) the incoming weights of every hidden neuron are a scale-invariant group; with ``"group"``
+    those of each of ``channel_groups`` blocks of neurons together; with ``"layer"`` those of a whole layer.
     """
 
     hidden: tuple[int, ...] = (6, 6)
     activation: str = "relu"
-    classes: int = 10
-    head_norm: float = 10.0
-    head_seed: int = 0
+
+    kind = "mlp"
+    shown = ("hidden",)
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
@@ -52,47 +49,28 @@ class MLP:
             self, "hidden", tuple(whole_number("hidden", width, minimum=2, fix=fix) for width in self.hidden)
         )
         one_of("activation", self.activation, ACTIVATIONS)
-        whole_number("classes", self.classes, minimum=2, fix="Give the number of classes of the data, for instance 10.")
-        whole_number("head_seed", self.head_seed, minimum=0, fix="Seeds are whole numbers from 0.")
-        object.__setattr__(self, "head_norm", positive_number("head_norm", self.head_norm))
-
-    @property
-    def name(self) -> str:
-        """``mlp(hidden=(6, 6))``, with what differs from the defaults."""
-        changed = [f for f in fields(self) if f.name == "hidden" or getattr(self, f.name) != f.default]
-        return "mlp(" + ", ".join(f"{f.name}={getattr(self, f.name)!r}" for f in changed) + ")"
-
-    def settings(self) -> dict[str, object]:
-        """Plain values from which :func:`weightgas.networks.named` makes it again."""
-        return {"network": "mlp", **{f.name: getattr(self, f.name) for f in fields(self)}}
+        super().__post_init__()
+        self._check_widths(self.hidden, 3)  # two neurons, normalised together, are ±1 whatever the weights
 
     def groups(self, data: Data) -> dict[str, int]:
-        """Name and size of each neuron's incoming weights; ValueError if the data has another number of classes."""
-        if data.classes != self.classes:
-            raise refuse(
-                "network", f"a head of {data.classes} classes as in the data", self.classes, "Pass mlp(…, classes=…)."
-            )
-        widths = (int(np.prod(data.inputs.shape[1:])), *self.hidden)
-        return {f"layer{i + 1}.{j}": widths[i] for i in range(len(self.hidden)) for j in range(widths[i + 1])}
-
-    def dim(self, data: Data) -> int:
-        """Number of trained weights: 420 for ``hidden=(6, 6)`` on 64 inputs."""
-        return sum(self.groups(data).values())
-
-    def initial(self, generator: np.random.Generator, data: Data) -> np.ndarray:
-        """Weights (dim,): independent normal numbers of variance 1/d_i, so that every group has a norm of about 1."""
-        sizes = list(self.groups(data).values())
-        return generator.standard_normal(sum(sizes)) / np.sqrt(np.repeat(sizes, sizes))
+        """Name and size of each group, ``layer1.0`` for a neuron; ValueError if the data has other classes."""
+        self._check_classes(data)
+        below, found = int(np.prod(data.inputs.shape[1:])), {}
+        for i, width in enumerate(self.hidden, 1):
+            names = self._block_names(f"layer{i}", width)
+            found |= dict.fromkeys(names, width // len(names) * below)
+            below = width
+        return found
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
+        """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
         act, _ = ACTIVATIONS[self.activation]
         hidden = inputs.flatten(2).transpose(1, 2)  # (C, features, B): the batch last, where BatchNorm averages
         for matrix in self._layers(weights, hidden.shape[1]):
-            # BatchNorm without affine part over the batch is LayerNorm over the last dimension.
-            hidden = act(functional.layer_norm(torch.bmm(matrix, hidden), hidden.shape[-1:], eps=EPS))
+            linear = self._arranged(torch.bmm(matrix, hidden))
+            hidden = act(self._restored(functional.layer_norm(linear, linear.shape[-1:], eps=EPS)))
         logits = torch.bmm(self._head(weights).expand(len(weights), -1, -1), hidden)
-        return functional.cross_entropy(logits, labels, reduction="none").mean(1)
+        return losses_of(self.loss, logits, labels)
 
     def gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """The gradients (C, dim) of :meth:`losses`, the chain rule written out: less work than autograd."""
@@ -103,22 +81,37 @@ class MLP:
         layers = self._layers(weights, below[0].shape[1])
         saved = []
         for matrix in layers:
-            linear = torch.bmm(matrix, below[-1])
-            normed, mean, inverse = torch.native_layer_norm(linear, [batch], None, None, EPS)
+            linear = self._arranged(torch.bmm(matrix, below[-1]))
+            normed, mean, inverse = torch.native_layer_norm(linear, linear.shape[-1:], None, None, EPS)
             saved.append((linear, mean, inverse))
-            below.append(act(normed))
+            below.append(act(self._restored(normed)))
         upper = self._head(weights).expand(cells, -1, -1)
-        # The gradient of the summed cross-entropy by the logits is softmax − one-hot.
-        gradient = torch.softmax(torch.bmm(upper, below[-1]), 1)
+        # By the logits the gradient of the summed cross-entropy is softmax − one-hot, of the squares 2 (f − one-hot).
+        logits = torch.bmm(upper, below[-1])
+        gradient = torch.softmax(logits, 1) if self.loss == "cross_entropy" else logits
         gradient.scatter_add_(1, labels.unsqueeze(1), gradient.new_tensor(-1.0).expand(cells, 1, batch))
+        if self.loss == "squared_error":
+            gradient *= 2
         gradients = []
         for i in reversed(range(len(layers))):
             linear, mean, inverse = saved[i]
-            gradient = act_backward(torch.bmm(upper.transpose(1, 2), gradient), below[i + 1])
-            gradient = norm_backward(gradient, linear, [batch], mean, inverse, None, None, [True, False, False])[0]
+            gradient = self._arranged(act_backward(torch.bmm(upper.transpose(1, 2), gradient), below[i + 1]))
+            shape = linear.shape[-1:]
+            gradient = norm_backward(gradient, linear, shape, mean, inverse, None, None, [True, False, False])[0]
+            gradient = self._restored(gradient)
             gradients.append(torch.bmm(gradient, below[i].transpose(1, 2)).flatten(1))
             upper = layers[i]
         return torch.cat(gradients[::-1], 1).div_(batch)
+
+    def _arranged(self, linear: Tensor) -> Tensor:
+        """What is normalised in the last dimension, where LayerNorm does it: of (C, width, B) the batch, or neurons."""
+        if self.normalisation == "batch":
+            return linear
+        return linear.unflatten(1, (self._blocks(linear.shape[1]), -1)).transpose(-1, -2).contiguous()
+
+    def _restored(self, arranged: Tensor) -> Tensor:
+        """The inverse of :meth:`_arranged`."""
+        return arranged if self.normalisation == "batch" else arranged.transpose(-1, -2).flatten(1, 2)
 
     def _layers(self, weights: Tensor, features: int) -> list[Tensor]:
         """The weights of each layer, (C, width, width below), as views of the flat vectors."""
@@ -128,8 +121,8 @@ class MLP:
             start, below = start + width * below, width
         return layers
 
-    def _head(self, like: Tensor) -> Tensor:
-        return _head(self.classes, self.hidden[-1], self.head_norm, self.head_seed, like.dtype, like.device)
+    def _head(self, like: Tensor, width: int | None = None) -> Tensor:
+        return super()._head(like, self.hidden[-1] if width is None else width)
 
 
 def mlp(hidden: Sequence[int] = (6, 6), **settings: Any) -> MLP:
@@ -140,17 +133,7 @@ def mlp(hidden: Sequence[int] = (6, 6), **settings: Any) -> MLP:
     Raises
     ------
     TypeError, ValueError
-        For widths below 2, an unknown activation or setting.
+        For widths below 2, an unknown activation, normalisation, loss or setting.
     """
-    known = {f.name for f in fields(MLP)}
-    if unknown := sorted(set(settings) - known):
-        raise TypeError(
-            f"mlp: expected settings among {', '.join(sorted(known))}, got {', '.join(unknown)}. Correct the name."
-        )
-    return MLP(tuple(hidden) if isinstance(hidden, list) else hidden, **settings)  # type: ignore[arg-type]
-
-
-@lru_cache(maxsize=32)
-def _head(classes: int, width: int, norm: float, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    head = np.random.default_rng(seed).standard_normal((classes, width))
-    return torch.as_tensor(head * (norm / np.linalg.norm(head)), dtype=dtype, device=device)
+    checked_settings(MLP, settings)
+    return MLP(hidden=tuple(hidden) if isinstance(hidden, list) else hidden, **settings)  # type: ignore[arg-type]

@@ -22,6 +22,9 @@ from weightgas.protocols import FixedELR, FixedSphere, Protocol
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.start import predicted_radii
 
+RANDOM, SLOW_RANDOM, RANDOM_BATCHES = 64, 16, 16
+"""Random networks, and at most so many of the fixed batches, from which the energy of a random walk is known."""
+
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 """From w, g (stack, dim), ‖w_i‖² and ‖g_i‖² (stack, groups): decay c and size s of w ← w − (c w + s g), as columns,
 and on the sphere the growth of the norm."""
@@ -126,7 +129,7 @@ class Engine:
 
     def energy(self, weights: Tensor) -> Tensor:
         """Energy (C,) of any number of networks: their loss over the fixed disjoint batches, float64."""
-        return probes.energies(self.network.losses, weights, self._inputs, self._labels, self._fixed)
+        return probes.energies(partial(networks.losses, self.network), weights, self._inputs, self._labels, self._fixed)
 
     def noise_gradients(self, weights: Tensor, reading: int, batches: int) -> Tensor:
         """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``reading`` numbers the draw."""
@@ -152,12 +155,18 @@ class Engine:
         weights = state.weights * factors.to(self._dtype).repeat_interleave(repeats, 1)
         return replace(state.cleared(), weights=weights)
 
-    def random_energy(self, count: int = 64) -> tuple[float, float]:
+    def random_energy(self) -> tuple[float, float]:
         """Mean and standard deviation of the energy of random directions: what a random walk would read."""
-        generator = np.random.default_rng(0)
-        weights = np.stack([self.network.initial(generator, self.data) for _ in range(count)])
-        values = self.energy(torch.as_tensor(weights, dtype=self._dtype, device=self._device))
-        return values.mean().item(), values.std().item()
+        generator, values = np.random.default_rng(0), []
+        at_once = networks.together(self.network) or RANDOM
+        losses, batches = partial(networks.losses, self.network), self._fixed[:RANDOM_BATCHES]
+        # Networks that are evaluated a few at a time are slow ones: a rough value is enough.
+        for _ in range(0, RANDOM if at_once == RANDOM else SLOW_RANDOM, at_once):
+            drawn = np.stack([self.network.initial(generator, self.data) for _ in range(at_once)])
+            weights = torch.as_tensor(drawn, dtype=self._dtype, device=self._device)
+            values.append(probes.energies(losses, weights, self._inputs, self._labels, batches))
+        found = torch.cat(values)
+        return found.mean().item(), found.std().item()
 
     def _gradients(self, weights: Tensor, index: Tensor) -> Tensor:
         return networks.gradients(self.network, weights, *self._batch(index))

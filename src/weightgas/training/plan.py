@@ -9,6 +9,7 @@ from zlib import crc32
 import numpy as np
 import torch
 import xarray as xr
+from torch import nn
 
 from weightgas import trace as traces
 from weightgas.datasets import Images, named
@@ -16,6 +17,7 @@ from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.networks import Network
 from weightgas.protocols import Protocol
 from weightgas.status import Outcome
+from weightgas.training.modules import network_of
 
 SEGMENT = 100
 """Most steps between two moments at which an interruption, an overflow or the clock is noticed."""
@@ -82,21 +84,24 @@ class Plan:
 
 def checked(
     protocol: Any, network: Any, data: Any, resume_from: Any, *, readings: Any, warmup: Any, **numbers: Any
-) -> tuple[Images, Plan]:
-    """The data set and the plan of a call, or the refusal of what is wrong with it (errors as ``train``)."""
+) -> tuple[Network, Images, Plan]:
+    """The network, the data set and the plan of a call, or the refusal of what is wrong (errors as ``train``)."""
     if not isinstance(protocol, Protocol):
         raise TypeError(
             f"protocol: expected FixedLR, FixedELR or FixedSphere, got {protocol!r}. For instance FixedLR(0.1, 0.01)."
-        )
-    if isinstance(network, type) or not isinstance(network, Network):
-        raise TypeError(
-            f"network: expected a network such as networks.mlp(), got {network!r}. See networks.Network for one's own."
         )
     if isinstance(data, str):
         data = named(data)
     if not isinstance(data, Images):
         raise TypeError(
             f"data: expected datasets.Images or the name of a data set, got {type(data).__name__}. Pass 'digits'."
+        )
+    if isinstance(network, nn.Module):
+        network = network_of(network, data)
+    if isinstance(network, type) or not isinstance(network, Network):
+        raise TypeError(
+            f"network: expected a network such as networks.mlp(), or a module of torch, got {network!r}. See "
+            "networks.Network for one's own."
         )
     network.groups(data)
     steps = whole_number("steps", numbers["steps"], fix="Pass the number of steps, for instance 20000.")
@@ -137,7 +142,7 @@ def checked(
         start=_start(numbers["start"], (len(protocol), numbers["replicas"], network.dim(data))),
         dtype=one_of("dtype", numbers["dtype"], DTYPES),
     )
-    return data, plan if resume_from is None else _resumed(plan, protocol, network, data, resume_from, warmup)
+    return network, data, plan if resume_from is None else _resumed(plan, protocol, network, data, resume_from, warmup)
 
 
 def _start(start: Any, shape: tuple[int, ...]) -> str:

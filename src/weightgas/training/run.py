@@ -12,8 +12,9 @@ from zlib import crc32
 import numpy as np
 import torch
 import xarray as xr
+from torch import nn
 
-from weightgas import runs
+from weightgas import networks, runs
 from weightgas import trace as traces
 from weightgas.datasets import Images
 from weightgas.errors import whole_number
@@ -30,7 +31,7 @@ CELLS_AT_ONCE = 35
 
 def train(
     protocol: Protocol,
-    network: Network,
+    network: Network | nn.Module,
     data: Images | str,
     steps: int,
     *,
@@ -63,7 +64,8 @@ def train(
     protocol
         ``FixedLR``, ``FixedELR`` or ``FixedSphere`` with its grid of hyperparameters.
     network, data
-        A network (:class:`weightgas.networks.Network`) and a data set or the name of one.
+        A network (:class:`weightgas.networks.Network`) and a data set or the name of one. A module of torch is taken as
+        :func:`weightgas.training.network_of` makes a network of it: its scale-invariant groups are looked for first.
     steps
         Steps that are recorded; those of the warm-up come before.
     batch_size, seed
@@ -95,7 +97,8 @@ def train(
         as a whole to ``radius`` on the sphere). Or weights to start from, (cells, replicas, dim), for instance
         ``trace["final_weights"].values`` of another run: how to compare protocols in one basin of the loss.
     cells_at_once
-        Runs (cells times replicas) that are trained together, unless given 35. It changes results by rounding alone.
+        Runs (cells times replicas) that are trained together before the next begin. Unless given 35, or for networks
+        that say so (``together``) as many as are evaluated at once. It changes results by rounding alone.
     threads, device, dtype
         Threads of torch while it runs: one unless given, since for small networks a second one gains little on a free
         machine and loses much on a busy one. Torch device. ``"float32"`` or ``"float64"`` weights; norms are always
@@ -128,7 +131,7 @@ def train(
     KeyboardInterrupt
         Passed on, after the cells in flight are saved.
     """
-    images, plan = checked(
+    network, images, plan = checked(
         protocol,
         network,
         data,
@@ -146,7 +149,9 @@ def train(
         start=start,
         dtype=dtype,
     )
-    together = CELLS_AT_ONCE if cells_at_once is None else whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
+    together = networks.together(network) or CELLS_AT_ONCE
+    if cells_at_once is not None:
+        together = whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
     threads = 1 if threads is None else whole_number("threads", threads, fix="Pass for instance 1.")
     place = checked_device(device)
     begun = time.monotonic()

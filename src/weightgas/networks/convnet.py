@@ -1,0 +1,68 @@
+"""The convolutional network of the paper: four blocks of convolution and normalisation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from weightgas.networks.convolution import Convolutional, convolved
+from weightgas.networks.frozen_head import checked_settings
+from weightgas.networks.network import Data
+from weightgas.networks.plain import PlainConvNet
+
+
+@dataclass(frozen=True)
+class ConvNet(Convolutional):
+    """Four convolutions of 3 × 3 and ``width``, 2, 4 and 8 times as many channels, then a frozen linear head.
+
+    Each is followed by a normalisation without gain and ReLU, all but the first by max pooling over 2 × 2, the last
+    also by the maximum over what is left of the image. No biases. Of c channels d = 9 (ck + 42 k²) for width k.
+
+    Groups: with BatchNorm every filter is scale-invariant by itself; with ``"group"`` the filters of one block of
+    channels together; with ``"layer"`` those of one convolution. Images need 8 pixels a side or more.
+    """
+
+    kind = "convnet"
+
+    def groups(self, data: Data) -> dict[str, int]:
+        """Name and size of each group, ``conv1.0`` for a filter; ValueError for other classes or too small images."""
+        found, below = {}, self._checked_image(data, 8)
+        for i, width in enumerate(self.widths, 1):
+            names = self._block_names(f"conv{i}", width)
+            found |= dict.fromkeys(names, 9 * width * below // len(names))
+            below = width
+        return found
+
+    def tensors(self, weights: Tensor, channels: int) -> dict[str, Tensor]:
+        """Each convolution (C, out, in, 3, 3) from flat ``weights`` (C, dim), as :meth:`plain` names them."""
+        shapes = list(zip(self.widths, (channels, *self.widths), strict=False))
+        parts = weights.split([9 * a * b for a, b in shapes], 1)
+        kernels = [part.unflatten(1, (*shape, 3, 3)) for part, shape in zip(parts, shapes, strict=True)]
+        return {f"conv{i}.weight": kernel for i, kernel in enumerate(kernels, 1)}
+
+    def _plain(self, data: Data, channels: int) -> nn.Module:
+        return PlainConvNet(self.width, self.classes, channels, self._norm)
+
+    def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+        for i, kernels in enumerate(tensors.values()):
+            images = self._normalised(convolved(images, kernels), len(kernels))
+            # ReLU after the pooling that usually follows it: the same numbers, a quarter of the work.
+            images = torch.relu(functional.max_pool2d(images, 2) if i else images)
+        return images.amax((2, 3))
+
+
+def convnet(width: int = 8, **settings: Any) -> ConvNet:
+    """A scale-invariant convolutional network, the paper's; ``settings``: other fields of ConvNet and FrozenHead.
+
+    On images of 3 × 32 × 32, ``convnet(8)`` has 24 408 weights and ``convnet(16)`` 97 200.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown normalisation, loss or setting, or blocks of channels that do not divide the width.
+    """
+    return ConvNet(width=width, **checked_settings(ConvNet, settings))

@@ -1,0 +1,131 @@
+"""Convolutional networks side by side in one tensor: network c has the channels c·width … (c+1)·width − 1.
+
+Images lie as (B, C·channels, H, W) with the channels last in memory, and a convolution of all C networks is one grouped
+convolution. On a CPU that pays as long as the channels of the first layer together fill a vector register of 16 float32
+numbers: from there on one network at a time is as fast or faster, and needs less memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from weightgas.errors import refuse, whole_number
+from weightgas.networks.frozen_head import EPS, FrozenHead, losses_of
+from weightgas.networks.network import Data
+from weightgas.networks.plain import batch_norm
+
+LANES = 16
+"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once."""
+
+
+def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
+    """Channels, height, width of inputs of this ``shape``: (C, H, W), (H, W), or a square (H·H,), as the digits are.
+
+    ValueError for anything else.
+    """
+    if len(shape) == 3:
+        return shape[0], shape[1], shape[2]
+    if len(shape) == 2:
+        return 1, shape[0], shape[1]
+    side = math.isqrt(shape[0]) if len(shape) == 1 else 0
+    if side * side != math.prod(shape):
+        fix = "Give inputs of shape (N, channels, height, width)."
+        raise refuse("data", "images: (channels, height, width), or the pixels of a square", tuple(shape), fix)
+    return 1, side, side
+
+
+@dataclass(frozen=True)
+class Convolutional(FrozenHead):
+    """Base of the convolutional networks: ``width`` channels in the first layer, eight times as many in the last."""
+
+    width: int = 8
+
+    shown = ("width",)
+
+    def __post_init__(self) -> None:
+        fix = "Pass the number of channels of the first layer, for instance 8."
+        object.__setattr__(self, "width", whole_number("width", self.width, fix=fix))
+        super().__post_init__()
+        self._check_widths(self.widths, 1)
+
+    @property
+    def widths(self) -> tuple[int, int, int, int]:
+        """Channels of the four stages."""
+        return self.width, 2 * self.width, 4 * self.width, 8 * self.width
+
+    @property
+    def together(self) -> int:
+        """How many networks are evaluated at once: as many as have :data:`LANES` channels in their first layers."""
+        return max(1, LANES // self.width)
+
+    def tensors(self, weights: Tensor, channels: int) -> dict[str, Tensor]:
+        """The weights of each convolution (C, out, in, k, k), by name, from flat ``weights`` (C, dim)."""
+        raise NotImplementedError
+
+    def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
+        """Features (B, C·8·width) of images (B, C·channels, H, W)."""
+        raise NotImplementedError
+
+    def plain(self, data: Data, weights: Tensor | np.ndarray) -> nn.Module:
+        """One network with ``weights`` (dim,) as an ordinary module of torch, in their type; images to logits.
+
+        The parameters that are trained here are those that require gradients there; the head is frozen.
+        """
+        flat = torch.as_tensor(weights)
+        channels = image_shape(data.inputs.shape[1:])[0]
+        model = self._plain(data, channels).to(flat)
+        with torch.no_grad():
+            for name, kernels in self.tensors(flat.unsqueeze(0), channels).items():
+                model.get_parameter(name).copy_(kernels[0])
+            model.get_parameter("head.weight").copy_(self._head(flat, self.widths[-1]))
+        return model
+
+    def _plain(self, data: Data, channels: int) -> nn.Module:
+        """The module of :meth:`plain`, with weights of its own."""
+        raise NotImplementedError
+
+    def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
+        cells, batch = labels.shape
+        channels, height, width = image_shape(inputs.shape[2:])
+        images = inputs.reshape(cells, batch, channels, height, width).transpose(0, 1).flatten(1, 2)
+        features = self._features(self.tensors(weights, channels), images.contiguous(memory_format=torch.channels_last))
+        features = features.unflatten(1, (cells, -1)).permute(1, 2, 0)  # (C, features, B)
+        logits = torch.bmm(self._head(weights, features.shape[1]).expand(cells, -1, -1), features)
+        return losses_of(self.loss, logits, labels)
+
+    def _checked_image(self, data: Data, smallest: int) -> int:
+        """The number of channels of the data; ValueError for other classes or images below ``smallest`` pixels."""
+        self._check_classes(data)
+        channels, *sides = image_shape(data.inputs.shape[1:])
+        if min(sides) < smallest:
+            fix = "Enlarge the images, or take networks.mlp."
+            raise refuse("data", f"images of {smallest} pixels a side or more for {self.kind}", tuple(sides), fix)
+        return channels
+
+    def _norm(self, width: int) -> nn.Module:
+        """The normalisation as a module, for :meth:`plain`."""
+        return (
+            batch_norm(width)
+            if self.normalisation == "batch"
+            else nn.GroupNorm(self._blocks(width), width, affine=False)
+        )
+
+    def _normalised(self, images: Tensor, cells: int) -> Tensor:
+        """``images`` (B, C·channels, H, W) normalised, without gain or shift."""
+        if self.normalisation == "batch":
+            return functional.batch_norm(images, None, None, training=True, eps=EPS)
+        return functional.group_norm(images, cells * self._blocks(images.shape[1] // cells), eps=EPS)
+
+
+def convolved(images: Tensor, kernels: Tensor, stride: int = 1) -> Tensor:
+    """``images`` (B, C·in, H, W) with ``kernels`` (C, out, in, k, k), padded to keep their size but for the stride."""
+    padding = kernels.shape[-1] // 2
+    return functional.conv2d(images, kernels.flatten(0, 1), stride=stride, padding=padding, groups=len(kernels))

@@ -1,0 +1,88 @@
+"""Which weights of a module make up each of its groups, from what a user or ``symmetries`` says of them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+
+from weightgas.errors import refuse
+
+
+@runtime_checkable
+class Members(Protocol):
+    """A group as :func:`weightgas.symmetry.symmetries` finds them: a row for each parameter, or none for whole ones."""
+
+    @property
+    def name(self) -> str:
+        """What the group is called."""
+        ...
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the parameters."""
+        ...
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The row of each."""
+        ...
+
+
+Groups = Mapping[str, Iterable[str]] | Iterable[Members]
+
+
+def places_of(shapes: Mapping[str, torch.Size], groups: Groups) -> dict[str, np.ndarray]:
+    """Where the weights of each group lie in all parameters one after another, or the refusal of such groups."""
+    starts = dict(zip(shapes, np.cumsum([0, *(s.numel() for s in shapes.values())]), strict=False))
+    total = sum(s.numel() for s in shapes.values())
+    names: list[str] = []
+    places: list[np.ndarray] = []
+    for name, members in _named(groups):
+        found = [_rows(shapes, starts, member) for member in members]
+        names.append(name)
+        places.append(np.concatenate(found) if found else np.empty(0, np.int64))
+    owners = np.bincount(np.concatenate(places), minlength=total) if places else np.zeros(total, int)
+    for what, wrong, fix in (
+        ("in a group", owners == 0, "Freeze it: requires_grad_(False). Only scale-invariant weights are trained."),
+        ("in one group only", owners > 1, "Leave it out of one of them."),
+    ):
+        held = [name for name, shape in shapes.items() if wrong[starts[name] : starts[name] + shape.numel()].any()]
+        if held:
+            raise refuse("groups", f"every trained weight {what}", ", ".join(held), fix)
+    if len(set(names)) < len(names) or min(map(len, places)) == 0:
+        raise refuse("groups", "distinct names of groups that are not empty", names, "Correct the groups.")
+    return dict(zip(names, places, strict=True))
+
+
+def _named(groups: Any) -> list[tuple[str, list[str]]]:
+    """Each group as its name and its members in text."""
+    if isinstance(groups, Mapping):
+        return [(str(name), [held] if isinstance(held, str) else list(held)) for name, held in groups.items()]
+    listed = list(groups) if isinstance(groups, Iterable) else [groups]
+    if not all(isinstance(group, Members) for group in listed):
+        fix = "Pass {name: [parameters]}, or symmetries(…, per_filter=True).filters."
+        raise TypeError(f"groups: expected names of parameters for each group, got {groups!r}. {fix}")
+    return [
+        (g.name, [f"{p}[{row}]" for p, row in zip(g.parameters, g.rows, strict=True)] if g.rows else list(g.parameters))
+        for g in listed
+    ]
+
+
+def _rows(shapes: Mapping[str, torch.Size], starts: Mapping[str, Any], member: str) -> np.ndarray:
+    """The places of ``conv1.weight``, ``conv1.weight[3]`` or ``conv1.weight[0:4]``."""
+    parts = re.fullmatch(r"(.+?)(?:\[(\d+)(?::(\d+))?\])?", member)
+    name = parts[1] if parts else member
+    if name not in shapes:
+        raise refuse("groups", f"trained parameters, of {', '.join(shapes)}", member, "Correct the name.")
+    rows = np.arange(shapes[name].numel()).reshape(shapes[name][0] if shapes[name] else 1, -1)
+    if parts and parts[2]:
+        first = int(parts[2])
+        last = int(parts[3]) if parts[3] else first + 1
+        if not first < last <= len(rows):
+            raise refuse("groups", f"rows of {name} from 0 to {len(rows)}", member, "Correct the rows.")
+        rows = rows[first:last]
+    return starts[name] + rows.ravel()

@@ -1,0 +1,59 @@
+"""A module of torch as a network: its scale-invariant groups, found."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from weightgas import networks, probes
+from weightgas.datasets import Images
+from weightgas.networks import own
+from weightgas.networks.frozen_head import losses_of
+from weightgas.symmetry import Group, Symmetries, symmetries
+
+BATCHES, MOST = 8, 128
+"""Batches of the data on which groups are looked for, and most inputs in one."""
+
+
+def network_of(
+    model: nn.Module, data: Images, *, loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy"
+) -> own.OwnModule:
+    """The network of one's own ``model`` on ``data``, with the finest scale-invariant groups that ``symmetries`` finds.
+
+    Filters where rows are invariant by themselves (before BatchNorm), rows of several tensors where these only scale
+    together (the channels of a residual stream), whole tensors else. Arguments as :func:`weightgas.networks.module`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :func:`weightgas.networks.module` and :func:`weightgas.symmetry.symmetries`: among others where a trained
+        weight is in no scale-invariant group.
+    """
+    inputs, labels = torch.as_tensor(data.inputs), torch.as_tensor(data.labels)
+    fixed = probes.disjoint_batches(len(data), min(MOST, len(data)))[:BATCHES]
+
+    def loss_fn(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
+        outputs, labels = model(batch[0]), batch[1]
+        return loss(outputs, labels) if callable(loss) else losses_of(loss, outputs.T[None], labels[None])[0]
+
+    found = symmetries(model, loss_fn, [(inputs[index], labels[index]) for index in fixed], per_filter=True)
+    rows = {name: len(p) if p.ndim else 1 for name, p in model.named_parameters()}
+    return networks.module(model, finest(found, rows), loss=loss)
+
+
+def finest(found: Symmetries, rows: Mapping[str, int]) -> list[Group]:
+    """The scale-invariant groups, each replaced by its rows or blocks of rows where these hold all of it.
+
+    ``rows``: how many each tensor has. Blocks of rows of tensors that are not invariant as a whole are included.
+    """
+    groups: list[Group] = []
+    whole = {name for group in found.scale_invariant for name in group.parameters}
+    for group in found.scale_invariant:
+        parts = [f for f in found.filters if set(f.parameters) == set(group.parameters)]
+        # A row without effect is in no part; then only the group as a whole holds every weight.
+        held = Counter(name for part in parts for name in part.parameters)
+        groups += parts if all(held[name] == rows[name] for name in group.parameters) else [group]
+    return groups + [part for part in found.filters if not whole & set(part.parameters)]
