@@ -136,13 +136,11 @@ def train(
             metavar="WIDTHS", help="Widths of the hidden layers of mlp; 6,6 if left out.", rich_help_panel=opt.MODEL
         ),
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="digits (1797 images of 8 x 8 pixels, embedded), or your own FILE.py:NAME (runs your file).",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = "digits",
+    data: opt.Data = "digits",
+    data_dir: opt.DataDir = None,
+    download: opt.Download = False,
+    per_class: opt.PerClass = None,
+    label_noise: opt.LabelNoise = 0.0,
     batch_size: Annotated[
         int, typer.Option(min=2, help="Images in a batch, drawn with replacement.", rich_help_panel=opt.MODEL)
     ] = 128,
@@ -212,7 +210,7 @@ def train(
         debug=debug,
     ):
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
-        from weightgas import datasets, networks, training
+        from weightgas import networks, training
         from weightgas.errors import refuse
 
         if values.is_file(network):
@@ -221,7 +219,9 @@ def train(
             net = values.own(network, "--network")
         else:
             net = networks.named(network, **({} if hidden is None else {"hidden": values.widths_of(hidden)}))
-        images = values.own(data, "--data") if values.is_file(data) else datasets.named(data)
+        images = values.images_of(
+            data, data_dir=data_dir, download=download, per_class=per_class, label_noise=label_noise
+        )
         numbers = {
             "replicas": replicas, "batch_size": batch_size, "noise_batches": noise_batches,
             "curvature_batches": curvature_batches, "threads": threads, "device": device, "dtype": dtype,

@@ -221,7 +221,7 @@ def _config(protocol: Protocol, network: Network, images: Images, plan: Plan) ->
         "command": "train",
         "protocol": protocol.settings(),
         "network": {"name": network.name, **network.settings()},
-        "data": {"name": images.name, "crc32": crc32(images.inputs.tobytes()) ^ crc32(images.labels.tobytes())},
+        "data": {"name": images.name, "crc32": crc32(images.inputs.data) ^ crc32(images.labels.data)},
         "plan": dict(plan.__dict__),
     }
 
