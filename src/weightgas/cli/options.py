@@ -114,6 +114,14 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print the time and disk it would need; write nothing.", rich_help_panel=FOLDER),
 ]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Make only share I of N shares of the cells; N processes with the same --out make the run together.",
+        rich_help_panel=FOLDER,
+    ),
+]
 Threads = Annotated[
     int | None,
     typer.Option(

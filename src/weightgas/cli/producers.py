@@ -69,6 +69,7 @@ def simulate(
     seed: opt.Seed = 0,
     out: opt.Out = None,
     force: opt.Force = False,
+    shard: opt.Shard = None,
     threads: opt.Threads = None,
     dry_run: opt.DryRun = False,
     quiet: opt.Quiet = False,
@@ -111,7 +112,7 @@ def simulate(
         trace = simulation.simulate(
             held, dim, steps, potential=loss, noise=noises, seed=seed, replicas=replicas, readings=readings,
             warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every, method=method, threads=threads, out=out,
-            force=force, progress=opt.shown(quiet),
+            force=force, shard=shard, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 
@@ -183,6 +184,7 @@ def train(
     ] = "float32",
     out: opt.Out = None,
     force: opt.Force = False,
+    shard: opt.Shard = None,
     threads: opt.Threads = None,
     dry_run: opt.DryRun = False,
     quiet: opt.Quiet = False,
@@ -237,7 +239,7 @@ def train(
         trace = training.train(
             held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup, snapshots=snapshots,
             snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, out=out, force=force,
-            progress=opt.shown(quiet),
+            shard=shard, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 
@@ -256,4 +258,6 @@ def _summary(trace: xr.Dataset, out: Path) -> str:
     codes, counts = np.unique(trace["outcome"].values, return_counts=True)
     ended = ", ".join(f"{n} {Outcome(int(code)).name.lower()}" for code, n in zip(codes, counts, strict=True))
     cells = foresight.counted(trace.sizes["cell"], "cell")
-    return f"{cells}: {ended}. Trace in {out / 'trace.zarr'}\nNext: weightgas measure {out}"
+    missing = (trace["outcome"] == Outcome.INTERRUPTED).any()
+    then = "the other shards, then " if missing else ""
+    return f"{cells}: {ended}. Trace in {out / 'trace.zarr'}\nNext: {then}weightgas measure {out}"

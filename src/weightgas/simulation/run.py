@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Literal
 
 import numba
@@ -17,6 +18,7 @@ from weightgas import trace as traces
 from weightgas.errors import TraceError, whole_number
 from weightgas.potentials import Noise, Potential
 from weightgas.protocols import Protocol
+from weightgas.runs import Executors
 from weightgas.simulation import kernels, model, plan, reduced
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.model import Model
@@ -52,6 +54,8 @@ def simulate(
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
+    executor: Executors | None = None,
+    shard: str | None = None,
     progress: bool | None = None,
     resume_from: xr.Dataset | None = None,
 ) -> xr.Dataset:
@@ -90,9 +94,17 @@ def simulate(
         Equal in law, not draw by draw; the final weights of the reduced one are in the plane of μ and w,
         (w·μ, ‖w − (w·μ)μ‖).
     threads
-        Threads of the compiled step; default all cores. The results do not depend on it.
+        Threads of the compiled step; default all cores, with an ``executor`` one in each worker. The results do not
+        depend on it.
     out, force
         A run folder to write to, part by part; the same call resumes it. ``force`` overwrites another run there.
+    executor
+        An executor of ``concurrent.futures``, or a function that makes one, whose workers simulate parts of the grid.
+        A part whose worker died is tried once more (where the pool broke: if it can be made anew), then its cells are
+        ``failed``. The results do not depend on it.
+    shard
+        ``"2/8"``: only the second of eight shares of the cells, for processes that share the folder ``out``; the cells
+        of the others are ``interrupted`` until they are there.
     progress
         Show a progress bar; default on a terminal.
     resume_from
@@ -111,7 +123,9 @@ def simulate(
     TraceError
         If ``resume_from`` is not a trace of the same call.
     RunExistsError, OSError
-        If ``out`` holds another run or cannot be written.
+        If ``out`` holds another run, is being written by another process, or cannot be written.
+    RuntimeError
+        If no worker of the ``executor`` returned anything.
     """
     if not isinstance(protocol, Protocol):
         raise TypeError(
@@ -138,37 +152,34 @@ def simulate(
         method=method,
         reducible=what.reducible,
     )
-    threads = _threads(threads)
+    threads = _threads(1 if threads is None and executor is not None else threads)
+    mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
     if resume_from is not None:
         how = replace(how, warmup=0)
         _check_resume(resume_from, protocol, how, what)
-    run, done = None, 0
+    run = None
     if out is not None:
         begin = None if resume_from is None else int(resume_from["step"].max())
         config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **asdict(how), **what.attributes()}
         run = runs.prepare(out, config | {"resumed_at": begin}, force=force)
-        done = int(traces.completed_cells(run.trace_path).sum()) if run.trace_path.exists() else 0
-    cells = int(
-        np.clip(round(_SECONDS_PER_PART * threads / (how.replicas * _cell_seconds(how, what))), 1, len(protocol))
-    )
+    # All shards of a run must come to the same parts, whatever the threads of each.
+    together = threads if mine == runs.WHOLE else 1
+    cells = round(_SECONDS_PER_PART * together / (how.replicas * _cell_seconds(how, what)))
+    cells = int(np.clip(cells, 1, mine.cells_per_part(len(protocol))))
+    to_do = runs.to_do(protocol, cells, run, mine)
+    produce = partial(_produce, how=how, what=what, threads=threads, before=resume_from)
     begun = time.monotonic()
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
         label = "simulate " + protocol.name.replace("_", " ")
-        with runs.progress(label, len(protocol) - done, progress) as advance:
-            trace = runs.in_parts(
-                protocol,
-                cells,
-                lambda where, part: _part(
-                    part, how, what, advance, None if resume_from is None else resume_from.isel(cell=where)
-                ),
-                run,
-            )
+        with runs.progress(label, to_do, progress) as advance:
+            work = produce if executor is not None else partial(produce, advance=advance)
+            trace = runs.in_parts(protocol, cells, work, run, shard=mine, executor=executor, advance=advance)
     finally:
         numba.set_num_threads(before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if run is not None and done < len(protocol):
+    if run is not None and to_do and runs.is_complete(run):
         facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
         runs.finish(run.folder, facts)
     return trace
@@ -209,6 +220,21 @@ def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model)
             f"resume_from: expected a trace of this very call, got another {', '.join(wrong)}. "
             "Repeat the arguments of the first call; steps and readings may grow together."
         )
+
+
+def _produce(
+    where: np.ndarray,
+    protocol: Protocol,
+    *,
+    how: Plan,
+    what: Model,
+    threads: int,
+    before: xr.Dataset | None,
+    advance: Callable[[float], None] = runs.unseen,
+) -> xr.Dataset:
+    """Simulate a part, here or in a worker, whose threads are its own."""
+    numba.set_num_threads(threads)
+    return _part(protocol, how, what, advance, None if before is None else before.isel(cell=where))
 
 
 def _part(
