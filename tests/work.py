@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import time
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 import synthetic
 from weightgas import trace as traces
+from weightgas.networks import MLP
 from weightgas.protocols import FixedLR
 
 
@@ -73,3 +76,24 @@ class Unreliable(Executor):
         else:
             future.set_result(function(*arguments, **options))
         return future
+
+
+@dataclass(frozen=True)
+class DeadlyMLP(MLP):
+    """An MLP whose first gradient in a worker kills that worker, as often as ``lives`` says."""
+
+    folder: str = ""
+    lives: int = 1
+
+    @property
+    def name(self) -> str:
+        return MLP(self.hidden).name
+
+    def gradients(self, weights, inputs, labels):
+        if multiprocessing.parent_process() is not None:
+            for life in range(self.lives):
+                mark = Path(self.folder, f"life-{life}")
+                if not mark.exists():
+                    mark.touch()
+                    os.kill(os.getpid(), signal.SIGKILL)
+        return super().gradients(weights, inputs, labels)
