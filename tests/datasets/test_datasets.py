@@ -28,8 +28,8 @@ def test_digits():
 
 def test_by_name():
     assert np.array_equal(datasets.named("digits").inputs, datasets.digits().inputs)
-    with pytest.raises(ValueError, match="data: expected one of digits, got 'mnist'"):
-        datasets.named("mnist")
+    with pytest.raises(ValueError, match="data: expected one of cifar10, cifar100, digits, mnist, got 'svhn'"):
+        datasets.named("svhn")
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,10 @@ def test_bad_data_is_refused(change, error, match):
     datasets.Images(**good)
     with pytest.raises(error, match=match):
         datasets.Images(**(good | change))
+
+
+def test_a_data_set_without_files_takes_no_folder(tmp_path):
+    with pytest.raises(ValueError, match=r"data_dir: expected nothing with digits, which has no files.*Leave it out"):
+        datasets.named("digits", tmp_path)
+    with pytest.raises(ValueError, match="download: expected nothing with mnist"):
+        datasets.named("mnist", download=True)

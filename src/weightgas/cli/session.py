@@ -78,7 +78,7 @@ def refusal(error: BaseException) -> bool:
     """
     if isinstance(error, _PLACES):
         return True
-    if not isinstance(error, (ValueError, TypeError)) or error.__traceback__ is None:
+    if not isinstance(error, (ValueError, TypeError, ModuleNotFoundError)) or error.__traceback__ is None:
         return False
     innermost = traceback.extract_tb(error.__traceback__)[-1].filename
     return Path(innermost).resolve().is_relative_to(Path(__file__).resolve().parents[1])

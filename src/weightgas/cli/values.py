@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from weightgas.datasets import Images
     from weightgas.potentials import CustomLoss, CustomNoise, Noise, Potential
     from weightgas.protocols import Protocol
 
@@ -100,6 +101,32 @@ def noise_of(text: str | None, sigma: float | None) -> Noise | CustomNoise:
         return _comparable("--noise", own(text, "--noise"), text, (potentials.Noise, potentials.CustomNoise))
     known = "isotropic, covariance:VARIANCES, hessian:SCALE, loss-dependent:SLOPE,OFFSET or FILE.py:NAME"
     raise refuse("--noise", known, text, "For instance covariance:0.1,1,10 in three dimensions.")
+
+
+def images_of(
+    text: str,
+    *,
+    data_dir: Path | None = None,
+    download: bool = False,
+    per_class: int | None = None,
+    label_noise: float = 0.0,
+) -> Images:
+    """The data set of ``--data`` and the options that go with it, by name or as ``FILE:NAME``."""
+    from weightgas import datasets
+    from weightgas.errors import refuse
+
+    if not is_file(text):
+        images = datasets.named(text, data_dir, download=download)
+    elif data_dir or download:
+        raise refuse("--data-dir, --download", "none with data of your own", text, "Read the files in your own code.")
+    else:
+        images = own(text, "--data")
+    if (per_class or label_noise) and not isinstance(images, datasets.Images):
+        kind = type(images).__name__
+        raise refuse("--data", "datasets.Images", kind, "--per-class and --label-noise need their labels.")
+    if per_class:
+        images = datasets.subset(images, per_class)
+    return datasets.with_label_noise(images, label_noise) if label_noise else images
 
 
 def widths_of(text: str) -> tuple[int, ...]:

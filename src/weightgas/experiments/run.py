@@ -24,7 +24,7 @@ from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
 from weightgas.simulation.run import foreseen_seconds
-from weightgas.status import Status
+from weightgas.status import Outcome, Status
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +65,8 @@ class Experiment:
     lines: list[str] = field(default_factory=list)
     beside: dict[str, dict[str, Null]] = field(default_factory=dict)
     wall_time: float = 0.0
+    missing: list[str] = field(default_factory=list)
+    """Runs that lack cells of other shards; while there are any, nothing is judged and no report written."""
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -111,6 +113,7 @@ def reproduce(
     seed: int = 0,
     threads: int | None = None,
     force: bool = False,
+    shard: str | None = None,
     progress: bool | None = None,
 ) -> Experiment:
     """Run a preset of the paper's experiments and write its report to ``out``.
@@ -124,6 +127,9 @@ def reproduce(
         on an unfinished folder resumes it.
     seed, threads, force, progress
         As in ``simulate``.
+    shard
+        ``"2/8"``: make the second of eight shares of every run, for processes that share ``out``. When all have ended,
+        the call without it makes what needed whole runs, and the report.
 
     Raises
     ------
@@ -138,10 +144,16 @@ def reproduce(
     folder = runs.prepare(out, config, force=force).folder
     result = Experiment(name, preset, folder)
     for run in plan:
-        trace = _run(run, folder / run.name, result, seed=seed, threads=threads, force=force, progress=progress)
+        options = {"threads": threads, "force": force, "progress": progress}
+        trace = _share(run, folder / run.name, result, shard, seed=seed, **options)
+        if trace is None or (trace["outcome"] == Outcome.INTERRUPTED).any():
+            result.missing.append(run.name)
+            continue
         state = measure(trace)
         traces.save(state, folder / run.name / "state.zarr", force=True)
         result.traces[run.name], result.states[run.name] = trace, state
+    if result.missing:
+        return result
     judged = [run.name for run in plan if not (isinstance(run, presets.Trained) and run.auxiliary)]
     result.judged = {name: verdict(result.traces[name], result.states[name]) for name in judged}
     for kind in kinds(judged):
@@ -176,10 +188,23 @@ def _plan(name: str, preset: str) -> tuple[presets.Simulated | presets.Trained, 
     return (*presets.isotropic("quick"), *presets.networks("demo"))
 
 
+def _share(
+    run: presets.Simulated | presets.Trained, folder: Path, result: Experiment, shard: str | None, **options: Any
+) -> xr.Dataset | None:
+    """What a shard has of a run; None where it has no cell of it, or where it needs a run that is not whole yet."""
+    if isinstance(run, presets.Trained) and run.partner_of in result.missing:
+        return None
+    whole = runs.shard_of(shard, folder)
+    count = min(whole.count, len(run.protocol))
+    if whole.number > count:
+        return None
+    return _run(run, folder, result, shard=None if shard is None else f"{whole.number}/{count}", **options)
+
+
 def _run(
     run: presets.Simulated | presets.Trained, folder: Path, result: Experiment, seed: int, **options: Any
 ) -> xr.Dataset:
-    """Simulate or train one run of a plan; ``options`` are threads, force and progress."""
+    """Simulate or train one run of a plan; ``options`` are threads, force, shard and progress."""
     logger.info("%s", run.name)
     options |= {"seed": seed, "out": folder, "readings": run.readings, "snapshots": run.snapshots}
     if isinstance(run, presets.Simulated):

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any, Literal
 
 import numba
@@ -18,6 +19,7 @@ from weightgas import trace as traces
 from weightgas.errors import TraceError, whole_number
 from weightgas.potentials import CustomLoss, CustomNoise, Noise, Potential
 from weightgas.protocols import Protocol
+from weightgas.runs import Executors
 from weightgas.simulation import general, kernels, memory, model, plan, reduced, whole
 from weightgas.simulation import precision as until
 from weightgas.simulation.lanes import STREAM, WIDTH
@@ -58,6 +60,8 @@ def simulate(
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
+    executor: Executors | None = None,
+    shard: str | None = None,
     progress: bool | None = None,
     resume_from: xr.Dataset | None = None,
 ) -> xr.Dataset:
@@ -110,9 +114,17 @@ def simulate(
         the criteria of ``measure``, split R̂ over its replicas included, goes on. Readings are joined in pairs as
         the run gets longer: a replica has ``readings`` of them or up to 7/4 of that.
     threads
-        Threads of the compiled step; default all cores. The results do not depend on it.
+        Threads of the compiled step; default all cores, with an ``executor`` one in each worker. The results do not
+        depend on it.
     out, force
         A run folder to write to, part by part; the same call resumes it. ``force`` overwrites another run there.
+    executor
+        An executor of ``concurrent.futures``, or a function that makes one, whose workers simulate parts of the grid.
+        A part whose worker died is tried once more (where the pool broke: if it can be made anew), then its cells are
+        ``failed``. The results do not depend on it.
+    shard
+        ``"2/8"``: only the second of eight shares of the cells, for processes that share the folder ``out``; the cells
+        of the others are ``interrupted`` until they are there.
     progress
         Show a progress bar; default on a terminal.
     resume_from
@@ -133,7 +145,9 @@ def simulate(
     TraceError
         If ``resume_from`` is not a trace of the same call.
     RunExistsError, OSError
-        If ``out`` holds another run or cannot be written.
+        If ``out`` holds another run, is being written by another process, or cannot be written.
+    RuntimeError
+        If no worker of the ``executor`` returned anything.
     """
     if not isinstance(protocol, Protocol):
         raise TypeError(
@@ -162,41 +176,35 @@ def simulate(
     )
     resumed = resume_from is not None
     goal = until.checked(precision, most_steps, how, counted=what.linear, resumed=resumed)
-    threads = _threads(threads)
+    threads = _threads(1 if threads is None and executor is not None else threads)
+    mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
     if resume_from is not None:
         how = replace(how, warmup=0)
         _check_resume(resume_from, protocol, how, what)
-    cells = min(_cells_per_part(how, what, threads, goal), len(protocol))
+    # All shards of a run must come to the same parts, whatever the threads of each.
+    together = threads if mine == runs.WHOLE else 1
+    cells = min(_cells_per_part(how, what, together, goal), mine.cells_per_part(len(protocol)))
     memory.check(how if goal is None else goal.room(how), what, len(protocol) if out is None else cells, threads)
-    run, done = None, 0
+    run, grid = None, what.effective(protocol)
     if out is not None:
         begin = None if resume_from is None else int(resume_from["step"].max())
         config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **asdict(how), **what.attributes()}
         config |= {} if goal is None else goal.attributes()
         run = runs.prepare(out, config | {"resumed_at": begin}, force=force)
-        done = int(traces.completed_cells(run.trace_path).sum()) if run.trace_path.exists() else 0
+    to_do = runs.to_do(grid, cells, run, mine)
+    produce = partial(_produce, grid=protocol, how=how, what=what, goal=goal, threads=threads, before=resume_from)
     begun = time.monotonic()
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
         label = "simulate " + protocol.name.replace("_", " ")
-        with runs.progress(label, len(protocol) - done, progress) as advance:
-
-            def produce(where: np.ndarray, part: Protocol) -> xr.Dataset:
-                cells = runs.subset(protocol, where)
-                if goal is None:
-                    before = None if resume_from is None else resume_from.isel(cell=where)
-                    return _part(cells, how, what, advance, before)
-                found = until.until_known(
-                    cells, how, goal, lambda some, piece, *rest: _part(some, piece, what, *rest), advance
-                )
-                return found.assign_attrs(settings=json.dumps(part.settings(), sort_keys=True))
-
-            trace = runs.in_parts(what.effective(protocol), cells, produce, run)
+        with runs.progress(label, to_do, progress) as advance:
+            work = produce if executor is not None else partial(produce, advance=advance)
+            trace = runs.in_parts(grid, cells, work, run, shard=mine, executor=executor, advance=advance)
     finally:
         numba.set_num_threads(before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if run is not None and done < len(protocol):
+    if run is not None and to_do and runs.is_complete(run):
         facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
         runs.finish(run.folder, facts)
     return trace
@@ -247,6 +255,30 @@ def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model)
             f"resume_from: expected a trace of this very call, got another {', '.join(wrong)}. "
             "Repeat the arguments of the first call; steps and readings may grow together."
         )
+
+
+def _produce(
+    where: np.ndarray,
+    part: Protocol,
+    *,
+    grid: Protocol,
+    how: Plan,
+    what: Model,
+    goal: until.Goal | None,
+    threads: int,
+    before: xr.Dataset | None,
+    advance: Callable[[float], None] = runs.unseen,
+) -> xr.Dataset:
+    """Simulate the cells ``where`` of ``grid``, here or in a worker, whose threads are its own.
+
+    ``part`` are those cells as the trace has them, with the learning rate that momentum makes of the one that was set.
+    """
+    numba.set_num_threads(threads)
+    cells = runs.subset(grid, where)
+    if goal is None:
+        return _part(cells, how, what, advance, None if before is None else before.isel(cell=where))
+    found = until.until_known(cells, how, goal, lambda some, piece, *rest: _part(some, piece, what, *rest), advance)
+    return found.assign_attrs(settings=json.dumps(part.settings(), sort_keys=True))
 
 
 def _part(

@@ -13,7 +13,16 @@ half cell. Symbols: ``docs/architecture.md``.
 from weightgas.trace.contract import VARIABLES, Variable, check, grid, make, protocol_of, valid
 from weightgas.trace.extension import extend
 from weightgas.trace.resolution import halve, lengthen
-from weightgas.trace.store import cells_per_write, completed_cells, create_store, open_trace, read, save, write_cells
+from weightgas.trace.store import (
+    cells_per_write,
+    completed_cells,
+    create_store,
+    mark_failed,
+    open_trace,
+    read,
+    save,
+    write_cells,
+)
 
 __all__ = [
     "VARIABLES",
@@ -31,6 +40,7 @@ __all__ = [
     "lengthen",
     "create_store",
     "write_cells",
+    "mark_failed",
     "completed_cells",
     "cells_per_write",
 ]

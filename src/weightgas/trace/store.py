@@ -60,7 +60,8 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a trace from a Zarr store (or from a run folder that holds ``trace.zarr``) into memory.
 
-    Cells that a killed run left unfinished come as ``interrupted`` with no valid readings.
+    Cells that a killed run left unfinished come as ``interrupted`` with no valid readings, those whose worker died as
+    ``failed``.
 
     Raises
     ------
@@ -74,7 +75,8 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     if "completed" in trace:
         finished = trace["completed"].values.astype(bool)
         outcome, readings = trace["outcome"], trace["readings"]
-        trace["outcome"] = outcome.copy(data=np.where(finished, outcome, Outcome.INTERRUPTED).astype("int8"))
+        kept = finished | (outcome.values == Outcome.FAILED)
+        trace["outcome"] = outcome.copy(data=np.where(kept, outcome, Outcome.INTERRUPTED).astype("int8"))
         trace["readings"] = readings.copy(data=np.where(finished, readings, 0))
         trace = trace.drop_vars("completed")
     return trace
@@ -120,6 +122,17 @@ def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
     done = np.ones((part.sizes["cell"], part.sizes["replica"]), "int8")
     for piece in (data, xr.Dataset({"completed": (("cell", "replica"), done)})):
         piece.to_zarr(path, mode="r+", region=region, consolidated=False, write_empty_chunks=True)
+
+
+def mark_failed(path: Path, start: int, cells: int) -> None:
+    """Give ``cells`` cells from ``start`` on the outcome ``failed``; they stay incomplete, to be tried again."""
+    with xr.open_zarr(path, consolidated=False, chunks=None) as data:
+        replicas = data.sizes["replica"]
+    failed = np.full((cells, replicas), Outcome.FAILED, "int8")
+    region = {"cell": slice(start, start + cells)}
+    xr.Dataset({"outcome": (("cell", "replica"), failed)}).to_zarr(
+        path, mode="r+", region=region, consolidated=False, write_empty_chunks=True
+    )
 
 
 def completed_cells(path: Path) -> np.ndarray:

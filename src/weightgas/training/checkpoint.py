@@ -11,6 +11,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -31,7 +32,7 @@ def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        if newest.exists():
+        with suppress(FileNotFoundError):  # the first one, or a worker that was given up for dead saves the same part
             os.replace(newest, folder / f"{name}.before.npz")
         os.replace(scratch, newest)
     except BaseException:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 from zlib import crc32
 
@@ -20,6 +23,7 @@ from weightgas.datasets import Images
 from weightgas.errors import whole_number
 from weightgas.networks import Network
 from weightgas.protocols import Protocol
+from weightgas.runs import Executors
 from weightgas.status import Outcome
 from weightgas.training.engine import Engine
 from weightgas.training.part import run_part
@@ -51,6 +55,8 @@ def train(
     dtype: str = "float32",
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
+    executor: Executors | None = None,
+    shard: str | None = None,
     progress: bool | None = None,
     resume_from: xr.Dataset | None = None,
 ) -> xr.Dataset:
@@ -107,6 +113,14 @@ def train(
         Folder of the run: finished cells are safe there, the cells in flight have a checkpoint every 15 s, and the same
         call goes on where a killed or interrupted one stopped (bit-equal with the same ``cells_at_once`` and
         ``threads``). A folder in use by another run is refused unless ``force``.
+    executor
+        An executor of ``concurrent.futures``, or a function that makes one, whose workers train the stacks; take
+        ``cells_at_once`` so small that each worker gets some. A stack whose worker died is tried once more (where the
+        pool broke: if it can be made anew), from its checkpoint if there is one, then its cells are ``failed``.
+        Bit-equal to a run without, at the same ``cells_at_once`` and ``threads``.
+    shard
+        ``"2/8"``: only the second of eight shares of the cells, for processes that share the folder ``out``; the cells
+        of the others are ``interrupted`` until they are there. Stacks are at most as large as a share.
     progress
         Show a bar; None: if standard error is a terminal.
     resume_from
@@ -127,7 +141,9 @@ def train(
     TraceError
         If ``resume_from`` is not a trace of this experiment.
     RunExistsError
-        If ``out`` holds something else and ``force`` is not given.
+        If ``out`` holds something else and ``force`` is not given, or another process is making the same.
+    RuntimeError
+        If no worker of the ``executor`` returned anything.
     KeyboardInterrupt
         Passed on, after the cells in flight are saved.
     """
@@ -154,45 +170,86 @@ def train(
         together = whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
     threads = 1 if threads is None else whole_number("threads", threads, fix="Pass for instance 1.")
     place = checked_device(device)
+    mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
     begun = time.monotonic()
     run = None if out is None else runs.prepare(out, _config(protocol, network, images, plan), force=force)
-    finished = _finished(run, len(protocol))
+    cells = min(max(1, together // plan.replicas), mine.cells_per_part(len(protocol)))
+    to_do = runs.to_do(protocol, cells, run, mine)
+    each = (plan.steps + (plan.warmup if resume_from is None else 0)) * plan.replicas
     attributes = _attributes(network, images, plan) | {"threads": threads, "device": str(place)}
-    work = (plan.steps + (plan.warmup if resume_from is None else 0)) * plan.replicas * int((~finished).sum())
-
-    with _threads(threads), runs.progress(f"train {protocol.name}", work, progress) as advance:
-
-        def engine(part: Protocol) -> Engine:
-            return Engine(
-                part,
-                network,
-                images,
-                replicas=plan.replicas,
-                seed=plan.seed,
-                batch_size=plan.batch_size,
-                dtype=DTYPES[plan.dtype],
-                device=place,
-            )
-
-        def produce(indices: np.ndarray, part: Protocol) -> xr.Dataset:
-            begin = None
-            if resume_from is not None:
-                ended = resume_from.isel(cell=indices)
-                begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values
-                begin = begin.reshape(len(indices) * plan.replicas, -1)
-            where = None if run is None else (run.checkpoint_folder, f"cells-{indices[0]:05d}")
-            given = None if isinstance(start, str) else start[indices].reshape(len(indices) * plan.replicas, -1)
-            values = run_part(engine(part), plan, begin, where, advance, given)
-            return traces.make(part, values, attributes)
-
-        if not finished.all():
-            mean, spread = engine(runs.subset(protocol, np.array([0]))).random_energy()
+    setting = _Setting(
+        network=network,
+        images=images,
+        plan=plan,
+        device=place,
+        threads=threads,
+        attributes=attributes,
+        before=resume_from,
+        start=None if isinstance(start, str) else start,
+        checkpoints=None if run is None else run.checkpoint_folder.resolve(),
+    )
+    with _threads(threads), runs.progress(f"train {protocol.name}", each * to_do, progress) as advance:
+        if to_do:
+            mean, spread = setting.engine(runs.subset(protocol, np.array([0]))).random_energy()
             attributes |= {"energy_random": mean, "energy_random_std": spread}
-        trace = runs.in_parts(protocol, max(1, together // plan.replicas), produce, run)
+        work = partial(_produce, setting=setting)
+        trace = runs.in_parts(
+            protocol,
+            cells,
+            work if executor is not None else partial(work, advance=advance),
+            run,
+            shard=mine,
+            executor=executor,
+            advance=lambda cells: advance(cells * each),
+        )
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if run is not None and not finished.all():
+    if run is not None and to_do and runs.is_complete(run):
         runs.finish(run.folder, {"command": "train", "seed": plan.seed, "wall_time": trace.attrs["wall_time"]})
     return trace
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """What all parts of a run have in common; it travels to the workers of an executor."""
+
+    network: Network
+    images: Images
+    plan: Plan
+    device: torch.device
+    threads: int
+    attributes: dict[str, Any]
+    before: xr.Dataset | None
+    start: np.ndarray | None
+    checkpoints: Path | None
+
+    def engine(self, part: Protocol) -> Engine:
+        """The engine of some cells."""
+        plan = self.plan
+        return Engine(
+            part,
+            self.network,
+            self.images,
+            replicas=plan.replicas,
+            seed=plan.seed,
+            batch_size=plan.batch_size,
+            dtype=DTYPES[plan.dtype],
+            device=self.device,
+        )
+
+
+def _produce(
+    indices: np.ndarray, part: Protocol, *, setting: _Setting, advance: Callable[[float], None] = runs.unseen
+) -> xr.Dataset:
+    """Train the cells ``indices``, here or in a worker."""
+    stack, before, begin = len(indices) * setting.plan.replicas, setting.before, None
+    if before is not None:
+        ended = before.isel(cell=indices)
+        begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values.reshape(stack, -1)
+    where = None if setting.checkpoints is None else (setting.checkpoints, f"cells-{indices[0]:05d}")
+    given = None if setting.start is None else setting.start[indices].reshape(stack, -1)
+    with _threads(setting.threads):
+        values = run_part(setting.engine(part), setting.plan, begin, where, advance, given)
+    return traces.make(part, values, setting.attributes)
 
 
 def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
@@ -226,21 +283,17 @@ def _config(protocol: Protocol, network: Network, images: Images, plan: Plan) ->
         "command": "train",
         "protocol": protocol.settings(),
         "network": {"name": network.name, **network.settings()},
-        "data": {"name": images.name, "crc32": crc32(images.inputs.tobytes()) ^ crc32(images.labels.tobytes())},
+        "data": {"name": images.name, "crc32": crc32(images.inputs.data) ^ crc32(images.labels.data)},
         "plan": dict(plan.__dict__),
     }
-
-
-def _finished(run: runs.Run | None, cells: int) -> np.ndarray:
-    """Which cells are in the store already."""
-    if run is None or not run.trace_path.exists():
-        return np.zeros(cells, bool)
-    return traces.completed_cells(run.trace_path)
 
 
 @contextmanager
 def _threads(threads: int) -> Iterator[None]:
     before = torch.get_num_threads()
+    if before == threads:  # so that parts in the threads of one process do not put back what others have set
+        yield
+        return
     torch.set_num_threads(threads)
     try:
         yield

@@ -11,6 +11,7 @@ from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.protocols import FixedLR
+from weightgas.runs import journal
 
 CONFIG = {"command": "simulate", "lr": (0.1, 0.2), "wd": [0.01], "seed": 0, "absent": None}
 
@@ -196,7 +197,7 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
 def test_progress_is_a_bar_on_a_terminal_and_a_line_in_the_log_elsewhere(caplog, capsys, monkeypatch):
     caplog.set_level(logging.INFO, "weightgas")
     now = iter([0.0, 20.0, 21.0, 30.0])
-    monkeypatch.setattr(runs.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(journal.time, "monotonic", lambda: next(now))
     with runs.progress("work", 4) as advance:
         advance(1)
         advance(0.5)

