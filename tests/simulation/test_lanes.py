@@ -21,6 +21,25 @@ def drawn():
     return lanes.draws(some_streams(RUNS), STEPS, 1)
 
 
+def numbers(runs, count, seed=0):
+    """Normals in the order in which a whole run uses them, both of a pair: (runs, count)."""
+    out = np.empty((runs, count))
+    pairs, streams = count // 2, some_streams(runs, seed)
+    state, words = np.empty(lanes.STREAM * lanes.WIDTH, np.uint64), np.empty(2 * lanes.ROOM, np.uint64)
+    for first in range(0, runs, lanes.WIDTH):
+        many = min(lanes.WIDTH, runs - first)
+        normals = np.empty((count, many))
+        lanes.load(streams, first, many, state)
+        lanes.fill(state, words, normals, 0, pairs)
+        out[first : first + many, 0::2], out[first : first + many, 1::2] = normals[:pairs].T, normals[pairs:].T
+    return out
+
+
+@pytest.fixture(scope="module")
+def filled():
+    return numbers(RUNS, STEPS)
+
+
 def plain(stream, steps, degrees):
     """The same in whole numbers and library functions, from the published algorithms."""
     mask, state, out = 2**64 - 1, [int(x) for x in stream[:4]], []
@@ -80,13 +99,24 @@ def test_a_run_draws_the_same_beside_any_others_and_in_any_pieces(degrees):
         np.testing.assert_array_equal(np.concatenate(pieces, axis=1), whole[:, run])
 
 
+def test_whole_runs_use_both_of_a_pair_of_the_same_numbers():
+    """``fill`` makes of the words what ``draw`` makes of them, in vectors, in the last of several passes and alone."""
+    expected = lanes.draws(some_streams(70), 3000, 1)
+    found = numbers(70, 6000)
+    np.testing.assert_array_equal(found[:, 0::2], expected[0])
+    np.testing.assert_array_equal(found[:, 1::2] ** 2, expected[1])
+    np.testing.assert_array_equal(numbers(1, 600)[0], found[0, :600])
+    np.testing.assert_array_equal(numbers(lanes.FEW, 600), found[: lanes.FEW, :600])
+
+
 def z_of_moment(values, power):
     exact = math.prod(range(1, power, 2)) if power % 2 == 0 else 0
     spread = math.prod(range(1, 2 * power, 2)) - exact**2
     return (np.mean(values**power) - exact) / math.sqrt(spread / values.size)
 
 
-def test_moments_to_the_eighth(drawn):
+def test_moments_to_the_eighth(drawn, filled):
+    assert all(abs(z_of_moment(filled[:, half::2], power)) < 4 for power in range(1, 9) for half in (0, 1))
     values = drawn[0].ravel()
     assert all(abs(z_of_moment(values, power)) < 4 for power in range(1, 9))
     assert abs(z_of_moment(1.005 * values, 2)) > 4, "half a per cent more would be seen"
@@ -100,25 +130,52 @@ def test_both_of_a_pair_and_their_independence(drawn):
             assert abs(np.corrcoef(a, b)[0, 1]) * math.sqrt(first.size) < 4
 
 
-def test_distribution(drawn):
+def test_distribution(drawn, filled):
+    assert stats.kstest(filled[:, 1::2].ravel(), stats.norm.cdf).pvalue > 1e-4
     values = drawn[0].ravel()
     assert stats.kstest(values, stats.norm.cdf).pvalue > 1e-4
     assert stats.kstest(values + 0.01, stats.norm.cdf).pvalue < 1e-4
 
 
+def z_of_tail(values, beyond):
+    """Of the numbers beyond, above and below."""
+    expected = values.size * stats.norm.sf(beyond)
+    return [(np.sum(side > beyond) - expected) / math.sqrt(expected) for side in (values, -values)]
+
+
 @pytest.mark.parametrize("beyond", [1, 2, 3, 4, 5])
 def test_tails(beyond):
-    values = lanes.draws(some_streams(400, 7), 25_000, 1)[0]
-    for side in (values > beyond, values < -beyond):
-        expected = values.size * stats.norm.sf(beyond)
-        assert abs(side.sum() - expected) < 4 * math.sqrt(expected) + 1
+    values = numbers(200, 100_000, 7)
+    for half in (0, 1):
+        expected = values.size / 2 * stats.norm.sf(beyond)
+        assert np.abs(z_of_tail(values[:, half::2], beyond)).max() < 4 + 1 / math.sqrt(expected)
     if beyond == 3:
-        expected = values.size * stats.norm.sf(3)
-        assert abs((values > 3 * 0.99).sum() - expected) > 4 * math.sqrt(expected), "one per cent would be seen"
+        assert np.abs(z_of_tail(1.01 * values, beyond)).min() > 4, "one per cent would be seen"
 
 
-def test_no_correlation_within_and_between_lanes(drawn):
-    for values in (drawn[0], drawn[0] ** 2 - 1, np.sign(drawn[0])):
+@pytest.mark.slow
+def test_a_thousand_million_numbers():
+    """Moments to the eighth and tails to 5σ, where 287 on either side are expected."""
+    sums, beyond, count = np.zeros(8), np.zeros((5, 2)), 0
+    for seed in range(50):
+        values = numbers(200, 100_000, 100 + seed).ravel()
+        count += values.size
+        power = np.ones_like(values)
+        for k in range(8):
+            power *= values
+            sums[k] += power.sum()
+        beyond += [[np.sum(values > n), np.sum(values < -n)] for n in range(1, 6)]
+    assert count == 10**9
+    for k, total in enumerate(sums, 1):
+        exact = math.prod(range(1, k, 2)) if k % 2 == 0 else 0
+        spread = math.prod(range(1, 2 * k, 2)) - exact**2
+        assert abs(total / count - exact) < 4 * math.sqrt(spread / count), f"moment {k}"
+    expected = count * stats.norm.sf(np.arange(1, 6))[:, None]
+    assert np.abs((beyond - expected) / np.sqrt(expected)).max() < 4
+
+
+def test_no_correlation_within_and_between_lanes(drawn, filled):
+    for values in (drawn[0], drawn[0] ** 2 - 1, np.sign(drawn[0]), filled, filled**2 - 1, np.sign(filled)):
         scale = values.std() ** 2
         for lag in (1, 2, 3, 16, 64):
             z = (values[:, lag:] * values[:, :-lag]).mean() / scale * math.sqrt(values[:, lag:].size)

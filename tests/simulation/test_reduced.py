@@ -128,10 +128,10 @@ def test_another_dimension_would_be_seen():
     assert all(stats.ks_2samp(a, b).pvalue < 1e-4 for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.parametrize("dim", [43_692, 2_790_240])
 @pytest.mark.parametrize("ratio", [0.1, 1, 10, 100])
-def test_the_dimensions_of_networks(ratio):
-    """d = 43 692 and κ = ratio · d: U and 1 − U of theory, in a second."""
-    dim = 43_692
+def test_the_dimensions_of_networks(ratio, dim):
+    """κ = ratio · d: U and 1 − U of theory, in a second. Where κ/d is large the start, drawn from theory, decides."""
     elr = 2 / (ratio * dim)
     trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, 20_000, replicas=8, readings=20, progress=False)
     energy = float(trace["energy_mean"].mean())
