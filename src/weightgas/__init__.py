@@ -26,6 +26,8 @@ _PLACES = {
     "networks": "",
     "datasets": "",
     "simulate": "simulation",
+    "paths": "",
+    "drive": "simulation",
     "train": "training",
     # what was recorded
     "open_trace": "trace",
@@ -36,6 +38,7 @@ _PLACES = {
     "measure": "measurement",
     "verdict": "analysis",
     "bootstrap": "analysis",
+    "balance": "analysis",
     # the gauge on a training loop of one's own
     "watch": "monitoring",
     "Gas": "monitoring",

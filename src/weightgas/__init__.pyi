@@ -7,6 +7,7 @@ from weightgas import forecast as forecast
 from weightgas import measurement as measurement
 from weightgas import monitoring as monitoring
 from weightgas import networks as networks
+from weightgas import paths as paths
 from weightgas import potentials as potentials
 from weightgas import probes as probes
 from weightgas import protocols as protocols
@@ -20,6 +21,7 @@ from weightgas import systems as systems
 from weightgas import theory as theory
 from weightgas import trace as trace
 from weightgas import training as training
+from weightgas.analysis import balance as balance
 from weightgas.analysis import bootstrap as bootstrap
 from weightgas.analysis import verdict as verdict
 from weightgas.forecast import Forecast as Forecast
@@ -30,6 +32,7 @@ from weightgas.monitoring import watch as watch
 from weightgas.protocols import FixedELR as FixedELR
 from weightgas.protocols import FixedLR as FixedLR
 from weightgas.protocols import FixedSphere as FixedSphere
+from weightgas.simulation import drive as drive
 from weightgas.simulation import simulate as simulate
 from weightgas.symmetry import structural_groups as structural_groups
 from weightgas.symmetry import symmetries as symmetries

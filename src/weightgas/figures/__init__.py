@@ -9,6 +9,7 @@ from weightgas.figures.cells import status_map
 from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
 from weightgas.figures.evidence import configurational, fluctuation, gibbs_slope, group_temperatures
+from weightgas.figures.paths import paths
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
 from weightgas.figures.variables import energy, noise, temperature
@@ -32,6 +33,7 @@ __all__ = [
     "anisotropy",
     "loss_dependence",
     "finite_step",
+    "paths",
     "status_map",
     "watched",
 ]

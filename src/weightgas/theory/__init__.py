@@ -4,6 +4,7 @@
 ``vmf``         the solvable gas: von Mises-Fisher distribution of the direction
 ``finite_step`` the density of a discrete step to first order, for any loss
 ``stationary``  the solvable gas at any step size, by quadrature
+``driving``     what a path of hyperparameters costs when it is not slow
 ``optimizers``  stationary norm, clock and angle of SGD, momentum, Adam, Lion, Muon
 ``relaxation``  how radius, direction and energy reach their stationary state
 
@@ -11,6 +12,6 @@ Every function broadcasts over array arguments and returns NumPy arrays or scala
 finiteness raises ``ValueError`` before any work starts.
 """
 
-from weightgas.theory import finite_step, ideal_gas, optimizers, relaxation, stationary, vmf
+from weightgas.theory import driving, finite_step, ideal_gas, optimizers, relaxation, stationary, vmf
 
-__all__ = ["finite_step", "ideal_gas", "optimizers", "relaxation", "stationary", "vmf"]
+__all__ = ["driving", "finite_step", "ideal_gas", "optimizers", "relaxation", "stationary", "vmf"]

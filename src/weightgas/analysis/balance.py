@@ -1,0 +1,180 @@
+"""The balance of a drive: averages over replicas along a path, and what the quasi-static path would give.
+
+W = −∫ p dV, Q = ΔU − W with U = E[L], and S(w) = S(w̄) + (d−1) E[ln r]: for the ideal gas of weights T dS = dU + p dV,
+the direction giving T dS(w̄) = dU, the radius T (d−1) d ln r = RT dV/V = p dV. What theory says of a path:
+:mod:`.quasi_static`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weightgas.errors import TraceError
+from weightgas.measurement.entropy import density
+
+_GROUPS, _BINS, _BINS_PER_DEVIATION = 20, 64, 3.0
+
+NAMES = {
+    "temperature": ("temperature", "T"),
+    "pressure": ("pressure", "p"),
+    "volume": ("volume", "V"),
+    "energy": ("mean loss", "U"),
+    "entropy_direction": ("entropy of the direction", "S(w̄)"),
+    "entropy": ("entropy of the weights", "S"),
+    "work": ("work done on the gas since the start", "W"),
+    "heat": ("heat taken in since the start", "Q"),
+    "exchanged": ("heat over temperature since the start", "∫dQ/T"),
+    "friction": ("work lost to the friction of the radius since the start", "W_f"),
+    "entropy_production": ("entropy produced since the start", "ΔS − ∫dQ/T"),
+}
+"""Variables (reading) of a balance: long name and symbol; each has its standard error ``<name>_err``."""
+
+
+def balance(course: xr.Dataset) -> xr.Dataset:
+    """Ensemble averages along a drive, each with its standard error over replicas.
+
+    The entropy of the direction is counted: the density of the overlap z over the replicas at one moment, whatever its
+    form (:mod:`weightgas.measurement.entropy.density`), its bias taken off and its error by the jackknife over groups
+    of replicas, and so is that of the production, of which it is a part. It cannot be known better than √(R/replicas).
+
+    The friction, W − W_in, holds also what fluctuations of the loss do to the radius, η_e³ R T² a step at fixed ELR,
+    which the lag gives back: little, and nothing in the whole production.
+
+    A production is ΔS − ∫dQ/T, exact for steps without end: at finite ones it misses about η_e |ΔS|/2, because the
+    heat is that of states that are not quite those of Gibbs. There and back it cancels: :func:`closed_production`.
+
+    Parameters
+    ----------
+    course
+        From :func:`weightgas.drive`.
+
+    Returns
+    -------
+    xarray.Dataset
+        The variables of :data:`NAMES` (reading), with the hyperparameters, ``step`` and ``leg`` of the course. NaN from
+        the reading on where a replica has diverged: an average over those that are left would be another ensemble.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If ``course`` is not from ``drive``.
+    """
+    check(course)
+    loss, volume = course["energy"].values, course["volume"].values
+    variance, dof = float(course.attrs["noise_var"]), int(course.attrs["dof"])
+    temperature = _temperature(course, volume, variance)
+    work = course["work"].values
+    wall = (variance * dof + loss * (2 - loss)) * temperature / (2 * variance * volume)
+    each = {
+        "temperature": temperature,
+        "pressure": np.where(np.isfinite(course["wd"].values), course["wd"].values, wall),
+        "volume": volume,
+        "energy": loss,
+        "work": work,
+        "heat": loss - loss[:, :1] - work,
+        "exchanged": course["exchanged"].values,
+        "friction": work - course["inner_work"].values,
+    }
+    root = np.sqrt(len(loss))
+    found = {name: (x.mean(axis=0), x.std(axis=0, ddof=1) / root) for name, x in each.items()}
+    direction, left_out, groups = _direction_entropy(loss, dof + 1)
+    radial = dof / 2 * np.log(2 * volume)
+    without = {name: _leave_out(x, groups) for name, x in (("radial", radial), ("exchanged", each["exchanged"]))}
+    entropy = (direction + radial.mean(axis=0), left_out + without["radial"])
+    production = tuple(s - s[..., :1] - x for s, x in zip(entropy, (found["exchanged"][0], without["exchanged"]),
+                                                          strict=True))  # fmt: skip
+    for name, (value, parts) in {"entropy_direction": (direction, left_out), "entropy": entropy,
+                                 "entropy_production": production}.items():  # fmt: skip
+        found[name] = (value, _jackknife_error(parts))
+    return assemble(course, found)
+
+
+def closed_production(course: xr.Dataset) -> tuple[float, float]:
+    """Entropy produced over a whole cycle that began and ended at rest, in nats, and its standard error.
+
+    −⟨∮dQ/T⟩: over a cycle ΔS = 0, so no entropy is measured and none assumed. The change of L/T + pV/T (pV/(2T) at
+    fixed LR) from start to end, of mean zero, is taken off replica by replica: it is most of the noise. Along a path
+    there and back, what a finite step adds to U and pV cancels too; round a loop in the plane of T and V it does not:
+    on the sphere pV = RT(1 + η_e/2) in a harmonic well leaves −R ∮ (η_e/2) d ln V.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If ``course`` is not from ``drive``, does not end at the hyperparameters it began with, or a replica diverged.
+    """
+    check(course)
+    ends = course.isel(reading=[0, -1])
+    for axis in ("lr", "wd", "elr", "radius"):
+        first, last = ends[axis].values
+        if not np.isclose(first, last, rtol=1e-9, equal_nan=True):
+            raise TraceError(
+                f"course: expected one that ends at the hyperparameters it began with, got {axis} from {first:g} to "
+                f"{last:g}. Drive there and back: [path, path.stay(), path.reversed(), path.stay(0.0)]."
+            )
+    loss, volume = ends["energy"].values, ends["volume"].values
+    temperature = _temperature(ends, volume, float(course.attrs["noise_var"]))
+    wd = ends["wd"].values
+    share = np.where(np.isfinite(ends["lr"].values), 0.5, 1.0)
+    boundary = loss / temperature + np.where(np.isfinite(wd), share * wd * volume / temperature, 0.0)
+    produced = boundary[:, 1] - boundary[:, 0] - course["exchanged"].values[:, -1]
+    if not np.isfinite(produced).all():
+        raise TraceError("course: expected every replica to finish, got diverged ones. Lower the learning rate.")
+    return float(produced.mean()), float(produced.std(ddof=1) / np.sqrt(len(produced)))
+
+
+def check(course: xr.Dataset) -> None:
+    """TypeError or TraceError unless ``course`` is the result of a drive."""
+    if not isinstance(course, xr.Dataset):
+        raise TypeError(f"course: expected the result of drive(), got {type(course).__name__}.")
+    if course.attrs.get("producer") != "drive":
+        raise TraceError("course: expected the result of drive(), got another dataset. A trace is for measure().")
+
+
+def _temperature(course: xr.Dataset, volume: np.ndarray, variance: float) -> np.ndarray:
+    """T = η_e σ²/2, η_e = η/(2V) where η is set: (replica, reading)."""
+    elr = np.where(np.isfinite(course["lr"].values), course["lr"].values / (2 * volume), course["elr"].values)
+    return np.where(np.isfinite(volume), elr * variance / 2, np.nan)
+
+
+def _direction_entropy(loss: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """S(w̄) (reading,), with each group of replicas left out (groups, reading), and the group of each replica."""
+    replicas, readings = loss.shape
+    groups = np.arange(replicas) % min(_GROUPS, replicas)
+    count = int(groups.max()) + 1
+    value, left_out = np.full(readings, np.nan), np.full((count, readings), np.nan)
+    for reading in np.flatnonzero(np.isfinite(loss).all(axis=0)):
+        with np.errstate(divide="ignore"):
+            logit = np.clip(np.log(loss[:, reading]) - np.log(2 - loss[:, reading]), -70.0, 70.0)
+        width = max(float(logit.std()) / _BINS_PER_DEVIATION, 1e-12)
+        origin = float(logit.mean()) - width * _BINS / 2
+        index = np.clip(((logit - origin) / width).astype(int), 0, _BINS - 1)
+        counts = np.zeros((count, _BINS))
+        np.add.at(counts, (groups, index), 1.0)
+        whole = counts.sum(axis=0)
+        some = np.concatenate([whole[None], whole - counts])
+        entropies = density.entropy(some[None], np.array([origin]), np.array([width]), dim)[0]
+        value[reading] = count * entropies[0] - (count - 1) * entropies[1:].mean()
+        left_out[:, reading] = entropies[1:]
+    return value, left_out, groups
+
+
+def _leave_out(x: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Means of (replica, reading) with each group left out, (groups, reading)."""
+    return np.array([x[groups != group].mean(axis=0) for group in range(groups.max() + 1)])
+
+
+def _jackknife_error(left_out: np.ndarray) -> np.ndarray:
+    n = len(left_out)
+    return np.sqrt((n - 1) * left_out.var(axis=0))
+
+
+def assemble(course: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> xr.Dataset:
+    """The dataset of a balance from values and errors (reading,) by name."""
+    variables = {}
+    for name, (text, symbol) in NAMES.items():
+        value, error = found[name]
+        variables[name] = ("reading", value, {"units": "1", "long_name": text, "symbol": symbol})
+        variables[f"{name}_err"] = ("reading", error, {"units": "1", "long_name": f"standard error of {text}"})
+    held = {axis: course[axis] for axis in ("lr", "wd", "elr", "radius")}
+    return xr.Dataset({**variables, **held}, course.coords, course.attrs)

@@ -1,0 +1,146 @@
+"""What theory says of a path before it is driven: the slow limit, and what leaving it costs to first order.
+
+Both are asked for the readings of a course and say nothing of its runs.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.balance import assemble, check
+from weightgas.theory import driving, ideal_gas, vmf
+
+_ROUNDS = 12
+
+
+def quasi_static(course: xr.Dataset) -> xr.Dataset:
+    """What the balance would be if every reading were in equilibrium: no runs, theory alone.
+
+    T, p, V and U from :mod:`weightgas.theory` to first order in the finite step, S(w̄) of von Mises and Fisher with the
+    correction that belongs to that of U, and W and ∫dQ/T by the trapezoidal rule in ln V and in Q over the readings.
+    The production is not quite 0, because the states at finite steps are not quite those of Gibbs: about η_e |ΔS|/2.
+
+    Returns
+    -------
+    xarray.Dataset
+        As :func:`balance`, with errors of 0; NaN where a protocol has no stationary radius.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If ``course`` is not from ``drive``.
+    """
+    check(course)
+    dof = int(course.attrs["dof"])
+    temperature, pressure, volume, energy, direction = _equilibrium(course)
+    entropy = direction + dof / 2 * np.log(2 * volume)
+    work = -_along(pressure * volume, np.log(volume))
+    heat = energy - energy[0] - work
+    exchanged = _along(1 / temperature, heat)
+    values = {
+        "temperature": temperature, "pressure": pressure, "volume": volume, "energy": energy, "work": work,
+        "heat": heat, "exchanged": exchanged, "friction": np.zeros_like(heat), "entropy_direction": direction,
+        "entropy": entropy, "entropy_production": entropy - entropy[0] - exchanged,
+    }  # fmt: skip
+    return assemble(course, {name: (x, np.zeros_like(x)) for name, x in values.items()})
+
+
+def linear_response(course: xr.Dataset) -> xr.Dataset:
+    """Entropy produced since the start by a slow drive, first order in 1/duration: no runs, theory alone.
+
+    The rates of :mod:`weightgas.theory.driving` between the readings, in continuous time (relative errors η_e). Right
+    where a relaxation time is short against a leg and legs begin at rest.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``lag`` of the direction, ``friction`` of the radius, ``housekeeping`` (fixed LR) and their sum
+        ``entropy_production``, in nats, and ``friction_work``, all (reading,) and summed from the start. The work
+        itself is more by ``friction_work`` where λ moves, and not at all where it is held: −λΔV.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If ``course`` is not from ``drive``.
+    """
+    check(course)
+    dim, variance = int(course.attrs["dim"]), float(course.attrs["noise_var"])
+    slow = quasi_static(course)
+    steps = np.diff(course["step"].values).astype(float)
+    heating, swelling = (np.diff(np.log(slow[name].values)) / steps for name in ("temperature", "volume"))
+    temperature = np.sqrt(slow["temperature"].values[1:] * slow["temperature"].values[:-1])
+    elr = 2 * temperature / variance
+    lag = friction = np.full(len(steps), np.nan)
+    known = np.isfinite(temperature) & np.isfinite(swelling)
+    by_decay = np.isfinite(course["wd"].values[1:])
+    if known.all():
+        lag, warmed = np.zeros(len(steps)), np.abs(heating) * steps > 1e-12
+        if warmed.any():
+            moved = (temperature[warmed], elr[warmed], heating[warmed])
+            lag[warmed] = driving.lag_rate(dim, *moved) * steps[warmed]
+        friction = np.where(by_decay, driving.friction_rate(temperature, elr, swelling) * steps, 0.0)
+    lr, wd = course["lr"].values[1:], course["wd"].values[1:]
+    at_lr = np.isfinite(lr) & known
+    housekeeping = np.zeros(len(steps))
+    if at_lr.any():
+        rate = driving.housekeeping_rate(lr[at_lr], wd[at_lr], elr[at_lr])
+        housekeeping[at_lr] = rate * steps[at_lr]
+    parts = {"lag": lag, "friction": friction, "housekeeping": housekeeping}
+    parts |= {"entropy_production": lag + friction + housekeeping, "friction_work": friction * temperature}
+    summed = {name: ("reading", np.concatenate([[0.0], np.cumsum(x)])) for name, x in parts.items()}
+    return xr.Dataset(summed, course.coords, course.attrs)
+
+
+def _equilibrium(course: xr.Dataset) -> np.ndarray:
+    """T, p, V, U and S(w̄) in equilibrium at the hyperparameters of every reading, (5, reading)."""
+    dim, dof, variance = int(course.attrs["dim"]), int(course.attrs["dof"]), float(course.attrs["noise_var"])
+    lr, wd, elr, radius = (course[axis].values for axis in ("lr", "wd", "elr", "radius"))
+    found = np.full((5, course.sizes["reading"]), np.nan)
+    kinds: list[tuple[vmf.ProtocolName, np.ndarray]] = [
+        ("fixed_lr", np.isfinite(lr)), ("fixed_elr", np.isfinite(elr) & np.isfinite(wd)),
+        ("fixed_sphere", np.isfinite(radius)),
+    ]  # fmt: skip
+    for protocol, here in kinds:
+        if not here.any():
+            continue
+        noise_trace = variance * dof
+        if protocol == "fixed_lr":
+            temperature, drift = _at_fixed_lr(lr[here], wd[here], dim, variance)
+            square = ideal_gas.mean_square_radius_fixed_lr(lr[here], wd[here], noise_trace + drift, dof)
+        else:
+            temperature = elr[here] * variance / 2
+            drift = _drift(dim, temperature, elr[here], protocol)
+            square = radius[here] ** 2
+        if protocol == "fixed_elr":
+            square = ideal_gas.mean_square_radius_fixed_elr(elr[here], wd[here], noise_trace + drift, dof)
+        step, volume = 2 * temperature / variance, square / 2
+        pressure = step * (noise_trace + drift) / (4 * volume) if protocol == "fixed_sphere" else wd[here]
+        good = np.isfinite(temperature)
+        t, h = np.where(good, temperature, 1.0), np.where(good, step, 1.0)
+        energy = vmf.energy(dim, t) + vmf.finite_step_energy(dim, t, h, protocol)
+        entropy = vmf.entropy(dim, t) + vmf.finite_step_entropy(dim, t, h, protocol)
+        found[:, here] = np.where(good, [temperature, pressure, volume, energy, entropy], np.nan)
+    return found
+
+
+def _at_fixed_lr(lr: np.ndarray, wd: np.ndarray, dim: int, variance: float) -> tuple[np.ndarray, np.ndarray]:
+    """T and ‖∇L‖²: the gradient of the loss depends on T and the radius on it, weakly."""
+    dof, drift, temperature = dim - 1, np.zeros_like(lr), np.zeros_like(lr)
+    for _ in range(_ROUNDS):
+        temperature = ideal_gas.temperature_fixed_lr(lr, wd, variance * dof, dof, mean_grad_sq=drift)
+        good = temperature > 0
+        t = np.where(good, temperature, 1.0)
+        drift = np.where(good, _drift(dim, t, 2 * t / variance, "fixed_lr"), 0.0)
+    return np.where(temperature > 0, temperature, np.nan), drift
+
+
+def _drift(dim: int, temperature: np.ndarray, elr: np.ndarray, protocol: vmf.ProtocolName) -> np.ndarray:
+    """‖∇L‖² = 1 − z² in the mean, (d−1)TA, and what the finite step adds: 2A δU where z hardly varies."""
+    overlap = -vmf.mean_overlap(dim, temperature)
+    return overlap * ((dim - 1) * temperature + 2 * vmf.finite_step_energy(dim, temperature, elr, protocol))
+
+
+def _along(y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """∫ y dx from the first reading, by the trapezoidal rule."""
+    return np.concatenate([[0.0], np.cumsum((y[1:] + y[:-1]) / 2 * np.diff(x))])

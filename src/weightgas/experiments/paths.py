@@ -1,0 +1,196 @@
+"""Experiments along paths: what a duration costs, there and back, and a heat engine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.balance import closed_production
+from weightgas.analysis.quasi_static import linear_response
+from weightgas.errors import positive_number, refuse, whole_number
+from weightgas.paths import Path, adiabat, isotherm
+from weightgas.potentials import Isotropic
+from weightgas.simulation import drive
+from weightgas.simulation.drive import resting_steps
+from weightgas.theory import driving, ideal_gas, vmf
+
+_READINGS = 20
+"""Of each leg: the rates of linear response are summed over them."""
+
+
+def dissipation(
+    path: Path,
+    durations: Sequence[int],
+    dim: int = 3,
+    *,
+    noise: Isotropic | None = None,
+    seed: int = 0,
+    replicas: int = 10_000,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Entropy that a path produces there and back, for several durations, beside theory.
+
+    path → rest → the path backwards → rest, so that no entropy has to be measured or known
+    (:func:`weightgas.analysis.balance.closed_production`). For slow drives it falls as 1/duration, with the coefficient
+    of linear response; for sudden ones on a sphere it is (U₁ − U₀)(1/T₀ − 1/T₁).
+
+    Parameters
+    ----------
+    path
+        What is driven.
+    durations
+        Steps one way, several numbers.
+    dim, noise, seed, replicas, threads
+        As for :func:`weightgas.drive`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``produced`` and ``produced_err`` (duration,) in nats; ``slow``, linear response; ``relaxation``, the longest
+        relaxation time at both ends, in steps; ``sudden``, NaN but on a sphere.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what ``drive`` refuses.
+    """
+    if not isinstance(path, Path):
+        raise TypeError(f"path: expected a weightgas.paths.Path, got {type(path).__name__}.")
+    steps = [whole_number("durations", n) for n in durations]
+    if not steps:
+        raise refuse("durations", "at least one number of steps", durations, "For instance [30, 300, 3000].")
+    rest = [resting_steps(path, progress, dim, noise) for progress in (0.0, 1.0)]
+    there_and_back = [path, path.stay(), path.reversed(), path.stay(0.0)]
+    produced, slow = [], []
+    for n in steps:
+        each = (n, 2 * rest[1], n, 2 * rest[0])
+        course = drive(there_and_back, dim, each, noise=noise, seed=seed, replicas=replicas, readings=_READINGS,
+                       threads=threads)  # fmt: skip
+        produced.append(closed_production(course))
+        slow.append(float(linear_response(course)["entropy_production"][-1]))
+    sudden = np.nan
+    if path.protocol == "fixed_sphere":
+        half = float((noise or Isotropic()).sigma) ** 2 / 2
+        sudden = float(driving.sudden_production(dim, *(path.at(x)["elr"] * half for x in (0.0, 1.0))))
+    value, error = np.array(produced).T
+    return xr.Dataset(
+        {
+            "produced": ("duration", value, {"units": "1", "long_name": "entropy produced there and back"}),
+            "produced_err": ("duration", error, {"units": "1", "long_name": "its standard error"}),
+            "slow": ("duration", np.array(slow), {"units": "1", "long_name": "linear response"}),
+            "relaxation": ((), max(rest) / 5, {"units": "step", "long_name": "longest relaxation time at the ends"}),
+            "sudden": ((), sudden, {"units": "1", "long_name": "two jumps"}),
+        },
+        {"duration": ("duration", np.array(steps), {"units": "step", "long_name": "steps one way"})},
+        {"path": path.name, "protocol": path.protocol, "dim": dim, "seed": seed, "replicas": replicas},
+    )
+
+
+def exponent(found: xr.Dataset, *, times: float = 20.0) -> tuple[float, float]:
+    """Slope of ln(produced) over ln(duration) and its standard error, from drives of at least ``times`` clocks.
+
+    Weighted least squares; −1 is linear response. Points without a significant production (below three errors) carry
+    no logarithm and are left out.
+
+    Raises
+    ------
+    ValueError
+        With fewer than two such points.
+    """
+    value, error = found["produced"].values, found["produced_err"].values
+    slow = (found["duration"].values >= times * float(found["relaxation"])) & (value > 3 * error)
+    if slow.sum() < 2:
+        raise refuse("found", "two slow drives with a production", int(slow.sum()), "Add durations or replicas.")
+    x, y, weight = np.log(found["duration"].values[slow]), np.log(value[slow]), (value[slow] / error[slow]) ** 2
+    centred = x - np.average(x, weights=weight)
+    scale = np.sum(weight * centred**2)
+    return float(np.sum(weight * centred * y) / scale), float(1 / np.sqrt(scale))
+
+
+def carnot(
+    elr: tuple[float, float],
+    radius: tuple[float, float],
+    durations: Sequence[int],
+    dim: int = 3,
+    *,
+    cycles: int = 4,
+    noise: Isotropic | None = None,
+    seed: int = 0,
+    replicas: int = 10_000,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """A heat engine on the sphere: its efficiency for several durations of a cycle.
+
+    Isotherm at the hot ``elr`` from ``radius[0]`` to ``radius[1]``, adiabat to the cold, isotherm back, adiabat; a
+    quarter of the steps each. Efficiency −W/Q_hot, with Q_hot the heat of the hot isotherm, tends to
+    1 − T_cold/T_hot; at finite steps to 1 − T_c(1 + h_c/2)/(T_h(1 + h_h/2)), h the ``elr``, because pV = RT(1 + h/2)
+    in a harmonic well.
+
+    Parameters
+    ----------
+    elr
+        The hot and the cold effective learning rate.
+    radius
+        Ends of the hot isotherm.
+    durations
+        Steps of a whole cycle, several numbers.
+    cycles
+        Cycles that are averaged, after a first one.
+    dim, noise, seed, replicas, threads
+        As for :func:`weightgas.drive`.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``efficiency`` and ``efficiency_err``, ``produced`` and ``produced_err`` (nats a cycle) along ``duration``;
+        ``carnot``, 1 − T_cold/T_hot, ``limit`` with the finite step, and ``slow``, the efficiency to first order in
+        1/duration: limit − [(T_c/T_h) Σ − (1 − T_c/T_h) C_V τ_L d ln T/dt]/(R ln V₂/V₁), Σ the production of linear
+        response; the second term is heat that an adiabat leaves to the isotherm, the gas arriving late.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what ``drive`` refuses, or if the first ``elr`` is not the hot one.
+    """
+    hot, cold = (positive_number("elr", x) for x in elr)
+    if hot <= cold:
+        raise refuse("elr", "the hot learning rate before the cold one", elr, "Swap them.")
+    small, large = (positive_number("radius", x) for x in radius)
+    cycles, stretch = whole_number("cycles", cycles), np.sqrt(hot / cold)
+    legs = [
+        isotherm(elr=hot, radius=(small, large)),
+        adiabat(lr=hot * large**2, radius=(large, large * stretch)),
+        isotherm(elr=cold, radius=(large * stretch, small * stretch)),
+        adiabat(lr=hot * small**2, radius=(small * stretch, small)),
+    ]
+    temperature = hot * float((noise or Isotropic()).sigma) ** 2 / 2
+    gas_constant = float(ideal_gas.gas_constant(dim - 1))
+    behind = vmf.heat_capacity(dim, temperature) * driving.energy_time(dim, temperature, hot) * np.log(hot / cold)
+    limit = 1 - cold * (1 + cold / 2) / (hot * (1 + hot / 2))
+    rows = []
+    for n in durations:
+        quarter = max(1, whole_number("durations", n, minimum=4) // 4)
+        course = drive(
+            legs * (cycles + 1), dim, quarter, noise=noise, seed=seed, replicas=replicas, readings=_READINGS,
+            threads=threads,
+        )  # fmt: skip
+        work, exchanged = (course[name].values for name in ("work", "exchanged"))
+        heat, ends = course["energy"].values - work, np.arange(len(legs) * (cycles + 1) + 1) * min(_READINGS, quarter)
+        first = ends[4]
+        done = work[:, first] - work[:, -1]
+        taken = (heat[:, ends[5::4]] - heat[:, ends[4:-4:4]]).sum(axis=1)
+        efficiency = done.mean() / taken.mean()
+        error = (done - efficiency * taken).std(ddof=1) / np.sqrt(replicas) / abs(taken.mean())
+        boundary = (course["energy"].values[:, -1] - course["energy"].values[:, first]) / temperature
+        produced = (boundary - (exchanged[:, -1] - exchanged[:, first])) / cycles
+        lost = float(linear_response(course)["entropy_production"][-1]) / (cycles + 1)
+        left_over = behind / quarter * (1 - cold / hot)
+        slow = limit - (cold / hot * lost - left_over) / (2 * gas_constant * np.log(large / small))
+        rows.append((efficiency, error, produced.mean(), produced.std(ddof=1) / np.sqrt(replicas), slow))
+    names = ("efficiency", "efficiency_err", "produced", "produced_err", "slow")
+    variables = {name: ("duration", np.array(x)) for name, x in zip(names, zip(*rows, strict=True), strict=True)}
+    coordinates = {"duration": ("duration", np.array(durations), {"units": "step", "long_name": "steps of a cycle"})}
+    limits = {"carnot": ((), 1 - cold / hot), "limit": ((), limit)}
+    return xr.Dataset({**variables, **limits}, coordinates, {"dim": dim, "seed": seed})

@@ -1,0 +1,124 @@
+"""Paths: where the gas goes in the planes of state, and what haste costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import xarray as xr
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from weightgas.analysis.balance import balance
+from weightgas.analysis.quasi_static import quasi_static
+from weightgas.errors import refuse
+from weightgas.figures.canvas import AXIS_NAMES, GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
+from weightgas.figures.families import bars
+
+_POINTS = 9
+"""Readings of a path that are drawn; lines go through all."""
+
+
+@drawn
+def paths(
+    courses: Mapping[str, xr.Dataset],
+    *,
+    dissipation: Mapping[str, xr.Dataset] | None = None,
+    engine: xr.Dataset | None = None,
+) -> Figure:
+    """Drives in the planes of pressure and volume and of temperature and entropy, and what they cost against duration.
+
+    Points are ensemble averages with standard errors, lines the quasi-static paths; a name that ends in "fast" is drawn
+    hollow, in the colour of the name before it and without a line of its own. Below, the entropy produced there and
+    back with linear response (slope −1, drawn from one relaxation time on) and the two jumps it tends to on a sphere
+    (dots), and the efficiency of a heat engine with linear response and that of Carnot.
+
+    Parameters
+    ----------
+    courses
+        Results of :func:`weightgas.drive` by name.
+    dissipation
+        Results of :func:`weightgas.experiments.dissipation` by name.
+    engine
+        Result of :func:`weightgas.experiments.carnot`.
+
+    Raises
+    ------
+    ValueError
+        Without any course.
+    """
+    if not courses:
+        raise refuse("courses", "at least one drive by name", courses, "Pass {'isotherm': drive(...)}.")
+    rows = 1 + (dissipation is not None or engine is not None)
+    figure, axes = canvas(rows, 2, height=2.9 * rows + 0.3)
+    _planes(axes[0], courses)
+    if dissipation is not None:
+        _costs(axes[1, 0], dissipation)
+    if engine is not None:
+        _efficiency(axes[1, 1], engine)
+    for ax, shown in zip(axes.flat[2:], (dissipation, engine), strict=False):
+        ax.set_visible(shown is not None)
+    return figure
+
+
+def _planes(axes: np.ndarray, courses: Mapping[str, xr.Dataset]) -> None:
+    """p over V and T over S."""
+    handles: list[Artist] = []
+    colors: dict[str, int] = {}
+    seen: dict[str, list[np.ndarray]] = {"pressure": [], "volume": [], "temperature": []}
+    for name, course in courses.items():
+        base = name.removesuffix("fast").rstrip(" ,")
+        fast = base != name
+        index = colors.setdefault(base, len(colors))
+        color, shape = OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)]
+        measured, slow = balance(course), quasi_static(course)
+        some = np.unique(np.linspace(0, course.sizes["reading"] - 1, _POINTS).astype(int))
+        for ax, x, y in ((axes[0], "volume", "pressure"), (axes[1], "entropy", "temperature")):
+            if not fast:
+                ax.plot(slow[x], slow[y], color=color, lw=1.0)
+            part = measured.isel(reading=some)
+            at, value, error, x_error = (part[n].values for n in (x, y, f"{y}_err", f"{x}_err"))
+            bars(ax, at, value, error, color, shape=shape, hollow=fast, x_error=x_error)
+        for key, values in seen.items():
+            values.append(measured[key].values)
+        handles.append(marker(name, color, shape, hollow=fast))
+    for ax, x, y in ((axes[0], "volume", "pressure"), (axes[1], None, "temperature")):
+        if x:
+            logarithmic(ax.xaxis, np.concatenate(seen[x]))
+        logarithmic(ax.yaxis, np.concatenate(seen[y]))
+    axes[0].set(xlabel=r"volume $V=r^2/2$", ylabel=AXIS_NAMES["pressure"])
+    axes[1].set(xlabel=AXIS_NAMES["entropy"], ylabel=AXIS_NAMES["temperature"])
+    axes[0].legend(handles=[*handles, line("quasi-static", color=GREY)], frameon=False, loc="best")
+
+
+def _costs(ax: Axes, found: Mapping[str, xr.Dataset]) -> None:
+    handles: list[Artist] = []
+    for index, (name, one) in enumerate(found.items()):
+        color, shape = OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)]
+        clocks = one["duration"].values / float(one["relaxation"])
+        value, error, slow = (one[n].values for n in ("produced", "produced_err", "slow"))
+        bars(ax, clocks, value, error, color, shape=shape)
+        ax.plot(clocks[clocks > 0.9], slow[clocks > 0.9], color=color, lw=1.0)
+        if np.isfinite(float(one["sudden"])):
+            ax.plot([clocks.min(), 1.0], [float(one["sudden"])] * 2, color=color, lw=1.0, ls=":")
+        handles.append(marker(name, color, shape))
+    ax.set(xscale="log", yscale="log", xlabel="duration one way / relaxation time", ylabel="entropy produced (nats)")
+    extra = [line("linear response, slope −1", color=GREY), line("two jumps", ":", GREY)]
+    ax.legend(handles=[*handles, *extra], frameon=False, loc="lower left")
+
+
+def _efficiency(ax: Axes, engine: xr.Dataset) -> None:
+    steps, value, error = (engine[n].values for n in ("duration", "efficiency", "efficiency_err"))
+    bars(ax, steps, value, error, OKABE_ITO[0])
+    limit = float(engine["limit"])
+    loss = float(np.mean((limit - engine["slow"].values) * steps))
+    dense = np.geomspace(steps.min(), steps.max(), 200)
+    slow = limit - loss / dense
+    close = slow > min(value.min(), float(engine["slow"].max())) - 0.02 * limit
+    ax.plot(dense[close], slow[close], color=OKABE_ITO[0], lw=1.0)
+    ax.axhline(float(engine["carnot"]), color="black", lw=0.8)
+    ax.set(xscale="log", xlabel="steps of a cycle", ylabel=r"efficiency $-W/Q_\mathrm{hot}$")
+    handles = [marker("engine on the sphere", OKABE_ITO[0]), line("linear response", color=OKABE_ITO[0])]
+    handles.append(line(r"Carnot, $1-T_\mathrm{cold}/T_\mathrm{hot}$"))
+    ax.legend(handles=handles, frameon=False, loc="lower right")

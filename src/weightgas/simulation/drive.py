@@ -1,0 +1,287 @@
+"""``drive``: many replicas of the solvable gas along a path of hyperparameters, and the books of each.
+
+The gas has the loss L(w̄) and the volume V = ‖w‖²/2. Its surroundings hold a temperature T and a pressure p: λ where
+weights decay, on the sphere that of the wall, p V = η_e E[‖g̃‖² | w]/4. Every step of every replica is booked:
+
+    heat       Q = ΔL + p ΔV      what the bath gives          work   W = −p ΔV      what is done on the gas
+    first law  ΔL = Q + W         at every step, by definition of Q
+    exchanged  ∫ dQ/T             the entropy that the bath gives
+
+Under weight decay Q is the change of L + λV = L + λ‖w‖²/2 in the step: the objective with its L2 term is the enthalpy,
+and Sekimoto's heat (1998) is what dynamics does to it, his work V dλ what moving λ does at fixed weights.
+
+The volume is a piston with friction, V₊ − V = kick + decay in every step (exact): in the mean 4 η_e V² (p_in − λ), with
+p_in = η_eĜ/(4V) the pressure of the gas. What λ does and p_in does not, ∫(p_in − λ) dV, is lost to friction; on the
+sphere there is none. Volume and pressure do not enter the motion of the direction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+from zlib import crc32
+
+import numba
+import numpy as np
+import xarray as xr
+
+from weightgas import protocols, streams
+from weightgas.errors import refuse, whole_number
+from weightgas.paths import Path
+from weightgas.potentials import Isotropic
+from weightgas.simulation import driven, kernels, model, reduced
+from weightgas.simulation.lanes import STREAM
+from weightgas.simulation.start import reduced_start
+from weightgas.status import Outcome, flags
+from weightgas.theory import ideal_gas, relaxation, vmf
+
+_KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+_STEPS_PER_CALL = 2e7
+"""About a quarter of a second, so that Ctrl-C is prompt."""
+_BATCH = 100
+_RELAXATION_TIMES = 5.0
+_LONGEST_WARMUP = 10**6
+
+COLUMNS = {
+    "energy": (driven.LOSS, "loss at the weights", "L"),
+    "volume": (driven.VOLUME, "half the squared norm of the weights", "V"),
+    "work": (driven.FIRST_BOOK + driven.WORK, "work done on the gas since the start, −Σ p ΔV", "W"),
+    "inner_work": (driven.FIRST_BOOK + driven.INNER_WORK, "the same with the pressure of the gas", "W_in"),
+    "exchanged": (driven.FIRST_BOOK + driven.EXCHANGED, "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
+    "kick": (driven.FIRST_BOOK + driven.KICK, "what the gradients added to the volume since the start", "Δ_g V"),
+    "decay": (driven.FIRST_BOOK + driven.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
+}
+"""Variables (replica, reading) of a drive: column of the kernel, long name and symbol."""
+
+
+def drive(
+    legs: Path | Sequence[Path],
+    dim: int = 3,
+    steps: int | Sequence[int] = 10_000,
+    *,
+    noise: Isotropic | None = None,
+    seed: int = 0,
+    replicas: int = 1000,
+    readings: int = 100,
+    warmup: int | None = None,
+    threads: int | None = None,
+) -> xr.Dataset:
+    """Take an ensemble of the isotropic noise model along a path, or several one after the other.
+
+    The loss is L = 1 + μᵀw̄, the step exact and of the same cost in any dimension (:mod:`.reduced`). Replicas start at
+    the stationary radius and in Gibbs directions of the first hyperparameters and rest there for the warm-up.
+
+    Parameters
+    ----------
+    legs
+        A :class:`weightgas.paths.Path` or several: the weights go on from one to the next, also to another protocol.
+    dim
+        Number of weights d, at least 2.
+    steps
+        Steps of every leg, or of each. A path is a function of the progress, so the same one is driven fast or slowly.
+    noise
+        Gradient noise, :class:`~weightgas.potentials.Isotropic`; default σ = 1. T = η_e σ²/2: at a given T the finite
+        step is the smaller the larger σ is.
+    seed, replicas
+        One integer, and how many independent runs.
+    readings
+        Readings of every leg (fewer where it has fewer steps), evenly spaced; the start is one more.
+    warmup
+        Steps at the first hyperparameters, default five of the longest relaxation time there, at most a million.
+    threads
+        Threads of the compiled step; default all cores. The results do not depend on it.
+
+    Returns
+    -------
+    xarray.Dataset
+        ``energy, volume, work, inner_work, exchanged, kick, decay`` (replica, reading), reading 0 the start, the sums
+        since then; the hyperparameters in force ``lr, wd, elr, radius`` (reading), NaN where not set; ``step`` and
+        ``leg``; ``outcome`` and the number of valid ``readings`` (replica): one whose weights overflow has diverged.
+        :func:`weightgas.balance` makes ensemble averages of it. It is no trace: nothing in it is stationary.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what is wrong in type, sign, length or finiteness, the values of the paths' functions among it, before any
+        work starts.
+    """
+    legs, counts = _legs(legs, steps)
+    what = _model(noise, dim)
+    whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
+    replicas = whole_number("replicas", replicas, minimum=2, fix="Error bars need at least two replicas.")
+    readings = whole_number("readings", readings)
+    courses = [leg.values(count) for leg, count in zip(legs, counts, strict=True)]
+    first = legs[0].at(0.0)
+    warmup = resting_steps(legs[0], 0.0, dim, noise) if warmup is None else whole_number("warmup", warmup, minimum=0)
+    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
+    threads = most if threads is None else min(whole_number("threads", threads), most)
+    begun, before = time.monotonic(), numba.get_num_threads()
+    numba.set_num_threads(threads)
+    try:
+        ensemble = _Ensemble(legs, courses, first, what, seed, replicas)
+        if warmup:
+            ensemble.rest(warmup)
+        found, marks = [ensemble.reading()], [np.zeros(1, np.int64)]
+        for leg, course in zip(legs, courses, strict=True):
+            marks.append(_marks(len(course[leg.axes[0]]), readings))
+            found.append(ensemble.advance(leg, course, marks[-1]))
+    finally:
+        numba.set_num_threads(before)
+    notes = {
+        "producer": "drive",
+        **what.attributes(),
+        "dim": what.dim,
+        "dof": what.dim - 1,
+        "noise_var": float(what.factor[0] ** 2),
+        "seed": seed,
+        "warmup": warmup,
+        "legs": [leg.name for leg in legs],
+        "protocols": [leg.protocol for leg in legs],
+        "leg_steps": counts,
+        "threads": threads,
+        "wall_time": round(time.monotonic() - begun, 3),
+    }
+    return _dataset(np.concatenate(found, axis=1), legs, counts, marks, notes)
+
+
+def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotropic | None = None) -> int:
+    """Five of the longest relaxation time at one point of a path, in steps, at most a million.
+
+    The clocks are that of the direction, in its well or by the noise alone, and that of the radius; continuous time.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For what :func:`drive` would refuse.
+    """
+    what, here = _model(noise, dim), path.at(progress)
+    variance, dof = float(what.factor[0] ** 2), what.dim - 1
+    if path.protocol == "fixed_lr":
+        radius = ideal_gas.radius_fixed_lr(here["lr"], here["wd"], variance * dof, discrete=False)
+        times, elr = [relaxation.radius_time_fixed_lr(here["lr"], here["wd"])], float(here["lr"] / radius**2)
+    else:
+        elr = here["elr"]
+        times = [relaxation.radius_time_fixed_elr(elr, variance * dof)] if path.protocol == "fixed_elr" else []
+    free = relaxation.direction_time_free_fixed_elr(elr, variance * dof)
+    times.append(min(relaxation.direction_time_harmonic(elr, 1.0), free))
+    return int(np.clip(np.ceil(_RELAXATION_TIMES * max(float(t) for t in times)), 1, _LONGEST_WARMUP))
+
+
+class _Ensemble:
+    """The replicas: weights, streams, volumes and books, moved on leg by leg."""
+
+    def __init__(self, legs, courses, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
+        self.what, self.first, self.leg = what, first, legs[0]
+        protocol = legs[0].protocol
+        crc = crc32(b"".join(a.encode() + v.tobytes() for course in courses for a, v in course.items()))
+        key = {"course": float(crc), "dim": float(what.dim)}
+        radius, self.weights, self.stream = _starts(protocol, first, what, seed, key, replicas)
+        self.volume = np.full(replicas, radius**2 / 2)
+        self.books = np.zeros((replicas, driven.BOOKS))
+
+    def rest(self, steps: int) -> None:
+        """Rest at the first hyperparameters; the books are closed."""
+        stay = self.leg.stay(0.0)
+        self.advance(stay, {axis: np.full(steps, v) for axis, v in self.first.items()}, np.array([steps]))
+        self.books[:] = 0.0
+
+    def reading(self) -> np.ndarray:
+        """Where the replicas are, (replicas, 1, columns)."""
+        along, across_sq = self.weights.T
+        loss = 1 + along / np.sqrt(along**2 + across_sq)
+        return np.column_stack([loss, self.volume, self.books])[:, None]
+
+    def advance(self, leg: Path, course: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
+        """Go along a leg; what is read after ``marks`` steps, (replicas, marks, columns)."""
+        found = np.empty((len(self.weights), len(marks), driven.COLUMNS))
+        rate, hold = (course[axis] for axis in leg.axes)
+        together = reduced.lanes_for(len(self.weights), numba.get_num_threads())
+        begin = first = 0
+        while first < len(marks):
+            last = int(np.searchsorted(marks, begin + _STEPS_PER_CALL / len(self.weights)))
+            last = min(max(last, first + 1), len(marks))
+            end = int(marks[last - 1])
+            part = np.empty((len(self.weights), last - first, driven.COLUMNS))
+            driven.advance(
+                _KINDS[leg.protocol], self.weights, self.stream, self.volume, self.books, rate[begin:end],
+                hold[begin:end], marks[first:last] - begin, self.what.dim, float(self.what.factor[0] ** 2), together,
+                part,
+            )  # fmt: skip
+            found[:, first:last] = part
+            begin, first = end, last
+        return found
+
+
+def _starts(
+    protocol: str, first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Radius, y and t² (replicas, 2), streams (replicas, words); drawn by the hundred, the same whatever else runs."""
+    radius, _ = reduced_start(protocol, first, what, np.random.default_rng(seed))
+    elr = first["lr"] / radius**2 if protocol == "fixed_lr" else first["elr"]
+    temperature = float(np.clip(elr * what.factor[0] ** 2 / 2, 1e-100, 1e100))
+    gaps, words = [], []
+    for batch in range(-(-replicas // _BATCH)):
+        generator = np.random.default_rng(streams.sequence(seed, protocol, key, batch, "path start"))
+        gaps.append(vmf.sample_energy(what.dim, temperature, _BATCH, generator))
+        noise = streams.sequence(seed, protocol, key, batch, "path noise")
+        words.append(noise.generate_state(_BATCH * STREAM, np.uint64).reshape(_BATCH, STREAM))
+    gap = np.concatenate(gaps)[:replicas]
+    weights = np.stack([radius * (gap - 1), radius**2 * gap * (2 - gap)], axis=1)
+    return radius, weights, np.ascontiguousarray(np.concatenate(words)[:replicas])
+
+
+def _legs(legs: Path | Sequence[Path], steps: int | Sequence[int]) -> tuple[list[Path], list[int]]:
+    found = [legs] if isinstance(legs, Path) else list(legs) if isinstance(legs, list | tuple) else []
+    if not found or not all(isinstance(leg, Path) for leg in found):
+        raise TypeError(
+            f"legs: expected a Path or a list of them, got {legs!r}. "
+            "Make one with weightgas.paths.isotherm, isobar, isochore, adiabat or Path."
+        )
+    if not isinstance(steps, list | tuple | np.ndarray):
+        return found, [whole_number("steps", steps)] * len(found)
+    if len(steps) != len(found):
+        raise refuse("steps", f"one number, or one for each of {len(found)} legs", list(steps), "Give as many as legs.")
+    return found, [whole_number("steps", n) for n in steps]
+
+
+def _model(noise: Isotropic | None, dim: int) -> model.Model:
+    if noise is not None and not isinstance(noise, Isotropic):
+        raise TypeError(
+            f"noise: expected weightgas.potentials.Isotropic, got {noise!r}. "
+            "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0)."
+        )
+    return model.checked(None, noise, dim)
+
+
+def _marks(steps: int, readings: int) -> np.ndarray:
+    return np.unique(np.round(np.linspace(0, steps, min(readings, steps) + 1)).astype(np.int64))[1:]
+
+
+def _dataset(found: np.ndarray, legs: list[Path], counts: list[int], marks: list[np.ndarray], notes) -> xr.Dataset:
+    valid = np.logical_and.accumulate(np.isfinite(found).all(axis=2) & (found[:, :, driven.VOLUME] > 0), axis=1)
+    readings = valid.sum(axis=1)
+    outcome = np.where(valid.all(axis=1), int(Outcome.FINISHED), int(Outcome.DIVERGED)).astype(np.int8)
+    found = np.where(valid[:, :, None], found, np.nan)
+    variables: dict[str, tuple[Any, ...]] = {
+        name: (("replica", "reading"), found[:, :, column], {"units": "1", "long_name": text, "symbol": symbol})
+        for name, (column, text, symbol) in COLUMNS.items()
+    }
+    for axis in protocols.AXES:
+        start = legs[0].at(0.0).get(axis, np.nan)
+        along = [
+            leg.at(m / count).get(axis, np.nan)
+            for leg, count, some in zip(legs, counts, marks[1:], strict=True)
+            for m in some.tolist()
+        ]
+        variables[axis] = ("reading", np.array([start, *along]), {"units": "1", "long_name": f"{axis} as set"})
+    variables["readings"] = ("replica", readings, {"units": "1", "long_name": "number of valid readings"})
+    variables["outcome"] = ("replica", outcome, {"units": "1", "long_name": "how the replica ended", **flags(Outcome)})
+    ends = np.concatenate([[0], np.cumsum(counts)])
+    step = np.concatenate([marks[0], *(some + end for some, end in zip(marks[1:], ends[:-1], strict=True))])
+    leg = np.repeat(np.arange(len(legs)), [len(some) for some in marks[1:]])
+    coordinates = {
+        "step": ("reading", step, {"units": "step", "long_name": "step", "symbol": "t"}),
+        "leg": ("reading", np.concatenate([[0], leg]), {"long_name": "number of the leg"}),
+    }
+    return xr.Dataset(variables, coordinates, notes)

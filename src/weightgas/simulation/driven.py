@@ -1,0 +1,120 @@
+"""The compiled step along a path: hyperparameters of their own at every step, and the books of the gas kept with it.
+
+The step is that of :mod:`.reduced`, the loss of one overlap with isotropic noise; what is added are sums that need the
+weights before and after it (:mod:`.drive` says what they mean). With L, V before and L₊, V₊ after a step and the mean
+second moment Ĝ = σ²(d−1) + 1 − z² of the gradient that was to come, whose η_e = η/(2V) at fixed LR:
+
+    p_in dV = (η_e Ĝ/4) ln(V₊/V)                  the pressure of the gas, p_in V = η_e Ĝ/4, on the way;
+              (ηĜ/8)(1/V − 1/V₊) at fixed LR      the same integral with η_e = η/(2V)
+    p dV    = λ (V₊ − V), on the sphere p_in dV   the pressure of the surroundings
+    β       = 2/(η_e σ²); at fixed LR 4V̄/(ησ²), V̄ = (V + V₊)/2
+    work −= p dV      inner work −= p_in dV       exchanged += β (L₊ − L + p dV)
+    kick += C²G/2     decay −= sλ(2−sλ) V         C = s/r, s = η or η_e r²
+
+V̄ is the midpoint (Stratonovich; Sekimoto 1998), and the integrals over V are exact: what depends on V alone adds up to
+nothing over any closed way, however it fluctuates. The first order rule would make a steady state pay.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numba
+import numpy as np
+
+from weightgas.simulation import kernels, lanes, reduced
+from weightgas.simulation.lanes import CHUNK, ROOM, STREAM, WIDTH, WORDS, fma
+from weightgas.simulation.lanes import log as _log
+
+WORK, INNER_WORK, EXCHANGED, KICK, DECAY = range(5)
+BOOKS = 5
+"""The sums of a run, from the start of the first leg."""
+LOSS, VOLUME, FIRST_BOOK = 0, 1, 2
+COLUMNS = FIRST_BOOK + BOOKS
+"""What is read of a run: where it is, and its sums."""
+_SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
+
+
+@numba.njit(cache=True, parallel=True, error_model="numpy")
+def advance(
+    kind, w, stream, volume, books, rate, hold, marks, dim, variance, together, found
+):  # fmt: skip  # pragma: no cover - compiled
+    """Take N runs through the steps of ``rate`` and ``hold`` (steps,) and read them after ``marks`` of them.
+
+    ``w`` (N, 2) holds y and t² (the root of which would be rounded at every call); it, ``stream`` (N, STREAM),
+    ``volume`` (N,) and ``books`` (N, BOOKS) go on from where they are. ``found`` is (N, marks, COLUMNS), the last mark
+    the number of steps. ``together`` lanes are held side by side.
+    """
+    tasks, steps = w.shape[0], rate.shape[0]
+    parts = (tasks + together - 1) // together
+    for part in numba.prange(parts):
+        start = part * together
+        many = min(together, tasks - start)
+        f = np.zeros((reduced._SUMS + kernels.COLUMNS) * WIDTH)
+        normals = np.empty(2 * ROOM)
+        state, words = np.empty(STREAM * WIDTH, np.uint64), np.empty(WORDS * ROOM, np.uint64)
+        overlap, room, kept = np.empty(WIDTH), np.empty(WIDTH), np.zeros(BOOKS * WIDTH)
+        lanes.load(stream, start, many, state)
+        for i in range(many):
+            y, across_sq = w[start + i, 0], w[start + i, 1]
+            f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i] = y, across_sq
+            overlap[i], room[i] = y / math.sqrt(fma(y, y, across_sq)), volume[start + i]
+            for book in range(BOOKS):
+                kept[book * WIDTH + i] = books[start + i, book]
+        done = reading = 0
+        while done < steps:
+            some = min(CHUNK, marks[reading] - done)
+            lanes.draw(state, words, normals, some, many, dim - 2)
+            for step in range(some):
+                now, held = rate[done + step], hold[done + step]
+                for i in range(many):
+                    f[reduced._RATE * WIDTH + i], f[reduced._HOLD * WIDTH + i] = now, held
+                    f[_SUM + i] = 0.0
+                reduced._step(f, normals, step * many, many, kind, 1.0, variance, 1.0, 0.0)
+                _book(f, overlap, room, kept, many, kind, now, held, dim, variance)
+            done += some
+            if done == marks[reading]:
+                for i in range(many):
+                    found[start + i, reading, LOSS] = 1.0 + overlap[i]
+                    found[start + i, reading, VOLUME] = room[i]
+                    for book in range(BOOKS):
+                        found[start + i, reading, FIRST_BOOK + book] = kept[book * WIDTH + i]
+                reading += 1
+        for i in range(many):
+            y, across_sq = f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i]
+            w[start + i, 0], w[start + i, 1], volume[start + i] = y, across_sq, room[i]
+            for book in range(BOOKS):
+                books[start + i, book] = kept[book * WIDTH + i]
+        lanes.save(state, start, many, stream)
+
+
+@numba.njit(inline="always")
+def _book(f, overlap, room, kept, many, kind, rate, hold, dim, variance):  # pragma: no cover - compiled
+    """Enter the step just made by every lane; ``overlap`` and ``room`` (z and V) are from before it and move on."""
+    for i in range(many):
+        y, across_sq = f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i]
+        square, grad_sq = fma(y, y, across_sq), f[_SUM + i]
+        z, before = overlap[i], room[i]
+        z_new = y / math.sqrt(square)
+        after = 0.5 * hold * hold if kind == kernels.SPHERE else 0.5 * square
+        change = after - before
+        elr = rate / (2.0 * before) if kind == kernels.LR else rate
+        decay = hold * elr * 2.0 * before
+        mean_sq = fma(-z, z, fma(variance, dim - 1.0, 1.0))
+        kick = elr * elr * before * grad_sq
+        if kind == kernels.LR:
+            inner = 0.125 * rate * mean_sq * change / (before * after)
+            beta = 2.0 * (before + after) / (rate * variance)
+        else:
+            inner = 0.25 * elr * mean_sq * _log(after / before)
+            beta = 2.0 / (rate * variance)
+        if kind == kernels.SPHERE:
+            outer, decayed = inner, change - kick
+        else:
+            outer, decayed = hold * change, -decay * (2.0 - decay) * before
+        kept[WORK * WIDTH + i] -= outer
+        kept[INNER_WORK * WIDTH + i] -= inner
+        kept[EXCHANGED * WIDTH + i] = fma(beta, z_new - z + outer, kept[EXCHANGED * WIDTH + i])
+        kept[KICK * WIDTH + i] += kick
+        kept[DECAY * WIDTH + i] += decayed
+        overlap[i], room[i] = z_new, after
