@@ -324,3 +324,20 @@ def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_log_is_left_as_it_was(run: Path) -> None:
     logger = logging.getLogger("weightgas")
     assert (logger.level, logger.handlers) == (logging.NOTSET, [])
+
+
+def test_a_run_until_known_says_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ("simulate", "--lr", "0.01,0.1", "--wd", "0.1", "--steps", "8000", "--precision", "energy=0.03")
+    command += ("--most-steps", "30000", "-o", "runs/known")
+    foreseen = call(capsys, *command, "--dry-run")
+    assert re.search(r"time   about 1 s \(the first round\) to 1 s on this machine", foreseen.out)
+    found = call(capsys, *command)
+    assert found.code == 0
+    assert "2 cells: 2 finished; 1 known to the precision asked." in found.out
+    found = call(capsys, "measure", "runs/known", "--no-nulls")
+    assert "1 of 2 cells not known to the precision asked" in found.out
+    reason = r"precision not reached: the error of energy is [\d.]+ % of 3 % after 2.8e4 steps; about"
+    assert re.search(reason, found.out)
+    refused = call(capsys, *command[:-4], "--precision", "heat=1", "-o", "runs/other")
+    assert refused.code == 2
+    assert "precision: expected one of" in refused.err

@@ -26,6 +26,25 @@ def test_axis(written: str, meant: list[float]) -> None:
     np.testing.assert_allclose(values.axis_of("lr", written), meant, rtol=1e-14)
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        (None, None),
+        ("0.003", 0.003),
+        ("energy=0.01", {"energy": 0.01}),
+        ("energy=1e-2, entropy-direction=.1", {"energy": 0.01, "entropy_direction": 0.1}),
+    ],
+)
+def test_precision(written: str | None, meant: object) -> None:
+    assert values.precision_of(written) == meant
+
+
+@pytest.mark.parametrize("written", ["", "small", "energy=", "energy=0.1,radius", "energy=0.1=0.2"])
+def test_a_precision_that_is_no_number_is_refused(written: str) -> None:
+    with pytest.raises(ValueError, match=r"--precision: expected a number or NAME=NUMBER,NAME=NUMBER, got"):
+        values.precision_of(written)
+
+
 @given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 40))
 def test_a_range_has_both_ends_and_one_ratio(low: float, high: float, count: int) -> None:
     found = np.array(values.axis_of("lr", f"{low!r}:{high!r}:{count}"))

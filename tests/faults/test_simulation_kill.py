@@ -16,11 +16,12 @@ from weightgas.status import Outcome
 
 GRID = FixedLR(np.geomspace(0.01, 0.1, 5).tolist(), np.geomspace(0.01, 0.1, 5).tolist())
 PLAN = {"steps": 4000, "readings": 40, "blocks": 4, "seed": 1}
+UNTIL_KNOWN = PLAN | {"precision": 0.1, "most_steps": 100_000}
 PROGRAM = f"""
 import sys
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run
-run._SECONDS_PER_PART = 0.0
+run._cells_per_part = lambda *_: 1
 original = run.runs.traces.write_cells
 def write_cells(part, path, start):
     original(part, path, start)
@@ -29,15 +30,15 @@ def write_cells(part, path, start):
         import time
         time.sleep(0.05)
 run.runs.traces.write_cells = write_cells
-run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **{PLAN}, out=sys.argv[1])
+run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **eval(sys.argv[2]), out=sys.argv[1])
 """
 
 
-def begun(folder, cells):
+def begun(folder, cells, plan):
     """A process that simulates the grid, when it has written so many cells."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_NUM_THREADS": "1"}
     process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder)],
+        [sys.executable, "-c", PROGRAM, str(folder), repr(plan)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -49,9 +50,11 @@ def begun(folder, cells):
     raise AssertionError(process.stderr.read())
 
 
-@pytest.mark.parametrize("kind", [signal.SIGKILL, signal.SIGINT])
-def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, kind):
-    process = begun(tmp_path / "run", 5)
+@pytest.mark.parametrize(
+    ("kind", "plan"), [(signal.SIGKILL, PLAN), (signal.SIGINT, PLAN), (signal.SIGKILL, UNTIL_KNOWN)]
+)
+def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, kind, plan):
+    process = begun(tmp_path / "run", 5, plan)
     process.send_signal(kind)
     _, error = process.communicate(timeout=60)
     assert process.returncode != 0
@@ -63,10 +66,10 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
     assert (half["readings"].values[~finished] == 0).all()
     before = (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns
     began = time.monotonic()
-    whole = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    whole = simulate(GRID, 3, **plan, out=tmp_path / "run")
     assert time.monotonic() - began < 60
     assert (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns == before
-    alone = simulate(GRID, 3, **PLAN)
+    alone = simulate(GRID, 3, **plan)
     for name in alone.variables:
         np.testing.assert_array_equal(whole[name], alone[name], err_msg=str(name))
     np.testing.assert_array_equal(half["energy"][finished], alone["energy"][finished])
@@ -74,7 +77,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
 
 
 def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_SECONDS_PER_PART", 0.0)
+    monkeypatch.setattr(run, "_cells_per_part", lambda *_: 1)
     original, calls = run.reduced.advance, []
 
     def interrupted(*arguments):

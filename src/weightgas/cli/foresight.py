@@ -60,17 +60,18 @@ def trained_seconds(
     return stacks * (max(0.0, one - reading) / short * steps * 1.1 + reading * readings)
 
 
-def lines(title: str, seconds: float, size: int, out: Path) -> list[str]:
-    """The lines of a dry run: what, how long, how much, where."""
+def lines(title: str, seconds: float, size: int, out: Path, *, longest: float | None = None) -> list[str]:
+    """The lines of a dry run: what, how long (or from ``seconds`` to ``longest``), how much, where."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         place = "which is new"
     elif out.is_dir():
         place = "which exists: the same run goes on there, another is refused without --force"
     else:
         place = "which is a file, so the run would be refused"
+    time = duration(seconds) if longest is None else f"{duration(seconds)} (the first round) to {duration(longest)}"
     return [
         title,
-        f"  time   about {duration(seconds)} on this machine, if it has nothing else to do",
+        f"  time   about {time} on this machine, if it has nothing else to do",
         f"  disk   at most {size_of(size)}",
         f"  folder {out}, {place}",
         "  Nothing was written.",

@@ -53,6 +53,23 @@ def simulate(
     steps: Annotated[
         int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
     ] = 2_000_000,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TARGETS",
+            help="Run every cell until its standard errors are this small, --steps being the first round: 0.003 for "
+            "0.3 % of energy and radius, or energy=0.003,entropy_direction=0.01 (entropies in nats).",
+            rich_help_panel=opt.LENGTH,
+        ),
+    ] = None,
+    most_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Steps of a run at most, with --precision; 100 times --steps if left out.",
+            rich_help_panel=opt.LENGTH,
+        ),
+    ] = None,
     replicas: opt.Replicas = 1,
     readings: opt.Readings = 400,
     warmup: opt.Warmup = None,
@@ -83,6 +100,8 @@ def simulate(
 
     The paper's grid at fixed learning rate, 289 cells:
       weightgas simulate --lr 1e-3:1e-1:17 --wd 1e-3:1e-1:17
+    The same to 1 % in energy and radius, each cell as long as it needs:
+      weightgas simulate --lr 1e-3:1e-1:17 --wd 1e-3:1e-1:17 --precision 0.01
     A gas that is not ideal, on the sphere (give the words in one line):
       weightgas simulate --protocol fixed-sphere --elr 0.01,0.02
         --potential quadratic:0,1,2 --noise covariance:0.1,1,10
@@ -97,21 +116,26 @@ def simulate(
     ):
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
         loss, noises = values.potential_of(potential), values.noise_of(noise, sigma)
+        goal = values.precision_of(precision)
         loss.form(dim)
         noises.factor(dim)
         from weightgas import simulation
+        from weightgas.simulation.precision import MOST_ROUNDS
         from weightgas.simulation.run import foreseen_seconds
 
         if dry_run:
             title = _title(f"simulate {protocol}", held, replicas, steps) + f", d = {dim}"
-            seconds = foreseen_seconds(held, dim, steps, replicas, threads)
+            seconds, longest = foreseen_seconds(held, dim, steps, replicas, threads), None
             size = foresight.simulated_bytes(held, dim, replicas, readings, snapshots)
-            print("\n".join(foresight.lines(title, seconds, size, out)))
+            if goal is not None:
+                rounds = MOST_ROUNDS if most_steps is None else most_steps / steps
+                longest, size = seconds * rounds, 7 * size // 4
+            print("\n".join(foresight.lines(title, seconds, size, out, longest=longest)))
             return
         trace = simulation.simulate(
             held, dim, steps, potential=loss, noise=noises, seed=seed, replicas=replicas, readings=readings,
-            warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every, method=method, threads=threads, out=out,
-            force=force, progress=opt.shown(quiet),
+            warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every, method=method, precision=goal,
+            most_steps=most_steps, threads=threads, out=out, force=force, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 
@@ -256,4 +280,6 @@ def _summary(trace: xr.Dataset, out: Path) -> str:
     codes, counts = np.unique(trace["outcome"].values, return_counts=True)
     ended = ", ".join(f"{n} {Outcome(int(code)).name.lower()}" for code, n in zip(codes, counts, strict=True))
     cells = foresight.counted(trace.sizes["cell"], "cell")
+    if "known" in trace:
+        ended += f"; {int(trace['known'].sum())} known to the precision asked"
     return f"{cells}: {ended}. Trace in {out / 'trace.zarr'}\nNext: weightgas measure {out}"

@@ -187,8 +187,12 @@ def _show(state: xr.Dataset, rows: int) -> None:
     for code, count in zip(codes, counts, strict=True):
         if Status(int(code)) != Status.EQUILIBRIUM:
             print(f"{count} of {counted(cells, 'cell')} {Status(int(code)).name.lower()}: {Status(int(code)).advice}")
+    unknown = state["known"].values == 0 if "known" in state else np.zeros(cells, bool)
+    if unknown.any():
+        print(f"{unknown.sum()} of {counted(cells, 'cell')} not known to the precision asked")
     if "reason" in state:
-        said = [str(r) for r, code in zip(state["reason"].values, state["status"].values, strict=True) if code and r]
+        lacking = unknown | (state["status"].values != Status.EQUILIBRIUM)
+        said = [str(r) for r, lacks in zip(state["reason"].values, lacking, strict=True) if lacks and r]
         for reason in list(dict.fromkeys(said))[:3]:
             print(f"  {reason}")
     if "entropy_reason" in state.attrs:

@@ -106,6 +106,23 @@ def widths_of(text: str) -> tuple[int, ...]:
         raise refuse("--hidden", "whole numbers", text, "Write the widths of the hidden layers: 6,6.") from None
 
 
+def precision_of(text: str | None) -> float | dict[str, float] | None:
+    """The targets of ``--precision 0.003`` or ``--precision energy=0.003,entropy_direction=0.01``."""
+    from weightgas.errors import refuse
+
+    if text is None:
+        return None
+    try:
+        if "=" not in text:
+            return float(text)
+        pairs = [piece.split("=") for piece in text.split(",")]
+        return {name.strip().replace("-", "_"): float(value) for name, value in pairs}
+    except ValueError:
+        known = "a number or NAME=NUMBER,NAME=NUMBER"
+        fix = "For instance 0.003, or energy=0.003,entropy_direction=0.01."
+        raise refuse("--precision", known, text, fix) from None
+
+
 def shape_of(text: str) -> tuple[int, ...]:
     """The sizes of ``--input-shape 3,32,32``; ValueError if they are not whole numbers above 0."""
     from weightgas.errors import refuse

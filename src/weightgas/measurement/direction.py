@@ -68,7 +68,8 @@ def estimate(
 
 
 def _from_directions(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
-    spacing = float(trace.attrs.get("reading_every", 1))
+    step = trace["step"].values
+    spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else 1.0
     steps = np.nan_to_num(level_one["correlation"].values, nan=1.0) * spacing
     found = {**knn.estimate(trace, steps), **quasi_harmonic.estimate(trace, steps), **paper.estimate(trace)}
     return {f"entropy_{name}" if name.endswith("_flag") else name: value for name, value in found.items()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,10 +11,19 @@ import xarray as xr
 
 from weightgas import trace as traces
 from weightgas.errors import one_of, whole_number
-from weightgas.measurement import configurational, direction, energy, noise, pressure, stationarity, temperature
+from weightgas.measurement import (
+    configurational,
+    direction,
+    energy,
+    noise,
+    precision,
+    pressure,
+    stationarity,
+    temperature,
+)
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
-from weightgas.measurement.entropy import METHODS, anchor_of
+from weightgas.measurement.entropy import METHODS, anchor_of, density
 from weightgas.theory import ideal_gas
 
 LONG_NAMES = {
@@ -96,7 +106,8 @@ def measure(
         On ``cell``: ``temperature``, ``pressure``, ``volume``, ``energy``, ``entropy``, ``entropy_direction``,
         ``compressibility``, ``helmholtz``, ``gibbs`` and others, each with ``<name>_err``; ``status``, ``ess``,
         ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be had is NaN,
-        and ``entropy_reason`` says why.
+        and ``entropy_reason`` says why. Of a trace that was run to a precision also ``known``: whether each cell is in
+        equilibrium with every error at most its target; if not, ``reason`` says what is missing.
 
     Raises
     ------
@@ -111,6 +122,64 @@ def measure(
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
     whole_number("seed", seed, minimum=0)
     level_one = stationarity.assess(trace, stationarity.Criteria() if criteria is None else criteria)
+    found, slow, cells, group_dof = _estimates(trace, level_one)
+    dof = int(trace.attrs["dof"])
+    entropies, notes, draws = direction.estimate(
+        trace, slow, cells, level_one, method=entropy, anchor=anchor, seed=seed
+    )
+    found |= entropies
+    _whole_entropy(trace, slow, level_one, group_dof, dof, found)
+    _potentials(found)
+    state = _dataset(found, level_one, trace, notes)
+    if "precision" in trace.attrs:
+        _told(state, _judged(trace, found, level_one, trace.sizes["reading"]))
+    if draws is not None:
+        state["entropy_direction_draws"] = (
+            ("cell", "draw"),
+            draws,
+            {"long_name": "bootstrap replicates of the entropy of the direction", "units": "nat"},
+        )
+    return state
+
+
+def known(trace: xr.Dataset, readings: int | None = None) -> precision.Judgement:
+    """Whether each cell by itself has errors as small as the attribute ``precision`` of the trace asks.
+
+    By the same estimates and criteria as :func:`measure`, which says so too. ``readings`` is the most that a replica
+    can have, by default what the trace has room for.
+    """
+    level_one = stationarity.assess(trace, stationarity.Criteria())
+    found, slow, _, group_dof = _estimates(trace, level_one)
+    if "overlap_counts" in trace:
+        found |= density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
+        _whole_entropy(trace, slow, level_one, group_dof, int(trace.attrs["dof"]), found)
+    return _judged(trace, found, level_one, trace.sizes["reading"] if readings is None else readings)
+
+
+def _judged(trace: xr.Dataset, found: Estimates, level_one: xr.Dataset, readings: int) -> precision.Judgement:
+    last = np.maximum(trace["readings"].values.min(axis=1) - 1, 0)
+    steps = np.take_along_axis(trace["step"].values, last[:, None], axis=1)[:, 0]
+    targets = json.loads(trace.attrs["precision"])
+    return precision.judge(found, level_one, targets, steps=steps, replicas=trace.sizes["replica"], readings=readings)
+
+
+def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
+    """Put into a state what is known, and why the rest is not."""
+    both = zip(judged.reason, state["reason"].values, strict=True)
+    reason = np.array(["; ".join(filter(None, r)) for r in both], np.dtypes.StringDType())
+    state["reason"] = state["reason"].copy(data=reason)
+    flags = {"flag_values": [0, 1], "flag_meanings": "not_known known"}
+    state["known"] = (
+        "cell",
+        judged.known.astype(np.int8),
+        {"long_name": "whether all errors reached their target", **flags},
+    )
+
+
+def _estimates(
+    trace: xr.Dataset, level_one: xr.Dataset
+) -> tuple[Estimates, Blocks, dict[str, np.ndarray], np.ndarray | None]:
+    """What every cell says by itself but entropies; its slow blocks, hyperparameters (cells, 1) and groups' dof."""
     kept = (level_one["burn_in"].values, trace["readings"].values.min(axis=1))
     blocks = Blocks(trace, *kept, level_one["correlation"].values)
     slow = Blocks(trace, *kept, np.fmax(level_one["correlation"].values, level_one["correlation_radius"].values))
@@ -126,20 +195,7 @@ def measure(
         **pressure.estimate(slow, cells, dof),
         **configurational.estimate(slow, cells, trace.attrs),
     }
-    entropies, notes, draws = direction.estimate(
-        trace, slow, cells, level_one, method=entropy, anchor=anchor, seed=seed
-    )
-    found |= entropies
-    _whole_entropy(trace, slow, level_one, group_dof, dof, found)
-    _potentials(found)
-    state = _dataset(found, level_one, trace, notes)
-    if draws is not None:
-        state["entropy_direction_draws"] = (
-            ("cell", "draw"),
-            draws,
-            {"long_name": "bootstrap replicates of the entropy of the direction", "units": "nat"},
-        )
-    return state
+    return found, slow, cells, group_dof
 
 
 def _whole_entropy(trace, blocks: Blocks, level_one, group_dof, dof: int, found: Estimates) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from typing import Any, Literal
 
@@ -18,7 +18,8 @@ from weightgas.errors import TraceError, whole_number
 from weightgas.potentials import Noise, Potential
 from weightgas.protocols import Protocol
 from weightgas.simulation import kernels, model, plan, reduced
-from weightgas.simulation.lanes import STREAM
+from weightgas.simulation import precision as until
+from weightgas.simulation.lanes import STREAM, WIDTH
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
 from weightgas.simulation.start import reduced_start, stationary_start
@@ -49,6 +50,8 @@ def simulate(
     snapshots: int = 0,
     snapshot_every: int = 50,
     method: Literal["auto", "reduced", "full"] = "auto",
+    precision: float | Mapping[str, float] | None = None,
+    most_steps: int | None = None,
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
@@ -68,7 +71,8 @@ def simulate(
     dim
         Number of weights d, at least 2.
     steps
-        Steps of every replica after the warm-up; rounded down to a multiple of the readings.
+        Steps of every replica after the warm-up; rounded down to a multiple of the readings. With ``precision`` those
+        of the first round.
     potential, noise
         Loss on the sphere (default :class:`~weightgas.potentials.Linear`, the paper's) and gradient noise (default
         isotropic, σ = 1).
@@ -89,6 +93,14 @@ def simulate(
         (:mod:`weightgas.simulation.reduced`). "auto" is reduced where that applies and no directions are to be kept.
         Equal in law, not draw by draw; the final weights of the reduced one are in the plane of μ and w,
         (w·μ, ‖w − (w·μ)μ‖).
+    precision, most_steps
+        Run every cell until its standard errors are at most so large: a number, the relative error of energy and
+        radius, or a mapping of quantities of the state to targets, ``{"energy": 0.003, "entropy_direction": 0.01}``,
+        relative but for entropies, which are in nats. Cells end at different steps, at most ``most_steps`` (default:
+        100 times ``steps``); ``known`` in the trace and in the state marks those that reached it, and ``reason`` in the
+        state says what the others lack (:mod:`weightgas.simulation.precision`). A cell that is not in equilibrium by
+        the criteria of ``measure``, split R̂ over its replicas included, goes on. Readings are joined in pairs as
+        the run gets longer: a replica has ``readings`` of them or up to 7/4 of that.
     threads
         Threads of the compiled step; default all cores. The results do not depend on it.
     out, force
@@ -138,6 +150,8 @@ def simulate(
         method=method,
         reducible=what.reducible,
     )
+    resumed = resume_from is not None
+    goal = until.checked(precision, most_steps, how, counted=what.linear, resumed=resumed)
     threads = _threads(threads)
     if resume_from is not None:
         how = replace(how, warmup=0)
@@ -146,25 +160,26 @@ def simulate(
     if out is not None:
         begin = None if resume_from is None else int(resume_from["step"].max())
         config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **asdict(how), **what.attributes()}
+        config |= {} if goal is None else goal.attributes()
         run = runs.prepare(out, config | {"resumed_at": begin}, force=force)
         done = int(traces.completed_cells(run.trace_path).sum()) if run.trace_path.exists() else 0
-    cells = int(
-        np.clip(round(_SECONDS_PER_PART * threads / (how.replicas * _cell_seconds(how, what))), 1, len(protocol))
-    )
+    cells = min(_cells_per_part(how, what, threads, goal), len(protocol))
     begun = time.monotonic()
     before = numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
         label = "simulate " + protocol.name.replace("_", " ")
         with runs.progress(label, len(protocol) - done, progress) as advance:
-            trace = runs.in_parts(
-                protocol,
-                cells,
-                lambda where, part: _part(
-                    part, how, what, advance, None if resume_from is None else resume_from.isel(cell=where)
-                ),
-                run,
-            )
+
+            def produce(where: np.ndarray, part: Protocol) -> xr.Dataset:
+                if goal is None:
+                    before = None if resume_from is None else resume_from.isel(cell=where)
+                    return _part(part, how, what, advance, before)
+                return until.until_known(
+                    part, how, goal, lambda cells, piece, *rest: _part(cells, piece, what, *rest), advance
+                )
+
+            trace = runs.in_parts(protocol, cells, produce, run)
     finally:
         numba.set_num_threads(before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
@@ -189,6 +204,14 @@ def _cell_seconds(how: Plan, what: Model) -> float:
     return (how.steps + how.warmup) * each * 1e-9
 
 
+def _cells_per_part(how: Plan, what: Model, threads: int, goal: until.Goal | None) -> int:
+    """Cells that are finished together: some seconds of work; until they are known, as many as fill the lanes too."""
+    longest = how if goal is None else replace(how, steps=goal.most_steps)
+    cells = round(_SECONDS_PER_PART * threads / (how.replicas * _cell_seconds(longest, what)))
+    full = 1 if goal is None or how.method == "full" else WIDTH * threads // how.replicas
+    return max(cells, full, 1)
+
+
 def _threads(threads: int | None) -> int:
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
     return most if threads is None else min(whole_number("threads", threads), most)
@@ -198,6 +221,7 @@ def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model)
     expected = {"producer": "simulate", "protocol": protocol.name, "dim": what.dim, "seed": how.seed}
     expected |= {**what.attributes(), "reading_every": how.reading_every, "method": how.method}
     wrong = [k for k, v in expected.items() if trace.attrs.get(k) != v]
+    wrong += ["precision"] * ("precision" in trace.attrs)
     wrong += ["replicas"] * (trace.sizes["replica"] != how.replicas)
     held = [trace[f"{axis}_set"].values for axis in protocol.axes]
     same = all(np.array_equal(a, b) for a, b in zip(held, protocol.cells().values(), strict=True))

@@ -12,6 +12,7 @@ half cell. Symbols: ``docs/architecture.md``.
 
 from weightgas.trace.contract import VARIABLES, Variable, check, grid, make, protocol_of, valid
 from weightgas.trace.extension import extend
+from weightgas.trace.resolution import halve, lengthen
 from weightgas.trace.store import cells_per_write, completed_cells, create_store, open_trace, read, save, write_cells
 
 __all__ = [
@@ -26,6 +27,8 @@ __all__ = [
     "open_trace",
     "read",
     "extend",
+    "halve",
+    "lengthen",
     "create_store",
     "write_cells",
     "completed_cells",

@@ -82,6 +82,7 @@ VARIABLES: dict[str, Variable] = {
     "final_weights": Variable(("replica", "weight"), "weights at the last step", "w"),
     "final_stream": Variable(("replica", "word"), "state of the random stream at the last step", "", dtype="uint64"),
     "outcome": Variable(("replica",), "how the run of a cell ended", "", dtype="int8"),
+    "known": Variable((), "whether a cell ran until all its errors reached their target", "", dtype="int8"),
 }
 """Every variable a trace may hold. ``radius, energy, grad_sq, readings, step, outcome`` are in every trace."""
 

@@ -1,0 +1,130 @@
+"""Are the errors of a cell as small as was asked? What runs until they are stops by this, and a state says it too.
+
+A target is a standard error: relative to |value| for the quantities of :data:`RELATIVE`, in nats for the entropies of
+:data:`NATS`. A cell is known where every error is at most its target and level 1 calls it equilibrium, split R̂
+included. What is missing is foreseen by err ∝ 1/√steps, but for what is read at points (the radius): once its readings
+are independent, only more of them help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from weightgas.errors import one_of, positive_number, refuse
+from weightgas.measurement.energy import Estimates
+from weightgas.status import Status
+
+NATS = ("entropy_direction", "entropy")
+"""Targets in nats."""
+_POINTS = ("radius", "volume", "elr", "temperature_virial")
+"""What is made of radii read at points, not averaged over every step, and of them alone."""
+RELATIVE = (
+    *("energy", "energy_variance", "grad_sq", "mean_grad_sq", "noise_trace", "temperature", "temperature_conf"),
+    *("conf_ratio", "pressure", "compressibility", *_POINTS),
+)
+"""Targets relative to the value."""
+_INDEPENDENT = 0.8
+"""Effective readings of the radius, as a share of all, from which on more steps between them would not help."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Of every cell, (cells,): is it known, how many times its steps does it need, can steps not help, and why.
+
+    ``longer`` is at least 1, and NaN where nothing can be foreseen; ``stuck`` says that all that steps can reach is
+    reached; ``reason`` is empty where the cell is known.
+    """
+
+    known: np.ndarray
+    longer: np.ndarray
+    stuck: np.ndarray
+    reason: list[str]
+
+
+def targets_of(precision: float | Mapping[str, float]) -> dict[str, float]:
+    """Targets by name: a number is the relative error of energy and radius.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For a name that is no quantity of a state with a target, a target that is not a positive number, or a relative
+        one that is not below 1.
+    """
+    if not isinstance(precision, Mapping):
+        precision = dict.fromkeys(("energy", "radius"), precision)  # type: ignore[arg-type]
+    if not precision:
+        raise refuse("precision", "one target at least", {}, 'For instance 0.003, or {"energy": 0.003}.')
+    out = {}
+    for name, value in precision.items():
+        one_of("precision", name, (*RELATIVE, *NATS))
+        label = f"precision of {name}"
+        out[str(name)] = positive_number(label, value, fix="Pass a standard error, for instance 0.003 for 0.3 %.")
+        if name in RELATIVE and out[name] >= 1:
+            raise refuse(label, "a relative standard error below 1", value, "0.003 is 0.3 %.")
+    return out
+
+
+def judge(
+    found: Estimates,
+    level_one: xr.Dataset,
+    targets: Mapping[str, float],
+    *,
+    steps: np.ndarray,
+    replicas: int,
+    readings: int,
+) -> Judgement:
+    """Hold the errors of every cell against their targets.
+
+    ``found`` are values and errors, ``level_one`` what :func:`weightgas.measurement.stationarity.assess` found,
+    ``steps`` (cells,) recorded, ``readings`` the most that a replica can have.
+    """
+    names = np.array(list(targets))
+    values, errors = (np.array([found[name][i] for name in targets]) for i in (0, 1))
+    goal = np.array(list(targets.values()))[:, None]
+    kept, status = level_one["readings_kept"].values, level_one["status"].values
+    independent = level_one["ess_radius"].values >= _INDEPENDENT * kept * replicas
+    with np.errstate(all="ignore"):
+        size = errors / np.where(np.isin(names, NATS)[:, None], 1.0, np.abs(values))
+        size = np.where(np.isfinite(size), size, np.inf)
+        excess = size / goal
+        stuck = np.isin(names, _POINTS)[:, None] & independent & (excess * np.sqrt(kept / readings) > 1)
+    most = excess.max(axis=0)
+    worst = np.where(stuck, np.inf, excess).argmax(axis=0)
+    known = (status == Status.EQUILIBRIUM) & (most <= 1)
+    rest = np.where(stuck, 0.0, excess).max(axis=0)
+    longer = np.where(np.isfinite(rest), np.maximum(rest**2, 1.0), np.nan)
+    reason = []
+    for i, j in enumerate(worst):
+        said = ""
+        if most[i] > 1:
+            said = _shortfall(str(names[j]), size[j, i], goal[j, 0], steps[i], kept[i] if stuck[j, i] else None)
+        elif not known[i]:
+            said = "precision not reached: the errors are small enough, but the cell is not in equilibrium"
+        reason.append("" if status[i] in (Status.DIVERGED, Status.FAILED) else said)
+    return Judgement(known, longer, (rest <= 1) & (most > 1), reason)
+
+
+def _shortfall(name: str, error: float, target: float, steps: float, kept: int | None) -> str:
+    """What an error lacks; ``kept`` readings are told where their number is what limits it."""
+    what = f"precision not reached: the error of {name}"
+    if not np.isfinite(error):
+        return f"{what} is not known after {_number(steps)} steps"
+    what = f"{what} is {_size(name, error)} of {_size(name, target)} after {_number(steps)} steps"
+    square = (error / target) ** 2
+    if kept is None:
+        return f"{what}; about {_number(square * steps)} needed"
+    return f"{what}, its {kept} readings are independent: about {_number(square * kept)} readings needed"
+
+
+def _size(name: str, error: float) -> str:
+    return f"{error:.2g} nats" if name in NATS else f"{100 * error:.2g} %"
+
+
+def _number(value: float) -> str:
+    """Two digits: 700, 2e7, 1.4e8."""
+    value = float(f"{value:.2g}")
+    return f"{value:.0f}" if value < 1e4 else f"{value:.2g}".replace("e+0", "e").replace("e+", "e")

@@ -1,0 +1,215 @@
+"""Run until known: every cell goes on until its standard errors reach their target, or a bound of steps.
+
+All cells of a part climb one ladder of steps, four rungs to each doubling of the first round. On the way a cell is
+looked at where err ∝ 1/√steps says that it will be known, at the latest after four times as many steps; one that is
+known, or has diverged, or would not gain by more steps, leaves the ladder. Nothing but the cell itself decides where,
+so what it records is the same bit by bit whatever else runs.
+
+Memory is that of the first round and three quarters: at each doubling of the steps readings are joined in pairs
+(:func:`weightgas.trace.halve`), so a cell has the first round's number of readings or up to 7/4 of it, of 2ᵏ times its
+spacing.
+
+Optional stopping: errors are estimates, and a run that ends when one is small ends with one that is too small on
+average. The looks are few and their places foreseen with a margin, so little is left of it: the measured coverage of
+±1.96 errors is in the documentation (``docs/run-until-known.md``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import xarray as xr
+
+from weightgas import runs
+from weightgas import trace as traces
+from weightgas.errors import refuse, whole_number
+from weightgas.measurement import precision as targets
+from weightgas.measurement.state import known
+from weightgas.protocols import Protocol
+from weightgas.simulation.plan import Plan
+from weightgas.status import Outcome
+
+MOST_ROUNDS = 100
+"""The bound, in lengths of the first round, where the call gives none."""
+_RUNGS = 4
+"""Rungs to each doubling, fewer where the blocks cannot be divided so."""
+_MARGIN = 1.15
+"""A cell is looked at when so many times the steps are done that its last error asked for."""
+_FARTHEST = 4.0
+"""A cell is looked at again after so many times its steps at the latest: the first errors are rough."""
+
+Produce = Callable[[Protocol, Plan, Callable[[float], None], "xr.Dataset | None"], xr.Dataset]
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is to be reached: standard errors by quantity, within how many steps."""
+
+    targets: Mapping[str, float]
+    most_steps: int
+
+    def attributes(self) -> dict[str, str | int]:
+        """As they stand in a trace and in the settings of a run."""
+        return {"precision": json.dumps(dict(self.targets), sort_keys=True), "most_steps": self.most_steps}
+
+
+def checked(
+    precision: float | Mapping[str, float] | None,
+    most_steps: int | None,
+    how: Plan,
+    *,
+    counted: bool,
+    resumed: bool,
+) -> Goal | None:
+    """The goal of the arguments of ``simulate``, None without a precision; TypeError or ValueError where it is wrong.
+
+    ``counted`` is whether the density of the overlap is, without which no entropy can be known in a single cell.
+    """
+    if precision is None:
+        if most_steps is not None:
+            raise refuse("most_steps", "none without precision", most_steps, "Pass precision=0.003, or steps alone.")
+        return None
+    wanted = targets.targets_of(precision)
+    if resumed:
+        fix = "Go on by steps, or run again with a larger most_steps."
+        raise refuse("resume_from", "none with precision, which begins anew", "a trace", fix)
+    entropies = [name for name in wanted if name in targets.NATS]
+    if entropies and not counted:
+        fix = "Only a linear loss has an entropy in every cell by itself."
+        raise refuse("precision", "no entropies for a loss whose overlap is not counted", entropies[0], fix)
+    if most_steps is None:
+        most_steps = MOST_ROUNDS * how.steps
+    fix = f"The first round has {how.steps} steps: raise most_steps or lower steps."
+    most_steps = whole_number("most_steps", most_steps, minimum=how.steps, fix=fix)
+    shortest = how.steps // _rungs(how)
+    if how.snapshots * how.snapshot_every > shortest:
+        fix = f"The shortest piece of a run has {shortest} steps: ask for fewer, closer ones, or add steps."
+        raise refuse("snapshots", "a span that fits into a piece of the run", how.snapshots, fix)
+    return Goal(wanted, most_steps)
+
+
+def until_known(
+    protocol: Protocol, how: Plan, goal: Goal, produce: Produce, advance: Callable[[float], None]
+) -> xr.Dataset:
+    """Run the cells of ``protocol`` until they are known.
+
+    ``produce(protocol, plan, advance, before)`` simulates cells from their start, or on from the trace ``before``.
+    """
+    rungs = _rungs(how)
+    room = how.readings + (rungs - 1) * how.readings // rungs, how.blocks + (rungs - 1) * how.blocks // rungs
+    meter = _Meter(len(protocol), goal.most_steps, advance)
+    trace = produce(protocol, how, meter.moved(how.steps), None).assign_attrs(goal.attributes())
+    cells, due, finished = np.arange(len(protocol)), np.zeros(len(protocol)), []
+    for steps, more in _ladder(how, goal.most_steps):
+        looked = np.flatnonzero((due <= steps) | _ended(trace) | (more is None))
+        reached, leaves, due[looked] = _look(trace.isel(cell=looked), steps, room[0])
+        stop = np.full(len(cells), more is None)
+        stop[looked] |= leaves
+        if stop.any():
+            done = np.zeros(len(cells), np.int8)
+            done[looked] = reached
+            finished.append((cells[stop], traces.lengthen(trace.isel(cell=stop), *room), done[stop]))
+        meter.expect(cells, np.where(stop, steps, np.minimum(due, goal.most_steps)))
+        trace, cells, due = trace.isel(cell=~stop), cells[~stop], due[~stop]
+        if more is None or not len(cells):
+            break
+        trace = traces.extend(
+            trace, produce(runs.subset(protocol, cells), more, meter.moved(more.steps), trace), "reading"
+        )
+        if trace.sizes["reading"] == 2 * how.readings:
+            trace = traces.halve(trace)
+    return _joined(protocol, how, *zip(*finished, strict=True))
+
+
+def _rungs(how: Plan) -> int:
+    return math.gcd(_RUNGS, how.blocks)
+
+
+def _ladder(how: Plan, most_steps: int) -> Iterator[tuple[int, Plan | None]]:
+    """Steps done at each rung, and the plan of the way to the next; None where that is beyond the bound."""
+    rungs = _rungs(how)
+    steps, every = how.steps, how.reading_every
+    piece = replace(how, warmup=0, readings=how.readings // rungs, blocks=how.blocks // rungs)
+    while True:
+        for _ in range(rungs):
+            more = replace(piece, steps=every * piece.readings)
+            if steps + more.steps > most_steps:
+                yield steps, None
+                return
+            yield steps, more
+            steps += more.steps
+        every *= 2
+
+
+def _ended(trace: xr.Dataset) -> np.ndarray:
+    return (trace["outcome"].values != Outcome.FINISHED).any(axis=1)
+
+
+def _look(trace: xr.Dataset, steps: int, readings: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Which cells are known, which leave the ladder, and after how many steps the others are looked at next."""
+    if not trace.sizes["cell"]:
+        return np.zeros(0, bool), np.zeros(0, bool), np.zeros(0)
+    judged = known(trace, readings)
+    # errors that are small enough in a cell that is not in equilibrium do not say how long it takes
+    longer = np.where(judged.longer > 1, judged.longer * _MARGIN, 2.0)
+    longer = np.where(np.isnan(judged.longer), _FARTHEST, np.minimum(longer, _FARTHEST))
+    return judged.known, judged.known | judged.stuck | _ended(trace), steps * longer
+
+
+def _joined(
+    protocol: Protocol,
+    how: Plan,
+    cells: Sequence[np.ndarray],
+    parts: Sequence[xr.Dataset],
+    reached: Sequence[np.ndarray],
+) -> xr.Dataset:
+    """One trace of the cells, in the order of the protocol."""
+    whole = xr.concat(
+        parts,
+        "cell",
+        data_vars="minimal",
+        coords="minimal",
+        compat="override",
+        join="override",
+        combine_attrs="override",
+    )
+    whole["known"] = ("cell", np.concatenate(reached), {"units": "1", "long_name": traces.VARIABLES["known"].long_name})
+    whole = whole.isel(cell=np.argsort(np.concatenate(cells)))
+    whole.attrs |= {"steps": how.steps, "settings": json.dumps(protocol.settings(), sort_keys=True)}
+    del whole.attrs["reading_every"]  # each cell has its own
+    return traces.check(whole)
+
+
+class _Meter:
+    """Progress in cells, by steps done and steps that the cells will need; before they were looked at, by the bound.
+
+    So the time left is an upper bound at first. It never goes back.
+    """
+
+    def __init__(self, cells: int, most_steps: int, advance: Callable[[float], None]) -> None:
+        self._needed = np.full(cells, float(most_steps))
+        self._done, self._told, self._advance = 0.0, 0.0, advance
+
+    def moved(self, steps: int) -> Callable[[float], None]:
+        """What is called with the number of cells that made ``steps`` steps more."""
+
+        def move(cells: float) -> None:
+            self._done += cells * steps
+            self._tell()
+
+        return move
+
+    def expect(self, cells: np.ndarray, steps: np.ndarray) -> None:
+        """The steps that cells will have made at their end."""
+        self._needed[cells] = steps
+        self._tell()
+
+    def _tell(self) -> None:
+        share = min(self._done / self._needed.sum(), 1.0)
+        if share > self._told:
+            self._advance(len(self._needed) * (share - self._told))
+            self._told = share

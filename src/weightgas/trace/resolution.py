@@ -1,0 +1,56 @@
+"""Readings of a trace made fewer or longer, so that a run of unknown length fits into a fixed number of them."""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weightgas.errors import TraceError
+
+_POWERS = {"reading: mean": 1, "reading: root_mean_square": 2}
+
+
+def halve(trace: xr.Dataset) -> xr.Dataset:
+    """The trace with half the readings, each of two: means of means over steps, every second of what is read at points.
+
+    Of an odd number of valid readings the last is dropped. Blocks of counts are added in pairs, snapshots and final
+    weights stay. The attribute ``reading_every``, where it is there, doubles.
+
+    Raises
+    ------
+    TraceError
+        If the trace has an odd number of readings or of blocks.
+    """
+    for dim in ("reading", "block"):
+        if trace.sizes.get(dim, 0) % 2:
+            raise TraceError(
+                f"halve: expected an even number of {dim}s, got {trace.sizes[dim]}. Pair what can be paired."
+            )
+    out = trace.isel(reading=slice(1, None, 2))
+    for name, v in trace.data_vars.items():
+        if "block" in v.dims:
+            paired = v.coarsen(block=2).sum().astype(v.dtype).assign_attrs(v.attrs)
+            out = out.drop_vars([name]).assign({name: paired})
+        elif (power := _POWERS.get(v.attrs.get("cell_methods", ""))) is not None:
+            axis = v.get_axis_num("reading")
+            first, second = (np.take(v.values, np.arange(k, v.sizes["reading"], 2), axis) ** power for k in (0, 1))
+            out[name] = out[name].copy(data=((first + second) / 2) ** (1 / power))
+    out["readings"] = trace["readings"].copy(data=trace["readings"].values // 2)
+    if "reading_every" in trace.attrs:
+        out.attrs["reading_every"] = 2 * trace.attrs["reading_every"]
+    return out
+
+
+def lengthen(trace: xr.Dataset, readings: int, blocks: int) -> xr.Dataset:
+    """The trace with room for so many readings and blocks of counts: NaN and 0, the steps going on as they went."""
+    sizes = {"reading": readings, "block": blocks}
+    out = {}
+    for name, v in trace.data_vars.items():
+        more = [(0, sizes[d] - v.sizes[d] if d in sizes else 0) for d in map(str, v.dims)]
+        if name == "step":
+            last, spacing = v.values[:, -1:], v.values[:, -1:] - v.values[:, -2:-1]
+            out[name] = np.concatenate([v.values, last + spacing * np.arange(1, more[1][1] + 1)], axis=1)
+        else:
+            out[name] = np.pad(v.values, more, constant_values=np.nan if v.dtype.kind == "f" else 0)
+    variables = {name: (trace[name].dims, data, trace[name].attrs) for name, data in out.items()}
+    return xr.Dataset(variables, trace.coords, trace.attrs)

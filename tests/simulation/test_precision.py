@@ -1,0 +1,335 @@
+"""Runs that go on until their errors are small: where they stop, what they record, and what their errors are worth."""
+
+import json
+
+import numpy as np
+import pytest
+
+import synthetic
+from weightgas import trace as traces
+from weightgas.errors import RunExistsError, TraceError
+from weightgas.measurement import measure
+from weightgas.measurement.state import known
+from weightgas.potentials import Covariance, Quadratic
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.runs import subset
+from weightgas.simulation import plan, run, simulate
+from weightgas.simulation import precision as until
+from weightgas.status import Outcome, Status
+
+GRIDS = {
+    "fixed_sphere": FixedSphere([0.02, 0.1], [0.5, 2.0]),
+    "fixed_elr": FixedELR([0.02, 0.1], [0.01, 0.1]),
+    "fixed_lr": FixedLR([0.02, 0.1], [0.02, 0.1]),
+}
+GOAL = {"energy": 0.03, "radius": 0.01, "entropy_direction": 0.05}
+SMALL = {"steps": 8000, "readings": 200, "precision": GOAL, "most_steps": 400_000}
+each_protocol = pytest.mark.parametrize("protocol", GRIDS.values(), ids=GRIDS)
+
+
+def same(one, two):
+    """Equal bit by bit."""
+    assert set(one.variables) == set(two.variables)
+    for name in one.variables:
+        np.testing.assert_array_equal(one[name].values, two[name].values, err_msg=str(name))
+    return True
+
+
+def last_step(trace):
+    return np.take_along_axis(trace["step"].values, trace["readings"].values[:, :1] - 1, axis=1)[:, 0]
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def finished(request):
+    return simulate(GRIDS[request.param], 3, **SMALL, threads=1)
+
+
+# --- what it promises ---
+
+
+def test_every_cell_reaches_its_targets_in_steps_of_its_own(finished):
+    state = measure(finished)
+    assert (finished["known"] == 1).all()
+    assert (state["known"] == 1).all()
+    assert (state["status"] == Status.EQUILIBRIUM).all()
+    assert (state["energy_err"] <= 0.03 * state["energy"]).all()
+    assert (state["radius_err"] <= 0.01 * state["radius"]).all()
+    assert (state["entropy_direction_err"] <= 0.05).all()
+    assert len(set(last_step(finished))) > 1
+    assert not any("precision" in r for r in state["reason"].values.tolist())
+
+
+def test_a_trace_keeps_the_contract_whatever_its_length(finished):
+    traces.check(finished)
+    assert (finished.sizes["reading"], finished.sizes["block"]) == (350, 35)
+    n = finished["readings"].values[:, 0]
+    assert set(n) <= {200, 250, 300, 350}
+    spacing = np.diff(finished["step"], axis=1)
+    assert (spacing == spacing[:, :1]).all()
+    rounds = spacing[:, 0] / 40
+    assert (rounds == 2 ** np.round(np.log2(rounds))).all()
+    np.testing.assert_array_equal(finished["step"][:, 0], spacing[:, 0])
+    np.testing.assert_array_equal(
+        finished["overlap_counts"].sum(["replica", "block", "bin"]), last_step(finished) // 10
+    )
+    for name in ("energy_mean", "radius", "energy"):
+        np.testing.assert_array_equal(np.isfinite(finished[name]), traces.valid(finished))
+    assert json.loads(finished.attrs["precision"]) == GOAL
+    assert (finished.attrs["steps"], finished.attrs["most_steps"]) == (8000, 400_000)
+    assert "reading_every" not in finished.attrs
+
+
+def test_a_cell_is_that_of_one_run_of_its_length(finished):
+    """Point for point, mean for mean and count for count: nothing is lost where readings are joined."""
+    protocol = traces.protocol_of(finished)
+    i = int(np.argmax(last_step(finished)))
+    n = int(finished["readings"][i, 0])
+    whole = simulate(
+        subset(protocol, np.array([i])), 3, int(last_step(finished)[i]), readings=n, blocks=n // 10, warmup=800
+    )
+    cell = finished.isel(cell=[i], reading=slice(n), block=slice(n // 10))
+    for name in ("radius", "energy", "overlap", "step", "readings", "overlap_counts", "final_weights", "final_stream"):
+        np.testing.assert_array_equal(cell[name], whole[name], err_msg=name)
+    for name in ("energy_mean", "energy_sq_mean", "grad_sq", "noise_trace", "laplacian", "grad_curvature"):
+        np.testing.assert_allclose(cell[name], whole[name], rtol=1e-12, err_msg=name)
+
+
+@each_protocol
+def test_threads_parts_and_other_cells_change_no_bit(protocol, monkeypatch):
+    whole = simulate(protocol, 3, **SMALL, threads=1)
+    for cell in (0, 3):
+        assert same(simulate(subset(protocol, np.array([cell])), 3, **SMALL, threads=2), whole.isel(cell=[cell]))
+    monkeypatch.setattr(run, "_cells_per_part", lambda *_: 3)
+    apart = simulate(protocol, 3, **SMALL)
+    assert same(apart, whole)
+    assert apart.attrs["settings"] == whole.attrs["settings"]
+
+
+def test_a_number_is_the_error_of_energy_and_radius():
+    short = SMALL | {"precision": 0.05}
+    one = simulate(GRIDS["fixed_lr"], 3, **short)
+    assert json.loads(one.attrs["precision"]) == {"energy": 0.05, "radius": 0.05}
+    assert same(one, simulate(GRIDS["fixed_lr"], 3, **short | {"precision": {"radius": 0.05, "energy": 0.05}}))
+
+
+def test_odd_blocks_go_by_whole_doublings():
+    trace = simulate(FixedSphere(0.05), 3, **SMALL | {"readings": 50, "blocks": 1, "precision": {"energy": 0.05}})
+    assert (trace.sizes["reading"], trace.sizes["block"]) == (50, 1)
+    assert trace["known"] == 1
+
+
+def test_other_losses_and_the_whole_step_are_run_until_known():
+    loss, noise = Quadratic([0.0, 1, 2, 3]), Covariance([1.0, 2, 1, 1])
+    plan = {"steps": 4000, "readings": 200, "precision": {"energy": 0.05}, "snapshots": 10, "snapshot_every": 20}
+    trace = simulate(FixedSphere([0.02, 0.05]), 4, **plan, potential=loss, noise=noise, replicas=2)
+    assert (trace["known"] == 1).all()
+    assert (trace["snapshot_step"][:, -1] == last_step(trace)).all()
+    state = measure(trace, entropy="knn")
+    assert (state["known"] == 1).all()
+
+
+# --- a cell that cannot says so ---
+
+
+def test_a_cell_that_reaches_the_bound_says_what_is_missing():
+    trace = simulate(FixedLR([0.01, 0.1], 0.1), 3, 8000, precision={"energy": 0.03}, most_steps=30_000)
+    state = measure(trace)
+    assert trace["known"].values.tolist() == state["known"].values.tolist() == [0, 1]
+    assert last_step(trace)[0] == 28_000  # the last rung below the bound
+    assert state["status"][0] == Status.EQUILIBRIUM
+    reason = str(state["reason"].values[0])
+    error = float(state["energy_err"][0] / state["energy"][0])
+    assert reason.startswith(f"precision not reached: the error of energy is {100 * error:.2g} % of 3 % after 2.8e4 ")
+    needed = float(reason.split("about ")[1].split()[0])
+    assert needed == pytest.approx(28_000 * (error / 0.03) ** 2, rel=0.1)
+
+
+def test_more_steps_do_not_help_a_radius_that_is_read_too_seldom():
+    trace = simulate(FixedLR(0.1, 0.1), 3, 40_000, readings=40, precision={"radius": 0.0005}, most_steps=40_000_000)
+    assert trace["known"] == 0
+    assert last_step(trace)[0] < 1_000_000  # it was not run to the bound
+    assert "readings are independent: about" in str(measure(trace)["reason"].values[0])
+
+
+def test_a_cell_that_blows_up_ends_and_the_others_go_on():
+    trace = simulate(FixedELR([0.05, 1.0], 0.01), 3, **SMALL)
+    assert trace["known"].values.tolist() == [1, 0]
+    assert trace["outcome"].values.ravel().tolist() == [Outcome.FINISHED, Outcome.DIVERGED]
+    state = measure(trace)
+    assert "diverged after" in str(state["reason"].values[1])
+    assert "precision" not in str(state["reason"].values[1])
+
+
+def test_replicas_that_disagree_are_not_known_whatever_their_errors():
+    """Split R-hat: two replicas of one cell in different places have small errors each, and are not one state."""
+    about = {"attributes": {"precision": '{"energy": 0.1}'}, "cells": 2, "replicas": 2}
+    trace = synthetic.make("fixed_lr", **about)
+    assert known(trace).known.tolist() == [True, True]
+    trace["energy"][0, 1] += 0.004
+    judged = known(trace)
+    assert judged.known.tolist() == [False, True]
+    state = measure(trace)
+    assert state["rhat"][0] > 1.1
+    assert state["energy_err"][0] < 0.1 * state["energy"][0]
+    assert state["known"].values.tolist() == [0, 1]
+    assert "not in equilibrium" in str(state["reason"].values[0])
+    assert "split R-hat" in str(state["reason"].values[0])
+
+
+def test_such_a_cell_is_run_to_the_bound():
+    """The loop on traces that are put together: only the cell whose replicas disagree goes on."""
+    how = plan.checked(steps=400_000, readings=400, warmup=0, blocks=4, snapshots=0, replicas=2, bins=16,
+                       density_every=10, snapshot_every=1, seed=0, method="full", reducible=False)  # fmt: skip
+    protocol = synthetic.protocol_of_kind("fixed_lr", 2)
+    made = []
+
+    def produce(part, piece, advance, before):
+        begin = 0 if before is None else int(before["step"].max())
+        made.append((len(part), piece.steps))
+        trace = synthetic.make("fixed_lr", 2, 2, piece.readings, reading_every=piece.reading_every, seed=len(made))
+        trace = trace.isel(cell=np.isin(trace["lr_set"], part.cells()["lr"]))
+        trace["step"] += begin
+        trace.attrs["seed"] = 0
+        trace["energy"][trace["lr_set"].values == 0.02, 1] += 0.004
+        trace = trace.assign(
+            overlap_counts=(("cell", "replica", "block", "bin"), np.ones((len(part), 2, piece.blocks, 2), int))
+        )
+        trace = trace.assign(overlap_origin=("cell", np.zeros(len(part))), overlap_width=("cell", np.ones(len(part))))
+        return trace
+
+    goal = until.Goal({"energy": 0.1}, 1_600_000)
+    trace = until.until_known(protocol, how, goal, produce, lambda n: None)
+    assert trace["known"].values.tolist() == [1, 0]
+    assert last_step(trace).tolist() == [400_000, 1_600_000]
+    assert made[0] == (2, 400_000)
+    assert made[1:] == [(1, 100_000)] * 4 + [(1, 200_000)] * 4
+
+
+# --- what the errors are worth ---
+
+
+@pytest.mark.slow
+def test_errors_of_runs_that_stopped_when_they_were_small_still_cover():
+    """1000 cells of one temperature. With looks at every rung 0.926 instead of 0.946; fixed runs have 0.959."""
+    cells, truth = 1000, 0.025537  # 64 runs of 5 million steps, ± 0.02 %
+    trace = simulate(FixedSphere(0.05, np.linspace(1, 2, cells)), 3, 20_000, precision={"energy": 0.02})
+    state = measure(trace)
+    z = (state["energy"] - truth) / state["energy_err"]
+    assert (state["known"] == 1).all()
+    inside = float((abs(z) < 1.96).mean())
+    assert 0.93 < inside < 0.97
+    assert float((abs(z) < 1.96 * 0.8).mean()) < 0.93  # errors a fifth too small would be seen
+
+
+def test_errors_cover_in_small():
+    cells = 200
+    trace = simulate(FixedSphere(0.05, np.linspace(1, 2, cells)), 3, 8000, readings=200, precision={"energy": 0.04})
+    state = measure(trace)
+    z = ((state["energy"] - 0.025537) / state["energy_err"]).values
+    assert 0.89 < (abs(z) < 1.96).mean() < 0.99
+    assert (abs(z) < 1.96 * 0.7).mean() < 0.89  # errors of 0.7 of theirs would be seen
+    assert abs(z.mean()) < 4 / np.sqrt(cells)
+
+
+# --- folders, progress, memory ---
+
+
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch):
+    protocol = GRIDS["fixed_lr"]
+    whole = simulate(protocol, 3, **SMALL)
+    monkeypatch.setattr(run, "_cells_per_part", lambda *_: 1)
+    original, calls = run.reduced.advance, []
+
+    def interrupted(*arguments):
+        calls.append(1)
+        if len(calls) == 30:
+            raise KeyboardInterrupt
+        original(*arguments)
+
+    monkeypatch.setattr(run.reduced, "advance", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        simulate(protocol, 3, **SMALL, out=tmp_path / "run")
+    done = int(traces.completed_cells(tmp_path / "run/trace.zarr").sum())
+    assert 0 < done < 4
+    again = simulate(protocol, 3, **SMALL, out=tmp_path / "run")
+    assert same(again, whole)
+    assert again.attrs["steps"] == whole.attrs["steps"]
+    with pytest.raises(RunExistsError, match=r"other settings \(precision\)"):
+        simulate(protocol, 3, **SMALL | {"precision": 0.02}, out=tmp_path / "run")
+
+
+def test_progress_counts_every_cell_once_and_never_goes_back(monkeypatch):
+    told = []
+    meter = until._Meter(4, 1000, told.append)
+    meter.moved(100)(4)  # of 4000 steps at most
+    assert sum(told) == pytest.approx(4 * 0.1)
+    meter.expect(np.arange(4), np.array([100, 100, 100, 500]))  # three are known, one needs 400 more
+    assert sum(told) == pytest.approx(4 * 400 / 800)
+    meter.expect(np.array([3]), np.array([900]))  # it needs more than foreseen
+    assert sum(told) == pytest.approx(4 * 400 / 800)
+    meter.moved(800)(1)
+    assert sum(told) == pytest.approx(4)
+    assert min(told) > 0
+
+
+def test_progress_ends_at_the_number_of_cells(monkeypatch):
+    from contextlib import contextmanager
+
+    told = []
+
+    @contextmanager
+    def progress(label, total, show):
+        yield told.append
+
+    monkeypatch.setattr(run.runs, "progress", progress)
+    simulate(GRIDS["fixed_lr"], 3, **SMALL)
+    assert sum(told) == pytest.approx(4)
+
+
+def test_memory_is_that_of_the_first_round():
+    sizes = [
+        simulate(FixedLR(0.02, 0.02), 3, **SMALL | {"precision": {"energy": p}, "most_steps": 10**8})
+        for p in (0.1, 0.01)
+    ]
+    assert last_step(sizes[1])[0] > 20 * last_step(sizes[0])[0]
+    assert sizes[0].nbytes == sizes[1].nbytes
+
+
+# --- what is wrong is refused ---
+
+WRONG = [
+    ({"precision": 0}, ValueError, "precision of energy: expected finite numbers above 0"),
+    ({"precision": -0.01}, ValueError, "precision of energy: expected finite numbers above 0"),
+    ({"precision": np.nan}, ValueError, "precision of energy: expected finite numbers above 0"),
+    ({"precision": 1.0}, ValueError, "precision of energy: expected a relative standard error below 1, got 1.0"),
+    ({"precision": "0.003"}, TypeError, "precision of energy: expected a positive number"),
+    ({"precision": True}, TypeError, "precision of energy: expected a positive number"),
+    ({"precision": {}}, ValueError, "precision: expected one target at least"),
+    ({"precision": {"energy": None}}, TypeError, "precision of energy"),
+    ({"precision": {"heat": 0.1}}, ValueError, "precision: expected one of .*entropy_direction.*, got 'heat'"),
+    ({"precision": 0.1, "most_steps": 7999}, ValueError, "most_steps: expected a whole number of at least 8000"),
+    ({"precision": 0.1, "most_steps": 1e6}, TypeError, "most_steps: expected a whole number"),
+    ({"most_steps": 10_000}, ValueError, "most_steps: expected none without precision"),
+    (
+        {"precision": {"entropy": 0.1}, "potential": Quadratic([0, 1, 2])},
+        ValueError,
+        "precision: expected no entropies",
+    ),
+    ({"precision": 0.1, "snapshots": 41}, ValueError, "snapshots: expected a span that fits into a piece"),
+]
+
+
+@pytest.mark.parametrize(("change", "error", "message"), WRONG)
+def test_a_wrong_argument_is_refused_before_any_work(change, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        simulate(GRIDS["fixed_lr"], 3, 8000, out=tmp_path / "run", **change)
+    assert not (tmp_path / "run").exists()
+
+
+def test_going_on_is_for_runs_of_a_given_length():
+    first = simulate(GRIDS["fixed_lr"], 3, 8000)
+    with pytest.raises(ValueError, match="resume_from: expected none with precision"):
+        simulate(GRIDS["fixed_lr"], 3, 8000, precision=0.1, resume_from=first)
+    ended = simulate(GRIDS["fixed_lr"], 3, 8000, precision=0.1)
+    with pytest.raises(TraceError, match="another reading_every, precision"):
+        simulate(GRIDS["fixed_lr"], 3, 8000, resume_from=ended)
