@@ -19,6 +19,7 @@ SMALL = {
             run,
             protocol=type(run.protocol)(**{a: getattr(run.protocol, a)[::8] for a in run.protocol.axes}),
             steps=40_000,
+            precision={"energy": 0.1} if run.name == "isotropic/fixed_elr" else None,
         )
         for run in presets.isotropic("quick")
     ),
@@ -78,7 +79,7 @@ def test_unknown_names_are_refused(tmp_path):
         ValueError, match="experiment: expected one of answer, demo, isotropic, networks, got 'isotropc'"
     ):
         experiments.reproduce("isotropc", out=tmp_path / "x")
-    with pytest.raises(ValueError, match="preset: expected one of paper, quick, standard, got 'huge'"):
+    with pytest.raises(ValueError, match="preset: expected one of paper, precise, quick, standard, got 'huge'"):
         experiments.reproduce("isotropic", "huge", out=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
@@ -88,6 +89,13 @@ def test_every_preset_is_foreseen(name):
     for preset in experiments.PRESETS[name]:
         foreseen = experiments.foresee(name, preset)
         assert foreseen.seconds > 0 and foreseen.bytes > 0 and len(foreseen.lines) >= 4
+
+
+def test_the_precise_preset_runs_until_known():
+    assert {run.precision["entropy_direction"] for run in presets.isotropic("precise")} == {0.01}
+    assert {run.precision for run in presets.isotropic("standard")} == {None}
+    times = [experiments.foresee("isotropic", preset).seconds for preset in ("quick", "precise")]
+    assert times[1] > 5 * times[0]
 
 
 def test_the_presets_are_the_ones_the_papers_grids_need():

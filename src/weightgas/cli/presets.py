@@ -44,7 +44,9 @@ def reproduce(
     preset: Annotated[
         str,
         typer.Option(
-            metavar="PRESET", help="quick, standard or paper: longer runs, smaller errors.", rich_help_panel=opt.LENGTH
+            metavar="PRESET",
+            help="quick, standard or paper: longer runs, smaller errors; isotropic also precise: until known.",
+            rich_help_panel=opt.LENGTH,
         ),
     ] = "quick",
     seed: opt.Seed = 0,

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 PRESETS: dict[str, tuple[str, ...]] = {
     "demo": ("quick",),
-    "isotropic": ("quick", "standard", "paper"),
+    "isotropic": ("quick", "standard", "precise", "paper"),
     "networks": ("quick", "standard", "paper"),
     "answer": ("quick", "standard"),
 }
@@ -38,6 +38,9 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 CELL_ITERATION_SECONDS = 60e-6
 """Rough cost of one training step of one cell of the digits MLP on two cores; only foresees the time."""
+
+ROUNDS_UNTIL_KNOWN = 20
+"""First rounds that a cell of the precise preset took on average; only foresees the time."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,7 @@ def foresee(name: str, preset: str = "quick", threads: int | None = None) -> For
         cells = len(run.protocol)
         if isinstance(run, presets.Simulated):
             cost = foreseen_seconds(run.protocol, run.dim, run.steps, run.replicas, threads)
+            cost *= 1 if run.precision is None else ROUNDS_UNTIL_KNOWN
             disk = cells * run.replicas * (run.readings * 72 + run.snapshots * run.dim * 4 + 20_000)
         else:
             weights = _weights(run.hidden)
@@ -179,7 +183,7 @@ def _run(
     logger.info("%s", run.name)
     options |= {"seed": seed, "out": folder, "readings": run.readings, "snapshots": run.snapshots}
     if isinstance(run, presets.Simulated):
-        physics = {"potential": run.potential, "noise": run.noise}
+        physics = {"potential": run.potential, "noise": run.noise, "precision": run.precision}
         return simulate(run.protocol, run.dim, run.steps, replicas=run.replicas, **physics, **options)
     from weightgas import datasets, networks, training  # torch is loaded only where a network is trained
 
