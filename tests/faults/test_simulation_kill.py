@@ -28,7 +28,7 @@ def write_cells(part, path, start):
     print(start, flush=True)
     if start >= 3:
         import time
-        time.sleep(0.05)
+        time.sleep(0.2)
 run.runs.traces.write_cells = write_cells
 run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **eval(sys.argv[2]), out=sys.argv[1])
 """
