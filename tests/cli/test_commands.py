@@ -272,6 +272,41 @@ def test_ones_own_parts(empty: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert (trace.attrs["network"], trace.attrs["data"]) == ("mlp(hidden=(3,))", "few")
 
 
+OWN_FUNCTIONS = """
+import numpy as np
+from weightgas.potentials import CustomLoss, CustomNoise
+
+def square(w):
+    return w[0] ** 2 / np.dot(w, w)
+
+def plain(w, normals, out):
+    for i in range(w.size):
+        out[i] = normals[i]
+
+def growing(w):
+    return np.dot(w, w)
+
+LOSS, NOISE, WRONG = CustomLoss(square), CustomNoise(plain), CustomLoss(growing)
+"""
+
+
+def test_ones_own_functions_and_momentum(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (empty / "gas.py").write_text(OWN_FUNCTIONS)
+    parts = ("--potential", "gas.py:LOSS", "--noise", "gas.py:NOISE", "--momentum", 0.9)
+    for _ in range(2):  # the second time the run is known again
+        found = call(capsys, "simulate", *SMALL, *parts, "-o", "a")
+        assert found.code == 0, found.err
+    attributes = traces.open_trace("a").attrs
+    assert (attributes["potential"], attributes["noise"], attributes["momentum"]) == ("square", "plain", 0.9)
+    (empty / "gas.py").write_text(OWN_FUNCTIONS.replace("w[0] ** 2", "w[1] ** 2"))
+    found = call(capsys, "simulate", *SMALL, *parts, "-o", "a")  # same names, another loss
+    assert found.code != 0
+    assert "other settings (potential_crc)" in found.err
+    found = call(capsys, "simulate", *SMALL, "--potential", "gas.py:WRONG", "--dry-run")
+    assert found.code != 0
+    assert "does not depend on the norm" in " ".join(found.err.split())
+
+
 def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "list")
     assert found.code == 0, found.err

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from weightgas.cli import foresight, text, values
 from weightgas.cli.results import with_error
-from weightgas.potentials import Covariance, Isotropic, Linear, LossDependent, Quadratic
+from weightgas.potentials import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,7 @@ def test_losses_and_noises() -> None:
     assert values.noise_of(None, None) == Isotropic(1.0)
     assert values.noise_of("isotropic", 0.5) == Isotropic(0.5)
     assert values.noise_of("loss-dependent:8,1", None) == LossDependent(8.0, 1.0)
+    assert values.noise_of("hessian:0.5", None) == Hessian(0.5)
     assert values.noise_of("covariance:0.1,1", None) == Covariance((0.1, 1), label="covariance:0.1,1")
 
 

@@ -296,9 +296,13 @@ WRONG = [
     ({"seed": -1}, ValueError, "seed: expected a whole number of at least 0, got -1"),
     ({"seed": None}, TypeError, "seed: expected a whole number"),
     ({"threads": 0}, ValueError, "threads: expected a whole number of at least 1"),
-    ({"potential": "linear"}, TypeError, "potential: expected an object with name, form and sample, got str"),
+    (
+        {"potential": "linear"},
+        TypeError,
+        "potential: expected an object with name, form and sample, or a CustomLoss, got str",
+    ),
     ({"potential": Linear}, TypeError, "potential: expected an object with name, form and sample, got Linear"),
-    ({"noise": 1.0}, TypeError, "noise: expected an object with name and factor, got float"),
+    ({"noise": 1.0}, TypeError, "noise: expected an object with name and factor, or a CustomNoise, got float"),
     ({"potential": Quadratic([1, 2])}, ValueError, "dim: expected 2, the size of the matrix"),
     ({"noise": Covariance([1, 2])}, ValueError, "dim: expected 2, the size of the covariance"),
 ]

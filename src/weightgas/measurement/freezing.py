@@ -1,6 +1,6 @@
 """Does the noise die with the loss? T → 0: the cell converges, to a minimum, and has no stationary state but that.
 
-Two ways to see it: the noise falls by orders of magnitude while the cell is recorded, in every replica; or it is gone
+Two ways to see it: the noise falls by orders of magnitude while the cell is recorded, in most replicas; or it is gone
 already, so that energy and direction do not move any more. Weakness: noise that comes in bursts, as that of a loss
 near zero does at fixed LR, may fall by as much by chance.
 """
@@ -19,7 +19,7 @@ STILL = 1e-6
 
 
 def frozen(trace: xr.Dataset) -> np.ndarray:
-    """Boolean (cells,): the noise is dying or gone. False where no noise was read."""
+    """Boolean (cells,): the noise is dying or gone. False where its mean over the steps was not recorded."""
     cells = trace.sizes["cell"]
     if "noise_trace" not in trace or "mean" not in trace["noise_trace"].attrs.get("cell_methods", ""):
         return np.zeros(cells, bool)
@@ -33,8 +33,8 @@ def frozen(trace: xr.Dataset) -> np.ndarray:
             continue
         first = noise[i, :, :quarter].mean(axis=1)
         last = noise[i, :, 3 * quarter : 4 * quarter].mean(axis=1)
-        dying = (first > 0) & (last < FALL * first)
-        out[i] = bool(np.all(dying | (last == 0))) or bool(turned[i] < STILL and _still(trace, i, int(readings[i])))
+        fall = np.divide(last, first, out=np.where(last > 0, np.inf, 0.0), where=first > 0)
+        out[i] = bool(np.median(fall) < FALL) or bool(turned[i] < STILL and _still(trace, i, int(readings[i])))
     return out
 
 
