@@ -13,7 +13,8 @@ The seeds are trained side by side, one network in each row of stacked tensors, 
 loss is the sum of theirs and the optimizers act on every weight by itself, so that none knows of the others. ``watch``
 takes each row of a tensor for a group.
 
-    python benchmarks/forecast_accuracy.py [--seeds N] [--first N] [--warm N] [--only NETWORK] [--optimizer NAME]
+    python benchmarks/forecast_accuracy.py [--quick] [--seeds N] [--first N] [--warm N] [--only NETWORK]
+        [--optimizer NAME]
 """
 
 from __future__ import annotations
@@ -154,12 +155,15 @@ def run(network: str, kind: str, seeds: Sequence[int], warm: int = WARM) -> Gas:
 def main() -> None:
     """Print a line for every group of every run, and one JSON line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two seeds of the ConvNet under SGD after a short warm-up")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--warm", type=int, default=WARM, help="steps of warm-up")
     parser.add_argument("--only", choices=NETWORKS, default=None)
     parser.add_argument("--optimizer", choices=SETTINGS, default=None)
     options = parser.parse_args()
+    if options.quick:
+        options.seeds, options.warm, options.only, options.optimizer = 2, 500, "convnet", "sgd"
     torch.set_num_threads(1)
     misses: dict[tuple[str, str, str], list[float]] = {}
     begun = time.perf_counter()

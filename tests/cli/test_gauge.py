@@ -45,10 +45,12 @@ def test_predict_prints_what_the_library_says(capsys: pytest.CaptureFixture[str]
 
 def test_predict_saves_and_tells_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
     given = ("--lr", "1e-3", "--wd", "0.1", "--dim", "400", "--grad-sq", "2", "--betas", "0.9,0.95", "--batch-size", 32)
-    asked = ("--rescale", 4, "--at-batch-size", 64, "--as-optimizer", "sgd", "--fixed-norm", "--save", "told.json")
+    asked = ("--rescale", 4, "--at-batch-size", 64, "--as-optimizer", "sgd", "--fixed-norm")
+    asked += ("--group", "1.weight", "--save", "told.json")
     found = call(capsys, "predict", "adamw", *given, *asked)
     assert (found.code, found.err) == (0, "")
-    told = predict("adamw", lr=1e-3, wd=0.1, dim=400, grad_sq=2.0, betas=(0.9, 0.95), batch_size=32)
+    group = {"1.weight": (400, 2.0, None)}
+    told = predict("adamw", lr=1e-3, wd=0.1, groups=group, betas=(0.9, 0.95), batch_size=32)
     for other in (told.rescaled(4), told.at_batch_size(64), told.as_optimizer("sgd"), told.at_fixed_norm()):
         assert str(other) in found.out
     assert Forecast.load("told.json") == told

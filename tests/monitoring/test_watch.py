@@ -371,6 +371,10 @@ def test_given_forecast_is_scored() -> None:
     falling = predict("sgd", lr=0.1, wd=1e-2, steps=100, schedule=lambda step: 1 - step / 100,
                       groups={"first": (2048, 8.0, 3.0)})  # fmt: skip
     gas = run("sgd", 60, forecast=falling)[2]
+    assert not any("not watched under" in note for note in gas.notes())
+    other = run("sgd", 4, forecast=predict("sgd", lr=0.1, wd=1e-2, grad_sq=8.0))[2]
+    assert "the forecast is of weights, not watched under that name" in other.notes()
+    gas = run("sgd", 60, forecast=falling)[2]
     assert f"first: forecast r at step 60 {falling['first'].radius_at(60):.4g}, now" in str(gas)
     told = predict("sgd", lr=0.1, wd=1e-2, groups={"second": (512, 8.0, None)})
     gas = run("sgd", 60, forecast=told)[2]

@@ -57,6 +57,12 @@ def predict(
             help="Memory of the gradients under momentum, measured; 1 in pure noise.", rich_help_panel=SETTINGS
         ),
     ] = 1.0,
+    group: Annotated[
+        str,
+        typer.Option(
+            help="Its name, as in the table of watch, which scores a saved forecast by it.", rich_help_panel=GROUP
+        ),
+    ] = "weights",
     dim: Annotated[int | None, typer.Option(help="Number of weights d.", rich_help_panel=GROUP)] = None,
     grad_sq: Annotated[
         float | None, typer.Option(help="G: mean of ‖w‖²‖g‖², g the gradient of a batch.", rich_help_panel=GROUP)
@@ -121,9 +127,9 @@ def predict(
             raise FileExistsError(f"{save}: expected a new place, got one in use. Choose another or give --force.")
         found = forecasting.predict(
             optimizer, lr=lr, wd=wd, momentum=momentum, nesterov=nesterov, betas=_betas(betas), eps=eps,
-            decoupled=True if decoupled else None, steps=steps, schedule=values.schedule_of(schedule, steps), dim=dim,
-            grad_sq=grad_sq, radius=radius, batch_size=batch_size, update_memory=update_memory, update_sq=update_sq,
-            grad_memory=grad_memory,
+            decoupled=True if decoupled else None, steps=steps, schedule=values.schedule_of(schedule, steps),
+            groups={group: (dim, grad_sq, radius)}, batch_size=batch_size, update_memory=update_memory,
+            update_sq=update_sq, grad_memory=grad_memory,
         )  # fmt: skip
         others = list(_equivalents(found, rescale, at_batch_size, as_optimizer, fixed_norm))
         if save is not None:

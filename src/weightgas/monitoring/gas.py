@@ -43,6 +43,7 @@ class Gas:
         self.sizes = tuple(group.size for group in choice.groups)
         self.record = Record(readings, len(self.names))
         self.forecast = forecast
+        self._notes += outputs.unknown(forecast, self.names)
         self._probe: Probe | None = None
         self._ledger, self._rules, self._every = Ledger(), [], 0
         self._written = -1

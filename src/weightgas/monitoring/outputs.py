@@ -148,6 +148,13 @@ def given_radii(forecast: Any, names: tuple[str, ...], step: int) -> dict[str, f
     return {n: float(r) for n, r in known.items() if r is not None and np.isfinite(r)}
 
 
+def unknown(forecast: Any, names: tuple[str, ...]) -> list[str]:
+    """A note where a given forecast has names that are not watched: nothing could be scored by them."""
+    told = [] if forecast is None else [g.name for g in forecast.groups] if hasattr(forecast, "groups") else forecast
+    other = [str(name) for name in told if name not in names]
+    return [f"the forecast is of {', '.join(other)}, not watched under that name"] if other else []
+
+
 def text(gas: Gas) -> str:
     """The state as plain text."""
     found = gas.groups()

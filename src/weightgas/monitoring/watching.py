@@ -59,7 +59,7 @@ def watch(
     name
         Of the run, in tables and files; the class of the model if not given.
     forecast
-        What ``predict`` returned, or ``{"group": r*}``: scored in the table.
+        What ``predict`` returned, or ``{"group": r*}``, by the names of the groups: scored in the table.
     configurational
         Whether to read T_conf, the temperature that adaptive optimizers have too: every reading then costs one extra
         pair of gradients of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data
