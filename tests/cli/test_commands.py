@@ -252,6 +252,11 @@ tilted = potentials.Quadratic((0.0, 1.0, 2.0))
 def narrow():
     return networks.mlp(hidden=(3,))
 
+def module():
+    from torch import nn
+    head = nn.Linear(3, 10).requires_grad_(False)
+    return nn.Sequential(nn.Linear(64, 3, bias=False), nn.BatchNorm1d(3, affine=False), nn.ReLU(), head)
+
 def few():
     digits = datasets.digits()
     return datasets.Images("few", digits.inputs[:300], digits.labels[:300], 10)
@@ -270,6 +275,12 @@ def test_ones_own_parts(empty: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found.code == 0, found.err
     trace = traces.open_trace("b")
     assert (trace.attrs["network"], trace.attrs["data"]) == ("mlp(hidden=(3,))", "few")
+    short = ("train", "--lr", "0.1", "--wd", "0.1", "--steps", 8, "--readings", 8, "--batch-size", 32)
+    for network, name in (("own.py:module", "Sequential("), ("convnet:2,loss=squared_error", "convnet(width=2, ")):
+        assert call(capsys, *short, "--network", network, "--dry-run").code == 0
+        found = call(capsys, *short, "--network", network, "--data", "own.py:few", "-o", name[:4])
+        assert found.code == 0, found.err
+        assert traces.open_trace(name[:4]).attrs["network"].startswith(name)
 
 
 OWN_FUNCTIONS = """
@@ -316,6 +327,8 @@ def test_list_names_everything(capsys: pytest.CaptureFixture[str]) -> None:
         "quadratic:EIGENVALUES",
         "covariance:VARIANCES",
         "mlp",
+        "convnet:WIDTH",
+        "resnet18:WIDTH",
         "digits",
         "density",
     ):

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weightgas import networks
 from weightgas.cli import foresight, text, values
 from weightgas.cli.results import with_error
 from weightgas.potentials import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
@@ -72,6 +73,35 @@ def test_losses_and_noises() -> None:
     assert values.noise_of("loss-dependent:8,1", None) == LossDependent(8.0, 1.0)
     assert values.noise_of("hessian:0.5", None) == Hessian(0.5)
     assert values.noise_of("covariance:0.1,1", None) == Covariance((0.1, 1), label="covariance:0.1,1")
+
+
+def test_networks() -> None:
+    assert values.network_of("mlp", None) == networks.mlp()
+    assert values.network_of("mlp", "4,3") == networks.mlp(hidden=(4, 3))
+    assert values.network_of("convnet", None) == networks.convnet()
+    assert values.network_of("resnet18:8", None) == networks.resnet18(8)
+    expected = networks.convnet(4, normalisation="group", loss="squared_error", head_norm=2.5, head_seed=3)
+    found = values.network_of("convnet:4,normalisation=group,loss=squared_error,head_norm=2.5,head_seed=3", None)
+    assert found == expected
+    assert values.network_of("mlp:loss=squared_error", "5") == networks.mlp((5,), loss="squared_error")
+
+
+@pytest.mark.parametrize(
+    ("written", "hidden", "match"),
+    [
+        ("vgg", None, "network: expected one of convnet, mlp, resnet18, got 'vgg'"),
+        ("convnet:depth=3", None, "--network: expected NAME, .*settings among .*got depth.*convnet:8"),
+        ("mlp:8", None, "--network: expected NAME"),
+        ("convnet:wide", None, "width: expected a whole number"),
+        ("convnet:8,", None, "width: expected a whole number"),
+        ("convnet:0", None, "width: expected a whole number of at least 1"),
+        ("convnet", "6,6", "--hidden: expected none with another network than mlp"),
+        ("own.py:net", "6,6", "--hidden: expected none with another network than mlp"),
+    ],
+)
+def test_networks_that_are_not_are_refused(written: str, hidden: str | None, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        values.network_of(written, hidden)
 
 
 @pytest.mark.parametrize(

@@ -77,8 +77,8 @@ def _networks() -> Rows:
     from weightgas.networks import KNOWN
 
     for name, make in KNOWN.items():
-        yield name, _first(make)
-    yield "FILE.py:NAME", "your own: see weightgas.networks.Network"
+        yield name if name == "mlp" else f"{name}:WIDTH", _first(make)
+    yield "FILE.py:NAME", "your own: a module of torch, or see weightgas.networks.Network"
 
 
 def _data() -> Rows:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -121,8 +122,33 @@ class Convolutional(FrozenHead):
     def _normalised(self, images: Tensor, cells: int) -> Tensor:
         """``images`` (B, C·channels, H, W) normalised, without gain or shift."""
         if self.normalisation == "batch":
-            return functional.batch_norm(images, None, None, training=True, eps=EPS)
+            return _BatchNorm.apply(images)  # type: ignore[return-value]
         return functional.group_norm(images, cells * self._blocks(images.shape[1] // cells), eps=EPS)
+
+
+class _BatchNorm(torch.autograd.Function):
+    """BatchNorm of images with the channels last in memory, without gain.
+
+    That of torch adds up all numbers of a channel one after another there, which in float32 is wrong by 1e-5 of a
+    standard deviation and turns enough units of ReLU over to change a gradient by a per cent. Here sums over single
+    images come first, and torch normalises with the mean and variance that it is given, at the same speed.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        pixels = images.permute(0, 2, 3, 1).flatten(1, 2)
+        count = pixels.shape[0] * pixels.shape[1]
+        mean = pixels.sum(1).double().sum(0) / count
+        variance = pixels.square().sum(1).double().sum(0) / count - mean.square()
+        mean, variance = mean.to(images.dtype), variance.clamp_(min=0).to(images.dtype)
+        ctx.save_for_backward(images, mean, (variance + EPS).rsqrt())
+        return torch.native_batch_norm(images, None, None, mean, variance, False, 0.0, EPS)[0]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        images, mean, inverse = ctx.saved_tensors
+        backward: Any = torch.ops.aten.native_batch_norm_backward
+        return backward(gradient, images, None, None, None, mean, inverse, True, EPS, [True, False, False])[0]
 
 
 def convolved(images: Tensor, kernels: Tensor, stride: int = 1) -> Tensor:
