@@ -20,6 +20,7 @@ NOISES = {
     "diagonal": Covariance(np.geomspace(0.1, 10, 6)),
     "matrix": Covariance(ROOT @ ROOT.T),
     "loss-dependent": LossDependent(slope=0.3, offset=3.0),
+    "stronger": LossDependent(slope=0.0, offset=3.0),
 }
 
 
@@ -46,7 +47,8 @@ class Recorder:
 
 def advance(recorder, protocol, what, weights, stream, rate, hold, *, readings=1, steps=1, begin=0):
     form = what.form
-    loss = (float(form.constant), form.linear, form.curvature, what.spread, *what.strength)
+    spread = what.factor if what.factor.ndim == 2 else np.diag(what.factor)
+    loss = (float(form.constant), form.linear, form.curvature, spread, *what.strength)
     tasks = np.full(len(weights), rate), np.full(len(weights), hold)
     arguments = (weights, stream, *tasks, *loss, *recorder.arguments())
     kernels.advance(KINDS[protocol], 0, readings, steps, begin, *arguments)

@@ -117,7 +117,7 @@ def advance(
     ``w`` (N, d), ``stream`` (N, 4)   weights and random streams, changed in place
     ``rate``, ``hold`` (N,)   η (fixed LR) or η_e; λ, or the radius of the sphere
     ``linear``, ``curvature`` (d,), ``constant``   the loss c + b·w̄ + ½ Σ a_i w̄_i²
-    ``spread`` (d, 1) or (d, d)   factor of the noise, one column if diagonal
+    ``spread`` (d, d)          factor of the noise
     ``offset``, ``slope``     the covariance of the noise is offset + slope · L times that of ``spread``
     ``means`` (N, all readings, COLUMNS)  means over the steps of each reading, columns as named above
     ``points`` (N, all readings, POINTS)  what is read after each reading, columns as named above
@@ -127,17 +127,15 @@ def advance(
     ``snapshots`` (N, kept, d)    directions after step ``snapshot_first`` and every ``snapshot_every`` steps from there
     """
     tasks, d = w.shape
-    diagonal = spread.shape[1] == 1
     bins = counts.shape[2]
     trace = curvature.sum()
-    variances = np.zeros((0, 0))
-    if not diagonal:
-        variances = spread @ spread.T
+    amplitude = math.sqrt(offset)
+    variances = spread @ spread.T
     for task in numba.prange(tasks):
         s = stream[task].copy()
         x = w[task].copy()
         noise = np.empty(d)
-        draws = np.empty(0 if diagonal else d)
+        draws = np.empty(d)
         eta, lam = rate[task], hold[task]
         r2 = 0.0
         for i in range(d):
@@ -153,17 +151,12 @@ def advance(
             for _ in range(steps):
                 r = math.sqrt(r2)
                 inverse = 1.0 / r
-                if diagonal:
-                    _fill(s, noise)
-                    for i in range(d):
-                        noise[i] *= spread[i, 0]
-                else:
-                    _fill(s, draws)
-                    for i in range(d):
-                        value = 0.0
-                        for j in range(d):
-                            value += spread[i, j] * draws[j]
-                        noise[i] = value
+                _fill(s, draws)
+                for i in range(d):
+                    value = 0.0
+                    for j in range(d):
+                        value += spread[i, j] * draws[j]
+                    noise[i] = value
                 along_noise = along_mean = along_linear = 0.0
                 for i in range(d):
                     u = x[i] * inverse
@@ -174,7 +167,7 @@ def advance(
                 variance = offset + slope * loss
                 if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, but for rounding
                     variance = 0.0
-                strength = math.sqrt(variance) if slope != 0.0 else 1.0
+                strength = math.sqrt(variance) if slope != 0.0 else amplitude
                 grad_sq = noise_sq = mean_sq = curved_sq = 0.0
                 for i in range(d):
                     u = x[i] * inverse
@@ -257,15 +250,10 @@ def advance(
             for i in range(d):
                 row = 0.0
                 u = x[i] * inverse
-                if diagonal:
-                    variance = spread[i, 0] * spread[i, 0]
-                    row = variance * u
-                    squares += variance * variance
-                else:
-                    variance = variances[i, i]
-                    for j in range(d):
-                        row += variances[i, j] * x[j] * inverse
-                        squares += variances[i, j] * variances[i, j]
+                variance = variances[i, i]
+                for j in range(d):
+                    row += variances[i, j] * x[j] * inverse
+                    squares += variances[i, j] * variances[i, j]
                 total += variance
                 along += row * u
                 along_sq += row * row

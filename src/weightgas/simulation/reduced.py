@@ -130,7 +130,10 @@ def advance(
                 for column in range(kernels.COLUMNS):
                     means[task, reading, column] = f[(_SUMS + column) * WIDTH + i] / steps
                 means[task, reading, kernels.LAPLACIAN] *= 1.0 - dim
-                y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
+                # rounded as if the call ended here, so that a run is the same in any number of calls
+                y, across = f[_Y * WIDTH + i], math.sqrt(f[_ACROSS_SQ * WIDTH + i])
+                across_sq = across * across
+                f[_ACROSS_SQ * WIDTH + i] = across_sq
                 radius = math.sqrt(fma(y, y, across_sq))
                 z = y / radius
                 heat = variance * (offset + slope * (constant + z))

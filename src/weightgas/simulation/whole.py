@@ -60,7 +60,10 @@ def _along(square, noise, linear, curved, constant, offset, slope, amplitude):  
     linear = linear * inverse
     mean = fma(curved * inverse, inverse, linear)
     loss = constant + 0.5 * (linear + mean)
-    strength = math.sqrt(offset + slope * loss) if slope != 0.0 else amplitude
+    variance = offset + slope * loss
+    nothing = (variance < 0.0) & (variance > -1e-14 * abs(slope))  # a loss of zero, but for rounding
+    variance = 0.0 if nothing else variance
+    strength = math.sqrt(variance) if slope != 0.0 else amplitude
     return inverse, noise * inverse, linear, mean, loss, strength
 
 
