@@ -301,7 +301,11 @@ WRONG = [
         TypeError,
         "potential: expected an object with name, form and sample, or a CustomLoss, got str",
     ),
-    ({"potential": Linear}, TypeError, "potential: expected an object with name, form and sample, got Linear"),
+    (
+        {"potential": Linear},
+        TypeError,
+        "potential: expected an object with name, form and sample, or a CustomLoss, got Linear",
+    ),
     ({"noise": 1.0}, TypeError, "noise: expected an object with name and factor, or a CustomNoise, got float"),
     ({"potential": Quadratic([1, 2])}, ValueError, "dim: expected 2, the size of the matrix"),
     ({"noise": Covariance([1, 2])}, ValueError, "dim: expected 2, the size of the covariance"),
