@@ -21,11 +21,12 @@ from weightgas.training.engine import Engine
 
 CPU = torch.device("cpu")
 BATCH, SEED, WARMUP = 24, 5, 150
-# Each from the squared norm of the weights, at comparable sizes of a step.
+LR, WD = np.array([0.01, 0.004]), np.array([0.2, 0.05])
+# Each from the number of cells and the squared norm of the weights, at comparable sizes of a step.
 PROTOCOLS = {
-    "fixed_lr": lambda square: FixedLR(lr=[0.004, 0.01], wd=[0.05, 0.2], paired=True),
-    "fixed_elr": lambda square: FixedELR(elr=[0.004 / square, 0.01 / square], wd=[0.05, 0.2], paired=True),
-    "fixed_sphere": lambda square: FixedSphere([0.004 / square, 0.01 / square], [1.0, square**0.5], paired=True),
+    "fixed_lr": lambda n, square: FixedLR(LR[:n], WD[:n], paired=True),
+    "fixed_elr": lambda n, square: FixedELR(LR[:n] / square, WD[:n], paired=True),
+    "fixed_sphere": lambda n, square: FixedSphere(LR[:n] / square, np.array([square**0.5, 1.0])[:n], paired=True),
 }
 
 
@@ -149,11 +150,11 @@ def begun(name):
     return data, network, weights.numpy()
 
 
-def compare(name, kind, dtype, steps):
+def compare(name, kind, dtype, steps, cells):
     data, network, weights = begun(name)
-    protocol = PROTOCOLS[kind](np.square(weights).sum())
+    protocol = PROTOCOLS[kind](cells, np.square(weights).sum())
     engine = Engine(protocol, network, data, replicas=1, seed=SEED, batch_size=BATCH, dtype=dtype, device=CPU)
-    first = engine.given(np.repeat(weights, 2, 0))
+    first = engine.given(np.repeat(weights, cells, 0))
     last = engine.advance(engine.advance(first, steps // 3), steps - steps // 3)
     draws = Draws(protocol, 1, SEED, len(data), BATCH, CPU)
     for k in range(len(protocol)):
@@ -194,13 +195,13 @@ def each(test):
 
 @each
 def test_thirty_steps_follow_a_plain_loop(name, protocol, dtype):
-    compare(name, protocol, dtype, 30)
+    compare(name, protocol, dtype, 30, 1)
 
 
 @pytest.mark.slow
 @each
 def test_two_hundred_steps_follow_a_plain_loop(name, protocol, dtype):
-    compare(name, protocol, dtype, 200)
+    compare(name, protocol, dtype, 200, 2)
 
 
 def test_another_step_is_noticed():
