@@ -111,3 +111,12 @@ def test_force_starts_a_damaged_run_again(tmp_path):
         simulate(GRID, 3, **PLAN, out=tmp_path / "run")
     again = simulate(GRID, 3, **PLAN, out=tmp_path / "run", force=True)
     assert again.drop_attrs().identical(first.drop_attrs())
+
+
+def test_a_kill_between_the_last_cell_and_the_manifest(tmp_path):
+    first = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    (tmp_path / "run/manifest.json").unlink()
+    (tmp_path / "run/.shard-1-of-1.lock").touch()
+    again = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    assert again.drop_attrs().identical(first.drop_attrs())
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]

@@ -142,6 +142,9 @@ def test_locks_of_the_dead_are_no_locks(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
     runs.in_parts(GRID, 2, work.cells, run, shard=Shard(1, 2))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
+    (tmp_path / ".shard-1-of-2.lock").write_text("126 on elsewhere")
+    runs.prepare(tmp_path, CONFIG)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
 
 
 def test_shards_of_other_parts_are_told_apart(tmp_path):

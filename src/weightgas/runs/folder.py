@@ -41,6 +41,11 @@ class Run:
         return self.folder / "state.zarr"
 
     @property
+    def manifest_path(self) -> Path:
+        """What made the run; written when every cell is there."""
+        return self.folder / "manifest.json"
+
+    @property
     def checkpoint_folder(self) -> Path:
         """Where a producer keeps what it needs to resume cells that are not finished; removed at the end."""
         return self.folder / "checkpoints"
@@ -66,7 +71,7 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
         raise RunExistsError(f"{folder}: expected a folder, got a file. Choose another folder.")
     try:
         if folder.is_dir() and _is_used(folder) and _same_run(folder, config, force=force):
-            if any(_scratch(folder)):
+            if any(folder.glob(".*.lock")) or any(_scratch(folder)):
                 with preparing(folder):
                     _tidy(folder)
             return Run(folder, config)
@@ -145,7 +150,7 @@ def _scratch(folder: Path) -> Iterator[Path]:
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what a kill left, unless it may be of a process that is writing now."""
+    """Remove what a kill left, locks too, unless it may be of a process that is writing now."""
     if not active(folder):
         for path in list(_scratch(folder)):
             remove(path)

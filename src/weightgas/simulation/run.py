@@ -204,7 +204,7 @@ def simulate(
     finally:
         numba.set_num_threads(before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if run is not None and to_do and runs.is_complete(run):
+    if run is not None and runs.is_complete(run) and not run.manifest_path.exists():
         facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
         runs.finish(run.folder, facts)
     return trace

@@ -203,7 +203,7 @@ def train(
             advance=lambda cells: advance(cells * each),
         )
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if run is not None and to_do and runs.is_complete(run):
+    if run is not None and runs.is_complete(run) and not run.manifest_path.exists():
         runs.finish(run.folder, {"command": "train", "seed": plan.seed, "wall_time": trace.attrs["wall_time"]})
     return trace
 
