@@ -107,7 +107,7 @@ def test_simulate_leaves_a_run_folder(run: Path) -> None:
     assert json.loads((run / "manifest.json").read_text())["seed"] == 0
     log = (run / "log.txt").read_text()
     assert re.search(r"^\S+ \S+ DEBUG weightgas.cli: weightgas ", log)
-    assert re.search(r"INFO weightgas.runs: simulate fixed lr: done", log)
+    assert re.search(r"INFO weightgas.runs.journal: simulate fixed lr: done", log)
 
 
 def test_simulate_is_the_function(run: Path) -> None:
@@ -219,7 +219,12 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
         asked.append((name, preset, options))
         report_path = Path(options["out"], "report.html")
         return SimpleNamespace(
-            verdicts=[judged], nulls=[null], lines=["a number"], wall_time=1.0, report_path=report_path
+            verdicts=[judged],
+            nulls=[null],
+            lines=["a number"],
+            wall_time=1.0,
+            report_path=report_path,
+            missing=[],
         )
 
     monkeypatch.setattr(weightgas.experiments, "reproduce", reproduce)
@@ -230,7 +235,14 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
     assert lines[2:4] == ["Beside it, gases whose answer is known:", f"  null gas: {null.sentence}"]
     assert lines[4:6] == ["Numbers:", "  a number"]
     assert lines[6].endswith(f"Report: {empty / 'runs/isotropic-standard/report.html'}")
-    options = {"out": Path("runs/isotropic-standard"), "seed": 3, "threads": 1, "force": False, "progress": False}
+    options = {
+        "out": Path("runs/isotropic-standard"),
+        "seed": 3,
+        "threads": 1,
+        "force": False,
+        "progress": False,
+        "shard": None,
+    }
     assert call(capsys, "demo", "-o", "here").code == 0
     assert asked[0] == ("isotropic", "standard", options)
     assert asked[1][:2] == ("demo", "quick")

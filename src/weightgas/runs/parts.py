@@ -54,6 +54,9 @@ def in_parts(
     TraceError
         If the store of the run is of another grid, or of parts of another size.
     """
+    if run is not None and run.trace_path.exists():
+        done = traces.completed_cells(run.trace_path)
+        logger.info("%s: %d of %d cells are already there", run.folder, int(done.sum()), done.size)
     busy = run is not None and to_do(protocol, cells_per_part, run, shard)
     with claimed(run.folder, shard) if run is not None and busy else nullcontext():
         wanted, cells_per_part = _wanted(protocol, cells_per_part, run, shard)
@@ -106,7 +109,6 @@ def _wanted(protocol: Protocol, cells_per_part: int, run: Run | None, shard: Sha
                 f"{run.trace_path}: expected {len(protocol)} cells, got {done.size}. Pass force to start again."
             )
         cells_per_part = traces.cells_per_write(run.trace_path)
-        logger.info("%s: %d of %d cells are already there", run.folder, int(done.sum()), done.size)
     starts = range(0, len(protocol), cells_per_part)[shard.number - 1 :: shard.count]
     parts = (np.arange(start, min(start + cells_per_part, len(protocol))) for start in starts)
     return [indices for indices in parts if not done[indices].all()], cells_per_part
