@@ -148,7 +148,11 @@ number = 3
         ),
         ("own.py:Nameless", 2, r"--noise: expected an object whose repr says what it is"),
         ("own.py:Needy", 2, r"--noise: expected Needy\(\) of own\.py to make an object, got TypeError"),
-        ("own.py:number", 2, r"--noise: expected an object as weightgas\.potentials\.Noise describes, or a CustomNoise, got int"),
+        (
+            "own.py:number",
+            2,
+            r"--noise: expected an object as weightgas\.potentials\.Noise describes, or a CustomNoise, got int",
+        ),
         ("own.py:Failing", 1, r"KeyError: 'forgotten'\. This was not foreseen; --debug shows where"),
         ("own.py:Wrong", 1, r"ValueError: cannot reshape .*\. This was not foreseen; --debug shows where"),
         ("broken.py:Noise", 2, r"--noise: expected .*broken\.py to run, got SyntaxError"),
