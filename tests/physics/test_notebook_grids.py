@@ -25,7 +25,7 @@ def run(protocol, relaxations, first=RATES, second=None, noise=None):
     """
     kind, full = GRIDS[protocol]
     second = full if second is None else second
-    parts = np.array_split(second, 4) if protocol == "fixed_lr" else [second]
+    parts = np.array_split(second, min(4, len(second))) if protocol == "fixed_lr" else [second]
     held, values = [], {name: [] for name in LARGEST_ERROR}
     for rate in first:
         for part in parts:

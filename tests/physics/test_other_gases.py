@@ -53,7 +53,8 @@ def growing_with_the_loss(w, normals, out):
 def test_a_users_noise_is_the_built_in_one_draw_by_draw():
     how = {"method": "full", "snapshots": 4}
     own = run(FixedSphere(elr=0.01), 800, 4, noise=CustomNoise(growing_with_the_loss), warmup=0, **how)
-    built = run(FixedSphere(elr=0.01), 800, 4, noise=LossDependent(4.0, 0.5), warmup=0, **how)
+    base = Covariance(np.eye(4))  # a matrix, whose kernel draws one run after the other
+    built = run(FixedSphere(elr=0.01), 800, 4, noise=LossDependent(4.0, 0.5, base), warmup=0, **how)
     np.testing.assert_allclose(own["energy"], built["energy"], rtol=1e-8)
     np.testing.assert_allclose(own["noise_cov_sq"], built["noise_cov_sq"], rtol=1e-8)
     np.testing.assert_allclose(own["noise_curvature"], built["noise_curvature"], rtol=1e-8)

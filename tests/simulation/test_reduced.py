@@ -66,17 +66,27 @@ def test_every_compiled_step_is_the_plain_one_with_the_same_draws(dim, protocol,
     rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
     weights = np.abs(generator.standard_normal((11, 2))) * [[-1, 1]]
     weights *= 2 / np.linalg.norm(weights, axis=1, keepdims=True)
+    weights[:, 1] **= 2
     streams = generator.integers(0, 2**64, (11, lanes.STREAM), np.uint64)
     for _ in range(50):
         normal, chi_square = lanes.draws(streams.copy(), 1, dim - 2)[:, :, 0]
         plain = [
             reference.reduced_step(
-                protocol, *w, n, q, rate, hold, dim, variance=what.factor[0] ** 2, strength=what.strength
+                protocol,
+                w[0],
+                np.sqrt(w[1]),
+                n,
+                q,
+                rate,
+                hold,
+                dim,
+                variance=what.factor[0] ** 2,
+                strength=what.strength,
             )
             for w, n, q in zip(weights, normal, chi_square, strict=True)
         ]
         means, points = advance(KINDS[protocol], weights, streams, rate, hold, what)
-        np.testing.assert_allclose(weights, [p[:2] for p in plain], rtol=1e-11, atol=1e-13)
+        np.testing.assert_allclose(weights, [(p.along, p.across**2) for p in plain], rtol=1e-11, atol=1e-13)
         for name, column in (("loss", kernels.LOSS), ("grad_sq", kernels.GRAD_SQ), ("noise_sq", kernels.NOISE_SQ),
                              ("mean_grad_sq", kernels.MEAN_GRAD_SQ), ("laplacian", kernels.LAPLACIAN),
                              ("grad_curvature", kernels.GRAD_CURVATURE)):  # fmt: skip
@@ -84,7 +94,7 @@ def test_every_compiled_step_is_the_plain_one_with_the_same_draws(dim, protocol,
             np.testing.assert_allclose(means[:, 0, column], expected, rtol=1e-10, atol=1e-12, err_msg=name)
         if protocol == "fixed_sphere":
             np.testing.assert_allclose(means[:, 0, kernels.GROWTH], [p.growth for p in plain], rtol=1e-9, atol=1e-14)
-        radius = np.hypot(*weights.T)
+        radius = np.sqrt(weights[:, 0] ** 2 + weights[:, 1])
         np.testing.assert_allclose(points[:, 0, kernels.RADIUS], radius, rtol=1e-14)
         np.testing.assert_allclose(points[:, 0, kernels.OVERLAP], weights[:, 0] / radius, rtol=1e-13)
 

@@ -88,11 +88,12 @@ def _of_linear_loss(
 
     σ² is the mean over the cells of one step size, which have one law, to four digits.
     """
-    size = (cells["lr"] * cells["wd"] if "lr" in cells else cells["elr"])[:, 0]
+    with np.errstate(over="ignore"):
+        size = (cells["lr"] * cells["wd"] if "lr" in cells else cells["elr"])[:, 0]
     found = np.full(len(size), np.nan)
     if slope != 1 - dim:
         return found
-    for step in np.unique(size):
+    for step in np.unique(size[np.isfinite(size) & (size > 0)]):
         here = size == step
         with np.errstate(all="ignore"):
             variance = np.nanmean(noise[here]) / (dim - 1) if np.isfinite(noise[here]).any() else np.nan

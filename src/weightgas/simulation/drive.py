@@ -217,9 +217,8 @@ def _starts(
     protocol: str, first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Radius, y and t² (replicas, 2), streams (replicas, words); drawn by the hundred, the same whatever else runs."""
-    radius, _ = reduced_start(protocol, first, what, np.random.default_rng(seed))
-    elr = first["lr"] / radius**2 if protocol == "fixed_lr" else first["elr"]
-    temperature = float(np.clip(elr * what.factor[0] ** 2 / 2, 1e-100, 1e100))
+    found = reduced_start(protocol, {axis: np.array([value]) for axis, value in first.items()}, what)
+    radius, temperature = (x.item() for x in found)
     gaps, words = [], []
     for batch in range(-(-replicas // _BATCH)):
         generator = np.random.default_rng(streams.sequence(seed, protocol, key, batch, "path start"))

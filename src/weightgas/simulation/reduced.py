@@ -34,6 +34,22 @@ def lanes_for(tasks: int, threads: int) -> int:
     return min(sizes, key=lambda n: math.ceil(math.ceil(tasks / n) / threads) * (_LATENCY + n * _EACH))
 
 
+def packed(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What a trace holds of (N, 2) y and t² and of (N, STREAM) words: y and t, and behind the words the bits of t².
+
+    The root is rounded, so a run that goes on from t alone would not be the one that was never interrupted.
+    """
+    bits = np.ascontiguousarray(weights[:, 1]).view(np.uint64)
+    with np.errstate(invalid="ignore"):  # of a run that diverged
+        return np.column_stack([weights[:, 0], np.sqrt(weights[:, 1])]), np.column_stack([stream, bits])
+
+
+def unpacked(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What :func:`packed` was made of."""
+    across_sq = np.ascontiguousarray(stream[:, STREAM]).view(np.float64)
+    return np.column_stack([weights[:, 0], across_sq]), np.ascontiguousarray(stream[:, :STREAM])
+
+
 @numba.njit(inline="always")
 def _step(f, normals, place, lanes, kind, constant, variance, offset, slope):  # pragma: no cover - compiled
     """One step of every lane, added to the sums; ``place`` is that of its draws."""
@@ -92,7 +108,7 @@ def advance(
     kind, first, readings, steps, begin, w, stream, rate, hold, constant, dim, variance, offset, slope, together,
     means, points, every, moments, counts, blocks, origin, width,
 ):  # fmt: skip  # pragma: no cover - compiled
-    """As :func:`.kernels.advance`, for ``w`` (N, 2), y and t of each run, and σ² = ``variance``.
+    """As :func:`.kernels.advance`, for ``w`` (N, 2), y and t² of each run, and σ² = ``variance``.
 
     ``together`` lanes are held side by side.
     """
@@ -106,7 +122,7 @@ def advance(
         state, words = np.empty(STREAM * WIDTH, np.uint64), np.empty(WORDS * ROOM, np.uint64)
         lanes.load(stream, start, many, state)
         for i in range(many):
-            f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i] = w[start + i, 0], w[start + i, 1] * w[start + i, 1]
+            f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i] = w[start + i, 0], w[start + i, 1]
             f[_RATE * WIDTH + i], f[_HOLD * WIDTH + i] = rate[start + i], hold[start + i]
         clock = begin % every if every else 0
         now = begin
@@ -130,10 +146,7 @@ def advance(
                 for column in range(kernels.COLUMNS):
                     means[task, reading, column] = f[(_SUMS + column) * WIDTH + i] / steps
                 means[task, reading, kernels.LAPLACIAN] *= 1.0 - dim
-                # rounded as if the call ended here, so that a run is the same in any number of calls
-                y, across = f[_Y * WIDTH + i], math.sqrt(f[_ACROSS_SQ * WIDTH + i])
-                across_sq = across * across
-                f[_ACROSS_SQ * WIDTH + i] = across_sq
+                y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
                 radius = math.sqrt(fma(y, y, across_sq))
                 z = y / radius
                 heat = variance * (offset + slope * (constant + z))
@@ -144,5 +157,5 @@ def advance(
                 points[task, reading, kernels.NOISE_COV_SQ] = heat * heat * (dim - 1)
                 points[task, reading, kernels.NOISE_CURVATURE] = -z * heat * (dim - 1)
         for i in range(many):
-            w[start + i, 0], w[start + i, 1] = f[_Y * WIDTH + i], math.sqrt(f[_ACROSS_SQ * WIDTH + i])
+            w[start + i, 0], w[start + i, 1] = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
         lanes.save(state, start, many, stream)

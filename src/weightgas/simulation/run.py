@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -25,8 +26,9 @@ from weightgas.simulation import precision as until
 from weightgas.simulation.lanes import STREAM, WIDTH
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
-from weightgas.simulation.start import reduced_start, stationary_start
+from weightgas.simulation.start import SAMPLES, reduced_start, stationary_start
 from weightgas.simulation.tally import Tally
+from weightgas.theory import vmf
 
 _KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _SECONDS_PER_PART = 4.0
@@ -295,6 +297,7 @@ def _part(
     else:
         weights = np.ascontiguousarray(to_axes(before["final_weights"].values)).reshape(tasks, -1)
         stream = before["final_stream"].values.reshape(tasks, -1).copy()
+        weights, stream = reduced.unpacked(weights, stream) if small else (weights, stream)
         overlap = None
     cells = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
     rate, hold = (cells[axis] for axis in protocol.axes)
@@ -323,6 +326,7 @@ def _part(
     if "directions" in arrays:
         arrays["directions"] = what.to_original(arrays["directions"])
     shape = (len(protocol), how.replicas)
+    weights, stream = reduced.packed(weights, stream) if small else (weights, stream)
     arrays |= {"final_weights": to_original(weights).reshape(*shape, -1), "final_stream": stream.reshape(*shape, -1)}
     means = ["noise_trace", "mean_grad_sq", "laplacian"]
     if buffers is not None:
@@ -367,20 +371,30 @@ def _compiled(
 
 
 def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (tasks, dim or 2), streams (tasks, words), and overlaps (tasks, samples) of Gibbs directions."""
+    """Weights (tasks, dim), or y and t² (tasks, 2) where reduced; streams (tasks, words); overlaps (tasks, samples).
+
+    Every run begins at the predicted radius of its cell in a direction drawn from the Gibbs distribution, the last of
+    ``SAMPLES``, whose overlaps place the bins.
+    """
     weights, stream, overlap = [], [], []
     small = how.method == "reduced"
-    begin = reduced_start if small else stationary_start
     drawn, held = (STREAM, STREAM) if small else (4, whole.STREAM if what.side_by_side else 4)
     cells, effective = protocol.cells(), what.effective(protocol).cells()
+    radii, temperatures = reduced_start(protocol.name, effective, what) if small else (None, None)
     for i in range(len(protocol)):
         cell, felt = ({axis: v[i].item() for axis, v in of.items()} for of in (cells, effective))
         for replica in range(how.replicas):
             key = (how.seed, protocol.name, cell, replica)
             generator = np.random.default_rng(streams.sequence(*key, "start"))
-            radius, directions = begin(protocol.name, felt, what, generator)
-            weights.append(radius * directions[-1])
+            if radii is not None and temperatures is not None:
+                gap = vmf.sample_energy(what.dim, float(temperatures[i]), SAMPLES, generator)
+                across = float(radii[i]) * math.sqrt(gap[-1] * (2 - gap[-1]))
+                weights.append([radii[i] * (gap[-1] - 1), across * across])
+                overlap.append(gap - 1)
+            else:
+                radius, directions = stationary_start(protocol.name, felt, what, generator)
+                weights.append(radius * directions[-1])
+                overlap.append(what.overlap(directions))
             words = streams.sequence(*key, "noise").generate_state(drawn, np.uint64)
             stream.append(np.pad(words, (0, held - drawn)))
-            overlap.append(directions[:, 0] if small else what.overlap(directions))
     return np.array(weights), np.array(stream), np.array(overlap)

@@ -35,38 +35,37 @@ def stationary_start(
     return _radius(protocol, cell, grad_sq), directions
 
 
-def reduced_start(
-    protocol: str, cell: Mapping[str, float], model: Model, generator: np.random.Generator
-) -> tuple[float, np.ndarray]:
-    """The same for a reducible model, of overlaps alone: predicted radius and ``SAMPLES`` pairs z, √(1 − z²).
+def reduced_start(protocol: str, cells: Mapping[str, np.ndarray], model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Predicted radii and temperatures (cells,) of a reducible model, where nothing has to be drawn for them.
 
-    The Gibbs distribution is von Mises–Fisher about −μ whatever the dimension (:mod:`weightgas.theory.vmf`).
+    The Gibbs distribution is von Mises–Fisher about −μ whatever the dimension (:mod:`weightgas.theory.vmf`): with
+    its ⟨1 + z⟩ = U₀, tr Σ = (a + bU) σ² (d−1) and E‖∇L‖² = (d−1) T (1 − U₀).
     """
     dof, variance = model.dim - 1, float(model.factor[0] ** 2)
-    noise_trace = grad_sq = variance * dof
-    gaps = np.ones(SAMPLES)
+    noise_trace = grad_sq = np.full_like(next(iter(cells.values())), variance * dof, dtype=float)
+    temperature = noise_trace
     for _ in range(4 if protocol == "fixed_lr" else 2):
-        elr = cell["lr"] / _radius(protocol, cell, grad_sq) ** 2 if protocol == "fixed_lr" else cell["elr"]
-        temperature = ideal_gas.temperature(_tame(elr), _tame(noise_trace), dof)
-        gaps = vmf.sample_energy(model.dim, _tame(temperature), SAMPLES, generator)
-        strength = model.strength[0] + model.strength[1] * (model.form.constant - 1 + gaps)
-        noise_trace = float(np.mean(strength)) * variance * dof
-        grad_sq = noise_trace + float(np.mean(gaps * (2 - gaps)))
-    return _radius(protocol, cell, grad_sq), np.stack([gaps - 1, np.sqrt(gaps * (2 - gaps))], axis=1)
+        elr = cells["lr"] / _radius(protocol, cells, grad_sq) ** 2 if protocol == "fixed_lr" else cells["elr"]
+        temperature = _tame(ideal_gas.temperature(_tame(elr), _tame(noise_trace), dof))
+        gap = vmf.energy(model.dim, temperature)
+        noise_trace = (model.strength[0] + model.strength[1] * (model.form.constant - 1 + gap)) * variance * dof
+        grad_sq = noise_trace + dof * temperature * (1 - gap)
+    return _radius(protocol, cells, grad_sq), temperature
 
 
-def _radius(protocol: str, cell: Mapping[str, float], grad_sq: float) -> float:
+def _radius(protocol: str, cells: Mapping[str, Any], grad_sq: Any) -> Any:
+    """Of one cell or of arrays of them."""
     grad_sq = _tame(grad_sq)
     if protocol == "fixed_sphere":
-        return cell["radius"]
-    wd = _tame(cell["wd"])
+        return cells["radius"]
+    wd = _tame(cells["wd"])
     if protocol == "fixed_lr":
-        lr = _tame(cell["lr"])
-        return _tame(ideal_gas.radius_fixed_lr(lr, wd, grad_sq, discrete=lr * wd < 1))
-    elr = _tame(cell["elr"])
-    return _tame(ideal_gas.radius_fixed_elr(elr, wd, grad_sq, discrete=elr**2 * grad_sq < 0.5))
+        lr, law = _tame(cells["lr"]), ideal_gas.radius_fixed_lr
+        return _tame(np.where(lr * wd < 1, law(lr, wd, grad_sq), law(lr, wd, grad_sq, discrete=False)))
+    elr, law = _tame(cells["elr"]), ideal_gas.radius_fixed_elr
+    return _tame(np.where(elr**2 * grad_sq < 0.5, law(elr, wd, grad_sq), law(elr, wd, grad_sq, discrete=False)))
 
 
-def _tame(value: Any) -> float:
-    """A number from which the closed forms do not overflow."""
-    return float(np.clip(value, _LEAST, _MOST))
+def _tame(value: Any) -> np.ndarray:
+    """Numbers from which the closed forms do not overflow."""
+    return np.clip(value, _LEAST, _MOST)

@@ -44,6 +44,8 @@ __all__ = [
 PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
 DEGREE = 12
 """Degree of the polynomials in z; in ln r² it is six tenths of that."""
+_LEAST = 1e-200
+"""Step times σ² below which nothing is left of a finite step, and the quadrature would overflow."""
 _MOST, _NODES = 64, 48
 """Up to so many distinct step sizes are solved one by one; more are interpolated between so many."""
 
@@ -61,6 +63,8 @@ def stationary_state(
     whole_number("dim", dim, minimum=2)
     step_size, noise_var = positive_number("step_size", step_size), positive_number("noise_var", noise_var)
     whole_number("degree", degree, minimum=4)
+    if not _LEAST < step_size * noise_var < 1 / _LEAST:
+        return Stationary(reason="the temperature is out of the range of the quadrature; take the closed forms")
     return solve(protocol, int(dim), step_size, noise_var, int(degree))
 
 
