@@ -11,7 +11,7 @@ import pytest
 
 from weightgas import trace as traces
 from weightgas.protocols import FixedLR
-from weightgas.simulation import run, simulate
+from weightgas.simulation import reduced, run, simulate
 from weightgas.status import Outcome
 
 GRID = FixedLR(np.geomspace(0.01, 0.1, 5).tolist(), np.geomspace(0.01, 0.1, 5).tolist())
@@ -79,7 +79,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
 
 def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_cells_per_part", lambda *_: 1)
-    original, calls = run.reduced.advance, []
+    original, calls = reduced.advance, []
 
     def interrupted(*arguments):
         calls.append(1)
@@ -87,7 +87,7 @@ def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, mon
             raise KeyboardInterrupt
         original(*arguments)
 
-    monkeypatch.setattr(run.reduced, "advance", interrupted)
+    monkeypatch.setattr(reduced, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate(GRID, 3, **PLAN, out=tmp_path / "run")
     done = traces.completed_cells(tmp_path / "run/trace.zarr").sum()

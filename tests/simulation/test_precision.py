@@ -13,7 +13,7 @@ from weightgas.measurement.state import known
 from weightgas.potentials import Covariance, Quadratic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.runs import subset
-from weightgas.simulation import plan, run, simulate
+from weightgas.simulation import plan, reduced, run, simulate
 from weightgas.simulation import precision as until
 from weightgas.status import Outcome, Status
 
@@ -277,7 +277,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypat
     protocol = GRIDS["fixed_lr"]
     whole = simulate(protocol, 3, **SMALL)
     monkeypatch.setattr(run, "_cells_per_part", lambda *_: 1)
-    original, calls = run.reduced.advance, []
+    original, calls = reduced.advance, []
 
     def interrupted(*arguments):
         calls.append(1)
@@ -285,7 +285,7 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypat
             raise KeyboardInterrupt
         original(*arguments)
 
-    monkeypatch.setattr(run.reduced, "advance", interrupted)
+    monkeypatch.setattr(reduced, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
         simulate(protocol, 3, **SMALL, out=tmp_path / "run")
     done = int(traces.completed_cells(tmp_path / "run/trace.zarr").sum())

@@ -9,7 +9,7 @@ from weightgas.errors import RunExistsError, TraceError
 from weightgas.measurement import measure
 from weightgas.potentials import Covariance, Isotropic, Linear, Quadratic, QuadraticForm
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
-from weightgas.simulation import run, simulate
+from weightgas.simulation import model, part, run, simulate, whole
 from weightgas.simulation.run import foreseen_seconds
 from weightgas.status import Outcome
 from weightgas.theory import ideal_gas
@@ -94,7 +94,7 @@ def test_threads_calls_parts_and_other_cells_change_no_bit(protocol, monkeypatch
     most = numba.get_num_threads()
     assert same(simulate(protocol, 4, **SMALL, replicas=2, threads=1), whole)
     assert numba.get_num_threads() == most
-    monkeypatch.setattr(run, "_SECONDS_PER_CALL", 0.0)
+    monkeypatch.setattr(part, "_SECONDS_PER_CALL", 0.0)
     monkeypatch.setattr(run, "_SECONDS_PER_PART", 0.0)
     apart = simulate(protocol, 4, **SMALL, replicas=2)
     assert same(apart, whole)
@@ -350,7 +350,7 @@ def test_a_run_folder_holds_what_memory_holds(tmp_path, monkeypatch):
         assert trace.assign_attrs(wall_time=0).identical(memory.assign_attrs(wall_time=0))
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"config.toml", "trace.zarr", "manifest.json"}
     manifest = (tmp_path / "run/manifest.json").read_text()
-    monkeypatch.setattr(run.whole, "advance", None)  # nothing is simulated again
+    monkeypatch.setattr(whole, "advance", None)  # nothing is simulated again
     again = simulate(GRIDS["fixed_lr"], 4, **SMALL, out=tmp_path / "run")
     assert same(again, memory)
     assert (tmp_path / "run/manifest.json").read_text() == manifest
@@ -370,4 +370,5 @@ def test_what_goes_on_is_another_run(tmp_path):
 
 
 def test_dry_runs_foresee_something():
-    assert 0.1 < foreseen_seconds(GRIDS["fixed_lr"], 3, 2_000_000, 1, threads=1) < 10
+    grid = (GRIDS["fixed_lr"], model.checked(None, None, 3), 2_000_000, 1, 1)
+    assert 0.01 < foreseen_seconds(*grid) < foreseen_seconds(*grid, method="full") < 10

@@ -128,11 +128,11 @@ def simulate(
         from weightgas.simulation.precision import MOST_ROUNDS
         from weightgas.simulation.run import foreseen_seconds
 
-        model.checked(loss, noises, dim, momentum, nesterov)
+        what = model.checked(loss, noises, dim, momentum, nesterov)
 
         if dry_run:
             title = _title(f"simulate {protocol}", held, replicas, steps) + f", d = {dim}"
-            seconds, longest = foreseen_seconds(held, dim, steps, replicas, threads), None
+            seconds, longest = foreseen_seconds(held, what, steps, replicas, threads, method), None
             size = foresight.simulated_bytes(held, dim, replicas, readings, snapshots)
             if goal is not None:
                 rounds = MOST_ROUNDS if most_steps is None else most_steps / steps

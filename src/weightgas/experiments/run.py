@@ -22,7 +22,7 @@ from weightgas.experiments.nulls import Null, beside
 from weightgas.experiments.summary import kinds, select
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
-from weightgas.simulation import simulate
+from weightgas.simulation import model, simulate
 from weightgas.simulation.run import foreseen_seconds
 from weightgas.status import Outcome, Status
 
@@ -90,7 +90,8 @@ def foresee(name: str, preset: str = "quick", threads: int | None = None) -> For
     for run in _plan(name, preset):
         cells = len(run.protocol)
         if isinstance(run, presets.Simulated):
-            cost = foreseen_seconds(run.protocol, run.dim, run.steps, run.replicas, threads)
+            what = model.checked(run.potential, run.noise, run.dim)
+            cost = foreseen_seconds(run.protocol, what, run.steps, run.replicas, threads)
             cost *= 1 if run.precision is None else ROUNDS_UNTIL_KNOWN
             disk = cells * run.replicas * (run.readings * 72 + run.snapshots * run.dim * 4 + 20_000)
         else:

@@ -6,17 +6,22 @@ import numba
 
 
 @numba.njit(inline="always")
+def count(logit, task, now, block, moments, counts, origin, width):  # pragma: no cover - compiled
+    """Add the logit of a task: to the moments in the warm-up, else to the counts."""
+    if now <= 0:
+        moments[task, 0] += 1.0
+        moments[task, 1] += logit
+        moments[task, 2] += logit * logit
+    else:
+        bins = counts.shape[2]
+        place = (logit - origin[task]) / width[task]
+        # compared as a float: an infinite or huge place has no integer; NaN goes to the first bin
+        index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
+        counts[task, block, index] += 1
+
+
+@numba.njit(inline="always")
 def visit(logits, lanes, start, now, block, moments, counts, origin, width):  # pragma: no cover - compiled
-    """Add the logit of every lane, tasks from ``start`` on: to the moments in the warm-up, else to the counts."""
-    bins = counts.shape[2]
+    """The same for every lane, tasks from ``start`` on."""
     for lane in range(lanes):
-        task, logit = start + lane, logits[lane]
-        if now <= 0:
-            moments[task, 0] += 1.0
-            moments[task, 1] += logit
-            moments[task, 2] += logit * logit
-        else:
-            place = (logit - origin[task]) / width[task]
-            # compared as a float: an infinite or huge place has no integer; NaN goes to the first bin
-            index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
-            counts[task, block, index] += 1
+        count(logits[lane], start + lane, now, block, moments, counts, origin, width)

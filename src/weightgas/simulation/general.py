@@ -23,6 +23,7 @@ import numpy as np
 
 from weightgas.simulation import kernels
 from weightgas.simulation.compiled import TURN, no_loss, no_noise
+from weightgas.simulation.density import count
 from weightgas.simulation.model import Model
 from weightgas.status import Cause, Outcome
 
@@ -165,7 +166,6 @@ def _run(
 ):  # fmt: skip  # pragma: no cover - compiled
     """One task of :func:`advance`."""
     d = w.shape[1]
-    bins = counts.shape[2]
     s, x, v = stream[task].copy(), w[task].copy(), velocity[task].copy()
     u, mean, heat, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     scratch, columns = np.empty((4, d)), np.empty((d if d <= LARGEST_COVARIANCE else 1, d))
@@ -248,14 +248,7 @@ def _run(
             if clock == every:
                 clock = 0
                 logit = math.log((1.0 + along_linear) / (1.0 - along_linear))
-                if now <= 0:
-                    moments[task, 0] += 1.0
-                    moments[task, 1] += logit
-                    moments[task, 2] += logit * logit
-                else:
-                    place = (logit - origin[task]) / width[task]
-                    index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
-                    counts[task, blocks[reading], index] += 1
+                count(logit, task, now, blocks[reading], moments, counts, origin, width)
             if now == next_snapshot and kept < snapshots.shape[1]:
                 for i in range(d):
                     snapshots[task, kept, i] = x[i] / math.sqrt(r2)

@@ -12,6 +12,8 @@ import math
 import numba
 import numpy as np
 
+from weightgas.simulation.density import count
+
 SPHERE, ELR, LR = 0, 1, 2
 LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, LAPLACIAN, GRAD_CURVATURE, GROWTH = range(COLUMNS := 8)
 """Columns of the sums over steps: L, L², G, ‖noise‖², ‖∇L‖², ΔL, ∇L·H∇L, (‖w₊‖² − r²)/r² before the projection."""
@@ -127,7 +129,6 @@ def advance(
     ``snapshots`` (N, kept, d)    directions after step ``snapshot_first`` and every ``snapshot_every`` steps from there
     """
     tasks, d = w.shape
-    bins = counts.shape[2]
     trace = curvature.sum()
     amplitude = math.sqrt(offset)
     variances = spread @ spread.T
@@ -212,15 +213,7 @@ def advance(
                 if clock == every:
                     clock = 0
                     logit = math.log((1.0 + along_linear) / (1.0 - along_linear))
-                    if now <= 0:
-                        moments[task, 0] += 1.0
-                        moments[task, 1] += logit
-                        moments[task, 2] += logit * logit
-                    else:
-                        place = (logit - origin[task]) / width[task]
-                        # compared as a float: an infinite or huge place has no integer; NaN goes to the first bin
-                        index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
-                        counts[task, blocks[reading], index] += 1
+                    count(logit, task, now, blocks[reading], moments, counts, origin, width)
                 if now == next_snapshot and kept < snapshots.shape[1]:
                     inverse = 1.0 / math.sqrt(r2)
                     for i in range(d):

@@ -61,7 +61,7 @@ class Model:
 
     @property
     def spread(self) -> np.ndarray:
-        """The factor as the kernel takes it: (dim, 1) or (dim, dim)."""
+        """The factor as kernels take it: (dim, dim), for :mod:`.general` also one column (dim, 1)."""
         return np.ascontiguousarray(self.factor[:, None] if self.factor.ndim == 1 else self.factor)
 
     def overlap(self, directions: np.ndarray) -> np.ndarray:

@@ -1,0 +1,154 @@
+"""Some cells of a simulation, from their start or on from a trace to their end."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+import xarray as xr
+
+from weightgas import streams
+from weightgas import trace as traces
+from weightgas.protocols import Protocol
+from weightgas.simulation import general, kernels, reduced, whole
+from weightgas.simulation.lanes import STREAM
+from weightgas.simulation.model import Model
+from weightgas.simulation.plan import Plan
+from weightgas.simulation.start import SAMPLES, reduced_start, stationary_start
+from weightgas.simulation.tally import Tally
+from weightgas.theory import vmf
+
+_KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+_SECONDS_PER_CALL = 0.25
+_STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 5.0, 2.5, 2.0, 6.0
+"""Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step; they
+only set how many cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` foresees."""
+
+
+def seconds_per_run(how: Plan, what: Model) -> float:
+    """Foreseen seconds of one replica of one cell on one thread."""
+    if how.method == "reduced":
+        return (how.steps + how.warmup) * _REDUCED_NANOSECONDS * 1e-9
+    products = what.factor.size * _PRODUCT_NANOSECONDS if what.factor.ndim == 2 else 0.0
+    each = _STEP_NANOSECONDS + what.dim * _WEIGHT_NANOSECONDS + products
+    return (how.steps + how.warmup) * each * 1e-9
+
+
+def run_part(
+    protocol: Protocol, how: Plan, what: Model, advance: Callable[[float], None], before: xr.Dataset | None
+) -> xr.Dataset:
+    """Simulate some cells from the start or on from ``before``; tasks are (cell, replica), the replica fastest."""
+    tasks = len(protocol) * how.replicas
+    begin = 0 if before is None else int(before["step"].max())
+    tally = Tally(how, what.dim, tasks, begin, linear_loss=what.linear)
+    small = how.method == "reduced"
+    to_axes, to_original = (_same, _same) if small else (what.to_axes, what.to_original)
+    if before is None:
+        weights, stream, overlap = _start(protocol, how, what)
+    else:
+        weights = np.ascontiguousarray(to_axes(before["final_weights"].values)).reshape(tasks, -1)
+        stream = before["final_stream"].values.reshape(tasks, -1).copy()
+        weights, stream = reduced.unpacked(weights, stream) if small else (weights, stream)
+        overlap = None
+    cells = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
+    rate, hold = (cells[axis] for axis in protocol.axes)
+    buffers = general.Buffers(what, len(weights), before) if what.general else None
+    step, task = _compiled(how, what, len(weights), buffers)
+    task = (weights, stream, rate, hold, *task)
+    call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
+
+    def go(begin: int, readings: int, steps: int) -> None:
+        """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress moves."""
+        most = max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
+        for k in range(0, readings, most):
+            some = min(most, readings - k)
+            tallied = tally.for_kernel()[:8] if small else tally.for_kernel()
+            step(_KINDS[protocol.name], k, some, steps, begin + k * steps, *task, *tallied)
+            advance(len(protocol) * some * steps / (how.steps + how.warmup))
+
+    if how.warmup:
+        go(-how.warmup, how.warmup_calls, how.warmup // how.warmup_calls)
+    if tally.every and before is not None:
+        tally.set_bins(before["overlap_origin"].values, before["overlap_width"].values)
+    elif tally.every and overlap is not None:
+        tally.place_bins(overlap)
+    go(begin, how.readings, how.reading_every)
+    arrays = tally.arrays(fixed_sphere=protocol.name == "fixed_sphere")
+    if "directions" in arrays:
+        arrays["directions"] = what.to_original(arrays["directions"])
+    shape = (len(protocol), how.replicas)
+    weights, stream = reduced.packed(weights, stream) if small else (weights, stream)
+    arrays |= {"final_weights": to_original(weights).reshape(*shape, -1), "final_stream": stream.reshape(*shape, -1)}
+    means = ["noise_trace", "mean_grad_sq", "laplacian"]
+    if buffers is not None:
+        buffers.into(arrays, shape)
+        means = means[:2] if what.own_loss else means
+    attributes = {
+        "producer": "simulate",
+        **what.attributes(),
+        **what.facts(),
+        "dim": what.dim,
+        "dof": what.dim - 1,
+        "seed": how.seed,
+        "steps": how.steps,
+        "warmup": how.warmup,
+        "reading_every": how.reading_every,
+        "method": how.method,
+        "threads": numba.get_num_threads(),
+        "device": "cpu",
+    }
+    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"))
+
+
+def _same(weights: np.ndarray) -> np.ndarray:
+    return weights
+
+
+def _compiled(
+    how: Plan, what: Model, tasks: int, buffers: general.Buffers | None
+) -> tuple[Callable[..., None], tuple[Any, ...]]:
+    """The compiled step, and its arguments from the loss to the tally."""
+    if buffers is not None:
+        return general.advance, buffers.arguments()
+    constant, threads = float(what.form.constant), numba.get_num_threads()
+    if how.method == "reduced":
+        together = reduced.lanes_for(tasks, threads)
+        return reduced.advance, (constant, what.dim, float(what.factor[0] ** 2), *what.strength, together)
+    form = (constant, np.array(what.form.linear, float), np.array(what.form.curvature, float))
+    if what.side_by_side:
+        together = whole.lanes_for(tasks, threads, what.dim)
+        return whole.advance, (*form, np.array(what.factor), *what.strength, together)
+    return kernels.advance, (*form, what.spread, *what.strength)
+
+
+def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights (tasks, dim), or y and t² (tasks, 2) where reduced; streams (tasks, words); overlaps (tasks, samples).
+
+    Every run begins at the predicted radius of its cell in a direction drawn from the Gibbs distribution, the last of
+    ``SAMPLES``, whose overlaps place the bins.
+    """
+    weights, stream, overlap = [], [], []
+    small = how.method == "reduced"
+    drawn, held = (STREAM, STREAM) if small else (4, whole.STREAM if what.side_by_side else 4)
+    cells, effective = protocol.cells(), what.effective(protocol).cells()
+    radii, temperatures = reduced_start(protocol.name, effective, what) if small else (None, None)
+    for i in range(len(protocol)):
+        cell, felt = ({axis: v[i].item() for axis, v in of.items()} for of in (cells, effective))
+        for replica in range(how.replicas):
+            key = (how.seed, protocol.name, cell, replica)
+            generator = np.random.default_rng(streams.sequence(*key, "start"))
+            if radii is not None and temperatures is not None:
+                gap = vmf.sample_energy(what.dim, float(temperatures[i]), SAMPLES, generator)
+                across = float(radii[i]) * math.sqrt(gap[-1] * (2 - gap[-1]))
+                weights.append([radii[i] * (gap[-1] - 1), across * across])
+                overlap.append(gap - 1)
+            else:
+                radius, directions = stationary_start(protocol.name, felt, what, generator)
+                weights.append(radius * directions[-1])
+                overlap.append(what.overlap(directions))
+            words = streams.sequence(*key, "noise").generate_state(drawn, np.uint64)
+            stream.append(np.pad(words, (0, held - drawn)))
+    return np.array(weights), np.array(stream), np.array(overlap)
