@@ -8,6 +8,7 @@ import shutil
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -138,9 +139,12 @@ def _is_marked(folder: Path) -> bool:
 
 
 def _is_used(folder: Path) -> bool:
-    """Whether the folder holds anything but locks and what a kill left."""
-    ours = {*folder.glob(".*.lock"), *_scratch(folder)}
-    return any(path not in ours for path in folder.iterdir())
+    """Whether the folder holds anything but locks and what a kill left.
+
+    By the names, in one look: other shards take locks and write files meanwhile.
+    """
+    ours = (".*.lock", *(f".{name}-????????" for name in _CONTENTS))
+    return any(not any(fnmatch(path.name, pattern) for pattern in ours) for path in folder.iterdir())
 
 
 def _scratch(folder: Path) -> Iterator[Path]:
