@@ -8,6 +8,7 @@ numbers: from there on one network at a time is as fast or faster, and needs les
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -66,13 +67,13 @@ class Convolutional(FrozenHead):
         """How many networks are evaluated at once: as many as have :data:`LANES` channels in their first layers."""
         return max(1, LANES // self.width)
 
+    @abstractmethod
     def tensors(self, weights: Tensor, channels: int) -> dict[str, Tensor]:
         """The weights of each convolution (C, out, in, k, k), by name, from flat ``weights`` (C, dim)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         """Features (B, C·8·width) of images (B, C·channels, H, W)."""
-        raise NotImplementedError
 
     def plain(self, data: Data, weights: Tensor | np.ndarray) -> nn.Module:
         """One network with ``weights`` (dim,) as an ordinary module of torch, in their type; images to logits.
@@ -88,9 +89,9 @@ class Convolutional(FrozenHead):
             model.get_parameter("head.weight").copy_(self._head(flat, self.widths[-1]))
         return model
 
+    @abstractmethod
     def _plain(self, data: Data, channels: int) -> nn.Module:
         """The module of :meth:`plain`, with weights of its own."""
-        raise NotImplementedError
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""

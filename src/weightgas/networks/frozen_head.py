@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import MISSING, dataclass, fields
 from functools import lru_cache
@@ -37,7 +38,7 @@ def losses_of(loss: str, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrozenHead:
+class FrozenHead(ABC):
     """Base of a network that ends in a linear head, drawn once from ``head_seed`` and never trained.
 
     The head has no bias and the Frobenius norm ``head_norm``, unless given that of :data:`LOSSES`: were it trained, the
@@ -78,9 +79,9 @@ class FrozenHead:
         """Plain values from which :func:`weightgas.networks.named` makes it again."""
         return {"network": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
+    @abstractmethod
     def groups(self, data: Data) -> dict[str, int]:
         """Name and size of each scale-invariant group; see the class."""
-        raise NotImplementedError
 
     def dim(self, data: Data) -> int:
         """Number of trained weights."""
