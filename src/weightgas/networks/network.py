@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -34,7 +34,9 @@ class Network(Protocol):
     (BatchNorm uses the statistics of the batch; there are no running buffers that measuring could change).
 
     A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
-    autograd, and ``together``, the number of networks up to which it is faster to evaluate them at once.
+    autograd; ``together``, the number of networks up to which it is faster to evaluate them at once, or a function of
+    the shape of an input (features…) that says it; and ``separable = True`` where the loss of a batch is the mean of
+    the losses of its inputs, so that a batch may be evaluated in parts where memory is short.
     """
 
     @property
@@ -78,21 +80,12 @@ def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor)
     Shapes as :meth:`Network.losses`. Neither the weights nor anything else is changed. As many networks are evaluated
     at once as is fastest for the network; what autograd keeps is that of so many.
     """
-    found = [_gradients(network, *part) for part in _parts(network, weights, inputs, labels)]
+    found = [gradients_at_once(network, *part) for part in _parts(network, weights, inputs, labels)]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def together(network: Network) -> int | None:
-    """How many networks are evaluated at once; None for any number."""
-    return getattr(network, "together", None)
-
-
-def _parts(network: Network, *stacked: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    size = together(network) or max(1, len(stacked[0]))
-    return zip(*(tensor.split(size) for tensor in stacked), strict=True)
-
-
-def _gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+def gradients_at_once(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """As :func:`gradients`, all networks in one evaluation."""
     own = getattr(network, "gradients", None)
     if own is not None:
         with torch.no_grad():
@@ -100,3 +93,14 @@ def _gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor
     with torch.enable_grad():
         variables = weights.detach().requires_grad_()
         return torch.autograd.grad(network.losses(variables, inputs, labels).sum(), variables)[0]
+
+
+def together(network: Network, shape: Sequence[int] | None = None) -> int | None:
+    """How many networks are evaluated at once on inputs of this ``shape`` (features…); None for any number."""
+    said = getattr(network, "together", None)
+    return said(shape) if callable(said) else said
+
+
+def _parts(network: Network, weights: Tensor, *stacked: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    size = together(network, stacked[0].shape[2:] if stacked else None) or max(1, len(weights))
+    return zip(*(tensor.split(size) for tensor in (weights, *stacked)), strict=True)

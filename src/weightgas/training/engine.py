@@ -20,6 +20,7 @@ from weightgas.networks import Network
 from weightgas.probes import Curvature, Moments
 from weightgas.protocols import FixedELR, FixedSphere, Protocol
 from weightgas.training.draws import Draws, sequences
+from weightgas.training.mode import Evaluated, Mode, is_out_of_memory, usual
 from weightgas.training.start import predicted_radii
 
 RANDOM, SLOW_RANDOM, RANDOM_BATCHES = 64, 16, 16
@@ -65,8 +66,9 @@ class Engine:
         batch_size: int,
         dtype: torch.dtype,
         device: torch.device,
+        mode: Mode | None = None,
     ) -> None:
-        self.protocol, self.network, self.data, self.replicas = protocol, network, data, replicas
+        self.protocol, self.data, self.replicas, self._given = protocol, data, replicas, network
         self.sizes = tuple(network.groups(data).values())
         self.stack = len(protocol) * replicas
         self._seed, self._batch_size, self._dtype, self._device = seed, batch_size, dtype, device
@@ -77,6 +79,13 @@ class Engine:
         values = (np.repeat(v, replicas) for v in protocol.cells().values())
         self._first, second = (torch.from_numpy(v).to(device) for v in values)
         self._rule = _rule(protocol, self._first, second, dtype)
+        self.take(mode or usual(network, data.inputs.shape[1:], self.stack))
+
+    def take(self, mode: Mode) -> None:
+        """Evaluate the networks in another mode from now on."""
+        self.network = Evaluated(self._given, mode)
+        # Gather, gradients and norms in one, where the network has gradients that can be compiled.
+        self._fast = self.network.compiled(self._measured) if self.stack <= mode.at_once else None
 
     def initial(self) -> State:
         """Fresh weights, each replica of each cell from its own stream; on the sphere scaled to its radius."""
@@ -109,8 +118,7 @@ class Engine:
         squares, growths = [], []
         with torch.no_grad():
             for step in range(state.step, state.step + steps):
-                gradient = self._gradients(weights, self._draws.training(step))
-                square = probes.group_squares(torch.stack((weights, gradient)), self.sizes)
+                gradient, square = self._measured_gradients(weights, self._draws.training(step))
                 decay, size, growth = rule(weights, gradient, *square)
                 # Written as a difference: 1 − ηλ alone would be rounded by more than a small ηλ.
                 weights = weights - torch.addcmul(weights * decay, gradient, size)
@@ -157,19 +165,33 @@ class Engine:
 
     def random_energy(self) -> tuple[float, float]:
         """Mean and standard deviation of the energy of random directions: what a random walk would read."""
-        generator, values = np.random.default_rng(0), []
-        at_once = networks.together(self.network) or RANDOM
-        losses, batches = partial(networks.losses, self.network), self._fixed[:RANDOM_BATCHES]
+        generator, losses = np.random.default_rng(0), partial(networks.losses, self.network)
         # Networks that are evaluated a few at a time are slow ones: a rough value is enough.
-        for _ in range(0, RANDOM if at_once == RANDOM else SLOW_RANDOM, at_once):
-            drawn = np.stack([self.network.initial(generator, self.data) for _ in range(at_once)])
-            weights = torch.as_tensor(drawn, dtype=self._dtype, device=self._device)
-            values.append(probes.energies(losses, weights, self._inputs, self._labels, batches))
-        found = torch.cat(values)
+        fast = networks.together(self._given, self.data.inputs.shape[1:]) is None
+        drawn = [self.network.initial(generator, self.data) for _ in range(RANDOM if fast else SLOW_RANDOM)]
+        weights = torch.as_tensor(np.stack(drawn), dtype=self._dtype, device=self._device)
+        found = probes.energies(losses, weights, self._inputs, self._labels, self._fixed[:RANDOM_BATCHES])
         return found.mean().item(), found.std().item()
 
     def _gradients(self, weights: Tensor, index: Tensor) -> Tensor:
         return networks.gradients(self.network, weights, *self._batch(index))
+
+    def _measured_gradients(self, weights: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients (stack, dim), and the squared norms (2, stack, groups) of the groups of weights and gradients."""
+        if self._fast is not None:
+            try:
+                return self._fast(weights, index)
+            except Exception as error:
+                self._fast = None
+                if not is_out_of_memory(error):  # if it is, what follows makes the mode smaller
+                    self.network.give_up(error)
+        gradient = self._gradients(weights, index)
+        return gradient, probes.group_squares(torch.stack((weights, gradient)), self.sizes)
+
+    def _measured(self, weights: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The same without what a compiler cannot follow: the network's own gradients, all in one evaluation."""
+        gradient = self._given.gradients(weights, *self._batch(index))  # type: ignore[attr-defined]
+        return gradient, probes.group_squares(torch.stack((weights, gradient)), self.sizes)
 
     def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         shape = (self.stack, self._batch_size)
