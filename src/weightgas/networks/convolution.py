@@ -25,8 +25,8 @@ from weightgas.networks.network import Data
 from weightgas.networks.plain import batch_norm
 
 LANES, LANES_OF_LARGE, LARGE = 16, 8, 16 * 16
-"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once: of small images,
-and of those with more than ``LARGE`` pixels. Two networks are faster than one after the other on small images always."""
+"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once: of small
+images, and of those of more than ``LARGE`` pixels. Of small images two are always faster than one after the other."""
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -97,8 +97,9 @@ def gradients_at_once(network: Network, weights: Tensor, inputs: Tensor, labels:
 
 def together(network: Network, shape: Sequence[int] | None = None) -> int | None:
     """How many networks are evaluated at once on inputs of this ``shape`` (features…); None for any number."""
-    said = getattr(network, "together", None)
-    return said(shape) if callable(said) else said
+    said: Any = getattr(network, "together", None)
+    found: Any = said(shape) if callable(said) else said
+    return found
 
 
 def _parts(network: Network, weights: Tensor, *stacked: Tensor) -> Iterator[tuple[Tensor, ...]]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from weightgas.networks import Network
 from weightgas.probes import Curvature, Moments
 from weightgas.protocols import FixedELR, FixedSphere, Protocol
 from weightgas.training.draws import Draws, sequences
-from weightgas.training.mode import Evaluated, Mode, is_out_of_memory, usual
+from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
 from weightgas.training.start import predicted_radii
 
 RANDOM, SLOW_RANDOM, RANDOM_BATCHES = 64, 16, 16
@@ -83,9 +84,10 @@ class Engine:
 
     def take(self, mode: Mode) -> None:
         """Evaluate the networks in another mode from now on."""
-        self.network = Evaluated(self._given, mode)
+        self.network: Any = Evaluated(self._given, mode)
         # Gather, gradients and norms in one, where the network has gradients that can be compiled.
-        self._fast = self.network.compiled(self._measured) if self.stack <= mode.at_once else None
+        whole = mode.compiled and self.stack <= mode.at_once and hasattr(self._given, "gradients")
+        self._fast = _compiled_measured() if whole else None
 
     def initial(self) -> State:
         """Fresh weights, each replica of each cell from its own stream; on the sphere scaled to its radius."""
@@ -180,7 +182,7 @@ class Engine:
         """Gradients (stack, dim), and the squared norms (2, stack, groups) of the groups of weights and gradients."""
         if self._fast is not None:
             try:
-                return self._fast(weights, index)
+                return self._fast(self._given, self.sizes, self._inputs, self._labels, weights, index)
             except Exception as error:
                 self._fast = None
                 if not is_out_of_memory(error):  # if it is, what follows makes the mode smaller
@@ -188,14 +190,26 @@ class Engine:
         gradient = self._gradients(weights, index)
         return gradient, probes.group_squares(torch.stack((weights, gradient)), self.sizes)
 
-    def _measured(self, weights: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The same without what a compiler cannot follow: the network's own gradients, all in one evaluation."""
-        gradient = self._given.gradients(weights, *self._batch(index))  # type: ignore[attr-defined]
-        return gradient, probes.group_squares(torch.stack((weights, gradient)), self.sizes)
-
     def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (self.stack, self._batch_size)
-        return self._inputs.index_select(0, index).unflatten(0, shape), self._labels.index_select(0, index).view(shape)
+        return _gathered(self._inputs, self._labels, self.stack, index)
+
+
+def _gathered(inputs: Tensor, labels: Tensor, stack: int, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs (stack, B, features…) and labels (stack, B) of the batches of ``index`` (stack · B)."""
+    return inputs.index_select(0, index).unflatten(0, (stack, -1)), labels.index_select(0, index).view(stack, -1)
+
+
+def _measured(
+    network: Any, sizes: tuple[int, ...], inputs: Tensor, labels: Tensor, weights: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor]:
+    """:meth:`Engine._measured_gradients` without what a compiler cannot follow, all networks in one evaluation."""
+    gradient = network.gradients(weights, *_gathered(inputs, labels, len(weights), index))
+    return gradient, probes.group_squares(torch.stack((weights, gradient)), sizes)
+
+
+@lru_cache(maxsize=1)
+def _compiled_measured() -> Callable[..., tuple[Tensor, Tensor]]:
+    return compiled(_measured)
 
 
 def _rule(protocol: Protocol, first: Tensor, second: Tensor, dtype: torch.dtype) -> Rule:

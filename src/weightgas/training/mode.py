@@ -7,8 +7,11 @@ the mode is made smaller and the evaluation repeated.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -68,7 +71,7 @@ class Evaluated:
 
     def __init__(self, network: Network, mode: Mode) -> None:
         self.network, self.mode = network, mode
-        self._fast: Any = _Compiled(network) if mode.compiled else None
+        self._fast: Any = _compiled(network) if mode.compiled else None
         self._size = 0  # networks in an evaluation that is compiled: one number, for each is compiled by itself
 
     def __getattr__(self, name: str) -> Any:
@@ -88,10 +91,6 @@ class Evaluated:
     def gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """As :func:`weightgas.networks.gradients`."""
         return self._evaluated(self._gradients, weights, inputs, labels)
-
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any] | None:
-        """``function`` of tensors compiled, which calls ``gradients`` of the network; None where that is not wanted."""
-        return None if self._fast is None or not hasattr(self.network, "gradients") else compiled(function)
 
     def _gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         self._size = self._size or len(weights)
@@ -120,7 +119,7 @@ class Evaluated:
             except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                smaller = self._smaller(*stacked[1].shape[:2], error)
+                smaller = self._smaller(stacked[-1], error)
             logger.warning("memory ran out with %s; going on with %s", _said(self.mode), _said(smaller))
             self.mode, self._size = smaller, 0
 
@@ -132,8 +131,9 @@ class Evaluated:
         parts = zip(inputs.split(self.mode.inputs, 1), labels.split(self.mode.inputs, 1), strict=True)
         return torch.stack([function(weights, x, y) * (y.shape[1] / size) for x, y in parts]).sum(0)
 
-    def _smaller(self, stack: int, batch: int, error: BaseException) -> Mode:
+    def _smaller(self, labels: Tensor, error: BaseException) -> Mode:
         """A mode that needs less memory; OutOfMemoryError where there is none."""
+        stack, batch = labels.shape
         at_once, inputs = min(self.mode.at_once, stack), min(self.mode.inputs or batch, batch)
         if at_once > 1:
             return replace(self.mode, at_once=(at_once + 1) // 2)
@@ -149,20 +149,35 @@ class Evaluated:
         ) from error
 
 
-class _Compiled:
+@lru_cache(maxsize=8)
+def _compiled(network: Network) -> Any:
     """The losses, and gradients where the network has its own, of a network, compiled when first called."""
-
-    def __init__(self, network: Network) -> None:
-        self.losses = compiled(network.losses)
-        if hasattr(network, "gradients"):
-            self.gradients = compiled(network.gradients)
+    found = SimpleNamespace(losses=compiled(network.losses))
+    if hasattr(network, "gradients"):
+        found.gradients = compiled(network.gradients)  # type: ignore[attr-defined]
+    return found
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` as torch.compile makes it when it is first called, for tensors of those shapes."""
+    """``function`` as torch.compile makes it for every new shape of its tensors, when it is called.
+
+    The compiled code is torch's to keep: TORCHINDUCTOR_CACHE_DIR says where.
+    """
     # What is drawn once and kept is a constant to the compiler, which cannot look into the draws.
     torch.compiler.assume_constant_result(frozen_head.head_of)
-    return torch.compile(function, dynamic=False)
+    made, seen = torch.compile(function, dynamic=False, fullgraph=True), set()
+
+    def call(*arguments: Any) -> Any:
+        shapes = tuple(each.shape for each in arguments if isinstance(each, Tensor))
+        if shapes in seen:
+            return made(*arguments)
+        with warnings.catch_warnings():  # the compiler's, of itself and of the functions that it looks into
+            warnings.simplefilter("ignore")
+            found = made(*arguments)
+        seen.add(shapes)
+        return found
+
+    return call
 
 
 def _said(mode: Mode) -> str:
