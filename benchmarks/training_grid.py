@@ -6,7 +6,11 @@ every 25 steps a copy of the weights, 30 times in the run the variance of 8 grad
 any bookkeeping, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy and
 noise at every reading. Before any time counts the two sides make 50 steps from the same weights with the same batches.
 One thread each, float32, in turn; the fastest round of each counts, since the rest of the machine can only slow a round
-down.
+down. Without ``--quick`` ours is also measured compiled, which takes a minute before.
+
+``detail`` has the paper's two convolutional networks too, as `convolutions.py` measures them, and ``arithmetic_limit``:
+the floating-point operations of a step of the digits network, how long they would take at the rate of a large product
+of matrices on this core, and how many times longer a step of ours takes.
 
     python benchmarks/training_grid.py [--quick]
 """
@@ -17,6 +21,7 @@ import json
 import sys
 import time
 
+import convolutions
 import numpy as np
 import torch
 
@@ -110,10 +115,11 @@ def check() -> float:
     return max(distances)
 
 
-def time_ours(steps: int) -> float:
+def time_ours(steps: int, compile: bool = False) -> float:
     """Seconds per cell and iteration of ``train`` with everything that it records."""
     begun = time.perf_counter()
     options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25, "readings": 30}
+    options |= {"cells_at_once": len(PROTOCOL), "compile": compile}
     train(PROTOCOL, NETWORK, DATA, steps, threads=1, progress=False, **options)
     return (time.perf_counter() - begun) / steps / len(PROTOCOL)
 
@@ -128,6 +134,13 @@ def time_plain(steps: int, record: str) -> float:
     return (time.perf_counter() - begun) / steps
 
 
+def arithmetic_limit(seconds: float, rate: float) -> dict[str, float]:
+    """How far ``seconds`` of a step are from what its products would take at ``rate`` operations a second."""
+    flops = convolutions.flops(NETWORK, DATA)
+    found = {"gemm_gflops": rate / 1e9, "kflop_of_a_step": flops / 1e3, "limit_us": 1e6 * flops / rate}
+    return {name: round(value, 1) for name, value in {**found, "times_the_limit": seconds * rate / flops}.items()}
+
+
 def main() -> None:
     """Check, measure in turn, print."""
     quick = "--quick" in sys.argv[1:]
@@ -137,8 +150,13 @@ def main() -> None:
         raise SystemExit(f"the two sides differ by {distance:.1e} after 50 steps: no comparison")
     steps, rounds = (1000, 2) if quick else (4000, 5)
     sides = {name: [] for name in ("ours", "published", "ours_recorded", "nothing")}
+    if not quick:
+        time_ours(100, compile=True)
+        sides["compiled"] = []
     for _ in range(rounds):
         sides["ours"].append(time_ours(steps))
+        if not quick:
+            sides["compiled"].append(time_ours(steps, compile=True))
         sides["published"].append(time_plain(steps, "published"))
         sides["ours_recorded"].append(time_plain(steps, "ours"))
         sides["nothing"].append(time_plain(steps, "nothing"))
@@ -154,6 +172,13 @@ def main() -> None:
         "steps": steps,
         "distance_after_50_steps": distance,
     }
+    if not quick:
+        detail["ours_compiled_us"] = round(best["compiled"], 1)
+        detail["ratio_compiled"] = round(best["published"] / best["compiled"], 1)
+        detail["ratio_compiled_same_recording"] = round(best["ours_recorded"] / best["compiled"], 1)
+    rate = convolutions.gemm_rate()
+    detail["arithmetic_limit"] = arithmetic_limit(best["ours"] / 1e6, rate)
+    detail["networks"] = convolutions.paper(4 if quick else 8, not quick, rate)
     ratio = round(best["published"] / best["ours"], 1)
     print(
         json.dumps(
