@@ -158,26 +158,37 @@ def test_a_run_goes_on_in_the_smaller_mode_and_so_does_one_that_is_resumed(tmp_p
 
 
 class Timed:
-    """What ``choice`` needs of an engine, with a given time for each mode; ``asked`` are the modes that were made."""
+    """What ``choice`` needs of an engine and its timer, with a given time for each mode, at first twice as much.
+
+    ``asked`` are the modes that were made, ``rounds`` those that were timed.
+    """
 
     def __init__(self, milliseconds, compiled=None, fails=False):
-        self.milliseconds, self.of_compiled, self.fails, self.asked = milliseconds, compiled or {}, fails, []
+        self.milliseconds, self.of_compiled, self.fails = milliseconds, compiled or {}, fails
+        self.asked, self.rounds = [], []
 
-    def __call__(self, mode):
+    def engine(self, mode):
         self.asked.append(mode)
-        kept = Mode(mode.at_once) if mode.compiled and self.fails else mode
-        return types.SimpleNamespace(mode=mode, network=types.SimpleNamespace(mode=kept), timer=self)
+        return mode
 
-    def seconds(self, made, rounds=choice.ROUNDS):
-        table = self.of_compiled if made.mode.compiled else self.milliseconds
-        return table.get(made.mode.at_once, 1e9) / 1e3
+    def timer(self, mode):
+        table = self.of_compiled if mode.compiled else self.milliseconds
+        works = not (mode.compiled and self.fails)
+        made = types.SimpleNamespace(mode=mode, works=works, seconds=2e-3 * table[mode.at_once] if works else np.inf)
+
+        def timed():
+            self.rounds.append(mode.at_once)
+            made.seconds = table[mode.at_once] / 1e3
+
+        made.round = timed
+        return made
 
 
 @pytest.fixture
 def choose(monkeypatch):
     def found(timer, steps=10_000, usual=2, stacked=64, run=None, compile=None):
-        monkeypatch.setattr(choice, "seconds_of_a_step", timer.seconds)
-        return choice.chosen(Mode(usual), timer, choice.Work(stacked, steps), run, compile)
+        monkeypatch.setattr(choice, "Timer", timer.timer)
+        return choice.chosen(Mode(usual), timer.engine, choice.Work(stacked, steps), run, compile)
 
     return found
 
@@ -187,7 +198,7 @@ def choose(monkeypatch):
     [
         ({1: 48.7, 2: 50.3, 4: 74.6}, 64, 1),
         ({1: 81.9, 2: 49.6, 4: 50.3, 8: 65}, 64, 2),
-        ({1: 13.7, 2: 8, 4: 5, 8: 3.24, 16: 3.2}, 64, 8),  # two per cent are not worth twice the memory
+        ({1: 13.7, 2: 8, 4: 5, 8: 3.24, 16: 3.2, 32: 1}, 64, 8),  # two per cent are not worth twice the memory
         ({1: 13.7, 2: 8, 3: 5, 4: 4}, 3, 3),
         ({1: 3, 2: 9, 4: 10}, 64, 1),
     ],
@@ -200,9 +211,10 @@ def test_a_long_run_takes_what_is_fastest(milliseconds, stacked, expected, choos
 
 
 def test_a_short_run_takes_the_rule(choose):
-    timer = Timed({1: 1, 2: 40, 4: 1})
-    assert choose(timer, steps=490) == Mode(2) and timer.asked == [Mode(2)]
-    assert choose(Timed({1: 1, 2: 40, 4: 100}), steps=510) == Mode(1)
+    timer = Timed({1: 1, 2: 20, 4: 100})
+    assert choose(timer, steps=490) == Mode(2) and timer.asked == [Mode(2)] and not timer.rounds
+    assert choose(timer, steps=510) == Mode(1)
+    assert timer.rounds == [2, 4] * choice.ROUNDS + [2, 1] * choice.ROUNDS  # in turn
     timer = Timed({2: 50})
     assert choose(timer, steps=100) == Mode(2) == choose(timer, steps=0) and timer.asked == []
 
@@ -216,31 +228,41 @@ def test_compiling_is_tried_where_a_run_is_very_long_and_kept_where_it_is_faster
     assert "not compiled (2: 49, 4: 50" in caplog.text
     timer = Timed(eager, {2: 1, 4: 1}, fails=True)
     assert choose(timer, steps=20_000) == Mode(2) and "not compiled (2: failed" in caplog.text
-    assert choose(Timed(eager, {2: 1}), steps=11_000) == Mode(2)
-    assert choose(Timed(eager, {2: 1}), steps=20_000, compile=False) == Mode(2)
+    assert choose(Timed(eager), steps=11_000) == Mode(2)
+    assert choose(Timed(eager), steps=20_000, compile=False) == Mode(2)
     assert choose(Timed(eager), steps=1, compile=True) == Mode(2, compiled=True)
 
 
 def test_times_are_of_a_step_of_one_network(monkeypatch):
-    """Half a second for the first step, which is slow only once; then 20 ms for a step of four networks."""
+    """Half a second for the first step, which is slow only once; then 10 ms for a step of four networks."""
     clock, made = [0.0], []
 
     def advance(state, steps):
-        clock[0] += 0.02 * steps + (0 if made else 0.5)
+        clock[0] += 0.01 * steps + (0 if made else 0.5)
         made.append(steps)
         return types.SimpleNamespace(weights=torch.empty(0))
 
     ticks = types.SimpleNamespace(perf_counter=lambda: clock[0], process_time=lambda: clock[0])
     monkeypatch.setattr(choice, "time", ticks)
-    timed = types.SimpleNamespace(initial=lambda: None, advance=advance, stack=4)
-    assert choice.seconds_of_a_step(timed) == pytest.approx(0.005) and made == [1, 1, 2, 2, 2]
-    assert choice.seconds_of_a_step(timed, 0) == pytest.approx(0.005) and made[5:] == [1, 1]
+    network = types.SimpleNamespace(mode=Mode(4))
+    timer = choice.Timer(types.SimpleNamespace(initial=lambda: None, advance=advance, stack=4, network=network))
+    assert timer.seconds == pytest.approx(0.0025) and timer.works and made == [1, 1]
+    timer.round()
+    assert timer.seconds == pytest.approx(0.0025) and made == [1, 1, 3]
+    network = types.SimpleNamespace(mode=Mode(4, compiled=True))
+
+    def fails(state, steps):
+        network.mode = Mode(4)
+        return advance(state, steps)
+
+    timer = choice.Timer(types.SimpleNamespace(initial=lambda: None, advance=fails, stack=4, network=network))
+    assert timer.seconds == np.inf and not timer.works
 
 
 def test_the_choice_is_kept_in_the_run_folder(choose, tmp_path, caplog):
     run = runs.prepare(tmp_path / "run", {"command": "train"})
     assert choose(Timed({1: 1, 2: 50, 4: 60}), run=run) == Mode(1)
-    timer = Timed({1: 90, 2: 50, 4: 1})
+    timer = Timed({1: 90, 2: 50, 4: 1, 8: 2})
     assert choose(timer, run=run) == Mode(1) and not timer.asked
     stored = json.loads((run.folder / "mode.json").read_text())
     assert stored["at_once"] == 1 and stored["said"].startswith("1 network at once: 1 ms a step each (2: 50, 4: 60)")
@@ -259,7 +281,7 @@ def test_a_long_run_measures_and_a_second_one_in_its_folder_does_not(tmp_path, m
     assert "at once" in caplog.text and " ms a step each (" in caplog.text
     stored = json.loads((tmp_path / "run" / "mode.json").read_text())
     assert first.attrs["networks_at_once"] == stored["at_once"] and first.attrs["compiled"] == 0
-    monkeypatch.setattr(choice, "seconds_of_a_step", None)
+    monkeypatch.setattr(choice, "Timer", None)
     again = train(PROTOCOL, networks.convnet(4, classes=4), DATA, 20, **options)
     assert (again["final_weights"] == first["final_weights"]).all()
     explicit = train(PROTOCOL, MLP, DATA, 20, cells_at_once=4, **SHORT)

@@ -50,8 +50,9 @@ class ConvNet(Convolutional):
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         for i, kernels in enumerate(tensors.values()):
             images = self._normalised(convolved(images, kernels), len(kernels))
-            # ReLU after the pooling that usually follows it: the same numbers, a quarter of the work.
-            images = torch.relu(functional.max_pool2d(images, 2) if i else images)
+            # ReLU after the pooling that usually follows it: the same numbers, a quarter of the work. In place: no
+            # gradient needs what a normalisation or the pooling made.
+            images = torch.relu_(functional.max_pool2d(images, 2) if i else images)
         return images.amax((2, 3))
 
 

@@ -83,15 +83,15 @@ class ResNet18(Convolutional):
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         stream, cells = convolved(images, tensors["stem.weight"]), len(tensors["stem.weight"])
         for block in range(BLOCKS):
-            hidden = torch.relu(self._normalised(stream, cells))
+            hidden = torch.relu_(self._normalised(stream, cells))  # in place: no gradient needs what was normalised
             shortcut = tensors.get(f"blocks.{block}.shortcut.1.weight")
             stride = 2 if shortcut is not None and min(hidden.shape[2:]) >= 4 else 1
             if shortcut is not None:
                 stream = convolved(self._normalised(hidden, cells), shortcut, stride)
             hidden = convolved(hidden, tensors[f"blocks.{block}.conv1.weight"], stride)
-            hidden = torch.relu(self._normalised(hidden, cells))
+            hidden = torch.relu_(self._normalised(hidden, cells))
             stream = stream + convolved(hidden, tensors[f"blocks.{block}.conv2.weight"])
-        return torch.relu(self._normalised(stream, cells)).mean((2, 3))
+        return torch.relu_(self._normalised(stream, cells)).mean((2, 3))
 
 
 def resnet18(width: int = 4, **settings: Any) -> ResNet18:

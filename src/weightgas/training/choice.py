@@ -35,8 +35,9 @@ BUDGET = 0.03
 GAIN = 0.03
 """Share of the time that a mode must save to be taken instead of the one before it."""
 
-FEWEST, ROUNDS, ROUND = 200, 3, 0.05
-"""Steps of all stacks below which nothing is timed; rounds of a timing, of which the fastest counts; seconds of one."""
+FEWEST, ROUNDS, ROUND = 200, 5, 0.03
+"""Steps of all stacks below which nothing is timed; rounds of a timing, of which the fastest counts; seconds of one at
+least, or that of a step."""
 
 
 @dataclass(frozen=True)
@@ -85,67 +86,76 @@ def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: b
     rule = f"{_networks(usual.at_once)} at once, by rule"
     if work.steps < FEWEST * usual.at_once:
         return usual, rule
-    foreseen = seconds_of_a_step(engine(usual), 0) * work.steps
+    best = Timer(engine(usual))
+    foreseen = best.seconds * work.steps
     if foreseen < LONG:
         return usual, rule
-    begun, best, seconds = time.monotonic(), usual.at_once, {usual.at_once: _seconds_or_never(engine, usual)}
+    begun, seconds = time.monotonic(), {usual.at_once: best.seconds}
     for following in (lambda k: min(2 * k, work.stacked), lambda k: k // 2):
-        while (k := following(best)) and k not in seconds and time.monotonic() - begun < BUDGET * foreseen:
-            seconds[k] = _seconds_or_never(engine, replace(usual, at_once=k))
-            if seconds[k] > (1 - GAIN) * seconds[best]:
+        while (k := following(best.mode.at_once)) and k not in seconds and time.monotonic() - begun < BUDGET * foreseen:
+            faster = _faster(best, other := Timer(engine(replace(usual, at_once=k))))
+            seconds |= {best.mode.at_once: best.seconds, k: other.seconds}
+            if not faster:
                 break
-            best = k
-    others = ", ".join(f"{k}: {_milliseconds(seconds[k])}" for k in sorted(seconds) if k != best)
-    said = f"{_networks(best)} at once: {_milliseconds(seconds[best])} ms a step each ({others or 'no other tried'})"
-    mode = replace(usual, at_once=best)
-    if compile is None and seconds[best] * work.steps > VERY_LONG:
-        mode, more = _compiled(mode, engine, work, seconds)
-        said = f"{said}; {more}"
-    return mode, said
+            best = other
+    others = ", ".join(f"{k}: {_milliseconds(seconds[k])}" for k in sorted(seconds) if k != best.mode.at_once)
+    time_of_best = f"{_milliseconds(best.seconds)} ms a step each ({others or 'no other tried'})"
+    said = f"{_networks(best.mode.at_once)} at once: {time_of_best}"
+    if compile is not None or best.seconds * work.steps < VERY_LONG:
+        return best.mode, said
+    mode, more = _compiled(best, engine, work)
+    return mode, f"{said}; {more}"
 
 
-def _compiled(mode: Mode, engine: Callable[[Mode], Engine], work: Work, seconds: dict[int, float]) -> tuple[Mode, str]:
+def _compiled(best: Timer, engine: Callable[[Mode], Engine], work: Work) -> tuple[Mode, str]:
     """The mode compiled, of as many networks or twice as many, if that is faster; and what was measured."""
-    times: dict[int, float] = {}
-    begun = time.monotonic()
-    for at_once in sorted({mode.at_once, min(2 * mode.at_once, work.stacked)}):
-        times[at_once] = _seconds_or_never(engine, replace(mode, at_once=at_once, compiled=True))
-        if times[at_once] == float("inf"):
+    eager, begun, found = best, time.monotonic(), []
+    for at_once in sorted({eager.mode.at_once, min(2 * eager.mode.at_once, work.stacked)}):
+        other = Timer(engine(replace(eager.mode, at_once=at_once, compiled=True)))
+        best = other if _faster(best, other) else best
+        found.append(f"{at_once}: {_milliseconds(other.seconds)}")
+        if not other.works:
             break
-    fastest = min(times, key=lambda at_once: times[at_once])
-    pays = times[fastest] < (1 - GAIN) * seconds[mode.at_once]
-    found = ", ".join(f"{k}: {_milliseconds(v)}" for k, v in times.items())
-    said = f"{'' if pays else 'not '}compiled ({found}, tried in {time.monotonic() - begun:.0f} s)"
-    return replace(mode, at_once=fastest, compiled=True) if pays else mode, said
+    took = f"tried in {time.monotonic() - begun:.0f} s"
+    return best.mode, f"{'' if best.mode.compiled else 'not '}compiled ({', '.join(found)}, {took})"
 
 
-def _seconds_or_never(engine: Callable[[Mode], Engine], mode: Mode) -> float:
-    """Seconds of a step of one network; infinite where the mode is too large for the memory or does not compile."""
-    made = engine(mode)
-    found = seconds_of_a_step(made)
-    return found if made.network.mode == mode else float("inf")
+def _faster(best: Timer, other: Timer) -> bool:
+    """Whether ``other`` saves enough to be taken instead: both timed in turn, since the rest of a machine changes."""
+    for _ in range(ROUNDS if other.works else 0):
+        best.round()
+        other.round()
+    return other.seconds < (1 - GAIN) * best.seconds
 
 
-def seconds_of_a_step(engine: Engine, rounds: int = ROUNDS) -> float:
-    """Seconds of a step of one of the networks of ``engine``, from the same weights: the fastest of some rounds.
+class Timer:
+    """Times the steps of an engine, from the same weights.
 
-    Without ``rounds``, those of a single step, which are too many rather than too few.
+    ``seconds`` of a step of one of its networks, in the fastest round so far: at first those of a single step, which
+    are too many rather than too few. Infinite where it does not work: if the mode is too large for the memory or does
+    not compile.
     """
-    state = engine.initial()
 
-    def timed(steps: int) -> float:
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._state, self.mode = engine, engine.initial(), engine.network.mode
+        self._timed(1)  # what is slow only once, compiling too
+        found = self._timed(1)
+        self._steps = max(1, round(ROUND / found))
+        self.works = engine.network.mode == self.mode
+        self.seconds = found / engine.stack if self.works else float("inf")
+
+    def round(self) -> None:
+        """Time some more steps."""
+        self.seconds = min(self.seconds, self._timed(self._steps) / self._engine.stack)
+
+    def _timed(self, steps: int) -> float:
         clock, processor = time.perf_counter(), time.process_time()
-        weights = engine.advance(state, steps).weights
+        weights = self._engine.advance(self._state, steps).weights
         if weights.device.type == "cuda":
             torch.cuda.synchronize(weights.device)
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
         # The time of the processor leaves out what other processes take, that of the clock counts no thread twice.
         return (min(clock, processor) if weights.device.type == "cpu" else clock) / steps
-
-    timed(1)  # what is slow only once, compiling too
-    found = timed(1)
-    steps = max(1, round(ROUND / found))
-    return min([found, *(timed(steps) for _ in range(rounds))]) / engine.stack
 
 
 def _networks(count: int) -> str:
