@@ -43,9 +43,9 @@ def trained_seconds(
     from weightgas.networks import together as fastest
     from weightgas.protocols import FixedLR
     from weightgas.training import train
-    from weightgas.training.run import CELLS_AT_ONCE
+    from weightgas.training.mode import AT_ONCE
 
-    cells_at_once = cells_at_once or fastest(network) or CELLS_AT_ONCE
+    cells_at_once = cells_at_once or fastest(network, data.inputs.shape[1:]) or AT_ONCE
     stacks = -(-len(protocol) * replicas // cells_at_once)
     together = -(-len(protocol) * replicas // stacks)
     sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild, so that none diverges and stops

@@ -227,6 +227,14 @@ def train(
             rich_help_panel=opt.FOLDER,
         ),
     ] = None,
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the gradients (needs a C++ compiler); tried in very long runs if left out.",
+            rich_help_panel=opt.FOLDER,
+        ),
+    ] = None,
     device: Annotated[
         str, typer.Option(help="Torch device, such as cpu or cuda:0.", rich_help_panel=opt.FOLDER)
     ] = "cpu",
@@ -289,8 +297,8 @@ def train(
         trace = training.train(
             held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup,
             noise_readings=noise_readings, energy_batches=energy_batches, snapshots=snapshots,
-            snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, out=out, force=force,
-            shard=shard, progress=opt.shown(quiet),
+            snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, compile=compile,
+            out=out, force=force, shard=shard, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 

@@ -223,7 +223,7 @@ def _start(start: Any, shape: tuple[int, ...]) -> str:
 def checked_device(device: Any) -> torch.device:
     """The torch device, tried out; ValueError where it does not exist here."""
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, dtype=torch.float64, device=device).item()
         return torch.device(device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise refuse(
