@@ -6,9 +6,15 @@ every 25 steps a copy of the weights, 30 times in the run the variance of 8 grad
 any bookkeeping, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy and
 noise at every reading. Before any time counts the two sides make 50 steps from the same weights with the same batches.
 One thread each, float32, in turn; the fastest round of each counts, since the rest of the machine can only slow a round
-down. ``recording`` is what readings cost at the defaults of ``train``, and how they stand to the correlation of the
+down. Without ``--quick`` ours is also measured compiled, which takes a minute before.
+
+``recording`` is what readings cost at the defaults of ``train``, and how they stand to the correlation of the
 energy: twenty to a correlation time can be had in the cold cells alone. In the hot ones the energy of one step hardly
 knows that of twenty steps before, and energies so often would cost more than the steps between them.
+
+``detail`` has the paper's two convolutional networks too, as `convolutions.py` measures them, and ``arithmetic_limit``:
+the floating-point operations of a step of the digits network, how long they would take at the rate of a large product
+of matrices on this core, and how many times longer a step of ours takes.
 
     python benchmarks/training_grid.py [--quick]
 """
@@ -23,6 +29,7 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
+import convolutions
 import numpy as np
 import torch
 
@@ -118,10 +125,11 @@ def check() -> float:
     return max(distances)
 
 
-def time_ours(steps: int) -> float:
+def time_ours(steps: int, compile: bool = False) -> float:
     """Seconds per cell and iteration of ``train`` with everything that it records."""
     begun = time.perf_counter()
-    options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25, "readings": 30}
+    options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25}
+    options |= {"readings": 30, "noise_readings": 30, "cells_at_once": len(PROTOCOL), "compile": compile}
     train(PROTOCOL, NETWORK, DATA, steps, threads=1, progress=False, **options)
     return (time.perf_counter() - begun) / steps / len(PROTOCOL)
 
@@ -203,6 +211,13 @@ def recording(quick: bool) -> dict[str, object]:
     return found
 
 
+def arithmetic_limit(seconds: float, rate: float) -> dict[str, float]:
+    """How far ``seconds`` of a step are from what its products would take at ``rate`` operations a second."""
+    flops = convolutions.flops(NETWORK, DATA)
+    found = {"gemm_gflops": rate / 1e9, "kflop_of_a_step": flops / 1e3, "limit_us": 1e6 * flops / rate}
+    return {name: round(value, 1) for name, value in {**found, "times_the_limit": seconds * rate / flops}.items()}
+
+
 def main() -> None:
     """Check, measure in turn, print."""
     quick = "--quick" in sys.argv[1:]
@@ -212,8 +227,13 @@ def main() -> None:
         raise SystemExit(f"the two sides differ by {distance:.1e} after 50 steps: no comparison")
     steps, rounds = (1000, 2) if quick else (4000, 5)
     sides = {name: [] for name in ("ours", "published", "ours_recorded", "nothing")}
+    if not quick:
+        time_ours(100, compile=True)
+        sides["compiled"] = []
     for _ in range(rounds):
         sides["ours"].append(time_ours(steps))
+        if not quick:
+            sides["compiled"].append(time_ours(steps, compile=True))
         sides["published"].append(time_plain(steps, "published"))
         sides["ours_recorded"].append(time_plain(steps, "ours"))
         sides["nothing"].append(time_plain(steps, "nothing"))
@@ -230,6 +250,13 @@ def main() -> None:
         "distance_after_50_steps": distance,
         "recording": recording(quick),
     }
+    if not quick:
+        detail["ours_compiled_us"] = round(best["compiled"], 1)
+        detail["ratio_compiled"] = round(best["published"] / best["compiled"], 1)
+        detail["ratio_compiled_same_recording"] = round(best["ours_recorded"] / best["compiled"], 1)
+    rate = convolutions.gemm_rate()
+    detail["arithmetic_limit"] = arithmetic_limit(best["ours"] / 1e6, rate)
+    detail["networks"] = convolutions.paper(4 if quick else 8, not quick, rate)
     ratio = round(best["published"] / best["ours"], 1)
     print(
         json.dumps(
