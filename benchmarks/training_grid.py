@@ -9,8 +9,8 @@ One thread each, float32, in turn; the fastest round of each counts, since the r
 down. Without ``--quick`` ours is also measured compiled, which takes a minute before.
 
 ``recording`` is what readings cost at the defaults of ``train``, and how they stand to the correlation of the
-energy: twenty to a correlation time can be had in the cold cells alone. In the hot ones the energy of one step hardly
-knows that of twenty steps before, and energies so often would cost more than the steps between them.
+energy. In hot cells the energy forgets within a few steps, and twenty of them in that time would cost more than the
+steps between them; no energy read at points resolves it.
 
 ``detail`` has the paper's two convolutional networks too, as `convolutions.py` measures them, and ``arithmetic_limit``:
 the floating-point operations of a step of the digits network, how long they would take at the rate of a large product
@@ -189,7 +189,10 @@ def share_of_recording(network: networks.Network, data: datasets.Images, cells: 
 
 
 def relaxation_of_the_energy(rate: float, steps: int, every: int) -> float:
-    """Integrated autocorrelation time of the energy in steps, the longest of five cells with that learning rate."""
+    """Relaxation time of the energy in steps, the longest of five cells with that learning rate.
+
+    Half the integrated correlation time, which of an exponential is twice its relaxation time.
+    """
     protocol = FixedLR(lr=rate, wd=np.logspace(-3, -1, 5))
     rare = {"noise_readings": 1, "curvature_batches": 0, "warmup": 10_000}
     trace = train(protocol, NETWORK, DATA, steps, readings=steps // every, threads=1, progress=False, **rare)
@@ -206,8 +209,8 @@ def recording(quick: bool) -> dict[str, object]:
     if not quick:
         cold = relaxation_of_the_energy(0.01, 60_000, 200)
         hot = relaxation_of_the_energy(1.0, 2000, 1)
-        found |= {"energy_time_at_lr_0.01": round(cold), "energy_time_at_lr_1": round(hot, 1)}
-        found |= {"readings_in_energy_time_at_lr_0.01": round(cold / 200, 1)}
+        found |= {"relaxation_steps_at_lr_0.01": round(cold), "relaxation_steps_at_lr_1": round(hot, 1)}
+        found |= {"readings_in_relaxation_at_lr_0.01": round(cold / 200, 1)}
     return found
 
 

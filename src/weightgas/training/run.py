@@ -140,8 +140,8 @@ def train(
         Show a bar; None: if standard error is a terminal.
     resume_from
         A trace of this same experiment: go on from its final weights without warm-up, for ``steps`` more, and return
-        the new readings alone, at the spacing of the trace. ``weightgas.trace.extend(first, second, "reading")`` joins
-        them.
+        the new readings alone, at the spacing of the trace, noise and energies as there.
+        ``weightgas.trace.extend(first, second, "reading")`` joins them.
 
     Returns
     -------
