@@ -15,7 +15,6 @@ from weightgas.datasets import Images
 from weightgas.errors import OutOfMemoryError
 from weightgas.protocols import FixedLR
 from weightgas.training import choice, engine, train
-from weightgas.training import mode as modes
 from weightgas.training.mode import Evaluated, Mode
 
 GENERATOR = np.random.default_rng(0)
@@ -121,6 +120,15 @@ def test_where_nothing_is_left_the_error_says_what_to_lower(network, room, match
         train(PROTOCOL, Planted(network, room), DATA, 2, **SHORT)
 
 
+def test_memory_that_runs_out_elsewhere_is_told_too(monkeypatch):
+    def fails(*arguments):
+        raise RuntimeError(CPU_SAYS)
+
+    monkeypatch.setattr(engine, "_gathered", fails)
+    with pytest.raises(OutOfMemoryError, match=r"of a stack of 6 networks, got .* Lower cells_at_once, replicas"):
+        train(PROTOCOL, MLP, DATA, 2, **SHORT)
+
+
 def test_other_errors_are_passed_on():
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
         train(PROTOCOL, Planted(MLP, 30, RuntimeError("mat1 and mat2 shapes cannot be multiplied")), DATA, 2, **SHORT)
@@ -213,6 +221,22 @@ def test_compiling_is_tried_where_a_run_is_very_long_and_kept_where_it_is_faster
     assert choose(Timed(eager), steps=1, compile=True) == Mode(2, compiled=True)
 
 
+def test_times_are_of_a_step_of_one_network(monkeypatch):
+    """Half a second for the first step, which is slow only once; then 20 ms for a step of four networks."""
+    clock, made = [0.0], []
+
+    def advance(state, steps):
+        clock[0] += 0.02 * steps + (0 if made else 0.5)
+        made.append(steps)
+        return types.SimpleNamespace(weights=torch.empty(0))
+
+    ticks = types.SimpleNamespace(perf_counter=lambda: clock[0], process_time=lambda: clock[0])
+    monkeypatch.setattr(choice, "time", ticks)
+    timed = types.SimpleNamespace(initial=lambda: None, advance=advance, stack=4)
+    assert choice.seconds_of_a_step(timed) == pytest.approx(0.005) and made == [1, 1, 2, 2, 2]
+    assert choice.seconds_of_a_step(timed, 0) == pytest.approx(0.005) and made[5:] == [1, 1]
+
+
 def test_the_choice_is_kept_in_the_run_folder(choose, tmp_path, caplog):
     run = runs.prepare(tmp_path / "run", {"command": "train"})
     assert choose(Timed({1: 1, 2: 50, 4: 60}), run=run) == Mode(1)
@@ -259,12 +283,10 @@ def test_torch_that_cannot_compile_goes_on_without(monkeypatch, caplog):
 
         return call
 
-    modes._compiled.cache_clear()
     engine._compiled_measured.cache_clear()
     monkeypatch.setattr(torch, "compile", fails)
     eager = train(PROTOCOL, MLP, DATA, 6, **SHORT)
     found = train(PROTOCOL, MLP, DATA, 6, compile=True, **SHORT)
-    modes._compiled.cache_clear()
     engine._compiled_measured.cache_clear()
     assert (found["final_weights"] == eager["final_weights"]).all()
     assert "torch.compile failed, eager torch goes on (RuntimeError: InvalidCxxCompiler" in caplog.text

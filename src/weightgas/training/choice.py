@@ -58,6 +58,7 @@ def chosen(
     mode = None if path is None else _kept(path)
     if mode is None:
         mode, said = _found(usual, engine, work, compile)
+        mode = mode if compile is None else replace(mode, compiled=compile)
         logger.log(logging.INFO if "(" in said else logging.DEBUG, "%s", said)
         if run is not None and path is not None:
             with runs.preparing(run.folder):  # of several shards that come first, one decides
@@ -133,11 +134,13 @@ def seconds_of_a_step(engine: Engine, rounds: int = ROUNDS) -> float:
     state = engine.initial()
 
     def timed(steps: int) -> float:
-        begun = time.perf_counter()
+        clock, processor = time.perf_counter(), time.process_time()
         weights = engine.advance(state, steps).weights
         if weights.device.type == "cuda":
             torch.cuda.synchronize(weights.device)
-        return (time.perf_counter() - begun) / steps
+        clock, processor = time.perf_counter() - clock, time.process_time() - processor
+        # The time of the processor leaves out what other processes take, that of the clock counts no thread twice.
+        return (min(clock, processor) if weights.device.type == "cpu" else clock) / steps
 
     timed(1)  # what is slow only once, compiling too
     found = timed(1)

@@ -10,7 +10,6 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -167,7 +166,6 @@ class Evaluated:
         ) from error
 
 
-@lru_cache(maxsize=8)
 def _compiled(network: Network) -> Any:
     """The losses, and gradients where the network has its own, of a network, compiled when first called."""
     found = SimpleNamespace(losses=compiled(network.losses))

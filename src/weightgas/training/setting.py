@@ -15,11 +15,12 @@ import xarray as xr
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.datasets import Images
+from weightgas.errors import OutOfMemoryError
 from weightgas.networks import Network
 from weightgas.protocols import Protocol
 from weightgas.status import Outcome
 from weightgas.training.engine import Engine
-from weightgas.training.mode import Mode
+from weightgas.training.mode import Mode, is_out_of_memory
 from weightgas.training.part import run_part
 from weightgas.training.plan import DTYPES, Plan
 
@@ -77,8 +78,16 @@ def produce(
         begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values.reshape(stack, -1)
     where = None if setting.checkpoints is None else (setting.checkpoints, f"cells-{indices[0]:05d}")
     given = None if setting.start is None else setting.start[indices].reshape(stack, -1)
-    with limited(setting.threads):
-        values = run_part(setting.engine(part), setting.plan, begin, where, advance, given)
+    try:
+        with limited(setting.threads):
+            values = run_part(setting.engine(part), setting.plan, begin, where, advance, given)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
+            raise
+        raise OutOfMemoryError(  # not in an evaluation, which would have been made smaller
+            f"memory: expected room for the weights, batches and readings of a stack of {stack} networks, got "
+            f"{str(error) or 'no memory'!r}. Lower cells_at_once, replicas, readings or snapshots."
+        ) from error
     return traces.make(part, values, setting.attributes)
 
 
