@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from weightgas.protocols import Protocol
+    from weightgas.training.plan import Plan
 
 _PER_READING = 14
 """Variables of a reading, of 8 bytes each; zarr compresses them, so the disk that is foreseen is an upper bound."""
@@ -30,14 +31,13 @@ def trained_seconds(
     protocol: Protocol,
     network: Any,
     data: Any,
-    steps: int,
+    plan: Plan,
     *,
     replicas: int,
-    readings: int,
     cells_at_once: int | None,
     **options: Any,
 ) -> float:
-    """Seconds of a training run, from two short ones of as many cells as are trained together."""
+    """Seconds of a training run, from three short ones of as many cells as are trained together."""
     import numpy as np
 
     from weightgas.networks import together as fastest
@@ -51,20 +51,32 @@ def trained_seconds(
     sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild, so that none diverges and stops
     short = 40
 
-    def seconds(readings: int) -> float:
+    def seconds(readings: int, noises: int) -> float:
         begun = time.perf_counter()
-        train(sample, network, data, short, readings=readings, warmup=0, start="random", progress=False,
-              cells_at_once=together, **options)  # fmt: skip
+        train(sample, network, data, short, readings=readings, noise_readings=noises, warmup=0, start="random",
+              energy_batches=plan.energy_batches, progress=False, cells_at_once=together, **options)  # fmt: skip
         return time.perf_counter() - begun
 
-    seconds(1)  # what is slow only once
-    one, four = seconds(1), seconds(4)
-    reading = max(0.0, (four - one) / 3)
-    return stacks * (max(0.0, one - reading) / short * steps * 1.1 + reading * readings)
+    seconds(1, 1)  # what is slow only once
+    one, four, noisy = seconds(1, 1), seconds(4, 1), seconds(4, 4)
+    reading, noise = max(0.0, (four - one) / 3), max(0.0, (noisy - four) / 3)
+    step = max(0.0, one - reading - noise) / short
+    return stacks * (step * (plan.steps + plan.warmup) + reading * plan.rows + noise * plan.noises)
 
 
-def lines(title: str, seconds: float, size: int, out: Path, *, longest: float | None = None) -> list[str]:
-    """The lines of a dry run: what, how long (or from ``seconds`` to ``longest``), how much, where."""
+def lines(
+    title: str,
+    seconds: float,
+    size: int,
+    out: Path,
+    *,
+    longest: float | None = None,
+    recording: tuple[float, float] | None = None,
+) -> list[str]:
+    """The lines of a dry run: what, how long (or from ``seconds`` to ``longest``), how much, where.
+
+    ``recording`` is what energies and noise cost, in gradients for each gradient of a step.
+    """
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         place = "which is new"
     elif out.is_dir():
@@ -75,6 +87,7 @@ def lines(title: str, seconds: float, size: int, out: Path, *, longest: float | 
     return [
         title,
         f"  time   about {time} on this machine, if it has nothing else to do",
+        *_recorded(recording),
         f"  disk   at most {size_of(size)}",
         f"  folder {out}, {place}",
         "  Nothing was written.",
@@ -100,3 +113,9 @@ def size_of(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def _recorded(shares: tuple[float, float] | None) -> list[str]:
+    if shares is None:
+        return []
+    return [f"  record {shares[0]:.1%} of the gradients for energies, {shares[1]:.1%} for noise and curvature"]

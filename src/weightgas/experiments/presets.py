@@ -42,6 +42,8 @@ class Trained:
     warmup: int | None = None
     start: str = "predicted"
     replicas: int = 1
+    noise_readings: int | None = None
+    """Readings that also hold noise and curvature; None for all, since the evidence rests on them."""
     partner_of: str | None = None
     """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
 

@@ -219,6 +219,7 @@ def _run(
         elr = sphere_elr(state, state["elr"].values)
         protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
         start = result.traces[run.partner_of]["final_weights"].values
+    options["noise_readings"] = run.noise_readings or run.readings
     options |= {"warmup": run.warmup, "start": start, "snapshot_every": run.snapshot_every, "replicas": run.replicas}
     return training.train(protocol, networks.mlp(hidden=run.hidden), datasets.digits(), run.steps, **options)
 

@@ -34,9 +34,10 @@ class Network(Protocol):
     (BatchNorm uses the statistics of the batch; there are no running buffers that measuring could change).
 
     A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
-    autograd; ``together``, the number of networks up to which it is faster to evaluate them at once, or a function of
-    the shape of an input (features…) that says it; and ``separable = True`` where the loss of a batch is the mean of
-    the losses of its inputs, so that a batch may be evaluated in parts where memory is short.
+    autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches that all networks see,
+    (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate them at
+    once, or a function of the shape of an input (features…) that says it; and ``separable = True`` where the loss of a
+    batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts where memory is short.
     """
 
     @property
@@ -74,6 +75,29 @@ def losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) ->
     return torch.cat([network.losses(*part) for part in _parts(network, weights, inputs, labels)])
 
 
+def shared_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Losses (C,) of C networks, averaged over M batches that all of them see; not differentiable.
+
+    ``weights`` (C, dim), ``inputs`` (M, B, features…), ``labels`` (M, B). By the network's own formula where it has
+    one, which need not copy the inputs for every network.
+    """
+    own = getattr(network, "shared_losses", None)
+    with torch.no_grad():
+        if own is not None:
+            size = together(network, inputs.shape[2:]) or max(1, len(weights))
+            return torch.cat([own(part, inputs, labels) for part in weights.split(size)])
+        return averaged_losses(network, weights, inputs, labels)
+
+
+def averaged_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """As :func:`shared_losses`, one batch after the other, each repeated for every network."""
+    total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
+    with torch.no_grad():
+        for x, y in zip(inputs, labels, strict=True):
+            total += losses(network, weights, x.expand(len(weights), *x.shape), y.expand(len(weights), -1))
+    return total / len(inputs)
+
+
 def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
     """Gradients (C, dim) of the losses, by the network's own formula where it has one, else by autograd.
 
@@ -95,13 +119,13 @@ def gradients_at_once(network: Network, weights: Tensor, inputs: Tensor, labels:
         return torch.autograd.grad(network.losses(variables, inputs, labels).sum(), variables)[0]
 
 
-def together(network: Network, shape: Sequence[int] | None = None) -> int | None:
+def together(network: Network, shape: Sequence[int]) -> int | None:
     """How many networks are evaluated at once on inputs of this ``shape`` (features…); None for any number."""
     said: Any = getattr(network, "together", None)
     found: Any = said(shape) if callable(said) else said
     return found
 
 
-def _parts(network: Network, weights: Tensor, *stacked: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    size = together(network, stacked[0].shape[2:] if stacked else None) or max(1, len(weights))
-    return zip(*(tensor.split(size) for tensor in (weights, *stacked)), strict=True)
+def _parts(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    size = together(network, inputs.shape[2:]) or max(1, len(weights))
+    return zip(weights.split(size), inputs.split(size), labels.split(size), strict=True)

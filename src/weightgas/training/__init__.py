@@ -1,6 +1,6 @@
 """Training: many small networks at once, under one of the three protocols, recorded as a trace."""
 
 from weightgas.training.modules import network_of
-from weightgas.training.run import train
+from weightgas.training.run import planned, train
 
-__all__ = ["train", "network_of"]
+__all__ = ["train", "network_of", "planned"]

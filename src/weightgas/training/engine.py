@@ -24,8 +24,8 @@ from weightgas.training.draws import Draws, sequences
 from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
 from weightgas.training.start import predicted_radii
 
-RANDOM, SLOW_RANDOM, RANDOM_BATCHES = 64, 16, 16
-"""Random networks, and at most so many of the fixed batches, from which the energy of a random walk is known."""
+RANDOM, SLOW_RANDOM = 64, 16
+"""Random networks from which the energy of a random walk is known."""
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 """From w, g (stack, dim), ‖w_i‖² and ‖g_i‖² (stack, groups): decay c and size s of w ← w − (c w + s g), as columns,
@@ -67,6 +67,7 @@ class Engine:
         batch_size: int,
         dtype: torch.dtype,
         device: torch.device,
+        energy_batches: int | None = None,
         mode: Mode | None = None,
     ) -> None:
         self.protocol, self.data, self.replicas, self._given = protocol, data, replicas, network
@@ -76,7 +77,7 @@ class Engine:
         self._inputs = torch.as_tensor(data.inputs, dtype=dtype, device=device)
         self._labels = torch.as_tensor(data.labels, device=device)
         self._draws = Draws(protocol, replicas, seed, len(data), batch_size, device)
-        self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)).to(device)
+        self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:energy_batches]).to(device)
         values = (np.repeat(v, replicas) for v in protocol.cells().values())
         self._first, second = (torch.from_numpy(v).to(device) for v in values)
         self._rule = _rule(protocol, self._first, second, dtype)
@@ -138,8 +139,9 @@ class Engine:
             )
 
     def energy(self, weights: Tensor) -> Tensor:
-        """Energy (C,) of any number of networks: their loss over the fixed disjoint batches, float64."""
-        return probes.energies(partial(networks.losses, self.network), weights, self._inputs, self._labels, self._fixed)
+        """Energy (C,) of any number of networks: their loss over the fixed disjoint batches in use, float64."""
+        losses = partial(networks.shared_losses, self.network)
+        return probes.energies(losses, weights, self._inputs, self._labels, self._fixed)
 
     def noise_gradients(self, weights: Tensor, reading: int, batches: int) -> Tensor:
         """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``reading`` numbers the draw."""
@@ -167,12 +169,11 @@ class Engine:
 
     def random_energy(self) -> tuple[float, float]:
         """Mean and standard deviation of the energy of random directions: what a random walk would read."""
-        generator, losses = np.random.default_rng(0), partial(networks.losses, self.network)
         # Networks that are evaluated a few at a time are slow ones: a rough value is enough.
         fast = networks.together(self._given, self.data.inputs.shape[1:]) is None
+        generator = np.random.default_rng(0)
         drawn = [self.network.initial(generator, self.data) for _ in range(RANDOM if fast else SLOW_RANDOM)]
-        weights = torch.as_tensor(np.stack(drawn), dtype=self._dtype, device=self._device)
-        found = probes.energies(losses, weights, self._inputs, self._labels, self._fixed[:RANDOM_BATCHES])
+        found = self.energy(torch.as_tensor(np.stack(drawn), dtype=self._dtype, device=self._device))
         return found.mean().item(), found.std().item()
 
     def _gradients(self, weights: Tensor, index: Tensor) -> Tensor:

@@ -20,7 +20,7 @@ from torch import Tensor
 from weightgas import networks
 from weightgas.errors import OutOfMemoryError
 from weightgas.networks import Network, frozen_head
-from weightgas.networks.network import gradients_at_once
+from weightgas.networks.network import averaged_losses, gradients_at_once
 
 logger = logging.getLogger(__name__)
 
@@ -91,6 +91,18 @@ class Evaluated:
         """As :func:`weightgas.networks.gradients`."""
         return self._evaluated(self._gradients, weights, inputs, labels)
 
+    def shared_losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """As :func:`weightgas.networks.shared_losses`."""
+        own = getattr(self.network, "shared_losses", None)
+        if own is None or self.mode.inputs is not None:
+            whole: Any = self
+            return averaged_losses(whole, weights, inputs, labels)
+        try:
+            return torch.cat([own(part, inputs, labels) for part in weights.split(self.mode.at_once)])
+        except (MemoryError, RuntimeError) as error:
+            self._shrink(len(weights), labels.shape[1], error)
+        return self.shared_losses(weights, inputs, labels)
+
     def _gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         self._size = self._size or len(weights)
         if self._fast is not None and len(weights) == self._size and self.mode.inputs is None:
@@ -116,11 +128,8 @@ class Evaluated:
                 found = [self._by_inputs(function, *part) for part in parts]
                 return found[0] if len(found) == 1 else torch.cat(found)
             except (MemoryError, RuntimeError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                smaller = self._smaller(stacked[-1], error)
-            logger.warning("memory ran out with %s; going on with %s", _said(self.mode), _said(smaller))
-            self.mode, self._size = smaller, 0
+                stack, batch = stacked[-1].shape
+                self._shrink(stack, batch, error)
 
     def _by_inputs(self, function: Callable[..., Tensor], weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """``function``, a mean over the batch, of a batch in parts: the mean of the parts, by their sizes."""
@@ -130,9 +139,18 @@ class Evaluated:
         parts = zip(inputs.split(self.mode.inputs, 1), labels.split(self.mode.inputs, 1), strict=True)
         return torch.stack([function(weights, x, y) * (y.shape[1] / size) for x, y in parts]).sum(0)
 
-    def _smaller(self, labels: Tensor, error: BaseException) -> Mode:
-        """A mode that needs less memory; OutOfMemoryError where there is none."""
-        stack, batch = labels.shape
+    def _shrink(self, stack: int, batch: int, error: MemoryError | RuntimeError) -> None:
+        """Take a mode that needs less memory for ``stack`` networks and batches of ``batch`` inputs.
+
+        Any other error is raised again, and OutOfMemoryError where no mode needs less.
+        """
+        if not is_out_of_memory(error):
+            raise error
+        smaller = self._smaller(stack, batch, error)
+        logger.warning("memory ran out with %s; going on with %s", _said(self.mode), _said(smaller))
+        self.mode, self._size = smaller, 0
+
+    def _smaller(self, stack: int, batch: int, error: BaseException) -> Mode:
         at_once, inputs = min(self.mode.at_once, stack), min(self.mode.inputs or batch, batch)
         if at_once > 1:
             return replace(self.mode, at_once=(at_once + 1) // 2)

@@ -63,6 +63,7 @@ class Setting:
             batch_size=self.plan.batch_size,
             dtype=DTYPES[self.plan.dtype],
             device=self.device,
+            energy_batches=self.plan.energy_batches,
             mode=mode,
         )
 
