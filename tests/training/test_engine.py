@@ -174,3 +174,23 @@ def test_moments_of_the_rescalings():
     assert rescaling_steps(0) == []
     assert rescaling_steps(1) == [1]
     assert rescaling_steps(1000) == [20, 50, 100, 200, 400, 700, 1000]
+
+
+@pytest.mark.parametrize(
+    ("network", "protocol"),
+    [*((networks.mlp(), protocol) for protocol in PROTOCOLS), (networks.convnet(2), PROTOCOLS[2]),
+     pytest.param(networks.resnet18(2), PROTOCOLS[0], marks=pytest.mark.slow)],
+    ids=lambda made: getattr(made, "kind", made.name),
+)  # fmt: skip
+def test_all_stays_on_the_device(protocol, network, digits):
+    """On the device "meta", where tensors have shapes alone: what adds one of the CPU to them is an error there."""
+    engine = Engine(protocol, network, digits, replicas=2, seed=0, batch_size=16, dtype=torch.float32,
+                    device=torch.device("meta"))  # fmt: skip
+    state = engine.advance(engine.advance(engine.initial(), 2, held=True), 1)
+    gradients = engine.noise_gradients(state.weights, 0, 4)
+    found = [*vars(engine.moments(state.weights, gradients)).values(), engine.energy(state.weights)]
+    found += [*vars(engine.curvature(state.weights, gradients, 0, 1)).values(), state.growth, state.weights]
+    assert {tensor.device.type for tensor in found} == {"meta"}
+    assert state.weights.shape == (4, network.dim(digits))
+    with pytest.raises(RuntimeError, match="device"):
+        state.weights + torch.zeros(state.weights.shape)

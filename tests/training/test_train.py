@@ -189,6 +189,8 @@ def test_data_of_ones_own():
         ({"cells_at_once": 0}, ValueError, "cells_at_once: expected"),
         ({"threads": 0}, ValueError, "threads: expected"),
         ({"device": "abacus"}, ValueError, "device: expected a device that this torch can use"),
+        ({"device": "meta"}, ValueError, "device: expected a device that this torch can use"),
+        ({"compile": 2}, TypeError, "compile: expected True, False or None, got 2"),
         ({"dtype": "float16"}, ValueError, "dtype: expected one of float32, float64, got 'float16'"),
         ({"resume_from": 3}, TypeError, "trace: expected an xarray.Dataset"),
     ],

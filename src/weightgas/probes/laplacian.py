@@ -85,10 +85,10 @@ def tangents(signs: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> tuple[Te
     repeats = torch.tensor(sizes, device=weights.device)
     squares = group_squares(weights, sizes)
     shares = group_products(signs, weights, sizes) / squares
-    across = signs.double() - weights.double() * shares.repeat_interleave(repeats, -1)
+    across = signs.double() - weights.double() * shares.repeat_interleave(repeats, -1, output_size=weights.shape[-1])
     lengths = group_squares(across, sizes)
     factors = torch.where(repeats > 1, (squares / lengths).sqrt(), 0.0)
-    return across * factors.repeat_interleave(repeats, -1), lengths
+    return across * factors.repeat_interleave(repeats, -1, output_size=weights.shape[-1]), lengths
 
 
 def laplacians(product: Product, weights: Tensor, signs: Tensor, sizes: tuple[int, ...]) -> Tensor:

@@ -151,8 +151,8 @@ class Timer:
     def _timed(self, steps: int) -> float:
         clock, processor = time.perf_counter(), time.process_time()
         weights = self._engine.advance(self._state, steps).weights
-        if weights.device.type == "cuda":
-            torch.cuda.synchronize(weights.device)
+        if weights.device.type != "cpu":
+            torch.accelerator.synchronize(weights.device)
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
         # The time of the processor leaves out what other processes take, that of the clock counts no thread twice.
         return (min(clock, processor) if weights.device.type == "cpu" else clock) / steps
