@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weightgas.protocols import Protocol
@@ -26,45 +25,10 @@ def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, read
     return len(protocol) * replicas * (8 * (per_reading * readings + dim) + 4 * snapshots * dim)
 
 
-def trained_seconds(
-    protocol: Protocol,
-    network: Any,
-    data: Any,
-    steps: int,
-    *,
-    replicas: int,
-    readings: int,
-    cells_at_once: int | None,
-    **options: Any,
-) -> float:
-    """Seconds of a training run, from two short ones of as many cells as are trained together."""
-    import numpy as np
-
-    from weightgas.networks import together as fastest
-    from weightgas.protocols import FixedLR
-    from weightgas.training import train
-    from weightgas.training.run import CELLS_AT_ONCE
-
-    cells_at_once = cells_at_once or fastest(network) or CELLS_AT_ONCE
-    stacks = -(-len(protocol) * replicas // cells_at_once)
-    together = -(-len(protocol) * replicas // stacks)
-    sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild, so that none diverges and stops
-    short = 40
-
-    def seconds(readings: int) -> float:
-        begun = time.perf_counter()
-        train(sample, network, data, short, readings=readings, warmup=0, start="random", progress=False,
-              cells_at_once=together, **options)  # fmt: skip
-        return time.perf_counter() - begun
-
-    seconds(1)  # what is slow only once
-    one, four = seconds(1), seconds(4)
-    reading = max(0.0, (four - one) / 3)
-    return stacks * (max(0.0, one - reading) / short * steps * 1.1 + reading * readings)
-
-
 def lines(title: str, seconds: float, size: int, out: Path, *, longest: float | None = None) -> list[str]:
     """The lines of a dry run: what, how long (or from ``seconds`` to ``longest``), how much, where."""
+    from weightgas.runs import duration  # what it is beside takes time to load
+
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         place = "which is new"
     elif out.is_dir():
@@ -79,13 +43,6 @@ def lines(title: str, seconds: float, size: int, out: Path, *, longest: float | 
         f"  folder {out}, {place}",
         "  Nothing was written.",
     ]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``40 s``, ``3 min``, ``2.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def counted(number: int, thing: str) -> str:

@@ -163,12 +163,7 @@ def train(
             rich_help_panel=opt.MODEL,
         ),
     ] = "mlp",
-    hidden: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WIDTHS", help="Widths of the hidden layers of mlp; 6,6 if left out.", rich_help_panel=opt.MODEL
-        ),
-    ] = None,
+    hidden: opt.Hidden = None,
     data: opt.Data = "digits",
     data_dir: opt.DataDir = None,
     download: opt.Download = False,
@@ -261,7 +256,7 @@ def train(
         if dry_run:
             title = _title(f"train {protocol}", held, replicas, steps)
             net = training.network_of(net, images) if isinstance(net, nn.Module) else net
-            seconds = foresight.trained_seconds(
+            seconds = training.seconds(
                 held, net, images, steps, readings=readings, cells_at_once=cells_at_once, **numbers
             )
             size = foresight.trained_bytes(held, net.groups(images), replicas, readings, snapshots)

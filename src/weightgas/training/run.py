@@ -188,7 +188,7 @@ def train(
         start=None if isinstance(start, str) else start,
         checkpoints=None if run is None else run.checkpoint_folder.resolve(),
     )
-    with _threads(threads), runs.progress(f"train {protocol.name}", each * to_do, progress) as advance:
+    with with_threads(threads), runs.progress(f"train {protocol.name}", each * to_do, progress) as advance:
         if to_do:
             mean, spread = setting.engine(runs.subset(protocol, np.array([0]))).random_energy()
             attributes |= {"energy_random": mean, "energy_random_std": spread}
@@ -247,7 +247,7 @@ def _produce(
         begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values.reshape(stack, -1)
     where = None if setting.checkpoints is None else (setting.checkpoints, f"cells-{indices[0]:05d}")
     given = None if setting.start is None else setting.start[indices].reshape(stack, -1)
-    with _threads(setting.threads):
+    with with_threads(setting.threads):
         values = run_part(setting.engine(part), setting.plan, begin, where, advance, given)
     return traces.make(part, values, setting.attributes)
 
@@ -289,7 +289,8 @@ def _config(protocol: Protocol, network: Network, images: Images, plan: Plan) ->
 
 
 @contextmanager
-def _threads(threads: int) -> Iterator[None]:
+def with_threads(threads: int) -> Iterator[None]:
+    """Torch with so many threads, inside."""
     before = torch.get_num_threads()
     if before == threads:  # so that parts in the threads of one process do not put back what others have set
         yield
