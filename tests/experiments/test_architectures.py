@@ -75,10 +75,12 @@ def test_the_foreseen_time_counts_what_the_run_will_do(monkeypatch):
     """Steps, warm-up, and every part of every reading, by number; what is there already is not counted."""
     monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
     of = (networks.mlp(hidden=(3,)), datasets.digits())
-    planned = presets.Trained("networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, 10, 0, 25, replicas=3)
+    planned = presets.Trained(
+        "networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, 10, 0, 25, replicas=3, noise_readings=5
+    )
     seconds = foresight.foreseen("one", (planned,)).seconds - 20
     batches = 1797 // 128
-    each = 110 * 1.0 + 10 * (batches * 10.0 + 8 * 100.0 + 2 * 1000.0)
+    each = 110 * 1.0 + 10 * batches * 10.0 + 5 * (8 * 100.0 + 2 * 1000.0)
     assert seconds == pytest.approx(6 * each + 16 * batches * 10.0)
 
 

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import t as student
 
 import synthetic
 from weightgas.measurement import blocks
@@ -130,3 +131,54 @@ def test_errors_are_not_made_larger_than_they_are():
     some = of(trace, correlation=10)
     value, error = some.estimate(lambda u: u, some.of("energy"))
     assert 0.9 < np.sqrt(np.mean(error**2)) / value.std() < 1.25
+
+
+# --- noise at some of the readings ---
+
+
+def sparse(every, **options):
+    """A trace whose noise one reading in ``every`` holds."""
+    trace = synthetic.make(attributes={"noise_every": every * 1000}, **options)
+    held = np.arange(1, trace.sizes["reading"] + 1) % every == 0
+    return trace.assign({n: trace[n].where(held) for n in ("noise_trace", "mean_grad_sq")})
+
+
+def test_means_over_the_readings_that_hold_the_noise():
+    series = np.full((1, 1, 12), np.nan)
+    series[0, 0, [2, 5, 8, 11]] = [1.0, 3.0, np.nan, 7.0]
+    held = np.arange(12)[None] % 3 == 2
+    edges = np.array([[0, 6, 9, 10, 12] + [12] * (blocks.MOST_BLOCKS - 4)])
+    found = blocks.means(series, edges, held)[0]
+    assert found[[0, 3]].tolist() == [2.0, 7.0]
+    assert np.isnan(found[[1, 2, *range(4, blocks.MOST_BLOCKS)]]).all()  # a failure, a block without, empty ones
+
+
+@pytest.mark.parametrize(
+    ("every", "burn_in", "count"), [(1, 0, 20), (4, 0, 20), (10, 0, 20), (10, 200, 10), (20, 0, 10), (80, 0, 8)]
+)
+def test_blocks_are_so_long_that_each_has_readings_of_the_noise(every, burn_in, count):
+    some = of(sparse(every), burn_in=burn_in)
+    assert some.count == [count]
+    assert np.isfinite(some.of("noise_trace")).sum() == min(count, 400 // every)
+    assert np.isfinite(some.of("energy")).sum() == count
+
+
+def test_sparse_noise_leaves_what_all_readings_hold_as_it_is():
+    full, few = of(synthetic.make()), of(sparse(10))
+    for name in ("energy", "grad_sq"):
+        one, other = (b.estimate(lambda x: x, b.of(name)) for b in (full, few))
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+    noise = sparse(10)["noise_trace"].values
+    value, error = few.estimate(lambda x: x, few.of("noise_trace"))
+    assert value[0] == pytest.approx(np.nanmean(noise))
+    assert 0.5 < error[0] / (np.nanstd(noise) / np.sqrt(40)) < 2
+
+
+def test_few_blocks_with_noise_have_wide_errors():
+    some = of(sparse(100))  # 4 readings in 8 blocks
+    column = some.of("noise_trace")
+    found = column[np.isfinite(column)]
+    _, error = some.estimate(lambda x: x, column)
+    assert len(found) == 4
+    assert error[0] == pytest.approx(found.std(ddof=1) / 2 * student.ppf(0.975, 3) / 1.96, rel=0.01)
+    assert error[0] > 1.3 * found.std(ddof=1) / 2

@@ -6,7 +6,7 @@ import xarray as xr
 
 import synthetic
 from weightgas import FixedSphere, simulate
-from weightgas.measurement import Criteria, energy, measure
+from weightgas.measurement import Criteria, energy, measure, noise
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.stationarity import assess
 from weightgas.potentials import Isotropic
@@ -49,8 +49,8 @@ def truth():
 def errors_of_seeds(seeds, seed, sigma=1.0):
     """(measured − true)/standard error of every quantity, one for each seed."""
     protocol = FixedSphere(elr=ELR, radius=1)
-    noise = Isotropic(sigma)
-    trace = simulate(protocol, DIM, steps=40_000, replicas=seeds, seed=seed, noise=noise, progress=False)
+    law = Isotropic(sigma)
+    trace = simulate(protocol, DIM, steps=40_000, replicas=seeds, seed=seed, noise=law, progress=False)
     state = measure(replicas_as_cells(trace))
     assert state.sizes["cell"] == seeds
     assert np.mean(state["status"] == Status.EQUILIBRIUM) > 0.98
@@ -144,3 +144,38 @@ def test_a_long_correlation_that_is_taken_for_none_would_be_seen():
     zeros, last = np.zeros(150, int), trace["readings"].values.min(axis=1)
     value, error = energy.estimate(Blocks(trace, zeros, last, np.ones(150)))["energy"]
     assert np.mean(np.abs((value - 0.01) / error) < 1.96) < 0.95 - 4 * 0.018
+
+
+# --- noise at some of the readings ---
+
+
+def errors_of_sparse_noise(every, time, seed, correlation=None):
+    """(Measured − true)/standard error of tr Σ, which follows the energy and is held at one reading in ``every``."""
+    generator, shape = np.random.default_rng(seed), (150, 1, 400)
+    x = synthetic.ar1(generator, shape, time)
+    trace_of_noise = 2 + 0.3 * x + 0.1 * generator.standard_normal(shape)
+    trace_of_noise[..., np.arange(1, 401) % every != 0] = np.nan
+    constant = {"radius_unprojected": np.ones(shape), "grad_sq": np.full(shape, 2.0)}
+    about = {"noise_every": every * 10**7}
+    trace = synthetic.make(
+        cells=150, time=time, seed=seed, reading_every=10**7, attributes=about, noise_trace=trace_of_noise,
+        energy=0.01 * (1 + 0.3 * x), **constant,
+    )  # fmt: skip
+    found = assess(trace, Criteria())
+    last = trace["readings"].values.min(axis=1)
+    known = found["correlation"].values if correlation is None else np.full(150, correlation)
+    value, error = noise.estimate(Blocks(trace, found["burn_in"].values, last, known), 2)["noise_trace"]
+    return (value - 2) / error
+
+
+@pytest.mark.parametrize(("every", "time"), [(4, 2), (4, 10), (7, 0), (7, 10), (40, 2)])
+def test_intervals_of_noise_that_few_readings_hold(every, time):
+    z = errors_of_sparse_noise(every, time, seed=11)
+    assert 0.95 - 4 * 0.018 <= np.mean(np.abs(z) < 1.96) <= 0.998
+    assert 0.5 < np.mean(z**2) < 1.5
+    assert np.mean(np.abs(1.5 * z) < 1.96) < 0.95 - 2 * 0.018  # errors too small by 1.5
+
+
+def test_a_correlation_of_sparse_noise_that_is_taken_for_none_would_be_seen():
+    z = errors_of_sparse_noise(4, 10, seed=11, correlation=1.0)
+    assert np.mean(np.abs(z) < 1.96) < 0.95 - 4 * 0.018

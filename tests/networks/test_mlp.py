@@ -124,3 +124,23 @@ def test_unknown_networks_and_other_classes_are_refused(digits):
         networks.named("vgg")
     with pytest.raises(ValueError, match="network: expected a head of 10 classes"):
         networks.mlp(classes=7).groups(digits)
+
+
+# --- losses of batches that all networks see ---
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "squared_error"])
+@pytest.mark.parametrize("normalisation", ["batch", "group", "layer"])
+@pytest.mark.parametrize("activation", ["relu", "tanh"])
+def test_shared_losses_are_the_losses_of_each_network_on_each_batch(loss, normalisation, activation):
+    digits = datasets.digits()
+    network = networks.mlp(hidden=(8, 6), loss=loss, normalisation=normalisation, activation=activation)
+    weights = torch.tensor(np.stack([network.initial(np.random.default_rng(k), digits) for k in range(3)]))
+    inputs, labels = torch.tensor(digits.inputs[:80], dtype=torch.float64), torch.tensor(digits.labels[:80])
+    batches = inputs.unflatten(0, (4, 20)), labels.unflatten(0, (4, 20))
+    each = [network.losses(weights, x.expand(3, *x.shape), y.expand(3, -1)) for x, y in zip(*batches, strict=True)]
+    expected = torch.stack(each).mean(0)
+    torch.testing.assert_close(network.shared_losses(weights, *batches), expected, rtol=1e-12, atol=0)
+    torch.testing.assert_close(networks.shared_losses(network, weights, *batches), expected, rtol=1e-12, atol=0)
+    if normalisation == "batch":  # the statistics of one batch of 80 are not those of four batches of 20
+        assert not torch.allclose(network.shared_losses(weights, inputs[None], labels[None]), expected, rtol=1e-6)

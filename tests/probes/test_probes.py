@@ -1,5 +1,7 @@
 """Probes: norms exactly, noise against a known covariance, energy by hand; and a wrong divisor is noticed."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -101,7 +103,7 @@ def test_energy_is_the_mean_loss_of_the_disjoint_batches_and_changes_nothing():
     inputs, labels = torch.tensor(digits.inputs, dtype=torch.float64), torch.tensor(digits.labels)
     batches = torch.tensor(probes.disjoint_batches(len(digits), 128))
     before = [x.clone() for x in (weights, inputs, labels)]
-    energies = probes.energies(network.losses, weights, inputs, labels, batches)
+    energies = probes.energies(partial(networks.shared_losses, network), weights, inputs, labels, batches)
     for c in range(2):
         each = [network.losses(weights[c : c + 1], inputs[b][None], labels[b][None]).item() for b in batches]
         assert energies[c].item() == pytest.approx(np.mean(each), rel=1e-12)

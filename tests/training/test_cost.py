@@ -32,10 +32,10 @@ def test_every_part_of_a_network_is_timed_as_it_will_run():
 def test_seconds_are_those_of_steps_and_readings():
     cost = Cost(together=35, step=1.0, loss=1e-3, gradient=1e-6, curvature=1e-9)
     of = (FixedLR([0.1, 0.2], 0.01), networks.mlp(), datasets.digits(), 1000)
-    seconds = training.seconds(*of, replicas=2, readings=10, warmup=0, measured=cost)
+    plan = training.planned(*of, readings=10, noise_readings=5, warmup=0)
     batches = 1797 // 128
-    reading = 10 * (batches * 1e-3 + 8e-6 + 2e-9)
-    assert seconds == pytest.approx(4 * (1000 + reading) + 64 * batches * 1e-3)
-    assert training.seconds(*of, warmup=100, measured=cost, cells=1) > 1100
+    each = 1000 + 10 * batches * 1e-3 + 5 * (8e-6 + 2e-9)
+    assert cost.seconds(plan, 4) == pytest.approx(4 * each + 64 * batches * 1e-3, rel=1e-12)
+    assert cost.seconds(training.planned(*of, warmup=100), 1) > 1100
     with pytest.raises(ValueError, match="batch_size: expected at most the 1797 inputs"):
-        training.seconds(*of, batch_size=2000, measured=cost)
+        training.planned(*of, batch_size=2000)

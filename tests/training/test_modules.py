@@ -63,3 +63,11 @@ def test_networks_are_trained_as_many_at_once_as_they_say(network):
     alone = train(protocol, network, DATA, 8, cells_at_once=1, **options)
     np.testing.assert_allclose(found["final_weights"], alone["final_weights"], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found["laplacian"], alone["laplacian"], rtol=1e-6)
+
+
+def test_a_module_for_other_inputs_is_refused_with_the_shape_that_is_there():
+    narrow = nn.Sequential(nn.Linear(10, 4, bias=False), nn.BatchNorm1d(4, affine=False))
+    with pytest.raises(
+        ValueError, match=r"network: expected a module that makes logits \(B, 4\) of inputs \(B, 1, 8, 8\)"
+    ):
+        train(FixedLR(0.1, 0.01), narrow, DATA, 8, **SHORT)

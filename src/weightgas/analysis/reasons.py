@@ -23,6 +23,8 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from weightgas import trace as traces
+
 BLOCKS = 16
 """Blocks of readings whose scatter gives the error of the exponent."""
 
@@ -83,17 +85,17 @@ def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndar
     energy, noise = trace["energy"].values, trace["noise_trace"].values
     if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps' own kicks, which moved the energy
         noise = np.sqrt(trace["noise_trace_sq"].values)
-    ends = trace["readings"].values.min(axis=1)
+    ends, holds = trace["readings"].values.min(axis=1), traces.holds(trace, "noise_trace")
     for i in range(cells):
         begin, end = int(state["burn_in"].values[i]), int(ends[i])
-        if end - begin < 2 * BLOCKS:
+        kept = holds[i, begin:end]
+        if kept.sum() < 2 * BLOCKS:
             continue
-        x, y = energy[i, :, begin:end], noise[i, :, begin:end]
+        x, y = (v[i, :, begin:end] if kept.all() else v[i, :, begin:end][:, kept] for v in (energy, noise))
+        level = y.mean() / x.mean()
         # Replicas may sit in different minima; only what goes on within one is dependence of its noise on its loss.
-        x = x - x.mean(axis=1, keepdims=True)
-        level = noise[i, :, begin:end].mean() / energy[i, :, begin:end].mean()
-        y = y - y.mean(axis=1, keepdims=True)
-        edges = np.linspace(0, end - begin, BLOCKS + 1).astype(int)[:-1]
+        x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
+        edges = np.linspace(0, kept.sum(), BLOCKS + 1).astype(int)[:-1]
         products, squares = (np.add.reduceat(v, edges, axis=1).sum(axis=0) for v in (x * y, x * x))
         if not squares.sum() > 0:
             continue

@@ -25,8 +25,19 @@ def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, read
     return len(protocol) * replicas * (8 * (per_reading * readings + dim) + 4 * snapshots * dim)
 
 
-def lines(title: str, seconds: float, size: int, out: Path, *, longest: float | None = None) -> list[str]:
-    """The lines of a dry run: what, how long (or from ``seconds`` to ``longest``), how much, where."""
+def lines(
+    title: str,
+    seconds: float,
+    size: int,
+    out: Path,
+    *,
+    longest: float | None = None,
+    recording: tuple[float, float] | None = None,
+) -> list[str]:
+    """The lines of a dry run: what, how long (or from ``seconds`` to ``longest``), how much, where.
+
+    ``recording`` is what energies and noise cost, in gradients for each gradient of a step.
+    """
     from weightgas.runs import duration  # what it is beside takes time to load
 
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
@@ -39,6 +50,7 @@ def lines(title: str, seconds: float, size: int, out: Path, *, longest: float | 
     return [
         title,
         f"  time   about {time} on this machine, if it has nothing else to do",
+        *_recorded(recording),
         f"  disk   at most {size_of(size)}",
         f"  folder {out}, {place}",
         "  Nothing was written.",
@@ -57,3 +69,9 @@ def size_of(count: float) -> str:
             return f"{count:.0f} {unit}"
         count /= 1000
     return f"{count:.1f} GB"
+
+
+def _recorded(shares: tuple[float, float] | None) -> list[str]:
+    if shares is None:
+        return []
+    return [f"  record {shares[0]:.1%} of the gradients for energies, {shares[1]:.1%} for noise and curvature"]

@@ -194,6 +194,23 @@ def train(
             min=0, help="Extra batches at each reading, to measure the curvature; 0: none.", rich_help_panel=opt.LENGTH
         ),
     ] = 2,
+    noise_readings: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Readings that also hold noise and curvature; if left out as many as cost 2.5 % of the gradients, and "
+            "40 at least.",
+            rich_help_panel=opt.LENGTH,
+        ),
+    ] = None,
+    energy_batches: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Disjoint batches in an energy; if left out all, or as many as cost 2.5 %, and 16 at least.",
+            rich_help_panel=opt.LENGTH,
+        ),
+    ] = None,
     snapshots: opt.Snapshots = 0,
     snapshot_every: opt.SnapshotEvery = 25,
     seed: opt.Seed = 0,
@@ -256,14 +273,22 @@ def train(
         if dry_run:
             title = _title(f"train {protocol}", held, replicas, steps)
             net = training.network_of(net, images) if isinstance(net, nn.Module) else net
-            seconds = training.seconds(
-                held, net, images, steps, readings=readings, cells_at_once=cells_at_once, **numbers
-            )
+            plan = training.planned(
+                held, net, images, steps, readings=readings, warmup=warmup, noise_readings=noise_readings,
+                energy_batches=energy_batches, **numbers,
+            )  # fmt: skip
+            runs = len(held) * replicas
+            cost = training.cost(
+                net, images, runs, batch_size=batch_size, cells_at_once=cells_at_once, threads=threads or 1,
+                device=device, dtype=dtype,
+            )  # fmt: skip
+            seconds = cost.seconds(plan, runs)
             size = foresight.trained_bytes(held, net.groups(images), replicas, readings, snapshots)
-            print("\n".join(foresight.lines(title, seconds, size, out)))
+            print("\n".join(foresight.lines(title, seconds, size, out, recording=plan.cost())))
             return
         trace = training.train(
-            held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup, snapshots=snapshots,
+            held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup,
+            noise_readings=noise_readings, energy_batches=energy_batches, snapshots=snapshots,
             snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, out=out, force=force,
             shard=shard, progress=opt.shown(quiet),
         )  # fmt: skip

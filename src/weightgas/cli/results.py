@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 NullsOption = Annotated[
     bool,
     typer.Option(
-        help="Simulate the null gases beside it, at the same number of weights (up to 4096), temperature and effective "
+        help="Simulate the null gases beside it, at the same number of weights (fewer for very many), temperature and effective "
         "readings: some seconds.",
         rich_help_panel="How",
     ),

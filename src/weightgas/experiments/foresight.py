@@ -71,11 +71,12 @@ def _trained_seconds(run: Trained, cells: int, threads: int | None, costs: dict)
     """Seconds of ``cells`` of a run; ``costs`` holds what was timed for the runs before."""
     from weightgas import training  # torch is loaded only where a network is trained
 
+    plan = training.planned(run.protocol, run.network, run.data, **run.numbers())  # or the refusal of what does not fit
     stack = len(run.protocol) * run.replicas
     key = (id(run.network), stack)
     if key not in costs:
         costs[key] = training.cost(run.network, run.data, stack, threads=threads or 1)
-    return training.seconds(run.protocol, run.network, run.data, **run.numbers(), measured=costs[key], cells=cells)
+    return costs[key].seconds(plan, cells * run.replicas)
 
 
 def _done(folder: Path | None, name: str) -> int:

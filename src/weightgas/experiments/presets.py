@@ -49,13 +49,16 @@ class Trained:
     warmup: int | None = None
     start: str = "predicted"
     replicas: int = 1
+    noise_readings: int | None = None
+    """Readings that also hold noise and curvature; None for all, since the evidence rests on them."""
     partner_of: str | None = None
     """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
 
     def numbers(self) -> dict[str, Any]:
         """How long it runs and what is stored, as ``train`` takes them."""
         names = ("steps", "replicas", "readings", "warmup", "snapshots", "snapshot_every")
-        return {name: getattr(self, name) for name in names}
+        numbers = {name: getattr(self, name) for name in names}
+        return numbers | {"noise_readings": self.noise_readings or self.readings}
 
     @property
     def auxiliary(self) -> bool:
@@ -136,7 +139,10 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
     """
     if preset == "paper":
         return _published(network, data, steps)
-    count, decays, length, readings = {"quick": (4, 1, 6000, 150), "standard": (7, 2, 60_000, 300)}[preset]
+    count, decays, length, readings, noises = {
+        "quick": (4, 1, 6000, 150, 40),
+        "standard": (7, 2, 60_000, 300, 150),
+    }[preset]
     length = steps or length
     # Where networks of a few to a hundred groups settle within thousands of steps: η_e of some hundredths, ηλ of some
     # thousandths. At fixed LR always two weight decays, so that cells share isotherms.
@@ -152,7 +158,8 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
         on_sphere = preset == "standard" and protocol.name == "fixed_sphere"
         stored = _stored(network.dim(data), min(1000, length)) if on_sphere else 0
         every = length // max(stored, 1)
-        plan.append(Trained(f"networks/{protocol.name}", protocol, network, data, length, readings, stored, every))
+        name, lengths = f"networks/{protocol.name}", (length, readings, stored, every)
+        plan.append(Trained(name, protocol, network, data, *lengths, noise_readings=noises))
     return (*plan, _cold(network, data, length))
 
 
@@ -174,7 +181,17 @@ def _cold(network: Network, data: Images, steps: int) -> Trained:
     """Cells whose ηλ is far too small to settle in ``steps``: does the noise die, or is there just too little time?"""
     cold, stored = FixedLR(lr=[0.01, 0.1], wd=1e-3), _stored(network.dim(data), min(400, steps))
     return Trained(
-        "networks/along_run", cold, network, data, steps, 200, stored, steps // stored, warmup=0, start="random"
+        "networks/along_run",
+        cold,
+        network,
+        data,
+        steps,
+        200,
+        stored,
+        steps // stored,
+        warmup=0,
+        start="random",
+        noise_readings=50,
     )
 
 

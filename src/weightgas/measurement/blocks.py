@@ -18,23 +18,34 @@ import numpy as np
 import xarray as xr
 from scipy.stats import t as student
 
+from weightgas import trace as traces
+
 MOST_BLOCKS = 20
 """Blocks per replica where the readings are many and independent."""
 LEAST_BLOCKS = 8
 """Blocks per replica where they are not; then the factor for the correlation between them does the rest."""
 CORRELATION_TIMES = 2
 """A block is at least this many integrated correlation times long, if LEAST_BLOCKS allows."""
+HELD = 2
+"""And so long that it has this many readings of the noise where not all hold it, if LEAST_BLOCKS allows."""
 
 
-def edges(burn_in: np.ndarray, readings: np.ndarray, correlation: np.ndarray) -> np.ndarray:
+def edges(
+    burn_in: np.ndarray, readings: np.ndarray, correlation: np.ndarray, held: np.ndarray | None = None
+) -> np.ndarray:
     """First readings of the blocks of each cell, and the end: (cells, MOST_BLOCKS + 1); unused blocks are empty.
 
     ``burn_in``, ``readings`` and ``correlation`` (integrated correlation time in readings, NaN if unknown) are
-    (cells,).
+    (cells,); ``held`` (cells, readings) says which readings hold the noise, where not all do.
     """
     length = np.maximum(readings - burn_in, 0)
     longest = np.maximum(np.where(np.isfinite(correlation), correlation, np.inf) * CORRELATION_TIMES, 1.0)
-    count = np.minimum(np.clip(length // longest, LEAST_BLOCKS, MOST_BLOCKS), np.maximum(length, 1))
+    most = np.full(len(length), MOST_BLOCKS)
+    if held is not None:
+        place = np.arange(held.shape[1])
+        kept = held & (place >= burn_in[:, None]) & (place < readings[:, None])
+        most = np.clip(kept.sum(axis=1) // HELD, LEAST_BLOCKS, MOST_BLOCKS)
+    count = np.minimum(np.clip(length // longest, LEAST_BLOCKS, most), np.maximum(length, 1))
     fraction = np.minimum(np.arange(MOST_BLOCKS + 1)[None, :] / count[:, None], 1.0)
     return (burn_in[:, None] + np.floor(fraction * length[:, None] + 1e-9)).astype(int)
 
@@ -53,8 +64,12 @@ def inflation(block_edges: np.ndarray, replicas: int, correlation: np.ndarray) -
     with np.errstate(all="ignore"):
         whole, block = mean_variance(length / time), mean_variance(length / count / time)
         left = np.sqrt((n - 1) * whole / (replicas * block - whole))
-        few = student.ppf(0.975, np.maximum(n - 1, 1)) / 1.96
-    return np.where(n > 1, np.maximum(left, 1.0) * few, np.nan)
+    return np.where(n > 1, np.maximum(left, 1.0) * _few(n), np.nan)
+
+
+def _few(blocks: np.ndarray) -> np.ndarray:
+    """t₀.₉₇₅(n − 1)/1.96 of n blocks."""
+    return student.ppf(0.975, np.maximum(blocks - 1, 1)) / 1.96
 
 
 def mean_variance(length: np.ndarray) -> np.ndarray:
@@ -62,10 +77,11 @@ def mean_variance(length: np.ndarray) -> np.ndarray:
     return 2 / length * (1 + np.expm1(-length) / length)
 
 
-def means(series: np.ndarray, block_edges: np.ndarray) -> np.ndarray:
+def means(series: np.ndarray, block_edges: np.ndarray, held: np.ndarray | None = None) -> np.ndarray:
     """Block means of ``series`` (cells, replicas, readings[, more]): (cells, replicas · MOST_BLOCKS[, more]).
 
-    NaN where a block is empty or holds a value that is not finite.
+    NaN where a block is empty or holds a value that is not finite. ``held`` (cells, readings): over these readings
+    alone.
     """
     more = (1,) * (series.ndim - 3)
     index = block_edges.reshape(len(series), 1, -1, *more)
@@ -76,7 +92,11 @@ def means(series: np.ndarray, block_edges: np.ndarray) -> np.ndarray:
         return np.diff(np.take_along_axis(total, index, axis=2), axis=2)
 
     finite = np.isfinite(series)
-    count = np.diff(block_edges, axis=1).reshape(len(series), 1, -1, *more)
+    if held is None:
+        count = np.diff(block_edges, axis=1).reshape(len(series), 1, -1, *more)
+    else:
+        asked = held.reshape(len(series), 1, -1, *more)
+        finite, count = finite & asked, sums(asked.astype(float))
     usable = (count > 0) & (sums(finite.astype(float)) == count)
     blocks = np.where(usable, sums(np.where(finite, series, 0.0)) / np.maximum(count, 1), np.nan)
     return blocks.reshape(len(series), -1, *series.shape[3:])
@@ -96,7 +116,10 @@ class Blocks:
 
     def __init__(self, trace: xr.Dataset, burn_in: np.ndarray, readings: np.ndarray, correlation: np.ndarray) -> None:
         self._trace = trace
-        self._edges = edges(burn_in, readings, correlation)
+        # Which readings hold the noise; None if all do.
+        held = traces.holds(trace, "noise_trace")
+        self._held = None if held.all() else held
+        self._edges = edges(burn_in, readings, correlation, self._held)
         self._cache: dict[tuple[str, str], np.ndarray] = {}
         self.count = (np.diff(self._edges, axis=1) > 0).sum(axis=1) * trace.sizes["replica"]
         self.inflation = inflation(self._edges, trace.sizes["replica"], correlation)
@@ -108,8 +131,9 @@ class Blocks:
         """Block means of a variable, or of a function of it (named by ``key`` so that it is computed once)."""
         if (name, key) not in self._cache:
             series = self._trace[name].values.astype(float)
+            held = self._held if name in traces.OF_NOISE else None
             with np.errstate(all="ignore"):
-                self._cache[name, key] = means(series if function is None else function(series), self._edges)
+                self._cache[name, key] = means(series if function is None else function(series), self._edges, held)
         return self._cache[name, key]
 
     def estimate(self, function: Callable[..., np.ndarray], *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -126,5 +150,7 @@ class Blocks:
             left_out = np.where(used, function(*others), np.nan)
             center = np.nansum(left_out, axis=1) / n
             error = np.sqrt((n - 1) / n * np.nansum((left_out - center[:, None]) ** 2, axis=1))
-            error = error * self.inflation.reshape(-1, *(1 for _ in error.shape[1:]))
+            error = error * spread(self.inflation, error)
+            if self._held is not None:  # a block may be without the noise
+                error = error * _few(n) / _few(spread(self.count, n))
         return value, np.where(n > 1, error, np.nan)

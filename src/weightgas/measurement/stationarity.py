@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from weightgas import trace as traces
 from weightgas.measurement import clocks, freezing, regime, shortfalls
 from weightgas.measurement.burn_in import burn_in
 from weightgas.measurement.criteria import Criteria
@@ -110,6 +111,7 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
     with np.errstate(all="ignore"):
         log_radius = np.log(trace["radius"].values)
     noise = trace["noise_trace"].values if "noise_trace" in trace else None
+    held = traces.holds(trace, "noise_trace")
     groups = trace["group_radius"].values if "group_radius" in trace and trace.sizes["group"] > 1 else None
     cells = trace.sizes["cell"]
     readings = trace["readings"].values.min(axis=1)
@@ -120,15 +122,22 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
         if n < shortfalls.LEAST_READINGS:
             continue
         parts = (x if x is None else x[i, :, :n] for x in (noise, groups))
-        for name, value in _one_cell(energy[i, :, :n], log_radius[i, :, :n], *parts).items():
+        for name, value in _one_cell(energy[i, :, :n], log_radius[i, :, :n], *parts, held=held[i, :n]).items():
             out[name][i] = value
     return out
 
 
 def _one_cell(
-    energy: np.ndarray, log_radius: np.ndarray, noise: np.ndarray | None, groups: np.ndarray | None
+    energy: np.ndarray,
+    log_radius: np.ndarray,
+    noise: np.ndarray | None,
+    groups: np.ndarray | None,
+    *,
+    held: np.ndarray,
 ) -> dict[str, float]:
     """What the series (replicas, readings[, groups]) of one cell say; empty where energy or radius is not finite.
+
+    ``held`` (readings,) says which readings hold the noise.
 
     An energy that was never read (a watched loop that told no loss) leaves the radius to judge by, if it moves.
     """
@@ -148,8 +157,10 @@ def _one_cell(
         out["ess_radius"] = cautious_sample_size(log_radius)
         out["correlation_radius"] = log_radius.size / out["ess_radius"] if out["ess_radius"] > 0 else np.nan
         out["radius_drift_z"] = drift_in_errors(log_radius)
-    if noise is not None and (level := float(noise[:, begin:].mean())) > 0:
-        out["noise_drift"] = change(noise[:, begin:]) / level
+    if noise is not None and (kept := held[begin:]).sum() > 1:
+        noise = noise[:, begin:] if kept.all() else noise[:, begin:][:, kept]
+        if (level := float(noise.mean())) > 0:
+            out["noise_drift"] = change(noise) / level
     return out | (_shares(groups[:, begin:]) if groups is not None and np.isfinite(groups).all() else {})
 
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from weightgas.errors import one_of
 from weightgas.networks.convnet import ConvNet, convnet
-from weightgas.networks.network import Data, Network, gradients, losses, together
+from weightgas.networks.network import Data, Network, gradients, losses, shared_losses, together
 from weightgas.networks.own import OwnModule, module
 from weightgas.networks.perceptron import MLP, mlp
 from weightgas.networks.resnet import ResNet18, resnet18
 
 __all__ = ["KNOWN", "MLP", "ConvNet", "Data", "Network", "OwnModule", "ResNet18", "convnet", "gradients", "losses",
-           "mlp", "module", "named", "resnet18", "together"]  # fmt: skip
+           "mlp", "module", "named", "resnet18", "shared_losses", "together"]  # fmt: skip
 
 KNOWN: dict[str, Callable[..., Network]] = {"mlp": mlp, "convnet": convnet, "resnet18": resnet18}
 """The networks that have a name, by name."""

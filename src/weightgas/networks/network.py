@@ -34,7 +34,9 @@ class Network(Protocol):
     (BatchNorm uses the statistics of the batch; there are no running buffers that measuring could change).
 
     A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
-    autograd, and ``together``, the number of networks up to which it is faster to evaluate them at once.
+    autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches that all networks see,
+    (M, B, features…) and (M, B); and ``together``, the number of networks up to which it is faster to evaluate them at
+    once.
     """
 
     @property
@@ -70,6 +72,22 @@ class Network(Protocol):
 def losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
     """The losses (C,) of :meth:`Network.losses`, as many networks at once as is fastest for the network."""
     return torch.cat([network.losses(*part) for part in _parts(network, weights, inputs, labels)])
+
+
+def shared_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """Losses (C,) of C networks, averaged over M batches that all of them see; not differentiable.
+
+    ``weights`` (C, dim), ``inputs`` (M, B, features…), ``labels`` (M, B). By the network's own formula where it has
+    one, which need not copy the inputs for every network.
+    """
+    own = getattr(network, "shared_losses", None)
+    with torch.no_grad():
+        if own is not None:
+            return torch.cat([own(part, inputs, labels) for (part,) in _parts(network, weights)])
+        total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
+        for x, y in zip(inputs, labels, strict=True):
+            total += losses(network, weights, x.expand(len(weights), *x.shape), y.expand(len(weights), -1))
+        return total / len(inputs)
 
 
 def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:

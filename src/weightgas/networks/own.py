@@ -146,11 +146,7 @@ class OwnModule:
         try:
             return torch.cat([self.losses(weights[c : c + 1], inputs[:1], labels[:1]) for c in range(len(weights))])
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            shape = ", ".join(map(str, ("B", *inputs.shape[2:])))
-            expected = f"a module that makes logits (B, {classes}) of inputs ({shape})"
-            raise refuse(
-                "network", expected, str(error).splitlines()[0], "Put a layer before it, or take other data."
-            ) from error
+            raise does_not_fit(inputs.shape[2:], classes, error) from error
 
     def _try_stacked(self, weights: Tensor, inputs: Tensor, labels: Tensor, alone: Tensor) -> None:
         try:
@@ -204,6 +200,13 @@ def module(
     if not isinstance(made, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(made).__name__}. Pass the module itself.")
     return OwnModule(made, groups, loss)
+
+
+def does_not_fit(features: tuple[int, ...], classes: int, error: Exception) -> ValueError:
+    """The refusal of a module whose forward pass of inputs with these ``features`` ended in ``error``."""
+    shape = ", ".join(map(str, ("B", *features)))
+    expected = f"a module that makes logits (B, {classes}) of inputs ({shape})"
+    return refuse("network", expected, str(error).splitlines()[0], "Put a layer before it, or take other data.")
 
 
 def _without_running_statistics(model: nn.Module) -> nn.Module:

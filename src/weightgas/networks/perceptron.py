@@ -72,6 +72,25 @@ class MLP(FrozenHead):
         logits = torch.bmm(self._head(weights).expand(len(weights), -1, -1), hidden)
         return losses_of(self.loss, logits, labels)
 
+    def shared_losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Loss (C,), mean over batches that all C networks see: ``inputs`` (M, B, features…), ``labels`` (M, B).
+
+        The first layer is one product for all networks and batches.
+        """
+        act, _ = ACTIVATIONS[self.activation]
+        cells, batches = len(weights), labels.shape
+        hidden = inputs.flatten(2).flatten(0, 1).T  # (features, M B)
+        for matrix in self._layers(weights, len(hidden)):
+            if hidden.ndim == 2:  # one product, for which matmul would repeat the inputs for every network
+                linear = (matrix.flatten(0, 1) @ hidden).unflatten(0, matrix.shape[:2])
+            else:
+                linear = torch.bmm(matrix, hidden)
+            linear = linear.unflatten(2, batches) if self.normalisation == "batch" else self._arranged(linear)
+            normed = functional.layer_norm(linear, linear.shape[-1:], eps=EPS)
+            hidden = act(normed.flatten(2) if self.normalisation == "batch" else self._restored(normed))
+        logits = torch.bmm(self._head(weights).expand(cells, -1, -1), hidden)
+        return losses_of(self.loss, logits, labels.flatten().expand(cells, -1))
+
     def gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """The gradients (C, dim) of :meth:`losses`, the chain rule written out: less work than autograd."""
         act, act_backward = ACTIVATIONS[self.activation]

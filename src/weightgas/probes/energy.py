@@ -15,6 +15,13 @@ from torch import Tensor
 Losses = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Losses (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
 
+SharedLosses = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Losses (C,) of C networks, averaged over M batches that all see: weights (C, dim), inputs (M, B, features…), labels
+(M, B)."""
+
+AT_ONCE = 4
+"""Batches that are evaluated together: enough that calls cost little, few enough to fit where a gradient does."""
+
 
 def disjoint_batches(length: int, batch_size: int) -> np.ndarray:
     """Indices (batches, batch_size) of a fixed partition of ``length`` inputs; what is left over is not used.
@@ -25,14 +32,13 @@ def disjoint_batches(length: int, batch_size: int) -> np.ndarray:
     return np.random.default_rng(0).permutation(length)[: count * batch_size].reshape(count, batch_size)
 
 
-def energies(losses: Losses, weights: Tensor, inputs: Tensor, labels: Tensor, batches: Tensor) -> Tensor:
+def energies(losses: SharedLosses, weights: Tensor, inputs: Tensor, labels: Tensor, batches: Tensor) -> Tensor:
     """Mean loss (C,), float64, of C networks over the ``batches`` (M, B) of ``inputs`` (N, features…), ``labels`` (N,).
 
     Every network sees the same batches. Nothing is changed.
     """
     total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
     with torch.no_grad():
-        for batch in batches:
-            x, y = inputs[batch], labels[batch]
-            total += losses(weights, x.expand(len(weights), *x.shape), y.expand(len(weights), -1))
+        for some in batches.split(AT_ONCE):
+            total += losses(weights, inputs[some], labels[some]).double() * len(some)
     return total / len(batches)

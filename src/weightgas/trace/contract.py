@@ -91,6 +91,12 @@ VARIABLES: dict[str, Variable] = {
 }
 """Every variable a trace may hold. ``radius, energy, grad_sq, readings, step, outcome`` are in every trace."""
 
+OF_NOISE = ("noise_trace", "mean_grad_sq", "noise_trace_sq", "noise_cov_sq")
+OF_NOISE += ("laplacian", "laplacian_far", "noise_curvature")
+OF_NOISE += tuple(f"group_{name}" for name in OF_NOISE if f"group_{name}" in VARIABLES)
+"""What costs extra gradients: with the attribute ``noise_every`` held at steps that are its multiples alone, else NaN.
+"""
+
 REQUIRED = ("step", "readings", "radius", "energy", "grad_sq", "outcome")
 ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps", "format_version")
 COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
@@ -200,6 +206,13 @@ def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
 def valid(trace: xr.Dataset) -> xr.DataArray:
     """Boolean (cell, replica, reading): which readings were made before the cell ended."""
     return trace["readings"] > xr.DataArray(np.arange(trace.sizes["reading"]), dims="reading")
+
+
+def holds(trace: xr.Dataset, name: str) -> np.ndarray:
+    """Boolean (cell, reading): where the variable ``name`` was to be read; a NaN there was a failure."""
+    if name not in OF_NOISE or "noise_every" not in trace.attrs:
+        return np.ones((trace.sizes["cell"], trace.sizes["reading"]), bool)
+    return trace["step"].values % int(trace.attrs["noise_every"]) == 0
 
 
 def grid(data: Any) -> Any:

@@ -7,12 +7,10 @@ One thread is timed by its own clock, so that what else the machine is doing doe
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,10 +18,11 @@ import torch
 from weightgas import networks, probes
 from weightgas.datasets import Images
 from weightgas.networks import Network
-from weightgas.protocols import FixedLR, Protocol
-from weightgas.training.engine import RANDOM, RANDOM_BATCHES, SLOW_RANDOM, Engine
-from weightgas.training.plan import DTYPES, Plan, checked
-from weightgas.training.run import CELLS_AT_ONCE, train, with_threads
+from weightgas.probes.energy import AT_ONCE
+from weightgas.protocols import FixedLR
+from weightgas.training.engine import RANDOM, SLOW_RANDOM, Engine
+from weightgas.training.plan import DTYPES, Plan
+from weightgas.training.run import CELLS_AT_ONCE, with_threads
 
 MOMENT = 0.15
 """Seconds for which each part is timed; one that takes longer is timed once, with what is slow only once in it."""
@@ -31,8 +30,8 @@ MOMENT = 0.15
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one run of a stack of ``together``: a step, the loss of one batch, one extra gradient of the noise,
-    one batch of the curvature.
+    """Seconds of one run of a stack of ``together``: a step, the loss of one batch of an energy, one extra gradient of
+    the noise, one batch of the curvature.
     """
 
     together: int
@@ -41,14 +40,13 @@ class Cost:
     gradient: float
     curvature: float
 
-    def seconds(self, plan: Plan, runs: int, fixed_batches: int) -> float:
-        """Seconds of ``runs`` cells times replicas after ``plan``, which read ``fixed_batches`` for the energy."""
-        reading = (
-            fixed_batches * self.loss + plan.noise_batches * self.gradient + plan.curvature_batches * self.curvature
-        )
+    def seconds(self, plan: Plan, runs: int) -> float:
+        """Seconds of ``runs`` cells times replicas after ``plan``."""
+        energy = plan.energy_batches * self.loss
+        noise = plan.noise_batches * self.gradient + plan.curvature_batches * self.curvature
         # The energy of random weights, read once: as in Engine.random_energy.
-        start = (RANDOM if self.together > SLOW_RANDOM else SLOW_RANDOM) * min(RANDOM_BATCHES, fixed_batches)
-        return runs * ((plan.steps + plan.warmup) * self.step + plan.rows * reading) + start * self.loss
+        start = (RANDOM if self.together > SLOW_RANDOM else SLOW_RANDOM) * energy
+        return runs * ((plan.steps + plan.warmup) * self.step + plan.rows * energy + plan.noises * noise) + start
 
 
 def cost(
@@ -75,51 +73,20 @@ def cost(
     with with_threads(threads):
         state = engine.initial()
         weights = state.weights
-        first = torch.arange(batch_size, device=weights.device)[None] % len(data)
-        inputs = torch.as_tensor(data.inputs[:batch_size], dtype=weights.dtype, device=weights.device)
-        labels = torch.as_tensor(data.labels[:batch_size], device=weights.device)
-        losses = partial(networks.losses, network)
+        fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:AT_ONCE]).to(weights.device)
+        inputs = torch.as_tensor(data.inputs, dtype=weights.dtype, device=weights.device)
+        labels = torch.as_tensor(data.labels, device=weights.device)
+        losses = partial(networks.shared_losses, network)
         gradients = engine.noise_gradients(weights, 0, 2)
         own = threads == 1 and weights.device.type == "cpu"
         timed = partial(_timed, time.process_time if own else time.perf_counter)
         parts = {
             "step": timed(lambda count: engine.advance(state, count)),
-            "loss": timed(_each(lambda: probes.energies(losses, weights, inputs, labels, first))),
+            "loss": timed(_each(lambda: probes.energies(losses, weights, inputs, labels, fixed))) / len(fixed),
             "gradient": timed(_each(lambda: engine.moments(weights, engine.noise_gradients(weights, 0, 2)))) / 2,
             "curvature": timed(_each(lambda: engine.curvature(weights, gradients, 0, 1))),
         }
     return Cost(together, **{name: seconds / together for name, seconds in parts.items()})
-
-
-def seconds(
-    protocol: Protocol,
-    network: Network,
-    data: Images,
-    steps: int,
-    *,
-    cells_at_once: int | None = None,
-    threads: int | None = None,
-    device: torch.device | str = "cpu",
-    measured: Cost | None = None,
-    cells: int | None = None,
-    **numbers: Any,
-) -> float:
-    """Seconds that ``train`` with these arguments takes, or that ``cells`` of its cells take.
-
-    ``numbers``: those of ``train`` that decide how often it reads what; ``measured``: the cost of this network, where
-    it is known. Refused as there.
-    """
-    defaults = {k: p.default for k, p in inspect.signature(train).parameters.items() if p.default is not p.empty}
-    used = {k: v for k, v in (defaults | numbers).items() if k not in ("out", "force", "executor", "shard", "progress")}
-    used |= {"cells_at_once": None, "threads": None, "device": None, "start": "random"}
-    network, data, plan = checked(protocol, network, data, used.pop("resume_from"), steps=steps, **used)
-    if measured is None:
-        measured = cost(
-            network, data, len(protocol) * plan.replicas, batch_size=plan.batch_size, cells_at_once=cells_at_once,
-            threads=threads or 1, device=device, dtype=plan.dtype,
-        )  # fmt: skip
-    cells = len(protocol) if cells is None else cells
-    return measured.seconds(plan, cells * plan.replicas, len(probes.disjoint_batches(len(data), plan.batch_size)))
 
 
 def _each(call: Callable[[], object]) -> Callable[[int], None]:

@@ -22,8 +22,8 @@ from weightgas.protocols import FixedELR, FixedSphere, Protocol
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.start import predicted_radii
 
-RANDOM, SLOW_RANDOM, RANDOM_BATCHES = 64, 16, 16
-"""Random networks, and at most so many of the fixed batches, from which the energy of a random walk is known."""
+RANDOM, SLOW_RANDOM = 64, 16
+"""Random networks from which the energy of a random walk is known."""
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 """From w, g (stack, dim), ‖w_i‖² and ‖g_i‖² (stack, groups): decay c and size s of w ← w − (c w + s g), as columns,
@@ -65,6 +65,7 @@ class Engine:
         batch_size: int,
         dtype: torch.dtype,
         device: torch.device,
+        energy_batches: int | None = None,
     ) -> None:
         self.protocol, self.network, self.data, self.replicas = protocol, network, data, replicas
         self.sizes = tuple(network.groups(data).values())
@@ -73,7 +74,7 @@ class Engine:
         self._inputs = torch.as_tensor(data.inputs, dtype=dtype, device=device)
         self._labels = torch.as_tensor(data.labels, device=device)
         self._draws = Draws(protocol, replicas, seed, len(data), batch_size, device)
-        self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)).to(device)
+        self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:energy_batches]).to(device)
         values = (np.repeat(v, replicas) for v in protocol.cells().values())
         self._first, second = (torch.from_numpy(v).to(device) for v in values)
         self._rule = _rule(protocol, self._first, second, dtype)
@@ -128,8 +129,9 @@ class Engine:
             )
 
     def energy(self, weights: Tensor) -> Tensor:
-        """Energy (C,) of any number of networks: their loss over the fixed disjoint batches, float64."""
-        return probes.energies(partial(networks.losses, self.network), weights, self._inputs, self._labels, self._fixed)
+        """Energy (C,) of any number of networks: their loss over the fixed disjoint batches in use, float64."""
+        losses = partial(networks.shared_losses, self.network)
+        return probes.energies(losses, weights, self._inputs, self._labels, self._fixed)
 
     def noise_gradients(self, weights: Tensor, reading: int, batches: int) -> Tensor:
         """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``reading`` numbers the draw."""
@@ -159,12 +161,11 @@ class Engine:
         """Mean and standard deviation of the energy of random directions: what a random walk would read."""
         generator, values = np.random.default_rng(0), []
         at_once = networks.together(self.network) or RANDOM
-        losses, batches = partial(networks.losses, self.network), self._fixed[:RANDOM_BATCHES]
         # Networks that are evaluated a few at a time are slow ones: a rough value is enough.
         for _ in range(0, RANDOM if at_once == RANDOM else SLOW_RANDOM, at_once):
             drawn = np.stack([self.network.initial(generator, self.data) for _ in range(at_once)])
             weights = torch.as_tensor(drawn, dtype=self._dtype, device=self._device)
-            values.append(probes.energies(losses, weights, self._inputs, self._labels, batches))
+            values.append(self.energy(weights))
         found = torch.cat(values)
         return found.mean().item(), found.std().item()
 

@@ -29,15 +29,19 @@ def network_of(
     Raises
     ------
     TypeError, ValueError
-        As :func:`weightgas.networks.module` and :func:`weightgas.symmetry.symmetries`: among others where a trained
-        weight is in no scale-invariant group.
+        As :func:`weightgas.networks.module` and :func:`weightgas.symmetry.symmetries`: among others where the module
+        does not take the data, or a trained weight is in no scale-invariant group.
     """
     inputs, labels = torch.as_tensor(data.inputs), torch.as_tensor(data.labels)
     fixed = probes.disjoint_batches(len(data), min(MOST, len(data)))[:BATCHES]
 
     def loss_fn(model: nn.Module, batch: tuple[Tensor, Tensor]) -> Tensor:
-        outputs, labels = model(batch[0]), batch[1]
-        return loss(outputs, labels) if callable(loss) else losses_of(loss, outputs.T[None], labels[None])[0]
+        inputs, labels = batch
+        try:
+            outputs = model(inputs)
+            return loss(outputs, labels) if callable(loss) else losses_of(loss, outputs.T[None], labels[None])[0]
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            raise own.does_not_fit(inputs.shape[1:], data.classes, error) from error
 
     found = symmetries(model, loss_fn, [(inputs[index], labels[index]) for index in fixed], per_filter=True)
     rows = {name: len(p) if p.ndim else 1 for name, p in model.named_parameters()}

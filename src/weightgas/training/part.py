@@ -91,7 +91,8 @@ def _after(
     if number is not None:
         record.snapshot(number, state.weights)
     if row is not None:
-        record.read(row, state, engine.energy(state.weights), _estimates(state, engine, plan, step), sphere)
+        estimates = _estimates(state, engine, plan, step) if plan.holds_noise(step) else {}
+        record.read(row, state, engine.energy(state.weights), estimates, sphere)
         state = state.cleared()
     return state
 

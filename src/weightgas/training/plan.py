@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
 
@@ -22,6 +22,19 @@ from weightgas.training.modules import network_of
 SEGMENT = 100
 """Most steps between two moments at which an interruption, an overflow or the clock is noticed."""
 
+NOISE_SHARE, LEAST_NOISE = 0.025, 40
+"""Share of the gradients of a run that noise and curvature may cost unless told, but for so many readings of them: the
+blocks of :mod:`weightgas.measurement.blocks` need two each."""
+
+ENERGY_SHARE, LEAST_ENERGY = 0.025, 16
+"""The same share for the energies, but for so many batches of each."""
+
+FORWARD = 1 / 3
+"""A loss in units of a gradient."""
+
+PER_CURVATURE = 6
+"""Gradients for each batch of the curvature."""
+
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
@@ -37,6 +50,8 @@ class Plan:
     warmup: int
     noise_batches: int
     curvature_batches: int
+    noise_every: int
+    energy_batches: int
     snapshots: int
     snapshot_every: int
     start: str
@@ -49,6 +64,11 @@ class Plan:
         return self.last // self.every - self.first // self.every
 
     @property
+    def noises(self) -> int:
+        """Number of readings that also hold noise and curvature."""
+        return self.last // self.noise_every - self.first // self.noise_every
+
+    @property
     def last(self) -> int:
         """The last step."""
         return self.first + self.steps
@@ -58,6 +78,16 @@ class Plan:
         if step <= self.first or step % self.every:
             return None
         return step // self.every - self.first // self.every - 1
+
+    def holds_noise(self, step: int) -> bool:
+        """Whether the reading at ``step`` also holds noise and curvature."""
+        return step % self.noise_every == 0
+
+    def cost(self) -> tuple[float, float]:
+        """Energies, and noise with curvature, in gradients for each gradient of a step."""
+        steps = self.steps + (0 if self.first else self.warmup)
+        each = self.noise_batches + PER_CURVATURE * self.curvature_batches
+        return self.rows * self.energy_batches * FORWARD / steps, self.noises * each / steps
 
     def snapshot(self, step: int) -> int | None:
         """Which direction is stored at ``step``, None where none is."""
@@ -119,6 +149,10 @@ def checked(
             "batch_size", f"at most the {len(data)} inputs of {data.name}", batch_size, "Take smaller batches."
         )
     readings = whole_number("readings", readings, fix="Pass the number of readings, for instance 300.")
+    noise_readings = numbers["noise_readings"]
+    if noise_readings is not None:
+        fix = "Pass None for as many as cost little, or the number of readings for all."
+        noise_readings = whole_number("noise_readings", noise_readings, fix=fix)
     snapshots = whole_number("snapshots", numbers["snapshots"], minimum=0, fix="Pass 0 for none.")
     snapshot_every = whole_number("snapshot_every", numbers["snapshot_every"], fix="Pass for instance 25.")
     if snapshots * snapshot_every > steps:
@@ -128,6 +162,13 @@ def checked(
             snapshots,
             "Take fewer.",
         )
+    batches = len(data) // batch_size
+    energy_batches = numbers["energy_batches"]
+    if energy_batches is not None:
+        fix = f"Pass at most the {batches} disjoint batches of {data.name}, or None."
+        energy_batches = whole_number("energy_batches", energy_batches, fix=fix)
+        if energy_batches > batches:
+            raise refuse("energy_batches", f"at most the {batches} disjoint batches of {data.name}", energy_batches, "")
     plan = Plan(
         steps=steps,
         batch_size=batch_size,
@@ -143,12 +184,31 @@ def checked(
         curvature_batches=whole_number(
             "curvature_batches", numbers["curvature_batches"], minimum=0, fix="Pass 0 to record no curvature."
         ),
+        noise_every=1,
+        energy_batches=batches,
         snapshots=snapshots,
         snapshot_every=snapshot_every,
         start=_start(numbers["start"], (len(protocol), numbers["replicas"], network.dim(data))),
         dtype=one_of("dtype", numbers["dtype"], DTYPES),
     )
-    return network, data, plan if resume_from is None else _resumed(plan, protocol, network, data, resume_from, warmup)
+    if resume_from is not None:
+        return network, data, _resumed(plan, protocol, network, data, resume_from, warmup)
+    return network, data, _spaced(plan, noise_readings, energy_batches)
+
+
+def _spaced(plan: Plan, noise_readings: int | None, energy_batches: int | None) -> Plan:
+    """The plan with as many readings of the noise, and batches of an energy, as were asked for or cost little."""
+    gradients, batches = plan.steps + plan.warmup, plan.energy_batches
+    if noise_readings is None:
+        each = plan.noise_batches + PER_CURVATURE * plan.curvature_batches
+        apart = -(-plan.rows * each // max(1, int(NOISE_SHARE * gradients)))
+        apart = min(apart, plan.rows // LEAST_NOISE)
+    else:
+        apart = plan.rows // noise_readings
+    if energy_batches is None:
+        affordable = int(ENERGY_SHARE * gradients / (plan.rows * FORWARD))
+        energy_batches = min(batches, max(affordable, LEAST_ENERGY))
+    return replace(plan, noise_every=max(1, apart) * plan.every, energy_batches=energy_batches)
 
 
 def _start(start: Any, shape: tuple[int, ...]) -> str:
@@ -217,5 +277,11 @@ def _resumed(plan: Plan, protocol: Protocol, network: Network, data: Images, tra
         raise refuse(
             "warmup", f"none, or that of the trace ({before})", warmup, "A resumed run is not warmed up again."
         )
-    values = {**plan.__dict__, "every": every, "warmup": before, "first": int(theirs["steps"])}
-    return Plan(**values)
+    return replace(
+        plan,
+        every=every,
+        warmup=before,
+        first=int(theirs["steps"]),
+        noise_every=int(theirs.get("noise_every", every)),
+        energy_batches=int(theirs.get("energy_batches", plan.energy_batches)),
+    )

@@ -51,8 +51,8 @@ class Record:
     ) -> None:
         """Write reading ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere.
 
-        ``estimates`` holds by name what the extra batches say. A cell ends where a variable of every trace is not
-        finite; one that is not always recorded must not decide that.
+        ``estimates`` holds by name what the extra batches say, where there were any. A cell ends where a variable of
+        every trace is not finite; one that is not always recorded must not decide that.
         """
         squares = probes.group_squares(state.weights, self._sizes)
         new = {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,8 @@ from weightgas.training.engine import Engine
 from weightgas.training.part import run_part
 from weightgas.training.plan import DTYPES, Plan, checked, checked_device
 
+logger = logging.getLogger(__name__)
+
 CELLS_AT_ONCE = 35
 """Runs in one stack unless told: enough that calls of torch cost little, few enough to stay in the cache."""
 
@@ -46,6 +50,8 @@ def train(
     warmup: int | None = None,
     noise_batches: int = 8,
     curvature_batches: int = 2,
+    noise_readings: int | None = None,
+    energy_batches: int | None = None,
     snapshots: int = 0,
     snapshot_every: int = 25,
     start: str | np.ndarray = "predicted",
@@ -80,10 +86,10 @@ def train(
         Runs of each cell that differ in their start and batches.
     readings
         Readings to make, one every ``steps // readings`` steps (at most one a step). A reading holds, of the weights
-        w_t it was made at: radius, energy (loss over the fixed disjoint batches of the data), ``noise_trace`` and
-        ``mean_grad_sq`` from ``noise_batches`` extra gradients (:mod:`weightgas.probes.noise`); and the mean of r²‖g‖²
-        over every step since the reading before (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. All but
-        the energy also for each group.
+        w_t it was made at: radius and energy (loss over fixed disjoint batches of the data); and the mean of r²‖g‖²
+        over every step since the reading before (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. Some
+        also hold ``noise_trace`` and ``mean_grad_sq`` from ``noise_batches`` extra gradients
+        (:mod:`weightgas.probes.noise`), and the curvature. All but the energy also for each group.
     warmup
         Steps before the recording begins, ``steps // 10`` unless given; ``step`` counts from their end.
     noise_batches
@@ -93,6 +99,16 @@ def train(
         Extra batches, each with a random probe, for each reading of the curvature (:mod:`weightgas.probes.laplacian`):
         ``laplacian``, ``laplacian_far``, both also for each group, and ``noise_curvature``. Each costs six gradients;
         0 records none. The weights of a run do not depend on it.
+    noise_readings
+        Readings that also hold noise and curvature: one in ``readings // noise_readings``. The attribute
+        ``noise_every`` of the trace says which: those at steps that are its multiples (all, where it is absent). Unless
+        given, as many as cost 2.5 % of the gradients of the run, ``noise_batches`` + 6 ``curvature_batches`` each, but
+        at least 40. Evidence that rests on the noise needs many: pass ``readings`` for all.
+    energy_batches
+        How many of the disjoint batches an energy is the mean of, the first ones of a fixed order, the same for all
+        cells and readings. Unless given all, or as many as cost 2.5 % of the gradients of the run (three losses count
+        as one gradient), but at least 16; then it is the energy of that part of the data, and the attribute
+        ``energy_batches`` of the trace says so.
     snapshots, snapshot_every
         Store that many directions of the weights (float32), one every ``snapshot_every`` steps, the last at the last
         step.
@@ -160,6 +176,8 @@ def train(
         warmup=warmup,
         noise_batches=noise_batches,
         curvature_batches=curvature_batches,
+        noise_readings=noise_readings,
+        energy_batches=energy_batches,
         snapshots=snapshots,
         snapshot_every=snapshot_every,
         start=start,
@@ -170,6 +188,7 @@ def train(
         together = whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
     threads = 1 if threads is None else whole_number("threads", threads, fix="Pass for instance 1.")
     place = checked_device(device)
+    _tell(plan, len(images) // plan.batch_size)
     mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
     begun = time.monotonic()
     run = None if out is None else runs.prepare(out, _config(protocol, network, images, plan), force=force)
@@ -208,6 +227,14 @@ def train(
     return trace
 
 
+def planned(protocol: Protocol, network: Network, data: Images, steps: int, **numbers: Any) -> Plan:
+    """The plan of a call of :func:`train` with these arguments, which may lack those that do not matter for it."""
+    names = {f.name for f in fields(Plan)} | {"readings", "noise_readings"}
+    known = {k: p.default for k, p in inspect.signature(train).parameters.items() if p.default is not p.empty}
+    known |= numbers | {"start": "random"}
+    return checked(protocol, network, data, None, steps=steps, **{k: v for k, v in known.items() if k in names})[2]
+
+
 @dataclass(frozen=True)
 class _Setting:
     """What all parts of a run have in common; it travels to the workers of an executor."""
@@ -234,6 +261,7 @@ class _Setting:
             batch_size=plan.batch_size,
             dtype=DTYPES[plan.dtype],
             device=self.device,
+            energy_batches=plan.energy_batches,
         )
 
 
@@ -252,9 +280,20 @@ def _produce(
     return traces.make(part, values, setting.attributes)
 
 
+def _tell(plan: Plan, batches: int) -> None:
+    """Log what recording costs."""
+    energy, noise = plan.cost()
+    logger.info(
+        "recording: %.1f %% of the gradients for energies of %d of %d batches at %d readings, %.1f %% for noise and "
+        "curvature at one reading in %d",
+        100 * energy, plan.energy_batches, batches, plan.rows, 100 * noise, plan.noise_every // plan.every,
+    )  # fmt: skip
+
+
 def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
     groups = network.groups(images)
     sizes = list(groups.values())
+    all_batches = len(images) // plan.batch_size
     return {
         "producer": "train",
         "network": network.name,
@@ -273,6 +312,8 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
         "batch_size": plan.batch_size,
         "noise_batches": plan.noise_batches,
         "curvature_batches": plan.curvature_batches,
+        "noise_every": plan.noise_every if plan.noise_every > plan.every else None,
+        "energy_batches": plan.energy_batches if plan.energy_batches < all_batches else None,
         "dtype": plan.dtype,
     }
 

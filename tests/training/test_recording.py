@@ -1,0 +1,160 @@
+"""What recording costs, and readings of which only some hold the noise."""
+
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+import weightgas
+from weightgas import datasets, networks, probes, trace
+from weightgas.analysis.reasons import reasons
+from weightgas.errors import TraceError
+from weightgas.protocols import FixedLR, FixedSphere
+from weightgas.training import planned, train
+
+MLP, DIGITS = networks.mlp(), datasets.digits()
+LR = FixedLR(lr=[0.1, 0.5], wd=0.02)
+SHORT = {"batch_size": 32, "readings": 12, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 2}
+USUAL = {"batch_size": 128, "replicas": 1, "noise_batches": 8, "curvature_batches": 2, "dtype": "float32"}
+
+
+def plan(steps, data=DIGITS, readings=300, warmup=None, noise_readings=None, energy_batches=None, **changes):
+    more = {"noise_readings": noise_readings, "energy_batches": energy_batches, **USUAL, **changes}
+    return planned(LR, MLP, data, steps, readings=readings, warmup=warmup, **more)
+
+
+def large(length):
+    generator = np.random.default_rng(0)
+    inputs = generator.standard_normal((length, 2)).astype(np.float32)
+    return datasets.Images("large", inputs, np.arange(length) % 10, 10)
+
+
+# --- how often, how much ---
+
+
+@pytest.mark.parametrize("steps", [60_000, 300_000, 1_000_000])
+@pytest.mark.parametrize("length", [1797, 5000, 50_000])
+def test_recording_costs_a_twentieth_of_the_gradients_at_most(steps, length):
+    found = plan(steps, large(length))
+    energy, noise = found.cost()
+    assert energy + noise <= 0.05
+    assert found.noises >= 40 and found.energy_batches >= min(16, length // 128)
+    alike = plan(steps, large(length), noise_readings=300, energy_batches=length // 128)
+    assert sum(alike.cost()) == pytest.approx((300 * (length // 128) / 3 + 300 * 20) / (1.1 * steps))
+
+
+@pytest.mark.parametrize(
+    ("steps", "readings", "asked", "every"),
+    [
+        (60_000, 300, None, 4),
+        (20_000, 300, None, 7),  # 40 at least
+        (300_000, 300, None, 1),
+        (20_000, 60, None, 1),
+        (20_000, 300, 300, 1),
+        (20_000, 300, 100, 3),
+        (20_000, 300, 7, 43),  # of 303 readings, one every 66 steps
+        (20_000, 300, 1000, 1),
+    ],
+)
+def test_which_readings_hold_the_noise(steps, readings, asked, every):
+    found = plan(steps, readings=readings, noise_readings=asked)
+    assert found.noise_every == every * found.every
+    held = [s for s in range(found.every, steps + 1, found.every) if found.holds_noise(s)]
+    assert found.noises == len(held) and set(np.diff(held)) <= {found.noise_every}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"noise_readings": 0}, "noise_readings: expected a whole number of at least 1"),
+        ({"energy_batches": 0}, "energy_batches: expected a whole number of at least 1"),
+        ({"energy_batches": 15}, "energy_batches: expected at most the 14 disjoint batches of digits"),
+    ],
+)
+def test_refusals(change, message):
+    with pytest.raises(ValueError, match=message):
+        train(LR, MLP, "digits", 100, **change)
+
+
+def test_the_log_tells_what_recording_costs(caplog):
+    with caplog.at_level(logging.INFO, logger="weightgas"):
+        train(LR, MLP, "digits", 90, warmup=10, noise_readings=4, **SHORT)
+    assert "recording: 8.0 % of the gradients for energies of 2 of 56 batches at 12 readings" in caplog.text
+    assert "40.0 % for noise and curvature at one reading in 3" in caplog.text
+
+
+# --- the trace ---
+
+
+@pytest.fixture(scope="module", params=[LR, FixedSphere([0.01], [1.0])], ids=["fixed_lr", "fixed_sphere"])
+def both(request):
+    """The same run with the noise at every reading, and at one in three."""
+    return [train(request.param, MLP, "digits", 120, noise_readings=n, replicas=2, **SHORT) for n in (12, 4)]
+
+
+def test_sparse_noise_is_that_of_the_same_readings_and_all_else_is_the_same(both):
+    full, few = both
+    assert "noise_every" not in full.attrs and few.attrs["noise_every"] == 30
+    held = few["step"].values[0] % 30 == 0
+    assert held.sum() == 4 and held[-1]
+    assert (trace.holds(few, "noise_trace") == held).all() and trace.holds(few, "energy").all()
+    for name in full.data_vars:
+        if name in trace.OF_NOISE:
+            assert np.isnan(few[name][:, :, ~held]).all(), name
+            np.testing.assert_array_equal(few[name][:, :, held], full[name][:, :, held], err_msg=name)
+            assert np.isfinite(full[name]).all(), name
+        else:
+            np.testing.assert_array_equal(few[name], full[name], err_msg=name)
+    assert {"noise_trace", "group_laplacian", "noise_curvature", "group_noise_cov_sq"} <= set(map(str, full.data_vars))
+
+
+def test_a_run_with_sparse_noise_goes_on_as_if_it_had_not_stopped():
+    options = {"warmup": 10, "dtype": "float64", **SHORT}
+    whole = train(LR, MLP, "digits", 240, noise_readings=6, **(options | {"readings": 24}))
+    first = train(LR, MLP, "digits", 120, noise_readings=3, **options)
+    second = train(LR, MLP, "digits", 120, resume_from=first, **(options | {"warmup": None, "energy_batches": None}))
+    joined = trace.extend(first, second, "reading")
+    assert joined.attrs["noise_every"] == whole.attrs["noise_every"] == 40 and joined.attrs["energy_batches"] == 2
+    for name in whole.data_vars:
+        np.testing.assert_allclose(joined[name], whole[name], rtol=1e-12, err_msg=name)
+    other = train(LR, MLP, "digits", 120, seed=1, noise_readings=12, **options)
+    with pytest.raises(TraceError, match="noise_every = 40 and None"):
+        trace.extend(first, other, "replica")
+
+
+def test_states_and_reasons_of_sparse_noise():
+    """The same run, measured with all of the noise and with a third of it: equal but for the errors."""
+    options = {"readings": 120, "warmup": 400, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 4}
+    full = train(FixedLR(0.3, 0.02), MLP, "digits", 1200, noise_readings=120, batch_size=64, **options)
+    held = full["step"][0] % 30 == 0
+    lost = full.assign({n: full[n].where(held) for n in trace.OF_NOISE if n in full})
+    few = lost.assign_attrs(noise_every=30)
+    a, b = (weightgas.measure(t) for t in (full, few))
+    assert a["status"].values == b["status"].values and a["regime"].values == b["regime"].values
+    for name in ("energy", "radius", "volume", "energy_variance"):
+        assert a[name].item() == pytest.approx(b[name].item(), rel=0.02), name
+    for name in ("temperature", "pressure_thermal", "compressibility", "temperature_conf", "noise_dim"):
+        apart = (a[name] - b[name]).item() / b[f"{name}_err"].item()
+        assert 0 < abs(apart) < 4, name
+    assert np.isfinite(b["noise_drift"].item())
+    assert np.isfinite([reasons(t, s)["exponent_err"].item() for t, s in ((full, a), (few, b))]).all()
+    assert np.isnan(weightgas.measure(lost)["temperature"].item())  # taken for failures, the same NaN leave nothing
+
+
+# --- the energy ---
+
+
+def test_an_energy_of_some_batches_is_that_of_the_first():
+    found = train(LR, MLP, "digits", 40, **(SHORT | {"readings": 2, "energy_batches": 3}))
+    assert found.attrs["energy_batches"] == 3
+    inputs, labels = torch.tensor(DIGITS.inputs, dtype=torch.float64), torch.tensor(DIGITS.labels)
+    batches = probes.disjoint_batches(len(DIGITS), 32)
+    weights = torch.tensor(found["final_weights"].values[:, 0])
+    each = torch.stack([networks.shared_losses(MLP, weights, inputs[b][None], labels[b][None]) for b in batches])
+    last = found["energy"].values[:, 0, -1]
+    np.testing.assert_allclose(last, each[:3].mean(0), rtol=1e-5)
+    assert (np.abs(last / each.mean(0).numpy() - 1) > 1e-3).all()
+    whole = train(LR, MLP, "digits", 40, **(SHORT | {"readings": 2, "energy_batches": 56}))
+    assert "energy_batches" not in whole.attrs
+    np.testing.assert_allclose(whole["energy"].values[:, 0, -1], each.mean(0), rtol=1e-5)
