@@ -6,7 +6,15 @@ every 25 steps a copy of the weights, 30 times in the run the variance of 8 grad
 any bookkeeping, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy and
 noise at every reading. Before any time counts the two sides make 50 steps from the same weights with the same batches.
 One thread each, float32, in turn; the fastest round of each counts, since the rest of the machine can only slow a round
-down.
+down. Without ``--quick`` ours is also measured compiled, which takes a minute before.
+
+``recording`` is what readings cost at the defaults of ``train``, and how they stand to the correlation of the
+energy. In hot cells the energy forgets within a few steps, and twenty of them in that time would cost more than the
+steps between them; no energy read at points resolves it.
+
+``detail`` has the paper's two convolutional networks too, as `convolutions.py` measures them, and ``arithmetic_limit``:
+the floating-point operations of a step of the digits network, how long they would take at the rate of a large product
+of matrices on this core, and how many times longer a step of ours takes.
 
     python benchmarks/training_grid.py [--quick]
 """
@@ -16,14 +24,21 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
+from unittest.mock import patch
 
+import convolutions
 import numpy as np
 import torch
 
 from weightgas import datasets, networks
+from weightgas.measurement import measure
 from weightgas.protocols import FixedLR
-from weightgas.training import train
+from weightgas.training import planned, train
 from weightgas.training.engine import Engine
+from weightgas.training.record import Record
 
 PROTOCOL = FixedLR(lr=np.logspace(-2, 0, 7), wd=np.logspace(-3, -1, 5))
 NETWORK = networks.mlp(hidden=(6, 6))
@@ -110,10 +125,11 @@ def check() -> float:
     return max(distances)
 
 
-def time_ours(steps: int) -> float:
+def time_ours(steps: int, compile: bool = False) -> float:
     """Seconds per cell and iteration of ``train`` with everything that it records."""
     begun = time.perf_counter()
-    options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25, "readings": 30}
+    options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25}
+    options |= {"readings": 30, "noise_readings": 30, "cells_at_once": len(PROTOCOL), "compile": compile}
     train(PROTOCOL, NETWORK, DATA, steps, threads=1, progress=False, **options)
     return (time.perf_counter() - begun) / steps / len(PROTOCOL)
 
@@ -128,6 +144,83 @@ def time_plain(steps: int, record: str) -> float:
     return (time.perf_counter() - begun) / steps
 
 
+RECORDING = {Engine: ("energy", "noise_gradients", "moments", "curvature"), Record: ("read",)}
+OPTIONS = {"noise_batches": 8, "curvature_batches": 2, "dtype": "float32", "replicas": 1, "batch_size": BATCH}
+
+
+def share_of_recording(network: networks.Network, data: datasets.Images, cells: int, steps: int) -> dict[str, object]:
+    """The share of recording in the time of a run at the defaults of ``train`` for 60 000 steps, by timers inside.
+
+    Of ``steps`` steps with readings as far apart as there. What is read at every step for the means (the norms) counts
+    as a step. ``counted`` is the share that the defaults keep below a twentieth, in gradients.
+    """
+    protocol = FixedLR(lr=np.geomspace(0.01, 1, cells), wd=0.01)
+    limits = {"readings": 300, "noise_readings": None, "energy_batches": None, "warmup": None}
+    plan = planned(protocol, network, data, 60_000, **limits, **OPTIONS)
+    spent = {"steps": 0.0, "recording": 0.0}
+
+    def timed(method: Callable[..., Any], kind: str) -> Callable[..., Any]:
+        def run(*arguments: Any, **options: Any) -> Any:
+            begun = time.perf_counter()
+            try:
+                return method(*arguments, **options)
+            finally:
+                spent[kind] += time.perf_counter() - begun
+
+        return run
+
+    with ExitStack() as stack:
+        stack.enter_context(patch.object(Engine, "random_energy", lambda engine: (2.3, 0.1)))  # once a run
+        stack.enter_context(patch.object(Engine, "advance", timed(Engine.advance, "steps")))
+        for kind, names in RECORDING.items():
+            for name in names:
+                stack.enter_context(patch.object(kind, name, timed(getattr(kind, name), "recording")))
+        often = {"readings": steps // plan.every, "noise_readings": steps // plan.noise_every}
+        begin = {"start": "random", "warmup": 0, "energy_batches": plan.energy_batches}
+        train(protocol, network, data, steps, threads=1, progress=False, **often, **begin, **OPTIONS)
+    return {
+        "share": round(spent["recording"] / sum(spent.values()), 4),
+        "counted": round(sum(plan.cost()), 4),
+        "steps_between_readings": plan.every,
+        "steps_between_readings_of_the_noise": plan.noise_every,
+        "batches_in_an_energy": plan.energy_batches,
+        "cells": cells,
+    }
+
+
+def relaxation_of_the_energy(rate: float, steps: int, every: int) -> float:
+    """Relaxation time of the energy in steps, the longest of five cells with that learning rate.
+
+    Half the integrated correlation time, which of an exponential is twice its relaxation time.
+    """
+    protocol = FixedLR(lr=rate, wd=np.logspace(-3, -1, 5))
+    rare = {"noise_readings": 1, "curvature_batches": 0, "warmup": 10_000}
+    trace = train(protocol, NETWORK, DATA, steps, readings=steps // every, threads=1, progress=False, **rare)
+    return float(measure(trace)["correlation"].max()) / 2 * every
+
+
+def recording(quick: bool) -> dict[str, object]:
+    """What recording costs for the digits: the MLP grid and a narrow ConvNet; and the clock of the energy."""
+    steps = 2000 if quick else 8000  # whole numbers of readings of the noise
+    found: dict[str, object] = {
+        NETWORK.name: share_of_recording(NETWORK, DATA, 35, steps),
+        "convnet(width=2)": share_of_recording(networks.convnet(2), DATA, 8, 1000),
+    }
+    if not quick:
+        cold = relaxation_of_the_energy(0.01, 60_000, 200)
+        hot = relaxation_of_the_energy(1.0, 2000, 1)
+        found |= {"relaxation_steps_at_lr_0.01": round(cold), "relaxation_steps_at_lr_1": round(hot, 1)}
+        found |= {"readings_in_relaxation_at_lr_0.01": round(cold / 200, 1)}
+    return found
+
+
+def arithmetic_limit(seconds: float, rate: float) -> dict[str, float]:
+    """How far ``seconds`` of a step are from what its products would take at ``rate`` operations a second."""
+    flops = convolutions.flops(NETWORK, DATA)
+    found = {"gemm_gflops": rate / 1e9, "kflop_of_a_step": flops / 1e3, "limit_us": 1e6 * flops / rate}
+    return {name: round(value, 1) for name, value in {**found, "times_the_limit": seconds * rate / flops}.items()}
+
+
 def main() -> None:
     """Check, measure in turn, print."""
     quick = "--quick" in sys.argv[1:]
@@ -137,8 +230,13 @@ def main() -> None:
         raise SystemExit(f"the two sides differ by {distance:.1e} after 50 steps: no comparison")
     steps, rounds = (1000, 2) if quick else (4000, 5)
     sides = {name: [] for name in ("ours", "published", "ours_recorded", "nothing")}
+    if not quick:
+        time_ours(100, compile=True)
+        sides["compiled"] = []
     for _ in range(rounds):
         sides["ours"].append(time_ours(steps))
+        if not quick:
+            sides["compiled"].append(time_ours(steps, compile=True))
         sides["published"].append(time_plain(steps, "published"))
         sides["ours_recorded"].append(time_plain(steps, "ours"))
         sides["nothing"].append(time_plain(steps, "nothing"))
@@ -153,7 +251,15 @@ def main() -> None:
         "cells": len(PROTOCOL),
         "steps": steps,
         "distance_after_50_steps": distance,
+        "recording": recording(quick),
     }
+    if not quick:
+        detail["ours_compiled_us"] = round(best["compiled"], 1)
+        detail["ratio_compiled"] = round(best["published"] / best["compiled"], 1)
+        detail["ratio_compiled_same_recording"] = round(best["ours_recorded"] / best["compiled"], 1)
+    rate = convolutions.gemm_rate()
+    detail["arithmetic_limit"] = arithmetic_limit(best["ours"] / 1e6, rate)
+    detail["networks"] = convolutions.paper(4 if quick else 8, not quick, rate)
     ratio = round(best["published"] / best["ours"], 1)
     print(
         json.dumps(

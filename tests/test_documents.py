@@ -23,9 +23,11 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
 
-# Runs in a process of its own: blocks in order, tracebacks with the page's own line numbers.
+# Runs in a process of its own: blocks in order, tracebacks with the page's line numbers. Commands are called in that
+# process, which has imported the libraries once; that the installed script is that call, tests/test_front_door.py says.
 RUNNER = """
-import json, subprocess, sys
+import json, shlex, sys
+from weightgas.cli import main
 page, blocks = json.load(sys.stdin)
 namespace = {"__name__": "__main__"}
 for block in blocks:
@@ -34,7 +36,11 @@ for block in blocks:
         exec(compile("\\n" * block["line"] + block["text"], page, "exec"), namespace)
     for command in block["commands"]:
         print("$", command, flush=True)
-        subprocess.run(["sh", "-ec", command], check=True, stdin=subprocess.DEVNULL)
+        try:
+            main(shlex.split(command)[1:])
+        except SystemExit as ended:
+            if ended.code:
+                sys.exit(f"{page}:{block['line']} {command} ended with {ended.code}")
 """
 
 
@@ -54,7 +60,11 @@ class Block:
         if self.kind != "commands":
             return []
         lines = [line.removeprefix("$ ").strip() for line in self.text.replace("\\\n", " ").splitlines()]
-        return [line for line in lines if re.match(r"weightgas(\s|$)", line)]
+        calls = [line for line in lines if re.match(r"weightgas(\s|$)", line)]
+        assert not [c for c in calls if re.search(r"[|<>&;$`*?~#]", c)], (
+            f"line {self.line}: commands run without a shell"
+        )
+        return calls
 
 
 def blocks_of(text: str, page: str = "page") -> list[Block]:
@@ -201,8 +211,10 @@ def test_a_warning_in_a_block_fails(tmp_path: Path) -> None:
 def test_a_failing_command_fails(tmp_path: Path) -> None:
     (block,) = blocks_of("```console\n$ weightgas no-such-command \\\n    --at-all\nsome output\n$ make demo\n```\n")
     assert block.commands == ["weightgas no-such-command      --at-all"]
-    with pytest.raises(AssertionError, match="CalledProcessError"):
+    with pytest.raises(AssertionError, match=r"page\.md:1 weightgas no-such-command .* ended with 2"):
         execute(Path("page.md"), [block], tmp_path)
+    with pytest.raises(AssertionError, match="without a shell"):
+        _ = blocks_of("```sh\nweightgas list > file\n```\n")[0].commands
 
 
 @pytest.mark.parametrize(

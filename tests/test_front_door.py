@@ -75,7 +75,8 @@ def test_a_name_that_is_wrong_is_helped() -> None:
         from weightgas import zebra  # noqa: F401
 
 
-def test_python_m_is_the_command_line() -> None:
-    command = [sys.executable, "-m", "weightgas", "--version"]
-    result = subprocess.run(command, capture_output=True, text=True, check=True)
+@pytest.mark.parametrize("command", [[sys.executable, "-m", "weightgas"], [Path(sys.executable).parent / "weightgas"]])
+def test_python_m_and_the_installed_script_are_the_command_line(command: list) -> None:
+    result = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)
     assert result.stdout == f"weightgas {weightgas.__version__}\n"
+    assert subprocess.run([*command, "list", "nothing"], capture_output=True).returncode == 2

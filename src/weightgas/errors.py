@@ -27,6 +27,10 @@ class RunExistsError(WeightgasError, FileExistsError):
     """A run folder is already in use by something this call would overwrite."""
 
 
+class OutOfMemoryError(WeightgasError, MemoryError):
+    """Memory ran out, and there is nothing left to make smaller but what only the caller can."""
+
+
 def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
     """The ``ValueError`` of this library: ``name``: expected, got, how to fix."""
     return ValueError(f"{name}: expected {expected}, got {got!r}. {fix}")

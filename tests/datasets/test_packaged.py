@@ -50,13 +50,13 @@ def test_the_file_is_read_without_importing_the_package(shipped):
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        b"not compressed",
-        gzip.compress(b"words,in,a,table\n"),
-        gzip.compress(b"0,1,2\n3,4,5\n"),
-        gzip.compress(b"1" + b",300" * 784),
-        gzip.compress(b"0," * 784 + b"12"),
-        gzip.compress(bytes(10_000))[:-20],
+        pytest.param(b"", id="empty"),
+        pytest.param(b"not compressed", id="not compressed"),
+        pytest.param(gzip.compress(b"words,in,a,table\n"), id="words"),
+        pytest.param(gzip.compress(b"0,1,2\n3,4,5\n"), id="few columns"),
+        pytest.param(gzip.compress(b"1" + b",300" * 784), id="pixels above 255"),
+        pytest.param(gzip.compress(b"0," * 784 + b"12"), id="labels above 9"),
+        pytest.param(gzip.compress(bytes(10_000))[:-20], id="cut off"),
     ],
 )
 def test_another_file_is_refused(shipped, content):

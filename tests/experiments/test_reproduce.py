@@ -47,7 +47,7 @@ def small_plan(monkeypatch):
     monkeypatch.setattr(run, "_plan", lambda name, preset, **choice: plan)
 
 
-def test_from_preset_to_report_and_again(small_plan, tmp_path):
+def test_from_preset_to_report_and_again(small_plan, tmp_path, monkeypatch):
     out = tmp_path / "demo"
     first = run.reproduce("demo", out=out, progress=False)
     text = first.report_path.read_text(encoding="utf-8")
@@ -64,9 +64,12 @@ def test_from_preset_to_report_and_again(small_plan, tmp_path):
         assert (out / name / "trace.zarr").is_dir() and (out / name / "state.zarr").is_dir()
     # The same call again runs nothing and says the same.
     before = (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
+    written = []
+    monkeypatch.setattr(run, "_write_report", lambda result, *_: written.append(result))  # drawn above, from the same
     second = run.reproduce("demo", out=out, progress=False)
     assert (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns == before
-    assert [str(v) for v in second.verdicts] == [str(v) for v in first.verdicts]
+    assert [str(v) for v in second.verdicts] == [str(v) for v in first.verdicts] and written == [second]
+    assert second.lines == first.lines
     with pytest.raises(RunExistsError, match="seed"):
         run.reproduce("demo", out=out, seed=1, progress=False)
 

@@ -149,21 +149,21 @@ def test_a_long_correlation_that_is_taken_for_none_would_be_seen():
 # --- noise at some of the readings ---
 
 
-def errors_of_sparse_noise(every, time, seed, correlation=None):
+def errors_of_sparse_noise(every, time, seed, correlation=None, series=150):
     """(Measured − true)/standard error of tr Σ, which follows the energy and is held at one reading in ``every``."""
-    generator, shape = np.random.default_rng(seed), (150, 1, 400)
+    generator, shape = np.random.default_rng(seed), (series, 1, 400)
     x = synthetic.ar1(generator, shape, time)
     trace_of_noise = 2 + 0.3 * x + 0.1 * generator.standard_normal(shape)
     trace_of_noise[..., np.arange(1, 401) % every != 0] = np.nan
     constant = {"radius_unprojected": np.ones(shape), "grad_sq": np.full(shape, 2.0)}
     about = {"noise_every": every * 10**7}
     trace = synthetic.make(
-        cells=150, time=time, seed=seed, reading_every=10**7, attributes=about, noise_trace=trace_of_noise,
+        cells=series, time=time, seed=seed, reading_every=10**7, attributes=about, noise_trace=trace_of_noise,
         energy=0.01 * (1 + 0.3 * x), **constant,
     )  # fmt: skip
     found = assess(trace, Criteria())
     last = trace["readings"].values.min(axis=1)
-    known = found["correlation"].values if correlation is None else np.full(150, correlation)
+    known = found["correlation"].values if correlation is None else np.full(series, correlation)
     value, error = noise.estimate(Blocks(trace, found["burn_in"].values, last, known), 2)["noise_trace"]
     return (value - 2) / error
 
@@ -179,3 +179,11 @@ def test_intervals_of_noise_that_few_readings_hold(every, time):
 def test_a_correlation_of_sparse_noise_that_is_taken_for_none_would_be_seen():
     z = errors_of_sparse_noise(4, 10, seed=11, correlation=1.0)
     assert np.mean(np.abs(z) < 1.96) < 0.95 - 4 * 0.018
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("every", [1, 4, 10, 40])
+@pytest.mark.parametrize(("time", "low", "high"), [(0, 0.93, 0.97), (10, 0.93, 0.98), (30, 0.885, 0.98)])
+def test_coverage_of_sparse_noise(every, time, low, high):
+    z = errors_of_sparse_noise(every, time, seed=12, series=1000)
+    assert low <= np.mean(np.abs(z) < 1.96) <= high

@@ -166,3 +166,21 @@ def test_deaths_are_in_the_log(caplog):
     with caplog.at_level(logging.WARNING):
         runs.in_parts(GRID, 2, work.cells, None, executor=work.Unreliable({2: 2}))
     assert "cells [2, 3] failed: call 2" in caplog.text
+
+
+def test_an_executor_says_how_many_workers_it_has():
+    assert runs.workers(None) == (None, 1)
+    with ThreadPoolExecutor(3) as given:
+        assert runs.workers(given) == (given, 3)
+    made = []
+
+    def make():
+        made.append(ThreadPoolExecutor(2))
+        return made[-1]
+
+    again, count = runs.workers(make)
+    assert count == 2 and again() is made[0] and again() is made[1] and len(made) == 2
+    unknown = type("Unknown", (executors.Executor,), {})()
+    assert runs.workers(unknown) == (unknown, 1)
+    with pytest.raises(TypeError, match="got one that makes int"):
+        list(executors.each(runs.workers(lambda: 3)[0], work.square, SIX))

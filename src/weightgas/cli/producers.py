@@ -198,7 +198,7 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Readings that also hold noise and curvature; if left out as many as cost 2.5 % of the gradients, and "
+            help="Readings that also hold noise and curvature; if left out as many as cost 2 % of the gradients, and "
             "40 at least.",
             rich_help_panel=opt.LENGTH,
         ),
@@ -219,6 +219,14 @@ def train(
         typer.Option(
             min=1,
             help="Runs that are trained together, in one stack of weights; as is fastest for the network if left out.",
+            rich_help_panel=opt.FOLDER,
+        ),
+    ] = None,
+    compile: Annotated[
+        bool | None,
+        typer.Option(
+            "--compile/--no-compile",
+            help="Compile the gradients (needs a C++ compiler); tried in very long runs if left out.",
             rich_help_panel=opt.FOLDER,
         ),
     ] = None,
@@ -289,8 +297,8 @@ def train(
         trace = training.train(
             held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup,
             noise_readings=noise_readings, energy_batches=energy_batches, snapshots=snapshots,
-            snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, out=out, force=force,
-            shard=shard, progress=opt.shown(quiet),
+            snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, compile=compile,
+            out=out, force=force, shard=shard, progress=opt.shown(quiet),
         )  # fmt: skip
         print(_summary(trace, out))
 

@@ -1,8 +1,9 @@
 """Convolutional networks side by side in one tensor: network c has the channels c·width … (c+1)·width − 1.
 
 Images lie as (B, C·channels, H, W) with the channels last in memory, and a convolution of all C networks is one grouped
-convolution. On a CPU that pays as long as the channels of the first layer together fill a vector register of 16 float32
-numbers: from there on one network at a time is as fast or faster, and needs less memory.
+convolution. On a CPU that pays while the channels of the first layer together are few: they do not fill a vector
+register; and while what the layers make of a batch of images stays in the cache. :func:`Convolutional.together` is a
+rule for both, found on one machine; a long run measures (:mod:`weightgas.training.choice`).
 """
 
 from __future__ import annotations
@@ -23,8 +24,9 @@ from weightgas.networks.frozen_head import EPS, FrozenHead, losses_of
 from weightgas.networks.network import Data
 from weightgas.networks.plain import batch_norm
 
-LANES = 16
-"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once."""
+LANES, LANES_OF_LARGE, LARGE = 16, 8, 16 * 16
+"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once: of small
+images, and of those of more than ``LARGE`` pixels. Of small images two are always faster than one after the other."""
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
@@ -62,10 +64,11 @@ class Convolutional(FrozenHead):
         """Channels of the four stages."""
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
-    @property
-    def together(self) -> int:
-        """How many networks are evaluated at once: as many as have :data:`LANES` channels in their first layers."""
-        return max(1, LANES // self.width)
+    def together(self, shape: Sequence[int] | None = None) -> int:
+        """How many networks are evaluated at once on inputs of this shape: a rule, see :data:`LANES`."""
+        if shape is None or math.prod(image_shape(shape)[1:]) <= LARGE:
+            return max(2, LANES // self.width)
+        return max(1, LANES_OF_LARGE // self.width)
 
     @abstractmethod
     def tensors(self, weights: Tensor, channels: int) -> dict[str, Tensor]:

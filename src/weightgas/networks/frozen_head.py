@@ -75,6 +75,11 @@ class FrozenHead(ABC):
         said = {name: getattr(self, name) for name in self.shown} | changed
         return f"{self.kind}(" + ", ".join(f"{name}={value!r}" for name, value in said.items()) + ")"
 
+    @property
+    def separable(self) -> bool:
+        """Whether the loss of a batch is the mean of the losses of its inputs: not with statistics of the batch."""
+        return self.normalisation != "batch"
+
     def settings(self) -> dict[str, object]:
         """Plain values from which :func:`weightgas.networks.named` makes it again."""
         return {"network": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
@@ -120,11 +125,16 @@ class FrozenHead(ABC):
 
     def _head(self, like: Tensor, width: int) -> Tensor:
         norm: Any = self.head_norm
-        return _head(self.classes, width, norm, self.head_seed, like.dtype, like.device)
+        return head_of(self.classes, width, norm, self.head_seed, like.dtype, like.device)
+
+
+def head_of(classes: int, width: int, norm: float, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """The head (classes, width) of a norm and a seed, always the same tensor."""
+    return _drawn(classes, width, norm, seed, dtype, device)
 
 
 @lru_cache(maxsize=32)
-def _head(classes: int, width: int, norm: float, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+def _drawn(classes: int, width: int, norm: float, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     head = np.random.default_rng(seed).standard_normal((classes, width))
     return torch.as_tensor(head * (norm / np.linalg.norm(head)), dtype=dtype, device=device)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Protocol, runtime_checkable
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -35,8 +35,9 @@ class Network(Protocol):
 
     A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
     autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches that all networks see,
-    (M, B, features…) and (M, B); and ``together``, the number of networks up to which it is faster to evaluate them at
-    once.
+    (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate them at
+    once, or a function of the shape of an input (features…) that says it; and ``separable = True`` where the loss of a
+    batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts where memory is short.
     """
 
     @property
@@ -83,11 +84,18 @@ def shared_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Ten
     own = getattr(network, "shared_losses", None)
     with torch.no_grad():
         if own is not None:
-            return torch.cat([own(part, inputs, labels) for (part,) in _parts(network, weights)])
-        total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
+            size = together(network, inputs.shape[2:]) or max(1, len(weights))
+            return torch.cat([own(part, inputs, labels) for part in weights.split(size)])
+        return averaged_losses(network, weights, inputs, labels)
+
+
+def averaged_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """As :func:`shared_losses`, one batch after the other, each repeated for every network."""
+    total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
+    with torch.no_grad():
         for x, y in zip(inputs, labels, strict=True):
             total += losses(network, weights, x.expand(len(weights), *x.shape), y.expand(len(weights), -1))
-        return total / len(inputs)
+    return total / len(inputs)
 
 
 def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -96,21 +104,12 @@ def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor)
     Shapes as :meth:`Network.losses`. Neither the weights nor anything else is changed. As many networks are evaluated
     at once as is fastest for the network; what autograd keeps is that of so many.
     """
-    found = [_gradients(network, *part) for part in _parts(network, weights, inputs, labels)]
+    found = [gradients_at_once(network, *part) for part in _parts(network, weights, inputs, labels)]
     return found[0] if len(found) == 1 else torch.cat(found)
 
 
-def together(network: Network) -> int | None:
-    """How many networks are evaluated at once; None for any number."""
-    return getattr(network, "together", None)
-
-
-def _parts(network: Network, *stacked: Tensor) -> Iterator[tuple[Tensor, ...]]:
-    size = together(network) or max(1, len(stacked[0]))
-    return zip(*(tensor.split(size) for tensor in stacked), strict=True)
-
-
-def _gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+def gradients_at_once(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+    """As :func:`gradients`, all networks in one evaluation."""
     own = getattr(network, "gradients", None)
     if own is not None:
         with torch.no_grad():
@@ -118,3 +117,15 @@ def _gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor
     with torch.enable_grad():
         variables = weights.detach().requires_grad_()
         return torch.autograd.grad(network.losses(variables, inputs, labels).sum(), variables)[0]
+
+
+def together(network: Network, shape: Sequence[int]) -> int | None:
+    """How many networks are evaluated at once on inputs of this ``shape`` (features…); None for any number."""
+    said: Any = getattr(network, "together", None)
+    found: Any = said(shape) if callable(said) else said
+    return found
+
+
+def _parts(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, ...]]:
+    size = together(network, inputs.shape[2:]) or max(1, len(weights))
+    return zip(weights.split(size), inputs.split(size), labels.split(size), strict=True)

@@ -56,6 +56,7 @@ class OwnModule:
         sums += [crc32(t.detach().cpu().numpy().tobytes()) for t in self._rest.values()]
         self._checksum = f"{crc32(np.array(sums, dtype=np.uint32).tobytes()):08x}"
         self._checked: set[tuple[int, ...]] = set()
+        self.separable = False  # until it has been tried on data
 
     @property
     def name(self) -> str:
@@ -139,6 +140,7 @@ class OwnModule:
                 raise refuse("network", "the same loss each time", (first[0].item(), again[0].item()), fix)
             if self.together is None:
                 self._try_stacked(variables, *batch, first)
+            self.separable = self._is_separable(variables[:1], inputs[None], labels[None], first[0])
             (gradients,) = torch.autograd.grad(first.sum(), variables)
         self._check_groups(weights.detach(), gradients)
 
@@ -155,6 +157,15 @@ class OwnModule:
             expected = "a forward pass that torch.func.vmap can follow"
             raise refuse("network", expected, str(error).splitlines()[0], "Avoid branches on values.") from error
         torch.testing.assert_close(stacked, alone, rtol=1e-6, atol=1e-9)
+
+    def _is_separable(self, weights: Tensor, inputs: Tensor, labels: Tensor, whole: Tensor) -> bool:
+        """Whether the loss of a batch is the mean of the losses of its two parts."""
+        parts = [part.split((labels.shape[1] + 1) // 2, 1) for part in (inputs, labels)]
+        try:
+            means = [self.losses(weights, x, y) * y.shape[1] / labels.shape[1] for x, y in zip(*parts, strict=True)]
+        except (RuntimeError, ValueError):  # a module that needs a batch of this size
+            return False
+        return len(means) == 2 and torch.allclose(torch.cat(means).sum(), whole, rtol=1e-9, atol=0)
 
     def _check_groups(self, weights: Tensor, gradients: Tensor) -> None:
         sizes = list(self._sizes.values())

@@ -48,6 +48,27 @@ def checked(executor: Any) -> Executors | None:
     )
 
 
+def workers(executor: Executors | None) -> tuple[Executors | None, int]:
+    """The executor, and how many workers it has, as far as it says so; else 1.
+
+    A function is called for that, and the one returned for it gives what it made when first called.
+    """
+    if executor is None or isinstance(executor, Executor):
+        return executor, _size(executor)
+    made = [executor()]
+
+    def again() -> Executor:
+        return made.pop() if made else executor()
+
+    return again, _size(made[0])
+
+
+def _size(executor: Any) -> int:
+    # The executors of the standard library have it, and those that follow them; there is no public name for it.
+    found = getattr(executor, "_max_workers", 1)
+    return found if isinstance(found, int) and found > 0 else 1
+
+
 def each(
     executor: Executors, work: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
 ) -> Iterator[tuple[int, Any]]:

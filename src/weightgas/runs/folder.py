@@ -21,7 +21,16 @@ from weightgas.runs.shards import active, in_use, preparing
 
 _MARK = "# A run of weightgas"
 """First line of ``config.toml``: many programs have a file of that name, and only a run may be overwritten."""
-_CONTENTS = ("config.toml", "trace.zarr", "state.zarr", "report.html", "log.txt", "manifest.json", "checkpoints")
+_CONTENTS = (
+    "config.toml",
+    "trace.zarr",
+    "state.zarr",
+    "report.html",
+    "log.txt",
+    "manifest.json",
+    "mode.json",
+    "checkpoints",
+)
 
 
 @dataclass(frozen=True)

@@ -83,9 +83,13 @@ def _radius(protocol: str, dim: int, step: float, noise_var: float, temperature:
     """With ‖∇L‖² at the ``temperature`` of the direction, by default h σ²/2."""
     dof = dim - 1
 
-    def grad_sq(size: float) -> float:
-        t = size * noise_var / 2 if temperature is None else temperature
+    def at_temperature(t: float) -> float:
         return dof * (noise_var + t * (1 - float(vmf.energy(dim, t))))
+
+    fixed = None if temperature is None else at_temperature(temperature)
+
+    def grad_sq(size: float) -> float:
+        return at_temperature(size * noise_var / 2) if fixed is None else fixed
 
     size, decay, spread = step, 0.0, 0.0
     if protocol == "fixed_elr":

@@ -6,6 +6,7 @@ however small, which the squared eigenvectors are not.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -60,14 +61,14 @@ def overlap_rule(dim: int, temperature: float, size: int) -> OverlapRule:
     scale = float(weight @ gap)
     x = gap / scale
     centers, widths = np.empty(size), np.zeros(size)
-    before: list[Array] = []
+    before = np.empty((size, x.size))
     p = np.ones_like(x)
     for i in range(size):
-        before.append(p)
+        before[i] = p
         centers[i] = weight @ (x * p * p)
         following = x * p
         for _ in range(2):  # twice is enough: orthogonal to rounding error
-            following = following - sum((weight @ (following * q)) * q for q in before)
+            following = following - (before[: i + 1] @ (weight * following)) @ before[: i + 1]
         norm = np.sqrt(weight @ following**2)
         if i + 1 < size:
             widths[i + 1] = norm
@@ -77,20 +78,27 @@ def overlap_rule(dim: int, temperature: float, size: int) -> OverlapRule:
     return found._replace(weights=weights)
 
 
+@lru_cache(maxsize=64)
 def normal_rule(size: int) -> tuple[Array, Array]:
-    """Nodes and weights for a standard normal."""
+    """Nodes and weights for a standard normal; remembered, so not to be written into."""
     nodes = _nodes(np.zeros(size), np.sqrt(np.arange(size)))
-    return nodes, 1 / np.sum(hermite(nodes, size) ** 2, axis=0)
+    return _kept(nodes, 1 / np.sum(hermite(nodes, size) ** 2, axis=0))
 
 
+@lru_cache(maxsize=64)
 def chi_square_rule(freedom: int, size: int) -> tuple[Array, Array]:
-    """Nodes and weights for a chi-square variable; of 0 degrees of freedom, the number 0."""
+    """Nodes and weights for a chi-square variable; of 0 degrees of freedom, the number 0. Remembered too."""
     if freedom == 0:
-        return np.zeros(1), np.ones(1)
+        return _kept(np.zeros(1), np.ones(1))
     order, alpha = np.arange(size, dtype=np.float64), freedom / 2 - 1
     centers, widths = 2 * order + (alpha + 1), np.sqrt(order * (order + alpha))
     found = OverlapRule(_nodes(centers, widths), np.empty(0), centers, widths, 1.0)
-    return 2 * found.nodes, 1 / np.sum(found.polynomials(found.nodes, size) ** 2, axis=0)
+    return _kept(2 * found.nodes, 1 / np.sum(found.polynomials(found.nodes, size) ** 2, axis=0))
+
+
+def _kept(nodes: Array, weights: Array) -> tuple[Array, Array]:
+    nodes.flags.writeable = weights.flags.writeable = False
+    return nodes, weights
 
 
 def _nodes(centers: Array, widths: Array) -> Array:

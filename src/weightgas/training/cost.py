@@ -21,8 +21,9 @@ from weightgas.networks import Network
 from weightgas.probes.energy import AT_ONCE
 from weightgas.protocols import FixedLR
 from weightgas.training.engine import RANDOM, SLOW_RANDOM, Engine
+from weightgas.training.mode import usual
 from weightgas.training.plan import DTYPES, Plan
-from weightgas.training.run import CELLS_AT_ONCE, with_threads
+from weightgas.training.setting import limited
 
 MOMENT = 0.15
 """Seconds for which each part is timed; one that takes longer is timed once, with what is slow only once in it."""
@@ -64,13 +65,13 @@ def cost(
 
     As many are timed at once as :func:`weightgas.training.train` trains together. Nothing is written.
     """
-    together = min(cells_at_once or networks.together(network) or CELLS_AT_ONCE, runs)
+    together = min(usual(network, data.inputs.shape[1:], cells_at_once).at_once, runs)
     sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild: none overflows
     engine = Engine(
         sample, network, data, replicas=1, seed=0, batch_size=batch_size, dtype=DTYPES[dtype],
         device=torch.device(device),
     )  # fmt: skip
-    with with_threads(threads):
+    with limited(threads):
         state = engine.initial()
         weights = state.weights
         fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:AT_ONCE]).to(weights.device)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from weightgas.networks import Network
 from weightgas.probes import Curvature, Moments
 from weightgas.protocols import FixedELR, FixedSphere, Protocol
 from weightgas.training.draws import Draws, sequences
+from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
 from weightgas.training.start import predicted_radii
 
 RANDOM, SLOW_RANDOM = 64, 16
@@ -66,8 +68,9 @@ class Engine:
         dtype: torch.dtype,
         device: torch.device,
         energy_batches: int | None = None,
+        mode: Mode | None = None,
     ) -> None:
-        self.protocol, self.network, self.data, self.replicas = protocol, network, data, replicas
+        self.protocol, self.data, self.replicas, self._given = protocol, data, replicas, network
         self.sizes = tuple(network.groups(data).values())
         self.stack = len(protocol) * replicas
         self._seed, self._batch_size, self._dtype, self._device = seed, batch_size, dtype, device
@@ -78,6 +81,14 @@ class Engine:
         values = (np.repeat(v, replicas) for v in protocol.cells().values())
         self._first, second = (torch.from_numpy(v).to(device) for v in values)
         self._rule = _rule(protocol, self._first, second, dtype)
+        self.take(mode or usual(network, data.inputs.shape[1:], self.stack))
+
+    def take(self, mode: Mode) -> None:
+        """Evaluate the networks in another mode from now on."""
+        self.network: Any = Evaluated(self._given, mode)
+        # Gather, gradients and norms in one, where the network has gradients that can be compiled.
+        whole = mode.compiled and self.stack <= mode.at_once and hasattr(self._given, "gradients")
+        self._fast = _compiled_measured() if whole else None
 
     def initial(self) -> State:
         """Fresh weights, each replica of each cell from its own stream; on the sphere scaled to its radius."""
@@ -110,8 +121,7 @@ class Engine:
         squares, growths = [], []
         with torch.no_grad():
             for step in range(state.step, state.step + steps):
-                gradient = self._gradients(weights, self._draws.training(step))
-                square = probes.group_squares(torch.stack((weights, gradient)), self.sizes)
+                gradient, square = self._measured_gradients(weights, self._draws.training(step))
                 decay, size, growth = rule(weights, gradient, *square)
                 # Written as a difference: 1 − ηλ alone would be rounded by more than a small ηλ.
                 weights = weights - torch.addcmul(weights * decay, gradient, size)
@@ -159,22 +169,48 @@ class Engine:
 
     def random_energy(self) -> tuple[float, float]:
         """Mean and standard deviation of the energy of random directions: what a random walk would read."""
-        generator, values = np.random.default_rng(0), []
-        at_once = networks.together(self.network) or RANDOM
         # Networks that are evaluated a few at a time are slow ones: a rough value is enough.
-        for _ in range(0, RANDOM if at_once == RANDOM else SLOW_RANDOM, at_once):
-            drawn = np.stack([self.network.initial(generator, self.data) for _ in range(at_once)])
-            weights = torch.as_tensor(drawn, dtype=self._dtype, device=self._device)
-            values.append(self.energy(weights))
-        found = torch.cat(values)
+        fast = networks.together(self._given, self.data.inputs.shape[1:]) is None
+        generator = np.random.default_rng(0)
+        drawn = [self.network.initial(generator, self.data) for _ in range(RANDOM if fast else SLOW_RANDOM)]
+        found = self.energy(torch.as_tensor(np.stack(drawn), dtype=self._dtype, device=self._device))
         return found.mean().item(), found.std().item()
 
     def _gradients(self, weights: Tensor, index: Tensor) -> Tensor:
         return networks.gradients(self.network, weights, *self._batch(index))
 
+    def _measured_gradients(self, weights: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Gradients (stack, dim), and the squared norms (2, stack, groups) of the groups of weights and gradients."""
+        if self._fast is not None:
+            try:
+                return self._fast(self._given, self.sizes, self._inputs, self._labels, weights, index)
+            except Exception as error:
+                self._fast = None
+                if not is_out_of_memory(error):  # if it is, what follows makes the mode smaller
+                    self.network.give_up(error)
+        gradient = self._gradients(weights, index)
+        return gradient, probes.group_squares(torch.stack((weights, gradient)), self.sizes)
+
     def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        shape = (self.stack, self._batch_size)
-        return self._inputs.index_select(0, index).unflatten(0, shape), self._labels.index_select(0, index).view(shape)
+        return _gathered(self._inputs, self._labels, self.stack, index)
+
+
+def _gathered(inputs: Tensor, labels: Tensor, stack: int, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs (stack, B, features…) and labels (stack, B) of the batches of ``index`` (stack · B)."""
+    return inputs.index_select(0, index).unflatten(0, (stack, -1)), labels.index_select(0, index).view(stack, -1)
+
+
+def _measured(
+    network: Any, sizes: tuple[int, ...], inputs: Tensor, labels: Tensor, weights: Tensor, index: Tensor
+) -> tuple[Tensor, Tensor]:
+    """:meth:`Engine._measured_gradients` without what a compiler cannot follow, all networks in one evaluation."""
+    gradient = network.gradients(weights, *_gathered(inputs, labels, len(weights), index))
+    return gradient, probes.group_squares(torch.stack((weights, gradient)), sizes)
+
+
+@lru_cache(maxsize=1)
+def _compiled_measured() -> Callable[..., tuple[Tensor, Tensor]]:
+    return compiled(_measured)
 
 
 def _rule(protocol: Protocol, first: Tensor, second: Tensor, dtype: torch.dtype) -> Rule:

@@ -14,6 +14,7 @@ from weightgas.protocols import FixedSphere
 from weightgas.status import Outcome
 from weightgas.training import checkpoint
 from weightgas.training.engine import Engine, State
+from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
 from weightgas.training.record import Record, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
@@ -127,6 +128,7 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
 def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str]) -> None:
     sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", "grad_sq", "group_grad_sq", "growth")}
     numbers = {"step": np.int64(state.step), "count": np.int64(state.count), "cells": _cells(engine)}
+    numbers["mode"] = engine.network.mode.array()
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
 
@@ -135,6 +137,8 @@ def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> 
     stored = None if place is None else checkpoint.load(*place)
     if stored is None or not np.array_equal(stored["cells"], _cells(engine)):
         return None
+    if "mode" in stored:  # with less in it where memory ran out
+        engine.take(Mode.of(stored["mode"]))
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
     state = engine.state(int(stored["step"]), stored["weights"])
     sums = {

@@ -22,12 +22,12 @@ from weightgas.training.modules import network_of
 SEGMENT = 100
 """Most steps between two moments at which an interruption, an overflow or the clock is noticed."""
 
-NOISE_SHARE, LEAST_NOISE = 0.025, 40
+NOISE_SHARE, LEAST_NOISE = 0.02, 40
 """Share of the gradients of a run that noise and curvature may cost unless told, but for so many readings of them: the
 blocks of :mod:`weightgas.measurement.blocks` need two each."""
 
 ENERGY_SHARE, LEAST_ENERGY = 0.025, 16
-"""The same share for the energies, but for so many batches of each."""
+"""The same of the energies, but for so many batches of each."""
 
 FORWARD = 1 / 3
 """A loss in units of a gradient."""
@@ -229,7 +229,7 @@ def _start(start: Any, shape: tuple[int, ...]) -> str:
 def checked_device(device: Any) -> torch.device:
     """The torch device, tried out; ValueError where it does not exist here."""
     try:
-        torch.zeros(1, device=device)
+        torch.zeros(1, dtype=torch.float64, device=device).item()
         return torch.device(device)
     except (RuntimeError, AssertionError, TypeError) as error:
         raise refuse(

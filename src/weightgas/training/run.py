@@ -6,35 +6,27 @@ import inspect
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 from zlib import crc32
 
 import numpy as np
-import torch
 import xarray as xr
 from torch import nn
 
-from weightgas import networks, runs
-from weightgas import trace as traces
+from weightgas import runs
 from weightgas.datasets import Images
 from weightgas.errors import whole_number
 from weightgas.networks import Network
 from weightgas.protocols import Protocol
 from weightgas.runs import Executors
-from weightgas.status import Outcome
-from weightgas.training.engine import Engine
-from weightgas.training.part import run_part
-from weightgas.training.plan import DTYPES, Plan, checked, checked_device
+from weightgas.training import choice
+from weightgas.training import mode as modes
+from weightgas.training.plan import Plan, checked, checked_device
+from weightgas.training.setting import Setting, limited, produce
 
 logger = logging.getLogger(__name__)
-
-CELLS_AT_ONCE = 35
-"""Runs in one stack unless told: enough that calls of torch cost little, few enough to stay in the cache."""
 
 
 def train(
@@ -56,6 +48,7 @@ def train(
     snapshot_every: int = 25,
     start: str | np.ndarray = "predicted",
     cells_at_once: int | None = None,
+    compile: bool | None = None,
     threads: int | None = None,
     device: str = "cpu",
     dtype: str = "float32",
@@ -102,7 +95,7 @@ def train(
     noise_readings
         Readings that also hold noise and curvature: one in ``readings // noise_readings``. The attribute
         ``noise_every`` of the trace says which: those at steps that are its multiples (all, where it is absent). Unless
-        given, as many as cost 2.5 % of the gradients of the run, ``noise_batches`` + 6 ``curvature_batches`` each, but
+        given, as many as cost 2 % of the gradients of the run, ``noise_batches`` + 6 ``curvature_batches`` each, but
         at least 40. Evidence that rests on the noise needs many: pass ``readings`` for all.
     energy_batches
         How many of the disjoint batches an energy is the mean of, the first ones of a fixed order, the same for all
@@ -119,8 +112,14 @@ def train(
         as a whole to ``radius`` on the sphere). Or weights to start from, (cells, replicas, dim), for instance
         ``trace["final_weights"].values`` of another run: how to compare protocols in one basin of the loss.
     cells_at_once
-        Runs (cells times replicas) that are trained together before the next begin. Unless given 35, or for networks
-        that say so (``together``) as many as are evaluated at once. It changes results by rounding alone.
+        Runs (cells times replicas) that are trained together before the next begin; it changes results by rounding
+        alone. Unless given, as many as are evaluated at once: 35, or what the network says (``together``), where the
+        run is short; where it is foreseen to take more than 20 s, what is fastest of the numbers that are timed, which
+        the log tells. The choice is kept in the folder ``out``, and in the attributes of the trace.
+    compile
+        Whether gradients are compiled by torch.compile, which needs a C++ compiler and takes up to a minute; where it
+        fails, the log says why and eager torch goes on. None: tried where more than 10 minutes are foreseen and
+        ``cells_at_once`` is not given, and kept if it is measured to be faster. It changes results by rounding alone.
     threads, device, dtype
         Threads of torch while it runs: one unless given, since for small networks a second one gains little on a free
         machine and loses much on a busy one. Torch device. ``"float32"`` or ``"float64"`` weights; norms are always
@@ -130,8 +129,9 @@ def train(
         call goes on where a killed or interrupted one stopped (bit-equal with the same ``cells_at_once`` and
         ``threads``). A folder in use by another run is refused unless ``force``.
     executor
-        An executor of ``concurrent.futures``, or a function that makes one, whose workers train the stacks; take
-        ``cells_at_once`` so small that each worker gets some. A stack whose worker died is tried once more (where the
+        An executor of ``concurrent.futures``, or a function that makes one, whose workers train the stacks. Unless
+        ``cells_at_once`` is given, stacks are so small that each worker gets one, if the executor tells how many it has
+        (as those of the standard library do). A stack whose worker died is tried once more (where the
         pool broke: if it can be made anew), from its checkpoint if there is one, then its cells are ``failed``.
         Bit-equal to a run without, at the same ``cells_at_once`` and ``threads``.
     shard
@@ -141,8 +141,8 @@ def train(
         Show a bar; None: if standard error is a terminal.
     resume_from
         A trace of this same experiment: go on from its final weights without warm-up, for ``steps`` more, and return
-        the new readings alone, at the spacing of the trace. ``weightgas.trace.extend(first, second, "reading")`` joins
-        them.
+        the new readings alone, at the spacing of the trace, noise and energies as there.
+        ``weightgas.trace.extend(first, second, "reading")`` joins them.
 
     Returns
     -------
@@ -158,6 +158,9 @@ def train(
         If ``resume_from`` is not a trace of this experiment.
     RunExistsError
         If ``out`` holds something else and ``force`` is not given, or another process is making the same.
+    OutOfMemoryError
+        If memory does not suffice for one network. Before that fewer are evaluated at once, and where the normalisation
+        allows it (``"group"``, ``"layer"``) parts of a batch; the log tells.
     RuntimeError
         If no worker of the ``executor`` returned anything.
     KeyboardInterrupt
@@ -183,39 +186,51 @@ def train(
         start=start,
         dtype=dtype,
     )
-    together = networks.together(network) or CELLS_AT_ONCE
     if cells_at_once is not None:
-        together = whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
+        cells_at_once = whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
+    if compile not in (None, True, False):
+        raise TypeError(f"compile: expected True, False or None, got {compile!r}. None lets the run decide.")
     threads = 1 if threads is None else whole_number("threads", threads, fix="Pass for instance 1.")
     place = checked_device(device)
     _tell(plan, len(images) // plan.batch_size)
     mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
     begun = time.monotonic()
     run = None if out is None else runs.prepare(out, _config(protocol, network, images, plan), force=force)
-    cells = min(max(1, together // plan.replicas), mine.cells_per_part(len(protocol)))
-    to_do = runs.to_do(protocol, cells, run, mine)
+    executor, workers = runs.workers(executor)
     each = (plan.steps + (plan.warmup if resume_from is None else 0)) * plan.replicas
-    attributes = _attributes(network, images, plan) | {"threads": threads, "device": str(place)}
-    setting = _Setting(
+    setting = Setting(
         network=network,
         images=images,
         plan=plan,
+        mode=modes.usual(network, images.inputs.shape[1:], cells_at_once),
         device=place,
         threads=threads,
-        attributes=attributes,
+        attributes=_attributes(network, images, plan) | {"threads": threads, "device": str(place)},
         before=resume_from,
         start=None if isinstance(start, str) else start,
         checkpoints=None if run is None else run.checkpoint_folder.resolve(),
     )
-    with with_threads(threads), runs.progress(f"train {protocol.name}", each * to_do, progress) as advance:
+    if cells_at_once is None:
+        most = min(mine.cells_per_part(len(protocol)), -(-len(protocol) // workers))
+        work = choice.Work(most * plan.replicas, runs.to_do(protocol, most, run, mine) * each // workers)
+        with limited(threads):
+            setting = setting.in_mode(
+                choice.chosen(setting.mode, partial(setting.sample, protocol), work, run, compile)
+            )
+        cells = _even(len(protocol), min(max(1, setting.mode.at_once // plan.replicas), most))
+    else:
+        setting = setting.in_mode(replace(setting.mode, compiled=bool(compile)))
+        cells = min(max(1, cells_at_once // plan.replicas), mine.cells_per_part(len(protocol)))
+    to_do = runs.to_do(protocol, cells, run, mine)
+    with limited(threads), runs.progress(f"train {protocol.name}", each * to_do, progress) as advance:
         if to_do:
             mean, spread = setting.engine(runs.subset(protocol, np.array([0]))).random_energy()
-            attributes |= {"energy_random": mean, "energy_random_std": spread}
-        work = partial(_produce, setting=setting)
+            setting.attributes.update(energy_random=mean, energy_random_std=spread)
+        make = partial(produce, setting=setting)
         trace = runs.in_parts(
             protocol,
             cells,
-            work if executor is not None else partial(work, advance=advance),
+            make if executor is not None else partial(make, advance=advance),
             run,
             shard=mine,
             executor=executor,
@@ -235,49 +250,9 @@ def planned(protocol: Protocol, network: Network, data: Images, steps: int, **nu
     return checked(protocol, network, data, None, steps=steps, **{k: v for k, v in known.items() if k in names})[2]
 
 
-@dataclass(frozen=True)
-class _Setting:
-    """What all parts of a run have in common; it travels to the workers of an executor."""
-
-    network: Network
-    images: Images
-    plan: Plan
-    device: torch.device
-    threads: int
-    attributes: dict[str, Any]
-    before: xr.Dataset | None
-    start: np.ndarray | None
-    checkpoints: Path | None
-
-    def engine(self, part: Protocol) -> Engine:
-        """The engine of some cells."""
-        plan = self.plan
-        return Engine(
-            part,
-            self.network,
-            self.images,
-            replicas=plan.replicas,
-            seed=plan.seed,
-            batch_size=plan.batch_size,
-            dtype=DTYPES[plan.dtype],
-            device=self.device,
-            energy_batches=plan.energy_batches,
-        )
-
-
-def _produce(
-    indices: np.ndarray, part: Protocol, *, setting: _Setting, advance: Callable[[float], None] = runs.unseen
-) -> xr.Dataset:
-    """Train the cells ``indices``, here or in a worker."""
-    stack, before, begin = len(indices) * setting.plan.replicas, setting.before, None
-    if before is not None:
-        ended = before.isel(cell=indices)
-        begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values.reshape(stack, -1)
-    where = None if setting.checkpoints is None else (setting.checkpoints, f"cells-{indices[0]:05d}")
-    given = None if setting.start is None else setting.start[indices].reshape(stack, -1)
-    with with_threads(setting.threads):
-        values = run_part(setting.engine(part), setting.plan, begin, where, advance, given)
-    return traces.make(part, values, setting.attributes)
+def _even(cells: int, most: int) -> int:
+    """The size of parts of at most ``most`` cells that are all of one size, or nearly."""
+    return -(-cells // -(-cells // most))
 
 
 def _tell(plan: Plan, batches: int) -> None:
@@ -327,17 +302,3 @@ def _config(protocol: Protocol, network: Network, images: Images, plan: Plan) ->
         "data": {"name": images.name, "crc32": crc32(images.inputs.data) ^ crc32(images.labels.data)},
         "plan": dict(plan.__dict__),
     }
-
-
-@contextmanager
-def with_threads(threads: int) -> Iterator[None]:
-    """Torch with so many threads, inside."""
-    before = torch.get_num_threads()
-    if before == threads:  # so that parts in the threads of one process do not put back what others have set
-        yield
-        return
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -1,0 +1,156 @@
+"""The mode of a run, chosen once at its beginning: by rule where the run is short, by measurement where it pays.
+
+What is fastest depends on the network, the images, the cache and the versions of libraries; no rule knows them all. So
+a run that is foreseen to be long times steps of a few modes and takes the fastest. A run folder keeps the choice
+(``mode.json``): whatever goes on there, a resumed run or another shard, evaluates alike, so that its numbers are the
+same to the bit.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+
+from weightgas import runs
+from weightgas.training.engine import Engine
+from weightgas.training.mode import Mode
+
+logger = logging.getLogger(__name__)
+
+LONG = 20.0
+"""Seconds that a run must be foreseen to take before modes are measured for it."""
+
+VERY_LONG = 600.0
+"""Seconds that a run must be foreseen to take before compiling is tried: that alone takes up to a minute."""
+
+BUDGET = 0.03
+"""Share of the foreseen time after which no other number of networks is tried."""
+
+GAIN = 0.03
+"""Share of the time that a mode must save to be taken instead of the one before it."""
+
+FEWEST, ROUNDS, ROUND = 200, 3, 0.05
+"""Steps of all stacks below which nothing is timed; rounds of a timing, of which the fastest counts; seconds of one."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run has before it: at most ``stacked`` networks in a stack, and ``steps`` of all networks together."""
+
+    stacked: int
+    steps: int
+
+
+def chosen(
+    usual: Mode, engine: Callable[[Mode], Engine], work: Work, run: runs.Run | None, compile: bool | None
+) -> Mode:
+    """The mode of a run: the one its folder keeps, else measured, else the ``usual`` one; it is logged and kept.
+
+    ``engine`` makes one of ``mode.at_once`` networks. ``compile``: whether to; None where it is measured to pay.
+    """
+    path = None if run is None else run.folder / "mode.json"
+    mode = None if path is None else _kept(path)
+    if mode is None:
+        mode, said = _found(usual, engine, work, compile)
+        mode = mode if compile is None else replace(mode, compiled=compile)
+        logger.log(logging.INFO if "(" in said else logging.DEBUG, "%s", said)
+        if run is not None and path is not None:
+            with runs.preparing(run.folder):  # of several shards that come first, one decides
+                mode = _kept(path) or mode
+                runs.write_atomically(path, json.dumps({**asdict(mode), "said": said}, indent=1) + "\n")
+    return mode if compile is None else replace(mode, compiled=compile)
+
+
+def _kept(path: Path) -> Mode | None:
+    """The mode in a run folder; None where there is none, or none that can be read."""
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Mode(*(stored[name] for name in ("at_once", "compiled", "inputs")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        logger.warning("%s: damaged, chosen anew (%s: %s)", path, type(error).__name__, error)
+        return None
+
+
+def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: bool | None) -> tuple[Mode, str]:
+    """The mode that is measured to be the fastest, or the usual one, and a line that says why."""
+    usual = replace(usual, at_once=min(usual.at_once, work.stacked))
+    rule = f"{_networks(usual.at_once)} at once, by rule"
+    if work.steps < FEWEST * usual.at_once:
+        return usual, rule
+    foreseen = seconds_of_a_step(engine(usual), 0) * work.steps
+    if foreseen < LONG:
+        return usual, rule
+    begun, best, seconds = time.monotonic(), usual.at_once, {usual.at_once: _seconds_or_never(engine, usual)}
+    for following in (lambda k: min(2 * k, work.stacked), lambda k: k // 2):
+        while (k := following(best)) and k not in seconds and time.monotonic() - begun < BUDGET * foreseen:
+            seconds[k] = _seconds_or_never(engine, replace(usual, at_once=k))
+            if seconds[k] > (1 - GAIN) * seconds[best]:
+                break
+            best = k
+    others = ", ".join(f"{k}: {_milliseconds(seconds[k])}" for k in sorted(seconds) if k != best)
+    said = f"{_networks(best)} at once: {_milliseconds(seconds[best])} ms a step each ({others or 'no other tried'})"
+    mode = replace(usual, at_once=best)
+    if compile is None and seconds[best] * work.steps > VERY_LONG:
+        mode, more = _compiled(mode, engine, work, seconds)
+        said = f"{said}; {more}"
+    return mode, said
+
+
+def _compiled(mode: Mode, engine: Callable[[Mode], Engine], work: Work, seconds: dict[int, float]) -> tuple[Mode, str]:
+    """The mode compiled, of as many networks or twice as many, if that is faster; and what was measured."""
+    times: dict[int, float] = {}
+    begun = time.monotonic()
+    for at_once in sorted({mode.at_once, min(2 * mode.at_once, work.stacked)}):
+        times[at_once] = _seconds_or_never(engine, replace(mode, at_once=at_once, compiled=True))
+        if times[at_once] == float("inf"):
+            break
+    fastest = min(times, key=lambda at_once: times[at_once])
+    pays = times[fastest] < (1 - GAIN) * seconds[mode.at_once]
+    found = ", ".join(f"{k}: {_milliseconds(v)}" for k, v in times.items())
+    said = f"{'' if pays else 'not '}compiled ({found}, tried in {time.monotonic() - begun:.0f} s)"
+    return replace(mode, at_once=fastest, compiled=True) if pays else mode, said
+
+
+def _seconds_or_never(engine: Callable[[Mode], Engine], mode: Mode) -> float:
+    """Seconds of a step of one network; infinite where the mode is too large for the memory or does not compile."""
+    made = engine(mode)
+    found = seconds_of_a_step(made)
+    return found if made.network.mode == mode else float("inf")
+
+
+def seconds_of_a_step(engine: Engine, rounds: int = ROUNDS) -> float:
+    """Seconds of a step of one of the networks of ``engine``, from the same weights: the fastest of some rounds.
+
+    Without ``rounds``, those of a single step, which are too many rather than too few.
+    """
+    state = engine.initial()
+
+    def timed(steps: int) -> float:
+        clock, processor = time.perf_counter(), time.process_time()
+        weights = engine.advance(state, steps).weights
+        if weights.device.type == "cuda":
+            torch.cuda.synchronize(weights.device)
+        clock, processor = time.perf_counter() - clock, time.process_time() - processor
+        # The time of the processor leaves out what other processes take, that of the clock counts no thread twice.
+        return (min(clock, processor) if weights.device.type == "cpu" else clock) / steps
+
+    timed(1)  # what is slow only once, compiling too
+    found = timed(1)
+    steps = max(1, round(ROUND / found))
+    return min([found, *(timed(steps) for _ in range(rounds))]) / engine.stack
+
+
+def _networks(count: int) -> str:
+    return f"{count} network{'' if count == 1 else 's'}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return "failed" if seconds == float("inf") else f"{1e3 * seconds:.3g}"

@@ -1,0 +1,201 @@
+"""In which mode the networks of a stack are evaluated: how many at once, how much of a batch, compiled or not.
+
+All modes give the same losses and gradients but for rounding; what differs is time and memory. Where memory runs out
+the mode is made smaller and the evaluation repeated.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from weightgas import networks
+from weightgas.errors import OutOfMemoryError
+from weightgas.networks import Network, frozen_head
+from weightgas.networks.network import averaged_losses, gradients_at_once
+
+logger = logging.getLogger(__name__)
+
+AT_ONCE = 35
+"""Networks at once where the network does not say: calls of torch cost little, and the stack stays in the cache."""
+
+_SAID_BY = ("can't allocate memory", "out of memory", "bad_alloc", "bad allocation")
+"""What torch says, in a RuntimeError, where the memory of the machine or of a device is at its end."""
+
+
+@dataclass(frozen=True)
+class Mode:
+    """``at_once`` networks in one evaluation, of at most ``inputs`` inputs of each batch (None: of all at once)."""
+
+    at_once: int
+    compiled: bool = False
+    inputs: int | None = None
+
+    def array(self) -> np.ndarray:
+        """The numbers of it, for a checkpoint."""
+        return np.array([self.at_once, self.compiled, self.inputs or 0])
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Mode:
+        """The mode of the numbers that :meth:`array` gives."""
+        at_once, compiled, inputs = map(int, numbers)
+        return cls(at_once, bool(compiled), inputs or None)
+
+
+def usual(network: Network, shape: tuple[int, ...], stack: int | None = None) -> Mode:
+    """The mode by rule, for inputs of this ``shape``; ``stack`` networks are evaluated at once where any number may."""
+    return Mode(networks.together(network, shape) or stack or AT_ONCE)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, that of the machine or of a device."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAID_BY)
+
+
+class Evaluated:
+    """A network in a mode; itself a :class:`weightgas.networks.Network`, so that whatever takes one takes it.
+
+    ``mode`` is the one in force: with less in it than what was asked for, where memory ran out or nothing compiles.
+    """
+
+    def __init__(self, network: Network, mode: Mode) -> None:
+        self.network, self.mode = network, mode
+        self._fast: Any = _compiled(network) if mode.compiled else None
+        self._size = 0  # networks in an evaluation that is compiled: one number, for each is compiled by itself
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "network":  # not there yet: being unpickled
+            raise AttributeError(name)
+        return getattr(self.network, name)
+
+    @property
+    def together(self) -> int:
+        """How many networks are evaluated at once."""
+        return self.mode.at_once
+
+    def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """As :meth:`weightgas.networks.Network.losses`."""
+        return self._evaluated(self.network.losses, weights, inputs, labels)
+
+    def gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """As :func:`weightgas.networks.gradients`."""
+        return self._evaluated(self._gradients, weights, inputs, labels)
+
+    def shared_losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """As :func:`weightgas.networks.shared_losses`."""
+        own = getattr(self.network, "shared_losses", None)
+        if own is None or self.mode.inputs is not None:
+            whole: Any = self
+            return averaged_losses(whole, weights, inputs, labels)
+        try:
+            return torch.cat([own(part, inputs, labels) for part in weights.split(self.mode.at_once)])
+        except (MemoryError, RuntimeError) as error:
+            self._shrink(len(weights), labels.shape[1], error)
+        return self.shared_losses(weights, inputs, labels)
+
+    def _gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        self._size = self._size or len(weights)
+        if self._fast is not None and len(weights) == self._size and self.mode.inputs is None:
+            try:
+                return gradients_at_once(self._fast, weights, inputs, labels)
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+                self.give_up(error)
+        return gradients_at_once(self.network, weights, inputs, labels)
+
+    def give_up(self, error: Exception) -> None:
+        """Go on without what is compiled."""
+        said = next(iter(str(error).splitlines()), "")
+        logger.warning("torch.compile failed, eager torch goes on (%s: %s)", type(error).__name__, said)
+        self._fast, self.mode = None, replace(self.mode, compiled=False)
+
+    def _evaluated(self, function: Callable[..., Tensor], *stacked: Tensor) -> Tensor:
+        """``function`` of all networks, in as many evaluations as the mode in force says."""
+        while True:
+            try:
+                parts = zip(*(tensor.split(self.mode.at_once) for tensor in stacked), strict=True)
+                found = [self._by_inputs(function, *part) for part in parts]
+                return found[0] if len(found) == 1 else torch.cat(found)
+            except (MemoryError, RuntimeError) as error:
+                stack, batch = stacked[-1].shape
+                self._shrink(stack, batch, error)
+
+    def _by_inputs(self, function: Callable[..., Tensor], weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """``function``, a mean over the batch, of a batch in parts: the mean of the parts, by their sizes."""
+        size = labels.shape[1]
+        if self.mode.inputs is None or self.mode.inputs >= size:
+            return function(weights, inputs, labels)
+        parts = zip(inputs.split(self.mode.inputs, 1), labels.split(self.mode.inputs, 1), strict=True)
+        return torch.stack([function(weights, x, y) * (y.shape[1] / size) for x, y in parts]).sum(0)
+
+    def _shrink(self, stack: int, batch: int, error: MemoryError | RuntimeError) -> None:
+        """Take a mode that needs less memory for ``stack`` networks and batches of ``batch`` inputs.
+
+        Any other error is raised again, and OutOfMemoryError where no mode needs less.
+        """
+        if not is_out_of_memory(error):
+            raise error
+        smaller = self._smaller(stack, batch, error)
+        logger.warning("memory ran out with %s; going on with %s", _said(self.mode), _said(smaller))
+        self.mode, self._size = smaller, 0
+
+    def _smaller(self, stack: int, batch: int, error: BaseException) -> Mode:
+        at_once, inputs = min(self.mode.at_once, stack), min(self.mode.inputs or batch, batch)
+        if at_once > 1:
+            return replace(self.mode, at_once=(at_once + 1) // 2)
+        separable = getattr(self.network, "separable", False)
+        if separable and inputs > 1:
+            return replace(self.mode, at_once=1, inputs=(inputs + 1) // 2)
+        why = "" if separable else ", and its loss needs the batch as a whole, for the statistics of BatchNorm"
+        said = next(iter(str(error).splitlines()), "") or "no memory"
+        raise OutOfMemoryError(
+            f"memory: expected room for one {self.network.name} with {inputs} of the {batch} inputs of a batch{why}, "
+            f"got {said!r}. Lower batch_size, the width of the network or the size of the images, or take another "
+            "machine or device."
+        ) from error
+
+
+def _compiled(network: Network) -> Any:
+    """The losses, and gradients where the network has its own, of a network, compiled when first called."""
+    found = SimpleNamespace(losses=compiled(network.losses))
+    if hasattr(network, "gradients"):
+        found.gradients = compiled(network.gradients)  # type: ignore[attr-defined]
+    return found
+
+
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function`` as torch.compile makes it for every new shape of its tensors, when it is called.
+
+    The compiled code is torch's to keep: TORCHINDUCTOR_CACHE_DIR says where.
+    """
+    # What is drawn once and kept is a constant to the compiler, which cannot look into the draws.
+    torch.compiler.assume_constant_result(frozen_head.head_of)
+    made, seen = torch.compile(function, dynamic=False, fullgraph=True), set()
+
+    def call(*arguments: Any) -> Any:
+        shapes = tuple(each.shape for each in arguments if isinstance(each, Tensor))
+        if shapes in seen:
+            return made(*arguments)
+        with warnings.catch_warnings():  # the compiler's, of itself and of the functions that it looks into
+            warnings.simplefilter("ignore")
+            found = made(*arguments)
+        seen.add(shapes)
+        return found
+
+    return call
+
+
+def _said(mode: Mode) -> str:
+    text = f"{mode.at_once} network{'' if mode.at_once == 1 else 's'} at once"
+    return text if mode.inputs is None else f"{text}, {mode.inputs} inputs"
