@@ -5,6 +5,7 @@ import pytest
 import xarray as xr
 
 from command_line import call
+from weightgas import datasets, networks
 from weightgas import trace as traces
 from weightgas.experiments import presets
 from weightgas.experiments import run as experiment
@@ -64,12 +65,12 @@ def test_what_is_wrong_with_a_shard_is_one_line(capsys, tmp_path):
 
 def small(preset):
     """Simulations, a network, and partners of it that need it whole: what a preset may hold."""
-    lr = FixedLR([0.03, 0.1, 0.3], 0.01)
+    lr, of = FixedLR([0.03, 0.1, 0.3], 0.01), (networks.mlp(hidden=(3,)), datasets.digits())
     return (
         presets.Simulated("isotropic/fixed_lr", lr, 3, 20_000, 1, 40),
-        presets.Trained("narrow/fixed_lr", lr, (3,), 200, 20, 0, 25),
-        presets.Trained("narrow/partners", lr, (3,), 200, 20, 0, 25, partner_of="narrow/fixed_lr"),
-        presets.Trained("narrow/along_run", FixedLR(0.1, 0.01), (3,), 50, 10, 0, 25),
+        presets.Trained("narrow/fixed_lr", lr, *of, 200, 20, 0, 25),
+        presets.Trained("narrow/partners", lr, *of, 200, 20, 0, 25, partner_of="narrow/fixed_lr"),
+        presets.Trained("narrow/along_run", FixedLR(0.1, 0.01), *of, 50, 10, 0, 25),
     )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weightgas import networks
+from weightgas import networks, runs
 from weightgas.cli import foresight, text, values
 from weightgas.cli.results import with_error
 from weightgas.potentials import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
@@ -148,10 +148,11 @@ def test_a_stream_without_the_letters_survives(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.01, "1 s"), (59.6, "60 s"), (90, "2 min"), (3600, "60 min"), (9000, "2.5 h")]
+    ("seconds", "said"),
+    [(0.01, "1 s"), (59.6, "60 s"), (90, "2 min"), (3600, "60 min"), (9000, "2.5 h"), (9e5, "10 days")],
 )
 def test_durations(seconds: float, said: str) -> None:
-    assert foresight.duration(seconds) == said
+    assert runs.duration(seconds) == said
 
 
 @pytest.mark.parametrize(("count", "said"), [(12, "12 bytes"), (4321, "4 kB"), (2.5e6, "2 MB"), (3.14e9, "3.1 GB")])

@@ -8,10 +8,16 @@ import json
 import numpy as np
 import pytest
 
-from weightgas import experiments
+from weightgas import datasets, experiments, networks, training
 from weightgas.errors import RunExistsError
 from weightgas.experiments import presets, run
 from weightgas.protocols import FixedLR, FixedSphere
+
+
+def trained(name, protocol, *lengths, **more):
+    """A run of a small MLP on digits."""
+    return presets.Trained(f"networks/{name}", protocol, networks.mlp(hidden=(6,)), datasets.digits(), *lengths, **more)
+
 
 SMALL = {
     "isotropic": tuple(
@@ -24,21 +30,12 @@ SMALL = {
         for run in presets.isotropic("quick")
     ),
     "networks": (
-        presets.Trained("networks/fixed_sphere", FixedSphere(elr=np.logspace(-2, -1, 3)), (6,), 600, 60, 20, 25),
-        presets.Trained("networks/fixed_lr", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), (6,), 600, 60, 20, 25),
-        presets.Trained(
-            "networks/partners",
-            FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]),
-            (6,),
-            300,
-            60,
-            0,
-            25,
-            partner_of="networks/fixed_lr",
+        trained("fixed_sphere", FixedSphere(elr=np.logspace(-2, -1, 3)), 600, 60, 20, 25),
+        trained("fixed_lr", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), 600, 60, 20, 25),
+        trained(
+            "partners", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), 300, 60, 0, 25, partner_of="networks/fixed_lr"
         ),
-        presets.Trained(
-            "networks/along_run", FixedLR(lr=[0.01, 0.1], wd=1e-3), (8,), 600, 40, 40, 15, warmup=0, start="random"
-        ),
+        trained("along_run", FixedLR(lr=[0.01, 0.1], wd=1e-3), 600, 40, 40, 15, warmup=0, start="random"),
     ),
 }
 
@@ -47,7 +44,7 @@ SMALL = {
 def small_plan(monkeypatch):
     """``reproduce`` with every grid and length cut down, all parts present."""
     plan = (*SMALL["isotropic"], *SMALL["networks"])
-    monkeypatch.setattr(run, "_plan", lambda name, preset: plan)
+    monkeypatch.setattr(run, "_plan", lambda name, preset, **choice: plan)
 
 
 def test_from_preset_to_report_and_again(small_plan, tmp_path, monkeypatch):
@@ -88,7 +85,8 @@ def test_unknown_names_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(experiments.PRESETS))
-def test_every_preset_is_foreseen(name):
+def test_every_preset_is_foreseen(name, monkeypatch):
+    monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: training.Cost(1, 1.0, 1.0, 1.0, 1.0))
     for preset in experiments.PRESETS[name]:
         foreseen = experiments.foresee(name, preset)
         assert foreseen.seconds > 0 and foreseen.bytes > 0 and len(foreseen.lines) >= 4
@@ -106,6 +104,6 @@ def test_the_presets_are_the_ones_the_papers_grids_need():
     assert [len(r.protocol) for r in runs] == [289] * 3 and {r.dim for r in runs} == {3}
     assert all(r.steps == 2_000_000 for r in runs)
     narrow = {r.name: r for r in presets.networks("quick")}["narrow/fixed_lr"]
-    assert narrow.hidden == (6, 6) and len(narrow.protocol) == 35 and narrow.steps == 60_000
+    assert narrow.network.hidden == (6, 6) and len(narrow.protocol) == 35 and narrow.steps == 60_000
     demo = presets.networks("demo")
     assert all(len(r.protocol) == 15 and r.steps == 20_000 for r in demo[:3])

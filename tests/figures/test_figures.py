@@ -11,6 +11,7 @@ from gases import KINDS, PROTOCOLS, network, null, state, trace
 from weightgas import figures
 from weightgas.analysis.equation_of_state import radius_from_sphere
 from weightgas.analysis.gibbs import gibbs_slope
+from weightgas.analysis.layers import layer_gases, over_cells
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.simulation import simulate
@@ -49,6 +50,7 @@ ALL = {
         {"ideal": null("ideal")[1]}, nulls={"anisotropic": null("anisotropic")[1]}
     ),
     "configurational, network": lambda: figures.configurational(network("fixed_lr")[1]),
+    "layers": lambda: figures.layers({k: over_cells(layer_gases(*network(k)), network(k)[1]) for k in KINDS}),
     "group temperatures": lambda: figures.group_temperatures(network("fixed_lr")[1]),
     "anisotropy": lambda: figures.anisotropy(
         {k: network(k) for k in KINDS}, nulls={"anisotropic": null("anisotropic")}

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from weightgas.protocols import Protocol
-    from weightgas.training.plan import Plan
 
 _PER_READING = 14
 """Variables of a reading, of 8 bytes each; zarr compresses them, so the disk that is foreseen is an upper bound."""
@@ -27,43 +25,6 @@ def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, read
     return len(protocol) * replicas * (8 * (per_reading * readings + dim) + 4 * snapshots * dim)
 
 
-def trained_seconds(
-    protocol: Protocol,
-    network: Any,
-    data: Any,
-    plan: Plan,
-    *,
-    replicas: int,
-    cells_at_once: int | None,
-    **options: Any,
-) -> float:
-    """Seconds of a training run, from three short ones of as many cells as are trained together."""
-    import numpy as np
-
-    from weightgas.networks import together as fastest
-    from weightgas.protocols import FixedLR
-    from weightgas.training import train
-    from weightgas.training.mode import AT_ONCE
-
-    cells_at_once = cells_at_once or fastest(network, data.inputs.shape[1:]) or AT_ONCE
-    stacks = -(-len(protocol) * replicas // cells_at_once)
-    together = -(-len(protocol) * replicas // stacks)
-    sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild, so that none diverges and stops
-    short = 40
-
-    def seconds(readings: int, noises: int) -> float:
-        begun = time.perf_counter()
-        train(sample, network, data, short, readings=readings, noise_readings=noises, warmup=0, start="random",
-              energy_batches=plan.energy_batches, progress=False, cells_at_once=together, **options)  # fmt: skip
-        return time.perf_counter() - begun
-
-    seconds(1, 1)  # what is slow only once
-    one, four, noisy = seconds(1, 1), seconds(4, 1), seconds(4, 4)
-    reading, noise = max(0.0, (four - one) / 3), max(0.0, (noisy - four) / 3)
-    step = max(0.0, one - reading - noise) / short
-    return stacks * (step * (plan.steps + plan.warmup) + reading * plan.rows + noise * plan.noises)
-
-
 def lines(
     title: str,
     seconds: float,
@@ -77,6 +38,8 @@ def lines(
 
     ``recording`` is what energies and noise cost, in gradients for each gradient of a step.
     """
+    from weightgas.runs import duration  # what it is beside takes time to load
+
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         place = "which is new"
     elif out.is_dir():
@@ -92,13 +55,6 @@ def lines(
         f"  folder {out}, {place}",
         "  Nothing was written.",
     ]
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``40 s``, ``3 min``, ``2.5 h``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def counted(number: int, thing: str) -> str:

@@ -47,12 +47,13 @@ def _protocols() -> Rows:
 
 
 def _presets() -> Rows:
-    from weightgas.experiments import PRESETS, foresee
+    from weightgas.experiments import PRESETS
 
     for name, presets in PRESETS.items():
         for preset in presets:
             call = "weightgas demo" if name == "demo" else f"weightgas reproduce {name} --preset {preset}"
-            yield call, f"{len(foresee(name, preset).lines)} runs; how long: --dry-run"
+            more = "with --net and --data also a network of yours; " if name == "networks" else ""
+            yield call, f"{more}how long: --dry-run"
 
 
 def _potentials() -> Rows:

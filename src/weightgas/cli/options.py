@@ -74,6 +74,10 @@ Seed = Annotated[
     int,
     typer.Option(min=0, help="One whole number; the same seed gives the same run on any grid.", rich_help_panel=LENGTH),
 ]
+Hidden = Annotated[
+    str | None,
+    typer.Option(metavar="WIDTHS", help="Widths of the hidden layers of mlp; 6,6 if left out.", rich_help_panel=MODEL),
+]
 Data = Annotated[
     str,
     typer.Option(

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from weightgas.cli import foresight
+from weightgas.cli import foresight, values
 from weightgas.cli import options as opt
-from weightgas.cli.session import session
+from weightgas.cli.session import given, session
 
 
 def demo(
@@ -49,6 +52,31 @@ def reproduce(
             rich_help_panel=opt.LENGTH,
         ),
     ] = "quick",
+    net: Annotated[
+        str | None,
+        typer.Option(
+            "--net",
+            "--network",
+            help="With networks: another than the preset's MLPs, as in `train --network`: convnet:8, resnet18:4.",
+            rich_help_panel=opt.MODEL,
+        ),
+    ] = None,
+    hidden: opt.Hidden = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="With networks: digits (the default), mnist, cifar10, cifar100 or FILE.py:NAME.",
+            rich_help_panel=opt.MODEL,
+        ),
+    ] = None,
+    data_dir: opt.DataDir = None,
+    download: opt.Download = False,
+    per_class: opt.PerClass = None,
+    label_noise: opt.LabelNoise = 0.0,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=200, help="With --net or --data: instead of the preset's.", rich_help_panel=opt.LENGTH),
+    ] = None,
     seed: opt.Seed = 0,
     out: opt.Out = None,
     force: opt.Force = False,
@@ -62,16 +90,34 @@ def reproduce(
     """Reproduce the paper's experiments, with one HTML report.
 
     "answer" judges three networks, beside gases whose answer is known, and
-    writes answer/answer.md. In runs/NAME-PRESET by default. An interrupted run goes on when the command
-    is given again. How long a preset takes: --dry-run.
+    writes answer/answer.md. "networks" is MLPs on digits, or with --net and
+    --data one network of yours under the three protocols. In runs/NAME-PRESET
+    by default. An interrupted run goes on when the command is given again.
+    How long it takes is said first, and by --dry-run.
 
       weightgas reproduce isotropic --preset standard
-      weightgas reproduce networks --preset quick --dry-run
+      weightgas reproduce networks --net convnet:2 --dry-run
+    The paper's size (days a cell on a CPU):
+      weightgas reproduce networks --preset paper --net resnet18:4 --data cifar10
     In four processes or jobs, then once more without --shard for the report:
       weightgas reproduce isotropic --shard 1/4
     """
-    place = out or Path("runs", f"{name}-{preset}")
-    _reproduce("reproduce", name, preset, place, seed, threads, force, dry_run, quiet, verbose, debug, shard=shard)
+    files = {"data_dir": data_dir, "download": download, "per_class": per_class, "label_noise": label_noise}
+    chosen = (net, hidden, data, steps, *files.values())
+    names = (net or "mlp", hidden, data or "digits", per_class, label_noise, steps) if any(chosen) else ()
+    parts = (name, preset, *(re.sub(r"[^\w.]+", "-", str(part)).strip("-.") for part in names if part))
+
+    def choice() -> dict[str, Any]:
+        if not any(chosen):
+            return {}
+        network, images = values.network_of(net or "mlp", hidden), values.images_of(data or "digits", **files)
+        return {"network": network, "data": images, "steps": steps}
+
+    place = out or Path("runs", "-".join(parts))
+    _reproduce(
+        "reproduce", name, preset, place, seed, threads, force, dry_run, quiet, verbose, debug,
+        shard=shard, choice=choice,
+    )  # fmt: skip
 
 
 def _reproduce(
@@ -85,21 +131,27 @@ def _reproduce(
     dry_run: bool,
     *show: bool,
     shard: str | None = None,
+    choice: Callable[[], dict[str, Any]] = dict,
 ) -> None:
     quiet, verbose, debug = show
     with session(
         command, out=None if dry_run else out, config="*/*/config.toml", quiet=quiet, verbose=verbose, debug=debug
     ):
         from weightgas import experiments
+        from weightgas.runs import duration
 
+        chosen = choice()
         if dry_run:
-            foreseen = experiments.foresee(name, preset, threads)
-            print("\n".join(f"  {line}" for line in foreseen.lines))
-            print("\n".join(foresight.lines(f"{name}, preset {preset}", foreseen.seconds, foreseen.bytes, out)))
+            foreseen = experiments.foresee(name, preset, threads, **chosen)
+            title, *rest = foresight.lines(foreseen.sentence, foreseen.seconds, foreseen.bytes, out)
+            print("\n".join((title, *(f"  {line}" for line in foreseen.lines), *rest)))
             return
+        if chosen:
+            chosen["command"] = shlex.join(["weightgas", *given.get()])
         result = experiments.reproduce(
-            name, preset, out=out, seed=seed, threads=threads, force=force, shard=shard, progress=opt.shown(quiet)
-        )
+            name, preset, out=out, seed=seed, threads=threads, force=force, shard=shard, progress=opt.shown(quiet),
+            **chosen,
+        )  # fmt: skip
         if result.missing:
             print(f"Not whole yet: {', '.join(result.missing)}.")
             print("When every shard has ended, the same command without --shard makes what is left and the report.")
@@ -111,4 +163,4 @@ def _reproduce(
         if result.lines:
             print("Numbers:")
             print("\n".join(f"  {line}" for line in result.lines))
-        print(f"{foresight.duration(result.wall_time)}. Report: {result.report_path.resolve()}")
+        print(f"{duration(result.wall_time)}. Report: {result.report_path.resolve()}")

@@ -163,12 +163,7 @@ def train(
             rich_help_panel=opt.MODEL,
         ),
     ] = "mlp",
-    hidden: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WIDTHS", help="Widths of the hidden layers of mlp; 6,6 if left out.", rich_help_panel=opt.MODEL
-        ),
-    ] = None,
+    hidden: opt.Hidden = None,
     data: opt.Data = "digits",
     data_dir: opt.DataDir = None,
     download: opt.Download = False,
@@ -290,7 +285,12 @@ def train(
                 held, net, images, steps, readings=readings, warmup=warmup, noise_readings=noise_readings,
                 energy_batches=energy_batches, **numbers,
             )  # fmt: skip
-            seconds = foresight.trained_seconds(held, net, images, plan, cells_at_once=cells_at_once, **numbers)
+            runs = len(held) * replicas
+            cost = training.cost(
+                net, images, runs, batch_size=batch_size, cells_at_once=cells_at_once, threads=threads or 1,
+                device=device, dtype=dtype,
+            )  # fmt: skip
+            seconds = cost.seconds(plan, runs)
             size = foresight.trained_bytes(held, net.groups(images), replicas, readings, snapshots)
             print("\n".join(foresight.lines(title, seconds, size, out, recording=plan.cost())))
             return

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from weightgas.analysis.compare import reference
 from weightgas.potentials import Isotropic, Linear, Noise, Potential
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+
+if TYPE_CHECKING:
+    from weightgas.datasets import Images
+    from weightgas.networks import Network
 
 
 @dataclass(frozen=True)
@@ -30,11 +36,12 @@ class Simulated:
 
 @dataclass(frozen=True)
 class Trained:
-    """One run of ``train`` on digits: its folder's name and its arguments."""
+    """One run of ``train``: its folder's name and its arguments."""
 
     name: str
     protocol: Protocol
-    hidden: tuple[int, ...]
+    network: Network
+    data: Images
     steps: int
     readings: int
     snapshots: int
@@ -46,6 +53,12 @@ class Trained:
     """Readings that also hold noise and curvature; None for all, since the evidence rests on them."""
     partner_of: str | None = None
     """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
+
+    def numbers(self) -> dict[str, Any]:
+        """How long it runs and what is stored, as ``train`` takes them."""
+        names = ("steps", "replicas", "readings", "warmup", "snapshots", "snapshot_every")
+        numbers = {name: getattr(self, name) for name in names}
+        return numbers | {"noise_readings": self.noise_readings or self.readings}
 
     @property
     def auxiliary(self) -> bool:
@@ -87,6 +100,10 @@ def networks(preset: str) -> tuple[Trained, ...]:
     demo: 15 cells and 20 000 steps a protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
     steps. standard and paper: 300 000 and 1 000 000 steps.
     """
+    from weightgas.datasets import digits  # torch is loaded only where a network is trained
+    from weightgas.networks import mlp
+
+    data, middle, narrow, over = digits(), mlp(hidden=(20,)), mlp(hidden=(6, 6)), mlp(hidden=(32, 32))
     size, other = {"demo": (5, 3), "quick": (7, 5), "standard": (7, 5), "paper": (9, 9)}[preset]
     steps = {"demo": 20_000, "quick": 60_000, "standard": 300_000, "paper": 1_000_000}[preset]
     snapshots = {"demo": 400, "quick": 1000, "standard": 4000, "paper": 4000}[preset]
@@ -95,16 +112,91 @@ def networks(preset: str) -> tuple[Trained, ...]:
     sphere, fixed_lr = FixedSphere(elr=np.logspace(-3, -0.7, 15)), FixedLR(lr=lr, wd=wd)
     # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
     wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, other)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
-    plan = [Trained(f"networks/{p.name}", p, (20,), steps, 300, snapshots, 25) for p in wide]
+    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, 300, snapshots, 25) for p in wide]
     if preset != "demo":
-        plan += [Trained(f"narrow/{p.name}", p, (6, 6), steps, 300, 0, 25) for p in (sphere, fixed_lr)]
-        plan.append(Trained("narrow/partners", fixed_lr, (6, 6), steps, 300, 0, 25, partner_of="narrow/fixed_lr"))
+        plan += [Trained(f"narrow/{p.name}", p, narrow, data, steps, 300, 0, 25) for p in (sphere, fixed_lr)]
+        partner_of = "narrow/fixed_lr"
+        plan.append(Trained("narrow/partners", fixed_lr, narrow, data, steps, 300, 0, 25, partner_of=partner_of))
     length = max(10_000, steps // 3)
     along = FixedLR(lr=np.logspace(-3, 0, 6), wd=1e-3)
-    return (
-        *plan,
-        Trained("networks/along_run", along, (32, 32), length, 200, 500, length // 500, warmup=0, start="random"),
+    run = Trained("networks/along_run", along, over, data, length, 200, 500, length // 500, warmup=0, start="random")
+    return (*plan, run)
+
+
+STORED = 64e6
+"""Most bytes of directions for one cell of a network of one's choice: they are in memory and in every checkpoint."""
+
+
+def architecture(preset: str, network: Network, data: Images, steps: int | None = None) -> tuple[Trained, ...]:
+    """A network on a data set under the three protocols, and cold cells of it along their run from fresh weights.
+
+    quick: four effective learning rates over half a decade, 6000 steps. standard: seven over a decade, two weight
+    decays where it is held, 60 000 steps, directions stored on the sphere. paper: the published ranges, lengths and
+    radii; how many values lie in a range is not published, here four a decade of learning rates and two of weight
+    decays. Its directions are of the published 100 000 last steps, as many as fit :data:`STORED`, at most 4000.
+
+    ``steps`` replaces the length.
+    """
+    if preset == "paper":
+        return _published(network, data, steps)
+    count, decays, length, readings, noises = {
+        "quick": (4, 1, 6000, 150, 40),
+        "standard": (7, 2, 60_000, 300, 150),
+    }[preset]
+    length = steps or length
+    # Where networks of a few to a hundred groups settle within thousands of steps: η_e of some hundredths, ηλ of some
+    # thousandths. At fixed LR always two weight decays, so that cells share isotherms.
+    rates, factor = 10 ** (np.arange(count) / 6), 10 ** (1 / 3)
+    groups = len(network.groups(data))
+    protocols = (
+        FixedSphere(elr=0.01 * rates, radius=np.sqrt(groups)),
+        FixedELR(elr=0.01 * rates, wd=1e-3 * factor ** np.arange(decays)),
+        FixedLR(lr=0.1 * rates, wd=1e-2 * factor ** np.arange(2)),
     )
+    plan = []
+    for protocol in protocols:
+        on_sphere = preset == "standard" and protocol.name == "fixed_sphere"
+        stored = _stored(network.dim(data), min(1000, length)) if on_sphere else 0
+        every = length // max(stored, 1)
+        name, lengths = f"networks/{protocol.name}", (length, readings, stored, every)
+        plan.append(Trained(name, protocol, network, data, *lengths, noise_readings=noises))
+    return (*plan, _cold(network, data, length))
+
+
+def _published(network: Network, data: Images, steps: int | None) -> tuple[Trained, ...]:
+    """The grids of arXiv 2511.07308 and its notebooks, as far as they are published."""
+    setup = reference()["networks"]["setup"]
+    ranges = (setup[name] for name in ("fixed_elr_and_sphere_lr", "fixed_lr", "wd"))
+    elr, lr, wd = (np.geomspace(low, high, count) for (low, high), count in zip(ranges, (9, 13, 5), strict=True))
+    length = steps or setup["steps"]
+    window = min(setup["queue_size"] * setup["queue_every"], length)
+    stored = _stored(network.dim(data), min(setup["queue_size"], window))
+    every = window // stored
+    protocols = (FixedSphere(elr=elr, radius=setup["radius"]), FixedELR(elr=elr, wd=wd), FixedLR(lr=lr, wd=wd))
+    plan = [Trained(f"networks/{p.name}", p, network, data, length, 300, stored, every) for p in protocols]
+    return (*plan, _cold(network, data, length))
+
+
+def _cold(network: Network, data: Images, steps: int) -> Trained:
+    """Cells whose ηλ is far too small to settle in ``steps``: does the noise die, or is there just too little time?"""
+    cold, stored = FixedLR(lr=[0.01, 0.1], wd=1e-3), _stored(network.dim(data), min(400, steps))
+    return Trained(
+        "networks/along_run",
+        cold,
+        network,
+        data,
+        steps,
+        200,
+        stored,
+        steps // stored,
+        warmup=0,
+        start="random",
+        noise_readings=50,
+    )
+
+
+def _stored(dim: int, most: int) -> int:
+    return int(min(most, max(8, STORED // (4 * dim))))
 
 
 SIZES = {"under": (6,), "middle": (20,), "over": (64,)}
@@ -119,10 +211,14 @@ def answer(preset: str) -> tuple[Trained, ...]:
 
     quick: 20 000 steps, a first look. standard: 100 000.
     """
-    steps = {"quick": 20_000, "standard": 100_000}[preset]
+    from weightgas.datasets import digits  # torch is loaded only where a network is trained
+    from weightgas.networks import mlp
+
+    data, steps = digits(), {"quick": 20_000, "standard": 100_000}[preset]
     factor = 10 ** (1 / 6)
     plan = []
     for size, hidden in SIZES.items():
+        network = mlp(hidden=hidden)
         # A weight decay for which radii stay above 1, where BatchNorm's eps does not show: the noise of the wide
         # network is smaller.
         decay = (1e-3 if size == "over" else 1e-2) * np.array([1, factor**2])
@@ -136,5 +232,5 @@ def answer(preset: str) -> tuple[Trained, ...]:
             snapshots = 1000 if protocol.name == "fixed_sphere" else 0
             every = steps // 1000
             name = f"{size}/{protocol.name}"
-            plan.append(Trained(name, protocol, hidden, steps, 400, snapshots, every, replicas=2))
+            plan.append(Trained(name, protocol, network, data, steps, 400, snapshots, every, replicas=2))
     return tuple(plan)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
@@ -16,15 +16,19 @@ from weightgas import report, runs
 from weightgas import trace as traces
 from weightgas.analysis import Verdict, verdict
 from weightgas.analysis.equation_of_state import sphere_elr
-from weightgas.errors import one_of
+from weightgas.errors import one_of, refuse, whole_number
 from weightgas.experiments import answer, presets, summary
+from weightgas.experiments.foresight import Foresight, foreseen
 from weightgas.experiments.nulls import Null, beside
 from weightgas.experiments.summary import kinds, select
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
-from weightgas.simulation import model, simulate
-from weightgas.simulation.run import foreseen_seconds
+from weightgas.simulation import simulate
 from weightgas.status import Outcome, Status
+
+if TYPE_CHECKING:
+    from weightgas.datasets import Images
+    from weightgas.networks import Network
 
 logger = logging.getLogger(__name__)
 
@@ -36,21 +40,6 @@ PRESETS: dict[str, tuple[str, ...]] = {
 }
 """The experiments and their presets."""
 
-CELL_ITERATION_SECONDS = 60e-6
-"""Rough cost of one training step of one cell of the digits MLP on two cores; only foresees the time."""
-
-ROUNDS_UNTIL_KNOWN = 20
-"""First rounds that a cell of the precise preset took on average; only foresees the time."""
-
-
-@dataclass(frozen=True)
-class Foresight:
-    """What ``--dry-run`` prints: one line per run, the time in seconds and the bytes on disk."""
-
-    lines: tuple[str, ...]
-    seconds: float
-    bytes: int
-
 
 @dataclass
 class Experiment:
@@ -59,6 +48,8 @@ class Experiment:
     name: str
     preset: str
     folder: Path
+    title: str = ""
+    command: str = ""
     traces: dict[str, xr.Dataset] = field(default_factory=dict)
     states: dict[str, xr.Dataset] = field(default_factory=dict)
     judged: dict[str, Verdict] = field(default_factory=dict)
@@ -84,38 +75,29 @@ class Experiment:
         return self.folder / "report.html"
 
 
-def foresee(name: str, preset: str = "quick", threads: int | None = None) -> Foresight:
-    """Time and disk that :func:`reproduce` will need, without running anything."""
-    lines, seconds, size = [], 0.0, 0
-    for run in _plan(name, preset):
-        cells = len(run.protocol)
-        if isinstance(run, presets.Simulated):
-            what = model.checked(run.potential, run.noise, run.dim)
-            cost = foreseen_seconds(run.protocol, what, run.steps, run.replicas, threads)
-            cost *= 1 if run.precision is None else ROUNDS_UNTIL_KNOWN
-            disk = cells * run.replicas * (run.readings * 72 + run.snapshots * run.dim * 4 + 20_000)
-        else:
-            weights = _weights(run.hidden)
-            cells *= run.replicas
-            cost = cells * run.steps * 1.1 * CELL_ITERATION_SECONDS * max(1.0, weights / 1000)
-            disk = cells * (run.readings * 600 + run.snapshots * weights * 4)
-        lines.append(f"{run.name}: {cells} cells x {run.steps} steps, about {max(cost, 1):.0f} s, {disk / 1e6:.0f} MB")
-        seconds, size = seconds + cost, size + disk
-    lines.append("null gases beside each kind of run: about 20 s, 10 MB")
-    seconds, size = seconds + 20.0, size + 10**7
-    return Foresight(tuple(lines), seconds, size)
+def foresee(name: str, preset: str = "quick", threads: int | None = None, **choice: Any) -> Foresight:
+    """Time and disk that :func:`reproduce` will need, without running anything but moments of its networks.
+
+    ``choice``: ``network``, ``data`` and ``steps`` as there.
+    """
+    plan = _plan(name, preset, **choice)
+    return foreseen(_title(name, preset, plan, **choice), plan, threads)
 
 
 def reproduce(
     name: str,
     preset: str = "quick",
     *,
+    network: Network | None = None,
+    data: Images | str | None = None,
+    steps: int | None = None,
     out: str | os.PathLike[str],
     seed: int = 0,
     threads: int | None = None,
     force: bool = False,
     shard: str | None = None,
     progress: bool | None = None,
+    command: str | None = None,
 ) -> Experiment:
     """Run a preset of the paper's experiments and write its report to ``out``.
 
@@ -123,6 +105,10 @@ def reproduce(
     ----------
     name, preset
         ``"isotropic"``, ``"networks"`` or ``"demo"`` (both, small), and one of its :data:`PRESETS`.
+    network, data, steps
+        With ``"networks"``: the three protocols of a network (:mod:`weightgas.networks`; an MLP unless given) on a data
+        set or the name of one (digits unless given), for ``steps`` instead of the preset's. Without any of them the
+        MLPs on digits, as the preset has them.
     out
         Folder of the experiment: a run folder for each protocol, ``report.html`` and ``manifest.json``. The same call
         on an unfinished folder resumes it.
@@ -131,19 +117,33 @@ def reproduce(
     shard
         ``"2/8"``: make the second of eight shares of every run, for processes that share ``out``. When all have ended,
         the call without it makes what needed whole runs, and the report.
+    command
+        What the report says it is made with.
 
     Raises
     ------
-    ValueError
-        For an unknown experiment or preset.
+    TypeError, ValueError
+        For an unknown experiment, preset or data set, or a network that does not fit the data.
+    FileNotFoundError, ModuleNotFoundError
+        If the data set of that name is not on this machine; the message says where to get it.
     RunExistsError, OSError
         If the folder holds runs with other settings and ``force`` is not given, or cannot be written.
     """
-    plan = _plan(name, preset)
+    plan = _plan(name, preset, network=network, data=data, steps=steps)
     begun = time.monotonic()
     config = {"command": "reproduce", "experiment": name, "preset": preset, "seed": seed}
+    what = _title(name, preset, plan, network=network, data=data, steps=steps)
+    if not (network is data is steps is None):
+        config |= _choice(plan)
+    ahead = foreseen(
+        what, plan, threads, None if force else Path(out)
+    )  # refuses what does not fit before there is a folder
     folder = runs.prepare(out, config, force=force).folder
-    result = Experiment(name, preset, folder)
+    logger.info("%s", ahead.sentence)
+    for line in ahead.lines:
+        logger.info("  %s", line)
+    command = command or f"weightgas reproduce {name} --preset {preset}"
+    result = Experiment(name, preset, folder, title=what, command=command)
     for run in plan:
         options = {"threads": threads, "force": force, "progress": progress}
         trace = _share(run, folder / run.name, result, shard, seed=seed, **options)
@@ -168,8 +168,7 @@ def reproduce(
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
     if name == "answer":
-        command = f"weightgas reproduce answer --preset {preset}"
-        answer.write(folder / "answer", result.traces, result.states, result.judged, result.beside, command)
+        answer.write(folder / "answer", result.traces, result.states, result.judged, result.beside, result.command)
     return result
 
 
@@ -177,9 +176,35 @@ def _settled(state: xr.Dataset) -> bool:
     return bool((state["status"].values == Status.EQUILIBRIUM).any())
 
 
-def _plan(name: str, preset: str) -> tuple[presets.Simulated | presets.Trained, ...]:
+def _choice(plan: Sequence[presets.Simulated | presets.Trained]) -> dict[str, Any]:
+    """The network, data and length of a plan of one's choice, as a run folder knows it again."""
+    run = plan[0]
+    assert isinstance(run, presets.Trained)
+    return {"network": {"name": run.network.name, **run.network.settings()}, "data": run.data.name, "steps": run.steps}
+
+
+def _title(name: str, preset: str, plan: Sequence[presets.Simulated | presets.Trained], **choice: Any) -> str:
+    """What runs, in a line."""
+    run = plan[0]
+    if all(c is None for c in choice.values()) or isinstance(run, presets.Simulated):
+        return f"{name}, preset {preset}"
+    return f"{name}, preset {preset}, {run.network.name} on {run.data.name}"
+
+
+def _plan(
+    name: str,
+    preset: str,
+    *,
+    network: Network | None = None,
+    data: Images | str | None = None,
+    steps: int | None = None,
+) -> tuple[presets.Simulated | presets.Trained, ...]:
     one_of("experiment", name, PRESETS)
     one_of("preset", preset, PRESETS[name])
+    if any(choice is not None for choice in (network, data, steps)):
+        if name != "networks":
+            raise refuse("network, data, steps", "none but with networks", name, "Leave them out, or name networks.")
+        return _architecture(preset, network, "digits" if data is None else data, steps)
     if name == "isotropic":
         return presets.isotropic(preset)
     if name == "networks":
@@ -187,6 +212,17 @@ def _plan(name: str, preset: str) -> tuple[presets.Simulated | presets.Trained, 
     if name == "answer":
         return presets.answer(preset)
     return (*presets.isotropic("quick"), *presets.networks("demo"))
+
+
+def _architecture(preset: str, network: Any, data: Images | str, steps: int | None) -> tuple[presets.Trained, ...]:
+    """The plan of a network of one's choice, checked as ``train`` would, before any work."""
+    from weightgas import networks  # torch is loaded only where a network is trained
+    from weightgas.training.plan import checked_network
+
+    network, images = checked_network(networks.mlp() if network is None else network, data)
+    if steps is not None:
+        steps = whole_number("steps", steps, minimum=200, fix="Pass for instance 6000.")
+    return presets.architecture(preset, network, images, steps)
 
 
 def _share(
@@ -207,11 +243,12 @@ def _run(
 ) -> xr.Dataset:
     """Simulate or train one run of a plan; ``options`` are threads, force, shard and progress."""
     logger.info("%s", run.name)
-    options |= {"seed": seed, "out": folder, "readings": run.readings, "snapshots": run.snapshots}
+    options |= {"seed": seed, "out": folder}
     if isinstance(run, presets.Simulated):
+        options |= {"readings": run.readings, "snapshots": run.snapshots}
         physics = {"potential": run.potential, "noise": run.noise, "precision": run.precision}
         return simulate(run.protocol, run.dim, run.steps, replicas=run.replicas, **physics, **options)
-    from weightgas import datasets, networks, training  # torch is loaded only where a network is trained
+    from weightgas import training  # torch is loaded only where a network is trained
 
     protocol, start = run.protocol, run.start
     if run.partner_of is not None:
@@ -219,9 +256,7 @@ def _run(
         elr = sphere_elr(state, state["elr"].values)
         protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
         start = result.traces[run.partner_of]["final_weights"].values
-    options["noise_readings"] = run.noise_readings or run.readings
-    options |= {"warmup": run.warmup, "start": start, "snapshot_every": run.snapshot_every, "replicas": run.replicas}
-    return training.train(protocol, networks.mlp(hidden=run.hidden), datasets.digits(), run.steps, **options)
+    return training.train(protocol, run.network, run.data, start=start, **run.numbers(), **options)
 
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
@@ -256,24 +291,17 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
     sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
-        title=f"weightgas: {result.name}, preset {result.preset}",
+        title=f"weightgas: {result.title}",
         summary=tuple(summary.sentences(result.states, result.judged, result.beside)),
         sections=tuple(sections),
         settings=settings,
         environment=runs.environment(),
         wall_time=result.wall_time,
         seeds=(seed,),
-        command="weightgas demo"
-        if result.name == "demo"
-        else f"weightgas reproduce {result.name} --preset {result.preset}",
+        command="weightgas demo" if result.name == "demo" else result.command,
     )
     report.write(result.report_path, content)
     facts = {"experiment": result.name, "preset": result.preset, "seed": seed, "wall_time": round(result.wall_time, 1)}
     runs.finish(
         result.folder, facts | {"verdicts": [str(v) for v in (*result.verdicts, *result.nulls)], "lines": result.lines}
     )
-
-
-def _weights(hidden: tuple[int, ...]) -> int:
-    sizes = (64, *hidden)
-    return sum(a * b for a, b in pairwise(sizes))

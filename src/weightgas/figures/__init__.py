@@ -9,6 +9,7 @@ from weightgas.figures.cells import status_map
 from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
 from weightgas.figures.evidence import configurational, fluctuation, gibbs_slope, group_temperatures
+from weightgas.figures.layers import layers
 from weightgas.figures.paths import paths
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
@@ -30,6 +31,7 @@ __all__ = [
     "fluctuation",
     "gibbs_slope",
     "group_temperatures",
+    "layers",
     "anisotropy",
     "loss_dependence",
     "finite_step",

@@ -67,6 +67,9 @@ finite step
 group temperatures
     Every scale-invariant group has a temperature of its own, from its noise (left) and from its gradient and Laplacian
     (right). In an ideal gas all lie on the line.
+layers
+    The gases of the layers, mean over the cells in equilibrium. Pressures, from the gradients, must be that of the
+    network in any stationary run: the layers are in mechanical equilibrium. Temperatures need not be equal.
 along the run
     Loss, radius, noise and entropy along the run, by learning rate. Where loss and noise go on falling there is no
     stationary state and no temperature: the network fits the data and the gas freezes. The entropy is the published

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from weightgas import figures
 from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.curves import is_paper_model
+from weightgas.analysis.layers import layer_gases, over_cells
 from weightgas.figures.canvas import plain
 from weightgas.report import tables
 from weightgas.report.captions import CAPTIONS
@@ -142,6 +143,20 @@ def evidence(
             caption = _named(name, CAPTIONS["group temperatures"])
             drawings.add(f"groups, {plain(name)}", partial(figures.group_temperatures, state), caption, 3)
     return drawings.section(f"{title}: evidence", "The only checks here that can tell an ideal gas from another.")
+
+
+def layers(title: str, traces: States, states: States) -> Section:
+    """The gases of the layers, and what they add up to, level 2; nothing where no run has groups and noise."""
+    drawings, found = Drawings(), {}
+    for name, state in states.items():
+        if name in traces and "temperature_group" in state and in_equilibrium(state).any():
+            found[name] = over_cells(layer_gases(traces[name], state), state)
+    drawings.add("layers", partial(figures.layers, found), CAPTIONS["layers"], 2)
+    text = (
+        "Every group of weights is a gas of its own: V = E[r²]/2, T from its noise, p from the growth that its "
+        "gradients give its norm. Those of groups add up to those of a layer: V, RT and pV are sums."
+    )
+    return drawings.section(f"{title}: layers", text, *(tables.layers(n, f) for n, f in found.items()))
 
 
 def along_run(trace: xr.Dataset) -> Section:

@@ -105,6 +105,7 @@ def networks_sections(
             chapters.variables(title, states),
             chapters.entropies(title, states),
             chapters.potentials(title, states),
+            chapters.layers(title, traces, states),
             chapters.evidence(title, traces, states, null_traces, null_states),
         ]
     if along_run is not None:

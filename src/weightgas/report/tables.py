@@ -107,6 +107,21 @@ def potentials(states: Mapping[str, xr.Dataset]) -> Table | None:
     return Table("Minima of the potentials over the grid", columns, rows) if rows else None
 
 
+def layers(name: str, found: xr.Dataset) -> Table:
+    """The gas of every layer, means over the cells in equilibrium, and the sums."""
+    rows = []
+    for k, part in enumerate(found["part"].values):
+        pairs = [
+            (float(found[n].values[k]), float(found[f"{n}_err"].values[k]))
+            for n in ("volume", "temperature_ratio", "pressure_ratio", "heat")
+        ]
+        rows.append((str(part), f"{found['groups'].values[k]:.0f}", f"{found['dof'].values[k]:.0f}", *pairs))
+    names = {"volume_sum": "ΣV/V", "work_sum": "ΣpV/(pV)", "heat_sum": "ΣRT/(RT)"}
+    sums = ", ".join(f"{label} {float(found[n]):.6g}" for n, label in names.items())
+    columns = ("layer", "groups", "degrees of freedom", "V", "T/T of the network", "p/p of the network", "share of RT")
+    return Table(f"Layers, {plain(name)}, mean over the cells in equilibrium; {sums}", columns, rows)
+
+
 def scores(states: Mapping[str, xr.Dataset]) -> Table | None:
     """The model against theory with the finite step: worst deviation, largest error, distances in standard errors."""
     rows = []

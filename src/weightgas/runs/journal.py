@@ -60,6 +60,15 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: ``40 s``, ``3 min``, ``2.5 h``, ``12 days``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    if seconds < 5400:
+        return f"{round(seconds / 60)} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"
+
+
 def unseen(amount: float) -> None:
     """The ``advance`` of work whose progress nobody sees."""
 

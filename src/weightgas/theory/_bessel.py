@@ -49,6 +49,7 @@ def bessel(dim: NDArray[np.float64], kappa: NDArray[np.float64]) -> Bessel:
     log_scaled, over_kappa, complement, slope = _debye(order, kappa, unit)
     ratio = kappa * over_kappa
     if np.any(small):
+        mixed = not np.all(small)
         for _ in range(LEAST_ORDER):
             # From (A', 1 - A', w') at ``order`` to those at ``order - 1``: 1/A = g / kappa with g = 2 order + kappa A'.
             inverse = 2 * order + kappa * ratio
@@ -58,12 +59,12 @@ def bessel(dim: NDArray[np.float64], kappa: NDArray[np.float64]) -> Bessel:
                 (2 * order - kappa * complement) / inverse,
                 2 * order * (unit / inverse) ** 2 - (kappa / inverse) ** 2 * slope,
             )
-            log_scaled, over_kappa, complement, slope = (
-                np.where(small, lower, same)
-                for lower, same in zip(step, (log_scaled, over_kappa, complement, slope), strict=True)
-            )
+            if mixed:
+                before = (log_scaled, over_kappa, complement, slope)
+                step = tuple(np.where(small, lower, same) for lower, same in zip(step, before, strict=True))
+            log_scaled, over_kappa, complement, slope = step
             ratio = kappa * over_kappa
-            order = np.where(small, order - 1, order)
+            order = np.where(small, order - 1, order) if mixed else order - 1
     return Bessel(
         log_partition_minus_kappa=(log_scaled + (dim - 1) / 2 * np.log(2 * np.pi))[()],
         ratio=ratio[()],
@@ -81,7 +82,8 @@ def _debye(order: NDArray, kappa: NDArray, unit: NDArray) -> tuple[NDArray, NDAr
     """
     s = np.hypot(order, kappa)
     p, q, c, y = order / s, 1 / s, kappa / s, unit / s
-    sum0, sum1, sum2 = (np.polynomial.polynomial.polyval2d(q, p**2, table) for table in _SERIES)
+    of_q, of_t = q[..., None] ** _POWERS[:-1], (p**2)[..., None] ** _POWERS
+    sum0, sum1, sum2 = (((of_q @ table) * of_t).sum(axis=-1) for table in _SERIES)
     log_scaled = order * p / (1 + c) - order * np.log(order + s) - np.log(s) / 2 + sum0
     first = 1 / (1 + p) - sum1 * q  # f'
     second = order / (1 + p) ** 2 + sum2  # f'' s^2
@@ -114,3 +116,4 @@ def _times_one_minus_t(coefficients: NDArray) -> NDArray:
 
 
 _SERIES = _series()
+_POWERS = np.arange(TERMS + 2)

@@ -97,8 +97,10 @@ def _radius(protocol: str, dim: int, step: float, noise_var: float, temperature:
         spread = float(np.sqrt(ideal_gas.log_radius_variance_fixed_elr(step, grad_sq(step), dof)))
     elif protocol == "fixed_lr" and step < 1:
         size, decay = np.sqrt(step * (2 - step) / (dof * noise_var)), step
-        for _ in range(8):
-            size = float(np.sqrt(step * (2 - step) / grad_sq(size)))
+        for _ in range(8 if fixed is None else 1):
+            before, size = size, float(np.sqrt(step * (2 - step) / grad_sq(size)))
+            if abs(size / before - 1) < 1e-6:  # the density is found around it, wherever it is
+                break
         spread = float(np.sqrt(ideal_gas.log_radius_variance_fixed_lr(step, 1.0, dof)))
     elif protocol == "fixed_lr":
         size = np.nan

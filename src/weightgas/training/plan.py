@@ -112,14 +112,8 @@ class Plan:
         return min(stop for stop in stops if stop > step)
 
 
-def checked(
-    protocol: Any, network: Any, data: Any, resume_from: Any, *, readings: Any, warmup: Any, **numbers: Any
-) -> tuple[Network, Images, Plan]:
-    """The network, the data set and the plan of a call, or the refusal of what is wrong (errors as ``train``)."""
-    if not isinstance(protocol, Protocol):
-        raise TypeError(
-            f"protocol: expected FixedLR, FixedELR or FixedSphere, got {protocol!r}. For instance FixedLR(0.1, 0.01)."
-        )
+def checked_network(network: Any, data: Any) -> tuple[Network, Images]:
+    """A network and the data set it fits, of what ``train`` takes for them."""
     if isinstance(data, str):
         data = named(data)
     if not isinstance(data, Images):
@@ -134,6 +128,18 @@ def checked(
             "networks.Network for one's own."
         )
     network.groups(data)
+    return network, data
+
+
+def checked(
+    protocol: Any, network: Any, data: Any, resume_from: Any, *, readings: Any, warmup: Any, **numbers: Any
+) -> tuple[Network, Images, Plan]:
+    """The network, the data set and the plan of a call, or the refusal of what is wrong (errors as ``train``)."""
+    if not isinstance(protocol, Protocol):
+        raise TypeError(
+            f"protocol: expected FixedLR, FixedELR or FixedSphere, got {protocol!r}. For instance FixedLR(0.1, 0.01)."
+        )
+    network, data = checked_network(network, data)
     steps = whole_number("steps", numbers["steps"], fix="Pass the number of steps, for instance 20000.")
     batch_size = whole_number(
         "batch_size", numbers["batch_size"], minimum=2, fix="BatchNorm needs at least 2; take 128."

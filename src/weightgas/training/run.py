@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import time
@@ -243,10 +244,10 @@ def train(
 
 def planned(protocol: Protocol, network: Network, data: Images, steps: int, **numbers: Any) -> Plan:
     """The plan of a call of :func:`train` with these arguments, which may lack those that do not matter for it."""
-    rest = {"seed": 0, "snapshots": 0, "snapshot_every": 25, "start": "random"}
     names = {f.name for f in fields(Plan)} | {"readings", "noise_readings"}
-    known = {name: value for name, value in numbers.items() if name in names}
-    return checked(protocol, network, data, None, steps=steps, **rest, **known)[2]
+    known = {k: p.default for k, p in inspect.signature(train).parameters.items() if p.default is not p.empty}
+    known |= numbers | {"start": "random"}
+    return checked(protocol, network, data, None, steps=steps, **{k: v for k, v in known.items() if k in names})[2]
 
 
 def _even(cells: int, most: int) -> int:

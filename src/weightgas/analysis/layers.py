@@ -1,0 +1,156 @@
+"""The gases of a network: temperature, pressure and volume of every group or layer, and what they add up to.
+
+Every scale-invariant group i is a gas of its own, R_i = (d_i − 1)/2 of the degrees of freedom. With η the step of the
+weights (η_e r² at fixed ELR and on the sphere) and g_i the gradient of its weights,
+
+    V_i = E[r_i²]/2      R_i T_i = E[η tr Σ_i/r_i²]/4      p_i V_i = E[η G_i/r_i²]/(4 (1 − c/2))      G_i = r_i² ‖g_i‖²
+
+c = ηλ, 0 on the sphere. All three are sums of squares over weights, so those of groups add up to those of a layer, and
+those of layers to the network's: ΣV_i = V, ΣR_i T_i = RT and Σp_i V_i = pV, at every step. A layer has T = ΣR_i
+T_i/ΣR_i, the mean over its degrees of freedom, and p = Σp_i V_i/ΣV_i.
+
+Stationarity fixes the pressures, and nothing but it: E[r_i²] neither grows nor falls, so p_i = λ for every group where
+weights decay, and on the sphere, where they share r², one p for all, that of the whole. Groups in contact are in
+mechanical equilibrium, as gases behind movable walls are. Temperatures need not be equal, unless the noise is isotropic
+over all groups: what heats a group is its own gradient. p_i V_i = R_i T_i (1 + ‖∇_i L‖²/tr Σ_i)/(1 − c/2).
+
+Level 2, bookkeeping. Source: arXiv 2511.07308 for one group; the sums follow from the definitions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.errors import TraceError, one_of
+from weightgas.measurement.blocks import Blocks
+
+NAMES = {
+    "volume": ("volume", "V"),
+    "temperature": ("temperature", "T"),
+    "pressure": ("pressure, from the gradients", "p"),
+    "temperature_ratio": ("temperature over that of the network", "T_i/T"),
+    "pressure_ratio": ("pressure over that of the network", "p_i/p"),
+    "heat": ("share of RT", "R_iT_i/RT"),
+    "volume_sum": ("volumes of the parts over that of the network", "ΣV_i/V"),
+    "heat_sum": ("RT of the parts over that of the network", "ΣR_iT_i/RT"),
+    "work_sum": ("pV of the parts over that of the network", "Σp_iV_i/pV"),
+}
+
+
+def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> xr.Dataset:
+    """Volume, temperature and pressure of every layer, or group, of each cell.
+
+    Parameters
+    ----------
+    trace, state
+        A run of networks, and what ``measure`` made of it: its burn-in and correlation times.
+    by
+        ``"layer"`` (groups whose names have one beginning, ``conv1`` of ``conv1.0``) or ``"group"``.
+
+    Returns
+    -------
+    xarray.Dataset
+        On (cell, part), each with ``<name>_err``: ``volume``, ``temperature``, ``pressure``, ``temperature_ratio`` and
+        ``pressure_ratio`` to those of the network (of the pressure: λ, on the sphere that of the growth of the norm),
+        ``heat`` = R_i T_i/(RT). On part the coordinate ``part`` (its name), ``dof`` and ``groups``. On cell
+        ``volume_sum``, ``heat_sum`` and ``work_sum``: sums over the parts by the network's own, 1.
+
+    Raises
+    ------
+    ValueError, TraceError
+        For another ``by``, or a trace without groups or noise.
+    """
+    one_of("by", by, ("layer", "group"))
+    needed = ("group_radius", "group_grad_sq", "group_noise_trace", "noise_trace")
+    if lacking := [name for name in needed if name not in trace]:
+        raise TraceError(f"trace: expected {', '.join(lacking)}, got none. Pass a trace of train().")
+    parts, belongs = _membership(trace, by)
+    slow = np.fmax(state["correlation"].values, state["correlation_radius"].values)
+    blocks = Blocks(trace, state["burn_in"].values, trace["readings"].values.min(axis=1), slow)
+    whole, each, held = _columns(trace, blocks, belongs)
+    dof = belongs.T @ (np.atleast_1d(trace.attrs["group_sizes"]) - 1)
+
+    found = {
+        "volume": blocks.estimate(lambda v: v / 2, each["square"]),
+        "temperature": blocks.estimate(lambda h: h / (2 * dof), each["heat"]),
+        "pressure": blocks.estimate(lambda k, v: k / (2 * v), each["kick"], each["square"]),
+        "temperature_ratio": blocks.estimate(lambda h, w: h / w * dof.sum() / dof, each["heat"], whole["heat"]),
+        "heat": blocks.estimate(lambda h, w: h / w, each["heat"], whole["heat"]),
+        "pressure_ratio": blocks.estimate(lambda k, v, p: k / (2 * v * p), each["kick"], each["square"], held),
+    }
+    sums = {n: blocks.estimate(lambda a, b: a / b, each[k].sum(-1), whole[k][..., 0]) for n, k in _SUMS.items()}
+    out = xr.Dataset(coords={"part": ("part", np.array(parts, np.dtypes.StringDType())), **state["cell_id"].coords})
+    out["dof"], out["groups"] = ("part", dof), ("part", belongs.sum(axis=0))
+    for name, (value, error) in (found | sums).items():
+        dims = ("cell", "part")[: value.ndim]
+        out[name] = (dims, value, dict(zip(("long_name", "symbol"), NAMES[name], strict=True)))
+        out[f"{name}_err"] = (dims, error)
+    return out.assign_attrs(state.attrs)
+
+
+def over_cells(found: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
+    """Means over the cells in equilibrium of what :func:`layer_gases` found; NaN without any.
+
+    Errors are those of the scatter among cells, which differ in temperature; of one cell, its own.
+    """
+    good = in_equilibrium(state)
+    out = found.isel(cell=good).mean("cell").assign_attrs(found.attrs)
+    if good.sum() > 1:
+        scatter = found.isel(cell=good).std("cell", ddof=1) / np.sqrt(good.sum())
+        out = out.assign({f"{name}_err": scatter[name] for name in NAMES})
+    return out.assign({name: out[name].assign_attrs(found[name].attrs) for name in NAMES})
+
+
+_SUMS = {"volume_sum": "square", "heat_sum": "heat", "work_sum": "kick"}
+
+
+def _membership(trace: xr.Dataset, by: str) -> tuple[list[str], np.ndarray]:
+    """Names of the parts, and (groups, parts) which group belongs to which."""
+    groups = [str(name) for name in np.atleast_1d(trace.attrs["group_names"])]
+    labels = groups if by == "group" else [name.split(".")[0] for name in groups]
+    parts = list(dict.fromkeys(labels))
+    return parts, np.array([[label == part for part in parts] for label in labels], dtype=float)
+
+
+def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[dict, dict, np.ndarray]:
+    """Block means (cells, blocks, parts) of r_i², η tr Σ_i/r_i² and η G_i/r_i²/(1 − c/2); of the whole, as one part;
+    and the pressure that each part should have.
+
+    G_i is a mean over the steps since the reading before, and goes with the norm there: a large gradient makes the norm
+    after it larger, the one before it does not know.
+    """
+    cells = {axis: v[:, None, None] for axis, v in axes(trace).items()}
+    radius, square = trace["radius"].values, trace["group_radius"].values ** 2
+    with np.errstate(all="ignore"):
+        step = cells["lr"] if "lr" in cells else cells["elr"] * radius**2
+        decay = step * cells["wd"] if "wd" in cells else 0.0
+        gained = np.broadcast_to(step / (1 - decay / 2), radius.shape)
+    whole = {
+        "square": blocks.of("radius", np.square, "square")[..., None],
+        "heat": blocks.of("noise_trace", lambda n: step * n / radius**2, "power")[..., None],
+        "kick": blocks.of("grad_sq", lambda g: _before(gained / radius**2) * g, "power")[..., None],
+    }
+
+    def summed(weight: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        return lambda series: (series * weight) @ belongs
+
+    each = {
+        "square": blocks.of("group_radius", lambda r: r**2 @ belongs, "squares"),
+        "heat": blocks.of("group_noise_trace", summed(step[..., None] / square), "powers"),
+        "kick": blocks.of("group_grad_sq", summed(_before(gained[..., None] / square)), "powers"),
+    }
+    if "wd" in cells:
+        return whole, each, np.broadcast_to(cells["wd"], whole["square"].shape)
+    if "radius_unprojected" in trace:
+        growth = blocks.of("radius_unprojected", np.square, "square")[..., None] - whole["square"]
+        return whole, each, growth / (2 * cells["elr"] * whole["square"] ** 2)
+    return whole, each, whole["kick"] / (2 * whole["square"])
+
+
+def _before(series: np.ndarray) -> np.ndarray:
+    """What was at the reading before, (cells, replicas, readings[, groups]); the first stays as it is."""
+    return np.concatenate([series[:, :, :1], series[:, :, :-1]], axis=2)

@@ -1,0 +1,90 @@
+"""How long a plan will take on this machine, and how much it will write.
+
+Networks are timed, a moment each (:func:`weightgas.training.cost`); simulations have a known cost per step. What is in
+the folder already is not counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from weightgas import runs
+from weightgas import trace as traces
+from weightgas.errors import TraceError
+from weightgas.experiments.presets import Simulated, Trained
+from weightgas.simulation import model
+from weightgas.simulation.run import foreseen_seconds
+
+ROUNDS_UNTIL_KNOWN = 20
+"""First rounds that a cell of the precise preset took on average; only foresees the time."""
+
+
+@dataclass(frozen=True)
+class Foresight:
+    """What ``--dry-run`` prints: one line per run, the time in seconds and the bytes on disk, of what is left."""
+
+    what: str
+    lines: tuple[str, ...]
+    seconds: float
+    bytes: int
+
+    @property
+    def sentence(self) -> str:
+        """The time in one line."""
+        return (
+            f"{self.what}: about {runs.duration(self.seconds)} on this machine if it has nothing else to do; "
+            "--shard i/n divides it"
+        )
+
+
+def foreseen(
+    what: str, plan: Sequence[Simulated | Trained], threads: int | None = None, folder: Path | None = None
+) -> Foresight:
+    """Time and disk of a plan, less what is in ``folder`` already; ``what`` it is called."""
+    lines, seconds, size, costs = [], 0.0, 0.0, {}
+    for run in plan:
+        cells = len(run.protocol)
+        left = cells - min(cells, _done(folder, run.name))
+        if isinstance(run, Simulated):
+            known = model.checked(run.potential, run.noise, run.dim)
+            cost = foreseen_seconds(run.protocol, known, run.steps, run.replicas, threads)
+            cost *= left / cells * (1 if run.precision is None else ROUNDS_UNTIL_KNOWN)
+            disk = left * run.replicas * (run.readings * 72 + run.snapshots * run.dim * 4 + 20_000)
+        else:
+            groups = run.network.groups(run.data)
+            cost = _trained_seconds(run, left, threads, costs) if left else 0.0
+            each = run.readings * 8 * (14 + 8 * len(groups)) + run.snapshots * sum(groups.values()) * 4
+            disk = left * run.replicas * each
+        there = f" ({cells - left} are there)" if left < cells else ""
+        count = f"{cells * run.replicas} cells x {run.steps} steps{there}"
+        lines.append(f"{run.name}: {count}, about {runs.duration(cost)}, {disk / 1e6:.0f} MB")
+        seconds, size = seconds + cost, size + disk
+    lines.append("null gases beside each kind of run: about 20 s, 10 MB")
+    return Foresight(what, tuple(lines), seconds + 20.0, int(size) + 10**7)
+
+
+def _trained_seconds(run: Trained, cells: int, threads: int | None, costs: dict) -> float:
+    """Seconds of ``cells`` of a run; ``costs`` holds what was timed for the runs before."""
+    from weightgas import training  # torch is loaded only where a network is trained
+
+    plan = training.planned(run.protocol, run.network, run.data, **run.numbers())  # or the refusal of what does not fit
+    stack = len(run.protocol) * run.replicas
+    key = (id(run.network), stack)
+    if key not in costs:
+        costs[key] = training.cost(run.network, run.data, stack, threads=threads or 1)
+    return costs[key].seconds(plan, cells * run.replicas)
+
+
+def _done(folder: Path | None, name: str) -> int:
+    """Cells of a run that are in the folder."""
+    store = None if folder is None else folder / name / "trace.zarr"
+    if store is None or not store.is_dir():
+        return 0
+    try:
+        return int(np.sum(traces.completed_cells(store)))
+    except TraceError:  # damaged: whoever prepares the run says what to do
+        return 0

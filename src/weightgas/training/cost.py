@@ -1,0 +1,116 @@
+"""What a run costs on this machine: its parts are timed, a moment each, on the network itself, before the run.
+
+The network is evaluated as the run will, as many cells at once, on batches of its size, from fresh weights: the steps
+of :class:`weightgas.training.engine.Engine`, and every part of a reading. How often each comes is known from the plan.
+One thread is timed by its own clock, so that what else the machine is doing does not count.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from weightgas import networks, probes
+from weightgas.datasets import Images
+from weightgas.networks import Network
+from weightgas.probes.energy import AT_ONCE
+from weightgas.protocols import FixedLR
+from weightgas.training.engine import RANDOM, SLOW_RANDOM, Engine
+from weightgas.training.mode import usual
+from weightgas.training.plan import DTYPES, Plan
+from weightgas.training.setting import limited
+
+MOMENT = 0.15
+"""Seconds for which each part is timed; one that takes longer is timed once, with what is slow only once in it."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one run of a stack of ``together``: a step, the loss of one batch of an energy, one extra gradient of
+    the noise, one batch of the curvature.
+    """
+
+    together: int
+    step: float
+    loss: float
+    gradient: float
+    curvature: float
+
+    def seconds(self, plan: Plan, runs: int) -> float:
+        """Seconds of ``runs`` cells times replicas after ``plan``."""
+        energy = plan.energy_batches * self.loss
+        noise = plan.noise_batches * self.gradient + plan.curvature_batches * self.curvature
+        # The energy of random weights, read once: as in Engine.random_energy.
+        start = (RANDOM if self.together > SLOW_RANDOM else SLOW_RANDOM) * energy
+        return runs * ((plan.steps + plan.warmup) * self.step + plan.rows * energy + plan.noises * noise) + start
+
+
+def cost(
+    network: Network,
+    data: Images,
+    runs: int,
+    *,
+    batch_size: int = 128,
+    cells_at_once: int | None = None,
+    threads: int = 1,
+    device: torch.device | str = "cpu",
+    dtype: str = "float32",
+) -> Cost:
+    """Time the parts of training ``network`` on ``data`` for ``runs`` cells times replicas; a second or two.
+
+    As many are timed at once as :func:`weightgas.training.train` trains together. Nothing is written.
+    """
+    together = min(usual(network, data.inputs.shape[1:], cells_at_once).at_once, runs)
+    sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild: none overflows
+    engine = Engine(
+        sample, network, data, replicas=1, seed=0, batch_size=batch_size, dtype=DTYPES[dtype],
+        device=torch.device(device),
+    )  # fmt: skip
+    with limited(threads):
+        state = engine.initial()
+        weights = state.weights
+        fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:AT_ONCE]).to(weights.device)
+        inputs = torch.as_tensor(data.inputs, dtype=weights.dtype, device=weights.device)
+        labels = torch.as_tensor(data.labels, device=weights.device)
+        losses = partial(networks.shared_losses, network)
+        gradients = engine.noise_gradients(weights, 0, 2)
+        own = threads == 1 and weights.device.type == "cpu"
+        timed = partial(_timed, time.process_time if own else time.perf_counter)
+        parts = {
+            "step": timed(lambda count: engine.advance(state, count)),
+            "loss": timed(_each(lambda: probes.energies(losses, weights, inputs, labels, fixed))) / len(fixed),
+            "gradient": timed(_each(lambda: engine.moments(weights, engine.noise_gradients(weights, 0, 2)))) / 2,
+            "curvature": timed(_each(lambda: engine.curvature(weights, gradients, 0, 1))),
+        }
+    return Cost(together, **{name: seconds / together for name, seconds in parts.items()})
+
+
+def _each(call: Callable[[], object]) -> Callable[[int], None]:
+    def several(count: int) -> None:
+        for _ in range(count):
+            call()
+
+    return several
+
+
+def _timed(clock: Callable[[], float], several: Callable[[int], object]) -> float:
+    """Seconds of one of ``several(count)``: the median of some repetitions after a first call."""
+
+    def once(count: int) -> float:
+        begun = clock()
+        several(count)
+        return (clock() - begun) / count
+
+    first = once(1)
+    if first > MOMENT:
+        return first
+    count = int(np.clip(MOMENT / 5 / max(once(1), 1e-6), 1, 50))
+    found, end = [], clock() + MOMENT
+    while not found or clock() < end:
+        found.append(once(count))
+    return float(np.median(found))

@@ -1,0 +1,138 @@
+"""``reproduce networks`` with a network and data of one's choice: its plans, the time it says first, the whole path."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from functools import partial
+
+import numpy as np
+import pytest
+
+import published
+from command_line import call
+from gases import EASY
+from weightgas import datasets, networks
+from weightgas import trace as traces
+from weightgas.experiments import foresight, presets, run
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.training.cost import Cost
+
+CHEAP = Cost(together=1, step=1.0, loss=10.0, gradient=100.0, curvature=1000.0)
+
+
+@pytest.fixture
+def short(monkeypatch):
+    """Every plan of a network of one's choice cut down to two cells of 40 steps a protocol; nothing is timed."""
+
+    def cut(planned):
+        axes = {
+            axis: np.unique(getattr(planned.protocol, axis))[-2:][: 1 + (i == 0)]
+            for i, axis in enumerate(planned.protocol.axes)
+        }
+        stored = min(planned.snapshots, 8)
+        protocol = type(planned.protocol)(**axes)
+        return dataclasses.replace(
+            planned, protocol=protocol, steps=40, readings=20, snapshots=stored, snapshot_every=4
+        )
+
+    whole = presets.architecture
+    monkeypatch.setattr(presets, "architecture", lambda *choice: tuple(map(cut, whole(*choice))))
+    monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
+
+
+def test_the_paper_preset_is_what_the_paper_prints():
+    plan = presets.architecture("paper", networks.convnet(8), _colourful())
+    sphere, elr, lr, cold = plan
+    assert [r.name for r in plan] == [f"networks/{n}" for n in ("fixed_sphere", "fixed_elr", "fixed_lr", "along_run")]
+    assert all(r.steps == 1_000_000 and r.network.dim(r.data) == 24_408 for r in plan)
+    assert isinstance(sphere.protocol, FixedSphere) and sphere.protocol.radius == (0.25, 0.5, 1.0, 2.0, 4.0)
+    for held, ends in (
+        (sphere.protocol.elr, (1e-4, 1e-2)),
+        (elr.protocol.elr, (1e-4, 1e-2)),
+        (lr.protocol.lr, (1e-3, 1.0)),
+    ):
+        np.testing.assert_allclose((min(held), max(held)), ends)
+    np.testing.assert_allclose(elr.protocol.wd, np.logspace(-3, -1, 5))
+    for planned in (sphere, elr, lr):
+        assert planned.snapshots * planned.snapshot_every == pytest.approx(100_000, rel=0.01)
+        assert planned.snapshots * 4 * 24_408 <= presets.STORED
+    assert cold.auxiliary and not lr.auxiliary
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
+def test_sizes_go_with_the_preset_and_steps_replace_its_length(preset):
+    network, data = networks.mlp(hidden=(3,)), datasets.digits()
+    plan = presets.architecture(preset, network, data)
+    assert {type(r.protocol) for r in plan[:3]} == {FixedSphere, FixedELR, FixedLR}
+    shorter = presets.architecture(preset, network, data, 500)
+    assert {r.steps for r in shorter} == {500} and {r.steps for r in plan} != {500}
+    assert [len(r.protocol) for r in shorter] == [len(r.protocol) for r in plan]
+    assert all(r.snapshots * r.snapshot_every <= r.steps for r in (*plan, *shorter))
+
+
+def test_the_foreseen_time_counts_what_the_run_will_do(monkeypatch):
+    """Steps, warm-up, and every part of every reading, by number; what is there already is not counted."""
+    monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
+    of = (networks.mlp(hidden=(3,)), datasets.digits())
+    planned = presets.Trained(
+        "networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, 10, 0, 25, replicas=3, noise_readings=5
+    )
+    seconds = foresight.foreseen("one", (planned,)).seconds - 20
+    batches = 1797 // 128
+    each = 110 * 1.0 + 10 * batches * 10.0 + 5 * (8 * 100.0 + 2 * 1000.0)
+    assert seconds == pytest.approx(6 * each + 16 * batches * 10.0)
+
+
+@pytest.fixture
+def cifar(monkeypatch, tmp_path):
+    """The command for CIFAR-10 of 200 images, at the paper's preset."""
+    monkeypatch.setattr(published, "RECORDS", 40)
+    published.install(monkeypatch, tmp_path / "files")
+    net = ("--net", "mlp", "--hidden", "3", "--data", "cifar10", "--data-dir", tmp_path / "files")
+    return ("reproduce", "networks", "--preset", "paper", *net, "--out", tmp_path / "run", "--threads", 1)
+
+
+def test_cifar_at_tiny_size_from_command_to_report(short, cifar, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(run, "measure", partial(run.measure, criteria=EASY))
+    monkeypatch.setattr(run, "beside", lambda *_, **__: {})
+    dry = call(capsys, *cifar, "--dry-run")
+    assert dry.code == 0 and not (tmp_path / "run").exists()
+    first = "networks, preset paper, mlp(hidden=(3,)) on cifar10: about "
+    assert dry.out.startswith(first) and "networks/fixed_sphere: 2 cells x 40 steps, about" in dry.out
+    shard = call(capsys, *cifar, "--shard", "1/2")
+    assert shard.err.startswith(first), shard.err  # before anything else is said or done
+    assert "--shard i/n divides it" in shard.err.partition("\n")[0]
+    assert "Not whole yet: networks/fixed_sphere, networks/fixed_elr, networks/fixed_lr, " in shard.out
+    called = call(capsys, *cifar)
+    assert called.code == 0, called.err
+    assert "networks/fixed_lr: 2 cells x 40 steps (1 are there), about" in called.err
+    assert "fixed LR, mlp(hidden=(3,)), d = 9216" in called.out
+    text = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "mlp(hidden=(3,)) on cifar10" in text and "weightgas reproduce networks --preset paper --net mlp" in text
+    assert traces.open_trace(tmp_path / "run" / "networks" / "fixed_elr").attrs["data"] == "cifar10"
+    other = call(capsys, *(4 if word == "3" else word for word in cifar))
+    assert other.code == 2 and "other settings (network)" in other.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("networks", "--net", "convnot:2"), "network: expected one of convnet, mlp, resnet18, got 'convnot'"),
+        (("networks", "--data", "cifar11"), "data: expected one of .*digits.*, got 'cifar11'"),
+        (("networks", "--net", "convnet:2", "--data", "cifar10"), "https://www.cs.toronto.edu.*--data-dir"),
+        (("networks", "--net", "convnet:2,classes=3"), "classes"),
+        (("isotropic", "--net", "convnet:2"), "network, data, steps: expected none but with networks, got 'isotropic'"),
+        (("networks", "--net", "mlp", "--per-class", "5"), "batch_size: expected at most the 50 inputs"),
+    ],
+)
+def test_what_is_refused_is_refused_before_any_work(arguments, said, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WEIGHTGAS_DATA", str(tmp_path / "nowhere"))
+    called = call(capsys, "reproduce", *arguments, "--out", tmp_path / "run")
+    assert called.code == 2 and re.search(said, called.err), called.err
+    assert not (tmp_path / "run").exists()
+
+
+def _colourful():
+    generator = np.random.default_rng(0)
+    return datasets.Images("colourful", generator.normal(size=(130, 3, 32, 32)), np.arange(130) % 10, 10)
