@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -92,21 +91,18 @@ def test_dask_with_two_workers_of_which_one_is_killed(tmp_path, monkeypatch, cli
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.0)
     steps = 8_000_000
     alone = simulate(GRID, 3, steps, **SIMULATED, threads=1)
-    pids, killed = client.run(os.getpid), []
+    pids, killed, write = client.run(os.getpid), [], traces.write_cells
 
-    def kill_one():
-        """Kill the first worker that has something to do when a cell is there."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not killed:
-            time.sleep(0.01)
-            if (tmp_path / "run/trace.zarr").exists():
-                killed.extend(worker for worker, tasks in client.processing().items() if tasks)
-        os.kill(pids[killed[0]], signal.SIGKILL)
+    def write_and_kill(*arguments):
+        """With the first cell that is there, kill a worker that has something to do."""
+        write(*arguments)
+        if not killed:
+            killed.extend(worker for worker, tasks in client.processing().items() if tasks)
+            if killed:
+                os.kill(pids[killed[0]], signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_one)
-    killer.start()
+    monkeypatch.setattr(traces, "write_cells", write_and_kill)
     trace = simulate(GRID, 3, steps, **SIMULATED, executor=client.get_executor(retries=2), out=tmp_path / "run")
-    killer.join()
     assert killed
     assert (trace["outcome"] == Outcome.FINISHED).all()
     same(trace, alone)
