@@ -1,14 +1,14 @@
 """Time per step of the convolutional networks: one eager network after the other against the engine of ``train``.
 
-The other side is what one would write: the modules of torch (`network.plain`), `torch.optim.SGD` with weight decay, and
-at every step the loss and the norms of weights and gradient. Ours is the step of the engine, which has the norms of
-every group. The same weights, random images, batches of 128, one thread, float32, in turn; the fastest round of each
-counts. `detail` has for every network the milliseconds per step of one network on either side, by how many networks are
-evaluated at once, the paper's also compiled: `rule` is what a short run takes, `chosen` what a long one measures to be
-fastest without compiling. `times_the_arithmetic`: how many times longer the chosen step takes than its floating-point
-operations would at the rate of a large product of matrices on this core. `distance`: how far the gradients are from
-those of the modules. ``ratio`` is the smaller one of the paper's two networks in the chosen mode, `smallest_ratio` that
-of all.
+The other side is what one would write: the modules of torch (`network.plain`), `torch.optim.SGD` with weight decay,
+and at every step the loss and the norms of weights and gradient. Ours is the step of the engine, which has the norms
+of every group. The same weights, random images, batches of 128, one thread, float32, in turn, by the processor's
+clock; the fastest round of each counts. `detail` has for every network the milliseconds per step of one network on
+either side, by how many networks are evaluated at once, the paper's also compiled: `rule` is what a short run takes,
+`chosen` what a long one measures to be fastest without compiling. `times_the_arithmetic`: how many times longer the
+chosen step takes than its floating-point operations would at the rate of a large product of matrices on this core.
+`distance`: how far the gradients are from those of the modules. ``ratio`` is the smaller one of the paper's two
+networks in the chosen mode, `smallest_ratio` that of all.
 
     python benchmarks/convolutions.py [--quick]
 
@@ -96,9 +96,9 @@ def gemm_rate() -> float:
     side, times = 1024, []
     left, right = torch.randn(2, side, side)
     for _ in range(10):
-        begun = time.perf_counter()
+        begun = time.process_time()
         torch.mm(left, right)
-        times.append(time.perf_counter() - begun)
+        times.append(time.process_time() - begun)
     return 2 * side**3 / min(times)
 
 
@@ -135,13 +135,13 @@ def measured(network: Any, shape: tuple[int, ...], rounds: int, every: bool, rat
     plain = Plain(network, data, state.weights[0])
     times: dict[str, list[float]] = {"plain": [], **{name: [] for name in modes}}
     for turn in range(rounds + 1):
-        begun = time.perf_counter()
+        begun = time.process_time()
         plain.step(engine._draws.training(turn).view(-1, BATCH)[0])
-        times["plain"].append(time.perf_counter() - begun)
+        times["plain"].append(time.process_time() - begun)
         for name, other in engines.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             other.advance(states[name], 1)
-            times[name].append((time.perf_counter() - begun) / other.stack)
+            times[name].append((time.process_time() - begun) / other.stack)
     best = {name: 1e3 * min(values[1:]) for name, values in times.items()}
     ours = best[str(long.at_once)]
     found = {
