@@ -58,6 +58,22 @@ def test_training_in_processes_of_which_one_is_killed(tmp_path, trained):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
 
 
+@pytest.mark.slow
+def test_a_part_of_a_training_that_kills_its_worker_twice_is_failed(tmp_path, trained):
+    """Real processes: once beside others, twice alone. The others are as without; the same call makes the rest."""
+    network = work.DeadlyMLP(folder=str(tmp_path), lives=3)
+    trace = train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run")
+    assert (tmp_path / "life-2").exists()
+    failed = (trace["outcome"] == Outcome.FAILED).all("replica").values
+    assert failed.tolist() in (
+        [True] * 2 + [False] * 4,
+        [False] * 2 + [True] * 2 + [False] * 2,
+        [False] * 4 + [True] * 2,
+    )
+    np.testing.assert_array_equal(trace["energy"][~failed], trained["energy"][~failed])
+    same(train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run"), trained)
+
+
 @pytest.mark.parametrize("potential", [Linear(), Quadratic([0, 0.5, 1])], ids=["reduced", "full"])
 def test_simulating_in_threads(tmp_path, monkeypatch, potential):
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.0)
