@@ -69,7 +69,7 @@ class Study:
 STUDIES = (
     Study("mlp-digits", "mlp", "digits", hidden="20"),
     Study("convnet-digits", "convnet:2", "digits"),
-    Study("resnet18-digits", "resnet18:2", "digits", 3000),
+    Study("resnet18-digits", "resnet18:2", "digits", 1000),
     Study("mlp-mnist", "mlp", "mnist", hidden="20"),
     Study("convnet-mnist", "convnet:2", "mnist", 1000),
     Study("resnet18-mnist", "resnet18:2", "mnist", 600),
