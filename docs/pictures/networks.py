@@ -67,10 +67,10 @@ class Study:
 
 
 STUDIES = (
-    Study("mlp-digits", "mlp", "digits", hidden="20"),
+    Study("mlp-digits", "mlp", "digits", hidden="20,20"),
     Study("convnet-digits", "convnet:2", "digits"),
-    Study("resnet18-digits", "resnet18:2", "digits", 3000),
-    Study("mlp-mnist", "mlp", "mnist", hidden="20"),
+    Study("resnet18-digits", "resnet18:2", "digits", 1000),
+    Study("mlp-mnist", "mlp", "mnist", hidden="20,20"),
     Study("convnet-mnist", "convnet:2", "mnist", 1000),
     Study("resnet18-mnist", "resnet18:2", "mnist", 600),
     Study("convnet-few-digits", "convnet:2", "digits", 3000, per_class=15),
@@ -79,15 +79,14 @@ STUDIES = (
 
 def commands(studies: dict[Study, Experiment]) -> str:
     """What ran: sizes, and whether the data could be fitted."""
-    head = ("run", "command", "d", "groups", "images", "d / (images × classes)", "wall time")
+    head = ("run", "command", "d", "groups", "images", "d / (images × classes)")
     rows = []
     for study, found in studies.items():
         about = next(iter(found.states.values())).attrs
         images = len(values.images_of(study.data, per_class=study.per_class))
         ratio = about["dim"] / (images * about["classes"])
-        time = sum(float(t.attrs.get("wall_time", np.nan)) for t in found.traces.values())
         sizes = (str(about["dim"]), str(np.size(about["group_sizes"])), str(images), f"{ratio:.2g}")
-        rows.append((study.name, f"`{study.command}`", *sizes, f"{time / 60:.0f} min"))
+        rows.append((study.name, f"`{study.command}`", *sizes))
     return markdown(head, rows)
 
 
@@ -135,7 +134,7 @@ def layers(studies: dict[Study, Experiment]) -> str:
         for protocol, mean in gases_of(found).items():
             for k, part in enumerate(mean["part"].values):
                 numbers = (
-                    with_error(float(mean[n].values[k]), float(mean[f"{n}_err"].values[k]))
+                    _number(float(mean[n].values[k]), float(mean[f"{n}_err"].values[k]))
                     for n in ("volume", "temperature_ratio", "pressure_ratio", "heat")
                 )
                 sizes = (f"{int(mean['groups'][k])}", f"{float(mean['dof'][k]) / 2:g}")
@@ -179,7 +178,7 @@ def layers_figure(studies: dict[Study, Experiment]) -> Figure:
 @drawn
 def cold_figure(studies: dict[Study, Experiment]) -> Figure:
     """Loss and noise of the cold cells along their run."""
-    figure, (left, right) = canvas(1, 2, height=3.2)
+    figure, ((left, right),) = canvas(1, 2, height=3.2)
     handles = []
     for k, (study, found) in enumerate(studies.items()):
         trace = found.traces["networks/along_run"]
@@ -200,6 +199,11 @@ def cold_figure(studies: dict[Study, Experiment]) -> Figure:
 def _quarter(trace: xr.Dataset, cell: int, name: str, which: int) -> float:
     series = trace[name].values[cell, 0, : int(trace["readings"].values[cell, 0])]
     return float(np.nanmean(np.array_split(series, 4)[which]))
+
+
+def _number(value: float, error: float) -> str:
+    """With its error; what is known to rounding has none."""
+    return with_error(value, error) if error > 1e-8 * abs(value) else f"{value:.4g}"
 
 
 def _span(series: np.ndarray) -> str:
