@@ -11,7 +11,8 @@ import xarray as xr
 from scipy.optimize import brentq
 
 from weightgas.analysis.cells import axes, evaluate, in_equilibrium
-from weightgas.theory import finite_step, ideal_gas
+from weightgas.measurement.temperature import momentum_share
+from weightgas.theory import ideal_gas
 
 
 def radius_law(state: xr.Dataset) -> xr.Dataset:
@@ -28,7 +29,7 @@ def radius_law(state: xr.Dataset) -> xr.Dataset:
         ``ratio_err``.
     """
     held, grad_sq = axes(state), state["grad_sq"].values
-    dof, share = int(state.attrs["dof"]), momentum_share(state)
+    dof, share = int(state.attrs["dof"]), momentum_share(state.attrs)
     if share != 1.0:  # of the mean gradient the radius feels a share alone
         grad_sq = state["noise_trace"].values + share * state["mean_grad_sq"].values
     empty = np.full(len(grad_sq), np.nan)
@@ -81,7 +82,7 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
     else:
         decay = np.zeros_like(z)
     with np.errstate(invalid="ignore", divide="ignore"):
-        share = momentum_share(state)
+        share = momentum_share(state.attrs)
         expected = (1 + share * drift / noise) / (1 - share * decay / 2)
         if "radius" in held and (alpha := float(state.attrs.get("momentum", 0.0))):
             power = 4 if state.attrs.get("nesterov") else 2
@@ -96,12 +97,6 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
             ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq, convention="published", dof=int(state.attrs["dof"])
         )
     return _on_cells(state, **out)
-
-
-def momentum_share(state: xr.Dataset) -> float:
-    """What momentum leaves of the finite step in the books; 1 without it."""
-    nesterov = bool(state.attrs.get("nesterov", 0))
-    return float(finite_step.momentum_share(state.attrs.get("momentum", 0.0), nesterov=nesterov))
 
 
 def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:

@@ -191,7 +191,7 @@ def _estimates(
     found: Estimates = {
         **energy.estimate(blocks),
         **noise.estimate(blocks, dof),
-        **temperature.estimate(slow, cells, dof, group_dof),
+        **temperature.estimate(slow, cells, dof, group_dof, temperature.momentum_share(trace.attrs)),
         **pressure.estimate(slow, cells, dof),
         **configurational.estimate(slow, cells, trace.attrs),
     }
