@@ -9,39 +9,17 @@ says otherwise, and is seen in the source of the page:
 * ``<!-- test: none, REASON -->``, once in a page: it has no code to run.
 """
 
-import json
-import os
 import re
-import subprocess
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+import pages
+
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
-
-# Runs in a process of its own: blocks in order, tracebacks with the page's line numbers. Commands are called in that
-# process, which has imported the libraries once; that the installed script is that call, tests/test_front_door.py says.
-RUNNER = """
-import json, shlex, sys
-from weightgas.cli import main
-page, blocks = json.load(sys.stdin)
-namespace = {"__name__": "__main__"}
-for block in blocks:
-    print(f"--- {page}:{block['line']}", flush=True)
-    if block["kind"] == "python":
-        exec(compile("\\n" * block["line"] + block["text"], page, "exec"), namespace)
-    for command in block["commands"]:
-        print("$", command, flush=True)
-        try:
-            main(shlex.split(command)[1:])
-        except SystemExit as ended:
-            if ended.code:
-                sys.exit(f"{page}:{block['line']} {command} ended with {ended.code}")
-"""
 
 
 @dataclass(frozen=True)
@@ -114,19 +92,13 @@ def read(page: Path) -> tuple[str, list[Block]]:
 
 
 def execute(page: Path, blocks: list[Block], folder: Path) -> None:
-    """Run blocks in ``folder``, in a new process in which warnings are errors; fail with everything it printed."""
-    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    result = subprocess.run(
-        [sys.executable, "-W", "error", "-c", RUNNER],
-        input=json.dumps([str(page), [{**asdict(block), "commands": block.commands} for block in blocks]]),
-        cwd=folder,
-        env={**environment, "MPLBACKEND": "Agg", "COLUMNS": "100"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        encoding="utf-8",
-    )
-    assert result.returncode == 0, result.stdout
+    """Run blocks in ``folder``, in a new process in which warnings are errors; fail with everything it printed.
+
+    Commands are called in that process; that the installed script is that call, tests/test_front_door.py says.
+    """
+    told = [(block.line, block.text if block.kind == "python" else "", block.commands) for block in blocks]
+    code, said = pages.execute(str(page), told, folder)
+    assert code == 0, said
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))

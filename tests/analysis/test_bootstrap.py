@@ -22,7 +22,7 @@ def mean_energy(trace, state):
 def test_the_error_of_a_mean_is_that_of_the_measurement(time, replicas):
     trace = synthetic.make(readings=1000, replicas=replicas, time=time, seed=3)
     state = measure(trace)
-    found = bootstrap(trace, mean_energy, state=state, draws=100)
+    found = bootstrap(trace, mean_energy, state=state, draws=60)
     assert found.value == state["energy"].item()
     assert found.error == pytest.approx(state["energy_err"].item(), rel=0.35)
     assert found.low < found.value < found.high
@@ -35,7 +35,7 @@ def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
     trace = synthetic.make(readings=400, replicas=8, seed=4)
     trace["energy"] = trace["energy"] + shift
     state = measure(trace, criteria=Criteria(rhat=10))
-    found = bootstrap(trace, mean_energy, state=state, draws=100)
+    found = bootstrap(trace, mean_energy, state=state, draws=60)
     truth = shift.std(ddof=1) / np.sqrt(8)
     assert found.error == pytest.approx(truth, rel=0.4)
     assert found.error > 1.3 * state["energy_err"].item()
@@ -46,7 +46,7 @@ def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
 def test_a_fitted_law_gets_its_interval_through_integrated_entropies():
     trace = simulate(FixedELR(elr=[0.02, 0.04, 0.08], wd=[0.01, 0.02, 0.04]), 3, 60_000, readings=200, replicas=2)
     state = measure(trace, entropy="integration")
-    found = bootstrap(trace, lambda t, s: slopes(s)[-1].value, state=state, draws=40)
+    found = bootstrap(trace, lambda t, s: slopes(s)[-1].value, state=state, draws=25)
     assert abs(found.value + 1) < 4 * found.error + 0.01
     assert 0 < found.error < 0.1
 

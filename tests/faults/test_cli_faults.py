@@ -14,6 +14,9 @@ import xarray as xr
 
 from command_line import call, end, start
 from weightgas import trace as traces
+from weightgas.protocols import FixedLR
+from weightgas.simulation import run as simulation_run
+from weightgas.simulation import simulate
 
 GRID = ("--lr", "0.1", "--wd", "0.1")
 SIMULATE = ("simulate", *GRID, "--steps", "800")
@@ -330,17 +333,24 @@ def some_cells(folder: Path, process) -> int:
     raise AssertionError(f"no cell was stored: {end(process)}")
 
 
+@pytest.fixture
+def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process too makes runs in parts of one cell."""
+    monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.05)
+
+
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> xr.Dataset:
-    """The trace of the run that nothing happened to."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    assert end(start(folder, *LONG, before=PARTS)).code == 0
-    return traces.open_trace(folder / "run")
+def undisturbed() -> xr.Dataset:
+    """The trace of the run that nothing happened to, in this process and by the library."""
+    return simulate(FixedLR(np.geomspace(0.01, 0.1, 8), 0.1), 3, 3_000_000, readings=40, threads=1, progress=False)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-def test_a_run_that_is_stopped_goes_on(number: signal.Signals, empty: Path, undisturbed: xr.Dataset) -> None:
+@pytest.mark.usefixtures("in_parts")
+def test_a_run_that_is_stopped_goes_on(
+    number: signal.Signals, empty: Path, undisturbed: xr.Dataset, capsys: pytest.CaptureFixture[str]
+) -> None:
     process = start(empty, *LONG, before=PARTS)
     done = some_cells(empty, process)
     process.send_signal(number)
@@ -362,7 +372,7 @@ def test_a_run_that_is_stopped_goes_on(number: signal.Signals, empty: Path, undi
 
     if number == signal.SIGTERM:
         return  # handled as Ctrl-C, which the next case follows to the end
-    again = end(start(empty, *LONG, before=PARTS))
+    again = call(capsys, *LONG)
     assert again.code == 0, again.err
     assert f"{kept} of 8 cells are already there" in again.err
     assert again.out.startswith("8 cells: 8 finished.")

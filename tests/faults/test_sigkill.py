@@ -112,7 +112,8 @@ def test_nothing_finished_is_lost(tmp_path, program, kills, steps, at_once):
         assert not lives.live(tmp_path / "whole")  # there is nothing to do: what a life costs before it does anything
         longest = 1.2 * (time.monotonic() - began + length / kills)
         folders = [tmp_path / "run0"]
-        while killed < kills:
+        while killed < kills or not interrupted:
+            assert len(at) < 5 * kills, at
             before = completed(folders[-1])
             was_killed = lives.live(folders[-1], moments.uniform(0, longest))
             killed += was_killed
@@ -125,7 +126,8 @@ def test_nothing_finished_is_lost(tmp_path, program, kills, steps, at_once):
                 xr.testing.assert_identical(half.isel(cell=after)["energy"], whole.isel(cell=after)["energy"])
             if not was_killed:
                 folders.append(tmp_path / f"run{len(folders)}")
-        assert interrupted > 0, at
+            # The machine may have become slower since, or faster: too short a life does nothing, too long a one ends.
+            longest *= 1 / 1.2 if not was_killed else 1.2 if (after == before).all() else 1
         for folder in folders:
             lives.live(folder)
             ended = traces.open_trace(folder)

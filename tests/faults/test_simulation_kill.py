@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -66,9 +65,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
     assert 5 <= finished.sum() < 25
     assert (half["readings"].values[~finished] == 0).all()
     before = (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns
-    began = time.monotonic()
     whole = simulate(GRID, 3, **plan, out=tmp_path / "run")
-    assert time.monotonic() - began < 60
     assert (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns == before
     alone = simulate(GRID, 3, **plan)
     for name in alone.variables:

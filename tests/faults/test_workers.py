@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
@@ -59,6 +58,22 @@ def test_training_in_processes_of_which_one_is_killed(tmp_path, trained):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
 
 
+@pytest.mark.slow
+def test_a_part_of_a_training_that_kills_its_worker_twice_is_failed(tmp_path, trained):
+    """Real processes: once beside others, twice alone. The others are as without; the same call makes the rest."""
+    network = work.DeadlyMLP(folder=str(tmp_path), lives=3)
+    trace = train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run")
+    assert (tmp_path / "life-2").exists()
+    failed = (trace["outcome"] == Outcome.FAILED).all("replica").values
+    assert failed.tolist() in (
+        [True] * 2 + [False] * 4,
+        [False] * 2 + [True] * 2 + [False] * 2,
+        [False] * 4 + [True] * 2,
+    )
+    np.testing.assert_array_equal(trace["energy"][~failed], trained["energy"][~failed])
+    same(train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run"), trained)
+
+
 @pytest.mark.parametrize("potential", [Linear(), Quadratic([0, 0.5, 1])], ids=["reduced", "full"])
 def test_simulating_in_threads(tmp_path, monkeypatch, potential):
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.0)
@@ -92,21 +107,18 @@ def test_dask_with_two_workers_of_which_one_is_killed(tmp_path, monkeypatch, cli
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.0)
     steps = 8_000_000
     alone = simulate(GRID, 3, steps, **SIMULATED, threads=1)
-    pids, killed = client.run(os.getpid), []
+    pids, killed, write = client.run(os.getpid), [], traces.write_cells
 
-    def kill_one():
-        """Kill the first worker that has something to do when a cell is there."""
-        end = time.monotonic() + 60
-        while time.monotonic() < end and not killed:
-            time.sleep(0.01)
-            if (tmp_path / "run/trace.zarr").exists():
-                killed.extend(worker for worker, tasks in client.processing().items() if tasks)
-        os.kill(pids[killed[0]], signal.SIGKILL)
+    def write_and_kill(*arguments):
+        """With the first cell that is there, kill a worker that has something to do."""
+        write(*arguments)
+        if not killed:
+            killed.extend(worker for worker, tasks in client.processing().items() if tasks)
+            if killed:
+                os.kill(pids[killed[0]], signal.SIGKILL)
 
-    killer = threading.Thread(target=kill_one)
-    killer.start()
+    monkeypatch.setattr(traces, "write_cells", write_and_kill)
     trace = simulate(GRID, 3, steps, **SIMULATED, executor=client.get_executor(retries=2), out=tmp_path / "run")
-    killer.join()
     assert killed
     assert (trace["outcome"] == Outcome.FINISHED).all()
     same(trace, alone)

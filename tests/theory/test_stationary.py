@@ -7,7 +7,7 @@ from weightgas.measurement import measure
 from weightgas.potentials import Isotropic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import simulate
-from weightgas.theory import ideal_gas, vmf
+from weightgas.theory import _chain, ideal_gas, vmf
 from weightgas.theory.stationary import (
     lifetime_fixed_elr,
     response_ratio,
@@ -212,6 +212,23 @@ def test_many_step_sizes_are_interpolated():
         np.testing.assert_allclose(many[name][::10], values, rtol=1e-5, atol=2e-5, err_msg=name)
     beyond = stationary_values("fixed_elr", 100, np.geomspace(0.01, 1, 70), 0.1)
     assert np.isfinite(beyond["radius"][:20]).all() and np.isnan(beyond["radius"][-10:]).all()
+
+
+def test_nothing_is_interpolated_across_step_sizes_that_have_no_state():
+    """A single large step size that happens to be resolved does not vouch for those below it."""
+    first = np.geomspace(0.02, 0.9, 211)
+    many, few = (stationary_values("fixed_lr", 3, x, 0.9)["energy"] for x in (first, first[3::7]))
+    resolved = np.isfinite(few)
+    assert resolved.any() and not resolved.all() and np.isnan(many[3::7][~resolved]).all()
+    last = np.argmin(resolved)
+    np.testing.assert_allclose(many[3::7][: last - 1], few[: last - 1], rtol=1e-4)
+
+
+def test_curves_of_one_model_share_their_states():
+    _chain.solve.cache_clear()
+    for wd in (0.01, 0.013, 0.02):
+        stationary_values("fixed_lr", 3, np.geomspace(0.01, 1, 60), wd, 1.3)
+    assert _chain.solve.cache_info().misses < 60
 
 
 def test_where_there_is_no_state_it_says_so():

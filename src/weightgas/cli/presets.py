@@ -97,7 +97,7 @@ def reproduce(
 
       weightgas reproduce isotropic --preset standard
       weightgas reproduce networks --net convnet:2 --dry-run
-    The paper's size (days a cell on a CPU):
+    The paper's size, about a day a cell on a CPU:
       weightgas reproduce networks --preset paper --net resnet18:4 --data cifar10
     In four processes or jobs, then once more without --shard for the report:
       weightgas reproduce isotropic --shard 1/4

@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 NullsOption = Annotated[
     bool,
     typer.Option(
-        help="Simulate the null gases beside it, with as many weights (fewer where there are very many), at the same "
-        "temperature and effective readings: some seconds.",
+        help="Simulate the null gases beside it, at the same number of weights (up to 4096), temperature and effective "
+        "readings: some seconds.",
         rich_help_panel="How",
     ),
 ]

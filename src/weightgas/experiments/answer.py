@@ -81,7 +81,7 @@ def page(
         state = next(iter(select(states, size).values()))
         what = f"{state.attrs['network']}, {state.attrs['dim']} weights, {state.attrs['steps']} steps"
         parts += [f"### {TITLES.get(size, size)[0].upper()}{TITLES.get(size, size)[1:]}: {what}"]
-        parts.append(_table(select(judged, size), beside.get(size, {})))
+        parts.append(verdict_table(select(judged, size), beside.get(size, {})))
         parts.append(_unsettled(select(states, size)))
     parts += ["## Why", _why(), _reasons_table(why)]
     for name, caption in _FIGURES.items():
@@ -155,11 +155,12 @@ def _answer(judged: Mapping[str, Verdict], ranges: Mapping[str, tuple[float, flo
     return "\n\n".join(lines)
 
 
-def _table(judged: Mapping[str, Verdict], nulls: Mapping[str, Null]) -> str:
+def verdict_table(judged: Mapping[str, Verdict], nulls: Mapping[str, Null]) -> str:
+    """The three levels of runs and of the null gases beside them, a row each."""
     head = ("", "1 stationary", "2 books", "Z", "Maxwell", "3 ideal gas", *CHECKS, "Clausius", "hottest/coldest group")
     rows = [_row(plain(name), verdict) for name, verdict in judged.items()]
     rows += [_row(f"*null: {name}*", null.verdict) for name, null in nulls.items()]
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _row(name: str, verdict: Verdict) -> tuple[str, ...]:
@@ -190,7 +191,7 @@ def _reasons_table(why: Mapping[str, Mapping[str, float]]) -> str:
         )
         for name, w in why.items()
     ]  # fmt: skip
-    return _markdown(head, rows)
+    return markdown(head, rows)
 
 
 def _medians(trace: xr.Dataset, state: xr.Dataset) -> dict[str, float]:
@@ -268,6 +269,7 @@ def _span(ends: tuple[float, float]) -> str:
     return f"{low} to {high}" if np.isfinite(ends[0]) else "(not measured)"
 
 
-def _markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -33,9 +33,8 @@ from weightgas.simulation import simulate
 
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent")
 
-LARGEST = 4096 * 4000
-"""Most weights times readings: half a minute on two cores. A larger gas of as many readings is simulated with fewer
-weights."""
+LARGEST_DIM = 4096
+"""More weights than this are simulated as this many: half a minute on two cores."""
 STEP = 0.04
 """Largest η_e times curvature."""
 TEMPERATURES = 4
@@ -153,8 +152,7 @@ def beside(trace: xr.Dataset, state: xr.Dataset | None = None, **options: Any) -
     """The null gases at the d, T and effective sample size of a run: ``{name: Null}``.
 
     T is the geometric mean over the isotherms in equilibrium and the effective sample size their median, from 100 to
-    4000. Of so many readings a gas has at most 4096 · 4000 / readings weights: all of them where there are 375 readings
-    and d = 43 692.
+    4000. More than 4096 weights are simulated as 4096.
 
     Parameters
     ----------
@@ -176,11 +174,10 @@ def beside(trace: xr.Dataset, state: xr.Dataset | None = None, **options: Any) -
     labels = np.unique(number[number >= 0])
     temperature = [state["temperature"].values[number == k].mean() for k in labels]
     effective = np.median([state["ess"].values[number == k].sum() for k in labels])
-    readings = int(np.clip(effective, *READINGS))
     return null_gases(
-        min(int(state.attrs["dim"]), LARGEST // readings),
+        min(int(state.attrs["dim"]), LARGEST_DIM),
         float(np.exp(np.log(temperature).mean())),
-        readings,
+        int(np.clip(effective, *READINGS)),
         replicas=min(trace.sizes["replica"], 8),
         **options,
     )

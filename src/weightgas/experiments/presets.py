@@ -151,7 +151,7 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
     protocols = (
         FixedSphere(elr=0.01 * rates, radius=np.sqrt(groups)),
         FixedELR(elr=0.01 * rates, wd=1e-3 * factor ** np.arange(decays)),
-        FixedLR(lr=0.1 * rates, wd=1e-2 * factor ** np.arange(2)),
+        FixedLR(lr=0.3 * rates, wd=0.03 * factor ** np.arange(2)),
     )
     plan = []
     for protocol in protocols:

@@ -37,6 +37,7 @@ def layers(found: Mapping[str, xr.Dataset]) -> Figure:
         zero_line(ax, 1.0)
         ax.set(ylabel=label)
         ax.xaxis.set_major_locator(FixedLocator(list(range(len(names)))))
+        ax.set_xlim(-0.5, len(names) - 0.5)
         ax.set_xticklabels(names, rotation=60 if len(names) > 4 else 0, ha="right" if len(names) > 4 else "center")
     axes[0].set_yscale("log")
     legend(figure, handles, what_ran(next(iter(found.values()))), columns=3)

@@ -50,7 +50,7 @@ def dimension(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 
 def _require(good: NDArray[np.bool_], name: str, numbers: NDArray[np.float64], expected: str) -> None:
-    if not np.all(good):
+    if not good.all():
         bad = numbers[~good].flat[0]
         place = "" if numbers.ndim == 0 else f" (and {np.sum(~good) - 1} more) in an array of shape {numbers.shape}"
         raise ValueError(

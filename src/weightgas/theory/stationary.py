@@ -46,8 +46,9 @@ DEGREE = 12
 """Degree of the polynomials in z; in ln r² it is six tenths of that."""
 _LEAST = 1e-200
 """Step times σ² below which nothing is left of a finite step, and the quadrature would overflow."""
-_MOST, _NODES = 64, 48
-"""Up to so many distinct step sizes are solved one by one; more are interpolated between so many."""
+_MOST, _SPACING = 36, 1 / 9
+"""Up to so many distinct step sizes are solved one by one; more are interpolated between multiples of that spacing of
+the logarithm, which all curves of one model share."""
 
 
 def stationary_state(
@@ -74,17 +75,17 @@ def stationary_values(
     """``radius`` (root mean square), ``log_radius`` and the means of :class:`Stationary` at hyperparameters.
 
     ``first`` and ``second`` are those of the protocol, in its order: η_e and r, η_e and λ, or η and λ; arrays that
-    broadcast. One state is found for each distinct step size; of more than 64 by splines in the logarithm of the step
+    broadcast. One state is found for each distinct step size; of more than 36 by splines in the logarithm of the step
     size, which are good to a relative 10⁻⁵. NaN where there is no state or it is not resolved.
     """
     one_of("protocol", protocol, PROTOCOLS)
     first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
     size = np.round(np.log(first * second if protocol == "fixed_lr" else first), 12)
     distinct, where = np.unique(size, return_inverse=True)
-    if len(distinct) <= _MOST:
+    nodes = _nodes(distinct[0], distinct[-1])
+    if len(distinct) <= max(_MOST, len(nodes)):
         out = {name: values[where.reshape(size.shape)] for name, values in _solved(protocol, dim, distinct, noise_var)}
     else:
-        nodes = np.linspace(distinct[0], distinct[-1], _NODES)
         out = {name: _between(nodes, values, size) for name, values in _solved(protocol, dim, nodes, noise_var)}
     unit = {"fixed_sphere": second**2, "fixed_elr": 1 / (first * second), "fixed_lr": first}[protocol]
     return out | {
@@ -101,12 +102,23 @@ def _solved(protocol: str, dim: int, log_size: NDArray, noise_var: float) -> lis
     return [(name, np.array([getattr(s, name) for s in states])) for name in _MEANS]
 
 
+def _nodes(low: float, high: float) -> NDArray[np.float64]:
+    """Both ends, and between them the multiples of the spacing that are not too near; twice as far apart from 96 on."""
+    spacing = _SPACING
+    while high - low > 96 * spacing:
+        spacing *= 2
+    inner = spacing * np.arange(np.ceil(low / spacing + 0.5), np.floor(high / spacing - 0.5) + 1)
+    return np.concatenate([[low], inner, [high]])
+
+
 def _between(nodes: NDArray, values: NDArray, x: NDArray) -> NDArray[np.float64]:
-    """By a cubic spline, of the logarithm where all are positive; NaN beyond the nodes that have a value."""
-    good = np.isfinite(values)
-    if good.sum() < 2:
+    """By a cubic spline, of the logarithm where all are positive; NaN beyond the first row of nodes with values."""
+    good = np.append(np.isfinite(values), False)
+    first = int(np.argmax(good))
+    end = first + int(np.argmin(good[first:]))
+    if end - first < 2:
         return np.full(x.shape, np.nan)
-    nodes, values = nodes[good], values[good]
+    nodes, values = nodes[first:end], values[first:end]
     positive = bool((values > 0).all())
     found = CubicSpline(nodes, np.log(values) if positive else values)(x)
     inside = (x >= nodes[0]) & (x <= nodes[-1])

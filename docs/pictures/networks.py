@@ -1,0 +1,233 @@
+"""Networks on digits and MNIST under three protocols: the study behind docs/experiments/networks.md.
+
+    .venv/bin/python docs/pictures/networks.py FOLDER
+
+Makes the runs in FOLDER, each as the command of the page does (what is there already is taken as it is), writes the
+tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` beside itself. Some
+hours on one core, most of it for the ResNet on MNIST; runs named after FOLDER are left out, as in ``resnet18-mnist``.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import xarray as xr
+from matplotlib.figure import Figure
+
+from weightgas import experiments
+from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.layers import layer_gases, over_cells
+from weightgas.cli import values
+from weightgas.experiments import Experiment
+from weightgas.experiments.answer import markdown, verdict_table
+from weightgas.experiments.summary import select
+from weightgas.figures.canvas import OKABE_ITO, canvas, drawn, legend, marker, plain, with_error, zero_line
+from weightgas.report.tables import status_counts
+from weightgas.status import Status
+
+HERE = Path(__file__).resolve().parent
+PAGE = HERE.parent / "experiments" / "networks.md"
+PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
+
+
+@dataclass(frozen=True)
+class Study:
+    """One command of the page."""
+
+    name: str
+    net: str
+    data: str
+    steps: int | None = None
+    hidden: str | None = None
+    per_class: int | None = None
+
+    @property
+    def command(self) -> str:
+        """What the page tells to type."""
+        options = {"net": self.net, "hidden": self.hidden, "data": self.data, "per-class": self.per_class}
+        options["steps"] = self.steps
+        given = " ".join(f"--{key} {value}" for key, value in options.items() if value is not None)
+        return f"weightgas reproduce networks --preset quick {given}"
+
+    def run(self, folder: Path) -> Experiment:
+        """Run it, or take what is there."""
+        return experiments.reproduce(
+            "networks",
+            "quick",
+            network=values.network_of(self.net, self.hidden),
+            data=values.images_of(self.data, per_class=self.per_class),
+            steps=self.steps,
+            out=folder / self.name,
+            threads=1,
+            command=self.command,
+        )
+
+
+STUDIES = (
+    Study("mlp-digits", "mlp", "digits", hidden="20,20"),
+    Study("convnet-digits", "convnet:2", "digits"),
+    Study("resnet18-digits", "resnet18:2", "digits", 1000),
+    Study("mlp-mnist", "mlp", "mnist", hidden="20,20"),
+    Study("convnet-mnist", "convnet:2", "mnist", 1000),
+    Study("resnet18-mnist", "resnet18:2", "mnist", 600),
+    Study("convnet-few-digits", "convnet:2", "digits", 3000, per_class=15),
+)
+
+
+def commands(studies: dict[Study, Experiment]) -> str:
+    """What ran: sizes, and whether the data could be fitted."""
+    head = ("run", "command", "d", "groups", "images", "d / (images × classes)")
+    rows = []
+    for study, found in studies.items():
+        about = next(iter(found.states.values())).attrs
+        images = len(values.images_of(study.data, per_class=study.per_class))
+        ratio = about["dim"] / (images * about["classes"])
+        sizes = (str(about["dim"]), str(np.size(about["group_sizes"])), str(images), f"{ratio:.2g}")
+        rows.append((study.name, f"`{study.command}`", *sizes))
+    return markdown(head, rows)
+
+
+def levels(studies: dict[Study, Experiment]) -> str:
+    """The three levels of every run, with its null gases."""
+    parts = []
+    for study, found in studies.items():
+        state = next(iter(found.states.values()))
+        parts.append(f"**{study.name}**: {state.attrs['network']}, {state.attrs['steps']} steps")
+        parts.append(verdict_table(select(found.judged, "networks"), found.beside.get("networks", {})))
+    return "\n\n".join(parts)
+
+
+def regimes(studies: dict[Study, Experiment]) -> str:
+    """The status of every cell, by protocol, and the range of η_e of each status."""
+    head = ("run", "protocol", "cells", "η_e of those in equilibrium", "energy there")
+    rows = []
+    for study, found in studies.items():
+        for name, state in select(found.states, "networks").items():
+            good = in_equilibrium(state)
+            spans = (_span(state["elr"].values[good]), _span(state["energy"].values[good]))
+            rows.append((study.name, plain(name), status_counts(state), *spans))
+    return markdown(head, rows)
+
+
+def cold(studies: dict[Study, Experiment]) -> str:
+    """The cold cells along their run: loss and noise of the first and the last quarter."""
+    head = ("run", "η", "λ", "loss, first quarter", "last quarter", "tr Σ, first quarter", "last quarter", "status")
+    rows = []
+    for study, found in studies.items():
+        trace, state = found.traces["networks/along_run"], found.states["networks/along_run"]
+        for i in range(trace.sizes["cell"]):
+            ends = [_quarter(trace, i, name, which) for name in ("energy", "noise_trace") for which in (0, 3)]
+            status = Status(int(state["status"][i])).name.lower().replace("_", " ")
+            held = (f"{float(trace[f'{axis}_set'][i]):.3g}" for axis in ("lr", "wd"))
+            rows.append((study.name, *held, *(f"{x:.3g}" for x in ends), status))
+    return markdown(head, rows)
+
+
+def layers(studies: dict[Study, Experiment]) -> str:
+    """Every layer of every run, and the sums."""
+    head = ("run", "protocol", "layer", "groups", "R", "V", "T_i/T", "p_i/p", "share of RT")
+    rows = []
+    for study, found in studies.items():
+        for protocol, mean in gases_of(found).items():
+            for k, part in enumerate(mean["part"].values):
+                numbers = (
+                    _number(float(mean[n].values[k]), float(mean[f"{n}_err"].values[k]))
+                    for n in ("volume", "temperature_ratio", "pressure_ratio", "heat")
+                )
+                sizes = (f"{int(mean['groups'][k])}", f"{float(mean['dof'][k]) / 2:g}")
+                rows.append((study.name, plain(protocol), str(part), *sizes, *numbers))
+            sums = (f"**{float(mean[n]):.5f}**" for n in ("volume_sum", "work_sum", "heat_sum"))
+            v, w, h = sums
+            total = f"{float(mean['dof'].sum()) / 2:g}"
+            rows.append((study.name, plain(protocol), "**sum / whole**", "", total, f"V {v}", "", f"pV {w}", f"RT {h}"))
+    return markdown(head, rows)
+
+
+def gases_of(found: Experiment) -> dict[str, xr.Dataset]:
+    """The layers of every protocol that has cells in equilibrium."""
+    pairs = {p: (found.traces[f"networks/{p}"], found.states[f"networks/{p}"]) for p in PROTOCOLS}
+    return {p: over_cells(layer_gases(*pair), pair[1]) for p, pair in pairs.items() if in_equilibrium(pair[1]).any()}
+
+
+@drawn
+def layers_figure(studies: dict[Study, Experiment]) -> Figure:
+    """T_i/T and p_i/p of every layer, a row for each run."""
+    figure, axes = canvas(len(studies), 2, height=1.75 * len(studies))
+    for row, (study, found) in zip(axes, studies.items(), strict=True):
+        gases = gases_of(found)
+        for ax, name, label in zip(row, ("temperature_ratio", "pressure_ratio"), (r"$T_i/T$", r"$p_i/p$"), strict=True):
+            zero_line(ax, 1.0)
+            for k, (protocol, mean) in enumerate(gases.items()):
+                place = np.arange(mean.sizes["part"]) + 0.16 * (k - 1)
+                color = OKABE_ITO[PROTOCOLS.index(protocol)]
+                ax.errorbar(place, mean[name], mean[f"{name}_err"], fmt="osv"[k], ms=3.5, color=color, elinewidth=0.8)
+                parts = [str(part) for part in mean["part"].values]
+                ax.set_xticks(range(len(parts)), parts, rotation=30 if len(parts) > 4 else 0)
+                ax.set_xlim(-0.5, len(parts) - 0.5)
+            ax.set(ylabel=label)
+        row[0].set_yscale("log")
+        row[0].set_title(study.name, loc="left")
+    handles = [marker(plain(p), OKABE_ITO[k], "osv"[k]) for k, p in enumerate(PROTOCOLS)]
+    legend(figure, handles, columns=3)
+    return figure
+
+
+@drawn
+def cold_figure(studies: dict[Study, Experiment]) -> Figure:
+    """Loss and noise of the cold cells along their run."""
+    figure, ((left, right),) = canvas(1, 2, height=3.2)
+    handles = []
+    for k, (study, found) in enumerate(studies.items()):
+        trace = found.traces["networks/along_run"]
+        color = OKABE_ITO[k % len(OKABE_ITO)]
+        for i in range(trace.sizes["cell"]):
+            step, style = trace["step"].values[i], ("-", "--")[i % 2]
+            left.plot(step, trace["energy"].values[i, 0], style, color=color, lw=0.9)
+            noise = trace["noise_trace"].values[i, 0]
+            read = np.isfinite(noise)
+            right.plot(step[read], noise[read], style, color=color, lw=0.9)
+        handles.append(marker(study.name, color))
+    left.set(xlabel="step", ylabel="energy (loss)", yscale="log")
+    right.set(xlabel="step", ylabel=r"noise trace $\mathrm{tr}\,\Sigma$", yscale="log")
+    legend(figure, handles, columns=3)
+    return figure
+
+
+def _quarter(trace: xr.Dataset, cell: int, name: str, which: int) -> float:
+    series = trace[name].values[cell, 0, : int(trace["readings"].values[cell, 0])]
+    return float(np.nanmean(np.array_split(series, 4)[which]))
+
+
+def _number(value: float, error: float) -> str:
+    """With its error; what is known to rounding has none."""
+    return with_error(value, error) if error > 1e-8 * abs(value) else f"{value:.4g}"
+
+
+def _span(series: np.ndarray) -> str:
+    finite = series[np.isfinite(series)]
+    return f"{finite.min():.2g} to {finite.max():.2g}" if finite.size else "–"
+
+
+def write(tables: dict[str, str]) -> None:
+    """Put each table into the page between ``<!-- NAME -->`` and ``<!-- end -->``."""
+    text = PAGE.read_text(encoding="utf-8")
+    for name, table in tables.items():
+        before, rest = text.split(f"<!-- {name} -->\n")
+        text = f"{before}<!-- {name} -->\n\n{table}\n\n" + rest[rest.index("<!-- end -->") :]
+    PAGE.write_text(text, encoding="utf-8")
+
+
+def main(folder: str, *left_out: str) -> None:
+    """Run, write, draw."""
+    studies = {study: study.run(Path(folder)) for study in STUDIES if study.name not in left_out}
+    made = {f.__name__: f(studies) for f in (commands, levels, regimes, cold, layers)}
+    write(made)
+    layers_figure(studies).savefig(HERE / "networks-layers.png")
+    cold_figure(studies).savefig(HERE / "networks-cold.png")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
