@@ -128,7 +128,7 @@ def anisotropic_gas(seed: int, probes: int = 200):
     more = {"configurational": True, "loss_fn": valley, "batches": list(drawn(probes))}
     gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2, readings=4096, **more)
     w = model.weight.detach()
-    for noise in drawn(6000):
+    for noise in drawn(3000):
         r = w.norm()
         force = torch.tensor(CURVATURES) * w / r + noise
         model.weight.grad = (force - (force @ w / r) * w / r) / r
