@@ -3,8 +3,8 @@
     .venv/bin/python docs/pictures/networks.py FOLDER
 
 Makes the runs in FOLDER, each as the command of the page does (what is there already is taken as it is), writes the
-tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` beside itself. Some
-hours on one core, most of it for the ResNet on MNIST; runs named after FOLDER are left out, as in ``resnet18-mnist``.
+tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` beside itself. Under an
+hour on one core of its own; runs named after FOLDER are left out, as in ``convnet-mnist``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from weightgas.cli import values
 from weightgas.experiments import Experiment
 from weightgas.experiments.answer import markdown, verdict_table
 from weightgas.experiments.summary import select
-from weightgas.figures.canvas import OKABE_ITO, canvas, drawn, legend, marker, plain, with_error, zero_line
+from weightgas.figures.canvas import MARKERS, OKABE_ITO, canvas, drawn, legend, marker, plain, with_error, zero_line
+from weightgas.figures.canvas import PROTOCOLS as LOOKS
 from weightgas.report.tables import status_counts
 from weightgas.status import Status
 
@@ -67,13 +68,13 @@ class Study:
 
 
 STUDIES = (
-    Study("mlp-digits", "mlp", "digits", hidden="20,20"),
+    Study("mlp-digits", "mlp", "digits", 60_000, hidden="20,20"),
     Study("convnet-digits", "convnet:2", "digits"),
     Study("resnet18-digits", "resnet18:2", "digits", 1000),
     Study("mlp-mnist", "mlp", "mnist", hidden="20,20"),
     Study("convnet-mnist", "convnet:2", "mnist", 1000),
-    Study("resnet18-mnist", "resnet18:2", "mnist", 600),
     Study("convnet-few-digits", "convnet:2", "digits", 3000, per_class=15),
+    Study("mlp-few-digits", "mlp", "digits", 20_000, hidden="64,64", per_class=15),
 )
 
 
@@ -155,22 +156,23 @@ def gases_of(found: Experiment) -> dict[str, xr.Dataset]:
 @drawn
 def layers_figure(studies: dict[Study, Experiment]) -> Figure:
     """T_i/T and p_i/p of every layer, a row for each run."""
-    figure, axes = canvas(len(studies), 2, height=1.75 * len(studies))
-    for row, (study, found) in zip(axes, studies.items(), strict=True):
-        gases = gases_of(found)
+    settled = {study.name: gases for study, found in studies.items() if (gases := gases_of(found))}
+    figure, axes = canvas(len(settled), 2, height=1.75 * len(settled))
+    for row, (title, gases) in zip(axes, settled.items(), strict=True):
         for ax, name, label in zip(row, ("temperature_ratio", "pressure_ratio"), (r"$T_i/T$", r"$p_i/p$"), strict=True):
             zero_line(ax, 1.0)
-            for k, (protocol, mean) in enumerate(gases.items()):
-                place = np.arange(mean.sizes["part"]) + 0.16 * (k - 1)
-                color = OKABE_ITO[PROTOCOLS.index(protocol)]
-                ax.errorbar(place, mean[name], mean[f"{name}_err"], fmt="osv"[k], ms=3.5, color=color, elinewidth=0.8)
+            for protocol, mean in gases.items():
+                k = LOOKS.index(protocol)
+                place, error = np.arange(mean.sizes["part"]) + 0.16 * (1 - k), mean[f"{name}_err"]
+                ax.errorbar(place, mean[name], error, fmt=MARKERS[k], ms=3.5, color=OKABE_ITO[k], elinewidth=0.8)
                 parts = [str(part) for part in mean["part"].values]
-                ax.set_xticks(range(len(parts)), parts, rotation=30 if len(parts) > 4 else 0)
+                turned = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if len(parts) > 4 else {}
+                ax.set_xticks(range(len(parts)), parts, **turned)
                 ax.set_xlim(-0.5, len(parts) - 0.5)
             ax.set(ylabel=label)
         row[0].set_yscale("log")
-        row[0].set_title(study.name, loc="left")
-    handles = [marker(plain(p), OKABE_ITO[k], "osv"[k]) for k, p in enumerate(PROTOCOLS)]
+        row[0].set_title(title, loc="left")
+    handles = [marker(plain(p), OKABE_ITO[LOOKS.index(p)], MARKERS[LOOKS.index(p)]) for p in PROTOCOLS]
     legend(figure, handles, columns=3)
     return figure
 
