@@ -198,8 +198,8 @@ def train(
         int | None,
         typer.Option(
             min=1,
-            help="Readings that also hold noise and curvature; if left out as many as cost 2 % of the gradients, and "
-            "40 at least.",
+            help="Readings that also hold noise and curvature; if left out as many as cost 1.75 % of the gradients, "
+            "and 40 at least.",
             rich_help_panel=opt.LENGTH,
         ),
     ] = None,

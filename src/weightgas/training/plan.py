@@ -22,7 +22,7 @@ from weightgas.training.modules import network_of
 SEGMENT = 100
 """Most steps between two moments at which an interruption, an overflow or the clock is noticed."""
 
-NOISE_SHARE, LEAST_NOISE = 0.02, 40
+NOISE_SHARE, LEAST_NOISE = 0.0175, 40
 """Share of the gradients of a run that noise and curvature may cost unless told, but for so many readings of them: the
 blocks of :mod:`weightgas.measurement.blocks` need two each."""
 

@@ -95,7 +95,7 @@ def train(
     noise_readings
         Readings that also hold noise and curvature: one in ``readings // noise_readings``. The attribute
         ``noise_every`` of the trace says which: those at steps that are its multiples (all, where it is absent). Unless
-        given, as many as cost 2 % of the gradients of the run, ``noise_batches`` + 6 ``curvature_batches`` each, but
+        given, as many as cost 1.75 % of the gradients of the run, ``noise_batches`` + 6 ``curvature_batches`` each, but
         at least 40. Evidence that rests on the noise needs many: pass ``readings`` for all.
     energy_batches
         How many of the disjoint batches an energy is the mean of, the first ones of a fixed order, the same for all
