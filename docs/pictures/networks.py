@@ -3,8 +3,8 @@
     .venv/bin/python docs/pictures/networks.py FOLDER
 
 Makes the runs in FOLDER, each as the command of the page does (what is there already is taken as it is), writes the
-tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` beside itself. Under an
-hour on one core of its own; runs named after FOLDER are left out, as in ``convnet-mnist``.
+tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` beside itself.
+Each run says first how long it will take; runs named after FOLDER are left out, as in ``convnet-mnist``.
 """
 
 from __future__ import annotations
