@@ -24,7 +24,18 @@ from weightgas.cli import values
 from weightgas.experiments import Experiment
 from weightgas.experiments.answer import markdown, verdict_table
 from weightgas.experiments.summary import select
-from weightgas.figures.canvas import MARKERS, OKABE_ITO, canvas, drawn, legend, marker, plain, with_error, zero_line
+from weightgas.figures.canvas import (
+    GREY,
+    MARKERS,
+    OKABE_ITO,
+    canvas,
+    drawn,
+    legend,
+    marker,
+    plain,
+    with_error,
+    zero_line,
+)
 from weightgas.figures.canvas import PROTOCOLS as LOOKS
 from weightgas.report.tables import status_counts
 from weightgas.status import Status
@@ -73,6 +84,7 @@ STUDIES = (
     Study("resnet18-digits", "resnet18:2", "digits", 1000),
     Study("mlp-mnist", "mlp", "mnist", hidden="20,20"),
     Study("convnet-mnist", "convnet:2", "mnist", 1000),
+    Study("resnet18-mnist", "resnet18:2", "mnist", 600, per_class=100),
     Study("convnet-few-digits", "convnet:2", "digits", 3000, per_class=15),
     Study("mlp-few-digits", "mlp", "digits", 20_000, hidden="64,64", per_class=15),
 )
@@ -184,7 +196,7 @@ def cold_figure(studies: dict[Study, Experiment]) -> Figure:
     handles = []
     for k, (study, found) in enumerate(studies.items()):
         trace = found.traces["networks/along_run"]
-        color = OKABE_ITO[k % len(OKABE_ITO)]
+        color = (*OKABE_ITO, GREY)[k]
         for i in range(trace.sizes["cell"]):
             step, style = trace["step"].values[i], ("-", "--")[i % 2]
             left.plot(step, trace["energy"].values[i, 0], style, color=color, lw=0.9)
@@ -192,8 +204,8 @@ def cold_figure(studies: dict[Study, Experiment]) -> Figure:
             read = np.isfinite(noise)
             right.plot(step[read], noise[read], style, color=color, lw=0.9)
         handles.append(marker(study.name, color))
-    left.set(xlabel="step", ylabel="energy (loss)", yscale="log")
-    right.set(xlabel="step", ylabel=r"noise trace $\mathrm{tr}\,\Sigma$", yscale="log")
+    left.set(xlabel="step", ylabel="energy (loss)", xscale="log", yscale="log")
+    right.set(xlabel="step", ylabel=r"noise trace $\mathrm{tr}\,\Sigma$", xscale="log", yscale="log")
     legend(figure, handles, columns=3)
     return figure
 
