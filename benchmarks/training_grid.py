@@ -201,10 +201,10 @@ def relaxation_of_the_energy(rate: float, steps: int, every: int) -> float:
 
 def recording(quick: bool) -> dict[str, object]:
     """What recording costs for the digits: the MLP grid and a narrow ConvNet; and the clock of the energy."""
-    steps = 2000 if quick else 8000  # whole numbers of readings of the noise
+    steps = 2400 if quick else 8400  # whole numbers of readings of the noise
     found: dict[str, object] = {
         NETWORK.name: share_of_recording(NETWORK, DATA, 35, steps),
-        "convnet(width=2)": share_of_recording(networks.convnet(2), DATA, 8, 1000),
+        "convnet(width=2)": share_of_recording(networks.convnet(2), DATA, 8, 1200),
     }
     if not quick:
         cold = relaxation_of_the_energy(0.01, 60_000, 200)
