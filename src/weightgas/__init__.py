@@ -59,7 +59,7 @@ _PLACES = {
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
 _MODULES = ("protocols", "trace", "runs", "streams", "simulation", "training", "probes", "measurement", "analysis")
-_MODULES += ("symmetry", "systems", "forecast", "monitoring")
+_MODULES += ("optimizers", "symmetry", "systems", "forecast", "monitoring")
 """Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
 
 
