@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,14 @@ from torch import Tensor
 from weightgas.protocols import FixedSphere
 from weightgas.status import Outcome
 from weightgas.training import checkpoint
-from weightgas.training.engine import Engine, State
+from weightgas.training.engine import SUMS, Engine, State
 from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
 from weightgas.training.record import Record, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
+
+BUFFER = "buffer_"
+"""What the names of the optimizer's buffers begin with in a checkpoint."""
 
 
 def run_chunk(
@@ -126,8 +130,9 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
 
 
 def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str]) -> None:
-    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", "grad_sq", "group_grad_sq", "growth")}
-    numbers = {"step": np.int64(state.step), "count": np.int64(state.count), "cells": _cells(engine)}
+    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
+    sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
+    numbers = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {"cells": _cells(engine)}
     numbers["mode"] = engine.network.mode.array()
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
@@ -141,10 +146,10 @@ def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> 
         engine.take(Mode.of(stored["mode"]))
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
     state = engine.state(int(stored["step"]), stored["weights"])
-    sums = {
-        name: torch.from_numpy(stored[name]).to(state.weights.device) for name in ("grad_sq", "group_grad_sq", "growth")
-    }
-    return State(state.step, state.weights, int(stored["count"]), **sums)
+    device = state.weights.device
+    sums = {name: torch.from_numpy(stored[name]).to(device) for name in SUMS}
+    buffers = {name: torch.from_numpy(stored[f"{BUFFER}{name}"]).to(device) for name in state.buffers}
+    return replace(state, count=int(stored["count"]), age=int(stored["age"]), buffers=buffers, **sums)
 
 
 def _cells(engine: Engine) -> np.ndarray:
