@@ -27,7 +27,7 @@ BUFFER = "buffer_"
 def run_chunk(
     engine: Engine,
     plan: Plan,
-    begin: np.ndarray | None,
+    begin: tuple[np.ndarray, np.ndarray | None] | None,
     place: tuple[Path, str] | None,
     advance: Callable[[int], None],
     given: np.ndarray | None = None,
@@ -37,7 +37,8 @@ def run_chunk(
     Parameters
     ----------
     begin
-        Weights (stack, dim) to go on from at step ``plan.first``; None for a fresh start with its warm-up.
+        Weights (stack, dim), and buffers of the optimizer (stack, buffers, dim) or None, to resume from at step
+        ``plan.first``; None for a fresh start with its warm-up.
     place
         Folder and name of the checkpoints; None to keep none.
     advance
@@ -47,7 +48,9 @@ def run_chunk(
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    record = Record(engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None))
+    record = Record(
+        engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None, engine.has_momentum)
+    )
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
@@ -72,9 +75,15 @@ def run_chunk(
     return _variables(engine, plan, record, state)
 
 
-def _begun(engine: Engine, plan: Plan, begin: np.ndarray | None) -> State:
+def _begun(engine: Engine, plan: Plan, begin: tuple[np.ndarray, np.ndarray | None] | None) -> State:
     if begin is not None:
-        return engine.state(plan.warmup + plan.first, begin)
+        state = engine.state(plan.warmup + plan.first, begin[0])
+        if begin[1] is None:
+            return state
+        kept = torch.as_tensor(begin[1], dtype=state.weights.dtype, device=state.weights.device)
+        buffers = {name: kept[:, k] for k, name in enumerate(state.buffers)}
+        rescaled = plan.start == "predicted"  # at the end of the warm-up, where the buffers were emptied
+        return replace(state, buffers=buffers, age=plan.first + (0 if rescaled else plan.warmup))
     state = engine.initial()
     if plan.start == "predicted":  # a first guess, so that the first steps are not wild
         gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
@@ -121,6 +130,8 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
         "outcome": outcome,
         "final_weights": state.weights.cpu().numpy(),
     }
+    if state.buffers:
+        by_stack["final_buffers"] = torch.stack(list(state.buffers.values()), 1).cpu().numpy()
     steps = (plan.first // plan.every + 1 + np.arange(plan.rows)) * plan.every
     values = {"step": np.tile(steps, (cells, 1))}
     if plan.snapshots:

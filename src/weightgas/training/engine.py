@@ -31,7 +31,7 @@ RANDOM, SLOW_RANDOM = 64, 16
 MOMENTUM = "momentum_buffer"
 """The name that torch and :mod:`weightgas.optimizers` give the buffer b of SGD with momentum."""
 
-SUMS = ("grad_sq", "group_grad_sq", "growth", "group_buffer_sq")
+SUMS = ("grad_sq", "group_grad_sq", "growth", "buffer_sq", "group_buffer_sq")
 """What a state sums over the steps since the last sample."""
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
@@ -46,7 +46,7 @@ class State:
     ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
     r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,). ``buffers`` are
     what the optimizer keeps between steps, ``age`` steps after they were empty, and with a momentum buffer b
-    ``group_buffer_sq`` is the sum of r_i²‖b_i‖² (stack, groups).
+    ``buffer_sq`` and ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups).
     """
 
     step: int
@@ -55,6 +55,7 @@ class State:
     grad_sq: Tensor
     group_grad_sq: Tensor
     growth: Tensor
+    buffer_sq: Tensor
     group_buffer_sq: Tensor
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
     age: int = 0
@@ -93,6 +94,7 @@ class Engine:
         self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:energy_batches]).to(device)
         values = (np.repeat(v, replicas) for v in protocol.cells().values())
         self._first, second = (torch.from_numpy(v).to(device) for v in values)
+        self.has_momentum = optimizer is not None and MOMENTUM in optimizer.buffers(torch.zeros(1, 1))
         self._rule = _rule(protocol, self._first, second, dtype)
         self._optimizer, self._rates = optimizer, (_column(self._first, dtype), _column(second, dtype))
         self.take(mode or usual(network, data.inputs.shape[1:], self.stack))
@@ -121,7 +123,7 @@ class Engine:
         zeros = torch.zeros(self.stack, dtype=torch.float64, device=self._device)
         groups = zeros.new_zeros((self.stack, len(self.sizes)))
         start = torch.as_tensor(weights, dtype=self._dtype, device=self._device)
-        return State(step, start, 0, zeros, groups, zeros, groups, self._empty(start))
+        return State(step, start, 0, zeros, groups, zeros, zeros, groups, self._empty(start))
 
     def advance(self, state: State, steps: int, *, held: bool = False) -> State:
         """The state ``steps`` steps later; ``held`` keeps a fixed-ELR run on the sphere of its present radius.
@@ -158,7 +160,8 @@ class Engine:
 
     def _stepped(self, state: State, steps: int, optimizer: Optimizer) -> State:
         """:meth:`advance` with an optimizer that keeps buffers."""
-        weights, buffers, squares, kept = state.weights, state.buffers, [], []
+        weights, buffers, squares = state.weights, state.buffers, []
+        buffer_sq, group_buffer_sq = state.buffer_sq, state.group_buffer_sq
         with torch.no_grad():
             for count in range(1, steps + 1):
                 index = self._draws.training(state.step + count - 1)
@@ -166,7 +169,9 @@ class Engine:
                 weights, buffers = optimizer.step(weights, gradient, buffers, *self._rates, state.age + count)
                 squares.append(square)
                 if MOMENTUM in buffers:
-                    kept.append(square[0] * probes.group_squares(buffers[MOMENTUM], self.sizes))
+                    kept = probes.group_squares(buffers[MOMENTUM], self.sizes)
+                    buffer_sq = buffer_sq + square[0].sum(-1) * kept.sum(-1)
+                    group_buffer_sq = group_buffer_sq + square[0] * kept
             radii, gradients = torch.stack(squares, 1)
             return replace(
                 state,
@@ -175,7 +180,8 @@ class Engine:
                 count=state.count + steps,
                 grad_sq=state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
                 group_grad_sq=state.group_grad_sq + (radii * gradients).sum(0),
-                group_buffer_sq=state.group_buffer_sq + torch.stack(kept).sum(0) if kept else state.group_buffer_sq,
+                buffer_sq=buffer_sq,
+                group_buffer_sq=group_buffer_sq,
                 buffers=buffers,
                 age=state.age + steps,
             )
