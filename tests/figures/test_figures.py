@@ -1,5 +1,7 @@
 """Every figure, on every kind of state: what is drawn is what was measured, named, and inside the page."""
 
+import io
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from weightgas import figures
 from weightgas.analysis.equation_of_state import radius_from_sphere
 from weightgas.analysis.gibbs import gibbs_slope
 from weightgas.analysis.layers import layer_gases, over_cells
+from weightgas.errors import is_refusal
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.simulation import simulate
@@ -211,6 +214,32 @@ def test_refusals_say_what_to_do() -> None:
     nothing["status"][:] = Status.TOO_SHORT
     with pytest.raises(ValueError, match="in equilibrium with an entropy"):
         figures.potential_maps(nothing)
+
+
+OF_A_STATE = (
+    "radius", "pressure", "entropy", "energy_and_entropy", "temperature", "energy", "noise", "potential_maps",
+    "fluctuation", "configurational", "group_temperatures", "status_map",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", ["entropy", "everything"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("model", [True, False], ids=["model", "network"])
+def test_a_state_without_values_is_drawn_or_refused(model: bool, kind: str, lost: str) -> None:
+    data = state(kind) if model else network(kind)[1].copy(deep=True)
+    for name, variable in data.data_vars.items():
+        if lost in (name, "everything") or str(name).startswith(f"{lost}_"):
+            variable.values = np.full_like(variable.values, np.nan if variable.dtype.kind == "f" else 0)
+    data["status"][:] = Status.TOO_SHORT
+    for name in OF_A_STATE:
+        try:
+            figure = getattr(figures, name)(data)
+        except ValueError as error:
+            assert is_refusal(error), name
+        else:
+            figure.savefig(io.BytesIO())
+    with pytest.raises(ValueError, match="a cell with a finite entropy"):
+        figures.entropy(data)
 
 
 def test_the_evidence_figures_tell_the_null_gases_apart() -> None:

@@ -29,7 +29,7 @@ from weightgas.figures.canvas import (
     plain,
     zero_line,
 )
-from weightgas.figures.families import bars, families, what_ran
+from weightgas.figures.families import bars, families, measured, what_ran
 
 QUANTITIES = ("energy", "entropy_direction")
 RESIDUALS = ("relative", "standard errors")
@@ -122,14 +122,14 @@ def entropy(
     Raises
     ------
     ValueError
-        For a hyperparameter that the protocol does not hold.
+        For a hyperparameter that the protocol does not hold, or a state without any entropy.
     """
     sphere = state.attrs["protocol"] == "fixed_sphere"
     if across is not None:
         one_of("across", across, ("product",) if state.attrs["protocol"] == "fixed_lr" else ())
     found = families(state, over or ("lr" if across else "radius" if sphere else "wd"), lines, across)
+    value, error = measured(state, "entropy")
     figure, ((top,), (below,)) = canvas(2, 1, height=4.6, sharex=True, height_ratios=(2, 1))
-    value, error = state["entropy"].values, state["entropy_err"].values
     found.points(top, value, error)
     rows = np.full(len(value), -1)
     for k, family in enumerate(found.lines):

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis.cells import axes, in_equilibrium
-from weightgas.errors import TraceError, one_of, whole_number
+from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.figures.canvas import AXIS_NAMES, GREY, marker, number, ordered
 from weightgas.status import Status
 
@@ -141,6 +141,22 @@ def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = 
     rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]
     found = [Line(float(known[across][r[0]]), r, c) for r, c in zip(rows, ordered(len(rows)), strict=True)]
     return Families(over, across, x, found, state)
+
+
+def measured(state: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values and standard errors, (cells,) each, of a quantity of a state.
+
+    Raises
+    ------
+    ValueError
+        If no cell has a finite value: there is nothing to draw.
+    """
+    value = state[name].values
+    if not np.isfinite(value).any():
+        reason = state.attrs.get("entropy_reason", "") if name.startswith("entropy") else ""
+        fix = f"What is missing: {reason}." if reason else "The status of each cell has the advice."
+        raise refuse("state", f"a cell with a finite {name}", "none", fix)
+    return value, state[f"{name}_err"].values
 
 
 def bars(
