@@ -220,7 +220,7 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
-    ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, readings=40)
+    ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, samples=40)
     found = report.isotropic_sections({"fixed_elr": ran}, {"fixed_elr": state_of(ran)}, [], [])
     notes = [n for s in found for n in s.notes]
     assert any("product of two hyperparameters" in n for n in notes)
@@ -271,7 +271,7 @@ def state_of(ran):
 
 def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
-    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, readings=40, out=folder)
+    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, samples=40, out=folder)
     path = report.of_run(folder)
     html = path.read_text(encoding="utf-8")
     Page(html)

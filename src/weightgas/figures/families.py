@@ -201,7 +201,7 @@ def what_ran(data: xr.Dataset) -> str:
         what = f"{data.attrs['network']} on {data.attrs.get('data', 'data')}"
     else:
         noise = str(data.attrs.get("noise", "?")).replace("(sigma=1)", "")
-        what = f"{data.attrs.get('potential', '?')} loss, {noise} noise"
+        what = f"{data.attrs.get('loss', '?')} loss, {noise} noise"
     text = f"{protocol}: {what}, d = {data.attrs.get('dim', '?')}"
     return text.replace("$", r"\$")
 
