@@ -66,7 +66,7 @@ def test_a_run_that_becomes_nan_stays_the_same_run(kind: str) -> None:
     assert "the run goes on" in str(gas)
 
 
-def test_a_probe_batch_whose_loss_is_not_finite_costs_its_reading_alone() -> None:
+def test_a_probe_batch_whose_loss_is_not_finite_costs_its_sample_alone() -> None:
     def sometimes(model, batch):
         return -model.weight[0] / model.weight.norm() * batch
 
