@@ -63,6 +63,10 @@ _MODULES += ("optimizers", "symmetry", "systems", "forecast", "monitoring")
 """Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
 
 
+_RENAMED = {"potentials": "losses"}
+"""Public names of 0.1 and those of today."""
+
+
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first used; AttributeError with a suggestion for any other."""
     if name not in _PLACES and name not in _MODULES:
@@ -82,6 +86,8 @@ def __dir__() -> list[str]:
 def _unknown(name: str) -> str:
     if name.startswith("__"):
         return f"module {__name__!r} has no attribute {name!r}"
+    if name in _RENAMED:
+        return f"module {__name__!r} has no attribute {name!r} since 0.2: it is now {_RENAMED[name]!r}."
     from difflib import get_close_matches
 
     near = get_close_matches(name, [*_PLACES, *_MODULES], n=1)
