@@ -223,7 +223,7 @@ def test_a_failing_sample_ends_the_watch_and_not_the_run(monkeypatch: pytest.Mon
     def broken(*_):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("weightgas.monitoring.probe.decay_share", broken)
+    monkeypatch.setattr("weightgas.optimizers.SGD.decay_share", broken)
     model = OneTensor(np.ones(9))
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     gas = watch(model, optimizer, groups={"all": ["weight"]})
