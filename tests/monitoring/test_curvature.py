@@ -8,7 +8,7 @@ from torch import nn
 from watched_runs import GROUPS, OPTIMIZERS, OneTensor, drawn_gas, network, run, steps
 from weightgas.datasets import digits
 from weightgas.measurement import measure
-from weightgas.monitoring import summary, watch
+from weightgas.monitoring import series, watch
 from weightgas.monitoring.curvature import Curvature
 
 DIM = 10
@@ -161,7 +161,7 @@ def test_one_gradient_for_both_batches_would_be_seen(monkeypatch: pytest.MonkeyP
 def test_all_groups_together() -> None:
     """The ratio on the sphere of all weights; that of ``measure``, and a line of its own in the table."""
     gas = run("adamw", 400, configurational=True, loss_fn=loss_fn, batches=some_batches(8))[2]
-    value, error = summary.whole_configurational(gas.record)
+    value, error = gas._states()[1]
     late = gas.record.step >= gas.record.step[-1] / 2
     share = (gas.record["radius"] ** 2).sum(1, keepdims=True) / gas.record["radius"] ** 2
     drift, bend = ((share * gas.record[n]).sum(1)[late].mean() for n in ("probe_grad_sq", "laplacian"))
@@ -217,7 +217,7 @@ def test_samples_with_and_without_it_go_together() -> None:
     gas.load_state_dict(plain.state_dict())
     steps(model, optimizer, 30)
     read = np.isfinite(gas.record["laplacian"]).all(1)
-    noise, drift = summary.noise_and_drift(gas.record)
+    noise, drift = series.noise_and_signal(gas.record)
     assert read.any() and not read.all() and np.isfinite(noise).all()
     np.testing.assert_array_equal(drift[read], gas.record["probe_grad_sq"][read])
     assert all(np.isfinite(state.temperature) for state in gas.groups())

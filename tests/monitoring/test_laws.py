@@ -7,7 +7,7 @@ import torch
 from watched_runs import OneTensor, drawn_gas
 from weightgas.measurement import measure
 from weightgas.measurement.sample_size import cautious_sample_size
-from weightgas.monitoring import laws, summary, watch
+from weightgas.monitoring import laws, series, watch
 from weightgas.optimizers import SGD, AdamL2, AdamW, Lion, Optimizer
 from weightgas.status import Status
 
@@ -50,7 +50,7 @@ def test_settles_where_it_says(kind: str) -> None:
     assert state.radius_law == pytest.approx(star, rel=0.03)
     assert state.radius_star == pytest.approx(star, rel=0.06)
     assert abs(state.radius_star - state.radius) < 4 * state.radius_star_err + 0.04 * star
-    assert state.clock == pytest.approx(float(theory.relaxation_time(D, D - 1.0)), rel=0.1)
+    assert state.relaxation_time == pytest.approx(float(theory.relaxation_time(D, D - 1.0)), rel=0.1)
     assert state.angle == pytest.approx(float(theory.angle(D, D - 1.0)), rel=0.05)
     assert state.steps_to_go == 0
     late = gas.record["radius"][len(gas.record) // 3 :, 0]
@@ -115,7 +115,7 @@ def test_noise_of_a_stationary_well_is_not_that_of_two_gradients() -> None:
     late = slice(len(record) // 4, None)
     raw = record["noise_trace"][late, 0]
     assert raw.mean() / 9 - 1 > 0.05
-    corrected = summary.noise_and_drift(record)[0][late, 0]
+    corrected = series.noise_and_signal(record)[0][late, 0]
     assert abs(z_of(corrected, 9)) < 4 and corrected.mean() == pytest.approx(9, rel=0.03)
     assert z_of(raw, 9) > 4
     drift = record["grad_sq"][late, 0].mean() - 9

@@ -176,6 +176,11 @@ def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
     )
 
 
+def estimates(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
+    """What every cell gives by itself, with errors, except entropies; ``level_one`` as ``stationarity.assess`` found."""
+    return _estimates(trace, level_one)[0]
+
+
 def _estimates(
     trace: xr.Dataset, level_one: xr.Dataset
 ) -> tuple[Estimates, Blocks, dict[str, np.ndarray], np.ndarray | None]:
