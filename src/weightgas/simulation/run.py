@@ -19,7 +19,7 @@ from weightgas import trace as traces
 from weightgas.errors import TraceError, whole_number
 from weightgas.losses import CustomLoss, CustomNoise, Loss, Noise
 from weightgas.protocols import Protocol
-from weightgas.runs import Executors
+from weightgas.runs import Client
 from weightgas.simulation import memory, model, plan
 from weightgas.simulation import precision as until
 from weightgas.simulation.chunk import run_chunk, seconds_per_run
@@ -54,7 +54,7 @@ def simulate(
     threads: int | None = None,
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
-    executor: Executors | None = None,
+    client: Client | None = None,
     shard: str | None = None,
     progress: bool | None = None,
     resume_from: xr.Dataset | None = None,
@@ -108,14 +108,14 @@ def simulate(
         the criteria of ``measure``, split R̂ over its replicas included, goes on. Samples are joined in pairs as
         the run gets longer: a replica has ``samples`` of them or up to 7/4 of that.
     threads
-        Threads of the compiled step; default all cores, with an ``executor`` one in each worker. The results do not
+        Threads of the compiled step; default all cores, with a ``client`` one in each worker. The results do not
         depend on it.
     out, force
         A run folder to write to, part by part; the same call resumes it. ``force`` overwrites another run there.
-    executor
-        An executor of ``concurrent.futures``, or a function that makes one, whose workers simulate parts of the grid.
-        A part whose worker died is tried once more (where the pool broke: if it can be made anew), then its cells are
-        ``failed``. The results do not depend on it.
+    client
+        A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers simulate chunks of the grid.
+        Dask gives a chunk whose worker died to another one; where it gives up (``allowed-failures``) its cells are
+        ``failed``. If the pool of an executor breaks, the call ends. The results do not depend on it.
     shard
         ``"2/8"``: only the second of eight shares of the cells, for processes that share the folder ``out``; the cells
         of the others are ``interrupted`` until they are there.
@@ -141,7 +141,7 @@ def simulate(
     RunExistsError, OSError
         If ``out`` holds another run, is being written by another process, or cannot be written.
     RuntimeError
-        If no worker of the ``executor`` returned anything.
+        If no worker of the ``client`` returned anything.
     """
     if not isinstance(protocol, Protocol):
         raise TypeError(
@@ -170,8 +170,8 @@ def simulate(
     )
     resumed = resume_from is not None
     goal = until.checked(precision, most_steps, how, counted=what.linear, resumed=resumed)
-    threads = _threads(1 if threads is None and executor is not None else threads)
-    mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
+    threads = _threads(1 if threads is None and client is not None else threads)
+    mine, client = runs.shard_of(shard, out, len(protocol)), runs.checked_client(client)
     if resume_from is not None:
         how = replace(how, warmup=0)
         _check_resume(resume_from, protocol, how, what)
@@ -193,8 +193,8 @@ def simulate(
     try:
         label = "simulate " + protocol.name.replace("_", " ")
         with runs.progress(label, to_do, progress) as advance:
-            work = produce if executor is not None else partial(produce, advance=advance)
-            trace = runs.in_chunks(grid, cells, work, run, shard=mine, executor=executor, advance=advance)
+            work = produce if client is not None else partial(produce, advance=advance)
+            trace = runs.in_chunks(grid, cells, work, run, shard=mine, client=client, advance=advance)
     finally:
         numba.set_num_threads(before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)

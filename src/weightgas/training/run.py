@@ -20,7 +20,7 @@ from weightgas.datasets import Images
 from weightgas.errors import whole_number
 from weightgas.networks import Network
 from weightgas.protocols import Protocol
-from weightgas.runs import Executors
+from weightgas.runs import Client
 from weightgas.training import choice
 from weightgas.training import mode as modes
 from weightgas.training.plan import Plan, checked, checked_device
@@ -54,7 +54,7 @@ def train(
     dtype: str = "float32",
     out: str | os.PathLike[str] | None = None,
     force: bool = False,
-    executor: Executors | None = None,
+    client: Client | None = None,
     shard: str | None = None,
     progress: bool | None = None,
     resume_from: xr.Dataset | None = None,
@@ -128,12 +128,12 @@ def train(
         Folder of the run: finished cells are safe there, the cells in flight have a checkpoint every 15 s, and the same
         call goes on where a killed or interrupted one stopped (bit-equal with the same ``cells_at_once`` and
         ``threads``). A folder in use by another run is refused unless ``force``.
-    executor
-        An executor of ``concurrent.futures``, or a function that makes one, whose workers train the stacks. Unless
-        ``cells_at_once`` is given, stacks are so small that each worker gets one, if the executor tells how many it has
-        (as those of the standard library do). A stack whose worker died is tried once more (where the
-        pool broke: if it can be made anew), from its checkpoint if there is one, then its cells are ``failed``.
-        Bit-equal to a run without, at the same ``cells_at_once`` and ``threads``.
+    client
+        A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers train the stacks. Unless
+        ``cells_at_once`` is given, stacks are so small that each worker gets one, as far as it is known how many there
+        are. Dask gives a stack whose worker died to another one, which goes on from its checkpoint if there is one;
+        where it gives up (``allowed-failures``) its cells are ``failed``. If the pool of an executor breaks, the call
+        ends. Bit-equal to a run without, at the same ``cells_at_once`` and ``threads``.
     shard
         ``"2/8"``: only the second of eight shares of the cells, for processes that share the folder ``out``; the cells
         of the others are ``interrupted`` until they are there. Stacks are at most as large as a share.
@@ -162,7 +162,7 @@ def train(
         If memory does not suffice for one network. Before that fewer are evaluated at once, and where the normalisation
         allows it (``"group"``, ``"layer"``) parts of a batch; the log tells.
     RuntimeError
-        If no worker of the ``executor`` returned anything.
+        If no worker of the ``client`` returned anything.
     KeyboardInterrupt
         Passed on, after the cells in flight are saved.
     """
@@ -193,10 +193,10 @@ def train(
     threads = 1 if threads is None else whole_number("threads", threads, fix="Pass for instance 1.")
     place = checked_device(device)
     _tell(plan, len(images) // plan.batch_size)
-    mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
+    mine, client = runs.shard_of(shard, out, len(protocol)), runs.checked_client(client)
     begun = time.monotonic()
     run = None if out is None else runs.prepare(out, _config(protocol, network, images, plan), force=force)
-    executor, workers = runs.workers(executor)
+    workers = runs.workers(client)
     each = (plan.steps + (plan.warmup if resume_from is None else 0)) * plan.replicas
     setting = Setting(
         network=network,
@@ -230,10 +230,10 @@ def train(
         trace = runs.in_chunks(
             protocol,
             cells,
-            make if executor is not None else partial(make, advance=advance),
+            make if client is not None else partial(make, advance=advance),
             run,
             shard=mine,
-            executor=executor,
+            client=client,
             advance=lambda cells: advance(cells * each),
         )
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)

@@ -1,4 +1,4 @@
-"""What all parts of a run have in common, and the making of one of them: here, or in the worker of an executor."""
+"""What all parts of a run have in common, and the making of one of them: here, or in the worker of a client."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from weightgas.training.plan import DTYPES, Plan
 
 @dataclass(frozen=True)
 class Setting:
-    """What all parts of a run have in common; it travels to the workers of an executor."""
+    """What all parts of a run have in common; it travels to the workers of a client."""
 
     network: Network
     images: Images
