@@ -288,11 +288,11 @@ def test_a_long_run_measures_and_a_second_one_in_its_folder_does_not(tmp_path, m
     assert explicit.attrs["networks_at_once"] == 4
 
 
-def test_each_worker_of_an_executor_gets_a_part(tmp_path):
+def test_each_worker_of_a_client_gets_a_stack(tmp_path):
     plain = train(PROTOCOL, MLP, DATA, 10, dtype="float64", out=tmp_path / "alone", **SHORT)
     with ThreadPoolExecutor(4) as executor:
-        spread = train(PROTOCOL, MLP, DATA, 10, dtype="float64", out=tmp_path / "spread", executor=executor, **SHORT)
-        told = train(PROTOCOL, MLP, DATA, 10, cells_at_once=6, out=tmp_path / "told", executor=executor, **SHORT)
+        spread = train(PROTOCOL, MLP, DATA, 10, dtype="float64", out=tmp_path / "spread", client=executor, **SHORT)
+        told = train(PROTOCOL, MLP, DATA, 10, cells_at_once=6, out=tmp_path / "told", client=executor, **SHORT)
     sizes = [traces.cells_per_write(tmp_path / name / "trace.zarr") for name in ("alone", "spread", "told")]
     assert sizes == [6, 2, 6] and told.sizes["cell"] == 6
     np.testing.assert_allclose(spread["final_weights"], plain["final_weights"], rtol=1e-9)

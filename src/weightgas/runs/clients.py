@@ -71,12 +71,12 @@ def each(client: Client, work: Callable[..., Any], arguments: Sequence[tuple[Any
     died: tuple[type[BaseException], ...] = ()
     if isinstance(client, futures.Executor):
         calls = {client.submit(work, *given): k for k, given in enumerate(arguments)}
-        completed = futures.as_completed
+        completed, cancel = futures.as_completed, _cancel
     else:
         import dask
         import distributed
 
-        died, completed = (distributed.KilledWorker,), distributed.as_completed
+        died, completed, cancel = (distributed.KilledWorker,), distributed.as_completed, client.cancel
         # All calls in one graph, in which ``work`` and the data that it carries are sent and kept once.
         with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             sent = client.map(work, *zip(*arguments, strict=True), pure=False) if arguments else []
@@ -97,6 +97,10 @@ def each(client: Client, work: Callable[..., Any], arguments: Sequence[tuple[Any
                 raise
             yield number, result
     finally:
-        for call in calls:
-            with suppress(Exception):  # the client was closed meanwhile
-                call.cancel()
+        with suppress(Exception):  # the client was closed meanwhile
+            cancel(list(calls))
+
+
+def _cancel(calls: Sequence[futures.Future[Any]]) -> None:
+    for call in calls:
+        call.cancel()
