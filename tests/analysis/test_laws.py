@@ -9,7 +9,7 @@ from gases import state as simulated
 from weightgas.analysis.cells import evaluate, in_equilibrium, isotherms, weighted_mean
 from weightgas.analysis.compare import compare_isotropic, compare_networks, reference
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere, radius_law, state_equation
-from weightgas.analysis.fluctuation import fluctuation_response
+from weightgas.analysis.fluctuation import collect, fluctuation_response
 from weightgas.analysis.maxwell import quadratic_fit, slopes
 from weightgas.analysis.potentials import minima, potential_map
 from weightgas.analysis.scores import model_scores
@@ -112,10 +112,10 @@ def test_radius_from_partners(make_state):
 
 
 def test_fluctuation_and_response_of_an_exact_gas_and_of_a_wrong_one(sphere_state):
-    found = fluctuation_response(sphere_state, largest_elr=1)
+    found = fluctuation_response(sphere_state, collect(sphere_state, 1))
     assert found.whole == pytest.approx(1, abs=1e-3) and np.allclose(found.ratio, 1, atol=1e-3)
     sphere_state["energy_variance"] = 1.3 * sphere_state["energy_variance"]
-    assert fluctuation_response(sphere_state, largest_elr=1).whole == pytest.approx(1.3, abs=2e-3)
+    assert fluctuation_response(sphere_state, collect(sphere_state, 1)).whole == pytest.approx(1.3, abs=2e-3)
     assert np.isnan(fluctuation_response(sphere_state.isel(cell=slice(0, 5))).whole)  # one temperature
 
 

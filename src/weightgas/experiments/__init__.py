@@ -1,20 +1,20 @@
-"""The paper's experiments as named presets, and the null gases that stand beside every verdict."""
+"""The paper's experiments as named presets, and the controls that stand alongside every verdict."""
 
+from weightgas.experiments.controls import Control, controls_at, controls_for
 from weightgas.experiments.foresight import Foresight
-from weightgas.experiments.nulls import Null, beside, null_gases
 from weightgas.experiments.paths import carnot, dissipation, exponent
 from weightgas.experiments.run import PRESETS, Experiment, foresee, reproduce
 
 __all__ = [
     "PRESETS",
+    "Control",
     "Experiment",
     "Foresight",
-    "Null",
-    "beside",
     "carnot",
+    "controls_at",
+    "controls_for",
     "dissipation",
     "exponent",
     "foresee",
-    "null_gases",
     "reproduce",
 ]

@@ -150,6 +150,11 @@ def plain(name: str) -> str:
     return known.get(str(name), str(name).replace("_", " ")).replace("$", r"\$")
 
 
+def named(name: str, control: bool) -> str:
+    """The name of a run in a legend; of a reference simulation it is said."""
+    return f"{plain(name)} (reference)" if control else plain(name)
+
+
 def looks(names: Iterable[str]) -> list[tuple[str, str]]:
     """Colour and marker for each name; a protocol has its own, whatever stands beside it."""
     found, free = [], len(PROTOCOLS)
