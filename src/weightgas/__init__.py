@@ -22,7 +22,7 @@ _PLACES = {
     "FixedELR": "protocols",
     "FixedLR": "protocols",
     # what is run
-    "potentials": "",
+    "losses": "",
     "networks": "",
     "datasets": "",
     "simulate": "simulation",
@@ -40,7 +40,7 @@ _PLACES = {
     "verdict": "analysis",
     "bootstrap": "analysis",
     "balance": "analysis",
-    # the gauge on a training loop of one's own
+    # the monitor on a training loop of one's own
     "watch": "monitoring",
     "Gas": "monitoring",
     # which weights of any torch module are scale-invariant

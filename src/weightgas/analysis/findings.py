@@ -223,5 +223,5 @@ def _expect(name: str, value: Any, kind: str, fix: str) -> None:
 def _title(state: xr.Dataset) -> str:
     """The protocol and what ran."""
     about = state.attrs
-    what = about.get("network") or f"{about.get('potential', '')} loss, {about.get('noise', '')} noise"
+    what = about.get("network") or f"{about.get('loss', '')} loss, {about.get('noise', '')} noise"
     return f"{PROTOCOLS[about['protocol']].title}, {what}, d = {about['dim']}"

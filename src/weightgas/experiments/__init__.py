@@ -1,7 +1,7 @@
 """The paper's experiments as named presets, and the controls that stand alongside every verdict."""
 
 from weightgas.experiments.controls import Control, controls_at, controls_for
-from weightgas.experiments.foresight import Foresight
+from weightgas.experiments.estimate_cost import Foresight
 from weightgas.experiments.paths import carnot, dissipation, exponent
 from weightgas.experiments.run import PRESETS, Experiment, foresee, reproduce
 

@@ -189,7 +189,7 @@ def _medians(run: Findings) -> dict[str, float]:
 
 def _share_of_top(run: Findings, cell: int) -> float:
     """Share of the variance of the energy of a cell that the 5 % of its samples furthest from the mean hold."""
-    begin, end = int(run.state["burn_in"].values[cell]), int(run.traced["readings"].values[cell].min())
+    begin, end = int(run.state["burn_in"].values[cell]), int(run.traced["samples"].values[cell].min())
     energy = run.traced["energy"].values[cell, :, begin:end]
     squares = np.sort((energy - energy.mean(axis=1, keepdims=True)).ravel() ** 2)
     return float(squares[-max(1, round(0.05 * squares.size)) :].sum() / squares.sum())

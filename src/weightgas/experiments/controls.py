@@ -1,7 +1,7 @@
 """Controls: simulations whose answer is known, at the dimension, temperature and effective sample size of a run.
 
 A verdict means little without them: how do the same checks judge a gas that is ideal, and three that are not, from as
-many independent readings? All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and
+many independent samples? All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and
 2/9 … 2, and noise of equal trace:
 
 ``ideal``             isotropic noise: Gibbs, exactly except for the finite step
@@ -27,7 +27,7 @@ from weightgas.analysis.cells import isotherms
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.findings import Findings, findings
 from weightgas.errors import TraceError, positive_number, whole_number
-from weightgas.potentials import Covariance, Isotropic, LossDependent, Noise, Quadratic
+from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
 
@@ -39,9 +39,9 @@ STEP = 0.04
 """Largest η_e times curvature."""
 TEMPERATURES = 4
 RELAXATIONS = 1.5
-"""Relaxation times of the softest direction between two readings, so that they are nearly independent."""
-READINGS = (100, 4000)
-"""Least and most readings."""
+"""Relaxation times of the softest direction between two samples, so that they are nearly independent."""
+SAMPLES = (100, 4000)
+"""Least and most samples."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
 def controls_at(
     dim: int,
     temperature: float,
-    readings: int,
+    samples: int,
     *,
     replicas: int = 1,
     names: tuple[str, ...] = NAMES,
@@ -108,10 +108,10 @@ def controls_at(
     temperature
         The middle of the temperatures; they are spaced so that neighbouring energies overlap, ΔT/T = 1.5 √(2/(d−1)) and
         at most 0.35.
-    readings
-        Readings of each temperature, nearly independent ones, so this is the effective sample size.
+    samples
+        Samples of each temperature, nearly independent ones, so this is the effective sample size.
     replicas
-        Runs that share the readings.
+        Runs that share the samples.
     names
         Which of :data:`NAMES`.
     seed, threads, force
@@ -128,7 +128,7 @@ def controls_at(
     """
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     temperature = positive_number("temperature", temperature)
-    readings = whole_number("readings", readings, minimum=8, fix="Ask for at least 8 readings.")
+    samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples.")
     replicas = whole_number("replicas", replicas)
     # A hot gas of many weights would not stay in its minimum: the loss is made steeper until RT is a tenth of it.
     scale = max(1.0, 5 * (dim - 1) * temperature)
@@ -136,7 +136,7 @@ def controls_at(
     spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
     elr = STEP / eigenvalues.max() * spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
     noise_var = 2 * temperature / np.exp(np.log(elr).mean())
-    each = max(8, -(-readings // replicas))
+    each = max(8, -(-samples // replicas))
     every = int(np.ceil(RELAXATIONS / (elr.min() * eigenvalues[1])))
     found = {}
     for name in names:
@@ -144,18 +144,18 @@ def controls_at(
             FixedSphere(elr=elr),
             dim,
             each * every,
-            potential=Quadratic(eigenvalues),
+            loss=Quadratic(eigenvalues),
             noise=noise(name, dim, noise_var, (dim - 1) / 2 * temperature),
             seed=seed,
             replicas=replicas,
-            readings=each,
+            samples=each,
             warmup=20 * every,
             threads=threads,
             out=None if out is None else Path(out) / name,
             force=force,
             progress=False,
         )
-        title = f"control, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} readings"
+        title = f"control, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} samples"
         found[name] = Control(name, Findings(trace, title=title))
     return found
 
@@ -190,7 +190,7 @@ def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, **
     return controls_at(
         min(int(state.attrs["dim"]), LARGEST_DIM),
         float(np.exp(np.log(temperature).mean())),
-        int(np.clip(effective, *READINGS)),
+        int(np.clip(effective, *SAMPLES)),
         replicas=min(trace.sizes["replica"], 8),
         **options,
     )

@@ -47,8 +47,7 @@ def fluctuation(runs: Runs, *, controls: Runs | None = None) -> Figure:
     TypeError, ValueError
         For anything else, and without any run.
     """
-    measured = several(runs)
-    series = []
+    measured, series = several(runs), []
     for name, run, control in _all(measured, several(controls, "controls", empty=True)):
         f = run.fluctuation
         series.append(_Series(name, control, f.temperature, f.ratio, f.ratio_err, f.whole, f.whole_err))

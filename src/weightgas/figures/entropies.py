@@ -28,7 +28,7 @@ from weightgas.figures.canvas import (
     plain,
     zero_line,
 )
-from weightgas.figures.families import bars, families, what_ran
+from weightgas.figures.families import bars, families, measured, what_ran
 from weightgas.figures.inputs import Run, Runs, one, several
 
 QUANTITIES = ("energy", "entropy_direction")
@@ -56,10 +56,10 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
         For an unknown residual, for what is no run, or without any.
     """
     one_of("residual", residual, RESIDUALS)
-    measured = several(runs)
-    named = {name: run.state for name, run in measured.items()}
+    ran = several(runs)
+    named = {name: run.state for name, run in ran.items()}
     first = next(iter(named.values()))
-    model = all(r.is_model and r.state.attrs["dim"] == first.attrs["dim"] for r in measured.values())
+    model = all(r.is_model and r.state.attrs["dim"] == first.attrs["dim"] for r in ran.values())
     values, distances = not model or residual == "relative", model
     if values and distances:
         figure, axes = canvas(2, 2, height=4.6, sharex="col", height_ratios=(1.7, 1))
@@ -121,7 +121,7 @@ def entropy(
     Raises
     ------
     TypeError, ValueError
-        If it is no run, or for a hyperparameter that the protocol does not fix.
+        If it is no run, or for a hyperparameter that the protocol does not fix or a state without any entropy.
     """
     ran = one(run)
     state = ran.state
@@ -129,8 +129,8 @@ def entropy(
     if across is not None:
         one_of("across", across, ("product",) if state.attrs["protocol"] == "fixed_lr" else ())
     found = families(state, over or ("lr" if across else "radius" if sphere else "wd"), lines, across)
+    value, error = measured(state, "entropy")
     figure, ((top,), (below,)) = canvas(2, 1, height=4.6, sharex=True, height_ratios=(2, 1))
-    value, error = state["entropy"].values, state["entropy_err"].values
     found.points(top, value, error)
     rows = np.full(len(value), -1)
     for k, family in enumerate(found.lines):

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from weightgas.analysis import curves
 from weightgas.analysis.cells import axes
 from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic
-from weightgas.figures.families import Families, families, what_ran
+from weightgas.figures.families import Families, families, measured, what_ran
 from weightgas.figures.inputs import Run, one
 
 
@@ -22,7 +22,7 @@ def temperature(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     The line is that of the isotropic model or, at fixed LR, of the radius law with the noise of the same cell.
 
     ``over``: a hyperparameter that the protocol fixes, or ``"product"`` (ηλ) at fixed LR; ``lines``: how many values of
-    the other are drawn. Raises ValueError for a hyperparameter that is not fixed.
+    the other are drawn. Raises ValueError for a hyperparameter that is not fixed, or a state without any temperature.
     """
     ran = one(run)
     found = families(ran.state, over, lines)
@@ -71,8 +71,8 @@ def noise(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
 
 def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D]) -> Figure:
     """Points with error bars, axes and legend."""
-    value = found.state[name].values
-    found.points(ax, value, found.state[f"{name}_err"].values)
+    value, error = measured(found.state, name)
+    found.points(ax, value, error)
     logarithmic(ax.xaxis, found.x)
     shown = value[np.isfinite(value)]
     if shown.size and shown.min() > 0 and shown.max() / shown.min() > 1.5:

@@ -14,6 +14,7 @@ from weightgas.figures.canvas import plain
 from weightgas.figures.registry import CHAPTERS, Figure
 from weightgas.report import tables
 from weightgas.report.content import Picture, Section, Table
+from weightgas.report.missing import missing
 
 Runs = Mapping[str, Findings]
 
@@ -26,11 +27,11 @@ class Drawings:
         self.notes: list[str] = []
 
     def add(self, name: str, draw: Callable[[], mpl.Figure], caption: str, level: int | None = None) -> None:
-        """Draw; where the data do not allow it (a ValueError), note why under ``name``."""
+        """Draw; where that fails, whatever the reason, note it under ``name``: a figure must not cost the report."""
         try:
-            self.pictures.append(Picture(draw(), caption, level))
-        except ValueError as error:
-            self.notes.append(f"Not drawn: {name}. {error}")
+            self.pictures.append(Picture(draw(), caption, level, name))
+        except Exception as error:
+            self.notes.append(missing(name, error))
 
     def figure(self, figure: Figure, runs: Runs, controls: Runs | None = None) -> None:
         """Draw one entry of the list of figures, of all runs that it suits; note what it lacks."""

@@ -37,7 +37,7 @@ def isotropic_sections(runs: Runs, controls: Runs | None = None) -> list[Section
         )
     else:
         title = "Simulation"
-        text = f"SGD with a {first.attrs.get('potential')} loss and {first.attrs.get('noise')} gradient noise."
+        text = f"SGD with a {first.attrs.get('loss')} loss and {first.attrs.get('noise')} gradient noise."
     text = f"{text} d = {first.attrs['dim']}. {chapters.length(first)}"
     return [
         _overview(title, text, runs, controls, compare_isotropic(runs) if model else ()),

@@ -28,7 +28,7 @@ def stationary_start(
     for _ in range(4 if protocol == "fixed_lr" else 2):
         elr = cell["lr"] / _radius(protocol, cell, grad_sq) ** 2 if protocol == "fixed_lr" else cell["elr"]
         temperature = ideal_gas.temperature(_tame(elr), _tame(noise_trace), model.dim - 1)
-        directions = model.potential.sample(model.dim, float(_tame(temperature)), SAMPLES, generator)
+        directions = model.loss.sample(model.dim, float(_tame(temperature)), SAMPLES, generator)
         # a function of the user's may not be finite everywhere; then the run says so
         noise_trace = float(np.nanmean(model.noise_trace(directions)))
         grad_sq = noise_trace + float(np.nanmean(model.form.mean_grad_sq(directions)))

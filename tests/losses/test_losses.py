@@ -3,7 +3,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import i0e, i1e
 
-from weightgas.potentials import Linear, Potential, Quadratic, QuadraticForm
+from weightgas.losses import Linear, Loss, Quadratic, QuadraticForm
 from weightgas.theory import vmf
 
 SAMPLES = 40_000
@@ -28,7 +28,7 @@ def test_the_linear_loss_is_the_papers():
     assert form.axes is None
 
 
-@pytest.mark.parametrize("potential", [Linear(), Quadratic([0.0, 1.0, 3.0]), Quadratic(np.diag([1, 2, 3]) + 0.5)])
+@pytest.mark.parametrize("loss", [Linear(), Quadratic([0.0, 1.0, 3.0]), Quadratic(np.diag([1, 2, 3]) + 0.5)])
 def test_the_gradient_is_that_of_the_loss_on_the_sphere(potential):
     form = potential.form(3)
     generator = np.random.default_rng(1)
@@ -161,5 +161,5 @@ def test_a_matrix_symmetric_up_to_rounding_is_accepted_and_the_caller_keeps_thei
     np.testing.assert_array_equal(matrix, before)
     assert potential == Quadratic(matrix.copy())
     assert hash(potential) == hash(Quadratic(matrix))
-    assert isinstance(potential, Potential)
+    assert isinstance(potential, Loss)
     assert isinstance(Linear().form(3), QuadraticForm)
