@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from weightgas import experiments
 from weightgas.analysis.reasons import reasons
 from weightgas.errors import TraceError
 from weightgas.experiments.controls import NAMES, controls_at, controls_for
@@ -72,3 +73,11 @@ def test_what_is_refused():
     diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, samples=80)
     with pytest.raises(TraceError, match="expected a cell in equilibrium with a temperature, got 0 of 2"):
         controls_for(diverged)
+
+
+def test_names_of_0_1_name_those_of_today():
+    for old, new in (("beside", "controls_for"), ("null_gases", "controls_at"), ("Null", "Control")):
+        with pytest.raises(AttributeError, match=f"'{old}' since 0.2: it is now '{new}'"):
+            getattr(experiments, old)
+    with pytest.raises(AttributeError, match=r"has no attribute 'zebra'$"):
+        experiments.zebra  # noqa: B018
