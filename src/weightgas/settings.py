@@ -81,8 +81,8 @@ class Settings:
             raise TypeError(f"{name.lower()}: expected weightgas.{name}, got {value!r}. For instance {name}().")
         return cls(**{fields(cls)[0].name: value})  # type: ignore[arg-type]
 
-    def of(self, producer: str) -> Self:
-        """The same as ``producer`` understands it: with its own choice for what is None.
+    def of(self, producer: str) -> Any:
+        """The same as ``producer`` takes it, with its own choice for what is None (so its fields are typed ``Any``).
 
         Raises
         ------
@@ -307,7 +307,11 @@ _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
 RENAMED |= {"precision": "targets"}
 """Options of version 0.1 that are fields of another name, and that name."""
-_ELSEWHERE = {"potential": "loss=...", "momentum": "optimizer=SGD(momentum=...)", "nesterov": "optimizer=SGD(nesterov=...)"}
+_ELSEWHERE = {
+    "potential": "loss=...",
+    "momentum": "optimizer=SGD(momentum=...)",
+    "nesterov": "optimizer=SGD(nesterov=...)",
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from weightgas.errors import refuse, whole_number
-from weightgas.settings import Record
 
 MOST_BLOCKS = 20
 """Blocks of the counts of the overlap where the record has none: the largest divisor of the samples up to this."""
@@ -40,11 +40,11 @@ class Plan:
         return _calls(self.warmup, self.samples)
 
 
-def resolved(steps: int, record: Record, *, replicas: int, seed: int, method: str, reducible: bool) -> Plan:
+def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, reducible: bool) -> Plan:
     """The plan of the arguments of ``simulate``; TypeError or ValueError for the first that is wrong.
 
-    ``record`` is that of the producer. ``reducible`` is whether the model is that of an overlap; ``method="auto"`` is
-    then the reduced one, unless directions are to be kept.
+    ``record`` is a :class:`~weightgas.Record` as the producer takes it. ``reducible``: the model is that of an overlap;
+    ``method="auto"`` is then the reduced one, unless directions are to be kept.
     """
     if method == "reduced" and not (reducible and not record.snapshots):
         fix = 'Pass method="full": the reduced step knows the overlap alone.'

@@ -27,24 +27,22 @@ BUFFER = "buffer_"
 def run_chunk(
     engine: Engine,
     plan: Plan,
-    begin: tuple[np.ndarray, np.ndarray | None] | None,
+    weights: np.ndarray | None,
+    buffers: np.ndarray | None,
     place: tuple[Path, str] | None,
     advance: Callable[[int], None],
-    given: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The variables of the trace, each of shape (cells, …), for the cells of ``engine``.
 
     Parameters
     ----------
-    begin
-        Weights (stack, dim), and buffers of the optimizer (stack, buffers, dim) or None, to resume from at step
-        ``plan.first``; None for a fresh start with its warm-up.
+    weights, buffers
+        Weights (stack, dim) to begin with at step ``plan.first``, None for the start that the plan names; buffers of
+        the optimizer (stack, buffers, dim) to resume with, None where it keeps none.
     place
         Folder and name of the checkpoints; None to keep none.
     advance
         Called with the number of steps made, summed over the stack, for the display of progress.
-    given
-        Weights (stack, dim) to start the warm-up from; None for the start that the plan names.
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
@@ -54,9 +52,9 @@ def run_chunk(
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
-        state = _begun(engine, plan, begin) if given is None else engine.given(given)
+        state = _begun(engine, plan, weights, buffers)
         record.check(state.weights)
-    advance((state.step - plan.warmup - plan.first if begin is not None else state.step) * engine.stack)
+    advance((state.step - plan.warmup - plan.first if plan.first else state.step) * engine.stack)
     saved = time.monotonic()
     try:
         while (step := state.step - plan.warmup) < plan.last and record.alive.any():
@@ -75,15 +73,17 @@ def run_chunk(
     return _variables(engine, plan, record, state)
 
 
-def _begun(engine: Engine, plan: Plan, begin: tuple[np.ndarray, np.ndarray | None] | None) -> State:
-    if begin is not None:
-        state = engine.state(plan.warmup + plan.first, begin[0])
-        if begin[1] is None:
+def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.ndarray | None) -> State:
+    if plan.first and weights is not None:
+        state = engine.state(plan.warmup + plan.first, weights)
+        if buffers is None:
             return state
-        kept = torch.as_tensor(begin[1], dtype=state.weights.dtype, device=state.weights.device)
-        buffers = {name: kept[:, k] for k, name in enumerate(state.buffers)}
+        stored = torch.as_tensor(buffers, dtype=state.weights.dtype, device=state.weights.device)
+        kept = {name: stored[:, k] for k, name in enumerate(state.buffers)}
         rescaled = plan.start == "predicted"  # at the end of the warm-up, where the buffers were emptied
-        return replace(state, buffers=buffers, age=plan.first + (0 if rescaled else plan.warmup))
+        return replace(state, buffers=kept, age=plan.first + (0 if rescaled else plan.warmup))
+    if weights is not None:
+        return engine.given(weights)
     state = engine.initial()
     if plan.start == "predicted":  # a first guess, so that the first steps are not wild
         gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
