@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from calls import flat
 from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic, QuadraticForm
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import kernels, lanes, model, reference, simulate, whole
@@ -33,11 +34,11 @@ class Tilted:
 def models(dim):
     root = np.random.default_rng(5).standard_normal((dim, dim))
     return {
-        "linear": model.checked(Linear(), Isotropic(0.7), dim),
-        "anisotropic": model.checked(Quadratic(np.linspace(0, 3, dim)), Covariance(np.geomspace(0.1, 10, dim)), dim),
-        "turned": model.checked(Quadratic(root + root.T), Isotropic(), dim),
-        "loss-dependent": model.checked(Tilted(), LossDependent(slope=0.3, offset=3.0), dim),
-        "constant, not 1": model.checked(Tilted(), LossDependent(slope=0.0, offset=2.0), dim),
+        "linear": model.resolved(Linear(), Isotropic(0.7), dim),
+        "anisotropic": model.resolved(Quadratic(np.linspace(0, 3, dim)), Covariance(np.geomspace(0.1, 10, dim)), dim),
+        "turned": model.resolved(Quadratic(root + root.T), Isotropic(), dim),
+        "loss-dependent": model.resolved(Tilted(), LossDependent(slope=0.3, offset=3.0), dim),
+        "constant, not 1": model.resolved(Tilted(), LossDependent(slope=0.0, offset=2.0), dim),
     }
 
 
@@ -221,7 +222,7 @@ def test_equal_in_law_to_the_step_of_dense_noise(protocol):
 
     def ends(noise, seed):
         plan = {"samples": 8, "replicas": replicas, "method": "full", "seed": seed, "progress": False}
-        trace = simulate(PROTOCOLS[protocol], 5, 240, loss=Tilted(), noise=noise, **plan)
+        trace = simulate(PROTOCOLS[protocol], 5, 240, loss=Tilted(), noise=noise, **flat(**plan))
         assert trace.sizes["word"] == (whole.STREAM if np.ndim(noise.matrix) == 1 else 4)
         return [trace[name].values[0, :, -1] for name in ("energy", "radius")]
 

@@ -17,7 +17,7 @@ from weightgas.training import checkpoint
 from weightgas.training.engine import SUMS, Engine, State
 from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
-from weightgas.training.record import Record, variables
+from weightgas.training.record import Samples, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
 
 BUFFER = "buffer_"
@@ -46,7 +46,7 @@ def run_chunk(
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    record = Record(
+    record = Samples(
         engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None, engine.has_momentum)
     )
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
@@ -92,7 +92,7 @@ def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.n
 
 
 def _after(
-    state: State, engine: Engine, plan: Plan, record: Record, rescalings: list[int], sphere: np.ndarray | None
+    state: State, engine: Engine, plan: Plan, record: Samples, rescalings: list[int], sphere: np.ndarray | None
 ) -> State:
     """What is due at the step that ``state`` has reached."""
     step = state.step - plan.warmup
@@ -121,7 +121,7 @@ def _estimates(state: State, engine: Engine, plan: Plan, step: int) -> dict[str,
     return found
 
 
-def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict[str, np.ndarray]:
+def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dict[str, np.ndarray]:
     cells, replicas = len(engine.protocol), plan.replicas
     outcome = np.where(record.alive, int(Outcome.FINISHED), int(Outcome.DIVERGED))
     by_stack = {
@@ -140,7 +140,7 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
     return values | {name: array.reshape(cells, replicas, *array.shape[1:]) for name, array in by_stack.items()}
 
 
-def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str]) -> None:
+def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]) -> None:
     sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
     sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
     numbers = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {"cells": _cells(engine)}
@@ -148,7 +148,7 @@ def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str])
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
 
-def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> State | None:
+def _resumed(engine: Engine, record: Samples, place: tuple[Path, str] | None) -> State | None:
     """The state of the checkpoint, its record restored; None where there is none of these cells."""
     stored = None if place is None else checkpoint.load(*place)
     if stored is None or not np.array_equal(stored["cells"], _cells(engine)):
