@@ -22,15 +22,15 @@ import sys
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run
 run._cells_per_chunk = lambda *_: 1
-from weightgas.runs import parts
-original = parts.traces.write_cells
+from weightgas.runs import chunks
+original = chunks.traces.write_cells
 def write_cells(part, path, start):
     original(part, path, start)
     print(start, flush=True)
     if start >= 3:
         import time
         time.sleep(0.2)
-parts.traces.write_cells = write_cells
+chunks.traces.write_cells = write_cells
 run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **eval(sys.argv[2]), out=sys.argv[1])
 """
 

@@ -11,7 +11,7 @@ from weightgas.losses import Covariance, Isotropic, Linear, Quadratic, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Record, Run
-from weightgas.simulation import model, part, run, simulate, whole
+from weightgas.simulation import chunk, diagonal, model, run, simulate
 from weightgas.simulation.run import estimated_seconds
 from weightgas.status import Outcome
 from weightgas.theory import ideal_gas
@@ -96,7 +96,7 @@ def test_threads_calls_parts_and_other_cells_change_no_bit(protocol, monkeypatch
     most = numba.get_num_threads()
     assert same(simulate(protocol, 4, replicas=2, **flat(threads=1, **SMALL)), whole)
     assert numba.get_num_threads() == most
-    monkeypatch.setattr(part, "_SECONDS_PER_CALL", 0.0)
+    monkeypatch.setattr(chunk, "_SECONDS_PER_CALL", 0.0)
     monkeypatch.setattr(run, "_SECONDS_PER_CHUNK", 0.0)
     apart = simulate(protocol, 4, replicas=2, **flat(**SMALL))
     assert same(apart, whole)
@@ -356,7 +356,7 @@ def test_a_run_folder_holds_what_memory_holds(tmp_path, monkeypatch):
         assert trace.assign_attrs(wall_time=0).identical(memory.assign_attrs(wall_time=0))
     assert {p.name for p in (tmp_path / "run").iterdir()} == {"config.toml", "trace.zarr", "manifest.json"}
     manifest = (tmp_path / "run/manifest.json").read_text()
-    monkeypatch.setattr(whole, "advance", None)  # nothing is simulated again
+    monkeypatch.setattr(diagonal, "advance", None)  # nothing is simulated again
     again = simulate(GRIDS["fixed_lr"], 4, **flat(folder=tmp_path / "run", **SMALL))
     assert same(again, memory)
     assert (tmp_path / "run/manifest.json").read_text() == manifest

@@ -11,6 +11,7 @@ import typer
 from weightgas.cli import estimate_cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import session
+from weightgas.errors import refuse
 from weightgas.settings import Evaluate, Record, Run, Until
 
 if TYPE_CHECKING:
@@ -124,6 +125,8 @@ def simulate(
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
         surface, noises = values.loss_of(loss), values.noise_of(noise, sigma)
         goal = values.precision_of(precision)
+        if goal is None and most_steps is not None:
+            raise refuse("--most-steps", "none without --precision", most_steps, "Pass --precision, or --steps alone.")
         from weightgas import simulation
         from weightgas.optimizers import SGD
         from weightgas.simulation import model
