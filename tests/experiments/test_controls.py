@@ -50,16 +50,16 @@ def test_each_reason_predicts_what_its_gas_does_and_no_other(gases):
 
 def test_beside_a_run_they_share_its_dimension_temperature_and_effective_samples():
     trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, record=Record(samples=300), run=Run(threads=1))
-    found = controls_for(trace, names=("ideal",), threads=1)["ideal"]
+    found = controls_for(trace, names=("ideal",), run=Run(threads=1))["ideal"]
     assert found.trace.attrs["dim"] == 5
     assert np.exp(np.log(found.state["temperature"]).mean()) == pytest.approx(np.sqrt(0.01 * 0.02) / 2, rel=0.05)
     assert 100 <= found.trace.sizes["sample"] <= 400
 
 
 def test_a_run_folder_takes_them_up_again(tmp_path):
-    first = controls_at(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    first = controls_at(3, 0.01, 100, names=("ideal",), run=Run(tmp_path, threads=1))["ideal"]
     stamp = (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
-    again = controls_at(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    again = controls_at(3, 0.01, 100, names=("ideal",), run=Run(tmp_path, threads=1))["ideal"]
     assert (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns == stamp
     assert str(first.verdict) == str(again.verdict)
 
