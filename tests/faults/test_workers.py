@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import work
+from calls import flat
 from weightgas import networks
 from weightgas import trace as traces
 from weightgas.losses import Linear, Quadratic
@@ -31,29 +32,34 @@ def same(a: xr.Dataset, b: xr.Dataset) -> None:
 
 @pytest.fixture(scope="module")
 def trained() -> xr.Dataset:
-    return train(GRID, networks.mlp(), "digits", 60, **TRAINED)
+    return train(GRID, networks.mlp(), "digits", 60, **flat(**TRAINED))
 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_training_in_threads(tmp_path, trained, stored):
     out = tmp_path / "run" if stored else None
     with ThreadPoolExecutor(3) as executor:
-        same(train(GRID, networks.mlp(), "digits", 60, **TRAINED, client=executor, out=out), trained)
+        same(train(GRID, networks.mlp(), "digits", 60, **flat(client=executor, folder=out, **TRAINED)), trained)
         if not stored:
-            longer = train(GRID, networks.mlp(), "digits", 30, **TRAINED, resume_from=trained)
-            same(train(GRID, networks.mlp(), "digits", 30, **TRAINED, resume_from=trained, client=executor), longer)
+            longer = train(GRID, networks.mlp(), "digits", 30, **flat(resume_from=trained, **TRAINED))
+            same(
+                train(GRID, networks.mlp(), "digits", 30, **flat(resume_from=trained, client=executor, **TRAINED)),
+                longer,
+            )
 
 
 @pytest.mark.parametrize("loss", [Linear(), Quadratic([0, 0.5, 1])], ids=["reduced", "full"])
 def test_simulating_in_threads(monkeypatch, loss):
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
-    alone = simulate(GRID, 3, 2000, loss=loss, **SIMULATED, threads=1)
+    alone = simulate(GRID, 3, 2000, loss=loss, **flat(threads=1, **SIMULATED))
     with ThreadPoolExecutor(2) as executor:
-        same(simulate(GRID, 3, 2000, loss=loss, **SIMULATED, client=executor), alone)
-        first = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, client=executor, warmup=200)
-        second = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, client=executor, resume_from=first)
+        same(simulate(GRID, 3, 2000, loss=loss, **flat(client=executor, **SIMULATED)), alone)
+        first = simulate(GRID, 3, 1000, loss=loss, **flat(client=executor, warmup=200, **SIMULATED))
+        second = simulate(GRID, 3, 1000, loss=loss, **flat(client=executor, resume_from=first, **SIMULATED))
     whole = traces.extend(first, second, "sample")
-    expected = simulate(GRID, 3, 2000, loss=loss, **SIMULATED | {"samples": 80, "blocks": 8}, warmup=200, threads=1)
+    expected = simulate(
+        GRID, 3, 2000, loss=loss, **flat(warmup=200, threads=1, **SIMULATED | {"samples": 80, "blocks": 8})
+    )
     np.testing.assert_array_equal(whole["energy"], expected["energy"])
 
 
@@ -93,11 +99,11 @@ def client():
 def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client):
     """The worker that begins with the third chunk is killed: it and all that this worker still has is made again."""
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
-    alone = simulate(GRID, 3, 2000, **SIMULATED, threads=1)
+    alone = simulate(GRID, 3, 2000, **flat(threads=1, **SIMULATED))
     from killer import Killer
 
     client.register_plugin(Killer(tmp_path, 3), name="killer")
-    trace = simulate(GRID, 3, 2000, **SIMULATED, client=client, out=tmp_path / "run")
+    trace = simulate(GRID, 3, 2000, **flat(client=client, folder=tmp_path / "run", **SIMULATED))
     client.unregister_worker_plugin("killer")
     assert len(list(tmp_path.glob("begun-*"))) == 3
     same(trace, alone)
@@ -105,7 +111,7 @@ def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client)
 
 def test_a_stack_that_kills_its_worker_once_is_trained_by_another(tmp_path, trained, client):
     network = work.DeadlyMLP(folder=str(tmp_path), lives=1)
-    same(train(GRID, network, "digits", 60, **TRAINED, client=client, out=tmp_path / "run"), trained)
+    same(train(GRID, network, "digits", 60, **flat(client=client, folder=tmp_path / "run", **TRAINED)), trained)
     assert (tmp_path / "life-0").exists()
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
 
@@ -113,10 +119,10 @@ def test_a_stack_that_kills_its_worker_once_is_trained_by_another(tmp_path, trai
 def test_a_stack_that_kills_two_workers_is_failed_and_the_rest_is_trained(tmp_path, trained, client, caplog):
     """One of the six stacks kills who trains it, twice. The same call trains it, for it has no lives left."""
     network = work.DeadlyMLP(folder=str(tmp_path), lives=2)
-    trace = train(GRID, network, "digits", 60, **TRAINED, client=client, out=tmp_path / "run")
+    trace = train(GRID, network, "digits", 60, **flat(client=client, folder=tmp_path / "run", **TRAINED))
     assert (tmp_path / "life-1").exists()
     failed = (trace["outcome"] == Outcome.FAILED).all("replica").values
     assert failed.sum() == 1
     assert f"cells {np.flatnonzero(failed).tolist()} failed: Attempted to run task" in caplog.text
     np.testing.assert_array_equal(trace["energy"][~failed], trained["energy"][~failed])
-    same(train(GRID, network, "digits", 60, **TRAINED, client=client, out=tmp_path / "run"), trained)
+    same(train(GRID, network, "digits", 60, **flat(client=client, folder=tmp_path / "run", **TRAINED)), trained)

@@ -15,7 +15,7 @@ from weightgas import trace as traces
 from weightgas.errors import TraceError
 from weightgas.protocols import Protocol, from_settings
 from weightgas.runs.clients import Client, Lost, each
-from weightgas.runs.folder import Run
+from weightgas.runs.folder import RunFolder
 from weightgas.runs.shards import WHOLE, Shard, claimed, preparing
 from weightgas.status import Outcome
 
@@ -29,7 +29,7 @@ def in_chunks(
     protocol: Protocol,
     cells_per_chunk: int,
     produce: Produce,
-    run: Run | None,
+    run: RunFolder | None,
     *,
     shard: Shard = WHOLE,
     client: Client | None = None,
@@ -81,13 +81,13 @@ def in_chunks(
         return _closed(run, lost, wanted)
 
 
-def to_do(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard = WHOLE) -> int:
+def to_do(protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard = WHOLE) -> int:
     """How many cells :func:`in_chunks` would produce."""
     wanted, _ = _wanted(protocol, cells_per_chunk, run, shard)
     return sum(map(len, wanted))
 
 
-def is_complete(run: Run) -> bool:
+def is_complete(run: RunFolder) -> bool:
     """Whether every cell of a run is in its store, those of other shards too."""
     return run.trace_path.exists() and bool(traces.completed_cells(run.trace_path).all())
 
@@ -98,8 +98,10 @@ def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
     return from_settings({"protocol": protocol.name, "paired": True, **values})
 
 
-def _wanted(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard) -> tuple[list[np.ndarray], int]:
-    """The indices of the chunks of a shard that are not there yet, and the size of a chunk."""
+def _wanted(
+    protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard
+) -> tuple[list[np.ndarray], int]:
+    """The indices of the parts of a shard that are not there yet, and the size of a part."""
     done = np.zeros(len(protocol), bool)
     if run is not None and run.trace_path.exists():
         done = traces.completed_cells(run.trace_path)
@@ -113,7 +115,7 @@ def _wanted(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Sh
     return [indices for indices in parts if not done[indices].all()], cells_per_chunk
 
 
-def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
+def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
     if not run.trace_path.exists():
         with preparing(run.folder):  # of several shards that come first, one makes the frame
             if not run.trace_path.exists():
@@ -128,8 +130,8 @@ def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_chunk: int,
     traces.write_cells(part, run.trace_path, start)
 
 
-def _closed(run: Run, lost: dict[int, Lost], wanted: list[np.ndarray]) -> xr.Dataset:
-    """The trace of a run whose chunks are written, those that are lost marked in it."""
+def _closed(run: RunFolder, lost: dict[int, Lost], wanted: list[np.ndarray]) -> xr.Dataset:
+    """The trace of a run whose parts are written, those that are lost marked in it."""
     if lost and not run.trace_path.exists():
         raise _nothing_came(lost)
     for k in lost:
