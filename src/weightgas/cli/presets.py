@@ -13,6 +13,7 @@ import typer
 from weightgas.cli import estimate_cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import given, session
+from weightgas.settings import Run
 
 
 def demo(
@@ -149,14 +150,17 @@ def _reproduce(
         if chosen:
             chosen["command"] = shlex.join(["weightgas", *given.get()])
         result = experiments.reproduce(
-            name, preset, out=out, seed=seed, threads=threads, force=force, shard=shard, progress=opt.shown(quiet),
-            **chosen,
+            name, preset, seed=seed, **chosen,
+            run=Run(folder=out, threads=threads, force=force, shard=shard, progress=opt.shown(quiet)),
         )  # fmt: skip
         if result.missing:
             print(f"Not whole yet: {', '.join(result.missing)}.")
             print("When every shard has ended, the same command without --shard makes what is left and the report.")
             return
-        for title, verdicts in (("Verdict", result.verdicts), ("Beside it, gases whose answer is known", result.nulls)):
+        for title, verdicts in (
+            ("Verdict", result.verdicts),
+            ("Beside it, gases whose answer is known", result.control_verdicts),
+        ):
             if verdicts:
                 print(f"{title}:")
                 print("\n".join(f"  {verdict.title}: {verdict.sentence}" for verdict in verdicts))

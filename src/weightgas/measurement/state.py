@@ -177,7 +177,7 @@ def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
 
 
 def estimates(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
-    """What every cell gives by itself, with errors, except entropies; ``level_one`` as ``stationarity.assess`` found."""
+    """What every cell gives by itself, with errors, except entropies; ``level_one`` is that of ``assess``."""
     return _estimates(trace, level_one)[0]
 
 

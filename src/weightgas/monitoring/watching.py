@@ -14,7 +14,7 @@ from weightgas.monitoring.choice import choose
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.gas import Gas
 from weightgas.monitoring.probe import Probe
-from weightgas.optimizers import Optimizer, recogniser
+from weightgas.optimizers import Optimizer, innermost, recogniser
 from weightgas.symmetry import Group, Symmetries
 
 EVERY = 100
@@ -84,7 +84,7 @@ def watch(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
-    optimizer = _innermost(optimizer)
+    optimizer = innermost(optimizer)
     if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
         got = type(optimizer).__name__
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
@@ -105,10 +105,3 @@ def watch(
         curvature = Curvature(model, loss_fn, batches, *places)
     gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature, recognise))
     return gas
-
-
-def _innermost(optimizer: Any) -> Any:
-    """The optimizer that makes the steps, out of all that is wrapped around it as ``.optimizer``."""
-    while hasattr(inner := getattr(optimizer, "optimizer", None), "param_groups") and inner is not optimizer:
-        optimizer = inner
-    return optimizer

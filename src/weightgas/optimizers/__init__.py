@@ -50,7 +50,7 @@ from weightgas.optimizers.unknown import Adagrad, RMSprop, Unknown
 
 __all__ = [
     "SGD", "AdamW", "AdamL2", "Lion", "Muon", "RMSprop", "Adagrad", "Unknown", "Normalised", "Optimizer",
-    "KNOWN", "named", "recognised", "recogniser", "checked",
+    "KNOWN", "named", "recognised", "recogniser", "innermost", "checked",
 ]  # fmt: skip
 
 KNOWN: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW, "adam": AdamL2, "lion": Lion, "muon": Muon}
@@ -87,6 +87,13 @@ def recognised(optimizer: Any, group: Mapping[str, Any]) -> Optimizer:
     """The optimizer of a parameter group of a torch ``optimizer``, at its present settings."""
     found = (kind.of(optimizer, group) for kind in _OF_TORCH)
     return next(one for one in found if one is not None)
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that makes the steps, out of all that is wrapped around it as ``.optimizer``."""
+    while hasattr(inner := getattr(optimizer, "optimizer", None), "param_groups") and inner is not optimizer:
+        optimizer = inner
+    return optimizer
 
 
 def recogniser(
@@ -129,6 +136,7 @@ def checked(optimizer: Any) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     form = "Pass one of weightgas.optimizers, as in SGD(lr=0.1, wd=5e-4, momentum=0.9), or a torch optimizer."
+    optimizer = innermost(optimizer)
     groups = getattr(optimizer, "param_groups", None)
     if not groups:
         raise TypeError(f"optimizer: expected an optimizer, got {optimizer!r}. {form}")
