@@ -40,7 +40,7 @@ def test_two_lines_and_a_table_within_200_steps() -> None:
     steps(model, optimizer, 200)
     text = str(gas)
     assert "groups from the modules; not confirmed" in text and "SGD; coupled decay" in text
-    assert "0.weight" in text and "clock" in text and "of the time in hooks" in text
+    assert "0.weight" in text and "τ" in text and "of the time in hooks" in text
     assert len(gas.groups()) == 2 and all(np.isfinite(s.radius_star) for s in gas.groups())
     assert gas.table().row_count == 2 and "2 groups, 4 samples, attached" in repr(gas)
     assert gas.record.step.tolist() == [0, 16, 64, 100] and 0 < gas.cost < 0.5
@@ -342,13 +342,13 @@ def test_groups_without_decay_are_no_part_of_the_trace() -> None:
     gas = watch(model, optimizer, groups=GROUPS, every=2)
     steps(model, optimizer, 60)
     found = gas.trace()
-    assert found.attrs["group_names"] == ["second"] and found.attrs["groups_left_out"] == ["first"]
+    assert found.attrs["group_names"] == ["second"] and found.attrs["groups_excluded"] == ["first"]
     assert found.attrs["dim"] == 512 and float(found["lr"][0, 0, 0]) == 0.05
     np.testing.assert_allclose(found["radius"][0, 0], gas.record["radius"][:, 1])
     assert figures.watched(found).axes
     optimizer.param_groups[0]["weight_decay"] = 1e-2
     steps(model, optimizer, 4)
-    assert gas.trace().attrs["group_lr_factor"] == [1.0, 0.5] and gas.trace().attrs["groups_left_out"] == []
+    assert gas.trace().attrs["group_lr_factor"] == [1.0, 0.5] and gas.trace().attrs["groups_excluded"] == []
 
 
 def test_a_report_of_a_watched_run(tmp_path) -> None:

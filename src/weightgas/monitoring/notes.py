@@ -56,7 +56,7 @@ def of_samples(record: Record, names: Sequence[str]) -> list[str]:
 def scores(
     states: Iterable[GroupState], own: Mapping[str, tuple[int, float, float]], forecast: Any, steps: int
 ) -> list[str]:
-    """One line for each group of the given ``forecast``, and for each that has settled and a forecast of its ``own``."""
+    """One line for each group of ``forecast``, and for each that has settled and a forecast of its ``own``."""
     states, scheduled = list(states), bool(getattr(forecast, "scheduled", False))
     given, lines = given_radii(forecast, [s.name for s in states], steps), []
     for state in states:

@@ -107,14 +107,14 @@ def watched_sections(runs: Runs, controls: Runs | None = None) -> list[Section]:
     found: list[Section] = []
     for name, run in runs.items():
         about = run.state.attrs
-        left = [str(n) for n in np.atleast_1d(about.get("groups_left_out", []))]
+        left = [str(n) for n in np.atleast_1d(about.get("groups_excluded", []))]
         text = (
             f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
             f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Seen by hooks of the "
             "optimizer; data, order and seed are those of your own loop. With momentum α, η stands for η/(1 − α)."
         )
         if left:
-            text += f" Left out, without weight decay: {', '.join(left)}."
+            text += f" Excluded, without weight decay: {', '.join(left)}."
         found.append(_overview("Watched run", text, {name: run}, controls, ()))
         found.append(chapters.watched(name, run))
     return found
