@@ -90,7 +90,7 @@ class Gas:
     """One row: what is simulated, and T_conf/T, (Var U/T²)/(dU/dT) and Gibbs slope where a closed form has them."""
 
     title: str
-    potential: Any
+    loss: Any
     noise: Any
     expected: Expected | None = None
     momentum: float = 0.0

@@ -60,8 +60,12 @@ _PLACES = {
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
 _MODULES = ("protocols", "trace", "runs", "streams", "simulation", "training", "probes", "measurement", "analysis")
-_MODULES += ("symmetry", "systems", "forecast", "monitoring")
+_MODULES += ("optimizers", "symmetry", "systems", "forecast", "monitoring")
 """Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
+
+
+_RENAMED = {"potentials": "losses"}
+"""Public names of 0.1 and those of today."""
 
 
 def __getattr__(name: str) -> Any:
@@ -83,6 +87,8 @@ def __dir__() -> list[str]:
 def _unknown(name: str) -> str:
     if name.startswith("__"):
         return f"module {__name__!r} has no attribute {name!r}"
+    if name in _RENAMED:
+        return f"module {__name__!r} has no attribute {name!r} since 0.2: it is now {_RENAMED[name]!r}."
     from difflib import get_close_matches
 
     near = get_close_matches(name, [*_PLACES, *_MODULES], n=1)

@@ -8,6 +8,7 @@ from weightgas import losses as losses
 from weightgas import measurement as measurement
 from weightgas import monitoring as monitoring
 from weightgas import networks as networks
+from weightgas import optimizers as optimizers
 from weightgas import paths as paths
 from weightgas import probes as probes
 from weightgas import protocols as protocols

@@ -251,7 +251,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
 OWN = """
 from dataclasses import dataclass
 import numpy as np
-from weightgas import datasets, networks, potentials
+from weightgas import datasets, losses, networks
 
 @dataclass(frozen=True)
 class Doubled:

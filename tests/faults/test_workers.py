@@ -75,17 +75,15 @@ def test_a_part_of_a_training_that_kills_its_worker_twice_is_failed(tmp_path, tr
 
 
 @pytest.mark.parametrize("loss", [Linear(), Quadratic([0, 0.5, 1])], ids=["reduced", "full"])
-def test_simulating_in_threads(tmp_path, monkeypatch, potential):
+def test_simulating_in_threads(tmp_path, monkeypatch, loss):
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
-    alone = simulate(GRID, 3, 2000, loss=potential, **SIMULATED, threads=1)
+    alone = simulate(GRID, 3, 2000, loss=loss, **SIMULATED, threads=1)
     with ThreadPoolExecutor(2) as executor:
-        same(simulate(GRID, 3, 2000, loss=potential, **SIMULATED, executor=executor), alone)
-        first = simulate(GRID, 3, 1000, loss=potential, **SIMULATED, executor=executor, warmup=200)
-        second = simulate(GRID, 3, 1000, loss=potential, **SIMULATED, executor=executor, resume_from=first)
+        same(simulate(GRID, 3, 2000, loss=loss, **SIMULATED, executor=executor), alone)
+        first = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, executor=executor, warmup=200)
+        second = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, executor=executor, resume_from=first)
     whole = traces.extend(first, second, "sample")
-    expected = simulate(
-        GRID, 3, 2000, loss=potential, **SIMULATED | {"samples": 80, "blocks": 8}, warmup=200, threads=1
-    )
+    expected = simulate(GRID, 3, 2000, loss=loss, **SIMULATED | {"samples": 80, "blocks": 8}, warmup=200, threads=1)
     np.testing.assert_array_equal(whole["energy"], expected["energy"])
 
 

@@ -74,11 +74,11 @@ def test_stronger_noise_is_seen():
 
 def test_a_quadratic_loss_is_binghams():
     temperature, curvature = 0.05, np.array([0.0, 0.5, 1.0, 2.0, 4.0])
-    potential = Quadratic(curvature)
+    loss = Quadratic(curvature)
     for elr, allowed in ((0.01, 0.02), (0.05, 0.1)):
         noise = Isotropic(np.sqrt(2 * temperature / elr))
-        state = measure(simulate(FixedSphere(elr), 5, 400_000, loss=potential, noise=noise, replicas=8))
-        exact = potential.form(5).loss(potential.sample(5, temperature, 200_000, np.random.default_rng(0))).mean()
+        state = measure(simulate(FixedSphere(elr), 5, 400_000, loss=loss, noise=noise, replicas=8))
+        exact = loss.form(5).loss(loss.sample(5, temperature, 200_000, np.random.default_rng(0))).mean()
         assert abs(state["energy"].item() - exact) < 4 * state["energy_err"].item() + allowed * elr
         assert abs(state["energy"].item() - 1.2 * exact) > 4 * state["energy_err"].item() + allowed * elr
 

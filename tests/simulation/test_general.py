@@ -74,9 +74,9 @@ GASES = {
 @pytest.mark.parametrize("gas", GASES)
 @pytest.mark.parametrize("protocol", KINDS)
 def test_every_step_is_the_plain_one_with_the_same_draws(protocol, gas):
-    potential, noise, how = GASES[gas]
-    run = Run(protocol, model.checked(potential, noise, DIM, **how))
-    close = 1e-8 if potential is DIFFERENCES else 1e-11
+    loss, noise, how = GASES[gas]
+    run = Run(protocol, model.checked(loss, noise, DIM, **how))
+    close = 1e-8 if loss is DIFFERENCES else 1e-11
     for _ in range(40):
         loss, plain = run.plain()
         run.step()

@@ -10,7 +10,7 @@ from weightgas.simulation import kernels, model, reference
 
 KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 ROOT = np.random.default_rng(5).standard_normal((6, 6))
-POTENTIALS = {
+LOSSES = {
     "linear": Linear(),
     "diagonal": Quadratic(np.linspace(0, 3, 6)),
     "matrix": Quadratic(ROOT + ROOT.T),
@@ -66,10 +66,10 @@ def projected_covariance(what, direction):
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("loss", POTENTIALS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("protocol", KINDS)
-def test_every_step_is_the_plain_one_with_the_same_draws(protocol, potential, noise):
-    what = model.checked(POTENTIALS[potential], NOISES[noise], 6)
+def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
+    what = model.checked(LOSSES[loss], NOISES[noise], 6)
     rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
     form, start = what.form, np.random.default_rng(1).standard_normal(6)
     weights = (start * 2.0 / np.linalg.norm(start))[None]

@@ -180,7 +180,7 @@ def test_only_the_same_call_goes_on():
         ({"steps": 4000}, "another sample_every"),
         ({"noise": Isotropic(2)}, "another noise, noise_crc"),
         ({"noise": Covariance([1, 1, 1, 2], label="isotropic(sigma=1)")}, "another noise_crc"),
-        ({"loss": Quadratic([1, 2, 3, 4])}, "another potential"),
+        ({"loss": Quadratic([1, 2, 3, 4])}, "another loss"),
     ]
     for change, message in cases:
         arguments = {"protocol": protocol, "dim": 4, **SMALL, **change}
@@ -299,12 +299,12 @@ WRONG = [
     (
         {"loss": "linear"},
         TypeError,
-        "potential: expected an object with name, form and sample, or a CustomLoss, got str",
+        "loss: expected an object with name, form and sample, or a CustomLoss, got str",
     ),
     (
         {"loss": Linear},
         TypeError,
-        "potential: expected an object with name, form and sample, or a CustomLoss, got Linear",
+        "loss: expected an object with name, form and sample, or a CustomLoss, got Linear",
     ),
     ({"noise": 1.0}, TypeError, "noise: expected an object with name and factor, or a CustomNoise, got float"),
     ({"loss": Quadratic([1, 2])}, ValueError, "dim: expected 2, the size of the matrix"),

@@ -151,7 +151,7 @@ def test_what_does_not_go_together():
         run(loss=TILT, method="reduced")
     with pytest.raises(TypeError, match=r"gradient: expected a function, got 3"):
         CustomLoss(tilt, 3)
-    with pytest.raises(TypeError, match=r"potential: expected an object with name, form and sample, or a CustomLoss"):
+    with pytest.raises(TypeError, match=r"loss: expected an object with name, form and sample, or a CustomLoss"):
         run(loss=tilt)
     for momentum in (1.0, -0.1):
         with pytest.raises(ValueError, match=r"momentum: expected a number from 0 to below 1"):

@@ -76,8 +76,8 @@ def test_check_refuses_what_is_not_a_trace():
     for version in (None, "new", 1.0):
         with pytest.raises(TraceError, match="expected the attribute format_version"):
             traces.check(trace.assign_attrs(format_version=version))
-    with pytest.raises(TraceError, match=r"expected format 1 or older, got 2. Update weightgas"):
-        traces.check(trace.assign_attrs(format_version=2))
+    with pytest.raises(TraceError, match=r"expected format 2 or older, got 3. Update weightgas"):
+        traces.check(trace.assign_attrs(format_version=3))
     with pytest.raises(TraceError, match="expected cell_id, got a dataset without"):
         traces.check(trace.drop_vars("cell_id"))
     with pytest.raises(TraceError, match=r"Select with lists, isel\(cell=\[0\]\)"):

@@ -136,7 +136,7 @@ def test_other_experiments_are_refused(along):
 
 def test_other_arguments_are_refused():
     trace = synthetic.make(samples=9)
-    with pytest.raises(ValueError, match="along: expected one of cell, sample, replica, got 'step'"):
+    with pytest.raises(ValueError, match="along: expected one of cell, replica, sample, got 'step'"):
         traces.extend(trace, trace, "step")
     with pytest.raises(TypeError, match=r"expected an xarray.Dataset"):
         traces.extend(trace, None, "cell")

@@ -112,7 +112,7 @@ def test_missing_foreign_and_unreadable_stores_are_refused(trace, tmp_path):
     with pytest.raises(TraceError, match=r"expected the attribute format_version, got None. Not a trace of weightgas"):
         traces.open_trace(tmp_path / "foreign.zarr")
     traces.save(trace.assign_attrs(format_version=99), tmp_path / "newer.zarr")
-    with pytest.raises(TraceError, match=r"expected format 1 or older, got 99. Update weightgas"):
+    with pytest.raises(TraceError, match=r"expected format 2 or older, got 99. Update weightgas"):
         traces.open_trace(tmp_path / "newer.zarr")
 
 
