@@ -33,7 +33,7 @@ def one(run: Any, name: str = "run", *, trace: bool = False) -> Findings:
     if isinstance(run, Findings):
         found = run
     elif isinstance(run, tuple) and [described(part) for part in run] == ["a trace", "a state"]:
-        found = Findings(*run)
+        found = Findings(run[0], run[1])
     elif described(run) == "a state":
         found = Findings(state=run)
     else:
