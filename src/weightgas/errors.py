@@ -12,9 +12,10 @@ import traceback
 from collections.abc import Iterable
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 
 class WeightgasError(Exception):
@@ -59,6 +60,8 @@ def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:
     ValueError
         If it is empty, has more than one dimension, or holds a number that is not finite and positive.
     """
+    import numpy as np  # takes time to load, and the help of the command line needs what else is here
+
     try:
         array = np.asarray(value)
     except ValueError as error:  # lists of unequal length

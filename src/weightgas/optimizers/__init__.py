@@ -59,15 +59,18 @@ KNOWN: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW, "adam": AdamL2,
 _OF_TORCH: tuple[type[Optimizer], ...] = (SGD, AdamW, AdamL2, Muon, RMSprop, Adagrad, Unknown)
 
 
-def named(name: str, **settings: Any) -> Optimizer:
-    """The optimizer of that name on the command line; settings that are None are not given.
+def named(name: str | type[Optimizer], **settings: Any) -> Optimizer:
+    """The optimizer of that name on the command line, or class; settings that are None are not given.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If there is no such name, it has no such setting, or a setting is wrong.
     """
-    kind = KNOWN[one_of("optimizer", name.lower(), KNOWN)]
+    kind = KNOWN[one_of("optimizer", name.lower(), KNOWN)] if isinstance(name, str) else name
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+        fix = "Pass a name or a subclass of weightgas.optimizers.Optimizer."
+        raise TypeError(f"optimizer: expected an optimizer, got {kind!r}. {fix}")
     given = {key: value for key, value in settings.items() if value is not None}
     if given.pop("decoupled", False):
         if kind is SGD:
@@ -76,7 +79,7 @@ def named(name: str, **settings: Any) -> Optimizer:
     own = [f.name for f in fields(kind)]
     for key in given:
         if key not in own:
-            raise refuse(key, f"none for {name}", given[key], f"It has {', '.join(own)}.")
+            raise refuse(key, f"none for {kind.__name__}", given[key], f"It has {', '.join(own)}.")
     return kind(**given)
 
 
