@@ -1,9 +1,9 @@
 """One self-contained HTML file: the verdict first, then tables, figures, set-up."""
 
+from weightgas.report.chapters import section, sections
 from weightgas.report.content import Content, Picture, Section, Table
 from weightgas.report.folder import findings, of_run
 from weightgas.report.page import render, write
-from weightgas.report.chapters import section, sections
 
 __all__ = [
     "Content",

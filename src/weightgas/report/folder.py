@@ -17,10 +17,10 @@ from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
 from weightgas.figures.registry import Draw, Figure
 from weightgas.measurement import measure
+from weightgas.report.chapters import sections
 from weightgas.report.content import Content
 from weightgas.report.guard import attempt
 from weightgas.report.page import write
-from weightgas.report.chapters import sections
 
 
 def findings(folder: str | os.PathLike[str]) -> Findings:
