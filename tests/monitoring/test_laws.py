@@ -130,7 +130,7 @@ def test_adaptive_optimizers_have_no_temperature() -> None:
     assert "noise_trace" not in gas.trace() and "temperature" not in measure(gas.trace())
 
 
-def test_budget_carries_readings_to_other_settings() -> None:
+def test_budget_carries_samples_to_other_settings() -> None:
     """Halve the learning rate: r*⁴ halves at once, though no sample was made at it."""
     rule = rules.Rule("SGD", "sgd", rules.COUPLED, 0.1, 0.05, growth=-2)
     ones = np.ones(5)

@@ -37,7 +37,7 @@ def notes(ledger: Ledger, probe: Probe | None, record: Record, names: tuple[str,
     if ledger.nonfinite is not None:
         out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run goes on")
     if ledger.failure:
-        out.append(f"a sample failed and the hooks were taken off: {ledger.failure}")
+        out.append(f"a sample failed and the hooks stopped: {ledger.failure}")
     elif probe is not None and probe.removed:
         out.append(f"the hooks are off the optimizer: nothing was seen after step {ledger.steps}; watch it again")
     if probe is not None and probe.neighbours:

@@ -1,4 +1,4 @@
-"""``watch``: the monitor for a training loop of one's own."""
+"""``watch``: the gauge for a training loop of one's own."""
 
 from __future__ import annotations
 
@@ -44,7 +44,8 @@ def watch(
     Parameters
     ----------
     model, optimizer
-        Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups.
+        Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups. Of
+        an optimizer that wraps another as ``.optimizer`` (accelerate, Hugging Face's Trainer, Lightning) the inner one.
     groups
         ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or what
         :func:`weightgas.symmetries` returned; with its ``filters`` every filter by itself. Frozen
@@ -64,7 +65,7 @@ def watch(
         Whether to read T_conf, the temperature that adaptive optimizers have too: every sample then costs one extra
         pair of gradients of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data
         loader). Give batches of the training set, in the size of the training, and some dozens of them. Nothing is
-        moved: :mod:`weightgas.monitoring.curvature`. Steps with a closure are left out.
+        moved: :mod:`weightgas.monitoring.curvature`.
 
     Raises
     ------
@@ -73,9 +74,7 @@ def watch(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
-    if not isinstance(optimizer, torch.optim.Optimizer):
-        got = type(optimizer).__name__
-        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
+    optimizer = _innermost(optimizer)
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:
         whole_number("samples", samples, minimum=_LEAST_SAMPLES, fix=f"Pass {_LEAST_SAMPLES} or more.")
@@ -92,3 +91,13 @@ def watch(
         curvature = Curvature(model, loss_fn, batches, *places)
     gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature))
     return gas
+
+
+def _innermost(optimizer: Any) -> torch.optim.Optimizer:
+    """The optimizer that makes the steps, out of all that is wrapped around it as ``.optimizer``."""
+    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer) and inner is not optimizer:
+        optimizer = inner
+    if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
+        got = type(optimizer).__name__
+        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
+    return optimizer

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,17 +14,20 @@ from torch import Tensor
 from weightgas.protocols import FixedSphere
 from weightgas.status import Outcome
 from weightgas.training import checkpoint
-from weightgas.training.engine import Engine, State
+from weightgas.training.engine import SUMS, Engine, State
 from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
 from weightgas.training.record import Record, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
 
+BUFFER = "buffer_"
+"""What the names of the optimizer's buffers begin with in a checkpoint."""
+
 
 def run_chunk(
     engine: Engine,
     plan: Plan,
-    begin: np.ndarray | None,
+    begin: tuple[np.ndarray, np.ndarray | None] | None,
     place: tuple[Path, str] | None,
     advance: Callable[[int], None],
     given: np.ndarray | None = None,
@@ -33,7 +37,8 @@ def run_chunk(
     Parameters
     ----------
     begin
-        Weights (stack, dim) to go on from at step ``plan.first``; None for a fresh start with its warm-up.
+        Weights (stack, dim), and buffers of the optimizer (stack, buffers, dim) or None, to resume from at step
+        ``plan.first``; None for a fresh start with its warm-up.
     place
         Folder and name of the checkpoints; None to keep none.
     advance
@@ -43,7 +48,9 @@ def run_chunk(
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    record = Record(engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None))
+    record = Record(
+        engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None, engine.has_momentum)
+    )
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
@@ -68,9 +75,15 @@ def run_chunk(
     return _variables(engine, plan, record, state)
 
 
-def _begun(engine: Engine, plan: Plan, begin: np.ndarray | None) -> State:
+def _begun(engine: Engine, plan: Plan, begin: tuple[np.ndarray, np.ndarray | None] | None) -> State:
     if begin is not None:
-        return engine.state(plan.warmup + plan.first, begin)
+        state = engine.state(plan.warmup + plan.first, begin[0])
+        if begin[1] is None:
+            return state
+        kept = torch.as_tensor(begin[1], dtype=state.weights.dtype, device=state.weights.device)
+        buffers = {name: kept[:, k] for k, name in enumerate(state.buffers)}
+        rescaled = plan.start == "predicted"  # at the end of the warm-up, where the buffers were emptied
+        return replace(state, buffers=buffers, age=plan.first + (0 if rescaled else plan.warmup))
     state = engine.initial()
     if plan.start == "predicted":  # a first guess, so that the first steps are not wild
         gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
@@ -117,6 +130,8 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
         "outcome": outcome,
         "final_weights": state.weights.cpu().numpy(),
     }
+    if state.buffers:
+        by_stack["final_buffers"] = torch.stack(list(state.buffers.values()), 1).cpu().numpy()
     steps = (plan.first // plan.every + 1 + np.arange(plan.rows)) * plan.every
     values = {"step": np.tile(steps, (cells, 1))}
     if plan.snapshots:
@@ -126,8 +141,9 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
 
 
 def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str]) -> None:
-    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", "grad_sq", "group_grad_sq", "growth")}
-    numbers = {"step": np.int64(state.step), "count": np.int64(state.count), "cells": _cells(engine)}
+    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
+    sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
+    numbers = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {"cells": _cells(engine)}
     numbers["mode"] = engine.network.mode.array()
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
@@ -141,10 +157,10 @@ def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> 
         engine.take(Mode.of(stored["mode"]))
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
     state = engine.state(int(stored["step"]), stored["weights"])
-    sums = {
-        name: torch.from_numpy(stored[name]).to(state.weights.device) for name in ("grad_sq", "group_grad_sq", "growth")
-    }
-    return State(state.step, state.weights, int(stored["count"]), **sums)
+    device = state.weights.device
+    sums = {name: torch.from_numpy(stored[name]).to(device) for name in SUMS}
+    buffers = {name: torch.from_numpy(stored[f"{BUFFER}{name}"]).to(device) for name in state.buffers}
+    return replace(state, count=int(stored["count"]), age=int(stored["age"]), buffers=buffers, **sums)
 
 
 def _cells(engine: Engine) -> np.ndarray:

@@ -15,8 +15,10 @@ from weightgas import trace as traces
 from weightgas.datasets import Images, named
 from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.networks import Network
+from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
 from weightgas.status import Outcome
+from weightgas.training import stepping
 from weightgas.training.modules import network_of
 
 SEGMENT = 100
@@ -132,7 +134,15 @@ def checked_network(network: Any, data: Any) -> tuple[Network, Images]:
 
 
 def checked(
-    protocol: Any, network: Any, data: Any, resume_from: Any, *, samples: Any, warmup: Any, **numbers: Any
+    protocol: Any,
+    network: Any,
+    data: Any,
+    resume_from: Any,
+    *,
+    samples: Any,
+    warmup: Any,
+    optimizer: Optimizer | None = None,
+    **numbers: Any,
 ) -> tuple[Network, Images, Plan]:
     """The network, the data set and the plan of a call, or the refusal of what is wrong (errors as ``train``)."""
     if not isinstance(protocol, Protocol):
@@ -192,7 +202,8 @@ def checked(
         dtype=one_of("dtype", numbers["dtype"], DTYPES),
     )
     if resume_from is not None:
-        return network, data, _resumed(plan, protocol, network, data, resume_from, warmup)
+        grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer).get("optimizer")
+        return network, data, _resumed(plan, grid, network, data, resume_from, warmup, name)
     return network, data, _spaced(plan, noise_samples, energy_batches)
 
 
@@ -237,7 +248,15 @@ def checked_device(device: Any) -> torch.device:
         ) from None
 
 
-def _resumed(plan: Plan, protocol: Protocol, network: Network, data: Images, trace: xr.Dataset, warmup: Any) -> Plan:
+def _resumed(
+    plan: Plan,
+    protocol: Protocol,
+    network: Network,
+    data: Images,
+    trace: xr.Dataset,
+    warmup: Any,
+    optimizer: str | None,
+) -> Plan:
     """The plan that goes on where ``trace`` stopped; TraceError where it is of another experiment."""
     traces.check(trace)
     if "final_weights" not in trace:
@@ -253,6 +272,7 @@ def _resumed(plan: Plan, protocol: Protocol, network: Network, data: Images, tra
         "seed": plan.seed,
         "batch_size": plan.batch_size,
         "dtype": plan.dtype,
+        "optimizer": optimizer,
     }
     differ = [f"{k} = {theirs.get(k)!r} in the trace, {v!r} in the call" for k, v in ours.items() if theirs.get(k) != v]
     if trace.sizes["replica"] != plan.replicas:

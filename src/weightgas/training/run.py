@@ -12,6 +12,7 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
+import torch
 import xarray as xr
 from torch import nn
 
@@ -19,9 +20,10 @@ from weightgas import runs
 from weightgas.datasets import Images
 from weightgas.errors import whole_number
 from weightgas.networks import Network
+from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
 from weightgas.runs import Executors
-from weightgas.training import choice
+from weightgas.training import choice, stepping
 from weightgas.training import mode as modes
 from weightgas.training.plan import Plan, checked, checked_device
 from weightgas.training.setting import Setting, limited, produce
@@ -35,6 +37,7 @@ def train(
     data: Images | str,
     steps: int,
     *,
+    optimizer: Optimizer | torch.optim.Optimizer | None = None,
     batch_size: int = 128,
     seed: int = 0,
     replicas: int = 1,
@@ -61,8 +64,8 @@ def train(
 ) -> xr.Dataset:
     """Train ``network`` on ``data`` under ``protocol``, every cell and replica by itself, and return the trace.
 
-    The steps are those of :mod:`weightgas.protocols`: plain SGD, batches drawn with replacement, each cell and replica
-    from a stream of its own that does not depend on what else is in the grid.
+    The steps are those of :mod:`weightgas.protocols`: plain SGD, or at fixed LR another ``optimizer``; batches drawn
+    with replacement, each cell and replica from a stream of its own that does not depend on what else is in the grid.
 
     Parameters
     ----------
@@ -73,6 +76,13 @@ def train(
         :func:`weightgas.training.network_of` makes a network of it: its scale-invariant groups are looked for first.
     steps
         Steps that are recorded; those of the warm-up come before.
+    optimizer
+        At fixed LR what makes the steps, without its learning rate and decay, which the protocol gives:
+        ``optimizers.SGD(momentum=0.9)``, ``optimizers.SGD(momentum=0.9, nesterov=True)``, ``optimizers.AdamW()``, or a
+        class of your own with ``buffers`` and ``step``. Steps are those of ``torch.optim``. With momentum α the cells
+        of the trace hold η/(1 − α), as in a simulated and a watched run, the attribute ``momentum`` says α, and
+        ``buffer_sq`` is r²‖b‖² of the momentum buffer: (1 − α²) of it over ``grad_sq`` is the memory M of the
+        gradients in r⁴ = ηGM/(2λ(1 − α)). Of other optimizers temperature and pressure are not applicable.
     batch_size, seed
         Inputs in a batch (at least 2); the one seed of the run.
     replicas
@@ -166,6 +176,7 @@ def train(
     KeyboardInterrupt
         Passed on, after the cells in flight are saved.
     """
+    stepper = stepping.checked(optimizer, protocol)
     network, images, plan = checked(
         protocol,
         network,
@@ -185,6 +196,7 @@ def train(
         snapshot_every=snapshot_every,
         start=start,
         dtype=dtype,
+        optimizer=stepper,
     )
     if cells_at_once is not None:
         cells_at_once = whole_number("cells_at_once", cells_at_once, fix="Pass 16.")
@@ -193,42 +205,43 @@ def train(
     threads = 1 if threads is None else whole_number("threads", threads, fix="Pass for instance 1.")
     place = checked_device(device)
     _tell(plan, len(images) // plan.batch_size)
+    grid, about = stepping.effective(protocol, stepper), stepping.attributes(stepper)
     mine, executor = runs.shard_of(shard, out, len(protocol)), runs.checked_executor(executor)
     begun = time.monotonic()
-    run = None if out is None else runs.prepare(out, _config(protocol, network, images, plan), force=force)
+    run = None if out is None else runs.prepare(out, _config(protocol, network, images, plan, stepper), force=force)
     executor, workers = runs.workers(executor)
     each = (plan.steps + (plan.warmup if resume_from is None else 0)) * plan.replicas
     setting = Setting(
+        protocol=protocol,
+        optimizer=stepper,
         network=network,
         images=images,
         plan=plan,
         mode=modes.usual(network, images.inputs.shape[1:], cells_at_once),
         device=place,
         threads=threads,
-        attributes=_attributes(network, images, plan) | {"threads": threads, "device": str(place)},
+        attributes=_attributes(network, images, plan) | about | {"threads": threads, "device": str(place)},
         before=resume_from,
         start=None if isinstance(start, str) else start,
         checkpoints=None if run is None else run.checkpoint_folder.resolve(),
     )
     if cells_at_once is None:
         most = min(mine.cells_per_chunk(len(protocol)), -(-len(protocol) // workers))
-        work = choice.Work(most * plan.replicas, runs.to_do(protocol, most, run, mine) * each // workers)
+        work = choice.Work(most * plan.replicas, runs.to_do(grid, most, run, mine) * each // workers)
         with limited(threads):
-            setting = setting.in_mode(
-                choice.chosen(setting.mode, partial(setting.sample, protocol), work, run, compile)
-            )
+            setting = setting.in_mode(choice.chosen(setting.mode, partial(setting.sample), work, run, compile))
         cells = _even(len(protocol), min(max(1, setting.mode.at_once // plan.replicas), most))
     else:
         setting = setting.in_mode(replace(setting.mode, compiled=bool(compile)))
         cells = min(max(1, cells_at_once // plan.replicas), mine.cells_per_chunk(len(protocol)))
-    to_do = runs.to_do(protocol, cells, run, mine)
+    to_do = runs.to_do(grid, cells, run, mine)
     with limited(threads), runs.progress(f"train {protocol.name}", each * to_do, progress) as advance:
         if to_do:
-            mean, spread = setting.engine(runs.subset(protocol, np.array([0]))).random_energy()
+            mean, spread = setting.engine(np.array([0])).random_energy()
             setting.attributes.update(energy_random=mean, energy_random_std=spread)
         make = partial(produce, setting=setting)
         trace = runs.in_chunks(
-            protocol,
+            grid,
             cells,
             make if executor is not None else partial(make, advance=advance),
             run,
@@ -293,7 +306,9 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
     }
 
 
-def _config(protocol: Protocol, network: Network, images: Images, plan: Plan) -> dict[str, Any]:
+def _config(
+    protocol: Protocol, network: Network, images: Images, plan: Plan, optimizer: Optimizer | None
+) -> dict[str, Any]:
     """What makes a run this run: everything that its numbers depend on but rounding."""
     return {
         "command": "train",
@@ -301,4 +316,5 @@ def _config(protocol: Protocol, network: Network, images: Images, plan: Plan) ->
         "network": {"name": network.name, **network.settings()},
         "data": {"name": images.name, "crc32": crc32(images.inputs.data) ^ crc32(images.labels.data)},
         "plan": dict(plan.__dict__),
+        **({"optimizer": repr(optimizer)} if optimizer is not None else {}),
     }

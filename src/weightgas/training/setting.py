@@ -17,6 +17,7 @@ from weightgas import trace as traces
 from weightgas.datasets import Images
 from weightgas.errors import OutOfMemoryError
 from weightgas.networks import Network
+from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
 from weightgas.status import Outcome
 from weightgas.training.chunk import run_chunk
@@ -29,6 +30,8 @@ from weightgas.training.plan import DTYPES, Plan
 class Setting:
     """What all parts of a run have in common; it travels to the workers of an executor."""
 
+    protocol: Protocol
+    optimizer: Optimizer | None
     network: Network
     images: Images
     plan: Plan
@@ -45,17 +48,17 @@ class Setting:
         told = {"networks_at_once": mode.at_once, "compiled": int(mode.compiled)}
         return replace(self, mode=mode, attributes=self.attributes | told)
 
-    def engine(self, part: Protocol) -> Engine:
-        """The engine of some cells."""
-        return self._engine(part, self.plan.replicas, self.mode)
+    def engine(self, indices: np.ndarray) -> Engine:
+        """The engine of the cells ``indices`` of the grid."""
+        return self._engine(indices, self.plan.replicas, self.mode)
 
-    def sample(self, protocol: Protocol, mode: Mode) -> Engine:
+    def sample(self, mode: Mode) -> Engine:
         """The engine of as many networks as ``mode`` evaluates at once, all of the first cell, to be timed."""
-        return self._engine(runs.subset(protocol, np.array([0])), mode.at_once, mode)
+        return self._engine(np.array([0]), mode.at_once, mode)
 
-    def _engine(self, part: Protocol, replicas: int, mode: Mode) -> Engine:
+    def _engine(self, indices: np.ndarray, replicas: int, mode: Mode) -> Engine:
         return Engine(
-            part,
+            runs.subset(self.protocol, indices),
             self.network,
             self.images,
             replicas=replicas,
@@ -63,6 +66,7 @@ class Setting:
             batch_size=self.plan.batch_size,
             dtype=DTYPES[self.plan.dtype],
             device=self.device,
+            optimizer=self.optimizer,
             energy_batches=self.plan.energy_batches,
             mode=mode,
         )
@@ -71,16 +75,20 @@ class Setting:
 def produce(
     indices: np.ndarray, part: Protocol, *, setting: Setting, advance: Callable[[float], None] = runs.unseen
 ) -> xr.Dataset:
-    """Train the cells ``indices`` of the grid."""
+    """Train the cells ``indices`` of the grid; ``part`` are those cells as the trace has them."""
     stack, before, begin = len(indices) * setting.plan.replicas, setting.before, None
     if before is not None:
         ended = before.isel(cell=indices)
-        begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values.reshape(stack, -1)
+        weights = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values.reshape(stack, -1)
+        buffers = None
+        if "final_buffers" in ended:
+            buffers = ended["final_buffers"].values.reshape(stack, -1, weights.shape[1])
+        begin = weights, buffers
     where = None if setting.checkpoints is None else (setting.checkpoints, f"cells-{indices[0]:05d}")
     given = None if setting.start is None else setting.start[indices].reshape(stack, -1)
     try:
         with limited(setting.threads):
-            values = run_chunk(setting.engine(part), setting.plan, begin, where, advance, given)
+            values = run_chunk(setting.engine(indices), setting.plan, begin, where, advance, given)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
             raise

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from weightgas.optimizers import Optimizer
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from weightgas.theory import ideal_gas
 
@@ -52,4 +53,15 @@ def predicted_radii(protocol: Protocol, replicas: int, group_grad_sq: np.ndarray
         radii = cells["radius"] * np.sqrt(roots / total)
     else:
         raise TypeError(f"protocol: expected one of the three of this library, got {type(protocol).__name__}.")
+    return np.where(usable, radii, np.nan)
+
+
+def optimizer_radii(optimizer: Optimizer, sizes: tuple[int, ...], group_grad_sq: np.ndarray) -> np.ndarray:
+    """Stationary radius of every group (cells · replicas, groups) under an optimizer, from its G_i of that shape.
+
+    The learning rates and decays of ``optimizer`` are columns, one row for each run. NaN where there is no closed form,
+    no stationary radius, or a gradient that is not finite.
+    """
+    usable = np.isfinite(group_grad_sq) & (group_grad_sq > 0)
+    radii = optimizer.radius(np.asarray(sizes, float), np.where(usable, group_grad_sq, 1.0))
     return np.where(usable, radii, np.nan)
