@@ -14,7 +14,7 @@ import xarray as xr
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.analysis.findings import Findings
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, renamed_keywords
 from weightgas.figures.registry import Draw, Figure
 from weightgas.measurement import measure
 from weightgas.report.chapters import sections
@@ -40,6 +40,7 @@ def findings(folder: str | os.PathLike[str]) -> Findings:
     return Findings(trace, _state(folder / "state.zarr", trace))
 
 
+@renamed_keywords(nulls="controls")
 def of_run(
     folder: str | os.PathLike[str],
     run: Findings | None = None,
