@@ -8,7 +8,7 @@ trace or the Findings of one. Anything else is a TypeError that names what came 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import xarray as xr
 
@@ -33,7 +33,7 @@ def one(run: Any, name: str = "run", *, trace: bool = False) -> Findings:
     if isinstance(run, Findings):
         found = run
     elif isinstance(run, tuple) and [described(part) for part in run] == ["a trace", "a state"]:
-        found = Findings(run[0], run[1])
+        found = Findings(*cast(tuple[xr.Dataset, xr.Dataset], run))
     elif described(run) == "a state":
         found = Findings(state=run)
     else:
