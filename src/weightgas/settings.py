@@ -81,8 +81,8 @@ class Settings:
             raise TypeError(f"{name.lower()}: expected weightgas.{name}, got {value!r}. For instance {name}().")
         return cls(**{fields(cls)[0].name: value})  # type: ignore[arg-type]
 
-    def of(self, producer: str) -> Self:
-        """The same as ``producer`` understands it: with its own choice for what is None.
+    def of(self, producer: str) -> Any:
+        """The same as ``producer`` takes it, with its own choice for what is None (so its fields are typed ``Any``).
 
         Raises
         ------
@@ -306,7 +306,12 @@ class Evaluate(Settings):
 _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate}
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
 RENAMED |= {"precision": "targets"}
-"""Options of version 0.1 that have another name, and that name."""
+"""Options of version 0.1 that are fields of another name, and that name."""
+_ELSEWHERE = {
+    "potential": "loss=...",
+    "momentum": "optimizer=SGD(momentum=...)",
+    "nesterov": "optimizer=SGD(nesterov=...)",
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -318,18 +323,18 @@ def moved(name: str) -> str | None:
     for argument, kind in _ARGUMENTS.items():
         if now in {each.name for each in fields(kind)}:
             return f"{argument}={kind.__name__}({now}=...)"
-    return None
+    return _ELSEWHERE.get(name)
 
 
 def producer(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which answers a keyword that is now a field of one of the four objects with its new place."""
+    """``function``, which answers a keyword of version 0.1 with its new place, mostly in one of the four objects."""
     known = inspect.signature(function).parameters
 
     @wraps(function)
     def call(*arguments: P.args, **keywords: P.kwargs) -> R:
         for name in keywords.keys() - known:
             if (place := moved(name)) is not None:
-                raise TypeError(f"{name}: now {place}. See weightgas.{place.partition('=')[2].partition('(')[0]}.")
+                raise TypeError(f"{name}: now {place}, since version 0.2.")
         return function(*arguments, **keywords)
 
     return call

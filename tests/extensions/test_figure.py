@@ -30,7 +30,7 @@ NOTHING = figures.Figure("nothing", "Never seen.", equipartition, needs=("no_suc
 
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
-    wg.simulate(wg.FixedSphere(elr=[0.01, 0.02]), 3, 8000, samples=40, out=tmp_path / "run", progress=False)
+    wg.simulate(wg.FixedSphere(elr=[0.01, 0.02]), 3, 8000, record=wg.Record(samples=40), run=tmp_path / "run")
     return tmp_path / "run"
 
 

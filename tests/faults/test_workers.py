@@ -11,6 +11,7 @@ import pytest
 import xarray as xr
 
 import work
+from calls import flat
 from weightgas import networks
 from weightgas import trace as traces
 from weightgas.losses import Linear, Quadratic
@@ -35,24 +36,24 @@ def spawning() -> ProcessPoolExecutor:
 
 @pytest.fixture(scope="module")
 def trained() -> xr.Dataset:
-    return train(GRID, networks.mlp(), "digits", 60, **TRAINED)
+    return train(GRID, networks.mlp(), "digits", 60, **flat(**TRAINED))
 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_training_in_threads(tmp_path, trained, stored):
     out = tmp_path / "run" if stored else None
     with ThreadPoolExecutor(3) as executor:
-        same(train(GRID, networks.mlp(), "digits", 60, **TRAINED, executor=executor, out=out), trained)
-    longer = train(GRID, networks.mlp(), "digits", 30, **TRAINED, resume_from=trained)
+        same(train(GRID, networks.mlp(), "digits", 60, **flat(client=executor, folder=out, **TRAINED)), trained)
+    longer = train(GRID, networks.mlp(), "digits", 30, **flat(resume_from=trained, **TRAINED))
     on_threads = train(
-        GRID, networks.mlp(), "digits", 30, **TRAINED, resume_from=trained, executor=lambda: ThreadPoolExecutor(2)
+        GRID, networks.mlp(), "digits", 30, **flat(resume_from=trained, client=lambda: ThreadPoolExecutor(2), **TRAINED)
     )
     same(on_threads, longer)
 
 
 def test_training_in_processes_of_which_one_is_killed(tmp_path, trained):
     network = work.DeadlyMLP(folder=str(tmp_path), lives=1)
-    trace = train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run")
+    trace = train(GRID, network, "digits", 60, **flat(client=spawning, folder=tmp_path / "run", **TRAINED))
     assert (tmp_path / "life-0").exists()
     same(trace, trained)
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
@@ -62,7 +63,7 @@ def test_training_in_processes_of_which_one_is_killed(tmp_path, trained):
 def test_a_part_of_a_training_that_kills_its_worker_twice_is_failed(tmp_path, trained):
     """Real processes: once beside others, twice alone. The others are as without; the same call makes the rest."""
     network = work.DeadlyMLP(folder=str(tmp_path), lives=3)
-    trace = train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run")
+    trace = train(GRID, network, "digits", 60, **flat(client=spawning, folder=tmp_path / "run", **TRAINED))
     assert (tmp_path / "life-2").exists()
     failed = (trace["outcome"] == Outcome.FAILED).all("replica").values
     assert failed.tolist() in (
@@ -71,19 +72,21 @@ def test_a_part_of_a_training_that_kills_its_worker_twice_is_failed(tmp_path, tr
         [False] * 4 + [True] * 2,
     )
     np.testing.assert_array_equal(trace["energy"][~failed], trained["energy"][~failed])
-    same(train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run"), trained)
+    same(train(GRID, network, "digits", 60, **flat(client=spawning, folder=tmp_path / "run", **TRAINED)), trained)
 
 
 @pytest.mark.parametrize("loss", [Linear(), Quadratic([0, 0.5, 1])], ids=["reduced", "full"])
 def test_simulating_in_threads(tmp_path, monkeypatch, loss):
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
-    alone = simulate(GRID, 3, 2000, loss=loss, **SIMULATED, threads=1)
+    alone = simulate(GRID, 3, 2000, loss=loss, **flat(threads=1, **SIMULATED))
     with ThreadPoolExecutor(2) as executor:
-        same(simulate(GRID, 3, 2000, loss=loss, **SIMULATED, executor=executor), alone)
-        first = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, executor=executor, warmup=200)
-        second = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, executor=executor, resume_from=first)
+        same(simulate(GRID, 3, 2000, loss=loss, **flat(client=executor, **SIMULATED)), alone)
+        first = simulate(GRID, 3, 1000, loss=loss, **flat(client=executor, warmup=200, **SIMULATED))
+        second = simulate(GRID, 3, 1000, loss=loss, **flat(client=executor, resume_from=first, **SIMULATED))
     whole = traces.extend(first, second, "sample")
-    expected = simulate(GRID, 3, 2000, loss=loss, **SIMULATED | {"samples": 80, "blocks": 8}, warmup=200, threads=1)
+    expected = simulate(
+        GRID, 3, 2000, loss=loss, **flat(warmup=200, threads=1, **SIMULATED | {"samples": 80, "blocks": 8})
+    )
     np.testing.assert_array_equal(whole["energy"], expected["energy"])
 
 
@@ -104,7 +107,7 @@ def client():
 def test_dask_with_two_workers_of_which_one_is_killed(tmp_path, monkeypatch, client):
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
     steps = 8_000_000
-    alone = simulate(GRID, 3, steps, **SIMULATED, threads=1)
+    alone = simulate(GRID, 3, steps, **flat(threads=1, **SIMULATED))
     pids, killed, write = client.run(os.getpid), [], traces.write_cells
 
     def write_and_kill(*arguments):
@@ -116,7 +119,9 @@ def test_dask_with_two_workers_of_which_one_is_killed(tmp_path, monkeypatch, cli
                 os.kill(pids[killed[0]], signal.SIGKILL)
 
     monkeypatch.setattr(traces, "write_cells", write_and_kill)
-    trace = simulate(GRID, 3, steps, **SIMULATED, executor=client.get_executor(retries=2), out=tmp_path / "run")
+    trace = simulate(
+        GRID, 3, steps, **flat(client=client.get_executor(retries=2), folder=tmp_path / "run", **SIMULATED)
+    )
     assert killed
     assert (trace["outcome"] == Outcome.FINISHED).all()
     same(trace, alone)

@@ -72,6 +72,8 @@ def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @wraps(function)
     def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if "nulls" in kwargs:
+            raise TypeError("nulls: expected controls=, got its name in 0.1. Pass controls={'name': run}.")
         defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k.split(".")[0] in _OURS}
         with rc_context({**defaults, **LOOK}):
             return function(*args, **kwargs)

@@ -16,7 +16,7 @@ from weightgas.errors import TraceError
 from weightgas.protocols import Protocol, from_settings
 from weightgas.runs import executors
 from weightgas.runs.executors import Executors
-from weightgas.runs.folder import Run
+from weightgas.runs.folder import RunFolder
 from weightgas.runs.shards import WHOLE, Shard, claimed, preparing
 from weightgas.status import Outcome
 
@@ -30,7 +30,7 @@ def in_chunks(
     protocol: Protocol,
     cells_per_chunk: int,
     produce: Produce,
-    run: Run | None,
+    run: RunFolder | None,
     *,
     shard: Shard = WHOLE,
     executor: Executors | None = None,
@@ -82,13 +82,13 @@ def in_chunks(
         return _closed(run, lost, wanted)
 
 
-def to_do(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard = WHOLE) -> int:
+def to_do(protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard = WHOLE) -> int:
     """How many cells :func:`in_chunks` would produce."""
     wanted, _ = _wanted(protocol, cells_per_chunk, run, shard)
     return sum(map(len, wanted))
 
 
-def is_complete(run: Run) -> bool:
+def is_complete(run: RunFolder) -> bool:
     """Whether every cell of a run is in its store, those of other shards too."""
     return run.trace_path.exists() and bool(traces.completed_cells(run.trace_path).all())
 
@@ -99,7 +99,9 @@ def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
     return from_settings({"protocol": protocol.name, "paired": True, **values})
 
 
-def _wanted(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard) -> tuple[list[np.ndarray], int]:
+def _wanted(
+    protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard
+) -> tuple[list[np.ndarray], int]:
     """The indices of the parts of a shard that are not there yet, and the size of a part."""
     done = np.zeros(len(protocol), bool)
     if run is not None and run.trace_path.exists():
@@ -114,7 +116,7 @@ def _wanted(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Sh
     return [indices for indices in parts if not done[indices].all()], cells_per_chunk
 
 
-def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
+def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
     if not run.trace_path.exists():
         with preparing(run.folder):  # of several shards that come first, one makes the frame
             if not run.trace_path.exists():
@@ -129,7 +131,7 @@ def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_chunk: int,
     traces.write_cells(part, run.trace_path, start)
 
 
-def _closed(run: Run, lost: dict[int, executors.Lost], wanted: list[np.ndarray]) -> xr.Dataset:
+def _closed(run: RunFolder, lost: dict[int, executors.Lost], wanted: list[np.ndarray]) -> xr.Dataset:
     """The trace of a run whose parts are written, those that are lost marked in it."""
     if lost and not run.trace_path.exists():
         raise _nothing_came(lost)
