@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import wraps
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class WeightgasError(Exception):
@@ -109,3 +112,26 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     if value not in known:
         raise refuse(name, "one of " + ", ".join(known), value, "Choose from that list.")
     return value
+
+
+def renamed(**names: str) -> Callable[[_F], _F]:
+    """Decorator of a function or class that has new names for some keywords: a call with an old one names the new one.
+
+    ``@renamed(readings="samples")`` makes ``readings=`` a TypeError, ``readings is now called samples``.
+    """
+
+    def wrap(function: _F) -> _F:
+        target: Any = function.__init__ if isinstance(function, type) else function
+
+        @wraps(target)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            for old in names.keys() & kwargs.keys():
+                raise TypeError(f"{old} is now called {names[old]}. The changelog of version 0.2 lists all new names.")
+            return target(*args, **kwargs)
+
+        if isinstance(function, type):
+            function.__init__ = checked  # type: ignore[misc]
+            return function  # type: ignore[return-value]
+        return checked  # type: ignore[return-value]
+
+    return wrap

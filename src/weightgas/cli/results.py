@@ -31,16 +31,8 @@ NullsOption = Annotated[
     ),
 ]
 
-COLUMNS = {
-    "energy": "U",
-    "temperature": "T",
-    "pressure": "p",
-    "volume": "V",
-    "compressibility": "Z",
-    "entropy": "S",
-    "ess": "eff. samples",
-}
-"""The variables of the printed table, and the symbols over them."""
+COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
+"""The variables of the printed table."""
 
 
 def measure(
@@ -91,7 +83,7 @@ def measure(
         from weightgas import trace as traces
         from weightgas.analysis import verdict
 
-        recorded = traces.open_trace(source)
+        recorded = traces.check(traces.open_trace(source))
         place = out or _beside(source)
         if dry_run:
             size = traces.valid(recorded).sum().item()
@@ -206,12 +198,12 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from weightgas import protocols, status
+    from weightgas import protocols, quantities, status
 
     held = [axis for axis in protocols.AXES if bool(np.isfinite(state[f"{axis}_set"]).any())]
-    columns = {name: symbol for name, symbol in COLUMNS.items() if name in state}
+    columns = [name for name in COLUMNS if name in state]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*held, *columns.values()):
+    for name in (*held, *(quantities.of(column).head for column in columns)):
         table.add_column(name, justify="right")
     table.add_column("status")
     for cell in chosen:

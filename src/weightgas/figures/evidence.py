@@ -17,7 +17,6 @@ from weightgas.analysis.gibbs import GibbsSlope
 from weightgas.analysis.gibbs import gibbs_slope as analyse
 from weightgas.errors import refuse
 from weightgas.figures.canvas import (
-    AXIS_NAMES,
     OKABE_ITO,
     canvas,
     drawn,
@@ -31,6 +30,7 @@ from weightgas.figures.canvas import (
     zero_line,
 )
 from weightgas.figures.families import bars, what_ran
+from weightgas.quantities import of
 
 
 @drawn
@@ -149,7 +149,7 @@ def group_temperatures(state: xr.Dataset) -> Figure:
             ax.plot(t, values[:, group], ".", ms=3, color=color, alpha=0.6)
         ends = np.array([t.min(), t.max()]) if len(t) else np.array([1e-3, 1.0])
         ax.plot(ends, ends, color="black", lw=0.8)
-        ax.set(yscale="log", xlabel=AXIS_NAMES["temperature"])
+        ax.set(yscale="log", xlabel=of("temperature").axis)
         logarithmic(ax.xaxis, t)
     axes[0].set_ylabel(r"temperature of each group $T_i$")
     if len(names) > 1:
@@ -201,7 +201,7 @@ def _ratios(series: list[_Series], label: str, title: str) -> Figure:
     ax.axhspan(0.95, 1.05, color=OKABE_ITO[0], alpha=0.08, lw=0)
     _limits(ax, *(np.concatenate([getattr(s, name) for s in series]) for name in ("ratio", "error")))
     logarithmic(ax.xaxis, np.concatenate([s.temperature[np.isfinite(s.ratio)] for s in series]))
-    ax.set(xlabel=AXIS_NAMES["temperature"], ylabel=label)
+    ax.set(xlabel=of("temperature").axis, ylabel=label)
     ax.text(1.0, 1.0, " ideal gas", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     legend(figure, handles, title, columns=1)
     return figure

@@ -12,7 +12,6 @@ from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.reasons import reasons
 from weightgas.errors import refuse
 from weightgas.figures.canvas import (
-    AXIS_NAMES,
     GREY,
     MARKERS,
     OKABE_ITO,
@@ -26,6 +25,7 @@ from weightgas.figures.canvas import (
     plain,
 )
 from weightgas.figures.families import bars
+from weightgas.quantities import of
 
 Runs = Mapping[str, tuple[xr.Dataset, xr.Dataset]]
 """Traces and states by name."""
@@ -101,8 +101,8 @@ def loss_dependence(items: Runs) -> Figure:
         for axis, drawn_values in ((ax.xaxis, 0), (ax.yaxis, 1)):
             points = np.concatenate([c.get_xydata()[:, drawn_values] for c in ax.lines] or [np.empty(0)])
             logarithmic(axis, points)
-        ax.set(xlabel=AXIS_NAMES["energy"], title=title)
-    axes[0].set_ylabel(AXIS_NAMES["noise_trace"])
+        ax.set(xlabel=of("energy").axis, title=title)
+    axes[0].set_ylabel(of("noise_trace").axis)
     legend(figure, handles, r"Noise follows the loss: b = d ln tr $\Sigma$/d ln L within a run", columns=1)
     return figure
 

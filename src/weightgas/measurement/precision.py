@@ -1,9 +1,9 @@
-"""Are the errors of a cell as small as was asked? What runs until they are stops by this, and a state says it too.
+"""Are the errors of a cell as small as was asked? Runs to a target precision stop by this; a state has it too.
 
-A target is a standard error: relative to |value| for the quantities of :data:`RELATIVE`, in nats for the entropies of
-:data:`NATS`. A cell is known where every error is at most its target and level 1 calls it equilibrium, split R̂
-included. What is missing is foreseen by err ∝ 1/√steps, but for what is read at points (the radius): once its samples
-are independent, only more of them help.
+A target is the standard error of one of :data:`weightgas.quantities.TARGETS`, relative to the value, of an entropy in
+nats. A cell is known if every error is at most its target and level 1 calls it equilibrium, split R̂ included. What is
+missing is predicted by err ∝ 1/√steps, except for what is recorded at points (the radius): once its samples are
+independent, only more of them help.
 """
 
 from __future__ import annotations
@@ -16,17 +16,9 @@ import xarray as xr
 
 from weightgas.errors import one_of, positive_number, refuse
 from weightgas.measurement.energy import Estimates
+from weightgas.quantities import DERIVED, TARGETS
 from weightgas.status import Status
 
-NATS = ("entropy_direction", "entropy")
-"""Targets in nats."""
-_POINTS = ("radius", "volume", "elr", "temperature_virial")
-"""What is made of radii read at points, not averaged over every step, and of them alone."""
-RELATIVE = (
-    *("energy", "energy_variance", "grad_sq", "mean_grad_sq", "noise_trace", "temperature", "temperature_conf"),
-    *("conf_ratio", "pressure", "compressibility", *_POINTS),
-)
-"""Targets relative to the value."""
 _INDEPENDENT = 0.8
 """Effective samples of the radius, as a share of all, from which on more steps between them would not help."""
 
@@ -60,10 +52,10 @@ def targets_of(precision: float | Mapping[str, float]) -> dict[str, float]:
         raise refuse("precision", "one target at least", {}, 'For instance 0.003, or {"energy": 0.003}.')
     out = {}
     for name, value in precision.items():
-        one_of("precision", name, (*RELATIVE, *NATS))
+        one_of("precision", name, TARGETS)
         label = f"precision of {name}"
         out[str(name)] = positive_number(label, value, fix="Pass a standard error, for instance 0.003 for 0.3 %.")
-        if name in RELATIVE and out[name] >= 1:
+        if not in_nats(name) and out[name] >= 1:
             raise refuse(label, "a relative standard error below 1", value, "0.003 is 0.3 %.")
     return out
 
@@ -88,10 +80,11 @@ def judge(
     kept, status = level_one["samples_kept"].values, level_one["status"].values
     independent = level_one["ess_radius"].values >= _INDEPENDENT * kept * replicas
     with np.errstate(all="ignore"):
-        size = errors / np.where(np.isin(names, NATS)[:, None], 1.0, np.abs(values))
+        size = errors / np.where([[in_nats(name)] for name in targets], 1.0, np.abs(values))
         size = np.where(np.isfinite(size), size, np.inf)
         excess = size / goal
-        stuck = np.isin(names, _POINTS)[:, None] & independent & (excess * np.sqrt(kept / samples) > 1)
+        points = np.array([[DERIVED[name].method == "point"] for name in targets])
+        stuck = points & independent & (excess * np.sqrt(kept / samples) > 1)
     most = excess.max(axis=0)
     worst = np.where(stuck, np.inf, excess).argmax(axis=0)
     known = (status == Status.EQUILIBRIUM) & (most <= 1)
@@ -121,7 +114,12 @@ def _shortfall(name: str, error: float, target: float, steps: float, kept: int |
 
 
 def _size(name: str, error: float) -> str:
-    return f"{error:.2g} nats" if name in NATS else f"{100 * error:.2g} %"
+    return f"{error:.2g} nats" if in_nats(name) else f"{100 * error:.2g} %"
+
+
+def in_nats(name: str) -> bool:
+    """Whether a target is in nats, not relative."""
+    return DERIVED[name].units == "nat"
 
 
 def _number(value: float) -> str:

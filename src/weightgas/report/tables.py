@@ -113,7 +113,7 @@ def layers(name: str, found: xr.Dataset) -> Table:
     for k, part in enumerate(found["part"].values):
         pairs = [
             (float(found[n].values[k]), float(found[f"{n}_err"].values[k]))
-            for n in ("volume", "temperature_ratio", "pressure_ratio", "heat")
+            for n in ("volume", "temperature_ratio", "pressure_ratio", "heat_share")
         ]
         rows.append((str(part), f"{found['groups'].values[k]:.0f}", f"{found['dof'].values[k]:.0f}", *pairs))
     names = {"volume_sum": "ΣV/V", "work_sum": "ΣpV/(pV)", "heat_sum": "ΣRT/(RT)"}

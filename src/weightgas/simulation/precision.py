@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import xarray as xr
 
-from weightgas import runs
+from weightgas import quantities, runs
 from weightgas import trace as traces
 from weightgas.errors import refuse, whole_number
 from weightgas.measurement import precision as targets
@@ -83,7 +83,7 @@ def checked(
     if resumed:
         fix = "Go on by steps, or run again with a larger most_steps."
         raise refuse("resume_from", "none with precision, which begins anew", "a trace", fix)
-    entropies = [name for name in wanted if name in targets.NATS]
+    entropies = [name for name in wanted if targets.in_nats(name)]
     if entropies and not counted:
         fix = "Only a linear loss has an entropy in every cell by itself."
         raise refuse("precision", "no entropies for a loss whose overlap is not counted", entropies[0], fix)
@@ -181,7 +181,11 @@ def _joined(
         join="override",
         combine_attrs="override",
     )
-    whole["known"] = ("cell", np.concatenate(reached), {"units": "1", "long_name": traces.VARIABLES["known"].long_name})
+    whole["known"] = (
+        "cell",
+        np.concatenate(reached),
+        {"units": "1", "long_name": quantities.RECORDED["known"].long_name},
+    )
     whole = whole.isel(cell=np.argsort(np.concatenate(cells)))
     whole.attrs["steps"] = how.steps
     del whole.attrs["sample_every"]  # each cell has its own
