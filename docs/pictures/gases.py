@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 
 import weightgas as wg
 from weightgas.analysis.equation_of_state import momentum_share, radius_law, state_equation
-from weightgas.analysis.fluctuation import fluctuation_response
+from weightgas.analysis.fluctuation import collect, fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope, logistic_slope
 from weightgas.analysis.reasons import reasons
-from weightgas.experiments.nulls import curvatures
+from weightgas.experiments.controls import curvatures
 from weightgas.figures.canvas import GREY, OKABE_ITO, with_error
 from weightgas.losses import (
     Covariance,
@@ -205,7 +205,7 @@ def measured(gas: Gas) -> Row:
     state = wg.measure(trace)
     judged = wg.verdict(trace, state, title=gas.title)
     good = state.isel(cell=np.flatnonzero(state["status"].values == 0))
-    f, g = fluctuation_response(state, largest_elr=1.0), gibbs_slope(trace, state, largest_elr=1.0)
+    f, g = fluctuation_response(state, collect(state, 1.0)), gibbs_slope(trace, state, collect(state, 1.0))
     print(judged.sentence, flush=True)
     # plain means over cells and pairs, which a closed form can have too
     slope = (float(np.nanmean(g.ratio)), float(np.sqrt(np.nansum(g.ratio_err**2)) / np.isfinite(g.ratio).sum()))

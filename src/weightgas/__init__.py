@@ -42,6 +42,7 @@ _PLACES = {
     "grid": "trace",
     # what it says
     "measure": "measurement",
+    "Findings": "analysis",
     "verdict": "analysis",
     "bootstrap": "analysis",
     "balance": "analysis",

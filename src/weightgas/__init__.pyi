@@ -24,6 +24,7 @@ from weightgas import systems as systems
 from weightgas import theory as theory
 from weightgas import trace as trace
 from weightgas import training as training
+from weightgas.analysis import Findings as Findings
 from weightgas.analysis import balance as balance
 from weightgas.analysis import bootstrap as bootstrap
 from weightgas.analysis import verdict as verdict

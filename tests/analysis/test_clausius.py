@@ -9,6 +9,7 @@ import pytest
 from scipy.special import betaln, digamma
 
 from weightgas.analysis.clausius import clausius
+from weightgas.analysis.fluctuation import collect
 from weightgas.losses import Covariance, Linear, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
@@ -27,7 +28,7 @@ def test_an_exact_gas_passes_and_a_steep_entropy_does_not(make_state):
     for scale in (1.0, 1.2):
         state = make_state(FixedSphere(elr=RATES), entropy_scale=scale)
         state.attrs["entropy_method"] = "density"
-        (found,) = clausius(state, largest_elr=1)
+        (found,) = clausius(state, collect(state, 1))
         assert found.method == "density" and found.judged and len(found.ratio) == 5
         assert found.whole == pytest.approx(1 / scale, abs=2e-3)
         assert np.allclose(found.ratio, 1 / scale, atol=5e-3)
@@ -39,7 +40,7 @@ def test_a_lost_factor_of_two_in_the_temperature_is_seen(make_state):
     state = make_state(FixedSphere(elr=RATES))
     state.attrs["entropy_method"] = "density"
     state["temperature"] = state["temperature"] / 2
-    (found,) = clausius(state, largest_elr=1)
+    (found,) = clausius(state, collect(state, 1))
     assert found.whole == pytest.approx(2, abs=5e-3) and found.whole - 1 > 10 * found.whole_err
 
 
@@ -54,7 +55,7 @@ def test_errors_are_those_of_repeated_noise(make_state):
         draw = state.copy(deep=True)
         for name in ("temperature", "energy", "entropy_direction"):
             draw[name] = draw[name] + draw[f"{name}_err"] * generator.standard_normal(len(RATES))
-        (one,) = clausius(draw, largest_elr=1)
+        (one,) = clausius(draw, collect(draw, 1))
         found.append((one.whole, one.whole_err, one.ratio[2], one.ratio_err[2], one.capacity_over_R[2]))
     whole, whole_err, ratio, ratio_err, capacity = np.transpose(found)
     assert whole.std() == pytest.approx(np.median(whole_err), rel=0.2)
@@ -79,7 +80,7 @@ def test_noise_that_grows_with_the_loss_is_rejected(make_state):
     t, u, s = np.transpose([noise_that_grows_with_the_loss(35.0, 4.5, h) for h in RATES])
     state["temperature"].values[:], state["energy"].values[:] = t, u
     assert np.allclose(u, 4.5 * t)  # the energy is that of an ideal gas
-    (found,) = clausius(with_entropy(state, s, 1e-2), largest_elr=1)
+    (found,) = clausius(with_entropy(state, s, 1e-2), collect(state, 1))
     assert found.whole - 1 > 10 * found.whole_err and found.whole > 1.04
 
 
@@ -125,7 +126,7 @@ def test_flagged_methods_are_reported_but_not_judged(make_state):
     with_entropy(with_entropy(state, exact), 2 * exact, method="quasi_harmonic")
     state["entropy_knn_flag"] = ("cell", np.zeros(6, np.int8))
     state["entropy_quasi_harmonic_flag"] = ("cell", np.array([0, 0, 1, 0, 0, 0], np.int8))
-    knn, harmonic = clausius(state, largest_elr=1)
+    knn, harmonic = clausius(state, collect(state, 1))
     assert (knn.method, knn.judged, harmonic.method, harmonic.judged) == ("knn", True, "quasi_harmonic", False)
     assert harmonic.whole == pytest.approx(0.5, abs=5e-3) and "not judged" in harmonic.advice
 

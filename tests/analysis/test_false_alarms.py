@@ -10,9 +10,9 @@ import pytest
 
 from synthetic import ar1
 from weightgas.analysis import gibbs
-from weightgas.analysis.fluctuation import Isotherms, fluctuation_response
+from weightgas.analysis.checks import DIAGNOSTIC_TOLERANCE, judge
+from weightgas.analysis.fluctuation import Isotherms, collect, fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope
-from weightgas.analysis.verdict import EVIDENCE_TOLERANCE, judge
 from weightgas.losses import Covariance, Linear, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
@@ -92,7 +92,7 @@ def evidence(kind: str, seeds: int, samples: int, *, spacing: int = 300, elr=(0.
 def refused(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Whether the rule of the verdict says no, (seeds, 2)."""
     pairs = zip(values.ravel(), errors.ravel(), strict=True)
-    said = [judge(v, e, 1.0, EVIDENCE_TOLERANCE) == "no" for v, e in pairs]
+    said = [judge(v, e, 1.0, DIAGNOSTIC_TOLERANCE) == "no" for v, e in pairs]
     return np.reshape(said, values.shape)
 
 
@@ -171,7 +171,7 @@ def test_without_the_correction_a_large_step_looks_like_another_gas():
     assert abs(corrected.whole - 1) < 4 * corrected.whole_err
     assert abs(gibbs_slope(trace, state).mean - 1) < 4 * gibbs_slope(trace, state).mean_err
     del state.attrs["laplacian_slope"]
-    plain = fluctuation_response(state, largest_elr=0.2)
+    plain = fluctuation_response(state, collect(state, 0.2))
     assert not plain.corrected and "not corrected" in plain.advice
     assert corrected.whole - plain.whole > 0.02
     assert np.isnan(fluctuation_response(state).whole)  # then only small steps are taken

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from weightgas.analysis import verdict
-from weightgas.analysis.verdict import judge
-from weightgas.experiments.nulls import NAMES, null_gases
+from weightgas.analysis.checks import judge
+from weightgas.experiments.controls import NAMES, controls_at
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
@@ -15,7 +15,7 @@ from weightgas.simulation import simulate
 @pytest.fixture(scope="module")
 def judged():
     """Verdicts of the shipped null gases."""
-    return {name: null.verdict for name, null in null_gases(10, 0.01, 8000, replicas=4).items()}
+    return {name: null.verdict for name, null in controls_at(10, 0.01, 8000, replicas=4).items()}
 
 
 def test_the_ideal_gas_passes_all_levels(judged):

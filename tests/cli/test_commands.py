@@ -220,7 +220,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
         report_path = Path(options["out"], "report.html")
         return SimpleNamespace(
             verdicts=[judged],
-            nulls=[null],
+            control_verdicts=[null],
             lines=["a number"],
             wall_time=1.0,
             report_path=report_path,

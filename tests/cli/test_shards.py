@@ -89,7 +89,7 @@ def test_reproduce_in_shards(capsys, tmp_path, monkeypatch):
     assert written == []
     last = call(capsys, *command)
     assert last.code == 0 and "Report:" in last.out, last.err
-    assert [list(result.traces) for result in written] == [[run.name for run in small("quick")]]
+    assert [list(result.findings) for result in written] == [[run.name for run in small("quick")]]
     again, alone = (
         traces.open_trace(tmp_path / "run/isotropic/fixed_lr"),
         simulate(small("quick")[0].protocol, 3, 20_000),

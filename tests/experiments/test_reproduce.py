@@ -51,16 +51,20 @@ def test_from_preset_to_report_and_again(small_plan, tmp_path, monkeypatch):
     out = tmp_path / "demo"
     first = run.reproduce("demo", out=out, progress=False)
     text = first.report_path.read_text(encoding="utf-8")
-    assert text.index("Verdict") < text.index("<table") and "Null gas, anisotropic, d = 3" in text
-    assert set(first.traces) == {r.name for r in run._plan("demo", "quick")}
-    assert len(first.nulls) == 4 * len(first.beside) and "isotropic" in first.beside and len(first.verdicts) == 5
+    assert text.index("Verdict") < text.index("<table") and "Control, anisotropic, d = 3" in text
+    assert set(first.findings) == {r.name for r in run._plan("demo", "quick")}
+    assert (
+        len(first.control_verdicts) == 4 * len(first.controls)
+        and "isotropic" in first.controls
+        and len(first.verdicts) == 5
+    )
     assert any("published" in line for line in first.lines)
-    partners, cells = first.states["networks/partners"], first.states["networks/fixed_lr"]
+    partners, cells = (first.findings[f"networks/{name}"].state for name in ("partners", "fixed_lr"))
     assert np.allclose(partners["radius_set"], cells["radius"])
     assert np.allclose(partners["elr_set"] * (1 - cells["lr_set"] * cells["wd_set"]), cells["elr"], rtol=0.05)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["experiment"] == "demo" and manifest["versions"]["numpy"]
-    for name in first.traces:
+    for name in first.findings:
         assert (out / name / "trace.zarr").is_dir() and (out / name / "state.zarr").is_dir()
     # The same call again runs nothing and says the same.
     before = (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns

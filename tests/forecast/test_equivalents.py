@@ -146,7 +146,7 @@ def test_decay_for_a_sphere_and_back():
         (lambda f: f.rescaled(0), "factor: expected"),
         (lambda f: predict(SGD(0.1, 0.0), dim=9).as_optimizer(AdamW(), radius=1.0), "wd: expected a decay"),
         (lambda f: predict(AdamL2(0.1, 0.1), dim=9, grad_sq=1.0).at_fixed_norm(), "other than Adam with L2"),
-        (lambda f: decay_for_sphere(-1.0, 1.0, 1.0), "expected elr"),
+        (lambda f: decay_for_sphere(-1.0, 1.0, 1.0), "elr: expected"),
     ],
 )
 def test_refusals(call, match):

@@ -9,10 +9,11 @@ from own_functions import TILT
 from weightgas.analysis.equation_of_state import radius_law, state_equation
 from weightgas.losses import Covariance, CustomNoise, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
+from weightgas.optimizers import SGD
 from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.simulation import model, reference, simulate
 from weightgas.status import Status
-from weightgas.theory import finite_step, optimizers, vmf
+from weightgas.theory import finite_step, vmf
 
 DIM = 10
 
@@ -156,7 +157,7 @@ def test_temperature_and_radius_with_momentum(heavy):
     assert abs(ratio / (1 - 0.9) - 1) > 10 * error  # η in the place of η/(1 − α)
     share = float(finite_step.momentum_share(0.9))
     grad_sq = state["noise_trace"].item() + share * state["mean_grad_sq"].item()
-    predicted = optimizers.SGD(0.01, 0.05, 0.9).radius(grad_sq=grad_sq)
+    predicted = SGD(0.01, 0.05, 0.9).radius(grad_sq=grad_sq)
     assert state["radius"].item() == pytest.approx(float(predicted), rel=4 * state["radius_err"].item() + 0.002)
 
 
@@ -189,7 +190,7 @@ def test_the_share_of_the_finite_step_is_that_of_the_exact_variance():
         for nesterov in (False, True):
             lr, wd = 1e-4, 0.1
             rate = lr / (1 - alpha)
-            fourth = optimizers.SGD(lr, wd, alpha, nesterov).radius(grad_sq=1.0) ** 4 * wd / rate
+            fourth = SGD(lr, wd, alpha, nesterov).radius(grad_sq=1.0) ** 4 * wd / rate
             measured = (2 - 1 / fourth) / (rate * wd)
             expected = finite_step.momentum_share(alpha, nesterov=nesterov)
             assert measured == pytest.approx(float(expected), rel=0.02)

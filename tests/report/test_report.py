@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from gases import KINDS, PROTOCOLS, network, null, state, trace
 from weightgas import report
 from weightgas import trace as traces
-from weightgas.analysis import Verdict, verdict
+from weightgas.analysis import Verdict
+from weightgas.analysis.checks import Check, Key, Level
 from weightgas.analysis.equation_of_state import radius_from_sphere
-from weightgas.analysis.verdict import Check, Level
+from weightgas.analysis.findings import Findings
 from weightgas.report.chapters import Drawings
 from weightgas.report.numbers import range_of, text_of
 from weightgas.simulation import simulate
@@ -51,7 +52,7 @@ class Page(HTMLParser):
 
 
 def made_up(title: str, answers: tuple[str, str, str] = ("yes", "yes", "no")) -> Verdict:
-    check = Check("fluctuation", 2.1513, 0.0172, 1.0, answers[2], "a remark")
+    check = Check(Key.FLUCTUATION, 2.1513, 0.0172, 1.0, answers[2], "a remark")
     numbers = (1, 2, 3)
     return Verdict(title, tuple(Level(n, "?", a, (check,)) for n, a in zip(numbers, answers, strict=True)))  # type: ignore[arg-type]
 
@@ -181,16 +182,11 @@ def test_numbers_are_rounded_and_have_a_minus() -> None:
 @pytest.fixture(scope="module")
 def sections() -> list[report.Section]:
     names = ("ideal", "anisotropic")
-    nulls = [verdict(*null(n)) for n in names]
-    kept = {"null_traces": {n: null(n)[0] for n in names}, "null_states": {n: null(n)[1] for n in names}}
-    ran, states = {k: trace(k) for k in KINDS}, {k: state(k) for k in KINDS}
-    found = report.isotropic_sections(ran, states, [verdict(ran[k], states[k]) for k in KINDS], nulls, **kept)
-    ran, states = ({k: network(k)[i] for k in KINDS} for i in (0, 1))
-    crossed = radius_from_sphere(states["fixed_lr"], states["fixed_sphere"])
-    judged = [verdict(ran[k], states[k]) for k in KINDS]
-    return found + report.networks_sections(
-        ran, states, judged, nulls, radius_from_sphere=crossed, along_run=ran["fixed_lr"], **kept
-    )
+    controls = {n: Findings(*null(n), title=f"control, {n}") for n in names}
+    found = report.isotropic_sections({k: Findings(trace(k), state(k)) for k in KINDS}, controls)
+    runs = {k: Findings(*network(k)) for k in KINDS}
+    crossed = radius_from_sphere(runs["fixed_lr"].state, runs["fixed_sphere"].state)
+    return found + report.networks_sections(runs, controls, radius_from_sphere=crossed, along_run=runs["fixed_lr"])
 
 
 def test_the_sections_hold_every_figure_of_the_paper(sections: list[report.Section]) -> None:
@@ -221,7 +217,7 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
 
 def test_what_cannot_be_drawn_is_said() -> None:
     ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, samples=40)
-    found = report.isotropic_sections({"fixed_elr": ran}, {"fixed_elr": state_of(ran)}, [], [])
+    found = report.isotropic_sections({"fixed_elr": Findings(ran)})
     notes = [n for s in found for n in s.notes]
     assert any("product of two hyperparameters" in n for n in notes)
     Page(report.render(report.Content("paired", sections=found)))
@@ -256,17 +252,11 @@ def test_a_figure_that_cannot_be_drawn_costs_one_line(caplog: pytest.LogCaptureF
 
 def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
     ran = network("fixed_elr")[0]
-    assert not np.isfinite(state_of(ran)["entropy"]).any()
+    assert not np.isfinite(Findings(ran).state["entropy"]).any()
     traces.save(ran, tmp_path / "run" / "trace.zarr")
     page = Page(report.of_run(tmp_path / "run").read_text())
     assert "Not drawn: entropy over the weight decay, fixed ELR. state: expected a cell with a finite" in page.text
     assert sum(t == "img" for t, _ in page.tags) > 5
-
-
-def state_of(ran):
-    from weightgas.measurement import measure
-
-    return measure(ran)
 
 
 def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,10 +10,8 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from weightgas.analysis.cells import in_equilibrium
-from weightgas.analysis.maxwell import quadratic_fit, slopes
+from weightgas.analysis.findings import Findings
 from weightgas.protocols import PROTOCOLS
 
 
@@ -37,16 +35,13 @@ def reference() -> dict[str, Any]:
     return json.loads(resources.files("weightgas.analysis").joinpath("reference.json").read_text(encoding="utf-8"))
 
 
-def compare_isotropic(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]:
-    """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols present in ``states``."""
+def compare_isotropic(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
+    """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols among ``runs``."""
     published = reference()["isotropic"]
     rows = []
-    keys = {"dS/dln λ": "dS_dlnwd", "dS/dln η": "dS_dlnlr", "dS/dln η − dS/dln λ": "difference"}
     for protocol in ("fixed_elr", "fixed_lr"):
-        if protocol not in states:
-            continue
-        for slope in slopes(states[protocol]):
-            entry = published[protocol].get(keys.get(slope.name, ""))
+        for slope in runs[protocol].slopes if protocol in runs else ():
+            entry = published[protocol].get(slope.key)
             if entry is not None:
                 mean = entry.get("mean", entry.get("value"))
                 spread = entry.get("std_over_lr", entry.get("std_over_wd", float("nan")))
@@ -55,21 +50,20 @@ def compare_isotropic(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...
     return tuple(rows)
 
 
-def compare_networks(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]:
-    """Quality of the quadratic fit of S and the Maxwell relations of networks, beside the range that the paper prints
-    for its five.
+def compare_networks(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
+    """Quality of the quadratic fit of S and the Maxwell relations of networks, and the range that the paper prints for
+    its five.
 
     The published networks are larger and of other data: the column shows the middle of their range and half its width.
     """
     published = [v for v in reference()["networks"].values() if isinstance(v, dict) and "fixed_elr" in v]
     rows = []
-    for protocol, state in states.items():
-        fit = quadratic_fit(state)
-        r = state.attrs["dof"] / 2
+    for protocol, run in runs.items():
+        fit, r = run.quadratic_fit, run.state.attrs["dof"] / 2
         ours: dict[str, tuple[float, float, float]] = {}
         if fit is not None:
             ours["entropy_fit_r2"] = (fit.r_squared, float("nan"), 1.0)
-            good = in_equilibrium(state)
+            good = run.settled
             if protocol == "fixed_elr":
                 ours["maxwell_max_rel_error"] = (
                     float(np.abs(fit.slope_second[good] / -r - 1).max()),
@@ -79,7 +73,7 @@ def compare_networks(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]
             if protocol == "fixed_lr":
                 difference = fit.slope_first - fit.slope_second
                 ours["maxwell_max_rel_error"] = (float(np.abs(difference[good] / r - 1).max()), float("nan"), 0.0)
-        for slope in slopes(state):
+        for slope in run.slopes:
             if protocol == "fixed_lr" and np.isfinite(slope.theory):
                 ours["slope_over_R"] = (slope.value / r, slope.error / r, 1.0)
         for key, (value, error, theory) in ours.items():

@@ -156,7 +156,10 @@ def _reproduce(
             print(f"Not whole yet: {', '.join(result.missing)}.")
             print("When every shard has ended, the same command without --shard makes what is left and the report.")
             return
-        for title, verdicts in (("Verdict", result.verdicts), ("Beside it, gases whose answer is known", result.nulls)):
+        for title, verdicts in (
+            ("Verdict", result.verdicts),
+            ("Beside it, gases whose answer is known", result.control_verdicts),
+        ):
             if verdicts:
                 print(f"{title}:")
                 print("\n".join(f"  {verdict.title}: {verdict.sentence}" for verdict in verdicts))

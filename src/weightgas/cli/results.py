@@ -81,7 +81,7 @@ def measure(
     with session("measure", out=log, quiet=quiet, verbose=verbose, debug=debug):
         from weightgas import measurement
         from weightgas import trace as traces
-        from weightgas.analysis import verdict
+        from weightgas.analysis import Findings
 
         recorded = traces.check(traces.open_trace(source))
         place = out or _beside(source)
@@ -95,9 +95,10 @@ def measure(
         state = measurement.measure(recorded, entropy=entropy, anchor="auto" if anchor is None else anchor, seed=seed)
         traces.save(state, place, force=force if out else True)
         _show(state, rows)
-        print(verdict(recorded, state))
-        for name, (found, _, _) in (_nulls(recorded, state) if nulls else {}).items():
-            print(f"{'Beside it:' if name == 'ideal' else '          '} {found.title}: {found.sentence}")
+        found = Findings(recorded, state)
+        print(found.verdict)
+        for name, one in (_controls(found) if nulls else {}).items():
+            print(f"{'Beside it:' if name == 'ideal' else '          '} {one.title}: {one.verdict.sentence}")
         print(f"State in {place}")
 
 
@@ -119,22 +120,23 @@ def report(
     with session("report", out=log, quiet=quiet, verbose=verbose, debug=debug):
         from weightgas import report as reports
         from weightgas import trace as traces
+        from weightgas.analysis import Findings
 
-        found = _nulls(traces.open_trace(source), None) if nulls and log else {}
-        print(f"Report: {Path(reports.of_run(source, nulls=found)).resolve()}")
+        controls = _controls(Findings(traces.open_trace(source))) if nulls and log else {}
+        print(f"Report: {Path(reports.of_run(source, controls=controls)).resolve()}")
 
 
-def _nulls(trace: xr.Dataset, state: xr.Dataset | None) -> dict[str, tuple[analysis.Verdict, xr.Dataset, xr.Dataset]]:
-    """Verdict, trace and state of the null gases beside a run; none, with a word on it, where nothing has settled."""
+def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:
+    """The controls alongside a run; none, with a word on it, where nothing has settled."""
     from weightgas import experiments
     from weightgas.errors import TraceError
 
     try:
-        found = experiments.beside(trace, state)
+        found = experiments.controls_for(run)
     except TraceError as error:
-        logger.info("no null gases beside it: %s", error)
+        logger.info("no controls alongside it: %s", error)
         return {}
-    return {name: (null.verdict, null.trace, null.state) for name, null in found.items()}
+    return {name: control.findings for name, control in found.items()}
 
 
 def with_error(value: float, error: float) -> str:

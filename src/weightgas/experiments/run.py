@@ -14,17 +14,17 @@ import xarray as xr
 
 from weightgas import report, runs
 from weightgas import trace as traces
-from weightgas.analysis import Verdict, verdict
+from weightgas.analysis.checks import Verdict
 from weightgas.analysis.equation_of_state import sphere_elr
+from weightgas.analysis.findings import Findings
 from weightgas.errors import one_of, refuse, whole_number
 from weightgas.experiments import answer, presets, summary
+from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.estimate_cost import Foresight, foreseen
-from weightgas.experiments.nulls import Null, beside
 from weightgas.experiments.summary import kinds, select
-from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
-from weightgas.status import Outcome, Status
+from weightgas.status import Outcome
 
 if TYPE_CHECKING:
     from weightgas.datasets import Images
@@ -43,18 +43,18 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Experiment:
-    """What a preset gave: traces, states and verdicts by run, null gases by kind of run, and where the report is."""
+    """What a preset gave: findings by run, controls by kind of run, and where the report is."""
 
     name: str
     preset: str
     folder: Path
     title: str = ""
     command: str = ""
-    traces: dict[str, xr.Dataset] = field(default_factory=dict)
-    states: dict[str, xr.Dataset] = field(default_factory=dict)
-    judged: dict[str, Verdict] = field(default_factory=dict)
+    findings: dict[str, Findings] = field(default_factory=dict)
+    judged: dict[str, Findings] = field(default_factory=dict)
+    """Those of the runs that claim a stationary state."""
     lines: list[str] = field(default_factory=list)
-    beside: dict[str, dict[str, Null]] = field(default_factory=dict)
+    controls: dict[str, dict[str, Control]] = field(default_factory=dict)
     wall_time: float = 0.0
     missing: list[str] = field(default_factory=list)
     """Runs that lack cells of other shards; while there are any, nothing is judged and no report written."""
@@ -62,12 +62,12 @@ class Experiment:
     @property
     def verdicts(self) -> list[Verdict]:
         """One verdict for each run that claims a stationary state."""
-        return list(self.judged.values())
+        return [run.verdict for run in self.judged.values()]
 
     @property
-    def nulls(self) -> list[Verdict]:
-        """The verdicts of the null gases, at the d, T and effective sample size of each kind of run."""
-        return [null.verdict for nulls in self.beside.values() for null in nulls.values()]
+    def control_verdicts(self) -> list[Verdict]:
+        """The verdicts of the controls, at the d, T and effective sample size of each kind of run."""
+        return [control.verdict for controls in self.controls.values() for control in controls.values()]
 
     @property
     def report_path(self) -> Path:
@@ -150,30 +150,24 @@ def reproduce(
         if trace is None or (trace["outcome"] == Outcome.INTERRUPTED).any():
             result.missing.append(run.name)
             continue
-        state = measure(trace)
-        traces.save(state, folder / run.name / "state.zarr", force=True)
-        result.traces[run.name], result.states[run.name] = trace, state
+        result.findings[run.name] = found = Findings(trace)
+        traces.save(found.state, folder / run.name / "state.zarr", force=True)
     if result.missing:
         return result
     judged = [run.name for run in plan if not (isinstance(run, presets.Trained) and run.auxiliary)]
-    result.judged = {name: verdict(result.traces[name], result.states[name]) for name in judged}
+    result.judged = {name: result.findings[name] for name in judged}
     for kind in kinds(judged):
-        first = next((n for n in judged if n.startswith(f"{kind}/") and _settled(result.states[n])), None)
+        first = next((run for run in select(result.judged, kind).values() if run.settled.any()), None)
         if first is not None:
-            logger.info("null gases beside %s", kind)
-            place = folder / "null" / kind
-            pair = (result.traces[first], result.states[first])
-            result.beside[kind] = beside(*pair, seed=seed, threads=threads, out=place, force=force)
-    result.lines += summary.scores(result.states)
+            logger.info("controls alongside %s", kind)
+            place = folder / "controls" / kind
+            result.controls[kind] = controls_for(first, seed=seed, threads=threads, out=place, force=force)
+    result.lines += summary.scores(result.findings)
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
     if name == "answer":
-        answer.write(folder / "answer", result.traces, result.states, result.judged, result.beside, result.command)
+        answer.write(folder / "answer", result.judged, result.controls, result.command)
     return result
-
-
-def _settled(state: xr.Dataset) -> bool:
-    return bool((state["status"].values == Status.EQUILIBRIUM).any())
 
 
 def _choice(plan: Sequence[presets.Simulated | presets.Trained]) -> dict[str, Any]:
@@ -252,47 +246,30 @@ def _run(
 
     protocol, start = run.protocol, run.start
     if run.partner_of is not None:
-        state = result.states[run.partner_of]
+        partner = result.findings[run.partner_of]
+        state = partner.state
         elr = sphere_elr(state, state["elr"].values)
         protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
-        start = result.traces[run.partner_of]["final_weights"].values
+        start = partner.traced["final_weights"].values
     return training.train(protocol, run.network, run.data, start=start, **run.numbers(), **options)
 
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
     sections: list[report.Section] = []
-    for kind in kinds(result.traces):
-        traced, states = select(result.traces, kind), select(result.states, kind)
-        along = traced.pop("along_run", None)
-        for auxiliary in ("along_run", "partners"):
-            traced.pop(auxiliary, None)
-            states.pop(auxiliary, None)
-        verdicts = list(select(result.judged, kind).values())
-        found = result.beside.get(kind, {})
-        nulls = [null.verdict for null in found.values()]
-        null_traces = {name: null.trace for name, null in found.items()}
-        null_states = {name: null.state for name, null in found.items()}
+    for kind in kinds(result.findings):
+        ran = select(result.findings, kind)
+        along, _ = ran.pop("along_run", None), ran.pop("partners", None)
+        controls = {name: control.findings for name, control in result.controls.get(kind, {}).items()}
         if kind == "isotropic":
-            sections += report.isotropic_sections(
-                traced, states, verdicts, nulls, null_traces=null_traces, null_states=null_states
-            )
+            sections += report.isotropic_sections(ran, controls)
         else:
-            crossed = summary.radius_across(result.states, kind)
-            sections += report.networks_sections(
-                traced,
-                states,
-                verdicts,
-                nulls,
-                radius_from_sphere=crossed,
-                along_run=along,
-                null_traces=null_traces,
-                null_states=null_states,
-            )
+            crossed = summary.radius_across(result.findings, kind)
+            sections += report.networks_sections(ran, controls, radius_from_sphere=crossed, along_run=along)
     sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
         title=f"weightgas: {result.title}",
-        summary=tuple(summary.sentences(result.states, result.judged, result.beside)),
+        summary=tuple(summary.sentences(result.judged, result.controls)),
         sections=tuple(sections),
         settings=settings,
         environment=runs.environment(),
@@ -303,5 +280,6 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
     report.write(result.report_path, content)
     facts = {"experiment": result.name, "preset": result.preset, "seed": seed, "wall_time": round(result.wall_time, 1)}
     runs.finish(
-        result.folder, facts | {"verdicts": [str(v) for v in (*result.verdicts, *result.nulls)], "lines": result.lines}
+        result.folder,
+        facts | {"verdicts": [str(v) for v in (*result.verdicts, *result.control_verdicts)], "lines": result.lines},
     )

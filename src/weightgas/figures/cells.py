@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -12,6 +11,7 @@ from weightgas import trace as traces
 from weightgas.analysis.cells import axes
 from weightgas.figures.canvas import canvas, drawn, legend, number
 from weightgas.figures.families import what_ran
+from weightgas.figures.inputs import Run, one
 from weightgas.quantities import of
 from weightgas.status import Status
 
@@ -20,7 +20,7 @@ LETTERS = ("", "c", "w", "s", "d", "f", "n")
 
 
 @drawn
-def status_map(state: xr.Dataset) -> Figure:
+def status_map(run: Run) -> Figure:
     """The status of every cell over the two hyperparameters, by colour and by letter.
 
     Raises
@@ -28,6 +28,7 @@ def status_map(state: xr.Dataset) -> Figure:
     ValueError
         If the cells are not the product of two hyperparameters.
     """
+    state = one(run).state
     traces.grid(state["status"])
     (first, a), (second, b) = axes(state).items()
     rows, columns = np.unique(a), np.unique(b)

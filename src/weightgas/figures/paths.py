@@ -11,10 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from weightgas.analysis.balance import balance
+from weightgas.analysis.findings import described
 from weightgas.analysis.quasi_static import quasi_static
 from weightgas.errors import refuse
 from weightgas.figures.canvas import GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
 from weightgas.figures.families import bars
+from weightgas.figures.inputs import result
 from weightgas.quantities import of
 
 _POINTS = 9
@@ -46,9 +48,13 @@ def paths(
 
     Raises
     ------
-    ValueError
-        Without any course.
+    TypeError, ValueError
+        For anything else, and without any course.
     """
+    for name, given in (("courses", courses), ("dissipation", dissipation)):
+        _by_name(name, given)
+    if engine is not None:
+        result(engine, "engine", ("duration", "efficiency", "carnot", "limit"), "experiments.carnot()")
     if not courses:
         raise refuse("courses", "at least one drive by name", courses, "Pass {'isotherm': drive(...)}.")
     rows = 1 + (dissipation is not None or engine is not None)
@@ -61,6 +67,22 @@ def paths(
     for ax, shown in zip(axes.flat[2:], (dissipation, engine), strict=False):
         ax.set_visible(shown is not None)
     return figure
+
+
+def _by_name(name: str, given: Mapping[str, xr.Dataset] | None) -> None:
+    """Refuse what is no mapping of drives, or of what they cost, by name."""
+    needed, maker = {
+        "courses": (("work", "exchanged"), "drive()"),
+        "dissipation": (("duration", "produced", "relaxation"), "experiments.dissipation()"),
+    }[name]
+    if given is None:
+        return
+    if not isinstance(given, Mapping) or isinstance(given, xr.Dataset):
+        raise TypeError(
+            f"{name}: expected results of {maker} by name, got {described(given)}. Pass {{'name': result}}."
+        )
+    for key, one in given.items():
+        result(one, f"{name}[{key!r}]", needed, maker)
 
 
 def _planes(axes: np.ndarray, courses: Mapping[str, xr.Dataset]) -> None:

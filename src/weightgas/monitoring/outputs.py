@@ -188,14 +188,15 @@ def trace(gas: Gas) -> xr.Dataset:
     record, rules = gas.record, gas.rules
     if not len(record) or not rules:
         raise refuse("trace", "at least one finished sample", "none", "Train for two steps or more.")
-    chosen = [k for k, rule in enumerate(rules) if rule.wd > 0]
+    chosen = [k for k, rule in enumerate(rules) if rule.decays]
     if not chosen:
         raise refuse("wd", "weight decay above 0", 0.0, "A run without decay has no pressure; use csv().")
     main = max(chosen, key=lambda k: gas.sizes[k])
     rule, sizes = rules[main], [gas.sizes[k] for k in chosen]
+    lr, wd = rule.rates()
     groups = _of_groups(gas, chosen)
     values = _of_the_whole(groups) | {"energy": record.energy, "lr": record["lr"][:, main], "wd": record["wd"][:, main]}
-    if any(rules[k].kind != "sgd" for k in chosen):
+    if any(rules[k].mobility is None for k in chosen):
         for name in ("noise_trace",) if "laplacian" in groups else ("noise_trace", "mean_grad_sq"):
             values.pop(name)
             groups.pop(name)
@@ -209,11 +210,12 @@ def trace(gas: Gas) -> xr.Dataset:
         "dim": sum(sizes), "dof": sum(sizes) - len(sizes), "group_names": [gas.names[k] for k in chosen],
         "group_sizes": sizes, "group_clock": [found[k].clock for k in chosen],
         "group_status": [found[k].status.name.lower() for k in chosen],
-        "group_lr_factor": [rules[k].lr / rule.lr if rule.lr else 1.0 for k in chosen],
+        "group_lr_factor": [rules[k].rates()[0] / lr if lr else 1.0 for k in chosen],
         "groups_left_out": [name for k, name in enumerate(gas.names) if k not in chosen],
     }  # fmt: skip
-    rate = rule.lr * rule.mobility if rule.kind == "sgd" else rule.lr
-    return traces.make(FixedLR(lr=rate, wd=rule.wd), arrays, about, {"grad_sq": "point", "group_grad_sq": "point"})
+    return traces.make(
+        FixedLR(lr=lr * (rule.mobility or 1.0), wd=wd), arrays, about, {"grad_sq": "point", "group_grad_sq": "point"}
+    )
 
 
 def _of_groups(gas: Gas, chosen: list[int]) -> dict[str, np.ndarray]:

@@ -11,7 +11,7 @@ import math
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from weightgas.monitoring import budget
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.products import copies, grams, wide
-from weightgas.monitoring.rules import Rule, decay_share, decay_vector, rule_of
+from weightgas.optimizers import Optimizer, recognised
 
 _FIRST = 16
 """The second sample is made after so many steps, then at fourfold ones until the cadence is reached."""
@@ -63,7 +63,7 @@ class _Open:
     """A sample under way: made at one step, finished at the next."""
 
     step: int
-    rules: list[Rule]
+    rules: list[Optimizer]
     weights: list[Tensor | None] = field(default_factory=list)
     next_weights: Sequence[Tensor | None] = ()
     gradients: list[Tensor | None] = field(default_factory=list)
@@ -88,12 +88,14 @@ class Probe:
         every: int,
         sink: Callable[[int, float, dict[str, np.ndarray]], bool],
         curvature: Curvature | None = None,
+        recognise: Callable[[Any, Mapping[str, Any]], Optimizer] = recognised,
     ) -> None:
         self.ledger, self.every = Ledger(), every
         self.loss: Tensor | float | None = None
-        self.rules: list[Rule] = []
+        self.rules: list[Optimizer] = []
         self._parameters, self._labels, self._sink = parameters, labels, sink
         self._largest, self._curvature = _largest(parameters, labels), curvature
+        self._recognise = recognise
         self._fresh = not any(optimizer.state.get(p) for p in parameters)
         self._open: _Open | None = None
         self._waiting = False  # for the gradient of the present step
@@ -197,12 +199,12 @@ class Probe:
             self._open.next_weights = copies(self._parameters) if closure else self._parameters
             return
         groups = [optimizer.param_groups[k] for k in self._where(optimizer)]
-        made: dict[int, Rule] = {}
-        rules = [made.setdefault(id(g), rule_of(optimizer, g)) if id(g) not in made else made[id(g)] for g in groups]
+        made = {id(g): self._recognise(optimizer, g) for g in {id(g): g for g in groups}.values()}
+        rules = [made[id(g)] for g in groups]
         self._open = _Open(self.ledger.steps, rules)
         self._open.weights = copies(self._parameters)
         age = self.ledger.steps + 1.0 if self._fresh else math.inf
-        self._open.shares = [decay_share(rule, age) for rule in rules]
+        self._open.shares = [rule.decay_share(age) for rule in rules]
 
     def _read_gradients(self, optimizer: torch.optim.Optimizer, late: bool = False) -> None:
         """Of a step; those of the step after it finish the sample. ``late`` ones were read after the step."""
@@ -239,7 +241,7 @@ class Probe:
             elif sample.shares[i] is None:
                 assert before is not None  # weights are there always, gradients are not
                 group, state = optimizer.param_groups[groups[i]], optimizer.state[parameter]
-                decay = decay_vector(sample.rules[i], group, state, before)
+                decay = sample.rules[i].decay_vector(group, state, before)
             vectors = [before, parameter, gradient, decay]
             sample.grams.append(grams(vectors, len(self._labels[i]), difference=True))
         sample.weights = []
@@ -289,7 +291,7 @@ class Probe:
         ledger.saw(norm)
         self.rules = self._by_group(sample.rules)
         row = budget.row(self._sums(steps), self._sums(pairs))
-        row |= {name: np.array([getattr(r, name) for r in self.rules]) for name in ("lr", "wd")}
+        row |= dict(zip(("lr", "wd"), np.array([rule.rates() for rule in self.rules]).T, strict=True))
         row |= {"laplacian": bent[:, 0], "probe_grad_sq": bent[:, 1]}
         if self._sink(sample.step, energy, row):
             self.every *= 2
@@ -301,7 +303,7 @@ class Probe:
         np.add.at(out, label[label >= 0], matrices[label >= 0])
         return out
 
-    def _by_group(self, rules: list[Rule]) -> list[Rule]:
+    def _by_group(self, rules: list[Optimizer]) -> list[Optimizer]:
         """The rule of each group; that of its largest parameter where they differ."""
         return [rules[i] for i in self._largest]
 

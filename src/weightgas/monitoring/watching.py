@@ -13,6 +13,7 @@ from weightgas.monitoring.choice import choose
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.gas import Gas
 from weightgas.monitoring.probe import Probe
+from weightgas.optimizers import Optimizer, innermost, recogniser
 from weightgas.symmetry import Group, Symmetries
 
 EVERY = 100
@@ -33,6 +34,7 @@ def watch(
     name: str | None = None,
     forecast: Any = None,
     configurational: bool = False,
+    rule: Optimizer | type[Optimizer] | None = None,
 ) -> Gas:
     """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
 
@@ -66,6 +68,10 @@ def watch(
         pair of gradients of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data
         loader). Give batches of the training set, in the size of the training, and some dozens of them. Nothing is
         moved: :mod:`weightgas.monitoring.curvature`.
+    rule
+        How ``optimizer`` steps, where it is not of ``torch.optim``: a subclass of
+        :class:`weightgas.optimizers.Optimizer` whose ``of`` recognises its parameter groups, or an instance, whose
+        learning rate and decay are then those of the groups. Default: as recognised, else decoupled decay is assumed.
 
     Raises
     ------
@@ -74,10 +80,14 @@ def watch(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
-    optimizer = _innermost(optimizer)
+    optimizer = innermost(optimizer)
+    if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
+        got = type(optimizer).__name__
+        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:
         whole_number("samples", samples, minimum=_LEAST_SAMPLES, fix=f"Pass {_LEAST_SAMPLES} or more.")
+    recognise = recogniser(rule, optimizer)
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
@@ -89,15 +99,5 @@ def watch(
             fix = "Pass loss_fn=lambda model, batch: ... and a list of training batches."
             raise refuse("configurational", "batches= and loss_fn= with it", None, fix)
         curvature = Curvature(model, loss_fn, batches, *places)
-    gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature))
+    gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature, recognise))
     return gas
-
-
-def _innermost(optimizer: Any) -> torch.optim.Optimizer:
-    """The optimizer that makes the steps, out of all that is wrapped around it as ``.optimizer``."""
-    while isinstance(inner := getattr(optimizer, "optimizer", None), torch.optim.Optimizer) and inner is not optimizer:
-        optimizer = inner
-    if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
-        got = type(optimizer).__name__
-        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
-    return optimizer

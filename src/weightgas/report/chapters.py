@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import numpy as np
+import matplotlib.figure as mpl
 import xarray as xr
-from matplotlib.figure import Figure
 
 from weightgas import figures
-from weightgas.analysis.cells import in_equilibrium
-from weightgas.analysis.curves import is_paper_model
-from weightgas.analysis.layers import layer_gases, over_cells
+from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
+from weightgas.figures.registry import CHAPTERS, Figure
 from weightgas.report import tables
-from weightgas.report.captions import CAPTIONS
 from weightgas.report.content import Picture, Section, Table
 from weightgas.report.missing import missing
 
-States = Mapping[str, xr.Dataset]
+Runs = Mapping[str, Findings]
 
 
 class Drawings:
@@ -29,21 +26,46 @@ class Drawings:
         self.pictures: list[Picture] = []
         self.notes: list[str] = []
 
-    def add(self, name: str, draw: Callable[[], Figure], caption: str, level: int | None = None) -> None:
+    def add(self, name: str, draw: Callable[[], mpl.Figure], caption: str, level: int | None = None) -> None:
         """Draw; where that fails, whatever the reason, note it under ``name``: a figure must not cost the report."""
         try:
             self.pictures.append(Picture(draw(), caption, level, name))
         except Exception as error:
             self.notes.append(missing(name, error))
 
+    def figure(self, figure: Figure, runs: Runs, controls: Runs | None = None) -> None:
+        """Draw one entry of the list of figures, of all runs that it suits; note what it lacks."""
+        suited, found = figure.runs(runs), {}
+        for name, run in suited.items():
+            if lacking := figure.lacks(run):
+                self.notes.append(f"Not drawn: {figure.name}, {plain(name)}. It needs {', '.join(lacking)}.")
+            else:
+                found[name] = run
+        if figure.joint and found:
+            first = next(iter(found.values()))
+            draw = partial(figure.draw, found, controls=controls or {})
+            self.add(figure.name, draw, figure.text(first), figure.level)
+        elif not figure.joint:
+            for name, run in found.items():
+                caption = _named(name, figure.text(run))
+                self.add(f"{figure.name}, {plain(name)}", partial(figure.draw, run), caption, figure.level)
+
     def section(self, title: str, text: str = "", *found: Table | None) -> Section:
         """The section made of these pictures, with those of the tables that are there."""
         return Section(title, text, (), tuple(t for t in found if t is not None), self.pictures, self.notes)
 
 
-def is_model(states: States) -> bool:
+def drawn(chapter: str, runs: Runs, controls: Runs | None = None) -> Drawings:
+    """The figures of a chapter."""
+    drawings = Drawings()
+    for figure in CHAPTERS[chapter]:
+        drawings.figure(figure, runs, controls)
+    return drawings
+
+
+def is_model(runs: Runs) -> bool:
     """Whether all of it is the isotropic noise model."""
-    return all(is_paper_model(s) for s in states.values())
+    return all(run.is_model for run in runs.values())
 
 
 def length(data: xr.Dataset) -> str:
@@ -52,138 +74,77 @@ def length(data: xr.Dataset) -> str:
     return f"{steps} steps for each cell, seed {data.attrs['seed']}."
 
 
-def closed_form(title: str, states: States) -> Section:
+def closed_form(title: str, runs: Runs) -> Section:
     """Energy and entropy of the isotropic model against von Mises–Fisher."""
-    drawings = Drawings()
-    drawings.add("energy and entropy", partial(figures.energy_and_entropy, states), CAPTIONS["closed form"])
-    draw = partial(figures.energy_and_entropy, states, residual="standard errors")
-    drawings.add("distance in standard errors", draw, CAPTIONS["standard errors"])
-    text = "The entropy is measured from the counted density of the overlap μ·w̄, never from the formula beside it."
-    return drawings.section(f"{title}: against its closed form", text, tables.scores(states))
+    text = "The entropy is measured from the counted density of the overlap μ·w̄, never from the formula."
+    return drawn("closed form", runs).section(f"{title}: against its closed form", text, tables.scores(runs))
 
 
-def bookkeeping(title: str, states: States, crossed: xr.Dataset | None = None) -> Section:
+def identities(title: str, runs: Runs, crossed: xr.Dataset | None = None) -> Section:
     """Radius and pressure against their laws, level 2."""
-    drawings = Drawings()
-    for name, state in states.items():
-        source = "the hyperparameters alone" if is_paper_model(state) else "the gradient moment G of the same cell"
-        what = "pressure" if name == "fixed_sphere" else "radius"
-        caption = _named(name, CAPTIONS[what].format(source=source))
-        drawings.add(f"{what}, {plain(name)}", partial(getattr(figures, what), state), caption, 2)
-    if crossed is not None and "fixed_lr" in states:
-        draw = partial(figures.radius_from_sphere, states["fixed_lr"], crossed)
-        drawings.add("radius from the sphere", draw, CAPTIONS["radius from the sphere"], 2)
+    drawings = drawn("identities", runs)
+    if crossed is not None and "fixed_lr" in runs:
+        draw = partial(figures.radius_from_sphere, runs["fixed_lr"], crossed)
+        drawings.add("radius from the sphere", draw, _RADIUS_FROM_SPHERE, 2)
     return drawings.section(f"{title}: radius and pressure")
 
 
-def variables(title: str, states: States) -> Section:
+_RADIUS_FROM_SPHERE = (
+    "Radius at fixed LR over its prediction from G measured on the sphere at the same ηₑ. Nothing of the fixed-LR run "
+    "enters, so this is a prediction: runs that share ηₑ share G, whatever fixes them."
+)
+
+
+def variables(title: str, runs: Runs) -> Section:
     """Temperature, loss and noise over the hyperparameters."""
-    drawings = Drawings()
-    for what in ("temperature", "energy", "noise"):
-        for name, state in states.items():
-            draw = partial(getattr(figures, what), state)
-            drawings.add(f"{what}, {plain(name)}", draw, _named(name, CAPTIONS[what]))
-    drawings.add("energy and entropy", partial(figures.energy_and_entropy, states), CAPTIONS["energy and entropy"])
-    return drawings.section(f"{title}: temperature, loss and noise")
+    return drawn("variables", runs).section(f"{title}: temperature, loss and noise")
 
 
-def entropies(title: str, states: States) -> Section:
+def entropies(title: str, runs: Runs) -> Section:
     """The entropy over the hyperparameters, with the Maxwell slopes, level 2."""
-    drawings = Drawings()
-    places = {"lr": "the (effective) learning rate", "wd": "the weight decay", "radius": "the radius"}
-    for name, state in states.items():
-        smoothing = state.attrs["producer"] == "train"
-        for over in ("radius" if name == "fixed_sphere" else "wd", "lr"):
-            slope = "harmonic" if over == "lr" or name == "fixed_lr" else "Maxwell"
-            parts = [CAPTIONS["entropy"].format(over=places[over]), CAPTIONS[slope]]
-            caption = _named(name, " ".join(parts + [CAPTIONS["smoothing"]] * smoothing))
-            draw = partial(figures.entropy, state, over=over, smoothing=smoothing)
-            drawings.add(f"entropy over {places[over]}, {plain(name)}", draw, caption, 2)
-        if name == "fixed_lr" and _shares_products(state):
-            draw = partial(figures.entropy, state, across="product")
-            drawings.add("entropy at constant ηλ", draw, _named(name, CAPTIONS["product"]), 2)
-    return drawings.section(f"{title}: entropy and the Maxwell relations", "", tables.maxwell(states))
+    return drawn("entropies", runs).section(f"{title}: entropy and the Maxwell relations", "", tables.maxwell(runs))
 
 
-def potentials(title: str, states: States) -> Section:
+def potentials(title: str, runs: Runs) -> Section:
     """Maps of the potentials: where they are least."""
-    drawings = Drawings()
-    for name, state in states.items():
-        caption = _named(name, CAPTIONS["helmholtz" if name == "fixed_sphere" else "gibbs"])
-        drawings.add(f"potentials, {plain(name)}", partial(figures.potential_maps, state), caption)
     text = "Between levels 2 and 3: is the state that a protocol settles in the minimum of its ensemble's potential?"
-    if any(s.attrs.get("entropy_method") == "integration" for s in states.values()):
+    if any(run.state.attrs.get("entropy_method") == "integration" for run in runs.values()):
         text += " With an entropy that was integrated along temperature this shows consistency, no more."
-    return drawings.section(f"{title}: potentials", text, tables.potentials(states))
+    return drawn("potentials", runs).section(f"{title}: potentials", text, tables.potentials(runs))
 
 
-def evidence(
-    title: str, traces: States, states: States, null_traces: States | None, null_states: States | None
-) -> Section:
-    """Level 3, with the null gases beside where they are given."""
-    drawings = Drawings()
-    nulls = dict(null_states or {})
-    if any("conf_ratio" in s for s in states.values()):
-        draw = partial(figures.configurational, states, nulls=nulls)
-        drawings.add("configurational temperature", draw, CAPTIONS["configurational"], 3)
-    drawings.add(
-        "fluctuation and response", partial(figures.fluctuation, states, nulls=nulls), CAPTIONS["fluctuation"], 3
-    )
-    both = {n: (traces[n], s) for n, s in states.items() if n in traces}
-    beside = {n: (null_traces[n], s) for n, s in nulls.items() if null_traces and n in null_traces}
-    drawings.add("Gibbs slope", partial(figures.gibbs_slope, both, nulls=beside), CAPTIONS["Gibbs slope"], 3)
-    settled = {n: pair for n, pair in both.items() if in_equilibrium(pair[1]).any()}
-    if settled and all("noise_dim" in s for _, s in settled.values()):
-        drawings.add("anisotropy", partial(figures.anisotropy, settled, nulls=beside), CAPTIONS["anisotropy"], 3)
-        drawings.add("finite step", partial(figures.finite_step, settled, nulls=beside), CAPTIONS["finite step"], 3)
-        if any(s.attrs["producer"] == "train" for _, s in settled.values()):
-            draw = partial(figures.loss_dependence, settled)
-            drawings.add("dependence on the loss", draw, CAPTIONS["dependence on the loss"], 3)
-    for name, (_, state) in settled.items():
-        if "temperature_group" in state:
-            caption = _named(name, CAPTIONS["group temperatures"])
-            drawings.add(f"groups, {plain(name)}", partial(figures.group_temperatures, state), caption, 3)
-    return drawings.section(f"{title}: evidence", "The only checks here that can tell an ideal gas from another.")
+def diagnostics(title: str, runs: Runs, controls: Runs) -> Section:
+    """Level 3, with the controls alongside where they are given."""
+    text = "The only checks here that can falsify an ideal gas."
+    return drawn("diagnostics", runs, controls).section(f"{title}: diagnostic tests", text)
 
 
-def layers(title: str, traces: States, states: States) -> Section:
+def layers(title: str, runs: Runs) -> Section:
     """The gases of the layers, and what they add up to, level 2; nothing where no run has groups and noise."""
-    drawings, found = Drawings(), {}
-    for name, state in states.items():
-        if name in traces and "temperature_group" in state and in_equilibrium(state).any():
-            found[name] = over_cells(layer_gases(traces[name], state), state)
-    drawings.add("layers", partial(figures.layers, found), CAPTIONS["layers"], 2)
+    (figure,) = CHAPTERS["layers"]
     text = (
         "Every group of weights is a gas of its own: V = E[r²]/2, T from its noise, p from the growth that its "
         "gradients give its norm. Those of groups add up to those of a layer: V, RT and pV are sums."
     )
-    return drawings.section(f"{title}: layers", text, *(tables.layers(n, f) for n, f in found.items()))
+    found = (tables.layers(name, run.layers) for name, run in figure.runs(runs).items())
+    return drawn("layers", runs).section(f"{title}: layers", text, *found)
 
 
-def along_run(trace: xr.Dataset) -> Section:
+def along_run(run: Findings) -> Section:
     """The over-parameterised network along its run."""
-    drawings = Drawings()
-    drawings.add("along the run", partial(figures.along_run, trace), CAPTIONS["along the run"], 1)
-    what = f"{trace.attrs.get('network', 'network')} on {trace.attrs.get('data', 'data')}"
-    text = f"{what}: {trace.attrs['dim']} weights, more than the data need. {length(trace)}"
-    return drawings.section("Over-parameterised network: along the run", text)
+    about = run.state.attrs
+    what = f"{about.get('network', 'network')} on {about.get('data', 'data')}"
+    text = f"{what}: {about['dim']} weights, more than the data need. {length(run.state)}"
+    title = "Over-parameterised network: along the run"
+    return drawn("along the run", {run.protocol: run}).section(title, text)
 
 
-def watched(trace: xr.Dataset, state: xr.Dataset) -> Section:
-    """A watched run along its steps, and T_conf where it was read."""
-    drawings = Drawings()
-    drawings.add("the run", partial(figures.watched, trace), CAPTIONS["watched"], 1)
-    if "conf_ratio" in state:
-        draw = partial(figures.configurational, {str(trace.attrs["protocol"]): state})
-        drawings.add("configurational temperature", draw, CAPTIONS["configurational"], 3)
+def watched(name: str, run: Findings) -> Section:
+    """A watched run along its steps, and T_conf where it was recorded."""
+    drawings = drawn("watched", {name: run})
+    drawings.figure(CHAPTERS["diagnostics"][0], {name: run})
     return drawings.section("Watched run: along its steps")
 
 
 def _named(name: str, caption: str) -> str:
     return f"{plain(name)[0].upper()}{plain(name)[1:]}. {caption}"
-
-
-def _shares_products(state: xr.Dataset) -> bool:
-    """Whether three cells or more of a fixed-LR grid have one ηλ."""
-    key = np.round(np.log(state["lr_set"].values * state["wd_set"].values), 9)
-    return bool(np.unique(key, return_counts=True)[1].max() >= 3)

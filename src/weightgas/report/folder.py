@@ -13,17 +13,15 @@ import xarray as xr
 
 from weightgas import runs
 from weightgas import trace as traces
-from weightgas.analysis import Verdict, verdict
+from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
 from weightgas.measurement import measure
 from weightgas.report.content import Content
 from weightgas.report.page import write
 from weightgas.report.sections import isotropic_sections, networks_sections, watched_sections
 
-Nulls = Mapping[str, tuple[Verdict, xr.Dataset, xr.Dataset]]
 
-
-def of_run(folder: str | os.PathLike[str], *, nulls: Nulls | None = None) -> Path:
+def of_run(folder: str | os.PathLike[str], *, controls: Mapping[str, Findings] | None = None) -> Path:
     """Write ``report.html`` into a run folder, from its trace and its state, and return the path.
 
     The state is read from ``state.zarr`` where it is there and belongs to the trace, else measured and saved. A
@@ -33,8 +31,8 @@ def of_run(folder: str | os.PathLike[str], *, nulls: Nulls | None = None) -> Pat
     ----------
     folder
         A run folder with ``trace.zarr``.
-    nulls
-        Null gases to stand beside, by name: verdict, trace and state (:func:`weightgas.experiments.beside`).
+    controls
+        Findings of the controls alongside, by name (:func:`weightgas.experiments.controls_for`).
 
     Raises
     ------
@@ -47,27 +45,16 @@ def of_run(folder: str | os.PathLike[str], *, nulls: Nulls | None = None) -> Pat
     if not (folder / "trace.zarr").is_dir():
         raise FileNotFoundError(f"{folder}: expected a run folder with trace.zarr, got none there. Check the path.")
     trace = traces.open_trace(folder)
-    state = _state(folder / "state.zarr", trace)
-    judged = verdict(trace, state)
-    protocol = str(trace.attrs["protocol"])
-    found = nulls or {}
-    given = {protocol: trace}, {protocol: state}, [judged], [judged for judged, _, _ in found.values()]
+    run = Findings(trace, _state(folder / "state.zarr", trace))
     watched = trace.attrs["producer"] == "watch"
-    if watched:
-        sections = watched_sections(*given)
-    else:
-        build = networks_sections if trace.attrs["producer"] == "train" else isotropic_sections
-        sections = build(
-            *given,
-            null_traces={name: traced for name, (_, traced, _) in found.items()},
-            null_states={name: measured for name, (_, _, measured) in found.items()},
-        )
+    build = {"watch": watched_sections, "train": networks_sections}.get(trace.attrs["producer"], isotropic_sections)
+    sections = build({run.protocol: run}, controls)
     manifest = _read(folder / "manifest.json", json.loads)
     environment = {k: manifest[k] for k in runs.environment() if k in manifest} or runs.environment()
     wall_time = manifest.get("wall_time", trace.attrs.get("wall_time"))
     content = Content(
-        title=f"weightgas: {judged.title}",
-        summary=judged.sentence,
+        title=f"weightgas: {run.title}",
+        summary=run.verdict.sentence,
         sections=sections,
         settings=_read(folder / "config.toml", tomllib.loads)
         or {k: v for k, v in trace.attrs.items() if k != "settings"},

@@ -7,7 +7,7 @@ from html import escape
 
 import numpy as np
 
-from weightgas.analysis.verdict import Check, Level
+from weightgas.analysis.checks import Check, Level
 from weightgas.report import words
 from weightgas.report.content import Judged
 from weightgas.report.numbers import text_of

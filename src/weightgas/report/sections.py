@@ -4,46 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 
 import numpy as np
 import xarray as xr
 
-from weightgas import figures
-from weightgas.analysis import Verdict
-from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.compare import Comparison, compare_isotropic, compare_networks
-from weightgas.figures.canvas import plain
+from weightgas.analysis.findings import Findings
 from weightgas.report import chapters, tables
-from weightgas.report.captions import CAPTIONS
-from weightgas.report.chapters import Drawings, States
+from weightgas.report.chapters import Runs
 from weightgas.report.content import Judged, Section
 
 
-def isotropic_sections(
-    traces: States,
-    states: States,
-    verdicts: Sequence[Verdict],
-    nulls: Sequence[Verdict],
-    *,
-    null_traces: States | None = None,
-    null_states: States | None = None,
-) -> list[Section]:
-    """The sections about simulations: states, closed form, radius and pressure, entropy, potentials, evidence.
+def isotropic_sections(runs: Runs, controls: Runs | None = None) -> list[Section]:
+    """The sections about simulations: states, closed form, radius and pressure, entropy, potentials, diagnostic tests.
 
     Parameters
     ----------
-    traces, states
-        By protocol (``"fixed_lr"``, …); what is not there is left out.
-    verdicts, nulls
-        Of these runs, and of the null gases that stand beside them.
-    null_traces, null_states
-        The null gases themselves by name, to be drawn beside the evidence.
+    runs
+        Findings by protocol (``"fixed_lr"``, …).
+    controls
+        Findings of the controls alongside them, by name.
     """
-    if not states:
+    if not runs:
         return []
-    first = next(iter(states.values()))
-    model = chapters.is_model(states)
+    first = next(iter(runs.values())).state
+    model = chapters.is_model(runs)
     if model:
         title = "Isotropic noise model"
         text = (
@@ -55,40 +40,36 @@ def isotropic_sections(
         text = f"SGD with a {first.attrs.get('loss')} loss and {first.attrs.get('noise')} gradient noise."
     text = f"{text} d = {first.attrs['dim']}. {chapters.length(first)}"
     return [
-        _overview(title, text, states, _judged(verdicts, nulls), compare_isotropic(states) if model else ()),
-        *([chapters.closed_form(title, states)] if model else []),
-        chapters.bookkeeping(title, states),
-        chapters.entropies(title, states),
-        chapters.potentials(title, states),
-        chapters.evidence(title, traces, states, null_traces, null_states),
+        _overview(title, text, runs, controls, compare_isotropic(runs) if model else ()),
+        *([chapters.closed_form(title, runs)] if model else []),
+        chapters.identities(title, runs),
+        chapters.entropies(title, runs),
+        chapters.potentials(title, runs),
+        chapters.diagnostics(title, runs, controls or {}),
     ]
 
 
 def networks_sections(
-    traces: States,
-    states: States,
-    verdicts: Sequence[Verdict],
-    nulls: Sequence[Verdict],
+    runs: Runs,
+    controls: Runs | None = None,
     *,
     radius_from_sphere: xr.Dataset | None = None,
-    along_run: xr.Dataset | None = None,
-    null_traces: States | None = None,
-    null_states: States | None = None,
+    along_run: Findings | None = None,
 ) -> list[Section]:
     """The sections about networks: as for simulations, with temperature, loss and noise over the learning rate.
 
     Parameters
     ----------
-    traces, states, verdicts, nulls, null_traces, null_states
+    runs, controls
         As for :func:`isotropic_sections`.
     radius_from_sphere
         From :func:`weightgas.analysis.equation_of_state.radius_from_sphere`, for the state at fixed LR.
     along_run
-        Trace of the over-parameterised run.
+        The over-parameterised run.
     """
     found: list[Section] = []
-    if states:
-        first = next(iter(states.values()))
+    if runs:
+        first = next(iter(runs.values())).state
         title = f"Network {first.attrs.get('network', '')} on {first.attrs.get('data', '')}"
         groups = np.size(first.attrs.get("group_sizes", 1))
         text = (
@@ -100,34 +81,32 @@ def networks_sections(
         if first.attrs.get("entropy_method") == "integration":
             text += " Entropies are integrated along temperature, which assumes a Gibbs state, from the coldest cell."
         found = [
-            _overview(title, text, states, _judged(verdicts, nulls), compare_networks(states)),
-            chapters.bookkeeping(title, states, radius_from_sphere),
-            chapters.variables(title, states),
-            chapters.entropies(title, states),
-            chapters.potentials(title, states),
-            chapters.layers(title, traces, states),
-            chapters.evidence(title, traces, states, null_traces, null_states),
+            _overview(title, text, runs, controls, compare_networks(runs)),
+            chapters.identities(title, runs, radius_from_sphere),
+            chapters.variables(title, runs),
+            chapters.entropies(title, runs),
+            chapters.potentials(title, runs),
+            chapters.layers(title, runs),
+            chapters.diagnostics(title, runs, controls or {}),
         ]
     if along_run is not None:
         found.append(chapters.along_run(along_run))
     return found
 
 
-def watched_sections(
-    traces: States, states: States, verdicts: Sequence[Verdict], nulls: Sequence[Verdict]
-) -> list[Section]:
+def watched_sections(runs: Runs, controls: Runs | None = None) -> list[Section]:
     """The sections about a run that :func:`weightgas.watch` saw: its state, and how it came there.
 
     One cell: laws between cells (Maxwell, fluctuation, Gibbs slope) have nothing to compare.
 
     Parameters
     ----------
-    traces, states, verdicts, nulls
+    runs, controls
         As for :func:`isotropic_sections`.
     """
     found: list[Section] = []
-    for name, state in states.items():
-        about = state.attrs
+    for name, run in runs.items():
+        about = run.state.attrs
         left = [str(n) for n in np.atleast_1d(about.get("groups_left_out", []))]
         text = (
             f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
@@ -136,25 +115,16 @@ def watched_sections(
         )
         if left:
             text += f" Left out, without weight decay: {', '.join(left)}."
-        found.append(_overview("Watched run", text, {name: state}, _judged(verdicts, nulls), ()))
-        if name in traces:
-            found.append(chapters.watched(traces[name], state))
+        found.append(_overview("Watched run", text, {name: run}, controls, ()))
+        found.append(chapters.watched(name, run))
     return found
 
 
-def _judged(verdicts: Sequence[Verdict], nulls: Sequence[Verdict]) -> tuple[Judged, ...]:
-    return (*(Judged(v) for v in verdicts), *(Judged(v, is_null=True) for v in nulls))
-
-
-def _overview(
-    title: str, text: str, states: States, judged: Sequence[Judged], compared: Sequence[Comparison]
-) -> Section:
-    """What ran, beside the paper; the states, compact and in full; maps of the status where not all is well."""
-    drawings = Drawings()
-    for name, state in states.items():
-        if not in_equilibrium(state).all():
-            caption = f"{plain(name)}. {CAPTIONS['status']}"
-            drawings.add(f"status, {plain(name)}", partial(figures.status_map, state), caption, 1)
-    found = [tables.comparison(compared), tables.overview(states), tables.advice(states)]
-    found += [tables.full(name, state) for name, state in states.items()]
-    return replace(drawings.section(f"{title}: states", text, *found), verdicts=tuple(judged))
+def _overview(title: str, text: str, runs: Runs, controls: Runs | None, compared: Sequence[Comparison]) -> Section:
+    """What ran, and the paper's values; the states, compact and in full; maps of the status where not all is well."""
+    found = [tables.comparison(compared), tables.overview(runs), tables.advice(runs)]
+    found += [tables.full(name, run) for name, run in runs.items()]
+    judged = [Judged(run.verdict) for run in runs.values()]
+    judged += [Judged(run.verdict, is_null=True) for run in (controls or {}).values()]
+    section = chapters.drawn("status", runs).section(f"{title}: states", text, *found)
+    return replace(section, verdicts=tuple(judged))

@@ -8,12 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.analysis.cells import axes
 from weightgas.analysis.compare import Comparison
-from weightgas.analysis.curves import is_paper_model
-from weightgas.analysis.maxwell import slopes
-from weightgas.analysis.potentials import minima
-from weightgas.analysis.scores import model_scores
+from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
 from weightgas.report.content import Table
 from weightgas.report.numbers import range_of
@@ -32,11 +29,11 @@ FULL = (
 """Columns of the full table."""
 
 
-def overview(states: Mapping[str, xr.Dataset]) -> Table:
+def overview(runs: Mapping[str, Findings]) -> Table:
     """One row for each protocol: the status counts, and the ranges of the state over the cells in equilibrium."""
     rows = []
-    for name, state in states.items():
-        good = in_equilibrium(state)
+    for name, run in runs.items():
+        state, good = run.state, run.settled
         names = ("temperature", "pressure", "radius", "energy", "entropy", "compressibility")
         ranges = [range_of(state[n].values[good]) if n in state else "–" for n in names]
         rows.append((plain(name), status_counts(state), *ranges))
@@ -50,8 +47,9 @@ def status_counts(state: xr.Dataset) -> str:
     return f"{state.sizes['cell']}: {words}"
 
 
-def full(name: str, state: xr.Dataset) -> Table:
+def full(name: str, run: Findings) -> Table:
     """Every cell of a state with its values, errors, effective samples and status; folded."""
+    state = run.state
     held = axes(state)
     present = [(n, s) for n, s in FULL if n in state]
     status = [Status(int(s)).name.lower().replace("_", " ") for s in state["status"].values]
@@ -65,9 +63,9 @@ def full(name: str, state: xr.Dataset) -> Table:
     return Table(f"Every cell, {plain(name)}", columns, rows, folded=True)
 
 
-def advice(states: Mapping[str, xr.Dataset]) -> Table | None:
+def advice(runs: Mapping[str, Findings]) -> Table | None:
     """What to do about the cells that are not in equilibrium; None where all are."""
-    found = sorted({Status(int(s)) for state in states.values() for s in state["status"].values} - {Status.EQUILIBRIUM})
+    found = sorted({Status(int(s)) for run in runs.values() for s in run.state["status"].values} - {Status.EQUILIBRIUM})
     rows = [(s.name.lower().replace("_", " "), s.advice) for s in found]
     return Table("What the other statuses mean", ("status", "meaning and advice"), rows) if rows else None
 
@@ -81,12 +79,12 @@ def comparison(rows: Sequence[Comparison]) -> Table | None:
     return Table("What the paper printed (arXiv 2511.07308), and this run", columns, body)
 
 
-def maxwell(states: Mapping[str, xr.Dataset]) -> Table | None:
+def maxwell(runs: Mapping[str, Findings]) -> Table | None:
     """The mean slopes of the entropy, with those of the Maxwell relations."""
     rows = []
-    for name, state in states.items():
-        r = float(state.attrs["dof"]) / 2
-        for s in slopes(state):
+    for name, run in runs.items():
+        r = float(run.state.attrs["dof"]) / 2
+        for s in run.slopes:
             rows.append(
                 (f"{plain(name)}, {s.name}", (s.value, s.error), float(s.theory), (s.value / r, s.error / r), s.spread)
             )
@@ -94,11 +92,11 @@ def maxwell(states: Mapping[str, xr.Dataset]) -> Table | None:
     return Table("Slopes of the entropy over the grid (level 2)", columns, rows) if rows else None
 
 
-def potentials(states: Mapping[str, xr.Dataset]) -> Table | None:
+def potentials(runs: Mapping[str, Findings]) -> Table | None:
     """Where the potentials are least: at the target cell itself, or how far off."""
     rows = []
-    for name, state in states.items():
-        offset = minima(state)["offset"].values
+    for name, run in runs.items():
+        offset = run.minima["offset"].values
         offset = offset[np.isfinite(offset)]
         if offset.size:
             exact, near = int((offset == 0).sum()), int((offset <= 1).sum())
@@ -122,16 +120,15 @@ def layers(name: str, found: xr.Dataset) -> Table:
     return Table(f"Layers, {plain(name)}, mean over the cells in equilibrium; {sums}", columns, rows)
 
 
-def scores(states: Mapping[str, xr.Dataset]) -> Table | None:
+def scores(runs: Mapping[str, Findings]) -> Table | None:
     """The model against theory with the finite step: worst deviation, largest error, distances in standard errors."""
     rows = []
-    for name, state in states.items():
-        if is_paper_model(state):
-            for s in model_scores(state):
-                unit, scale = ("nats", 1.0) if s.quantity.startswith("S") else ("%", 100.0)
-                values = (f"{scale * s.worst:.3g} {unit}", f"{scale * s.error:.2g} {unit}")
-                spread = (float(s.worst_z), float(s.mean_z), float(s.deviation_z))
-                rows.append((f"{plain(name)}: {s.quantity}", str(s.cells), *values, *spread))
+    for name, run in runs.items():
+        for s in run.scores:
+            unit, scale = s.unit
+            values = (f"{scale * s.worst:.3g} {unit}", f"{scale * s.error:.2g} {unit}")
+            spread = (float(s.worst_z), float(s.mean_z), float(s.deviation_z))
+            rows.append((f"{plain(name)}: {s.symbol}", str(s.cells), *values, *spread))
     columns = ("quantity", "cells", "worst deviation", "largest standard error")
     columns += ("worst in standard errors", "their mean", "their deviation")
     return Table("Distance from the model with its finite step", columns, rows) if rows else None

@@ -187,7 +187,7 @@ def pressure_fixed_sphere(
         growth = step / (1 + np.sqrt(1 + step)) - step**2 * spread / (4 * (1 + step) ** 1.5)
     else:
         raise ValueError(
-            f"expected convention to be 'energy', 'exact_decay' or 'published', got {convention!r}: choose one of these"
+            f"convention: expected 'energy', 'exact_decay' or 'published', got {convention!r}. Choose one of these."
         )
     return growth / (elr * radius**2)
 

@@ -111,7 +111,7 @@ def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, p
         weight = dim - 5
     else:
         raise ValueError(
-            f"expected protocol to be 'fixed_sphere', 'fixed_elr' or 'fixed_lr', got {protocol!r}: choose one of these"
+            f"protocol: expected 'fixed_sphere', 'fixed_elr' or 'fixed_lr', got {protocol!r}. Choose one of these."
         )
     change = ((dim - 1) * gas.ratio_over_kappa + weight * gas.slope) / 4
     if protocol == "fixed_lr":
@@ -183,7 +183,7 @@ def _temperature(temperature: ArrayLike) -> NDArray[np.float64]:
     """Check the temperature; outside 1e-300 ... 1e300 its inverse would not be a floating-point number."""
     value = positive("temperature", temperature)
     if np.any((value < 1e-300) | (value > 1e300)):
-        raise ValueError(f"expected temperature between 1e-300 and 1e300, got {temperature!r}: use a limiting formula")
+        raise ValueError(f"temperature: expected 1e-300 to 1e300, got {temperature!r}. Use a limiting formula.")
     return value
 
 
