@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
@@ -36,6 +36,7 @@ def option(
     among: tuple[str, ...] = (),
     fix: str = "",
     flags: tuple[str, ...] = (),
+    metavar: str | None = None,
     **producers: Any,
 ) -> Any:
     """A field of one of the four objects.
@@ -46,14 +47,14 @@ def option(
         Its value unless given.
     minimum, among, fix
         The least whole number or the words that it may be, and how to correct a call with another.
-    flags
-        Its names on the command line, where they are not that of the field.
+    flags, metavar
+        Its names on the command line, where they are not that of the field; what its value is called there.
     producers
         By name, what each producer takes where the field is None; a producer without a name here refuses the field.
         None at all: the field is the same for every producer.
     """
-    known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "producers": producers}
-    return field(default=default, metadata=known)
+    known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "metavar": metavar}
+    return field(default=default, metadata=known | {"producers": producers})
 
 
 class Settings:
@@ -189,7 +190,7 @@ class Until(Settings):
         one that is not below 1.
     """
 
-    targets: float | Mapping[str, float]
+    targets: float | Mapping[str, float] = option(MISSING, flags=("--precision",), metavar="TARGETS")
     most_steps: int | None = option(minimum=1)
 
     def __post_init__(self) -> None:
@@ -241,7 +242,7 @@ class Run(Settings):
 
     folder: str | os.PathLike[str] | None = option(flags=("--out", "-o"))  # noqa: RUF009, a field
     force: bool = option(False)
-    shard: str | None = option()
+    shard: str | None = option(metavar="I/N")
     client: Any = None
     threads: int | None = option(minimum=1)
     progress: bool | None = None
@@ -305,8 +306,8 @@ class Evaluate(Settings):
 
 _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate}
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
-RENAMED |= {"precision": "targets"}
-"""Options of version 0.1 that are fields of another name, and that name."""
+RENAMED |= {"precision": "targets", "potential": "loss"}
+"""Options of version 0.1 and their names today."""
 _ELSEWHERE = {
     "potential": "loss=...",
     "momentum": "optimizer=SGD(momentum=...)",
