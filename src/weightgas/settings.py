@@ -130,12 +130,12 @@ class Record(Settings):
         Steps before the recording begins; a tenth of the steps if not given. In ``simulate`` they also place the bins
         of the overlap's density. The attribute ``step`` of a trace counts from their end.
     blocks
-        ``simulate``: blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20
-        unless given.
+        Blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20 unless given.
+        This and the next two: ``simulate`` alone.
     bins
-        ``simulate``: bins of those counts, 256 unless given.
+        Bins of those counts. 256 unless given.
     density_every
-        ``simulate``: steps between two counts, 10 unless given.
+        Steps between two counts. 10 unless given.
     snapshots
         Directions of the weights to keep from the end of the run, for `measure --entropy paper`. In float32, the last
         one at the last step.
@@ -143,7 +143,8 @@ class Record(Settings):
         Steps between two of them. 50 in ``simulate``, 25 in ``train``.
     noise_batches
         Extra batches at each sample of the noise, at least 2. 8 unless given. With 4 or more a sample also holds
-        unbiased ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group.
+        unbiased ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group. This and what follows:
+        ``train`` alone.
     curvature_batches
         Extra batches at each sample of the curvature, each with a random probe; 0: none. 2 unless given
         (:mod:`weightgas.probes.laplacian`): ``laplacian``, ``laplacian_far``, both also for each group, and
@@ -178,8 +179,9 @@ class Until(Settings):
     Parameters
     ----------
     targets
-        Standard errors to reach, ``steps`` being the first round: 0.003 for 0.3 % of energy and radius, or
-        {"energy": 0.003, "entropy_direction": 0.01}. Relative, except for entropies, which are in nats.
+        Standard errors to reach, the steps being those of the first round: 0.003 for 0.3 % of energy and radius, or
+        quantities one by one, energy=0.003,entropy_direction=0.01 (entropies in nats). In Python these are a mapping,
+        ``{"energy": 0.003, "entropy_direction": 0.01}``; all but entropies are relative.
     most_steps
         Steps of a run at most; 100 times the steps if not given.
 
@@ -221,7 +223,7 @@ class Run(Settings):
     Parameters
     ----------
     folder
-        Run folder. The same call resumes there where it stopped: cells that are finished are safe, of those in training
+        Run folder; the same call resumes there where it stopped. Cells that are finished are safe, of those in training
         there is a checkpoint every 15 s. None: nothing is written.
     force
         Overwrite a run with other settings in that folder.
@@ -278,7 +280,7 @@ class Evaluate(Settings):
     ----------
     method
         full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the same in any
-        dimension; auto is reduced where it applies. ``simulate`` alone. Overlap and radius are a Markov chain of their
+        dimension; auto is reduced where it applies. Only for ``simulate``. Overlap and radius are a Markov chain of their
         own (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the plane of
         μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
     device
@@ -292,7 +294,7 @@ class Evaluate(Settings):
         numbers that are timed, which are in the log. With a client, so few that each worker gets some. The choice is
         kept in the run folder, and in the attributes of the trace.
     compile
-        Compile the gradients (needs a C++ compiler); tried in very long runs if not given. torch.compile takes up to a
+        Compile the gradients (needs a C++ compiler); tried in very long runs if not given. Compiling takes up to a
         minute; where it fails, the log has the reason and eager torch is used. Not given, it is tried where more than
         10 minutes are estimated and ``cells_at_once`` is not given, and kept if it is measured to be faster.
     """
