@@ -81,8 +81,8 @@ class Settings:
             raise TypeError(f"{name.lower()}: expected weightgas.{name}, got {value!r}. For instance {name}().")
         return cls(**{fields(cls)[0].name: value})  # type: ignore[arg-type]
 
-    def of(self, producer: str) -> Self:
-        """The same as ``producer`` understands it: with its own choice for what is None.
+    def of(self, producer: str) -> Any:
+        """The same as ``producer`` takes it, with its own choice for what is None (so its fields are typed ``Any``).
 
         Raises
         ------
@@ -228,7 +228,10 @@ class Run(Settings):
         Make only share I of N shares of the cells, as I/N; N processes with the same folder make the run together. The
         cells of the others are ``interrupted`` until they are there.
     client
-        A client of Dask distributed, whose workers make chunks of the grid (:mod:`weightgas.runs`).
+        A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers make chunks of the grid. Dask
+        gives a chunk whose worker died to another one, which resumes from its checkpoint if there is one; where it
+        gives up (``allowed-failures``) its cells are ``failed``, and the same call tries them again. If the pool of an
+        executor breaks, the call ends (:mod:`weightgas.runs.clients`).
     threads
         Threads to compute with; the default is the producer's own choice. All cores for ``simulate``, whose results do
         not depend on it; one for ``train``, since small networks gain little by a second, and lose on a busy machine.
@@ -306,7 +309,12 @@ class Evaluate(Settings):
 _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate}
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
 RENAMED |= {"precision": "targets"}
-"""Options of version 0.1 that have another name, and that name."""
+"""Options of version 0.1 that are fields of another name, and that name."""
+_ELSEWHERE = {
+    "potential": "loss=...",
+    "momentum": "optimizer=SGD(momentum=...)",
+    "nesterov": "optimizer=SGD(nesterov=...)",
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -318,18 +326,18 @@ def moved(name: str) -> str | None:
     for argument, kind in _ARGUMENTS.items():
         if now in {each.name for each in fields(kind)}:
             return f"{argument}={kind.__name__}({now}=...)"
-    return None
+    return _ELSEWHERE.get(name)
 
 
 def producer(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which answers a keyword that is now a field of one of the four objects with its new place."""
+    """``function``, which answers a keyword of version 0.1 with its new place, mostly in one of the four objects."""
     known = inspect.signature(function).parameters
 
     @wraps(function)
     def call(*arguments: P.args, **keywords: P.kwargs) -> R:
         for name in keywords.keys() - known:
             if (place := moved(name)) is not None:
-                raise TypeError(f"{name}: now {place}. See weightgas.{place.partition('=')[2].partition('(')[0]}.")
+                raise TypeError(f"{name}: now {place}, since version 0.2.")
         return function(*arguments, **keywords)
 
     return call

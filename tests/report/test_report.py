@@ -19,6 +19,7 @@ from weightgas.analysis.equation_of_state import radius_from_sphere
 from weightgas.analysis.findings import Findings
 from weightgas.report.chapters import Drawings
 from weightgas.report.numbers import range_of, text_of
+from weightgas.settings import Record
 from weightgas.simulation import simulate
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
@@ -216,7 +217,12 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
-    ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, samples=40)
+    ran = simulate(
+        PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True),
+        3,
+        4000,
+        record=Record(samples=40),
+    )
     found = report.isotropic_sections({"fixed_elr": Findings(ran)})
     notes = [n for s in found for n in s.notes]
     assert any("product of two hyperparameters" in n for n in notes)
@@ -261,7 +267,7 @@ def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
 
 def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
-    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, samples=40, out=folder)
+    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, record=Record(samples=40), run=folder)
     path = report.of_run(folder)
     html = path.read_text(encoding="utf-8")
     Page(html)

@@ -13,6 +13,7 @@ import typer
 from weightgas.cli import estimate_cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import given, session
+from weightgas.settings import Run
 
 
 def demo(
@@ -149,8 +150,8 @@ def _reproduce(
         if chosen:
             chosen["command"] = shlex.join(["weightgas", *given.get()])
         result = experiments.reproduce(
-            name, preset, out=out, seed=seed, threads=threads, force=force, shard=shard, progress=opt.shown(quiet),
-            **chosen,
+            name, preset, seed=seed, **chosen,
+            run=Run(folder=out, threads=threads, force=force, shard=shard, progress=opt.shown(quiet)),
         )  # fmt: skip
         if result.missing:
             print(f"Not whole yet: {', '.join(result.missing)}.")

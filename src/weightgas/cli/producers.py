@@ -11,6 +11,8 @@ import typer
 from weightgas.cli import estimate_cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import session
+from weightgas.errors import refuse
+from weightgas.settings import Evaluate, Record, Run, Until
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -123,16 +125,20 @@ def simulate(
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
         surface, noises = values.loss_of(loss), values.noise_of(noise, sigma)
         goal = values.precision_of(precision)
+        if goal is None and most_steps is not None:
+            raise refuse("--most-steps", "none without --precision", most_steps, "Pass --precision, or --steps alone.")
         from weightgas import simulation
+        from weightgas.optimizers import SGD
         from weightgas.simulation import model
         from weightgas.simulation.precision import MOST_ROUNDS
-        from weightgas.simulation.run import foreseen_seconds
+        from weightgas.simulation.run import estimated_seconds
 
-        what = model.checked(surface, noises, dim, momentum, nesterov)
+        optimizer = SGD(momentum=momentum, nesterov=nesterov)
+        what = model.resolved(surface, noises, dim, optimizer)
 
         if dry_run:
             title = _title(f"simulate {protocol}", held, replicas, steps) + f", d = {dim}"
-            seconds, longest = foreseen_seconds(held, what, steps, replicas, threads, method), None
+            seconds, longest = estimated_seconds(held, what, steps, replicas, threads, method), None
             size = estimate_cost.simulated_bytes(held, dim, replicas, samples, snapshots)
             if goal is not None:
                 rounds = MOST_ROUNDS if most_steps is None else most_steps / steps
@@ -140,10 +146,11 @@ def simulate(
             print("\n".join(estimate_cost.lines(title, seconds, size, out, longest=longest)))
             return
         trace = simulation.simulate(
-            held, dim, steps, loss=surface, noise=noises, momentum=momentum, nesterov=nesterov, seed=seed,
-            replicas=replicas, samples=samples, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every,
-            method=method, precision=goal, most_steps=most_steps, threads=threads, out=out, force=force, shard=shard,
-            progress=opt.shown(quiet),
+            held, dim, steps, loss=surface, noise=noises, optimizer=optimizer, seed=seed, replicas=replicas,
+            record=Record(samples=samples, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every),
+            until=None if goal is None else Until(goal, most_steps=most_steps),
+            run=Run(folder=out, force=force, shard=shard, threads=threads, progress=opt.shown(quiet)),
+            evaluate=Evaluate(method=method),
         )  # fmt: skip
         print(_summary(trace, out))
 
@@ -266,7 +273,6 @@ def train(
         debug=debug,
     ):
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
-        from torch import nn
 
         from weightgas import training
 
@@ -274,31 +280,26 @@ def train(
         images = values.images_of(
             data, data_dir=data_dir, download=download, per_class=per_class, label_noise=label_noise
         )
-        numbers = {
-            "replicas": replicas, "batch_size": batch_size, "noise_batches": noise_batches,
-            "curvature_batches": curvature_batches, "threads": threads, "device": device, "dtype": dtype,
-        }  # fmt: skip
+        record = Record(
+            samples=samples, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every,
+            noise_batches=noise_batches, curvature_batches=curvature_batches, noise_samples=noise_samples,
+            energy_batches=energy_batches,
+        )  # fmt: skip
+        evaluate = Evaluate(device=device, dtype=dtype, cells_at_once=cells_at_once, compile=compile)
+        numbers = {"replicas": replicas, "batch_size": batch_size, "record": record, "evaluate": evaluate}
         if dry_run:
             title = _title(f"train {protocol}", held, replicas, steps)
-            net = training.network_of(net, images) if isinstance(net, nn.Module) else net
-            plan = training.planned(
-                held, net, images, steps, samples=samples, warmup=warmup, noise_samples=noise_samples,
-                energy_batches=energy_batches, **numbers,
-            )  # fmt: skip
-            runs = len(held) * replicas
-            cost = training.cost(
-                net, images, runs, batch_size=batch_size, cells_at_once=cells_at_once, threads=threads or 1,
-                device=device, dtype=dtype,
-            )  # fmt: skip
-            seconds = cost.seconds(plan, runs)
+            net, images = training.fitting(net, images)
+            plan = training.planned(held, net, images, steps, **numbers)
+            cells = len(held) * replicas
+            cost = training.cost(net, images, cells, batch_size=batch_size, threads=threads or 1, evaluate=evaluate)
+            seconds = cost.seconds(plan, cells)
             size = estimate_cost.trained_bytes(held, net.groups(images), replicas, samples, snapshots)
             print("\n".join(estimate_cost.lines(title, seconds, size, out, recording=plan.cost())))
             return
         trace = training.train(
-            held, net, images, steps, **numbers, seed=seed, samples=samples, warmup=warmup,
-            noise_samples=noise_samples, energy_batches=energy_batches, snapshots=snapshots,
-            snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, compile=compile,
-            out=out, force=force, shard=shard, progress=opt.shown(quiet),
+            held, net, images, steps, **numbers, seed=seed, start=start,
+            run=Run(folder=out, force=force, shard=shard, threads=threads, progress=opt.shown(quiet)),
         )  # fmt: skip
         print(_summary(trace, out))
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from weightgas.errors import finite_number, refuse, whole_number
 from weightgas.losses import CustomLoss, CustomNoise, Isotropic, Linear, Loss, Noise, QuadraticForm
+from weightgas.optimizers import SGD
 from weightgas.protocols import Protocol
 from weightgas.simulation import compiled, validation
 from weightgas.simulation.compiled import CompiledLoss, CompiledNoise, CustomForm
@@ -134,12 +135,8 @@ class Model:
         return {**plain, "minima": 1.0 if form.linear.any() else 2.0, **known}
 
 
-def checked(
-    loss: Loss | CustomLoss | None,
-    noise: Noise | CustomNoise | None,
-    dim: int,
-    momentum: float = 0.0,
-    nesterov: bool = False,
+def resolved(
+    loss: Loss | CustomLoss | None, noise: Noise | CustomNoise | None, dim: int, optimizer: SGD | None = None
 ) -> Model:
     """The model, by default linear loss and isotropic noise; TypeError or ValueError where a part of it is wrong."""
     loss = Linear() if loss is None else loss
@@ -152,11 +149,7 @@ def checked(
             got = given if isinstance(given, type) else type(given)
             raise TypeError(f"{name}: expected an object with {has}, got {got.__name__}. See weightgas.losses.")
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
-    momentum = finite_number("momentum", momentum, fix="Pass α of torch.optim.SGD, for instance 0.9.")
-    if not 0 <= momentum < 1:
-        raise refuse("momentum", "a number from 0 to below 1", momentum, "Pass α of torch.optim.SGD, for instance 0.9.")
-    if not isinstance(nesterov, bool) or (nesterov and not momentum):
-        raise refuse("nesterov", "True with a momentum, or False", nesterov, "Pass momentum=0.9 with it.")
+    momentum, nesterov = _momentum(optimizer)
     curved = bool(getattr(noise, "follows_curvature", False))
     own_loss, own_noise, linear_noise = None, None, True
     if isinstance(loss, CustomLoss):
@@ -193,6 +186,18 @@ def checked(
         loss, noise, dim, form, factor, (offset, slope), curved, own_loss, own_noise, linear_noise, momentum,
         nesterov,
     )  # fmt: skip
+
+
+def _momentum(optimizer: SGD | None) -> tuple[float, bool]:
+    """α, and whether it is Nesterov's, of the optimizer of a call; its learning rate and decay are the protocol's."""
+    if optimizer is None:
+        return 0.0, False
+    fix = "For instance SGD(momentum=0.9); lr and wd are those of the protocol."
+    if not isinstance(optimizer, SGD):
+        raise TypeError(f"optimizer: expected weightgas.optimizers.SGD, got {type(optimizer).__name__}. {fix}")
+    if optimizer != SGD(momentum=optimizer.momentum, nesterov=optimizer.nesterov):
+        raise refuse("optimizer", "momentum and nesterov alone", optimizer, fix)
+    return finite_number("momentum", optimizer.momentum, fix=fix), optimizer.nesterov
 
 
 def _own_loss(loss: CustomLoss, dim: int) -> CompiledLoss:
