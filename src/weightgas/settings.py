@@ -231,7 +231,10 @@ class Run(Settings):
         Make only share I of N shares of the cells, as I/N; N processes with the same folder make the run together. The
         cells of the others are ``interrupted`` until they are there.
     client
-        A client of Dask distributed, whose workers make chunks of the grid (:mod:`weightgas.runs`).
+        A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers make chunks of the grid. Dask
+        gives a chunk whose worker died to another one, which resumes from its checkpoint if there is one; where it
+        gives up (``allowed-failures``) its cells are ``failed``, and the same call tries them again. If the pool of an
+        executor breaks, the call ends (:mod:`weightgas.runs.clients`).
     threads
         Threads to compute with; the default is the producer's own choice. All cores for ``simulate``, whose results do
         not depend on it; one for ``train``, since small networks gain little by a second, and lose on a busy machine.

@@ -148,7 +148,7 @@ def test_locks_of_the_dead_are_no_locks(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
 
 
-def test_shards_of_other_parts_are_told_apart(tmp_path):
+def test_shards_of_other_chunks_are_refused(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
 
     def slow(indices, part):
@@ -156,7 +156,7 @@ def test_shards_of_other_parts_are_told_apart(tmp_path):
             runs.in_chunks(GRID, 3, work.cells, run, shard=Shard(2, 2))
         return work.cells(indices, part)
 
-    with pytest.raises(TraceError, match=r"expected parts of 3 cells, which another shard began with, got 4\. Call"):
+    with pytest.raises(TraceError, match=r"expected chunks of 3 cells, which another shard began with, got 4\. Call"):
         runs.in_chunks(GRID, 4, slow, run, shard=Shard(1, 2))
     whole = runs.in_chunks(GRID, 4, work.cells, run, shard=Shard(1, 2))
     np.testing.assert_array_equal(whole["energy"][:, 0, 0], range(15))

@@ -295,7 +295,7 @@ def test_a_long_run_measures_and_a_second_one_in_its_folder_does_not(tmp_path, m
     assert explicit.attrs["networks_at_once"] == 4
 
 
-def test_each_worker_of_an_executor_gets_a_part(tmp_path):
+def test_each_worker_of_a_client_gets_a_stack(tmp_path):
     plain = train(PROTOCOL, MLP, DATA, 10, **flat(dtype="float64", folder=tmp_path / "alone", **SHORT))
     with ThreadPoolExecutor(4) as executor:
         spread = train(

@@ -115,6 +115,14 @@ def measure(
 def report(
     *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder.")],
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE:NAME",
+            help="A custom figure: a function of the run, or a weightgas.figures.Figure, in a Python file; repeatable.",
+            rich_help_panel="What",
+        ),
+    ] = None,
     nulls: NullsOption = True,
     show: opt.Show,
 ) -> None:
@@ -124,15 +132,17 @@ def report(
     is replaced each time and needs no network to be read.
 
       weightgas report runs/simulate-fixed-lr
+      weightgas report runs/simulate-fixed-lr --figure mine.py:equipartition
     """
     log = source if (source / "trace.zarr").is_dir() else None
     with session("report", show, out=log):
         from weightgas import report as reports
-        from weightgas import trace as traces
-        from weightgas.analysis import Findings
+        from weightgas.cli.values import own
 
-        controls = _controls(Findings(traces.open_trace(source))) if nulls and log else {}
-        print(f"Report: {Path(reports.of_run(source, controls=controls)).resolve()}")
+        figures = [own(text, "--figure", call=False) for text in figure or ()]
+        run = reports.findings(source)
+        controls = _controls(run) if nulls else {}
+        print(f"Report: {Path(reports.of_run(source, run, controls=controls, figures=figures)).resolve()}")
 
 
 def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:

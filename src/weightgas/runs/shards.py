@@ -1,4 +1,4 @@
-"""Shards: several processes make one run, each its share of the parts; locks keep two from making the same.
+"""Shards: several processes make one run, each its share of the chunks; locks keep two from making the same.
 
 A lock is held by the operating system, so that of a killed process is free at once. It works on the file systems that
 support ``flock``, those of most clusters among them.

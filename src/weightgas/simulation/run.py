@@ -115,8 +115,8 @@ def simulate(
     how = plan.resolved(steps, record, replicas=replicas, seed=seed, method=method, reducible=what.reducible)
     if until is not None:
         until = precision.resolved(Until.given(until), how, counted=what.linear, resumed=before is not None)
-    executor = runs.checked_executor(run.client)
-    threads = _threads(1 if run.threads is None and executor is not None else run.threads)
+    client = runs.checked_client(run.client)
+    threads = _threads(1 if run.threads is None and client is not None else run.threads)
     mine = runs.shard_of(run, len(protocol))
     if before is not None:
         _check_resume(before, protocol, how, what)
@@ -139,8 +139,8 @@ def simulate(
     try:
         label = "simulate " + protocol.name.replace("_", " ")
         with runs.progress(label, to_do, run.progress) as advance:
-            work = produce if executor is not None else partial(produce, advance=advance)
-            trace = runs.in_chunks(grid, cells, work, folder, shard=mine, executor=executor, advance=advance)
+            work = produce if client is not None else partial(produce, advance=advance)
+            trace = runs.in_chunks(grid, cells, work, folder, shard=mine, client=client, advance=advance)
     finally:
         numba.set_num_threads(threads_before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)

@@ -124,11 +124,11 @@ def train(
     threads, device = run.threads or 1, device_of(how.device)
     _log_cost(plan, len(images) // plan.batch_size)
     grid, about = stepping.effective(protocol, stepper), stepping.attributes(stepper)
-    mine, executor = runs.shard_of(run, len(protocol)), runs.checked_executor(run.client)
+    mine, client = runs.shard_of(run, len(protocol)), runs.checked_client(run.client)
     begun, folder = time.monotonic(), None
     if run.folder is not None:
         folder = runs.prepare(run.folder, _config(protocol, network, images, plan, stepper), force=run.force)
-    executor, workers = runs.workers(executor)
+    workers = runs.workers(client)
     weights, buffers = _begin(start, run.resume_from)
     setting = Setting(
         protocol=protocol,
@@ -164,10 +164,10 @@ def train(
         trace = runs.in_chunks(
             grid,
             cells,
-            make if executor is not None else partial(make, advance=advance),
+            make if client is not None else partial(make, advance=advance),
             folder,
             shard=mine,
-            executor=executor,
+            client=client,
             advance=lambda cells: advance(cells * each),
         )
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)

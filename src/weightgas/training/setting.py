@@ -1,4 +1,4 @@
-"""What all parts of a run have in common, and the making of one of them: here, or in the worker of an executor."""
+"""What all parts of a run have in common, and the making of one of them: here, or in the worker of a client."""
 
 from __future__ import annotations
 
