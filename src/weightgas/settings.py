@@ -283,9 +283,9 @@ class Evaluate(Settings):
     ----------
     method
         full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the same in any
-        dimension; auto is reduced where it applies. Only for ``simulate``. Overlap and radius are a Markov chain of their
-        own (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the plane of
-        μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
+        dimension; auto is reduced where it applies. Only for ``simulate``. The reduced one is a Markov chain of overlap
+        and radius (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the
+        plane of μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
     device
         Torch device, such as cpu or cuda:0. This and what follows: ``train`` alone.
     dtype
