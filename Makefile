@@ -27,9 +27,9 @@ venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and co
 demo: $(STAMP) ## run the paper's experiments in small and write one HTML report
 	$(BIN)/weightgas demo $(ARGS)
 
-answer: $(STAMP) ## regenerate docs/answer.md and its figures: three networks beside null gases (under an hour)
+answer: $(STAMP) ## regenerate the numbers and figures of docs/answer.md: three networks and their controls (under an hour)
 	$(BIN)/weightgas reproduce answer --preset standard --out runs/answer $(ARGS)
-	cp -R runs/answer/answer/. docs/
+	$(BIN)/python docs/pictures/answer.py runs/answer
 
 test: $(STAMP) ## every test but the slow ones (ARGS="-k radius" selects)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)

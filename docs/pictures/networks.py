@@ -36,6 +36,7 @@ from weightgas.figures.canvas import (
 )
 from weightgas.figures.canvas import PROTOCOLS as LOOKS
 from weightgas.report.tables import status_counts
+from weightgas.settings import Run
 from weightgas.status import Status
 
 HERE = Path(__file__).resolve().parent
@@ -70,9 +71,8 @@ class Study:
             network=values.network_of(self.net, self.hidden),
             data=values.images_of(self.data, per_class=self.per_class),
             steps=self.steps,
-            out=folder / self.name,
-            threads=1,
             command=self.command,
+            run=Run(folder / self.name, threads=1),
         )
 
 

@@ -283,7 +283,6 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("exchanged", "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
     _cell("friction", "work lost to the friction of the radius since the start", "W_f"),
     _cell("entropy_production", "entropy produced since the start", "ΔS − ∫dQ/T"),
-    # what stands on axes alone
     _cell("product", "learning rate × weight decay", "ηλ", r"\eta\lambda"),
 )  # fmt: skip
 """What is computed: one value a cell, group, layer or sample of a drive. The entropy by one estimator has its record
@@ -312,15 +311,18 @@ NOTATION = (
 
 def glossary() -> list[tuple[str, str, str]]:
     """Symbol with its equation, meaning and name in code: the notation, and every quantity that has an equation."""
-    return [
-        *NOTATION,
-        *((f"{q.symbol} = {q.equation}", q.long_name, q.name) for q in DERIVED.values() if q.equation),
-    ]
+    defined = [(f"{q.symbol} = {q.equation}", q.long_name, q.name) for q in DERIVED.values() if q.equation]
+    return [*NOTATION, *defined]
 
 
 def of(name: str) -> Quantity:
     """The record of a name: what is computed before what is recorded; of an unknown name one with that name alone."""
     return DERIVED.get(name) or RECORDED.get(name) or Quantity(name, dims=())
+
+
+def in_nats(name: str) -> bool:
+    """Whether a quantity is an entropy, whose target is not relative."""
+    return of(name).units == "nat"
 
 
 def custom(quantities: Iterable[Quantity]) -> tuple[Quantity, ...]:

@@ -11,12 +11,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from weightgas.errors import one_of, positive_number, refuse, whole_number
-from weightgas.quantities import DERIVED, TARGETS
+from weightgas.quantities import TARGETS, in_nats
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -29,6 +29,7 @@ def option(
     among: tuple[str, ...] = (),
     fix: str = "",
     flags: tuple[str, ...] = (),
+    metavar: str | None = None,
     **producers: Any,
 ) -> Any:
     """A field of one of the four objects.
@@ -39,14 +40,14 @@ def option(
         Its value unless given.
     minimum, among, fix
         The least whole number or the words that it may be, and how to correct a call with another.
-    flags
-        Its names on the command line, where they are not that of the field.
+    flags, metavar
+        Its names on the command line, where they are not that of the field; what its value is called there.
     producers
         By name, what each producer takes where the field is None; a producer without a name here refuses the field.
         None at all: the field is the same for every producer.
     """
-    known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "producers": producers}
-    return field(default=default, metadata=known)
+    known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "metavar": metavar}
+    return field(default=default, metadata=known | {"producers": producers})
 
 
 class Settings:
@@ -74,8 +75,8 @@ class Settings:
             raise TypeError(f"{name.lower()}: expected weightgas.{name}, got {value!r}. For instance {name}().")
         return cls(**{fields(cls)[0].name: value})  # type: ignore[arg-type]
 
-    def of(self, producer: str) -> Self:
-        """The same as ``producer`` understands it: with its own choice for what is None.
+    def of(self, producer: str) -> Any:
+        """The same as ``producer`` takes it, with its own choice for what is None (so its fields are typed ``Any``).
 
         Raises
         ------
@@ -122,12 +123,12 @@ class Record(Settings):
         Steps before the recording begins; a tenth of the steps if not given. In ``simulate`` they also place the bins
         of the overlap's density. The attribute ``step`` of a trace counts from their end.
     blocks
-        ``simulate``: blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20
-        unless given.
+        Blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20 unless given.
+        This and the next two: ``simulate`` alone.
     bins
-        ``simulate``: bins of those counts, 256 unless given.
+        Bins of those counts. 256 unless given.
     density_every
-        ``simulate``: steps between two counts, 10 unless given.
+        Steps between two counts. 10 unless given.
     snapshots
         Directions of the weights to keep from the end of the run, for `measure --entropy paper`. In float32, the last
         one at the last step.
@@ -135,7 +136,8 @@ class Record(Settings):
         Steps between two of them. 50 in ``simulate``, 25 in ``train``.
     noise_batches
         Extra batches at each sample of the noise, at least 2. 8 unless given. With 4 or more a sample also holds
-        unbiased ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group.
+        unbiased ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group. This and what follows:
+        ``train`` alone.
     curvature_batches
         Extra batches at each sample of the curvature, each with a random probe; 0: none. 2 unless given
         (:mod:`weightgas.probes.laplacian`): ``laplacian``, ``laplacian_far``, both also for each group, and
@@ -170,8 +172,9 @@ class Until(Settings):
     Parameters
     ----------
     targets
-        Standard errors to reach, ``steps`` being the first round: 0.003 for 0.3 % of energy and radius, or
-        {"energy": 0.003, "entropy_direction": 0.01}. Relative, except for entropies, which are in nats.
+        Standard errors to reach, the steps being those of the first round: 0.003 for 0.3 % of energy and radius, or
+        quantities one by one, energy=0.003,entropy_direction=0.01 (entropies in nats). In Python these are a mapping,
+        ``{"energy": 0.003, "entropy_direction": 0.01}``; all but entropies are relative.
     most_steps
         Steps of a run at most; 100 times the steps if not given.
 
@@ -182,7 +185,7 @@ class Until(Settings):
         one that is not below 1.
     """
 
-    targets: float | Mapping[str, float]
+    targets: float | Mapping[str, float] = option(MISSING, flags=("--precision",), metavar="TARGETS")
     most_steps: int | None = option(minimum=1)
 
     def __post_init__(self) -> None:
@@ -201,7 +204,7 @@ class Until(Settings):
             one_of("targets", name, TARGETS)
             label = f"target of {name}"
             found[name] = positive_number(label, value, fix="Pass a standard error, for instance 0.003 for 0.3 %.")
-            if DERIVED[name].units != "nat" and found[name] >= 1:
+            if not in_nats(name) and found[name] >= 1:
                 raise refuse(label, "a relative standard error below 1", value, "0.003 is 0.3 %.")
         return found
 
@@ -213,7 +216,7 @@ class Run(Settings):
     Parameters
     ----------
     folder
-        Run folder. The same call resumes there where it stopped: cells that are finished are safe, of those in training
+        Run folder; the same call resumes there where it stopped. Cells that are finished are safe, of those in training
         there is a checkpoint every 15 s. None: nothing is written.
     force
         Overwrite a run with other settings in that folder.
@@ -221,7 +224,10 @@ class Run(Settings):
         Make only share I of N shares of the cells, as I/N; N processes with the same folder make the run together. The
         cells of the others are ``interrupted`` until they are there.
     client
-        A client of Dask distributed, whose workers make chunks of the grid (:mod:`weightgas.runs`).
+        A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers make chunks of the grid. Dask
+        gives a chunk whose worker died to another one, which resumes from its checkpoint if there is one; where it
+        gives up (``allowed-failures``) its cells are ``failed``, and the same call tries them again. If the pool of an
+        executor breaks, the call ends (:mod:`weightgas.runs.clients`).
     threads
         Threads to compute with; the default is the producer's own choice. All cores for ``simulate``, whose results do
         not depend on it; one for ``train``, since small networks gain little by a second, and lose on a busy machine.
@@ -234,7 +240,7 @@ class Run(Settings):
 
     folder: str | os.PathLike[str] | None = option(flags=("--out", "-o"))  # noqa: RUF009, a field
     force: bool = option(False)
-    shard: str | None = option()
+    shard: str | None = option(metavar="I/N")
     client: Any = None
     threads: int | None = option(minimum=1)
     progress: bool | None = None
@@ -270,9 +276,9 @@ class Evaluate(Settings):
     ----------
     method
         full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the same in any
-        dimension; auto is reduced where it applies. ``simulate`` alone. Overlap and radius are a Markov chain of their
-        own (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the plane of
-        μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
+        dimension; auto is reduced where it applies. Only for ``simulate``. The reduced one is a Markov chain of overlap
+        and radius (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the
+        plane of μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
     device
         Torch device, such as cpu or cuda:0. This and what follows: ``train`` alone.
     dtype
@@ -284,7 +290,7 @@ class Evaluate(Settings):
         numbers that are timed, which are in the log. With a client, so few that each worker gets some. The choice is
         kept in the run folder, and in the attributes of the trace.
     compile
-        Compile the gradients (needs a C++ compiler); tried in very long runs if not given. torch.compile takes up to a
+        Compile the gradients (needs a C++ compiler); tried in very long runs if not given. Compiling takes up to a
         minute; where it fails, the log has the reason and eager torch is used. Not given, it is tried where more than
         10 minutes are estimated and ``cells_at_once`` is not given, and kept if it is measured to be faster.
     """
@@ -298,8 +304,13 @@ class Evaluate(Settings):
 
 _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate}
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
-RENAMED |= {"precision": "targets"}
-"""Options of version 0.1 that have another name, and that name."""
+RENAMED |= {"precision": "targets", "potential": "loss"}
+"""Options of version 0.1 and their names today."""
+_ELSEWHERE = {
+    "potential": "loss=...",
+    "momentum": "optimizer=SGD(momentum=...)",
+    "nesterov": "optimizer=SGD(nesterov=...)",
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -311,18 +322,18 @@ def moved(name: str) -> str | None:
     for argument, kind in _ARGUMENTS.items():
         if now in {each.name for each in fields(kind)}:
             return f"{argument}={kind.__name__}({now}=...)"
-    return None
+    return _ELSEWHERE.get(name)
 
 
 def producer(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which answers a keyword that is now a field of one of the four objects with its new place."""
+    """``function``, which answers a keyword of version 0.1 with its new place, mostly in one of the four objects."""
     known = inspect.signature(function).parameters
 
     @wraps(function)
     def call(*arguments: P.args, **keywords: P.kwargs) -> R:
         for name in keywords.keys() - known:
             if (place := moved(name)) is not None:
-                raise TypeError(f"{name}: now {place}. See weightgas.{place.partition('=')[2].partition('(')[0]}.")
+                raise TypeError(f"{name}: now {place}, since version 0.2.")
         return function(*arguments, **keywords)
 
     return call

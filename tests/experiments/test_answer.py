@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,6 +42,7 @@ def forced(run: Findings, *answers: str) -> Findings:
     return found
 
 
+PAGE = Path(__file__).parents[2] / "docs" / "answer.md"
 HEADS = {"no": "**No.**", "yes": "**Yes,**", "undecided": "**Undecided.**", "mixed": "**Not in general.**"}
 AGAINST = ("falsify an ideal gas in", "not an ideal gas in", "no single temperature", "are not a thermodynamics")
 
@@ -68,6 +71,18 @@ def test_no_conclusion_but_that_of_the_outcome(parts, outcome):
     assert ("every run is consistent" in text) == (outcome == "yes")
     level_two = {"yes": "identities satisfied in 2", "no": "violated in 2", "undecided": "inconclusive in 2"}
     assert level_two.get(outcome, level_two["yes"]) in text
+
+
+def test_the_blocks_of_the_page_go_into_the_documentation(parts):
+    """Everything that is computed is replaced by name, the text of people around it stays."""
+    script = runpy.run_path(str(PAGE.parent / "pictures" / "answer.py"))
+    before, written = PAGE.read_text(encoding="utf-8"), answer.page(*parts, "weightgas reproduce answer")
+    after = script["inserted"](before, written)
+    for text in answer.blocks(*parts, "weightgas reproduce answer").values():
+        assert text in after and text not in before
+    assert script["inserted"](after, before) == before
+    with pytest.raises(ValueError, match=r"answer\.md: expected the blocks"):
+        script["inserted"](before, "nothing")
 
 
 def test_numbers_of_the_page_are_those_of_the_findings(parts):

@@ -10,6 +10,7 @@ from weightgas.analysis.reasons import reasons
 from weightgas.errors import TraceError
 from weightgas.experiments.controls import NAMES, controls_at, controls_for
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
 
@@ -48,17 +49,17 @@ def test_each_reason_predicts_what_its_gas_does_and_no_other(gases):
 
 
 def test_beside_a_run_they_share_its_dimension_temperature_and_effective_samples():
-    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, samples=300, threads=1)
-    found = controls_for(trace, names=("ideal",), threads=1)["ideal"]
+    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, record=Record(samples=300), run=Run(threads=1))
+    found = controls_for(trace, names=("ideal",), run=Run(threads=1))["ideal"]
     assert found.trace.attrs["dim"] == 5
     assert np.exp(np.log(found.state["temperature"]).mean()) == pytest.approx(np.sqrt(0.01 * 0.02) / 2, rel=0.05)
     assert 100 <= found.trace.sizes["sample"] <= 400
 
 
 def test_a_run_folder_takes_them_up_again(tmp_path):
-    first = controls_at(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    first = controls_at(3, 0.01, 100, names=("ideal",), run=Run(tmp_path, threads=1))["ideal"]
     stamp = (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
-    again = controls_at(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    again = controls_at(3, 0.01, 100, names=("ideal",), run=Run(tmp_path, threads=1))["ideal"]
     assert (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns == stamp
     assert str(first.verdict) == str(again.verdict)
 
@@ -70,7 +71,7 @@ def test_what_is_refused():
         controls_at(10, 0.1, 1)
     with pytest.raises(ValueError, match="name: expected one of ideal, anisotropic, hessian, loss-dependent, got 'x'"):
         controls_at(10, 0.1, 100, names=("x",))
-    diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, samples=80)
+    diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, record=Record(samples=80))
     with pytest.raises(TraceError, match="expected a cell in equilibrium with a temperature, got 0 of 2"):
         controls_for(diverged)
 

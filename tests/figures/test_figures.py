@@ -15,6 +15,7 @@ from weightgas.analysis.equation_of_state import radius_from_sphere
 from weightgas.errors import is_refusal
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.status import Status
 
@@ -172,7 +173,7 @@ def test_cells_out_of_equilibrium_are_hollow_and_cells_without_values_are_counte
     ids=["one cell", "one row", "paired", "sphere"],
 )
 def test_small_and_odd_grids(protocol) -> None:
-    ran = simulate(protocol, 3, 4000, samples=40, threads=1)
+    ran = simulate(protocol, 3, 4000, record=Record(samples=40), run=Run(threads=1))
     data = measure(ran)
     sphere = isinstance(protocol, FixedSphere)
     drawn = [figures.pressure(data) if sphere else figures.radius(data)]
@@ -186,7 +187,15 @@ def test_small_and_odd_grids(protocol) -> None:
 
 
 def test_refusals_say_what_to_do() -> None:
-    paired = measure(simulate(FixedELR(elr=[0.01, 0.02], wd=[0.05, 0.1], paired=True), 3, 4000, samples=40, threads=1))
+    paired = measure(
+        simulate(
+            FixedELR(elr=[0.01, 0.02], wd=[0.05, 0.1], paired=True),
+            3,
+            4000,
+            record=Record(samples=40),
+            run=Run(threads=1),
+        )
+    )
     for draw in (figures.potential_maps, figures.status_map):
         with pytest.raises(ValueError, match="product of two hyperparameters"):
             draw(paired)
@@ -256,7 +265,7 @@ def test_the_minimum_is_marked_where_the_potential_is_least() -> None:
 
 
 def test_a_diverged_learning_rate_is_said_along_the_run() -> None:
-    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, samples=40, threads=1)
+    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, record=Record(samples=40), run=Run(threads=1))
     labels = [t.get_text() for t in figures.along_run(ran).axes[-1].get_yticklabels()]
     assert labels == ["0.01", "3\ndiverged"]
 

@@ -5,12 +5,14 @@ import math
 import numpy as np
 import pytest
 
+from calls import flat
 from own_functions import TILT
 from weightgas.analysis.equation_of_state import radius_law, state_equation
 from weightgas.losses import Covariance, CustomNoise, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
 from weightgas.optimizers import SGD
 from weightgas.protocols import FixedLR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import model, reference, simulate
 from weightgas.status import Status
 from weightgas.theory import finite_step, vmf
@@ -19,7 +21,7 @@ DIM = 10
 
 
 def run(protocol, steps, dim=DIM, **how):
-    return simulate(protocol, dim, steps, replicas=8, samples=100, threads=1, progress=False, **how)
+    return simulate(protocol, dim, steps, replicas=8, **flat(samples=100, threads=1, progress=False, **how))
 
 
 # --- a user's own loss and noise ---
@@ -87,9 +89,15 @@ def test_weak_noise_that_is_proportional_to_the_loss_dies(share):
     noise = LossDependent(2 * k / elr, 0.0)
     well = Quadratic(np.append(0.0, np.ones(DIM - 1)))
     trace = simulate(
-        FixedSphere(elr=elr), DIM, 4000, loss=well, noise=noise, replicas=64, samples=80, warmup=0, threads=1,
-        progress=False,
-    )  # fmt: skip
+        FixedSphere(elr=elr),
+        DIM,
+        4000,
+        loss=well,
+        noise=noise,
+        replicas=64,
+        record=Record(samples=80, warmup=0),
+        run=Run(threads=1, progress=False),
+    )
     time, fall = elr * trace["step"].values[0], np.log(trace["energy"].values[0])
     rates = np.polyfit(time[16:], fall[:, 16:].T, 1)[0]
     error = rates.std() / np.sqrt(len(rates))
@@ -118,7 +126,7 @@ def test_a_cell_that_is_merely_short_is_not_converging():
 
 
 def test_the_trace_of_noise_that_follows_the_curvature():
-    what = model.checked(Quadratic(np.linspace(0, 2, 5)), Hessian(0.7), 5)
+    what = model.resolved(Quadratic(np.linspace(0, 2, 5)), Hessian(0.7), 5)
     generator = np.random.default_rng(0)
     direction = generator.standard_normal(5)
     direction /= np.linalg.norm(direction)
@@ -174,7 +182,7 @@ def test_the_virial_temperature_with_momentum():
     """T_v = T (1 + m ‖∇L‖²/tr Σ); with the finite step of plain SGD it would be 2.4 % off."""
     share = float(finite_step.momentum_share(0.9))
     how = {"loss": Quadratic(np.linspace(0, 2, DIM)), "momentum": 0.9, "samples": 4000}
-    trace = simulate(FixedLR(lr=0.01, wd=0.5), DIM, 200_000, replicas=8, threads=1, progress=False, **how)
+    trace = simulate(FixedLR(lr=0.01, wd=0.5), DIM, 200_000, replicas=8, **flat(threads=1, progress=False, **how))
     for momentum, holds in ((0.9, True), (0.0, False)):
         state = measure(trace.assign_attrs(momentum=momentum))
         heat = DIM - 1 + share * state["mean_grad_sq"].item()  # tr Σ = d − 1 is known

@@ -7,12 +7,14 @@ import pytest
 import torch
 from torch import nn
 
+from calls import flat
 from weightgas import networks
 from weightgas.datasets import Images
 from weightgas.errors import TraceError
 from weightgas.measurement import measure
 from weightgas.optimizers import SGD, AdamW, Muon
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.trace import extend
 from weightgas.training import network_of, train
 from weightgas.training.draws import Draws
@@ -110,22 +112,37 @@ DIGITS = networks.mlp(hidden=(6, 6))
 def test_an_interrupted_run_and_a_resumed_one_are_the_whole_run(name, tmp_path):
     """Buffers are in checkpoints and in the trace: nothing is lost, to the last bit."""
     numbers = {"optimizer": OPTIMIZERS[name][0], "batch_size": 64, "warmup": 60, "progress": False}
-    whole = train(CELLS, DIGITS, "digits", 240, samples=24, **numbers)
-    first = train(CELLS, DIGITS, "digits", 120, samples=12, **numbers)
-    second = train(CELLS, DIGITS, "digits", 120, samples=12, **numbers, resume_from=first)
+    whole = train(CELLS, DIGITS, "digits", 240, **flat(samples=24, **numbers))
+    first = train(CELLS, DIGITS, "digits", 120, **flat(samples=12, **numbers))
+    second = train(CELLS, DIGITS, "digits", 120, **flat(samples=12, resume_from=first, **numbers))
     joined = extend(first, second, "sample")
     for variable in ("radius", "grad_sq", "energy", "final_weights", "final_buffers"):
         np.testing.assert_array_equal(joined[variable], whole[variable])
     with pytest.raises(TraceError, match="optimizer = "):
-        train(CELLS, DIGITS, "digits", 120, samples=12, batch_size=64, warmup=60, progress=False, resume_from=first)
+        train(
+            CELLS,
+            DIGITS,
+            "digits",
+            120,
+            batch_size=64,
+            record=Record(samples=12, warmup=60),
+            run=Run(progress=False, resume_from=first),
+        )
 
 
 def test_momentum_settles_where_theory_says():
     """r of the digits grid within 1 % of r⁴ = ηGM/(2λ(1 − α)), M measured from the buffer; T, p, Z as plain SGD's."""
     alpha = 0.9
     cells = FixedLR(lr=[0.003, 0.01], wd=[0.05, 0.1])
-    trace = train(cells, DIGITS, "digits", 6000, optimizer=SGD(momentum=alpha), samples=120, warmup=3000,
-                  noise_samples=120, progress=False)  # fmt: skip
+    trace = train(
+        cells,
+        DIGITS,
+        "digits",
+        6000,
+        optimizer=SGD(momentum=alpha),
+        record=Record(samples=120, warmup=3000, noise_samples=120),
+        run=Run(progress=False),
+    )
     np.testing.assert_allclose(trace["lr_set"], np.repeat([0.03, 0.1], 2), rtol=1e-14)
     late = trace.isel(replica=0, sample=slice(60, None)).mean("sample")
     memory = (1 - alpha**2) * late["group_buffer_sq"] / late["group_grad_sq"]
@@ -160,7 +177,7 @@ def test_an_optimizer_belongs_to_fixed_lr_and_leaves_the_rates_to_it():
 
 def test_plain_sgd_as_an_optimizer_is_the_run_without_one():
     numbers = {"samples": 10, "batch_size": 64, "warmup": 20, "progress": False}
-    plain = train(CELLS, DIGITS, "digits", 60, **numbers)
-    same = train(CELLS, DIGITS, "digits", 60, **numbers, optimizer=SGD())
+    plain = train(CELLS, DIGITS, "digits", 60, **flat(**numbers))
+    same = train(CELLS, DIGITS, "digits", 60, optimizer=SGD(), **flat(**numbers))
     np.testing.assert_array_equal(plain["final_weights"], same["final_weights"])
     assert "optimizer" not in same.attrs

@@ -72,7 +72,7 @@ def page(runs: Runs, controls: Controls, command: str) -> str:
     """The page as Markdown: every block between comments with its name, every number computed from the arguments."""
     parts = ["# Are they an ideal gas?", "<!-- test: none, numbers from the command named below -->"]
     for name, text in blocks(runs, controls, command).items():
-        parts.append(f"<!-- block: {name} -->\n\n{text}\n\n<!-- end: {name} -->")
+        parts.append(f"<!-- {name} -->\n\n{text}\n\n<!-- end -->")
     parts += [f"![{caption.split('.')[0]}](pictures/{name})\n\n{caption}" for name, caption in _FIGURES.items()]
     return "\n\n".join(parts) + "\n"
 

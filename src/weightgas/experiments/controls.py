@@ -16,7 +16,7 @@ T_conf/T = (d−1) h·s/(Σh Σs) and (Var U/T²)/(dU/dT) = (d−1) Σs²/(Σs)�
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from weightgas.analysis.findings import Findings, findings
 from weightgas.errors import TraceError, positive_number, whole_number
 from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Record, Run, producer
 from weightgas.simulation import simulate
 
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent")
@@ -87,6 +88,7 @@ def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
     return Covariance(shape * (noise_var * (dim - 1) / shape[1:].sum()), name)
 
 
+@producer
 def controls_at(
     dim: int,
     temperature: float,
@@ -95,9 +97,7 @@ def controls_at(
     replicas: int = 1,
     names: tuple[str, ...] = NAMES,
     seed: int = 0,
-    threads: int | None = None,
-    out: str | os.PathLike[str] | None = None,
-    force: bool = False,
+    run: Run | str | os.PathLike[str] | None = None,
 ) -> dict[str, Control]:
     """Simulate, measure and judge the controls at four temperatures about ``temperature``.
 
@@ -114,22 +114,23 @@ def controls_at(
         Runs that share the samples.
     names
         Which of :data:`NAMES`.
-    seed, threads, force
+    seed
         As in ``simulate``.
-    out
-        A folder: each control becomes a run folder in it, and the same call resumes them.
+    run
+        A folder, or a :class:`~weightgas.Run` with one: each control becomes a run folder in it, which the same call
+        resumes.
 
     Raises
     ------
     TypeError, ValueError
         For a number of the wrong kind or sign, or an unknown name.
     RunExistsError, OSError
-        If ``out`` holds other runs or cannot be written.
+        If the folder holds other runs or cannot be written.
     """
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     temperature = positive_number("temperature", temperature)
     samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples.")
-    replicas = whole_number("replicas", replicas)
+    replicas, run = whole_number("replicas", replicas), Run.given(run)
     # A hot gas of many weights would not stay in its minimum: the loss is made steeper until RT is a tenth of it.
     scale = max(1.0, 5 * (dim - 1) * temperature)
     eigenvalues = scale * curvatures(dim)
@@ -148,19 +149,15 @@ def controls_at(
             noise=noise(name, dim, noise_var, (dim - 1) / 2 * temperature),
             seed=seed,
             replicas=replicas,
-            samples=each,
-            warmup=20 * every,
-            threads=threads,
-            out=None if out is None else Path(out) / name,
-            force=force,
-            progress=False,
+            record=Record(samples=each, warmup=20 * every),
+            run=replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False),
         )
         title = f"control, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} samples"
         found[name] = Control(name, Findings(trace, title=title))
     return found
 
 
-def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, **options: Any) -> dict[str, Control]:
+def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, /, **options: Any) -> dict[str, Control]:
     """The controls at the d, T and effective sample size of a run: ``{name: Control}``.
 
     T is the geometric mean over the isotherms in equilibrium and the effective sample size their median, from 100 to
@@ -171,7 +168,7 @@ def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, **
     run, state
         A trace and what ``measure`` made of it (measured here if not given), or Findings.
     options
-        ``names, seed, threads, out, force`` of :func:`controls_at`.
+        ``names, seed, run`` of :func:`controls_at`.
 
     Raises
     ------

@@ -52,6 +52,6 @@ def status_map(run: Run) -> Figure:
         count = int((codes == s).sum())
         if count:
             letter = f" ({LETTERS[s]})" if LETTERS[s] else ""
-            handles.append(Patch(color=COLORS[s], label=f"{s.name.lower().replace('_', ' ')}{letter}: {count}"))
+            handles.append(Patch(color=COLORS[s], label=f"{s.words}{letter}: {count}"))
     legend(figure, handles, what_ran(state), columns=min(3, len(handles)))
     return figure

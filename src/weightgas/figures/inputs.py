@@ -79,6 +79,14 @@ def result(value: Any, name: str, variables: tuple[str, ...], maker: str) -> xr.
     return value
 
 
+def results(values: Any, name: str, variables: tuple[str, ...], maker: str) -> None:
+    """Refuse what is no mapping, by name, of datasets with ``variables``: TypeError as :func:`result`."""
+    if not isinstance(values, Mapping) or isinstance(values, xr.Dataset):
+        raise TypeError(f"{name}: expected results of {maker} by name, got {_got(values)}. Pass {{'name': result}}.")
+    for key, value in values.items():
+        result(value, f"{name}[{key!r}]", variables, maker)
+
+
 def _got(value: Any) -> str:
     if isinstance(value, tuple):
         return f"a tuple of {', '.join(described(part) for part in value) or 'nothing'}"

@@ -11,12 +11,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from weightgas.analysis.balance import balance
-from weightgas.analysis.findings import described
 from weightgas.analysis.quasi_static import quasi_static
 from weightgas.errors import refuse
 from weightgas.figures.canvas import GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
 from weightgas.figures.families import bars
-from weightgas.figures.inputs import result
+from weightgas.figures.inputs import result, results
 from weightgas.quantities import of
 
 _POINTS = 9
@@ -51,8 +50,9 @@ def paths(
     TypeError, ValueError
         For anything else, and without any course.
     """
-    for name, given in (("courses", courses), ("dissipation", dissipation)):
-        _by_name(name, given)
+    results(courses, "courses", ("work", "exchanged"), "drive()")
+    if dissipation is not None:
+        results(dissipation, "dissipation", ("duration", "produced", "relaxation"), "experiments.dissipation()")
     if engine is not None:
         result(engine, "engine", ("duration", "efficiency", "carnot", "limit"), "experiments.carnot()")
     if not courses:
@@ -67,22 +67,6 @@ def paths(
     for ax, shown in zip(axes.flat[2:], (dissipation, engine), strict=False):
         ax.set_visible(shown is not None)
     return figure
-
-
-def _by_name(name: str, given: Mapping[str, xr.Dataset] | None) -> None:
-    """Refuse what is no mapping of drives, or of what they cost, by name."""
-    needed, maker = {
-        "courses": (("work", "exchanged"), "drive()"),
-        "dissipation": (("duration", "produced", "relaxation"), "experiments.dissipation()"),
-    }[name]
-    if given is None:
-        return
-    if not isinstance(given, Mapping) or isinstance(given, xr.Dataset):
-        raise TypeError(
-            f"{name}: expected results of {maker} by name, got {described(given)}. Pass {{'name': result}}."
-        )
-    for key, one in given.items():
-        result(one, f"{name}[{key!r}]", needed, maker)
 
 
 def _planes(axes: np.ndarray, courses: Mapping[str, xr.Dataset]) -> None:

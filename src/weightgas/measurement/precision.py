@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from weightgas.errors import one_of, positive_number, refuse
 from weightgas.measurement.energy import Estimates
-from weightgas.quantities import DERIVED, TARGETS
+from weightgas.quantities import DERIVED, in_nats
 from weightgas.status import Status
 
 _INDEPENDENT = 0.8
@@ -35,29 +34,6 @@ class Judgement:
     longer: np.ndarray
     stuck: np.ndarray
     reason: list[str]
-
-
-def targets_of(precision: float | Mapping[str, float]) -> dict[str, float]:
-    """Targets by name: a number is the relative error of energy and radius.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a name that is no quantity of a state with a target, a target that is not a positive number, or a relative
-        one that is not below 1.
-    """
-    if not isinstance(precision, Mapping):
-        precision = dict.fromkeys(("energy", "radius"), precision)  # type: ignore[arg-type]
-    if not precision:
-        raise refuse("precision", "one target at least", {}, 'For instance 0.003, or {"energy": 0.003}.')
-    out = {}
-    for name, value in precision.items():
-        one_of("precision", name, TARGETS)
-        label = f"precision of {name}"
-        out[str(name)] = positive_number(label, value, fix="Pass a standard error, for instance 0.003 for 0.3 %.")
-        if not in_nats(name) and out[name] >= 1:
-            raise refuse(label, "a relative standard error below 1", value, "0.003 is 0.3 %.")
-    return out
 
 
 def judge(
@@ -115,11 +91,6 @@ def _shortfall(name: str, error: float, target: float, steps: float, kept: int |
 
 def _size(name: str, error: float) -> str:
     return f"{error:.2g} nats" if in_nats(name) else f"{100 * error:.2g} %"
-
-
-def in_nats(name: str) -> bool:
-    """Whether a target is in nats, not relative."""
-    return DERIVED[name].units == "nat"
 
 
 def _number(value: float) -> str:

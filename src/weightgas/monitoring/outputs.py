@@ -90,7 +90,7 @@ def _cells(state: GroupState) -> tuple[str, ...]:
     return (
         state.name, f"{state.size}", short(state.radius, ".4g"), short(state.radius_star, ".4g"), short(state.elr),
         short(state.angle), short(state.clock), short(state.steps_to_go, ".2g"), *thermal, conf,
-        state.status.name.lower().replace("_", " "),
+        state.status.words,
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def _head(gas: Gas) -> list[str]:
 def _foot(gas: Gas, found: list[GroupState]) -> list[str]:
     lines = [f"{s.name}: {s.reason}" for s in found if s.reason and s.status != Status.EQUILIBRIUM][:6]
     if len(found) > _MOST_ROWS:
-        counts = Counter(s.status.name.lower().replace("_", " ") for s in found)
+        counts = Counter(s.status.words for s in found)
         told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
         lines.append(f"{len(found)} groups, the {_SHOWN} farthest from r* shown: {told}")
     if any(np.isnan(s.temperature) for s in found):

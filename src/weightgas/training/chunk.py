@@ -17,7 +17,7 @@ from weightgas.training import checkpoint
 from weightgas.training.engine import SUMS, Engine, State
 from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
-from weightgas.training.record import Record, variables
+from weightgas.training.record import Samples, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
 
 BUFFER = "buffer_"
@@ -27,36 +27,34 @@ BUFFER = "buffer_"
 def run_chunk(
     engine: Engine,
     plan: Plan,
-    begin: tuple[np.ndarray, np.ndarray | None] | None,
+    weights: np.ndarray | None,
+    buffers: np.ndarray | None,
     place: tuple[Path, str] | None,
     advance: Callable[[int], None],
-    given: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The variables of the trace, each of shape (cells, …), for the cells of ``engine``.
 
     Parameters
     ----------
-    begin
-        Weights (stack, dim), and buffers of the optimizer (stack, buffers, dim) or None, to resume from at step
-        ``plan.first``; None for a fresh start with its warm-up.
+    weights, buffers
+        Weights (stack, dim) to begin with at step ``plan.first``, None for the start that the plan names; buffers of
+        the optimizer (stack, buffers, dim) to resume with, None where it keeps none.
     place
         Folder and name of the checkpoints; None to keep none.
     advance
         Called with the number of steps made, summed over the stack, for the display of progress.
-    given
-        Weights (stack, dim) to start the warm-up from; None for the start that the plan names.
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    record = Record(
+    record = Samples(
         engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None, engine.has_momentum)
     )
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
-        state = _begun(engine, plan, begin) if given is None else engine.given(given)
+        state = _begun(engine, plan, weights, buffers)
         record.check(state.weights)
-    advance((state.step - plan.warmup - plan.first if begin is not None else state.step) * engine.stack)
+    advance((state.step - plan.warmup - plan.first if plan.first else state.step) * engine.stack)
     saved = time.monotonic()
     try:
         while (step := state.step - plan.warmup) < plan.last and record.alive.any():
@@ -75,15 +73,17 @@ def run_chunk(
     return _variables(engine, plan, record, state)
 
 
-def _begun(engine: Engine, plan: Plan, begin: tuple[np.ndarray, np.ndarray | None] | None) -> State:
-    if begin is not None:
-        state = engine.state(plan.warmup + plan.first, begin[0])
-        if begin[1] is None:
+def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.ndarray | None) -> State:
+    if plan.first and weights is not None:
+        state = engine.state(plan.warmup + plan.first, weights)
+        if buffers is None:
             return state
-        kept = torch.as_tensor(begin[1], dtype=state.weights.dtype, device=state.weights.device)
-        buffers = {name: kept[:, k] for k, name in enumerate(state.buffers)}
+        stored = torch.as_tensor(buffers, dtype=state.weights.dtype, device=state.weights.device)
+        kept = {name: stored[:, k] for k, name in enumerate(state.buffers)}
         rescaled = plan.start == "predicted"  # at the end of the warm-up, where the buffers were emptied
-        return replace(state, buffers=buffers, age=plan.first + (0 if rescaled else plan.warmup))
+        return replace(state, buffers=kept, age=plan.first + (0 if rescaled else plan.warmup))
+    if weights is not None:
+        return engine.given(weights)
     state = engine.initial()
     if plan.start == "predicted":  # a first guess, so that the first steps are not wild
         gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
@@ -92,7 +92,7 @@ def _begun(engine: Engine, plan: Plan, begin: tuple[np.ndarray, np.ndarray | Non
 
 
 def _after(
-    state: State, engine: Engine, plan: Plan, record: Record, rescalings: list[int], sphere: np.ndarray | None
+    state: State, engine: Engine, plan: Plan, record: Samples, rescalings: list[int], sphere: np.ndarray | None
 ) -> State:
     """What is due at the step that ``state`` has reached."""
     step = state.step - plan.warmup
@@ -121,7 +121,7 @@ def _estimates(state: State, engine: Engine, plan: Plan, step: int) -> dict[str,
     return found
 
 
-def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict[str, np.ndarray]:
+def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dict[str, np.ndarray]:
     cells, replicas = len(engine.protocol), plan.replicas
     outcome = np.where(record.alive, int(Outcome.FINISHED), int(Outcome.DIVERGED))
     by_stack = {
@@ -140,7 +140,7 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
     return values | {name: array.reshape(cells, replicas, *array.shape[1:]) for name, array in by_stack.items()}
 
 
-def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str]) -> None:
+def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]) -> None:
     sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
     sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
     numbers = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {"cells": _cells(engine)}
@@ -148,7 +148,7 @@ def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str])
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
 
-def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> State | None:
+def _resumed(engine: Engine, record: Samples, place: tuple[Path, str] | None) -> State | None:
     """The state of the checkpoint, its record restored; None where there is none of these cells."""
     stored = None if place is None else checkpoint.load(*place)
     if stored is None or not np.array_equal(stored["cells"], _cells(engine)):

@@ -27,7 +27,7 @@ def variables(plan: Plan, sphere: bool, momentum: bool) -> tuple[str, ...]:
     return (*names, *CURVATURE) if plan.curvature_batches else names
 
 
-class Record:
+class Samples:
     """Arrays of shape (stack, samples[, groups]), NaN where nothing was read, and the stored directions.
 
     ``names`` are the variables to keep. A row depends only on the state it is written from, so writing it again (after

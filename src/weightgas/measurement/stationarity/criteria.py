@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from weightgas.errors import positive_number, renamed
+from weightgas.errors import positive_number, renamed_keywords
 
 
-@renamed(radius_drift="radius_trend", energy_drift="energy_trend", share_drift="share_trend")
 @dataclass(frozen=True)
 class Criteria:
     """What a cell must satisfy to be called stationary; pass another to ``measure`` to be stricter.
@@ -42,3 +41,7 @@ class Criteria:
     def __post_init__(self) -> None:
         for f in fields(self):
             positive_number(f.name, getattr(self, f.name))
+
+
+_RENAMED = {"radius_drift": "radius_trend", "energy_drift": "energy_trend", "share_drift": "share_trend"}
+Criteria.__init__ = renamed_keywords(**_RENAMED)(Criteria.__init__)  # type: ignore[method-assign]
