@@ -13,6 +13,7 @@ import typer
 from weightgas.cli import options as opt
 from weightgas.cli.estimate_cost import counted
 from weightgas.cli.session import session
+from weightgas.cli.spread import spread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,19 +32,13 @@ NullsOption = Annotated[
     ),
 ]
 
-COLUMNS = {
-    "energy": "U",
-    "temperature": "T",
-    "pressure": "p",
-    "volume": "V",
-    "compressibility": "Z",
-    "entropy": "S",
-    "ess": "eff. samples",
-}
-"""The variables of the printed table, and the symbols over them."""
+COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
+"""The variables of the printed table."""
 
 
+@spread
 def measure(
+    *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],
     entropy: Annotated[
         Literal["auto", "density", "integration", "paper"],
@@ -70,9 +65,7 @@ def measure(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be measured; write nothing.", rich_help_panel=opt.FOLDER)
     ] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Measure T, p, V, U and S of every cell of a run, and print the verdict.
 
@@ -86,12 +79,12 @@ def measure(
     """
     folder = source if (source / "trace.zarr").is_dir() else None
     log = folder if out is None and not dry_run else None
-    with session("measure", out=log, quiet=quiet, verbose=verbose, debug=debug):
+    with session("measure", show, out=log):
         from weightgas import measurement
         from weightgas import trace as traces
         from weightgas.analysis import Findings
 
-        recorded = traces.open_trace(source)
+        recorded = traces.check(traces.open_trace(source))
         place = out or _beside(source)
         if dry_run:
             size = traces.valid(recorded).sum().item()
@@ -110,12 +103,20 @@ def measure(
         print(f"State in {place}")
 
 
+@spread
 def report(
+    *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder.")],
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE:NAME",
+            help="A custom figure: a function of the run, or a weightgas.figures.Figure, in a Python file; repeatable.",
+            rich_help_panel="What",
+        ),
+    ] = None,
     nulls: NullsOption = True,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Write the report of a run: one HTML file, verdict first.
 
@@ -123,15 +124,17 @@ def report(
     is replaced each time and needs no network to be read.
 
       weightgas report runs/simulate-fixed-lr
+      weightgas report runs/simulate-fixed-lr --figure mine.py:equipartition
     """
     log = source if (source / "trace.zarr").is_dir() else None
-    with session("report", out=log, quiet=quiet, verbose=verbose, debug=debug):
+    with session("report", show, out=log):
         from weightgas import report as reports
-        from weightgas import trace as traces
-        from weightgas.analysis import Findings
+        from weightgas.cli.values import own
 
-        controls = _controls(Findings(traces.open_trace(source))) if nulls and log else {}
-        print(f"Report: {Path(reports.of_run(source, controls=controls)).resolve()}")
+        figures = [own(text, "--figure", call=False) for text in figure or ()]
+        run = reports.findings(source)
+        controls = _controls(run) if nulls else {}
+        print(f"Report: {Path(reports.of_run(source, run, controls=controls, figures=figures)).resolve()}")
 
 
 def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:
@@ -208,12 +211,12 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from weightgas import protocols, status
+    from weightgas import protocols, quantities, status
 
     held = [axis for axis in protocols.AXES if bool(np.isfinite(state[f"{axis}_set"]).any())]
-    columns = {name: symbol for name, symbol in COLUMNS.items() if name in state}
+    columns = [name for name in COLUMNS if name in state]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*held, *columns.values()):
+    for name in (*held, *(quantities.of(column).head for column in columns)):
         table.add_column(name, justify="right")
     table.add_column("status")
     for cell in chosen:

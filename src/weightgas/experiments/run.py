@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from weightgas import report, runs
+from weightgas import figures, report, runs
 from weightgas import trace as traces
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.equation_of_state import sphere_elr
@@ -246,22 +246,50 @@ def _made(planned: presets.Simulated | presets.Trained, run: Run, result: Experi
     return training.train(protocol, planned.network, planned.data, planned.steps, start=start, **options)
 
 
+def _from_sphere(ran: Mapping[str, Findings], predicted: xr.Dataset) -> report.Section:
+    """The radius at fixed LR from the gradients on the sphere."""
+    figure = figures.Figure(
+        "radius from the sphere",
+        "Radius at fixed LR over its prediction from G measured on the sphere at the same ηₑ. Nothing of the fixed-LR "
+        "run enters, so this is a prediction: runs that share ηₑ share G, whatever fixes them.",
+        lambda runs, controls: figures.radius_from_sphere(runs["fixed_lr"], predicted),
+        level=2,
+        joint=True,
+    )
+    network = ran["fixed_lr"].state.attrs["network"]
+    return report.section(f"Network {network}: radius predicted from the sphere", [figure], ran)
+
+
+def _along(run: Findings) -> report.Section:
+    """The over-parameterised network along its run."""
+    about = run.state.attrs
+    text = (
+        f"{about['network']} on {about['data']}: {about['dim']} weights, more than the data need. "
+        f"{about['steps']} steps, seed {about['seed']}."
+    )
+    title = "Over-parameterised network: along the run"
+    return report.section(title, figures.CHAPTERS["along the run"], {run.protocol: run}, text=text)
+
+
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
     sections: list[report.Section] = []
     for kind in kinds(result.findings):
         ran = select(result.findings, kind)
         along, _ = ran.pop("along_run", None), ran.pop("partners", None)
         controls = {name: control.findings for name, control in result.controls.get(kind, {}).items()}
-        if kind == "isotropic":
-            sections += report.isotropic_sections(ran, controls)
-        else:
-            crossed = summary.radius_across(result.findings, kind)
-            sections += report.networks_sections(ran, controls, radius_from_sphere=crossed, along_run=along)
+        sections += report.sections(ran, controls)
+        predicted = None if kind == "isotropic" else summary.radius_across(result.findings, kind)
+        if predicted is not None:
+            sections.append(_from_sphere(ran, predicted))
+        if along is not None:
+            sections.append(_along(along))
     sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
         title=f"weightgas: {result.title}",
         summary=tuple(summary.sentences(result.judged, result.controls)),
+        verdicts=result.verdicts,
+        controls=result.control_verdicts,
         sections=tuple(sections),
         settings=settings,
         environment=runs.environment(),

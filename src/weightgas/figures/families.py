@@ -14,7 +14,8 @@ from matplotlib.lines import Line2D
 
 from weightgas.analysis.cells import axes, in_equilibrium
 from weightgas.errors import TraceError, one_of, refuse, whole_number
-from weightgas.figures.canvas import AXIS_NAMES, GREY, marker, number, ordered
+from weightgas.figures.canvas import GREY, marker, number, ordered
+from weightgas.quantities import of
 from weightgas.status import Status
 
 Color = tuple[float, float, float, float] | str
@@ -44,7 +45,7 @@ class Families:
     @property
     def label(self) -> str:
         """Name of the axis."""
-        return AXIS_NAMES[self.over]
+        return of(self.over).axis
 
     def dense(self, line: Line, points: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Along a line between its ends: x, and the two hyperparameters in the protocol's order, (points,) each.
@@ -99,7 +100,7 @@ class Families:
         bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
         bar.minorticks_off()
         bar.outline.set_visible(False)  # type: ignore[operator]
-        bar.set_label(AXIS_NAMES[self.other])
+        bar.set_label(of(self.other).axis)
 
     def handles(self, measured: str = "measured ± standard error") -> list[Line2D]:
         """Legend entries for the points: measured, not in equilibrium, not drawn."""
@@ -190,7 +191,7 @@ def status_handles(state: xr.Dataset, hollow: set[int], missing: set[int]) -> li
 
 def _words(state: xr.Dataset, cells: set[int]) -> str:
     codes = state["status"].values[sorted(cells)]
-    words = [f"{int((codes == s).sum())} {s.name.lower().replace('_', ' ')}" for s in Status if (codes == s).any()]
+    words = [f"{int((codes == s).sum())} {s.words}" for s in Status if (codes == s).any()]
     return ", ".join(words).replace("equilibrium", "without a value")
 
 

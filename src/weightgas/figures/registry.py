@@ -26,6 +26,8 @@ from weightgas.figures.variables import energy, noise, temperature
 from weightgas.figures.watched import watched
 
 Caption = str | Callable[[Findings], str]
+Draw = Callable[..., mpl.Figure]
+"""From the Findings of a run to a figure."""
 
 
 def _always(_: Findings) -> bool:
@@ -63,6 +65,23 @@ class Figure:
     level: int | None = None
     suits: Callable[[Findings], bool] = _always
     joint: bool = False
+
+    @classmethod
+    def of(cls, figure: Figure | Draw) -> Figure:
+        """A figure as it is; of a function, the figure with its name, explained by the first lines of its docstring.
+
+        Raises
+        ------
+        TypeError
+            For anything else.
+        """
+        if isinstance(figure, Figure):
+            return figure
+        if not callable(figure):
+            raise TypeError(f"figure: expected a figures.Figure or a function, got {figure!r}. Pass draw(run).")
+        name = getattr(figure, "__name__", type(figure).__name__).strip("_").replace("_", " ")
+        text = " ".join((getattr(figure, "__doc__", None) or "").strip().split("\n\n")[0].split())
+        return cls(name, text or f"{name[0].upper()}{name[1:]}.", figure)
 
     def runs(self, runs: Mapping[str, Findings]) -> dict[str, Findings]:
         """The runs it is about."""

@@ -22,13 +22,12 @@ against the relaxation time.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import positive_number, refuse, whole_number
 from weightgas.optimizers import Optimizer
 from weightgas.theory._arguments import positive
 
@@ -55,53 +54,6 @@ class Equivalent:
         changes += [f"norm fixed at {self.radius:.4g}"] if self.radius is not None else []
         how = f"{'exact' if self.exact else 'approximate'}: {self.condition}"
         return "\n".join([f"{self.optimizer}", *changes, how])
-
-
-def rescaled(optimizer: Optimizer, factor: float) -> Equivalent:
-    """The exact symmetry; ``factor`` c multiplies the learning rate."""
-    length, other = optimizer.rescaled(positive_number("factor", factor))
-    condition = "the same directions at every step, if the scale-invariant weights are all there is or the other "
-    condition += "parameters keep their own lr and wd"
-    if getattr(optimizer, "eps", 0):
-        condition += "; eps must be divided by the factor of the weights"
-    return Equivalent(other, True, condition, radius_factor=length)
-
-
-def at_batch_size(optimizer: Optimizer, present: int | None, batch_size: int) -> Equivalent:
-    """The same run per sample at another batch size; approximate, where noise outweighs the mean gradient."""
-    if present is None:
-        raise refuse("batch_size", "that of these settings too", None, "Pass batch_size to predict.")
-    ratio = whole_number("batch_size", batch_size) / present
-    condition = "noise-dominated gradients (G ∝ 1/batch) and eta lambda << 1: norm, turn and pull per sample are kept"
-    other = optimizer.at_batch_size(ratio)
-    return Equivalent(other, False, condition, steps_factor=1 / ratio, batch_size=batch_size)
-
-
-def as_optimizer(
-    optimizer: Optimizer, other: Optimizer, *, radius: float, dim: float | None, grad_sq: float | None
-) -> Equivalent:
-    """``other`` with the lr and wd that turn the weights by the same angle per step at the stationary ``radius``."""
-    if not optimizer.decays:
-        raise refuse("wd", "a decay above 0", 0.0, "Without decay there is no stationary angle.")
-    if getattr(other, "grad_memory", 1.0) is None:
-        other = replace(other, grad_memory=getattr(optimizer, "grad_memory", None))  # type: ignore[call-arg]
-    angle = float(np.asarray(optimizer.angle(dim, grad_sq)))
-    found = other.turning(angle, radius, dim, grad_sq)
-    times = [float(np.asarray(one.relaxation_time(dim, grad_sq))) for one in (optimizer, found)]
-    condition = f"same angle per step ({angle:.3g}) in the stationary state; the relaxation time of the norm is "
-    condition += (
-        f"{times[1]:.4g} steps for {times[0]:.4g}. The pull of the loss is not the same: the mobility of Adam, "
-    )
-    condition += "Lion and Muon is a matrix"
-    return Equivalent(found, False, condition)
-
-
-def at_fixed_norm(optimizer: Optimizer, stationary: float, radius: float) -> Equivalent:
-    """No decay and a projection to ``radius`` after every step, for a run whose stationary norm is ``stationary``."""
-    other, exact = optimizer.at_fixed_norm(stationary, radius)
-    condition = "the same turn in every step while the norm of the run with decay is at its stationary value"
-    condition += "" if exact else "; first order in eta lambda, for the projection cuts what momentum has along w"
-    return Equivalent(other, exact, condition, radius=radius)
 
 
 def decay_for_sphere(elr: ArrayLike, radius: ArrayLike, grad_sq: ArrayLike) -> tuple[Any, Any]:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from weightgas.errors import positive_number, refuse
-from weightgas.forecast import equivalents
+from weightgas.errors import positive_number, refuse, whole_number
 from weightgas.forecast.equivalents import Equivalent
 from weightgas.optimizers import KNOWN, Optimizer, checked
 from weightgas.runs import write_atomically
@@ -86,11 +85,22 @@ class Forecast:
 
     def rescaled(self, factor: float) -> Equivalent:
         """The exact symmetry with ``factor`` times the learning rate."""
-        return equivalents.rescaled(self.optimizer, factor)
+        length, other = self.optimizer.rescaled(positive_number("factor", factor))
+        condition = "the same directions at every step, if the scale-invariant weights are all there is or the other "
+        condition += "parameters keep their own lr and wd"
+        if getattr(self.optimizer, "eps", 0):
+            condition += "; eps must be divided by the factor of the weights"
+        return Equivalent(other, True, condition, radius_factor=length)
 
     def at_batch_size(self, batch_size: int) -> Equivalent:
-        """The same run per sample at another batch size (noise-dominated gradients)."""
-        return equivalents.at_batch_size(self.optimizer, self.batch_size, batch_size)
+        """The same run per sample at another batch size; approximate, where noise outweighs the mean gradient."""
+        if self.batch_size is None:
+            raise refuse("batch_size", "that of these settings too", None, "Pass batch_size to predict.")
+        ratio = whole_number("batch_size", batch_size) / self.batch_size
+        condition = "noise-dominated gradients (G ∝ 1/batch) and eta lambda << 1: norm, turn and pull per sample are "
+        condition += "kept"
+        other = self.optimizer.at_batch_size(ratio)
+        return Equivalent(other, False, condition, steps_factor=1 / ratio, batch_size=batch_size)
 
     def as_optimizer(self, optimizer: Any, *, radius: float | None = None, group: str | None = None) -> Equivalent:
         """Another optimizer with the same angle per step, and the stationary norm ``radius`` (default: r* of this one).
@@ -98,16 +108,27 @@ class Forecast:
         ``optimizer`` is one of :mod:`weightgas.optimizers` without lr and wd, as ``AdamW(betas=(0.9, 0.99))``; its
         ``grad_memory`` is that of this one unless given. One of several groups keeps its norm: ``group`` (the first).
         """
-        one, other = self._group(group), checked(optimizer)
+        one, mine, other = self._group(group), self.optimizer, checked(optimizer)
         kept = self._absolute(one, "radius") if radius is None else positive_number("radius", radius)
-        return equivalents.as_optimizer(self.optimizer, other, radius=kept, dim=one.dim, grad_sq=one.grad_sq)
+        if not mine.decays:
+            raise refuse("wd", "a decay above 0", 0.0, "Without decay there is no stationary angle.")
+        if getattr(other, "grad_memory", 1.0) is None:
+            other = replace(other, grad_memory=getattr(mine, "grad_memory", None))  # type: ignore[call-arg]
+        angle = float(np.asarray(mine.angle(one.dim, one.grad_sq)))
+        found = other.turning(angle, kept, one.dim, one.grad_sq)
+        times = [float(np.asarray(each.relaxation_time(one.dim, one.grad_sq))) for each in (mine, found)]
+        condition = f"same angle per step ({angle:.3g}) in the stationary state; the relaxation time of the norm is "
+        condition += f"{times[1]:.4g} steps for {times[0]:.4g}. The pull of the loss is not the same: the mobility of "
+        return Equivalent(found, False, condition + "Adam, Lion and Muon is a matrix")
 
     def at_fixed_norm(self, radius: float | None = None, *, group: str | None = None) -> Equivalent:
-        """Without decay, projected to ``radius`` (default r*) after every step."""
+        """Without decay, projected to ``radius`` (default r*) after every step, once the norm is stationary."""
         star = self._absolute(self._group(group), "radius")
-        return equivalents.at_fixed_norm(
-            self.optimizer, star, star if radius is None else positive_number("radius", radius)
-        )
+        kept = star if radius is None else positive_number("radius", radius)
+        other, exact = self.optimizer.at_fixed_norm(star, kept)
+        condition = "the same turn in every step while the norm of the run with decay is at its stationary value"
+        condition += "" if exact else "; first order in eta lambda, for the projection cuts what momentum has along w"
+        return Equivalent(other, exact, condition, radius=kept)
 
     def _group(self, name: str | None) -> GroupForecast:
         return self.groups[0] if name is None else self[name]

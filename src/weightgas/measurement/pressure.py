@@ -17,7 +17,7 @@ from weightgas.measurement.energy import Estimates
 def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int) -> Estimates:
     """``radius`` (root mean square), ``log_radius`` (E ln r), ``volume``, ``pressure``, ``compressibility``.
 
-    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_drift``, where the noise was read.
+    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_signal``, where the noise was read.
     ``cells`` as in :func:`weightgas.measurement.temperature.estimate`.
     """
     square = blocks.of("radius", np.square, "square")
@@ -47,7 +47,7 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int) -> Estimate
     else:
         rate, numerator, power = inverse, cells["elr"][:, 0], 1
     out["pressure_thermal"] = blocks.estimate(lambda x, n: spread(numerator, x) * x**power * n / 2, rate, noise)
-    out["pressure_drift"] = blocks.estimate(lambda x, m: spread(numerator, x) * x**power * m / 2, rate, drift)
+    out["pressure_signal"] = blocks.estimate(lambda x, m: spread(numerator, x) * x**power * m / 2, rate, drift)
     if growth is None:
         wd = cells["wd"][:, 0]
         if "lr" in cells:

@@ -58,7 +58,7 @@ def reasons(states: Sequence[GroupState]) -> list[str]:
     """Why groups are not in equilibrium, of the first ones; of many groups how many have which status."""
     lines = [f"{s.name}: {_short(s.reason)}" for s in states if s.status != Status.EQUILIBRIUM][:_MOST_REASONS]
     if len(states) > _MOST_ROWS:
-        counts = Counter(_name(s.status) for s in states)
+        counts = Counter(s.status.words for s in states)
         listed = ", ".join(f"{count} {name}" for name, count in counts.most_common())
         lines.append(f"{len(states)} groups, the {_SHOWN} farthest from r* shown: {listed}")
     return lines
@@ -106,9 +106,5 @@ def _cells(state: GroupState) -> tuple[str, ...]:
     return (
         state.name, f"{state.size}", short(state.radius, ".4g"), short(state.radius_star, ".4g"), short(state.elr),
         short(state.angle), short(state.relaxation_time), short(state.steps_to_go, ".2g"), short(state.temperature),
-        short(state.compressibility), conf, _name(state.status),
+        short(state.compressibility), conf, state.status.words,
     )  # fmt: skip
-
-
-def _name(status: Status) -> str:
-    return status.name.lower().replace("_", " ")

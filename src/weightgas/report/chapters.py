@@ -1,150 +1,190 @@
-"""Chapters of a report: the figures that belong together, with captions, and the tables that go with them."""
+"""The sections of a report: for each kind of run, which figures and tables it has, in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
-import matplotlib.figure as mpl
+import numpy as np
 import xarray as xr
+from matplotlib import figure as mpl
 
-from weightgas import figures
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
 from weightgas.figures.registry import CHAPTERS, Figure
-from weightgas.report import tables
+from weightgas.report import tables as tabulate
 from weightgas.report.content import Picture, Section, Table
-from weightgas.report.missing import missing
+from weightgas.report.guard import attempt
 
 Runs = Mapping[str, Findings]
+Tables = Callable[[Runs], Iterable[Table]]
 
 
-class Drawings:
-    """Pictures of a chapter, and a remark for each that the data do not allow."""
+def sections(runs: Runs, controls: Runs | None = None, *, figures: Sequence[Figure] = ()) -> list[Section]:
+    """The sections about runs of one producer: simulations, trained networks, or a run that was watched.
 
-    def __init__(self) -> None:
-        self.pictures: list[Picture] = []
-        self.notes: list[str] = []
-
-    def add(self, name: str, draw: Callable[[], mpl.Figure], caption: str, level: int | None = None) -> None:
-        """Draw; where that fails, whatever the reason, note it under ``name``: a figure must not cost the report."""
-        try:
-            self.pictures.append(Picture(draw(), caption, level, name))
-        except Exception as error:
-            self.notes.append(missing(name, error))
-
-    def figure(self, figure: Figure, runs: Runs, controls: Runs | None = None) -> None:
-        """Draw one entry of the list of figures, of all runs that it suits; note what it lacks."""
-        suited, found = figure.runs(runs), {}
-        for name, run in suited.items():
-            if lacking := figure.lacks(run):
-                self.notes.append(f"Not drawn: {figure.name}, {plain(name)}. It needs {', '.join(lacking)}.")
-            else:
-                found[name] = run
-        if figure.joint and found:
-            first = next(iter(found.values()))
-            draw = partial(figure.draw, found, controls=controls or {})
-            self.add(figure.name, draw, figure.text(first), figure.level)
-        elif not figure.joint:
-            for name, run in found.items():
-                caption = _named(name, figure.text(run))
-                self.add(f"{figure.name}, {plain(name)}", partial(figure.draw, run), caption, figure.level)
-
-    def section(self, title: str, text: str = "", *found: Table | None) -> Section:
-        """The section made of these pictures, with those of the tables that are there."""
-        return Section(title, text, (), tuple(t for t in found if t is not None), self.pictures, self.notes)
+    Parameters
+    ----------
+    runs
+        Findings by protocol (``"fixed_lr"``, …), all of one producer.
+    controls
+        Findings of the reference simulations alongside, by name.
+    figures
+        Further figures, which make a section of their own.
+    """
+    if not runs:
+        return []
+    producer = str(next(iter(runs.values())).state.attrs["producer"])
+    title, text = _ABOUT[producer](runs)
+    found = []
+    for chapter in (STATES, *_CHAPTERS[producer]):
+        if chapter.suits(runs):
+            words = text if chapter is STATES else chapter.text(runs)
+            made = section(f"{title}: {chapter.title}", chapter.figures, runs, controls, words, chapter.tables)
+            if made.tables or made.figures or made.notes:
+                found.append(made)
+    return [*found, section(f"{title}: further figures", figures, runs, controls)] if figures else found
 
 
-def drawn(chapter: str, runs: Runs, controls: Runs | None = None) -> Drawings:
-    """The figures of a chapter."""
-    drawings = Drawings()
-    for figure in CHAPTERS[chapter]:
-        drawings.figure(figure, runs, controls)
-    return drawings
+def section(
+    title: str,
+    figures: Iterable[Figure],
+    runs: Runs,
+    controls: Runs | None = None,
+    text: str = "",
+    tables: Tables | None = None,
+) -> Section:
+    """One section: the figures drawn of all runs that they suit; what cannot be made is a note."""
+    pictures: list[Picture] = []
+    notes: list[str] = []
+    made = attempt(f"No tables: {title}", lambda: tuple(tables(runs)), notes) if tables else ()
+    for figure in figures:
+        for name, caption, draw in _drawings(figure, runs, controls or {}, notes):
+            drawn = attempt(f"Not drawn: {name}", draw, notes)
+            if drawn is not None:
+                pictures.append(Picture(drawn, caption, figure.level, name))
+    return Section(title, text, made or (), pictures, notes)
 
 
-def is_model(runs: Runs) -> bool:
-    """Whether all of it is the isotropic noise model."""
+def _drawings(
+    figure: Figure, runs: Runs, controls: Runs, notes: list[str]
+) -> Iterator[tuple[str, str, Callable[[], mpl.Figure]]]:
+    """Name, caption and call of a figure, of each run or of all; a note of each run that lacks what it needs."""
+    found = {}
+    for name, run in figure.runs(runs).items():
+        if lacking := figure.lacks(run):
+            notes.append(f"Not drawn: {figure.name}, {plain(name)}. It needs {', '.join(lacking)}.")
+        else:
+            found[name] = run
+    if figure.joint and found:
+        yield figure.name, figure.text(next(iter(found.values()))), partial(figure.draw, found, controls=controls)
+    elif not figure.joint:
+        for name, run in found.items():
+            words = plain(name)
+            caption = f"{words[0].upper()}{words[1:]}. {figure.text(run)}"
+            yield f"{figure.name}, {words}", caption, partial(figure.draw, run)
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """What a section about runs holds; ``suits`` is false for runs that it is not about."""
+
+    title: str
+    figures: tuple[Figure, ...]
+    text: Callable[[Runs], str] = lambda runs: ""
+    tables: Tables = lambda runs: ()
+    suits: Callable[[Runs], bool] = lambda runs: True
+
+
+def length(state: xr.Dataset) -> str:
+    """How long every cell ran, and from which seed."""
+    steps = f"{int(state.attrs['steps']):,}".replace(",", "\u202f")
+    return f"{steps} steps for each cell, seed {state.attrs['seed']}."
+
+
+def _is_model(runs: Runs) -> bool:
     return all(run.is_model for run in runs.values())
 
 
-def length(data: xr.Dataset) -> str:
-    """How long every cell ran, and from which seed."""
-    steps = f"{int(data.attrs['steps']):,}".replace(",", "\u202f")
-    return f"{steps} steps for each cell, seed {data.attrs['seed']}."
+def _about_simulation(runs: Runs) -> tuple[str, str]:
+    about = next(iter(runs.values())).state
+    if _is_model(runs):
+        title = "Isotropic noise model"
+        text = (
+            "The paper's model: L(w̄) = 1 + μ·w̄ with isotropic gradient noise. Its stationary state is known in closed "
+            "form, a von Mises–Fisher distribution of the direction with concentration 1/T."
+        )
+    else:
+        title = "Simulation"
+        text = f"SGD with a {about.attrs.get('potential')} loss and {about.attrs.get('noise')} gradient noise."
+    return title, f"{text} d = {about.attrs['dim']}. {length(about)}"
 
 
-def closed_form(title: str, runs: Runs) -> Section:
-    """Energy and entropy of the isotropic model against von Mises–Fisher."""
-    text = "The entropy is measured from the counted density of the overlap μ·w̄, never from the formula."
-    return drawn("closed form", runs).section(f"{title}: against its closed form", text, tables.scores(runs))
+def _about_network(runs: Runs) -> tuple[str, str]:
+    state = next(iter(runs.values())).state
+    about = state.attrs
+    text = (
+        f"{about['dim']} weights in {np.size(about.get('group_sizes', 1))} scale-invariant groups, {about['dof']} "
+        f"degrees of freedom; batches of {about.get('batch_size', '?')} drawn with replacement, plain SGD. "
+        f"{length(state)}"
+    )
+    if about.get("entropy_method") == "integration":
+        text += " Entropies are integrated along temperature, which assumes a Gibbs state, from the coldest cell."
+    return f"Network {about.get('network', '')} on {about.get('data', '')}", text
 
 
-def identities(title: str, runs: Runs, crossed: xr.Dataset | None = None) -> Section:
-    """Radius and pressure against their laws, level 2."""
-    drawings = drawn("identities", runs)
-    if crossed is not None and "fixed_lr" in runs:
-        draw = partial(figures.radius_from_sphere, runs["fixed_lr"], crossed)
-        drawings.add("radius from the sphere", draw, _RADIUS_FROM_SPHERE, 2)
-    return drawings.section(f"{title}: radius and pressure")
+def _about_watched(runs: Runs) -> tuple[str, str]:
+    """One cell: laws between cells (Maxwell, fluctuation, Gibbs slope) have nothing to compare."""
+    about = next(iter(runs.values())).state.attrs
+    text = (
+        f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
+        f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Seen by hooks of the "
+        "optimizer; data, order and seed are those of your own loop. With momentum α, η stands for η/(1 − α)."
+    )
+    excluded = [str(n) for n in np.atleast_1d(about.get("groups_excluded", []))]
+    return "Watched run", text + (f" Excluded, without weight decay: {', '.join(excluded)}." if excluded else "")
 
 
-_RADIUS_FROM_SPHERE = (
-    "Radius at fixed LR over its prediction from G measured on the sphere at the same ηₑ. Nothing of the fixed-LR run "
-    "enters, so this is a prediction: runs that share ηₑ share G, whatever fixes them."
-)
-
-
-def variables(title: str, runs: Runs) -> Section:
-    """Temperature, loss and noise over the hyperparameters."""
-    return drawn("variables", runs).section(f"{title}: temperature, loss and noise")
-
-
-def entropies(title: str, runs: Runs) -> Section:
-    """The entropy over the hyperparameters, with the Maxwell slopes, level 2."""
-    return drawn("entropies", runs).section(f"{title}: entropy and the Maxwell relations", "", tables.maxwell(runs))
-
-
-def potentials(title: str, runs: Runs) -> Section:
-    """Maps of the potentials: where they are least."""
+def _about_potentials(runs: Runs) -> str:
     text = "Between levels 2 and 3: is the state that a protocol settles in the minimum of its ensemble's potential?"
     if any(run.state.attrs.get("entropy_method") == "integration" for run in runs.values()):
         text += " With an entropy that was integrated along temperature this shows consistency, no more."
-    return drawn("potentials", runs).section(f"{title}: potentials", text, tables.potentials(runs))
+    return text
 
 
-def diagnostics(title: str, runs: Runs, controls: Runs) -> Section:
-    """Level 3, with the controls alongside where they are given."""
-    text = "The only checks here that can falsify an ideal gas."
-    return drawn("diagnostics", runs, controls).section(f"{title}: diagnostic tests", text)
-
-
-def layers(title: str, runs: Runs) -> Section:
-    """The gases of the layers, and what they add up to, level 2; nothing where no run has groups and noise."""
-    (figure,) = CHAPTERS["layers"]
-    text = (
+STATES = Chapter("states", CHAPTERS["status"], tables=tabulate.states)
+_CLOSED_FORM = Chapter(
+    "against its closed form",
+    CHAPTERS["closed form"],
+    lambda runs: "The entropy is measured from the counted density of the overlap μ·w̄, never from the formula.",
+    tabulate.scores,
+    _is_model,
+)
+_IDENTITIES = Chapter("radius and pressure", CHAPTERS["identities"])
+_VARIABLES = Chapter("temperature, loss and noise", CHAPTERS["variables"])
+_ENTROPIES = Chapter("entropy and the Maxwell relations", CHAPTERS["entropies"], tables=tabulate.maxwell)
+_POTENTIALS = Chapter("potentials", CHAPTERS["potentials"], _about_potentials, tabulate.potentials)
+_LAYERS = Chapter(
+    "layers",
+    CHAPTERS["layers"],
+    lambda runs: (
         "Every group of weights is a gas of its own: V = E[r²]/2, T from its noise, p from the growth that its "
         "gradients give its norm. Those of groups add up to those of a layer: V, RT and pV are sums."
-    )
-    found = (tables.layers(name, run.layers) for name, run in figure.runs(runs).items())
-    return drawn("layers", runs).section(f"{title}: layers", text, *found)
+    ),
+    lambda runs: tabulate.layers(CHAPTERS["layers"][0].runs(runs)),
+)
+_DIAGNOSTICS = Chapter(
+    "diagnostic tests",
+    CHAPTERS["diagnostics"],
+    lambda runs: "The only checks here that can falsify an ideal gas.",
+)
+_WATCHED = Chapter("along its steps", (*CHAPTERS["watched"], CHAPTERS["diagnostics"][0]))
 
-
-def along_run(run: Findings) -> Section:
-    """The over-parameterised network along its run."""
-    about = run.state.attrs
-    what = f"{about.get('network', 'network')} on {about.get('data', 'data')}"
-    text = f"{what}: {about['dim']} weights, more than the data need. {length(run.state)}"
-    title = "Over-parameterised network: along the run"
-    return drawn("along the run", {run.protocol: run}).section(title, text)
-
-
-def watched(name: str, run: Findings) -> Section:
-    """A watched run along its steps, and T_conf where it was recorded."""
-    drawings = drawn("watched", {name: run})
-    drawings.figure(CHAPTERS["diagnostics"][0], {name: run})
-    return drawings.section("Watched run: along its steps")
-
-
-def _named(name: str, caption: str) -> str:
-    return f"{plain(name)[0].upper()}{plain(name)[1:]}. {caption}"
+_CHAPTERS = {
+    "simulate": (_CLOSED_FORM, _IDENTITIES, _ENTROPIES, _POTENTIALS, _DIAGNOSTICS),
+    "train": (_IDENTITIES, _VARIABLES, _ENTROPIES, _POTENTIALS, _LAYERS, _DIAGNOSTICS),
+    "watch": (_WATCHED,),
+}
+_ABOUT = {"simulate": _about_simulation, "train": _about_network, "watch": _about_watched}
+"""By what made a run: the chapters after its states, and title and text of its report."""
