@@ -14,6 +14,7 @@ from weightgas import figures, report, trace
 from weightgas.forecast import predict
 from weightgas.measurement import measure
 from weightgas.monitoring import watch
+from weightgas.optimizers import SGD
 from weightgas.status import Status
 from weightgas.symmetry import Group, symmetries
 
@@ -368,15 +369,15 @@ def test_given_forecast_is_scored() -> None:
     assert state.status == Status.EQUILIBRIUM and f"all: forecast r* 1, settled at {state.radius_mean:.4g} (" in str(
         settled
     )
-    falling = predict("sgd", lr=0.1, wd=1e-2, steps=100, schedule=lambda step: 1 - step / 100,
+    falling = predict(SGD(lr=0.1, wd=1e-2), steps=100, schedule=lambda step: 1 - step / 100,
                       groups={"first": (2048, 8.0, 3.0)})  # fmt: skip
     gas = run("sgd", 60, forecast=falling)[2]
     assert not any("not watched under" in note for note in gas.notes())
-    other = run("sgd", 4, forecast=predict("sgd", lr=0.1, wd=1e-2, grad_sq=8.0))[2]
+    other = run("sgd", 4, forecast=predict(SGD(lr=0.1, wd=1e-2), grad_sq=8.0))[2]
     assert "the forecast is of weights, not watched under that name" in other.notes()
     gas = run("sgd", 60, forecast=falling)[2]
     assert f"first: forecast r at step 60 {falling['first'].radius_at(60):.4g}, now" in str(gas)
-    told = predict("sgd", lr=0.1, wd=1e-2, groups={"second": (512, 8.0, None)})
+    told = predict(SGD(lr=0.1, wd=1e-2), groups={"second": (512, 8.0, None)})
     gas = run("sgd", 60, forecast=told)[2]
     assert f"second: forecast r* {told['second'].radius:.4g}, now" in str(gas) and "first: forecast" not in str(gas)
 
