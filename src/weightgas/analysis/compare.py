@@ -14,7 +14,7 @@ import xarray as xr
 
 from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.maxwell import quadratic_fit, slopes
-from weightgas.protocols import PROTOCOLS
+from weightgas.trace import kind_of
 
 
 @dataclass(frozen=True)
@@ -42,15 +42,13 @@ def compare_isotropic(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...
     published = reference()["isotropic"]
     rows = []
     keys = {"dS/dln λ": "dS_dlnwd", "dS/dln η": "dS_dlnlr", "dS/dln η − dS/dln λ": "difference"}
-    for protocol in ("fixed_elr", "fixed_lr"):
-        if protocol not in states:
-            continue
-        for slope in slopes(states[protocol]):
-            entry = published[protocol].get(keys.get(slope.name, ""))
+    for protocol, state in states.items():
+        for slope in slopes(state):
+            entry = published.get(protocol, {}).get(keys.get(slope.name, ""))
             if entry is not None:
                 mean = entry.get("mean", entry.get("value"))
                 spread = entry.get("std_over_lr", entry.get("std_over_wd", float("nan")))
-                name = f"{slope.name}, {PROTOCOLS[protocol].title}"
+                name = f"{slope.name}, {kind_of(state).title}"
                 rows.append(Comparison(name, mean, spread, slope.value, slope.error, entry["theory"]))
     return tuple(rows)
 
@@ -69,23 +67,17 @@ def compare_networks(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]
         ours: dict[str, tuple[float, float, float]] = {}
         if fit is not None:
             ours["entropy_fit_r2"] = (fit.r_squared, float("nan"), 1.0)
-            good = in_equilibrium(state)
-            if protocol == "fixed_elr":
-                ours["maxwell_max_rel_error"] = (
-                    float(np.abs(fit.slope_second[good] / -r - 1).max()),
-                    float("nan"),
-                    0.0,
-                )
-            if protocol == "fixed_lr":
-                difference = fit.slope_first - fit.slope_second
-                ours["maxwell_max_rel_error"] = (float(np.abs(difference[good] / r - 1).max()), float("nan"), 0.0)
+            for relation in kind_of(state).maxwell:
+                ratio = fit.along(relation.along)[in_equilibrium(state)] / (relation.slope * r)
+                if np.isfinite(ratio).any():
+                    ours["maxwell_max_rel_error"] = (float(np.abs(ratio - 1).max()), float("nan"), 0.0)
         for slope in slopes(state):
-            if protocol == "fixed_lr" and np.isfinite(slope.theory):
-                ours["slope_over_R"] = (slope.value / r, slope.error / r, 1.0)
+            if np.isfinite(slope.theory):
+                ours["slope_over_R"] = (slope.value / slope.theory, slope.error / abs(slope.theory), 1.0)
         for key, (value, error, theory) in ours.items():
             values = [v[protocol][key] for v in published if key in v.get(protocol, {})]
             if values:
-                name = f"{key.replace('_', ' ')}, {PROTOCOLS[protocol].title}"
+                name = f"{key.replace('_', ' ')}, {kind_of(state).title}"
                 middle, half = (max(values) + min(values)) / 2, (max(values) - min(values)) / 2
                 rows.append(Comparison(name, middle, half, value, error, theory))
     return tuple(rows)

@@ -22,8 +22,8 @@ from weightgas.analysis.fluctuation import LARGEST_ELR, LARGEST_ELR_UNCORRECTED,
 from weightgas.analysis.gibbs import gibbs_slope
 from weightgas.analysis.maxwell import slopes
 from weightgas.measurement import measure
-from weightgas.protocols import PROTOCOLS
 from weightgas.status import Status
+from weightgas.trace import kind_of
 
 BOOKKEEPING_TOLERANCE = 0.01
 EVIDENCE_TOLERANCE = 0.05
@@ -118,7 +118,7 @@ def verdict(trace: xr.Dataset, state: xr.Dataset | None = None, *, title: str | 
             state.attrs.get("network")
             or f"{state.attrs.get('potential', '')} loss, {state.attrs.get('noise', '')} noise"
         )
-        title = f"{PROTOCOLS[state.attrs['protocol']].title}, {what}, d = {state.attrs['dim']}"
+        title = f"{kind_of(state).title}, {what}, d = {state.attrs['dim']}"
     one = _stationary(state)
     if one.answer == "no":
         two = Level(2, "Do the books balance?", "undecided", ())

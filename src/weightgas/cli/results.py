@@ -206,9 +206,9 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from weightgas import protocols, status
+    from weightgas import status, trace
 
-    held = [axis for axis in protocols.AXES if bool(np.isfinite(state[f"{axis}_set"]).any())]
+    held = trace.kind_of(state).axes
     columns = {name: symbol for name, symbol in COLUMNS.items() if name in state}
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in (*held, *columns.values()):

@@ -14,7 +14,7 @@ from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere, radius_law
 from weightgas.analysis.scores import model_scores
 from weightgas.experiments.nulls import Null
-from weightgas.protocols import PROTOCOLS
+from weightgas.trace import kind_of
 
 _ANSWERS = {"yes": "consistent with an ideal gas", "no": "not an ideal gas", "undecided": "undecided"}
 
@@ -48,23 +48,23 @@ def sentences(
 def scores(states: Mapping[str, xr.Dataset]) -> list[str]:
     """How close the model comes to its closed form and to the published slopes, and networks to the radius law."""
     model = select(states, "isotropic")
-    lines = [f"isotropic, {PROTOCOLS[p].title}: {score}" for p, state in model.items() for score in model_scores(state)]
+    lines = [f"isotropic, {kind_of(state).title}: {score}" for state in model.values() for score in model_scores(state)]
     for row in compare_isotropic(model):
         lines.append(
             f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
         )
     for kind in kinds(states):
         found = select(states, kind)
-        if "fixed_lr" not in found or "network" not in found["fixed_lr"].attrs:
+        state, sphere = _pair(found)
+        if state is None or "network" not in state.attrs:
             continue
-        state = found["fixed_lr"]
         name, good = f"{state.attrs['network']}, fixed LR", in_equilibrium(state)
         lines.append(f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium")
         lines.append(
             f"{name}: radius against the discrete prediction: {_off(radius_law(state)['ratio_discrete'], good)}"
         )
-        if "fixed_sphere" in found and in_equilibrium(found["fixed_sphere"]).sum() > 1:
-            ratio = radius_from_sphere(state, found["fixed_sphere"])["ratio"]
+        if sphere is not None and in_equilibrium(sphere).sum() > 1:
+            ratio = radius_from_sphere(state, sphere)["ratio"]
             lines.append(f"{name}: radius from G of a grid on the sphere, from its own starts: {_off(ratio, good)}")
         if "partners" in found:
             ratio = radius_from_partners(state, found["partners"])["ratio"]
@@ -75,11 +75,19 @@ def scores(states: Mapping[str, xr.Dataset]) -> list[str]:
 def radius_across(states: Mapping[str, xr.Dataset], kind: str) -> xr.Dataset | None:
     """The radius of the fixed-LR cells from G on the sphere: from partners where they ran, else from a grid."""
     found = select(states, kind)
-    if "fixed_lr" in found and "partners" in found:
-        return radius_from_partners(found["fixed_lr"], found["partners"])
-    if "fixed_lr" in found and "fixed_sphere" in found and in_equilibrium(found["fixed_sphere"]).sum() > 1:
-        return radius_from_sphere(found["fixed_lr"], found["fixed_sphere"])
+    state, sphere = _pair(found)
+    if state is not None and "partners" in found:
+        return radius_from_partners(state, found["partners"])
+    if state is not None and sphere is not None and in_equilibrium(sphere).sum() > 1:
+        return radius_from_sphere(state, sphere)
     return None
+
+
+def _pair(found: Mapping[str, xr.Dataset]) -> tuple[xr.Dataset | None, xr.Dataset | None]:
+    """The states with a free temperature, and on a grid of the sphere; None where there is none."""
+    grids = [state for name, state in found.items() if name != "partners"]
+    free = next((state for state in grids if not kind_of(state).scaled), None)
+    return free, next((state for state in grids if kind_of(state).projected), None)
 
 
 def _off(ratio: xr.DataArray, good: np.ndarray) -> str:

@@ -9,10 +9,10 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from weightgas.analysis import curves
-from weightgas.analysis.cells import axes
 from weightgas.analysis.equation_of_state import radius_law, state_equation
 from weightgas.figures.canvas import canvas, drawn, legend, line, logarithmic, zero_line
 from weightgas.figures.families import Families, families, only, what_ran
+from weightgas.trace import fixed
 
 Law = Callable[..., np.ndarray]
 
@@ -40,7 +40,7 @@ def radius(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Fig
     ValueError
         On the sphere, where the radius is held, or if the protocol does not hold ``over``.
     """
-    only(state, ("fixed_elr", "fixed_lr"), "On the sphere the radius is held: draw pressure(state).")
+    only(state, lambda kind: not kind.projected, "On the sphere the radius is held: draw pressure(state).")
     found = families(state, over or ("lr" if state.attrs["producer"] == "train" else "wd"), lines)
     law = radius_law(state)
     model = _model(state, curves.model_radius)
@@ -65,7 +65,7 @@ def pressure(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> F
     ValueError
         For another protocol, where the pressure is the weight decay that is held.
     """
-    only(state, ("fixed_sphere",), "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
+    only(state, lambda kind: kind.projected, "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
     found = families(state, over or ("elr" if state.attrs["producer"] == "train" else "radius"), lines)
     law = state_equation(state)
     discrete, continuous = (law[f"pressure_{kind}"].values for kind in ("discrete", "continuous"))
@@ -84,7 +84,7 @@ def radius_from_sphere(state: xr.Dataset, predicted: xr.Dataset) -> Figure:
     predicted
         From :func:`weightgas.analysis.equation_of_state.radius_from_sphere`.
     """
-    only(state, ("fixed_lr",), "The sphere predicts the radius at fixed LR.")
+    only(state, lambda kind: not kind.scaled, "The sphere predicts the radius at fixed LR.")
     figure, ((ax,),) = canvas(height=2.9)
     found = families(state, "wd")
     found.over, found.x = "elr", predicted["elr"].values
@@ -106,7 +106,7 @@ def _model(state: xr.Dataset, law: Law) -> Law | None:
     """The law of the isotropic noise model, with the state in it, where the state is of that model."""
     if not curves.is_paper_model(state):
         return None
-    return lambda first, second, discrete: law(state, first, second, discrete=discrete)
+    return lambda at, discrete: law(state, at, discrete=discrete)
 
 
 def _law_figure(
@@ -122,7 +122,7 @@ def _law_figure(
     figure, ((top,), (below,)) = canvas(2, 1, height=4.4, sharex=True, height_ratios=(2.2, 1))
     value, error = state[name].values, state[f"{name}_err"].values
     if model is not None:
-        discrete = model(*axes(state).values(), True)
+        discrete = model(fixed(state), True)
     found.points(top, value, error)
     found.points(below, 100 * (value / discrete - 1), 100 * error / np.abs(discrete))
     if model is None:
@@ -131,8 +131,8 @@ def _law_figure(
         found.curve(below, 100 * (continuous / discrete - 1), "--")
     else:
         for family in found.lines:
-            x, first, second = found.dense(family)
-            fine, coarse = model(first, second, True), model(first, second, False)
+            x, at = found.dense(family)
+            fine, coarse = model(at, True), model(at, False)
             top.plot(x, fine, color=family.color, zorder=1)
             top.plot(x, coarse, "--", color=family.color, zorder=1)
             below.plot(x, 100 * (coarse / fine - 1), "--", color=family.color, zorder=1)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
 from weightgas.errors import refuse
-from weightgas.figures.canvas import MARKERS, OKABE_ITO, PROTOCOLS, canvas, drawn, legend, marker, plain, zero_line
+from weightgas.figures.canvas import canvas, drawn, legend, looks, marker, plain, zero_line
 from weightgas.figures.families import what_ran
 
 
@@ -26,8 +26,7 @@ def layers(found: Mapping[str, xr.Dataset]) -> Figure:
     names = [str(name) for name in next(iter(found.values()))["part"].values]
     handles = []
     for k, (protocol, one) in enumerate(found.items()):
-        look = PROTOCOLS.index(protocol) if protocol in PROTOCOLS else k % len(MARKERS)
-        color, shape = OKABE_ITO[look], MARKERS[look]
+        ((color, shape),) = looks([protocol])
         place = np.arange(len(names)) + 0.16 * (k - (len(found) - 1) / 2)
         for ax, name in zip(axes, ("temperature_ratio", "pressure_ratio"), strict=True):
             value, error = one[name].values, one[f"{name}_err"].values

@@ -23,6 +23,7 @@ from weightgas.figures.canvas import (
     line,
     logarithmic,
     marker,
+    place,
     plain,
 )
 from weightgas.figures.families import bars
@@ -143,7 +144,7 @@ def _all(items: Runs, nulls: Runs | None) -> list[tuple[str, tuple[xr.Dataset, x
     found = []
     for name, pair in items.items():
         color = OKABE_ITO[networks.index(pair[1].attrs.get("network", "")) % len(OKABE_ITO)]
-        found.append((name, pair, False, color, MARKERS[PROTOCOLS.index(pair[1].attrs["protocol"])]))
+        found.append((name, pair, False, color, MARKERS[place(pair[1].attrs["protocol"]) % len(MARKERS)]))
     for number, (name, pair) in enumerate((nulls or {}).items()):
         found.append((name, pair, True, "black", MARKERS[(number + len(PROTOCOLS)) % len(MARKERS)]))
     return found

@@ -10,9 +10,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
-from weightgas.analysis.cells import axes
 from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic
 from weightgas.figures.families import Families, families, what_ran
+from weightgas.trace import kind_of
 
 
 @drawn
@@ -29,7 +29,7 @@ def temperature(state: xr.Dataset, *, over: str = "lr", lines: int = 5) -> Figur
     handles = []
     if curves.is_paper_model(state):
         handles = _model_curve(ax, found, curves.model_temperature)
-    elif state.attrs["protocol"] == "fixed_lr":
+    elif not kind_of(state).scaled:
         found.curve(ax, curves.temperature_law(state)["discrete"].values)
         handles = [line("from the radius law with own $G$")]
     return _finish(figure, ax, found, "temperature", handles)
@@ -60,7 +60,7 @@ def noise(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figu
     Over the effective learning rate or, at fixed LR, over ηλ, which sets the effective learning rate there;
     ``over`` and ``lines`` as for :func:`temperature`.
     """
-    found = families(state, over or ("product" if "lr" in axes(state) else "elr"), lines)
+    found = families(state, over or kind_of(state).isotherm_name, lines)
     figure, ((ax,),) = canvas(height=3.2)
     return _finish(figure, ax, found, "noise_var", [])
 
@@ -84,6 +84,6 @@ def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D
 
 def _model_curve(ax, found: Families, law: Callable[..., np.ndarray]) -> list[Line2D]:
     for family in found.lines:
-        x, first, second = found.dense(family)
-        ax.plot(x, law(found.state, first, second), color=family.color, zorder=1)
+        x, at = found.dense(family)
+        ax.plot(x, law(found.state, at), color=family.color, zorder=1)
     return [line("isotropic noise model")]

@@ -16,6 +16,7 @@ from weightgas.errors import TraceError
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import anchor_of, density, integration, knn, paper, quasi_harmonic
+from weightgas.measurement.rate import Rate
 from weightgas.status import Status
 
 FROM_DIRECTIONS = ("knn", "quasi_harmonic", "paper")
@@ -35,7 +36,7 @@ def check(trace: xr.Dataset, method: str) -> None:
 def estimate(
     trace: xr.Dataset,
     blocks: Blocks,
-    cells: dict[str, np.ndarray],
+    rate: Rate,
     level_one: xr.Dataset,
     *,
     method: str,
@@ -44,7 +45,7 @@ def estimate(
 ) -> tuple[Estimates, dict[str, Any], np.ndarray | None]:
     """All estimates, notes on the chosen one, and the bootstrap replicates (cells, draws) if it is an integration.
 
-    ``cells`` holds the hyperparameters by axis name with shape (cells, 1), ``level_one`` what ``assess`` found;
+    ``rate`` is that of the cells, ``level_one`` what ``assess`` found;
     ``method`` is one of METHODS or ``"auto"``, ``anchor`` as in :func:`weightgas.measurement.entropy.anchor_of`.
     """
     if method == "auto":
@@ -56,7 +57,7 @@ def estimate(
         counted = density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
         found["entropy_density"] = counted["entropy_direction"]
     if method == "integration":
-        found["entropy_integration"], notes_of, draws = _integrated(trace, blocks, cells, level_one, anchor, seed)
+        found["entropy_integration"], notes_of, draws = _integrated(trace, blocks, rate, level_one, anchor, seed)
         notes |= notes_of
     chosen = found[f"entropy_{method}"]
     lost = int(np.isnan(chosen[0]).sum())
@@ -78,7 +79,7 @@ def _from_directions(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
 def _integrated(
     trace: xr.Dataset,
     blocks: Blocks,
-    cells: dict[str, np.ndarray],
+    rate: Rate,
     level_one: xr.Dataset,
     anchor: float | str,
     seed: int,
@@ -95,7 +96,7 @@ def _integrated(
         )
         return (nothing, nothing.copy()), {"entropy_reason": reason}, None
     dof = int(trace.attrs["dof"])
-    result = integration.estimate(blocks, cells, dof, usable, anchor_of(anchor, trace.attrs), seed=seed)
+    result = integration.estimate(blocks, rate, dof, usable, anchor_of(anchor, trace.attrs), seed=seed)
     notes: dict[str, Any] = {
         "entropy_anchor": result.anchor_note,
         "entropy_quadrature_error": result.quadrature_error,

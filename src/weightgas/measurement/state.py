@@ -24,6 +24,7 @@ from weightgas.measurement import (
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import METHODS, anchor_of, density
+from weightgas.measurement.rate import Rate
 from weightgas.theory import ideal_gas
 
 LONG_NAMES = {
@@ -122,11 +123,9 @@ def measure(
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
     whole_number("seed", seed, minimum=0)
     level_one = stationarity.assess(trace, stationarity.Criteria() if criteria is None else criteria)
-    found, slow, cells, group_dof = _estimates(trace, level_one)
+    found, slow, rate, group_dof = _estimates(trace, level_one)
     dof = int(trace.attrs["dof"])
-    entropies, notes, draws = direction.estimate(
-        trace, slow, cells, level_one, method=entropy, anchor=anchor, seed=seed
-    )
+    entropies, notes, draws = direction.estimate(trace, slow, rate, level_one, method=entropy, anchor=anchor, seed=seed)
     found |= entropies
     _whole_entropy(trace, slow, level_one, group_dof, dof, found)
     _potentials(found)
@@ -176,26 +175,23 @@ def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
     )
 
 
-def _estimates(
-    trace: xr.Dataset, level_one: xr.Dataset
-) -> tuple[Estimates, Blocks, dict[str, np.ndarray], np.ndarray | None]:
-    """What every cell says by itself but entropies; its slow blocks, hyperparameters (cells, 1) and groups' dof."""
+def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blocks, Rate, np.ndarray | None]:
+    """What every cell gives by itself except entropies; its slow blocks, rate and the groups' dof."""
     kept = (level_one["burn_in"].values, trace["readings"].values.min(axis=1))
     blocks = Blocks(trace, *kept, level_one["correlation"].values)
     slow = Blocks(trace, *kept, np.fmax(level_one["correlation"].values, level_one["correlation_radius"].values))
     dof = int(trace.attrs["dof"])
-    cells = {axis: trace[f"{axis}_set"].values[:, None] for axis in ("lr", "wd", "elr", "radius")}
-    cells = {axis: v for axis, v in cells.items() if np.isfinite(v).all()}
+    rate = Rate(slow, traces.kind_of(trace), traces.fixed(trace))
     sizes = trace.attrs.get("group_sizes")
     group_dof = np.maximum(np.atleast_1d(sizes) - 1, 1) if sizes is not None else None
     found: Estimates = {
         **energy.estimate(blocks),
         **noise.estimate(blocks, dof),
-        **temperature.estimate(slow, cells, dof, group_dof, temperature.momentum_share(trace.attrs)),
-        **pressure.estimate(slow, cells, dof),
-        **configurational.estimate(slow, cells, trace.attrs),
+        **temperature.estimate(slow, rate, dof, group_dof, temperature.momentum_share(trace.attrs)),
+        **pressure.estimate(slow, rate),
+        **configurational.estimate(slow, rate, trace.attrs),
     }
-    return found, slow, cells, group_dof
+    return found, slow, rate, group_dof
 
 
 def _whole_entropy(trace, blocks: Blocks, level_one, group_dof, dof: int, found: Estimates) -> None:

@@ -17,6 +17,7 @@ from weightgas.figures.canvas import plain
 from weightgas.report import tables
 from weightgas.report.captions import CAPTIONS
 from weightgas.report.content import Picture, Section, Table
+from weightgas.trace import fixed, kind_of
 
 States = Mapping[str, xr.Dataset]
 
@@ -66,11 +67,13 @@ def bookkeeping(title: str, states: States, crossed: xr.Dataset | None = None) -
     drawings = Drawings()
     for name, state in states.items():
         source = "the hyperparameters alone" if is_paper_model(state) else "the gradient moment G of the same cell"
-        what = "pressure" if name == "fixed_sphere" else "radius"
+        what = "pressure" if kind_of(state).projected else "radius"
         caption = _named(name, CAPTIONS[what].format(source=source))
         drawings.add(f"{what}, {plain(name)}", partial(getattr(figures, what), state), caption, 2)
-    if crossed is not None and "fixed_lr" in states:
-        draw = partial(figures.radius_from_sphere, states["fixed_lr"], crossed)
+    for state in states.values():
+        if crossed is None or kind_of(state).scaled:
+            continue
+        draw = partial(figures.radius_from_sphere, state, crossed)
         drawings.add("radius from the sphere", draw, CAPTIONS["radius from the sphere"], 2)
     return drawings.section(f"{title}: radius and pressure")
 
@@ -89,17 +92,19 @@ def variables(title: str, states: States) -> Section:
 def entropies(title: str, states: States) -> Section:
     """The entropy over the hyperparameters, with the Maxwell slopes, level 2."""
     drawings = Drawings()
-    places = {"lr": "the (effective) learning rate", "wd": "the weight decay", "radius": "the radius"}
+    rate = "the (effective) learning rate"
+    places = {"lr": rate, "elr": rate, "wd": "the weight decay", "radius": "the radius"}
     for name, state in states.items():
         smoothing = state.attrs["producer"] == "train"
-        for over in ("radius" if name == "fixed_sphere" else "wd", "lr"):
-            slope = "harmonic" if over == "lr" or name == "fixed_lr" else "Maxwell"
-            parts = [CAPTIONS["entropy"].format(over=places[over]), CAPTIONS[slope]]
+        kind = kind_of(state)
+        for over in reversed(kind.axes):
+            slope = "Maxwell" if kind.entropy_slopes()[over][1] else "harmonic"
+            parts = [CAPTIONS["entropy"].format(over=places.get(over, over)), CAPTIONS[slope]]
             caption = _named(name, " ".join(parts + [CAPTIONS["smoothing"]] * smoothing))
             draw = partial(figures.entropy, state, over=over, smoothing=smoothing)
-            drawings.add(f"entropy over {places[over]}, {plain(name)}", draw, caption, 2)
-        if name == "fixed_lr" and _shares_products(state):
-            draw = partial(figures.entropy, state, across="product")
+            drawings.add(f"entropy over {places.get(over, over)}, {plain(name)}", draw, caption, 2)
+        if kind.exact_along and _shares_isotherms(state):
+            draw = partial(figures.entropy, state, across=kind.isotherm_name)
             drawings.add("entropy at constant ηλ", draw, _named(name, CAPTIONS["product"]), 2)
     return drawings.section(f"{title}: entropy and the Maxwell relations", "", tables.maxwell(states))
 
@@ -108,7 +113,7 @@ def potentials(title: str, states: States) -> Section:
     """Maps of the potentials: where they are least."""
     drawings = Drawings()
     for name, state in states.items():
-        caption = _named(name, CAPTIONS["helmholtz" if name == "fixed_sphere" else "gibbs"])
+        caption = _named(name, CAPTIONS["helmholtz" if kind_of(state).projected else "gibbs"])
         drawings.add(f"potentials, {plain(name)}", partial(figures.potential_maps, state), caption)
     text = "Between levels 2 and 3: is the state that a protocol settles in the minimum of its ensemble's potential?"
     if any(s.attrs.get("entropy_method") == "integration" for s in states.values()):
@@ -182,7 +187,7 @@ def _named(name: str, caption: str) -> str:
     return f"{plain(name)[0].upper()}{plain(name)[1:]}. {caption}"
 
 
-def _shares_products(state: xr.Dataset) -> bool:
-    """Whether three cells or more of a fixed-LR grid have one ηλ."""
-    key = np.round(np.log(state["lr_set"].values * state["wd_set"].values), 9)
+def _shares_isotherms(state: xr.Dataset) -> bool:
+    """Whether three cells or more of a grid have one temperature by their hyperparameters."""
+    key = np.round(np.log(kind_of(state).isotherm_key(fixed(state))), 9)
     return bool(np.unique(key, return_counts=True)[1].max() >= 3)

@@ -61,7 +61,7 @@ def full(name: str, state: xr.Dataset) -> Table:
         values = [(float(state[n].values[i]), float(state[f"{n}_err"].values[i])) for n, _ in present]
         rows.append((*cells, *values, f"{state['ess'].values[i]:.0f}", status[i]))
     symbols = {"lr": "η", "wd": "λ", "elr": "ηₑ", "radius": "r held"}
-    columns = (*(symbols[a] for a in held), *(s for _, s in present), "effective readings", "status")
+    columns = (*(symbols.get(a, a) for a in held), *(s for _, s in present), "effective readings", "status")
     return Table(f"Every cell, {plain(name)}", columns, rows, folded=True)
 
 

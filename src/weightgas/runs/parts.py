@@ -13,7 +13,7 @@ import xarray as xr
 
 from weightgas import trace as traces
 from weightgas.errors import TraceError
-from weightgas.protocols import Protocol, from_settings
+from weightgas.protocols import Protocol
 from weightgas.runs import executors
 from weightgas.runs.executors import Executors
 from weightgas.runs.folder import Run
@@ -95,8 +95,7 @@ def is_complete(run: Run) -> bool:
 
 def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
     """The cells ``indices`` of a protocol, as a paired protocol."""
-    values = {axis: v[indices].tolist() for axis, v in protocol.cells().items()}
-    return from_settings({"protocol": protocol.name, "paired": True, **values})
+    return protocol.with_cells({axis: v[indices] for axis, v in protocol.cells().items()})
 
 
 def _wanted(protocol: Protocol, cells_per_part: int, run: Run | None, shard: Shard) -> tuple[list[np.ndarray], int]:

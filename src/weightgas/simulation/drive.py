@@ -30,11 +30,12 @@ from weightgas import protocols, streams
 from weightgas.errors import refuse, whole_number
 from weightgas.paths import Path
 from weightgas.potentials import Isotropic
+from weightgas.protocols import Protocol
 from weightgas.simulation import driven, kernels, model, reduced
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.start import reduced_start
 from weightgas.status import Outcome, flags
-from weightgas.theory import ideal_gas, relaxation, vmf
+from weightgas.theory import relaxation, vmf
 
 _KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _STEPS_PER_CALL = 2e7
@@ -157,13 +158,10 @@ def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotro
     """
     what, here = _model(noise, dim), path.at(progress)
     variance, dof = float(what.factor[0] ** 2), what.dim - 1
-    if path.protocol == "fixed_lr":
-        radius = ideal_gas.radius_fixed_lr(here["lr"], here["wd"], variance * dof, discrete=False)
-        times, elr = [relaxation.radius_time_fixed_lr(here["lr"], here["wd"])], float(here["lr"] / radius**2)
-    else:
-        elr = here["elr"]
-        times = [relaxation.radius_time_fixed_elr(elr, variance * dof)] if path.protocol == "fixed_elr" else []
-    free = relaxation.direction_time_free_fixed_elr(elr, variance * dof)
+    noise_trace = variance * dof
+    elr = float(path.kind.effective_rate(here, path.kind.stationary_radius(here, noise_trace, discrete=False) ** 2))
+    times = [path.kind.radius_time(here, noise_trace)]
+    free = relaxation.direction_time_in_noise(elr, noise_trace)
     times.append(min(relaxation.direction_time_harmonic(elr, 1.0), free))
     return int(np.clip(np.ceil(_RELAXATION_TIMES * max(float(t) for t in times)), 1, _LONGEST_WARMUP))
 
@@ -173,10 +171,9 @@ class _Ensemble:
 
     def __init__(self, legs, courses, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
         self.what, self.first, self.leg = what, first, legs[0]
-        protocol = legs[0].protocol
         crc = crc32(b"".join(a.encode() + v.tobytes() for course in courses for a, v in course.items()))
         key = {"course": float(crc), "dim": float(what.dim)}
-        radius, self.weights, self.stream = _starts(protocol, first, what, seed, key, replicas)
+        radius, self.weights, self.stream = _starts(legs[0].kind, first, what, seed, key, replicas)
         self.volume = np.full(replicas, radius**2 / 2)
         self.books = np.zeros((replicas, driven.BOOKS))
 
@@ -214,16 +211,16 @@ class _Ensemble:
 
 
 def _starts(
-    protocol: str, first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
+    kind: type[Protocol], first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Radius, y and t² (replicas, 2), streams (replicas, words); drawn by the hundred, the same whatever else runs."""
-    found = reduced_start(protocol, {axis: np.array([value]) for axis, value in first.items()}, what)
-    radius, temperature = (x.item() for x in found)
+    found = reduced_start(kind, {axis: np.array([value]) for axis, value in first.items()}, what)
+    radius, temperature, _ = (x.item() for x in found)
     gaps, words = [], []
     for batch in range(-(-replicas // _BATCH)):
-        generator = np.random.default_rng(streams.sequence(seed, protocol, key, batch, "path start"))
+        generator = np.random.default_rng(streams.sequence(seed, kind.name, key, batch, "path start"))
         gaps.append(vmf.sample_energy(what.dim, temperature, _BATCH, generator))
-        noise = streams.sequence(seed, protocol, key, batch, "path noise")
+        noise = streams.sequence(seed, kind.name, key, batch, "path noise")
         words.append(noise.generate_state(_BATCH * STREAM, np.uint64).reshape(_BATCH, STREAM))
     gap = np.concatenate(gaps)[:replicas]
     weights = np.stack([radius * (gap - 1), radius**2 * gap * (2 - gap)], axis=1)

@@ -134,7 +134,7 @@ def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.n
     small = how.method == "reduced"
     drawn, held = (STREAM, STREAM) if small else (4, whole.STREAM if what.side_by_side else 4)
     cells, effective = protocol.cells(), what.effective(protocol).cells()
-    radii, temperatures = reduced_start(protocol.name, effective, what) if small else (None, None)
+    radii, temperatures, _ = reduced_start(protocol, effective, what) if small else (None, None, None)
     for i in range(len(protocol)):
         cell, felt = ({axis: v[i].item() for axis, v in of.items()} for of in (cells, effective))
         for replica in range(how.replicas):
@@ -146,7 +146,7 @@ def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.n
                 weights.append([radii[i] * (gap[-1] - 1), across * across])
                 overlap.append(gap - 1)
             else:
-                radius, directions = stationary_start(protocol.name, felt, what, generator)
+                radius, directions, _ = stationary_start(protocol, felt, what, generator)
                 weights.append(radius * directions[-1])
                 overlap.append(what.overlap(directions))
             words = streams.sequence(*key, "noise").generate_state(drawn, np.uint64)

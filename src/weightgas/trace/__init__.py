@@ -10,7 +10,19 @@ On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN w
 half cell. Symbols: ``docs/architecture.md``.
 """
 
-from weightgas.trace.contract import OF_NOISE, VARIABLES, Variable, check, grid, holds, make, protocol_of, valid
+from weightgas.trace.contract import (
+    OF_NOISE,
+    VARIABLES,
+    Variable,
+    check,
+    fixed,
+    grid,
+    holds,
+    kind_of,
+    make,
+    protocol_of,
+    valid,
+)
 from weightgas.trace.extension import extend
 from weightgas.trace.resolution import halve, lengthen
 from weightgas.trace.store import (
@@ -30,6 +42,8 @@ __all__ = [
     "Variable",
     "make",
     "check",
+    "fixed",
+    "kind_of",
     "protocol_of",
     "valid",
     "holds",

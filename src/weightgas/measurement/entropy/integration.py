@@ -22,6 +22,7 @@ import numpy as np
 
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy.anchors import Anchor, Coldest
+from weightgas.measurement.rate import Rate
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def integrate(temperature: np.ndarray, energy: np.ndarray) -> np.ndarray:
 
 def estimate(
     blocks: Blocks,
-    cells: dict[str, np.ndarray],
+    rate: Rate,
     dof: int,
     usable: np.ndarray,
     anchor: float | Anchor = 0.0,
@@ -71,7 +72,7 @@ def estimate(
     are widened by the inflation of the blocks. Each replicate also gets its share of what grid and anchor leave out.
     """
     origin: Anchor = Coldest(float(anchor)) if isinstance(anchor, int | float) else anchor
-    readings = _Readings(blocks, cells, dof, usable)
+    readings = _Readings(blocks, rate, dof, usable)
     where, empty = readings.where, np.full(len(usable), np.nan)
     nothing = Integrated(empty, empty.copy(), np.full((len(usable), draws), np.nan), np.nan, origin.note)
     if len(where) < 2:
@@ -105,18 +106,16 @@ def estimate(
 class _Readings:
     """Block means of the usable cells that have two blocks at least, and what resampling makes of them."""
 
-    def __init__(self, blocks: Blocks, cells: dict[str, np.ndarray], dof: int, usable: np.ndarray) -> None:
+    def __init__(self, blocks: Blocks, rate: Rate, dof: int, usable: np.ndarray) -> None:
         stepwise = "energy_mean" in blocks
         energy = blocks.of("energy_mean" if stepwise else "energy")
         square = blocks.of("energy_sq_mean") if stepwise else blocks.of("energy", np.square, "square")
-        noise = blocks.of("noise_trace")
-        inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square") if "lr" in cells else np.ones_like(noise)
+        noise = rate.times("noise_trace")
         present = np.isfinite(energy) & np.isfinite(noise)
         self.where = np.flatnonzero(usable & (present.sum(axis=1) >= 2))
         self.full = present[self.where]
-        self._columns = [np.nan_to_num(c[self.where]) for c in (energy, square, noise, inverse)]
-        rate = (cells["lr"] if "lr" in cells else cells["elr"])[:, 0]
-        self._factor = rate[self.where] / (2 * dof)
+        self._columns = [np.nan_to_num(c[self.where]) for c in (energy, square, noise, rate.inverse)]
+        self._factor = rate.number[self.where] / (2 * dof)
         count = self.full.sum(axis=1)
         self._widen = blocks.inflation[self.where] * np.sqrt(count / np.maximum(count - 1, 1))
 
