@@ -139,7 +139,7 @@ def run(network: str, kind: str, seeds: Sequence[int], warm: int = WARM) -> Gas:
                 for k, seed in enumerate(seeds)
                 for n in names
             ]
-            gas = watch(stacked, optimizer, groups=groups, every=8, readings=2048)
+            gas = watch(stacked, optimizer, groups=groups, every=8, samples=2048)
         optimizer.zero_grad()
         logits = forward({name.replace("/", "."): p for name, p in stacked.items()}, images)
         (len(seeds) * nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())).backward()

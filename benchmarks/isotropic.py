@@ -95,9 +95,9 @@ def plain_numpy(steps: int) -> float:
 
 
 def ours(steps: int, method: Literal["auto", "full"] = "auto") -> float:
-    """The library, all of it: start, warm-up excluded, readings, density."""
+    """The library, all of it: start, warm-up excluded, samples, density."""
     trace = simulate(PROTOCOL, DIM, steps, warmup=0, method=method, progress=False)
-    return ratio(trace["energy_mean"].mean(("replica", "reading")).values)
+    return ratio(trace["energy_mean"].mean(("replica", "sample")).values)
 
 
 def full(steps: int) -> float:

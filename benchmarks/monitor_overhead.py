@@ -85,7 +85,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     detail: dict[str, float] = {}
     for kind, steps, rounds in (("mlp", 2000, 5), ("resnet18", 20 if options.quick else 202, 1)):
-        short = min(steps, 200 if kind == "mlp" else 18)  # readings at the steps 0 and 16, and what follows
+        short = min(steps, 200 if kind == "mlp" else 18)  # samples at the steps 0 and 16, and what follows
         models = [loop(kind, short, watched=watched)[1] for watched in (True, False)]
         assert all(torch.equal(a, b) for a, b in zip(*(m.state_dict().values() for m in models), strict=True))
         shares, with_, without = [], [], []
@@ -96,7 +96,7 @@ def main() -> None:
             with_.append(seconds / steps)
             if kind == "mlp":
                 without.append(loop(kind, steps, watched=False)[0] / steps)
-            detail[f"{kind}_readings"] = len(gas.record)
+            detail[f"{kind}_samples"] = len(gas.record)
         detail[f"{kind}_share"] = round(statistics.median(shares), 5)
         detail[f"{kind}_ms_per_step"] = round(1e3 * statistics.median(with_), 3)
         if without:

@@ -2,7 +2,7 @@
 
 The other side draws as many float64 normals as ``simulate(method="full")`` needs for the notebook's grid, 289 cells in
 d = 3, with one generator per thread on as many threads, in buffers that stay in the cache, and does nothing with them:
-no step, no reading. Every bit generator of NumPy and PyTorch's CPU generator are tried, the fastest counts. All sides
+no step, no sample. Every bit generator of NumPy and PyTorch's CPU generator are tried, the fastest counts. All sides
 run in turn; the moments of the draws and our energy are checked before any time counts.
 
     python benchmarks/rng_limit.py [--quick]
@@ -75,11 +75,11 @@ def draws(begin: Callable[[int], Callable[[], np.ndarray]], count: int) -> np.nd
 
 
 def ours(steps: int) -> np.ndarray:
-    """Both of the simulation, all of it: start, readings, density; its energy is checked."""
+    """Both of the simulation, all of it: start, samples, density; its energy is checked."""
     begun = clocks()
     trace = simulate(PROTOCOL, DIM, steps, warmup=0, method="full", threads=THREADS, progress=False)
     seconds = clocks() - begun
-    energy = trace["energy_mean"].mean(("replica", "reading")).values
+    energy = trace["energy_mean"].mean(("replica", "sample")).values
     ratio = float(np.mean(energy / vmf.energy(DIM, PROTOCOL.cells()["elr"] / 2)))
     assert abs(ratio - 1) < 0.1, f"ours does not simulate the model: energy off by {ratio - 1:.3f}"
     return seconds

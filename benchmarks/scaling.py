@@ -1,6 +1,6 @@
 """What ``simulate`` costs: against cells, replicas, steps, dimension and threads, in time and in memory.
 
-Time and memory are those of the whole call: start, readings, density. Memory is the peak of a fresh process above what
+Time and memory are those of the whole call: start, samples, density. Memory is the peak of a fresh process above what
 it holds after the imports. The slope in steps is that of the time without the start, which does not grow with them. The
 ratio is 12 s over the time of the notebook's three grids, 3 x 289 cells of 2 000 000
 steps in d = 3 with the default method. Beside it: the slopes of log time in log steps and in log cells; the energy in
@@ -126,9 +126,9 @@ def networks(scale: int) -> dict[str, Any]:
         kappa = np.logspace(-1, 2, 17) * dim
         elr, steps = 2 / kappa, steps // scale
         begun = time.perf_counter()
-        trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, steps, replicas=17, readings=20, progress=False)
+        trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, steps, replicas=17, samples=20, progress=False)
         found[f"d_{dim}_seconds"] = round(time.perf_counter() - begun, 2)
-        energy, exact = trace["energy_mean"].mean("reading").values, vmf.energy(dim, 1 / kappa)[:, None]
+        energy, exact = trace["energy_mean"].mean("sample").values, vmf.energy(dim, 1 / kappa)[:, None]
         found[f"d_{dim}_worst_error_in_U"] = round(float(np.max(np.abs(energy / exact - 1))), 5)
         found[f"d_{dim}_worst_error_in_1-U"] = round(float(np.max(np.abs((1 - energy) / (1 - exact) - 1))), 5)
         times = steps * elr * (1 - exact[:, 0] + elr * (dim - 1) / 2)

@@ -4,11 +4,11 @@ The other side is the loop that one would write: ``torch.nn`` modules, ``torch.o
 drawn with replacement, and the published bookkeeping (at every step the loss and the norms of weights and gradient,
 every 25 steps a copy of the weights, 30 times in the run the variance of 8 gradients). ``detail`` also has it without
 any bookkeeping, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy and
-noise at every reading. Before any time counts the two sides make 50 steps from the same weights with the same batches.
+noise at every sample. Before any time counts the two sides make 50 steps from the same weights with the same batches.
 One thread each, float32, in turn; the fastest round of each counts, since the rest of the machine can only slow a round
 down. Without ``--quick`` ours is also measured compiled, which takes a minute before.
 
-``recording`` is what readings cost at the defaults of ``train``, and how they stand to the correlation of the
+``recording`` is what samples cost at the defaults of ``train``, and how they stand to the correlation of the
 energy. In hot cells the energy forgets within a few steps, and twenty of them in that time would cost more than the
 steps between them; no energy read at points resolves it.
 
@@ -129,7 +129,7 @@ def time_ours(steps: int, compile: bool = False) -> float:
     """Seconds per cell and iteration of ``train`` with everything that it records."""
     begun = time.perf_counter()
     options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25}
-    options |= {"readings": 30, "noise_readings": 30, "cells_at_once": len(PROTOCOL), "compile": compile}
+    options |= {"samples": 30, "noise_samples": 30, "cells_at_once": len(PROTOCOL), "compile": compile}
     train(PROTOCOL, NETWORK, DATA, steps, threads=1, progress=False, **options)
     return (time.perf_counter() - begun) / steps / len(PROTOCOL)
 
@@ -151,11 +151,11 @@ OPTIONS = {"noise_batches": 8, "curvature_batches": 2, "dtype": "float32", "repl
 def share_of_recording(network: networks.Network, data: datasets.Images, cells: int, steps: int) -> dict[str, object]:
     """The share of recording in the time of a run at the defaults of ``train`` for 60 000 steps, by timers inside.
 
-    Of ``steps`` steps with readings as far apart as there. What is read at every step for the means (the norms) counts
+    Of ``steps`` steps with samples as far apart as there. What is read at every step for the means (the norms) counts
     as a step. ``counted`` is the share that the defaults keep below a twentieth, in gradients.
     """
     protocol = FixedLR(lr=np.geomspace(0.01, 1, cells), wd=0.01)
-    limits = {"readings": 300, "noise_readings": None, "energy_batches": None, "warmup": None}
+    limits = {"samples": 300, "noise_samples": None, "energy_batches": None, "warmup": None}
     plan = planned(protocol, network, data, 60_000, **limits, **OPTIONS)
     spent = {"steps": 0.0, "recording": 0.0}
 
@@ -175,13 +175,13 @@ def share_of_recording(network: networks.Network, data: datasets.Images, cells: 
         for kind, names in RECORDING.items():
             for name in names:
                 stack.enter_context(patch.object(kind, name, timed(getattr(kind, name), "recording")))
-        often = {"readings": steps // plan.every, "noise_readings": steps // plan.noise_every}
+        often = {"samples": steps // plan.every, "noise_samples": steps // plan.noise_every}
         begin = {"start": "random", "warmup": 0, "energy_batches": plan.energy_batches}
         train(protocol, network, data, steps, threads=1, progress=False, **often, **begin, **OPTIONS)
     return {
         "share": round(spent["recording"] / sum(spent.values()), 4),
         "counted": round(sum(plan.cost()), 4),
-        "steps_between_readings": plan.every,
+        "steps_between_samples": plan.every,
         "steps_between_readings_of_the_noise": plan.noise_every,
         "batches_in_an_energy": plan.energy_batches,
         "cells": cells,
@@ -194,14 +194,14 @@ def relaxation_of_the_energy(rate: float, steps: int, every: int) -> float:
     Half the integrated correlation time, which of an exponential is twice its relaxation time.
     """
     protocol = FixedLR(lr=rate, wd=np.logspace(-3, -1, 5))
-    rare = {"noise_readings": 1, "curvature_batches": 0, "warmup": 10_000}
-    trace = train(protocol, NETWORK, DATA, steps, readings=steps // every, threads=1, progress=False, **rare)
+    rare = {"noise_samples": 1, "curvature_batches": 0, "warmup": 10_000}
+    trace = train(protocol, NETWORK, DATA, steps, samples=steps // every, threads=1, progress=False, **rare)
     return float(measure(trace)["correlation"].max()) / 2 * every
 
 
 def recording(quick: bool) -> dict[str, object]:
     """What recording costs for the digits: the MLP grid and a narrow ConvNet; and the clock of the energy."""
-    steps = 2400 if quick else 8400  # whole numbers of readings of the noise
+    steps = 2400 if quick else 8400  # whole numbers of samples of the noise
     found: dict[str, object] = {
         NETWORK.name: share_of_recording(NETWORK, DATA, 35, steps),
         "convnet(width=2)": share_of_recording(networks.convnet(2), DATA, 8, 1200),
@@ -210,7 +210,7 @@ def recording(quick: bool) -> dict[str, object]:
         cold = relaxation_of_the_energy(0.01, 60_000, 200)
         hot = relaxation_of_the_energy(1.0, 2000, 1)
         found |= {"relaxation_steps_at_lr_0.01": round(cold), "relaxation_steps_at_lr_1": round(hot, 1)}
-        found |= {"readings_in_relaxation_at_lr_0.01": round(cold / 200, 1)}
+        found |= {"samples_in_relaxation_at_lr_0.01": round(cold / 200, 1)}
     return found
 
 

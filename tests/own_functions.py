@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from weightgas.potentials import CustomLoss, CustomNoise
+from weightgas.losses import CustomLoss, CustomNoise
 
 
 def tilt(w):

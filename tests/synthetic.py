@@ -1,4 +1,4 @@
-"""Traces whose statistics are known exactly: independent or AR(1) readings, put together without any simulation."""
+"""Traces whose statistics are known exactly: independent or AR(1) samples, put together without any simulation."""
 
 import numpy as np
 import xarray as xr
@@ -28,17 +28,17 @@ def make(
     kind: str = "fixed_sphere",
     cells: int = 1,
     replicas: int = 1,
-    readings: int = 400,
+    samples: int = 400,
     *,
     time: float = 0.0,
     seed: int = 0,
-    reading_every: int = 1000,
+    sample_every: int = 1000,
     attributes: dict | None = None,
     **values: np.ndarray,
 ) -> xr.Dataset:
     """A trace with energies 0.01 (1 + 0.3 x), x an AR(1) series; ``values`` replaces variables."""
     generator = np.random.default_rng(seed)
-    shape = (cells, replicas, readings)
+    shape = (cells, replicas, samples)
     noise = 2 + 0.1 * generator.standard_normal(shape)
     drift = 0.02 + 0.001 * generator.standard_normal(shape)
     protocol = protocol_of_kind(kind, cells)
@@ -47,8 +47,8 @@ def make(
         radius = np.broadcast_to(protocol.cells()["radius"][:, None, None], shape)
         values.setdefault("radius_unprojected", radius * np.sqrt(1 + 1e-4 * (noise + drift)))
     found = {
-        "step": np.tile(np.arange(1, readings + 1) * reading_every, (cells, 1)),
-        "readings": np.full((cells, replicas), readings),
+        "step": np.tile(np.arange(1, samples + 1) * sample_every, (cells, 1)),
+        "samples": np.full((cells, replicas), samples),
         "outcome": np.zeros((cells, replicas)),
         "radius": radius,
         "energy": 0.01 * (1 + 0.3 * ar1(generator, shape, time)),
@@ -57,5 +57,5 @@ def make(
         "grad_sq": noise + drift,
         **values,
     }
-    about = {"producer": "test", "dim": 3, "dof": 2, "seed": seed, "steps": readings * reading_every}
-    return traces.make(protocol, found, {**about, "reading_every": reading_every, **(attributes or {})})
+    about = {"producer": "test", "dim": 3, "dof": 2, "seed": seed, "steps": samples * sample_every}
+    return traces.make(protocol, found, {**about, "sample_every": sample_every, **(attributes or {})})

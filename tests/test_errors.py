@@ -60,10 +60,10 @@ def test_whole_numbers():
 
 
 def test_one_of_lists_what_is_known():
-    assert one_of("along", "cell", ("reading", "cell")) == "cell"
+    assert one_of("along", "cell", ("sample", "cell")) == "cell"
     for wrong in ("cells", None, 3):
-        with pytest.raises(ValueError, match="along: expected one of cell, reading, got"):
-            one_of("along", wrong, ("reading", "cell"))
+        with pytest.raises(ValueError, match="along: expected one of cell, sample, got"):
+            one_of("along", wrong, ("sample", "cell"))
 
 
 def test_a_finite_number_is_a_float_or_refused():

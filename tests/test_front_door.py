@@ -12,7 +12,7 @@ import weightgas
 
 STUB = Path(weightgas.__file__).with_suffix(".pyi")
 FLOW = [
-    *("FixedSphere", "FixedELR", "FixedLR", "potentials", "networks", "datasets", "simulate", "train"),
+    *("FixedSphere", "FixedELR", "FixedLR", "losses", "networks", "datasets", "simulate", "train"),
     *("open_trace", "save_trace", "extend", "grid", "measure", "verdict", "figures", "report", "experiments"),
     *("theory", "status", "errors"),
 ]

@@ -110,7 +110,7 @@ def drawn_gas(
     start = start - 3 * slope * start.norm() * mu
     model = OneTensor((start / start.norm() * radius).numpy())
     optimizer = make(model.parameters())
-    gas = watch(model, optimizer, **{"groups": {"all": ["weight"]}, "every": 4, "readings": 4096, **options})
+    gas = watch(model, optimizer, **{"groups": {"all": ["weight"]}, "every": 4, "samples": 4096, **options})
     w = model.weight.detach()
     model.weight.grad = torch.zeros_like(w)
     noise = sigma * torch.randn((count, dim), generator=generator, dtype=torch.float64)

@@ -48,7 +48,7 @@ def interrupted(k: int) -> int:
 
 def cells(indices: np.ndarray, part: FixedLR):
     """A trace whose energies say which cell they are of."""
-    trace = synthetic.make("fixed_lr", cells=len(indices), readings=9)
+    trace = synthetic.make("fixed_lr", cells=len(indices), samples=9)
     values = {str(n): v.values for n, v in trace.data_vars.items()}
     values["energy"] = np.broadcast_to(indices[:, None, None], trace["energy"].shape)
     attributes = {k: v for k, v in trace.attrs.items() if k not in ("protocol", "settings")}

@@ -70,7 +70,7 @@ def integrated(system: ThermalSystem, generator: np.random.Generator) -> tuple[f
     else:
         energy = np.array([wg.theory.vmf.sample_energy(system.dim, t, SAMPLES, generator) for t in temperature])
         attributes = {"log_det_hessian": 0.0}
-    dims = ("cell", "replica", "reading")
+    dims = ("cell", "replica", "sample")
     noise = np.broadcast_to(2 * temperature[:, None, None] * (system.dim - 1), (TEMPERATURES, 1, SAMPLES))
     trace = xr.Dataset({"energy": (dims, energy[:, None]), "noise_trace": (dims, noise)})
     same = np.ones(TEMPERATURES)
@@ -95,8 +95,8 @@ def counted(system: VonMisesFisher, generator: np.random.Generator) -> tuple[flo
             "overlap_counts": (("cell", "replica", "block", "bin"), counts[None, None]),
             "overlap_origin": ("cell", [origin]),
             "overlap_width": ("cell", [width]),
-            "readings": (("cell", "replica"), [[SAMPLES]]),
-            "reading": np.arange(SAMPLES),
+            "samples": (("cell", "replica"), [[SAMPLES]]),
+            "sample": np.arange(SAMPLES),
         },
         attrs={"dim": system.dim},
     )
@@ -163,14 +163,14 @@ def simulated() -> Rows:
     trace = wg.simulate(protocol, dim, steps, snapshots=count, snapshot_every=steps // count, threads=1, progress=False)
     level_one = stationarity.assess(trace, Criteria())
     correlation = level_one["correlation"].values
-    readings = trace["readings"].values.min(axis=1)
-    blocks = Blocks(trace, level_one["burn_in"].values, readings, correlation)
+    samples = trace["samples"].values.min(axis=1)
+    blocks = Blocks(trace, level_one["burn_in"].values, samples, correlation)
     shift = wg.theory.vmf.finite_step_entropy(dim, temperature, 2 * temperature, "fixed_sphere")
     truth = np.asarray(wg.theory.vmf.entropy(dim, temperature) + shift)
     everywhere = np.ones(TEMPERATURES, bool)
     cells = {"elr": trace["elr_set"].values[:, None]}
     by_energy = integration.estimate(blocks, cells, dim - 1, everywhere, float(truth[0]))
-    times = correlation * trace.attrs["reading_every"]
+    times = correlation * trace.attrs["sample_every"]
     near, spread, published = knn.estimate(trace, times), quasi_harmonic.estimate(trace, times), paper.estimate(trace)
     by_counts = density.estimate(trace, level_one["burn_in"].values, correlation)
     found = []

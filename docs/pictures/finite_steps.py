@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 import weightgas as wg
-from weightgas.potentials import Isotropic
+from weightgas.losses import Isotropic
 from weightgas.theory import vmf
 from weightgas.theory.stationary import gibbs_slope, response_ratio, stationary_state, stationary_values
 

@@ -23,7 +23,7 @@ from weightgas.analysis.gibbs import gibbs_slope, logistic_slope
 from weightgas.analysis.reasons import reasons
 from weightgas.experiments.nulls import curvatures
 from weightgas.figures.canvas import GREY, OKABE_ITO, with_error
-from weightgas.potentials import (
+from weightgas.losses import (
     Covariance,
     CustomLoss,
     CustomNoise,
@@ -36,7 +36,7 @@ from weightgas.potentials import (
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "experiments" / "gases.md"
-DIM, SIGMA, STEPS, REPLICAS, READINGS = 10, 2.0, 1_000_000, 8, 800
+DIM, SIGMA, STEPS, REPLICAS, SAMPLES = 10, 2.0, 1_000_000, 8, 800
 ELR = 0.005 * 1.3 ** np.arange(-3.0, 1.0)
 TEMPERATURE = ELR * SIGMA**2 / 2
 A = curvatures(DIM)
@@ -90,7 +90,7 @@ class Gas:
     """One row: what is simulated, and T_conf/T, (Var U/T²)/(dU/dT) and Gibbs slope where a closed form has them."""
 
     title: str
-    potential: Any
+    loss: Any
     noise: Any
     expected: Expected | None = None
     momentum: float = 0.0
@@ -199,8 +199,8 @@ class Row:
 def measured(gas: Gas) -> Row:
     """Simulate and judge."""
     trace = wg.simulate(
-        gas.protocol, DIM, STEPS, potential=gas.potential, noise=gas.noise, momentum=gas.momentum, replicas=REPLICAS,
-        readings=READINGS, progress=False,
+        gas.protocol, DIM, STEPS, loss=gas.loss, noise=gas.noise, momentum=gas.momentum, replicas=REPLICAS,
+        samples=SAMPLES, progress=False,
     )  # fmt: skip
     state = wg.measure(trace)
     judged = wg.verdict(trace, state, title=gas.title)
@@ -255,7 +255,7 @@ def momentum() -> list[list[str]]:
         for protocol in (wg.FixedSphere(elr=0.02 * (1 - alpha)), wg.FixedELR(elr=0.02 * (1 - alpha), wd=0.1),
                          wg.FixedLR(lr=0.05 * (1 - alpha), wd=0.05)):  # fmt: skip
             trace = wg.simulate(
-                protocol, DIM, STEPS // 2, potential=Quadratic(A), momentum=alpha, nesterov=nesterov,
+                protocol, DIM, STEPS // 2, loss=Quadratic(A), momentum=alpha, nesterov=nesterov,
                 replicas=REPLICAS, progress=False,
             )  # fmt: skip
             state = wg.measure(trace)
@@ -290,8 +290,8 @@ def dying(share: float) -> tuple[np.ndarray, np.ndarray, float, float, float, st
     k = share * 2 / (DIM - 3)
     slope = 2 * k / (elr * SIGMA**2)
     trace = wg.simulate(
-        wg.FixedSphere(elr=elr), DIM, 2400, potential=Quadratic(np.append(0.0, np.full(DIM - 1, 1.0))),
-        noise=LossDependent(slope, 0.0, Isotropic(SIGMA)), replicas=400, readings=60, warmup=0, progress=False,
+        wg.FixedSphere(elr=elr), DIM, 2400, loss=Quadratic(np.append(0.0, np.full(DIM - 1, 1.0))),
+        noise=LossDependent(slope, 0.0, Isotropic(SIGMA)), replicas=400, samples=60, warmup=0, progress=False,
     )  # fmt: skip
     time = elr * trace["step"].values[0]
     log_loss = np.log(trace["energy"].values[0])

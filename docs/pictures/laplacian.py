@@ -38,7 +38,7 @@ def trained(network: Network) -> xr.Dataset:
     """A stationary run on the sphere of radius 1 at both effective learning rates."""
     protocol = wg.FixedSphere(elr=ELR, radius=1.0)
     return wg.train(
-        protocol, network, DATA, 30_000, warmup=15_000, readings=300, curvature_batches=4, snapshots=WEIGHTS,
+        protocol, network, DATA, 30_000, warmup=15_000, samples=300, curvature_batches=4, snapshots=WEIGHTS,
         snapshot_every=500, progress=False,
     )  # fmt: skip
 
@@ -149,7 +149,7 @@ def seconds(call: partial, repeats: int = 12) -> float:
 
 
 def costs(network: Network, weights: Tensor) -> Rows:
-    """Time of one estimate for a stack, in gradients; and of a reading beside the steps between two."""
+    """Time of one estimate for a stack, in gradients; and of a sample beside the steps between two."""
     w = weights[:35].float()
     sizes = tuple(network.groups(DATA).values())
     x, y, signs = draw(np.random.default_rng(2), *w.shape)
@@ -167,10 +167,10 @@ def costs(network: Network, weights: Tensor) -> Rows:
     state = engine.advance(engine.initial(), 100)
     noise = engine.noise_gradients(state.weights, 1, 8)
     steps = seconds(partial(engine.advance, state, 50)) * 4
-    reading = seconds(partial(engine.curvature, state.weights, noise, 1, 2))
+    sample = seconds(partial(engine.curvature, state.weights, noise, 1, 2))
     rows.append(["200 steps of 7 networks", f"{1e3 * steps:.0f} ms", ""])
     rows.append(
-        ["the curvature of a reading, 2 batches", f"{1e3 * reading:.1f} ms", f"{100 * reading / steps:.0f} % more"]
+        ["the curvature of a sample, 2 batches", f"{1e3 * sample:.1f} ms", f"{100 * sample / steps:.0f} % more"]
     )
     return rows
 
@@ -188,7 +188,7 @@ def temperatures(name: str, trace: xr.Dataset) -> Rows:
     layers = np.array([group.split(".")[0] for group in trace.attrs["group_names"]])
     sizes = np.array(trace.attrs["group_sizes"])
     for c, elr in enumerate(ELR):
-        cell = {n: v.values[c, 0] for n, v in trace.data_vars.items() if "reading" in v.dims and "replica" in v.dims}
+        cell = {n: v.values[c, 0] for n, v in trace.data_vars.items() if "sample" in v.dims and "replica" in v.dims}
         squares, parts = cell["group_radius"] ** 2, []
         # On the sphere of radius 1 gradients and Hessian of a layer are those at w: divide by r_i² what is carried to
         # the sphere of a group.

@@ -211,7 +211,7 @@ def cold_figure(studies: dict[Study, Experiment]) -> Figure:
 
 
 def _quarter(trace: xr.Dataset, cell: int, name: str, which: int) -> float:
-    series = trace[name].values[cell, 0, : int(trace["readings"].values[cell, 0])]
+    series = trace[name].values[cell, 0, : int(trace["samples"].values[cell, 0])]
     return float(np.nanmean(np.array_split(series, 4)[which]))
 
 

@@ -13,7 +13,7 @@ import weightgas as wg
 from weightgas import paths
 from weightgas.figures.canvas import with_error
 
-NOISE = wg.potentials.Isotropic(sigma=2.0)  # T = 2 η_e: 0.02 at the common start, where V = 1 and p = 0.02
+NOISE = wg.losses.Isotropic(sigma=2.0)  # T = 2 η_e: 0.02 at the common start, where V = 1 and p = 0.02
 SLOW, FAST = 200_000, 1500
 
 
@@ -52,8 +52,8 @@ def main() -> None:
 
 def balance(name: str, course) -> None:
     """One row of the table: measured, and quasi-static in parentheses."""
-    measured, slow = wg.balance(course).isel(reading=-1), wg.analysis.quasi_static(course).isel(reading=-1)
-    start = wg.balance(course).isel(reading=0)
+    measured, slow = wg.balance(course).isel(sample=-1), wg.analysis.quasi_static(course).isel(sample=-1)
+    start = wg.balance(course).isel(sample=0)
     cells = [name]
     for key in ("work", "heat", "exchanged"):
         value, error = float(measured[key]), float(measured[f"{key}_err"])
@@ -61,7 +61,7 @@ def balance(name: str, course) -> None:
     change = float(measured["entropy"] - start["entropy"])
     error = float(np.hypot(measured["entropy_err"], start["entropy_err"]))
     exact = float(slow["entropy"] - wg.analysis.quasi_static(course)["entropy"][0])
-    response = wg.analysis.linear_response(course)["entropy_production"].isel(reading=-1)
+    response = wg.analysis.linear_response(course)["entropy_production"].isel(sample=-1)
     produced = with_error(float(measured["entropy_production"]), float(measured["entropy_production_err"]))
     expected = float(response + slow["entropy_production"])
     print("|", " | ".join([*cells, f"{with_error(change, error)} ({exact:.3g})", f"{produced} ({expected:.3f})"]), "|")

@@ -22,7 +22,7 @@ _PLACES = {
     "FixedELR": "protocols",
     "FixedLR": "protocols",
     # what is run
-    "potentials": "",
+    "losses": "",
     "networks": "",
     "datasets": "",
     "simulate": "simulation",
@@ -39,7 +39,7 @@ _PLACES = {
     "verdict": "analysis",
     "bootstrap": "analysis",
     "balance": "analysis",
-    # the gauge on a training loop of one's own
+    # the monitor on a training loop of one's own
     "watch": "monitoring",
     "Gas": "monitoring",
     # which weights of any torch module are scale-invariant
@@ -59,8 +59,12 @@ _PLACES = {
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
 _MODULES = ("protocols", "trace", "runs", "streams", "simulation", "training", "probes", "measurement", "analysis")
-_MODULES += ("symmetry", "systems", "forecast", "monitoring")
+_MODULES += ("optimizers", "symmetry", "systems", "forecast", "monitoring")
 """Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
+
+
+_RENAMED = {"potentials": "losses"}
+"""Public names of 0.1 and those of today."""
 
 
 def __getattr__(name: str) -> Any:
@@ -82,6 +86,8 @@ def __dir__() -> list[str]:
 def _unknown(name: str) -> str:
     if name.startswith("__"):
         return f"module {__name__!r} has no attribute {name!r}"
+    if name in _RENAMED:
+        return f"module {__name__!r} has no attribute {name!r} since 0.2: it is now {_RENAMED[name]!r}."
     from difflib import get_close_matches
 
     near = get_close_matches(name, [*_PLACES, *_MODULES], n=1)

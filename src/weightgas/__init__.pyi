@@ -4,11 +4,12 @@ from weightgas import errors as errors
 from weightgas import experiments as experiments
 from weightgas import figures as figures
 from weightgas import forecast as forecast
+from weightgas import losses as losses
 from weightgas import measurement as measurement
 from weightgas import monitoring as monitoring
 from weightgas import networks as networks
+from weightgas import optimizers as optimizers
 from weightgas import paths as paths
-from weightgas import potentials as potentials
 from weightgas import probes as probes
 from weightgas import protocols as protocols
 from weightgas import report as report

@@ -8,8 +8,10 @@ what came, and how to mend the call. A value that is merely extreme runs; the st
 from __future__ import annotations
 
 import math
+import traceback
 from collections.abc import Callable, Iterable
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -34,6 +36,17 @@ class OutOfMemoryError(WeightgasError, MemoryError):
 def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
     """The ``ValueError`` of this library: ``name``: expected, got, how to fix."""
     return ValueError(f"{name}: expected {expected}, got {got!r}. {fix}")
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Whether an error prints what is wrong with the input: this package raised it, and it is of a type for input.
+
+    A ``ValueError`` that comes out of another library, or out of the user's own file, is not: it was not foreseen.
+    """
+    if not isinstance(error, (ValueError, TypeError, ModuleNotFoundError)) or error.__traceback__ is None:
+        return False
+    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
+    return Path(innermost).resolve().is_relative_to(Path(__file__).resolve().parent)
 
 
 def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:

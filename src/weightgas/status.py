@@ -49,7 +49,7 @@ class Status(IntEnum):
 
 ADVICE: dict[Status, str] = {
     Status.EQUILIBRIUM: (
-        "Radius, energy and direction are stationary over enough independent readings; its averages may be used."
+        "Radius, energy and direction are stationary over enough independent samples; its averages may be used."
     ),
     Status.CONVERGING: (
         "The energy is still falling or the noise is dying out: no stationary state yet; "
@@ -60,7 +60,7 @@ ADVICE: dict[Status, str] = {
         "lower the learning rate or the weight decay."
     ),
     Status.TOO_SHORT: (
-        "Too few relaxation times or independent readings, or a drift; add steps (`reason` says which and how many)."
+        "Too few relaxation times or independent samples, or a drift; add steps (`reason` says which and how many)."
     ),
     Status.DIVERGED: (
         "The weights overflowed or stopped being finite; lower the (effective) learning rate or the weight decay."

@@ -9,8 +9,8 @@ import xarray as xr
 
 from weightgas.analysis import balance, closed_production, linear_response, quasi_static
 from weightgas.errors import TraceError
+from weightgas.losses import Isotropic
 from weightgas.paths import Path, adiabat, isobar, isochore, isotherm
-from weightgas.potentials import Isotropic
 from weightgas.simulation import drive
 from weightgas.theory import driving, vmf
 
@@ -32,22 +32,22 @@ CASES = [(name, dim) for name in PATHS for dim in ((3, 10) if name in ("isobar",
 def slow_drive(name, dim=3):
     path = PATHS[name]
     steps = STEPS if "wd" in path.axes else STEPS // 5  # the slow clock is that of the radius
-    return drive([path, path.stay()], dim, (steps, REST), noise=NOISE, replicas=REPLICAS, readings=50, threads=1)
+    return drive([path, path.stay()], dim, (steps, REST), noise=NOISE, replicas=REPLICAS, samples=50, threads=1)
 
 
 def deviations(course):
     """(measured − theory)/error at the end: the quasi-static change, and what a finite duration adds to first order."""
     found, slow, response = balance(course), quasi_static(course), linear_response(course)
-    last, added = found.isel(reading=-1), response.isel(reading=-1)
+    last, added = found.isel(sample=-1), response.isel(sample=-1)
     moved = course["wd"].values[0] != course["wd"].values[-1]  # the work is −λΔV whatever is lost where λ is held
     change = {"work": float(added["friction_work"]) if moved else 0.0, "exchanged": -float(added["entropy_production"])}
     change |= {"heat": -change["work"], "entropy_production": -change["exchanged"]}
     expected = {name: float(slow[name][-1]) + x for name, x in change.items()}
     z = {name: (float(last[name]) - x) / max(float(last[f"{name}_err"]), 1e-12) for name, x in expected.items()}
     for name in ("temperature", "pressure", "volume", "energy", "entropy_direction", "entropy"):
-        for reading in (0, -1):
-            error = max(float(found[f"{name}_err"][reading]), 1e-12)
-            z[f"{name}[{reading}]"] = (float(found[name][reading]) - float(slow[name][reading])) / error
+        for sample in (0, -1):
+            error = max(float(found[f"{name}_err"][sample]), 1e-12)
+            z[f"{name}[{sample}]"] = (float(found[name][sample]) - float(slow[name][sample])) / error
     return z
 
 
@@ -81,7 +81,7 @@ def test_first_law_of_every_replica(name):
 def test_the_isotherm_of_a_sphere_is_reversible_at_any_speed():
     """T does not move and the direction does not feel the radius: W = −RT ln(V₂/V₁), also in 30 steps."""
     course = drive(PATHS["isotherm on a sphere"], steps=30, noise=NOISE, replicas=4000, threads=1)
-    found, slow = balance(course).isel(reading=-1), quasi_static(course).isel(reading=-1)
+    found, slow = balance(course).isel(sample=-1), quasi_static(course).isel(sample=-1)
     assert abs(float(found["work"] - slow["work"]) / float(found["work_err"])) < 4
     assert float(slow["work"]) == pytest.approx(-0.04 * np.log(4), rel=0.02)
     assert abs(float(found["entropy_production"] - slow["entropy_production"])) < 4 * float(
@@ -94,8 +94,8 @@ def test_back_again_undoes_a_slow_path(name):
     """Work and heat of the way back are those of the way there with the other sign, but for what is produced."""
     path = PATHS[name]
     legs, steps = [path, path.stay(), path.reversed(), path.stay(0.0)], (12_000, REST, 12_000, 3 * REST)
-    course = drive(legs, steps=steps, noise=NOISE, replicas=REPLICAS, readings=20, threads=1)
-    found, response = balance(course).isel(reading=-1), linear_response(course).isel(reading=-1)
+    course = drive(legs, steps=steps, noise=NOISE, replicas=REPLICAS, samples=20, threads=1)
+    found, response = balance(course).isel(sample=-1), linear_response(course).isel(sample=-1)
     lost = float(response["friction_work"])
     assert abs(float(found["friction"]) - lost) <= 4 * float(found["friction_err"]) + 0.1 * lost
     work = lost if name == "isotherm" else 0.0
@@ -109,7 +109,7 @@ def test_back_again_undoes_a_slow_path(name):
 def test_production_of_a_fast_path_is_positive_and_counted_and_closed_agree():
     path = isochore(radius=1.0, elr=(0.01, 0.05))
     course = drive([path, path.stay(), path.reversed(), path.stay(0.0)], steps=(1, 400, 1, 800), noise=NOISE,
-                   replicas=4000, readings=50, threads=1)  # fmt: skip
+                   replicas=4000, samples=50, threads=1)  # fmt: skip
     found = balance(course)
     produced, error = closed_production(course)
     sudden = float(driving.sudden_production(3, 0.02, 0.1))
@@ -127,11 +127,11 @@ def test_counted_entropy_of_gibbs_states(dim, temperature):
     generator = np.random.default_rng(dim)
     loss = vmf.sample_energy(dim, temperature, (500, 40), generator)
     course = xr.Dataset(
-        {name: (("replica", "reading"), x) for name, x in {
+        {name: (("replica", "sample"), x) for name, x in {
             "energy": loss, "volume": np.ones_like(loss), "work": 0 * loss, "inner_work": 0 * loss,
             "exchanged": 0 * loss}.items()}
-        | {"elr": ("reading", np.full(40, 2 * temperature)), "radius": ("reading", np.ones(40)),
-           "lr": ("reading", np.full(40, np.nan)), "wd": ("reading", np.full(40, np.nan))},
+        | {"elr": ("sample", np.full(40, 2 * temperature)), "radius": ("sample", np.ones(40)),
+           "lr": ("sample", np.full(40, np.nan)), "wd": ("sample", np.full(40, np.nan))},
         attrs={"producer": "drive", "dof": dim - 1, "dim": dim, "noise_var": 1.0},
     )  # fmt: skip
     found = balance(course)
@@ -147,7 +147,7 @@ def test_counted_entropy_of_gibbs_states(dim, temperature):
 def test_fixed_lr_at_rest_keeps_producing(dim, lr, wd, sigma):
     """ηλ η_e a step: a steady state at fixed LR is no equilibrium; at fixed ELR it is one."""
     rest = Path(lr=lr, wd=wd)
-    course = drive(rest, dim, 30_000, noise=Isotropic(sigma), replicas=400, readings=10, threads=1)
+    course = drive(rest, dim, 30_000, noise=Isotropic(sigma), replicas=400, samples=10, threads=1)
     produced, error = closed_production(course)
     expected = float(linear_response(course)["housekeeping"][-1])
     assert produced > 10 * error
@@ -158,7 +158,7 @@ def test_fixed_lr_at_rest_keeps_producing(dim, lr, wd, sigma):
 
 def test_a_diverged_replica_ends_the_averages():
     course = drive(Path(elr=(0.1, 30.0), wd=0.1), dim=10, steps=400, replicas=20, warmup=0, threads=1)
-    found, first = balance(course), int(course["readings"].min())
+    found, first = balance(course), int(course["samples"].min())
     assert np.isfinite(found["energy"][:first]).all() and np.isnan(found["energy"][first:]).all()
     assert np.isnan(found["entropy"][first:]).all() and np.isnan(found["entropy_production_err"][first:]).all()
 

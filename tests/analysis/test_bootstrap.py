@@ -20,7 +20,7 @@ def mean_energy(trace, state):
 
 @pytest.mark.parametrize(("time", "replicas"), [(0.0, 4), (5.0, 4), (5.0, 12)])
 def test_the_error_of_a_mean_is_that_of_the_measurement(time, replicas):
-    trace = synthetic.make(readings=1000, replicas=replicas, time=time, seed=3)
+    trace = synthetic.make(samples=1000, replicas=replicas, time=time, seed=3)
     state = measure(trace)
     found = bootstrap(trace, mean_energy, state=state, draws=60)
     assert found.value == state["energy"].item()
@@ -30,9 +30,9 @@ def test_the_error_of_a_mean_is_that_of_the_measurement(time, replicas):
 
 
 def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
-    """Basins: every replica has an energy of its own; blocks of readings alone see nothing of that."""
+    """Basins: every replica has an energy of its own; blocks of samples alone see nothing of that."""
     shift = 0.004 * np.random.default_rng(1).standard_normal((1, 8, 1))
-    trace = synthetic.make(readings=400, replicas=8, seed=4)
+    trace = synthetic.make(samples=400, replicas=8, seed=4)
     trace["energy"] = trace["energy"] + shift
     state = measure(trace, criteria=Criteria(rhat=10))
     found = bootstrap(trace, mean_energy, state=state, draws=60)
@@ -44,7 +44,7 @@ def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
 
 
 def test_a_fitted_law_gets_its_interval_through_integrated_entropies():
-    trace = simulate(FixedELR(elr=[0.02, 0.04, 0.08], wd=[0.01, 0.02, 0.04]), 3, 60_000, readings=200, replicas=2)
+    trace = simulate(FixedELR(elr=[0.02, 0.04, 0.08], wd=[0.01, 0.02, 0.04]), 3, 60_000, samples=200, replicas=2)
     state = measure(trace, entropy="integration")
     found = bootstrap(trace, lambda t, s: slopes(s)[-1].value, state=state, draws=25)
     assert abs(found.value + 1) < 4 * found.error + 0.01
@@ -56,7 +56,7 @@ def test_intervals_of_the_fluctuation_ratio_cover_an_ideal_gas():
     """120 seeds, true value 1: 95 % intervals cover in 89 to 99 %; intervals at half the width do not."""
     covered, narrow = [], []
     for seed in range(120):
-        trace = simulate(FixedSphere(elr=[0.02, 0.04]), 3, 40_000, readings=200, replicas=4, seed=seed, threads=1)
+        trace = simulate(FixedSphere(elr=[0.02, 0.04]), 3, 40_000, samples=200, replicas=4, seed=seed, threads=1)
         found = bootstrap(trace, lambda t, s: fluctuation_response(s).whole, draws=60)
         covered.append(found.low <= 1 <= found.high)
         narrow.append((found.low + found.value) / 2 <= 1 <= (found.high + found.value) / 2)
@@ -65,16 +65,16 @@ def test_intervals_of_the_fluctuation_ratio_cover_an_ideal_gas():
 
 
 def test_what_is_drawn_are_kept_readings_of_the_same_cell():
-    trace = synthetic.make(cells=3, replicas=2, readings=50, energy=np.arange(300.0).reshape(3, 2, 50))
+    trace = synthetic.make(cells=3, replicas=2, samples=50, energy=np.arange(300.0).reshape(3, 2, 50))
     state = measure(trace)
     state["burn_in"][:] = 10
-    state["readings_kept"][:] = 40
+    state["samples_kept"][:] = 40
     drawn = resampled(trace, state, np.random.default_rng(0))
-    assert (drawn["readings"] == 40).all()
+    assert (drawn["samples"] == 40).all()
     for i in range(3):
         values = drawn["energy"].values[i, :, :40]
-        reading = values % 50
-        assert ((values // 100) == i).all() and (reading >= 10).all()
+        sample = values % 50
+        assert ((values // 100) == i).all() and (sample >= 10).all()
         assert len(np.unique(values)) < 80  # with replacement
     assert trace["energy"].values[0, 0, 0] == 0  # the original is as it was
 

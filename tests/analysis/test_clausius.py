@@ -9,8 +9,8 @@ import pytest
 from scipy.special import betaln, digamma
 
 from weightgas.analysis.clausius import clausius
+from weightgas.losses import Covariance, Linear, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Linear, Quadratic
 from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.simulation import simulate
 
@@ -95,7 +95,7 @@ def test_anisotropic_noise_passes():
     variances = np.logspace(-1, 1, 10)[[0, 5, 1, 6, 2, 7, 3, 8, 4, 9]]
     curvatures = np.array([-4.0, *np.linspace(0.5, 2, 9)])  # one minimum, ±e_0, and far from any other
     trace = simulate(
-        FixedSphere(elr=[0.004, 0.012]), 10, 1_200_000, potential=Quadratic(curvatures), readings=400, replicas=4,
+        FixedSphere(elr=[0.004, 0.012]), 10, 1_200_000, loss=Quadratic(curvatures), samples=400, replicas=4,
         noise=Covariance(variances * 10 / variances.sum()), snapshots=4000, snapshot_every=300, threads=1,
         progress=False,
     )  # fmt: skip
@@ -113,7 +113,7 @@ def test_anisotropic_noise_passes():
 def test_a_simulated_gas_passes_at_a_large_step(kind):
     rates = [0.04, 0.06, 0.09]
     protocol = FixedSphere(elr=rates) if kind == "fixed_sphere" else FixedELR(elr=rates, wd=0.01)
-    trace = simulate(protocol, 10, 200_000, potential=Linear(), replicas=4, readings=400, threads=1, progress=False)
+    trace = simulate(protocol, 10, 200_000, loss=Linear(), replicas=4, samples=400, threads=1, progress=False)
     (found,) = clausius(measure(trace, entropy="density"))
     assert found.corrected and found.whole_err < 0.02
     assert abs(found.whole - 1) < 4 * found.whole_err

@@ -69,8 +69,8 @@ def test_the_model_needs_no_measured_state(kind: str) -> None:
         np.testing.assert_allclose(ratio, 1, atol=0.02)
 
 
-def test_averages_along_a_run_are_those_of_its_readings() -> None:
-    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, readings=40, threads=1, replicas=2)
+def test_averages_along_a_run_are_those_of_its_samples() -> None:
+    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, samples=40, threads=1, replicas=2)
     found = curves.along_run(ran, windows=4)
     np.testing.assert_allclose(found["energy"].values[0], ran["energy"].values[0].reshape(2, 4, 10).mean(axis=(0, 2)))
     np.testing.assert_allclose(found["step"].values[0], ran["step"].values[0].reshape(4, 10).mean(axis=1))

@@ -13,8 +13,8 @@ from weightgas.analysis import gibbs
 from weightgas.analysis.fluctuation import Isotherms, fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope
 from weightgas.analysis.verdict import EVIDENCE_TOLERANCE, judge
+from weightgas.losses import Covariance, Linear, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Linear, Quadratic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import simulate
 
@@ -24,10 +24,10 @@ NOISES = {"ideal": None, "anisotropic": Covariance(VARIANCES * DIM / VARIANCES.s
 LOSS = Quadratic(np.linspace(0, 2, DIM))
 
 
-def gibbs_scores(seeds: int, time: float, readings: int = 2000, *, lost_factor: float = 1.0) -> tuple:
+def gibbs_scores(seeds: int, time: float, samples: int = 2000, *, lost_factor: float = 1.0) -> tuple:
     """(slope − expected)/error of the mean over four temperatures and of one pair, energies exactly Gamma.
 
-    Half the sum of nine squares of AR(1) series relaxes with ``time`` readings.
+    Half the sum of nine squares of AR(1) series relaxes with ``time`` samples.
     """
     t = 0.01 * 1.35 ** np.arange(4)
     expected, none = (1 / t[:-1] - 1 / t[1:]) * lost_factor, np.zeros(4)
@@ -35,9 +35,9 @@ def gibbs_scores(seeds: int, time: float, readings: int = 2000, *, lost_factor: 
     mean, pair = [], []
     for seed in range(seeds):
         generator = np.random.default_rng(seed)
-        series = [[x / 2 * np.sum(ar1(generator, (9, 1, readings), 2 * time) ** 2, axis=0)] for x in t]
+        series = [[x / 2 * np.sum(ar1(generator, (9, 1, samples), 2 * time) ** 2, axis=0)] for x in t]
         slopes = [gibbs.fit(series[k], series[k + 1]) for k in range(3)]
-        inefficiency = np.array([readings / gibbs._effective(s) for s in series])
+        inefficiency = np.array([samples / gibbs._effective(s) for s in series])
         ratio, error, value, value_error = gibbs.combine(slopes, np.arange(3), expected, isotherms, inefficiency)
         mean.append((value - 1) / value_error)
         pair.append((ratio[0] - 1) / error[0])
@@ -72,11 +72,11 @@ def test_a_lost_factor_of_two_alarms_always():
     assert np.all(np.abs(mean) > 1.96)
 
 
-def evidence(kind: str, seeds: int, readings: int, *, spacing: int = 300, elr=(0.008, 0.02), **options) -> tuple:
-    """Values and errors of both checks, (seeds, 2) each, and the effective readings (seeds,)."""
+def evidence(kind: str, seeds: int, samples: int, *, spacing: int = 300, elr=(0.008, 0.02), **options) -> tuple:
+    """Values and errors of both checks, (seeds, 2) each, and the effective samples (seeds,)."""
     trace = simulate(
-        FixedSphere(elr=list(elr)), DIM, readings * spacing, potential=LOSS, noise=NOISES[kind], replicas=seeds,
-        readings=readings, threads=1, progress=False, **options,
+        FixedSphere(elr=list(elr)), DIM, samples * spacing, loss=LOSS, noise=NOISES[kind], replicas=seeds,
+        samples=samples, threads=1, progress=False, **options,
     )  # fmt: skip
     values, errors, ess = [], [], []
     for k in range(seeds):
@@ -106,7 +106,7 @@ def test_both_checks_tell_the_gases_apart():
 
 
 @pytest.mark.slow
-def test_power_at_two_thousand_effective_readings():
+def test_power_at_two_thousand_effective_samples():
     values, errors, ess = evidence("ideal", 200, 4000)
     z = (values - 1) / errors
     print("ideal: ess", ess.mean(), "mean", values.mean(axis=0), "alarms", np.mean(np.abs(z) > 1.96, axis=0))
@@ -126,7 +126,7 @@ def test_power_at_two_thousand_effective_readings():
 @pytest.mark.slow
 def test_coverage_of_the_fluctuation_ratio():
     trace = simulate(
-        FixedSphere(elr=0.02 * 1.35 ** np.arange(-3.0, 1.0)), DIM, 100_000, potential=LOSS, replicas=400, readings=400,
+        FixedSphere(elr=0.02 * 1.35 ** np.arange(-3.0, 1.0)), DIM, 100_000, loss=LOSS, replicas=400, samples=400,
         threads=1, progress=False, seed=1,
     )  # fmt: skip
     found = [fluctuation_response(measure(trace.isel(replica=[k]))) for k in range(400)]
@@ -150,7 +150,7 @@ def protocol(kind: str, elr: np.ndarray, dim: int):
 def test_the_finite_step_is_corrected_for(kind, loss, dim, elr):
     cells = protocol(kind, elr * 2.0 ** np.array([-1, -0.5, 0]), dim)
     trace = simulate(
-        cells, dim, 1_000_000, potential=loss, replicas=12, readings=2000,
+        cells, dim, 1_000_000, loss=loss, replicas=12, samples=2000,
         threads=1, progress=False,
     )  # fmt: skip
     state = measure(trace)
@@ -163,7 +163,7 @@ def test_the_finite_step_is_corrected_for(kind, loss, dim, elr):
 
 def test_without_the_correction_a_large_step_looks_like_another_gas():
     trace = simulate(
-        FixedELR(elr=[0.05, 0.1], wd=0.01), DIM, 150_000, potential=LOSS, replicas=12, readings=400, threads=1,
+        FixedELR(elr=[0.05, 0.1], wd=0.01), DIM, 150_000, loss=LOSS, replicas=12, samples=400, threads=1,
         progress=False,
     )  # fmt: skip
     state = measure(trace)

@@ -6,8 +6,8 @@ import pytest
 from weightgas.analysis.clausius import clausius
 from weightgas.analysis.fluctuation import collect, fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope
+from weightgas.losses import Isotropic
 from weightgas.measurement import measure
-from weightgas.potentials import Isotropic
 from weightgas.protocols import FixedELR, FixedLR
 from weightgas.simulation import simulate
 from weightgas.theory import finite_step
@@ -24,7 +24,7 @@ def ran(request):
     lr = FixedLR(lr=((1 - np.sqrt(1 - growth)) / 0.1).tolist(), wd=0.1)
     cells = FixedELR(elr=elr.tolist(), wd=0.1) if request.param == "fixed_elr" else lr
     noise = Isotropic(np.sqrt(NOISE_VAR))
-    trace = simulate(cells, DIM, 400_000, noise=noise, replicas=16, readings=2000, threads=1, progress=False)
+    trace = simulate(cells, DIM, 400_000, noise=noise, replicas=16, samples=2000, threads=1, progress=False)
     state = measure(trace)
     assert (state["elr"] < 0.1).all()
     return trace, state

@@ -39,7 +39,7 @@ def test_slope_sees_a_gas_that_is_not_gibbs():
 
 
 def test_series_in_time_widen_the_error():
-    """Relaxation over ten readings costs about that factor in readings; thinning is not needed."""
+    """Relaxation over ten samples costs about that factor in samples; thinning is not needed."""
     z = []
     for seed in range(60):
         generator = np.random.default_rng(seed)
@@ -51,8 +51,8 @@ def test_series_in_time_widen_the_error():
     assert error > 2.5 * shuffled
 
 
-def exact_run(make_state, elr, replicas=2, readings=1000, dof=9, seed=0):
-    """Trace and state of an ideal gas of ``dof`` degrees of freedom, independent readings."""
+def exact_run(make_state, elr, replicas=2, samples=1000, dof=9, seed=0):
+    """Trace and state of an ideal gas of ``dof`` degrees of freedom, independent samples."""
     state = make_state(FixedSphere(elr=elr))
     state.attrs["dof"] = dof
     t = state["temperature"].values
@@ -60,8 +60,8 @@ def exact_run(make_state, elr, replicas=2, readings=1000, dof=9, seed=0):
     state["energy"].values[:], state["energy_variance"].values[:] = dof / 2 * t, dof / 2 * t**2
     state["burn_in"] = ("cell", np.zeros(len(t), int))
     generator = np.random.default_rng(seed)
-    energy = generator.gamma(dof / 2, 1, (len(t), replicas, readings)) * t[:, None, None]
-    return make(cells=len(t), replicas=replicas, readings=readings, energy=energy), state
+    energy = generator.gamma(dof / 2, 1, (len(t), replicas, samples)) * t[:, None, None]
+    return make(cells=len(t), replicas=replicas, samples=samples, energy=energy), state
 
 
 def test_the_mean_over_a_chain_knows_that_pairs_share_runs(make_state):

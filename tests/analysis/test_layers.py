@@ -24,7 +24,7 @@ PROTOCOLS = {
 EASY = Criteria(ess=4, relaxations=0.1, radius_drift=1, energy_drift=10, share_drift=10, rhat=10, turns=1e-3)
 
 
-def free_gas(kind: str, *, fault: float = 1.0, readings: int = 400, every: int = 20) -> xr.Dataset:
+def free_gas(kind: str, *, fault: float = 1.0, samples: int = 400, every: int = 20) -> xr.Dataset:
     """Groups whose gradient is isotropic noise of strength σ_i/r_i alone, stepped in plain NumPy from r_i² ∝ √G_i.
 
     ``fault`` multiplies the step of the first group: its learning rate is not that of the others.
@@ -41,7 +41,7 @@ def free_gas(kind: str, *, fault: float = 1.0, readings: int = 400, every: int =
     weights = [generator.standard_normal(d) for d in SIZES]
     weights = [w * np.sqrt(total * s) / np.linalg.norm(w) for w, s in zip(weights, share, strict=True)]
     rows: dict[str, list] = {name: [] for name in ("group_radius", "group_grad_sq", "radius", "grad_sq", "growth")}
-    for step in range(1, readings * every + 1):
+    for step in range(1, samples * every + 1):
         if step % every == 1:
             sums = {"group_grad_sq": np.zeros(4), "grad_sq": 0.0, "growth": 0.0}
         r2 = np.array([w @ w for w in weights])
@@ -73,13 +73,13 @@ def free_gas(kind: str, *, fault: float = 1.0, readings: int = 400, every: int =
     if kind == "fixed_sphere":
         arrays["radius_unprojected"] = arrays["radius"] * np.sqrt(1 + growth)
     arrays |= {
-        "energy": generator.standard_normal((1, 1, readings)),
-        "step": np.arange(1, readings + 1)[None] * every,
-        "readings": np.full((1, 1), readings),
+        "energy": generator.standard_normal((1, 1, samples)),
+        "step": np.arange(1, samples + 1)[None] * every,
+        "samples": np.full((1, 1), samples),
         "outcome": np.zeros((1, 1)),
     }
-    about = {"producer": "test", "dim": sum(SIZES), "dof": sum(SIZES) - 4, "seed": 0, "steps": readings * every}
-    about |= {"group_sizes": list(SIZES), "group_names": list(NAMES), "reading_every": every}
+    about = {"producer": "test", "dim": sum(SIZES), "dof": sum(SIZES) - 4, "seed": 0, "steps": samples * every}
+    about |= {"group_sizes": list(SIZES), "group_names": list(NAMES), "sample_every": every}
     return traces.make(protocol, arrays, about)
 
 
@@ -141,7 +141,7 @@ def test_a_group_with_a_learning_rate_of_its_own_has_another_pressure(kind):
 
 
 @pytest.mark.parametrize("kind", PROTOCOLS)
-def test_networks_add_up_at_every_reading(kind):
+def test_networks_add_up_at_every_sample(kind):
     trace, state = gases.network(kind)
     square = trace["group_radius"] ** 2
     for name in ("noise_trace", "mean_grad_sq"):  # G is a mean over steps between which the norms move

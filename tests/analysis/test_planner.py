@@ -14,7 +14,7 @@ from weightgas.status import Status
 
 
 def relative_error(separation: float, shape: float) -> float:
-    """√N times the relative error of the slope from N readings of each of two Gamma densities: the sandwich."""
+    """√N times the relative error of the slope from N samples of each of two Gamma densities: the sandwich."""
     ratio = np.exp(separation / np.sqrt(shape))
     low, high = stats.gamma.ppf(1e-12, shape), ratio * stats.gamma.isf(1e-13, shape)
     x = np.exp(np.linspace(np.log(low), np.log(high), 4001))
@@ -43,17 +43,17 @@ def test_the_separation_is_the_best(shape):
 
 
 def test_the_foreseen_error_is_that_of_the_fit():
-    shape, readings, generator = 50.0, 1000, np.random.default_rng(0)
+    shape, samples, generator = 50.0, 1000, np.random.default_rng(0)
     found = planner.next_temperature(0.01, shape * 0.01**2, shape)
     assert found.above[0] / 0.01 == pytest.approx(np.exp(planner.SEPARATION / np.sqrt(shape)))
     assert found.below[0] * found.above[0] == pytest.approx(1e-4)
     hot = found.above[0]
     slopes = [
-        logistic_slope(*(generator.gamma(shape, t, readings) for t in (0.01, hot)))[0] / (100 - 1 / hot)
+        logistic_slope(*(generator.gamma(shape, t, samples) for t in (0.01, hot)))[0] / (100 - 1 / hot)
         for _ in range(200)
     ]
-    assert np.std(slopes) == pytest.approx(planner.LEAST_ERROR / np.sqrt(readings), rel=0.2)
-    far = [logistic_slope(*(generator.gamma(shape, t, readings) for t in (0.01, 0.01 * (hot / 0.01) ** 0.25)))[0]
+    assert np.std(slopes) == pytest.approx(planner.LEAST_ERROR / np.sqrt(samples), rel=0.2)
+    far = [logistic_slope(*(generator.gamma(shape, t, samples) for t in (0.01, 0.01 * (hot / 0.01) ** 0.25)))[0]
            / (100 - 100 * (0.01 / hot) ** 0.25) for _ in range(100)]  # fmt: skip
     assert np.std(far) > 1.5 * np.std(slopes)
 
@@ -95,7 +95,7 @@ def test_the_gibbs_slope_names_what_to_add(make_state):
     state = ideal(make_state, FixedSphere(elr=[0.001, 0.01]), dof)
     state["burn_in"] = ("cell", np.zeros(2, int))
     t = state["temperature"].values
-    trace = synthetic.make(cells=2, readings=400, energy=generator.gamma(dof / 2, 1, (2, 1, 400)) * t[:, None, None])
+    trace = synthetic.make(cells=2, samples=400, energy=generator.gamma(dof / 2, 1, (2, 1, 400)) * t[:, None, None])
     found = gibbs_slope(trace, state)
     assert np.isnan(found.mean) and found.overlap[0] < LEAST_OVERLAP
     assert "no overlap between 1 of 1" in found.advice

@@ -31,14 +31,14 @@ def test_the_planted_gases_pass_bookkeeping_and_fail_evidence(judged, name):
 
 
 def test_one_cell_is_undecided_with_advice():
-    trace = simulate(FixedSphere(elr=0.02), 3, 40_000, readings=80)
+    trace = simulate(FixedSphere(elr=0.02), 3, 40_000, samples=80)
     found = verdict(trace, measure(trace))
     assert found.levels[2].answer == "undecided"
     assert "two temperatures" in str(found)
 
 
 def test_a_run_that_diverged_has_no_further_levels():
-    trace = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, readings=80)
+    trace = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, samples=80)
     assert verdict(trace).levels[0].answer == "no"
     assert "No stationary state" in verdict(trace).sentence
 

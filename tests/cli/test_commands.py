@@ -143,10 +143,10 @@ def test_every_protocol_and_the_default_folder(capsys: pytest.CaptureFixture[str
 
 
 def test_loss_and_noise_reach_the_simulation(capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ("--potential", "quadratic:0,1,2", "--noise", "covariance:0.1,1,10", "--elr", "0.01")
+    arguments = ("--loss", "quadratic:0,1,2", "--noise", "covariance:0.1,1,10", "--elr", "0.01")
     assert call(capsys, "simulate", "--protocol", "fixed-sphere", *arguments, "--steps", 400, "-o", "a").code == 0
     trace = traces.open_trace("a")
-    assert (trace.attrs["potential"], trace.attrs["noise"]) == ("quadratic", "covariance:0.1,1,10")
+    assert (trace.attrs["loss"], trace.attrs["noise"]) == ("quadratic", "covariance:0.1,1,10")
     assert call(capsys, "simulate", *SMALL, "--sigma", "2", "-o", "b").code == 0
     trace = traces.open_trace("b")
     noise = trace["noise_trace"].mean().item()
@@ -185,7 +185,7 @@ def test_train_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
         "0.01,0.1",
         "--steps",
         60,
-        "--readings",
+        "--samples",
         12,
         "--hidden",
         "4,3",
@@ -197,7 +197,7 @@ def test_train_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     trace = traces.open_trace("runs/train-fixed-lr")
     assert trace.attrs["network"] == "mlp(hidden=(4, 3))"
     assert trace.attrs["batch_size"] == 32
-    assert trace.sizes["reading"] == 12
+    assert trace.sizes["sample"] == 12
     assert call(capsys, "measure", "runs/train-fixed-lr").code == 0
 
 
@@ -251,7 +251,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
 OWN = """
 from dataclasses import dataclass
 import numpy as np
-from weightgas import datasets, networks, potentials
+from weightgas import datasets, losses, networks
 
 @dataclass(frozen=True)
 class Doubled:
@@ -259,7 +259,7 @@ class Doubled:
     def factor(self, dim):
         return np.full(dim, 2.0)
 
-tilted = potentials.Quadratic((0.0, 1.0, 2.0))
+tilted = losses.Quadratic((0.0, 1.0, 2.0))
 
 def narrow():
     return networks.mlp(hidden=(3,))
@@ -277,7 +277,7 @@ def few():
 
 def test_ones_own_parts(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (empty / "own.py").write_text(OWN)
-    parts = ("--potential", "own.py:tilted", "--noise", "own.py:Doubled")
+    parts = ("--loss", "own.py:tilted", "--noise", "own.py:Doubled")
     for _ in range(2):  # the second time the run is known again
         found = call(capsys, "simulate", *SMALL, *parts, "-o", "a")
         assert found.code == 0, found.err
@@ -287,7 +287,7 @@ def test_ones_own_parts(empty: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert found.code == 0, found.err
     trace = traces.open_trace("b")
     assert (trace.attrs["network"], trace.attrs["data"]) == ("mlp(hidden=(3,))", "few")
-    short = ("train", "--lr", "0.1", "--wd", "0.1", "--steps", 8, "--readings", 8, "--batch-size", 32)
+    short = ("train", "--lr", "0.1", "--wd", "0.1", "--steps", 8, "--samples", 8, "--batch-size", 32)
     for network, name in (("own.py:module", "Sequential("), ("convnet:2,loss=squared_error", "convnet(width=2, ")):
         assert call(capsys, *short, "--network", network, "--dry-run").code == 0
         found = call(capsys, *short, "--network", network, "--data", "own.py:few", "-o", name[:4])
@@ -297,7 +297,7 @@ def test_ones_own_parts(empty: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 OWN_FUNCTIONS = """
 import numpy as np
-from weightgas.potentials import CustomLoss, CustomNoise
+from weightgas.losses import CustomLoss, CustomNoise
 
 def square(w):
     return w[0] ** 2 / np.dot(w, w)
@@ -315,17 +315,17 @@ LOSS, NOISE, WRONG = CustomLoss(square), CustomNoise(plain), CustomLoss(growing)
 
 def test_ones_own_functions_and_momentum(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (empty / "gas.py").write_text(OWN_FUNCTIONS)
-    parts = ("--potential", "gas.py:LOSS", "--noise", "gas.py:NOISE", "--momentum", 0.9)
+    parts = ("--loss", "gas.py:LOSS", "--noise", "gas.py:NOISE", "--momentum", 0.9)
     for _ in range(2):  # the second time the run is known again
         found = call(capsys, "simulate", *SMALL, *parts, "-o", "a")
         assert found.code == 0, found.err
     attributes = traces.open_trace("a").attrs
-    assert (attributes["potential"], attributes["noise"], attributes["momentum"]) == ("square", "plain", 0.9)
+    assert (attributes["loss"], attributes["noise"], attributes["momentum"]) == ("square", "plain", 0.9)
     (empty / "gas.py").write_text(OWN_FUNCTIONS.replace("w[0] ** 2", "w[1] ** 2"))
     found = call(capsys, "simulate", *SMALL, *parts, "-o", "a")  # same names, another loss
     assert found.code != 0
-    assert "other settings (potential_crc)" in found.err
-    found = call(capsys, "simulate", *SMALL, "--potential", "gas.py:WRONG", "--dry-run")
+    assert "other settings (loss_crc)" in found.err
+    found = call(capsys, "simulate", *SMALL, "--loss", "gas.py:WRONG", "--dry-run")
     assert found.code != 0
     assert "does not depend on the norm" in " ".join(found.err.split())
 

@@ -8,7 +8,7 @@ from command_line import call
 from weightgas import datasets
 from weightgas import trace as traces
 
-SHORT = ("--lr", 0.1, "--wd", 0.01, "--steps", 40, "--readings", 8, "--warmup", 0, "--batch-size", 8, "--quiet")
+SHORT = ("--lr", 0.1, "--wd", 0.01, "--steps", 40, "--samples", 8, "--warmup", 0, "--batch-size", 8, "--quiet")
 
 
 @pytest.mark.parametrize("by", ["option", "variable"])

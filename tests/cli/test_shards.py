@@ -21,7 +21,7 @@ SHORT = {
         *GRID,
         "--steps",
         40,
-        "--readings",
+        "--samples",
         8,
         "--batch-size",
         16,

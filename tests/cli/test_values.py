@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightgas import networks, runs
-from weightgas.cli import foresight, text, values
+from weightgas.cli import estimate_cost, text, values
 from weightgas.cli.results import with_error
-from weightgas.potentials import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
+from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_a_range_needs_positive_ends_and_a_count(written: str) -> None:
 
 
 def test_losses_and_noises() -> None:
-    assert values.potential_of("linear") == Linear()
-    assert values.potential_of("quadratic:0,0.5,1") == Quadratic((0, 0.5, 1))
+    assert values.loss_of("linear") == Linear()
+    assert values.loss_of("quadratic:0,0.5,1") == Quadratic((0, 0.5, 1))
     assert values.noise_of(None, None) == Isotropic(1.0)
     assert values.noise_of("isotropic", 0.5) == Isotropic(0.5)
     assert values.noise_of("loss-dependent:8,1", None) == LossDependent(8.0, 1.0)
@@ -157,4 +157,4 @@ def test_durations(seconds: float, said: str) -> None:
 
 @pytest.mark.parametrize(("count", "said"), [(12, "12 bytes"), (4321, "4 kB"), (2.5e6, "2 MB"), (3.14e9, "3.1 GB")])
 def test_sizes(count: float, said: str) -> None:
-    assert foresight.size_of(count) == said
+    assert estimate_cost.size_of(count) == said

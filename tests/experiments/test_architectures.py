@@ -14,7 +14,7 @@ from command_line import call
 from gases import EASY
 from weightgas import datasets, networks
 from weightgas import trace as traces
-from weightgas.experiments import foresight, presets, run
+from weightgas.experiments import estimate_cost, presets, run
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.training.cost import Cost
 
@@ -32,9 +32,7 @@ def short(monkeypatch):
         }
         stored = min(planned.snapshots, 8)
         protocol = type(planned.protocol)(**axes)
-        return dataclasses.replace(
-            planned, protocol=protocol, steps=40, readings=20, snapshots=stored, snapshot_every=4
-        )
+        return dataclasses.replace(planned, protocol=protocol, steps=40, samples=20, snapshots=stored, snapshot_every=4)
 
     whole = presets.architecture
     monkeypatch.setattr(presets, "architecture", lambda *choice: tuple(map(cut, whole(*choice))))
@@ -72,13 +70,13 @@ def test_sizes_go_with_the_preset_and_steps_replace_its_length(preset):
 
 
 def test_the_foreseen_time_counts_what_the_run_will_do(monkeypatch):
-    """Steps, warm-up, and every part of every reading, by number; what is there already is not counted."""
+    """Steps, warm-up, and every part of every sample, by number; what is there already is not counted."""
     monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
     of = (networks.mlp(hidden=(3,)), datasets.digits())
     planned = presets.Trained(
-        "networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, 10, 0, 25, replicas=3, noise_readings=5
+        "networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, 10, 0, 25, replicas=3, noise_samples=5
     )
-    seconds = foresight.foreseen("one", (planned,)).seconds - 20
+    seconds = estimate_cost.foreseen("one", (planned,)).seconds - 20
     batches = 1797 // 128
     each = 110 * 1.0 + 10 * batches * 10.0 + 5 * (8 * 100.0 + 2 * 1000.0)
     assert seconds == pytest.approx(6 * each + 16 * batches * 10.0)

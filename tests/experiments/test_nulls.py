@@ -46,12 +46,12 @@ def test_each_reason_predicts_what_its_gas_does_and_no_other(gases):
     assert np.abs(anisotropic["conf_ratio"] / anisotropic["fluctuation"] - 1).min() > 0.2  # two things, not one
 
 
-def test_beside_a_run_they_share_its_dimension_temperature_and_effective_readings():
-    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, readings=300, threads=1)
+def test_beside_a_run_they_share_its_dimension_temperature_and_effective_samples():
+    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, samples=300, threads=1)
     found = beside(trace, names=("ideal",), threads=1)["ideal"]
     assert found.trace.attrs["dim"] == 5
     assert np.exp(np.log(found.state["temperature"]).mean()) == pytest.approx(np.sqrt(0.01 * 0.02) / 2, rel=0.05)
-    assert 100 <= found.trace.sizes["reading"] <= 400
+    assert 100 <= found.trace.sizes["sample"] <= 400
 
 
 def test_a_run_folder_takes_them_up_again(tmp_path):
@@ -65,10 +65,10 @@ def test_a_run_folder_takes_them_up_again(tmp_path):
 def test_what_is_refused():
     with pytest.raises(ValueError, match="temperature: expected finite numbers above 0, got 0"):
         null_gases(10, 0.0, 100)
-    with pytest.raises(ValueError, match="readings: expected a whole number of at least 8, got 1"):
+    with pytest.raises(ValueError, match="samples: expected a whole number of at least 8, got 1"):
         null_gases(10, 0.1, 1)
     with pytest.raises(ValueError, match="name: expected one of ideal, anisotropic, hessian, loss-dependent, got 'x'"):
         null_gases(10, 0.1, 100, names=("x",))
-    diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, readings=80)
+    diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, samples=80)
     with pytest.raises(TraceError, match="expected a cell in equilibrium with a temperature, got 0 of 2"):
         beside(diverged)

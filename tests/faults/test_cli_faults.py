@@ -68,9 +68,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 
         ((*GRID, "--noise", "loud"), r"--noise: expected isotropic, .*SLOPE,OFFSET or FILE\.py:NAME, got 'loud'"),
         ((*GRID, "--noise", "covariance:1,1"), r"dim: expected 2, the size of the covariance, got 3"),
         ((*GRID, "--noise", "covariance:-1,1,1"), r"positive semi-definite"),
-        ((*GRID, "--potential", "cubic"), r"--potential: expected linear, quadratic:EIGENVALUES or FILE\.py:NAME"),
-        ((*GRID, "--potential", "quadratic:0,1"), r"dim: expected 2, the size of the matrix .*, got 3"),
-        ((*GRID, "--potential", "quadratic:0,x,1"), r"--potential: expected numbers between commas"),
+        ((*GRID, "--loss", "cubic"), r"--loss: expected linear, quadratic:EIGENVALUES or FILE\.py:NAME"),
+        ((*GRID, "--loss", "quadratic:0,1"), r"dim: expected 2, the size of the matrix .*, got 3"),
+        ((*GRID, "--loss", "quadratic:0,x,1"), r"--loss: expected numbers between commas"),
         ((*GRID, "--learning-rate", "0.1"), r"No such option: --learning-rate"),
         ((*GRID, "again"), r"[Uu]nexpected extra argument.*again"),
     ],
@@ -310,14 +310,14 @@ LONG = (
     "0.1",
     "--steps",
     "3000000",
-    "--readings",
+    "--samples",
     "40",
     "--threads",
     "1",
     "-o",
     "run",
 )
-PARTS = "from weightgas.simulation import run; run._SECONDS_PER_PART = 0.05"
+PARTS = "from weightgas.simulation import run; run._SECONDS_PER_CHUNK = 0.05"
 
 
 def some_cells(folder: Path, process) -> int:
@@ -334,20 +334,20 @@ def some_cells(folder: Path, process) -> int:
 
 
 @pytest.fixture
-def in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     """This process too makes runs in parts of one cell."""
-    monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.05)
+    monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.05)
 
 
 @pytest.fixture(scope="module")
 def undisturbed() -> xr.Dataset:
     """The trace of the run that nothing happened to, in this process and by the library."""
-    return simulate(FixedLR(np.geomspace(0.01, 0.1, 8), 0.1), 3, 3_000_000, readings=40, threads=1, progress=False)
+    return simulate(FixedLR(np.geomspace(0.01, 0.1, 8), 0.1), 3, 3_000_000, samples=40, threads=1, progress=False)
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
-@pytest.mark.usefixtures("in_parts")
+@pytest.mark.usefixtures("in_chunks")
 def test_a_run_that_is_stopped_goes_on(
     number: signal.Signals, empty: Path, undisturbed: xr.Dataset, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -382,7 +382,7 @@ def test_a_run_that_is_stopped_goes_on(
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_before_anything_is_written(empty: Path) -> None:
-    before = "import os, signal, threading\nfrom weightgas.potentials import Linear\n"
+    before = "import os, signal, threading\nfrom weightgas.losses import Linear\n"
     before += "Linear.form = lambda self, dim: os.kill(os.getpid(), signal.SIGINT)"
     found = end(start(empty, *LONG, before=before))
     assert (found.code, found.err) == (130, "weightgas simulate: interrupted. Nothing was written.\n")

@@ -25,16 +25,16 @@ checkpoint.EVERY = 0.01
 def go(out, shard=None):
     data = datasets.subset(datasets.digits(), 20)
     grid = FixedLR([0.02 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)])
-    train(grid, networks.mlp(), data, STEPS, batch_size=16, readings=8, noise_batches=2, curvature_batches=0,
+    train(grid, networks.mlp(), data, STEPS, batch_size=16, samples=8, noise_batches=2, curvature_batches=0,
           cells_at_once=AT_ONCE, threads=1, out=out, shard=shard)
 """
 SIMULATE = """
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run, simulate
-run._SECONDS_PER_PART = 0.0
+run._SECONDS_PER_CHUNK = 0.0
 def go(out, shard=None):
     simulate(FixedLR([0.01 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)]), 3, STEPS,
-             readings=20, blocks=4, threads=1, out=out, shard=shard)
+             samples=20, blocks=4, threads=1, out=out, shard=shard)
 """
 # Python and the libraries start once; every life is a fork of a process that has computed nothing and has one thread.
 LIVES = """

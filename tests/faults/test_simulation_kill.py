@@ -14,13 +14,13 @@ from weightgas.simulation import reduced, run, simulate
 from weightgas.status import Outcome
 
 GRID = FixedLR(np.geomspace(0.01, 0.1, 5).tolist(), np.geomspace(0.01, 0.1, 5).tolist())
-PLAN = {"steps": 4000, "readings": 40, "blocks": 4, "seed": 1}
+PLAN = {"steps": 4000, "samples": 40, "blocks": 4, "seed": 1}
 UNTIL_KNOWN = PLAN | {"precision": 0.1, "most_steps": 100_000}
 PROGRAM = f"""
 import sys
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run
-run._cells_per_part = lambda *_: 1
+run._cells_per_chunk = lambda *_: 1
 from weightgas.runs import parts
 original = parts.traces.write_cells
 def write_cells(part, path, start):
@@ -63,7 +63,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
     half = traces.open_trace(tmp_path / "run")
     finished = (half["outcome"] == Outcome.FINISHED).all("replica").values
     assert 5 <= finished.sum() < 25
-    assert (half["readings"].values[~finished] == 0).all()
+    assert (half["samples"].values[~finished] == 0).all()
     before = (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns
     whole = simulate(GRID, 3, **plan, out=tmp_path / "run")
     assert (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns == before
@@ -75,7 +75,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
 
 
 def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_cells_per_part", lambda *_: 1)
+    monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 1)
     original, calls = reduced.advance, []
 
     def interrupted(*arguments):

@@ -19,7 +19,7 @@ from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.training import checkpoint, engine, train
 
 PROTOCOL = FixedSphere([0.003, 0.01, 0.03], [1.0])
-OPTIONS = {"batch_size": 32, "readings": 50, "noise_batches": 2, "snapshots": 5, "replicas": 2, "cells_at_once": 4}
+OPTIONS = {"batch_size": 32, "samples": 50, "noise_batches": 2, "snapshots": 5, "replicas": 2, "cells_at_once": 4}
 STEPS = 3000  # two parts, a second or two each
 
 PROGRAM = f"""
@@ -106,13 +106,13 @@ def interrupted(monkeypatch, folder, protocol, calls, **options):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(engine.Engine, "advance", counted)
         # Told how many at once, so that no step is made to be timed.
-        told = {"cells_at_once": 2, "batch_size": 32, "readings": 20} | options
+        told = {"cells_at_once": 2, "batch_size": 32, "samples": 20} | options
         train(protocol, networks.mlp(), "digits", 1000, out=folder, **told)
 
 
 @pytest.mark.parametrize("calls", [2, 12])
 def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch, tmp_path, calls):
-    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "readings": 20, "cells_at_once": 2}
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "cells_at_once": 2}
     interrupted(monkeypatch, tmp_path / "run", protocol, calls)
     at = stored_step(tmp_path / "run")
     assert 0 < at < 1100
@@ -126,7 +126,7 @@ def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch,
 
 @pytest.mark.parametrize("damage", ["newest", "both", "empty"])
 def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, caplog, damage):
-    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "readings": 20}
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20}
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     interrupted(monkeypatch, tmp_path / "run", protocol, 9)
     newest, before = (tmp_path / "run/checkpoints" / f"cells-00000{x}.npz" for x in ("", ".before"))
@@ -141,7 +141,7 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, c
 
 def test_a_checkpoint_of_other_cells_is_not_used(monkeypatch, tmp_path):
     """The part that begins with a cell may hold other cells when cells_at_once has changed."""
-    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "readings": 20}
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20}
     interrupted(monkeypatch, tmp_path / "run", protocol, 5)
     resumed = train(protocol, networks.mlp(), "digits", 1000, out=tmp_path / "run", cells_at_once=1, **options)
     same(resumed, train(protocol, networks.mlp(), "digits", 1000, cells_at_once=1, **options))

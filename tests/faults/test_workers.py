@@ -13,7 +13,7 @@ import xarray as xr
 import work
 from weightgas import networks
 from weightgas import trace as traces
-from weightgas.potentials import Linear, Quadratic
+from weightgas.losses import Linear, Quadratic
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run as simulation_run
 from weightgas.simulation import simulate
@@ -21,8 +21,8 @@ from weightgas.status import Outcome
 from weightgas.training import train
 
 GRID = FixedLR([0.03, 0.1, 0.3], [0.003, 0.01])
-TRAINED = {"batch_size": 32, "readings": 10, "noise_batches": 2, "replicas": 2, "cells_at_once": 4}
-SIMULATED = {"readings": 40, "blocks": 4, "seed": 1}
+TRAINED = {"batch_size": 32, "samples": 10, "noise_batches": 2, "replicas": 2, "cells_at_once": 4}
+SIMULATED = {"samples": 40, "blocks": 4, "seed": 1}
 
 
 def same(a: xr.Dataset, b: xr.Dataset) -> None:
@@ -74,18 +74,16 @@ def test_a_part_of_a_training_that_kills_its_worker_twice_is_failed(tmp_path, tr
     same(train(GRID, network, "digits", 60, **TRAINED, executor=spawning, out=tmp_path / "run"), trained)
 
 
-@pytest.mark.parametrize("potential", [Linear(), Quadratic([0, 0.5, 1])], ids=["reduced", "full"])
-def test_simulating_in_threads(tmp_path, monkeypatch, potential):
-    monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.0)
-    alone = simulate(GRID, 3, 2000, potential=potential, **SIMULATED, threads=1)
+@pytest.mark.parametrize("loss", [Linear(), Quadratic([0, 0.5, 1])], ids=["reduced", "full"])
+def test_simulating_in_threads(tmp_path, monkeypatch, loss):
+    monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
+    alone = simulate(GRID, 3, 2000, loss=loss, **SIMULATED, threads=1)
     with ThreadPoolExecutor(2) as executor:
-        same(simulate(GRID, 3, 2000, potential=potential, **SIMULATED, executor=executor), alone)
-        first = simulate(GRID, 3, 1000, potential=potential, **SIMULATED, executor=executor, warmup=200)
-        second = simulate(GRID, 3, 1000, potential=potential, **SIMULATED, executor=executor, resume_from=first)
-    whole = traces.extend(first, second, "reading")
-    expected = simulate(
-        GRID, 3, 2000, potential=potential, **SIMULATED | {"readings": 80, "blocks": 8}, warmup=200, threads=1
-    )
+        same(simulate(GRID, 3, 2000, loss=loss, **SIMULATED, executor=executor), alone)
+        first = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, executor=executor, warmup=200)
+        second = simulate(GRID, 3, 1000, loss=loss, **SIMULATED, executor=executor, resume_from=first)
+    whole = traces.extend(first, second, "sample")
+    expected = simulate(GRID, 3, 2000, loss=loss, **SIMULATED | {"samples": 80, "blocks": 8}, warmup=200, threads=1)
     np.testing.assert_array_equal(whole["energy"], expected["energy"])
 
 
@@ -104,7 +102,7 @@ def client():
 
 
 def test_dask_with_two_workers_of_which_one_is_killed(tmp_path, monkeypatch, client):
-    monkeypatch.setattr(simulation_run, "_SECONDS_PER_PART", 0.0)
+    monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
     steps = 8_000_000
     alone = simulate(GRID, 3, steps, **SIMULATED, threads=1)
     pids, killed, write = client.run(os.getpid), [], traces.write_cells

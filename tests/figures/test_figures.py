@@ -1,5 +1,7 @@
 """Every figure, on every kind of state: what is drawn is what was measured, named, and inside the page."""
 
+import io
+
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ from weightgas import figures
 from weightgas.analysis.equation_of_state import radius_from_sphere
 from weightgas.analysis.gibbs import gibbs_slope
 from weightgas.analysis.layers import layer_gases, over_cells
+from weightgas.errors import is_refusal
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.simulation import simulate
@@ -173,7 +176,7 @@ def test_cells_out_of_equilibrium_are_hollow_and_cells_without_values_are_counte
     ids=["one cell", "one row", "paired", "sphere"],
 )
 def test_small_and_odd_grids(protocol) -> None:
-    ran = simulate(protocol, 3, 4000, readings=40, threads=1)
+    ran = simulate(protocol, 3, 4000, samples=40, threads=1)
     data = measure(ran)
     sphere = isinstance(protocol, FixedSphere)
     drawn = [figures.pressure(data) if sphere else figures.radius(data)]
@@ -187,7 +190,7 @@ def test_small_and_odd_grids(protocol) -> None:
 
 
 def test_refusals_say_what_to_do() -> None:
-    paired = measure(simulate(FixedELR(elr=[0.01, 0.02], wd=[0.05, 0.1], paired=True), 3, 4000, readings=40, threads=1))
+    paired = measure(simulate(FixedELR(elr=[0.01, 0.02], wd=[0.05, 0.1], paired=True), 3, 4000, samples=40, threads=1))
     for draw in (figures.potential_maps, figures.status_map):
         with pytest.raises(ValueError, match="product of two hyperparameters"):
             draw(paired)
@@ -213,6 +216,32 @@ def test_refusals_say_what_to_do() -> None:
         figures.potential_maps(nothing)
 
 
+OF_A_STATE = (
+    "radius", "pressure", "entropy", "energy_and_entropy", "temperature", "energy", "noise", "potential_maps",
+    "fluctuation", "configurational", "group_temperatures", "status_map",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("lost", ["entropy", "everything"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("model", [True, False], ids=["model", "network"])
+def test_a_state_without_values_is_drawn_or_refused(model: bool, kind: str, lost: str) -> None:
+    data = state(kind) if model else network(kind)[1].copy(deep=True)
+    for name, variable in data.data_vars.items():
+        if lost in (name, "everything") or str(name).startswith(f"{lost}_"):
+            variable.values = np.full_like(variable.values, np.nan if variable.dtype.kind == "f" else 0)
+    data["status"][:] = Status.TOO_SHORT
+    for name in OF_A_STATE:
+        try:
+            figure = getattr(figures, name)(data)
+        except ValueError as error:
+            assert is_refusal(error), name
+        else:
+            figure.savefig(io.BytesIO())
+    with pytest.raises(ValueError, match="a cell with a finite entropy"):
+        figures.entropy(data)
+
+
 def test_the_evidence_figures_tell_the_null_gases_apart() -> None:
     figure = figures.fluctuation({"ideal": null("ideal")[1]}, nulls={"not ideal": null("anisotropic")[1]})
     values = [float(t.split(": ")[1].split(" ±")[0]) for t in legend_texts(figure)]
@@ -231,7 +260,7 @@ def test_the_minimum_is_marked_where_the_potential_is_least() -> None:
 
 
 def test_a_diverged_learning_rate_is_said_along_the_run() -> None:
-    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, readings=40, threads=1)
+    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, samples=40, threads=1)
     labels = [t.get_text() for t in figures.along_run(ran).axes[-1].get_yticklabels()]
     assert labels == ["0.01", "3\ndiverged"]
 

@@ -41,7 +41,7 @@ def test_points_are_ensemble_averages_and_lines_are_theory():
         where = np.searchsorted(measured["step"], np.linspace(0, 4000, 9).astype(int))
         assert set(points[:, 0]) <= set(measured[x].values) and set(points[:, 1]) <= set(measured[y].values)
         assert len(points) == len(where)
-        lines = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == slow.sizes["reading"]]
+        lines = [line.get_xydata() for line in ax.lines if len(line.get_xydata()) == slow.sizes["sample"]]
         assert any(np.allclose(line, np.stack([slow[x], slow[y]], axis=1)) for line in lines)
         assert bars[2].lines[0].get_markerfacecolor() == "none"
     points = costs[0].containers[0].lines[0].get_xydata()

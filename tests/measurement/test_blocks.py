@@ -9,15 +9,15 @@ from weightgas.measurement.blocks import Blocks
 
 def of(trace, correlation=1.0, burn_in=0):
     cells = trace.sizes["cell"]
-    readings = trace["readings"].values.min(axis=1)
-    return Blocks(trace, np.full(cells, burn_in), readings, np.full(cells, correlation))
+    samples = trace["samples"].values.min(axis=1)
+    return Blocks(trace, np.full(cells, burn_in), samples, np.full(cells, correlation))
 
 
 # --- edges ---
 
 
 @pytest.mark.parametrize(
-    ("burn_in", "readings", "correlation", "count"),
+    ("burn_in", "samples", "correlation", "count"),
     [
         (0, 400, 1.0, 20),
         (40, 400, 1.0, 20),
@@ -29,10 +29,10 @@ def of(trace, correlation=1.0, burn_in=0):
         (3, 3, 1.0, 0),
     ],
 )
-def test_edges_cover_what_is_kept_in_blocks_of_almost_one_length(burn_in, readings, correlation, count):
-    edges = blocks.edges(np.array([burn_in]), np.array([readings]), np.array([correlation]))[0]
+def test_edges_cover_what_is_kept_in_blocks_of_almost_one_length(burn_in, samples, correlation, count):
+    edges = blocks.edges(np.array([burn_in]), np.array([samples]), np.array([correlation]))[0]
     lengths = np.diff(edges)
-    assert (edges[0], edges[-1]) == (burn_in, readings)
+    assert (edges[0], edges[-1]) == (burn_in, samples)
     assert (lengths > 0).sum() == count
     if count:
         used = lengths[lengths > 0]
@@ -82,11 +82,11 @@ def test_constant_series_have_no_error_and_single_blocks_none_that_is_known():
     trace = synthetic.make(cells=1, energy=np.full((1, 1, 400), 0.5))
     some = of(trace)
     assert some.estimate(lambda u: u, some.of("energy")) == (pytest.approx(0.5), pytest.approx(0, abs=1e-15))
-    one = of(synthetic.make(readings=1))
+    one = of(synthetic.make(samples=1))
     value, error = one.estimate(lambda u: u, one.of("energy"))
     assert np.isfinite(value).all()
     assert np.isnan(error).all()
-    none = of(synthetic.make(readings=9), burn_in=9)
+    none = of(synthetic.make(samples=9), burn_in=9)
     assert np.isnan(none.estimate(lambda u: u, none.of("energy"))).all()
 
 
@@ -133,13 +133,13 @@ def test_errors_are_not_made_larger_than_they_are():
     assert 0.9 < np.sqrt(np.mean(error**2)) / value.std() < 1.25
 
 
-# --- noise at some of the readings ---
+# --- noise at some of the samples ---
 
 
 def sparse(every, **options):
-    """A trace whose noise one reading in ``every`` holds."""
+    """A trace whose noise one sample in ``every`` holds."""
     trace = synthetic.make(attributes={"noise_every": every * 1000}, **options)
-    held = np.arange(1, trace.sizes["reading"] + 1) % every == 0
+    held = np.arange(1, trace.sizes["sample"] + 1) % every == 0
     return trace.assign({n: trace[n].where(held) for n in ("noise_trace", "mean_grad_sq")})
 
 
@@ -175,7 +175,7 @@ def test_sparse_noise_leaves_what_all_readings_hold_as_it_is():
 
 
 def test_few_blocks_with_noise_have_wide_errors():
-    some = of(sparse(100))  # 4 readings in 8 blocks
+    some = of(sparse(100))  # 4 samples in 8 blocks
     column = some.of("noise_trace")
     found = column[np.isfinite(column)]
     _, error = some.estimate(lambda x: x, column)

@@ -1,11 +1,11 @@
-"""The configurational temperature and the participation ratio, on gases and on readings known exactly."""
+"""The configurational temperature and the participation ratio, on gases and on samples known exactly."""
 
 import numpy as np
 import pytest
 
 import synthetic
+from weightgas.losses import Covariance, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Quadratic
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
 
@@ -14,9 +14,9 @@ CURVATURES = np.linspace(0, 2, 10)
 
 def gas(variances, **options):
     noise = Covariance(np.asarray(variances) * 10 / np.sum(variances))
-    options = {"readings": 400, "replicas": 4, "threads": 1, **options}
+    options = {"samples": 400, "replicas": 4, "threads": 1, **options}
     return measure(
-        simulate(FixedSphere(elr=0.02), 10, 400_000, potential=Quadratic(CURVATURES), noise=noise, **options)
+        simulate(FixedSphere(elr=0.02), 10, 400_000, loss=Quadratic(CURVATURES), noise=noise, **options)
     ).isel(cell=0)
 
 

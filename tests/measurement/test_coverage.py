@@ -6,10 +6,10 @@ import xarray as xr
 
 import synthetic
 from weightgas import FixedSphere, simulate
+from weightgas.losses import Isotropic
 from weightgas.measurement import Criteria, energy, measure, noise
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.stationarity import assess
-from weightgas.potentials import Isotropic
 from weightgas.status import Status
 from weightgas.theory import vmf
 
@@ -99,28 +99,26 @@ def test_coverage_over_a_thousand_seeds():
         assert abs(z[name].mean()) < 4 / np.sqrt(1000), name
 
 
-# --- correlated readings ---
+# --- correlated samples ---
 
 
-def errors_of_series(time, readings, replicas, series, seed):
+def errors_of_series(time, samples, replicas, series, seed):
     """(Measured − true)/standard error of the energy through the whole of level 1, one for each series."""
-    trace = synthetic.make(
-        cells=series, replicas=replicas, readings=readings, time=time, seed=seed, reading_every=10**7
-    )
+    trace = synthetic.make(cells=series, replicas=replicas, samples=samples, time=time, seed=seed, sample_every=10**7)
     found = assess(trace, Criteria())
-    last = trace["readings"].values.min(axis=1)
+    last = trace["samples"].values.min(axis=1)
     value, error = energy.estimate(Blocks(trace, found["burn_in"].values, last, found["correlation"].values))["energy"]
     return (value - 0.01) / error
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("readings", "replicas", "time", "low", "high"),
+    ("samples", "replicas", "time", "low", "high"),
     [
         (400, 1, 0, 0.93, 0.965),
         (400, 1, 2, 0.93, 0.965),
         (400, 1, 10, 0.925, 0.965),
-        (400, 1, 30, 0.885, 0.965),  # 7 effective readings: such a cell is refused
+        (400, 1, 30, 0.885, 0.965),  # 7 effective samples: such a cell is refused
         (400, 4, 10, 0.925, 0.965),
         (400, 4, 30, 0.92, 0.97),
         (4000, 1, 2, 0.93, 0.965),
@@ -128,29 +126,29 @@ def errors_of_series(time, readings, replicas, series, seed):
         (4000, 1, 30, 0.93, 0.97),
     ],
 )
-def test_coverage_of_correlated_series(readings, replicas, time, low, high):
-    z = errors_of_series(time, readings, replicas, series=1000, seed=8)
+def test_coverage_of_correlated_series(samples, replicas, time, low, high):
+    z = errors_of_series(time, samples, replicas, series=1000, seed=8)
     assert low <= np.mean(np.abs(z) < 1.96) <= high
 
 
-@pytest.mark.parametrize(("readings", "replicas", "time"), [(400, 1, 0), (400, 1, 2), (400, 4, 10), (4000, 1, 10)])
-def test_intervals_of_correlated_series(readings, replicas, time):
-    z = errors_of_series(time, readings, replicas, series=150, seed=9)
+@pytest.mark.parametrize(("samples", "replicas", "time"), [(400, 1, 0), (400, 1, 2), (400, 4, 10), (4000, 1, 10)])
+def test_intervals_of_correlated_series(samples, replicas, time):
+    z = errors_of_series(time, samples, replicas, series=150, seed=9)
     assert 0.95 - 4 * 0.018 <= np.mean(np.abs(z) < 1.96) <= 0.998
 
 
 def test_a_long_correlation_that_is_taken_for_none_would_be_seen():
     trace = synthetic.make(cells=150, time=10, seed=10)
-    zeros, last = np.zeros(150, int), trace["readings"].values.min(axis=1)
+    zeros, last = np.zeros(150, int), trace["samples"].values.min(axis=1)
     value, error = energy.estimate(Blocks(trace, zeros, last, np.ones(150)))["energy"]
     assert np.mean(np.abs((value - 0.01) / error) < 1.96) < 0.95 - 4 * 0.018
 
 
-# --- noise at some of the readings ---
+# --- noise at some of the samples ---
 
 
 def errors_of_sparse_noise(every, time, seed, correlation=None, series=150):
-    """(Measured − true)/standard error of tr Σ, which follows the energy and is held at one reading in ``every``."""
+    """(Measured − true)/standard error of tr Σ, which follows the energy and is held at one sample in ``every``."""
     generator, shape = np.random.default_rng(seed), (series, 1, 400)
     x = synthetic.ar1(generator, shape, time)
     trace_of_noise = 2 + 0.3 * x + 0.1 * generator.standard_normal(shape)
@@ -158,11 +156,11 @@ def errors_of_sparse_noise(every, time, seed, correlation=None, series=150):
     constant = {"radius_unprojected": np.ones(shape), "grad_sq": np.full(shape, 2.0)}
     about = {"noise_every": every * 10**7}
     trace = synthetic.make(
-        cells=series, time=time, seed=seed, reading_every=10**7, attributes=about, noise_trace=trace_of_noise,
+        cells=series, time=time, seed=seed, sample_every=10**7, attributes=about, noise_trace=trace_of_noise,
         energy=0.01 * (1 + 0.3 * x), **constant,
     )  # fmt: skip
     found = assess(trace, Criteria())
-    last = trace["readings"].values.min(axis=1)
+    last = trace["samples"].values.min(axis=1)
     known = found["correlation"].values if correlation is None else np.full(series, correlation)
     value, error = noise.estimate(Blocks(trace, found["burn_in"].values, last, known), 2)["noise_trace"]
     return (value - 2) / error

@@ -11,15 +11,13 @@ from weightgas.measurement.stationarity import assess
 from weightgas.status import Status
 
 EVERY = 10**7
-"""Steps between readings: so many that every predicted clock says yes, and statistics alone have to say no."""
+"""Steps between samples: so many that every predicted clock says yes, and statistics alone have to say no."""
 BLIND = Criteria(ess=2, rhat=10, significance=100)
 
 
-def accepted(time, *, readings=4000, replicas=1, series=500, seed=0, criteria=None):
+def accepted(time, *, samples=4000, replicas=1, series=500, seed=0, criteria=None):
     """Share of stationary series of correlation time ``time`` that are called equilibrium."""
-    trace = synthetic.make(
-        cells=series, replicas=replicas, readings=readings, time=time, seed=seed, reading_every=EVERY
-    )
+    trace = synthetic.make(cells=series, replicas=replicas, samples=samples, time=time, seed=seed, sample_every=EVERY)
     found = assess(trace, criteria or Criteria())
     assert (found["turns"] > 1e5).all() and (found["relaxations"] > 1e5).all()
     return np.mean(found["status"].values == Status.EQUILIBRIUM)
@@ -51,11 +49,11 @@ def test_slow_series_are_refused(time):
 
 
 @pytest.mark.parametrize(
-    ("readings", "replicas", "time", "least"),
+    ("samples", "replicas", "time", "least"),
     [(4000, 1, 20, 0.95), (400, 1, 0, 0.97), (400, 1, 1, 0.97), (400, 1, 2, 0.95), (300, 1, 5, 0.75), (300, 2, 5, 0.9)],
 )
-def test_fast_series_are_accepted(readings, replicas, time, least):
-    assert accepted(time, readings=readings, replicas=replicas, series=100, seed=2) >= least
+def test_fast_series_are_accepted(samples, replicas, time, least):
+    assert accepted(time, samples=samples, replicas=replicas, series=100, seed=2) >= least
 
 
 def test_the_test_of_power_can_fail():
@@ -64,10 +62,10 @@ def test_the_test_of_power_can_fail():
 
 
 def test_a_slow_part_under_fast_noise_is_mostly_refused():
-    """Neighbouring readings are less correlated than distant ones tell, so an exponential fit alone would accept it."""
+    """Neighbouring samples are less correlated than distant ones tell, so an exponential fit alone would accept it."""
     generator = np.random.default_rng(3)
     slow = synthetic.ar1(generator, (60, 1, 4000), 1500) + 0.3 * generator.standard_normal((60, 1, 4000))
-    trace = synthetic.make(cells=60, readings=4000, reading_every=EVERY, energy=1 + 0.1 * slow)
+    trace = synthetic.make(cells=60, samples=4000, sample_every=EVERY, energy=1 + 0.1 * slow)
     assert np.mean(exponential_sample_size(slow) > 20) > 0.9
     assert np.mean(assess(trace, Criteria())["status"] == Status.EQUILIBRIUM) <= 0.2
 
@@ -85,7 +83,7 @@ def test_the_sample_sizes_agree_where_there_is_enough_and_the_smallest_counts():
 
 def test_the_bias_of_short_series_is_put_right():
     generator = np.random.default_rng(5)
-    series = synthetic.ar1(generator, (400, 1, 400), 20)  # 10 effective readings; without the correction 12
+    series = synthetic.ar1(generator, (400, 1, 400), 20)  # 10 effective samples; without the correction 12
     assert np.median(exponential_sample_size(series)) == pytest.approx(10, abs=1)
     trend = series + np.linspace(0, 100, 400)
     assert np.median(exponential_sample_size(trend)) < 1.01
@@ -95,7 +93,7 @@ def test_the_bias_of_short_series_is_put_right():
 
 
 def alarms(series, nominal):
-    """Share of series (series, replicas, readings) whose drift has less than that probability."""
+    """Share of series (series, replicas, samples) whose drift has less than that probability."""
     z = np.array([drift_in_errors(one) for one in series])
     return np.mean(np.abs(z) > {0.05: 1.96, 0.01: 2.5758}[nominal])
 
@@ -109,15 +107,15 @@ def test_false_alarms_are_as_rare_as_stated():
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("replicas", "readings", "time"), [(1, 400, 0), (1, 400, 2), (1, 300, 5), (4, 400, 10), (1, 4000, 20)]
+    ("replicas", "samples", "time"), [(1, 400, 0), (1, 400, 2), (1, 300, 5), (4, 400, 10), (1, 4000, 20)]
 )
-def test_false_alarms_at_one_percent(replicas, readings, time):
-    series = synthetic.ar1(np.random.default_rng(7), (2000, replicas, readings), time)
+def test_false_alarms_at_one_percent(replicas, samples, time):
+    series = synthetic.ar1(np.random.default_rng(7), (2000, replicas, samples), time)
     assert 0.002 <= alarms(series, 0.01) <= 0.018  # binomial: 0.01 ± 4 · 0.0022
 
 
 def test_false_alarms_would_be_seen():
-    """With the errors of independent readings nearly every other correlated series drifts."""
+    """With the errors of independent samples nearly every other correlated series drifts."""
     series = synthetic.ar1(np.random.default_rng(8), (200, 1, 400), 5)
     halves = series.reshape(200, 2, 200).mean(axis=2)
     naive = (halves[:, 1] - halves[:, 0]) / np.sqrt(4 / 400)
@@ -160,7 +158,7 @@ def shares_trace(change, *, cells=20, seed=11):
     radius = np.sqrt((radii**2).sum(axis=-1))
     radii /= radius[..., None]
     whole = np.ones_like(radius)
-    return synthetic.make(cells=cells, seed=seed, group_radius=radii, radius=whole, reading_every=EVERY)
+    return synthetic.make(cells=cells, seed=seed, group_radius=radii, radius=whole, sample_every=EVERY)
 
 
 def test_a_drift_of_the_shares_is_seen_where_the_norm_is_held():
@@ -175,7 +173,7 @@ def test_a_drift_of_the_shares_is_seen_where_the_norm_is_held():
 
 def test_a_drift_of_the_radius_and_of_the_energy_is_seen():
     ramp = np.linspace(0, 1, 400)
-    trace = synthetic.make("fixed_lr", cells=20, reading_every=EVERY)
+    trace = synthetic.make("fixed_lr", cells=20, sample_every=EVERY)
     assert (assess(trace, Criteria())["status"] == Status.EQUILIBRIUM).all()
     growing = assess(trace.assign(radius=trace["radius"] * np.exp(0.03 * ramp)), Criteria())
     assert (growing["status"] == Status.TOO_SHORT).all()

@@ -189,9 +189,9 @@ def test_a_trace_without_noise_has_no_temperature():
 
 def test_cells_that_ended_badly_have_what_they_can():
     trace = synthetic.make("fixed_lr", cells=4, replicas=2)
-    trace["readings"][1, 0] = 0
+    trace["samples"][1, 0] = 0
     trace["outcome"][1, 0] = 3
-    trace["readings"][2, 1] = 100
+    trace["samples"][2, 1] = 100
     trace["outcome"][2, 1] = 1
     for name in ("energy", "radius", "noise_trace"):
         trace[name][1, 0] = np.nan
@@ -228,5 +228,5 @@ def test_what_is_not_a_trace_is_refused(wrong):
         measure(wrong)
     with pytest.raises(TraceError, match="format_version"):
         measure(xr.Dataset())
-    with pytest.raises(TraceError, match="expected step, readings"):
+    with pytest.raises(TraceError, match="expected step, samples"):
         measure(measure(synthetic.make()))

@@ -75,7 +75,7 @@ def test_without_an_energy_a_radius_must_have_been_seen_often_enough():
         found = assess(trace, Criteria())
         assert fewest <= np.mean(names(found["status"].values) == "equilibrium") <= most
         if time == 1000:
-            assert all("radius: " in r and "effective readings of 20 needed" in r for r in found["reason"].values)
+            assert all("radius: " in r and "effective samples of 20 needed" in r for r in found["reason"].values)
 
 
 @pytest.mark.parametrize("value", [0.01, 0.0, np.inf])
@@ -86,13 +86,13 @@ def test_a_constant_or_unknown_energy_has_no_sample_size(value):
     assert (names(found["status"].values) == "too_short").all()
 
 
-@pytest.mark.parametrize("readings", [0, 1, 7, 8, 9])
-def test_few_readings_are_too_few(readings):
-    trace = synthetic.make(cells=2, readings=9)
-    trace["readings"][:] = readings
+@pytest.mark.parametrize("samples", [0, 1, 7, 8, 9])
+def test_few_readings_are_too_few(samples):
+    trace = synthetic.make(cells=2, samples=9)
+    trace["samples"][:] = samples
     found = assess(trace, Criteria())
     assert (names(found["status"].values) == "too_short").all()
-    assert (found["readings_kept"] <= readings).all()
+    assert (found["samples_kept"] <= samples).all()
 
 
 def test_what_the_producer_saw_comes_first():
@@ -100,8 +100,8 @@ def test_what_the_producer_saw_comes_first():
     for i, outcome in enumerate(Outcome):
         trace["outcome"][i, 1] = outcome
     assert status_of(trace).tolist() == ["equilibrium", "diverged", "failed", "failed", "equilibrium"]
-    trace["readings"][1, 1] = 3
-    trace["readings"][3, 1] = 0
+    trace["samples"][1, 1] = 3
+    trace["samples"][3, 1] = 0
     assert status_of(trace).tolist() == ["equilibrium", "diverged", "failed", "failed", "equilibrium"]
 
 
@@ -124,10 +124,10 @@ def test_the_physics_gate_sees_what_no_statistic_can():
     assert (names(assess(slow, Criteria())["status"].values) == "too_short").all()
     assert (assess(slow, Criteria())["correlation_radius"] >= 2 / (4 * trace["lr_set"] * 0.1)).all()
     elr = synthetic.make("fixed_elr", cells=3)
-    expected = 400_000 * elr["elr_set"] ** 2 * elr["grad_sq"].mean(["replica", "reading"])
+    expected = 400_000 * elr["elr_set"] ** 2 * elr["grad_sq"].mean(["replica", "sample"])
     np.testing.assert_allclose(assess(elr, Criteria())["relaxations"], expected)
     ended = elr.copy(deep=True)
-    ended["readings"][:] = 200
+    ended["samples"][:] = 200
     np.testing.assert_allclose(assess(ended, Criteria())["relaxations"], expected / 2, rtol=0.02)
 
 
@@ -155,7 +155,7 @@ def test_burn_in_is_cut_off_and_nothing_else():
     z = (energy["energy"] - 0.01) / energy["energy_err"]
     assert np.mean(np.abs(z) < 3) > 0.9
     again = trace.copy(deep=True)
-    again["readings"][:] = 200
+    again["samples"][:] = 200
     assert (assess(again, Criteria())["burn_in"] <= 100).all()
 
 
@@ -203,7 +203,7 @@ def test_shares_relax_at_the_predicted_rate_to_the_predicted_values(kind):
     steps = 400
     shares, wholes = mean_equations(kind, start, grad_sq, steps, elr=elr, wd=wd, lr=lr)
     trace = synthetic.make(
-        kind, readings=steps, reading_every=1,
+        kind, samples=steps, sample_every=1,
         radius=np.sqrt(wholes)[None, None], grad_sq=np.full((1, 1, steps), whole_grad_sq),
         group_radius=np.sqrt(shares * wholes[:, None])[None, None],
     )  # fmt: skip
@@ -225,7 +225,7 @@ def test_the_clock_of_the_energy_is_that_of_its_curvature():
     noise = trace["noise_trace"]
     curved = trace.assign(noise_curvature=3.0 * noise)
     found = assess(curved, Criteria())
-    expected = 400_000 * (2 * 0.01 * 3.0 + 0.01**2 * noise.mean(["replica", "reading"]) / 2)
+    expected = 400_000 * (2 * 0.01 * 3.0 + 0.01**2 * noise.mean(["replica", "sample"]) / 2)
     np.testing.assert_allclose(found["energy_relaxations"], expected, rtol=1e-6)
     flat = assess(trace.assign(noise_curvature=-3.0 * noise), Criteria())
     np.testing.assert_allclose(flat["energy_relaxations"], flat["turns"], rtol=1e-6)
@@ -301,7 +301,7 @@ def test_what_is_well_needs_no_reason():
 
 def test_a_reason_gives_the_number_what_is_needed_and_how_much_longer():
     trace = synthetic.make("fixed_lr")  # relaxation in 250 steps of 400 000
-    short = trace.assign(step=(trace["step"] // 1000))  # 400 steps, one a reading
+    short = trace.assign(step=(trace["step"] // 1000))  # 400 steps, one a sample
     assert "radius: 1.6 predicted relaxation times of 2 needed" in reason_of(short)
     assert "direction: 0.0399 predicted decay times of 1 needed; run 26 times longer (10000 more steps)" in reason_of(
         short
@@ -310,7 +310,7 @@ def test_a_reason_gives_the_number_what_is_needed_and_how_much_longer():
     ess = float(found["ess"].values[0])
     times = np.ceil(10 * 1000 / ess) / 10
     assert str(found["reason"].values[0]).startswith(
-        f"energy: {ess:.3g} effective readings of 1000 needed; run {times:g} times longer ("
+        f"energy: {ess:.3g} effective samples of 1000 needed; run {times:g} times longer ("
     )
 
 
@@ -318,18 +318,18 @@ def test_a_reason_says_what_was_dropped():
     trace = synthetic.make(time=1, seed=4)
     late = trace.assign(energy=trace["energy"] + 0.1 * np.exp(-np.arange(400) / 15.0))
     dropped = int(assess(late, Criteria())["burn_in"].values[0])
-    assert f"dropped {dropped} of 400 readings as burn-in (energy)" in reason_of(late)
+    assert f"dropped {dropped} of 400 samples as burn-in (energy)" in reason_of(late)
     turning = synthetic.make("fixed_lr", time=1, seed=4)
     start = np.exp(0.3 * np.exp(-np.arange(400) / 15.0))
-    assert "readings as burn-in (radius)" in reason_of(turning.assign(radius=turning["radius"] * start))
+    assert "samples as burn-in (radius)" in reason_of(turning.assign(radius=turning["radius"] * start))
 
 
 def test_reasons_of_what_the_producer_saw():
     trace = synthetic.make(replicas=2)
-    trace["outcome"][0, 1], trace["readings"][0, 1] = Outcome.DIVERGED, 17
-    assert reason_of(trace).startswith("diverged after 17 of 400 readings: The weights overflowed")
+    trace["outcome"][0, 1], trace["samples"][0, 1] = Outcome.DIVERGED, 17
+    assert reason_of(trace).startswith("diverged after 17 of 400 samples: The weights overflowed")
     trace["outcome"][0, 1] = Outcome.INTERRUPTED
-    assert reason_of(trace).startswith("failed after 17 of 400 readings: The cell did not finish")
+    assert reason_of(trace).startswith("failed after 17 of 400 samples: The cell did not finish")
     converging = reason_of(falling(cells=1))
     assert converging.startswith("The energy is still falling")
     assert "energy: fell by" in converging
@@ -338,11 +338,11 @@ def test_reasons_of_what_the_producer_saw():
 # --- bad input ---
 
 
-@pytest.mark.parametrize("readings", [0, 1, 7])
-def test_too_few_readings_say_so(readings):
-    trace = synthetic.make(readings=9)
-    trace["readings"][:] = readings
-    assert f"{readings} valid readings of 8 needed; add steps or readings" in reason_of(trace)
+@pytest.mark.parametrize("samples", [0, 1, 7])
+def test_too_few_readings_say_so(samples):
+    trace = synthetic.make(samples=9)
+    trace["samples"][:] = samples
+    assert f"{samples} valid samples of 8 needed; add steps or samples" in reason_of(trace)
 
 
 @pytest.mark.parametrize("name", ["energy", "radius"])
@@ -355,11 +355,11 @@ def test_a_value_that_is_not_finite_among_the_readings_says_so(name, value):
     with np.errstate(invalid="ignore"):
         found = assess(trace, Criteria())
     assert names(found["status"].values).tolist() == ["too_short", "equilibrium"]
-    assert "energy or radius is not finite in some valid reading; look at the trace" in str(found["reason"].values[0])
+    assert "energy or radius is not finite in some valid sample; look at the trace" in str(found["reason"].values[0])
 
 
 def test_a_constant_energy_says_so():
-    assert "energy: constant, or too few readings" in reason_of(synthetic.make(energy=np.full((1, 1, 400), 0.5)))
+    assert "energy: constant, or too few samples" in reason_of(synthetic.make(energy=np.full((1, 1, 400), 0.5)))
 
 
 def test_missing_readings_of_the_noise_spoil_nothing():

@@ -126,7 +126,7 @@ def anisotropic_gas(seed: int, probes: int = 200):
     optimizer = torch.optim.SGD(model.parameters(), ELR, weight_decay=wd)
     drawn = lambda count: deviation * torch.randn((count, DIM), generator=generator, dtype=torch.float64)  # noqa: E731
     more = {"configurational": True, "loss_fn": valley, "batches": list(drawn(probes))}
-    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2, readings=4096, **more)
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2, samples=4096, **more)
     w = model.weight.detach()
     for noise in drawn(3000):
         r = w.norm()
@@ -137,7 +137,7 @@ def anisotropic_gas(seed: int, probes: int = 200):
 
 
 def test_anisotropic_gas_has_the_known_ratio() -> None:
-    """Not the temperature of the noise: a gauge that took the one for the other would show."""
+    """Not the temperature of the noise: a monitor that took the one for the other would show."""
     states = [anisotropic_gas(seed).groups()[0] for seed in range(3)]
     value = np.mean([s.temperature_conf for s in states])
     error = np.sqrt(np.sum([s.temperature_conf_err**2 for s in states])) / 3
@@ -207,7 +207,7 @@ def test_under_autocast_and_with_modes_that_the_loss_sets() -> None:
 
 
 def test_readings_with_and_without_it_go_together() -> None:
-    """A resumed run that reads it from then on: the noise of the earlier readings is that of successive steps."""
+    """A resumed run that reads it from then on: the noise of the earlier samples is that of successive steps."""
     plain = run("sgd", 30)[2]
     torch.manual_seed(1)
     model = network()

@@ -1,4 +1,4 @@
-"""Drawn gases: r*, angle, clock, T and Z are those of theory, and the readings say so."""
+"""Drawn gases: r*, angle, clock, T and Z are those of theory, and the samples say so."""
 
 import numpy as np
 import pytest
@@ -131,7 +131,7 @@ def test_adaptive_optimizers_have_no_temperature() -> None:
 
 
 def test_budget_carries_readings_to_other_settings() -> None:
-    """Halve the learning rate: r*⁴ halves at once, though no reading was made at it."""
+    """Halve the learning rate: r*⁴ halves at once, though no sample was made at it."""
     rule = rules.Rule("SGD", "sgd", rules.COUPLED, 0.1, 0.05, growth=-2)
     ones = np.ones(5)
     steps = laws.Steps(ones, 0.01 * 59 * ones, 0.005 * (2 - 0.005) * ones, 0.1 * ones, 0.05 * ones)

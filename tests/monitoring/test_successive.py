@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from weightgas.losses import Quadratic
 from weightgas.monitoring import budget
-from weightgas.potentials import Quadratic
 from weightgas.simulation import reference
 
 CURVATURES = np.linspace(0, 2, 8)

@@ -30,7 +30,7 @@ def one(make=lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.1), dtype: torch.d
 
 
 def test_a_gradient_that_is_not_finite_for_a_while() -> None:
-    """An optimizer that skips such steps goes on; so does the status, once readings are finite again."""
+    """An optimizer that skips such steps goes on; so does the status, once samples are finite again."""
     model, optimizer, gas = one()
     told = []
     for n in range(20):

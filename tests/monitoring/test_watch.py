@@ -36,13 +36,13 @@ def test_two_lines_and_a_table_within_200_steps() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
     gas = watch(model, optimizer)
-    assert "no reading is finished yet" in str(gas)
+    assert "no sample is finished yet" in str(gas)
     steps(model, optimizer, 200)
     text = str(gas)
     assert "groups from the modules; not confirmed" in text and "SGD; coupled decay" in text
     assert "0.weight" in text and "clock" in text and "of the time in hooks" in text
     assert len(gas.groups()) == 2 and all(np.isfinite(s.radius_star) for s in gas.groups())
-    assert gas.table().row_count == 2 and "2 groups, 4 readings, attached" in repr(gas)
+    assert gas.table().row_count == 2 and "2 groups, 4 samples, attached" in repr(gas)
     assert gas.record.step.tolist() == [0, 16, 64, 100] and 0 < gas.cost < 0.5
 
 
@@ -54,7 +54,7 @@ def test_the_first_reading_is_already_told() -> None:
             and len(gas.groups()) == 2
             and "too short" in str(gas) + "too short" * (kind == "nadam")
         )
-        assert gas.trace().sizes["reading"] == 1
+        assert gas.trace().sizes["sample"] == 1
 
 
 def test_groups_from_the_symmetry_search() -> None:
@@ -69,11 +69,11 @@ def test_groups_from_the_symmetry_search() -> None:
 
 
 def test_memory_is_constant_and_the_cadence_doubles() -> None:
-    gas = drawn_gas(OPTIMIZERS["sgd"], 700, every=4, readings=16)[0]
+    gas = drawn_gas(OPTIMIZERS["sgd"], 700, every=4, samples=16)[0]
     assert 8 <= len(gas.record) <= 16 and gas.every == 4 * 2 ** int(np.log2(gas.every / 4)) > 32
     assert (np.diff(gas.record.step) > 0).all() and gas.record.step[0] == 0
     assert gas.record.step[-1] > 500
-    longer = drawn_gas(OPTIMIZERS["sgd"], 2800, every=4, readings=16)[0]
+    longer = drawn_gas(OPTIMIZERS["sgd"], 2800, every=4, samples=16)[0]
     assert abs(len(pickle.dumps(longer)) - len(pickle.dumps(gas))) < 16  # some counters have another digit
 
 
@@ -98,9 +98,9 @@ def test_bad_input_is_refused() -> None:
         watch(model, optimizer, batches=[1])
     with pytest.raises(ValueError, match="every: expected"):
         watch(model, optimizer, groups=GROUPS, every=1)
-    with pytest.raises(ValueError, match="readings: expected"):
-        watch(model, optimizer, groups=GROUPS, readings=3)
-    with pytest.raises(ValueError, match="trace: expected at least one finished reading"):
+    with pytest.raises(ValueError, match="samples: expected"):
+        watch(model, optimizer, groups=GROUPS, samples=3)
+    with pytest.raises(ValueError, match="trace: expected at least one finished sample"):
         watch(model, optimizer, groups=GROUPS).trace()
 
 
@@ -277,7 +277,7 @@ def test_copies_pickles_and_second_watches() -> None:
     assert not gas.attached and any("hooks are off the optimizer" in n for n in gas.notes())
 
 
-def test_resumed_run_goes_on_with_its_readings() -> None:
+def test_resumed_run_goes_on_with_its_samples() -> None:
     whole = run("sgd", 60)[2]
     torch.manual_seed(0)
     model = network()

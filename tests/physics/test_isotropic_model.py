@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from weightgas.losses import Covariance, Isotropic, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Isotropic, Quadratic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import simulate
 from weightgas.status import names
@@ -74,11 +74,11 @@ def test_stronger_noise_is_seen():
 
 def test_a_quadratic_loss_is_binghams():
     temperature, curvature = 0.05, np.array([0.0, 0.5, 1.0, 2.0, 4.0])
-    potential = Quadratic(curvature)
+    loss = Quadratic(curvature)
     for elr, allowed in ((0.01, 0.02), (0.05, 0.1)):
         noise = Isotropic(np.sqrt(2 * temperature / elr))
-        state = measure(simulate(FixedSphere(elr), 5, 400_000, potential=potential, noise=noise, replicas=8))
-        exact = potential.form(5).loss(potential.sample(5, temperature, 200_000, np.random.default_rng(0))).mean()
+        state = measure(simulate(FixedSphere(elr), 5, 400_000, loss=loss, noise=noise, replicas=8))
+        exact = loss.form(5).loss(loss.sample(5, temperature, 200_000, np.random.default_rng(0))).mean()
         assert abs(state["energy"].item() - exact) < 4 * state["energy_err"].item() + allowed * elr
         assert abs(state["energy"].item() - 1.2 * exact) > 4 * state["energy_err"].item() + allowed * elr
 
@@ -90,10 +90,10 @@ def test_a_rotated_problem_has_the_same_law():
     turned = axes @ np.diag(curvature) @ axes.T, axes @ np.diag(variances) @ axes.T
     protocol, plan = FixedLR([0.02, 0.05], 0.05), {"steps": 200_000, "replicas": 8}
     states = [
-        measure(simulate(protocol, 4, potential=Quadratic(curvature), noise=Covariance(variances), **plan)),
-        measure(simulate(protocol, 4, potential=Quadratic(turned[0]), noise=Covariance(turned[1]), **plan)),
+        measure(simulate(protocol, 4, loss=Quadratic(curvature), noise=Covariance(variances), **plan)),
+        measure(simulate(protocol, 4, loss=Quadratic(turned[0]), noise=Covariance(turned[1]), **plan)),
     ]
-    crossed = measure(simulate(protocol, 4, potential=Quadratic(curvature), noise=Covariance(variances[::-1]), **plan))
+    crossed = measure(simulate(protocol, 4, loss=Quadratic(curvature), noise=Covariance(variances[::-1]), **plan))
     for name in ("energy", "radius", "noise_trace", "temperature"):
         (a, da), (b, db) = ((s[name].values, s[f"{name}_err"].values) for s in states)
         assert np.abs((a - b) / np.hypot(da, db)).max() < 4, name
@@ -103,13 +103,13 @@ def test_a_rotated_problem_has_the_same_law():
 
 def test_the_noise_trace_is_that_of_the_projected_covariance():
     variances = np.array([0.1, 1.0, 3.0, 10.0])
-    trace = simulate(FixedSphere(0.02), 4, 100_000, potential=Quadratic([0, 0, 0, 0]), noise=Covariance(variances))
+    trace = simulate(FixedSphere(0.02), 4, 100_000, loss=Quadratic([0, 0, 0, 0]), noise=Covariance(variances))
     w = (
         simulate(
             FixedSphere(0.02),
             4,
             100_000,
-            potential=Quadratic([0, 0, 0, 0]),
+            loss=Quadratic([0, 0, 0, 0]),
             noise=Covariance(variances),
             snapshots=2000,
         )["directions"]

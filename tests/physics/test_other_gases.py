@@ -7,8 +7,8 @@ import pytest
 
 from own_functions import TILT
 from weightgas.analysis.equation_of_state import radius_law, state_equation
+from weightgas.losses import Covariance, CustomNoise, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, CustomNoise, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.simulation import model, reference, simulate
 from weightgas.status import Status
@@ -18,7 +18,7 @@ DIM = 10
 
 
 def run(protocol, steps, dim=DIM, **how):
-    return simulate(protocol, dim, steps, replicas=8, readings=100, threads=1, progress=False, **how)
+    return simulate(protocol, dim, steps, replicas=8, samples=100, threads=1, progress=False, **how)
 
 
 # --- a user's own loss and noise ---
@@ -26,7 +26,7 @@ def run(protocol, steps, dim=DIM, **how):
 
 def test_a_users_loss_has_the_law_of_the_built_in_one():
     elr = 0.02
-    state = measure(run(FixedSphere(elr=elr), 40_000, potential=TILT))
+    state = measure(run(FixedSphere(elr=elr), 40_000, loss=TILT))
     temperature = state["temperature"].item()
     shift = vmf.finite_step_energy(DIM, temperature, elr, "fixed_sphere")
 
@@ -86,7 +86,7 @@ def test_weak_noise_that_is_proportional_to_the_loss_dies(share):
     noise = LossDependent(2 * k / elr, 0.0)
     well = Quadratic(np.append(0.0, np.ones(DIM - 1)))
     trace = simulate(
-        FixedSphere(elr=elr), DIM, 4000, potential=well, noise=noise, replicas=64, readings=80, warmup=0, threads=1,
+        FixedSphere(elr=elr), DIM, 4000, loss=well, noise=noise, replicas=64, samples=80, warmup=0, threads=1,
         progress=False,
     )  # fmt: skip
     time, fall = elr * trace["step"].values[0], np.log(trace["energy"].values[0])
@@ -101,7 +101,7 @@ def test_weak_noise_that_is_proportional_to_the_loss_dies(share):
 @pytest.mark.parametrize("method", ["reduced", "full"])
 def test_noise_that_is_gone_is_converging_and_rounding_no_divergence(method):
     trace = run(FixedSphere(elr=0.01), 20_000, noise=LossDependent(10.0, 0.0), method=method)
-    assert (trace["readings"] == 100).all()
+    assert (trace["samples"] == 100).all()
     assert np.abs(trace["energy"]).max() < 1e-12
     state = measure(trace)
     assert state["status"].item() == Status.CONVERGING
@@ -132,7 +132,7 @@ def test_noise_that_follows_the_curvature_is_that_of_the_minimum_when_cold():
     a = np.linspace(0, 2, 6)
     expected = 5 * np.sum(a**2) / a.sum() ** 2
     for noise in (Hessian(1e-3), Covariance(1e-3 * a)):
-        state = measure(run(FixedSphere(elr=0.02), 60_000, 6, potential=Quadratic(a), noise=noise))
+        state = measure(run(FixedSphere(elr=0.02), 60_000, 6, loss=Quadratic(a), noise=noise))
         found, error = state["conf_ratio"].item(), state["conf_ratio_err"].item()
         assert abs(found / expected - 1) < 0.02 + 4 * error
         assert abs(found - 1) > 10 * error
@@ -143,7 +143,7 @@ def test_noise_that_follows_the_curvature_is_that_of_the_minimum_when_cold():
 
 @pytest.fixture(scope="module")
 def heavy():
-    return run(FixedLR(lr=0.01, wd=0.05), 200_000, potential=Quadratic(np.linspace(0, 2, DIM)), momentum=0.9)
+    return run(FixedLR(lr=0.01, wd=0.05), 200_000, loss=Quadratic(np.linspace(0, 2, DIM)), momentum=0.9)
 
 
 def test_temperature_and_radius_with_momentum(heavy):
@@ -172,7 +172,7 @@ def test_the_books_balance_with_momentum(heavy):
 def test_the_virial_temperature_with_momentum():
     """T_v = T (1 + m ‖∇L‖²/tr Σ); with the finite step of plain SGD it would be 2.4 % off."""
     share = float(finite_step.momentum_share(0.9))
-    how = {"potential": Quadratic(np.linspace(0, 2, DIM)), "momentum": 0.9, "readings": 4000}
+    how = {"loss": Quadratic(np.linspace(0, 2, DIM)), "momentum": 0.9, "samples": 4000}
     trace = simulate(FixedLR(lr=0.01, wd=0.5), DIM, 200_000, replicas=8, threads=1, progress=False, **how)
     for momentum, holds in ((0.9, True), (0.0, False)):
         state = measure(trace.assign_attrs(momentum=momentum))
@@ -197,6 +197,6 @@ def test_the_share_of_the_finite_step_is_that_of_the_exact_variance():
 
 
 def test_a_linear_loss_with_momentum_counts_its_overlap():
-    trace = run(FixedSphere(elr=0.002), 20_000, 3, potential=Linear(), noise=Isotropic(), momentum=0.9)
+    trace = run(FixedSphere(elr=0.002), 20_000, 3, loss=Linear(), noise=Isotropic(), momentum=0.9)
     assert trace["overlap_counts"].sum() == 8 * 20_000 / 10
     assert trace.attrs["log_det_hessian"] == 0

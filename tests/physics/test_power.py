@@ -15,9 +15,9 @@ from weightgas.measurement import measure
 CHECKS = ("T_conf/T", "(Var U/T²)/(dU/dT)", "Gibbs slope")
 
 
-def judged(name, seeds, readings=2600):
+def judged(name, seeds, samples=2600):
     """Verdicts of the seeds, their three checks (seeds, 3), and the mean effective sample size."""
-    null = null_gases(10, 0.01, readings * seeds, replicas=seeds, names=(name,))[name]
+    null = null_gases(10, 0.01, samples * seeds, replicas=seeds, names=(name,))[name]
     verdicts, values, effective = [], [], []
     for seed in range(seeds):
         trace = null.trace.isel(replica=[seed])
@@ -34,10 +34,10 @@ def no(verdicts):
 
 
 def test_a_few_seeds():
-    ideal, values, _ = judged("ideal", 6, readings=1200)
+    ideal, values, _ = judged("ideal", 6, samples=1200)
     assert no(ideal) == 0
     assert np.abs(values.mean(axis=0) - 1).max() < 0.04
-    planted, values, _ = judged("anisotropic", 6, readings=1200)
+    planted, values, _ = judged("anisotropic", 6, samples=1200)
     assert no(planted) == 1
     np.testing.assert_allclose(values.mean(axis=0), [1.57, 2.1, 0.49], rtol=0.06)
 

@@ -13,15 +13,15 @@ DIM = sum(SIZES)
 STARTS = np.cumsum((0, *SIZES))
 
 
-def planted(tails, count, readings=6000):
+def planted(tails, count, samples=6000):
     """Gradients with covariance Σ = R Rᵀ of weights of radius r, Gaussian or with rare large draws."""
     generator = np.random.default_rng(7)
     root = generator.standard_normal((DIM, DIM)) / np.sqrt(DIM) * np.linspace(0.2, 2, DIM)
     weights = 2 * generator.standard_normal(DIM)
-    sizes = np.where(generator.random((count, readings, 1)) < 0.1, 2.5, np.sqrt((1 - 0.625) / 0.9)) if tails else 1.0
-    gradients = 0.5 + sizes * (generator.standard_normal((count, readings, DIM)) @ root.T)
+    sizes = np.where(generator.random((count, samples, 1)) < 0.1, 2.5, np.sqrt((1 - 0.625) / 0.9)) if tails else 1.0
+    gradients = 0.5 + sizes * (generator.standard_normal((count, samples, DIM)) @ root.T)
     covariance = root @ root.T
-    return torch.tensor(gradients), torch.tensor(weights).expand(readings, -1), covariance
+    return torch.tensor(gradients), torch.tensor(weights).expand(samples, -1), covariance
 
 
 def exact(weights, covariance):
@@ -85,6 +85,6 @@ def test_an_estimator_for_gaussian_noise_is_noticed_where_tails_are_heavy():
 
 
 def test_three_gradients_are_too_few():
-    gradients, weights, _ = planted(False, 3, readings=2)
+    gradients, weights, _ = planted(False, 3, samples=2)
     found = probes.moments(gradients, weights, SIZES)
     assert found.noise_cov_sq is None and found.group_noise_trace_sq is None

@@ -32,13 +32,13 @@ def test_group_squares_leave_float64_vectors_alone():
     assert (vectors == 2).all()
 
 
-def planted(readings=4000, count=4):
+def planted(samples=4000, count=4):
     """Gradients N(mean, Σ) with a covariance that mixes the weights, and the exact moments at weights of radius r."""
     generator = np.random.default_rng(5)
     mean = 0.3 * generator.standard_normal(DIM)
     root = generator.standard_normal((DIM, DIM)) / np.sqrt(DIM)
-    weights = np.tile(2 * generator.standard_normal(DIM), (readings, 1))
-    gradients = mean + generator.standard_normal((count, readings, DIM)) @ root.T
+    weights = np.tile(2 * generator.standard_normal(DIM), (samples, 1))
+    gradients = mean + generator.standard_normal((count, samples, DIM)) @ root.T
     noise, drift = np.diag(root @ root.T), mean**2
     radii = np.add.reduceat(weights[0] ** 2, starts()[:-1])
     exact = {
@@ -75,7 +75,7 @@ def test_dividing_by_the_number_of_gradients_is_noticed():
 
 
 def test_moments_by_their_definition():
-    gradients, weights, _ = planted(readings=3)
+    gradients, weights, _ = planted(samples=3)
     found = probes.moments(gradients, weights, SIZES)
     squared = (weights**2).sum(-1)
     count = len(gradients)

@@ -16,6 +16,7 @@ from weightgas import trace as traces
 from weightgas.analysis import Verdict, verdict
 from weightgas.analysis.equation_of_state import radius_from_sphere
 from weightgas.analysis.verdict import Check, Level
+from weightgas.report.chapters import Drawings
 from weightgas.report.numbers import range_of, text_of
 from weightgas.simulation import simulate
 
@@ -219,11 +220,47 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
-    ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, readings=40)
+    ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, samples=40)
     found = report.isotropic_sections({"fixed_elr": ran}, {"fixed_elr": state_of(ran)}, [], [])
     notes = [n for s in found for n in s.notes]
     assert any("product of two hyperparameters" in n for n in notes)
     Page(report.render(report.Content("paired", sections=found)))
+
+
+class Unsaveable(Figure):
+    """A figure that fails where matplotlib draws: when it is saved."""
+
+    def savefig(self, *_: object, **__: object) -> None:
+        raise ValueError("Data cannot be log-scaled\nbecause all values are <= 0.")
+
+
+def test_a_figure_that_cannot_be_saved_costs_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    pictures = [report.Picture(Unsaveable(), "caption", 2, "entropy over λ"), report.Picture(figure(), "kept")]
+    section = report.Section("s", figures=pictures, notes=["a note"])
+    page = Page(report.render(report.Content("t", sections=[section])))
+    assert [a["alt"] for t, a in page.tags if t == "img"] == ["kept"]
+    assert "Not drawn: entropy over λ. ValueError: Data cannot be log-scaled because all values" in page.text
+    assert "a note" in page.text
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and record.exc_info and record.exc_info[2] is not None
+
+
+def test_a_figure_that_cannot_be_drawn_costs_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    drawings = Drawings()
+    drawings.add("a broken figure", lambda: 1 / 0, "caption")  # type: ignore[arg-type, return-value]
+    assert drawings.section("s").notes == [
+        "Not drawn: a broken figure. ZeroDivisionError: division by zero (The log has the traceback.)"
+    ]
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
+    ran = network("fixed_elr")[0]
+    assert not np.isfinite(state_of(ran)["entropy"]).any()
+    traces.save(ran, tmp_path / "run" / "trace.zarr")
+    page = Page(report.of_run(tmp_path / "run").read_text())
+    assert "Not drawn: entropy over the weight decay, fixed ELR. state: expected a cell with a finite" in page.text
+    assert sum(t == "img" for t, _ in page.tags) > 5
 
 
 def state_of(ran):
@@ -234,7 +271,7 @@ def state_of(ran):
 
 def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
-    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, readings=40, out=folder)
+    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, samples=40, out=folder)
     path = report.of_run(folder)
     html = path.read_text(encoding="utf-8")
     Page(html)

@@ -99,7 +99,7 @@ def test_what_cannot_be_sent_says_so():
         return work.cells(indices, part)
 
     with pytest.raises(RuntimeError, match=r"got none that did \(.*pickle.*define it in a module"):
-        runs.in_parts(GRID, 3, local, None, executor=pool)
+        runs.in_chunks(GRID, 3, local, None, executor=pool)
 
 
 @pytest.mark.parametrize("executor", [4, "processes", [ThreadPoolExecutor]])
@@ -114,30 +114,30 @@ def test_other_things_are_refused(executor):
 
 
 def test_parts_on_an_executor_are_those_without(tmp_path):
-    alone = runs.in_parts(GRID, 2, work.cells, None)
+    alone = runs.in_chunks(GRID, 2, work.cells, None)
     seen = []
     crew = lambda: ThreadPoolExecutor(2)  # noqa: E731
-    assert runs.in_parts(GRID, 2, work.cells, None, executor=crew, advance=seen.append).identical(alone)
+    assert runs.in_chunks(GRID, 2, work.cells, None, executor=crew, advance=seen.append).identical(alone)
     assert seen == [2, 2, 2]
     run = runs.prepare(tmp_path, {"a": 1})
-    assert runs.in_parts(GRID, 2, work.cells, run, executor=crew).identical(alone)
+    assert runs.in_chunks(GRID, 2, work.cells, run, executor=crew).identical(alone)
 
 
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_part_that_dies_twice_is_failed_and_tried_again_by_the_next_call(tmp_path, stored):
     run = runs.prepare(tmp_path, {"a": 1}) if stored else None
-    alone = runs.in_parts(GRID, 2, work.cells, None)
-    trace = runs.in_parts(GRID, 2, work.cells, run, executor=work.Unreliable({2: 2, 4: 1}))
+    alone = runs.in_chunks(GRID, 2, work.cells, None)
+    trace = runs.in_chunks(GRID, 2, work.cells, run, executor=work.Unreliable({2: 2, 4: 1}))
     failed = [False, False, True, True, False, False]
     assert (trace["outcome"] == Outcome.FAILED).all("replica").values.tolist() == failed
-    assert (trace["readings"] == 0).all("replica").values.tolist() == failed
+    assert (trace["samples"] == 0).all("replica").values.tolist() == failed
     assert trace.isel(cell=[0, 1, 4, 5]).drop_attrs().identical(alone.isel(cell=[0, 1, 4, 5]).drop_attrs())
     traces.check(trace)
     if run is not None:
         assert traces.open_trace(tmp_path).identical(trace)
         assert not runs.is_complete(run) and runs.to_do(GRID, 2, run) == 2
         again = work.Unreliable({})
-        assert runs.in_parts(GRID, 2, work.cells, run, executor=again).identical(alone)
+        assert runs.in_chunks(GRID, 2, work.cells, run, executor=again).identical(alone)
         assert again.calls == [2]
 
 
@@ -145,7 +145,7 @@ def test_a_part_that_dies_twice_is_failed_and_tried_again_by_the_next_call(tmp_p
 def test_if_no_worker_returns_anything_it_is_an_error(tmp_path, stored):
     run = runs.prepare(tmp_path, {"a": 1}) if stored else None
     with pytest.raises(RuntimeError, match=r"expected workers that return what they made, got none.*KilledWorker"):
-        runs.in_parts(GRID, 2, work.cells, run, executor=work.Unreliable(dict.fromkeys(range(6), 2)))
+        runs.in_chunks(GRID, 2, work.cells, run, executor=work.Unreliable(dict.fromkeys(range(6), 2)))
 
 
 def test_an_error_in_one_part_keeps_the_others(tmp_path):
@@ -157,14 +157,14 @@ def test_an_error_in_one_part_keeps_the_others(tmp_path):
         return work.cells(indices, part)
 
     with pytest.raises(ZeroDivisionError):
-        runs.in_parts(GRID, 2, produce, run, executor=lambda: ThreadPoolExecutor(1))
+        runs.in_chunks(GRID, 2, produce, run, executor=lambda: ThreadPoolExecutor(1))
     assert traces.completed_cells(run.trace_path).tolist() == [True] * 4 + [False] * 2
     np.testing.assert_array_equal(traces.open_trace(tmp_path)["energy"][:4, 0, 0], range(4))
 
 
 def test_deaths_are_in_the_log(caplog):
     with caplog.at_level(logging.WARNING):
-        runs.in_parts(GRID, 2, work.cells, None, executor=work.Unreliable({2: 2}))
+        runs.in_chunks(GRID, 2, work.cells, None, executor=work.Unreliable({2: 2}))
     assert "cells [2, 3] failed: call 2" in caplog.text
 
 

@@ -59,7 +59,7 @@ def test_another_run_is_overwritten_only_with_force(tmp_path):
 
 def test_force_on_the_same_run_keeps_it_unless_it_is_damaged(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
-    runs.in_parts(GRID, 6, produced([]), run)
+    runs.in_chunks(GRID, 6, produced([]), run)
     runs.prepare(tmp_path, CONFIG, force=True)
     assert run.trace_path.exists()
     (run.trace_path / "completed/zarr.json").unlink()
@@ -114,7 +114,7 @@ def produced(calls):
 
     def produce(indices, part):
         calls.append(indices.tolist())
-        trace = synthetic.make("fixed_lr", cells=len(indices), readings=9)
+        trace = synthetic.make("fixed_lr", cells=len(indices), samples=9)
         values = {str(n): v.values for n, v in trace.data_vars.items()}
         values["energy"] = np.broadcast_to(indices[:, None, None], trace["energy"].shape)
         attributes = {k: v for k, v in trace.attrs.items() if k not in ("protocol", "settings")}
@@ -126,16 +126,16 @@ def produced(calls):
 GRID = FixedLR([0.1, 0.2, 0.3], [0.01, 0.02])
 
 
-@pytest.mark.parametrize("cells_per_part", [1, 4, 6, 100])
-def test_parts_join_to_the_whole_in_memory_and_on_disk_alike(tmp_path, cells_per_part):
+@pytest.mark.parametrize("cells_per_chunk", [1, 4, 6, 100])
+def test_parts_join_to_the_whole_in_memory_and_on_disk_alike(tmp_path, cells_per_chunk):
     calls = []
-    memory = runs.in_parts(GRID, cells_per_part, produced(calls), None)
+    memory = runs.in_chunks(GRID, cells_per_chunk, produced(calls), None)
     assert [i for part in calls for i in part] == list(range(6))
-    assert max(map(len, calls)) == min(cells_per_part, 6)
+    assert max(map(len, calls)) == min(cells_per_chunk, 6)
     assert memory["energy"][:, 0, 0].values.tolist() == list(range(6))
     assert traces.protocol_of(memory) == GRID
     run = runs.prepare(tmp_path, CONFIG)
-    disk = runs.in_parts(GRID, cells_per_part, produced(calls), run)
+    disk = runs.in_chunks(GRID, cells_per_chunk, produced(calls), run)
     assert disk.identical(memory)
     assert traces.open_trace(tmp_path).identical(memory)
 
@@ -150,23 +150,23 @@ def test_a_stopped_run_goes_on_with_what_is_missing_in_the_same_parts(tmp_path):
         return produced(calls)(indices, part)
 
     with pytest.raises(KeyboardInterrupt):
-        runs.in_parts(GRID, 2, stopped, run)
+        runs.in_chunks(GRID, 2, stopped, run)
     assert traces.completed_cells(run.trace_path).tolist() == [True] * 4 + [False] * 2
     run.checkpoint_folder.mkdir()
     again = []
-    whole = runs.in_parts(GRID, 5, produced(again), runs.prepare(tmp_path, CONFIG))
+    whole = runs.in_chunks(GRID, 5, produced(again), runs.prepare(tmp_path, CONFIG))
     assert again == [[4, 5]]
-    assert whole.identical(runs.in_parts(GRID, 2, produced([]), None))
+    assert whole.identical(runs.in_chunks(GRID, 2, produced([]), None))
     assert not run.checkpoint_folder.exists()
-    assert runs.in_parts(GRID, 2, produced(again), run).identical(whole)
+    assert runs.in_chunks(GRID, 2, produced(again), run).identical(whole)
     assert again == [[4, 5]]
 
 
 def test_a_store_of_another_grid_is_refused(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
-    runs.in_parts(GRID, 6, produced([]), run)
+    runs.in_chunks(GRID, 6, produced([]), run)
     with pytest.raises(TraceError, match=r"expected 1 cells, got 6\. Pass force"):
-        runs.in_parts(FixedLR(0.1, 0.1), 1, produced([]), run)
+        runs.in_chunks(FixedLR(0.1, 0.1), 1, produced([]), run)
 
 
 def test_a_subset_is_the_same_cells_paired():

@@ -21,7 +21,7 @@ GRID = FixedLR([0.1, 0.2, 0.3, 0.4, 0.5], [0.01, 0.02, 0.03])
 @pytest.mark.parametrize("cells", [1, 2, 7, 35, 289])
 def test_every_shard_has_a_part_and_every_cell_a_shard(cells):
     for count in range(1, min(cells, 40) + 1):
-        size = Shard(1, count).cells_per_part(cells)
+        size = Shard(1, count).cells_per_chunk(cells)
         starts = range(0, cells, size)
         assert len(starts) >= count
         assert sorted(s for i in range(count) for s in starts[i::count]) == list(starts)
@@ -58,12 +58,12 @@ def test_shards_need_a_folder():
 
 @pytest.mark.parametrize("order", [[1, 2, 3, 4], [3, 1, 4, 2]])
 def test_shards_one_after_the_other_make_the_whole(tmp_path, order):
-    alone = runs.in_parts(GRID, 4, work.cells, None)
+    alone = runs.in_chunks(GRID, 4, work.cells, None)
     for k, number in enumerate(order):
         run = runs.prepare(tmp_path, CONFIG)
         run.checkpoint_folder.mkdir(exist_ok=True)
         shard = Shard(number, 4)
-        trace = runs.in_parts(GRID, shard.cells_per_part(15), work.cells, run, shard=shard)
+        trace = runs.in_chunks(GRID, shard.cells_per_chunk(15), work.cells, run, shard=shard)
         there = (trace["outcome"] == Outcome.FINISHED).all("replica").values
         assert there.reshape(-1)[4 * (number - 1) : 4 * number].all()
         assert runs.is_complete(run) == (k == 3)
@@ -80,7 +80,7 @@ def test_shards_at_once_make_the_whole(tmp_path):
         try:
             start.wait()
             run = runs.prepare(tmp_path / "run", CONFIG)
-            runs.in_parts(GRID, 2, work.cells, run, shard=Shard(number, 8))
+            runs.in_chunks(GRID, 2, work.cells, run, shard=Shard(number, 8))
         except BaseException as error:
             failures.append(error)
 
@@ -90,7 +90,7 @@ def test_shards_at_once_make_the_whole(tmp_path):
     for thread in threads:
         thread.join()
     assert failures == []
-    assert traces.open_trace(tmp_path / "run").identical(runs.in_parts(GRID, 2, work.cells, None))
+    assert traces.open_trace(tmp_path / "run").identical(runs.in_chunks(GRID, 2, work.cells, None))
 
 
 @pytest.mark.parametrize(
@@ -107,20 +107,20 @@ def test_nobody_makes_what_another_makes(tmp_path, first, second, match):
     run = runs.prepare(tmp_path, CONFIG)
     with claimed(tmp_path, first):
         with pytest.raises(RunExistsError, match=match):
-            runs.in_parts(GRID, 2, work.cells, run, shard=second)
+            runs.in_chunks(GRID, 2, work.cells, run, shard=second)
         with ExitStack() as stack:
             if first.count > 1:
                 stack.enter_context(claimed(tmp_path, Shard(1, first.count)))
         assert [p.name for p in active(tmp_path)] == [f".shard-{first.number}-of-{first.count}.lock"]
     assert active(tmp_path) == []
-    runs.in_parts(GRID, 2, work.cells, run, shard=second)
+    runs.in_chunks(GRID, 2, work.cells, run, shard=second)
 
 
 def test_a_finished_run_needs_no_claim(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
-    whole = runs.in_parts(GRID, 2, work.cells, run)
+    whole = runs.in_chunks(GRID, 2, work.cells, run)
     with claimed(tmp_path, runs.WHOLE):
-        assert runs.in_parts(GRID, 2, work.cells, runs.prepare(tmp_path, CONFIG)).identical(whole)
+        assert runs.in_chunks(GRID, 2, work.cells, runs.prepare(tmp_path, CONFIG)).identical(whole)
 
 
 def test_force_does_not_delete_what_another_process_is_making(tmp_path):
@@ -140,7 +140,7 @@ def test_locks_of_the_dead_are_no_locks(tmp_path):
     (tmp_path / ".shard-2-of-3.lock").write_text("124 on elsewhere")
     (tmp_path / ".prepare.lock").write_text("125 on elsewhere")
     run = runs.prepare(tmp_path, CONFIG)
-    runs.in_parts(GRID, 2, work.cells, run, shard=Shard(1, 2))
+    runs.in_chunks(GRID, 2, work.cells, run, shard=Shard(1, 2))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
     (tmp_path / ".shard-1-of-2.lock").write_text("126 on elsewhere")
     runs.prepare(tmp_path, CONFIG)
@@ -152,10 +152,10 @@ def test_shards_of_other_parts_are_told_apart(tmp_path):
 
     def slow(indices, part):
         if not run.trace_path.exists():  # meanwhile another shard begins with parts of another size
-            runs.in_parts(GRID, 3, work.cells, run, shard=Shard(2, 2))
+            runs.in_chunks(GRID, 3, work.cells, run, shard=Shard(2, 2))
         return work.cells(indices, part)
 
     with pytest.raises(TraceError, match=r"expected parts of 3 cells, which another shard began with, got 4\. Call"):
-        runs.in_parts(GRID, 4, slow, run, shard=Shard(1, 2))
-    whole = runs.in_parts(GRID, 4, work.cells, run, shard=Shard(1, 2))
+        runs.in_chunks(GRID, 4, slow, run, shard=Shard(1, 2))
+    whole = runs.in_chunks(GRID, 4, work.cells, run, shard=Shard(1, 2))
     np.testing.assert_array_equal(whole["energy"][:, 0, 0], range(15))

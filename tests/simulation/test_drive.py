@@ -6,8 +6,8 @@ import numba
 import numpy as np
 import pytest
 
+from weightgas.losses import Covariance, Isotropic
 from weightgas.paths import Path, adiabat, isobar, isochore, isotherm
-from weightgas.potentials import Covariance, Isotropic
 from weightgas.simulation import driven, kernels, lanes, reference
 from weightgas.simulation.drive import drive, resting_steps
 from weightgas.status import Outcome
@@ -78,9 +78,9 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
 
 @pytest.mark.parametrize("name", PATHS)
 def test_kick_and_decay_make_up_the_volume(name):
-    """The budget of r² is exact in every replica at every reading, and so is the decay: no gradient enters it."""
+    """The budget of r² is exact in every replica at every sample, and so is the decay: no gradient enters it."""
     course = drive(PATHS[name], steps=2000, noise=NOISE, replicas=40, threads=1)
-    change = course["volume"] - course["volume"].isel(reading=0)
+    change = course["volume"] - course["volume"].isel(sample=0)
     gap = np.abs(change - course["kick"] - course["decay"])
     assert float(gap.max()) < 1e-12 * (1 + float(course["kick"].max()))
 
@@ -94,7 +94,7 @@ def test_a_constant_path_does_no_work(name):
         assert not course["work"].any()
         assert not course["inner_work"].any()
     else:
-        change = course["volume"] - course["volume"].isel(reading=0)
+        change = course["volume"] - course["volume"].isel(sample=0)
         np.testing.assert_allclose(course["work"], -stay.at(0.0)["wd"] * change, atol=1e-13)
         mean, error = course["work"][:, -1].mean(), course["work"][:, -1].std() / np.sqrt(200)
         assert abs(mean / error) < 4
@@ -102,37 +102,37 @@ def test_a_constant_path_does_no_work(name):
 
 def test_threads_calls_and_other_replicas_change_no_bit(monkeypatch):
     legs = [PATHS["isotherm"], PATHS["isochore"], PATHS["adiabat"]]
-    one = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=150, readings=7, threads=1)
+    one = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=150, samples=7, threads=1)
     for threads, replicas, per_call in ((2, 150, 2e7), (1, 130, 2e7), (1, 150, 1500.0)):
         monkeypatch.setattr(import_module("weightgas.simulation.drive"), "_STEPS_PER_CALL", per_call)
-        other = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=replicas, readings=7, threads=threads)
+        other = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=replicas, samples=7, threads=threads)
         for name in ("energy", "volume", *BOOKS):
             np.testing.assert_array_equal(other[name].values, one[name].values[:replicas], err_msg=name)
-    again = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=150, readings=7, threads=1, seed=1)
+    again = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=150, samples=7, threads=1, seed=1)
     assert not np.array_equal(again["energy"], one["energy"])
     assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 
 
 def test_what_a_course_holds():
     course = drive([isochore(radius=1.5, elr=(0.02, 0.08)), isotherm(elr=0.08, wd=(0.02, 0.05))], steps=(3, 50),
-                   noise=NOISE, replicas=4, readings=10)  # fmt: skip
-    assert dict(course.sizes) == {"replica": 4, "reading": 14}
+                   noise=NOISE, replicas=4, samples=10)  # fmt: skip
+    assert dict(course.sizes) == {"replica": 4, "sample": 14}
     np.testing.assert_array_equal(course["step"], [0, 1, 2, 3, *range(8, 54, 5)])
     np.testing.assert_array_equal(course["leg"], [0] * 4 + [1] * 10)
     np.testing.assert_allclose(course["elr"].values[[0, 3, -1]], [0.02, 0.08, 0.08])
     assert np.isnan(course["radius"].values[4:]).all() and np.isnan(course["wd"].values[:4]).all()
     assert float(course["wd"][-1]) == pytest.approx(0.05)
     for name in BOOKS:
-        assert not course[name].isel(reading=0).any()
-    assert (course["readings"] == 14).all() and (course["outcome"] == int(Outcome.FINISHED)).all()
+        assert not course[name].isel(sample=0).any()
+    assert (course["samples"] == 14).all() and (course["outcome"] == int(Outcome.FINISHED)).all()
     assert course.attrs["protocols"] == ["fixed_sphere", "fixed_elr"]
 
 
 def test_a_run_that_overflows_says_so():
     course = drive(Path(elr=(0.1, 30.0), wd=0.1), dim=10, steps=400, replicas=20, warmup=0, threads=1)
     assert (course["outcome"] == int(Outcome.DIVERGED)).all()
-    first = int(course["readings"][0])
-    assert 0 < first < course.sizes["reading"]
+    first = int(course["samples"][0])
+    assert 0 < first < course.sizes["sample"]
     assert np.isfinite(course["volume"][0, :first]).all() and np.isnan(course["volume"][0, first:]).all()
 
 
@@ -154,7 +154,7 @@ def test_resting_steps_are_five_clocks():
         ({"legs": isobar(wd=0.1, elr=lambda x: np.nan)}, ValueError, "got nan"),
         ({"dim": 1}, ValueError, "at least two weights"),
         ({"replicas": 1}, ValueError, "Error bars need at least two replicas"),
-        ({"readings": 0}, ValueError, "readings"),
+        ({"samples": 0}, ValueError, "samples"),
         ({"seed": -1}, ValueError, "seed"),
         ({"warmup": -1}, ValueError, "warmup"),
         ({"noise": Covariance(np.eye(3))}, TypeError, "only the solvable gas"),

@@ -5,8 +5,8 @@ import pytest
 
 from own_functions import CUBIC, DIFFERENCES, GROWING, TILT, growing, tilt
 from weightgas import streams
+from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import general, kernels, model, reference, simulate
 from weightgas.trace import extend
@@ -74,9 +74,9 @@ GASES = {
 @pytest.mark.parametrize("gas", GASES)
 @pytest.mark.parametrize("protocol", KINDS)
 def test_every_step_is_the_plain_one_with_the_same_draws(protocol, gas):
-    potential, noise, how = GASES[gas]
-    run = Run(protocol, model.checked(potential, noise, DIM, **how))
-    close = 1e-8 if potential is DIFFERENCES else 1e-11
+    loss, noise, how = GASES[gas]
+    run = Run(protocol, model.checked(loss, noise, DIM, **how))
+    close = 1e-8 if loss is DIFFERENCES else 1e-11
     for _ in range(40):
         loss, plain = run.plain()
         run.step()
@@ -152,14 +152,14 @@ def test_curvature_and_covariance_of_the_users_functions_are_read(loss):
 
 
 def test_a_trace_has_what_could_be_read_and_nothing_else():
-    short = {"dim": DIM, "steps": 400, "readings": 20, "threads": 1, "progress": False}
-    own = simulate(FixedSphere(elr=0.02), potential=TILT, noise=GROWING, **short)
+    short = {"dim": DIM, "steps": 400, "samples": 20, "threads": 1, "progress": False}
+    own = simulate(FixedSphere(elr=0.02), loss=TILT, noise=GROWING, **short)
     assert "laplacian" in own
     assert "noise_cov_sq" in own
     assert "grad_curvature" not in own
-    assert own.attrs["potential"] == "tilt"
-    assert own["laplacian"].attrs["cell_methods"] == "reading: point"
-    heavy = simulate(FixedSphere(elr=0.02), potential=TILT, noise=CUBIC, **short)
+    assert own.attrs["loss"] == "tilt"
+    assert own["laplacian"].attrs["cell_methods"] == "sample: point"
+    heavy = simulate(FixedSphere(elr=0.02), loss=TILT, noise=CUBIC, **short)
     assert not {"noise_cov_sq", "noise_curvature", "noise_trace_sq"} & set(heavy)
     assert np.isfinite(measure(heavy)["temperature"]).all()
     assert "laplacian_slope" not in simulate(FixedSphere(elr=0.02), momentum=0.5, **short).attrs
@@ -172,33 +172,33 @@ def test_a_trace_has_what_could_be_read_and_nothing_else():
     "protocol", [FixedLR(lr=[0.05, 0.1], wd=0.1), FixedELR(elr=[0.01, 0.02], wd=0.1), FixedSphere(elr=[0.01, 0.02])]
 )
 def test_the_cells_hold_the_learning_rate_that_is_felt(protocol):
-    trace = simulate(protocol, DIM, 400, readings=20, momentum=0.9, threads=1, progress=False)
+    trace = simulate(protocol, DIM, 400, samples=20, momentum=0.9, threads=1, progress=False)
     rate = protocol.axes[0]
     np.testing.assert_allclose(trace[f"{rate}_set"], 10 * protocol.cells()[rate], rtol=1e-14)
     assert (trace.attrs["momentum"], trace.attrs["nesterov"]) == (0.9, 0)
 
 
 def test_parts_threads_and_resuming_change_nothing(tmp_path):
-    how = {"potential": TILT, "noise": GROWING, "momentum": 0.9, "replicas": 2, "progress": False}
+    how = {"loss": TILT, "noise": GROWING, "momentum": 0.9, "replicas": 2, "progress": False}
     protocol = FixedLR(lr=[0.05, 0.1], wd=0.1)
-    whole = simulate(protocol, DIM, 800, readings=20, warmup=100, threads=2, **how)
-    first = simulate(protocol, DIM, 400, readings=10, warmup=100, threads=1, out=tmp_path / "run", **how)
-    second = simulate(protocol, DIM, 400, readings=10, threads=1, resume_from=first, **how)
-    joined = extend(first, second, "reading")
+    whole = simulate(protocol, DIM, 800, samples=20, warmup=100, threads=2, **how)
+    first = simulate(protocol, DIM, 400, samples=10, warmup=100, threads=1, out=tmp_path / "run", **how)
+    second = simulate(protocol, DIM, 400, samples=10, threads=1, resume_from=first, **how)
+    joined = extend(first, second, "sample")
     for name in ("radius", "energy", "energy_mean", "final_weights", "final_velocity", "failed_cause"):
         np.testing.assert_array_equal(joined[name], whole[name], err_msg=name)
-    one = simulate(FixedLR(lr=0.1, wd=0.1), DIM, 800, readings=20, warmup=100, threads=1, **how)
+    one = simulate(FixedLR(lr=0.1, wd=0.1), DIM, 800, samples=20, warmup=100, threads=1, **how)
     np.testing.assert_array_equal(one["radius"][0], whole["radius"][1])
 
 
 def test_runs_of_other_functions_and_momentum_are_told_apart():
-    short = {"dim": DIM, "steps": 100, "readings": 10, "threads": 1, "progress": False}
+    short = {"dim": DIM, "steps": 100, "samples": 10, "threads": 1, "progress": False}
     protocol = FixedLR(lr=0.1, wd=0.1)
-    first = simulate(protocol, potential=TILT, noise=GROWING, **short)
+    first = simulate(protocol, loss=TILT, noise=GROWING, **short)
     with pytest.raises(ValueError, match=r"got another noise, noise_crc"):
-        simulate(protocol, potential=TILT, resume_from=first, **short)
+        simulate(protocol, loss=TILT, resume_from=first, **short)
     with pytest.raises(ValueError, match=r"got another momentum, nesterov"):
-        simulate(protocol, potential=TILT, noise=GROWING, momentum=0.5, resume_from=first, **short)
+        simulate(protocol, loss=TILT, noise=GROWING, momentum=0.5, resume_from=first, **short)
 
 
 def test_a_sampler_says_where_runs_begin():
@@ -207,10 +207,8 @@ def test_a_sampler_says_where_runs_begin():
 
     from dataclasses import replace
 
-    trace = simulate(
-        FixedSphere(elr=1e-6), DIM, 8, potential=replace(TILT, sampler=south), readings=8, warmup=0, threads=1
-    )
+    trace = simulate(FixedSphere(elr=1e-6), DIM, 8, loss=replace(TILT, sampler=south), samples=8, warmup=0, threads=1)
     assert trace["energy_mean"].values.max() < 1e-4
     with pytest.raises(ValueError, match=r"sampler: expected unit vectors of shape \(256, 5\), got 'shape \(5,\)'"):
         wrong = replace(TILT, sampler=lambda dim, temperature, size, generator: np.ones(dim))
-        simulate(FixedSphere(elr=0.1), DIM, 8, potential=wrong, readings=8, threads=1)
+        simulate(FixedSphere(elr=0.1), DIM, 8, loss=wrong, samples=8, threads=1)

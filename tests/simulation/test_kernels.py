@@ -5,12 +5,12 @@ import pytest
 from scipy import stats
 
 from weightgas import streams
-from weightgas.potentials import Covariance, Isotropic, Linear, LossDependent, Quadratic
+from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.simulation import kernels, model, reference
 
 KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 ROOT = np.random.default_rng(5).standard_normal((6, 6))
-POTENTIALS = {
+LOSSES = {
     "linear": Linear(),
     "diagonal": Quadratic(np.linspace(0, 3, 6)),
     "matrix": Quadratic(ROOT + ROOT.T),
@@ -31,13 +31,13 @@ def a_stream(number=0):
 class Recorder:
     """The arrays of one call of the kernel, as the tally of a simulation has them."""
 
-    def __init__(self, tasks, dim, readings, *, every=0, snapshots=0, first=0, between=1):
-        self.means = np.zeros((tasks, readings, kernels.COLUMNS))
-        self.points = np.zeros((tasks, readings, kernels.POINTS))
+    def __init__(self, tasks, dim, samples, *, every=0, snapshots=0, first=0, between=1):
+        self.means = np.zeros((tasks, samples, kernels.COLUMNS))
+        self.points = np.zeros((tasks, samples, kernels.POINTS))
         self.moments = np.zeros((tasks, 3))
         self.counts = np.zeros((tasks, 1, 64), np.int64)
         self.snapshots = np.zeros((tasks, snapshots, dim), np.float32)
-        self.rest = (np.zeros(readings, np.int64), np.full(tasks, -8.0), np.full(tasks, 0.25))
+        self.rest = (np.zeros(samples, np.int64), np.full(tasks, -8.0), np.full(tasks, 0.25))
         self.every, self.first, self.between = every, first, between
 
     def arguments(self):
@@ -45,13 +45,13 @@ class Recorder:
         return (self.means, self.points, self.every, self.moments, self.counts, *self.rest, *snapshots)
 
 
-def advance(recorder, protocol, what, weights, stream, rate, hold, *, readings=1, steps=1, begin=0):
+def advance(recorder, protocol, what, weights, stream, rate, hold, *, samples=1, steps=1, begin=0):
     form = what.form
     spread = what.factor if what.factor.ndim == 2 else np.diag(what.factor)
     loss = (float(form.constant), form.linear, form.curvature, spread, *what.strength)
     tasks = np.full(len(weights), rate), np.full(len(weights), hold)
     arguments = (weights, stream, *tasks, *loss, *recorder.arguments())
-    kernels.advance(KINDS[protocol], 0, readings, steps, begin, *arguments)
+    kernels.advance(KINDS[protocol], 0, samples, steps, begin, *arguments)
 
 
 def projected_covariance(what, direction):
@@ -66,10 +66,10 @@ def projected_covariance(what, direction):
 
 
 @pytest.mark.parametrize("noise", NOISES)
-@pytest.mark.parametrize("potential", POTENTIALS)
+@pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("protocol", KINDS)
-def test_every_step_is_the_plain_one_with_the_same_draws(protocol, potential, noise):
-    what = model.checked(POTENTIALS[potential], NOISES[noise], 6)
+def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
+    what = model.checked(LOSSES[loss], NOISES[noise], 6)
     rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
     form, start = what.form, np.random.default_rng(1).standard_normal(6)
     weights = (start * 2.0 / np.linalg.norm(start))[None]
@@ -112,8 +112,8 @@ def test_readings_are_means_over_their_steps_and_points_at_their_ends():
     one, many = np.ones((1, 4)), np.ones((1, 4))
     streams_of = a_stream()[None], a_stream()[None]
     fine, coarse = Recorder(1, 4, 12), Recorder(1, 4, 3)
-    advance(fine, "fixed_lr", what, one, streams_of[0], 0.1, 0.1, readings=12, steps=1)
-    advance(coarse, "fixed_lr", what, many, streams_of[1], 0.1, 0.1, readings=3, steps=4)
+    advance(fine, "fixed_lr", what, one, streams_of[0], 0.1, 0.1, samples=12, steps=1)
+    advance(coarse, "fixed_lr", what, many, streams_of[1], 0.1, 0.1, samples=3, steps=4)
     np.testing.assert_array_equal(one, many)
     np.testing.assert_allclose(coarse.means[0], fine.means[0].reshape(3, 4, -1).mean(axis=1), rtol=1e-14)
     np.testing.assert_array_equal(coarse.points[0], fine.points[0, 3::4])
@@ -145,12 +145,12 @@ def test_the_overlap_is_counted_in_its_bins():
             logits.append(np.log((1 + z) / (1 - z)))
         advance(Recorder(1, 4, 1), "fixed_lr", what, state, stream, 0.3, 0.1)
     state, stream = np.array([[-1.0, 0.5, 0.5, 0.0]]), a_stream()[None]
-    advance(recorder, "fixed_lr", what, state, stream, 0.3, 0.1, readings=40)
+    advance(recorder, "fixed_lr", what, state, stream, 0.3, 0.1, samples=40)
     expected, _ = np.histogram(np.clip(logits, -8, 7.99), np.linspace(-8, 8, 65))
     np.testing.assert_array_equal(recorder.counts[0, 0], expected)
     state, stream = np.array([[-1.0, 0.5, 0.5, 0.0]]), a_stream()[None]
     warm = Recorder(1, 4, 40, every=3)
-    advance(warm, "fixed_lr", what, state, stream, 0.3, 0.1, readings=40, begin=-42)
+    advance(warm, "fixed_lr", what, state, stream, 0.3, 0.1, samples=40, begin=-42)
     # the clock of the warm-up runs to step 0, as that of the run does from there
     assert warm.counts.sum() == 0
     assert warm.moments[0, 0] == 13

@@ -5,16 +5,16 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from weightgas.potentials import Quadratic
+from weightgas.losses import Quadratic
 from weightgas.protocols import FixedLR
 from weightgas.simulation import memory, model, plan, simulate
 
 GRID = FixedLR([0.01, 0.1], [0.01, 0.1])
-SMALL = {"steps": 400, "readings": 40, "blocks": 4, "warmup": 0, "progress": False}
+SMALL = {"steps": 400, "samples": 40, "blocks": 4, "warmup": 0, "progress": False}
 
 
 def a_plan(**options):
-    asked = {"steps": 400, "readings": 40, "warmup": 0, "blocks": 4, "snapshots": 0, "method": "full", "replicas": 1}
+    asked = {"steps": 400, "samples": 40, "warmup": 0, "blocks": 4, "snapshots": 0, "method": "full", "replicas": 1}
     asked |= {"bins": 256, "density_every": 10, "snapshot_every": 1, "seed": 0, "reducible": True}
     return plan.checked(**asked | options)
 
@@ -23,16 +23,16 @@ def a_plan(**options):
     ("options", "dim"),
     [
         ({"method": "reduced"}, 3),
-        ({"method": "full", "readings": 200}, 3),
+        ({"method": "full", "samples": 200}, 3),
         ({"snapshots": 100, "snapshot_every": 1}, 20),
-        ({"potential": Quadratic(np.ones((3, 3))), "snapshots": 100, "snapshot_every": 1}, 3),
+        ({"loss": Quadratic(np.ones((3, 3))), "snapshots": 100, "snapshot_every": 1}, 3),
     ],
 )
 def test_the_estimate_is_what_a_simulation_takes(options, dim):
     replicas = 30
     options = SMALL | options
-    what = model.checked(options.get("potential"), options.get("noise"), dim)
-    settings = {k: options[k] for k in ("readings", "snapshots", "method") if k in options}
+    what = model.checked(options.get("loss"), options.get("noise"), dim)
+    settings = {k: options[k] for k in ("samples", "snapshots", "method") if k in options}
     expected = len(GRID) * replicas * memory._COPIES * memory.bytes_of_run(a_plan(**settings), what)
     simulate(GRID, dim, replicas=8, **options)  # compile
     tracemalloc.start()
@@ -46,7 +46,7 @@ def test_more_replicas_than_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "available", lambda: 4e9)
     message = (
         r"replicas: expected at most (\d+), got 1000000. 1000000 x 4 cells in d = 3 need \d+ GB of memory, 4 GB are "
-        "there. Take fewer replicas, readings, bins, blocks or snapshots, or pass out="
+        "there. Take fewer replicas, samples, bins, blocks or snapshots, or pass out="
     )
     with pytest.raises(ValueError, match=message) as caught:
         simulate(GRID, 3, replicas=1_000_000, out=None, **SMALL)

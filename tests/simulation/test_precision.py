@@ -8,9 +8,9 @@ import pytest
 import synthetic
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
+from weightgas.losses import Covariance, Quadratic
 from weightgas.measurement import measure
 from weightgas.measurement.state import known
-from weightgas.potentials import Covariance, Quadratic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.runs import subset
 from weightgas.simulation import plan, reduced, run, simulate
@@ -23,7 +23,7 @@ GRIDS = {
     "fixed_lr": FixedLR([0.02, 0.1], [0.02, 0.1]),
 }
 GOAL = {"energy": 0.03, "radius": 0.01, "entropy_direction": 0.05}
-SMALL = {"steps": 8000, "readings": 200, "precision": GOAL, "most_steps": 400_000}
+SMALL = {"steps": 8000, "samples": 200, "precision": GOAL, "most_steps": 400_000}
 each_protocol = pytest.mark.parametrize("protocol", GRIDS.values(), ids=GRIDS)
 
 
@@ -36,7 +36,7 @@ def same(one, two):
 
 
 def last_step(trace):
-    return np.take_along_axis(trace["step"].values, trace["readings"].values[:, :1] - 1, axis=1)[:, 0]
+    return np.take_along_axis(trace["step"].values, trace["samples"].values[:, :1] - 1, axis=1)[:, 0]
 
 
 @pytest.fixture(scope="module", params=GRIDS)
@@ -61,8 +61,8 @@ def test_every_cell_reaches_its_targets_in_steps_of_its_own(finished):
 
 def test_a_trace_keeps_the_contract_whatever_its_length(finished):
     traces.check(finished)
-    assert (finished.sizes["reading"], finished.sizes["block"]) == (350, 35)
-    n = finished["readings"].values[:, 0]
+    assert (finished.sizes["sample"], finished.sizes["block"]) == (350, 35)
+    n = finished["samples"].values[:, 0]
     assert set(n) <= {200, 250, 300, 350}
     spacing = np.diff(finished["step"], axis=1)
     assert (spacing == spacing[:, :1]).all()
@@ -76,19 +76,19 @@ def test_a_trace_keeps_the_contract_whatever_its_length(finished):
         np.testing.assert_array_equal(np.isfinite(finished[name]), traces.valid(finished))
     assert json.loads(finished.attrs["precision"]) == GOAL
     assert (finished.attrs["steps"], finished.attrs["most_steps"]) == (8000, 400_000)
-    assert "reading_every" not in finished.attrs
+    assert "sample_every" not in finished.attrs
 
 
 def test_a_cell_is_that_of_one_run_of_its_length(finished):
-    """Point for point, mean for mean and count for count: nothing is lost where readings are joined."""
+    """Point for point, mean for mean and count for count: nothing is lost where samples are joined."""
     protocol = traces.protocol_of(finished)
     i = int(np.argmax(last_step(finished)))
-    n = int(finished["readings"][i, 0])
+    n = int(finished["samples"][i, 0])
     whole = simulate(
-        subset(protocol, np.array([i])), 3, int(last_step(finished)[i]), readings=n, blocks=n // 10, warmup=800
+        subset(protocol, np.array([i])), 3, int(last_step(finished)[i]), samples=n, blocks=n // 10, warmup=800
     )
-    cell = finished.isel(cell=[i], reading=slice(n), block=slice(n // 10))
-    for name in ("radius", "energy", "overlap", "step", "readings", "overlap_counts", "final_weights", "final_stream"):
+    cell = finished.isel(cell=[i], sample=slice(n), block=slice(n // 10))
+    for name in ("radius", "energy", "overlap", "step", "samples", "overlap_counts", "final_weights", "final_stream"):
         np.testing.assert_array_equal(cell[name], whole[name], err_msg=name)
     for name in ("energy_mean", "energy_sq_mean", "grad_sq", "noise_trace", "laplacian", "grad_curvature"):
         np.testing.assert_allclose(cell[name], whole[name], rtol=1e-12, err_msg=name)
@@ -99,7 +99,7 @@ def test_threads_parts_and_other_cells_change_no_bit(protocol, monkeypatch):
     whole = simulate(protocol, 3, **SMALL, threads=1)
     for cell in (0, 3):
         assert same(simulate(subset(protocol, np.array([cell])), 3, **SMALL, threads=2), whole.isel(cell=[cell]))
-    monkeypatch.setattr(run, "_cells_per_part", lambda *_: 3)
+    monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 3)
     apart = simulate(protocol, 3, **SMALL)
     assert same(apart, whole)
     assert apart.attrs["settings"] == whole.attrs["settings"]
@@ -113,15 +113,15 @@ def test_a_number_is_the_error_of_energy_and_radius():
 
 
 def test_odd_blocks_go_by_whole_doublings():
-    trace = simulate(FixedSphere(0.05), 3, **SMALL | {"readings": 50, "blocks": 1, "precision": {"energy": 0.05}})
-    assert (trace.sizes["reading"], trace.sizes["block"]) == (50, 1)
+    trace = simulate(FixedSphere(0.05), 3, **SMALL | {"samples": 50, "blocks": 1, "precision": {"energy": 0.05}})
+    assert (trace.sizes["sample"], trace.sizes["block"]) == (50, 1)
     assert trace["known"] == 1
 
 
 def test_other_losses_and_the_whole_step_are_run_until_known():
     loss, noise = Quadratic([0.0, 1, 2, 3]), Covariance([1.0, 2, 1, 1])
-    plan = {"steps": 4000, "readings": 200, "precision": {"energy": 0.05}, "snapshots": 10, "snapshot_every": 20}
-    trace = simulate(FixedSphere([0.02, 0.05]), 4, **plan, potential=loss, noise=noise, replicas=2)
+    plan = {"steps": 4000, "samples": 200, "precision": {"energy": 0.05}, "snapshots": 10, "snapshot_every": 20}
+    trace = simulate(FixedSphere([0.02, 0.05]), 4, **plan, loss=loss, noise=noise, replicas=2)
     assert (trace["known"] == 1).all()
     assert (trace["snapshot_step"][:, -1] == last_step(trace)).all()
     state = measure(trace, entropy="knn")
@@ -145,10 +145,10 @@ def test_a_cell_that_reaches_the_bound_says_what_is_missing():
 
 
 def test_more_steps_do_not_help_a_radius_that_is_read_too_seldom():
-    trace = simulate(FixedLR(0.1, 0.1), 3, 40_000, readings=40, precision={"radius": 0.0005}, most_steps=40_000_000)
+    trace = simulate(FixedLR(0.1, 0.1), 3, 40_000, samples=40, precision={"radius": 0.0005}, most_steps=40_000_000)
     assert trace["known"] == 0
     assert last_step(trace)[0] < 1_000_000  # it was not run to the bound
-    assert "readings are independent: about" in str(measure(trace)["reason"].values[0])
+    assert "samples are independent: about" in str(measure(trace)["reason"].values[0])
 
 
 def test_a_cell_that_blows_up_ends_and_the_others_go_on():
@@ -178,7 +178,7 @@ def test_replicas_that_disagree_are_not_known_whatever_their_errors():
 
 def test_such_a_cell_is_run_to_the_bound():
     """The loop on traces that are put together: only the cell whose replicas disagree goes on."""
-    how = plan.checked(steps=400_000, readings=400, warmup=0, blocks=4, snapshots=0, replicas=2, bins=16,
+    how = plan.checked(steps=400_000, samples=400, warmup=0, blocks=4, snapshots=0, replicas=2, bins=16,
                        density_every=10, snapshot_every=1, seed=0, method="full", reducible=False)  # fmt: skip
     protocol = synthetic.protocol_of_kind("fixed_lr", 2)
     made = []
@@ -186,7 +186,7 @@ def test_such_a_cell_is_run_to_the_bound():
     def produce(part, piece, advance, before):
         begin = 0 if before is None else int(before["step"].max())
         made.append((len(part), piece.steps))
-        trace = synthetic.make("fixed_lr", 2, 2, piece.readings, reading_every=piece.reading_every, seed=len(made))
+        trace = synthetic.make("fixed_lr", 2, 2, piece.samples, sample_every=piece.sample_every, seed=len(made))
         trace = trace.isel(cell=np.isin(trace["lr_set"], part.cells()["lr"]))
         trace["step"] += begin
         trace.attrs["seed"] = 0
@@ -246,7 +246,7 @@ def covered(protocol, scale, truth, **how):
 def test_errors_of_runs_that_stopped_when_they_were_small_still_cover(kind, elr, dim, steps, goal):
     """The table of docs/run-until-known.md; -s prints it."""
     protocol, scale = alike(kind, elr, 64)
-    long = measure(simulate(protocol, dim, 5_000_000, readings=4000, seed=99))
+    long = measure(simulate(protocol, dim, 5_000_000, samples=4000, seed=99))
     names = ("energy", "entropy_direction") if kind == "fixed_sphere" else ("energy", "radius", "entropy_direction")
     truth = {name: long[name].values.mean() for name in names}
     truth |= {"radius": np.sqrt(((long["radius"].values * scale) ** 2).mean())} if "radius" in names else {}
@@ -262,7 +262,7 @@ def test_errors_of_runs_that_stopped_when_they_were_small_still_cover(kind, elr,
 
 def test_errors_cover_in_small():
     cells = 200
-    trace = simulate(FixedSphere(0.05, np.linspace(1, 2, cells)), 3, 8000, readings=200, precision={"energy": 0.04})
+    trace = simulate(FixedSphere(0.05, np.linspace(1, 2, cells)), 3, 8000, samples=200, precision={"energy": 0.04})
     state = measure(trace)
     z = ((state["energy"] - 0.025537) / state["energy_err"]).values
     assert 0.89 < (abs(z) < 1.96).mean() < 0.99
@@ -276,7 +276,7 @@ def test_errors_cover_in_small():
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch):
     protocol = GRIDS["fixed_lr"]
     whole = simulate(protocol, 3, **SMALL)
-    monkeypatch.setattr(run, "_cells_per_part", lambda *_: 1)
+    monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 1)
     original, calls = reduced.advance, []
 
     def interrupted(*arguments):
@@ -350,7 +350,7 @@ WRONG = [
     ({"precision": 0.1, "most_steps": 1e6}, TypeError, "most_steps: expected a whole number"),
     ({"most_steps": 10_000}, ValueError, "most_steps: expected none without precision"),
     (
-        {"precision": {"entropy": 0.1}, "potential": Quadratic([0, 1, 2])},
+        {"precision": {"entropy": 0.1}, "loss": Quadratic([0, 1, 2])},
         ValueError,
         "precision: expected no entropies",
     ),
@@ -370,5 +370,5 @@ def test_going_on_is_for_runs_of_a_given_length():
     with pytest.raises(ValueError, match="resume_from: expected none with precision"):
         simulate(GRIDS["fixed_lr"], 3, 8000, precision=0.1, resume_from=first)
     ended = simulate(GRIDS["fixed_lr"], 3, 8000, precision=0.1)
-    with pytest.raises(TraceError, match="another reading_every, precision"):
+    with pytest.raises(TraceError, match="another sample_every, precision"):
         simulate(GRIDS["fixed_lr"], 3, 8000, resume_from=ended)

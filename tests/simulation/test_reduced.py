@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from weightgas.errors import TraceError
+from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import kernels, lanes, model, reduced, reference, simulate
 from weightgas.theory import vmf
@@ -46,14 +46,14 @@ def test_plain_reduced_step_is_the_plain_whole_one(dim, protocol, noise):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-12)
 
 
-def advance(kind, weights, streams, rate, hold, what, *, readings=1, steps=1, together=8):
+def advance(kind, weights, streams, rate, hold, what, *, samples=1, steps=1, together=8):
     tasks = len(weights)
-    means, points = np.zeros((tasks, readings, kernels.COLUMNS)), np.zeros((tasks, readings, kernels.POINTS))
-    none = (0, np.zeros((tasks, 3)), np.zeros((tasks, 1, 2), np.int64), np.zeros(readings, np.int64))
+    means, points = np.zeros((tasks, samples, kernels.COLUMNS)), np.zeros((tasks, samples, kernels.POINTS))
+    none = (0, np.zeros((tasks, 3)), np.zeros((tasks, 1, 2), np.int64), np.zeros(samples, np.int64))
     cells = np.full(tasks, rate), np.full(tasks, hold)
     variance = float(what.factor[0] ** 2)
     reduced.advance(
-        kind, 0, readings, steps, 0, weights, streams, *cells, 1.0, what.dim, variance, *what.strength, together,
+        kind, 0, samples, steps, 0, weights, streams, *cells, 1.0, what.dim, variance, *what.strength, together,
         means, points, *none, np.zeros(tasks), np.ones(tasks),
     )  # fmt: skip
     return means, points
@@ -110,7 +110,7 @@ def test_lanes_and_calls_change_no_bit(dim):
     found = []
     for together, calls in ((64, 1), (8, 1), (1, 4), (24, 2)):
         weights, streams = start.copy(), words.copy()
-        how = {"readings": 40 // calls, "steps": 37, "together": together}
+        how = {"samples": 40 // calls, "steps": 37, "together": together}
         read = [advance(kernels.LR, weights, streams, 0.1, 0.1, what, **how)[1] for _ in range(calls)]
         found.append((weights, streams, np.concatenate(read, axis=1)))
     for other in found[1:]:
@@ -121,7 +121,7 @@ def test_lanes_and_calls_change_no_bit(dim):
 @cache
 def ends(protocol, dim, method, seed):
     at = FixedELR(elr=0.03, wd=0.1) if (protocol, dim) == ("fixed_elr", 100) else PROTOCOLS[protocol]  # stable there
-    trace = simulate(at, dim, 320, readings=8, replicas=1200, seed=seed, method=method, progress=False)
+    trace = simulate(at, dim, 320, samples=8, replicas=1200, seed=seed, method=method, progress=False)
     assert trace.attrs["method"] == method
     return [trace[name].values[0, :, -1] for name in ("radius", "overlap")]
 
@@ -146,7 +146,7 @@ def test_another_dimension_would_be_seen():
 def test_the_dimensions_of_networks(ratio, dim):
     """κ = ratio · d: U and 1 − U of theory, in a second. Where κ/d is large the start, drawn from theory, decides."""
     elr = 2 / (ratio * dim)
-    trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, 20_000, replicas=8, readings=20, progress=False)
+    trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, 20_000, replicas=8, samples=20, progress=False)
     energy = float(trace["energy_mean"].mean())
     exact = float(vmf.energy(dim, elr / 2))
     assert energy == pytest.approx(exact, rel=0.01) and 1 - energy == pytest.approx(1 - exact, rel=0.01)
@@ -166,17 +166,17 @@ def test_where_it_applies():
     sphere = FixedSphere(elr=0.01, radius=1.0)
     cases = [
         ({}, "reduced"), ({"noise": LossDependent(1.0, 1.0)}, "reduced"), ({"snapshots": 2}, "full"),
-        ({"noise": Covariance([1.0, 2.0, 3.0])}, "full"), ({"potential": Quadratic([0.0, 1.0, 2.0])}, "full"),
+        ({"noise": Covariance([1.0, 2.0, 3.0])}, "full"), ({"loss": Quadratic([0.0, 1.0, 2.0])}, "full"),
     ]  # fmt: skip
     for options, expected in cases:
-        options = {"steps": 400, "readings": 8, "progress": False, **options}
+        options = {"steps": 400, "samples": 8, "progress": False, **options}
         assert simulate(sphere, 3, **options).attrs["method"] == expected
         if expected == "full":
             with pytest.raises(ValueError, match="method: expected a linear loss, isotropic noise and no snapshots"):
                 simulate(sphere, 3, **options, method="reduced")
     with pytest.raises(ValueError, match="method: expected one of"):
         simulate(sphere, 3, method="fast")
-    first = simulate(sphere, 3, 400, readings=8, progress=False)
+    first = simulate(sphere, 3, 400, samples=8, progress=False)
     assert first["final_weights"].shape == (1, 1, 2)
     with pytest.raises(TraceError, match="method"):
-        simulate(sphere, 3, 400, readings=8, resume_from=first, method="full", progress=False)
+        simulate(sphere, 3, 400, samples=8, resume_from=first, method="full", progress=False)

@@ -6,8 +6,8 @@ import pytest
 
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
+from weightgas.losses import Covariance, Isotropic, Linear, Quadratic, QuadraticForm
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Isotropic, Linear, Quadratic, QuadraticForm
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import model, part, run, simulate, whole
 from weightgas.simulation.run import foreseen_seconds
@@ -19,7 +19,7 @@ GRIDS = {
     "fixed_elr": FixedELR([0.01, 0.1], [0.01, 0.1]),
     "fixed_lr": FixedLR([0.01, 0.1], [0.01, 0.1]),
 }
-SMALL = {"steps": 2000, "readings": 40, "blocks": 4, "snapshots": 5, "snapshot_every": 7, "density_every": 3}
+SMALL = {"steps": 2000, "samples": 40, "blocks": 4, "snapshots": 5, "snapshot_every": 7, "density_every": 3}
 each_protocol = pytest.mark.parametrize("protocol", GRIDS.values(), ids=GRIDS)
 
 
@@ -39,14 +39,14 @@ def test_a_trace_keeps_the_contract(protocol):
     trace = simulate(protocol, 4, **SMALL, replicas=2, seed=3)
     traces.check(trace)
     assert trace.sizes == {
-        "cell": 4, "replica": 2, "reading": 40, "block": 4, "bin": 256, "snapshot": 5, "weight": 4, "word": 6,
+        "cell": 4, "replica": 2, "sample": 40, "block": 4, "bin": 256, "snapshot": 5, "weight": 4, "word": 6,
     }  # fmt: skip
     assert traces.protocol_of(trace) == protocol
-    expected = {"producer": "simulate", "potential": "linear", "noise": "isotropic(sigma=1)", "dim": 4, "dof": 3}
-    expected |= {"seed": 3, "steps": 2000, "warmup": 200, "reading_every": 50}
+    expected = {"producer": "simulate", "loss": "linear", "noise": "isotropic(sigma=1)", "dim": 4, "dof": 3}
+    expected |= {"seed": 3, "steps": 2000, "warmup": 200, "sample_every": 50}
     assert {k: trace.attrs[k] for k in expected} == expected
     assert (trace["outcome"] == Outcome.FINISHED).all()
-    assert (trace["readings"] == 40).all()
+    assert (trace["samples"] == 40).all()
     assert trace["step"][0].values.tolist() == list(range(50, 2001, 50))
     assert (trace["overlap_counts"].sum(["block", "bin"]) == 2000 // 3).all()
     assert trace["snapshot_step"][0].values.tolist() == [1972, 1979, 1986, 1993, 2000]
@@ -64,17 +64,17 @@ def test_a_trace_keeps_the_contract(protocol):
 
 
 def test_a_quadratic_loss_has_no_overlap():
-    trace = simulate(GRIDS["fixed_lr"], 3, **SMALL, potential=Quadratic([1, 2, 3]), noise=Covariance([1, 2, 3]))
+    trace = simulate(GRIDS["fixed_lr"], 3, **SMALL, loss=Quadratic([1, 2, 3]), noise=Covariance([1, 2, 3]))
     assert "overlap_counts" not in trace
     assert "overlap" not in trace
-    assert trace.attrs["potential"] == "quadratic"
+    assert trace.attrs["loss"] == "quadratic"
     assert trace.attrs["noise"] == "covariance"
 
 
 @each_protocol
 def test_a_run_starts_where_it_will_stay(protocol):
-    trace = simulate(protocol, 10, 200, warmup=0, readings=8, replicas=200)
-    grad_sq = trace["grad_sq"].mean(["replica", "reading"]).values
+    trace = simulate(protocol, 10, 200, warmup=0, samples=8, replicas=200)
+    grad_sq = trace["grad_sq"].mean(["replica", "sample"]).values
     cells = protocol.cells()
     if protocol.name == "fixed_lr":
         expected = ideal_gas.radius_fixed_lr(cells["lr"], cells["wd"], grad_sq)
@@ -95,7 +95,7 @@ def test_threads_calls_parts_and_other_cells_change_no_bit(protocol, monkeypatch
     assert same(simulate(protocol, 4, **SMALL, replicas=2, threads=1), whole)
     assert numba.get_num_threads() == most
     monkeypatch.setattr(part, "_SECONDS_PER_CALL", 0.0)
-    monkeypatch.setattr(run, "_SECONDS_PER_PART", 0.0)
+    monkeypatch.setattr(run, "_SECONDS_PER_CHUNK", 0.0)
     apart = simulate(protocol, 4, **SMALL, replicas=2)
     assert same(apart, whole)
     assert apart.attrs["settings"] == whole.attrs["settings"]
@@ -115,8 +115,8 @@ def test_another_seed_is_another_run():
 @each_protocol
 def test_what_is_read_does_not_move_the_run(protocol, method, snapshots):
     how = {"steps": 2000, "warmup": 200, "method": method}
-    one = simulate(protocol, 4, readings=40, blocks=4, **how)
-    two = simulate(protocol, 4, readings=20, blocks=2, snapshots=snapshots, density_every=1, bins=32, **how)
+    one = simulate(protocol, 4, samples=40, blocks=4, **how)
+    two = simulate(protocol, 4, samples=20, blocks=2, snapshots=snapshots, density_every=1, bins=32, **how)
     np.testing.assert_array_equal(one["final_weights"], two["final_weights"])
     np.testing.assert_array_equal(one["energy"][..., 1::2], two["energy"])
 
@@ -129,22 +129,22 @@ def test_twice_n_steps_are_two_n_steps(protocol):
     plan = SMALL | {"warmup": 100, "seed": 5, "replicas": 2}
     first = simulate(protocol, 4, **plan)
     second = simulate(protocol, 4, **plan, resume_from=first)
-    both = traces.extend(first, second, "reading")
-    long = simulate(protocol, 4, **plan | {"steps": 4000, "readings": 80, "blocks": 8})
+    both = traces.extend(first, second, "sample")
+    long = simulate(protocol, 4, **plan | {"steps": 4000, "samples": 80, "blocks": 8})
     assert same(both, long)
     assert both.attrs["steps"] == 4000
-    shorter = simulate(protocol, 4, **plan | {"steps": 500, "readings": 10, "blocks": 1}, resume_from=first)
+    shorter = simulate(protocol, 4, **plan | {"steps": 500, "samples": 10, "blocks": 1}, resume_from=first)
     assert same(shorter.drop_vars(["directions", "snapshot_step", "final_weights", "final_stream", "overlap_counts"]),
-                second.isel(reading=slice(10)).drop_vars(["directions", "snapshot_step", "final_weights",
-                "final_stream", "overlap_counts"]).assign(readings=shorter["readings"]))  # fmt: skip
+                second.isel(sample=slice(10)).drop_vars(["directions", "snapshot_step", "final_weights",
+                "final_stream", "overlap_counts"]).assign(samples=shorter["samples"]))  # fmt: skip
 
 
 def test_going_on_in_rotated_axes_is_equal_but_for_rounding():
     root = np.random.default_rng(0).standard_normal((4, 4))
-    plan = SMALL | {"warmup": 100, "potential": Quadratic(root + root.T), "noise": Covariance(root @ root.T)}
+    plan = SMALL | {"warmup": 100, "loss": Quadratic(root + root.T), "noise": Covariance(root @ root.T)}
     first = simulate(GRIDS["fixed_lr"], 4, **plan)
     second = simulate(GRIDS["fixed_lr"], 4, **plan, resume_from=first)
-    long = simulate(GRIDS["fixed_lr"], 4, **plan | {"steps": 4000, "readings": 80, "blocks": 8})
+    long = simulate(GRIDS["fixed_lr"], 4, **plan | {"steps": 4000, "samples": 80, "blocks": 8})
     np.testing.assert_allclose(second["energy"], long["energy"][..., 40:], rtol=1e-6)
 
 
@@ -159,12 +159,12 @@ def test_new_replicas_of_another_seed_join_with_their_counts():
 
 
 def test_blocks_divide_the_readings_and_stay_of_one_length():
-    for readings, blocks in ((400, 20), (100, 20), (50, 10), (8, 8), (47, 1)):
-        trace = simulate(GRIDS["fixed_lr"], 4, 400, warmup=0, readings=readings)
+    for samples, blocks in ((400, 20), (100, 20), (50, 10), (8, 8), (47, 1)):
+        trace = simulate(GRIDS["fixed_lr"], 4, 400, warmup=0, samples=samples)
         assert trace.sizes["block"] == blocks
-    first = simulate(GRIDS["fixed_lr"], 4, 400, warmup=0, readings=100)
-    second = simulate(GRIDS["fixed_lr"], 4, 200, readings=50, resume_from=first)
-    assert traces.extend(first, second, "reading").sizes["block"] == 30
+    first = simulate(GRIDS["fixed_lr"], 4, 400, warmup=0, samples=100)
+    second = simulate(GRIDS["fixed_lr"], 4, 200, samples=50, resume_from=first)
+    assert traces.extend(first, second, "sample").sizes["block"] == 30
 
 
 def test_only_the_same_call_goes_on():
@@ -177,10 +177,10 @@ def test_only_the_same_call_goes_on():
         ({"seed": 1}, "another seed"),
         ({"replicas": 2}, "another replicas"),
         ({"bins": 32}, "another bins"),
-        ({"steps": 4000}, "another reading_every"),
+        ({"steps": 4000}, "another sample_every"),
         ({"noise": Isotropic(2)}, "another noise, noise_crc"),
         ({"noise": Covariance([1, 1, 1, 2], label="isotropic(sigma=1)")}, "another noise_crc"),
-        ({"potential": Quadratic([1, 2, 3, 4])}, "another potential"),
+        ({"loss": Quadratic([1, 2, 3, 4])}, "another loss"),
     ]
     for change, message in cases:
         arguments = {"protocol": protocol, "dim": 4, **SMALL, **change}
@@ -198,8 +198,8 @@ def test_only_the_same_call_goes_on():
 def test_what_blows_up_ends_as_diverged_and_the_rest_goes_on():
     trace = simulate(FixedLR([0.01, 1e4], [1e-5, 1.0]), 3, **SMALL | {"steps": 20_000})
     assert trace["outcome"].values.ravel().tolist() == [0, 0, 0, Outcome.DIVERGED]
-    assert trace["readings"].values[:3].min() == 40
-    ended = int(trace["readings"][3, 0])
+    assert trace["samples"].values[:3].min() == 40
+    ended = int(trace["samples"][3, 0])
     assert ended < 40
     assert np.isnan(trace["energy"][3, 0, ended:]).all()
     assert np.isfinite(trace["energy"][3, 0, :ended]).all()
@@ -218,7 +218,7 @@ def test_what_blows_up_ends_as_diverged_and_the_rest_goes_on():
 @pytest.mark.parametrize("kind", [FixedSphere, FixedELR, FixedLR])
 def test_hyperparameters_at_the_ends_of_the_range_run(kind, dim):
     ends = [1e-300, 1e-12, 1.0, 1e4, 1e300]
-    trace = simulate(kind(ends, ends), dim, 80, readings=8, blocks=2)
+    trace = simulate(kind(ends, ends), dim, 80, samples=8, blocks=2)
     state = measure(trace)
     assert (trace["outcome"] <= Outcome.DIVERGED).all()
     assert (state["status"][trace["outcome"].values[:, 0] == Outcome.DIVERGED] == 4).all()
@@ -226,7 +226,7 @@ def test_hyperparameters_at_the_ends_of_the_range_run(kind, dim):
 
 @pytest.mark.parametrize("steps", [8, 9, 15, 17])
 def test_few_steps_run(steps):
-    trace = simulate(GRIDS["fixed_lr"], 3, steps, readings=8, blocks=8, density_every=50, snapshots=1, snapshot_every=8)
+    trace = simulate(GRIDS["fixed_lr"], 3, steps, samples=8, blocks=8, density_every=50, snapshots=1, snapshot_every=8)
     assert trace["step"].max() == steps - steps % 8
     state = measure(trace)
     assert np.isnan(state["entropy_direction"]).all()
@@ -257,8 +257,8 @@ def test_a_loss_of_the_users_own_runs():
             x = generator.standard_normal((size, dim))
             return x / np.linalg.norm(x, axis=1, keepdims=True)
 
-    trace = simulate(GRIDS["fixed_lr"], 5, **SMALL, potential=Tilted())
-    assert trace.attrs["potential"] == "tilted"
+    trace = simulate(GRIDS["fixed_lr"], 5, **SMALL, loss=Tilted())
+    assert trace.attrs["loss"] == "tilted"
     assert "overlap_counts" not in trace
     form = Tilted().form(5)
     np.testing.assert_allclose(trace["energy"][:, 0, -1], form.loss(trace["directions"].values[:, 0, -1]), rtol=1e-6)
@@ -267,7 +267,7 @@ def test_a_loss_of_the_users_own_runs():
 def test_weights_come_in_the_coordinates_of_the_user():
     axes = np.linalg.qr(np.random.default_rng(0).standard_normal((4, 4)))[0]
     matrix = axes @ np.diag([0.0, 1, 2, 5]) @ axes.T
-    trace = simulate(FixedSphere(0.01), 4, **SMALL, potential=Quadratic((matrix + matrix.T) / 2))
+    trace = simulate(FixedSphere(0.01), 4, **SMALL, loss=Quadratic((matrix + matrix.T) / 2))
     w = trace["directions"].values[0, 0].astype(float)
     losses = 0.5 * np.einsum("ni,ij,nj->n", w, matrix, w)
     assert trace["energy"][0, 0, -1].item() == pytest.approx(losses[-1], rel=1e-5)
@@ -281,11 +281,11 @@ WRONG = [
     ({"protocol": FixedLR}, TypeError, "protocol: expected FixedSphere"),
     ({"dim": 1}, ValueError, "dim: expected a whole number of at least 2, got 1. A sphere needs"),
     ({"dim": 3.0}, TypeError, "dim: expected a whole number"),
-    ({"steps": 39}, ValueError, "steps: expected a whole number of at least 40, got 39. At least one step per reading"),
+    ({"steps": 39}, ValueError, "steps: expected a whole number of at least 40, got 39. At least one step per sample"),
     ({"steps": 1e6}, TypeError, "steps: expected a whole number"),
     ({"steps": -1}, ValueError, "steps: expected"),
-    ({"readings": 7}, ValueError, "readings: expected a whole number of at least 8"),
-    ({"blocks": 3}, ValueError, "blocks: expected a divisor of the 40 readings, got 3"),
+    ({"samples": 7}, ValueError, "samples: expected a whole number of at least 8"),
+    ({"blocks": 3}, ValueError, "blocks: expected a divisor of the 40 samples, got 3"),
     ({"blocks": 0}, ValueError, "blocks: expected a whole number of at least 1"),
     ({"bins": 4}, ValueError, "bins: expected a whole number of at least 16"),
     ({"warmup": -1}, ValueError, "warmup: expected a whole number of at least 0"),
@@ -297,17 +297,17 @@ WRONG = [
     ({"seed": None}, TypeError, "seed: expected a whole number"),
     ({"threads": 0}, ValueError, "threads: expected a whole number of at least 1"),
     (
-        {"potential": "linear"},
+        {"loss": "linear"},
         TypeError,
-        "potential: expected an object with name, form and sample, or a CustomLoss, got str",
+        "loss: expected an object with name, form and sample, or a CustomLoss, got str",
     ),
     (
-        {"potential": Linear},
+        {"loss": Linear},
         TypeError,
-        "potential: expected an object with name, form and sample, or a CustomLoss, got Linear",
+        "loss: expected an object with name, form and sample, or a CustomLoss, got Linear",
     ),
     ({"noise": 1.0}, TypeError, "noise: expected an object with name and factor, or a CustomNoise, got float"),
-    ({"potential": Quadratic([1, 2])}, ValueError, "dim: expected 2, the size of the matrix"),
+    ({"loss": Quadratic([1, 2])}, ValueError, "dim: expected 2, the size of the matrix"),
     ({"noise": Covariance([1, 2])}, ValueError, "dim: expected 2, the size of the covariance"),
 ]
 
@@ -334,7 +334,7 @@ def test_a_loss_or_noise_of_the_wrong_shape_is_refused():
             return np.full(dim, np.nan)
 
     with pytest.raises(ValueError, match=r"linear: expected finite numbers of shape \(3,\), got 'shape \(4,\)'"):
-        simulate(GRIDS["fixed_lr"], 3, **SMALL, potential=Wrong())
+        simulate(GRIDS["fixed_lr"], 3, **SMALL, loss=Wrong())
     with pytest.raises(ValueError, match=r"factor: expected finite numbers of shape \(3,\) or \(3, 3\)"):
         simulate(GRIDS["fixed_lr"], 3, **SMALL, noise=Wrong())
 
@@ -343,7 +343,7 @@ def test_a_loss_or_noise_of_the_wrong_shape_is_refused():
 
 
 def test_a_run_folder_holds_what_memory_holds(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_SECONDS_PER_PART", 0.0)
+    monkeypatch.setattr(run, "_SECONDS_PER_CHUNK", 0.0)
     memory = simulate(GRIDS["fixed_lr"], 4, **SMALL)
     disk = simulate(GRIDS["fixed_lr"], 4, **SMALL, out=tmp_path / "run")
     for trace in (disk, traces.open_trace(tmp_path / "run")):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import quad
 
-from weightgas.potentials import Isotropic, Linear, Quadratic
+from weightgas.losses import Isotropic, Linear, Quadratic
 from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.simulation import simulate
 from weightgas.theory import finite_step, vmf
@@ -12,11 +12,11 @@ from weightgas.theory import finite_step, vmf
 CURVATURES = np.linspace(0, 2, 10)
 
 
-def readings(protocol, loss, dim, elr, noise_factor=1.0):
+def samples(protocol, loss, dim, elr, noise_factor=1.0):
     """Block means (blocks,) by name, and what the corrections need."""
     how = FixedSphere(elr=elr) if protocol == "fixed_sphere" else FixedELR(elr=elr, wd=0.01)
     noise = Isotropic(np.sqrt(noise_factor))
-    trace = simulate(how, dim, 400_000, potential=loss, noise=noise, replicas=8, readings=400, seed=3, threads=1)
+    trace = simulate(how, dim, 400_000, loss=loss, noise=noise, replicas=8, samples=400, seed=3, threads=1)
     return trace, {k: trace[k].values.reshape(-1, 20).mean(axis=1) for k in ("mean_grad_sq", "laplacian")} | {
         "grad_curvature": trace["grad_curvature"].values.reshape(-1, 20).mean(axis=1)
     }
@@ -31,7 +31,7 @@ def jackknife(function, *columns):
 
 def score(protocol, loss, dim, elr, *, corrected=True, noise_factor=1.0):
     """T_conf against T = η_e σ²/2 with σ = 1, in standard errors."""
-    trace, means = readings(protocol, loss, dim, elr, noise_factor)
+    trace, means = samples(protocol, loss, dim, elr, noise_factor)
     temperature, slope = elr / 2, trace.attrs["laplacian_slope"]
 
     def ratio(drift, laplacian, curved):

@@ -89,7 +89,7 @@ class MuonUpdates:
         return orthogonal(mixed.reshape(-1, 4, DIM // 4)).reshape(mixed.shape)
 
 
-def readings(step: Callable, radius: float, *, steps: int = 2400, burn_in: int = 600, seed: int = 0):
+def samples(step: Callable, radius: float, *, steps: int = 2400, burn_in: int = 600, seed: int = 0):
     """Time averages of r^2, 1/r^2 and |w_+ - w|^2 / 2 of every replica, started at ``radius``."""
     generator = np.random.default_rng(seed)
     weights = generator.standard_normal((REPLICAS, DIM))
@@ -126,7 +126,7 @@ LINEAR = {
 def test_radius_and_angle_of_sgd(law):
     """E r^2 = r*^4 E 1/r^2 and E|w_+ - w|^2 = 2 (1 - cos(angle)) E r^2 hold exactly, whatever the spread of r."""
     radius, angle = law.radius(grad_sq=GRAD_SQ), law.angle()
-    square, inverse, turn = readings(sgd_step(law), radius)
+    square, inverse, turn = samples(sgd_step(law), radius)
     assert abs(score(square - radius**4 * inverse)) < 4
     assert abs(score(turn - (1 - np.cos(angle)) * square)) < 4
     # Planted faults: 5 % more noise, a lost factor 2, an angle without momentum.
@@ -164,7 +164,7 @@ def test_sgd_forms_in_the_table():
 def test_radius_and_angle_of_adamw(betas):
     law = AdamW(0.05, 0.05, betas)
     radius = law.radius(DIM)
-    square, _, turn = readings(adam_step(law), radius)
+    square, _, turn = samples(adam_step(law), radius)
     assert square.mean() / radius**2 == pytest.approx(1, abs=0.01)
     assert turn.mean() / square.mean() / (1 - np.cos(law.angle())) == pytest.approx(1, abs=0.02)
     if betas[1] > 0.98:
@@ -178,7 +178,7 @@ def test_radius_and_angle_of_adamw(betas):
 def test_radius_of_adamw_with_eps():
     law = AdamW(0.05, 0.05, (0.9, 0.99), eps=0.02)
     radius = law.radius(DIM, GRAD_SQ)
-    square, _, _ = readings(adam_step(law), radius)
+    square, _, _ = samples(adam_step(law), radius)
     assert np.sqrt(square.mean()) / radius == pytest.approx(1, abs=0.01)
     assert np.sqrt(square.mean()) / replace(law, eps=0.0).radius(DIM) < 0.7
 
@@ -186,7 +186,7 @@ def test_radius_of_adamw_with_eps():
 def test_radius_and_angle_of_adam_with_l2():
     law = AdamL2(0.02, 0.01, (0.9, 0.99))
     radius = law.radius(DIM, GRAD_SQ)
-    square, _, turn = readings(adam_step(law), radius)
+    square, _, turn = samples(adam_step(law), radius)
     assert np.sqrt(square.mean()) / radius == pytest.approx(1, abs=0.01)
     assert turn.mean() / square.mean() / (1 - np.cos(law.angle(DIM, GRAD_SQ))) == pytest.approx(1, abs=0.01)
     assert abs(score(square - 2 ** (2 / 3) * radius**2)) > 4
@@ -199,7 +199,7 @@ def test_radius_and_angle_of_adam_with_l2():
 def test_radius_and_angle_of_lion(betas):
     law = Lion(0.05, 0.05, betas)
     radius = law.radius(DIM)
-    square, _, turn = readings(lion_step(law), radius)
+    square, _, turn = samples(lion_step(law), radius)
     assert np.sqrt(square.mean()) / radius == pytest.approx(1 + 1 / (2 * DIM), abs=0.008)
     assert turn.mean() / square.mean() / (1 - np.cos(law.angle())) == pytest.approx(1 - 1 / DIM, abs=0.015)
     assert abs(score(square - law.lr * DIM / (2 * law.wd))) > 4  # no memory
@@ -216,7 +216,7 @@ def test_radius_and_angle_of_muon():
     memory = 1 + 2 * np.sum(correlation * (1 - lr * wd) ** np.array(lags))
     law, run = Muon(lr, wd, float(memory), float(update_sq)), MuonUpdates(momentum)
     radius = law.radius()
-    square, _, turn = readings(lambda w, grad, count: (1 - lr * wd) * w - lr * run(grad), radius)
+    square, _, turn = samples(lambda w, grad, count: (1 - lr * wd) * w - lr * run(grad), radius)
     assert np.sqrt(square.mean()) / radius == pytest.approx(1, abs=0.02)
     assert turn.mean() / square.mean() / (1 - np.cos(law.angle())) == pytest.approx(1, abs=0.04)
     assert law.angle() == pytest.approx(lr * np.sqrt(update_sq) / radius, rel=0.01)
@@ -252,7 +252,7 @@ def test_gradients_correlated_in_time(law, pull):
         before = scaled
         return step(weights, mixed, count)
 
-    square, _, turn = readings(correlated, radius)
+    square, _, turn = samples(correlated, radius)
     assert np.sqrt(square.mean()) / radius == pytest.approx(1, abs=0.02)
     assert abs(np.sqrt(square.mean()) / replace(law, grad_memory=1.0).radius(DIM, GRAD_SQ) - 1) > 0.06
     if power == 1:

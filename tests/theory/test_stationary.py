@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from weightgas.losses import Isotropic
 from weightgas.measurement import measure
-from weightgas.potentials import Isotropic
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import simulate
 from weightgas.theory import _chain, ideal_gas, vmf

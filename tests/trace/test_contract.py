@@ -8,12 +8,12 @@ from weightgas.errors import TraceError
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 
 
-def small(protocol, readings=3, **more):
+def small(protocol, samples=3, **more):
     """The values of the smallest possible trace, with what is ``more``."""
     n = len(protocol)
-    shape = (n, 1, readings)
+    shape = (n, 1, samples)
     values = {name: np.ones(shape) for name in ("radius", "energy", "grad_sq")}
-    values |= {"step": np.tile(np.arange(readings), (n, 1)), "readings": np.full((n, 1), readings)}
+    values |= {"step": np.tile(np.arange(samples), (n, 1)), "samples": np.full((n, 1), samples)}
     return values | {"outcome": np.zeros((n, 1))} | more
 
 
@@ -31,9 +31,9 @@ def test_a_trace_has_the_coordinates_and_attributes_of_the_contract():
         "units": "1",
         "long_name": "norm of the weights",
         "symbol": "r",
-        "cell_methods": "reading: point",
+        "cell_methods": "sample: point",
     }
-    assert trace["grad_sq"].attrs["cell_methods"] == "reading: point"
+    assert trace["grad_sq"].attrs["cell_methods"] == "sample: point"
     assert trace["outcome"].attrs["flag_meanings"] == "finished diverged failed interrupted"
     assert trace["step"].dtype == np.int64
     assert trace["outcome"].dtype == np.int8
@@ -53,7 +53,7 @@ def test_make_refuses_what_is_not_in_the_contract():
     protocol = FixedLR(0.1, 0.01)
     with pytest.raises(TraceError, match=r"variable: expected one of the contract's, got 'loss'. Known: step"):
         traces.make(protocol, small(protocol, loss=np.ones((1, 1, 3))), ABOUT)
-    with pytest.raises(TraceError, match=r"energy: expected the dimensions \(cell, replica, reading\).*\(1, 3\)"):
+    with pytest.raises(TraceError, match=r"energy: expected the dimensions \(cell, replica, sample\).*\(1, 3\)"):
         traces.make(protocol, small(protocol, energy=np.ones((1, 3))), ABOUT)
     with pytest.raises(TraceError, match="trace: expected variables of agreeing lengths"):
         traces.make(protocol, small(protocol, energy=np.ones((1, 1, 4))), ABOUT)
@@ -76,8 +76,8 @@ def test_check_refuses_what_is_not_a_trace():
     for version in (None, "new", 1.0):
         with pytest.raises(TraceError, match="expected the attribute format_version"):
             traces.check(trace.assign_attrs(format_version=version))
-    with pytest.raises(TraceError, match=r"expected format 1 or older, got 2. Update weightgas"):
-        traces.check(trace.assign_attrs(format_version=2))
+    with pytest.raises(TraceError, match=r"expected format 2 or older, got 3. Update weightgas"):
+        traces.check(trace.assign_attrs(format_version=3))
     with pytest.raises(TraceError, match="expected cell_id, got a dataset without"):
         traces.check(trace.drop_vars("cell_id"))
     with pytest.raises(TraceError, match=r"Select with lists, isel\(cell=\[0\]\)"):
@@ -87,12 +87,12 @@ def test_check_refuses_what_is_not_a_trace():
         traces.check(xr.Dataset())
 
 
-def test_valid_follows_readings():
-    trace = synthetic.make(cells=2, replicas=2, readings=9)
-    trace["readings"][:] = [[9, 0], [4, 8]]
+def test_valid_follows_samples():
+    trace = synthetic.make(cells=2, replicas=2, samples=9)
+    trace["samples"][:] = [[9, 0], [4, 8]]
     valid = traces.valid(trace)
-    assert valid.dims == ("cell", "replica", "reading")
-    np.testing.assert_array_equal(valid.sum("reading"), trace["readings"])
+    assert valid.dims == ("cell", "replica", "sample")
+    np.testing.assert_array_equal(valid.sum("sample"), trace["samples"])
     assert valid.values[1, 0].tolist() == [True] * 4 + [False] * 5
 
 
@@ -109,8 +109,8 @@ PRODUCTS = [
 def test_a_grid_has_its_two_axes_first_and_every_cell_in_its_place(protocol, axes):
     trace = traces.make(protocol, small(protocol, energy=np.arange(18.0).reshape(6, 1, 3)), ABOUT)
     grid = traces.grid(trace)
-    assert grid["energy"].dims == (*axes, "replica", "reading")
-    assert grid["step"].dims == (*axes, "reading")
+    assert grid["energy"].dims == (*axes, "replica", "sample")
+    assert grid["step"].dims == (*axes, "sample")
     assert grid["step"].dtype == np.int64
     for i, (first, second) in enumerate(zip(*protocol.cells().values(), strict=True)):
         there = grid["energy"].sel({axes[0]: first, axes[1]: second})
@@ -124,7 +124,7 @@ def test_a_grid_has_its_two_axes_first_and_every_cell_in_its_place(protocol, axe
 def test_one_variable_of_the_name_of_an_axis_becomes_a_grid_too():
     protocol, axes = PRODUCTS[2]
     trace = traces.make(protocol, small(protocol), ABOUT)
-    assert traces.grid(trace["radius"]).dims == (*axes, "replica", "reading")
+    assert traces.grid(trace["radius"]).dims == (*axes, "replica", "sample")
 
 
 def test_paired_cells_that_make_a_product_are_a_grid_and_others_are_not():

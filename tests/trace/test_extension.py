@@ -8,54 +8,54 @@ from weightgas.status import Outcome
 
 
 def later(trace, **changes):
-    """The next readings of the same run."""
+    """The next samples of the same run."""
     after = trace.copy(deep=True)
     after["step"] = after["step"] + after["step"].max()
     return after.assign({k: (trace[k].dims, v, trace[k].attrs) for k, v in changes.items()})
 
 
 def test_more_steps_follow_the_first():
-    first = synthetic.make(cells=2, replicas=2, readings=10)
+    first = synthetic.make(cells=2, replicas=2, samples=10)
     second = later(first, energy=first["energy"].values + 1)
-    both = traces.extend(first, second, "reading")
-    assert both.sizes["reading"] == 20
-    assert both.isel(reading=slice(10))["energy"].identical(first["energy"])
+    both = traces.extend(first, second, "sample")
+    assert both.sizes["sample"] == 20
+    assert both.isel(sample=slice(10))["energy"].identical(first["energy"])
     np.testing.assert_array_equal(both["energy"][:, :, 10:], second["energy"])
-    assert (both["readings"] == 20).all()
+    assert (both["samples"] == 20).all()
     assert both.attrs["steps"] == 20_000
     assert (np.diff(both["step"]) == 1000).all()
-    assert both["readings"].attrs == first["readings"].attrs
+    assert both["samples"].attrs == first["samples"].attrs
     assert traces.valid(both).all()
-    assert first.sizes["reading"] == 10
+    assert first.sizes["sample"] == 10
 
 
 def test_what_ended_in_the_first_stays_ended():
-    first = synthetic.make(cells=3, readings=10)
-    first["readings"][:] = [[10], [4], [0]]
+    first = synthetic.make(cells=3, samples=10)
+    first["samples"][:] = [[10], [4], [0]]
     first["outcome"][:] = [[Outcome.FINISHED], [Outcome.DIVERGED], [Outcome.INTERRUPTED]]
-    both = traces.extend(first, later(synthetic.make(cells=3, readings=10)), "reading")
-    assert both["readings"].values.ravel().tolist() == [20, 4, 0]
+    both = traces.extend(first, later(synthetic.make(cells=3, samples=10)), "sample")
+    assert both["samples"].values.ravel().tolist() == [20, 4, 0]
     assert both["outcome"].values.ravel().tolist() == [Outcome.FINISHED, Outcome.DIVERGED, Outcome.INTERRUPTED]
 
 
 def test_more_cells_join_to_a_grid():
-    whole = synthetic.make("fixed_lr", cells=4, replicas=2, readings=9)
+    whole = synthetic.make("fixed_lr", cells=4, replicas=2, samples=9)
     first, second = whole.isel(cell=[0, 2]), whole.isel(cell=[3, 1])
     both = traces.extend(first, second, "cell")
     assert both.isel(cell=[0, 3, 1, 2]).identical(whole.assign_attrs(settings=both.attrs["settings"]))
     assert traces.protocol_of(both).cells()["lr"].tolist() == both["lr_set"].values.tolist()
-    assert traces.grid(both).sizes == {"lr": 4, "wd": 1, "replica": 2, "reading": 9}
+    assert traces.grid(both).sizes == {"lr": 4, "wd": 1, "replica": 2, "sample": 9}
 
 
 def test_more_replicas_come_from_another_seed():
-    first = synthetic.make("fixed_lr", cells=2, replicas=1, readings=9, seed=0)
-    second = synthetic.make("fixed_lr", cells=2, replicas=2, readings=9, seed=1)
+    first = synthetic.make("fixed_lr", cells=2, replicas=1, samples=9, seed=0)
+    second = synthetic.make("fixed_lr", cells=2, replicas=2, samples=9, seed=1)
     both = traces.extend(first, second, "replica")
     assert both.sizes["replica"] == 3
     np.testing.assert_array_equal(both["energy"][:, :1], first["energy"])
     np.testing.assert_array_equal(both["energy"][:, 1:], second["energy"])
     assert both.attrs["seeds"] == [0, 1]
-    third = synthetic.make("fixed_lr", cells=2, replicas=1, readings=9, seed=2)
+    third = synthetic.make("fixed_lr", cells=2, replicas=1, samples=9, seed=2)
     assert traces.extend(both, third, "replica").attrs["seeds"] == [0, 1, 2]
     for seen in (first, second):
         with pytest.raises(TraceError, match=r"expected another seed for new replicas, got . in both"):
@@ -65,7 +65,7 @@ def test_more_replicas_come_from_another_seed():
 def with_counts(seed, origin, width, counts):
     """One cell whose overlap was counted in the given bins."""
     bins = {"overlap_origin": [origin], "overlap_width": [width], "overlap_counts": np.array(counts)[None, None, None]}
-    return synthetic.make(readings=9, seed=seed, **bins)
+    return synthetic.make(samples=9, seed=seed, **bins)
 
 
 def test_counts_of_replicas_are_added_in_common_bins():
@@ -83,18 +83,18 @@ def test_counts_of_replicas_are_added_in_common_bins():
 
 def test_counts_of_more_steps_are_more_blocks():
     first = with_counts(0, -1.0, 0.25, [1, 2, 3, 4, 5, 6, 7, 8])
-    both = traces.extend(first, later(first), "reading")
+    both = traces.extend(first, later(first), "sample")
     assert both["overlap_counts"].values[0, 0].tolist() == [[1, 2, 3, 4, 5, 6, 7, 8]] * 2
     assert both["overlap_counts"].attrs == first["overlap_counts"].attrs
     moved = later(first).assign(overlap_origin=first["overlap_origin"] + 1)
     with pytest.raises(TraceError, match="expected the same bins of the overlap"):
-        traces.extend(first, moved, "reading")
-    with pytest.raises(TraceError, match="blocks of the overlap's counts of 9 readings, got 3"):
-        traces.extend(first, later(first).isel(reading=slice(3)).isel(block=[0]), "reading")
+        traces.extend(first, moved, "sample")
+    with pytest.raises(TraceError, match="blocks of the overlap's counts of 9 samples, got 3"):
+        traces.extend(first, later(first).isel(sample=slice(3)).isel(block=[0]), "sample")
 
 
 REFUSALS = {
-    "reading": [
+    "sample": [
         (lambda t: t, r"expected steps that go on after step 9000, got steps from 1000 on.*resume_from"),
         (lambda t: later(later(t)), "expected steps that go on after step 9000, got steps from 28000 on"),
         (lambda t: later(t.assign_attrs(seed=1)), "got seed = 0 and 1"),
@@ -103,8 +103,8 @@ REFUSALS = {
     "cell": [(lambda t: t, r"expected new cells, got elr=0.01,radius=1.0 in both")],
     "replica": [
         (lambda t: t, "expected another seed for new replicas"),
-        (lambda t: later(t.assign_attrs(seed=1)), r"expected readings at the same steps, got others \(step\)"),
-        (lambda t: t.isel(reading=slice(5)).assign_attrs(seed=1), "the same number of each reading, got 9 and 5"),
+        (lambda t: later(t.assign_attrs(seed=1)), r"expected samples at the same steps, got others \(step\)"),
+        (lambda t: t.isel(sample=slice(5)).assign_attrs(seed=1), "the same number of each sample, got 9 and 5"),
     ],
 }
 
@@ -113,19 +113,19 @@ REFUSALS = {
     ("along", "change", "message"), [(a, *case) for a, cases in REFUSALS.items() for case in cases]
 )
 def test_what_does_not_fit_is_refused(along, change, message):
-    first = synthetic.make(cells=2, replicas=2, readings=9)
+    first = synthetic.make(cells=2, replicas=2, samples=9)
     with pytest.raises(TraceError, match=message):
         traces.extend(first, change(first), along)
 
 
-@pytest.mark.parametrize("along", ["reading", "cell", "replica"])
+@pytest.mark.parametrize("along", ["sample", "cell", "replica"])
 def test_other_experiments_are_refused(along):
-    first = synthetic.make(cells=2, readings=9)
-    for name, value in {"producer": "else", "dim": 4, "dof": 3, "potential": "steep", "reading_every": 7}.items():
+    first = synthetic.make(cells=2, samples=9)
+    for name, value in {"producer": "else", "dim": 4, "dof": 3, "loss": "steep", "sample_every": 7}.items():
         with pytest.raises(TraceError, match=rf"expected traces of one experiment, got {name} = .* and"):
             traces.extend(first, first.assign_attrs({name: value}), along)
     with pytest.raises(TraceError, match="got protocol = 'fixed_sphere' and 'fixed_lr'"):
-        traces.extend(first, synthetic.make("fixed_lr", cells=2, readings=9), along)
+        traces.extend(first, synthetic.make("fixed_lr", cells=2, samples=9), along)
     other = first.assign_attrs(seed=1) if along == "replica" else first
     with pytest.raises(TraceError, match="expected the same variables, got noise_trace in one only"):
         traces.extend(first, other.drop_vars("noise_trace"), along)
@@ -135,8 +135,8 @@ def test_other_experiments_are_refused(along):
 
 
 def test_other_arguments_are_refused():
-    trace = synthetic.make(readings=9)
-    with pytest.raises(ValueError, match="along: expected one of cell, reading, replica, got 'step'"):
+    trace = synthetic.make(samples=9)
+    with pytest.raises(ValueError, match="along: expected one of cell, replica, sample, got 'step'"):
         traces.extend(trace, trace, "step")
     with pytest.raises(TypeError, match=r"expected an xarray.Dataset"):
         traces.extend(trace, None, "cell")

@@ -10,11 +10,11 @@ from weightgas.trace import halve, lengthen
 
 
 def test_halving_keeps_means_over_steps_and_every_second_point():
-    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, readings=40, blocks=4, replicas=2)
+    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, samples=40, blocks=4, replicas=2)
     half = halve(trace)
     traces.check(half)
-    assert (half.sizes["reading"], half.sizes["block"], half.attrs["reading_every"]) == (20, 2, 200)
-    assert (half["readings"] == 20).all()
+    assert (half.sizes["sample"], half.sizes["block"], half.attrs["sample_every"]) == (20, 2, 200)
+    assert (half["samples"] == 20).all()
     assert half["step"][0].values.tolist() == list(range(200, 4001, 200))
     for name in ("energy_mean", "energy_sq_mean", "grad_sq", "noise_trace", "mean_grad_sq", "laplacian"):
         pairs = trace[name].values.reshape(2, 2, 20, 2)
@@ -29,33 +29,33 @@ def test_halving_keeps_means_over_steps_and_every_second_point():
         assert v.attrs == trace[name].attrs, name
         assert v.dtype == trace[name].dtype, name
         assert v.dims == trace[name].dims, name
-    assert trace.sizes["reading"] == 40
+    assert trace.sizes["sample"] == 40
 
 
 def test_half_of_an_odd_number_of_valid_readings_is_rounded_down():
-    trace = synthetic.make(cells=2, readings=10)
-    trace["readings"][:] = [[7], [0]]
+    trace = synthetic.make(cells=2, samples=10)
+    trace["samples"][:] = [[7], [0]]
     trace["energy"][0, 0, 7:] = np.nan
     half = halve(trace)
-    assert half["readings"].values.ravel().tolist() == [3, 0]
+    assert half["samples"].values.ravel().tolist() == [3, 0]
     assert np.isfinite(half["energy"].values[0, 0, :3]).all()
 
 
 def test_what_cannot_be_paired_is_refused():
-    with pytest.raises(TraceError, match="halve: expected an even number of readings, got 9"):
-        halve(synthetic.make(readings=9))
-    trace = simulate(FixedSphere(0.1, 1.0), 3, 900, readings=10, blocks=5, warmup=0)
+    with pytest.raises(TraceError, match="halve: expected an even number of samples, got 9"):
+        halve(synthetic.make(samples=9))
+    trace = simulate(FixedSphere(0.1, 1.0), 3, 900, samples=10, blocks=5, warmup=0)
     with pytest.raises(TraceError, match="halve: expected an even number of blocks, got 5"):
         halve(trace)
 
 
-def test_a_longer_trace_has_room_without_readings():
-    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, readings=40, blocks=4)
+def test_a_longer_trace_has_room_without_samples():
+    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, samples=40, blocks=4)
     long = lengthen(trace, 70, 7)
     traces.check(long)
-    assert (long["readings"] == 40).all()
+    assert (long["samples"] == 40).all()
     assert long["step"][1].values.tolist() == list(range(100, 7001, 100))
     assert np.isnan(long["energy"][..., 40:]).all()
     assert (long["overlap_counts"][..., 4:, :] == 0).all()
-    assert long.isel(reading=slice(40), block=slice(4)).identical(trace)
-    assert (traces.valid(long).sum("reading") == 40).all()
+    assert long.isel(sample=slice(40), block=slice(4)).identical(trace)
+    assert (traces.valid(long).sum("sample") == 40).all()

@@ -18,7 +18,7 @@ from weightgas.status import Outcome, names
 
 @pytest.fixture(scope="module")
 def trace():
-    return synthetic.make("fixed_lr", cells=3, replicas=2, readings=20)
+    return synthetic.make("fixed_lr", cells=3, replicas=2, samples=20)
 
 
 @settings(max_examples=12)
@@ -26,13 +26,13 @@ def trace():
     kind=st.sampled_from(["fixed_sphere", "fixed_elr", "fixed_lr"]),
     cells=st.integers(1, 4),
     replicas=st.integers(1, 3),
-    readings=st.integers(1, 5),
+    samples=st.integers(1, 5),
     name=st.text(min_size=0, max_size=8).filter(lambda s: s.isprintable()),
     poison=st.sampled_from([0.0, np.nan, np.inf, -np.inf, 5e-324]),
 )
-def test_what_is_saved_is_what_is_opened(tmp_path_factory, kind, cells, replicas, readings, name, poison):
+def test_what_is_saved_is_what_is_opened(tmp_path_factory, kind, cells, replicas, samples, name, poison):
     about = {"network": name, "group_sizes": [3, 4], "anchor": poison}
-    trace = synthetic.make(kind, cells, replicas, readings, attributes=about)
+    trace = synthetic.make(kind, cells, replicas, samples, attributes=about)
     trace["energy"][0, 0, 0] = poison
     path = tmp_path_factory.mktemp("store") / "trace.zarr"
     assert traces.save(trace, path) == path
@@ -112,7 +112,7 @@ def test_missing_foreign_and_unreadable_stores_are_refused(trace, tmp_path):
     with pytest.raises(TraceError, match=r"expected the attribute format_version, got None. Not a trace of weightgas"):
         traces.open_trace(tmp_path / "foreign.zarr")
     traces.save(trace.assign_attrs(format_version=99), tmp_path / "newer.zarr")
-    with pytest.raises(TraceError, match=r"expected format 1 or older, got 99. Update weightgas"):
+    with pytest.raises(TraceError, match=r"expected format 2 or older, got 99. Update weightgas"):
         traces.open_trace(tmp_path / "newer.zarr")
 
 
@@ -192,8 +192,8 @@ def test_what_a_killed_write_leaves_beside_a_chunk_does_no_harm(trace, tmp_path)
 # --- a run written in parts ---
 
 
-def frame(trace, path, cells_per_part=2):
-    traces.create_store(trace, path, cells_per_part)
+def frame(trace, path, cells_per_chunk=2):
+    traces.create_store(trace, path, cells_per_chunk)
     return path
 
 
@@ -203,13 +203,13 @@ def test_cells_that_are_not_completed_come_as_interrupted(trace, tmp_path):
     assert traces.cells_per_write(path) == 2
     begun = traces.open_trace(path)
     assert (begun["outcome"] == Outcome.INTERRUPTED).all()
-    assert (begun["readings"] == 0).all()
+    assert (begun["samples"] == 0).all()
     traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
     assert traces.completed_cells(path).tolist() == [True, True, False]
     half = traces.open_trace(path)
     assert half.isel(cell=[0, 1]).identical(trace.isel(cell=[0, 1]))
     assert (half["outcome"][2] == Outcome.INTERRUPTED).all()
-    assert (half["readings"][2] == 0).all()
+    assert (half["samples"][2] == 0).all()
     status = names(measurement.measure(half)["status"].values).tolist()
     assert status[2] == "failed"
     assert "failed" not in status[:2]
@@ -223,7 +223,7 @@ def test_a_part_touches_no_chunk_of_another(trace, tmp_path):
     traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
     files = {p: (p.stat().st_mtime_ns, p.read_bytes()) for p in path.rglob("*") if p.is_file()}
     traces.write_cells(trace.isel(cell=[2]), path, 2)
-    for name in ("energy", "readings", "completed"):
+    for name in ("energy", "samples", "completed"):
         first = chunks(path, name)[0]
         assert files[first] == (first.stat().st_mtime_ns, first.read_bytes())
 
@@ -243,7 +243,7 @@ def test_a_cell_that_was_written_without_its_mark_is_not_there(trace, tmp_path, 
         traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
     assert len(calls) == 2
     assert not traces.completed_cells(path).any()
-    assert (traces.open_trace(path)["readings"] == 0).all()
+    assert (traces.open_trace(path)["samples"] == 0).all()
 
 
 @pytest.mark.parametrize("damage", [missing_chunk, no_root, missing_variable], ids=lambda f: f.__name__)

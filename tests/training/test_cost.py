@@ -29,10 +29,10 @@ def test_every_part_of_a_network_is_timed_as_it_will_run():
     assert found.curvature > found.loss  # six gradients against one loss
 
 
-def test_seconds_are_those_of_steps_and_readings():
+def test_seconds_are_those_of_steps_and_samples():
     cost = Cost(together=35, step=1.0, loss=1e-3, gradient=1e-6, curvature=1e-9)
     of = (FixedLR([0.1, 0.2], 0.01), networks.mlp(), datasets.digits(), 1000)
-    plan = training.planned(*of, readings=10, noise_readings=5, warmup=0)
+    plan = training.planned(*of, samples=10, noise_samples=5, warmup=0)
     batches = 1797 // 128
     each = 1000 + 10 * batches * 1e-3 + 5 * (8e-6 + 2e-9)
     assert cost.seconds(plan, 4) == pytest.approx(4 * each + 64 * batches * 1e-3, rel=1e-12)

@@ -12,7 +12,7 @@ from weightgas.training import train
 from weightgas.training.draws import Draws, sequences
 
 MLP = networks.mlp()
-SHORT = {"batch_size": 32, "readings": 10, "noise_batches": 4}
+SHORT = {"batch_size": 32, "samples": 10, "noise_batches": 4}
 CURVATURE = {"laplacian", "laplacian_far", "noise_curvature", "group_laplacian", "group_laplacian_far"}
 SQUARES = {"noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_noise_cov_sq"}
 
@@ -48,7 +48,7 @@ def test_draws_of_batches_and_noise_are_those_of_their_own_streams():
 
 
 def test_few_gradients_leave_out_the_squares():
-    found = train(FixedSphere(0.01, 1.0), MLP, "digits", 20, batch_size=32, readings=4, noise_batches=3)
+    found = train(FixedSphere(0.01, 1.0), MLP, "digits", 20, batch_size=32, samples=4, noise_batches=3)
     assert not SQUARES & set(found.data_vars) and set(found.data_vars) >= CURVATURE
 
 
@@ -60,10 +60,10 @@ def test_whole_and_groups_belong_together():
 
 def test_a_longer_run_sees_the_same_curvature():
     protocol, options = FixedLR(0.3, 0.02), {"dtype": "float64", "warmup": 20, **SHORT}
-    whole = train(protocol, MLP, "digits", 200, **(options | {"readings": 20}))
+    whole = train(protocol, MLP, "digits", 200, **(options | {"samples": 20}))
     first = train(protocol, MLP, "digits", 100, **options)
     second = train(protocol, MLP, "digits", 100, resume_from=first, **(options | {"warmup": None}))
-    joined = trace.extend(first, second, "reading")
+    joined = trace.extend(first, second, "sample")
     for name in CURVATURE | SQUARES:
         np.testing.assert_allclose(joined[name], whole[name], rtol=1e-9, err_msg=name)
 

@@ -21,7 +21,7 @@ GENERATOR = np.random.default_rng(0)
 DATA = Images("random", GENERATOR.standard_normal((60, 1, 8, 8)), GENERATOR.integers(4, size=60), 4)
 MLP = networks.mlp((5,), classes=4)
 LAYER = networks.mlp((5,), classes=4, normalisation="layer")
-SHORT = {"batch_size": 15, "readings": 2, "noise_batches": 2, "curvature_batches": 1}
+SHORT = {"batch_size": 15, "samples": 2, "noise_batches": 2, "curvature_batches": 1}
 PROTOCOL = FixedLR(lr=[0.03, 0.1, 0.3], wd=[0.01, 0.1])
 CPU_SAYS = "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory"
 

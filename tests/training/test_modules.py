@@ -12,7 +12,7 @@ from weightgas.training import network_of, train
 
 GENERATOR = np.random.default_rng(0)
 DATA = Images("pictures", GENERATOR.standard_normal((64, 1, 8, 8)), GENERATOR.integers(4, size=64), 4)
-SHORT = {"batch_size": 16, "readings": 4, "noise_batches": 2, "curvature_batches": 1}
+SHORT = {"batch_size": 16, "samples": 4, "noise_batches": 2, "curvature_batches": 1}
 
 
 def mixed() -> nn.Module:

@@ -1,4 +1,4 @@
-"""What recording costs, and readings of which only some hold the noise."""
+"""What recording costs, and samples of which only some hold the noise."""
 
 import logging
 
@@ -15,13 +15,13 @@ from weightgas.training import planned, train
 
 MLP, DIGITS = networks.mlp(), datasets.digits()
 LR = FixedLR(lr=[0.1, 0.5], wd=0.02)
-SHORT = {"batch_size": 32, "readings": 12, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 2}
+SHORT = {"batch_size": 32, "samples": 12, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 2}
 USUAL = {"batch_size": 128, "replicas": 1, "noise_batches": 8, "curvature_batches": 2, "dtype": "float32"}
 
 
-def plan(steps, data=DIGITS, readings=300, warmup=None, noise_readings=None, energy_batches=None, **changes):
-    more = {"noise_readings": noise_readings, "energy_batches": energy_batches, **USUAL, **changes}
-    return planned(LR, MLP, data, steps, readings=readings, warmup=warmup, **more)
+def plan(steps, data=DIGITS, samples=300, warmup=None, noise_samples=None, energy_batches=None, **changes):
+    more = {"noise_samples": noise_samples, "energy_batches": energy_batches, **USUAL, **changes}
+    return planned(LR, MLP, data, steps, samples=samples, warmup=warmup, **more)
 
 
 def large(length):
@@ -40,12 +40,12 @@ def test_recording_costs_a_twentieth_of_the_gradients_at_most(steps, length):
     energy, noise = found.cost()
     assert energy + noise <= 0.05
     assert found.noises >= 40 and found.energy_batches >= min(16, length // 128)
-    alike = plan(steps, large(length), noise_readings=300, energy_batches=length // 128)
+    alike = plan(steps, large(length), noise_samples=300, energy_batches=length // 128)
     assert sum(alike.cost()) == pytest.approx((300 * (length // 128) / 3 + 300 * 20) / (1.1 * steps))
 
 
 @pytest.mark.parametrize(
-    ("steps", "readings", "asked", "every"),
+    ("steps", "samples", "asked", "every"),
     [
         (60_000, 300, None, 6),
         (20_000, 300, None, 7),  # 40 at least
@@ -53,12 +53,12 @@ def test_recording_costs_a_twentieth_of_the_gradients_at_most(steps, length):
         (20_000, 60, None, 1),
         (20_000, 300, 300, 1),
         (20_000, 300, 100, 3),
-        (20_000, 300, 7, 43),  # of 303 readings, one every 66 steps
+        (20_000, 300, 7, 43),  # of 303 samples, one every 66 steps
         (20_000, 300, 1000, 1),
     ],
 )
-def test_which_readings_hold_the_noise(steps, readings, asked, every):
-    found = plan(steps, readings=readings, noise_readings=asked)
+def test_which_readings_hold_the_noise(steps, samples, asked, every):
+    found = plan(steps, samples=samples, noise_samples=asked)
     assert found.noise_every == every * found.every
     held = [s for s in range(found.every, steps + 1, found.every) if found.holds_noise(s)]
     assert found.noises == len(held) and set(np.diff(held)) <= {found.noise_every}
@@ -67,7 +67,7 @@ def test_which_readings_hold_the_noise(steps, readings, asked, every):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"noise_readings": 0}, "noise_readings: expected a whole number of at least 1"),
+        ({"noise_samples": 0}, "noise_samples: expected a whole number of at least 1"),
         ({"energy_batches": 0}, "energy_batches: expected a whole number of at least 1"),
         ({"energy_batches": 15}, "energy_batches: expected at most the 14 disjoint batches of digits"),
     ],
@@ -79,9 +79,9 @@ def test_refusals(change, message):
 
 def test_the_log_tells_what_recording_costs(caplog):
     with caplog.at_level(logging.INFO, logger="weightgas"):
-        train(LR, MLP, "digits", 90, warmup=10, noise_readings=4, **SHORT)
-    assert "recording: 8.0 % of the gradients for energies of 2 of 56 batches at 12 readings" in caplog.text
-    assert "40.0 % for noise and curvature at one reading in 3" in caplog.text
+        train(LR, MLP, "digits", 90, warmup=10, noise_samples=4, **SHORT)
+    assert "recording: 8.0 % of the gradients for energies of 2 of 56 batches at 12 samples" in caplog.text
+    assert "40.0 % for noise and curvature at one sample in 3" in caplog.text
 
 
 # --- the trace ---
@@ -89,8 +89,8 @@ def test_the_log_tells_what_recording_costs(caplog):
 
 @pytest.fixture(scope="module", params=[LR, FixedSphere([0.01], [1.0])], ids=["fixed_lr", "fixed_sphere"])
 def both(request):
-    """The same run with the noise at every reading, and at one in three."""
-    return [train(request.param, MLP, "digits", 120, noise_readings=n, replicas=2, **SHORT) for n in (12, 4)]
+    """The same run with the noise at every sample, and at one in three."""
+    return [train(request.param, MLP, "digits", 120, noise_samples=n, replicas=2, **SHORT) for n in (12, 4)]
 
 
 def test_sparse_noise_is_that_of_the_same_readings_and_all_else_is_the_same(both):
@@ -111,22 +111,22 @@ def test_sparse_noise_is_that_of_the_same_readings_and_all_else_is_the_same(both
 
 def test_a_run_with_sparse_noise_goes_on_as_if_it_had_not_stopped():
     options = {"warmup": 10, "dtype": "float64", **SHORT}
-    whole = train(LR, MLP, "digits", 240, noise_readings=6, **(options | {"readings": 24}))
-    first = train(LR, MLP, "digits", 120, noise_readings=3, **options)
+    whole = train(LR, MLP, "digits", 240, noise_samples=6, **(options | {"samples": 24}))
+    first = train(LR, MLP, "digits", 120, noise_samples=3, **options)
     second = train(LR, MLP, "digits", 120, resume_from=first, **(options | {"warmup": None, "energy_batches": None}))
-    joined = trace.extend(first, second, "reading")
+    joined = trace.extend(first, second, "sample")
     assert joined.attrs["noise_every"] == whole.attrs["noise_every"] == 40 and joined.attrs["energy_batches"] == 2
     for name in whole.data_vars:
         np.testing.assert_allclose(joined[name], whole[name], rtol=1e-12, err_msg=name)
-    other = train(LR, MLP, "digits", 120, seed=1, noise_readings=12, **options)
+    other = train(LR, MLP, "digits", 120, seed=1, noise_samples=12, **options)
     with pytest.raises(TraceError, match="noise_every = 40 and None"):
         trace.extend(first, other, "replica")
 
 
 def test_states_and_reasons_of_sparse_noise():
     """The same run, measured with all of the noise and with a third of it: equal but for the errors."""
-    options = {"readings": 120, "warmup": 400, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 4}
-    full = train(FixedLR(0.3, 0.02), MLP, "digits", 1200, noise_readings=120, batch_size=64, **options)
+    options = {"samples": 120, "warmup": 400, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 4}
+    full = train(FixedLR(0.3, 0.02), MLP, "digits", 1200, noise_samples=120, batch_size=64, **options)
     held = full["step"][0] % 30 == 0
     lost = full.assign({n: full[n].where(held) for n in trace.OF_NOISE if n in full})
     few = lost.assign_attrs(noise_every=30)
@@ -146,7 +146,7 @@ def test_states_and_reasons_of_sparse_noise():
 
 
 def test_an_energy_of_some_batches_is_that_of_the_first():
-    found = train(LR, MLP, "digits", 40, **(SHORT | {"readings": 2, "energy_batches": 3}))
+    found = train(LR, MLP, "digits", 40, **(SHORT | {"samples": 2, "energy_batches": 3}))
     assert found.attrs["energy_batches"] == 3
     inputs, labels = torch.tensor(DIGITS.inputs, dtype=torch.float64), torch.tensor(DIGITS.labels)
     batches = probes.disjoint_batches(len(DIGITS), 32)
@@ -155,6 +155,6 @@ def test_an_energy_of_some_batches_is_that_of_the_first():
     last = found["energy"].values[:, 0, -1]
     np.testing.assert_allclose(last, each[:3].mean(0), rtol=1e-5)
     assert (np.abs(last / each.mean(0).numpy() - 1) > 1e-3).all()
-    whole = train(LR, MLP, "digits", 40, **(SHORT | {"readings": 2, "energy_batches": 56}))
+    whole = train(LR, MLP, "digits", 40, **(SHORT | {"samples": 2, "energy_batches": 56}))
     assert "energy_batches" not in whole.attrs
     np.testing.assert_allclose(whole["energy"].values[:, 0, -1], each.mean(0), rtol=1e-5)

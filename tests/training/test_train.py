@@ -14,7 +14,7 @@ from weightgas.status import Outcome
 from weightgas.training import train
 
 MLP = networks.mlp()
-SHORT = {"batch_size": 32, "readings": 10, "noise_batches": 3}
+SHORT = {"batch_size": 32, "samples": 10, "noise_batches": 3}
 LR = FixedLR(lr=[0.1, 0.5], wd=[0.01, 0.05])
 
 
@@ -29,9 +29,9 @@ def same(a, b):
 )
 def test_the_trace(protocol):
     found = train(protocol, MLP, "digits", 100, replicas=2, snapshots=3, snapshot_every=20, **SHORT)
-    sizes = {"cell": len(protocol), "replica": 2, "reading": 10, "group": 12, "snapshot": 3, "weight": 420}
+    sizes = {"cell": len(protocol), "replica": 2, "sample": 10, "group": 12, "snapshot": 3, "weight": 420}
     assert dict(found.sizes) == sizes
-    assert (found["outcome"] == Outcome.FINISHED).all() and (found["readings"] == 10).all()
+    assert (found["outcome"] == Outcome.FINISHED).all() and (found["samples"] == 10).all()
     assert found["step"].values.tolist() == [list(range(10, 101, 10))] * len(protocol)
     assert found["snapshot_step"].values[0].tolist() == [60, 80, 100]
     assert ("radius_unprojected" in found) == (protocol.name == "fixed_sphere")
@@ -40,10 +40,10 @@ def test_the_trace(protocol):
     facts = found.attrs
     assert (facts["producer"], facts["dim"], facts["dof"], facts["data"]) == ("train", 420, 408, "digits")
     assert facts["network"] == "mlp(hidden=(6, 6))" and facts["group_sizes"] == [64] * 6 + [6] * 6
-    assert (facts["steps"], facts["warmup"], facts["reading_every"], facts["classes"]) == (100, 10, 10, 10)
+    assert (facts["steps"], facts["warmup"], facts["sample_every"], facts["classes"]) == (100, 10, 10, 10)
     assert facts["energy_random"] > found["energy"].max() and facts["energy_random_std"] > 0
     np.testing.assert_allclose((found["group_radius"] ** 2).sum("group"), found["radius"] ** 2, rtol=1e-12)
-    last = found.isel(reading=-1, snapshot=-1)
+    last = found.isel(sample=-1, snapshot=-1)
     weights = found["final_weights"]
     np.testing.assert_allclose(np.sqrt((weights**2).sum("weight")), last["radius"], rtol=1e-12)
     np.testing.assert_allclose(weights / last["radius"], last["directions"], rtol=1e-5, atol=1e-7)
@@ -66,10 +66,10 @@ def test_grad_sq_and_unprojected_radius_tell_the_same_growth():
 
 def test_the_weights_of_a_run_do_not_depend_on_what_is_recorded():
     options = {"batch_size": 32, "warmup": 10}
-    few = train(LR, MLP, "digits", 60, readings=2, noise_batches=2, **options)
-    many = train(LR, MLP, "digits", 60, readings=60, noise_batches=5, snapshots=6, snapshot_every=10, **options)
+    few = train(LR, MLP, "digits", 60, samples=2, noise_batches=2, **options)
+    many = train(LR, MLP, "digits", 60, samples=60, noise_batches=5, snapshots=6, snapshot_every=10, **options)
     assert (few["final_weights"] == many["final_weights"]).all()
-    np.testing.assert_allclose(few["grad_sq"][..., 0], many["grad_sq"][..., :30].mean("reading"), rtol=1e-12)
+    np.testing.assert_allclose(few["grad_sq"][..., 0], many["grad_sq"][..., :30].mean("sample"), rtol=1e-12)
 
 
 def test_cells_do_not_depend_on_the_grid_or_on_how_it_is_cut():
@@ -84,8 +84,8 @@ def test_cells_do_not_depend_on_the_grid_or_on_how_it_is_cut():
 
 def test_predicted_start_is_near_the_stationary_radius_and_random_is_not():
     protocol = FixedLR(0.01, 0.1)
-    predicted = train(protocol, MLP, "digits", 200, warmup=600, batch_size=32, readings=10)
-    random = train(protocol, MLP, "digits", 200, start="random", warmup=600, batch_size=32, readings=10)
+    predicted = train(protocol, MLP, "digits", 200, warmup=600, batch_size=32, samples=10)
+    random = train(protocol, MLP, "digits", 200, start="random", warmup=600, batch_size=32, samples=10)
     grad_sq = float(predicted["grad_sq"].mean())
     radius = (0.01 * grad_sq / (0.1 * (2 - 0.001))) ** 0.25
     assert abs(float(predicted["radius"].mean()) / radius - 1) < 0.15
@@ -94,18 +94,18 @@ def test_predicted_start_is_near_the_stationary_radius_and_random_is_not():
 
 def test_twice_the_steps_are_the_steps_and_as_many_more():
     options = {"dtype": "float64", "warmup": 20, "snapshots": 2, **SHORT, "batch_size": 32}
-    whole = train(LR, MLP, "digits", 200, **(options | {"readings": 20}))
+    whole = train(LR, MLP, "digits", 200, **(options | {"samples": 20}))
     first = train(LR, MLP, "digits", 100, **options)
     second = train(LR, MLP, "digits", 100, resume_from=first, **(options | {"warmup": None}))
     assert second["step"].values[0].tolist() == list(range(110, 201, 10))
-    joined = trace.extend(first, second, "reading")
+    joined = trace.extend(first, second, "sample")
     assert joined.attrs["steps"] == 200
     for name in whole.data_vars:
         np.testing.assert_allclose(joined[name], whole[name], rtol=1e-12, err_msg=name)
 
 
-def test_going_on_with_another_spacing_of_readings():
-    first = train(FixedLR(0.1, 0.01), MLP, "digits", 50, batch_size=32, readings=7)
+def test_going_on_with_another_spacing_of_samples():
+    first = train(FixedLR(0.1, 0.01), MLP, "digits", 50, batch_size=32, samples=7)
     second = train(FixedLR(0.1, 0.01), MLP, "digits", 25, batch_size=32, resume_from=first)
     assert first["step"].values[0].tolist() == list(range(7, 50, 7))
     assert second["step"].values[0].tolist() == [56, 63, 70]
@@ -116,18 +116,18 @@ def test_a_diverging_cell_freezes_and_the_rest_goes_on():
     protocol = FixedLR(lr=[0.1, 1e4], wd=[0.01])
     found = train(protocol, MLP, "digits", 100, **SHORT)
     good, bad = found.isel(cell=0, replica=0), found.isel(cell=1, replica=0)
-    assert int(good["outcome"]) == Outcome.FINISHED and int(good["readings"]) == 10
+    assert int(good["outcome"]) == Outcome.FINISHED and int(good["samples"]) == 10
     assert int(bad["outcome"]) == Outcome.DIVERGED
-    count = int(bad["readings"])
+    count = int(bad["samples"])
     assert count < 10
     assert np.isfinite(bad["radius"][:count]).all() and np.isnan(bad["radius"][count:]).all()
     alone = train(FixedLR(0.1, 0.01), MLP, "digits", 100, **SHORT)
     np.testing.assert_allclose(good["radius"], alone["radius"][0, 0], rtol=1e-4)
-    # A cell that has diverged stays so, with no new readings, when the run goes on.
+    # A cell that has diverged stays so, with no new samples, when the run goes on.
     more = train(protocol, MLP, "digits", 50, resume_from=found, **SHORT)
     assert more["outcome"].values.ravel().tolist() == [Outcome.FINISHED, Outcome.DIVERGED]
-    assert more["readings"].values.ravel().tolist() == [5, 0]
-    joined = trace.extend(found, more, "reading")
+    assert more["samples"].values.ravel().tolist() == [5, 0]
+    joined = trace.extend(found, more, "sample")
     assert bool((np.isfinite(joined["energy"]) == trace.valid(joined)).all())
 
 
@@ -162,7 +162,7 @@ def test_threads_are_put_back():
 def test_data_of_ones_own():
     generator = np.random.default_rng(0)
     data = datasets.Images("own", generator.standard_normal((80, 4, 3)), generator.integers(3, size=80), 3)
-    found = train(FixedLR(0.1, 0.01), networks.mlp((4,), classes=3), data, 20, batch_size=16, readings=4)
+    found = train(FixedLR(0.1, 0.01), networks.mlp((4,), classes=3), data, 20, batch_size=16, samples=4)
     assert found.sizes["weight"] == 48 and found.attrs["data"] == "own"
 
 
@@ -181,7 +181,7 @@ def test_data_of_ones_own():
         ({"batch_size": 2000}, ValueError, "batch_size: expected at most the 1797 inputs of digits, got 2000"),
         ({"seed": -1}, ValueError, "seed: expected a whole number of at least 0"),
         ({"replicas": 0}, ValueError, "replicas: expected"),
-        ({"readings": 0}, ValueError, "readings: expected"),
+        ({"samples": 0}, ValueError, "samples: expected"),
         ({"warmup": -1}, ValueError, "warmup: expected"),
         ({"noise_batches": 1}, ValueError, "noise_batches: expected a whole number of at least 2"),
         ({"snapshots": 9, "snapshot_every": 10}, ValueError, "snapshots: expected at most 2"),
@@ -211,7 +211,7 @@ def test_going_on_with_another_experiment_is_refused():
         train(FixedLR(0.1, 0.02), MLP, "digits", 20, **options)
     with pytest.raises(TraceError, match="protocol = 'fixed_lr' in the trace, 'fixed_elr' in the call"):
         train(FixedELR(0.1, 0.02), MLP, "digits", 20, **options)
-    with pytest.raises(ValueError, match="steps: expected at least reading_every = 2"):
+    with pytest.raises(ValueError, match="steps: expected at least sample_every = 2"):
         train(FixedLR(0.1, 0.01), MLP, "digits", 1, **options)
     with pytest.raises(ValueError, match="warmup: expected none, or that of the trace"):
         train(FixedLR(0.1, 0.01), MLP, "digits", 20, warmup=7, **options)
@@ -227,10 +227,10 @@ def test_a_start_can_be_given_as_weights():
     weights = first["final_weights"].values
     sphere = FixedSphere(elr=[0.01] * 4, radius=[1.0, 2.0, 3.0, 4.0], paired=True)
     found = train(sphere, MLP, "digits", 10, replicas=2, warmup=0, start=weights, **SHORT)
-    assert np.allclose(found["radius"].isel(reading=0), np.array([1.0, 2.0, 3.0, 4.0])[:, None])
+    assert np.allclose(found["radius"].isel(sample=0), np.array([1.0, 2.0, 3.0, 4.0])[:, None])
     # One step of at most a few per cent away from where it was told to begin, not somewhere else on the sphere.
     begun = weights / np.linalg.norm(weights, axis=-1, keepdims=True)
-    ended = found["final_weights"].values / found["radius"].isel(reading=-1).values[..., None]
+    ended = found["final_weights"].values / found["radius"].isel(sample=-1).values[..., None]
     assert ((begun * ended).sum(-1) > 0.9).all()
     again = train(sphere, MLP, "digits", 10, replicas=2, warmup=0, start=weights, **SHORT)
     same(found, again)

@@ -31,7 +31,7 @@ NAMES = {
     "friction": ("work lost to the friction of the radius since the start", "W_f"),
     "entropy_production": ("entropy produced since the start", "ΔS − ∫dQ/T"),
 }
-"""Variables (reading) of a balance: long name and symbol; each has its standard error ``<name>_err``."""
+"""Variables (sample) of a balance: long name and symbol; each has its standard error ``<name>_err``."""
 
 
 def balance(course: xr.Dataset) -> xr.Dataset:
@@ -55,8 +55,8 @@ def balance(course: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        The variables of :data:`NAMES` (reading), with the hyperparameters, ``step`` and ``leg`` of the course. NaN from
-        the reading on where a replica has diverged: an average over those that are left would be another ensemble.
+        The variables of :data:`NAMES` (sample), with the hyperparameters, ``step`` and ``leg`` of the course. NaN from
+        the sample on where a replica has diverged: an average over those that are left would be another ensemble.
 
     Raises
     ------
@@ -107,7 +107,7 @@ def closed_production(course: xr.Dataset) -> tuple[float, float]:
         If ``course`` is not from ``drive``, does not end at the hyperparameters it began with, or a replica diverged.
     """
     check(course)
-    ends = course.isel(reading=[0, -1])
+    ends = course.isel(sample=[0, -1])
     for axis in AXES:
         first, last = ends[axis].values
         if not np.isclose(first, last, rtol=1e-9, equal_nan=True):
@@ -135,7 +135,7 @@ def check(course: xr.Dataset) -> None:
 
 
 def legs(course: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[str, np.ndarray]]]:
-    """Every protocol of a drive, the readings made under it (reading,) and the hyperparameters there."""
+    """Every protocol of a drive, the samples made under it (sample,) and the hyperparameters there."""
     of_leg = np.array([str(name) for name in np.atleast_1d(course.attrs["protocols"])])
     for name in dict.fromkeys(of_leg.tolist()):
         here, kind = of_leg[course["leg"].values] == name, named(name)
@@ -143,7 +143,7 @@ def legs(course: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[
 
 
 def _temperature(course: xr.Dataset, volume: np.ndarray, variance: float) -> np.ndarray:
-    """T = η_e σ²/2, (replica, reading)."""
+    """T = η_e σ²/2, (replica, sample)."""
     elr = np.empty_like(volume)
     for kind, here, at in legs(course):
         elr[:, here] = kind.effective_rate(at, 2 * volume[:, here])
@@ -151,14 +151,14 @@ def _temperature(course: xr.Dataset, volume: np.ndarray, variance: float) -> np.
 
 
 def _direction_entropy(loss: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """S(w̄) (reading,), with each group of replicas left out (groups, reading), and the group of each replica."""
-    replicas, readings = loss.shape
+    """S(w̄) (sample,), with each group of replicas left out (groups, sample), and the group of each replica."""
+    replicas, samples = loss.shape
     groups = np.arange(replicas) % min(_GROUPS, replicas)
     count = int(groups.max()) + 1
-    value, left_out = np.full(readings, np.nan), np.full((count, readings), np.nan)
-    for reading in np.flatnonzero(np.isfinite(loss).all(axis=0)):
+    value, left_out = np.full(samples, np.nan), np.full((count, samples), np.nan)
+    for sample in np.flatnonzero(np.isfinite(loss).all(axis=0)):
         with np.errstate(divide="ignore"):
-            logit = np.clip(np.log(loss[:, reading]) - np.log(2 - loss[:, reading]), -70.0, 70.0)
+            logit = np.clip(np.log(loss[:, sample]) - np.log(2 - loss[:, sample]), -70.0, 70.0)
         width = max(float(logit.std()) / _BINS_PER_DEVIATION, 1e-12)
         origin = float(logit.mean()) - width * _BINS / 2
         index = np.clip(((logit - origin) / width).astype(int), 0, _BINS - 1)
@@ -167,13 +167,13 @@ def _direction_entropy(loss: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarr
         whole = counts.sum(axis=0)
         some = np.concatenate([whole[None], whole - counts])
         entropies = density.entropy(some[None], np.array([origin]), np.array([width]), dim)[0]
-        value[reading] = count * entropies[0] - (count - 1) * entropies[1:].mean()
-        left_out[:, reading] = entropies[1:]
+        value[sample] = count * entropies[0] - (count - 1) * entropies[1:].mean()
+        left_out[:, sample] = entropies[1:]
     return value, left_out, groups
 
 
 def _leave_out(x: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Means of (replica, reading) with each group left out, (groups, reading)."""
+    """Means of (replica, sample) with each group left out, (groups, sample)."""
     return np.array([x[groups != group].mean(axis=0) for group in range(groups.max() + 1)])
 
 
@@ -183,11 +183,11 @@ def _jackknife_error(left_out: np.ndarray) -> np.ndarray:
 
 
 def assemble(course: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> xr.Dataset:
-    """The dataset of a balance from values and errors (reading,) by name."""
+    """The dataset of a balance from values and errors (sample,) by name."""
     variables = {}
     for name, (text, symbol) in NAMES.items():
         value, error = found[name]
-        variables[name] = ("reading", value, {"units": "1", "long_name": text, "symbol": symbol})
-        variables[f"{name}_err"] = ("reading", error, {"units": "1", "long_name": f"standard error of {text}"})
+        variables[name] = ("sample", value, {"units": "1", "long_name": text, "symbol": symbol})
+        variables[f"{name}_err"] = ("sample", error, {"units": "1", "long_name": f"standard error of {text}"})
     held = {axis: course[axis] for axis in AXES}
     return xr.Dataset({**variables, **held}, course.coords, course.attrs)

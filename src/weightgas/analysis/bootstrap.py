@@ -2,9 +2,9 @@
 
 What is computed passes through ``measure`` as the original did, so the errors of a fitted law know that its entropies
 were integrated over the same cells. Of eight replicas or more whole replicas are drawn with replacement: where they
-differ by more than their readings let expect, as in a loss with many basins, the interval knows it. Of fewer the kept
-readings are drawn in blocks of five correlation times, in each replica by itself (circular block bootstrap: Politis and
-Romano 1992). Never both: drawing at two levels counts the scatter of the readings twice (Davison and Hinkley 1997,
+differ by more than their samples let expect, as in a loss with many basins, the interval knows it. Of fewer the kept
+samples are drawn in blocks of five correlation times, in each replica by itself (circular block bootstrap: Politis and
+Romano 1992). Never both: drawing at two levels counts the scatter of the samples twice (Davison and Hinkley 1997,
 section 3.8).
 
 Weakness: blocks cannot see a scatter between basins, and one replica has none to show. Stored directions are drawn with
@@ -111,17 +111,17 @@ def bootstrap(
 
 
 def resampled(trace: xr.Dataset, state: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
-    """A trace of the same shape whose valid readings are the kept ones, drawn anew: whole replicas, or blocks in each.
+    """A trace of the same shape whose valid samples are the kept ones, drawn anew: whole replicas, or blocks in each.
 
     Counts of the overlap are drawn in their own blocks.
     """
-    cells, replicas, readings = (trace.sizes[d] for d in ("cell", "replica", "reading"))
+    cells, replicas, samples = (trace.sizes[d] for d in ("cell", "replica", "sample"))
     rows = np.arange(cells)[:, None, None]
-    source = np.tile(np.arange(readings), (cells, replicas, 1))
+    source = np.tile(np.arange(samples), (cells, replicas, 1))
     replica = np.tile(np.arange(replicas)[:, None], (cells, 1, 1))
     if replicas >= ENOUGH_REPLICAS:
         replica[:, :, 0] = generator.integers(replicas, size=(cells, replicas))
-    kept = np.minimum(state["readings_kept"].values, trace["readings"].values.min(axis=1)).astype(int)
+    kept = np.minimum(state["samples_kept"].values, trace["samples"].values.min(axis=1)).astype(int)
     times = np.fmax(state["correlation"].values, np.nan_to_num(state["correlation_radius"].values, nan=1.0))
     for i in range(cells):
         begin, n = int(state["burn_in"].values[i]), kept[i]
@@ -133,14 +133,14 @@ def resampled(trace: xr.Dataset, state: xr.Dataset, generator: np.random.Generat
         source[i, :, :n] = begin + index
     out = trace.copy()
     for name, variable in trace.data_vars.items():
-        if variable.dims[1:3] == ("replica", "reading"):
+        if variable.dims[1:3] == ("replica", "sample"):
             values = variable.values[rows, replica, source]
         elif variable.dims[1:3] == ("replica", "block") and replicas < ENOUGH_REPLICAS:
             values = variable.values[rows, replica, generator.integers(trace.sizes["block"], size=variable.shape[:3])]
-        elif variable.dims[1:2] == ("replica",) and name != "readings":
+        elif variable.dims[1:2] == ("replica",) and name != "samples":
             values = variable.values[np.arange(cells)[:, None], replica[:, :, 0]]
         else:
             continue
         out[name] = (variable.dims, values, variable.attrs)
-    out["readings"] = trace["readings"].copy(data=np.repeat(kept[:, None], replicas, axis=1))
+    out["samples"] = trace["samples"].copy(data=np.repeat(kept[:, None], replicas, axis=1))
     return out

@@ -18,7 +18,7 @@ def is_paper_model(data: xr.Dataset) -> bool:
     """Whether a trace or state is of the linear loss with isotropic noise, whose closed form is von Mises–Fisher."""
     noise = str(data.attrs.get("noise", ""))
     constant = " x (" not in noise  # else it grows with the loss
-    return data.attrs.get("potential") == "linear" and noise.startswith("isotropic") and constant
+    return data.attrs.get("loss") == "linear" and noise.startswith("isotropic") and constant
 
 
 def model_values(state: xr.Dataset, *, finite_step: bool = True) -> xr.Dataset:
@@ -186,7 +186,7 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
 
 
 def along_run(trace: xr.Dataset, windows: int = 40) -> xr.Dataset:
-    """Means of the readings in equal stretches of a run, over replicas too; for runs that need not be stationary.
+    """Means of the samples in equal stretches of a run, over replicas too; for runs that need not be stationary.
 
     Returns
     -------
@@ -194,7 +194,7 @@ def along_run(trace: xr.Dataset, windows: int = 40) -> xr.Dataset:
         On ``cell, window``: ``step`` (mean step of the stretch), ``energy``, ``radius`` and, where it was read,
         ``noise_trace``; NaN after the end of a cell.
     """
-    valid, length = traces.valid(trace).values, trace.sizes["reading"]
+    valid, length = traces.valid(trace).values, trace.sizes["sample"]
     edges = np.unique(np.linspace(0, length, min(windows, length) + 1).astype(int))
     step = np.broadcast_to(trace["step"].values[:, None, :], valid.shape)
 

@@ -155,7 +155,7 @@ def fluctuation_response(state: xr.Dataset, largest_elr: float | None = None) ->
         halves = [np.unique([0, *range(start, len(response) - 1, 2), len(response) - 1]) for start in (1, 2)]
         quadrature = max(abs(whole - _ratio(t, response, half)[0]) for half in halves) / 3
     if not np.isfinite(whole):
-        advice = "the energy does not vary from reading to reading, or not with temperature: read it more often"
+        advice = "the energy does not vary from sample to sample, or not with temperature: read it more often"
     elif quadrature > max(whole_err, 0.01 * abs(whole)):
         advice = f"the grid of temperatures is too coarse (about {quadrature:.2g} in the ratio): add some in between"
     middle = np.sqrt(t.temperature[1:] * t.temperature[:-1])

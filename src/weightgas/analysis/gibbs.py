@@ -9,11 +9,11 @@ taken into account, networks are not corrected (:mod:`weightgas.theory.finite_st
 For a linear loss that is multiplied by what the same regression gives of two states of isotropic noise at these step
 sizes, over the formula at their temperatures: so it is right to all orders (:mod:`weightgas.theory.stationary`).
 
-Measured by maximum likelihood, a logistic regression of "which run" on the energies of all readings after the burn-in.
-Its error is a sandwich: every reading has an influence f on the estimate (minus its mean over the isotherm), and the
-variance is Σ f² over the readings of each run times N/ESS of the series f. Influences of several pairs add, so the mean
+Measured by maximum likelihood, a logistic regression of "which run" on the energies of all samples after the burn-in.
+Its error is a sandwich: every sample has an influence f on the estimate (minus its mean over the isotherm), and the
+variance is Σ f² over the samples of each run times N/ESS of the series f. Influences of several pairs add, so the mean
 over the chain of neighbouring pairs knows that they share runs. At 5 % this rejects true Gibbs states in 4 to 6 % of
-cases. Thinning to independent readings instead costs a quarter of the precision and rejects 6 to 14 %.
+cases. Thinning to independent samples instead costs a quarter of the precision and rejects 6 to 14 %.
 
 Level 3: it can fail. Weakness: it needs overlap, ln(T₂/T₁) below about 4√(2/dof) (:mod:`weightgas.analysis.planner`);
 cells of one isotherm count as runs of one density, so basins of different energy make the error too small. Source:
@@ -38,14 +38,14 @@ from weightgas.theory import finite_step, stationary
 from weightgas.trace import kind_of
 
 LEAST_OVERLAP = 0.05
-"""Smallest share of the two histograms that must be common; below, the slope hangs on a handful of readings."""
-LEAST_READINGS = 20
-"""Effective readings that an isotherm needs."""
+"""Smallest share of the two histograms that must be common; below, the slope hangs on a handful of samples."""
+LEAST_SAMPLES = 20
+"""Effective samples that an isotherm needs."""
 WINDOW = 4.0
 """Width of the window of lags from which N/ESS is estimated, in integrated correlation times N/ESS."""
 
 Series = Sequence[np.ndarray]
-"""Energies of one isotherm: an array (replicas, readings) for each of its cells."""
+"""Energies of one isotherm: an array (replicas, samples) for each of its cells."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class GibbsSlope:
 
 @dataclass(frozen=True)
 class Slope:
-    """Slope of ln P_hot/P_cold in the energy, and the influence of every reading on it, in the order of the series."""
+    """Slope of ln P_hot/P_cold in the energy, and the influence of every sample on it, in the order of the series."""
 
     value: float
     cold: Series
@@ -83,9 +83,9 @@ def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, largest_elr: float | None 
     """
     t = collect(state, largest_elr)
     pairs = max(len(t.temperature) - 1, 0)
-    series = [_readings(trace, state, np.flatnonzero(t.number == k)) for k in range(len(t.temperature))]
+    series = [_samples(trace, state, np.flatnonzero(t.number == k)) for k in range(len(t.temperature))]
     effective = np.array([_effective(s) for s in series])
-    enough = effective >= LEAST_READINGS
+    enough = effective >= LEAST_SAMPLES
     expected = _expected(state, t) if pairs else np.empty(0)
     overlap = np.array([_overlap(a, b) for a, b in pairwise(series)])
     usable = [
@@ -107,7 +107,7 @@ def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, largest_elr: float | None 
 def logistic_slope(cold: np.ndarray, hot: np.ndarray) -> tuple[float, float]:
     """Maximum-likelihood slope of ln P_hot/P_cold in the energy, and its standard error.
 
-    ``cold`` and ``hot`` are series (readings,) or (replicas, readings), in the order of time.
+    ``cold`` and ``hot`` are series (samples,) or (replicas, samples), in the order of time.
     """
     slope = fit([np.atleast_2d(cold)], [np.atleast_2d(hot)])
     return slope.value, _error([slope.cold, slope.hot])
@@ -147,7 +147,7 @@ def combine(
     n, isotherms = len(pairs), len(t.temperature)
     ratio = np.array([s.value for s in slopes]) / expected[pairs]
     through_temperature = np.zeros((n, isotherms))
-    influences: list[dict[int, np.ndarray]] = [{} for _ in range(isotherms)]  # of each pair on the readings, flat
+    influences: list[dict[int, np.ndarray]] = [{} for _ in range(isotherms)]  # of each pair on the samples, flat
     shapes: list[list[tuple[int, ...]]] = [[] for _ in range(isotherms)]
     for i, (k, slope) in enumerate(zip(pairs, slopes, strict=True)):
         rates = np.array([1.0, -1.0]) / t.temperature[k : k + 2] ** 2
@@ -191,21 +191,21 @@ def _expected(state: xr.Dataset, t: Isotherms) -> np.ndarray:
     return np.where(np.isfinite(exact), first * exact, first)
 
 
-def _readings(trace: xr.Dataset, state: xr.Dataset, cells: np.ndarray) -> Series:
+def _samples(trace: xr.Dataset, state: xr.Dataset, cells: np.ndarray) -> Series:
     """Instantaneous energies of the cells after their burn-in."""
-    end = trace["readings"].values.min(axis=1)
+    end = trace["samples"].values.min(axis=1)
     begin = state["burn_in"].values
     return [trace["energy"].values[i, :, int(begin[i]) : int(end[i])] for i in cells]
 
 
 def _effective(series: Series) -> float:
-    """Effective readings of one isotherm; 0 where they do not vary or are not numbers."""
+    """Effective samples of one isotherm; 0 where they do not vary or are not numbers."""
     good = all(np.isfinite(s).all() and s.size for s in series) and any(np.ptp(s) > 0 for s in series)
     return sum(effective_sample_size(s) for s in series if s.shape[1] >= 4 and np.ptp(s) > 0) if good else 0.0
 
 
 def _centered(series: Series) -> Series:
-    """Minus the mean over the isotherm: the number of its readings is not random."""
+    """Minus the mean over the isotherm: the number of its samples is not random."""
     mean = np.mean(np.concatenate([s.ravel() for s in series]))
     return [s - mean for s in series]
 
@@ -253,4 +253,4 @@ def _advice(state: xr.Dataset, t: Isotherms, gaps: np.ndarray, enough: np.ndarra
         plan = planner.plan(state, isotherms=t, gaps=gaps)
         return f"no overlap between {int(gaps.sum())} of {len(gaps)} neighbouring temperatures: {plan.advice}"
     few = f"{int(np.sum(~enough))} of {len(enough)} temperatures have energies that do not vary or are not numbers, or"
-    return "" if enough.all() else f"{few} fewer than {LEAST_READINGS} independent readings: add steps"
+    return "" if enough.all() else f"{few} fewer than {LEAST_SAMPLES} independent samples: add steps"

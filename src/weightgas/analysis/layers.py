@@ -71,7 +71,7 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
         raise TraceError(f"trace: expected {', '.join(lacking)}, got none. Pass a trace of train().")
     parts, belongs = _membership(trace, by)
     slow = np.fmax(state["correlation"].values, state["correlation_radius"].values)
-    blocks = Blocks(trace, state["burn_in"].values, trace["readings"].values.min(axis=1), slow)
+    blocks = Blocks(trace, state["burn_in"].values, trace["samples"].values.min(axis=1), slow)
     whole, each, held = _columns(trace, blocks, belongs)
     dof = belongs.T @ (np.atleast_1d(trace.attrs["group_sizes"]) - 1)
 
@@ -121,7 +121,7 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
     """Block means (cells, blocks, parts) of r_i², η tr Σ_i/r_i² and η G_i/r_i²/(1 − c/2); of the whole, as one part;
     and the pressure that each part should have.
 
-    G_i is a mean over the steps since the reading before, and goes with the norm there: a large gradient makes the norm
+    G_i is a mean over the steps since the sample before, and goes with the norm there: a large gradient makes the norm
     after it larger, the one before it does not know.
     """
     kind, at = kind_of(trace), {axis: v[:, None, None] for axis, v in fixed(trace).items()}
@@ -153,5 +153,5 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
 
 
 def _before(series: np.ndarray) -> np.ndarray:
-    """What was at the reading before, (cells, replicas, readings[, groups]); the first stays as it is."""
+    """What was at the sample before, (cells, replicas, samples[, groups]); the first stays as it is."""
     return np.concatenate([series[:, :, :1], series[:, :, :-1]], axis=2)

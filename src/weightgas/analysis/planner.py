@@ -2,9 +2,9 @@
 
     ln(T₂/T₁) = SEPARATION · √(Var U)/(T dU/dT),      for an ideal gas  SEPARATION · √(2/dof)
 
-is the distance of two temperatures at which N independent readings of each measure the slope of ln P₂(U)/P₁(U) with
+is the distance of two temperatures at which N independent samples of each measure the slope of ln P₂(U)/P₁(U) with
 the least relative error, 1.37/√N for a large dof. Closer, the slope to be measured is small; further apart, few
-readings lie where both densities do. Source: Shirts (2013), J. Chem. Theory Comput. 9, 909, who finds 2 to 3 standard
+samples lie where both densities do. Source: Shirts (2013), J. Chem. Theory Comput. 9, 909, who finds 2 to 3 standard
 deviations for the distance; the constant is from minimising the sandwich variance of the logistic regression over the
 distance, by quadrature, for Gamma densities of the energy (the harmonic regime). Weakness: heat capacity and variance
 are taken as those of the nearest temperatures that were measured.
@@ -51,7 +51,7 @@ class Plan:
 
     ``name`` is ``"elr"`` or, at fixed LR, ``"lr * wd"``. ``cold`` and ``hot`` (pairs,) are the neighbours that lack
     overlap, empty if none does. ``relative_error``: what the Gibbs slope of a new pair would have, with as many
-    effective readings as the isotherms have now. ``advice`` says it in a sentence.
+    effective samples as the isotherms have now. ``advice`` says it in a sentence.
     """
 
     cold: np.ndarray
@@ -119,7 +119,7 @@ def plan(
         advice = (
             "first bring a cell to equilibrium and read its energy: add steps"
             if not len(good)
-            else ("the energy does not vary from reading to reading: read it at other steps")
+            else ("the energy does not vary from sample to sample: read it at other steps")
         )
         return Plan(none, none, name, none, none, float("nan"), advice)
     if len(good) == 1:

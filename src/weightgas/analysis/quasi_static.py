@@ -1,6 +1,6 @@
 """What theory says of a path before it is driven: the slow limit, and what leaving it costs to first order.
 
-Both are asked for the readings of a course and say nothing of its runs.
+Both are asked for the samples of a course and say nothing of its runs.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ _ROUNDS = 12
 
 
 def quasi_static(course: xr.Dataset) -> xr.Dataset:
-    """What the balance would be if every reading were in equilibrium: no runs, theory alone.
+    """What the balance would be if every sample were in equilibrium: no runs, theory alone.
 
     T, p, V and U from :mod:`weightgas.theory` to first order in the finite step, S(w̄) of von Mises and Fisher with the
-    correction that belongs to that of U, and W and ∫dQ/T by the trapezoidal rule in ln V and in Q over the readings.
+    correction that belongs to that of U, and W and ∫dQ/T by the trapezoidal rule in ln V and in Q over the samples.
     The production is not quite 0, because the states at finite steps are not quite those of Gibbs: about η_e |ΔS|/2.
 
     Returns
@@ -50,14 +50,14 @@ def quasi_static(course: xr.Dataset) -> xr.Dataset:
 def linear_response(course: xr.Dataset) -> xr.Dataset:
     """Entropy produced since the start by a slow drive, first order in 1/duration: no runs, theory alone.
 
-    The rates of :mod:`weightgas.theory.driving` between the readings, in continuous time (relative errors η_e). Right
+    The rates of :mod:`weightgas.theory.driving` between the samples, in continuous time (relative errors η_e). Right
     where a relaxation time is short against a leg and legs begin at rest.
 
     Returns
     -------
     xarray.Dataset
         ``lag`` of the direction, ``friction`` of the radius, ``housekeeping`` (fixed LR) and their sum
-        ``entropy_production``, in nats, and ``friction_work``, all (reading,) and summed from the start. The work
+        ``entropy_production``, in nats, and ``friction_work``, all (sample,) and summed from the start. The work
         itself is more by ``friction_work`` where λ moves, and not at all where it is held: −λΔV.
 
     Raises
@@ -89,14 +89,14 @@ def linear_response(course: xr.Dataset) -> xr.Dataset:
         housekeeping[at_lr] = rate * steps[at_lr]
     parts = {"lag": lag, "friction": friction, "housekeeping": housekeeping}
     parts |= {"entropy_production": lag + friction + housekeeping, "friction_work": friction * temperature}
-    summed = {name: ("reading", np.concatenate([[0.0], np.cumsum(x)])) for name, x in parts.items()}
+    summed = {name: ("sample", np.concatenate([[0.0], np.cumsum(x)])) for name, x in parts.items()}
     return xr.Dataset(summed, course.coords, course.attrs)
 
 
 def _equilibrium(course: xr.Dataset) -> np.ndarray:
-    """T, p, V, U and S(w̄) in equilibrium at the hyperparameters of every reading, (5, reading)."""
+    """T, p, V, U and S(w̄) in equilibrium at the hyperparameters of every sample, (5, sample)."""
     dim, dof, variance = int(course.attrs["dim"]), int(course.attrs["dof"]), float(course.attrs["noise_var"])
-    found = np.full((5, course.sizes["reading"]), np.nan)
+    found = np.full((5, course.sizes["sample"]), np.nan)
     for kind, here, at in legs(course):
         temperature, grad_sq = _moments(kind, at, dim, variance)
         square = np.asarray(kind.stationary_square(at, grad_sq, dof))
@@ -128,5 +128,5 @@ def _drift(dim: int, temperature: np.ndarray, elr: np.ndarray, kind: type[Protoc
 
 
 def _along(y: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """∫ y dx from the first reading, by the trapezoidal rule."""
+    """∫ y dx from the first sample, by the trapezoidal rule."""
     return np.concatenate([[0.0], np.cumsum((y[1:] + y[:-1]) / 2 * np.diff(x))])

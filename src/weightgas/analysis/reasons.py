@@ -26,7 +26,7 @@ import xarray as xr
 from weightgas import trace as traces
 
 BLOCKS = 16
-"""Blocks of readings whose scatter gives the error of the exponent."""
+"""Blocks of samples whose scatter gives the error of the exponent."""
 
 
 def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
@@ -37,7 +37,7 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         On ``cell``, each with ``<name>_err``: ``fluctuation`` = (Var U/T²)/R and ``anisotropy`` = dof/d_eff, which
         explains it; ``conf_ratio`` = T_conf/T, not corrected for the step, and ``alignment`` = dof tr(HΣ)/(ΔL tr Σ);
-        ``exponent`` = d ln tr Σ/d ln L among the readings of the cell and ``dependence`` = 1/(1 − b RT/U);
+        ``exponent`` = d ln tr Σ/d ln L among the samples of the cell and ``dependence`` = 1/(1 − b RT/U);
         ``finite_step`` = η_e κ/2 and ``step_factor`` = (conf_ratio/alignment)²; ``explained``, the product.
     """
     dof = int(state.attrs["dof"])
@@ -77,7 +77,7 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
 
 
 def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """Slope of tr Σ on L among the readings of each cell, times ⟨L⟩/⟨tr Σ⟩, with its error from blocks."""
+    """Slope of tr Σ on L among the samples of each cell, times ⟨L⟩/⟨tr Σ⟩, with its error from blocks."""
     cells = trace.sizes["cell"]
     value, error = np.full(cells, np.nan), np.full(cells, np.nan)
     if "noise_trace" not in trace:
@@ -85,7 +85,7 @@ def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndar
     energy, noise = trace["energy"].values, trace["noise_trace"].values
     if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps' own kicks, which moved the energy
         noise = np.sqrt(trace["noise_trace_sq"].values)
-    ends, holds = trace["readings"].values.min(axis=1), traces.holds(trace, "noise_trace")
+    ends, holds = trace["samples"].values.min(axis=1), traces.holds(trace, "noise_trace")
     for i in range(cells):
         begin, end = int(state["burn_in"].values[i]), int(ends[i])
         kept = holds[i, begin:end]

@@ -114,10 +114,7 @@ def verdict(trace: xr.Dataset, state: xr.Dataset | None = None, *, title: str | 
     """
     state = measure(trace) if state is None else state
     if title is None:
-        what = (
-            state.attrs.get("network")
-            or f"{state.attrs.get('potential', '')} loss, {state.attrs.get('noise', '')} noise"
-        )
+        what = state.attrs.get("network") or f"{state.attrs.get('loss', '')} loss, {state.attrs.get('noise', '')} noise"
         title = f"{kind_of(state).title}, {what}, d = {state.attrs['dim']}"
     one = _stationary(state)
     if one.answer == "no":
@@ -143,7 +140,7 @@ def judge(value: float, error: float, expected: float, tolerance: float) -> str:
 
 
 _CLOCKS = {
-    "ess": "least effective readings of the energy",
+    "ess": "least effective samples of the energy",
     "relaxations": "least relaxation times of the radius",
     "share_relaxations": "least relaxation times of the shares of the groups",
     "energy_relaxations": "least relaxation times of the energy",

@@ -15,7 +15,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from weightgas import __version__
-from weightgas.cli import doctor, gauge, listing, presets, producers, results, text
+from weightgas.cli import doctor, listing, monitor, presets, producers, results, text
 from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, one_line, say, unread
 
 app = typer.Typer(
@@ -63,8 +63,8 @@ app.command()(producers.train)
 app.command()(results.measure)
 app.command()(results.report)
 app.command()(presets.reproduce)
-app.command()(gauge.predict)
-app.command()(gauge.symmetries)
+app.command()(monitor.predict)
+app.command()(monitor.symmetries)
 app.command("list")(listing.show)
 app.command()(doctor.doctor)
 

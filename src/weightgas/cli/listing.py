@@ -16,9 +16,9 @@ Rows = Iterator[tuple[str, str]]
 
 def show(
     what: Annotated[
-        Literal["protocols", "presets", "potentials", "noises", "networks", "data", "entropies", "statuses"] | None,
+        Literal["protocols", "presets", "losses", "noises", "networks", "data", "entropies", "statuses"] | None,
         typer.Argument(
-            metavar="WHAT", help="One of protocols, presets, potentials, noises, networks, data, entropies, statuses."
+            metavar="WHAT", help="One of protocols, presets, losses, noises, networks, data, entropies, statuses."
         ),
     ] = None,
     debug: opt.Debug = False,
@@ -56,22 +56,22 @@ def _presets() -> Rows:
             yield call, f"{more}how long: --dry-run"
 
 
-def _potentials() -> Rows:
-    from weightgas.potentials import Linear, Quadratic
+def _losses() -> Rows:
+    from weightgas.losses import Linear, Quadratic
 
     yield "linear", _first(Linear)
     yield "quadratic:EIGENVALUES", _first(Quadratic)
-    yield "FILE.py:NAME", "your own: see weightgas.potentials.Potential and CustomLoss"
+    yield "FILE.py:NAME", "your own: see weightgas.losses.Loss and CustomLoss"
 
 
 def _noises() -> Rows:
-    from weightgas.potentials import Covariance, Hessian, Isotropic, LossDependent
+    from weightgas.losses import Covariance, Hessian, Isotropic, LossDependent
 
     yield "--sigma SIGMA", _first(Isotropic)
     yield "covariance:VARIANCES", _first(Covariance)
     yield "hessian:SCALE", _first(Hessian)
     yield "loss-dependent:SLOPE,OFFSET", _first(LossDependent)
-    yield "FILE.py:NAME", "your own: see weightgas.potentials.Noise and CustomNoise"
+    yield "FILE.py:NAME", "your own: see weightgas.losses.Noise and CustomNoise"
 
 
 def _networks() -> Rows:
@@ -107,7 +107,7 @@ def _statuses() -> Rows:
 SECTIONS: dict[str, Callable[[], Rows]] = {
     "protocols": _protocols,
     "presets": _presets,
-    "potentials": _potentials,
+    "losses": _losses,
     "noises": _noises,
     "networks": _networks,
     "data": _data,

@@ -51,7 +51,7 @@ Paired = Annotated[
 Replicas = Annotated[
     int, typer.Option(min=1, help="Independent runs of every cell of the grid.", rich_help_panel=LENGTH)
 ]
-Readings = Annotated[
+Samples = Annotated[
     int,
     typer.Option(min=8, help="How often each run is read; at most once a step.", rich_help_panel=LENGTH),
 ]

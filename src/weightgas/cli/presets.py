@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from weightgas.cli import foresight, values
+from weightgas.cli import estimate_cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import given, session
 
@@ -143,7 +143,7 @@ def _reproduce(
         chosen = choice()
         if dry_run:
             foreseen = experiments.foresee(name, preset, threads, **chosen)
-            title, *rest = foresight.lines(foreseen.sentence, foreseen.seconds, foreseen.bytes, out)
+            title, *rest = estimate_cost.lines(foreseen.sentence, foreseen.seconds, foreseen.bytes, out)
             print("\n".join((title, *(f"  {line}" for line in foreseen.lines), *rest)))
             return
         if chosen:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from weightgas.cli import foresight, values
+from weightgas.cli import estimate_cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import session
 
@@ -28,7 +28,7 @@ def simulate(
     radius: opt.Radius = None,
     paired: opt.Paired = False,
     dim: Annotated[int, typer.Option(min=2, help="Number of weights d.", rich_help_panel=opt.MODEL)] = 3,
-    potential: Annotated[
+    loss: Annotated[
         str,
         typer.Option(
             help="Loss on the sphere: linear (L = 1 + w0/r), quadratic:EIGENVALUES such as quadratic:0,0.5,1, or your "
@@ -76,7 +76,7 @@ def simulate(
         ),
     ] = None,
     replicas: opt.Replicas = 1,
-    readings: opt.Readings = 400,
+    samples: opt.Samples = 400,
     warmup: opt.Warmup = None,
     snapshots: opt.Snapshots = 0,
     snapshot_every: opt.SnapshotEvery = 50,
@@ -110,7 +110,7 @@ def simulate(
       weightgas simulate --lr 1e-3:1e-1:17 --wd 1e-3:1e-1:17 --precision 0.01
     A gas that is not ideal, on the sphere (give the words in one line):
       weightgas simulate --protocol fixed-sphere --elr 0.01,0.02
-        --potential quadratic:0,1,2 --noise covariance:0.1,1,10
+        --loss quadratic:0,1,2 --noise covariance:0.1,1,10
     """
     out = out or Path("runs", f"simulate-{protocol}")
     with session(
@@ -121,27 +121,27 @@ def simulate(
         debug=debug,
     ):
         held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
-        loss, noises = values.potential_of(potential), values.noise_of(noise, sigma)
+        surface, noises = values.loss_of(loss), values.noise_of(noise, sigma)
         goal = values.precision_of(precision)
         from weightgas import simulation
         from weightgas.simulation import model
         from weightgas.simulation.precision import MOST_ROUNDS
         from weightgas.simulation.run import foreseen_seconds
 
-        what = model.checked(loss, noises, dim, momentum, nesterov)
+        what = model.checked(surface, noises, dim, momentum, nesterov)
 
         if dry_run:
             title = _title(f"simulate {protocol}", held, replicas, steps) + f", d = {dim}"
             seconds, longest = foreseen_seconds(held, what, steps, replicas, threads, method), None
-            size = foresight.simulated_bytes(held, dim, replicas, readings, snapshots)
+            size = estimate_cost.simulated_bytes(held, dim, replicas, samples, snapshots)
             if goal is not None:
                 rounds = MOST_ROUNDS if most_steps is None else most_steps / steps
                 longest, size = seconds * rounds, 7 * size // 4
-            print("\n".join(foresight.lines(title, seconds, size, out, longest=longest)))
+            print("\n".join(estimate_cost.lines(title, seconds, size, out, longest=longest)))
             return
         trace = simulation.simulate(
-            held, dim, steps, potential=loss, noise=noises, momentum=momentum, nesterov=nesterov, seed=seed,
-            replicas=replicas, readings=readings, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every,
+            held, dim, steps, loss=surface, noise=noises, momentum=momentum, nesterov=nesterov, seed=seed,
+            replicas=replicas, samples=samples, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every,
             method=method, precision=goal, most_steps=most_steps, threads=threads, out=out, force=force, shard=shard,
             progress=opt.shown(quiet),
         )  # fmt: skip
@@ -182,23 +182,23 @@ def train(
         int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
     ] = 20_000,
     replicas: opt.Replicas = 1,
-    readings: opt.Readings = 300,
+    samples: opt.Samples = 300,
     warmup: opt.Warmup = None,
     noise_batches: Annotated[
         int,
-        typer.Option(min=2, help="Extra batches at each reading, to measure the noise.", rich_help_panel=opt.LENGTH),
+        typer.Option(min=2, help="Extra batches at each sample, to measure the noise.", rich_help_panel=opt.LENGTH),
     ] = 8,
     curvature_batches: Annotated[
         int,
         typer.Option(
-            min=0, help="Extra batches at each reading, to measure the curvature; 0: none.", rich_help_panel=opt.LENGTH
+            min=0, help="Extra batches at each sample, to measure the curvature; 0: none.", rich_help_panel=opt.LENGTH
         ),
     ] = 2,
-    noise_readings: Annotated[
+    noise_samples: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Readings that also hold noise and curvature; if left out as many as cost 1.75 % of the gradients, "
+            help="Samples that also hold noise and curvature; if left out as many as cost 1.75 % of the gradients, "
             "and 40 at least.",
             rich_help_panel=opt.LENGTH,
         ),
@@ -282,7 +282,7 @@ def train(
             title = _title(f"train {protocol}", held, replicas, steps)
             net = training.network_of(net, images) if isinstance(net, nn.Module) else net
             plan = training.planned(
-                held, net, images, steps, readings=readings, warmup=warmup, noise_readings=noise_readings,
+                held, net, images, steps, samples=samples, warmup=warmup, noise_samples=noise_samples,
                 energy_batches=energy_batches, **numbers,
             )  # fmt: skip
             runs = len(held) * replicas
@@ -291,12 +291,12 @@ def train(
                 device=device, dtype=dtype,
             )  # fmt: skip
             seconds = cost.seconds(plan, runs)
-            size = foresight.trained_bytes(held, net.groups(images), replicas, readings, snapshots)
-            print("\n".join(foresight.lines(title, seconds, size, out, recording=plan.cost())))
+            size = estimate_cost.trained_bytes(held, net.groups(images), replicas, samples, snapshots)
+            print("\n".join(estimate_cost.lines(title, seconds, size, out, recording=plan.cost())))
             return
         trace = training.train(
-            held, net, images, steps, **numbers, seed=seed, readings=readings, warmup=warmup,
-            noise_readings=noise_readings, energy_batches=energy_batches, snapshots=snapshots,
+            held, net, images, steps, **numbers, seed=seed, samples=samples, warmup=warmup,
+            noise_samples=noise_samples, energy_batches=energy_batches, snapshots=snapshots,
             snapshot_every=snapshot_every, start=start, cells_at_once=cells_at_once, compile=compile,
             out=out, force=force, shard=shard, progress=opt.shown(quiet),
         )  # fmt: skip
@@ -304,8 +304,8 @@ def train(
 
 
 def _title(command: str, protocol: Protocol, replicas: int, steps: int) -> str:
-    cells, runs = foresight.counted(len(protocol), "cell"), foresight.counted(replicas, "replica")
-    return f"{command}: {cells} x {runs} x {foresight.counted(steps, 'step')}"
+    cells, runs = estimate_cost.counted(len(protocol), "cell"), estimate_cost.counted(replicas, "replica")
+    return f"{command}: {cells} x {runs} x {estimate_cost.counted(steps, 'step')}"
 
 
 def _summary(trace: xr.Dataset, out: Path) -> str:
@@ -316,7 +316,7 @@ def _summary(trace: xr.Dataset, out: Path) -> str:
 
     codes, counts = np.unique(trace["outcome"].values, return_counts=True)
     ended = ", ".join(f"{n} {Outcome(int(code)).name.lower()}" for code, n in zip(codes, counts, strict=True))
-    cells = foresight.counted(trace.sizes["cell"], "cell")
+    cells = estimate_cost.counted(trace.sizes["cell"], "cell")
     if "known" in trace:
         ended += f"; {int(trace['known'].sum())} known to the precision asked"
     missing = (trace["outcome"] == Outcome.INTERRUPTED).any()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from weightgas.cli import options as opt
-from weightgas.cli.foresight import counted
+from weightgas.cli.estimate_cost import counted
 from weightgas.cli.session import session
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ NullsOption = Annotated[
     bool,
     typer.Option(
         help="Simulate the null gases beside it, at the same number of weights (up to 4096), temperature and effective "
-        "readings: some seconds.",
+        "samples: some seconds.",
         rich_help_panel="How",
     ),
 ]
@@ -38,7 +38,7 @@ COLUMNS = {
     "volume": "V",
     "compressibility": "Z",
     "entropy": "S",
-    "ess": "eff. readings",
+    "ess": "eff. samples",
 }
 """The variables of the printed table, and the symbols over them."""
 
@@ -96,7 +96,7 @@ def measure(
         if dry_run:
             size = traces.valid(recorded).sum().item()
             print(
-                f"measure {source}: {counted(recorded.sizes['cell'], 'cell')}, {counted(size, 'reading')}, some seconds"
+                f"measure {source}: {counted(recorded.sizes['cell'], 'cell')}, {counted(size, 'sample')}, some seconds"
             )
             print(f"  state  {place}\n  Nothing was written.")
             return

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import typer
 
+from weightgas.errors import is_refusal
+
 logger = logging.getLogger("weightgas.cli")
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
@@ -72,16 +74,8 @@ def session(
 
 
 def refusal(error: BaseException) -> bool:
-    """Whether an error says what is wrong with the input: a file or folder, or what this package itself refuses.
-
-    A ``ValueError`` that comes out of another library, or out of the user's own file, is none: it was not foreseen.
-    """
-    if isinstance(error, _PLACES):
-        return True
-    if not isinstance(error, (ValueError, TypeError, ModuleNotFoundError)) or error.__traceback__ is None:
-        return False
-    innermost = traceback.extract_tb(error.__traceback__)[-1].filename
-    return Path(innermost).resolve().is_relative_to(Path(__file__).resolve().parents[1])
+    """Whether an error names what is wrong with the input: a file or folder, or what this package itself refuses."""
+    return isinstance(error, _PLACES) or is_refusal(error)
 
 
 def one_line(error: BaseException) -> str:

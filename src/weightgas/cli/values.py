@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from weightgas.datasets import Images
-    from weightgas.potentials import CustomLoss, CustomNoise, Noise, Potential
+    from weightgas.losses import CustomLoss, CustomNoise, Loss, Noise
     from weightgas.protocols import Protocol
 
 _AXIS_FORMS = "Write a number (0.1), a list (0.01,0.1) or low:high:count, evenly in the logarithm (1e-3:1e-1:17)."
@@ -57,19 +57,19 @@ def _series(name: str, piece: str, text: str) -> list[float]:
     return np.geomspace(low, high, count).tolist()
 
 
-def potential_of(text: str) -> Potential | CustomLoss:
+def loss_of(text: str) -> Loss | CustomLoss:
     """The loss called ``linear``, ``quadratic:EIGENVALUES`` or ``FILE:NAME``."""
-    from weightgas import potentials
+    from weightgas import losses
     from weightgas.errors import refuse
 
     if text == "linear":
-        return potentials.Linear()
+        return losses.Linear()
     if text.startswith("quadratic:"):
-        return potentials.Quadratic(_numbers("--potential", text.removeprefix("quadratic:")))
+        return losses.Quadratic(_numbers("--loss", text.removeprefix("quadratic:")))
     if is_file(text):
-        return _comparable("--potential", own(text, "--potential"), text, (potentials.Potential, potentials.CustomLoss))
+        return _comparable("--loss", own(text, "--loss"), text, (losses.Loss, losses.CustomLoss))
     known = "linear, quadratic:EIGENVALUES or FILE.py:NAME"
-    raise refuse("--potential", known, text, "For instance quadratic:0,0.5,1 in three dimensions.")
+    raise refuse("--loss", known, text, "For instance quadratic:0,0.5,1 in three dimensions.")
 
 
 def noise_of(text: str | None, sigma: float | None) -> Noise | CustomNoise:
@@ -78,30 +78,30 @@ def noise_of(text: str | None, sigma: float | None) -> Noise | CustomNoise:
 
     ValueError if both are given, or for another text.
     """
-    from weightgas import potentials
+    from weightgas import losses
     from weightgas.errors import refuse
 
     if text is None or text == "isotropic":
-        return potentials.Isotropic(1.0 if sigma is None else sigma)
+        return losses.Isotropic(1.0 if sigma is None else sigma)
     if sigma is not None:
         raise refuse("--sigma", "one of --sigma and --noise", f"both, --noise {text}", "Leave one out.")
     if text.startswith("covariance:"):
         variances = _numbers("--noise", text.removeprefix("covariance:"))
-        return potentials.Covariance(variances, label=text)
+        return losses.Covariance(variances, label=text)
     if text.startswith("hessian:"):
         scale = _numbers("--noise", text.removeprefix("hessian:"))
         if len(scale) != 1:
             raise refuse("--noise", "one number, hessian:SCALE", text, "For instance hessian:0.5.")
-        return potentials.Hessian(scale[0])
+        return losses.Hessian(scale[0])
     if text.startswith("loss-dependent:"):
         law = _numbers("--noise", text.removeprefix("loss-dependent:"))
         if len(law) != 2:
             raise refuse(
                 "--noise", "two numbers, loss-dependent:SLOPE,OFFSET", text, "For instance loss-dependent:8,1."
             )
-        return potentials.LossDependent(law[0], law[1])
+        return losses.LossDependent(law[0], law[1])
     if is_file(text):
-        return _comparable("--noise", own(text, "--noise"), text, (potentials.Noise, potentials.CustomNoise))
+        return _comparable("--noise", own(text, "--noise"), text, (losses.Noise, losses.CustomNoise))
     known = "isotropic, covariance:VARIANCES, hessian:SCALE, loss-dependent:SLOPE,OFFSET or FILE.py:NAME"
     raise refuse("--noise", known, text, "For instance covariance:0.1,1,10 in three dimensions.")
 
@@ -297,7 +297,7 @@ def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) ->
     """The object if it is of the kind and its ``repr`` says which: a run folder knows a command again by it."""
     if not isinstance(found, kinds):
         raise ValueError(
-            f"{option}: expected an object as weightgas.potentials.{kinds[0].__name__} describes, or a "
+            f"{option}: expected an object as weightgas.losses.{kinds[0].__name__} describes, or a "
             f"{kinds[1].__name__}, got {type(found).__name__} from {text}. Give it the methods named there."
         )
     if type(found).__repr__ is object.__repr__:

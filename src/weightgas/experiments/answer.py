@@ -93,7 +93,7 @@ def page(
 _FIGURES = {
     "answer-anisotropy.png": "Anisotropy. Fluctuation of the energy against what the participation ratio of the noise "
     "predicts, every cell in equilibrium. Points on the line are explained; an ideal gas is the star.",
-    "answer-loss.png": "Dependence on the loss. Noise against energy: across cells (points) and among the readings of "
+    "answer-loss.png": "Dependence on the loss. Noise against energy: across cells (points) and among the samples of "
     "one cell (short lines).",
     "answer-step.png": "Finite step. The configurational temperature over what noise and curvature at small steps "
     "give, against step times curvature.",
@@ -143,7 +143,7 @@ def _answer(judged: Mapping[str, Verdict], ranges: Mapping[str, tuple[float, flo
         sizes = ", ".join(sorted({name.split(",")[0] for name in wild}))
         lines.append(
             f"In {len(wild)} runs ({sizes}) the dependence on the loss alone more than doubles the fluctuations. The "
-            "loss is close to zero there, its noise dies with it, and the energy comes in bursts: 5 % of the readings "
+            "loss is close to zero there, its noise dies with it, and the energy comes in bursts: 5 % of the samples "
             f"of a cell hold up to {max(w['bursts'] for w in wild.values()):.0%} of its variance (28 % in a normal "
             "distribution). The estimates scatter most there and the prediction is rough."
         )
@@ -205,8 +205,8 @@ def _medians(trace: xr.Dataset, state: xr.Dataset) -> dict[str, float]:
 
 
 def _share_of_top(trace: xr.Dataset, state: xr.Dataset, cell: int) -> float:
-    """Share of the variance of the energy of a cell that the 5 % of its readings furthest from the mean hold."""
-    begin, end = int(state["burn_in"].values[cell]), int(trace["readings"].values[cell].min())
+    """Share of the variance of the energy of a cell that the 5 % of its samples furthest from the mean hold."""
+    begin, end = int(state["burn_in"].values[cell]), int(trace["samples"].values[cell].min())
     energy = trace["energy"].values[cell, :, begin:end]
     squares = np.sort((energy - energy.mean(axis=1, keepdims=True)).ravel() ** 2)
     return float(squares[-max(1, round(0.05 * squares.size)) :].sum() / squares.sum())

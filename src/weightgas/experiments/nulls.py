@@ -1,7 +1,7 @@
 """Null gases: gases whose answer is known, at the dimension, temperature and effective sample size of a run.
 
 A verdict says little without them: what do the same checks say of a gas that is ideal, and of three that are not, when
-there are as many independent readings? All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and
+there are as many independent samples? All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and
 2/9 … 2, and noise of equal trace:
 
 ``ideal``             isotropic noise: Gibbs, exactly but for the finite step
@@ -26,8 +26,8 @@ import xarray as xr
 from weightgas.analysis import Verdict, verdict
 from weightgas.analysis.cells import in_equilibrium, isotherms
 from weightgas.errors import TraceError, positive_number, whole_number
+from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.protocols import FixedSphere
 from weightgas.simulation import simulate
 
@@ -39,9 +39,9 @@ STEP = 0.04
 """Largest η_e times curvature."""
 TEMPERATURES = 4
 RELAXATIONS = 1.5
-"""Relaxation times of the softest direction between two readings, so that they are nearly independent."""
-READINGS = (100, 4000)
-"""Least and most readings."""
+"""Relaxation times of the softest direction between two samples, so that they are nearly independent."""
+SAMPLES = (100, 4000)
+"""Least and most samples."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
 def null_gases(
     dim: int,
     temperature: float,
-    readings: int,
+    samples: int,
     *,
     replicas: int = 1,
     names: tuple[str, ...] = NAMES,
@@ -95,10 +95,10 @@ def null_gases(
     temperature
         The middle of the temperatures; they are spaced so that neighbouring energies overlap, ΔT/T = 1.5 √(2/(d−1)) and
         at most 0.35.
-    readings
-        Readings of each temperature, nearly independent ones, so this is the effective sample size.
+    samples
+        Samples of each temperature, nearly independent ones, so this is the effective sample size.
     replicas
-        Runs that share the readings.
+        Runs that share the samples.
     names
         Which of :data:`NAMES`.
     seed, threads, force
@@ -115,7 +115,7 @@ def null_gases(
     """
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     temperature = positive_number("temperature", temperature)
-    readings = whole_number("readings", readings, minimum=8, fix="Ask for at least 8 readings.")
+    samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples.")
     replicas = whole_number("replicas", replicas)
     # A hot gas of many weights would not stay in its minimum: the loss is made steeper until RT is a tenth of it.
     scale = max(1.0, 5 * (dim - 1) * temperature)
@@ -123,7 +123,7 @@ def null_gases(
     spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
     elr = STEP / eigenvalues.max() * spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
     noise_var = 2 * temperature / np.exp(np.log(elr).mean())
-    each = max(8, -(-readings // replicas))
+    each = max(8, -(-samples // replicas))
     every = int(np.ceil(RELAXATIONS / (elr.min() * eigenvalues[1])))
     found = {}
     for name in names:
@@ -131,11 +131,11 @@ def null_gases(
             FixedSphere(elr=elr),
             dim,
             each * every,
-            potential=Quadratic(eigenvalues),
+            loss=Quadratic(eigenvalues),
             noise=noise(name, dim, noise_var, (dim - 1) / 2 * temperature),
             seed=seed,
             replicas=replicas,
-            readings=each,
+            samples=each,
             warmup=20 * every,
             threads=threads,
             out=None if out is None else Path(out) / name,
@@ -143,7 +143,7 @@ def null_gases(
             progress=False,
         )
         state = measure(trace)
-        title = f"null gas, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} readings"
+        title = f"null gas, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} samples"
         found[name] = Null(name, trace, state, verdict(trace, state, title=title))
     return found
 
@@ -177,7 +177,7 @@ def beside(trace: xr.Dataset, state: xr.Dataset | None = None, **options: Any) -
     return null_gases(
         min(int(state.attrs["dim"]), LARGEST_DIM),
         float(np.exp(np.log(temperature).mean())),
-        int(np.clip(effective, *READINGS)),
+        int(np.clip(effective, *SAMPLES)),
         replicas=min(trace.sizes["replica"], 8),
         **options,
     )

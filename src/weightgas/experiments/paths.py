@@ -10,13 +10,13 @@ import xarray as xr
 from weightgas.analysis.balance import closed_production
 from weightgas.analysis.quasi_static import linear_response
 from weightgas.errors import positive_number, refuse, whole_number
+from weightgas.losses import Isotropic
 from weightgas.paths import Path, adiabat, isotherm
-from weightgas.potentials import Isotropic
 from weightgas.simulation import drive
 from weightgas.simulation.drive import resting_steps
 from weightgas.theory import driving, ideal_gas, vmf
 
-_READINGS = 20
+_SAMPLES = 20
 """Of each leg: the rates of linear response are summed over them."""
 
 
@@ -66,7 +66,7 @@ def dissipation(
     produced, slow = [], []
     for n in steps:
         each = (n, 2 * rest[1], n, 2 * rest[0])
-        course = drive(there_and_back, dim, each, noise=noise, seed=seed, replicas=replicas, readings=_READINGS,
+        course = drive(there_and_back, dim, each, noise=noise, seed=seed, replicas=replicas, samples=_SAMPLES,
                        threads=threads)  # fmt: skip
         produced.append(closed_production(course))
         slow.append(float(linear_response(course)["entropy_production"][-1]))
@@ -173,11 +173,11 @@ def carnot(
     for n in durations:
         quarter = max(1, whole_number("durations", n, minimum=4) // 4)
         course = drive(
-            legs * (cycles + 1), dim, quarter, noise=noise, seed=seed, replicas=replicas, readings=_READINGS,
+            legs * (cycles + 1), dim, quarter, noise=noise, seed=seed, replicas=replicas, samples=_SAMPLES,
             threads=threads,
         )  # fmt: skip
         work, exchanged = (course[name].values for name in ("work", "exchanged"))
-        heat, ends = course["energy"].values - work, np.arange(len(legs) * (cycles + 1) + 1) * min(_READINGS, quarter)
+        heat, ends = course["energy"].values - work, np.arange(len(legs) * (cycles + 1) + 1) * min(_SAMPLES, quarter)
         first = ends[4]
         done = work[:, first] - work[:, -1]
         taken = (heat[:, ends[5::4]] - heat[:, ends[4:-4:4]]).sum(axis=1)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weightgas.analysis.compare import reference
-from weightgas.potentials import Isotropic, Linear, Noise, Potential
+from weightgas.losses import Isotropic, Linear, Loss, Noise
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 
 if TYPE_CHECKING:
@@ -26,9 +26,9 @@ class Simulated:
     dim: int
     steps: int
     replicas: int
-    readings: int = 400
+    samples: int = 400
     snapshots: int = 0
-    potential: Potential = field(default_factory=Linear)
+    loss: Loss = field(default_factory=Linear)
     noise: Noise = field(default_factory=Isotropic)
     precision: Mapping[str, float] | None = None
     """Standard errors until which every cell runs, ``steps`` being the first round."""
@@ -43,22 +43,22 @@ class Trained:
     network: Network
     data: Images
     steps: int
-    readings: int
+    samples: int
     snapshots: int
     snapshot_every: int
     warmup: int | None = None
     start: str = "predicted"
     replicas: int = 1
-    noise_readings: int | None = None
-    """Readings that also hold noise and curvature; None for all, since the evidence rests on them."""
+    noise_samples: int | None = None
+    """Samples that also hold noise and curvature; None for all, since the evidence rests on them."""
     partner_of: str | None = None
     """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
 
     def numbers(self) -> dict[str, Any]:
         """How long it runs and what is stored, as ``train`` takes them."""
-        names = ("steps", "replicas", "readings", "warmup", "snapshots", "snapshot_every")
+        names = ("steps", "replicas", "samples", "warmup", "snapshots", "snapshot_every")
         numbers = {name: getattr(self, name) for name in names}
-        return numbers | {"noise_readings": self.noise_readings or self.readings}
+        return numbers | {"noise_samples": self.noise_samples or self.samples}
 
     @property
     def auxiliary(self) -> bool:
@@ -79,12 +79,12 @@ def isotropic(preset: str) -> tuple[Simulated, ...]:
         "precise": (2_000_000, 1, 0),
         "paper": (2_000_000, 1, 1000),
     }[preset]
-    readings = 1200 if preset == "quick" else 400  # energies for the Gibbs slope, where one replica must give them all
+    samples = 1200 if preset == "quick" else 400  # energies for the Gibbs slope, where one replica must give them all
     rates, decays, radii = np.logspace(-3, -1, 17), np.logspace(-3, -1, 17), np.logspace(-1, 1, 17)
     protocols = (FixedSphere(elr=rates, radius=radii), FixedELR(elr=rates, wd=decays), FixedLR(lr=rates, wd=decays))
     goal = {"energy": 0.003, "radius": 0.003, "entropy_direction": 0.01} if preset == "precise" else None
     return tuple(
-        Simulated(f"isotropic/{p.name}", p, 3, steps, replicas, readings, snapshots, precision=goal) for p in protocols
+        Simulated(f"isotropic/{p.name}", p, 3, steps, replicas, samples, snapshots, precision=goal) for p in protocols
     )
 
 
@@ -139,7 +139,7 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
     """
     if preset == "paper":
         return _published(network, data, steps)
-    count, decays, length, readings, noises = {
+    count, decays, length, samples, noises = {
         "quick": (4, 1, 6000, 150, 40),
         "standard": (7, 2, 60_000, 300, 150),
     }[preset]
@@ -158,8 +158,8 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
         on_sphere = preset == "standard" and protocol.projected
         stored = _stored(network.dim(data), min(1000, length)) if on_sphere else 0
         every = length // max(stored, 1)
-        name, lengths = f"networks/{protocol.name}", (length, readings, stored, every)
-        plan.append(Trained(name, protocol, network, data, *lengths, noise_readings=noises))
+        name, lengths = f"networks/{protocol.name}", (length, samples, stored, every)
+        plan.append(Trained(name, protocol, network, data, *lengths, noise_samples=noises))
     return (*plan, _cold(network, data, length))
 
 
@@ -191,7 +191,7 @@ def _cold(network: Network, data: Images, steps: int) -> Trained:
         steps // stored,
         warmup=0,
         start="random",
-        noise_readings=50,
+        noise_samples=50,
     )
 
 

@@ -18,7 +18,7 @@ from weightgas.analysis import Verdict, verdict
 from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.errors import one_of, refuse, whole_number
 from weightgas.experiments import answer, presets, summary
-from weightgas.experiments.foresight import Foresight, foreseen
+from weightgas.experiments.estimate_cost import Foresight, foreseen
 from weightgas.experiments.nulls import Null, beside
 from weightgas.experiments.summary import kinds, select
 from weightgas.measurement import measure
@@ -245,8 +245,8 @@ def _run(
     logger.info("%s", run.name)
     options |= {"seed": seed, "out": folder}
     if isinstance(run, presets.Simulated):
-        options |= {"readings": run.readings, "snapshots": run.snapshots}
-        physics = {"potential": run.potential, "noise": run.noise, "precision": run.precision}
+        options |= {"samples": run.samples, "snapshots": run.snapshots}
+        physics = {"loss": run.loss, "noise": run.noise, "precision": run.precision}
         return simulate(run.protocol, run.dim, run.steps, replicas=run.replicas, **physics, **options)
     from weightgas import training  # torch is loaded only where a network is trained
 

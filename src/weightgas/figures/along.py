@@ -21,7 +21,7 @@ from weightgas.status import Outcome
 def along_run(trace: xr.Dataset, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
     """Loss, radius, noise and entropy along a run, for a range of learning rates.
 
-    Readings are averaged over ``windows`` stretches. The entropy of the direction is the published estimate in
+    Samples are averaged over ``windows`` stretches. The entropy of the direction is the published estimate in
     successive windows of the stored directions (:func:`weightgas.analysis.curves.entropy_along_run`); its panel is
     left out where a trace has none.
 
@@ -34,7 +34,7 @@ def along_run(trace: xr.Dataset, *, lines: int = 7, at: float | None = None, win
     at
         The value of the other hyperparameter, by default its middle one.
     windows
-        Stretches over which readings are averaged.
+        Stretches over which samples are averaged.
 
     Raises
     ------

@@ -28,7 +28,7 @@ from weightgas.figures.canvas import (
     plain,
     zero_line,
 )
-from weightgas.figures.families import bars, families, what_ran
+from weightgas.figures.families import bars, families, measured, what_ran
 from weightgas.trace import fixed, kind_of
 
 QUANTITIES = ("energy", "entropy_direction")
@@ -122,14 +122,14 @@ def entropy(
     Raises
     ------
     ValueError
-        For a hyperparameter that the protocol does not hold.
+        For a hyperparameter that the protocol does not hold, or a state without any entropy.
     """
     kind = kind_of(state)
     if across is not None:
         one_of("across", across, kind.combined(fixed(state)))
     found = families(state, over or kind.axes[0 if across else 1], lines, across)
+    value, error = measured(state, "entropy")
     figure, ((top,), (below,)) = canvas(2, 1, height=4.6, sharex=True, height_ratios=(2, 1))
-    value, error = state["entropy"].values, state["entropy_err"].values
     found.points(top, value, error)
     rows = np.full(len(value), -1)
     for k, family in enumerate(found.lines):

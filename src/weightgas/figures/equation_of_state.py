@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from weightgas.analysis import curves
 from weightgas.analysis.equation_of_state import radius_law, state_equation
 from weightgas.figures.canvas import canvas, drawn, legend, line, logarithmic, zero_line
-from weightgas.figures.families import Families, families, only, what_ran
+from weightgas.figures.families import Families, families, measured, only, what_ran
 from weightgas.trace import fixed
 
 Law = Callable[..., np.ndarray]
@@ -119,8 +119,8 @@ def _law_figure(
     model: Law | None,
 ) -> Figure:
     """Above: points and the two predictions. Below: the deviation from the discrete prediction, in percent."""
+    value, error = measured(state, name)
     figure, ((top,), (below,)) = canvas(2, 1, height=4.4, sharex=True, height_ratios=(2.2, 1))
-    value, error = state[name].values, state[f"{name}_err"].values
     if model is not None:
         discrete = model(fixed(state), True)
     found.points(top, value, error)

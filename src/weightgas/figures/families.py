@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis.cells import axes, in_equilibrium
-from weightgas.errors import TraceError, one_of, whole_number
+from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.figures.canvas import AXIS_NAMES, GREY, marker, number, ordered, plain
 from weightgas.protocols import PROTOCOLS, Protocol
 from weightgas.status import Status
@@ -138,6 +138,22 @@ def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = 
     return Families(over, across, x, found, state)
 
 
+def measured(state: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values and standard errors, (cells,) each, of a quantity of a state.
+
+    Raises
+    ------
+    ValueError
+        If no cell has a finite value: there is nothing to draw.
+    """
+    value = state[name].values
+    if not np.isfinite(value).any():
+        reason = state.attrs.get("entropy_reason", "") if name.startswith("entropy") else ""
+        fix = f"What is missing: {reason}." if reason else "The status of each cell has the advice."
+        raise refuse("state", f"a cell with a finite {name}", "none", fix)
+    return value, state[f"{name}_err"].values
+
+
 def bars(
     ax: Axes,
     x: np.ndarray,
@@ -180,7 +196,7 @@ def what_ran(data: xr.Dataset) -> str:
         what = f"{data.attrs['network']} on {data.attrs.get('data', 'data')}"
     else:
         noise = str(data.attrs.get("noise", "?")).replace("(sigma=1)", "")
-        what = f"{data.attrs.get('potential', '?')} loss, {noise} noise"
+        what = f"{data.attrs.get('loss', '?')} loss, {noise} noise"
     text = f"{protocol}: {what}, d = {data.attrs.get('dim', '?')}"
     return text.replace("$", r"\$")
 

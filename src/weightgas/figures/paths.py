@@ -17,7 +17,7 @@ from weightgas.figures.canvas import AXIS_NAMES, GREY, MARKERS, OKABE_ITO, canva
 from weightgas.figures.families import bars
 
 _POINTS = 9
-"""Readings of a path that are drawn; lines go through all."""
+"""Samples of a path that are drawn; lines go through all."""
 
 
 @drawn
@@ -73,11 +73,11 @@ def _planes(axes: np.ndarray, courses: Mapping[str, xr.Dataset]) -> None:
         index = colors.setdefault(base, len(colors))
         color, shape = OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)]
         measured, slow = balance(course), quasi_static(course)
-        some = np.unique(np.linspace(0, course.sizes["reading"] - 1, _POINTS).astype(int))
+        some = np.unique(np.linspace(0, course.sizes["sample"] - 1, _POINTS).astype(int))
         for ax, x, y in ((axes[0], "volume", "pressure"), (axes[1], "entropy", "temperature")):
             if not fast:
                 ax.plot(slow[x], slow[y], color=color, lw=1.0)
-            part = measured.isel(reading=some)
+            part = measured.isel(sample=some)
             at, value, error, x_error = (part[n].values for n in (x, y, f"{y}_err", f"{x}_err"))
             bars(ax, at, value, error, color, shape=shape, hollow=fast, x_error=x_error)
         for key, values in seen.items():

@@ -74,7 +74,7 @@ def anisotropy(items: Runs, *, nulls: Runs | None = None) -> Figure:
 
 @drawn
 def loss_dependence(items: Runs) -> Figure:
-    """Noise trace over energy, a point for each cell in equilibrium, with the slope among the readings of each.
+    """Noise trace over energy, a point for each cell in equilibrium, with the slope among the samples of each.
 
     A short line through a point has the exponent d ln tr Σ/d ln L of its cell: how the noise follows the loss within
     one stationary run. Flat lines: T does not depend on where the run is. One panel for each network.

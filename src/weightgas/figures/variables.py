@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
 from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic
-from weightgas.figures.families import Families, families, what_ran
+from weightgas.figures.families import Families, families, measured, what_ran
 from weightgas.trace import kind_of
 
 
@@ -22,7 +22,7 @@ def temperature(state: xr.Dataset, *, over: str = "lr", lines: int = 5) -> Figur
     The line is that of the isotropic model or, at fixed LR, of the radius law with the noise of the same cell.
 
     ``over``: a hyperparameter the protocol holds, or ``"product"`` (ηλ) at fixed LR; ``lines``: how many values of
-    the other are drawn. Raises ValueError for a hyperparameter that is not held.
+    the other are drawn. Raises ValueError for a hyperparameter that is not held, or a state without any temperature.
     """
     found = families(state, over, lines)
     figure, ((ax,),) = canvas(height=3.2)
@@ -67,8 +67,8 @@ def noise(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figu
 
 def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D]) -> Figure:
     """Points with error bars, axes and legend."""
-    value = found.state[name].values
-    found.points(ax, value, found.state[f"{name}_err"].values)
+    value, error = measured(found.state, name)
+    found.points(ax, value, error)
     logarithmic(ax.xaxis, found.x)
     shown = value[np.isfinite(value)]
     if shown.size and shown.min() > 0 and shown.max() / shown.min() > 1.5:

@@ -1,12 +1,12 @@
-"""Means over blocks of readings, and the jackknife that carries their scatter into everything computed from them.
+"""Means over blocks of samples, and the jackknife that carries their scatter into everything computed from them.
 
-Readings are correlated; blocks of some correlation times hardly are. Leaving one block out at a time gives the standard
+Samples are correlated; blocks of some correlation times hardly are. Leaving one block out at a time gives the standard
 error of any function of the means (Quenouille; Efron and Tibshirani 1993, chapter 11). Two factors, :func:`inflation`,
 make it one whose ±1.96 covers 95 %: what correlation is left between blocks, and that few blocks say little of their
 own scatter.
 
 Coverage of ±1.96 errors, correlation times estimated too (1000 exponential series each): 0.95 for times of 0 to 10 in
-400 readings and up to 0.965 in 4000, 0.90 for a time of 30 in 400. Weakness: so few effective readings (7) do not tell
+400 samples and up to 0.965 in 4000, 0.90 for a time of 30 in 400. Weakness: so few effective samples (7) do not tell
 their own correlation; such cells are refused at level 1.
 """
 
@@ -21,29 +21,29 @@ from scipy.stats import t as student
 from weightgas import trace as traces
 
 MOST_BLOCKS = 20
-"""Blocks per replica where the readings are many and independent."""
+"""Blocks per replica where the samples are many and independent."""
 LEAST_BLOCKS = 8
 """Blocks per replica where they are not; then the factor for the correlation between them does the rest."""
 CORRELATION_TIMES = 2
 """A block is at least this many integrated correlation times long, if LEAST_BLOCKS allows."""
 HELD = 2
-"""And so long that it has this many readings of the noise where not all hold it, if LEAST_BLOCKS allows."""
+"""And so long that it has this many samples of the noise where not all hold it, if LEAST_BLOCKS allows."""
 
 
 def edges(
-    burn_in: np.ndarray, readings: np.ndarray, correlation: np.ndarray, held: np.ndarray | None = None
+    burn_in: np.ndarray, samples: np.ndarray, correlation: np.ndarray, held: np.ndarray | None = None
 ) -> np.ndarray:
-    """First readings of the blocks of each cell, and the end: (cells, MOST_BLOCKS + 1); unused blocks are empty.
+    """First samples of the blocks of each cell, and the end: (cells, MOST_BLOCKS + 1); unused blocks are empty.
 
-    ``burn_in``, ``readings`` and ``correlation`` (integrated correlation time in readings, NaN if unknown) are
-    (cells,); ``held`` (cells, readings) says which readings hold the noise, where not all do.
+    ``burn_in``, ``samples`` and ``correlation`` (integrated correlation time in samples, NaN if unknown) are
+    (cells,); ``held`` (cells, samples) says which samples hold the noise, where not all do.
     """
-    length = np.maximum(readings - burn_in, 0)
+    length = np.maximum(samples - burn_in, 0)
     longest = np.maximum(np.where(np.isfinite(correlation), correlation, np.inf) * CORRELATION_TIMES, 1.0)
     most = np.full(len(length), MOST_BLOCKS)
     if held is not None:
         place = np.arange(held.shape[1])
-        kept = held & (place >= burn_in[:, None]) & (place < readings[:, None])
+        kept = held & (place >= burn_in[:, None]) & (place < samples[:, None])
         most = np.clip(kept.sum(axis=1) // HELD, LEAST_BLOCKS, MOST_BLOCKS)
     count = np.minimum(np.clip(length // longest, LEAST_BLOCKS, most), np.maximum(length, 1))
     fraction = np.minimum(np.arange(MOST_BLOCKS + 1)[None, :] / count[:, None], 1.0)
@@ -54,8 +54,8 @@ def inflation(block_edges: np.ndarray, replicas: int, correlation: np.ndarray) -
     """What the jackknife error of each cell is multiplied by, (cells,): c · t₀.₉₇₅(n − 1)/1.96, n blocks in all.
 
     c² = (n − 1) V_N/(R V_b − V_N): with exponential correlation, time τ, the mean over a time L has the variance V_L =
-    (2τ/L)(1 − (τ/L)(1 − e^{−L/τ})) of single readings, b is the length of a block, N of a replica, R their number.
-    ``correlation`` is 2τ in readings; NaN counts as none.
+    (2τ/L)(1 − (τ/L)(1 − e^{−L/τ})) of single samples, b is the length of a block, N of a replica, R their number.
+    ``correlation`` is 2τ in samples; NaN counts as none.
     """
     count = (np.diff(block_edges, axis=1) > 0).sum(axis=1)
     n = count * replicas
@@ -78,9 +78,9 @@ def mean_variance(length: np.ndarray) -> np.ndarray:
 
 
 def means(series: np.ndarray, block_edges: np.ndarray, held: np.ndarray | None = None) -> np.ndarray:
-    """Block means of ``series`` (cells, replicas, readings[, more]): (cells, replicas · MOST_BLOCKS[, more]).
+    """Block means of ``series`` (cells, replicas, samples[, more]): (cells, replicas · MOST_BLOCKS[, more]).
 
-    NaN where a block is empty or holds a value that is not finite. ``held`` (cells, readings): over these readings
+    NaN where a block is empty or holds a value that is not finite. ``held`` (cells, samples): over these samples
     alone.
     """
     more = (1,) * (series.ndim - 3)
@@ -110,16 +110,16 @@ def spread(per_cell: np.ndarray, like: np.ndarray) -> np.ndarray:
 class Blocks:
     """The block means of one trace, and functions of their averages with jackknife errors.
 
-    ``correlation`` (cells,) is the integrated correlation time in readings of the slowest series that goes into what is
+    ``correlation`` (cells,) is the integrated correlation time in samples of the slowest series that goes into what is
     estimated here.
     """
 
-    def __init__(self, trace: xr.Dataset, burn_in: np.ndarray, readings: np.ndarray, correlation: np.ndarray) -> None:
+    def __init__(self, trace: xr.Dataset, burn_in: np.ndarray, samples: np.ndarray, correlation: np.ndarray) -> None:
         self._trace = trace
-        # Which readings hold the noise; None if all do.
+        # Which samples hold the noise; None if all do.
         held = traces.holds(trace, "noise_trace")
         self._held = None if held.all() else held
-        self._edges = edges(burn_in, readings, correlation, self._held)
+        self._edges = edges(burn_in, samples, correlation, self._held)
         self._cache: dict[tuple[str, str], np.ndarray] = {}
         self.count = (np.diff(self._edges, axis=1) > 0).sum(axis=1) * trace.sizes["replica"]
         self.inflation = inflation(self._edges, trace.sizes["replica"], correlation)

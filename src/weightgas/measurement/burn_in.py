@@ -1,13 +1,13 @@
-"""How many readings at the start are not yet of the stationary state: MSER, where the start differs significantly.
+"""How many samples at the start are not yet of the stationary state: MSER, where the start differs significantly.
 
 The cut m ≤ n/2 that makes (1/(n − m)²) Σ_{t ≥ m} (x_t − x̄_m)² least: the squared standard error of the mean of what is
-left, were its readings independent (White 1997, Simulation 69, 323). It is made where it gains a tenth, and where the
+left, were its samples independent (White 1997, Simulation 69, 323). It is made where it gains a tenth, and where the
 dropped mean differs from the kept one by 3.5 standard errors with the correlation of what is kept.
 
-Without the second condition a quarter of stationary series of 7 effective readings lose up to half of them to chance,
+Without the second condition a quarter of stationary series of 7 effective samples lose up to half of them to chance,
 and their 95 % intervals hold the truth in 69 % of cases.
 
-Weakness: a start that is off by less than the scatter of single readings gains less than a tenth and stays; the drift
+Weakness: a start that is off by less than the scatter of single samples gains less than a tenth and stays; the drift
 test is what sees it.
 """
 
@@ -27,7 +27,7 @@ _CURVED = 2
 
 
 def burn_in(series: np.ndarray) -> int:
-    """Readings of ``series`` (readings,) to drop, at most half of them; 0 where chance alone would explain the cut."""
+    """Samples of ``series`` (samples,) to drop, at most half of them; 0 where chance alone would explain the cut."""
     n = len(series)
     candidates = np.arange(0, n // 2 + 1, max(1, n // 50))
     count = np.arange(1, n + 1)
@@ -41,7 +41,7 @@ def burn_in(series: np.ndarray) -> int:
 
 
 def _apart(dropped: np.ndarray, kept: np.ndarray) -> bool:
-    """Whether the means differ by more than chance lets them, both (readings,)."""
+    """Whether the means differ by more than chance lets them, both (samples,)."""
     ess = min(float(exponential_sample_size(kept[None], _CURVED)), len(kept))
     time = len(kept) / ess / 2
     variance = kept.var() * ess / max(ess - 1, 0.25)

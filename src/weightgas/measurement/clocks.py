@@ -63,7 +63,7 @@ def elr(trace: xr.Dataset) -> np.ndarray:
 
 
 def mean_of_valid(trace: xr.Dataset, name: str) -> np.ndarray:
-    """Mean over the finite valid readings of all replicas, (cells,); NaN where there is none."""
+    """Mean over the finite valid samples of all replicas, (cells,); NaN where there is none."""
     values = trace[name].values
     use = traces.valid(trace).values & np.isfinite(values)
     with np.errstate(all="ignore"):

@@ -11,10 +11,10 @@ from weightgas.errors import positive_number
 class Criteria:
     """What a cell must satisfy to be called stationary; pass another to ``measure`` to be stricter.
 
-    ``ess``: effective readings of the energy, summed over replicas. ``relaxations``: recorded steps in predicted
+    ``ess``: effective samples of the energy, summed over replicas. ``relaxations``: recorded steps in predicted
     relaxation times of the radius, of the groups' shares of r² and of the energy, ``turns``: in times after which pure
     noise would have turned the direction away (the physics gate: no statistic can see a relaxation longer than the
-    run). ``radius_drift``: largest |Δ ln r| between the halves of the kept readings, a quarter of it
+    run). ``radius_drift``: largest |Δ ln r| between the halves of the kept samples, a quarter of it
     where it is also ``significance`` standard errors. ``energy_drift`` and
     ``share_drift``: largest relative change of the energy and of any group's share of r² between the halves, where it
     is also ``significance`` standard errors (3: one false alarm in 370). ``rhat``: largest split-R̂ of the energy.
@@ -22,7 +22,7 @@ class Criteria:
 
     Shares wander with the basin in networks that are stationary in everything else, by a tenth in small MLPs.
 
-    The default of ``ess``: single series 8 correlation times long pass in 0.2 %, those 60 long (300 readings, time 5)
+    The default of ``ess``: single series 8 correlation times long pass in 0.2 %, those 60 long (300 samples, time 5)
     in 82 %; with 25 it would be none and 63 %, with 15 1 % and 90 %.
 
     Raises TypeError or ValueError unless each is a positive finite number.

@@ -4,9 +4,9 @@ x_t = a + b P₁(t) + c P₂(t) + e_t with Legendre polynomials P on the run; t 
 ESS/(ESS − 3), ESS the cautious effective sample size of the residuals e, against Student's t of ESS − 3 degrees of
 freedom. The curved term goes into the residuals' fit alone: without it a decay would count as one long correlation and
 excuse itself. Like the difference of early and late means (Geweke 1992, Bayesian Statistics 4, 169), with the power of
-all readings.
+all samples.
 
-False alarms at a nominal 1 %: 0.6 to 1.1 % of 2000 series each (300 to 4000 readings, times of 0 to 20).
+False alarms at a nominal 1 %: 0.6 to 1.1 % of 2000 series each (300 to 4000 samples, times of 0 to 20).
 
 Weakness: it sees a drift of the mean alone, and none whose time is long against the run.
 """
@@ -28,13 +28,13 @@ CONSTANT = 1e-9
 
 
 def change(series: np.ndarray) -> float:
-    """Mean of the second half minus that of the first, of a series (replicas, readings)."""
+    """Mean of the second half minus that of the first, of a series (replicas, samples)."""
     middle = series.shape[1] // 2
     return float(series[:, middle:].mean() - series[:, :middle].mean())
 
 
 def drift_in_errors(series: np.ndarray) -> float:
-    """The drift of a series (replicas, readings) in standard errors, as a normal variate of the same probability.
+    """The drift of a series (replicas, samples) in standard errors, as a normal variate of the same probability.
 
     ±∞ for a drift without any scatter, 0 for a constant.
     """
@@ -46,7 +46,7 @@ def drift_in_errors(series: np.ndarray) -> float:
 
 
 def largest_drift(series: np.ndarray) -> tuple[int, float]:
-    """Which of the series (series, replicas, readings) drifts most, and by how many standard errors.
+    """Which of the series (series, replicas, samples) drifts most, and by how many standard errors.
 
     The probability is multiplied by the number of series (Bonferroni), so that one in a hundred is what it says.
     """
@@ -58,7 +58,7 @@ def largest_drift(series: np.ndarray) -> tuple[int, float]:
 
 
 def _fit(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Coefficient of the normalised P₁ in the mean over replicas, and the residuals (..., replicas, readings)."""
+    """Coefficient of the normalised P₁ in the mean over replicas, and the residuals (..., replicas, samples)."""
     basis = _basis(series.shape[-1])
     rest = series - series.mean(axis=-1, keepdims=True)
     found = rest.mean(axis=-2) @ basis
@@ -66,9 +66,9 @@ def _fit(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 @lru_cache(maxsize=32)
-def _basis(readings: int) -> np.ndarray:
-    """Orthonormal polynomials on the readings, (readings, DEGREE + 1)."""
-    q, r = np.linalg.qr(legendre.legvander(np.linspace(-1, 1, readings), DEGREE))
+def _basis(samples: int) -> np.ndarray:
+    """Orthonormal polynomials on the samples, (samples, DEGREE + 1)."""
+    q, r = np.linalg.qr(legendre.legvander(np.linspace(-1, 1, samples), DEGREE))
     return q * np.sign(np.diag(r))
 
 
@@ -76,7 +76,7 @@ def _student(slope: np.ndarray, rest: np.ndarray, ess: np.ndarray | float) -> tu
     """t and its degrees of freedom."""
     freedom = np.maximum(np.asarray(ess) - (DEGREE + 1), 1.0)
     ess = freedom + DEGREE + 1
-    variance = (rest**2).mean(axis=(-2, -1)) * ess / freedom  # of one reading
+    variance = (rest**2).mean(axis=(-2, -1)) * ess / freedom  # of one sample
     with np.errstate(invalid="ignore", divide="ignore"):
         return slope / np.sqrt(variance * rest.shape[-1] / ess), freedom
 

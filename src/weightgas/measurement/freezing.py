@@ -13,7 +13,7 @@ import xarray as xr
 from weightgas.measurement import clocks
 
 FALL = 1e-3
-"""Noise of the last quarter of the readings over that of the first, below which it is dying."""
+"""Noise of the last quarter of the samples over that of the first, below which it is dying."""
 STILL = 1e-6
 """Share of a decay time of the direction that a run turns by at most, where the noise is gone."""
 
@@ -24,22 +24,22 @@ def frozen(trace: xr.Dataset) -> np.ndarray:
     if "noise_trace" not in trace or "mean" not in trace["noise_trace"].attrs.get("cell_methods", ""):
         return np.zeros(cells, bool)
     out = np.zeros(cells, bool)
-    noise, readings = trace["noise_trace"].values, trace["readings"].values.min(axis=1)
+    noise, samples = trace["noise_trace"].values, trace["samples"].values.min(axis=1)
     with np.errstate(all="ignore"):
         turned = trace["step"].values[:, -1] / clocks.direction_time(trace)
     for i in range(cells):
-        quarter = int(readings[i]) // 4
+        quarter = int(samples[i]) // 4
         if quarter < 2:
             continue
         first = noise[i, :, :quarter].mean(axis=1)
         last = noise[i, :, 3 * quarter : 4 * quarter].mean(axis=1)
         fall = np.divide(last, first, out=np.where(last > 0, np.inf, 0.0), where=first > 0)
-        out[i] = bool(np.median(fall) < FALL) or bool(turned[i] < STILL and _still(trace, i, int(readings[i])))
+        out[i] = bool(np.median(fall) < FALL) or bool(turned[i] < STILL and _still(trace, i, int(samples[i])))
     return out
 
 
-def _still(trace: xr.Dataset, cell: int, readings: int) -> bool:
+def _still(trace: xr.Dataset, cell: int, samples: int) -> bool:
     """Whether the energy of the second half is constant to rounding, of a loss whose size is of order one."""
-    energy = trace["energy"].values[cell, :, readings // 2 : readings]
-    scale = max(float(np.abs(trace["energy"].values[cell, :, :readings]).max()), 1e-3)
+    energy = trace["energy"].values[cell, :, samples // 2 : samples]
+    scale = max(float(np.abs(trace["energy"].values[cell, :, :samples]).max()), 1e-3)
     return bool(np.isfinite(energy).all() and np.ptp(energy, axis=1).max() <= 1e-12 * scale)

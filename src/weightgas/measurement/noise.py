@@ -1,10 +1,10 @@
 """Gradient noise on the unit sphere: tr Σ, σ² = tr Σ/dof, G = tr Σ + ‖∇L‖², the signal-to-noise ratio, d_eff.
 
 d_eff = E(tr Σ)²/E tr Σ²   the participation ratio: in how many directions the noise lives, dof if it is isotropic; of
-                           each group too. Both moments are unbiased estimates of a reading.
+                           each group too. Both moments are unbiased estimates of a sample.
 
 Sources: arXiv 2511.07308 for σ² and T. Averages of numerators and denominators are taken apart. Weakness: with K
-gradients a reading the relative error of one tr Σ is at least √(2/(d_eff (K−1))); only the average over many readings
+gradients a sample the relative error of one tr Σ is at least √(2/(d_eff (K−1))); only the average over many samples
 is worth quoting.
 """
 

@@ -2,7 +2,7 @@
 
 A target is a standard error: relative to |value| for the quantities of :data:`RELATIVE`, in nats for the entropies of
 :data:`NATS`. A cell is known where every error is at most its target and level 1 calls it equilibrium, split R̂
-included. What is missing is foreseen by err ∝ 1/√steps, but for what is read at points (the radius): once its readings
+included. What is missing is foreseen by err ∝ 1/√steps, but for what is read at points (the radius): once its samples
 are independent, only more of them help.
 """
 
@@ -28,7 +28,7 @@ RELATIVE = (
 )
 """Targets relative to the value."""
 _INDEPENDENT = 0.8
-"""Effective readings of the radius, as a share of all, from which on more steps between them would not help."""
+"""Effective samples of the radius, as a share of all, from which on more steps between them would not help."""
 
 
 @dataclass(frozen=True)
@@ -75,23 +75,23 @@ def judge(
     *,
     steps: np.ndarray,
     replicas: int,
-    readings: int,
+    samples: int,
 ) -> Judgement:
     """Hold the errors of every cell against their targets.
 
     ``found`` are values and errors, ``level_one`` what :func:`weightgas.measurement.stationarity.assess` found,
-    ``steps`` (cells,) recorded, ``readings`` the most that a replica can have.
+    ``steps`` (cells,) recorded, ``samples`` the most that a replica can have.
     """
     names = np.array(list(targets))
     values, errors = (np.array([found[name][i] for name in targets]) for i in (0, 1))
     goal = np.array(list(targets.values()))[:, None]
-    kept, status = level_one["readings_kept"].values, level_one["status"].values
+    kept, status = level_one["samples_kept"].values, level_one["status"].values
     independent = level_one["ess_radius"].values >= _INDEPENDENT * kept * replicas
     with np.errstate(all="ignore"):
         size = errors / np.where(np.isin(names, NATS)[:, None], 1.0, np.abs(values))
         size = np.where(np.isfinite(size), size, np.inf)
         excess = size / goal
-        stuck = np.isin(names, _POINTS)[:, None] & independent & (excess * np.sqrt(kept / readings) > 1)
+        stuck = np.isin(names, _POINTS)[:, None] & independent & (excess * np.sqrt(kept / samples) > 1)
     most = excess.max(axis=0)
     worst = np.where(stuck, np.inf, excess).argmax(axis=0)
     known = (status == Status.EQUILIBRIUM) & (most <= 1)
@@ -109,7 +109,7 @@ def judge(
 
 
 def _shortfall(name: str, error: float, target: float, steps: float, kept: int | None) -> str:
-    """What an error lacks; ``kept`` readings are told where their number is what limits it."""
+    """What an error lacks; ``kept`` samples are told where their number is what limits it."""
     what = f"precision not reached: the error of {name}"
     if not np.isfinite(error):
         return f"{what} is not known after {_number(steps)} steps"
@@ -117,7 +117,7 @@ def _shortfall(name: str, error: float, target: float, steps: float, kept: int |
     square = (error / target) ** 2
     if kept is None:
         return f"{what}; about {_number(square * steps)} needed"
-    return f"{what}, its {kept} readings are independent: about {_number(square * kept)} readings needed"
+    return f"{what}, its {kept} samples are independent: about {_number(square * kept)} samples needed"
 
 
 def _size(name: str, error: float) -> str:

@@ -1,12 +1,12 @@
-"""What a cell does: the regimes of training with noise, told apart by what the readings show.
+"""What a cell does: the regimes of training with noise, told apart by what the samples show.
 
 noise_dominated   ‖∇L‖² ≤ tr Σ: the norm is fed by noise, as the theory of the ideal gas has it
 drift_dominated   ‖∇L‖² > tr Σ: the mean gradient feeds the norm more than the noise does
 converging        energy and noise die out together, T → 0: no stationary state but the minimum
 random_walk       the energy is that of random weights: the noise has drowned the loss
-unknown           no readings, or none of the gradient
+unknown           no samples, or none of the gradient
 
-It says nothing of whether the readings are enough; the status does. Source of the names: arXiv 2511.07308 (converging
+It says nothing of whether the samples are enough; the status does. Source of the names: arXiv 2511.07308 (converging
 and random-walk regimes); the signal-to-noise ratio is the part of the pressure that is drift over the part that is
 heat. Weakness: ‖∇L‖² is unbiased and may be negative by chance; a ratio near 1 is decided by its noise.
 """
@@ -32,12 +32,12 @@ class Regime(IntEnum):
 
 
 def classify(trace: xr.Dataset, burn_in: np.ndarray, status: np.ndarray) -> np.ndarray:
-    """The regime of every cell, int8 (cells,), from the kept readings and the status."""
+    """The regime of every cell, int8 (cells,), from the kept samples and the status."""
     regime = np.full(len(status), int(Regime.UNKNOWN), np.int8)
     if "noise_trace" in trace and "mean_grad_sq" in trace:
         noise, drift = trace["noise_trace"].values, trace["mean_grad_sq"].values
-        reading = np.arange(trace.sizes["reading"])
-        kept = (reading >= burn_in[:, None, None]) & (reading < trace["readings"].values[..., None])
+        sample = np.arange(trace.sizes["sample"])
+        kept = (sample >= burn_in[:, None, None]) & (sample < trace["samples"].values[..., None])
         kept = kept & np.isfinite(noise) & np.isfinite(drift)
         signal, heat = (np.where(kept, x, 0.0).sum(axis=(1, 2)) for x in (drift, noise))
         regime[heat > 0] = Regime.NOISE_DOMINATED

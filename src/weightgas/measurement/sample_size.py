@@ -5,14 +5,14 @@ Analysis 16, 667). :func:`cautious_sample_size` takes the smaller of that and th
 
     ESS = N (1 − ρ)/(1 + ρ),   ρ = ρ̂ + ((k + 1) + (k + 3) ρ̂)/n
 
-with ρ̂ the correlation of neighbours in series of n readings from which a polynomial of degree k was taken, and the
+with ρ̂ the correlation of neighbours in series of n samples from which a polynomial of degree k was taken, and the
 bias of ρ̂ in short series put right (Kendall 1954, Biometrika 41, 403; k = 0 there). They fail in different ways:
 where a series has only some correlation times in it Geyer's sum is cut off too early, and where a slow component
 hides under fast noise ρ̂ does not see it.
 
 Weakness: neither sees a correlation longer than the run, which the predicted clocks have to catch. In series of 8
 correlation times and fewer the value scatters by its own size. Fast noise on a slow part cuts Geyer's sum off: of
-series with a time of 1500 in 4000 readings a tenth looks like 20 effective readings or more with noise of 0.09 times
+series with a time of 1500 in 4000 samples a tenth looks like 20 effective samples or more with noise of 0.09 times
 the variance of the slow part, half of them with 2.25 times.
 """
 
@@ -22,14 +22,14 @@ import numpy as np
 
 
 def effective_sample_size(series: np.ndarray) -> float:
-    """Effective sample size of the mean of a series (replicas, readings), by arviz."""
+    """Effective sample size of the mean of a series (replicas, samples), by arviz."""
     from arviz_stats.base.array import array_stats
 
     return float(np.asarray(array_stats.ess(series, chain_axis=0, draw_axis=1, method="mean")))
 
 
 def cautious_sample_size(series: np.ndarray, degree: int = 0) -> float:
-    """The smaller of arviz' and the exponential effective sample size of a series (replicas, readings).
+    """The smaller of arviz' and the exponential effective sample size of a series (replicas, samples).
 
     ``degree`` of the polynomial in time that was taken out of the series before.
     """
@@ -37,7 +37,7 @@ def cautious_sample_size(series: np.ndarray, degree: int = 0) -> float:
 
 
 def exponential_sample_size(series: np.ndarray, degree: int = 0) -> np.ndarray:
-    """Effective sample size for exponential correlation of series (..., replicas, readings): (...).
+    """Effective sample size for exponential correlation of series (..., replicas, samples): (...).
 
     At least one a replica: of less nothing is known but that the mean may be off by more than the series scatters.
     """
@@ -50,7 +50,7 @@ def exponential_sample_size(series: np.ndarray, degree: int = 0) -> np.ndarray:
 
 
 def split_rhat(series: np.ndarray) -> float:
-    """Split R-hat of a series (replicas, readings), by arviz; split here, since arviz does not split one replica."""
+    """Split R-hat of a series (replicas, samples), by arviz; split here, since arviz does not split one replica."""
     from arviz_stats.base.array import array_stats
 
     half = series.shape[1] // 2

@@ -1,7 +1,7 @@
 """What a cell lacks to be called stationary: which criterion failed, by how much, and how much longer to run.
 
-How much longer: effective readings, relaxation times and R̂² − 1 grow and shrink in proportion to the steps; a drift
-that is seen asks for twice the steps, since the readings do not say when it will end.
+How much longer: effective samples, relaxation times and R̂² − 1 grow and shrink in proportion to the steps; a drift
+that is seen asks for twice the steps, since the samples do not say when it will end.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 from weightgas.measurement.criteria import Criteria
 
 Found = dict[str, np.ndarray]
-LEAST_READINGS = 8
-"""Valid readings below which nothing is estimated."""
+LEAST_SAMPLES = 8
+"""Valid samples below which nothing is estimated."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,8 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
     ess_radius = np.where(untold & ~unread, found["ess_radius"], np.inf)  # in place of the energy's
     return [
         Criterion(unread, np.full(len(rhat), np.nan), lambda i: _unread(found, i)),
-        at_least(ess, c.ess, "energy", "effective readings", unknown="constant, or too few readings"),
-        at_least(ess_radius, c.ess, "radius", "effective readings", unknown="constant, or too few readings"),
+        at_least(ess, c.ess, "energy", "effective samples", unknown="constant, or too few samples"),
+        at_least(ess_radius, c.ess, "radius", "effective samples", unknown="constant, or too few samples"),
         at_least(found["relaxations"], c.relaxations, "radius", times),
         at_least(found["share_relaxations"], c.relaxations, "shares of r²", times),
         at_least(found["energy_relaxations"], c.relaxations, "energy", times),
@@ -82,10 +82,10 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
 
 
 def _unread(found: Found, i: int) -> str:
-    n = int(found["readings"][i])
-    if n < LEAST_READINGS:
-        return f"{n} valid readings of {LEAST_READINGS} needed; add steps or readings"
-    return "energy or radius is not finite in some valid reading; look at the trace"
+    n = int(found["samples"][i])
+    if n < LEAST_SAMPLES:
+        return f"{n} valid samples of {LEAST_SAMPLES} needed; add steps or samples"
+    return "energy or radius is not finite in some valid sample; look at the trace"
 
 
 def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[str]:
@@ -105,7 +105,7 @@ def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[st
             told.append("no energy in the trace: judged by the radius alone")
         if found["burn_in"][i] > 0:
             why = "radius" if found["burn_in_radius"][i] else "energy"
-            told.append(f"dropped {found['burn_in'][i]:.0f} of {found['readings'][i]:.0f} readings as burn-in ({why})")
+            told.append(f"dropped {found['burn_in'][i]:.0f} of {found['samples'][i]:.0f} samples as burn-in ({why})")
         out.append("; ".join(told))
     return out
 

@@ -21,17 +21,17 @@ _LEAST = 8
 
 
 def direction_sample_size(trace: xr.Dataset, burn_in: np.ndarray) -> np.ndarray:
-    """Effective number of stored directions after the burn-in (readings, (cells,)), summed over replicas: (cells,).
+    """Effective number of stored directions after the burn-in (samples, (cells,)), summed over replicas: (cells,).
 
-    NaN where there are none, fewer than 8, or where they span less than a quarter of the kept readings.
+    NaN where there are none, fewer than 8, or where they span less than a quarter of the kept samples.
     """
     out = np.full(trace.sizes["cell"], np.nan)
-    if "directions" not in trace or not trace.sizes["reading"]:
+    if "directions" not in trace or not trace.sizes["sample"]:
         return out
-    readings = trace["readings"].values.min(axis=1)
-    for i in np.flatnonzero(readings > 0):
+    samples = trace["samples"].values.min(axis=1)
+    for i in np.flatnonzero(samples > 0):
         step, when = trace["step"].values[i], trace["snapshot_step"].values[i]
-        begin, end = step[min(int(burn_in[i]), readings[i] - 1)], step[readings[i] - 1]
+        begin, end = step[min(int(burn_in[i]), samples[i] - 1)], step[samples[i] - 1]
         kept = np.flatnonzero((when >= begin) & (when <= end))
         if len(kept) >= _LEAST and when[kept[-1]] - when[kept[0]] >= (end - begin) / 4:
             out[i] = _sample_size(trace["directions"][i, :, kept[0] : kept[-1] + 1].values)

@@ -131,7 +131,7 @@ def measure(
     _potentials(found)
     state = _dataset(found, level_one, trace, notes)
     if "precision" in trace.attrs:
-        _told(state, _judged(trace, found, level_one, trace.sizes["reading"]))
+        _told(state, _judged(trace, found, level_one, trace.sizes["sample"]))
     if draws is not None:
         state["entropy_direction_draws"] = (
             ("cell", "draw"),
@@ -141,10 +141,10 @@ def measure(
     return state
 
 
-def known(trace: xr.Dataset, readings: int | None = None) -> precision.Judgement:
+def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:
     """Whether each cell by itself has errors as small as the attribute ``precision`` of the trace asks.
 
-    By the same estimates and criteria as :func:`measure`, which says so too. ``readings`` is the most that a replica
+    By the same estimates and criteria as :func:`measure`, which says so too. ``samples`` is the most that a replica
     can have, by default what the trace has room for.
     """
     level_one = stationarity.assess(trace, stationarity.Criteria())
@@ -152,14 +152,14 @@ def known(trace: xr.Dataset, readings: int | None = None) -> precision.Judgement
     if "overlap_counts" in trace:
         found |= density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
         _whole_entropy(trace, slow, level_one, group_dof, int(trace.attrs["dof"]), found)
-    return _judged(trace, found, level_one, trace.sizes["reading"] if readings is None else readings)
+    return _judged(trace, found, level_one, trace.sizes["sample"] if samples is None else samples)
 
 
-def _judged(trace: xr.Dataset, found: Estimates, level_one: xr.Dataset, readings: int) -> precision.Judgement:
-    last = np.maximum(trace["readings"].values.min(axis=1) - 1, 0)
+def _judged(trace: xr.Dataset, found: Estimates, level_one: xr.Dataset, samples: int) -> precision.Judgement:
+    last = np.maximum(trace["samples"].values.min(axis=1) - 1, 0)
     steps = np.take_along_axis(trace["step"].values, last[:, None], axis=1)[:, 0]
     targets = json.loads(trace.attrs["precision"])
-    return precision.judge(found, level_one, targets, steps=steps, replicas=trace.sizes["replica"], readings=readings)
+    return precision.judge(found, level_one, targets, steps=steps, replicas=trace.sizes["replica"], samples=samples)
 
 
 def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
@@ -177,7 +177,7 @@ def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
 
 def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blocks, Rate, np.ndarray | None]:
     """What every cell gives by itself except entropies; its slow blocks, rate and the groups' dof."""
-    kept = (level_one["burn_in"].values, trace["readings"].values.min(axis=1))
+    kept = (level_one["burn_in"].values, trace["samples"].values.min(axis=1))
     blocks = Blocks(trace, *kept, level_one["correlation"].values)
     slow = Blocks(trace, *kept, np.fmax(level_one["correlation"].values, level_one["correlation_radius"].values))
     dof = int(trace.attrs["dof"])

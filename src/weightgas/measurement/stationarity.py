@@ -4,8 +4,8 @@ Level 1 of the verdict. Nothing here knows whether the stationary state is a gas
 square, energy and direction each have a clock (:mod:`.clocks`: recorded steps in predicted relaxation times), an
 effective sample size (:mod:`.sample_size`, :mod:`.snapshots`) and, but the direction, a test for drift (:mod:`.drift`).
 
-Power, by statistics alone (single replica, 4000 readings, exponential correlation, 500 series each): times of 500,
-1500 and 5000 readings are refused in at least 99 %, a time of 20 is accepted in at least 95 %.
+Power, by statistics alone (single replica, 4000 samples, exponential correlation, 500 series each): times of 500,
+1500 and 5000 samples are refused in at least 99 %, a time of 20 is accepted in at least 95 %.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ _NEGLIGIBLE = 2e-3
 
 
 _NOTES = {
-    "burn_in": "readings dropped at the start",
-    "readings_kept": "readings kept",
+    "burn_in": "samples dropped at the start",
+    "samples_kept": "samples kept",
     "ess": "effective sample size of the energy",
     "ess_radius": "effective sample size of the radius",
     "ess_share": "effective sample size of the share of r² that drifts most",
     "ess_direction": "effective number of stored directions",
     "rhat": "split R-hat of the energy",
-    "correlation": "integrated correlation time of the energy in readings",
-    "correlation_radius": "integrated correlation time of the radius in readings",
+    "correlation": "integrated correlation time of the energy in samples",
+    "correlation_radius": "integrated correlation time of the radius in samples",
     "relaxations": "recorded steps in predicted relaxation times of the radius",
     "share_relaxations": "recorded steps in predicted relaxation times of the shares of r²",
     "energy_relaxations": "recorded steps in predicted relaxation times of the energy",
@@ -59,19 +59,19 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        On ``cell``: ``burn_in`` (readings dropped), ``readings_kept``, ``ess`` (of the energy), ``ess_radius``,
-        ``ess_direction``, ``rhat`` (split, of the energy), ``correlation`` (integrated, of the energy, in readings),
+        On ``cell``: ``burn_in`` (samples dropped), ``samples_kept``, ``ess`` (of the energy), ``ess_radius``,
+        ``ess_direction``, ``rhat`` (split, of the energy), ``correlation`` (integrated, of the energy, in samples),
         ``correlation_radius`` (at least what theory predicts), ``relaxations``, ``energy_relaxations``, ``turns``,
         ``radius_drift`` and ``energy_drift``, each with ``_z`` (standard errors), ``noise_drift``; of traces with
         groups also ``ess_share``, ``share_drift``, ``share_drift_z``, ``share_relaxations``. NaN where the trace lacks
         what is needed. ``status`` and ``regime`` (int8 with flags); ``reason`` (text): what failed, by how much, how
         much longer to run, and what was dropped as burn-in; empty where nothing is to be said.
 
-    Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the readings; ESS and
+    Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the samples; ESS and
     split-R̂ by arviz (Vehtari et al. 2021) and the modules named above.
     """
     found = _series(trace)
-    readings, n = found["readings"], found["readings"].astype(int)
+    samples, n = found["samples"], found["samples"].astype(int)
     step = trace["step"].values
     last = np.take_along_axis(step, np.maximum(n - 1, 0)[:, None], axis=1)[:, 0]
     last = np.where(n > 0, last, 0).astype(float)
@@ -88,10 +88,10 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
     found["ess_direction"] = direction_sample_size(trace, found["burn_in"])
     gates = shortfalls.criteria_of(found, criteria)
     status = _classify(trace, found, criteria, np.any([g.failed for g in gates], axis=0))
-    found["readings_kept"] = readings - found["burn_in"]
+    found["samples_kept"] = samples - found["burn_in"]
     names = [k for k in _NOTES if k not in _GROUPS_ALONE or "group_radius" in trace]
     result = xr.Dataset({k: ("cell", found[k], {"long_name": _NOTES[k]}) for k in names})
-    for name in ("burn_in", "readings_kept"):
+    for name in ("burn_in", "samples_kept"):
         result[name] = result[name].astype(int)
     reason = _outcomes(trace, status, shortfalls.reasons(gates, found, last))
     where = regime.classify(trace, result["burn_in"].values, status)
@@ -114,12 +114,12 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
     held = traces.holds(trace, "noise_trace")
     groups = trace["group_radius"].values if "group_radius" in trace and trace.sizes["group"] > 1 else None
     cells = trace.sizes["cell"]
-    readings = trace["readings"].values.min(axis=1)
+    samples = trace["samples"].values.min(axis=1)
     out = {name: np.full(cells, np.nan) for name in _NOTES}
-    out |= {"burn_in": np.zeros(cells), "burn_in_radius": np.zeros(cells), "readings": readings.astype(float)}
+    out |= {"burn_in": np.zeros(cells), "burn_in_radius": np.zeros(cells), "samples": samples.astype(float)}
     for i in range(cells):
-        n = int(readings[i])
-        if n < shortfalls.LEAST_READINGS:
+        n = int(samples[i])
+        if n < shortfalls.LEAST_SAMPLES:
             continue
         parts = (x if x is None else x[i, :, :n] for x in (noise, groups))
         for name, value in _one_cell(energy[i, :, :n], log_radius[i, :, :n], *parts, held=held[i, :n]).items():
@@ -135,9 +135,9 @@ def _one_cell(
     *,
     held: np.ndarray,
 ) -> dict[str, float]:
-    """What the series (replicas, readings[, groups]) of one cell say; empty where energy or radius is not finite.
+    """What the series (replicas, samples[, groups]) of one cell say; empty where energy or radius is not finite.
 
-    ``held`` (readings,) says which readings hold the noise.
+    ``held`` (samples,) says which samples hold the noise.
 
     An energy that was never read (a watched loop that told no loss) leaves the radius to judge by, if it moves.
     """
@@ -165,7 +165,7 @@ def _one_cell(
 
 
 def _energy(energy: np.ndarray) -> dict[str, float]:
-    """Sample size and drift of the energy (replicas, readings)."""
+    """Sample size and drift of the energy (replicas, samples)."""
     mean = float(abs(energy.mean()))
     out = {"energy_drift": change(energy) / mean if mean > 0 else np.nan, "energy_drift_z": drift_in_errors(energy)}
     if np.ptp(energy) > CONSTANT * np.abs(energy).max():
@@ -176,7 +176,7 @@ def _energy(energy: np.ndarray) -> dict[str, float]:
 
 
 def _shares(groups: np.ndarray) -> dict[str, float]:
-    """Of radii (replicas, readings, groups): the share s_i = r_i²/r² that drifts most."""
+    """Of radii (replicas, samples, groups): the share s_i = r_i²/r² that drifts most."""
     shares = np.moveaxis(groups**2 / (groups**2).sum(axis=-1, keepdims=True), -1, 0)
     worst, z = largest_drift(shares)
     share = shares[worst]
@@ -208,13 +208,13 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
 def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list[str]:
     """The reasons, where the status is not a matter of length with what it is one of."""
     out = list(reasons)
-    readings, all_readings = trace["readings"].values, trace.sizes["reading"]
+    samples, all_samples = trace["samples"].values, trace.sizes["sample"]
     for i in np.flatnonzero(~np.isin(status, [Status.EQUILIBRIUM, Status.TOO_SHORT])):
         code = Status(int(status[i]))
         if code in (Status.DIVERGED, Status.FAILED):
             out[i] = (
                 _where(trace, i)
-                or f"{code.name.lower()} after {readings[i].min()} of {all_readings} readings: {code.advice}"
+                or f"{code.name.lower()} after {samples[i].min()} of {all_samples} samples: {code.advice}"
             )
         else:
             out[i] = "; ".join(filter(None, (code.advice, reasons[i])))

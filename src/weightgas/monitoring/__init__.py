@@ -1,4 +1,4 @@
-"""The gauge for anyone's training loop: norms, effective learning rates and where they go, through optimizer hooks."""
+"""The monitor of any training loop: norms, effective learning rates and where they go, through optimizer hooks."""
 
 from weightgas.monitoring.gas import Gas
 from weightgas.monitoring.summary import GroupState

@@ -24,7 +24,7 @@ from weightgas.monitoring.record import MEANINGS
 
 
 def row(gram: np.ndarray, pair: np.ndarray) -> dict[str, np.ndarray]:
-    """Everything of a reading but the settings, (groups,) each, from Gram matrices of (w, w₊, δ, g, a), (g, g₊, w)."""
+    """Everything of a sample but the settings, (groups,) each, from Gram matrices of (w, w₊, δ, g, a), (g, g₊, w)."""
     before, after, moved = gram[:, 0, 0], gram[:, 1, 1], gram[:, 2, 2]
     update = moved + 2 * gram[:, 2, 4] + gram[:, 4, 4]
     decay = gram[:, 4, 4] - 2 * gram[:, 0, 4]

@@ -1,4 +1,4 @@
-"""One extra pair of gradients at a reading, for the configurational temperature of the groups of a watched run.
+"""One extra pair of gradients at a sample, for the configurational temperature of the groups of a watched run.
 
 T_conf = E‖∇L‖²/E ΔL on the unit sphere (:mod:`weightgas.measurement.configurational`) needs neither mobility nor noise,
 so it is the temperature that adaptive optimizers have too. On one probe batch, at weights turned to either side by the
@@ -12,7 +12,7 @@ O(θ²), and for clipping, which shortens g.
 
 Weights, buffers, the random numbers of torch and the modes of the modules are put back bit by bit, gradients are not
 touched; where the step is made under autocast, that is off inside and its copies of the weights are neither read nor
-kept. Weakness: one reading scatters by tens of per cent, and where ``loss_fn`` computes in bfloat16 by many times
+kept. Weakness: one sample scatters by tens of per cent, and where ``loss_fn`` computes in bfloat16 by many times
 itself; average. The error of that average does not hold the choice of the probe batches. What a module keeps outside
 its buffers is not put back, nor are random numbers of NumPy or Python that ``loss_fn`` may draw.
 """
@@ -34,7 +34,7 @@ from weightgas.monitoring.products import copies, wide
 from weightgas.probes.laplacian import NEAR
 
 MOST_BATCHES = 16
-"""Probe batches that are kept of a data loader; of a list all. Readings take them in turn."""
+"""Probe batches that are kept of a data loader; of a list all. Samples take them in turn."""
 
 
 class Curvature:

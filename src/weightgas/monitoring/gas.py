@@ -1,4 +1,4 @@
-"""``Gas``: what ``watch`` returns, the readings of a run and what they say."""
+"""``Gas``: what ``watch`` returns, the samples of a run and what they say."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class Gas:
     source
         Where the groups come from.
     record
-        The readings: ``record.step`` (readings,) and ``record[variable]`` (readings, groups).
+        The samples: ``record.step`` (samples,) and ``record[variable]`` (samples, groups).
     """
 
-    def __init__(self, name: str, choice: Choice, readings: int, forecast: Any) -> None:
+    def __init__(self, name: str, choice: Choice, samples: int, forecast: Any) -> None:
         self.name, self.source, self._notes = name, choice.source, list(choice.notes)
         self.names = tuple(group.name for group in choice.groups)
         self.sizes = tuple(group.size for group in choice.groups)
-        self.record = Record(readings, len(self.names))
+        self.record = Record(samples, len(self.names))
         self.forecast = forecast
         self._notes += outputs.unknown(forecast, self.names)
         self._probe: Probe | None = None
@@ -49,11 +49,11 @@ class Gas:
         self._written = -1
 
     def attach(self, probe: Probe) -> None:
-        """Take the readings of ``probe``; ``watch`` does this."""
+        """Take the samples of ``probe``; ``watch`` does this."""
         self._probe, self._ledger = probe, probe.ledger
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without the hooks: a copy keeps the readings and is not attached."""
+        """Without the hooks: a copy keeps the samples and is not attached."""
         kept = {**self.__dict__, "_rules": self.rules, "_every": self.every, "_probe": None}
         return kept
 
@@ -66,12 +66,12 @@ class Gas:
 
     @property
     def every(self) -> int:
-        """Steps between readings; doubled whenever the buffer is full."""
+        """Steps between samples; doubled whenever the buffer is full."""
         return self._every if self._probe is None else self._probe.every
 
     @property
     def rules(self) -> list[Rule]:
-        """What the optimizer does with each group, at the last reading; empty before."""
+        """What the optimizer does with each group, at the last sample; empty before."""
         return self._rules if self._probe is None else self._probe.rules
 
     @property
@@ -85,19 +85,19 @@ class Gas:
         return self._ledger.seconds / self._ledger.wall if self._ledger.wall > 0 else np.nan
 
     def detach(self) -> None:
-        """Take the hooks off the optimizer; the readings stay."""
+        """Take the hooks off the optimizer; the samples stay."""
         if self._probe is not None:
             self._probe.detach()
 
     def loss(self, value: Tensor | float) -> None:
-        """Tell the loss of the step to come (optional): readings then have the energy of their batch. Costs nothing."""
+        """Tell the loss of the step to come (optional): samples then have the energy of their batch. Costs nothing."""
         if self._probe is not None:
             self._probe.loss = value.detach() if isinstance(value, Tensor) else value
 
     # what it says
 
     def groups(self) -> list[GroupState]:
-        """The state of every group at the last reading; empty before the first one is finished."""
+        """The state of every group at the last sample; empty before the first one is finished."""
         return summary.states(self.record, self.names, self.sizes, self.rules, self._ledger.nonfinite)
 
     def forecasts(self) -> dict[str, tuple[int, float, float]]:
@@ -123,26 +123,26 @@ class Gas:
 
     def __repr__(self) -> str:
         state = "attached" if self.attached else "detached"
-        return f"Gas({self.name!r}, {len(self.names)} groups, {len(self.record)} readings, {state})"
+        return f"Gas({self.name!r}, {len(self.names)} groups, {len(self.record)} samples, {state})"
 
     def trace(self) -> xr.Dataset:
-        """The readings as a trace: one cell of :class:`weightgas.FixedLR`, for ``measure``, figures and report.
+        """The samples as a trace: one cell of :class:`weightgas.FixedLR`, for ``measure``, figures and report.
 
         With momentum α the cell's learning rate is η/(1 − α), of which temperature and clocks are a function; the one
-        that was set is in ``lr`` (along readings). Settings that changed, or differ among groups: those of most
-        weights at the last reading. Groups without decay are left out, since their norms grow for ever. Without a
+        that was set is in ``lr`` (along samples). Settings that changed, or differ among groups: those of most
+        weights at the last sample. Groups without decay are left out, since their norms grow for ever. Without a
         loss told by :meth:`loss`, ``energy`` is NaN. For optimizers other than SGD there is no noise trace in it, so
         that no temperature can be made of it.
 
         Raises
         ------
         ValueError
-            Before the first reading is finished, or if no group decays: such a run has no pressure.
+            Before the first sample is finished, or if no group decays: such a run has no pressure.
         """
         return outputs.trace(self)
 
     def csv(self, path: str | Path) -> None:
-        """Write a row for each reading and group: step, group, and the variables of the record."""
+        """Write a row for each sample and group: step, group, and the variables of the record."""
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["step", "group", *MEANINGS])
@@ -152,9 +152,9 @@ class Gas:
                     writer.writerow([step, group, *(repr(float(c[i, k])) for c in columns)])
 
     def tensorboard(self, writer: Any, prefix: str = "weightgas") -> int:
-        """``writer.add_scalar(f"{prefix}/{group}/{variable}", value, step)`` of the readings since the last call.
+        """``writer.add_scalar(f"{prefix}/{group}/{variable}", value, step)`` of the samples since the last call.
 
-        Returns how many readings were written. Any object with ``add_scalar`` will do.
+        Returns how many samples were written. Any object with ``add_scalar`` will do.
         """
         new = np.flatnonzero(self.record.step > self._written)
         for i in new:
@@ -170,7 +170,7 @@ class Gas:
         return len(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """Readings, step counter and cost, for a checkpoint; plain arrays and numbers."""
+        """Samples, step counter and cost, for a checkpoint; plain arrays and numbers."""
         return {
             "names": self.names,
             "every": self.every,

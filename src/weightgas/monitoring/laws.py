@@ -1,4 +1,4 @@
-"""Where the norm of a group settles and how fast, from the run's own readings.
+"""Where the norm of a group settles and how fast, from the run's own samples.
 
 By the budget, for every optimizer whose decay is known: with the mean growth B (kick and drag) and decay A of a step,
 carried to radius r by their powers (``Rule.growth`` b, ``Rule.shrink`` a),
@@ -64,7 +64,7 @@ class Steps:
 
 
 def between(step: np.ndarray, radius: np.ndarray, decay: np.ndarray, lr: np.ndarray, wd: np.ndarray) -> Steps:
-    """The stretches between readings (readings,): B = Δr²/Δt + A has every step in it, not only those that were read.
+    """The stretches between samples (samples,): B = Δr²/Δt + A has every step in it, not only those that were read.
 
     A is the mean of both ends. Single steps scatter far more, since the product of weights and a momentum buffer does.
     """
@@ -74,7 +74,7 @@ def between(step: np.ndarray, radius: np.ndarray, decay: np.ndarray, lr: np.ndar
 
 
 def budget_radius(rule: Rule, steps: Steps) -> tuple[float, float]:
-    """(r*, its standard error); readings of other settings are carried to the present ones: growth ∝ η², decay ∝ ηλ."""
+    """(r*, its standard error); samples of other settings are carried to the present ones: growth ∝ η², decay ∝ ηλ."""
     if not len(steps.radius):
         return np.nan, np.nan
     with np.errstate(all="ignore"):

@@ -37,16 +37,16 @@ def notes(ledger: Ledger, probe: Probe | None, record: Record, names: tuple[str,
     if ledger.nonfinite is not None:
         out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run goes on")
     if ledger.failure:
-        out.append(f"a reading failed and the hooks were taken off: {ledger.failure}")
+        out.append(f"a sample failed and the hooks were taken off: {ledger.failure}")
     elif probe is not None and probe.removed:
         out.append(f"the hooks are off the optimizer: nothing was seen after step {ledger.steps}; watch it again")
     if probe is not None and probe.neighbours:
         out.append(f"watched {probe.neighbours + 1} times: each watch reads, and costs, by itself")
     if ledger.unmoved:
-        out.append(f"{ledger.unmoved} readings of steps that moved no weight are left out")
+        out.append(f"{ledger.unmoved} samples of steps that moved no weight are left out")
     if ledger.clipped:
         out.append(
-            f"gradients are clipped at norm {ledger.largest_norm:.3g} in {ledger.clipped:.0%} of the readings: G is "
+            f"gradients are clipped at norm {ledger.largest_norm:.3g} in {ledger.clipped:.0%} of the samples: G is "
             "that of clipped gradients; r* holds at the present norm, and clipping slows the way there"
         )
     if len(record):
@@ -95,9 +95,9 @@ def _cells(state: GroupState) -> tuple[str, ...]:
 
 
 def _head(gas: Gas) -> list[str]:
-    every = f"a reading every {gas.every} steps" if gas.every else "no reading"
+    every = f"a sample every {gas.every} steps" if gas.every else "no sample"
     cost = "" if np.isnan(gas.cost) else f"; {gas.cost:.2%} of the time in hooks"
-    lines = [f"{gas.name}: {gas.steps} steps, {len(gas.record)} readings, {every}{cost}"]
+    lines = [f"{gas.name}: {gas.steps} steps, {len(gas.record)} samples, {every}{cost}"]
     lines.append("groups as given" if gas.source == "given" else f"groups from {gas.source}")
     rules = dict.fromkeys(rule.title for rule in gas.rules)
     return [*lines, *rules]
@@ -159,7 +159,7 @@ def text(gas: Gas) -> str:
     """The state as plain text."""
     found = gas.groups()
     if not found:
-        return "\n".join([*_head(gas), "no reading is finished yet; it takes two steps", *_foot(gas, found)])
+        return "\n".join([*_head(gas), "no sample is finished yet; it takes two steps", *_foot(gas, found)])
     rows = _rows(found)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = [
@@ -184,10 +184,10 @@ def table(gas: Gas) -> Table:
 
 
 def trace(gas: Gas) -> xr.Dataset:
-    """The readings as a trace of one cell: of the groups that decay, since the others have no pressure."""
+    """The samples as a trace of one cell: of the groups that decay, since the others have no pressure."""
     record, rules = gas.record, gas.rules
     if not len(record) or not rules:
-        raise refuse("trace", "at least one finished reading", "none", "Train for two steps or more.")
+        raise refuse("trace", "at least one finished sample", "none", "Train for two steps or more.")
     chosen = [k for k, rule in enumerate(rules) if rule.wd > 0]
     if not chosen:
         raise refuse("wd", "weight decay above 0", 0.0, "A run without decay has no pressure; use csv().")
@@ -202,7 +202,7 @@ def trace(gas: Gas) -> xr.Dataset:
     arrays = {name: v[None, None] for name, v in values.items()}
     arrays |= {f"group_{name}": v[None, None] for name, v in groups.items()}
     state = Outcome.DIVERGED if gas._ledger.nonfinite is not None else Outcome.FINISHED
-    arrays |= {"step": record.step[None], "readings": np.array([[len(record)]]), "outcome": np.array([[state]])}
+    arrays |= {"step": record.step[None], "samples": np.array([[len(record)]]), "outcome": np.array([[state]])}
     found = gas.groups()
     about = {
         "producer": "watch", "network": gas.name, "optimizer": rule.title, "seed": 0, "steps": gas.steps,
@@ -217,7 +217,7 @@ def trace(gas: Gas) -> xr.Dataset:
 
 
 def _of_groups(gas: Gas, chosen: list[int]) -> dict[str, np.ndarray]:
-    """What the trace has of the ``chosen`` groups, (readings, chosen) each; the Laplacian where it was read."""
+    """What the trace has of the ``chosen`` groups, (samples, chosen) each; the Laplacian where it was read."""
     record = gas.record
     names = ("radius", "grad_sq", "angle", "decay", "drag", "kick", "closure")
     groups = {n: record[n][:, chosen] for n in names}
@@ -230,7 +230,7 @@ def _of_groups(gas: Gas, chosen: list[int]) -> dict[str, np.ndarray]:
 
 
 def _of_the_whole(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same of all groups together, (readings,) each: r² = Σ rᵢ², and on its sphere x = r² Σ xᵢ/rᵢ²."""
+    """The same of all groups together, (samples,) each: r² = Σ rᵢ², and on its sphere x = r² Σ xᵢ/rᵢ²."""
     square = groups["radius"] ** 2
     whole = square.sum(axis=1)
     spherical = [n for n in ("grad_sq", "noise_trace", "mean_grad_sq", "laplacian") if n in groups]
@@ -240,7 +240,7 @@ def _of_the_whole(groups: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _along(record: Record, group: int, size: int, rule: Any) -> np.ndarray:
-    """r* at each reading from the readings of the last quarter of the run before it, (readings,)."""
+    """r* at each sample from the samples of the last quarter of the run before it, (samples,)."""
     step, out = record.step, np.full(len(record), np.nan)
     for i in range(summary.LEAST - 1, len(record)):
         first = min(np.searchsorted(step, 0.75 * step[i]), i + 1 - summary.LEAST)

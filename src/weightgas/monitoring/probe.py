@@ -1,4 +1,4 @@
-"""The two hooks of the optimizer: what they copy of a step and of the next one's gradient, one transfer for a reading.
+"""The two hooks of the optimizer: what they copy of a step and of the next one's gradient, one transfer for a sample.
 
 Gradients are read before the step, since some optimizers write into them; where the step has a closure, after it. What
 is read is copied; nothing is written, and no random number drawn. What follows from it: :mod:`.budget`.
@@ -24,7 +24,7 @@ from weightgas.monitoring.products import copies, grams, wide
 from weightgas.monitoring.rules import Rule, decay_share, decay_vector, rule_of
 
 _FIRST = 16
-"""The second reading is made after so many steps, then at fourfold ones until the cadence is reached."""
+"""The second sample is made after so many steps, then at fourfold ones until the cadence is reached."""
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Ledger:
     failure: str = ""
 
     def saw(self, norm: float) -> None:
-        """Note the norm of the whole gradient: where many readings have the largest one, it is clipped."""
+        """Note the norm of the whole gradient: where many samples have the largest one, it is clipped."""
         self.norms += 1
         if norm > self.largest_norm * (1 + 1e-4):
             self.largest_norm, self.at_largest = norm, 1
@@ -52,14 +52,14 @@ class Ledger:
 
     @property
     def clipped(self) -> float:
-        """Share of the readings in which the gradient had been clipped; 0 where nothing speaks for clipping."""
+        """Share of the samples in which the gradient had been clipped; 0 where nothing speaks for clipping."""
         share = self.at_largest / max(self.norms, 1)
         return share if self.at_largest >= 4 and share >= 0.05 else 0.0
 
 
 @dataclass
 class _Open:
-    """A reading under way: made at one step, finished at the next."""
+    """A sample under way: made at one step, finished at the next."""
 
     step: int
     rules: list[Rule]
@@ -74,7 +74,7 @@ class _Open:
 class Probe:
     """Hooks on an optimizer. ``parameters`` and ``labels`` (:meth:`.choice.Choice.places`) say what is read.
 
-    ``sink(step, energy, row)`` takes a reading, with ``row[name]`` of shape (groups,), and returns whether its buffer
+    ``sink(step, energy, row)`` takes a sample, with ``row[name]`` of shape (groups,), and returns whether its buffer
     was full: the cadence ``every`` is then doubled.
     """
 
@@ -129,7 +129,7 @@ class Probe:
         self._began = 0.0
 
     def detach(self) -> None:
-        """Take the hooks away; readings made so far stay."""
+        """Take the hooks away; samples made so far stay."""
         for handle in self._handles:
             handle.remove()
         self._handles, self._open = (), None
@@ -159,7 +159,7 @@ class Probe:
         except Exception as error:
             self.ledger.failure = f"{type(error).__name__}: {error}"
             self.detach()
-            warnings.warn(f"watch: reading failed, the run goes on unwatched: {self.ledger.failure}", stacklevel=2)
+            warnings.warn(f"watch: sample failed, the run goes on unwatched: {self.ledger.failure}", stacklevel=2)
 
     def _start(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         if self._open is not None:
@@ -192,9 +192,9 @@ class Probe:
             self._open.curvature = self._curvature.read(self._open.gradients)
 
     def _end(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
-        reading = self._open
-        assert reading is not None
-        if reading.weights is None:  # the step after: only its gradient was still wanted
+        sample = self._open
+        assert sample is not None
+        if sample.weights is None:  # the step after: only its gradient was still wanted
             if closure:
                 self._finish(self._gradients(optimizer))
             return
@@ -202,34 +202,34 @@ class Probe:
             self._copy_gradients(optimizer, closure)
         groups = self._where(optimizer)
         for i, (parameter, before, gradient) in enumerate(
-            zip(self._parameters, reading.weights, reading.gradients, strict=True)
+            zip(self._parameters, sample.weights, sample.gradients, strict=True)
         ):
             decay = None
             if gradient is None:
-                reading.shares[i] = 0.0  # the optimizer leaves it alone
-            elif reading.shares[i] is None:
+                sample.shares[i] = 0.0  # the optimizer leaves it alone
+            elif sample.shares[i] is None:
                 assert before is not None  # weights are there always, gradients are not
                 group, state = optimizer.param_groups[groups[i]], optimizer.state[parameter]
-                decay = decay_vector(reading.rules[i], group, state, before)
+                decay = decay_vector(sample.rules[i], group, state, before)
             vectors = [before, parameter, gradient, decay]
-            reading.grams.append(grams(vectors, len(self._labels[i]), difference=True))
-        reading.weights = None
+            sample.grams.append(grams(vectors, len(self._labels[i]), difference=True))
+        sample.weights = None
 
     def _finish(self, gradients: list[Tensor | None]) -> None:
-        reading = self._open
-        assert reading is not None
+        sample = self._open
+        assert sample is not None
         self._open = None
         later = []
         for parameter, first, second, label in zip(
-            self._parameters, reading.gradients, gradients, self._labels, strict=True
+            self._parameters, sample.gradients, gradients, self._labels, strict=True
         ):
             later.append(grams([first, second, parameter], len(label)))
         device, n = self._parameters[0].device, sum(map(len, self._labels))
-        parts = [torch.stack(reading.facts)]
-        parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in (reading.grams, later)]
-        if reading.curvature is not None:
-            parts.append(reading.curvature.to(parts[0].dtype).reshape(-1))
-        found = torch.cat(parts).double().cpu().numpy()  # the one transfer of a reading
+        parts = [torch.stack(sample.facts)]
+        parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in (sample.grams, later)]
+        if sample.curvature is not None:
+            parts.append(sample.curvature.to(parts[0].dtype).reshape(-1))
+        found = torch.cat(parts).double().cpu().numpy()  # the one transfer of a sample
         (norm, scale, energy), rest, bent = found[:3], found[3 : 3 + 34 * n], found[3 + 34 * n :]
         steps, pairs = rest[: 25 * n].reshape(n, 5, 5), rest[25 * n :].reshape(n, 3, 3)
         steps[:, 3, :] /= scale
@@ -237,34 +237,34 @@ class Probe:
         pairs[:, :2, :] /= scale
         pairs[:, :, :2] /= scale
         begin = 0
-        for label, share in zip(self._labels, reading.shares, strict=True):
+        for label, share in zip(self._labels, sample.shares, strict=True):
             own, begin = steps[begin : begin + len(label)], begin + len(label)
             if share is not None:  # the row of a = εw
                 own[:, 4], own[:, :, 4] = share * own[:, 0], share * own[:, 0]
                 own[:, 4, 4] = share**2 * own[:, 0, 0]
         bent = bent.reshape(-1, 2) / [1, scale] if len(bent) else np.full((len(self._largest), 2), np.nan)
-        self._keep(reading, norm / scale, energy, steps, pairs, bent)
+        self._keep(sample, norm / scale, energy, steps, pairs, bent)
 
     def _keep(
-        self, reading: _Open, norm: float, energy: float, steps: np.ndarray, pairs: np.ndarray, bent: np.ndarray
+        self, sample: _Open, norm: float, energy: float, steps: np.ndarray, pairs: np.ndarray, bent: np.ndarray
     ) -> None:
         ledger = self.ledger
-        ledger.following = _next(reading.step, ledger.steps, self.every)
+        ledger.following = _next(sample.step, ledger.steps, self.every)
         if not (np.isfinite(norm) and np.isfinite(steps).all() and np.isfinite(pairs).all()):
-            ledger.nonfinite = reading.step if ledger.nonfinite is None else ledger.nonfinite
+            ledger.nonfinite = sample.step if ledger.nonfinite is None else ledger.nonfinite
             return
         ledger.nonfinite = None
         if not (steps[:, 2, 2] > 0).any():
             ledger.unmoved += 1
             return
         ledger.saw(norm)
-        self.rules = self._by_group(reading.rules)
+        self.rules = self._by_group(sample.rules)
         row = budget.row(self._sums(steps), self._sums(pairs))
         row |= {name: np.array([getattr(r, name) for r in self.rules]) for name in ("lr", "wd")}
         row |= {"laplacian": bent[:, 0], "probe_grad_sq": bent[:, 1]}
-        if self._sink(reading.step, energy, row):
+        if self._sink(sample.step, energy, row):
             self.every *= 2
-            ledger.following = _next(reading.step, ledger.steps, self.every)
+            ledger.following = _next(sample.step, ledger.steps, self.every)
 
     def _sums(self, matrices: np.ndarray) -> np.ndarray:
         label = np.concatenate(self._labels)
@@ -298,7 +298,7 @@ def _largest(parameters: list[Tensor], labels: list[np.ndarray]) -> np.ndarray:
 
 
 def _next(step: int, made: int, every: int) -> int:
-    """When to read after the reading of ``step``: early at fourfold steps, then at multiples of ``every``."""
+    """When to read after the sample of ``step``: early at fourfold steps, then at multiples of ``every``."""
     early = max(4 * step, _FIRST)
     return max(min(early, (step // every + 1) * every), made + 1)
 

@@ -1,4 +1,4 @@
-"""Readings in a buffer of fixed size, which keeps every second of them when it is full: memory constant in steps."""
+"""Samples in a buffer of fixed size, which keeps every second of them when it is full: memory constant in steps."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEANINGS = {
 
 
 class Record:
-    """``step`` and ``energy`` (readings,), NaN where none was given, and ``record[name]`` (readings, groups)."""
+    """``step`` and ``energy`` (samples,), NaN where none was given, and ``record[name]`` (samples, groups)."""
 
     def __init__(self, capacity: int, groups: int) -> None:
         self._capacity, self._groups = capacity, groups
@@ -42,19 +42,19 @@ class Record:
 
     @property
     def step(self) -> np.ndarray:
-        """Steps made before each reading, (readings,)."""
+        """Steps made before each sample, (samples,)."""
         return self._step[: self._length]
 
     @property
     def energy(self) -> np.ndarray:
-        """Loss of each reading's batch, (readings,)."""
+        """Loss of each sample's batch, (samples,)."""
         return self._energy[: self._length]
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._values[name][: self._length]
 
     def append(self, step: int, energy: float, row: Mapping[str, np.ndarray]) -> bool:
-        """Add a reading; True where the buffer was full and every second reading was let go."""
+        """Add a sample; True where the buffer was full and every second sample was let go."""
         full = self._length == self._capacity
         if full:
             kept = (self._capacity + 1) // 2

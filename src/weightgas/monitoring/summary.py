@@ -1,7 +1,7 @@
-"""What the readings say of each group now: norm, clock, where it is going, and whether it is there.
+"""What the samples say of each group now: norm, clock, where it is going, and whether it is there.
 
 Means are over the window: the last half of the run where the group was in equilibrium all through it, else what is left
-of that in the last ten relaxation times or 64 readings. Equilibrium asks for two relaxation times, |r/r* − 1| ≤ 5 %,
+of that in the last ten relaxation times or 64 samples. Equilibrium asks for two relaxation times, |r/r* − 1| ≤ 5 %,
 and no drift of ln r between the halves of the window: of more than 5 %, or of more than 1 % and three standard errors
 (:mod:`weightgas.measurement.drift`). T, p, V, Z belong to SGD alone:
 
@@ -25,18 +25,18 @@ from weightgas.monitoring.rules import INSIDE, Rule
 from weightgas.status import Status
 
 LEAST = 4
-"""Readings before anything is said of where a group goes."""
+"""Samples before anything is said of where a group goes."""
 NEAR = 0.05
 """Relative distance from r* that counts as there."""
 _DRIFT, _SIGNIFICANT, _SIGN = 0.01, 3.0, 3.0
-_TIMES, _WINDOW, _READINGS = 2.0, 10.0, 64
+_TIMES, _WINDOW, _SAMPLES = 2.0, 10.0, 64
 _FOR_DRIFT = 8
 _SCHEDULED = 0.2
 
 
 @dataclass(frozen=True)
 class GroupState:
-    """One group at its last reading; averages over the window. NaN where it cannot be had, ``reason`` then says why.
+    """One group at its last sample; averages over the window. NaN where it cannot be had, ``reason`` then says why.
 
     ``radius`` r, ``radius_mean`` over the last half of the window, ``elr`` η/r², ``angle`` of a step in radians,
     ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`noise_and_drift`), ``tangency`` cos(w, g), ``decay``, ``drag``,
@@ -79,7 +79,7 @@ class GroupState:
 def states(
     record: Record, names: Sequence[str], sizes: Sequence[int], rules: Sequence[Rule], nonfinite: int | None
 ) -> list[GroupState]:
-    """The state of every group after the last reading; empty before the first."""
+    """The state of every group after the last sample; empty before the first."""
     if not len(record):
         return []
     return [_state(record, k, name, sizes[k], rules[k], nonfinite) for k, name in enumerate(names)]
@@ -88,7 +88,7 @@ def states(
 def prediction(
     record: Record, group: int, size: int, rule: Rule, kept: np.ndarray
 ) -> tuple[float, float, float, float]:
-    """(r* of the budget, its error, r* of the closed form, τ) from the readings ``kept``."""
+    """(r* of the budget, its error, r* of the closed form, τ) from the samples ``kept``."""
     of = {n: record[n][kept, group] for n in ("radius", "decay", "lr", "wd", "grad_sq")}
     steps = laws.between(record.step[kept], of["radius"], -of["decay"], of["lr"], of["wd"])
     grad_sq = float(of["grad_sq"].mean())
@@ -97,12 +97,12 @@ def prediction(
 
 
 def noise_and_drift(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """(tr Σ, ‖∇L‖²) of each reading, (readings, groups) both, from the product P = ⟨g̃_t, g̃_{t+1}⟩ of successive steps.
+    """(tr Σ, ‖∇L‖²) of each sample, (samples, groups) both, from the product P = ⟨g̃_t, g̃_{t+1}⟩ of successive steps.
 
-    tr Σ = G − sP, ‖∇L‖² = sP, s = −1 where the mean P of the last half of the readings is three errors below 0, else 1.
+    tr Σ = G − sP, ‖∇L‖² = sP, s = −1 where the mean P of the last half of the samples is three errors below 0, else 1.
     P = ‖∇L‖² − η_e tr HΣ, as a step answers to its own noise: P = ‖∇L‖² where a descent outweighs the noise, and −‖∇L‖²
     in the stationary state of plain SGD in a harmonic well, which s puts right; (2α − 1)‖∇L‖² there with momentum α.
-    Weakness: in between the drift is underestimated, by up to itself, and with it tr Σ overestimated. In readings
+    Weakness: in between the drift is underestimated, by up to itself, and with it tr Σ overestimated. In samples
     with gradients of a probe batch, at the same weights, ‖∇L‖² is theirs and nothing of this applies.
     """
     product = record["mean_grad_sq"]
@@ -114,11 +114,11 @@ def noise_and_drift(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 
 def windows(record: Record, group: int, size: int, rule: Rule) -> list[np.ndarray]:
-    """Boolean (readings,): the long window of a group and the short one."""
+    """Boolean (samples,): the long window of a group and the short one."""
     step, number = record.step, np.arange(len(record))
     half = (step >= step[0] + (step[-1] - step[0]) / 2) | (number >= len(step) - LEAST)
     time = prediction(record, group, size, rule, half)[3]
-    return [half, half & ((step >= step[-1] - _WINDOW * time) | (number >= len(step) - _READINGS))]
+    return [half, half & ((step >= step[-1] - _WINDOW * time) | (number >= len(step) - _SAMPLES))]
 
 
 def forecast(record: Record, group: int, size: int, rule: Rule) -> tuple[int, float, float] | None:
@@ -202,12 +202,12 @@ def whole_configurational(record: Record) -> tuple[float, float]:
 
 
 def _configurational(record: Record, group: int, kept: np.ndarray) -> tuple[float, float]:
-    """(T_conf, its standard error) of a group from the readings ``kept``."""
+    """(T_conf, its standard error) of a group from the samples ``kept``."""
     return _ratio(record["probe_grad_sq"][kept, group], record["laplacian"][kept, group])
 
 
 def _ratio(drift: np.ndarray, laplacian: np.ndarray) -> tuple[float, float]:
-    """Σ‖∇L‖²/ΣΔL of readings and its standard error; NaN where ΔL is not positive or unread."""
+    """Σ‖∇L‖²/ΣΔL of samples and its standard error; NaN where ΔL is not positive or unread."""
     read = np.isfinite(drift) & np.isfinite(laplacian)
     drift, laplacian = drift[read], laplacian[read]
     if len(drift) < LEAST or not laplacian.mean() > 0:
@@ -225,7 +225,7 @@ def _judge(radius: np.ndarray, star: float, time: float, rule: Rule, run: int) -
     if rule.convention == INSIDE:
         return Status.NOT_APPLICABLE, f"{rule.optimizer} divides the decay by a factor that is not known here"
     if len(radius) < LEAST or not np.isfinite(star):
-        return Status.TOO_SHORT, "too few readings, or an update that does not let the norm grow; add steps"
+        return Status.TOO_SHORT, "too few samples, or an update that does not let the norm grow; add steps"
     times = run / time
     off = radius[-1] / star - 1
     if abs(off) > NEAR:

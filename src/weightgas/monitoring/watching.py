@@ -1,4 +1,4 @@
-"""``watch``: the gauge for a training loop of one's own."""
+"""``watch``: the monitor for a training loop of one's own."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from weightgas.monitoring.probe import Probe
 from weightgas.symmetry import Group, Symmetries
 
 EVERY = 100
-"""Steps between readings, after some early ones."""
-READINGS = 1024
-_LEAST_READINGS = 16
+"""Steps between samples, after some early ones."""
+SAMPLES = 1024
+_LEAST_SAMPLES = 16
 
 
 def watch(
@@ -29,17 +29,17 @@ def watch(
     batches: Any = None,
     loss_fn: Callable[..., Tensor] | None = None,
     every: int = EVERY,
-    readings: int | None = None,
+    samples: int | None = None,
     name: str | None = None,
     forecast: Any = None,
     configurational: bool = False,
 ) -> Gas:
     """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
 
-    The loop stays as it is: ``gas = watch(model, optimizer)`` before it, ``print(gas)`` in it or after it. Readings are
+    The loop stays as it is: ``gas = watch(model, optimizer)`` before it, ``print(gas)`` in it or after it. Samples are
     made by the optimizer's own hooks at the steps 0, 16, 64 and then every ``every`` steps; each looks at one
     step and at the gradient of the next. Weights, gradients and random numbers are never touched. What is held does not
-    grow with the steps: when ``readings`` are full every second one is let go and ``every`` doubles.
+    grow with the steps: when ``samples`` are full every second one is let go and ``every`` doubles.
 
     Parameters
     ----------
@@ -53,15 +53,15 @@ def watch(
         If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and ``groups`` they are
         taken from the kinds of the modules.
     every
-        Steps between readings, at least 2. Choose a tenth of the relaxation time for runs that are over soon.
-    readings
+        Steps between samples, at least 2. Choose a tenth of the relaxation time for runs that are over soon.
+    samples
         Size of the buffer, at least 16; 1024 if not given, fewer for more than 256 groups.
     name
         Of the run, in tables and files; the class of the model if not given.
     forecast
         What ``predict`` returned, or ``{"group": r*}``, by the names of the groups: scored in the table.
     configurational
-        Whether to read T_conf, the temperature that adaptive optimizers have too: every reading then costs one extra
+        Whether to read T_conf, the temperature that adaptive optimizers have too: every sample then costs one extra
         pair of gradients of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data
         loader). Give batches of the training set, in the size of the training, and some dozens of them. Nothing is
         moved: :mod:`weightgas.monitoring.curvature`. Steps with a closure are left out.
@@ -76,13 +76,13 @@ def watch(
     if not isinstance(optimizer, torch.optim.Optimizer):
         got = type(optimizer).__name__
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
-    whole_number("every", every, minimum=2, fix="A reading takes two steps; pass 2 or more.")
-    if readings is not None:
-        whole_number("readings", readings, minimum=_LEAST_READINGS, fix=f"Pass {_LEAST_READINGS} or more.")
+    whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
+    if samples is not None:
+        whole_number("samples", samples, minimum=_LEAST_SAMPLES, fix=f"Pass {_LEAST_SAMPLES} or more.")
     choice = choose(model, optimizer, groups, batches, loss_fn)
-    if readings is None:
-        readings = max(64, min(READINGS, READINGS * 256 // len(choice.groups)))
-    gas = Gas(type(model).__name__ if name is None else str(name), choice, readings, forecast)
+    if samples is None:
+        samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
+    gas = Gas(type(model).__name__ if name is None else str(name), choice, samples, forecast)
     places = choice.places()
     curvature = None
     if configurational:

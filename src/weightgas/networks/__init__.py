@@ -10,8 +10,8 @@ from typing import Any
 
 from weightgas.errors import one_of
 from weightgas.networks.convnet import ConvNet, convnet
+from weightgas.networks.custom import OwnModule, module
 from weightgas.networks.network import Data, Network, gradients, losses, shared_losses, together
-from weightgas.networks.own import OwnModule, module
 from weightgas.networks.perceptron import MLP, mlp
 from weightgas.networks.resnet import ResNet18, resnet18
 

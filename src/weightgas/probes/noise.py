@@ -17,7 +17,7 @@ tr S² = ‖M‖²/(K − 1)² and Q = Σ_k M_kk²/(K − 1),
     (tr Σ)² = r⁴ c [2 tr S² + (K² − 3K + 1)(tr S)² − K Q]       c = (K − 1)/(K (K − 2)(K − 3))
 
 unbiased for any noise with four moments, K ≥ 4 (Himeno and Yamada 2014, J. Multivariate Anal. 130, 27). Weakness: at
-K = 8 one estimate of tr Σ² scatters by its own size and may be negative: average both over readings, then divide.
+K = 8 one estimate of tr Σ² scatters by its own size and may be negative: average both over samples, then divide.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def moments(gradients: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> Momen
     """The moments from ``gradients`` (K, …, dim), K ≥ 2 independent ones at ``weights`` (…, dim).
 
     ``sizes`` are those of the groups (:func:`weightgas.probes.group_squares`). The relative error of tr Σ is at least
-    √(2/(d_eff (K − 1))) with d_eff the number of directions that the noise has: average over many readings, numerators
+    √(2/(d_eff (K − 1))) with d_eff the number of directions that the noise has: average over many samples, numerators
     and denominators apart. ValueError with fewer than 2 gradients.
     """
     count = len(gradients)

@@ -61,7 +61,7 @@ anisotropy
     degrees of freedom over directions of the noise, times its dependence on the loss, times the finite step. Points on
     the line are explained.
 dependence on the loss
-    How the noise follows the loss: across cells (points) and among the readings of one cell (lines with its exponent).
+    How the noise follows the loss: across cells (points) and among the samples of one cell (lines with its exponent).
 finite step
     What the finite step adds to the configurational temperature, against step times the curvature that the noise sees.
 group temperatures
@@ -76,7 +76,7 @@ along the run
     nearest-neighbour estimate over successive windows; with windows this short it measures how far the weights diffuse.
 watched
     Norm of every group with r*, where decay and growth would balance, effective learning rate, angle of a step, and the
-    budget of all groups together. The status in the legend is that of the gauge, group by group.
+    budget of all groups together. The status in the legend is that of the monitor, group by group.
 """
 
 

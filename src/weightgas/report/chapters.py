@@ -17,6 +17,7 @@ from weightgas.figures.canvas import plain
 from weightgas.report import tables
 from weightgas.report.captions import CAPTIONS
 from weightgas.report.content import Picture, Section, Table
+from weightgas.report.missing import missing
 from weightgas.trace import fixed, kind_of
 
 States = Mapping[str, xr.Dataset]
@@ -30,11 +31,11 @@ class Drawings:
         self.notes: list[str] = []
 
     def add(self, name: str, draw: Callable[[], Figure], caption: str, level: int | None = None) -> None:
-        """Draw; where the data do not allow it (a ValueError), note why under ``name``."""
+        """Draw; where that fails, whatever the reason, note it under ``name``: a figure must not cost the report."""
         try:
-            self.pictures.append(Picture(draw(), caption, level))
-        except ValueError as error:
-            self.notes.append(f"Not drawn: {name}. {error}")
+            self.pictures.append(Picture(draw(), caption, level, name))
+        except Exception as error:
+            self.notes.append(missing(name, error))
 
     def section(self, title: str, text: str = "", *found: Table | None) -> Section:
         """The section made of these pictures, with those of the tables that are there."""

@@ -34,11 +34,15 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, what to see in it, and the level of the verdict that it belongs to (None: between or before)."""
+    """A figure, what to see in it, and the level of the verdict that it belongs to (None: between or before).
+
+    ``name`` stands in the report's note if the figure cannot be saved; by default the caption.
+    """
 
     figure: Figure
     caption: str
     level: int | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)

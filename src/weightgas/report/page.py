@@ -17,6 +17,7 @@ from weightgas import runs
 from weightgas.errors import refuse
 from weightgas.report import judgement, words
 from weightgas.report.content import Content, Judged, Picture, Section, Table
+from weightgas.report.missing import missing
 from weightgas.report.numbers import text_of
 from weightgas.report.stylesheet import STYLE
 
@@ -116,9 +117,14 @@ def _navigation(headings: Sequence[str]) -> str:
 def _section(number: int, section: Section) -> str:
     parts = [f'<section id="section-{number}">', f"<h2>{escape(section.title)}</h2>", _paragraphs(section.text)]
     parts += [table(t) for t in section.tables]
-    parts += [_picture(p) for p in section.figures]
-    if section.notes:
-        items = "".join(f"<li>{escape(str(n))}</li>" for n in section.notes)
+    notes = list(section.notes)
+    for picture in section.figures:
+        try:
+            parts.append(_picture(picture))
+        except Exception as error:  # matplotlib draws when it saves: much can fail only here
+            notes.append(missing(picture.name or picture.caption, error))
+    if notes:
+        items = "".join(f"<li>{escape(str(n))}</li>" for n in notes)
         parts.append(f'<ul class="notes">{items}</ul>')
     return "\n".join([*parts, "</section>"])
 

@@ -52,7 +52,7 @@ def isotropic_sections(
         )
     else:
         title = "Simulation"
-        text = f"SGD with a {first.attrs.get('potential')} loss and {first.attrs.get('noise')} gradient noise."
+        text = f"SGD with a {first.attrs.get('loss')} loss and {first.attrs.get('noise')} gradient noise."
     text = f"{text} d = {first.attrs['dim']}. {chapters.length(first)}"
     return [
         _overview(title, text, states, _judged(verdicts, nulls), compare_isotropic(states) if model else ()),

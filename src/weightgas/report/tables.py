@@ -51,7 +51,7 @@ def status_counts(state: xr.Dataset) -> str:
 
 
 def full(name: str, state: xr.Dataset) -> Table:
-    """Every cell of a state with its values, errors, effective readings and status; folded."""
+    """Every cell of a state with its values, errors, effective samples and status; folded."""
     held = axes(state)
     present = [(n, s) for n, s in FULL if n in state]
     status = [Status(int(s)).name.lower().replace("_", " ") for s in state["status"].values]
@@ -61,7 +61,7 @@ def full(name: str, state: xr.Dataset) -> Table:
         values = [(float(state[n].values[i]), float(state[f"{n}_err"].values[i])) for n, _ in present]
         rows.append((*cells, *values, f"{state['ess'].values[i]:.0f}", status[i]))
     symbols = {"lr": "η", "wd": "λ", "elr": "ηₑ", "radius": "r held"}
-    columns = (*(symbols.get(a, a) for a in held), *(s for _, s in present), "effective readings", "status")
+    columns = (*(symbols.get(a, a) for a in held), *(s for _, s in present), "effective samples", "status")
     return Table(f"Every cell, {plain(name)}", columns, rows, folded=True)
 
 

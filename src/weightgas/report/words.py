@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 LEVELS = {
-    1: ("Stationarity", "Do radius and energy still drift, and over how many independent readings are they averaged?"),
+    1: ("Stationarity", "Do radius and energy still drift, and over how many independent samples are they averaged?"),
     2: ("Bookkeeping", "Identities of any stationary run: a failure is a bug or a short run, a success says nothing."),
     3: ("Evidence", "Checks that can fail, and do for gases that are not ideal. Only these answer the question."),
 }
@@ -47,5 +47,5 @@ GLOSSARY = (
     ("fixed ELR", "ηₑ and λ held (so T and p): the volume settles"),
     ("fixed LR", "η and λ held, ordinary SGD: pressure held, the temperature follows the radius"),
     ("SDE", "prediction in continuous time, for vanishing steps"),
-    ("±", "one standard error, from the effective number of independent readings"),
+    ("±", "one standard error, from the effective number of independent samples"),
 )

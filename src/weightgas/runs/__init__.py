@@ -5,13 +5,13 @@ overwritten without ``force``. The same call on an unfinished folder goes on whe
 returns what is there.
 """
 
+from weightgas.runs.chunks import in_chunks, is_complete, subset, to_do
 from weightgas.runs.executors import Executors, workers
 from weightgas.runs.executors import checked as checked_executor
 from weightgas.runs.folder import Run, prepare
 from weightgas.runs.journal import duration, environment, finish, progress, unseen, write_atomically
-from weightgas.runs.parts import in_parts, is_complete, subset, to_do
 from weightgas.runs.shards import WHOLE, Shard, preparing, shard_of
 
-__all__ = ["WHOLE", "Executors", "Run", "Shard", "checked_executor", "duration", "environment", "finish", "in_parts"]
+__all__ = ["WHOLE", "Executors", "Run", "Shard", "checked_executor", "duration", "environment", "finish", "in_chunks"]
 __all__ += ["is_complete", "prepare", "preparing", "progress", "shard_of", "subset", "to_do", "unseen", "workers"]
 __all__ += ["write_atomically"]

@@ -34,7 +34,7 @@ class Shard:
     def __str__(self) -> str:
         return f"{self.number}/{self.count}"
 
-    def cells_per_part(self, cells: int) -> int:
+    def cells_per_chunk(self, cells: int) -> int:
         """Most cells in a part for which every shard has one."""
         size = -(-cells // self.count)
         return size if -(-cells // size) >= self.count else cells // self.count

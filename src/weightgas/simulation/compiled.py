@@ -14,7 +14,7 @@ import numba
 import numpy as np
 from numba import types
 
-from weightgas.potentials import CustomLoss, CustomNoise, QuadraticForm
+from weightgas.losses import CustomLoss, CustomNoise, QuadraticForm
 
 _VECTOR = types.float64[::1]
 LOSS_SIGNATURE = types.float64(_VECTOR, _VECTOR)
@@ -41,8 +41,8 @@ def no_noise(w, normals, out):  # pragma: no cover - compiled
 class CompiledLoss:
     """A loss of the user's own: ``evaluate(w, out)`` returns L and writes ∇L, as the kernel calls it."""
 
-    potential: CustomLoss
-    loss: Any
+    loss: CustomLoss
+    function: Any
     evaluate: Any
 
     def both(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -92,14 +92,14 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 @lru_cache(maxsize=64)
-def compile_loss(potential: CustomLoss) -> CompiledLoss:
+def compile_loss(loss: CustomLoss) -> CompiledLoss:
     """Compile loss and gradient; ValueError that says which of them numba cannot compile, and why."""
-    loss = _jitted("loss", potential.loss, (_VECTOR,), types.float64)
-    if potential.gradient is None:
-        evaluate = _with_differences(loss)
+    function = _jitted("loss", loss.loss, (_VECTOR,), types.float64)
+    if loss.gradient is None:
+        evaluate = _with_differences(function)
     else:
-        evaluate = _with_gradient(loss, _jitted("gradient", potential.gradient, (_VECTOR, _VECTOR), types.none))
-    return CompiledLoss(potential, loss, numba.cfunc(LOSS_SIGNATURE, error_model="numpy")(evaluate))
+        evaluate = _with_gradient(function, _jitted("gradient", loss.gradient, (_VECTOR, _VECTOR), types.none))
+    return CompiledLoss(loss, function, numba.cfunc(LOSS_SIGNATURE, error_model="numpy")(evaluate))
 
 
 @lru_cache(maxsize=64)

@@ -28,8 +28,8 @@ import xarray as xr
 
 from weightgas import protocols, streams
 from weightgas.errors import refuse, whole_number
+from weightgas.losses import Isotropic
 from weightgas.paths import Path
-from weightgas.potentials import Isotropic
 from weightgas.protocols import Protocol
 from weightgas.simulation import driven, kernels, model, reduced
 from weightgas.simulation.lanes import STREAM
@@ -53,7 +53,7 @@ COLUMNS = {
     "kick": (driven.FIRST_BOOK + driven.KICK, "what the gradients added to the volume since the start", "Δ_g V"),
     "decay": (driven.FIRST_BOOK + driven.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
 }
-"""Variables (replica, reading) of a drive: column of the kernel, long name and symbol."""
+"""Variables (replica, sample) of a drive: column of the kernel, long name and symbol."""
 
 
 def drive(
@@ -64,7 +64,7 @@ def drive(
     noise: Isotropic | None = None,
     seed: int = 0,
     replicas: int = 1000,
-    readings: int = 100,
+    samples: int = 100,
     warmup: int | None = None,
     threads: int | None = None,
 ) -> xr.Dataset:
@@ -82,12 +82,12 @@ def drive(
     steps
         Steps of every leg, or of each. A path is a function of the progress, so the same one is driven fast or slowly.
     noise
-        Gradient noise, :class:`~weightgas.potentials.Isotropic`; default σ = 1. T = η_e σ²/2: at a given T the finite
+        Gradient noise, :class:`~weightgas.losses.Isotropic`; default σ = 1. T = η_e σ²/2: at a given T the finite
         step is the smaller the larger σ is.
     seed, replicas
         One integer, and how many independent runs.
-    readings
-        Readings of every leg (fewer where it has fewer steps), evenly spaced; the start is one more.
+    samples
+        Samples of every leg (fewer where it has fewer steps), evenly spaced; the start is one more.
     warmup
         Steps at the first hyperparameters, default five of the longest relaxation time there, at most a million.
     threads
@@ -96,9 +96,9 @@ def drive(
     Returns
     -------
     xarray.Dataset
-        ``energy, volume, work, inner_work, exchanged, kick, decay`` (replica, reading), reading 0 the start, the sums
-        since then; the hyperparameters in force ``lr, wd, elr, radius`` (reading), NaN where not set; ``step`` and
-        ``leg``; ``outcome`` and the number of valid ``readings`` (replica): one whose weights overflow has diverged.
+        ``energy, volume, work, inner_work, exchanged, kick, decay`` (replica, sample), sample 0 the start, the sums
+        since then; the hyperparameters in force ``lr, wd, elr, radius`` (sample), NaN where not set; ``step`` and
+        ``leg``; ``outcome`` and the number of valid ``samples`` (replica): one whose weights overflow has diverged.
         :func:`weightgas.balance` makes ensemble averages of it. It is no trace: nothing in it is stationary.
 
     Raises
@@ -111,7 +111,7 @@ def drive(
     what = _model(noise, dim)
     whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
     replicas = whole_number("replicas", replicas, minimum=2, fix="Error bars need at least two replicas.")
-    readings = whole_number("readings", readings)
+    samples = whole_number("samples", samples)
     courses = [leg.values(count) for leg, count in zip(legs, counts, strict=True)]
     first = legs[0].at(0.0)
     warmup = resting_steps(legs[0], 0.0, dim, noise) if warmup is None else whole_number("warmup", warmup, minimum=0)
@@ -123,9 +123,9 @@ def drive(
         ensemble = _Ensemble(legs, courses, first, what, seed, replicas)
         if warmup:
             ensemble.rest(warmup)
-        found, marks = [ensemble.reading()], [np.zeros(1, np.int64)]
+        found, marks = [ensemble.sample()], [np.zeros(1, np.int64)]
         for leg, course in zip(legs, courses, strict=True):
-            marks.append(_marks(len(course[leg.axes[0]]), readings))
+            marks.append(_marks(len(course[leg.axes[0]]), samples))
             found.append(ensemble.advance(leg, course, marks[-1]))
     finally:
         numba.set_num_threads(before)
@@ -183,7 +183,7 @@ class _Ensemble:
         self.advance(stay, {axis: np.full(steps, v) for axis, v in self.first.items()}, np.array([steps]))
         self.books[:] = 0.0
 
-    def reading(self) -> np.ndarray:
+    def sample(self) -> np.ndarray:
         """Where the replicas are, (replicas, 1, columns)."""
         along, across_sq = self.weights.T
         loss = 1 + along / np.sqrt(along**2 + across_sq)
@@ -244,23 +244,23 @@ def _legs(legs: Path | Sequence[Path], steps: int | Sequence[int]) -> tuple[list
 def _model(noise: Isotropic | None, dim: int) -> model.Model:
     if noise is not None and not isinstance(noise, Isotropic):
         raise TypeError(
-            f"noise: expected weightgas.potentials.Isotropic, got {noise!r}. "
+            f"noise: expected weightgas.losses.Isotropic, got {noise!r}. "
             "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0)."
         )
     return model.checked(None, noise, dim)
 
 
-def _marks(steps: int, readings: int) -> np.ndarray:
-    return np.unique(np.round(np.linspace(0, steps, min(readings, steps) + 1)).astype(np.int64))[1:]
+def _marks(steps: int, samples: int) -> np.ndarray:
+    return np.unique(np.round(np.linspace(0, steps, min(samples, steps) + 1)).astype(np.int64))[1:]
 
 
 def _dataset(found: np.ndarray, legs: list[Path], counts: list[int], marks: list[np.ndarray], notes) -> xr.Dataset:
     valid = np.logical_and.accumulate(np.isfinite(found).all(axis=2) & (found[:, :, driven.VOLUME] > 0), axis=1)
-    readings = valid.sum(axis=1)
+    samples = valid.sum(axis=1)
     outcome = np.where(valid.all(axis=1), int(Outcome.FINISHED), int(Outcome.DIVERGED)).astype(np.int8)
     found = np.where(valid[:, :, None], found, np.nan)
     variables: dict[str, tuple[Any, ...]] = {
-        name: (("replica", "reading"), found[:, :, column], {"units": "1", "long_name": text, "symbol": symbol})
+        name: (("replica", "sample"), found[:, :, column], {"units": "1", "long_name": text, "symbol": symbol})
         for name, (column, text, symbol) in COLUMNS.items()
     }
     for axis in protocols.AXES:
@@ -270,14 +270,14 @@ def _dataset(found: np.ndarray, legs: list[Path], counts: list[int], marks: list
             for leg, count, some in zip(legs, counts, marks[1:], strict=True)
             for m in some.tolist()
         ]
-        variables[axis] = ("reading", np.array([start, *along]), {"units": "1", "long_name": f"{axis} as set"})
-    variables["readings"] = ("replica", readings, {"units": "1", "long_name": "number of valid readings"})
+        variables[axis] = ("sample", np.array([start, *along]), {"units": "1", "long_name": f"{axis} as set"})
+    variables["samples"] = ("replica", samples, {"units": "1", "long_name": "number of valid samples"})
     variables["outcome"] = ("replica", outcome, {"units": "1", "long_name": "how the replica ended", **flags(Outcome)})
     ends = np.concatenate([[0], np.cumsum(counts)])
     step = np.concatenate([marks[0], *(some + end for some, end in zip(marks[1:], ends[:-1], strict=True))])
     leg = np.repeat(np.arange(len(legs)), [len(some) for some in marks[1:]])
     coordinates = {
-        "step": ("reading", step, {"units": "step", "long_name": "step", "symbol": "t"}),
-        "leg": ("reading", np.concatenate([[0], leg]), {"long_name": "number of the leg"}),
+        "step": ("sample", step, {"units": "step", "long_name": "step", "symbol": "t"}),
+        "leg": ("sample", np.concatenate([[0], leg]), {"long_name": "number of the leg"}),
     }
     return xr.Dataset(variables, coordinates, notes)

@@ -61,9 +61,9 @@ def advance(
             overlap[i], room[i] = y / math.sqrt(fma(y, y, across_sq)), volume[start + i]
             for book in range(BOOKS):
                 kept[book * WIDTH + i] = books[start + i, book]
-        done = reading = 0
+        done = sample = 0
         while done < steps:
-            some = min(CHUNK, marks[reading] - done)
+            some = min(CHUNK, marks[sample] - done)
             lanes.draw(state, words, normals, some, many, dim - 2)
             for step in range(some):
                 now, held = rate[done + step], hold[done + step]
@@ -73,13 +73,13 @@ def advance(
                 reduced._step(f, normals, step * many, many, kind, 1.0, variance, 1.0, 0.0)
                 _book(f, overlap, room, kept, many, kind, now, held, dim, variance)
             done += some
-            if done == marks[reading]:
+            if done == marks[sample]:
                 for i in range(many):
-                    found[start + i, reading, LOSS] = 1.0 + overlap[i]
-                    found[start + i, reading, VOLUME] = room[i]
+                    found[start + i, sample, LOSS] = 1.0 + overlap[i]
+                    found[start + i, sample, VOLUME] = room[i]
                     for book in range(BOOKS):
-                        found[start + i, reading, FIRST_BOOK + book] = kept[book * WIDTH + i]
-                reading += 1
+                        found[start + i, sample, FIRST_BOOK + book] = kept[book * WIDTH + i]
+                sample += 1
         for i in range(many):
             y, across_sq = f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i]
             w[start + i, 0], w[start + i, 1], volume[start + i] = y, across_sq, room[i]

@@ -9,7 +9,7 @@ With the buffer left alone T_conf is η̂_e²G/(2(1 − α)) too low. Without mo
 faster and whose columns these are. The buffer begins at zero. Where a number is not
 finite the run of that task ends there: ``failed`` and ``cause`` say at which step and in what.
 
-Of a loss of the user's own the curvature is known from differences of the gradient at the end of every reading, of its
+Of a loss of the user's own the curvature is known from differences of the gradient at the end of every sample, of its
 noise the covariance where it is linear in the normals. :mod:`weightgas.simulation.reference` has the plain step.
 """
 
@@ -160,7 +160,7 @@ def _covariance(
 
 @numba.njit(cache=True, error_model="numpy")
 def _run(
-    task, kind, first, readings, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov,
+    task, kind, first, samples, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov,
     known, own, constant, linear, curvature, noise_kind, covariant, noise, spread, offset, slope, means, points, every,
     moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
 ):  # fmt: skip  # pragma: no cover - compiled
@@ -180,7 +180,7 @@ def _run(
     now = begin
     kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
     next_snapshot = snapshot_first + kept * snapshot_every
-    for reading in range(first, first + readings):
+    for sample in range(first, first + samples):
         for column in range(kernels.COLUMNS):
             sums[column] = 0.0
         loss = 0.0
@@ -248,36 +248,36 @@ def _run(
             if clock == every:
                 clock = 0
                 logit = math.log((1.0 + along_linear) / (1.0 - along_linear))
-                count(logit, task, now, blocks[reading], moments, counts, origin, width)
+                count(logit, task, now, blocks[sample], moments, counts, origin, width)
             if now == next_snapshot and kept < snapshots.shape[1]:
                 for i in range(d):
                     snapshots[task, kept, i] = x[i] / math.sqrt(r2)
                 kept += 1
                 next_snapshot += snapshot_every
         if cause[task] != 0:
-            means[task, reading, kernels.LOSS] = np.nan
+            means[task, sample, kernels.LOSS] = np.nan
             continue
         for column in range(kernels.COLUMNS):
-            means[task, reading, column] = sums[column] / steps
+            means[task, sample, column] = sums[column] / steps
         along_linear = 0.0
         for i in range(d):
             u[i] = x[i] / math.sqrt(r2)
             along_linear += linear[i] * u[i]
         loss = _mean(u, known, own, constant, linear, curvature, mean, facts)
         if not known:
-            means[task, reading, kernels.LAPLACIAN] = _laplacian(u, own, scratch[1], scratch[2], scratch[3])
-        points[task, reading, kernels.RADIUS] = math.sqrt(r2)
-        points[task, reading, kernels.ENERGY] = loss
-        points[task, reading, kernels.OVERLAP] = along_linear
+            means[task, sample, kernels.LAPLACIAN] = _laplacian(u, own, scratch[1], scratch[2], scratch[3])
+        points[task, sample, kernels.RADIUS] = math.sqrt(r2)
+        points[task, sample, kernels.ENERGY] = loss
+        points[task, sample, kernels.OVERLAP] = along_linear
         if covariant:
             strength = math.sqrt(max(offset + slope * loss, 0.0)) if slope != 0.0 else 1.0
             _covariance(
                 u, noise_kind, noise, spread, curvature, facts[_ALONG], strength, known, own, scratch, columns,
                 found,
             )  # fmt: skip
-        points[task, reading, kernels.NOISE_TRACE_SQ] = found[0]
-        points[task, reading, kernels.NOISE_COV_SQ] = found[1]
-        points[task, reading, kernels.NOISE_CURVATURE] = found[2]
+        points[task, sample, kernels.NOISE_TRACE_SQ] = found[0]
+        points[task, sample, kernels.NOISE_COV_SQ] = found[1]
+        points[task, sample, kernels.NOISE_CURVATURE] = found[2]
     for i in range(d):
         w[task, i], velocity[task, i] = x[i], v[i]
     for i in range(s.size):
@@ -286,7 +286,7 @@ def _run(
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    kind, first, readings, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov, known, own,
+    kind, first, samples, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov, known, own,
     constant, linear, curvature, noise_kind, covariant, noise, spread, offset, slope, means, points, every, moments,
     counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
 ):  # fmt: skip  # pragma: no cover - compiled
@@ -298,7 +298,7 @@ def advance(
     """
     for task in numba.prange(w.shape[0]):
         _run(
-            np.int64(task), kind, first, readings, steps, begin, w, stream, rate, hold, velocity, failed, cause,
+            np.int64(task), kind, first, samples, steps, begin, w, stream, rate, hold, velocity, failed, cause,
             momentum, nesterov, known, own, constant, linear, curvature, noise_kind, covariant, noise, spread, offset,
             slope, means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every,
             snapshots,

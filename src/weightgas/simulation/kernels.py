@@ -18,7 +18,7 @@ SPHERE, ELR, LR = 0, 1, 2
 LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, LAPLACIAN, GRAD_CURVATURE, GROWTH = range(COLUMNS := 8)
 """Columns of the sums over steps: L, L², G, ‖noise‖², ‖∇L‖², ΔL, ∇L·H∇L, (‖w₊‖² − r²)/r² before the projection."""
 RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ, NOISE_CURVATURE = range(POINTS := 6)
-"""Columns of what is read at the end of a reading: r, L, b·w̄, (tr Σ)², tr Σ² and tr HΣ."""
+"""Columns of what is read at the end of a sample: r, L, b·w̄, (tr Σ)², tr Σ² and tr HΣ."""
 
 
 def _ziggurat_table(layers: int = 256, edge: float = 3.6541528853610088) -> np.ndarray:
@@ -108,10 +108,10 @@ def standard_normals(stream, out):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    kind, first, readings, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread, offset, slope,
+    kind, first, samples, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread, offset, slope,
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
 ):  # fmt: skip  # pragma: no cover - compiled
-    """Advance every task by ``readings`` times ``steps`` steps in place; reduce into the readings from ``first`` on.
+    """Advance every task by ``samples`` times ``steps`` steps in place; reduce into the samples from ``first`` on.
 
     Shapes for N tasks in d dimensions:
 
@@ -121,11 +121,11 @@ def advance(
     ``linear``, ``curvature`` (d,), ``constant``   the loss c + b·w̄ + ½ Σ a_i w̄_i²
     ``spread`` (d, d)          factor of the noise
     ``offset``, ``slope``     the covariance of the noise is offset + slope · L times that of ``spread``
-    ``means`` (N, all readings, COLUMNS)  means over the steps of each reading, columns as named above
-    ``points`` (N, all readings, POINTS)  what is read after each reading, columns as named above
+    ``means`` (N, all samples, COLUMNS)  means over the steps of each sample, columns as named above
+    ``points`` (N, all samples, POINTS)  what is read after each sample, columns as named above
     ``every``                 logit of the overlap read every so many steps (0: never), into ``moments`` (N, 3) during
                               the warm-up, else into ``counts`` (N, blocks of the run, bins)
-    ``blocks`` (all readings,)   which block a reading belongs to
+    ``blocks`` (all samples,)   which block a sample belongs to
     ``snapshots`` (N, kept, d)    directions after step ``snapshot_first`` and every ``snapshot_every`` steps from there
     """
     tasks, d = w.shape
@@ -147,7 +147,7 @@ def advance(
         now = begin
         kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
         next_snapshot = snapshot_first + kept * snapshot_every
-        for reading in range(first, first + readings):
+        for sample in range(first, first + samples):
             sum_loss = sum_loss_sq = sum_grad = sum_noise = sum_mean = sum_growth = sum_laplacian = sum_curved = 0.0
             for _ in range(steps):
                 r = math.sqrt(r2)
@@ -213,21 +213,21 @@ def advance(
                 if clock == every:
                     clock = 0
                     logit = math.log((1.0 + along_linear) / (1.0 - along_linear))
-                    count(logit, task, now, blocks[reading], moments, counts, origin, width)
+                    count(logit, task, now, blocks[sample], moments, counts, origin, width)
                 if now == next_snapshot and kept < snapshots.shape[1]:
                     inverse = 1.0 / math.sqrt(r2)
                     for i in range(d):
                         snapshots[task, kept, i] = x[i] * inverse
                     kept += 1
                     next_snapshot += snapshot_every
-            means[task, reading, LOSS] = sum_loss / steps
-            means[task, reading, LOSS_SQ] = sum_loss_sq / steps
-            means[task, reading, GRAD_SQ] = sum_grad / steps
-            means[task, reading, NOISE_SQ] = sum_noise / steps
-            means[task, reading, MEAN_GRAD_SQ] = sum_mean / steps
-            means[task, reading, LAPLACIAN] = sum_laplacian / steps
-            means[task, reading, GRAD_CURVATURE] = sum_curved / steps
-            means[task, reading, GROWTH] = sum_growth / steps
+            means[task, sample, LOSS] = sum_loss / steps
+            means[task, sample, LOSS_SQ] = sum_loss_sq / steps
+            means[task, sample, GRAD_SQ] = sum_grad / steps
+            means[task, sample, NOISE_SQ] = sum_noise / steps
+            means[task, sample, MEAN_GRAD_SQ] = sum_mean / steps
+            means[task, sample, LAPLACIAN] = sum_laplacian / steps
+            means[task, sample, GRAD_CURVATURE] = sum_curved / steps
+            means[task, sample, GROWTH] = sum_growth / steps
             inverse = 1.0 / math.sqrt(r2)
             along_linear = curved = 0.0
             for i in range(d):
@@ -235,9 +235,9 @@ def advance(
                 along_linear += linear[i] * u
                 curved += curvature[i] * u * u
             loss = constant + along_linear + 0.5 * curved
-            points[task, reading, RADIUS] = math.sqrt(r2)
-            points[task, reading, ENERGY] = loss
-            points[task, reading, OVERLAP] = along_linear
+            points[task, sample, RADIUS] = math.sqrt(r2)
+            points[task, sample, ENERGY] = loss
+            points[task, sample, OVERLAP] = along_linear
             # of P Σ P, P = I − uuᵀ: tr Σ − uᵀΣu and tr Σ² − 2 uᵀΣ²u + (uᵀΣu)²
             total = squares = along = along_sq = crossed = 0.0
             for i in range(d):
@@ -254,8 +254,8 @@ def advance(
             strength = offset + slope * loss
             # H = P A P − (uᵀ(b + Au)) P, and diag PΣP = Σᵢᵢ − 2 uᵢ(Σu)ᵢ + uᵢ² uᵀΣu
             crossed += curved * along - (along_linear + curved) * (total - along)
-            points[task, reading, NOISE_CURVATURE] = strength * crossed
-            points[task, reading, NOISE_TRACE_SQ] = (strength * (total - along)) ** 2
-            points[task, reading, NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
+            points[task, sample, NOISE_CURVATURE] = strength * crossed
+            points[task, sample, NOISE_TRACE_SQ] = (strength * (total - along)) ** 2
+            points[task, sample, NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
         w[task] = x
         stream[task] = s

@@ -12,7 +12,7 @@ from weightgas.simulation.plan import Plan
 from weightgas.simulation.start import SAMPLES
 
 _VARIABLES = 14
-"""Numbers kept of every reading."""
+"""Numbers kept of every sample."""
 _COPIES = 2
 """The tally and the trace made of it, or the traces of the parts and the whole, are there together."""
 _START_COPIES = 4
@@ -33,18 +33,18 @@ def check(how: Plan, what: Model, cells: int, threads: int) -> None:
     size = (
         f"{how.replicas} x {cells} cells in d = {what.dim} need {need:.3g} GB of memory, {free / 1e9:.3g} GB are there."
     )
-    advice = "readings, bins, blocks or snapshots, or pass out= to write cells as they finish."
+    advice = "samples, bins, blocks or snapshots, or pass out= to write cells as they finish."
     if most < 1:
         raise refuse("memory", "room for one replica", f"{free / 1e9:.3g} GB", f"{size} Take fewer cells, {advice}")
     raise refuse("replicas", f"at most {most}", how.replicas, f"{size} Take fewer replicas, {advice}")
 
 
 def bytes_of_run(how: Plan, what: Model) -> int:
-    """What is kept of one replica of one cell: readings, counts, snapshots, weights, overlaps of its start."""
+    """What is kept of one replica of one cell: samples, counts, snapshots, weights, overlaps of its start."""
     counts = how.blocks * how.bins if what.linear else 0
     weights = 2 if how.method == "reduced" else what.dim
     snapshot = 12 if what.form.axes is not None else 4  # bytes a number: turned back, they are float64 for a while
-    return 8 * (_VARIABLES * how.readings + counts + weights + SAMPLES) + snapshot * how.snapshots * what.dim
+    return 8 * (_VARIABLES * how.samples + counts + weights + SAMPLES) + snapshot * how.snapshots * what.dim
 
 
 def available() -> float | None:

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from weightgas.errors import finite_number, refuse, whole_number
-from weightgas.potentials import CustomLoss, CustomNoise, Isotropic, Linear, Noise, Potential, QuadraticForm
+from weightgas.losses import CustomLoss, CustomNoise, Isotropic, Linear, Loss, Noise, QuadraticForm
 from weightgas.protocols import Protocol
-from weightgas.simulation import compiled, door
+from weightgas.simulation import compiled, validation
 from weightgas.simulation.compiled import CompiledLoss, CompiledNoise, CustomForm
 
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """A potential and a noise in ``dim`` dimensions.
+    """A loss and a noise in ``dim`` dimensions.
 
     ``form`` is the loss; ``factor`` is B of the noise covariance Σ = B Bᵀ in the axes of the loss, (dim,) where the
     coordinates are independent, else (dim, dim). ``strength`` are a and b of a noise whose covariance is (a + b L) Σ.
@@ -25,7 +25,7 @@ class Model:
     is linear in its normals. ``momentum`` α, and whether it is Nesterov's.
     """
 
-    potential: Potential | CustomLoss
+    loss: Loss | CustomLoss
     noise: Noise | CustomNoise
     dim: int
     form: QuadraticForm
@@ -72,7 +72,7 @@ class Model:
         """tr PΣP = (a + b L)(tr Σ − w̄ᵀΣw̄) of unit vectors (…, dim), shape (…)."""
         strength = self.strength[0] + self.strength[1] * self.form.loss(directions)
         if self.own_noise is not None:
-            return door.noise_trace(self.own_noise, directions, linear=self.linear_noise)
+            return validation.noise_trace(self.own_noise, directions, linear=self.linear_noise)
         if self.curved:
             slope = self.form.linear + self.form.curvature * directions
             above = np.maximum(self.form.curvature - np.sum(slope * directions, axis=-1, keepdims=True), 0)
@@ -90,7 +90,7 @@ class Model:
 
     def attributes(self) -> dict[str, Any]:
         """Names and checksums, by which a trace says what was simulated."""
-        form, where = self.form, door.points(self.dim)
+        form, where = self.form, validation.points(self.dim)
         arrays = [np.float64(form.constant), form.linear, form.curvature, *([] if form.axes is None else [form.axes])]
         if self.own_loss is not None:
             arrays = [*self.own_loss.both(where)]
@@ -98,10 +98,10 @@ class Model:
         if self.own_noise is not None:
             noises = [self.own_noise.make(where, where[::-1].copy())]
         return {
-            "potential": self.potential.name,
-            "potential_crc": door.fingerprint(*arrays),
+            "loss": self.loss.name,
+            "loss_crc": validation.fingerprint(*arrays),
             "noise": self.noise.name,
-            "noise_crc": door.fingerprint(*noises),
+            "noise_crc": validation.fingerprint(*noises),
             **({"momentum": self.momentum, "nesterov": int(self.nesterov)} if self.momentum else {}),
         }
 
@@ -134,22 +134,22 @@ class Model:
 
 
 def checked(
-    potential: Potential | CustomLoss | None,
+    loss: Loss | CustomLoss | None,
     noise: Noise | CustomNoise | None,
     dim: int,
     momentum: float = 0.0,
     nesterov: bool = False,
 ) -> Model:
     """The model, by default linear loss and isotropic noise; TypeError or ValueError where a part of it is wrong."""
-    potential = Linear() if potential is None else potential
+    loss = Linear() if loss is None else loss
     noise = Isotropic() if noise is None else noise
     for name, given, kinds, has in (
-        ("potential", potential, (Potential, CustomLoss), "name, form and sample, or a CustomLoss"),
+        ("loss", loss, (Loss, CustomLoss), "name, form and sample, or a CustomLoss"),
         ("noise", noise, (Noise, CustomNoise), "name and factor, or a CustomNoise"),
     ):
         if not isinstance(given, kinds) or isinstance(given, type):
             got = given if isinstance(given, type) else type(given)
-            raise TypeError(f"{name}: expected an object with {has}, got {got.__name__}. See weightgas.potentials.")
+            raise TypeError(f"{name}: expected an object with {has}, got {got.__name__}. See weightgas.losses.")
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     momentum = finite_number("momentum", momentum, fix="Pass α of torch.optim.SGD, for instance 0.9.")
     if not 0 <= momentum < 1:
@@ -158,15 +158,15 @@ def checked(
         raise refuse("nesterov", "True with a momentum, or False", nesterov, "Pass momentum=0.9 with it.")
     curved = bool(getattr(noise, "follows_curvature", False))
     own_loss, own_noise, linear_noise = None, None, True
-    if isinstance(potential, CustomLoss):
-        own_loss = _own_loss(potential, dim)
+    if isinstance(loss, CustomLoss):
+        own_loss = _own_loss(loss, dim)
         form = CustomForm(0.0, np.zeros(dim), np.zeros(dim), None, own_loss)
     else:
-        form = potential.form(dim)
+        form = loss.form(dim)
     if isinstance(noise, CustomNoise):
-        door.try_in_python("noise", noise.noise, dim, outputs=1, normals=1)
+        validation.try_in_python("noise", noise.noise, dim, outputs=1, normals=1)
         own_noise = compiled.compile_noise(noise)
-        linear_noise = door.check_noise(own_noise, dim)
+        linear_noise = validation.check_noise(own_noise, dim)
         factor = np.ones(dim)
     else:
         factor = np.asarray(noise.factor(dim), dtype=float)
@@ -175,10 +175,10 @@ def checked(
     for name, (array, allowed) in {**shapes, "factor": (factor, [(dim,), (dim, dim)])}.items():
         if np.shape(array) not in allowed or not np.isfinite(array).all():
             expected = f"finite numbers of shape {' or '.join(map(str, allowed))}"
-            raise refuse(name, expected, f"shape {np.shape(array)}", "Mend the potential or the noise.")
+            raise refuse(name, expected, f"shape {np.shape(array)}", "Mend the loss or the noise.")
     if curved and own_loss is not None:
         fix = "Write the noise as a CustomNoise."
-        raise refuse("noise", "a linear or quadratic loss with the noise hessian", potential.name, fix)
+        raise refuse("noise", "a linear or quadratic loss with the noise hessian", loss.name, fix)
     if own_noise is not None and form.axes is not None:
         fix = "Give the loss by its eigenvalues, or as a CustomLoss."
         raise refuse("noise", "a loss in the coordinates of the noise", "a matrix that is not diagonal", fix)
@@ -189,15 +189,15 @@ def checked(
     if not np.isfinite([offset, slope]).all():
         raise refuse("noise", "a finite strength (a, b)", f"({offset}, {slope})", "Mend the noise.")
     return Model(
-        potential, noise, dim, form, factor, (offset, slope), curved, own_loss, own_noise, linear_noise, momentum,
+        loss, noise, dim, form, factor, (offset, slope), curved, own_loss, own_noise, linear_noise, momentum,
         nesterov,
     )  # fmt: skip
 
 
-def _own_loss(potential: CustomLoss, dim: int) -> CompiledLoss:
-    door.try_in_python("loss", potential.loss, dim, outputs=0)
-    if potential.gradient is not None:
-        door.try_in_python("gradient", potential.gradient, dim, outputs=1)
-    found = compiled.compile_loss(potential)
-    door.check_loss(found, dim)
+def _own_loss(loss: CustomLoss, dim: int) -> CompiledLoss:
+    validation.try_in_python("loss", loss.loss, dim, outputs=0)
+    if loss.gradient is not None:
+        validation.try_in_python("gradient", loss.gradient, dim, outputs=1)
+    found = compiled.compile_loss(loss)
+    validation.check_loss(found, dim)
     return found

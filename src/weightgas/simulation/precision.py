@@ -5,8 +5,8 @@ looked at where err ∝ 1/√steps says that it will be known, at the latest aft
 known, or has diverged, or would not gain by more steps, leaves the ladder. Nothing but the cell itself decides where,
 so what it records is the same bit by bit whatever else runs.
 
-Memory is that of the first round and three quarters: at each doubling of the steps readings are joined in pairs
-(:func:`weightgas.trace.halve`), so a cell has the first round's number of readings or up to 7/4 of it, of 2ᵏ times its
+Memory is that of the first round and three quarters: at each doubling of the steps samples are joined in pairs
+(:func:`weightgas.trace.halve`), so a cell has the first round's number of samples or up to 7/4 of it, of 2ᵏ times its
 spacing.
 
 Optional stopping: errors are estimates, and a run that ends when one is small ends with one that is too small on
@@ -57,9 +57,9 @@ class Goal:
         return {"precision": json.dumps(dict(self.targets), sort_keys=True), "most_steps": self.most_steps}
 
     def room(self, how: Plan) -> Plan:
-        """The plan with as many readings and blocks as a cell may come to hold."""
+        """The plan with as many samples and blocks as a cell may come to hold."""
         rungs = _rungs(how)
-        longer = {name: getattr(how, name) * (2 * rungs - 1) // rungs for name in ("readings", "blocks")}
+        longer = {name: getattr(how, name) * (2 * rungs - 1) // rungs for name in ("samples", "blocks")}
         return replace(how, **longer)
 
 
@@ -105,7 +105,7 @@ def until_known(
 
     ``produce(protocol, plan, advance, before)`` simulates cells from their start, or on from the trace ``before``.
     """
-    room = goal.room(how).readings, goal.room(how).blocks
+    room = goal.room(how).samples, goal.room(how).blocks
     meter = _Meter(len(protocol), goal.most_steps, advance)
     trace = produce(protocol, how, meter.moved(how.steps), None).assign_attrs(goal.attributes())
     cells, due, finished = np.arange(len(protocol)), np.zeros(len(protocol)), []
@@ -123,9 +123,9 @@ def until_known(
         if more is None or not len(cells):
             break
         trace = traces.extend(
-            trace, produce(runs.subset(protocol, cells), more, meter.moved(more.steps), trace), "reading"
+            trace, produce(runs.subset(protocol, cells), more, meter.moved(more.steps), trace), "sample"
         )
-        if trace.sizes["reading"] == 2 * how.readings:
+        if trace.sizes["sample"] == 2 * how.samples:
             trace = traces.halve(trace)
     return _joined(how, *zip(*finished, strict=True))
 
@@ -137,11 +137,11 @@ def _rungs(how: Plan) -> int:
 def _ladder(how: Plan, most_steps: int) -> Iterator[tuple[int, Plan | None]]:
     """Steps done at each rung, and the plan of the way to the next; None where that is beyond the bound."""
     rungs = _rungs(how)
-    steps, every = how.steps, how.reading_every
-    piece = replace(how, warmup=0, readings=how.readings // rungs, blocks=how.blocks // rungs)
+    steps, every = how.steps, how.sample_every
+    piece = replace(how, warmup=0, samples=how.samples // rungs, blocks=how.blocks // rungs)
     while True:
         for _ in range(rungs):
-            more = replace(piece, steps=every * piece.readings)
+            more = replace(piece, steps=every * piece.samples)
             if steps + more.steps > most_steps:
                 yield steps, None
                 return
@@ -154,11 +154,11 @@ def _ended(trace: xr.Dataset) -> np.ndarray:
     return (trace["outcome"].values != Outcome.FINISHED).any(axis=1)
 
 
-def _look(trace: xr.Dataset, steps: int, readings: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _look(trace: xr.Dataset, steps: int, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Which cells are known, which leave the ladder, and after how many steps the others are looked at next."""
     if not trace.sizes["cell"]:
         return np.zeros(0, bool), np.zeros(0, bool), np.zeros(0)
-    judged = known(trace, readings)
+    judged = known(trace, samples)
     # errors that are small enough in a cell that is not in equilibrium do not say how long it takes
     longer = np.where(judged.longer > 1, judged.longer * _MARGIN, 2.0)
     longer = np.where(np.isnan(judged.longer), _FARTHEST, np.minimum(longer, _FARTHEST))
@@ -184,7 +184,7 @@ def _joined(
     whole["known"] = ("cell", np.concatenate(reached), {"units": "1", "long_name": traces.VARIABLES["known"].long_name})
     whole = whole.isel(cell=np.argsort(np.concatenate(cells)))
     whole.attrs["steps"] = how.steps
-    del whole.attrs["reading_every"]  # each cell has its own
+    del whole.attrs["sample_every"]  # each cell has its own
     return traces.check(whole)
 
 

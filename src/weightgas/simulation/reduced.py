@@ -105,7 +105,7 @@ def _logits(f, out, lanes):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    kind, first, readings, steps, begin, w, stream, rate, hold, constant, dim, variance, offset, slope, together,
+    kind, first, samples, steps, begin, w, stream, rate, hold, constant, dim, variance, offset, slope, together,
     means, points, every, moments, counts, blocks, origin, width,
 ):  # fmt: skip  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for ``w`` (N, 2), y and t² of each run, and σ² = ``variance``.
@@ -126,7 +126,7 @@ def advance(
             f[_RATE * WIDTH + i], f[_HOLD * WIDTH + i] = rate[start + i], hold[start + i]
         clock = begin % every if every else 0
         now = begin
-        for reading in range(first, first + readings):
+        for sample in range(first, first + samples):
             f[_SUMS * WIDTH :] = 0.0
             done = 0
             while done < steps:
@@ -139,23 +139,23 @@ def advance(
                     if clock == every:
                         clock = 0
                         _logits(f, logits, many)
-                        visit(logits, many, start, now, blocks[reading], moments, counts, origin, width)
+                        visit(logits, many, start, now, blocks[sample], moments, counts, origin, width)
                 done += some
             for i in range(many):
                 task = start + i
                 for column in range(kernels.COLUMNS):
-                    means[task, reading, column] = f[(_SUMS + column) * WIDTH + i] / steps
-                means[task, reading, kernels.LAPLACIAN] *= 1.0 - dim
+                    means[task, sample, column] = f[(_SUMS + column) * WIDTH + i] / steps
+                means[task, sample, kernels.LAPLACIAN] *= 1.0 - dim
                 y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
                 radius = math.sqrt(fma(y, y, across_sq))
                 z = y / radius
                 heat = variance * (offset + slope * (constant + z))
-                points[task, reading, kernels.RADIUS] = radius
-                points[task, reading, kernels.ENERGY] = constant + z
-                points[task, reading, kernels.OVERLAP] = z
-                points[task, reading, kernels.NOISE_TRACE_SQ] = (heat * (dim - 1)) ** 2
-                points[task, reading, kernels.NOISE_COV_SQ] = heat * heat * (dim - 1)
-                points[task, reading, kernels.NOISE_CURVATURE] = -z * heat * (dim - 1)
+                points[task, sample, kernels.RADIUS] = radius
+                points[task, sample, kernels.ENERGY] = constant + z
+                points[task, sample, kernels.OVERLAP] = z
+                points[task, sample, kernels.NOISE_TRACE_SQ] = (heat * (dim - 1)) ** 2
+                points[task, sample, kernels.NOISE_COV_SQ] = heat * heat * (dim - 1)
+                points[task, sample, kernels.NOISE_CURVATURE] = -z * heat * (dim - 1)
         for i in range(many):
             w[start + i, 0], w[start + i, 1] = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
         lanes.save(state, start, many, stream)

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from weightgas.potentials import QuadraticForm
+from weightgas.losses import QuadraticForm
 
 
 class ReducedStep(NamedTuple):

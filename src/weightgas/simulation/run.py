@@ -17,17 +17,17 @@ import xarray as xr
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import TraceError, whole_number
-from weightgas.potentials import CustomLoss, CustomNoise, Noise, Potential
+from weightgas.losses import CustomLoss, CustomNoise, Loss, Noise
 from weightgas.protocols import Protocol
 from weightgas.runs import Executors
 from weightgas.simulation import memory, model, plan
 from weightgas.simulation import precision as until
+from weightgas.simulation.chunk import run_chunk, seconds_per_run
 from weightgas.simulation.lanes import WIDTH
 from weightgas.simulation.model import Model
-from weightgas.simulation.part import run_part, seconds_per_run
 from weightgas.simulation.plan import Plan
 
-_SECONDS_PER_PART = 4.0
+_SECONDS_PER_CHUNK = 4.0
 
 
 def simulate(
@@ -35,13 +35,13 @@ def simulate(
     dim: int = 3,
     steps: int = 2_000_000,
     *,
-    potential: Potential | CustomLoss | None = None,
+    loss: Loss | CustomLoss | None = None,
     noise: Noise | CustomNoise | None = None,
     momentum: float = 0.0,
     nesterov: bool = False,
     seed: int = 0,
     replicas: int = 1,
-    readings: int = 400,
+    samples: int = 400,
     warmup: int | None = None,
     blocks: int | None = None,
     bins: int = 256,
@@ -72,24 +72,24 @@ def simulate(
     dim
         Number of weights d, at least 2.
     steps
-        Steps of every replica after the warm-up; rounded down to a multiple of the readings. With ``precision`` those
+        Steps of every replica after the warm-up; rounded down to a multiple of the samples. With ``precision`` those
         of the first round.
-    potential, noise
-        Loss on the sphere (default :class:`~weightgas.potentials.Linear`, the paper's) and gradient noise (default
-        isotropic, σ = 1); those of :mod:`weightgas.potentials`, or functions of your own
-        (:class:`~weightgas.potentials.CustomLoss`, :class:`~weightgas.potentials.CustomNoise`).
+    loss, noise
+        Loss on the sphere (default :class:`~weightgas.losses.Linear`, the paper's) and gradient noise (default
+        isotropic, σ = 1); those of :mod:`weightgas.losses`, or functions of your own
+        (:class:`~weightgas.losses.CustomLoss`, :class:`~weightgas.losses.CustomNoise`).
     momentum, nesterov
         α of ``torch.optim.SGD``, weight decay in the buffer; at fixed ELR and on the sphere a step is η_e ‖w‖² times
         the buffer (:mod:`weightgas.simulation.general`). T = η_e tr Σ/(2(1 − α)(d − 1)), r⁴ = ηG/(2λ(1 − α)): as in a
         watched run the cells of the trace hold η/(1 − α), and the attribute ``momentum`` says α.
     seed, replicas
         One integer, and how many independent runs of every cell.
-    readings
+    samples
         How often each replica is read; means are over every step in between.
     warmup
         Steps before recording, default a tenth of ``steps``; they also place the bins of the overlap's density.
     blocks, bins, density_every
-        Blocks (default: the largest divisor of ``readings`` up to 20) and bins of the counts of the overlap z (linear
+        Blocks (default: the largest divisor of ``samples`` up to 20) and bins of the counts of the overlap z (linear
         loss), visited every ``density_every`` steps.
     snapshots, snapshot_every
         Keep that many directions of the weights, so many steps apart, from the end of the run (for ``method="paper"``).
@@ -105,8 +105,8 @@ def simulate(
         relative but for entropies, which are in nats. Cells end at different steps, at most ``most_steps`` (default:
         100 times ``steps``); ``known`` in the trace and in the state marks those that reached it, and ``reason`` in the
         state says what the others lack (:mod:`weightgas.simulation.precision`). A cell that is not in equilibrium by
-        the criteria of ``measure``, split R̂ over its replicas included, goes on. Readings are joined in pairs as
-        the run gets longer: a replica has ``readings`` of them or up to 7/4 of that.
+        the criteria of ``measure``, split R̂ over its replicas included, goes on. Samples are joined in pairs as
+        the run gets longer: a replica has ``samples`` of them or up to 7/4 of that.
     threads
         Threads of the compiled step; default all cores, with an ``executor`` one in each worker. The results do not
         depend on it.
@@ -122,7 +122,7 @@ def simulate(
     progress
         Show a progress bar; default on a terminal.
     resume_from
-        A finished trace of the same call: go on where it stopped and return the new readings only
+        A finished trace of the same call: go on where it stopped and return the new samples only
         (:func:`weightgas.trace.extend` joins them).
 
     Returns
@@ -148,15 +148,15 @@ def simulate(
             f"protocol: expected FixedSphere, FixedELR or FixedLR, got {type(protocol).__name__}. "
             "Pass for instance FixedLR(lr=0.1, wd=0.01)."
         )
-    what = model.checked(potential, noise, dim, momentum, nesterov)
+    what = model.checked(loss, noise, dim, momentum, nesterov)
     if resume_from is not None:
         traces.check(resume_from)
-        whole_number("readings", readings)
+        whole_number("samples", samples)
         if blocks is None and "block" in resume_from.sizes:  # of the same length, so that they can be joined
-            blocks = max(1, readings * resume_from.sizes["block"] // resume_from.sizes["reading"])
+            blocks = max(1, samples * resume_from.sizes["block"] // resume_from.sizes["sample"])
     how = plan.checked(
         steps=steps,
-        readings=readings,
+        samples=samples,
         warmup=warmup,
         blocks=blocks,
         snapshots=snapshots,
@@ -177,7 +177,7 @@ def simulate(
         _check_resume(resume_from, protocol, how, what)
     # All shards of a run must come to the same parts, whatever the threads of each.
     together = threads if mine == runs.WHOLE else 1
-    cells = min(_cells_per_part(how, what, together, goal), mine.cells_per_part(len(protocol)))
+    cells = min(_cells_per_chunk(how, what, together, goal), mine.cells_per_chunk(len(protocol)))
     memory.check(how if goal is None else goal.room(how), what, len(protocol) if out is None else cells, threads)
     run, grid = None, what.effective(protocol)
     if out is not None:
@@ -194,7 +194,7 @@ def simulate(
         label = "simulate " + protocol.name.replace("_", " ")
         with runs.progress(label, to_do, progress) as advance:
             work = produce if executor is not None else partial(produce, advance=advance)
-            trace = runs.in_parts(grid, cells, work, run, shard=mine, executor=executor, advance=advance)
+            trace = runs.in_chunks(grid, cells, work, run, shard=mine, executor=executor, advance=advance)
     finally:
         numba.set_num_threads(before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
@@ -209,16 +209,16 @@ def foreseen_seconds(
 ) -> float:
     """Rough wall time of :func:`simulate`, for ``--dry-run``; ``what`` is the checked model."""
     how = plan.checked(
-        steps=steps, readings=8, warmup=None, blocks=None, snapshots=0, replicas=replicas, bins=256, density_every=10,
+        steps=steps, samples=8, warmup=None, blocks=None, snapshots=0, replicas=replicas, bins=256, density_every=10,
         snapshot_every=50, seed=0, method=method, reducible=what.reducible,
     )  # fmt: skip
     return len(protocol) * replicas * seconds_per_run(how, what) / _threads(threads)
 
 
-def _cells_per_part(how: Plan, what: Model, threads: int, goal: until.Goal | None) -> int:
+def _cells_per_chunk(how: Plan, what: Model, threads: int, goal: until.Goal | None) -> int:
     """Cells that are finished together: some seconds of work; until they are known, as many as fill the lanes too."""
     longest = how if goal is None else replace(how, steps=goal.most_steps)
-    cells = round(_SECONDS_PER_PART * threads / (how.replicas * seconds_per_run(longest, what)))
+    cells = round(_SECONDS_PER_CHUNK * threads / (how.replicas * seconds_per_run(longest, what)))
     lanes = how.method == "reduced" or what.side_by_side
     full = WIDTH * threads // how.replicas if goal is not None and lanes else 1
     return max(cells, full, 1)
@@ -231,7 +231,7 @@ def _threads(threads: int | None) -> int:
 
 def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model) -> None:
     expected = {"producer": "simulate", "protocol": protocol.name, "dim": what.dim, "seed": how.seed}
-    expected |= {**what.attributes(), "reading_every": how.reading_every, "method": how.method}
+    expected |= {**what.attributes(), "sample_every": how.sample_every, "method": how.method}
     wrong = [k for k, v in expected.items() if trace.attrs.get(k) != v]
     wrong += ["precision"] * ("precision" in trace.attrs)
     wrong += ["replicas"] * (trace.sizes["replica"] != how.replicas)
@@ -243,7 +243,7 @@ def _check_resume(trace: xr.Dataset, protocol: Protocol, how: Plan, what: Model)
     if wrong:
         raise TraceError(
             f"resume_from: expected a trace of this very call, got another {', '.join(wrong)}. "
-            "Repeat the arguments of the first call; steps and readings may grow together."
+            "Repeat the arguments of the first call; steps and samples may grow together."
         )
 
 
@@ -266,6 +266,6 @@ def _produce(
     numba.set_num_threads(threads)
     cells = runs.subset(grid, where)
     if goal is None:
-        return run_part(cells, how, what, advance, None if before is None else before.isel(cell=where))
-    found = until.until_known(cells, how, goal, lambda some, piece, *rest: run_part(some, piece, what, *rest), advance)
+        return run_chunk(cells, how, what, advance, None if before is None else before.isel(cell=where))
+    found = until.until_known(cells, how, goal, lambda some, piece, *rest: run_chunk(some, piece, what, *rest), advance)
     return found.assign_attrs(settings=json.dumps(part.settings(), sort_keys=True))

@@ -29,7 +29,7 @@ def stationary_start(
         now = _complete(protocol, at, noise_trace / dof)
         elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
         temperature = ideal_gas.temperature(tame(elr), tame(noise_trace), dof)
-        directions = model.potential.sample(model.dim, float(tame(temperature)), SAMPLES, generator)
+        directions = model.loss.sample(model.dim, float(tame(temperature)), SAMPLES, generator)
         # a function of the user's may not be finite everywhere; then the run says so
         noise_trace = float(np.nanmean(model.noise_trace(directions)))
         grad_sq = noise_trace + float(np.nanmean(model.form.mean_grad_sq(directions)))

@@ -14,7 +14,7 @@ _ENOUGH_VISITS = 20
 
 
 class Tally:
-    """Readings, counts of the overlap and snapshots of ``tasks`` runs: cells times replicas, the replica fastest.
+    """Samples, counts of the overlap and snapshots of ``tasks`` runs: cells times replicas, the replica fastest.
 
     ``begin`` is the number of steps taken before the first that is recorded here, not counting the warm-up.
     """
@@ -22,17 +22,17 @@ class Tally:
     def __init__(self, plan: Plan, dim: int, tasks: int, begin: int, *, linear_loss: bool) -> None:
         self.plan, self.dim, self.begin = plan, dim, begin
         self.every = plan.density_every if linear_loss else 0
-        self.means = np.zeros((tasks, plan.readings, kernels.COLUMNS))
-        self.points = np.zeros((tasks, plan.readings, kernels.POINTS))
+        self.means = np.zeros((tasks, plan.samples, kernels.COLUMNS))
+        self.points = np.zeros((tasks, plan.samples, kernels.POINTS))
         self.moments = np.zeros((tasks, 3))
         self.counts = np.zeros((tasks, plan.blocks, plan.bins if linear_loss else 0), np.int64)
-        self.block_of = np.arange(plan.readings) * plan.blocks // plan.readings
+        self.block_of = np.arange(plan.samples) * plan.blocks // plan.samples
         self.origin, self.width = np.zeros(tasks), np.ones(tasks)
         self.snapshots = np.zeros((tasks, plan.snapshots, dim), np.float32)
         self.first_snapshot = begin + plan.steps - plan.snapshot_every * (plan.snapshots - 1)
 
     def for_kernel(self) -> tuple[Any, ...]:
-        """The last arguments of the kernel. The warm-up writes into the readings too; the run then overwrites them."""
+        """The last arguments of the kernel. The warm-up writes into the samples too; the run then overwrites them."""
         bins = (self.counts, self.block_of, self.origin, self.width)
         snapshots = (self.first_snapshot, self.plan.snapshot_every, self.snapshots)
         return (self.means, self.points, self.every, self.moments, *bins, *snapshots)
@@ -68,7 +68,7 @@ class Tally:
         self.width[:] = np.repeat(width, self.plan.replicas)
 
     def arrays(self, *, fixed_sphere: bool) -> dict[str, np.ndarray]:
-        """The values of a trace; a task diverged at its first reading that is not finite, where its readings end."""
+        """The values of a trace; a task diverged at its first sample that is not finite, where its samples end."""
         plan = self.plan
         means, points = self.means, self.points
         sound = np.isfinite(means).all(axis=2) & np.isfinite(points).all(axis=2) & (points[:, :, kernels.RADIUS] > 0)
@@ -88,13 +88,13 @@ class Tally:
             values["overlap"] = points[:, :, kernels.OVERLAP]
         cells = len(means) // plan.replicas
         shape = (cells, plan.replicas)
-        readings = valid.sum(axis=1)
+        samples = valid.sum(axis=1)
         out: dict[str, np.ndarray] = {
             name: np.where(valid, x, np.nan).reshape(*shape, -1) for name, x in values.items()
         }
-        out["step"] = np.tile(self.begin + plan.reading_every * np.arange(1, plan.readings + 1), (cells, 1))
-        out["readings"] = readings.reshape(shape)
-        outcome = np.where(readings == plan.readings, int(Outcome.FINISHED), int(Outcome.DIVERGED))
+        out["step"] = np.tile(self.begin + plan.sample_every * np.arange(1, plan.samples + 1), (cells, 1))
+        out["samples"] = samples.reshape(shape)
+        outcome = np.where(samples == plan.samples, int(Outcome.FINISHED), int(Outcome.DIVERGED))
         out["outcome"] = outcome.reshape(shape)
         if self.every:
             out["overlap_counts"] = self.counts.reshape(*shape, plan.blocks, plan.bins)

@@ -23,8 +23,8 @@ from scipy.optimize import brentq
 from scipy.special import log1p
 
 from weightgas.errors import positive_number, refuse
-from weightgas.potentials import Quadratic
-from weightgas.potentials.losses import as_tuples, symmetric_or_diagonal
+from weightgas.losses import Quadratic
+from weightgas.losses.solvable import as_tuples, symmetric_or_diagonal
 
 _NEGLIGIBLE = 1e-17
 """The contour ends where the integrand has fallen to this share of its largest value."""

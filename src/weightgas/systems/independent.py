@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from weightgas.errors import positive_number, whole_number
-from weightgas.potentials import Linear
+from weightgas.losses import Linear
 from weightgas.systems.system import log_area
 from weightgas.theory import vmf
 

@@ -1,11 +1,11 @@
 """The contract: what a run recorded, along steps, as one ``xarray.Dataset``.
 
-Dimensions ``cell, replica, reading`` and, where they apply, ``group`` (scale-invariant groups of weights), ``block,
+Dimensions ``cell, replica, sample`` and, where they apply, ``group`` (scale-invariant groups of weights), ``block,
 bin`` (counts of the overlap), ``snapshot, weight`` (stored directions and the final weights), ``word`` (state of a
 random stream).
 
 On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN where a protocol does not hold them) and
-``cell_id``. ``readings(cell, replica)`` says how many readings are valid, ``step(cell, reading)`` at which steps,
+``cell_id``. ``samples(cell, replica)`` says how many samples are valid, ``step(cell, sample)`` at which steps,
 ``outcome(cell, replica)`` how it ended. In a store, ``completed(cell, replica)`` is written last, so a kill leaves no
 half cell. Symbols: ``docs/architecture.md``.
 """

@@ -15,7 +15,8 @@ from weightgas import protocols
 from weightgas.errors import TraceError
 from weightgas.status import Cause, Outcome, flags
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Since 2 the dimension along the recorded series is ``sample``; 1 called it ``reading``."""
 
 
 @dataclass(frozen=True)
@@ -30,17 +31,17 @@ class Variable:
     dtype: str = "float64"
 
 
-_ALONG = ("replica", "reading")
-_GROUP = ("replica", "reading", "group")
+_ALONG = ("replica", "sample")
+_GROUP = ("replica", "sample", "group")
 
 VARIABLES: dict[str, Variable] = {
-    "step": Variable(("reading",), "step", "t", units="step", dtype="int64"),
-    "readings": Variable(("replica",), "number of valid readings", "", dtype="int64"),
+    "step": Variable(("sample",), "step", "t", units="step", dtype="int64"),
+    "samples": Variable(("replica",), "number of valid samples", "", dtype="int64"),
     "radius": Variable(_ALONG, "norm of the weights", "r"),
     "radius_unprojected": Variable(_ALONG, "norm before the projection on the sphere", "‖w₊‖", "root_mean_square"),
     "energy": Variable(_ALONG, "loss at the weights", "L"),
-    "energy_mean": Variable(_ALONG, "loss averaged over every step since the last reading", "L", "mean"),
-    "energy_sq_mean": Variable(_ALONG, "squared loss averaged over every step since the last reading", "L²", "mean"),
+    "energy_mean": Variable(_ALONG, "loss averaged over every step since the last sample", "L", "mean"),
+    "energy_sq_mean": Variable(_ALONG, "squared loss averaged over every step since the last sample", "L²", "mean"),
     "grad_sq": Variable(_ALONG, "second moment of the mini-batch gradient on the unit sphere", "G", "mean"),
     "noise_trace": Variable(_ALONG, "trace of the gradient noise covariance on the unit sphere", "tr Σ"),
     "mean_grad_sq": Variable(_ALONG, "squared norm of the mean gradient on the unit sphere, unbiased", "‖∇L‖²"),
@@ -89,7 +90,7 @@ VARIABLES: dict[str, Variable] = {
     "outcome": Variable(("replica",), "how the run of a cell ended", "", dtype="int8"),
     "known": Variable((), "whether a cell ran until all its errors reached their target", "", dtype="int8"),
 }
-"""Every variable a trace may hold. ``radius, energy, grad_sq, readings, step, outcome`` are in every trace."""
+"""Every variable a trace may hold. ``radius, energy, grad_sq, samples, step, outcome`` are in every trace."""
 
 OF_NOISE = ("noise_trace", "mean_grad_sq", "noise_trace_sq", "noise_cov_sq")
 OF_NOISE += ("laplacian", "laplacian_far", "noise_curvature")
@@ -97,7 +98,7 @@ OF_NOISE += tuple(f"group_{name}" for name in OF_NOISE if f"group_{name}" in VAR
 """What costs extra gradients: with the attribute ``noise_every`` held at steps that are its multiples alone, else NaN.
 """
 
-REQUIRED = ("step", "readings", "radius", "energy", "grad_sq", "outcome")
+REQUIRED = ("step", "samples", "radius", "energy", "grad_sq", "outcome")
 ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps", "format_version")
 COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
 
@@ -151,8 +152,8 @@ def _variable(name: str, array: Any, methods: Mapping[str, str]) -> xr.Variable:
     if spec is None:
         raise TraceError(f"variable: expected one of the contract's, got {name!r}. Known: {', '.join(VARIABLES)}.")
     notes: dict[str, Any] = {"units": spec.units, "long_name": spec.long_name, "symbol": spec.symbol}
-    if "reading" in spec.dims:
-        notes["cell_methods"] = f"reading: {methods.get(name, spec.method)}"
+    if "sample" in spec.dims:
+        notes["cell_methods"] = f"sample: {methods.get(name, spec.method)}"
     if name in ("outcome", "failed_cause"):
         notes |= flags(Outcome if name == "outcome" else Cause)
     values = np.asarray(array, dtype=spec.dtype)
@@ -220,25 +221,25 @@ def kind_of(data: xr.Dataset | xr.DataArray) -> type[protocols.Protocol]:
 def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     """The hyperparameters of every cell of a trace or state, (cells,) each, by axis in the order of the protocol.
 
-    Where the protocol steers a rate, also its mean in every cell: of a trace over the valid readings.
+    Where the protocol steers a rate, also its mean in every cell: of a trace over the valid samples.
     """
     kind = kind_of(data)
     at = {axis: data[f"{axis}_set"].values for axis in kind.axes}
     if kind.steers:
         rate = data[kind.steers]
-        at[kind.steers] = (rate if rate.dims == ("cell",) else rate.mean(("replica", "reading"))).values
+        at[kind.steers] = (rate if rate.dims == ("cell",) else rate.mean(("replica", "sample"))).values
     return at
 
 
 def valid(trace: xr.Dataset) -> xr.DataArray:
-    """Boolean (cell, replica, reading): which readings were made before the cell ended."""
-    return trace["readings"] > xr.DataArray(np.arange(trace.sizes["reading"]), dims="reading")
+    """Boolean (cell, replica, sample): which samples were made before the cell ended."""
+    return trace["samples"] > xr.DataArray(np.arange(trace.sizes["sample"]), dims="sample")
 
 
 def holds(trace: xr.Dataset, name: str) -> np.ndarray:
-    """Boolean (cell, reading): where the variable ``name`` was to be read; a NaN there was a failure."""
+    """Boolean (cell, sample): where the variable ``name`` was to be read; a NaN there was a failure."""
     if name not in OF_NOISE or "noise_every" not in trace.attrs:
-        return np.ones((trace.sizes["cell"], trace.sizes["reading"]), bool)
+        return np.ones((trace.sizes["cell"], trace.sizes["sample"]), bool)
     return trace["step"].values % int(trace.attrs["noise_every"]) == 0
 
 

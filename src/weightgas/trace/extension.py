@@ -10,16 +10,16 @@ import xarray as xr
 from weightgas.errors import TraceError, one_of
 from weightgas.trace.contract import check, protocol_of
 
-_ONE_VALUE = ("producer", "protocol", "dim", "dof", "reading_every")
-_ONE_VALUE += ("potential", "potential_crc", "noise", "noise_crc", "network", "data", "batch_size", "noise_batches")
+_ONE_VALUE = ("producer", "protocol", "dim", "dof", "sample_every")
+_ONE_VALUE += ("loss", "loss_crc", "noise", "noise_crc", "network", "data", "batch_size", "noise_batches")
 _ONE_VALUE += ("curvature_batches", "noise_every", "energy_batches", "momentum", "nesterov")
 """Attributes in which two traces of one experiment agree; the seed too, but for new replicas."""
 
 
 def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:
-    """Join two traces of the same experiment along ``"reading"`` (more steps), ``"cell"`` or ``"replica"``.
+    """Join two traces of the same experiment along ``"sample"`` (more steps), ``"cell"`` or ``"replica"``.
 
-    Readings of the second go on where the first stopped (``simulate(…, resume_from=first)``); cells are new ones;
+    Samples of the second go on where the first stopped (``simulate(…, resume_from=first)``); cells are new ones;
     replicas come from another seed, as the same one would draw the same numbers again.
 
     Raises
@@ -28,17 +28,17 @@ def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:
         If one is not a trace, or ``along`` is not one of the three.
     TraceError
         If they differ in protocol, loss, noise, network, data, dimension or what they hold; in the seed (for replicas:
-        if they do not); if the cells differ (for readings and replicas) or overlap (for cells); if the second does not
-        go on where the first stopped (for readings) or was read at other steps (for replicas).
+        if they do not); if the cells differ (for samples and replicas) or overlap (for cells); if the second does not
+        go on where the first stopped (for samples) or was read at other steps (for replicas).
     """
     check(first)
     check(second)
-    one_of("along", along, ("reading", "cell", "replica"))
+    one_of("along", along, ("sample", "cell", "replica"))
     _one_experiment(first, second, along)
     if along == "cell":
         joined = _concat(first, second, "cell", [])
         joined.attrs["settings"] = _joined_settings(first, second)
-    elif along == "reading":
+    elif along == "sample":
         joined = _more_steps(first, second)
     else:
         joined = _more_replicas(first, second)
@@ -85,25 +85,25 @@ def _one_experiment(first: xr.Dataset, second: xr.Dataset, along: str) -> None:
 
 def _more_steps(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     last, next_ = first["step"].values.max(axis=1), second["step"].values.min(axis=1)
-    every = first.attrs.get("reading_every")
+    every = first.attrs.get("sample_every")
     if (next_ <= last).any() or (every is not None and (next_ != last + every).any()):
         raise TraceError(
             f"extend: expected steps that go on after step {last[0]}, got steps from {next_[0]} on. "
             "Make the second trace with resume_from=first."
         )
-    joined = _concat(first, second, "reading", list(_without(second, "reading")))
-    went_on = first["readings"].values == first.sizes["reading"]
-    readings = first["readings"].values + np.where(went_on, second["readings"].values, 0)
+    joined = _concat(first, second, "sample", list(_without(second, "sample")))
+    went_on = first["samples"].values == first.sizes["sample"]
+    samples = first["samples"].values + np.where(went_on, second["samples"].values, 0)
     outcome = np.where(went_on, second["outcome"].values, first["outcome"].values)
-    joined["readings"] = first["readings"].copy(data=readings)
+    joined["samples"] = first["samples"].copy(data=samples)
     joined["outcome"] = first["outcome"].copy(data=np.asarray(outcome, "int8"))
     joined.attrs["steps"] = int(first.attrs["steps"]) + int(second.attrs["steps"])
     if "overlap_counts" in first:
-        lengths = [t.sizes["reading"] / t.sizes["block"] for t in (first, second)]
+        lengths = [t.sizes["sample"] / t.sizes["block"] for t in (first, second)]
         if lengths[0] != lengths[1]:
             raise TraceError(
-                f"extend: expected blocks of the overlap's counts of {lengths[0]:g} readings, got {lengths[1]:g}. "
-                "Let blocks grow with readings."
+                f"extend: expected blocks of the overlap's counts of {lengths[0]:g} samples, got {lengths[1]:g}. "
+                "Let blocks grow with samples."
             )
         same = all((first[v].values == second[v].values).all() for v in ("overlap_origin", "overlap_width"))
         if not same:
@@ -118,7 +118,7 @@ def _more_steps(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
 def _more_replicas(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     for name in ("step", "snapshot_step"):
         if name in first and (first[name].values != second[name].values).any():
-            raise TraceError(f"extend: expected readings at the same steps, got others ({name}). Use the same steps.")
+            raise TraceError(f"extend: expected samples at the same steps, got others ({name}). Use the same steps.")
     bins = {}
     if "overlap_counts" in first:
         bins = _one_set_of_bins(first, second)
@@ -169,7 +169,7 @@ def _concat(
     first: xr.Dataset, second: xr.Dataset, along: str, single: list[str], *, keep_first: bool = False
 ) -> xr.Dataset:
     """Concatenate; the variables ``single`` do not have the dimension and are taken from one of the two."""
-    counts = [v for v in ("overlap_counts",) if along == "reading" and v in first]
+    counts = [v for v in ("overlap_counts",) if along == "sample" and v in first]
     pair = [t.drop_vars([*single, *counts], errors="ignore") for t in (first, second)]
     joined = xr.concat(
         pair, along, data_vars="minimal", coords="minimal", compat="override", join="override", combine_attrs="override"

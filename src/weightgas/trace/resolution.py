@@ -1,4 +1,4 @@
-"""Readings of a trace made fewer or longer, so that a run of unknown length fits into a fixed number of them."""
+"""Samples of a trace made fewer or longer, so that a run of unknown length fits into a fixed number of them."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ import xarray as xr
 
 from weightgas.errors import TraceError
 
-_POWERS = {"reading: mean": 1, "reading: root_mean_square": 2}
+_POWERS = {"sample: mean": 1, "sample: root_mean_square": 2}
 
 
 def halve(trace: xr.Dataset) -> xr.Dataset:
-    """The trace with half the readings, each of two: means of means over steps, every second of what is read at points.
+    """The trace with half the samples, each of two: means of means over steps, every second of what is read at points.
 
-    Of an odd number of valid readings the last is dropped. Blocks of counts are added in pairs, snapshots and final
-    weights stay. The attribute ``reading_every``, where it is there, doubles.
+    Of an odd number of valid samples the last is dropped. Blocks of counts are added in pairs, snapshots and final
+    weights stay. The attribute ``sample_every``, where it is there, doubles.
 
     Raises
     ------
     TraceError
-        If the trace has an odd number of readings or of blocks.
+        If the trace has an odd number of samples or of blocks.
     """
-    for dim in ("reading", "block"):
+    for dim in ("sample", "block"):
         if trace.sizes.get(dim, 0) % 2:
             raise TraceError(
                 f"halve: expected an even number of {dim}s, got {trace.sizes[dim]}. Pair what can be paired."
             )
-    out = trace.isel(reading=slice(1, None, 2))
+    out = trace.isel(sample=slice(1, None, 2))
     for name, v in trace.data_vars.items():
         if "block" in v.dims:
             paired = v.coarsen(block=2).sum().astype(v.dtype).assign_attrs(v.attrs)
             out = out.drop_vars([name]).assign({name: paired})
         elif (power := _POWERS.get(v.attrs.get("cell_methods", ""))) is not None:
-            axis = v.get_axis_num("reading")
-            first, second = (np.take(v.values, np.arange(k, v.sizes["reading"], 2), axis) ** power for k in (0, 1))
+            axis = v.get_axis_num("sample")
+            first, second = (np.take(v.values, np.arange(k, v.sizes["sample"], 2), axis) ** power for k in (0, 1))
             out[name] = out[name].copy(data=((first + second) / 2) ** (1 / power))
-    out["readings"] = trace["readings"].copy(data=trace["readings"].values // 2)
-    if "reading_every" in trace.attrs:
-        out.attrs["reading_every"] = 2 * trace.attrs["reading_every"]
+    out["samples"] = trace["samples"].copy(data=trace["samples"].values // 2)
+    if "sample_every" in trace.attrs:
+        out.attrs["sample_every"] = 2 * trace.attrs["sample_every"]
     return out
 
 
-def lengthen(trace: xr.Dataset, readings: int, blocks: int) -> xr.Dataset:
-    """The trace with room for so many readings and blocks of counts: NaN and 0, the steps going on as they went."""
-    sizes = {"reading": readings, "block": blocks}
+def lengthen(trace: xr.Dataset, samples: int, blocks: int) -> xr.Dataset:
+    """The trace with room for so many samples and blocks of counts: NaN and 0, the steps going on as they went."""
+    sizes = {"sample": samples, "block": blocks}
     out = {}
     for name, v in trace.data_vars.items():
         more = [(0, sizes[d] - v.sizes[d] if d in sizes else 0) for d in map(str, v.dims)]

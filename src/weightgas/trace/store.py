@@ -19,7 +19,7 @@ from zarr.codecs import ZstdCodec
 
 from weightgas.errors import TraceError
 from weightgas.status import Outcome
-from weightgas.trace.contract import check
+from weightgas.trace.contract import FORMAT_VERSION, check
 
 _CHUNK_BYTES = 2**24
 
@@ -60,7 +60,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a trace from a Zarr store (or from a run folder that holds ``trace.zarr``) into memory.
 
-    Cells that a killed run left unfinished come as ``interrupted`` with no valid readings, those whose worker died as
+    Cells that a killed run left unfinished come as ``interrupted`` with no valid samples, those whose worker died as
     ``failed``.
 
     Raises
@@ -71,15 +71,40 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
         If what is there is not a trace of this library, is damaged, or is of a newer format.
     """
     path = Path(path)
-    trace = check(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
+    trace = check(current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path)))
     if "completed" in trace:
         finished = trace["completed"].values.astype(bool)
-        outcome, readings = trace["outcome"], trace["readings"]
+        outcome, samples = trace["outcome"], trace["samples"]
         kept = finished | (outcome.values == Outcome.FAILED)
         trace["outcome"] = outcome.copy(data=np.where(kept, outcome, Outcome.INTERRUPTED).astype("int8"))
-        trace["readings"] = readings.copy(data=np.where(finished, readings, 0))
+        trace["samples"] = samples.copy(data=np.where(finished, samples, 0))
         trace = trace.drop_vars("completed")
     return trace
+
+
+_SINCE_1 = {
+    "reading": "sample",
+    "readings": "samples",
+    "readings_kept": "samples_kept",
+    "reading_every": "sample_every",
+    "potential": "loss",
+    "potential_crc": "loss_crc",
+}
+"""Names of dimensions, variables and attributes of format 1, and those of today."""
+
+
+def current(data: xr.Dataset) -> xr.Dataset:
+    """A stored trace or state in the names of this version; that of a newer format is returned as it is."""
+    if data.attrs.get("format_version") != 1:
+        return data
+    names = {*map(str, data.variables), *map(str, data.dims)}
+    renamed = data.rename({old: new for old, new in _SINCE_1.items() if old in names})
+    for variable in renamed.variables.values():
+        if "cell_methods" in variable.attrs:
+            variable.attrs["cell_methods"] = variable.attrs["cell_methods"].replace("reading:", "sample:")
+    attributes = {_SINCE_1.get(str(name), str(name)): value for name, value in data.attrs.items()}
+    renamed.attrs = attributes | {"format_version": FORMAT_VERSION}
+    return renamed
 
 
 def read(store: str | os.PathLike[str]) -> xr.Dataset:
@@ -104,15 +129,15 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
     return data
 
 
-def create_store(template: xr.Dataset, path: Path, cells_per_part: int | None = None) -> None:
+def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
     """Write the frame of a run at ``path``: coordinates, attributes and empty variables, no cell completed.
 
-    Parts of ``cells_per_part`` cells (default: all) have chunks of their own, so writing one touches no other.
+    Parts of ``cells_per_chunk`` cells (default: all) have chunks of their own, so writing one touches no other.
     """
     shape = (template.sizes["cell"], template.sizes["replica"])
     frame = template.assign(completed=(("cell", "replica"), np.zeros(shape, "int8")))
     frame["outcome"] = frame["outcome"].copy(data=np.full(shape, Outcome.INTERRUPTED, "int8"))
-    _write_whole(frame, path, cells_per_part)
+    _write_whole(frame, path, cells_per_chunk)
 
 
 def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
@@ -157,17 +182,17 @@ def _completed(path: Path) -> Any:
         ) from error
 
 
-def _write_whole(data: xr.Dataset, path: Path, cells_per_part: int | None = None) -> None:
+def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
     """Write beside ``path`` and put it there with a rename."""
     encoding = {}
     for name, v in data.variables.items():
         whole = [max(1, n) for n in v.shape]
         if v.ndim and v.dims[0] == "cell":
             most = max(1, _CHUNK_BYTES * whole[0] // max(1, v.nbytes))
-            if cells_per_part is None or name in data.coords:
+            if cells_per_chunk is None or name in data.coords:
                 whole[0] = min(whole[0], most)
             else:
-                whole[0] = cells_per_part if cells_per_part <= most else 1
+                whole[0] = cells_per_chunk if cells_per_chunk <= most else 1
         encoding[name] = {"compressors": (ZstdCodec(level=1, checksum=True),)} | (
             {"chunks": tuple(whole)} if whole else {}
         )

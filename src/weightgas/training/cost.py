@@ -1,7 +1,7 @@
 """What a run costs on this machine: its parts are timed, a moment each, on the network itself, before the run.
 
 The network is evaluated as the run will, as many cells at once, on batches of its size, from fresh weights: the steps
-of :class:`weightgas.training.engine.Engine`, and every part of a reading. How often each comes is known from the plan.
+of :class:`weightgas.training.engine.Engine`, and every part of a sample. How often each comes is known from the plan.
 One thread is timed by its own clock, so that what else the machine is doing does not count.
 """
 

@@ -39,16 +39,16 @@ class Draws:
             self._block = (number, self._draw(self._training, number, BLOCK))
         return self._block[1][row]
 
-    def noise(self, reading: int, batches: int) -> Tensor:
-        """Indices (batches, stack · batch) of the extra batches that measure the noise at one reading."""
-        return self._draw(self._noise, reading, batches)
+    def noise(self, sample: int, batches: int) -> Tensor:
+        """Indices (batches, stack · batch) of the extra batches that measure the noise at one sample."""
+        return self._draw(self._noise, sample, batches)
 
-    def curvature(self, reading: int, batches: int, dim: int) -> tuple[Tensor, Tensor]:
-        """Batches (batches, stack · batch) and probes of signs (batches, stack, dim) for the curvature at a reading."""
-        indices = self._draw(self._curvature, reading, batches)
+    def curvature(self, sample: int, batches: int, dim: int) -> tuple[Tensor, Tensor]:
+        """Batches (batches, stack · batch) and probes of signs (batches, stack, dim) for the curvature at a sample."""
+        indices = self._draw(self._curvature, sample, batches)
         signs = np.empty((batches, len(self._curvature), dim), np.int8)
         for k, key in enumerate(self._curvature):
-            signs[:, k] = _generator(key, reading, 1).integers(2, size=(batches, dim), dtype=np.int8)
+            signs[:, k] = _generator(key, sample, 1).integers(2, size=(batches, dim), dtype=np.int8)
         return indices, torch.from_numpy(2 * signs - 1).to(self._device)
 
     def _draw(self, keys: Sequence[np.random.SeedSequence], number: int, rows: int) -> Tensor:

@@ -36,7 +36,7 @@ and on the sphere the growth of the norm."""
 class State:
     """The stack between two steps; never changed in place, so an interrupted call leaves the last one whole.
 
-    ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last reading: of
+    ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
     r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,).
     """
 
@@ -143,17 +143,17 @@ class Engine:
         losses = partial(networks.shared_losses, self.network)
         return probes.energies(losses, weights, self._inputs, self._labels, self._fixed)
 
-    def noise_gradients(self, weights: Tensor, reading: int, batches: int) -> Tensor:
-        """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``reading`` numbers the draw."""
-        return torch.stack([self._gradients(weights, index) for index in self._draws.noise(reading, batches)])
+    def noise_gradients(self, weights: Tensor, sample: int, batches: int) -> Tensor:
+        """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``sample`` numbers the draw."""
+        return torch.stack([self._gradients(weights, index) for index in self._draws.noise(sample, batches)])
 
     def moments(self, weights: Tensor, gradients: Tensor) -> Moments:
         """Noise and drift at the ``weights`` of the stack from the extra ``gradients`` there."""
         return probes.moments(gradients, weights, self.sizes)
 
-    def curvature(self, weights: Tensor, gradients: Tensor, reading: int, batches: int) -> Curvature:
+    def curvature(self, weights: Tensor, gradients: Tensor, sample: int, batches: int) -> Curvature:
         """Laplacian, and curvature along the noise of ``gradients``, from as many ``batches`` and probes again."""
-        indices, signs = self._draws.curvature(reading, batches, weights.shape[1])
+        indices, signs = self._draws.curvature(sample, batches, weights.shape[1])
         drawn = ((*self._batch(index), probe) for index, probe in zip(indices, signs, strict=True))
         return probes.curvature(partial(networks.gradients, self.network), weights, drawn, gradients, self.sizes)
 

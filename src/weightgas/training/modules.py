@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weightgas import networks, probes
 from weightgas.datasets import Images
-from weightgas.networks import own
+from weightgas.networks import custom
 from weightgas.networks.frozen_head import losses_of
 from weightgas.symmetry import Group, Symmetries, symmetries
 
@@ -20,7 +20,7 @@ BATCHES, MOST = 8, 128
 
 def network_of(
     model: nn.Module, data: Images, *, loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy"
-) -> own.OwnModule:
+) -> custom.OwnModule:
     """The network of one's own ``model`` on ``data``, with the finest scale-invariant groups that ``symmetries`` finds.
 
     Filters where rows are invariant by themselves (before BatchNorm), rows of several tensors where these only scale
@@ -41,7 +41,7 @@ def network_of(
             outputs = model(inputs)
             return loss(outputs, labels) if callable(loss) else losses_of(loss, outputs.T[None], labels[None])[0]
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise own.does_not_fit(inputs.shape[1:], data.classes, error) from error
+            raise custom.does_not_fit(inputs.shape[1:], data.classes, error) from error
 
     found = symmetries(model, loss_fn, [(inputs[index], labels[index]) for index in fixed], per_filter=True)
     rows = {name: len(p) if p.ndim else 1 for name, p in model.named_parameters()}

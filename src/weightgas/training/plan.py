@@ -23,7 +23,7 @@ SEGMENT = 100
 """Most steps between two moments at which an interruption, an overflow or the clock is noticed."""
 
 NOISE_SHARE, LEAST_NOISE = 0.0175, 40
-"""Share of the gradients of a run that noise and curvature may cost unless told, but for so many readings of them: the
+"""Share of the gradients of a run that noise and curvature may cost unless told, but for so many samples of them: the
 blocks of :mod:`weightgas.measurement.blocks` need two each."""
 
 ENERGY_SHARE, LEAST_ENERGY = 0.025, 16
@@ -60,12 +60,12 @@ class Plan:
 
     @property
     def rows(self) -> int:
-        """Number of readings."""
+        """Number of samples."""
         return self.last // self.every - self.first // self.every
 
     @property
     def noises(self) -> int:
-        """Number of readings that also hold noise and curvature."""
+        """Number of samples that also hold noise and curvature."""
         return self.last // self.noise_every - self.first // self.noise_every
 
     @property
@@ -74,13 +74,13 @@ class Plan:
         return self.first + self.steps
 
     def row(self, step: int) -> int | None:
-        """Which reading is made at ``step``, None where none is."""
+        """Which sample is made at ``step``, None where none is."""
         if step <= self.first or step % self.every:
             return None
         return step // self.every - self.first // self.every - 1
 
     def holds_noise(self, step: int) -> bool:
-        """Whether the reading at ``step`` also holds noise and curvature."""
+        """Whether the sample at ``step`` also holds noise and curvature."""
         return step % self.noise_every == 0
 
     def cost(self) -> tuple[float, float]:
@@ -99,7 +99,7 @@ class Plan:
         return [self.last - k * self.snapshot_every for k in reversed(range(self.snapshots))]
 
     def next_stop(self, step: int, rescalings: list[int]) -> int:
-        """The next step at which something may happen: a reading, a snapshot, a rescaling, or the end of a segment.
+        """The next step at which something may happen: a sample, a snapshot, a rescaling, or the end of a segment.
 
         It depends on ``step`` alone, so a resumed run is cut into the same segments.
         """
@@ -132,7 +132,7 @@ def checked_network(network: Any, data: Any) -> tuple[Network, Images]:
 
 
 def checked(
-    protocol: Any, network: Any, data: Any, resume_from: Any, *, readings: Any, warmup: Any, **numbers: Any
+    protocol: Any, network: Any, data: Any, resume_from: Any, *, samples: Any, warmup: Any, **numbers: Any
 ) -> tuple[Network, Images, Plan]:
     """The network, the data set and the plan of a call, or the refusal of what is wrong (errors as ``train``)."""
     if not isinstance(protocol, Protocol):
@@ -148,11 +148,11 @@ def checked(
         raise refuse(
             "batch_size", f"at most the {len(data)} inputs of {data.name}", batch_size, "Take smaller batches."
         )
-    readings = whole_number("readings", readings, fix="Pass the number of readings, for instance 300.")
-    noise_readings = numbers["noise_readings"]
-    if noise_readings is not None:
-        fix = "Pass None for as many as cost little, or the number of readings for all."
-        noise_readings = whole_number("noise_readings", noise_readings, fix=fix)
+    samples = whole_number("samples", samples, fix="Pass the number of samples, for instance 300.")
+    noise_samples = numbers["noise_samples"]
+    if noise_samples is not None:
+        fix = "Pass None for as many as cost little, or the number of samples for all."
+        noise_samples = whole_number("noise_samples", noise_samples, fix=fix)
     snapshots = whole_number("snapshots", numbers["snapshots"], minimum=0, fix="Pass 0 for none.")
     snapshot_every = whole_number("snapshot_every", numbers["snapshot_every"], fix="Pass for instance 25.")
     if snapshots * snapshot_every > steps:
@@ -176,7 +176,7 @@ def checked(
         replicas=whole_number(
             "replicas", numbers["replicas"], fix="Pass the number of runs of each cell, for instance 1."
         ),
-        every=max(1, steps // readings),
+        every=max(1, steps // samples),
         warmup=steps // 10 if warmup is None else whole_number("warmup", warmup, minimum=0, fix="Pass 0 for none."),
         noise_batches=whole_number(
             "noise_batches", numbers["noise_batches"], minimum=2, fix="A variance needs 2; take 8."
@@ -193,18 +193,18 @@ def checked(
     )
     if resume_from is not None:
         return network, data, _resumed(plan, protocol, network, data, resume_from, warmup)
-    return network, data, _spaced(plan, noise_readings, energy_batches)
+    return network, data, _spaced(plan, noise_samples, energy_batches)
 
 
-def _spaced(plan: Plan, noise_readings: int | None, energy_batches: int | None) -> Plan:
-    """The plan with as many readings of the noise, and batches of an energy, as were asked for or cost little."""
+def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -> Plan:
+    """The plan with as many samples of the noise, and batches of an energy, as were asked for or cost little."""
     gradients, batches = plan.steps + plan.warmup, plan.energy_batches
-    if noise_readings is None:
+    if noise_samples is None:
         each = plan.noise_batches + PER_CURVATURE * plan.curvature_batches
         apart = -(-plan.rows * each // max(1, int(NOISE_SHARE * gradients)))
         apart = min(apart, plan.rows // LEAST_NOISE)
     else:
-        apart = plan.rows // noise_readings
+        apart = plan.rows // noise_samples
     if energy_batches is None:
         affordable = int(ENERGY_SHARE * gradients / (plan.rows * FORWARD))
         energy_batches = min(batches, max(affordable, LEAST_ENERGY))
@@ -269,9 +269,9 @@ def _resumed(plan: Plan, protocol: Protocol, network: Network, data: Images, tra
         raise TraceError(
             "resume_from: expected a trace of finished cells, got some that were interrupted. Finish that run first."
         )
-    every = int(theirs["reading_every"])
+    every = int(theirs["sample_every"])
     if plan.steps < every:
-        raise refuse("steps", f"at least reading_every = {every} of the trace", plan.steps, "Add more steps.")
+        raise refuse("steps", f"at least sample_every = {every} of the trace", plan.steps, "Add more steps.")
     before = int(theirs["warmup"])
     if warmup is not None and warmup != before:
         raise refuse(

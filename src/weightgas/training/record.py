@@ -1,4 +1,4 @@
-"""What is kept of the cells in training, as plain arrays: the readings made so far and who is still running."""
+"""What is kept of the cells in training, as plain arrays: the samples made so far and who is still running."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ CURVATURE = ("laplacian", "laplacian_far", "noise_curvature", "group_laplacian",
 
 
 def variables(plan: Plan, sphere: bool) -> tuple[str, ...]:
-    """The variables of the readings of ``plan``, on the ``sphere`` or elsewhere."""
+    """The variables of the samples of ``plan``, on the ``sphere`` or elsewhere."""
     names = (*ALWAYS, "radius_unprojected") if sphere else ALWAYS
     names = (*names, *SQUARES) if plan.noise_batches >= FOR_SQUARES else names
     return (*names, *CURVATURE) if plan.curvature_batches else names
 
 
 class Record:
-    """Arrays of shape (stack, readings[, groups]), NaN where nothing was read, and the stored directions.
+    """Arrays of shape (stack, samples[, groups]), NaN where nothing was read, and the stored directions.
 
     ``names`` are the variables to keep. A row depends only on the state it is written from, so writing it again (after
     an interruption) changes nothing.
@@ -38,7 +38,7 @@ class Record:
         shapes = {name: (stack, rows, len(sizes)) if name.startswith("group_") else (stack, rows) for name in names}
         self.values = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
         self.directions = np.full((stack, snapshots, sum(sizes)), np.nan, np.float32)
-        self.readings = np.zeros(stack, np.int64)
+        self.samples = np.zeros(stack, np.int64)
         self.alive = np.ones(stack, bool)
 
     def check(self, weights: Tensor) -> None:
@@ -49,7 +49,7 @@ class Record:
     def read(
         self, row: int, state: State, energy: Tensor, estimates: Mapping[str, Tensor], radius: np.ndarray | None
     ) -> None:
-        """Write reading ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere.
+        """Write sample ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere.
 
         ``estimates`` holds by name what the extra batches say, where there were any. A cell ends where a variable of
         every trace is not finite; one that is not always recorded must not decide that.
@@ -72,7 +72,7 @@ class Record:
             self.alive &= np.isfinite(array).reshape(len(array), -1).all(axis=1)
         for name, array in arrays.items():
             self.values[name][self.alive, row] = array[self.alive]
-        self.readings[self.alive] = row + 1
+        self.samples[self.alive] = row + 1
 
     def snapshot(self, number: int, weights: Tensor) -> None:
         """Store the directions of the cells that still run."""
@@ -81,7 +81,7 @@ class Record:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything, for a checkpoint."""
-        return {**self.values, "directions": self.directions, "readings": self.readings, "alive": self.alive}
+        return {**self.values, "directions": self.directions, "samples": self.samples, "alive": self.alive}
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take everything from a checkpoint; ValueError or KeyError where it is not of this record."""

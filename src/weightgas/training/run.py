@@ -38,11 +38,11 @@ def train(
     batch_size: int = 128,
     seed: int = 0,
     replicas: int = 1,
-    readings: int = 300,
+    samples: int = 300,
     warmup: int | None = None,
     noise_batches: int = 8,
     curvature_batches: int = 2,
-    noise_readings: int | None = None,
+    noise_samples: int | None = None,
     energy_batches: int | None = None,
     snapshots: int = 0,
     snapshot_every: int = 25,
@@ -77,29 +77,29 @@ def train(
         Inputs in a batch (at least 2); the one seed of the run.
     replicas
         Runs of each cell that differ in their start and batches.
-    readings
-        Readings to make, one every ``steps // readings`` steps (at most one a step). A reading holds, of the weights
+    samples
+        Samples to make, one every ``steps // samples`` steps (at most one a step). A sample holds, of the weights
         w_t it was made at: radius and energy (loss over fixed disjoint batches of the data); and the mean of r²‖g‖²
-        over every step since the reading before (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. Some
+        over every step since the sample before (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. Some
         also hold ``noise_trace`` and ``mean_grad_sq`` from ``noise_batches`` extra gradients
         (:mod:`weightgas.probes.noise`), and the curvature. All but the energy also for each group.
     warmup
         Steps before the recording begins, ``steps // 10`` unless given; ``step`` counts from their end.
     noise_batches
-        Extra training batches for each reading of the noise, at least 2. With 4 or more a reading also holds unbiased
+        Extra training batches for each sample of the noise, at least 2. With 4 or more a sample also holds unbiased
         ``noise_trace_sq`` and ``noise_cov_sq``, of the whole and of each group.
     curvature_batches
-        Extra batches, each with a random probe, for each reading of the curvature (:mod:`weightgas.probes.laplacian`):
+        Extra batches, each with a random probe, for each sample of the curvature (:mod:`weightgas.probes.laplacian`):
         ``laplacian``, ``laplacian_far``, both also for each group, and ``noise_curvature``. Each costs six gradients;
         0 records none. The weights of a run do not depend on it.
-    noise_readings
-        Readings that also hold noise and curvature: one in ``readings // noise_readings``. The attribute
+    noise_samples
+        Samples that also hold noise and curvature: one in ``samples // noise_samples``. The attribute
         ``noise_every`` of the trace says which: those at steps that are its multiples (all, where it is absent). Unless
         given, as many as cost 1.75 % of the gradients of the run, ``noise_batches`` + 6 ``curvature_batches`` each, but
-        at least 40. Evidence that rests on the noise needs many: pass ``readings`` for all.
+        at least 40. Evidence that rests on the noise needs many: pass ``samples`` for all.
     energy_batches
         How many of the disjoint batches an energy is the mean of, the first ones of a fixed order, the same for all
-        cells and readings. Unless given all, or as many as cost 2.5 % of the gradients of the run (three losses count
+        cells and samples. Unless given all, or as many as cost 2.5 % of the gradients of the run (three losses count
         as one gradient), but at least 16; then it is the energy of that part of the data, and the attribute
         ``energy_batches`` of the trace says so.
     snapshots, snapshot_every
@@ -141,14 +141,14 @@ def train(
         Show a bar; None: if standard error is a terminal.
     resume_from
         A trace of this same experiment: go on from its final weights without warm-up, for ``steps`` more, and return
-        the new readings alone, at the spacing of the trace, noise and energies as there.
-        ``weightgas.trace.extend(first, second, "reading")`` joins them.
+        the new samples alone, at the spacing of the trace, noise and energies as there.
+        ``weightgas.trace.extend(first, second, "sample")`` joins them.
 
     Returns
     -------
     xarray.Dataset
         The trace (:mod:`weightgas.trace`). A run whose weights overflow or stop being finite has the outcome
-        ``diverged``, and its readings end there; the others go on.
+        ``diverged``, and its samples end there; the others go on.
 
     Raises
     ------
@@ -175,11 +175,11 @@ def train(
         batch_size=batch_size,
         seed=seed,
         replicas=replicas,
-        readings=readings,
+        samples=samples,
         warmup=warmup,
         noise_batches=noise_batches,
         curvature_batches=curvature_batches,
-        noise_readings=noise_readings,
+        noise_samples=noise_samples,
         energy_batches=energy_batches,
         snapshots=snapshots,
         snapshot_every=snapshot_every,
@@ -211,7 +211,7 @@ def train(
         checkpoints=None if run is None else run.checkpoint_folder.resolve(),
     )
     if cells_at_once is None:
-        most = min(mine.cells_per_part(len(protocol)), -(-len(protocol) // workers))
+        most = min(mine.cells_per_chunk(len(protocol)), -(-len(protocol) // workers))
         work = choice.Work(most * plan.replicas, runs.to_do(protocol, most, run, mine) * each // workers)
         with limited(threads):
             setting = setting.in_mode(
@@ -220,14 +220,14 @@ def train(
         cells = _even(len(protocol), min(max(1, setting.mode.at_once // plan.replicas), most))
     else:
         setting = setting.in_mode(replace(setting.mode, compiled=bool(compile)))
-        cells = min(max(1, cells_at_once // plan.replicas), mine.cells_per_part(len(protocol)))
+        cells = min(max(1, cells_at_once // plan.replicas), mine.cells_per_chunk(len(protocol)))
     to_do = runs.to_do(protocol, cells, run, mine)
     with limited(threads), runs.progress(f"train {protocol.name}", each * to_do, progress) as advance:
         if to_do:
             mean, spread = setting.engine(runs.subset(protocol, np.array([0]))).random_energy()
             setting.attributes.update(energy_random=mean, energy_random_std=spread)
         make = partial(produce, setting=setting)
-        trace = runs.in_parts(
+        trace = runs.in_chunks(
             protocol,
             cells,
             make if executor is not None else partial(make, advance=advance),
@@ -244,7 +244,7 @@ def train(
 
 def planned(protocol: Protocol, network: Network, data: Images, steps: int, **numbers: Any) -> Plan:
     """The plan of a call of :func:`train` with these arguments, which may lack those that do not matter for it."""
-    names = {f.name for f in fields(Plan)} | {"readings", "noise_readings"}
+    names = {f.name for f in fields(Plan)} | {"samples", "noise_samples"}
     known = {k: p.default for k, p in inspect.signature(train).parameters.items() if p.default is not p.empty}
     known |= numbers | {"start": "random"}
     return checked(protocol, network, data, None, steps=steps, **{k: v for k, v in known.items() if k in names})[2]
@@ -259,8 +259,8 @@ def _tell(plan: Plan, batches: int) -> None:
     """Log what recording costs."""
     energy, noise = plan.cost()
     logger.info(
-        "recording: %.1f %% of the gradients for energies of %d of %d batches at %d readings, %.1f %% for noise and "
-        "curvature at one reading in %d",
+        "recording: %.1f %% of the gradients for energies of %d of %d batches at %d samples, %.1f %% for noise and "
+        "curvature at one sample in %d",
         100 * energy, plan.energy_batches, batches, plan.rows, 100 * noise, plan.noise_every // plan.every,
     )  # fmt: skip
 
@@ -283,7 +283,7 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
         "warmup": plan.warmup,
         "start": plan.start,
         "step_origin": "the end of the warm-up",
-        "reading_every": plan.every,
+        "sample_every": plan.every,
         "batch_size": plan.batch_size,
         "noise_batches": plan.noise_batches,
         "curvature_batches": plan.curvature_batches,

@@ -19,9 +19,9 @@ from weightgas.errors import OutOfMemoryError
 from weightgas.networks import Network
 from weightgas.protocols import Protocol
 from weightgas.status import Outcome
+from weightgas.training.chunk import run_chunk
 from weightgas.training.engine import Engine
 from weightgas.training.mode import Mode, is_out_of_memory
-from weightgas.training.part import run_part
 from weightgas.training.plan import DTYPES, Plan
 
 
@@ -80,13 +80,13 @@ def produce(
     given = None if setting.start is None else setting.start[indices].reshape(stack, -1)
     try:
         with limited(setting.threads):
-            values = run_part(setting.engine(part), setting.plan, begin, where, advance, given)
+            values = run_chunk(setting.engine(part), setting.plan, begin, where, advance, given)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
             raise
         raise OutOfMemoryError(  # not in an evaluation, which would have been made smaller
-            f"memory: expected room for the weights, batches and readings of a stack of {stack} networks, got "
-            f"{str(error) or 'no memory'!r}. Lower cells_at_once, replicas, readings or snapshots."
+            f"memory: expected room for the weights, batches and samples of a stack of {stack} networks, got "
+            f"{str(error) or 'no memory'!r}. Lower cells_at_once, replicas, samples or snapshots."
         ) from error
     return traces.make(part, values, setting.attributes)
 

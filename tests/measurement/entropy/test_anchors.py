@@ -10,18 +10,18 @@ from weightgas.theory import vmf
 DIM = 100
 
 
-def energies(temperature, dim=DIM, seed=0, readings=400):
+def energies(temperature, dim=DIM, seed=0, samples=400):
     generator = np.random.default_rng(seed)
-    return np.array([vmf.sample_energy(dim, t, readings, generator) for t in temperature])
+    return np.array([vmf.sample_energy(dim, t, samples, generator) for t in temperature])
 
 
 def integrated(temperature, energy, anchor, dim=DIM):
-    """The estimate from independent energies (cells, readings) at known temperatures."""
-    cells, readings = energy.shape
-    dims = ("cell", "replica", "reading")
-    noise = np.broadcast_to(2 * temperature[:, None, None] * (dim - 1), (cells, 1, readings))
+    """The estimate from independent energies (cells, samples) at known temperatures."""
+    cells, samples = energy.shape
+    dims = ("cell", "replica", "sample")
+    noise = np.broadcast_to(2 * temperature[:, None, None] * (dim - 1), (cells, 1, samples))
     trace = xr.Dataset({"energy": (dims, energy[:, None]), "noise_trace": (dims, noise)})
-    blocks = Blocks(trace, np.zeros(cells, int), np.full(cells, readings), np.ones(cells))
+    blocks = Blocks(trace, np.zeros(cells, int), np.full(cells, samples), np.ones(cells))
     return integration.estimate(blocks, {"elr": np.ones((cells, 1))}, dim - 1, np.ones(cells, bool), anchor)
 
 

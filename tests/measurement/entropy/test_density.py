@@ -13,7 +13,7 @@ def logit(energy):
     return np.log(energy) - np.log(2 - energy)
 
 
-def trace_of(values, dim, *, readings=400, width=None, bins=256):
+def trace_of(values, dim, *, samples=400, width=None, bins=256):
     """One cell whose overlap took the ``values`` (replicas, blocks, visits) of its logit."""
     width = values.std() * 20 / bins if width is None else width
     origin = values.mean() - width * bins / 2
@@ -21,7 +21,7 @@ def trace_of(values, dim, *, readings=400, width=None, bins=256):
     counts = np.array([[np.bincount(block, minlength=bins) for block in replica] for replica in place])
     return synthetic.make(
         replicas=len(values),
-        readings=readings,
+        samples=samples,
         attributes={"dim": dim, "dof": dim - 1},
         overlap_counts=counts[None],
         overlap_origin=[origin],
@@ -93,17 +93,17 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
 
 def test_burn_in_and_what_comes_after_the_end_are_left_out():
     values = logit(vmf.sample_energy(3, 0.05, (1, 8, 1000), np.random.default_rng(5)))
-    clean, error = estimate(trace_of(values[:, 2:6], 3, readings=200))
+    clean, error = estimate(trace_of(values[:, 2:6], 3, samples=200))
     wild = values.copy()
     wild[:, :2] += 3
     wild[:, 6:] -= 3
     trace = trace_of(wild, 3, width=values.std() * 20 / 256)
-    trace["readings"][:] = 349  # blocks of 50 readings: the last but one is not whole
+    trace["samples"][:] = 349  # blocks of 50 samples: the last but one is not whole
     value, again = estimate(trace, burn_in=51)
     assert value == pytest.approx(clean, abs=0.05)
     assert again == pytest.approx(error, rel=0.5)
     assert np.isnan(estimate(trace, burn_in=251)).all()
-    trace["readings"][:] = 0
+    trace["samples"][:] = 0
     assert np.isnan(estimate(trace)).all()
 
 

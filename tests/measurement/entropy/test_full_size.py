@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 import weightgas as wg
+from weightgas.losses import Isotropic
 from weightgas.measurement import Criteria, stationarity
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy import anchor_of, integration, knn, paper, quasi_harmonic
-from weightgas.potentials import Isotropic
 from weightgas.theory import vmf
 
 
@@ -37,10 +37,10 @@ def measured(trace, truth, anchor):
     level_one = stationarity.assess(trace, Criteria())
     assert (level_one["status"] == 0).all()
     correlation = level_one["correlation"].values
-    blocks = Blocks(trace, level_one["burn_in"].values, trace["readings"].values.min(axis=1), correlation)
+    blocks = Blocks(trace, level_one["burn_in"].values, trace["samples"].values.min(axis=1), correlation)
     cells, dof = {"elr": trace["elr_set"].values[:, None]}, int(trace.attrs["dof"])
     integrated = integration.estimate(blocks, cells, dof, np.ones(8, bool), anchor)
-    times = correlation * trace.attrs["reading_every"]
+    times = correlation * trace.attrs["sample_every"]
     near, wide, published = knn.estimate(trace, times), quasi_harmonic.estimate(trace, times), paper.estimate(trace)
     offs = {
         "knn": (near["entropy_knn"], near["knn_flag"]),

@@ -31,11 +31,11 @@ def test_the_rule_is_exact_where_energy_is_linear_in_temperature():
     assert integrate(np.array([0.1, 0.1]), np.array([1.0, 1.0])).tolist() == [0, 0]
 
 
-def gas(cells=8, dim=1000, readings=400, seed=0, low=1e-4, time=0.0, kind="fixed_sphere", repeat=1):
+def gas(cells=8, dim=1000, samples=400, seed=0, low=1e-4, time=0.0, kind="fixed_sphere", repeat=1):
     """Cells of the linear model at temperatures over 1.5 decades, energies drawn about their exact values."""
     generator = np.random.default_rng(seed)
     temperature = np.tile(np.geomspace(low, low * 10**1.5, cells), repeat)
-    shape = (cells * repeat, 1, readings)
+    shape = (cells * repeat, 1, samples)
     energy = vmf.energy(dim, temperature)[:, None, None]
     sd = np.sqrt(vmf.energy_variance(dim, temperature))[:, None, None]
     noise = 2 * temperature[:, None, None] * (dim - 1) / 0.01
@@ -44,7 +44,7 @@ def gas(cells=8, dim=1000, readings=400, seed=0, low=1e-4, time=0.0, kind="fixed
     return synthetic.make(
         kind,
         cells=len(temperature),
-        readings=readings,
+        samples=samples,
         energy=energy + sd * synthetic.ar1(generator, shape, time),
         noise_trace=noise,
         mean_grad_sq=drift,
@@ -76,8 +76,8 @@ def test_eight_temperatures_wherever_they_are(low, kind):
     truth = vmf.entropy(1000, temperature)
     trace.attrs["log_det_hessian"] = 0.0
     anchor = anchor_of(float(truth[0]) if kind is None else kind, trace.attrs)
-    readings = np.full(8, trace.sizes["reading"])
-    blocks = Blocks(trace, 0 * readings, readings, np.ones(8))
+    samples = np.full(8, trace.sizes["sample"])
+    blocks = Blocks(trace, 0 * samples, samples, np.ones(8))
     cells = {"elr": trace["elr_set"].values[:, None]}
     result = integration.estimate(blocks, cells, 999, np.ones(8, bool), anchor)
     change = result.entropy - result.entropy[0]

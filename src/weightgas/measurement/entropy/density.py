@@ -23,14 +23,14 @@ from weightgas.systems import log_area
 def estimate(trace: xr.Dataset, burn_in: np.ndarray, correlation: np.ndarray | None = None) -> Estimates:
     """``entropy_direction`` of every cell in nats with its standard error; NaN where fewer than two blocks are left.
 
-    ``burn_in`` (cells,) readings are dropped, in whole blocks; so is what comes after the last valid reading.
-    ``correlation`` (cells,) of the energy in readings widens the error where blocks are not long against it.
+    ``burn_in`` (cells,) samples are dropped, in whole blocks; so is what comes after the last valid sample.
+    ``correlation`` (cells,) of the energy in samples widens the error where blocks are not long against it.
     """
     counts = trace["overlap_counts"].values.astype(float)
     cells, replicas, blocks = counts.shape[:3]
-    bounds = np.arange(blocks + 1) * trace.sizes["reading"] // blocks
-    readings = trace["readings"].values.min(axis=1)
-    kept = (bounds[None, :-1] >= burn_in[:, None]) & (bounds[None, 1:] <= readings[:, None])
+    bounds = np.arange(blocks + 1) * trace.sizes["sample"] // blocks
+    samples = trace["samples"].values.min(axis=1)
+    kept = (bounds[None, :-1] >= burn_in[:, None]) & (bounds[None, 1:] <= samples[:, None])
     first, last = kept.argmax(axis=1), kept.sum(axis=1)
     block_edges = bounds[np.minimum(first[:, None] + np.arange(blocks + 1), (first + last)[:, None])]
     wider = inflation(block_edges, replicas, np.full(cells, np.nan) if correlation is None else correlation)

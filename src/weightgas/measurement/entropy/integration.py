@@ -72,12 +72,12 @@ def estimate(
     are widened by the inflation of the blocks. Each replicate also gets its share of what grid and anchor leave out.
     """
     origin: Anchor = Coldest(float(anchor)) if isinstance(anchor, int | float) else anchor
-    readings = _Readings(blocks, rate, dof, usable)
-    where, empty = readings.where, np.full(len(usable), np.nan)
+    samples = _Samples(blocks, rate, dof, usable)
+    where, empty = samples.where, np.full(len(usable), np.nan)
     nothing = Integrated(empty, empty.copy(), np.full((len(usable), draws), np.nan), np.nan, origin.note)
     if len(where) < 2:
         return nothing
-    point = readings.averages(readings.full.astype(float))
+    point = samples.averages(samples.full.astype(float))
     order = np.argsort(point[0])
     temperature, energy, variance = (x[order] for x in point)
     if reason := origin.advice(temperature, variance):
@@ -90,7 +90,7 @@ def estimate(
         return origin.value(temperature, variance) + relative - relative[origin.cell]
 
     generator = np.random.default_rng(seed)
-    drawn = [integral(*(x[order] for x in readings.resampled(point, generator))) for _ in range(draws)]
+    drawn = [integral(*(x[order] for x in samples.resampled(point, generator))) for _ in range(draws)]
     unknown = generator.standard_normal((2, draws))
     left = _up_to(np.abs(grid.corrections(temperature, energy))) / 2
     neglected = origin.neglected(*(grid.means(x) for x in (temperature, energy, variance)))
@@ -103,7 +103,7 @@ def estimate(
     return result
 
 
-class _Readings:
+class _Samples:
     """Block means of the usable cells that have two blocks at least, and what resampling makes of them."""
 
     def __init__(self, blocks: Blocks, rate: Rate, dof: int, usable: np.ndarray) -> None:

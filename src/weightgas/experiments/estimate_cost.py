@@ -50,14 +50,14 @@ def foreseen(
         cells = len(run.protocol)
         left = cells - min(cells, _done(folder, run.name))
         if isinstance(run, Simulated):
-            known = model.checked(run.potential, run.noise, run.dim)
+            known = model.checked(run.loss, run.noise, run.dim)
             cost = foreseen_seconds(run.protocol, known, run.steps, run.replicas, threads)
             cost *= left / cells * (1 if run.precision is None else ROUNDS_UNTIL_KNOWN)
-            disk = left * run.replicas * (run.readings * 72 + run.snapshots * run.dim * 4 + 20_000)
+            disk = left * run.replicas * (run.samples * 72 + run.snapshots * run.dim * 4 + 20_000)
         else:
             groups = run.network.groups(run.data)
             cost = _trained_seconds(run, left, threads, costs) if left else 0.0
-            each = run.readings * 8 * (14 + 8 * len(groups)) + run.snapshots * sum(groups.values()) * 4
+            each = run.samples * 8 * (14 + 8 * len(groups)) + run.snapshots * sum(groups.values()) * 4
             disk = left * run.replicas * each
         there = f" ({cells - left} are there)" if left < cells else ""
         count = f"{cells * run.replicas} cells x {run.steps} steps{there}"

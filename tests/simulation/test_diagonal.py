@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from weightgas.potentials import Covariance, Isotropic, Linear, LossDependent, Quadratic, QuadraticForm
+from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic, QuadraticForm
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import kernels, lanes, model, reference, simulate, whole
 
@@ -60,22 +60,22 @@ def numbers(streams, count):
 class Run:
     """Some runs and the arrays they are reduced into, as the tally of a simulation has them."""
 
-    def __init__(self, protocol, what, tasks, readings, *, every=0, snapshots=0, first=0, between=1, seed=1):
+    def __init__(self, protocol, what, tasks, samples, *, every=0, snapshots=0, first=0, between=1, seed=1):
         start = np.random.default_rng(seed).standard_normal((tasks, what.dim))
         self.weights = 2 * start / np.linalg.norm(start, axis=1, keepdims=True)
         self.stream = some_streams(tasks)
         self.kind, self.what = KINDS[protocol], what
         self.rate, self.hold = np.full(tasks, 0.05), np.full(tasks, 2.0 if protocol == "fixed_sphere" else 0.3)
-        self.means = np.zeros((tasks, readings, kernels.COLUMNS))
-        self.points = np.zeros((tasks, readings, kernels.POINTS))
+        self.means = np.zeros((tasks, samples, kernels.COLUMNS))
+        self.points = np.zeros((tasks, samples, kernels.POINTS))
         self.moments, self.counts = np.zeros((tasks, 3)), np.zeros((tasks, 1, 64), np.int64)
         self.snapshots = np.zeros((tasks, snapshots, what.dim), np.float32)
         self.every, self.plan = every, (first, between)
 
-    def advance(self, readings=1, steps=1, begin=0, first=0, together=64):
+    def advance(self, samples=1, steps=1, begin=0, first=0, together=64):
         form, tasks = self.what.form, len(self.weights)
         whole.advance(
-            self.kind, first, readings, steps, begin, self.weights, self.stream, self.rate, self.hold,
+            self.kind, first, samples, steps, begin, self.weights, self.stream, self.rate, self.hold,
             float(form.constant), form.linear, form.curvature, self.what.factor, *self.what.strength, together,
             self.means, self.points, self.every, self.moments, self.counts, np.zeros(self.means.shape[1], np.int64),
             np.full(tasks, -8.0), np.full(tasks, 0.25), *self.plan, self.snapshots,
@@ -84,7 +84,7 @@ class Run:
 
 
 def points_of(what, weights):
-    """All that is read at the end of a reading, written out."""
+    """All that is read at the end of a sample, written out."""
     dim, radius = what.dim, np.linalg.norm(weights)
     u = weights / radius
     loss, projection = what.form.loss(u), np.eye(dim) - np.outer(u, u)
@@ -137,7 +137,7 @@ def test_a_wrong_step_would_be_seen():
 
 @pytest.mark.parametrize(("dim", "steps"), [(2, 37), (3, 37), (3, 8), (7, 5), (400, 3)])
 def test_lanes_and_calls_and_threads_change_no_bit(dim, steps):
-    """Odd numbers of normals a step, a reading and a call leave one of a pair for the next."""
+    """Odd numbers of normals a step, a sample and a call leave one of a pair for the next."""
     found = []
     plan = {"every": 3, "snapshots": 4, "first": 5, "between": 4}
     for together, calls, threads in ((64, 1, 2), (64, 8, 1), (8, 1, 1), (1, 4, 1), (4, 2, 2), (23, 2, 2)):
@@ -220,8 +220,8 @@ def test_equal_in_law_to_the_step_of_dense_noise(protocol):
     variances, replicas = np.geomspace(0.3, 3, 5), 1500
 
     def ends(noise, seed):
-        plan = {"readings": 8, "replicas": replicas, "method": "full", "seed": seed, "progress": False}
-        trace = simulate(PROTOCOLS[protocol], 5, 240, potential=Tilted(), noise=noise, **plan)
+        plan = {"samples": 8, "replicas": replicas, "method": "full", "seed": seed, "progress": False}
+        trace = simulate(PROTOCOLS[protocol], 5, 240, loss=Tilted(), noise=noise, **plan)
         assert trace.sizes["word"] == (whole.STREAM if np.ndim(noise.matrix) == 1 else 4)
         return [trace[name].values[0, :, -1] for name in ("energy", "radius")]
 

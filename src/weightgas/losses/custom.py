@@ -101,7 +101,7 @@ def _callables(**functions: Any) -> None:
     for name, function in functions.items():
         needed = name in ("loss", "noise")
         if not (callable(function) or (function is None and not needed)) or isinstance(function, type):
-            raise TypeError(f"{name}: expected a function, got {function!r}. See weightgas.potentials.custom.")
+            raise TypeError(f"{name}: expected a function, got {function!r}. See weightgas.losses.custom.")
 
 
 def _name(name: Any, function: Callable[..., Any]) -> str:

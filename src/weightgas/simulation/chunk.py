@@ -13,7 +13,7 @@ import xarray as xr
 from weightgas import streams
 from weightgas import trace as traces
 from weightgas.protocols import Protocol
-from weightgas.simulation import general, kernels, reduced, whole
+from weightgas.simulation import diagonal, general, kernels, reduced
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
@@ -37,7 +37,7 @@ def seconds_per_run(how: Plan, what: Model) -> float:
     return (how.steps + how.warmup) * each * 1e-9
 
 
-def run_part(
+def run_chunk(
     protocol: Protocol, how: Plan, what: Model, advance: Callable[[float], None], before: xr.Dataset | None
 ) -> xr.Dataset:
     """Simulate some cells from the start or on from ``before``; tasks are (cell, replica), the replica fastest."""
@@ -60,11 +60,11 @@ def run_part(
     task = (weights, stream, rate, hold, *task)
     call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
-    def go(begin: int, readings: int, steps: int) -> None:
+    def go(begin: int, samples: int, steps: int) -> None:
         """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress moves."""
         most = max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
-        for k in range(0, readings, most):
-            some = min(most, readings - k)
+        for k in range(0, samples, most):
+            some = min(most, samples - k)
             tallied = tally.for_kernel()[:8] if small else tally.for_kernel()
             step(_KINDS[protocol.name], k, some, steps, begin + k * steps, *task, *tallied)
             advance(len(protocol) * some * steps / (how.steps + how.warmup))
@@ -75,7 +75,7 @@ def run_part(
         tally.set_bins(before["overlap_origin"].values, before["overlap_width"].values)
     elif tally.every and overlap is not None:
         tally.place_bins(overlap)
-    go(begin, how.readings, how.reading_every)
+    go(begin, how.samples, how.sample_every)
     arrays = tally.arrays(fixed_sphere=protocol.name == "fixed_sphere")
     if "directions" in arrays:
         arrays["directions"] = what.to_original(arrays["directions"])
@@ -95,7 +95,7 @@ def run_part(
         "seed": how.seed,
         "steps": how.steps,
         "warmup": how.warmup,
-        "reading_every": how.reading_every,
+        "sample_every": how.sample_every,
         "method": how.method,
         "threads": numba.get_num_threads(),
         "device": "cpu",
@@ -119,8 +119,8 @@ def _compiled(
         return reduced.advance, (constant, what.dim, float(what.factor[0] ** 2), *what.strength, together)
     form = (constant, np.array(what.form.linear, float), np.array(what.form.curvature, float))
     if what.side_by_side:
-        together = whole.lanes_for(tasks, threads, what.dim)
-        return whole.advance, (*form, np.array(what.factor), *what.strength, together)
+        together = diagonal.lanes_for(tasks, threads, what.dim)
+        return diagonal.advance, (*form, np.array(what.factor), *what.strength, together)
     return kernels.advance, (*form, what.spread, *what.strength)
 
 
@@ -132,7 +132,7 @@ def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.n
     """
     weights, stream, overlap = [], [], []
     small = how.method == "reduced"
-    drawn, held = (STREAM, STREAM) if small else (4, whole.STREAM if what.side_by_side else 4)
+    drawn, held = (STREAM, STREAM) if small else (4, diagonal.STREAM if what.side_by_side else 4)
     cells, effective = protocol.cells(), what.effective(protocol).cells()
     radii, temperatures, _ = reduced_start(protocol, effective, what) if small else (None, None, None)
     for i in range(len(protocol)):

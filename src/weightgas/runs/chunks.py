@@ -26,9 +26,9 @@ Produce = Callable[[np.ndarray, Protocol], xr.Dataset]
 """The trace of the cells of the given indices of the grid, and those cells as a paired protocol."""
 
 
-def in_parts(
+def in_chunks(
     protocol: Protocol,
-    cells_per_part: int,
+    cells_per_chunk: int,
     produce: Produce,
     run: Run | None,
     *,
@@ -57,9 +57,9 @@ def in_parts(
     if run is not None and run.trace_path.exists():
         done = traces.completed_cells(run.trace_path)
         logger.info("%s: %d of %d cells are already there", run.folder, int(done.sum()), done.size)
-    busy = run is not None and to_do(protocol, cells_per_part, run, shard)
+    busy = run is not None and to_do(protocol, cells_per_chunk, run, shard)
     with claimed(run.folder, shard) if run is not None and busy else nullcontext():
-        wanted, cells_per_part = _wanted(protocol, cells_per_part, run, shard)
+        wanted, cells_per_chunk = _wanted(protocol, cells_per_chunk, run, shard)
         work = [(indices, subset(protocol, indices)) for indices in wanted]
         made: dict[int, xr.Dataset] = {}
         lost: dict[int, executors.Lost] = {}
@@ -74,7 +74,7 @@ def in_parts(
             elif run is None:
                 made[k] = result
             else:
-                _write(result, run, protocol, cells_per_part, int(wanted[k][0]))
+                _write(result, run, protocol, cells_per_chunk, int(wanted[k][0]))
             if executor is not None and advance is not None:
                 advance(len(wanted[k]))
         if run is None:
@@ -82,9 +82,9 @@ def in_parts(
         return _closed(run, lost, wanted)
 
 
-def to_do(protocol: Protocol, cells_per_part: int, run: Run | None, shard: Shard = WHOLE) -> int:
-    """How many cells :func:`in_parts` would produce."""
-    wanted, _ = _wanted(protocol, cells_per_part, run, shard)
+def to_do(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard = WHOLE) -> int:
+    """How many cells :func:`in_chunks` would produce."""
+    wanted, _ = _wanted(protocol, cells_per_chunk, run, shard)
     return sum(map(len, wanted))
 
 
@@ -98,7 +98,7 @@ def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
     return protocol.with_cells({axis: v[indices] for axis, v in protocol.cells().items()})
 
 
-def _wanted(protocol: Protocol, cells_per_part: int, run: Run | None, shard: Shard) -> tuple[list[np.ndarray], int]:
+def _wanted(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard) -> tuple[list[np.ndarray], int]:
     """The indices of the parts of a shard that are not there yet, and the size of a part."""
     done = np.zeros(len(protocol), bool)
     if run is not None and run.trace_path.exists():
@@ -107,21 +107,22 @@ def _wanted(protocol: Protocol, cells_per_part: int, run: Run | None, shard: Sha
             raise TraceError(
                 f"{run.trace_path}: expected {len(protocol)} cells, got {done.size}. Pass force to start again."
             )
-        cells_per_part = traces.cells_per_write(run.trace_path)
-    starts = range(0, len(protocol), cells_per_part)[shard.number - 1 :: shard.count]
-    parts = (np.arange(start, min(start + cells_per_part, len(protocol))) for start in starts)
-    return [indices for indices in parts if not done[indices].all()], cells_per_part
+        cells_per_chunk = traces.cells_per_write(run.trace_path)
+    starts = range(0, len(protocol), cells_per_chunk)[shard.number - 1 :: shard.count]
+    parts = (np.arange(start, min(start + cells_per_chunk, len(protocol))) for start in starts)
+    return [indices for indices in parts if not done[indices].all()], cells_per_chunk
 
 
-def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_part: int, start: int) -> None:
+def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
     if not run.trace_path.exists():
         with preparing(run.folder):  # of several shards that come first, one makes the frame
             if not run.trace_path.exists():
-                traces.create_store(_frame(part, protocol), run.trace_path, cells_per_part)
+                traces.create_store(_frame(part, protocol), run.trace_path, cells_per_chunk)
     theirs = traces.cells_per_write(run.trace_path)
-    if theirs != cells_per_part:
+    if theirs != cells_per_chunk:
         raise TraceError(
-            f"{run.trace_path}: expected parts of {theirs} cells, which another shard began with, got {cells_per_part}."
+            f"{run.trace_path}: expected chunks of {theirs} cells, which another shard began with, got "
+            f"{cells_per_chunk}."
             " Call all shards alike; the same call now goes on in those parts."
         )
     traces.write_cells(part, run.trace_path, start)
@@ -181,6 +182,6 @@ def _frame(part: xr.Dataset, protocol: Protocol) -> xr.Dataset:
     for name, v in part.data_vars.items():
         values[str(name)] = np.full((n, *v.shape[1:]), np.nan if v.dtype.kind == "f" else 0, v.dtype)
         if "cell_methods" in v.attrs:
-            methods[str(name)] = v.attrs["cell_methods"].removeprefix("reading: ")
+            methods[str(name)] = v.attrs["cell_methods"].removeprefix("sample: ")
     attributes = {k: v for k, v in part.attrs.items() if k not in ("protocol", "settings", "format_version")}
     return traces.make(protocol, values, attributes, methods)

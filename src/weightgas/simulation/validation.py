@@ -62,8 +62,8 @@ def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: in
 
 def check_loss(compiled: CompiledLoss, dim: int) -> None:
     """ValueError that says what was found where a loss or its gradient is not what it must be."""
-    gradient = compiled.potential.gradient
-    name = compiled.potential.name
+    gradient = compiled.loss.gradient
+    name = compiled.loss.name
     w = points(dim)
     value, slope = compiled.both(w)
     _all_finite("loss", name, value, w, "It must be finite everywhere on the sphere.")
@@ -168,7 +168,7 @@ def fingerprint(*arrays: np.ndarray) -> int:
 
 def _losses(compiled: CompiledLoss, weights: np.ndarray) -> np.ndarray:
     """L of weights (n, dim), without the gradient."""
-    return np.array([float(compiled.loss(w)) for w in np.ascontiguousarray(weights)])
+    return np.array([float(compiled.function(w)) for w in np.ascontiguousarray(weights)])
 
 
 def _all_finite(what: str, name: str, values: np.ndarray, weights: np.ndarray, fix: str) -> None:

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from own_functions import GROWING, TILT, tilt, tilt_gradient
+from weightgas.losses import CustomLoss, CustomNoise, Hessian, LossDependent, Quadratic
 from weightgas.measurement import measure
-from weightgas.potentials import CustomLoss, CustomNoise, Hessian, LossDependent, Quadratic
 from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.simulation import simulate
 from weightgas.status import Cause, Outcome, Status
 
 
 def run(dim=4, **how):
-    return simulate(FixedSphere(elr=0.01), dim, 160, readings=8, warmup=80, threads=1, progress=False, **how)
+    return simulate(FixedSphere(elr=0.01), dim, 160, samples=8, warmup=80, threads=1, progress=False, **how)
 
 
 # --- losses that are refused ---
@@ -99,12 +99,12 @@ REFUSED = {
 def test_a_loss_that_is_refused(case):
     loss, message = REFUSED[case]
     with pytest.raises(ValueError, match=message):
-        run(potential=loss)
+        run(loss=loss)
 
 
 def test_an_error_of_numba_is_short():
     with pytest.raises(ValueError, match="numba can compile") as caught:
-        run(potential=CustomLoss(from_scipy))
+        run(loss=CustomLoss(from_scipy))
     assert len(str(caught.value)) < 700
 
 
@@ -142,17 +142,17 @@ def test_a_noise_that_is_refused(noise, message):
 
 def test_what_does_not_go_together():
     with pytest.raises(ValueError, match=r"noise: expected a linear or quadratic loss with the noise hessian, got"):
-        run(potential=TILT, noise=Hessian())
+        run(loss=TILT, noise=Hessian())
     with pytest.raises(ValueError, match=r"noise: expected a loss in the coordinates of the noise"):
-        run(potential=Quadratic(np.ones((4, 4))), noise=GROWING)
+        run(loss=Quadratic(np.ones((4, 4))), noise=GROWING)
     with pytest.raises(TypeError, match=r"base: expected a noise"):
         LossDependent(1.0, base=GROWING)
     with pytest.raises(ValueError, match=r"method: expected a linear loss"):
-        run(potential=TILT, method="reduced")
+        run(loss=TILT, method="reduced")
     with pytest.raises(TypeError, match=r"gradient: expected a function, got 3"):
         CustomLoss(tilt, 3)
-    with pytest.raises(TypeError, match=r"potential: expected an object with name, form and sample, or a CustomLoss"):
-        run(potential=tilt)
+    with pytest.raises(TypeError, match=r"loss: expected an object with name, form and sample, or a CustomLoss"):
+        run(loss=tilt)
     for momentum in (1.0, -0.1):
         with pytest.raises(ValueError, match=r"momentum: expected a number from 0 to below 1"):
             run(momentum=momentum)
@@ -177,43 +177,43 @@ def raising(w, normals, out):
 
 
 def test_a_nan_ends_the_run_of_its_replica_and_says_where():
-    trace = run(3, potential=CustomLoss(cliff), replicas=3)
+    trace = run(3, loss=CustomLoss(cliff), replicas=3)
     failed, cause = trace["failed_step"].values[0], trace["failed_cause"].values[0]
     assert (cause == Cause.LOSS).any()
     for replica in np.flatnonzero(cause):
         assert trace["outcome"].values[0, replica] == Outcome.FAILED
-        assert trace["readings"].values[0, replica] == max((failed[replica] - 2) // 20, 0)
+        assert trace["samples"].values[0, replica] == max((failed[replica] - 2) // 20, 0)
     for replica in np.flatnonzero(cause == Cause.NONE):
-        assert trace["readings"].values[0, replica] == 8
+        assert trace["samples"].values[0, replica] == 8
     state = measure(trace)
     assert state["status"].item() == Status.FAILED
     assert "failed: the loss is not finite at step" in str(state["reason"].item())
     assert "with seed 0" in str(state["reason"].item())
-    again = run(3, potential=CustomLoss(cliff), replicas=3)
+    again = run(3, loss=CustomLoss(cliff), replicas=3)
     np.testing.assert_array_equal(again["failed_step"], trace["failed_step"])
 
 
 def test_the_step_is_that_at_which_it_is_first_not_finite():
-    """With a reading after every step: the last sound one is before the step whose weights have no loss."""
-    how = {"potential": CustomLoss(cliff), "replicas": 3, "readings": 300, "warmup": 0, "threads": 1, "progress": False}
+    """With a sample after every step: the last sound one is before the step whose weights have no loss."""
+    how = {"loss": CustomLoss(cliff), "replicas": 3, "samples": 300, "warmup": 0, "threads": 1, "progress": False}
     trace = simulate(FixedSphere(elr=0.01), 3, 300, **how)
     failed = trace["failed_step"].values[0]
     hit = trace["failed_cause"].values[0] != 0
     assert hit.any()
     assert (failed[hit] > 2).any()
-    np.testing.assert_array_equal(trace["readings"].values[0, hit], np.maximum(failed[hit] - 2, 0))
+    np.testing.assert_array_equal(trace["samples"].values[0, hit], np.maximum(failed[hit] - 2, 0))
 
 
 def test_an_error_in_a_noise_ends_the_run_too():
     trace = simulate(
-        FixedSphere(elr=0.05), 3, 4000, noise=CustomNoise(raising), readings=8, threads=1, progress=False, warmup=0
+        FixedSphere(elr=0.05), 3, 4000, noise=CustomNoise(raising), samples=8, threads=1, progress=False, warmup=0
     )
     assert trace["failed_cause"].item() == Cause.NOISE
     assert "failed: the noise is not finite at step" in str(measure(trace)["reason"].item())
 
 
 def test_weights_that_overflow_are_diverged():
-    trace = simulate(FixedLR(lr=1e200, wd=1.0), 3, 400, potential=TILT, readings=8, threads=1, progress=False, warmup=0)
+    trace = simulate(FixedLR(lr=1e200, wd=1.0), 3, 400, loss=TILT, samples=8, threads=1, progress=False, warmup=0)
     assert trace["failed_cause"].item() == Cause.WEIGHTS
     state = measure(trace)
     assert state["status"].item() == Status.DIVERGED

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from weightgas.potentials import Covariance, Isotropic, Noise
+from weightgas.losses import Covariance, Isotropic, Noise
 
 
 def test_isotropic_noise():

@@ -20,7 +20,7 @@ from weightgas.training.record import Record, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
 
 
-def run_part(
+def run_chunk(
     engine: Engine,
     plan: Plan,
     begin: np.ndarray | None,
@@ -99,7 +99,7 @@ def _after(
 
 
 def _estimates(state: State, engine: Engine, plan: Plan, step: int) -> dict[str, Tensor]:
-    """What the extra batches of the reading at ``step`` say, by the names of the trace."""
+    """What the extra batches of the sample at ``step`` say, by the names of the trace."""
     number = step // plan.every
     gradients = engine.noise_gradients(state.weights, number, plan.noise_batches)
     found = dict(vars(engine.moments(state.weights, gradients)))
@@ -113,7 +113,7 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
     outcome = np.where(record.alive, int(Outcome.FINISHED), int(Outcome.DIVERGED))
     by_stack = {
         **record.values,
-        "readings": record.readings,
+        "samples": record.samples,
         "outcome": outcome,
         "final_weights": state.weights.cpu().numpy(),
     }

@@ -211,7 +211,7 @@ def _logits(x, out, linear):  # pragma: no cover - compiled
 
 @numba.njit
 def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # pragma: no cover - compiled
-    """What is read at the end of a reading, into ``out`` (POINTS)."""
+    """What is read at the end of a sample, into ``out`` (POINTS)."""
     square = 0.0
     for i in range(linear.size):
         square = fma(x[i, lane], x[i, lane], square)
@@ -240,7 +240,7 @@ def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    kind, first, readings, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread, offset, slope,
+    kind, first, samples, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread, offset, slope,
     together, means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
 ):  # fmt: skip  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for standard deviations ``spread`` (d,) of the noise and ``stream`` (N, STREAM).
@@ -272,7 +272,7 @@ def advance(
         now = begin
         kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
         next_snapshot = snapshot_first + kept * snapshot_every
-        for reading in range(first, first + readings):
+        for sample in range(first, first + samples):
             f[_SUMS * WIDTH :] = 0.0
             done = 0
             while done < steps:
@@ -299,7 +299,7 @@ def advance(
                     if clock == every:
                         clock = 0
                         _logits(x, logits, linear)
-                        visit(logits, many, start, now, blocks[reading], moments, counts, origin, width)
+                        visit(logits, many, start, now, blocks[sample], moments, counts, origin, width)
                     if now == next_snapshot and kept < snapshots.shape[1]:
                         for lane in range(many):
                             square = 0.0
@@ -314,8 +314,8 @@ def advance(
                 done += some
             for lane in range(many):
                 for column in range(kernels.COLUMNS):
-                    means[start + lane, reading, column] = f[(_SUMS + column) * WIDTH + lane] / steps
-                out = points[start + lane, reading]
+                    means[start + lane, sample, column] = f[(_SUMS + column) * WIDTH + lane] / steps
+                out = points[start + lane, sample]
                 _read(x, lane, constant, linear, curvature, spread, offset, slope, out)
         for lane in range(many):
             state[4 * WIDTH + lane] = as_bits(normals[half, lane]) if spare else np.uint64(0)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from weightgas.errors import finite_number, positive_number, refuse
-from weightgas.potentials.losses import as_tuples, symmetric_or_diagonal
+from weightgas.losses.solvable import as_tuples, symmetric_or_diagonal
 
 
 @runtime_checkable

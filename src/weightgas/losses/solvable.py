@@ -37,7 +37,7 @@ class QuadraticForm:
 
 
 @runtime_checkable
-class Potential(Protocol):
+class Loss(Protocol):
     """What ``simulate`` asks of a loss on the sphere."""
 
     @property

@@ -9,20 +9,20 @@ if TYPE_CHECKING:
     from weightgas.protocols import Protocol
 
 _PER_READING = 14
-"""Variables of a reading, of 8 bytes each; zarr compresses them, so the disk that is foreseen is an upper bound."""
+"""Variables of a sample, of 8 bytes each; zarr compresses them, so the disk that is foreseen is an upper bound."""
 
 
-def simulated_bytes(protocol: Protocol, dim: int, replicas: int, readings: int, snapshots: int) -> int:
-    """Most bytes of the trace of a simulation: readings, counts of the overlap, directions, final weights."""
+def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, snapshots: int) -> int:
+    """Most bytes of the trace of a simulation: samples, counts of the overlap, directions, final weights."""
     counts = 8 * 192
-    return len(protocol) * replicas * (8 * (_PER_READING * readings + counts + dim) + 4 * snapshots * dim)
+    return len(protocol) * replicas * (8 * (_PER_READING * samples + counts + dim) + 4 * snapshots * dim)
 
 
-def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, readings: int, snapshots: int) -> int:
-    """Most bytes of the trace of a training run: readings of the whole and of each group, directions, final weights."""
-    per_reading = _PER_READING + 8 * len(sizes)
+def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, samples: int, snapshots: int) -> int:
+    """Most bytes of the trace of a training run: samples of the whole and of each group, directions, final weights."""
+    per_sample = _PER_READING + 8 * len(sizes)
     dim = sum(sizes.values())
-    return len(protocol) * replicas * (8 * (per_reading * readings + dim) + 4 * snapshots * dim)
+    return len(protocol) * replicas * (8 * (per_sample * samples + dim) + 4 * snapshots * dim)
 
 
 def lines(

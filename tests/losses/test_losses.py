@@ -3,7 +3,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.special import i0e, i1e
 
-from weightgas.potentials import Linear, Potential, Quadratic, QuadraticForm
+from weightgas.losses import Linear, Loss, Quadratic, QuadraticForm
 from weightgas.theory import vmf
 
 SAMPLES = 40_000
@@ -28,9 +28,9 @@ def test_the_linear_loss_is_the_papers():
     assert form.axes is None
 
 
-@pytest.mark.parametrize("potential", [Linear(), Quadratic([0.0, 1.0, 3.0]), Quadratic(np.diag([1, 2, 3]) + 0.5)])
-def test_the_gradient_is_that_of_the_loss_on_the_sphere(potential):
-    form = potential.form(3)
+@pytest.mark.parametrize("loss", [Linear(), Quadratic([0.0, 1.0, 3.0]), Quadratic(np.diag([1, 2, 3]) + 0.5)])
+def test_the_gradient_is_that_of_the_loss_on_the_sphere(loss):
+    form = loss.form(3)
     generator = np.random.default_rng(1)
     w = generator.standard_normal((10, 3))
     w /= np.linalg.norm(w, axis=1, keepdims=True)
@@ -116,8 +116,8 @@ def test_a_constant_matrix_is_the_uniform_sphere():
 
 @pytest.mark.parametrize("temperature", [1e-100, 1e-12, 1e12, 1e100])
 def test_extreme_temperatures_are_sampled_too(temperature):
-    for potential, dim in ((Linear(), 3), (Quadratic([0.0, 1.0, 5.0]), 3)):
-        w = potential.sample(dim, temperature, 100, np.random.default_rng(7))
+    for loss, dim in ((Linear(), 3), (Quadratic([0.0, 1.0, 5.0]), 3)):
+        w = loss.sample(dim, temperature, 100, np.random.default_rng(7))
         np.testing.assert_allclose(np.linalg.norm(w, axis=1), 1, rtol=1e-12)
     if temperature < 1e-6:
         assert (np.abs(w[:, 0]) > 1 - 1e-9).all()
@@ -157,9 +157,9 @@ def test_a_matrix_symmetric_up_to_rounding_is_accepted_and_the_caller_keeps_thei
     axes = rotation(6)
     matrix = axes @ np.diag([1e-3, 1, 2, 3, 4, 5.0]) @ axes.T
     before = matrix.copy()
-    potential = Quadratic(matrix)
+    loss = Quadratic(matrix)
     np.testing.assert_array_equal(matrix, before)
-    assert potential == Quadratic(matrix.copy())
-    assert hash(potential) == hash(Quadratic(matrix))
-    assert isinstance(potential, Potential)
+    assert loss == Quadratic(matrix.copy())
+    assert hash(loss) == hash(Quadratic(matrix))
+    assert isinstance(loss, Loss)
     assert isinstance(Linear().form(3), QuadraticForm)

@@ -1,0 +1,110 @@
+"""Optimizers: one class each, used by ``predict``, ``watch``, ``train`` and the command line alike.
+
+    radius(dim, grad_sq)           r*, where decay and update terms balance in the mean; NaN where the step is unstable
+    relaxation_time(dim, grad_sq)  steps in which a small deviation of the radius falls to 1/e
+    angle(dim, grad_sq)            angle between the weights before and after one step, in radians
+    growth()                       (n, dr^n/dt) without decay: the law r^n = r_0^n + rate t
+    temperature(...)               T, or None where the mobility is a matrix and no T belongs to the optimizer
+    norms(...)                     the radius along a run
+    rescaled(c), at_batch_size(k), turning(angle, ...), at_fixed_norm(...)    equivalent hyperparameters
+    of(optimizer, group)           the same from a parameter group of torch
+    decay_share, decay_vector      the decay of one step
+    buffers(weights), step(...)    a step of many networks at once
+
+    lr eta, wd lambda, dim d, grad_sq G = E|g~|^2 with g~ = r g; x = eta lambda, q = 1 - x
+
+Model of the closed forms: gradients are tangent, their mean is small against their noise (pure noise), and r hardly
+moves in the memory of the optimizer. The weights are then a stationary linear process, w = -eta sum_j h_j u_(t-j), and
+radius and angle follow from its autocovariance at lags 0 and 1: exact in x for constant |g~|^2, first order in the
+spread of r, var(ln r^2) ~ x / (d - 1). Relaxation times are for x << 1. Sources: Wan et al. 2006.08419, Kosson et al.
+2305.17212 (equilibrium of SGD, AdamW, Lion at lowest order in x), Li, Lyu and Arora 2010.02916 (relaxation by eta
+lambda). The finite-step forms, the scatter and the lag of the second moment and the memory of Lion are derived here and
+tested by simulation.
+
+Momentum adds up gradients that are correlated in time (a restoring force, a persistent mean); the norm feels G M, with
+
+    M = 1 + 2 sum_k alpha^k rho_k        ``grad_memory``, rho_k = E<g_t, g_(t-k)> / E|g|^2; Nesterov alpha^(k+1)
+
+(Adam: beta_1 for alpha). It follows from <w, g> = 0 alone, for SGD at lowest order in x; for Adam as far as its scaling
+of the coordinates keeps u tangent. Measured, M = (1 - alpha^2) E|b|^2 / E|g|^2 from the momentum buffer b (Nesterov:
+1 + alpha times that less 1), and (1 + beta_1) / (1 - beta_1) E|u|^2 / d from the update u of Adam. The angle of SGD and
+Adam does not depend on it, that of Nesterov does.
+Weakness: without a measured M, networks with momentum have r off by M^(1/4), with Adam by M^(1/2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from weightgas.errors import one_of, refuse
+from weightgas.optimizers.adam_l2 import AdamL2
+from weightgas.optimizers.adamw import AdamW
+from weightgas.optimizers.lion import Lion
+from weightgas.optimizers.muon import Muon
+from weightgas.optimizers.normalised import Normalised
+from weightgas.optimizers.optimizer import Optimizer
+from weightgas.optimizers.sgd import SGD
+from weightgas.optimizers.unknown import Adagrad, RMSprop, Unknown
+
+__all__ = [
+    "SGD", "AdamW", "AdamL2", "Lion", "Muon", "RMSprop", "Adagrad", "Unknown", "Normalised", "Optimizer",
+    "KNOWN", "named", "recognised", "checked",
+]  # fmt: skip
+
+KNOWN: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW, "adam": AdamL2, "lion": Lion, "muon": Muon}
+"""Optimizers with closed forms, by their names on the command line; ``adam`` is Adam with L2."""
+
+_OF_TORCH: tuple[type[Optimizer], ...] = (SGD, AdamW, AdamL2, Muon, RMSprop, Adagrad, Unknown)
+
+
+def named(name: str, **settings: Any) -> Optimizer:
+    """The optimizer of that name on the command line; settings that are None are not given.
+
+    Raises
+    ------
+    ValueError
+        If there is no such name, it has no such setting, or a setting is wrong.
+    """
+    kind = KNOWN[one_of("optimizer", name.lower(), KNOWN)]
+    given = {key: value for key, value in settings.items() if value is not None}
+    if given.pop("decoupled", False):
+        if kind is SGD:
+            given["decoupled"] = True
+        kind = AdamW if kind is AdamL2 else kind  # the others have no other decay
+    own = [f.name for f in fields(kind)]
+    for key in given:
+        if key not in own:
+            raise refuse(key, f"none for {name}", given[key], f"It has {', '.join(own)}.")
+    return kind(**given)
+
+
+def recognised(optimizer: Any, group: Mapping[str, Any]) -> Optimizer:
+    """The optimizer of a parameter group of a torch ``optimizer``, at its present settings."""
+    found = (kind.of(optimizer, group) for kind in _OF_TORCH)
+    return next(one for one in found if one is not None)
+
+
+def checked(optimizer: Any) -> Optimizer:
+    """``optimizer`` itself, or what a torch optimizer is; of several parameter groups those with weight decay.
+
+    Raises
+    ------
+    TypeError
+        If it is no optimizer: a name, as in weightgas 0.1, or a class.
+    ValueError
+        If parameter groups of a torch optimizer differ.
+    """
+    if isinstance(optimizer, Optimizer):
+        return optimizer
+    form = "Pass one of weightgas.optimizers, as in SGD(lr=0.1, wd=5e-4, momentum=0.9), or a torch optimizer."
+    groups = getattr(optimizer, "param_groups", None)
+    if not groups:
+        raise TypeError(f"optimizer: expected an optimizer, got {optimizer!r}. {form}")
+    found = [recognised(optimizer, group) for group in groups]
+    chosen = [one for one in found if one.decays] or found
+    if any(one != chosen[0] for one in chosen):
+        fix = "Pass the one that is meant, as weightgas.optimizers.recognised(optimizer, optimizer.param_groups[0])."
+        raise refuse("optimizer", "the same settings in all parameter groups with decay", [str(o) for o in chosen], fix)
+    return chosen[0]

@@ -1,0 +1,155 @@
+"""Adam with L2: decay through the gradient, as ``torch.optim.Adam(weight_decay=...)``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from weightgas.errors import refuse
+from weightgas.optimizers import second_moment
+from weightgas.optimizers.adamw import AdamW
+from weightgas.optimizers.normalised import turn
+from weightgas.optimizers.optimizer import COUPLED, NONE, Array, Optimizer, Pieces, Tensor, torch_class
+from weightgas.optimizers.settings import given, known, pair
+from weightgas.theory._arguments import Numbers, nonnegative, positive
+
+
+@dataclass(frozen=True, eq=False)
+class AdamL2(Optimizer):
+    """Adam with L2: lambda w is added to g before m and v, w <- w - eta m / sqrt(v), sqrt(v) = sqrt(G / d) / r.
+
+    The decay a step is X = eta lambda r / sqrt(G / d), so the balance 2 X r^2 = eta^2 d gives
+
+        r^3 = eta sqrt(d G) / (2 lambda),   angle = acos(1 - X (1 - beta_1) / (1 + beta_1))
+
+    Relaxation: slow root with m = 2 X, e = 1 - beta_2; 1 / (3 X) = sqrt(G / d) / (3 eta lambda r*) for e >> X,
+
+        1 / time = [2 m + e - sqrt((2 m + e)^2 - 6 m e)] / 2
+
+    Not in these: eps, the scatter of v, and relative corrections of order X; 1 % of r at beta_2 = 0.99, d = 64, less
+    above. ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = second_moment.EPS
+    grad_memory: ArrayLike | None = None
+
+    holds_when: ClassVar[str] = (
+        "gradients are uncorrelated in time or grad_memory is measured; X << 1, which is also lambda r^2 << sqrt(G)"
+    )
+    needs: ClassVar[Mapping[str, str]] = {"dim": "d^(1/6)", "grad_sq": "G^(1/6)"}
+    times_need_data: ClassVar[bool] = True
+    decay_power: ClassVar[int] = 3
+    batch_powers: ClassVar[tuple[float, float]] = (0.5, 0)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pair(self.betas)
+        nonnegative("eps", self.eps)
+        if self.grad_memory is not None:
+            positive("grad_memory", self.grad_memory)
+
+    @property
+    def label(self) -> str:
+        """Adam with L2."""
+        return "Adam with L2"
+
+    def words(self) -> list[str]:
+        """The betas."""
+        return ["betas {:g}, {:g}".format(*self.betas)]
+
+    @property
+    def convention(self) -> str:
+        """Coupled."""
+        return COUPLED if self.decays else NONE
+
+    # --- closed forms ---
+
+    @property
+    def _felt(self) -> Numbers | float:
+        return 1.0 if self.grad_memory is None else positive("grad_memory", self.grad_memory)
+
+    def radius(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
+        """r* above; both ``dim`` and ``grad_sq`` needed."""
+        size = np.sqrt(given("dim", dim) * given("grad_sq", grad_sq)) * self._felt
+        return np.cbrt(given("lr", self.lr) * size / (2 * given("wd", self.wd)))
+
+    def _step_decay(self, dim: ArrayLike | None, grad_sq: ArrayLike | None) -> Numbers:
+        return self.decay * self.radius(dim, grad_sq) * np.sqrt(given("dim", dim) / given("grad_sq", grad_sq))
+
+    def relaxation_time(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
+        """Of the slow root above: small deviations, after the fast one has gone."""
+        return second_moment.slow_time(2 * self._step_decay(dim, grad_sq), 1 - pair(self.betas)[1], 1.5)
+
+    def angle(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
+        """As above."""
+        b1 = pair(self.betas)[0]
+        return turn(self._step_decay(dim, grad_sq) * (1 - b1) / (1 + b1))
+
+    def growth(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> tuple[int, Numbers]:
+        """Without decay it is AdamW without decay: r^2 grows by eta^2 d a step."""
+        return AdamW(self.lr, 0.0, self.betas, grad_memory=self.grad_memory).growth(dim)
+
+    def norms(self, run: Pieces, start: float, dim: float, grad_sq: float | None) -> Array:
+        """With the lag of v (:func:`weightgas.optimizers.second_moment.lagging_norms`)."""
+        if run.target is None or grad_sq is None:
+            return second_moment.lagging_norms(
+                run, start, self.betas, gain=2 * self.growth(dim)[1], loss=0.0, level=1.0
+            )
+        gain, loss, level = run.target**4, 4 * self.decay * (dim / grad_sq) ** 0.5, 1 / run.target
+        return second_moment.lagging_norms(run, start, self.betas, gain=gain, loss=loss, level=level, coupled=True)
+
+    # --- equivalent hyperparameters ---
+
+    def rescaled(self, factor: float) -> tuple[float, Self]:
+        """(c w_0, c eta, lambda / c^2, eps / c): the same run bit by bit if c is a power of two."""
+        c, other = super().rescaled(factor)
+        return c, replace(other, wd=known("wd", other.wd) / c, eps=self.eps / c)
+
+    def turning(self, angle: float, radius: float, dim: float | None, grad_sq: float | None) -> Self:
+        """From X of that angle; both ``dim`` and ``grad_sq`` needed."""
+        if dim is None or grad_sq is None:
+            raise refuse("grad_sq", "dim and grad_sq with Adam with L2", None, "Pass both to predict.")
+        b1 = pair(self.betas)[0]
+        decay = (1 - np.cos(angle)) * (1 + b1) / (1 - b1)
+        lr = radius * (2 * decay / (dim * self._felt)) ** 0.5
+        return self.at(float(lr), float(decay * (grad_sq / dim) ** 0.5 / (lr * radius)))
+
+    def at_fixed_norm(self, stationary: float, radius: float) -> tuple[Self, bool]:
+        """ValueError: its decay changes with the norm, so that no sphere has the same run."""
+        raise refuse("optimizer", "one other than Adam with L2", self.label, "There is no such sphere.")
+
+    # --- steps ---
+
+    @classmethod
+    def of(cls, optimizer: Any, group: Mapping[str, Any]) -> Self | None:
+        """Adam of torch, unless ``decoupled_weight_decay`` is set."""
+        decoupled = bool(group.get("decoupled_weight_decay", False))
+        return None if decoupled or torch_class(optimizer) not in ("Adam", "AdamW") else cls.from_group(group)
+
+    def decay_share(self, age: float = math.inf) -> float | None:
+        """None: the decay is divided like the gradient."""
+        return None if self.decays else 0.0
+
+    def decay_vector(self, group: Mapping[str, Any], state: Mapping[str, Any], weights: Tensor) -> Tensor:
+        """a = eta lambda w / (sqrt(v) + eps)."""
+        held = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
+        second = held.double() / (1 - self.betas[1] ** float(state["step"]))
+        lr, wd = self.rates()
+        return lr * wd * weights.double() / (second.clamp_min(0).sqrt() + self.eps)
+
+    def buffers(self, weights: Tensor) -> dict[str, Tensor]:
+        """Both running means."""
+        return second_moment.zeros(weights)
+
+    def step(
+        self, weights: Tensor, gradient: Tensor, buffers: Mapping[str, Tensor], lr: Any, wd: Any, count: int
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """As ``torch.optim.Adam``."""
+        update, kept = second_moment.update(gradient + wd * weights, buffers, self.betas, self.eps, count)
+        return weights - lr * update, kept

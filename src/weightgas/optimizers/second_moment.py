@@ -1,0 +1,105 @@
+"""What optimizers share whose update is divided by the root of v, a running mean of g^2: its lag, scatter and step."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from weightgas.errors import refuse
+from weightgas.optimizers.optimizer import Array, Pieces, Tensor
+from weightgas.optimizers.settings import given
+from weightgas.theory._arguments import Numbers
+
+EPS = 1e-8
+"""eps of torch; where G is not known, one that is not larger counts as nothing."""
+
+
+def eps_share(eps: float, dim: Any, grad_sq: Any) -> Any:
+    """eps / sqrt(G / d): eps against sqrt(v) at r = 1; 0 where G is unknown and eps is not above that of torch."""
+    if grad_sq is not None:
+        return eps * np.sqrt(given("dim", dim) / grad_sq)
+    if np.any(np.greater(eps, EPS)):
+        raise refuse("grad_sq", "a number, with this eps", None, "eps counts against the gradients: pass grad_sq=.")
+    return 0.0
+
+
+def slow_time(rate: Numbers, lag: float, coupling: float) -> Numbers:
+    """1/slow root of s^2 - (2 rate + lag) s + coupling rate lag = 0, written without cancellation."""
+    total = 2 * rate + lag
+    return (total + np.sqrt(total**2 - 4 * coupling * rate * lag)) / (2 * coupling * rate * lag)
+
+
+def scatter(beta1: float, beta2: float) -> float:
+    """f of :class:`weightgas.optimizers.AdamW`."""
+    a = (1 - beta1) / (1 - beta1 * beta2)
+    return 1 - (1 - beta2) * (2 * a - 0.75 - a * (1 + beta1 * beta2) / (1 + beta1) / 4)
+
+
+def lagging_norms(
+    run: Pieces,
+    start: float,
+    betas: tuple[float, float],
+    *,
+    gain: Any,
+    loss: Any,
+    level: Any,
+    eps: float = 0.0,
+    coupled: bool = False,
+) -> Array:
+    """r after each piece of ``run``, (pieces,): r^4 at given v, which follows with its own memory and bias correction.
+
+    With h = v d / G, and h* = 1 / r*^2,
+
+        h_t = [beta_2 (1 - beta_2^(t-1)) h_(t-1) + (1 - beta_2) / r^2] / (1 - beta_2^t)
+        AdamW         decay eta lambda,                      r*^4 h*/h          in place of r*^4
+        Adam with L2  decay eta lambda (d/(G h))^(1/2),      r*^4 (h*/h)^(1/2)  (``coupled``)
+
+    ``gain`` r*^4, without decay the growth of r^4 in a step, ``loss`` its decay in a step (0 without decay) and
+    ``level`` the root h* + eps or its square, (pieces,) each or numbers.
+    """
+    steps, b2, eps = np.diff(run.edges), betas[1], float(eps)
+    edges, ones = run.edges, np.ones(len(steps))
+    kept = b2**steps * -np.expm1(edges[:-1] * np.log(b2)) / -np.expm1(edges[1:] * np.log(b2)) if b2 else 0.0 * steps
+    grows = run.target is None
+    gain = (gain * steps if grows else gain * ones) * np.add.reduceat(_first(betas[0], edges[-1]), edges[:-1]) / steps
+    y, h, out = start**4, 1 / start**2, []
+    columns = (kept, gain, loss * steps, level * ones)
+    for keep, a, b, c in zip(*(column.tolist() for column in columns), strict=True):
+        h = keep * h + (1 - keep) / y**0.5
+        spread = h**0.5 + eps
+        end = a * c / (spread if coupled else spread**2)
+        y = y + end if grows else end + (y - end) * math.exp(-b / (spread if coupled else 1.0))
+        out.append(y)
+    return np.array(out) ** 0.25
+
+
+def _first(beta: float, count: int) -> Array:
+    """Growth of E|sum_t m_t / (1 - b^t)|^2 in each step over that of later steps, m from 0, for unit noise: (count,).
+
+    Memory that fills makes it small, the bias correction large; together 0.7 to 1.6 in the first 1 / (1 - b) steps.
+    """
+    early = min(count, math.ceil(20 / (1 - beta)))
+    step = np.arange(1, early + 1)
+    lag = step[None, :] - step[:, None]
+    weight = (1 - beta) * np.where(lag >= 0, beta ** np.maximum(lag, 0.0), 0.0) / (1 - beta**step)
+    square = (np.cumsum(weight, axis=1) ** 2).sum(axis=0)
+    return np.concatenate([np.diff(square, prepend=0.0), np.ones(count - early)])
+
+
+def zeros(weights: Tensor) -> dict[str, Tensor]:
+    """Both running means before the first step."""
+    return {name: weights.new_zeros(weights.shape) for name in ("exp_avg", "exp_avg_sq")}
+
+
+def update(
+    gradient: Tensor, buffers: Mapping[str, Tensor], betas: tuple[float, float], eps: float, count: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + eps) of step t = ``count``, and the new buffers."""
+    b1, b2 = betas
+    first = buffers["exp_avg"] + (1 - b1) * (gradient - buffers["exp_avg"])
+    second = b2 * buffers["exp_avg_sq"] + (1 - b2) * gradient * gradient
+    divisor = second.sqrt() / (1 - b2**count) ** 0.5 + eps
+    return first / divisor / (1 - b1**count), {"exp_avg": first, "exp_avg_sq": second}

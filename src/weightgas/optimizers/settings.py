@@ -1,0 +1,46 @@
+"""Checks of the settings of an optimizer: each returns float64 numbers, or refuses what is wrong by its name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from weightgas.errors import refuse
+from weightgas.theory._arguments import Numbers, nonnegative, positive
+
+
+def given(name: str, value: ArrayLike | None) -> Numbers:
+    """``value`` as positive numbers; ValueError where the formula has it and it was not passed."""
+    if value is None:
+        raise refuse(name, "a number", None, f"The formula of this optimizer has it: pass {name}=.")
+    return positive(name, value)
+
+
+def known(name: str, value: ArrayLike | None) -> Numbers:
+    """As :func:`given`, and 0 is allowed."""
+    return given(name, value) if value is None else nonnegative(name, value)
+
+
+def fraction(name: str, value: ArrayLike) -> Numbers:
+    """Numbers in [0, 1), or a ValueError."""
+    number = nonnegative(name, value)
+    if np.any(number >= 1):
+        raise refuse(name, "at least 0 and below 1", value, "A momentum of 1 never forgets.")
+    return number
+
+
+def pair(betas: Any) -> tuple[float, float]:
+    """(beta_1, beta_2), both in [0, 1), or a ValueError."""
+    if not isinstance(betas, tuple | list) or len(betas) != 2:
+        raise refuse("betas", "a pair of numbers", betas, "Pass (beta_1, beta_2).")
+    b1, b2 = (float(fraction("betas", b)) for b in betas)
+    return b1, b2
+
+
+def flag(name: str, value: Any) -> bool:
+    """True or False, or a TypeError."""
+    if not isinstance(value, bool | np.bool_):
+        raise TypeError(f"{name}: expected True or False, got {value!r}. Pass one of them.")
+    return bool(value)
