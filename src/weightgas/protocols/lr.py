@@ -58,8 +58,10 @@ class PlainStep(Protocol):
         ηλ ≥ 2 or = 1. With momentum, ``share`` m: r*⁴ = ηG/(λ(2 − mηλ)).
         """
         square = cls.stationary_radius(at, grad_sq) ** 2 * (1 + cls.stationary_spread(at, grad_sq, dof) / 2)
+        if share == 1.0:
+            return square
         decay = at["lr"] * at["wd"]
-        return square if share == 1.0 else square * np.sqrt((2 - decay) / (2 - share * decay))
+        return square * np.sqrt((2 - decay) / (2 - share * decay))
 
     @classmethod
     def stationary_spread(cls, at: At, grad_sq: Any, dof: Any) -> Numbers:
