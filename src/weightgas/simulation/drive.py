@@ -31,13 +31,12 @@ from weightgas.errors import refuse, whole_number
 from weightgas.losses import Isotropic
 from weightgas.paths import Path
 from weightgas.protocols import Protocol
-from weightgas.simulation import driven, kernels, model, reduced
+from weightgas.simulation import driven, model, reduced
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.start import reduced_start
 from weightgas.status import Outcome, flags
 from weightgas.theory import relaxation, vmf
 
-_KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _STEPS_PER_CALL = 2e7
 """About a quarter of a second, so that Ctrl-C is prompt."""
 _BATCH = 100
@@ -192,7 +191,9 @@ class _Ensemble:
     def advance(self, leg: Path, course: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
         """Go along a leg; what is read after ``marks`` steps, (replicas, marks, columns)."""
         found = np.empty((len(self.weights), len(marks), driven.COLUMNS))
-        rate, hold = (course[axis] for axis in leg.axes)
+        kind, none = leg.kind, np.zeros(len(course[leg.axes[0]]))
+        found_radius = kind.fixed_radius(course)
+        along = (kind.rate(course), kind.decay(course), none if found_radius is None else found_radius)
         together = reduced.lanes_for(len(self.weights), numba.get_num_threads())
         begin = first = 0
         while first < len(marks):
@@ -201,9 +202,9 @@ class _Ensemble:
             end = int(marks[last - 1])
             part = np.empty((len(self.weights), last - first, driven.COLUMNS))
             driven.advance(
-                _KINDS[leg.protocol], self.weights, self.stream, self.volume, self.books, rate[begin:end],
-                hold[begin:end], marks[first:last] - begin, self.what.dim, float(self.what.factor[0] ** 2), together,
-                part,
+                kind.scaled, kind.projected, self.weights, self.stream, self.volume, self.books,
+                tuple(x[begin:end] for x in along), marks[first:last] - begin, self.what.dim,
+                float(self.what.factor[0] ** 2), together, part,
             )  # fmt: skip
             found[:, first:last] = part
             begin, first = end, last
