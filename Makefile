@@ -11,13 +11,15 @@ export PIP_TORCH
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.weightgas-installed
+INTEGRATIONS := $(VENV)/.weightgas-integrations
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo answer test test-slow bench lint docs
+.PHONY: help venv demo answer test test-slow test-integrations bench lint docs
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -e 's/:.*## /:/' | awk -F: '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -e 's/:.*## /:/' | awk -F: '{ printf "  make %-17s %s\n", $$1, $$2 }'
 	@echo '  variables: PYTHON (interpreter for .venv), PIP_TORCH (which PyTorch), WORKERS (of pytest), ARGS (passed on to the command)'
 
 venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and constraints.txt
@@ -25,15 +27,18 @@ venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and co
 demo: $(STAMP) ## run the paper's experiments in small and write one HTML report
 	$(BIN)/weightgas demo $(ARGS)
 
-answer: $(STAMP) ## regenerate docs/answer.md and its figures: three networks beside null gases (under an hour)
+answer: $(STAMP) ## regenerate the numbers and figures of docs/answer.md: three networks and their controls (under an hour)
 	$(BIN)/weightgas reproduce answer --preset standard --out runs/answer $(ARGS)
-	cp -R runs/answer/answer/. docs/
+	$(BIN)/python docs/pictures/answer.py runs/answer
 
 test: $(STAMP) ## every test but the slow ones (ARGS="-k radius" selects)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: $(STAMP) ## the slow tests alone
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
+
+test-integrations: $(INTEGRATIONS) ## watch Hugging Face's Trainer, accelerate, Lightning and two processes
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m integration tests/integrations $(ARGS)
 
 bench: $(STAMP) ## every benchmark, quickly; each ends with one line of JSON
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" --quick $(ARGS); done
@@ -60,5 +65,9 @@ $(STAMP): pyproject.toml constraints.txt
 	fi
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip
 	@if [ -n "$$PIP_TORCH" ]; then echo "Installing $$PIP_TORCH"; $(BIN)/python -m pip install --disable-pip-version-check $$PIP_TORCH; fi
-	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(INTEGRATIONS): $(STAMP)
+	$(INSTALL) --editable '.[integrations]'
 	@touch $@

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 
 from weightgas import FixedELR, simulate
+from weightgas.settings import Evaluate, Record, Run
 from weightgas.theory import vmf
 
 PROTOCOL = FixedELR(elr=np.logspace(-3, -1, 17), wd=np.logspace(-3, -1, 17))
@@ -96,7 +97,9 @@ def plain_numpy(steps: int) -> float:
 
 def ours(steps: int, method: Literal["auto", "full"] = "auto") -> float:
     """The library, all of it: start, warm-up excluded, samples, density."""
-    trace = simulate(PROTOCOL, DIM, steps, warmup=0, method=method, progress=False)
+    trace = simulate(
+        PROTOCOL, DIM, steps, record=Record(warmup=0), run=Run(progress=False), evaluate=Evaluate(method=method)
+    )
     return ratio(trace["energy_mean"].mean(("replica", "sample")).values)
 
 

@@ -20,6 +20,7 @@ import numpy as np
 import torch
 
 from weightgas import FixedELR, simulate
+from weightgas.settings import Evaluate, Record, Run
 from weightgas.theory import vmf
 
 PROTOCOL = FixedELR(elr=np.logspace(-3, -1, 17), wd=np.logspace(-3, -1, 17))
@@ -77,7 +78,14 @@ def draws(begin: Callable[[int], Callable[[], np.ndarray]], count: int) -> np.nd
 def ours(steps: int) -> np.ndarray:
     """Both of the simulation, all of it: start, samples, density; its energy is checked."""
     begun = clocks()
-    trace = simulate(PROTOCOL, DIM, steps, warmup=0, method="full", threads=THREADS, progress=False)
+    trace = simulate(
+        PROTOCOL,
+        DIM,
+        steps,
+        record=Record(warmup=0),
+        run=Run(threads=THREADS, progress=False),
+        evaluate=Evaluate(method="full"),
+    )
     seconds = clocks() - begun
     energy = trace["energy_mean"].mean(("replica", "sample")).values
     ratio = float(np.mean(energy / vmf.energy(DIM, PROTOCOL.cells()["elr"] / 2)))

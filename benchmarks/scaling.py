@@ -25,6 +25,7 @@ import numpy as np
 
 from weightgas import FixedLR, FixedSphere, simulate
 from weightgas.experiments import presets
+from weightgas.settings import Evaluate, Record, Run
 from weightgas.theory import vmf
 
 RATES = np.logspace(-3, -1, 17)
@@ -44,7 +45,15 @@ def seconds(cells: int, steps: int, method: Any, dim: int = 3, replicas: int = 1
     protocol, times = grid(cells), []
     for _ in range(2):
         begun = time.perf_counter()
-        simulate(protocol, dim, steps, warmup=0, replicas=replicas, method=method, threads=threads, progress=False)
+        simulate(
+            protocol,
+            dim,
+            steps,
+            replicas=replicas,
+            record=Record(warmup=0),
+            run=Run(threads=threads, progress=False),
+            evaluate=Evaluate(method=method),
+        )
         times.append(time.perf_counter() - begun)
     return min(times)
 
@@ -91,16 +100,16 @@ def notebook(steps: int) -> float:
     """Seconds of the notebook's three grids, scaled to their full length."""
     begun = time.perf_counter()
     for run in presets.isotropic("paper"):
-        simulate(run.protocol, run.dim, steps, warmup=0, progress=False)
+        simulate(run.protocol, run.dim, steps, record=Record(warmup=0), run=Run(progress=False))
     return (time.perf_counter() - begun) * 2_000_000 / steps
 
 
 def memory(steps: int) -> float:
     """Peak megabytes of a grid of the notebook in this process, above what it holds after imports and compilation."""
     protocol = FixedLR(lr=RATES, wd=RATES)
-    simulate(FixedLR(lr=0.1, wd=0.1), 3, 400, progress=False)
+    simulate(FixedLR(lr=0.1, wd=0.1), 3, 400, run=Run(progress=False))
     before = peak()
-    simulate(protocol, 3, steps, progress=False)
+    simulate(protocol, 3, steps, run=Run(progress=False))
     return peak() - before
 
 
@@ -126,7 +135,14 @@ def networks(scale: int) -> dict[str, Any]:
         kappa = np.logspace(-1, 2, 17) * dim
         elr, steps = 2 / kappa, steps // scale
         begun = time.perf_counter()
-        trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, steps, replicas=17, samples=20, progress=False)
+        trace = simulate(
+            FixedSphere(elr=elr, radius=1.0),
+            dim,
+            steps,
+            replicas=17,
+            record=Record(samples=20),
+            run=Run(progress=False),
+        )
         found[f"d_{dim}_seconds"] = round(time.perf_counter() - begun, 2)
         energy, exact = trace["energy_mean"].mean("sample").values, vmf.energy(dim, 1 / kappa)[:, None]
         found[f"d_{dim}_worst_error_in_U"] = round(float(np.max(np.abs(energy / exact - 1))), 5)

@@ -36,15 +36,17 @@ import torch
 from weightgas import datasets, networks
 from weightgas.measurement import measure
 from weightgas.protocols import FixedLR
+from weightgas.settings import Evaluate, Record, Run
 from weightgas.training import planned, train
 from weightgas.training.engine import Engine
-from weightgas.training.record import Record
+from weightgas.training.record import Samples
 
 PROTOCOL = FixedLR(lr=np.logspace(-2, 0, 7), wd=np.logspace(-3, -1, 5))
 NETWORK = networks.mlp(hidden=(6, 6))
 DATA = datasets.digits()
 INPUTS, LABELS = torch.tensor(DATA.inputs), torch.tensor(DATA.labels)
 BATCH = 128
+QUIET = Run(threads=1, progress=False)
 
 
 class Plain:
@@ -128,9 +130,9 @@ def check() -> float:
 def time_ours(steps: int, compile: bool = False) -> float:
     """Seconds per cell and iteration of ``train`` with everything that it records."""
     begun = time.perf_counter()
-    options = {"start": "random", "warmup": 0, "snapshots": steps // 25, "snapshot_every": 25}
-    options |= {"samples": 30, "noise_samples": 30, "cells_at_once": len(PROTOCOL), "compile": compile}
-    train(PROTOCOL, NETWORK, DATA, steps, threads=1, progress=False, **options)
+    record = Record(samples=30, noise_samples=30, warmup=0, snapshots=steps // 25, snapshot_every=25)
+    evaluate = Evaluate(cells_at_once=len(PROTOCOL), compile=compile)
+    train(PROTOCOL, NETWORK, DATA, steps, start="random", record=record, run=QUIET, evaluate=evaluate)
     return (time.perf_counter() - begun) / steps / len(PROTOCOL)
 
 
@@ -144,8 +146,7 @@ def time_plain(steps: int, record: str) -> float:
     return (time.perf_counter() - begun) / steps
 
 
-RECORDING = {Engine: ("energy", "noise_gradients", "moments", "curvature"), Record: ("read",)}
-OPTIONS = {"noise_batches": 8, "curvature_batches": 2, "dtype": "float32", "replicas": 1, "batch_size": BATCH}
+RECORDING = {Engine: ("energy", "noise_gradients", "moments", "curvature"), Samples: ("read",)}
 
 
 def share_of_recording(network: networks.Network, data: datasets.Images, cells: int, steps: int) -> dict[str, object]:
@@ -155,8 +156,7 @@ def share_of_recording(network: networks.Network, data: datasets.Images, cells: 
     as a step. ``counted`` is the share that the defaults keep below a twentieth, in gradients.
     """
     protocol = FixedLR(lr=np.geomspace(0.01, 1, cells), wd=0.01)
-    limits = {"samples": 300, "noise_samples": None, "energy_batches": None, "warmup": None}
-    plan = planned(protocol, network, data, 60_000, **limits, **OPTIONS)
+    plan = planned(protocol, network, data, 60_000, batch_size=BATCH)
     spent = {"steps": 0.0, "recording": 0.0}
 
     def timed(method: Callable[..., Any], kind: str) -> Callable[..., Any]:
@@ -176,8 +176,8 @@ def share_of_recording(network: networks.Network, data: datasets.Images, cells: 
             for name in names:
                 stack.enter_context(patch.object(kind, name, timed(getattr(kind, name), "recording")))
         often = {"samples": steps // plan.every, "noise_samples": steps // plan.noise_every}
-        begin = {"start": "random", "warmup": 0, "energy_batches": plan.energy_batches}
-        train(protocol, network, data, steps, threads=1, progress=False, **often, **begin, **OPTIONS)
+        record = Record(warmup=0, energy_batches=plan.energy_batches, **often)
+        train(protocol, network, data, steps, batch_size=BATCH, start="random", record=record, run=QUIET)
     return {
         "share": round(spent["recording"] / sum(spent.values()), 4),
         "counted": round(sum(plan.cost()), 4),
@@ -194,8 +194,8 @@ def relaxation_of_the_energy(rate: float, steps: int, every: int) -> float:
     Half the integrated correlation time, which of an exponential is twice its relaxation time.
     """
     protocol = FixedLR(lr=rate, wd=np.logspace(-3, -1, 5))
-    rare = {"noise_samples": 1, "curvature_batches": 0, "warmup": 10_000}
-    trace = train(protocol, NETWORK, DATA, steps, samples=steps // every, threads=1, progress=False, **rare)
+    record = Record(samples=steps // every, noise_samples=1, curvature_batches=0, warmup=10_000)
+    trace = train(protocol, NETWORK, DATA, steps, record=record, run=QUIET)
     return float(measure(trace)["correlation"].max()) / 2 * every
 
 

@@ -10,6 +10,7 @@ import xarray as xr
 from weightgas.losses import Covariance, Quadratic
 from weightgas.measurement import Criteria, measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
 RATES, DECAYS, RADII = np.logspace(-2.5, -1.5, 5), np.logspace(-2, -1, 4), np.logspace(-1, 1, 4)
@@ -25,7 +26,7 @@ EASY = Criteria(ess=4, relaxations=0.1, radius_drift=1, energy_drift=10, rhat=10
 @cache
 def trace(kind: str) -> xr.Dataset:
     """A simulated grid of the isotropic noise model, d = 3."""
-    return simulate(PROTOCOLS[kind], 3, 40_000, samples=80, threads=1, progress=False)
+    return simulate(PROTOCOLS[kind], 3, 40_000, record=Record(samples=80), run=Run(threads=1, progress=False))
 
 
 @cache
@@ -44,7 +45,15 @@ def null(kind: str) -> tuple[xr.Dataset, xr.Dataset]:
     variances = np.logspace(-1, 1, 10)
     noise = Covariance(10 * variances / variances.sum(), "anisotropic") if kind == "anisotropic" else None
     protocol = FixedSphere(elr=0.02 / 1.35 ** np.arange(4)[::-1])
-    found = simulate(protocol, 10, 100_000, loss=Quadratic(np.linspace(0, 2, 10)), noise=noise, samples=200, threads=1)
+    found = simulate(
+        protocol,
+        10,
+        100_000,
+        loss=Quadratic(np.linspace(0, 2, 10)),
+        noise=noise,
+        record=Record(samples=200),
+        run=Run(threads=1),
+    )
     return found, measure(found, criteria=EASY)
 
 
@@ -59,7 +68,12 @@ def network(kind: str) -> tuple[xr.Dataset, xr.Dataset]:
         "fixed_sphere": FixedSphere(elr=np.logspace(-2, -1, 4), radius=[0.5, 1.0, 2.0]),
     }
     found = training.train(
-        protocols[kind], networks.mlp(hidden=(3,)), datasets.digits(), steps=300, samples=60, batch_size=16,
-        noise_batches=4, snapshots=70, snapshot_every=4, progress=False,
-    )  # fmt: skip
+        protocols[kind],
+        networks.mlp(hidden=(3,)),
+        datasets.digits(),
+        steps=300,
+        batch_size=16,
+        record=Record(samples=60, noise_batches=4, snapshots=70, snapshot_every=4),
+        run=Run(progress=False),
+    )
     return found, measure(found, criteria=EASY)

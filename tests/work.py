@@ -1,14 +1,15 @@
-"""Work for executors in the tests, in a module that their workers can import."""
+"""Work for the workers of a client in the tests, in a module that they can import."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
-import time
-from concurrent.futures import Executor, Future
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
+from zlib import crc32
 
 import numpy as np
 
@@ -19,18 +20,6 @@ from weightgas.protocols import FixedLR
 
 
 def square(k: int) -> int:
-    return k * k
-
-
-def deadly(k: int, lives: dict[int, int], folder: Path) -> int:
-    """The square of ``k``; the first ``lives[k]`` calls kill their worker."""
-    for life in range(lives.get(k, 0)):
-        mark = folder / f"{k}-{life}"
-        if not mark.exists():
-            mark.touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-    if k not in lives:
-        time.sleep(0.05)
     return k * k
 
 
@@ -55,32 +44,26 @@ def cells(indices: np.ndarray, part: FixedLR):
     return traces.make(part, values, attributes, {"noise_trace": "mean"})
 
 
-class KilledWorker(Exception):
-    """What a scheduler that replaces its workers says of a call, like the one of Dask."""
+class Deadly:
+    """As :func:`cells`; chunks that begin with one of ``starts`` end as Dask ends what has killed its workers.
 
+    Real workers are killed in tests/faults/test_workers.py.
+    """
 
-class Unreliable(Executor):
-    """Runs calls at once, in this process; of call number k the first ``deaths[k]`` tries are lost."""
+    def __init__(self, *starts: int) -> None:
+        self.starts = starts
 
-    def __init__(self, deaths: dict[int, int]) -> None:
-        self.deaths, self.calls = dict(deaths), []
+    def __call__(self, indices: np.ndarray, part: FixedLR):
+        if indices[0] in self.starts:
+            from distributed import KilledWorker
 
-    def submit(self, function, /, *arguments, **options):
-        future = Future()
-        future.set_running_or_notify_cancel()
-        k = arguments[1][0] if np.isscalar(arguments[1][0]) else int(arguments[1][0][0])
-        self.calls.append(k)
-        if self.deaths.get(k, 0):
-            self.deaths[k] -= 1
-            future.set_exception(KilledWorker(f"call {k}"))
-        else:
-            future.set_result(function(*arguments, **options))
-        return future
+            raise KilledWorker(f"cells-{indices[0]}", SimpleNamespace(address="tcp://gone:1"), 1)
+        return cells(indices, part)
 
 
 @dataclass(frozen=True)
 class DeadlyMLP(MLP):
-    """An MLP whose first gradient in a worker kills that worker, as often as ``lives`` says."""
+    """An MLP that kills the worker of the stack that first asks for gradients, and again, ``lives`` times in all."""
 
     folder: str = ""
     lives: int = 1
@@ -91,7 +74,11 @@ class DeadlyMLP(MLP):
 
     def gradients(self, weights, inputs, labels):
         if multiprocessing.parent_process() is not None:
-            for life in range(self.lives):
+            stack, victim = str(crc32(weights.detach().numpy().tobytes())), Path(self.folder, "victim")
+            with suppress(FileExistsError), victim.open("x") as file:
+                file.write(stack)
+            # Whoever tries it again begins with the same weights.
+            for life in range(self.lives if victim.read_text() == stack else 0):
                 mark = Path(self.folder, f"life-{life}")
                 if not mark.exists():
                     mark.touch()

@@ -161,7 +161,13 @@ def simulated() -> Rows:
     dim, steps, count = 1000, 400_000, 500
     temperature = 1e-4 * np.geomspace(1, 10**DECADES, TEMPERATURES)
     protocol = wg.FixedSphere(elr=(2 * temperature).tolist(), radius=1.0)
-    trace = wg.simulate(protocol, dim, steps, snapshots=count, snapshot_every=steps // count, threads=1, progress=False)
+    trace = wg.simulate(
+        protocol,
+        dim,
+        steps,
+        record=wg.Record(snapshots=count, snapshot_every=steps // count),
+        run=wg.Run(threads=1, progress=False),
+    )
     level_one = stationarity.assess(trace, Criteria())
     correlation = level_one["correlation"].values
     samples = trace["samples"].values.min(axis=1)

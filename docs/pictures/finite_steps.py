@@ -42,7 +42,7 @@ def compared(protocol: str, dim: int, elr: float) -> list[str]:
     theory = stationary_values(named(protocol), dim, held, noise_var)
     steps = int(np.clip(40_000 / elr, 400_000, 4_000_000))
     noise = Isotropic(float(np.sqrt(noise_var)))
-    trace = wg.simulate(cells, dim, steps, noise=noise, replicas=16, progress=False)  # type: ignore[arg-type]
+    trace = wg.simulate(cells, dim, steps, noise=noise, replicas=16, run=wg.Run(progress=False))  # type: ignore[arg-type]
     state = wg.measure(trace)
     row, first = [TITLES[protocol], str(dim), f"{elr:g}"], ""
     for name in ("energy", "radius", "entropy_direction"):

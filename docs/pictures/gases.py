@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 
 import weightgas as wg
 from weightgas.analysis.equation_of_state import momentum_share, radius_law, state_equation
-from weightgas.analysis.fluctuation import fluctuation_response
+from weightgas.analysis.fluctuation import collect, fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope, logistic_slope
 from weightgas.analysis.reasons import reasons
-from weightgas.experiments.nulls import curvatures
+from weightgas.experiments.controls import curvatures
 from weightgas.figures.canvas import GREY, OKABE_ITO, with_error
 from weightgas.losses import (
     Covariance,
@@ -199,13 +199,20 @@ class Row:
 def measured(gas: Gas) -> Row:
     """Simulate and judge."""
     trace = wg.simulate(
-        gas.protocol, DIM, STEPS, loss=gas.loss, noise=gas.noise, momentum=gas.momentum, replicas=REPLICAS,
-        samples=SAMPLES, progress=False,
-    )  # fmt: skip
+        gas.protocol,
+        DIM,
+        STEPS,
+        loss=gas.loss,
+        noise=gas.noise,
+        replicas=REPLICAS,
+        optimizer=wg.optimizers.SGD(momentum=gas.momentum),
+        record=wg.Record(samples=SAMPLES),
+        run=wg.Run(progress=False),
+    )
     state = wg.measure(trace)
     judged = wg.verdict(trace, state, title=gas.title)
     good = state.isel(cell=np.flatnonzero(state["status"].values == 0))
-    f, g = fluctuation_response(state, largest_elr=1.0), gibbs_slope(trace, state, largest_elr=1.0)
+    f, g = fluctuation_response(state, collect(state, 1.0)), gibbs_slope(trace, state, collect(state, 1.0))
     print(judged.sentence, flush=True)
     # plain means over cells and pairs, which a closed form can have too
     slope = (float(np.nanmean(g.ratio)), float(np.sqrt(np.nansum(g.ratio_err**2)) / np.isfinite(g.ratio).sum()))
@@ -255,9 +262,14 @@ def momentum() -> list[list[str]]:
         for protocol in (wg.FixedSphere(elr=0.02 * (1 - alpha)), wg.FixedELR(elr=0.02 * (1 - alpha), wd=0.1),
                          wg.FixedLR(lr=0.05 * (1 - alpha), wd=0.05)):  # fmt: skip
             trace = wg.simulate(
-                protocol, DIM, STEPS // 2, loss=Quadratic(A), momentum=alpha, nesterov=nesterov,
-                replicas=REPLICAS, progress=False,
-            )  # fmt: skip
+                protocol,
+                DIM,
+                STEPS // 2,
+                loss=Quadratic(A),
+                replicas=REPLICAS,
+                optimizer=wg.optimizers.SGD(momentum=alpha, nesterov=nesterov),
+                run=wg.Run(progress=False),
+            )
             state = wg.measure(trace)
             z, radius, t = state_equation(state), radius_law(state), state["temperature"]
             felt = state["elr"] * state["noise_trace"] / (2 * (DIM - 1))
@@ -290,9 +302,15 @@ def dying(share: float) -> tuple[np.ndarray, np.ndarray, float, float, float, st
     k = share * 2 / (DIM - 3)
     slope = 2 * k / (elr * SIGMA**2)
     trace = wg.simulate(
-        wg.FixedSphere(elr=elr), DIM, 2400, loss=Quadratic(np.append(0.0, np.full(DIM - 1, 1.0))),
-        noise=LossDependent(slope, 0.0, Isotropic(SIGMA)), replicas=400, samples=60, warmup=0, progress=False,
-    )  # fmt: skip
+        wg.FixedSphere(elr=elr),
+        DIM,
+        2400,
+        loss=Quadratic(np.append(0.0, np.full(DIM - 1, 1.0))),
+        noise=LossDependent(slope, 0.0, Isotropic(SIGMA)),
+        replicas=400,
+        record=wg.Record(samples=60, warmup=0),
+        run=wg.Run(progress=False),
+    )
     time = elr * trace["step"].values[0]
     log_loss = np.log(trace["energy"].values[0])
     rates = np.polyfit(time[20:], log_loss[:, 20:].T, 1)[0]

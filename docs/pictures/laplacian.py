@@ -38,9 +38,13 @@ def trained(network: Network) -> xr.Dataset:
     """A stationary run on the sphere of radius 1 at both effective learning rates."""
     protocol = wg.FixedSphere(elr=ELR, radius=1.0)
     return wg.train(
-        protocol, network, DATA, 30_000, warmup=15_000, samples=300, curvature_batches=4, snapshots=WEIGHTS,
-        snapshot_every=500, progress=False,
-    )  # fmt: skip
+        protocol,
+        network,
+        DATA,
+        30_000,
+        record=wg.Record(warmup=15_000, samples=300, curvature_batches=4, snapshots=WEIGHTS, snapshot_every=500),
+        run=wg.Run(progress=False),
+    )
 
 
 def draw(generator: np.random.Generator, count: int, dim: int) -> tuple[Tensor, Tensor, Tensor]:

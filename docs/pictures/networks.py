@@ -18,8 +18,6 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from weightgas import experiments
-from weightgas.analysis.cells import in_equilibrium
-from weightgas.analysis.layers import layer_gases, over_cells
 from weightgas.cli import values
 from weightgas.experiments import Experiment
 from weightgas.experiments.answer import markdown, verdict_table
@@ -38,6 +36,7 @@ from weightgas.figures.canvas import (
 )
 from weightgas.figures.canvas import PROTOCOLS as LOOKS
 from weightgas.report.tables import status_counts
+from weightgas.settings import Run
 from weightgas.status import Status
 
 HERE = Path(__file__).resolve().parent
@@ -72,9 +71,8 @@ class Study:
             network=values.network_of(self.net, self.hidden),
             data=values.images_of(self.data, per_class=self.per_class),
             steps=self.steps,
-            out=folder / self.name,
-            threads=1,
             command=self.command,
+            run=Run(folder / self.name, threads=1),
         )
 
 
@@ -95,7 +93,7 @@ def commands(studies: dict[Study, Experiment]) -> str:
     head = ("run", "command", "d", "groups", "images", "d / (images × classes)")
     rows = []
     for study, found in studies.items():
-        about = next(iter(found.states.values())).attrs
+        about = next(iter(found.findings.values())).state.attrs
         images = len(values.images_of(study.data, per_class=study.per_class))
         ratio = about["dim"] / (images * about["classes"])
         sizes = (str(about["dim"]), str(np.size(about["group_sizes"])), str(images), f"{ratio:.2g}")
@@ -104,12 +102,12 @@ def commands(studies: dict[Study, Experiment]) -> str:
 
 
 def levels(studies: dict[Study, Experiment]) -> str:
-    """The three levels of every run, with its null gases."""
+    """The three levels of every run, with its controls."""
     parts = []
     for study, found in studies.items():
-        state = next(iter(found.states.values()))
+        state = next(iter(found.findings.values())).state
         parts.append(f"**{study.name}**: {state.attrs['network']}, {state.attrs['steps']} steps")
-        parts.append(verdict_table(select(found.judged, "networks"), found.beside.get("networks", {})))
+        parts.append(verdict_table(select(found.judged, "networks"), found.controls.get("networks", {})))
     return "\n\n".join(parts)
 
 
@@ -118,8 +116,8 @@ def regimes(studies: dict[Study, Experiment]) -> str:
     head = ("run", "protocol", "cells", "η_e of those in equilibrium", "energy there")
     rows = []
     for study, found in studies.items():
-        for name, state in select(found.states, "networks").items():
-            good = in_equilibrium(state)
+        for name, run in select(found.findings, "networks").items():
+            state, good = run.state, run.settled
             spans = (_span(state["elr"].values[good]), _span(state["energy"].values[good]))
             rows.append((study.name, plain(name), status_counts(state), *spans))
     return markdown(head, rows)
@@ -130,7 +128,8 @@ def cold(studies: dict[Study, Experiment]) -> str:
     head = ("run", "η", "λ", "loss, first quarter", "last quarter", "tr Σ, first quarter", "last quarter", "status")
     rows = []
     for study, found in studies.items():
-        trace, state = found.traces["networks/along_run"], found.states["networks/along_run"]
+        run = found.findings["networks/along_run"]
+        trace, state = run.traced, run.state
         for i in range(trace.sizes["cell"]):
             ends = [_quarter(trace, i, name, which) for name in ("energy", "noise_trace") for which in (0, 3)]
             status = Status(int(state["status"][i])).name.lower().replace("_", " ")
@@ -161,8 +160,8 @@ def layers(studies: dict[Study, Experiment]) -> str:
 
 def gases_of(found: Experiment) -> dict[str, xr.Dataset]:
     """The layers of every protocol that has cells in equilibrium."""
-    pairs = {p: (found.traces[f"networks/{p}"], found.states[f"networks/{p}"]) for p in PROTOCOLS}
-    return {p: over_cells(layer_gases(*pair), pair[1]) for p, pair in pairs.items() if in_equilibrium(pair[1]).any()}
+    runs = {p: found.findings[f"networks/{p}"] for p in PROTOCOLS}
+    return {p: run.layers for p, run in runs.items() if run.settled.any()}
 
 
 @drawn
@@ -195,7 +194,7 @@ def cold_figure(studies: dict[Study, Experiment]) -> Figure:
     figure, ((left, right),) = canvas(1, 2, height=3.2)
     handles = []
     for k, (study, found) in enumerate(studies.items()):
-        trace = found.traces["networks/along_run"]
+        trace = found.findings["networks/along_run"].traced
         color = (*OKABE_ITO, GREY)[k]
         for i in range(trace.sizes["cell"]):
             step, style = trace["step"].values[i], ("-", "--")[i % 2]

@@ -25,6 +25,11 @@ _PLACES = {
     "losses": "",
     "networks": "",
     "datasets": "",
+    # what is recorded of it, until when, where, and how it is computed
+    "Record": "settings",
+    "Until": "settings",
+    "Run": "settings",
+    "Evaluate": "settings",
     "simulate": "simulation",
     "paths": "",
     "drive": "simulation",
@@ -36,6 +41,7 @@ _PLACES = {
     "grid": "trace",
     # what it says
     "measure": "measurement",
+    "Findings": "analysis",
     "verdict": "analysis",
     "bootstrap": "analysis",
     "balance": "analysis",
@@ -58,8 +64,8 @@ _PLACES = {
 }
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
-_MODULES = ("protocols", "trace", "runs", "streams", "simulation", "training", "probes", "measurement", "analysis")
-_MODULES += ("optimizers", "symmetry", "systems", "forecast", "monitoring")
+_MODULES = ("protocols", "settings", "trace", "runs", "streams", "simulation", "training", "probes", "measurement")
+_MODULES += ("analysis", "optimizers", "symmetry", "systems", "forecast", "monitoring")
 """Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
 
 

@@ -14,6 +14,7 @@ from weightgas import probes as probes
 from weightgas import protocols as protocols
 from weightgas import report as report
 from weightgas import runs as runs
+from weightgas import settings as settings
 from weightgas import simulation as simulation
 from weightgas import status as status
 from weightgas import streams as streams
@@ -22,6 +23,7 @@ from weightgas import systems as systems
 from weightgas import theory as theory
 from weightgas import trace as trace
 from weightgas import training as training
+from weightgas.analysis import Findings as Findings
 from weightgas.analysis import balance as balance
 from weightgas.analysis import bootstrap as bootstrap
 from weightgas.analysis import verdict as verdict
@@ -33,6 +35,10 @@ from weightgas.monitoring import watch as watch
 from weightgas.protocols import FixedELR as FixedELR
 from weightgas.protocols import FixedLR as FixedLR
 from weightgas.protocols import FixedSphere as FixedSphere
+from weightgas.settings import Evaluate as Evaluate
+from weightgas.settings import Record as Record
+from weightgas.settings import Run as Run
+from weightgas.settings import Until as Until
 from weightgas.simulation import drive as drive
 from weightgas.simulation import simulate as simulate
 from weightgas.symmetry import structural_groups as structural_groups

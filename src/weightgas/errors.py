@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import math
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class WeightgasError(Exception):
@@ -38,6 +43,31 @@ def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
     return ValueError(f"{name}: expected {expected}, got {got!r}. {fix}")
 
 
+def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module that answers a name of version 0.1 with what it is now."""
+
+    def find(name: str) -> Any:
+        hint = f" since 0.2: it is now {names[name]}" if name in names else ""
+        raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}.")
+
+    return find
+
+
+def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+    """Decorate a function so that it answers a keyword of version 0.1 with what it is now, in a TypeError."""
+
+    def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
+        @wraps(function)
+        def call(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
+            for name in names.keys() & keywords.keys():
+                raise TypeError(f"{name}: since 0.2 this keyword is {names[name]}=. Pass that.")
+            return function(*arguments, **keywords)
+
+        return call
+
+    return decorate
+
+
 def is_refusal(error: BaseException) -> bool:
     """Whether an error prints what is wrong with the input: this package raised it, and it is of a type for input.
 
@@ -59,6 +89,8 @@ def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:
     ValueError
         If it is empty, has more than one dimension, or holds a number that is not finite and positive.
     """
+    import numpy as np  # takes time to load, and the help of the command line needs what else is here
+
     try:
         array = np.asarray(value)
     except ValueError as error:  # lists of unequal length

@@ -42,6 +42,11 @@ class Status(IntEnum):
     NOT_APPLICABLE = 6
 
     @property
+    def words(self) -> str:
+        """Its name in words: ``too short``."""
+        return self.name.lower().replace("_", " ")
+
+    @property
     def advice(self) -> str:
         """One sentence: what this status means and what to do."""
         return ADVICE[self]

@@ -62,7 +62,7 @@ def exact_state(protocol: Protocol, *, entropy_scale: float = 1.0) -> xr.Dataset
     coordinates["cell_id"] = ("cell", [str(i) for i in range(len(elr))])
     attributes = {
         "protocol": protocol.name, "dim": DIM, "dof": dof, "producer": "simulate",
-        "loss": "linear", "noise": "isotropic(sigma=1)",
+        "loss": "linear", "noise": "isotropic(sigma=1)", "noise_isotropic": 1, "noise_state_dependent": 0,
     }  # fmt: skip
     return xr.Dataset(variables, coordinates, attributes)
 

@@ -11,6 +11,7 @@ from weightgas.analysis.fluctuation import fluctuation_response
 from weightgas.analysis.maxwell import slopes
 from weightgas.measurement import Criteria, measure
 from weightgas.protocols import FixedELR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
 
@@ -44,7 +45,9 @@ def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
 
 
 def test_a_fitted_law_gets_its_interval_through_integrated_entropies():
-    trace = simulate(FixedELR(elr=[0.02, 0.04, 0.08], wd=[0.01, 0.02, 0.04]), 3, 60_000, samples=200, replicas=2)
+    trace = simulate(
+        FixedELR(elr=[0.02, 0.04, 0.08], wd=[0.01, 0.02, 0.04]), 3, 60_000, replicas=2, record=Record(samples=200)
+    )
     state = measure(trace, entropy="integration")
     found = bootstrap(trace, lambda t, s: slopes(s)[-1].value, state=state, draws=25)
     assert abs(found.value + 1) < 4 * found.error + 0.01
@@ -56,7 +59,15 @@ def test_intervals_of_the_fluctuation_ratio_cover_an_ideal_gas():
     """120 seeds, true value 1: 95 % intervals cover in 89 to 99 %; intervals at half the width do not."""
     covered, narrow = [], []
     for seed in range(120):
-        trace = simulate(FixedSphere(elr=[0.02, 0.04]), 3, 40_000, samples=200, replicas=4, seed=seed, threads=1)
+        trace = simulate(
+            FixedSphere(elr=[0.02, 0.04]),
+            3,
+            40_000,
+            replicas=4,
+            seed=seed,
+            record=Record(samples=200),
+            run=Run(threads=1),
+        )
         found = bootstrap(trace, lambda t, s: fluctuation_response(s).whole, draws=60)
         covered.append(found.low <= 1 <= found.high)
         narrow.append((found.low + found.value) / 2 <= 1 <= (found.high + found.value) / 2)

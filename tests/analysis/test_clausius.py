@@ -9,9 +9,11 @@ import pytest
 from scipy.special import betaln, digamma
 
 from weightgas.analysis.clausius import clausius
+from weightgas.analysis.fluctuation import collect
 from weightgas.losses import Covariance, Linear, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
 RATES = np.geomspace(1e-3, 1e-2, 6)
@@ -27,7 +29,7 @@ def test_an_exact_gas_passes_and_a_steep_entropy_does_not(make_state):
     for scale in (1.0, 1.2):
         state = make_state(FixedSphere(elr=RATES), entropy_scale=scale)
         state.attrs["entropy_method"] = "density"
-        (found,) = clausius(state, largest_elr=1)
+        (found,) = clausius(state, collect(state, 1))
         assert found.method == "density" and found.judged and len(found.ratio) == 5
         assert found.whole == pytest.approx(1 / scale, abs=2e-3)
         assert np.allclose(found.ratio, 1 / scale, atol=5e-3)
@@ -39,7 +41,7 @@ def test_a_lost_factor_of_two_in_the_temperature_is_seen(make_state):
     state = make_state(FixedSphere(elr=RATES))
     state.attrs["entropy_method"] = "density"
     state["temperature"] = state["temperature"] / 2
-    (found,) = clausius(state, largest_elr=1)
+    (found,) = clausius(state, collect(state, 1))
     assert found.whole == pytest.approx(2, abs=5e-3) and found.whole - 1 > 10 * found.whole_err
 
 
@@ -54,7 +56,7 @@ def test_errors_are_those_of_repeated_noise(make_state):
         draw = state.copy(deep=True)
         for name in ("temperature", "energy", "entropy_direction"):
             draw[name] = draw[name] + draw[f"{name}_err"] * generator.standard_normal(len(RATES))
-        (one,) = clausius(draw, largest_elr=1)
+        (one,) = clausius(draw, collect(draw, 1))
         found.append((one.whole, one.whole_err, one.ratio[2], one.ratio_err[2], one.capacity_over_R[2]))
     whole, whole_err, ratio, ratio_err, capacity = np.transpose(found)
     assert whole.std() == pytest.approx(np.median(whole_err), rel=0.2)
@@ -79,7 +81,7 @@ def test_noise_that_grows_with_the_loss_is_rejected(make_state):
     t, u, s = np.transpose([noise_that_grows_with_the_loss(35.0, 4.5, h) for h in RATES])
     state["temperature"].values[:], state["energy"].values[:] = t, u
     assert np.allclose(u, 4.5 * t)  # the energy is that of an ideal gas
-    (found,) = clausius(with_entropy(state, s, 1e-2), largest_elr=1)
+    (found,) = clausius(with_entropy(state, s, 1e-2), collect(state, 1))
     assert found.whole - 1 > 10 * found.whole_err and found.whole > 1.04
 
 
@@ -95,10 +97,15 @@ def test_anisotropic_noise_passes():
     variances = np.logspace(-1, 1, 10)[[0, 5, 1, 6, 2, 7, 3, 8, 4, 9]]
     curvatures = np.array([-4.0, *np.linspace(0.5, 2, 9)])  # one minimum, ±e_0, and far from any other
     trace = simulate(
-        FixedSphere(elr=[0.004, 0.012]), 10, 1_200_000, loss=Quadratic(curvatures), samples=400, replicas=4,
-        noise=Covariance(variances * 10 / variances.sum()), snapshots=4000, snapshot_every=300, threads=1,
-        progress=False,
-    )  # fmt: skip
+        FixedSphere(elr=[0.004, 0.012]),
+        10,
+        1_200_000,
+        loss=Quadratic(curvatures),
+        replicas=4,
+        noise=Covariance(variances * 10 / variances.sum()),
+        record=Record(samples=400, snapshots=4000, snapshot_every=300),
+        run=Run(threads=1, progress=False),
+    )
     state = measure(trace)
     x = trace["directions"].values.astype(float)
     each = np.array([[gaussian_entropy(x[i, j], 9) for j in range(4)] for i in range(2)])
@@ -113,7 +120,9 @@ def test_anisotropic_noise_passes():
 def test_a_simulated_gas_passes_at_a_large_step(kind):
     rates = [0.04, 0.06, 0.09]
     protocol = FixedSphere(elr=rates) if kind == "fixed_sphere" else FixedELR(elr=rates, wd=0.01)
-    trace = simulate(protocol, 10, 200_000, loss=Linear(), replicas=4, samples=400, threads=1, progress=False)
+    trace = simulate(
+        protocol, 10, 200_000, loss=Linear(), replicas=4, record=Record(samples=400), run=Run(threads=1, progress=False)
+    )
     (found,) = clausius(measure(trace, entropy="density"))
     assert found.corrected and found.whole_err < 0.02
     assert abs(found.whole - 1) < 4 * found.whole_err
@@ -125,7 +134,7 @@ def test_flagged_methods_are_reported_but_not_judged(make_state):
     with_entropy(with_entropy(state, exact), 2 * exact, method="quasi_harmonic")
     state["entropy_knn_flag"] = ("cell", np.zeros(6, np.int8))
     state["entropy_quasi_harmonic_flag"] = ("cell", np.array([0, 0, 1, 0, 0, 0], np.int8))
-    knn, harmonic = clausius(state, largest_elr=1)
+    knn, harmonic = clausius(state, collect(state, 1))
     assert (knn.method, knn.judged, harmonic.method, harmonic.judged) == ("knn", True, "quasi_harmonic", False)
     assert harmonic.whole == pytest.approx(0.5, abs=5e-3) and "not judged" in harmonic.advice
 

@@ -8,14 +8,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from calls import flat
 from synthetic import ar1
 from weightgas.analysis import gibbs
-from weightgas.analysis.fluctuation import Isotherms, fluctuation_response
+from weightgas.analysis.checks import DIAGNOSTIC_TOLERANCE, judge
+from weightgas.analysis.fluctuation import Isotherms, collect, fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope
-from weightgas.analysis.verdict import EVIDENCE_TOLERANCE, judge
 from weightgas.losses import Covariance, Linear, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
 DIM = 10
@@ -75,9 +77,14 @@ def test_a_lost_factor_of_two_alarms_always():
 def evidence(kind: str, seeds: int, samples: int, *, spacing: int = 300, elr=(0.008, 0.02), **options) -> tuple:
     """Values and errors of both checks, (seeds, 2) each, and the effective samples (seeds,)."""
     trace = simulate(
-        FixedSphere(elr=list(elr)), DIM, samples * spacing, loss=LOSS, noise=NOISES[kind], replicas=seeds,
-        samples=samples, threads=1, progress=False, **options,
-    )  # fmt: skip
+        FixedSphere(elr=list(elr)),
+        DIM,
+        samples * spacing,
+        loss=LOSS,
+        noise=NOISES[kind],
+        replicas=seeds,
+        **flat(samples=samples, threads=1, progress=False, **options),
+    )
     values, errors, ess = [], [], []
     for k in range(seeds):
         part = trace.isel(replica=[k])
@@ -92,7 +99,7 @@ def evidence(kind: str, seeds: int, samples: int, *, spacing: int = 300, elr=(0.
 def refused(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
     """Whether the rule of the verdict says no, (seeds, 2)."""
     pairs = zip(values.ravel(), errors.ravel(), strict=True)
-    said = [judge(v, e, 1.0, EVIDENCE_TOLERANCE) == "no" for v, e in pairs]
+    said = [judge(v, e, 1.0, DIAGNOSTIC_TOLERANCE) == "no" for v, e in pairs]
     return np.reshape(said, values.shape)
 
 
@@ -126,9 +133,15 @@ def test_power_at_two_thousand_effective_samples():
 @pytest.mark.slow
 def test_coverage_of_the_fluctuation_ratio():
     trace = simulate(
-        FixedSphere(elr=0.02 * 1.35 ** np.arange(-3.0, 1.0)), DIM, 100_000, loss=LOSS, replicas=400, samples=400,
-        threads=1, progress=False, seed=1,
-    )  # fmt: skip
+        FixedSphere(elr=0.02 * 1.35 ** np.arange(-3.0, 1.0)),
+        DIM,
+        100_000,
+        loss=LOSS,
+        replicas=400,
+        seed=1,
+        record=Record(samples=400),
+        run=Run(threads=1, progress=False),
+    )
     found = [fluctuation_response(measure(trace.isel(replica=[k]))) for k in range(400)]
     z = np.array([(f.whole - 1) / f.whole_err for f in found])
     print("covered", np.mean(np.abs(z) < 1.96), "mean and deviation of z", z.mean(), z.std())
@@ -150,9 +163,8 @@ def protocol(kind: str, elr: np.ndarray, dim: int):
 def test_the_finite_step_is_corrected_for(kind, loss, dim, elr):
     cells = protocol(kind, elr * 2.0 ** np.array([-1, -0.5, 0]), dim)
     trace = simulate(
-        cells, dim, 1_000_000, loss=loss, replicas=12, samples=2000,
-        threads=1, progress=False,
-    )  # fmt: skip
+        cells, dim, 1_000_000, loss=loss, replicas=12, record=Record(samples=2000), run=Run(threads=1, progress=False)
+    )
     state = measure(trace)
     f, g = fluctuation_response(state), gibbs_slope(trace, state)
     print(kind, dim, elr, "fluctuation", f.whole, f.whole_err, "slope", g.mean, g.mean_err)
@@ -163,15 +175,20 @@ def test_the_finite_step_is_corrected_for(kind, loss, dim, elr):
 
 def test_without_the_correction_a_large_step_looks_like_another_gas():
     trace = simulate(
-        FixedELR(elr=[0.05, 0.1], wd=0.01), DIM, 150_000, loss=LOSS, replicas=12, samples=400, threads=1,
-        progress=False,
-    )  # fmt: skip
+        FixedELR(elr=[0.05, 0.1], wd=0.01),
+        DIM,
+        150_000,
+        loss=LOSS,
+        replicas=12,
+        record=Record(samples=400),
+        run=Run(threads=1, progress=False),
+    )
     state = measure(trace)
     corrected = fluctuation_response(state)
     assert abs(corrected.whole - 1) < 4 * corrected.whole_err
     assert abs(gibbs_slope(trace, state).mean - 1) < 4 * gibbs_slope(trace, state).mean_err
     del state.attrs["laplacian_slope"]
-    plain = fluctuation_response(state, largest_elr=0.2)
+    plain = fluctuation_response(state, collect(state, 0.2))
     assert not plain.corrected and "not corrected" in plain.advice
     assert corrected.whole - plain.whole > 0.02
     assert np.isnan(fluctuation_response(state).whole)  # then only small steps are taken

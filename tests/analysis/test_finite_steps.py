@@ -9,6 +9,7 @@ from weightgas.analysis.gibbs import gibbs_slope
 from weightgas.losses import Isotropic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.theory import finite_step
 from weightgas.trace import kind_of
@@ -25,7 +26,9 @@ def ran(request):
     lr = FixedLR(lr=((1 - np.sqrt(1 - growth)) / 0.1).tolist(), wd=0.1)
     cells = FixedELR(elr=elr.tolist(), wd=0.1) if request.param == "fixed_elr" else lr
     noise = Isotropic(np.sqrt(NOISE_VAR))
-    trace = simulate(cells, DIM, 400_000, noise=noise, replicas=16, samples=2000, threads=1, progress=False)
+    trace = simulate(
+        cells, DIM, 400_000, noise=noise, replicas=16, record=Record(samples=2000), run=Run(threads=1, progress=False)
+    )
     state = measure(trace)
     assert (state["elr"] < 0.1).all()
     return trace, state

@@ -26,14 +26,14 @@ def noisy(state, generator, size=0.02):
 
 def test_the_ratio_and_the_heat_capacity_of_an_exact_gas(make_state):
     state = make_state(FixedSphere(elr=np.logspace(-3, -1.8, 7)))
-    found = fluctuation_response(state, largest_elr=1)
+    found = fluctuation_response(state, collect(state, 1))
     t = np.sort(state["temperature"].values)
     assert found.whole == pytest.approx(1, abs=1e-3)
     assert np.allclose(found.capacity, np.diff(vmf.energy(3, t)) / np.diff(t))
     assert found.capacity_over_R == pytest.approx(1, abs=0.02)  # R = 1 at d = 3, next order in T
     assert found.capacity_over_R_err > 0 and found.advice.startswith("not corrected")
     state["temperature"] = state["temperature"] / 2  # a lost factor of two
-    broken = fluctuation_response(state, largest_elr=1)
+    broken = fluctuation_response(state, collect(state, 1))
     assert broken.whole == pytest.approx(2, abs=2e-3)
     assert abs(broken.whole - 1) > 10 * broken.whole_err
 
@@ -49,7 +49,7 @@ def test_errors_are_those_of_repeated_noise(make_state):
         shared = (draw["energy"].values / state["energy"].values - 1) * rho
         own = (draw["energy_variance"].values / state["energy_variance"].values - 1) * np.sqrt(1 - rho**2)
         draw["energy_variance"] = state["energy_variance"] * (1 + shared + own)
-        found = fluctuation_response(draw, largest_elr=1)
+        found = fluctuation_response(draw, collect(draw, 1))
         whole.append((found.whole, found.whole_err))
         pair.append((found.capacity[-1], found.capacity_err[-1]))
         over_r.append((found.capacity_over_R, found.capacity_over_R_err))
@@ -57,9 +57,9 @@ def test_errors_are_those_of_repeated_noise(make_state):
         value, error = np.transpose(values)
         assert value.std() == pytest.approx(np.median(error), rel=0.2)
     draw = noisy(state, generator)
-    with_errors = fluctuation_response(draw, largest_elr=1).whole_err
+    with_errors = fluctuation_response(draw, collect(draw, 1)).whole_err
     draw["temperature_err"] = 0 * draw["temperature_err"]
-    assert fluctuation_response(draw, largest_elr=1).whole_err < 0.97 * with_errors
+    assert fluctuation_response(draw, collect(draw, 1)).whole_err < 0.97 * with_errors
 
 
 def test_cells_of_an_isotherm_are_pooled_without_a_bias(make_state):
@@ -89,7 +89,7 @@ def test_large_steps_are_left_out_and_larger_ones_where_they_can_be_corrected(ma
 
 def test_a_coarse_grid_is_named(make_state):
     state = make_state(FixedSphere(elr=np.geomspace(0.02, 4, 3)))
-    found = fluctuation_response(state, largest_elr=10)
+    found = fluctuation_response(state, collect(state, 10))
     assert found.quadrature_error > 0.02 and "coarse" in found.advice
 
 

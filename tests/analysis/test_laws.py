@@ -9,7 +9,8 @@ from gases import state as simulated
 from weightgas.analysis.cells import evaluate, in_equilibrium, isotherms, weighted_mean
 from weightgas.analysis.compare import compare_isotropic, compare_networks, reference
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere, radius_law, state_equation
-from weightgas.analysis.fluctuation import fluctuation_response
+from weightgas.analysis.findings import Findings
+from weightgas.analysis.fluctuation import collect, fluctuation_response
 from weightgas.analysis.maxwell import quadratic_fit, slopes
 from weightgas.analysis.potentials import minima, potential_map
 from weightgas.analysis.scores import model_scores
@@ -112,10 +113,10 @@ def test_radius_from_partners(make_state):
 
 
 def test_fluctuation_and_response_of_an_exact_gas_and_of_a_wrong_one(sphere_state):
-    found = fluctuation_response(sphere_state, largest_elr=1)
+    found = fluctuation_response(sphere_state, collect(sphere_state, 1))
     assert found.whole == pytest.approx(1, abs=1e-3) and np.allclose(found.ratio, 1, atol=1e-3)
     sphere_state["energy_variance"] = 1.3 * sphere_state["energy_variance"]
-    assert fluctuation_response(sphere_state, largest_elr=1).whole == pytest.approx(1.3, abs=2e-3)
+    assert fluctuation_response(sphere_state, collect(sphere_state, 1)).whole == pytest.approx(1.3, abs=2e-3)
     assert np.isnan(fluctuation_response(sphere_state.isel(cell=slice(0, 5))).whole)  # one temperature
 
 
@@ -131,8 +132,8 @@ def test_isotherms_pool_what_shares_a_temperature(lr_state, sphere_state):
 
 def test_scores_of_the_model_and_a_planted_shift():
     data = simulated("fixed_elr")
-    scores = {s.quantity: s for s in model_scores(data)}
-    assert list(scores) == ["r", "U", "S"] and [s.quantity for s in model_scores(simulated("fixed_sphere"))] == [
+    scores = {s.symbol: s for s in model_scores(data)}
+    assert list(scores) == ["r", "U", "S"] and [s.symbol for s in model_scores(simulated("fixed_sphere"))] == [
         "U",
         "S",
     ]
@@ -140,15 +141,21 @@ def test_scores_of_the_model_and_a_planted_shift():
     assert "mean z" in str(scores["U"])
     before = scores["U"].mean_z
     data["energy"] = data["energy"] + 10 * data["energy_err"]
-    assert {s.quantity: s for s in model_scores(data)}["U"].mean_z == pytest.approx(before + 10)
+    assert {s.symbol: s for s in model_scores(data)}["U"].mean_z == pytest.approx(before + 10)
 
 
 def test_comparison_with_the_published_figures(elr_state, lr_state):
-    rows = {r.quantity: r for r in compare_isotropic({"fixed_elr": elr_state, "fixed_lr": lr_state})}
+    rows = {
+        r.quantity: r
+        for r in compare_isotropic({"fixed_elr": Findings(state=elr_state), "fixed_lr": Findings(state=lr_state)})
+    }
     assert rows["dS/dln λ, fixed ELR"].published == -0.9989
     assert rows["dS/dln η − dS/dln λ, fixed LR"].published == 1.0008
     assert len(rows) == 4
-    names = [r.quantity for r in compare_networks({"fixed_elr": elr_state, "fixed_lr": lr_state})]
+    names = [
+        r.quantity
+        for r in compare_networks({"fixed_elr": Findings(state=elr_state), "fixed_lr": Findings(state=lr_state)})
+    ]
     assert "slope over R, fixed LR" in names and "maxwell max rel error, fixed ELR" in names
     assert reference()["isotropic"]["setup"]["dim"] == 3
 

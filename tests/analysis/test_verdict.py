@@ -5,17 +5,18 @@ from __future__ import annotations
 import pytest
 
 from weightgas.analysis import verdict
-from weightgas.analysis.verdict import judge
-from weightgas.experiments.nulls import NAMES, null_gases
+from weightgas.analysis.checks import judge
+from weightgas.experiments.controls import NAMES, controls_at
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Record
 from weightgas.simulation import simulate
 
 
 @pytest.fixture(scope="module")
 def judged():
     """Verdicts of the shipped null gases."""
-    return {name: null.verdict for name, null in null_gases(10, 0.01, 8000, replicas=4).items()}
+    return {name: null.verdict for name, null in controls_at(10, 0.01, 8000, replicas=4).items()}
 
 
 def test_the_ideal_gas_passes_all_levels(judged):
@@ -31,14 +32,14 @@ def test_the_planted_gases_pass_bookkeeping_and_fail_evidence(judged, name):
 
 
 def test_one_cell_is_undecided_with_advice():
-    trace = simulate(FixedSphere(elr=0.02), 3, 40_000, samples=80)
+    trace = simulate(FixedSphere(elr=0.02), 3, 40_000, record=Record(samples=80))
     found = verdict(trace, measure(trace))
     assert found.levels[2].answer == "undecided"
     assert "two temperatures" in str(found)
 
 
 def test_a_run_that_diverged_has_no_further_levels():
-    trace = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, samples=80)
+    trace = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, record=Record(samples=80))
     assert verdict(trace).levels[0].answer == "no"
     assert "No stationary state" in verdict(trace).sentence
 

@@ -13,6 +13,7 @@ import weightgas
 from command_line import call, end, start
 from weightgas import trace as traces
 from weightgas.cli import app
+from weightgas.settings import Run
 
 COMMANDS = ("demo", "simulate", "train", "measure", "report", "reproduce", "predict", "symmetries", "list", "doctor")
 SMALL = ("--lr", "0.05,0.1", "--wd", "0.1", "--steps", "4000")
@@ -217,10 +218,10 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
 
     def reproduce(name: str, preset: str, **options) -> SimpleNamespace:
         asked.append((name, preset, options))
-        report_path = Path(options["out"], "report.html")
+        report_path = Path(options["run"].folder, "report.html")
         return SimpleNamespace(
             verdicts=[judged],
-            nulls=[null],
+            control_verdicts=[null],
             lines=["a number"],
             wall_time=1.0,
             report_path=report_path,
@@ -235,14 +236,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
     assert lines[2:4] == ["Beside it, gases whose answer is known:", f"  null gas: {null.sentence}"]
     assert lines[4:6] == ["Numbers:", "  a number"]
     assert lines[6].endswith(f"Report: {empty / 'runs/isotropic-standard/report.html'}")
-    options = {
-        "out": Path("runs/isotropic-standard"),
-        "seed": 3,
-        "threads": 1,
-        "force": False,
-        "progress": False,
-        "shard": None,
-    }
+    options = {"seed": 3, "run": Run(Path("runs/isotropic-standard"), threads=1, progress=False)}
     assert call(capsys, "demo", "-o", "here").code == 0
     assert asked[0] == ("isotropic", "standard", options)
     assert asked[1][:2] == ("demo", "quick")

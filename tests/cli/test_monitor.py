@@ -7,6 +7,7 @@ import pytest
 
 from command_line import call
 from weightgas.forecast import Forecast, predict
+from weightgas.optimizers import SGD, AdamW
 
 FILE = """
 import torch
@@ -40,7 +41,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_predict_prints_what_the_library_says(capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "predict", "sgd", "--lr", "0.1", "--wd", "5e-4", "--momentum", "0.9", "--steps", "78200")
     assert (found.code, found.err) == (0, "")
-    assert found.out == f"{predict('sgd', lr=0.1, wd=5e-4, momentum=0.9, steps=78200)}\n"
+    assert found.out == f"{predict(SGD(0.1, 5e-4, momentum=0.9), steps=78200)}\n"
 
 
 def test_predict_saves_and_tells_other_settings(capsys: pytest.CaptureFixture[str]) -> None:
@@ -50,8 +51,8 @@ def test_predict_saves_and_tells_other_settings(capsys: pytest.CaptureFixture[st
     found = call(capsys, "predict", "adamw", *given, *asked)
     assert (found.code, found.err) == (0, "")
     group = {"1.weight": (400, 2.0, None)}
-    told = predict("adamw", lr=1e-3, wd=0.1, groups=group, betas=(0.9, 0.95), batch_size=32)
-    for other in (told.rescaled(4), told.at_batch_size(64), told.as_optimizer("sgd"), told.at_fixed_norm()):
+    told = predict(AdamW(1e-3, 0.1, betas=(0.9, 0.95)), groups=group, batch_size=32)
+    for other in (told.rescaled(4), told.at_batch_size(64), told.as_optimizer(SGD()), told.at_fixed_norm()):
         assert str(other) in found.out
     assert Forecast.load("told.json") == told
     again = call(capsys, "predict", "sgd", "--lr", 0.1, "--wd", 0.1, "--save", "told.json")
@@ -77,7 +78,7 @@ def test_predict_under_a_schedule(text: str, schedule: str, capsys: pytest.Captu
     }[schedule]
     found = call(capsys, "predict", "sgd", "--lr", 0.1, "--wd", 0.01, "--steps", 5000, "--radius", 2, "--grad-sq", 1,
                  "--schedule", text)  # fmt: skip
-    told = predict("sgd", lr=0.1, wd=0.01, steps=5000, radius=2.0, grad_sq=1.0, schedule=factor)
+    told = predict(SGD(0.1, 0.01), steps=5000, radius=2.0, grad_sq=1.0, schedule=factor)
     assert found.out == f"{told}\n" and told["weights"].radius_at(5000) is not None
 
 
@@ -92,15 +93,25 @@ def test_predict_under_a_schedule(text: str, schedule: str, capsys: pytest.Captu
         (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "step:x,3", "--steps", "9"), "AT or FILE.py:NAME, got"),
         (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "net.py:none", "--steps", "9"), "a name in net.py"),
         (("sgd", "--lr", "1", "--wd", "0.1", "--fixed-norm"), "radius: expected a stationary norm in numbers"),
-        (("muon", "--lr", "1", "--wd", "0.1"), "update_memory: expected a measured number"),
+        (("muon", "--lr", "1", "--wd", "0.1"), "update_memory: expected a number"),
         (("sgd", "--lr", "0.1", "--wd", "0.1", "--at-batch-size", "9"), "batch_size: expected that of these settings"),
-        (("rmsprop", "--lr", "1", "--wd", "0.1"), "rmsprop"),
+        (("rmsprop", "--lr", "1", "--wd", "0.1"), "expected one of adam, adamw, lion, muon, sgd, got 'rmsprop'"),
+        (("adamw", "--lr", "1", "--wd", "0.1", "--momentum", "0.9"), "momentum: expected none for AdamW"),
+        (("net.py:half", "--lr", "1", "--wd", "0.1"), "optimizer: expected an optimizer"),
     ],
 )
 def test_predict_refuses_in_one_line(arguments, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "predict", *arguments)
     assert found.code == 2 and found.out == ""
     assert words in found.err and found.err.count("\n") == 1
+
+
+def test_predict_of_a_class_in_a_file(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "mine.py").write_text("from weightgas.optimizers import SGD\n\nclass Mine(SGD):\n    pass\n")
+    found = call(capsys, "predict", "mine.py:Mine", "--lr", "0.1", "--wd", "5e-4", "--momentum", "0.9")
+    assert found.out == f"{predict(SGD(0.1, 5e-4, momentum=0.9))}\n".replace("SGD:", "Mine:")
+    adam = call(capsys, "predict", "adam", "--decoupled", "--lr", "0.1", "--wd", "0.1", "--dim", 9)
+    assert adam.out == f"{predict(AdamW(0.1, 0.1), dim=9)}\n"
 
 
 @pytest.mark.parametrize(

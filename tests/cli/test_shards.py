@@ -11,6 +11,7 @@ from weightgas.experiments import presets
 from weightgas.experiments import run as experiment
 from weightgas.protocols import FixedLR
 from weightgas.runs.shards import WHOLE, claimed
+from weightgas.settings import Record
 from weightgas.simulation import simulate
 
 GRID = ("--lr", "0.03,0.1,0.3", "--wd", 0.01)
@@ -66,11 +67,12 @@ def test_what_is_wrong_with_a_shard_is_one_line(capsys, tmp_path):
 def small(preset):
     """Simulations, a network, and partners of it that need it whole: what a preset may hold."""
     lr, of = FixedLR([0.03, 0.1, 0.3], 0.01), (networks.mlp(hidden=(3,)), datasets.digits())
+    record = Record(samples=20, noise_samples=20)
     return (
-        presets.Simulated("isotropic/fixed_lr", lr, 3, 20_000, 1, 40),
-        presets.Trained("narrow/fixed_lr", lr, *of, 200, 20, 0, 25),
-        presets.Trained("narrow/partners", lr, *of, 200, 20, 0, 25, partner_of="narrow/fixed_lr"),
-        presets.Trained("narrow/along_run", FixedLR(0.1, 0.01), *of, 50, 10, 0, 25),
+        presets.Simulated("isotropic/fixed_lr", lr, 3, 20_000, 1, Record(samples=40)),
+        presets.Trained("narrow/fixed_lr", lr, *of, 200, record),
+        presets.Trained("narrow/partners", lr, *of, 200, record, partner_of="narrow/fixed_lr"),
+        presets.Trained("narrow/along_run", FixedLR(0.1, 0.01), *of, 50, Record(samples=10, noise_samples=10)),
     )
 
 
@@ -89,7 +91,7 @@ def test_reproduce_in_shards(capsys, tmp_path, monkeypatch):
     assert written == []
     last = call(capsys, *command)
     assert last.code == 0 and "Report:" in last.out, last.err
-    assert [list(result.traces) for result in written] == [[run.name for run in small("quick")]]
+    assert [list(result.findings) for result in written] == [[run.name for run in small("quick")]]
     again, alone = (
         traces.open_trace(tmp_path / "run/isotropic/fixed_lr"),
         simulate(small("quick")[0].protocol, 3, 20_000),

@@ -16,6 +16,7 @@ from weightgas import datasets, networks
 from weightgas import trace as traces
 from weightgas.experiments import estimate_cost, presets, run
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Record
 from weightgas.training.cost import Cost
 
 CHEAP = Cost(together=1, step=1.0, loss=10.0, gradient=100.0, curvature=1000.0)
@@ -30,9 +31,9 @@ def short(monkeypatch):
             axis: np.unique(getattr(planned.protocol, axis))[-2:][: 1 + (i == 0)]
             for i, axis in enumerate(planned.protocol.axes)
         }
-        stored = min(planned.snapshots, 8)
-        protocol = type(planned.protocol)(**axes)
-        return dataclasses.replace(planned, protocol=protocol, steps=40, samples=20, snapshots=stored, snapshot_every=4)
+        stored = min(planned.record.snapshots, 8)
+        record = dataclasses.replace(planned.record, samples=20, snapshots=stored, snapshot_every=4)
+        return dataclasses.replace(planned, protocol=type(planned.protocol)(**axes), steps=40, record=record)
 
     whole = presets.architecture
     monkeypatch.setattr(presets, "architecture", lambda *choice: tuple(map(cut, whole(*choice))))
@@ -53,8 +54,8 @@ def test_the_paper_preset_is_what_the_paper_prints():
         np.testing.assert_allclose((min(held), max(held)), ends)
     np.testing.assert_allclose(elr.protocol.wd, np.logspace(-3, -1, 5))
     for planned in (sphere, elr, lr):
-        assert planned.snapshots * planned.snapshot_every == pytest.approx(100_000, rel=0.01)
-        assert planned.snapshots * 4 * 24_408 <= presets.STORED
+        assert planned.record.snapshots * planned.record.snapshot_every == pytest.approx(100_000, rel=0.01)
+        assert planned.record.snapshots * 4 * 24_408 <= presets.STORED
     assert cold.auxiliary and not lr.auxiliary
 
 
@@ -66,16 +67,15 @@ def test_sizes_go_with_the_preset_and_steps_replace_its_length(preset):
     shorter = presets.architecture(preset, network, data, 500)
     assert {r.steps for r in shorter} == {500} and {r.steps for r in plan} != {500}
     assert [len(r.protocol) for r in shorter] == [len(r.protocol) for r in plan]
-    assert all(r.snapshots * r.snapshot_every <= r.steps for r in (*plan, *shorter))
+    assert all(r.record.snapshots * r.record.snapshot_every <= r.steps for r in (*plan, *shorter))
 
 
 def test_the_foreseen_time_counts_what_the_run_will_do(monkeypatch):
     """Steps, warm-up, and every part of every sample, by number; what is there already is not counted."""
     monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
     of = (networks.mlp(hidden=(3,)), datasets.digits())
-    planned = presets.Trained(
-        "networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, 10, 0, 25, replicas=3, noise_samples=5
-    )
+    record = Record(samples=10, noise_samples=5)
+    planned = presets.Trained("networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, record, replicas=3)
     seconds = estimate_cost.foreseen("one", (planned,)).seconds - 20
     batches = 1797 // 128
     each = 110 * 1.0 + 10 * batches * 10.0 + 5 * (8 * 100.0 + 2 * 1000.0)

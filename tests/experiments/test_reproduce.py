@@ -12,11 +12,14 @@ from weightgas import datasets, experiments, networks, training
 from weightgas.errors import RunExistsError
 from weightgas.experiments import presets, run
 from weightgas.protocols import FixedLR, FixedSphere
+from weightgas.settings import Record, Run, Until
 
 
-def trained(name, protocol, *lengths, **more):
+def trained(name, protocol, steps, samples, snapshots=0, every=25, warmup=None, **more):
     """A run of a small MLP on digits."""
-    return presets.Trained(f"networks/{name}", protocol, networks.mlp(hidden=(6,)), datasets.digits(), *lengths, **more)
+    record = Record(samples=samples, snapshots=snapshots, snapshot_every=every, warmup=warmup, noise_samples=samples)
+    of = (networks.mlp(hidden=(6,)), datasets.digits())
+    return presets.Trained(f"networks/{name}", protocol, *of, steps, record, **more)
 
 
 SMALL = {
@@ -25,16 +28,14 @@ SMALL = {
             run,
             protocol=type(run.protocol)(**{a: getattr(run.protocol, a)[::8] for a in run.protocol.axes}),
             steps=40_000,
-            precision={"energy": 0.1} if run.name == "isotropic/fixed_elr" else None,
+            until=Until({"energy": 0.1}) if run.name == "isotropic/fixed_elr" else None,
         )
         for run in presets.isotropic("quick")
     ),
     "networks": (
         trained("fixed_sphere", FixedSphere(elr=np.logspace(-2, -1, 3)), 600, 60, 20, 25),
         trained("fixed_lr", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), 600, 60, 20, 25),
-        trained(
-            "partners", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), 300, 60, 0, 25, partner_of="networks/fixed_lr"
-        ),
+        trained("partners", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), 300, 60, partner_of="networks/fixed_lr"),
         trained("along_run", FixedLR(lr=[0.01, 0.1], wd=1e-3), 600, 40, 40, 15, warmup=0, start="random"),
     ),
 }
@@ -49,38 +50,42 @@ def small_plan(monkeypatch):
 
 def test_from_preset_to_report_and_again(small_plan, tmp_path, monkeypatch):
     out = tmp_path / "demo"
-    first = run.reproduce("demo", out=out, progress=False)
+    first = run.reproduce("demo", run=Run(out, progress=False))
     text = first.report_path.read_text(encoding="utf-8")
-    assert text.index("Verdict") < text.index("<table") and "Null gas, anisotropic, d = 3" in text
-    assert set(first.traces) == {r.name for r in run._plan("demo", "quick")}
-    assert len(first.nulls) == 4 * len(first.beside) and "isotropic" in first.beside and len(first.verdicts) == 5
+    assert text.index("Verdict") < text.index("<table") and "Control, anisotropic, d = 3" in text
+    assert set(first.findings) == {r.name for r in run._plan("demo", "quick")}
+    assert (
+        len(first.control_verdicts) == 4 * len(first.controls)
+        and "isotropic" in first.controls
+        and len(first.verdicts) == 5
+    )
     assert any("published" in line for line in first.lines)
-    partners, cells = first.states["networks/partners"], first.states["networks/fixed_lr"]
+    partners, cells = (first.findings[f"networks/{name}"].state for name in ("partners", "fixed_lr"))
     assert np.allclose(partners["radius_set"], cells["radius"])
     assert np.allclose(partners["elr_set"] * (1 - cells["lr_set"] * cells["wd_set"]), cells["elr"], rtol=0.05)
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["experiment"] == "demo" and manifest["versions"]["numpy"]
-    for name in first.traces:
+    for name in first.findings:
         assert (out / name / "trace.zarr").is_dir() and (out / name / "state.zarr").is_dir()
     # The same call again runs nothing and says the same.
     before = (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
     written = []
     monkeypatch.setattr(run, "_write_report", lambda result, *_: written.append(result))  # drawn above, from the same
-    second = run.reproduce("demo", out=out, progress=False)
+    second = run.reproduce("demo", run=Run(out, progress=False))
     assert (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns == before
     assert [str(v) for v in second.verdicts] == [str(v) for v in first.verdicts] and written == [second]
     assert second.lines == first.lines
     with pytest.raises(RunExistsError, match="seed"):
-        run.reproduce("demo", out=out, seed=1, progress=False)
+        run.reproduce("demo", seed=1, run=Run(out, progress=False))
 
 
 def test_unknown_names_are_refused(tmp_path):
     with pytest.raises(
         ValueError, match="experiment: expected one of answer, demo, isotropic, networks, got 'isotropc'"
     ):
-        experiments.reproduce("isotropc", out=tmp_path / "x")
+        experiments.reproduce("isotropc", run=tmp_path / "x")
     with pytest.raises(ValueError, match="preset: expected one of paper, precise, quick, standard, got 'huge'"):
-        experiments.reproduce("isotropic", "huge", out=tmp_path / "x")
+        experiments.reproduce("isotropic", "huge", run=tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
@@ -92,9 +97,9 @@ def test_every_preset_is_foreseen(name, monkeypatch):
         assert foreseen.seconds > 0 and foreseen.bytes > 0 and len(foreseen.lines) >= 4
 
 
-def test_the_precise_preset_runs_until_known():
-    assert {run.precision["entropy_direction"] for run in presets.isotropic("precise")} == {0.01}
-    assert {run.precision for run in presets.isotropic("standard")} == {None}
+def test_the_precise_preset_runs_to_a_precision():
+    assert {run.until.by_name()["entropy_direction"] for run in presets.isotropic("precise")} == {0.01}
+    assert {run.until for run in presets.isotropic("standard")} == {None}
     times = [experiments.foresee("isotropic", preset).seconds for preset in ("quick", "precise")]
     assert times[1] > 5 * times[0]
 

@@ -15,6 +15,7 @@ import xarray as xr
 from command_line import call, end, start
 from weightgas import trace as traces
 from weightgas.protocols import FixedLR
+from weightgas.settings import Record, Run
 from weightgas.simulation import run as simulation_run
 from weightgas.simulation import simulate
 
@@ -342,7 +343,13 @@ def in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def undisturbed() -> xr.Dataset:
     """The trace of the run that nothing happened to, in this process and by the library."""
-    return simulate(FixedLR(np.geomspace(0.01, 0.1, 8), 0.1), 3, 3_000_000, samples=40, threads=1, progress=False)
+    return simulate(
+        FixedLR(np.geomspace(0.01, 0.1, 8), 0.1),
+        3,
+        3_000_000,
+        record=Record(samples=40),
+        run=Run(threads=1, progress=False),
+    )
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")

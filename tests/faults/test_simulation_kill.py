@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 
+from calls import flat
 from weightgas import trace as traces
 from weightgas.protocols import FixedLR
 from weightgas.simulation import reduced, run, simulate
@@ -15,21 +16,21 @@ from weightgas.status import Outcome
 
 GRID = FixedLR(np.geomspace(0.01, 0.1, 5).tolist(), np.geomspace(0.01, 0.1, 5).tolist())
 PLAN = {"steps": 4000, "samples": 40, "blocks": 4, "seed": 1}
-UNTIL_KNOWN = PLAN | {"precision": 0.1, "most_steps": 100_000}
+UNTIL_KNOWN = PLAN | {"targets": 0.1, "most_steps": 100_000}
 PROGRAM = f"""
 import sys
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run
 run._cells_per_chunk = lambda *_: 1
-from weightgas.runs import parts
-original = parts.traces.write_cells
+from weightgas.runs import chunks
+original = chunks.traces.write_cells
 def write_cells(part, path, start):
     original(part, path, start)
     print(start, flush=True)
     if start >= 3:
         import time
         time.sleep(0.2)
-parts.traces.write_cells = write_cells
+chunks.traces.write_cells = write_cells
 run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **eval(sys.argv[2]), out=sys.argv[1])
 """
 
@@ -65,9 +66,9 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
     assert 5 <= finished.sum() < 25
     assert (half["samples"].values[~finished] == 0).all()
     before = (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns
-    whole = simulate(GRID, 3, **plan, out=tmp_path / "run")
+    whole = simulate(GRID, 3, **flat(folder=tmp_path / "run", **plan))
     assert (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns == before
-    alone = simulate(GRID, 3, **plan)
+    alone = simulate(GRID, 3, **flat(**plan))
     for name in alone.variables:
         np.testing.assert_array_equal(whole[name], alone[name], err_msg=str(name))
     np.testing.assert_array_equal(half["energy"][finished], alone["energy"][finished])
@@ -86,34 +87,34 @@ def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, mon
 
     monkeypatch.setattr(reduced, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+        simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     done = traces.completed_cells(tmp_path / "run/trace.zarr").sum()
     assert 0 < done < 20
-    whole = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    whole = simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     assert (whole["outcome"] == Outcome.FINISHED).all()
     assert len(calls) > 20
 
 
 def test_a_store_that_was_damaged_in_between_is_not_continued(tmp_path):
-    simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     (tmp_path / "run/trace.zarr/completed/c/0/0").unlink()
     with pytest.raises(ValueError, match=r"expected a store that can be resumed.*Start again with force"):
-        simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+        simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
 
 
 def test_force_starts_a_damaged_run_again(tmp_path):
-    first = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    first = simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     (tmp_path / "run/trace.zarr/zarr.json").write_text("{")
     with pytest.raises(ValueError, match="Start again with force"):
-        simulate(GRID, 3, **PLAN, out=tmp_path / "run")
-    again = simulate(GRID, 3, **PLAN, out=tmp_path / "run", force=True)
+        simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
+    again = simulate(GRID, 3, **flat(folder=tmp_path / "run", force=True, **PLAN))
     assert again.drop_attrs().identical(first.drop_attrs())
 
 
 def test_a_kill_between_the_last_cell_and_the_manifest(tmp_path):
-    first = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    first = simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     (tmp_path / "run/manifest.json").unlink()
     (tmp_path / "run/.shard-1-of-1.lock").touch()
-    again = simulate(GRID, 3, **PLAN, out=tmp_path / "run")
+    again = simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     assert again.drop_attrs().identical(first.drop_attrs())
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]

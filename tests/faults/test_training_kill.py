@@ -14,6 +14,7 @@ import pytest
 import xarray as xr
 
 import weightgas
+from calls import flat
 from weightgas import networks
 from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.training import checkpoint, engine, train
@@ -62,7 +63,7 @@ def same(a: xr.Dataset, b: xr.Dataset) -> None:
 
 @pytest.fixture(scope="module")
 def whole() -> xr.Dataset:
-    return train(PROTOCOL, networks.mlp(), "digits", STEPS, **OPTIONS)
+    return train(PROTOCOL, networks.mlp(), "digits", STEPS, **flat(**OPTIONS))
 
 
 def test_killed_at_random_moments_it_ends_as_if_uninterrupted(tmp_path, whole):
@@ -76,7 +77,7 @@ def test_killed_at_random_moments_it_ends_as_if_uninterrupted(tmp_path, whole):
         process.communicate()
         kills += process.returncode == -signal.SIGKILL
     assert kills > 0
-    same(train(PROTOCOL, networks.mlp(), "digits", STEPS, out=folder, **OPTIONS), whole)
+    same(train(PROTOCOL, networks.mlp(), "digits", STEPS, **flat(folder=folder, **OPTIONS)), whole)
     assert not (folder / "checkpoints").exists()
 
 
@@ -88,7 +89,7 @@ def test_ctrl_c_saves_and_is_passed_on(tmp_path, whole):
     _, errors = process.communicate(timeout=60)
     assert process.returncode != 0 and b"KeyboardInterrupt" in errors
     assert len(list(folder.glob("checkpoints/*.npz"))) > 0
-    same(train(PROTOCOL, networks.mlp(), "digits", STEPS, out=folder, **OPTIONS), whole)
+    same(train(PROTOCOL, networks.mlp(), "digits", STEPS, **flat(folder=folder, **OPTIONS)), whole)
 
 
 def interrupted(monkeypatch, folder, protocol, calls, **options):
@@ -107,7 +108,7 @@ def interrupted(monkeypatch, folder, protocol, calls, **options):
         patch.setattr(engine.Engine, "advance", counted)
         # Told how many at once, so that no step is made to be timed.
         told = {"cells_at_once": 2, "batch_size": 32, "samples": 20} | options
-        train(protocol, networks.mlp(), "digits", 1000, out=folder, **told)
+        train(protocol, networks.mlp(), "digits", 1000, **flat(folder=folder, **told))
 
 
 @pytest.mark.parametrize("calls", [2, 12])
@@ -119,9 +120,9 @@ def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch,
     steps = []
     advance = engine.Engine.advance
     monkeypatch.setattr(engine.Engine, "advance", lambda *a, **k: (steps.append(a[2]), advance(*a, **k))[1])
-    resumed = train(protocol, networks.mlp(), "digits", 1000, out=tmp_path / "run", **options)
+    resumed = train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options))
     assert sum(steps) == 1100 - at  # nothing is made twice
-    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **options))
+    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **flat(**options)))
 
 
 @pytest.mark.parametrize("damage", ["newest", "both", "empty"])
@@ -134,17 +135,19 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, c
         content = path.read_bytes()
         path.write_bytes(b"" if damage == "empty" else content[: len(content) // 2])
     with caplog.at_level(logging.WARNING):
-        resumed = train(protocol, networks.mlp(), "digits", 1000, out=tmp_path / "run", **options)
+        resumed = train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options))
     assert sum("damaged checkpoint, skipped" in r.message for r in caplog.records) == (2 if damage == "both" else 1)
-    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **options))
+    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **flat(**options)))
 
 
 def test_a_checkpoint_of_other_cells_is_not_used(monkeypatch, tmp_path):
     """The part that begins with a cell may hold other cells when cells_at_once has changed."""
     protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20}
     interrupted(monkeypatch, tmp_path / "run", protocol, 5)
-    resumed = train(protocol, networks.mlp(), "digits", 1000, out=tmp_path / "run", cells_at_once=1, **options)
-    same(resumed, train(protocol, networks.mlp(), "digits", 1000, cells_at_once=1, **options))
+    resumed = train(
+        protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", cells_at_once=1, **options)
+    )
+    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **flat(cells_at_once=1, **options)))
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(monkeypatch, tmp_path):

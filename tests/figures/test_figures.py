@@ -12,11 +12,10 @@ from matplotlib.figure import Figure
 from gases import KINDS, PROTOCOLS, network, null, state, trace
 from weightgas import figures
 from weightgas.analysis.equation_of_state import radius_from_sphere
-from weightgas.analysis.gibbs import gibbs_slope
-from weightgas.analysis.layers import layer_gases, over_cells
 from weightgas.errors import is_refusal
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.status import Status
 
@@ -45,21 +44,19 @@ ALL = {
     "noise network": lambda: figures.noise(network("fixed_sphere")[1]),
     "along run": lambda: figures.along_run(network("fixed_lr")[0]),
     "along run, model": lambda: figures.along_run(trace("fixed_sphere")),
-    "fluctuation": lambda: figures.fluctuation(state("fixed_lr"), nulls={"anisotropic": null("anisotropic")[1]}),
-    "gibbs slope": lambda: figures.gibbs_slope(
-        {"ideal": null("ideal")}, nulls={"anisotropic": gibbs_slope(*null("anisotropic"))}
-    ),
+    "fluctuation": lambda: figures.fluctuation(state("fixed_lr"), controls={"anisotropic": null("anisotropic")[1]}),
+    "gibbs slope": lambda: figures.gibbs_slope({"ideal": null("ideal")}, controls={"anisotropic": null("anisotropic")}),
     "configurational": lambda: figures.configurational(
-        {"ideal": null("ideal")[1]}, nulls={"anisotropic": null("anisotropic")[1]}
+        {"ideal": null("ideal")[1]}, controls={"anisotropic": null("anisotropic")[1]}
     ),
     "configurational, network": lambda: figures.configurational(network("fixed_lr")[1]),
-    "layers": lambda: figures.layers({k: over_cells(layer_gases(*network(k)), network(k)[1]) for k in KINDS}),
+    "layers": lambda: figures.layers({k: network(k) for k in KINDS}),
     "group temperatures": lambda: figures.group_temperatures(network("fixed_lr")[1]),
     "anisotropy": lambda: figures.anisotropy(
-        {k: network(k) for k in KINDS}, nulls={"anisotropic": null("anisotropic")}
+        {k: network(k) for k in KINDS}, controls={"anisotropic": null("anisotropic")}
     ),
     "loss dependence": lambda: figures.loss_dependence({"fixed_lr": network("fixed_lr"), "ideal": null("ideal")}),
-    "finite step": lambda: figures.finite_step({"fixed_lr": network("fixed_lr")}, nulls={"ideal": null("ideal")}),
+    "finite step": lambda: figures.finite_step({"fixed_lr": network("fixed_lr")}, controls={"ideal": null("ideal")}),
     "status": lambda: figures.status_map(state("fixed_elr")),
 }
 
@@ -176,7 +173,7 @@ def test_cells_out_of_equilibrium_are_hollow_and_cells_without_values_are_counte
     ids=["one cell", "one row", "paired", "sphere"],
 )
 def test_small_and_odd_grids(protocol) -> None:
-    ran = simulate(protocol, 3, 4000, samples=40, threads=1)
+    ran = simulate(protocol, 3, 4000, record=Record(samples=40), run=Run(threads=1))
     data = measure(ran)
     sphere = isinstance(protocol, FixedSphere)
     drawn = [figures.pressure(data) if sphere else figures.radius(data)]
@@ -190,7 +187,15 @@ def test_small_and_odd_grids(protocol) -> None:
 
 
 def test_refusals_say_what_to_do() -> None:
-    paired = measure(simulate(FixedELR(elr=[0.01, 0.02], wd=[0.05, 0.1], paired=True), 3, 4000, samples=40, threads=1))
+    paired = measure(
+        simulate(
+            FixedELR(elr=[0.01, 0.02], wd=[0.05, 0.1], paired=True),
+            3,
+            4000,
+            record=Record(samples=40),
+            run=Run(threads=1),
+        )
+    )
     for draw in (figures.potential_maps, figures.status_map):
         with pytest.raises(ValueError, match="product of two hyperparameters"):
             draw(paired)
@@ -204,7 +209,7 @@ def test_refusals_say_what_to_do() -> None:
         figures.entropy(state("fixed_elr"), across="product")
     with pytest.raises(ValueError, match="relative"):
         figures.energy_and_entropy(state("fixed_lr"), residual="none")
-    with pytest.raises(ValueError, match="at least one state"):
+    with pytest.raises(ValueError, match="at least one run"):
         figures.fluctuation({})
     with pytest.raises(ValueError, match="at least one run"):
         figures.gibbs_slope({})
@@ -242,8 +247,8 @@ def test_a_state_without_values_is_drawn_or_refused(model: bool, kind: str, lost
         figures.entropy(data)
 
 
-def test_the_evidence_figures_tell_the_null_gases_apart() -> None:
-    figure = figures.fluctuation({"ideal": null("ideal")[1]}, nulls={"not ideal": null("anisotropic")[1]})
+def test_the_diagnostic_figures_tell_the_controls_apart() -> None:
+    figure = figures.fluctuation({"ideal": null("ideal")[1]}, controls={"not ideal": null("anisotropic")[1]})
     values = [float(t.split(": ")[1].split(" ±")[0]) for t in legend_texts(figure)]
     assert abs(values[0] - 1) < 0.15 and values[1] > 1.6
     drawn = bars(figure.axes[0])
@@ -260,13 +265,13 @@ def test_the_minimum_is_marked_where_the_potential_is_least() -> None:
 
 
 def test_a_diverged_learning_rate_is_said_along_the_run() -> None:
-    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, samples=40, threads=1)
+    ran = simulate(FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, record=Record(samples=40), run=Run(threads=1))
     labels = [t.get_text() for t in figures.along_run(ran).axes[-1].get_yticklabels()]
     assert labels == ["0.01", "3\ndiverged"]
 
 
 def test_the_anisotropic_gas_lies_on_the_line_far_from_the_ideal_one() -> None:
-    figure = figures.anisotropy({"ideal": null("ideal")}, nulls={"anisotropic": null("anisotropic")})
+    figure = figures.anisotropy({"ideal": null("ideal")}, controls={"anisotropic": null("anisotropic")})
     xy = points(figure.axes[0])
     assert len(xy) == 8
     assert np.abs(np.log(xy[:4])).max() < 0.3  # ideal: at the star
@@ -276,5 +281,5 @@ def test_the_anisotropic_gas_lies_on_the_line_far_from_the_ideal_one() -> None:
 def test_a_state_without_groups_has_no_group_temperatures() -> None:
     with pytest.raises(ValueError, match="state: expected one with two scale-invariant groups or more"):
         figures.group_temperatures(state("fixed_lr"))
-    with pytest.raises(ValueError, match="items: expected at least one run by name"):
+    with pytest.raises(ValueError, match="runs: expected at least one run by name"):
         figures.finite_step({})

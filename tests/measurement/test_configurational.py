@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import synthetic
+from calls import flat
 from weightgas.losses import Covariance, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
@@ -16,7 +17,7 @@ def gas(variances, **options):
     noise = Covariance(np.asarray(variances) * 10 / np.sum(variances))
     options = {"samples": 400, "replicas": 4, "threads": 1, **options}
     return measure(
-        simulate(FixedSphere(elr=0.02), 10, 400_000, loss=Quadratic(CURVATURES), noise=noise, **options)
+        simulate(FixedSphere(elr=0.02), 10, 400_000, loss=Quadratic(CURVATURES), noise=noise, **flat(**options))
     ).isel(cell=0)
 
 

@@ -10,6 +10,7 @@ from weightgas.losses import Isotropic
 from weightgas.measurement import Criteria, energy, measure, noise
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.stationarity import assess
+from weightgas.settings import Run
 from weightgas.status import Status
 from weightgas.theory import vmf
 
@@ -50,7 +51,7 @@ def errors_of_seeds(seeds, seed, sigma=1.0):
     """(measured − true)/standard error of every quantity, one for each seed."""
     protocol = FixedSphere(elr=ELR, radius=1)
     law = Isotropic(sigma)
-    trace = simulate(protocol, DIM, steps=40_000, replicas=seeds, seed=seed, noise=law, progress=False)
+    trace = simulate(protocol, DIM, steps=40_000, replicas=seeds, seed=seed, noise=law, run=Run(progress=False))
     state = measure(replicas_as_cells(trace))
     assert state.sizes["cell"] == seeds
     assert np.mean(state["status"] == Status.EQUILIBRIUM) > 0.98

@@ -6,6 +6,7 @@ import synthetic
 from weightgas.errors import TraceError
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Record
 from weightgas.simulation import simulate
 from weightgas.status import names
 from weightgas.theory import ideal_gas
@@ -133,7 +134,7 @@ SIMULATED = {
 
 @pytest.fixture(scope="module", params=KINDS)
 def measured(request):
-    trace = simulate(SIMULATED[request.param], 10, 400_000, replicas=2, density_every=20)
+    trace = simulate(SIMULATED[request.param], 10, 400_000, replicas=2, record=Record(density_every=20))
     return trace, measure(trace)
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import nn
 
 from watched_runs import GROUPS, OPTIMIZERS, OTHERS, batches, drawn_gas, network, run
-from weightgas.monitoring import rules, watch
+from weightgas.monitoring import watch
+from weightgas.optimizers import SGD
 
 
 @pytest.mark.parametrize("kind", OPTIMIZERS | OTHERS)
@@ -84,8 +85,8 @@ def chord(record) -> np.ndarray:
 
 def test_wrong_decay_shows_as_drag(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted fault: 5 % more decay than the optimizer makes."""
-    right = rules.decay_share
-    monkeypatch.setattr("weightgas.monitoring.probe.decay_share", lambda *a: 1.05 * right(*a))
+    right = SGD.decay_share
+    monkeypatch.setattr(SGD, "decay_share", lambda *a: 1.05 * right(*a))
     gas = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 50)[0]
     assert (gas.record["drag"] > 0.04 * np.abs(gas.record["decay"])).all()
 

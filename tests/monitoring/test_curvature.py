@@ -206,7 +206,7 @@ def test_under_autocast_and_with_modes_that_the_loss_sets() -> None:
     assert (np.abs(gas.record["laplacian"]) > 0).all()
 
 
-def test_readings_with_and_without_it_go_together() -> None:
+def test_samples_with_and_without_it_go_together() -> None:
     """A resumed run that reads it from then on: the noise of the earlier samples is that of successive steps."""
     plain = run("sgd", 30)[2]
     torch.manual_seed(1)

@@ -7,29 +7,29 @@ import torch
 from watched_runs import OneTensor, drawn_gas
 from weightgas.measurement import measure
 from weightgas.measurement.sample_size import cautious_sample_size
-from weightgas.monitoring import laws, rules, summary, watch
+from weightgas.monitoring import laws, summary, watch
+from weightgas.optimizers import SGD, AdamL2, AdamW, Lion, Optimizer
 from weightgas.status import Status
-from weightgas.theory import optimizers
 
 D = 60
-SGD = {"lr": 0.1, "weight_decay": 0.05}
+SETTINGS = {"lr": 0.1, "weight_decay": 0.05}
 MAKERS = {
-    "sgd": (lambda p: torch.optim.SGD(p, **SGD), optimizers.SGD(0.1, 0.05)),
+    "sgd": (lambda p: torch.optim.SGD(p, **SETTINGS), SGD(0.1, 0.05)),
     "momentum": (
         lambda p: torch.optim.SGD(p, 0.05, momentum=0.8, weight_decay=0.02),
-        optimizers.SGD(0.05, 0.02, 0.8),
+        SGD(0.05, 0.02, 0.8),
     ),
     "nesterov": (
         lambda p: torch.optim.SGD(p, 0.05, momentum=0.8, nesterov=True, weight_decay=0.02),
-        optimizers.SGD(0.05, 0.02, 0.8, True),
+        SGD(0.05, 0.02, 0.8, True),
     ),
     "adamw": (
         lambda p: torch.optim.AdamW(p, 0.02, betas=(0.9, 0.95), weight_decay=0.1, eps=1e-12),
-        optimizers.AdamW(0.02, 0.1, (0.9, 0.95)),
+        AdamW(0.02, 0.1, (0.9, 0.95)),
     ),
     "adam": (
         lambda p: torch.optim.Adam(p, 0.02, betas=(0.9, 0.95), weight_decay=0.05, eps=1e-12),
-        optimizers.AdamL2(0.02, 0.05, (0.9, 0.95)),
+        AdamL2(0.02, 0.05, (0.9, 0.95)),
     ),
 }
 
@@ -130,13 +130,13 @@ def test_adaptive_optimizers_have_no_temperature() -> None:
     assert "noise_trace" not in gas.trace() and "temperature" not in measure(gas.trace())
 
 
-def test_budget_carries_readings_to_other_settings() -> None:
+def test_budget_carries_samples_to_other_settings() -> None:
     """Halve the learning rate: r*⁴ halves at once, though no sample was made at it."""
-    rule = rules.Rule("SGD", "sgd", rules.COUPLED, 0.1, 0.05, growth=-2)
+    rule = SGD(0.1, 0.05)
     ones = np.ones(5)
     steps = laws.Steps(ones, 0.01 * 59 * ones, 0.005 * (2 - 0.005) * ones, 0.1 * ones, 0.05 * ones)
     now = laws.budget_radius(rule, steps)[0]
-    assert now == pytest.approx(float(optimizers.SGD(0.1, 0.05).radius(60, 59.0)))
+    assert now == pytest.approx(float(SGD(0.1, 0.05).radius(60, 59.0)))
     assert laws.budget_radius(rule.at(0.05, 0.05), steps)[0] == pytest.approx(now / 2**0.25)
     assert laws.budget_radius(rule.at(0.1, 0.1), steps)[0] == pytest.approx(now / 2**0.25)
 
@@ -155,7 +155,7 @@ def test_a_drifting_norm_is_not_in_equilibrium() -> None:
     """The norm follows r*, which falls as the noise does: near it, and not at rest."""
     torch.manual_seed(7)
     model = OneTensor(np.full(D, float(MAKERS["sgd"][1].radius(D, D - 1.0)) / D**0.5))
-    optimizer = torch.optim.SGD(model.parameters(), **SGD)
+    optimizer = torch.optim.SGD(model.parameters(), **SETTINGS)
     gas = watch(model, optimizer, groups={"all": ["weight"]}, every=4)
     for step in range(4000):
         w = model.weight.detach()
@@ -167,25 +167,25 @@ def test_a_drifting_norm_is_not_in_equilibrium() -> None:
     assert state.status == Status.CONVERGING and "still drifting" in state.reason
 
 
-def _stretches(growth: np.ndarray, radius: np.ndarray, rule: rules.Rule) -> laws.Steps:
+def _stretches(growth: np.ndarray, radius: np.ndarray, rule: Optimizer) -> laws.Steps:
     """Stretches in which r² grows by ``growth`` a step and decays by its law."""
-    lr, wd = (np.full(len(radius), x) for x in (rule.lr, rule.wd))
-    return laws.Steps(radius, growth, 2 * rule.lr * rule.wd * radius**2, lr, wd)
+    lr, wd = (np.full(len(radius), x) for x in rule.rates())
+    return laws.Steps(radius, growth, 2 * float(rule.decay) * radius**2, lr, wd)
 
 
 @pytest.mark.parametrize(("growth", "s"), [(-2, 0.7), (-2, -0.6), (0, 0.4), (0, -0.4)])
 @pytest.mark.parametrize("start", [0.5, 2.0])
 def test_forecast_carries_a_trend_of_the_growth_on(growth: int, s: float, start: float) -> None:
     """G ∝ r^s makes B ∝ r^(b + s): r* is where that equals the decay; the plain budget misses it on the way."""
-    rule = rules.Rule("any", "sgd" if growth else "adam", "coupled", 0.1, 0.01, growth=growth)
+    rule = SGD(0.1, 0.01) if growth else Lion(0.1, 0.01)
     radius = np.linspace(start, 1 + 0.6 * (start - 1), 40)
-    steps = _stretches(2 * rule.lr * rule.wd * radius ** (growth + s), radius, rule)
+    steps = _stretches(2 * float(rule.decay) * radius ** (growth + s), radius, rule)
     plain, star = laws.budget_radius(rule, steps)[0], laws.forecast_radius(rule, steps)
     assert abs(star - 1) < 0.35 * abs(plain - 1) and abs(plain - 1) > 0.03
 
 
 def test_forecast_of_a_noisy_or_still_radius_is_the_plain_budget() -> None:
-    rule = rules.Rule("SGD", "sgd", "coupled", 0.1, 0.01, growth=-2)
+    rule = SGD(0.1, 0.01)
     noise = np.random.default_rng(0).standard_normal(200)
     still = _stretches(2e-3 * (1 + 0.3 * noise), 1 + 1e-3 * np.arange(200) / 200, rule)
     plain = laws.budget_radius(rule, still)[0]

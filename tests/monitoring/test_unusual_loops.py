@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from watched_runs import GROUPS, OPTIMIZERS, OneTensor, batches, network, steps
+from watched_runs import GROUPS, OPTIMIZERS, OneTensor, Own, batches, network, steps
 from weightgas.monitoring import watch
 from weightgas.status import Status
 
@@ -66,7 +66,7 @@ def test_a_run_that_becomes_nan_stays_the_same_run(kind: str) -> None:
     assert "the run goes on" in str(gas)
 
 
-def test_a_probe_batch_whose_loss_is_not_finite_costs_its_reading_alone() -> None:
+def test_a_probe_batch_whose_loss_is_not_finite_costs_its_sample_alone() -> None:
     def sometimes(model, batch):
         return -model.weight[0] / model.weight.norm() * batch
 
@@ -105,7 +105,7 @@ def test_closures_are_called_as_often_as_without(make) -> None:
     (model, calls, gas), (plain, expected, _) = go(True), go(False)
     assert gas is not None and same(model, plain) and calls == expected
     assert len(gas.record) >= 3 and (np.abs(gas.record["closure"]) < 1e-9 * gas.record["radius"] ** 2).all()
-    assert np.isnan(gas.record["laplacian"]).all()  # the gradient of the step is not known before it
+    assert np.isfinite(gas.record["laplacian"]).all()
 
 
 def test_a_learning_rate_from_a_checkpoint_and_a_parameter_group_that_comes_later() -> None:
@@ -176,3 +176,152 @@ def test_weights_of_low_precision_close_too(dtype: torch.dtype) -> None:
         model.weight.grad = torch.randn(9, generator=generator).to(dtype)
         optimizer.step()
     assert gas.groups()[0].closure < 1e-4 and np.isfinite(gas.record["radius"]).all()
+
+
+class Wrapper(torch.optim.Optimizer):
+    """Of the shape of accelerate's: a subclass that wraps another optimizer and was never initialised as one."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer) -> None:
+        self.optimizer = optimizer
+
+    @property
+    def param_groups(self):  # type: ignore[override]
+        """Those of the inner one."""
+        return self.optimizer.param_groups
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """That of the inner one."""
+        self.optimizer.zero_grad(set_to_none)
+
+    def step(self, closure=None):
+        """That of the inner one."""
+        return self.optimizer.step(closure)
+
+
+@pytest.mark.parametrize("wrap", [Wrapper, lambda inner: Wrapper(Wrapper(inner))])
+def test_an_optimizer_that_wraps_another_is_watched_inside(wrap) -> None:
+    def go(wrapped: bool):
+        torch.manual_seed(0)
+        model = network()
+        inner = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+        optimizer = wrap(inner) if wrapped else inner
+        gas = watch(model, optimizer, groups=GROUPS, every=2)
+        steps(model, optimizer, 20)
+        return model, gas, optimizer
+
+    (model, gas, _optimizer), (plain, expected, _) = go(True), go(False)  # hooks live as long as it
+    assert same(model, plain) and gas.attached and gas.groups()[0].rule == "SGD, momentum 0.9; coupled decay"
+    for name, array in expected.record.arrays().items():
+        np.testing.assert_array_equal(gas.record.arrays()[name], array)
+
+
+def test_a_wrapper_without_hooks_and_without_an_inner_optimizer_is_refused() -> None:
+    model = network()
+    with pytest.raises(TypeError, match=r"optimizer: expected a torch\.optim\.Optimizer, got Wrapper.*pass the inner"):
+        watch(model, Wrapper(None), groups=GROUPS)  # type: ignore[arg-type]
+
+
+def by_closure(optimizer, evaluate) -> None:
+    optimizer.step(evaluate)
+
+
+def by_keyword(optimizer, evaluate) -> None:
+    optimizer.step(closure=evaluate)
+
+
+def plainly(optimizer, evaluate) -> None:
+    with torch.enable_grad():
+        evaluate()
+    optimizer.step()
+
+
+def closures(take, make=OPTIMIZERS["momentum"], project: bool = False):
+    """(model, optimizer, gas) of twenty steps taken by ``take(optimizer, closure)``."""
+    torch.manual_seed(0)
+    model = network()
+    optimizer = make(model.parameters())
+    probe = list(batches(2))
+    gas = watch(model, optimizer, groups=GROUPS, every=2, configurational=True, loss_fn=loss_fn, batches=probe)
+    for batch in batches(20):
+
+        def evaluate(batch=batch):
+            optimizer.zero_grad()
+            loss = loss_fn(model, batch)
+            loss.backward()
+            gas.loss(loss)
+            return loss
+
+        take(optimizer, evaluate)
+        if project:
+            with torch.no_grad():
+                model[0].weight /= model[0].weight.norm()
+    return model, optimizer, gas
+
+
+@pytest.mark.parametrize("kind", ["momentum", "adam", "amsgrad"])
+@pytest.mark.parametrize("take", [by_closure, by_keyword])
+def test_steps_with_a_closure_are_read_like_those_without(take, kind: str) -> None:
+    (model, _, gas), (plain, _, expected) = closures(take, OPTIMIZERS[kind]), closures(plainly, OPTIMIZERS[kind])
+    assert same(model, plain) and len(gas.record) == 10
+    for name, array in expected.record.arrays().items():
+        np.testing.assert_array_equal(gas.record.arrays()[name], array)
+    assert (np.abs(gas.record["between"]) < 1e-13).all() and np.isfinite(gas.record.energy).all()
+    assert gas.notes() == []
+
+
+@pytest.mark.parametrize("make", [OPTIMIZERS["sgd"], lambda p: torch.optim.LBFGS(p, max_iter=3)])
+def test_weights_that_change_between_steps_with_a_closure_are_noticed(make) -> None:
+    assert not any("change between" in note for note in closures(by_closure, make)[2].notes())
+    _, optimizer, gas = closures(by_closure, make, project=True)
+    assert any("weights change between steps" in note for note in gas.notes()) and optimizer.param_groups
+    between = np.abs(gas.record["between"])
+    assert (between[:, 1] < 1e-13).all() and (between[:, 0] > 1e-6).all()
+
+
+def test_an_optimizer_that_never_calls_its_closure() -> None:
+    """Its gradients are read after the step, and no probe batch is: the weights are others by then."""
+
+    def take(optimizer, evaluate) -> None:
+        evaluate()
+        optimizer.step(lambda: pytest.fail("Own never calls it"))
+
+    model, _, gas = closures(take, lambda p: Own(p, 1e-3, 0.1))
+    plain, _, expected = closures(plainly, lambda p: Own(p, 1e-3, 0.1))
+    assert same(model, plain) and gas.notes() == expected.notes() == []
+    for name, array in expected.record.arrays().items():
+        if name not in ("laplacian", "probe_grad_sq"):
+            np.testing.assert_array_equal(gas.record.arrays()[name], array)
+    assert np.isnan(gas.record["laplacian"]).all() and np.isfinite(expected.record["laplacian"]).all()
+
+
+def test_a_step_that_raises_leaves_nothing_behind() -> None:
+    """A loop that catches what its closure raised, and repeats the step, is watched as if it had not happened."""
+
+    def take(optimizer, evaluate) -> None:
+        def broken():
+            raise MemoryError("planted")
+
+        with pytest.raises(MemoryError, match="planted"):
+            optimizer.step(broken)
+        optimizer.step(evaluate)
+
+    (model, _optimizer, gas), (plain, _, expected) = closures(take), closures(by_closure)
+    assert same(model, plain) and gas.attached and gas.steps == 20
+    for name, array in expected.record.arrays().items():
+        np.testing.assert_array_equal(gas.record.arrays()[name], array)
+
+
+def test_a_failure_of_one_of_two_watches_ends_neither_the_run_nor_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, optimizer, gas = one()
+    other = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+
+    def broken(*_):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(gas._probe, "_read_weights", broken)
+    with pytest.warns(UserWarning, match="the run goes on unwatched: RuntimeError: out of memory"):
+        for _ in range(6):
+            model.weight.grad = torch.ones(9, dtype=torch.float64)
+            optimizer.step()
+    assert not gas.attached and other.attached and other.steps == 6 and len(other.record) == 3
+    assert [any("out of memory" in note for note in g.notes()) for g in (gas, other)] == [True, False]

@@ -46,7 +46,7 @@ def test_two_lines_and_a_table_within_200_steps() -> None:
     assert gas.record.step.tolist() == [0, 16, 64, 100] and 0 < gas.cost < 0.5
 
 
-def test_the_first_reading_is_already_told() -> None:
+def test_the_first_sample_is_already_told() -> None:
     for kind in OPTIMIZERS:
         gas = run(kind, 2)[2]
         assert (
@@ -219,7 +219,7 @@ def test_nan_gradients_are_told_and_the_run_goes_on() -> None:
     assert int(gas.trace()["outcome"][0, 0]) == 1
 
 
-def test_a_failing_reading_ends_the_watch_and_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_sample_ends_the_watch_and_not_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_):
         raise RuntimeError("out of memory")
 

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from calls import flat
 from weightgas.losses import Covariance, Isotropic, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, named
+from weightgas.settings import Record
 from weightgas.simulation import simulate
 from weightgas.status import names
 from weightgas.theory import ideal_gas, vmf
@@ -87,10 +89,12 @@ def test_a_rotated_problem_has_the_same_law():
     turned = axes @ np.diag(curvature) @ axes.T, axes @ np.diag(variances) @ axes.T
     protocol, plan = FixedLR([0.02, 0.05], 0.05), {"steps": 200_000, "replicas": 8}
     states = [
-        measure(simulate(protocol, 4, loss=Quadratic(curvature), noise=Covariance(variances), **plan)),
-        measure(simulate(protocol, 4, loss=Quadratic(turned[0]), noise=Covariance(turned[1]), **plan)),
+        measure(simulate(protocol, 4, loss=Quadratic(curvature), noise=Covariance(variances), **flat(**plan))),
+        measure(simulate(protocol, 4, loss=Quadratic(turned[0]), noise=Covariance(turned[1]), **flat(**plan))),
     ]
-    crossed = measure(simulate(protocol, 4, loss=Quadratic(curvature), noise=Covariance(variances[::-1]), **plan))
+    crossed = measure(
+        simulate(protocol, 4, loss=Quadratic(curvature), noise=Covariance(variances[::-1]), **flat(**plan))
+    )
     for name in ("energy", "radius", "noise_trace", "temperature"):
         (a, da), (b, db) = ((s[name].values, s[f"{name}_err"].values) for s in states)
         assert np.abs((a - b) / np.hypot(da, db)).max() < 4, name
@@ -108,7 +112,7 @@ def test_the_noise_trace_is_that_of_the_projected_covariance():
             100_000,
             loss=Quadratic([0, 0, 0, 0]),
             noise=Covariance(variances),
-            snapshots=2000,
+            record=Record(snapshots=2000),
         )["directions"]
         .values[0, 0]
         .astype(float)

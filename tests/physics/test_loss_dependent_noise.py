@@ -7,6 +7,7 @@ from scipy.integrate import quad
 from weightgas.losses import Isotropic, LossDependent
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.status import Status
 
@@ -19,7 +20,9 @@ def mean_energy(log_density):
 
 
 def measured(noise):
-    trace = simulate(FixedSphere(elr=ELR), 3, 3_000_000, noise=noise, replicas=8, samples=400, threads=1)
+    trace = simulate(
+        FixedSphere(elr=ELR), 3, 3_000_000, noise=noise, replicas=8, record=Record(samples=400), run=Run(threads=1)
+    )
     return measure(trace).isel(cell=0)
 
 
@@ -36,13 +39,17 @@ def test_the_energy_is_that_of_the_exact_density_and_not_of_a_gibbs_state():
 
 
 def test_without_a_slope_it_is_its_base():
-    plain = simulate(FixedSphere(elr=0.1), 3, 2000, noise=Isotropic(2.0), samples=20, threads=1)
-    same = simulate(FixedSphere(elr=0.1), 3, 2000, noise=LossDependent(0.0, 1.0, Isotropic(2.0)), samples=20)
+    plain = simulate(FixedSphere(elr=0.1), 3, 2000, noise=Isotropic(2.0), record=Record(samples=20), run=Run(threads=1))
+    same = simulate(
+        FixedSphere(elr=0.1), 3, 2000, noise=LossDependent(0.0, 1.0, Isotropic(2.0)), record=Record(samples=20)
+    )
     np.testing.assert_array_equal(plain["energy_mean"], same["energy_mean"])
 
 
 def test_where_the_variance_is_negative_the_cell_says_so():
-    trace = simulate(FixedSphere(elr=0.1), 3, 2000, noise=LossDependent(-50.0, 0.5), samples=20, threads=1)
+    trace = simulate(
+        FixedSphere(elr=0.1), 3, 2000, noise=LossDependent(-50.0, 0.5), record=Record(samples=20), run=Run(threads=1)
+    )
     assert measure(trace)["status"].item() == Status.DIVERGED
     assert trace["samples"].item() < 20
 

@@ -7,6 +7,7 @@ from scipy.stats import kstest
 from weightgas.losses import Isotropic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, named
+from weightgas.settings import Run
 from weightgas.simulation import simulate
 from weightgas.theory import vmf
 from weightgas.theory.stationary import stationary_values
@@ -32,7 +33,7 @@ def run(protocol, relaxations, first=RATES, second=None, noise=None):
             slowest = np.sqrt(rate * part.min()) if protocol == "fixed_lr" else rate
             steps = max(100_000, int(relaxations / slowest / REPLICAS))
             cells = kind([float(rate)], part.tolist())
-            trace = simulate(cells, 3, steps, noise=noise, replicas=REPLICAS, seed=5, progress=False)
+            trace = simulate(cells, 3, steps, noise=noise, replicas=REPLICAS, seed=5, run=Run(progress=False))
             state = measure(trace)
             held.append(np.transpose(list(cells.cells().values())))
             for name, rows in values.items():

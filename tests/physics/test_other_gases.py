@@ -5,20 +5,23 @@ import math
 import numpy as np
 import pytest
 
+from calls import flat
 from own_functions import TILT
 from weightgas.analysis.equation_of_state import radius_law, state_equation
 from weightgas.losses import Covariance, CustomNoise, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
+from weightgas.optimizers import SGD
 from weightgas.protocols import FixedLR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import model, reference, simulate
 from weightgas.status import Status
-from weightgas.theory import finite_step, optimizers, vmf
+from weightgas.theory import finite_step, vmf
 
 DIM = 10
 
 
 def run(protocol, steps, dim=DIM, **how):
-    return simulate(protocol, dim, steps, replicas=8, samples=100, threads=1, progress=False, **how)
+    return simulate(protocol, dim, steps, replicas=8, **flat(samples=100, threads=1, progress=False, **how))
 
 
 # --- a user's own loss and noise ---
@@ -86,9 +89,15 @@ def test_weak_noise_that_is_proportional_to_the_loss_dies(share):
     noise = LossDependent(2 * k / elr, 0.0)
     well = Quadratic(np.append(0.0, np.ones(DIM - 1)))
     trace = simulate(
-        FixedSphere(elr=elr), DIM, 4000, loss=well, noise=noise, replicas=64, samples=80, warmup=0, threads=1,
-        progress=False,
-    )  # fmt: skip
+        FixedSphere(elr=elr),
+        DIM,
+        4000,
+        loss=well,
+        noise=noise,
+        replicas=64,
+        record=Record(samples=80, warmup=0),
+        run=Run(threads=1, progress=False),
+    )
     time, fall = elr * trace["step"].values[0], np.log(trace["energy"].values[0])
     rates = np.polyfit(time[16:], fall[:, 16:].T, 1)[0]
     error = rates.std() / np.sqrt(len(rates))
@@ -117,7 +126,7 @@ def test_a_cell_that_is_merely_short_is_not_converging():
 
 
 def test_the_trace_of_noise_that_follows_the_curvature():
-    what = model.checked(Quadratic(np.linspace(0, 2, 5)), Hessian(0.7), 5)
+    what = model.resolved(Quadratic(np.linspace(0, 2, 5)), Hessian(0.7), 5)
     generator = np.random.default_rng(0)
     direction = generator.standard_normal(5)
     direction /= np.linalg.norm(direction)
@@ -156,7 +165,7 @@ def test_temperature_and_radius_with_momentum(heavy):
     assert abs(ratio / (1 - 0.9) - 1) > 10 * error  # η in the place of η/(1 − α)
     share = float(finite_step.momentum_share(0.9))
     grad_sq = state["noise_trace"].item() + share * state["mean_grad_sq"].item()
-    predicted = optimizers.SGD(0.01, 0.05, 0.9).radius(grad_sq=grad_sq)
+    predicted = SGD(0.01, 0.05, 0.9).radius(grad_sq=grad_sq)
     assert state["radius"].item() == pytest.approx(float(predicted), rel=4 * state["radius_err"].item() + 0.002)
 
 
@@ -173,7 +182,7 @@ def test_the_virial_temperature_with_momentum():
     """T_v = T (1 + m ‖∇L‖²/tr Σ); with the finite step of plain SGD it would be 2.4 % off."""
     share = float(finite_step.momentum_share(0.9))
     how = {"loss": Quadratic(np.linspace(0, 2, DIM)), "momentum": 0.9, "samples": 4000}
-    trace = simulate(FixedLR(lr=0.01, wd=0.5), DIM, 200_000, replicas=8, threads=1, progress=False, **how)
+    trace = simulate(FixedLR(lr=0.01, wd=0.5), DIM, 200_000, replicas=8, **flat(threads=1, progress=False, **how))
     for momentum, holds in ((0.9, True), (0.0, False)):
         state = measure(trace.assign_attrs(momentum=momentum))
         heat = DIM - 1 + share * state["mean_grad_sq"].item()  # tr Σ = d − 1 is known
@@ -189,7 +198,7 @@ def test_the_share_of_the_finite_step_is_that_of_the_exact_variance():
         for nesterov in (False, True):
             lr, wd = 1e-4, 0.1
             rate = lr / (1 - alpha)
-            fourth = optimizers.SGD(lr, wd, alpha, nesterov).radius(grad_sq=1.0) ** 4 * wd / rate
+            fourth = SGD(lr, wd, alpha, nesterov).radius(grad_sq=1.0) ** 4 * wd / rate
             measured = (2 - 1 / fourth) / (rate * wd)
             expected = finite_step.momentum_share(alpha, nesterov=nesterov)
             assert measured == pytest.approx(float(expected), rel=0.02)

@@ -11,13 +11,13 @@ import pytest
 from matplotlib.figure import Figure
 
 from gases import KINDS, PROTOCOLS, network, null, state, trace
-from weightgas import report
+from weightgas import figures, report
 from weightgas import trace as traces
-from weightgas.analysis import Verdict, verdict
-from weightgas.analysis.equation_of_state import radius_from_sphere
-from weightgas.analysis.verdict import Check, Level
-from weightgas.report.chapters import Drawings
+from weightgas.analysis import Findings, Verdict
+from weightgas.analysis.checks import Check, Key, Level
+from weightgas.measurement import measure
 from weightgas.report.numbers import range_of, text_of
+from weightgas.settings import Record
 from weightgas.simulation import simulate
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
@@ -51,7 +51,7 @@ class Page(HTMLParser):
 
 
 def made_up(title: str, answers: tuple[str, str, str] = ("yes", "yes", "no")) -> Verdict:
-    check = Check("fluctuation", 2.1513, 0.0172, 1.0, answers[2], "a remark")
+    check = Check(Key.FLUCTUATION, 2.1513, 0.0172, 1.0, answers[2], f"remark {title}")
     numbers = (1, 2, 3)
     return Verdict(title, tuple(Level(n, "?", a, (check,)) for n, a in zip(numbers, answers, strict=True)))  # type: ignore[arg-type]
 
@@ -66,7 +66,6 @@ def content(text: str = "plain") -> report.Content:
     section = report.Section(
         f"section {text}",
         f"first {text}\n\nsecond",
-        [report.Judged(made_up(f"null {text}"), is_null=True), report.Judged(made_up(f"run {text}"))],
         [report.Table(f"table {text}", ("a", text), [(text, (1.0134, 0.012)), ("b", float("nan"))], folded=True)],
         [report.Picture(figure(), f"caption {text}", 3)],
         [f"note {text}"],
@@ -74,6 +73,8 @@ def content(text: str = "plain") -> report.Content:
     return report.Content(
         title=f"title {text}",
         summary=(f"line {text}",),
+        verdicts=(made_up(f"run {text}"),),
+        controls=(made_up(f"control {text}"),),
         sections=(section,),
         settings={"lr": list(np.logspace(-3, -1, 17)), text: {"path": text}},
         environment={"versions": {"weightgas": text}, "revision": text, "python": "3"},
@@ -104,21 +105,15 @@ def test_a_report_is_one_self_contained_balanced_page(tmp_path: Path) -> None:
     assert {"title", "h1", "h2", "table", "caption", "figcaption", "details", "dl"} <= set(names)
 
 
-def test_the_verdict_stands_first_and_null_gases_right_beneath(tmp_path: Path) -> None:
+def test_the_verdict_stands_first_and_controls_right_beneath(tmp_path: Path) -> None:
     html = report.render(content())
     order = [
-        html.index(x) for x in ("<h1>", "run plain", "null plain", "What level 2 cannot say", "table plain", "<img")
+        html.index(x) for x in ("<h1>", "run plain", "control plain", "What level 2 cannot show", "table plain", "<img")
     ]
     assert order == sorted(order)
     assert html.index("<table") == html.index('<table class="verdict"')
     assert 'class="answer no">✗ no<' in html and 'class="answer yes">✓ yes<' in html
     assert "2.151 ± 0.017" in html
-
-
-def test_one_verdict_given_twice_is_shown_once() -> None:
-    shared = report.Judged(made_up("the null gas"), is_null=True)
-    sections = [report.Section(str(k), verdicts=[shared]) for k in range(2)]
-    assert report.render(report.Content("t", sections=sections)).count('<th scope="row">the null gas</th>') == 1
 
 
 def test_foreign_text_is_escaped_everywhere() -> None:
@@ -127,9 +122,12 @@ def test_foreign_text_is_escaped_everywhere() -> None:
         "&lt;script&gt;alert('x')", ""
     )
     page = Page(html)
-    found = ("title", "line", "section", "first", "run", "null", "table", "caption", "note", "weightgas demo")
+    found = ("title", "line", "section", "first", "run", "control", "remark run", "table", "caption", "note")
     for name in found:
         assert f"{name} {EVIL}" in page.text, name
+    assert f"weightgas demo {EVIL}" in page.text and f"{EVIL}.path = {EVIL}" in page.text
+    (image,) = (a for t, a in page.tags if t == "img")
+    assert image["alt"] == f"caption {EVIL}"
 
 
 def test_the_set_up_is_told() -> None:
@@ -170,6 +168,12 @@ def test_refusals(tmp_path: Path) -> None:
         report.write(tmp_path / "none" / "r.html", content())
     with pytest.raises(FileNotFoundError, match=r"trace\.zarr"):
         report.of_run(tmp_path)
+    with pytest.raises(TypeError, match=r"nulls: since 0\.2 this keyword is controls="):
+        report.of_run(tmp_path, nulls={})  # type: ignore[call-arg]
+    with pytest.raises(AttributeError, match=r"isotropic_sections' since 0\.2: it is now sections\."):
+        report.isotropic_sections  # type: ignore[attr-defined]  # noqa: B018
+    with pytest.raises(AttributeError, match=r"no attribute 'nonsense'\."):
+        report.nonsense  # type: ignore[attr-defined]  # noqa: B018
 
 
 def test_numbers_are_rounded_and_have_a_minus() -> None:
@@ -180,17 +184,9 @@ def test_numbers_are_rounded_and_have_a_minus() -> None:
 
 @pytest.fixture(scope="module")
 def sections() -> list[report.Section]:
-    names = ("ideal", "anisotropic")
-    nulls = [verdict(*null(n)) for n in names]
-    kept = {"null_traces": {n: null(n)[0] for n in names}, "null_states": {n: null(n)[1] for n in names}}
-    ran, states = {k: trace(k) for k in KINDS}, {k: state(k) for k in KINDS}
-    found = report.isotropic_sections(ran, states, [verdict(ran[k], states[k]) for k in KINDS], nulls, **kept)
-    ran, states = ({k: network(k)[i] for k in KINDS} for i in (0, 1))
-    crossed = radius_from_sphere(states["fixed_lr"], states["fixed_sphere"])
-    judged = [verdict(ran[k], states[k]) for k in KINDS]
-    return found + report.networks_sections(
-        ran, states, judged, nulls, radius_from_sphere=crossed, along_run=ran["fixed_lr"], **kept
-    )
+    controls = {name: Findings(*null(name), title=f"control, {name}") for name in ("ideal", "anisotropic")}
+    found = report.sections({k: Findings(trace(k), state(k)) for k in KINDS}, controls)
+    return found + report.sections({k: Findings(*network(k)) for k in KINDS}, controls)
 
 
 def test_the_sections_hold_every_figure_of_the_paper(sections: list[report.Section]) -> None:
@@ -199,9 +195,9 @@ def test_the_sections_hold_every_figure_of_the_paper(sections: list[report.Secti
         "Radius, predicted from the hyperparameters": 2, "Radius, predicted from the gradient": 2,
         "Energy and entropy of the direction": 1, "Energy and integrated entropy": 1, "Gibbs potential": 4,
         "Helmholtz potential": 2, "over the weight decay": 4, "over the radius": 2, "Pressure measured": 2,
-        "Temperature T": 3, "Energy: the mean": 3, "Noise variance": 3, "quadratic fit": 6, "along the run": 1,
+        "Temperature T": 3, "Energy: the mean": 3, "Noise variance": 3, "quadratic fit": 6,
         "over the (effective) learning rate": 6,
-        "Fluctuation over response": 2, "Slope of ln": 2, "prediction from G measured on the sphere": 1,
+        "Fluctuation over response": 2, "Slope of ln": 2,
     }  # fmt: skip
     for text, count in wanted.items():
         assert sum(text in c for c in captions) == count, (text, [s.notes for s in sections])
@@ -216,12 +212,17 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
     assert path.stat().st_size < 8e6 * sum(len(s.figures) for s in some) / 60
     tables = [t.caption for s in sections for t in s.tables]
     assert any("paper printed" in t for t in tables) and "Every cell, fixed LR" in tables
-    assert "null gas" in page.text.lower() and "cannot say" in page.text
+    assert "reference simulation" in page.text.lower() and "cannot show" in page.text
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
-    ran = simulate(PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True), 3, 4000, samples=40)
-    found = report.isotropic_sections({"fixed_elr": ran}, {"fixed_elr": state_of(ran)}, [], [])
+    ran = simulate(
+        PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True),
+        3,
+        4000,
+        record=Record(samples=40),
+    )
+    found = report.sections({"fixed_elr": Findings(ran)})
     notes = [n for s in found for n in s.notes]
     assert any("product of two hyperparameters" in n for n in notes)
     Page(report.render(report.Content("paired", sections=found)))
@@ -245,42 +246,53 @@ def test_a_figure_that_cannot_be_saved_costs_one_line(caplog: pytest.LogCaptureF
     assert record.levelname == "WARNING" and record.exc_info and record.exc_info[2] is not None
 
 
-def test_a_figure_that_cannot_be_drawn_costs_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    drawings = Drawings()
-    drawings.add("a broken figure", lambda: 1 / 0, "caption")  # type: ignore[arg-type, return-value]
-    assert drawings.section("s").notes == [
-        "Not drawn: a broken figure. ZeroDivisionError: division by zero (The log has the traceback.)"
+def test_what_cannot_be_made_costs_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    broken = figures.Figure("a broken figure", "caption", lambda run: 1 / 0)  # type: ignore[arg-type, return-value]
+    lacking = figures.Figure("a figure", "caption", figures.radius, needs=("radius", "nothing"))
+    run = Findings(trace("fixed_lr"), state("fixed_lr"))
+    section = report.section("s", [broken, lacking], {"fixed_lr": run}, tables=lambda runs: iter([{}["gone"]]))
+    assert section.tables == () and section.figures == []
+    assert section.notes == [
+        "No tables: s. KeyError: 'gone' (The log has the traceback.)",
+        "Not drawn: a broken figure, fixed LR. ZeroDivisionError: division by zero (The log has the traceback.)",
+        "Not drawn: a figure, fixed LR. It needs nothing.",
     ]
-    assert "ZeroDivisionError" in caplog.text
+    assert "ZeroDivisionError" in caplog.text and "KeyError" in caplog.text
 
 
 def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
     ran = network("fixed_elr")[0]
-    assert not np.isfinite(state_of(ran)["entropy"]).any()
+    assert not np.isfinite(measure(ran)["entropy"]).any()
     traces.save(ran, tmp_path / "run" / "trace.zarr")
     page = Page(report.of_run(tmp_path / "run").read_text())
     assert "Not drawn: entropy over the weight decay, fixed ELR. state: expected a cell with a finite" in page.text
     assert sum(t == "img" for t, _ in page.tags) > 5
 
 
-def state_of(ran):
-    from weightgas.measurement import measure
-
-    return measure(ran)
+def test_a_run_that_cannot_be_judged_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weightgas.analysis.levels.stationary", lambda state: {}["gone"])
+    monkeypatch.setattr("weightgas.report.folder.sections", lambda *_, **__: [])
+    traces.save(trace("fixed_lr"), tmp_path / "run" / "trace.zarr")
+    page = Page(report.of_run(tmp_path / "run").read_text())
+    assert (
+        "No verdict on fixed LR, linear loss" in page.text
+        and "KeyError: 'gone'" in page.text
+        and "No run was judged." in page.text
+    )
 
 
 def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
-    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, samples=40, out=folder)
+    simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, record=Record(samples=40), run=folder)
     path = report.of_run(folder)
     html = path.read_text(encoding="utf-8")
     Page(html)
     assert path == folder / "report.html" and (folder / "state.zarr").is_dir()
-    assert "fixed sphere" in html and "No null gas ran beside these" in html and "command = simulate" in html
+    assert "fixed sphere" in html and "No reference simulation ran alongside" in html and "command = simulate" in html
     shutil.rmtree(folder / "state.zarr")
     (folder / "config.toml").write_text("= damaged")
     (folder / "manifest.json").write_text("[")
     traces.save(state("fixed_lr"), folder / "state.zarr")  # of another run: it is measured again
-    monkeypatch.setattr("weightgas.report.folder.isotropic_sections", lambda *_, **__: [])
+    monkeypatch.setattr("weightgas.report.folder.sections", lambda *_, **__: [])
     report.of_run(folder)
     assert traces.read(folder / "state.zarr").sizes["cell"] == 2

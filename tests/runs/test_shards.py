@@ -12,6 +12,7 @@ from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.protocols import FixedLR
 from weightgas.runs.shards import Shard, active, claimed
+from weightgas.settings import Run
 from weightgas.status import Outcome
 
 CONFIG = {"command": "simulate", "seed": 0}
@@ -28,8 +29,8 @@ def test_every_shard_has_a_part_and_every_cell_a_shard(cells):
 
 
 def test_the_text_of_a_shard():
-    assert runs.shard_of(None, None) == runs.WHOLE == runs.shard_of("1/1", "out")
-    assert runs.shard_of("2/8", "out", 8) == Shard(2, 8)
+    assert runs.shard_of(Run()) == runs.WHOLE == runs.shard_of(Run("out", shard="1/1"))
+    assert runs.shard_of(Run("out", shard="2/8"), 8) == Shard(2, 8)
     assert str(Shard(2, 8)) == "2/8"
 
 
@@ -48,12 +49,12 @@ def test_the_text_of_a_shard():
 )
 def test_wrong_shards_are_refused(text, error, match):
     with pytest.raises(error, match=f"shard: expected .*{match}|{match}"):
-        runs.shard_of(text, "out", 8)
+        runs.shard_of(Run("out", shard=text), 8)
 
 
 def test_shards_need_a_folder():
-    with pytest.raises(ValueError, match="out: expected a run folder, which the shards share, got None"):
-        runs.shard_of("1/4", None)
+    with pytest.raises(ValueError, match="folder: expected a run folder, which the shards share, got None"):
+        runs.shard_of(Run(shard="1/4"))
 
 
 @pytest.mark.parametrize("order", [[1, 2, 3, 4], [3, 1, 4, 2]])
@@ -147,7 +148,7 @@ def test_locks_of_the_dead_are_no_locks(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
 
 
-def test_shards_of_other_parts_are_told_apart(tmp_path):
+def test_shards_of_other_chunks_are_refused(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
 
     def slow(indices, part):
@@ -155,7 +156,7 @@ def test_shards_of_other_parts_are_told_apart(tmp_path):
             runs.in_chunks(GRID, 3, work.cells, run, shard=Shard(2, 2))
         return work.cells(indices, part)
 
-    with pytest.raises(TraceError, match=r"expected parts of 3 cells, which another shard began with, got 4\. Call"):
+    with pytest.raises(TraceError, match=r"expected chunks of 3 cells, which another shard began with, got 4\. Call"):
         runs.in_chunks(GRID, 4, slow, run, shard=Shard(1, 2))
     whole = runs.in_chunks(GRID, 4, work.cells, run, shard=Shard(1, 2))
     np.testing.assert_array_equal(whole["energy"][:, 0, 0], range(15))

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from calls import flat
 from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic, QuadraticForm
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
-from weightgas.simulation import kernels, lanes, model, reference, simulate, whole
+from weightgas.simulation import diagonal, kernels, lanes, model, reference, simulate
 
 KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 PROTOCOLS = {
@@ -33,23 +34,23 @@ class Tilted:
 def models(dim):
     root = np.random.default_rng(5).standard_normal((dim, dim))
     return {
-        "linear": model.checked(Linear(), Isotropic(0.7), dim),
-        "anisotropic": model.checked(Quadratic(np.linspace(0, 3, dim)), Covariance(np.geomspace(0.1, 10, dim)), dim),
-        "turned": model.checked(Quadratic(root + root.T), Isotropic(), dim),
-        "loss-dependent": model.checked(Tilted(), LossDependent(slope=0.3, offset=3.0), dim),
-        "constant, not 1": model.checked(Tilted(), LossDependent(slope=0.0, offset=2.0), dim),
+        "linear": model.resolved(Linear(), Isotropic(0.7), dim),
+        "anisotropic": model.resolved(Quadratic(np.linspace(0, 3, dim)), Covariance(np.geomspace(0.1, 10, dim)), dim),
+        "turned": model.resolved(Quadratic(root + root.T), Isotropic(), dim),
+        "loss-dependent": model.resolved(Tilted(), LossDependent(slope=0.3, offset=3.0), dim),
+        "constant, not 1": model.resolved(Tilted(), LossDependent(slope=0.0, offset=2.0), dim),
     }
 
 
 def some_streams(tasks, seed=0):
-    words = np.zeros((tasks, whole.STREAM), np.uint64)
+    words = np.zeros((tasks, diagonal.STREAM), np.uint64)
     words[:, :4] = np.random.default_rng(seed).integers(0, 2**64, (tasks, 4), np.uint64)
     return words
 
 
 def numbers(streams, count):
     """The normals that runs with fresh streams will draw: (runs, count)."""
-    state = np.zeros(whole.STREAM * lanes.WIDTH, np.uint64)
+    state = np.zeros(diagonal.STREAM * lanes.WIDTH, np.uint64)
     pairs = (count + 1) // 2
     normals = np.empty((2 * pairs, len(streams)))
     lanes.load(streams, 0, len(streams), state)
@@ -74,7 +75,7 @@ class Run:
 
     def advance(self, samples=1, steps=1, begin=0, first=0, together=64):
         form, tasks = self.what.form, len(self.weights)
-        whole.advance(
+        diagonal.advance(
             self.kind, first, samples, steps, begin, self.weights, self.stream, self.rate, self.hold,
             float(form.constant), form.linear, form.curvature, self.what.factor, *self.what.strength, together,
             self.means, self.points, self.every, self.moments, self.counts, np.zeros(self.means.shape[1], np.int64),
@@ -156,10 +157,10 @@ def test_lanes_and_calls_and_threads_change_no_bit(dim, steps):
 
 
 def test_how_many_go_together():
-    assert whole.lanes_for(1, 2, 3) == 1
-    assert whole.lanes_for(2, 2, 3) == 1
+    assert diagonal.lanes_for(1, 2, 3) == 1
+    assert diagonal.lanes_for(2, 2, 3) == 1
     for tasks, dim in ((289, 3), (1000, 3), (1000, 1000), (20, 40_000)):
-        together = whole.lanes_for(tasks, 2, dim)
+        together = diagonal.lanes_for(tasks, 2, dim)
         assert 8 <= together <= lanes.WIDTH
         parts = -(-tasks // together)
         assert parts % 2 == 0, "both cores have as much to do"
@@ -221,8 +222,8 @@ def test_equal_in_law_to_the_step_of_dense_noise(protocol):
 
     def ends(noise, seed):
         plan = {"samples": 8, "replicas": replicas, "method": "full", "seed": seed, "progress": False}
-        trace = simulate(PROTOCOLS[protocol], 5, 240, loss=Tilted(), noise=noise, **plan)
-        assert trace.sizes["word"] == (whole.STREAM if np.ndim(noise.matrix) == 1 else 4)
+        trace = simulate(PROTOCOLS[protocol], 5, 240, loss=Tilted(), noise=noise, **flat(**plan))
+        assert trace.sizes["word"] == (diagonal.STREAM if np.ndim(noise.matrix) == 1 else 4)
         return [trace[name].values[0, :, -1] for name in ("energy", "radius")]
 
     dense = ends(Covariance(np.diag(variances)), 2)

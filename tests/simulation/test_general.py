@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
+from calls import flat
 from own_functions import CUBIC, DIFFERENCES, GROWING, TILT, growing, tilt
 from weightgas import streams
 from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
+from weightgas.optimizers import SGD
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import general, kernels, model, reference, simulate
 from weightgas.trace import extend
 
@@ -16,7 +19,7 @@ DIM = 5
 ROOT = np.random.default_rng(5).standard_normal((DIM, DIM))
 
 
-class Run:
+class Task:
     """One task of the kernel, a step at a time, and the same step in plain NumPy with the same draws."""
 
     def __init__(self, protocol, what):
@@ -75,7 +78,7 @@ GASES = {
 @pytest.mark.parametrize("protocol", KINDS)
 def test_every_step_is_the_plain_one_with_the_same_draws(protocol, gas):
     loss, noise, how = GASES[gas]
-    run = Run(protocol, model.checked(loss, noise, DIM, **how))
+    run = Task(protocol, model.resolved(loss, noise, DIM, SGD(**how)))
     close = 1e-8 if loss is DIFFERENCES else 1e-11
     for _ in range(40):
         loss, plain = run.plain()
@@ -90,7 +93,7 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, gas):
 
 
 def test_a_wrong_step_would_be_seen():
-    run = Run("fixed_lr", model.checked(TILT, GROWING, DIM, momentum=0.9))
+    run = Task("fixed_lr", model.resolved(TILT, GROWING, DIM, SGD(momentum=0.9)))
     run.step()
     _, plain = run.plain()
     run.buffers.velocity *= 1 + 1e-8
@@ -101,7 +104,7 @@ def test_a_wrong_step_would_be_seen():
 def test_momentum_is_that_of_torch():
     torch = pytest.importorskip("torch")
     for nesterov in (False, True):
-        run = Run("fixed_lr", model.checked(Linear(), Isotropic(), DIM, momentum=0.8, nesterov=nesterov))
+        run = Task("fixed_lr", model.resolved(Linear(), Isotropic(), DIM, SGD(momentum=0.8, nesterov=nesterov)))
         w = torch.tensor(run.weights[0], dtype=torch.float64, requires_grad=True)
         sgd = torch.optim.SGD([w], lr=run.rate, momentum=0.8, nesterov=nesterov, weight_decay=run.hold)
         for _ in range(10):
@@ -119,8 +122,8 @@ def test_momentum_is_that_of_torch():
 
 
 def test_without_momentum_a_known_loss_takes_the_step_it_took():
-    assert not model.checked(Linear(), Isotropic(), DIM).general
-    assert model.checked(Linear(), Isotropic(), DIM, momentum=0.5).general
+    assert not model.resolved(Linear(), Isotropic(), DIM).general
+    assert model.resolved(Linear(), Isotropic(), DIM, SGD(momentum=0.5)).general
 
 
 # --- what is read ---
@@ -139,8 +142,8 @@ def numerical(what, point):
 
 @pytest.mark.parametrize("loss", [TILT, DIFFERENCES], ids=["gradient", "differences"])
 def test_curvature_and_covariance_of_the_users_functions_are_read(loss):
-    what = model.checked(loss, GROWING, DIM)
-    run = Run("fixed_lr", what)
+    what = model.resolved(loss, GROWING, DIM)
+    run = Task("fixed_lr", what)
     for _ in range(3):
         run.step()
     point = run.weights[0] / np.linalg.norm(run.weights)
@@ -153,16 +156,16 @@ def test_curvature_and_covariance_of_the_users_functions_are_read(loss):
 
 def test_a_trace_has_what_could_be_read_and_nothing_else():
     short = {"dim": DIM, "steps": 400, "samples": 20, "threads": 1, "progress": False}
-    own = simulate(FixedSphere(elr=0.02), loss=TILT, noise=GROWING, **short)
+    own = simulate(FixedSphere(elr=0.02), loss=TILT, noise=GROWING, **flat(**short))
     assert "laplacian" in own
     assert "noise_cov_sq" in own
     assert "grad_curvature" not in own
     assert own.attrs["loss"] == "tilt"
     assert own["laplacian"].attrs["cell_methods"] == "sample: point"
-    heavy = simulate(FixedSphere(elr=0.02), loss=TILT, noise=CUBIC, **short)
+    heavy = simulate(FixedSphere(elr=0.02), loss=TILT, noise=CUBIC, **flat(**short))
     assert not {"noise_cov_sq", "noise_curvature", "noise_trace_sq"} & set(heavy)
     assert np.isfinite(measure(heavy)["temperature"]).all()
-    assert "laplacian_slope" not in simulate(FixedSphere(elr=0.02), momentum=0.5, **short).attrs
+    assert "laplacian_slope" not in simulate(FixedSphere(elr=0.02), **flat(momentum=0.5, **short)).attrs
 
 
 # --- the runs ---
@@ -172,7 +175,9 @@ def test_a_trace_has_what_could_be_read_and_nothing_else():
     "protocol", [FixedLR(lr=[0.05, 0.1], wd=0.1), FixedELR(elr=[0.01, 0.02], wd=0.1), FixedSphere(elr=[0.01, 0.02])]
 )
 def test_the_cells_hold_the_learning_rate_that_is_felt(protocol):
-    trace = simulate(protocol, DIM, 400, samples=20, momentum=0.9, threads=1, progress=False)
+    trace = simulate(
+        protocol, DIM, 400, optimizer=SGD(momentum=0.9), record=Record(samples=20), run=Run(threads=1, progress=False)
+    )
     rate = protocol.axes[0]
     np.testing.assert_allclose(trace[f"{rate}_set"], 10 * protocol.cells()[rate], rtol=1e-14)
     assert (trace.attrs["momentum"], trace.attrs["nesterov"]) == (0.9, 0)
@@ -181,24 +186,24 @@ def test_the_cells_hold_the_learning_rate_that_is_felt(protocol):
 def test_parts_threads_and_resuming_change_nothing(tmp_path):
     how = {"loss": TILT, "noise": GROWING, "momentum": 0.9, "replicas": 2, "progress": False}
     protocol = FixedLR(lr=[0.05, 0.1], wd=0.1)
-    whole = simulate(protocol, DIM, 800, samples=20, warmup=100, threads=2, **how)
-    first = simulate(protocol, DIM, 400, samples=10, warmup=100, threads=1, out=tmp_path / "run", **how)
-    second = simulate(protocol, DIM, 400, samples=10, threads=1, resume_from=first, **how)
+    whole = simulate(protocol, DIM, 800, **flat(samples=20, warmup=100, threads=2, **how))
+    first = simulate(protocol, DIM, 400, **flat(samples=10, warmup=100, threads=1, folder=tmp_path / "run", **how))
+    second = simulate(protocol, DIM, 400, **flat(samples=10, threads=1, resume_from=first, **how))
     joined = extend(first, second, "sample")
     for name in ("radius", "energy", "energy_mean", "final_weights", "final_velocity", "failed_cause"):
         np.testing.assert_array_equal(joined[name], whole[name], err_msg=name)
-    one = simulate(FixedLR(lr=0.1, wd=0.1), DIM, 800, samples=20, warmup=100, threads=1, **how)
+    one = simulate(FixedLR(lr=0.1, wd=0.1), DIM, 800, **flat(samples=20, warmup=100, threads=1, **how))
     np.testing.assert_array_equal(one["radius"][0], whole["radius"][1])
 
 
 def test_runs_of_other_functions_and_momentum_are_told_apart():
     short = {"dim": DIM, "steps": 100, "samples": 10, "threads": 1, "progress": False}
     protocol = FixedLR(lr=0.1, wd=0.1)
-    first = simulate(protocol, loss=TILT, noise=GROWING, **short)
+    first = simulate(protocol, loss=TILT, noise=GROWING, **flat(**short))
     with pytest.raises(ValueError, match=r"got another noise, noise_crc"):
-        simulate(protocol, loss=TILT, resume_from=first, **short)
+        simulate(protocol, loss=TILT, **flat(resume_from=first, **short))
     with pytest.raises(ValueError, match=r"got another momentum, nesterov"):
-        simulate(protocol, loss=TILT, noise=GROWING, momentum=0.5, resume_from=first, **short)
+        simulate(protocol, loss=TILT, noise=GROWING, **flat(momentum=0.5, resume_from=first, **short))
 
 
 def test_a_sampler_says_where_runs_begin():
@@ -207,8 +212,15 @@ def test_a_sampler_says_where_runs_begin():
 
     from dataclasses import replace
 
-    trace = simulate(FixedSphere(elr=1e-6), DIM, 8, loss=replace(TILT, sampler=south), samples=8, warmup=0, threads=1)
+    trace = simulate(
+        FixedSphere(elr=1e-6),
+        DIM,
+        8,
+        loss=replace(TILT, sampler=south),
+        record=Record(samples=8, warmup=0),
+        run=Run(threads=1),
+    )
     assert trace["energy_mean"].values.max() < 1e-4
     with pytest.raises(ValueError, match=r"sampler: expected unit vectors of shape \(256, 5\), got 'shape \(5,\)'"):
         wrong = replace(TILT, sampler=lambda dim, temperature, size, generator: np.ones(dim))
-        simulate(FixedSphere(elr=0.1), DIM, 8, loss=wrong, samples=8, threads=1)
+        simulate(FixedSphere(elr=0.1), DIM, 8, loss=wrong, record=Record(samples=8), run=Run(threads=1))

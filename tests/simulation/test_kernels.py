@@ -69,7 +69,7 @@ def projected_covariance(what, direction):
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("protocol", KINDS)
 def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
-    what = model.checked(LOSSES[loss], NOISES[noise], 6)
+    what = model.resolved(LOSSES[loss], NOISES[noise], 6)
     rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
     form, start = what.form, np.random.default_rng(1).standard_normal(6)
     weights = (start * 2.0 / np.linalg.norm(start))[None]
@@ -98,7 +98,7 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
 
 
 def test_a_wrong_step_would_be_seen():
-    what = model.checked(Linear(), Isotropic(), 6)
+    what = model.resolved(Linear(), Isotropic(), 6)
     weights, stream, twin = np.ones((1, 6)), a_stream()[None], a_stream()
     draws = np.empty(6)
     kernels.standard_normals(twin, draws)
@@ -108,7 +108,7 @@ def test_a_wrong_step_would_be_seen():
 
 
 def test_readings_are_means_over_their_steps_and_points_at_their_ends():
-    what = model.checked(None, None, 4)
+    what = model.resolved(None, None, 4)
     one, many = np.ones((1, 4)), np.ones((1, 4))
     streams_of = a_stream()[None], a_stream()[None]
     fine, coarse = Recorder(1, 4, 12), Recorder(1, 4, 3)
@@ -120,7 +120,7 @@ def test_readings_are_means_over_their_steps_and_points_at_their_ends():
 
 
 def test_snapshots_are_taken_when_told_whatever_the_calls():
-    what = model.checked(None, None, 4)
+    what = model.resolved(None, None, 4)
     plan = {"snapshots": 4, "first": 3, "between": 5}
     path, state, stream = [], np.ones((1, 4)), a_stream()[None]
     for step in range(20):
@@ -135,7 +135,7 @@ def test_snapshots_are_taken_when_told_whatever_the_calls():
 
 
 def test_the_overlap_is_counted_in_its_bins():
-    what = model.checked(None, None, 4)
+    what = model.resolved(None, None, 4)
     state, stream = np.array([[-1.0, 0.5, 0.5, 0.0]]), a_stream()[None]
     recorder = Recorder(1, 4, 40, every=3)
     logits = []
@@ -159,7 +159,7 @@ def test_the_overlap_is_counted_in_its_bins():
 
 @pytest.mark.parametrize("z", [1.0, -1.0, np.nan])
 def test_an_overlap_without_a_place_goes_to_a_bin_at_the_edge(z):
-    what = model.checked(None, None, 2)
+    what = model.resolved(None, None, 2)
     weights = np.array([[z, 0.0]])
     recorder = Recorder(1, 2, 1, every=1)
     advance(recorder, "fixed_lr", what, weights, a_stream()[None], 1e-300, 1e-300)

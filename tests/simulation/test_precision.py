@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import synthetic
+from calls import flat
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.losses import Covariance, Quadratic
@@ -13,8 +14,8 @@ from weightgas.measurement import measure
 from weightgas.measurement.state import known
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.runs import subset
-from weightgas.simulation import plan, reduced, run, simulate
-from weightgas.simulation import precision as until
+from weightgas.settings import Record, Run, Until
+from weightgas.simulation import plan, precision, reduced, run, simulate
 from weightgas.status import Outcome, Status
 
 GRIDS = {
@@ -23,7 +24,7 @@ GRIDS = {
     "fixed_lr": FixedLR([0.02, 0.1], [0.02, 0.1]),
 }
 GOAL = {"energy": 0.03, "radius": 0.01, "entropy_direction": 0.05}
-SMALL = {"steps": 8000, "samples": 200, "precision": GOAL, "most_steps": 400_000}
+SMALL = {"steps": 8000, "samples": 200, "targets": GOAL, "most_steps": 400_000}
 each_protocol = pytest.mark.parametrize("protocol", GRIDS.values(), ids=GRIDS)
 
 
@@ -41,7 +42,7 @@ def last_step(trace):
 
 @pytest.fixture(scope="module", params=GRIDS)
 def finished(request):
-    return simulate(GRIDS[request.param], 3, **SMALL, threads=1)
+    return simulate(GRIDS[request.param], 3, **flat(threads=1, **SMALL))
 
 
 # --- what it promises ---
@@ -85,7 +86,10 @@ def test_a_cell_is_that_of_one_run_of_its_length(finished):
     i = int(np.argmax(last_step(finished)))
     n = int(finished["samples"][i, 0])
     whole = simulate(
-        subset(protocol, np.array([i])), 3, int(last_step(finished)[i]), samples=n, blocks=n // 10, warmup=800
+        subset(protocol, np.array([i])),
+        3,
+        int(last_step(finished)[i]),
+        record=Record(samples=n, blocks=n // 10, warmup=800),
     )
     cell = finished.isel(cell=[i], sample=slice(n), block=slice(n // 10))
     for name in ("radius", "energy", "overlap", "step", "samples", "overlap_counts", "final_weights", "final_stream"):
@@ -96,32 +100,34 @@ def test_a_cell_is_that_of_one_run_of_its_length(finished):
 
 @each_protocol
 def test_threads_parts_and_other_cells_change_no_bit(protocol, monkeypatch):
-    whole = simulate(protocol, 3, **SMALL, threads=1)
+    whole = simulate(protocol, 3, **flat(threads=1, **SMALL))
     for cell in (0, 3):
-        assert same(simulate(subset(protocol, np.array([cell])), 3, **SMALL, threads=2), whole.isel(cell=[cell]))
+        assert same(
+            simulate(subset(protocol, np.array([cell])), 3, **flat(threads=2, **SMALL)), whole.isel(cell=[cell])
+        )
     monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 3)
-    apart = simulate(protocol, 3, **SMALL)
+    apart = simulate(protocol, 3, **flat(**SMALL))
     assert same(apart, whole)
     assert apart.attrs["settings"] == whole.attrs["settings"]
 
 
 def test_a_number_is_the_error_of_energy_and_radius():
-    short = SMALL | {"precision": 0.05}
-    one = simulate(GRIDS["fixed_lr"], 3, **short)
+    short = SMALL | {"targets": 0.05}
+    one = simulate(GRIDS["fixed_lr"], 3, **flat(**short))
     assert json.loads(one.attrs["precision"]) == {"energy": 0.05, "radius": 0.05}
-    assert same(one, simulate(GRIDS["fixed_lr"], 3, **short | {"precision": {"radius": 0.05, "energy": 0.05}}))
+    assert same(one, simulate(GRIDS["fixed_lr"], 3, **flat(**short | {"targets": {"radius": 0.05, "energy": 0.05}})))
 
 
 def test_odd_blocks_go_by_whole_doublings():
-    trace = simulate(FixedSphere(0.05), 3, **SMALL | {"samples": 50, "blocks": 1, "precision": {"energy": 0.05}})
+    trace = simulate(FixedSphere(0.05), 3, **flat(**SMALL | {"samples": 50, "blocks": 1, "targets": {"energy": 0.05}}))
     assert (trace.sizes["sample"], trace.sizes["block"]) == (50, 1)
     assert trace["known"] == 1
 
 
-def test_other_losses_and_the_whole_step_are_run_until_known():
+def test_other_losses_and_the_full_step_are_run_to_a_precision():
     loss, noise = Quadratic([0.0, 1, 2, 3]), Covariance([1.0, 2, 1, 1])
-    plan = {"steps": 4000, "samples": 200, "precision": {"energy": 0.05}, "snapshots": 10, "snapshot_every": 20}
-    trace = simulate(FixedSphere([0.02, 0.05]), 4, **plan, loss=loss, noise=noise, replicas=2)
+    plan = {"steps": 4000, "samples": 200, "targets": {"energy": 0.05}, "snapshots": 10, "snapshot_every": 20}
+    trace = simulate(FixedSphere([0.02, 0.05]), 4, loss=loss, noise=noise, replicas=2, **flat(**plan))
     assert (trace["known"] == 1).all()
     assert (trace["snapshot_step"][:, -1] == last_step(trace)).all()
     state = measure(trace, entropy="knn")
@@ -132,7 +138,7 @@ def test_other_losses_and_the_whole_step_are_run_until_known():
 
 
 def test_a_cell_that_reaches_the_bound_says_what_is_missing():
-    trace = simulate(FixedLR([0.01, 0.1], 0.1), 3, 8000, precision={"energy": 0.03}, most_steps=30_000)
+    trace = simulate(FixedLR([0.01, 0.1], 0.1), 3, 8000, until=Until({"energy": 0.03}, most_steps=30_000))
     state = measure(trace)
     assert trace["known"].values.tolist() == state["known"].values.tolist() == [0, 1]
     assert last_step(trace)[0] == 28_000  # the last rung below the bound
@@ -145,14 +151,16 @@ def test_a_cell_that_reaches_the_bound_says_what_is_missing():
 
 
 def test_more_steps_do_not_help_a_radius_that_is_read_too_seldom():
-    trace = simulate(FixedLR(0.1, 0.1), 3, 40_000, samples=40, precision={"radius": 0.0005}, most_steps=40_000_000)
+    trace = simulate(
+        FixedLR(0.1, 0.1), 3, 40_000, record=Record(samples=40), until=Until({"radius": 0.0005}, most_steps=40_000_000)
+    )
     assert trace["known"] == 0
     assert last_step(trace)[0] < 1_000_000  # it was not run to the bound
     assert "samples are independent: about" in str(measure(trace)["reason"].values[0])
 
 
 def test_a_cell_that_blows_up_ends_and_the_others_go_on():
-    trace = simulate(FixedELR([0.05, 1.0], 0.01), 3, **SMALL)
+    trace = simulate(FixedELR([0.05, 1.0], 0.01), 3, **flat(**SMALL))
     assert trace["known"].values.tolist() == [1, 0]
     assert trace["outcome"].values.ravel().tolist() == [Outcome.FINISHED, Outcome.DIVERGED]
     state = measure(trace)
@@ -178,8 +186,8 @@ def test_replicas_that_disagree_are_not_known_whatever_their_errors():
 
 def test_such_a_cell_is_run_to_the_bound():
     """The loop on traces that are put together: only the cell whose replicas disagree goes on."""
-    how = plan.checked(steps=400_000, samples=400, warmup=0, blocks=4, snapshots=0, replicas=2, bins=16,
-                       density_every=10, snapshot_every=1, seed=0, method="full", reducible=False)  # fmt: skip
+    record = Record(samples=400, warmup=0, blocks=4, bins=16).of("simulate")
+    how = plan.resolved(400_000, record, replicas=2, seed=0, method="full", reducible=False)
     protocol = synthetic.protocol_of_kind("fixed_lr", 2)
     made = []
 
@@ -197,8 +205,8 @@ def test_such_a_cell_is_run_to_the_bound():
         trace = trace.assign(overlap_origin=("cell", np.zeros(len(part))), overlap_width=("cell", np.ones(len(part))))
         return trace
 
-    goal = until.Goal({"energy": 0.1}, 1_600_000)
-    trace = until.until_known(protocol, how, goal, produce, lambda n: None)
+    until = Until({"energy": 0.1}, most_steps=1_600_000)
+    trace = precision.to_precision(protocol, how, until, produce, lambda n: None)
     assert trace["known"].values.tolist() == [1, 0]
     assert last_step(trace).tolist() == [400_000, 1_600_000]
     assert made[0] == (2, 400_000)
@@ -220,7 +228,7 @@ def alike(kind, elr, cells):
 
 def covered(protocol, scale, truth, **how):
     """Mean steps, and of each quantity the share of cells whose ±1.96 errors hold the truth, and ± 0.8 of that."""
-    trace = simulate(protocol, **how)
+    trace = simulate(protocol, **flat(**how))
     state = measure(trace, entropy="density")
     assert "known" not in state or (state["known"] == 1).all()
     out = {}
@@ -246,7 +254,7 @@ def covered(protocol, scale, truth, **how):
 def test_errors_of_runs_that_stopped_when_they_were_small_still_cover(kind, elr, dim, steps, goal):
     """The table of docs/run-until-known.md; -s prints it."""
     protocol, scale = alike(kind, elr, 64)
-    long = measure(simulate(protocol, dim, 5_000_000, samples=4000, seed=99))
+    long = measure(simulate(protocol, dim, 5_000_000, seed=99, record=Record(samples=4000)))
     names = ("energy", "entropy_direction") if kind == "fixed_sphere" else ("energy", "radius", "entropy_direction")
     truth = {name: long[name].values.mean() for name in names}
     truth |= {"radius": np.sqrt(((long["radius"].values * scale) ** 2).mean())} if "radius" in names else {}
@@ -262,7 +270,9 @@ def test_errors_of_runs_that_stopped_when_they_were_small_still_cover(kind, elr,
 
 def test_errors_cover_in_small():
     cells = 200
-    trace = simulate(FixedSphere(0.05, np.linspace(1, 2, cells)), 3, 8000, samples=200, precision={"energy": 0.04})
+    trace = simulate(
+        FixedSphere(0.05, np.linspace(1, 2, cells)), 3, 8000, record=Record(samples=200), until={"energy": 0.04}
+    )
     state = measure(trace)
     z = ((state["energy"] - 0.025537) / state["energy_err"]).values
     assert 0.89 < (abs(z) < 1.96).mean() < 0.99
@@ -275,7 +285,7 @@ def test_errors_cover_in_small():
 
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch):
     protocol = GRIDS["fixed_lr"]
-    whole = simulate(protocol, 3, **SMALL)
+    whole = simulate(protocol, 3, **flat(**SMALL))
     monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 1)
     original, calls = reduced.advance, []
 
@@ -287,19 +297,19 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypat
 
     monkeypatch.setattr(reduced, "advance", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        simulate(protocol, 3, **SMALL, out=tmp_path / "run")
+        simulate(protocol, 3, **flat(folder=tmp_path / "run", **SMALL))
     done = int(traces.completed_cells(tmp_path / "run/trace.zarr").sum())
     assert 0 < done < 4
-    again = simulate(protocol, 3, **SMALL, out=tmp_path / "run")
+    again = simulate(protocol, 3, **flat(folder=tmp_path / "run", **SMALL))
     assert same(again, whole)
     assert again.attrs["steps"] == whole.attrs["steps"]
     with pytest.raises(RunExistsError, match=r"other settings \(precision\)"):
-        simulate(protocol, 3, **SMALL | {"precision": 0.02}, out=tmp_path / "run")
+        simulate(protocol, 3, **flat(folder=tmp_path / "run", **SMALL | {"targets": 0.02}))
 
 
 def test_progress_counts_every_cell_once_and_never_goes_back(monkeypatch):
     told = []
-    meter = until._Meter(4, 1000, told.append)
+    meter = precision._Meter(4, 1000, told.append)
     meter.moved(100)(4)  # of 4000 steps at most
     assert sum(told) == pytest.approx(4 * 0.1)
     meter.expect(np.arange(4), np.array([100, 100, 100, 500]))  # three are known, one needs 400 more
@@ -321,13 +331,13 @@ def test_progress_ends_at_the_number_of_cells(monkeypatch):
         yield told.append
 
     monkeypatch.setattr(run.runs, "progress", progress)
-    simulate(GRIDS["fixed_lr"], 3, **SMALL)
+    simulate(GRIDS["fixed_lr"], 3, **flat(**SMALL))
     assert sum(told) == pytest.approx(4)
 
 
 def test_memory_is_that_of_the_first_round():
     sizes = [
-        simulate(FixedLR(0.02, 0.02), 3, **SMALL | {"precision": {"energy": p}, "most_steps": 10**8})
+        simulate(FixedLR(0.02, 0.02), 3, **flat(**SMALL | {"targets": {"energy": p}, "most_steps": 10**8}))
         for p in (0.1, 0.01)
     ]
     assert last_step(sizes[1])[0] > 20 * last_step(sizes[0])[0]
@@ -337,38 +347,37 @@ def test_memory_is_that_of_the_first_round():
 # --- what is wrong is refused ---
 
 WRONG = [
-    ({"precision": 0}, ValueError, "precision of energy: expected finite numbers above 0"),
-    ({"precision": -0.01}, ValueError, "precision of energy: expected finite numbers above 0"),
-    ({"precision": np.nan}, ValueError, "precision of energy: expected finite numbers above 0"),
-    ({"precision": 1.0}, ValueError, "precision of energy: expected a relative standard error below 1, got 1.0"),
-    ({"precision": "0.003"}, TypeError, "precision of energy: expected a positive number"),
-    ({"precision": True}, TypeError, "precision of energy: expected a positive number"),
-    ({"precision": {}}, ValueError, "precision: expected one target at least"),
-    ({"precision": {"energy": None}}, TypeError, "precision of energy"),
-    ({"precision": {"heat": 0.1}}, ValueError, "precision: expected one of .*entropy_direction.*, got 'heat'"),
-    ({"precision": 0.1, "most_steps": 7999}, ValueError, "most_steps: expected a whole number of at least 8000"),
-    ({"precision": 0.1, "most_steps": 1e6}, TypeError, "most_steps: expected a whole number"),
-    ({"most_steps": 10_000}, ValueError, "most_steps: expected none without precision"),
+    ({"targets": 0}, ValueError, "target of energy: expected finite numbers above 0"),
+    ({"targets": -0.01}, ValueError, "target of energy: expected finite numbers above 0"),
+    ({"targets": np.nan}, ValueError, "target of energy: expected finite numbers above 0"),
+    ({"targets": 1.0}, ValueError, "target of energy: expected a relative standard error below 1, got 1.0"),
+    ({"targets": "0.003"}, TypeError, "target of energy: expected a positive number"),
+    ({"targets": True}, TypeError, "target of energy: expected a positive number"),
+    ({"targets": {}}, ValueError, "targets: expected one target at least"),
+    ({"targets": {"energy": None}}, TypeError, "target of energy"),
+    ({"targets": {"heat": 0.1}}, ValueError, "targets: expected one of .*entropy_direction.*, got 'heat'"),
+    ({"targets": 0.1, "most_steps": 7999}, ValueError, "most_steps: expected a whole number of at least 8000"),
+    ({"targets": 0.1, "most_steps": 1e6}, TypeError, "most_steps: expected a whole number"),
     (
-        {"precision": {"entropy": 0.1}, "loss": Quadratic([0, 1, 2])},
+        {"targets": {"entropy": 0.1}, "loss": Quadratic([0, 1, 2])},
         ValueError,
-        "precision: expected no entropies",
+        "targets: expected no entropies",
     ),
-    ({"precision": 0.1, "snapshots": 41}, ValueError, "snapshots: expected a span that fits into a piece"),
+    ({"targets": 0.1, "snapshots": 41}, ValueError, "snapshots: expected a span that fits into a piece"),
 ]
 
 
 @pytest.mark.parametrize(("change", "error", "message"), WRONG)
 def test_a_wrong_argument_is_refused_before_any_work(change, error, message, tmp_path):
     with pytest.raises(error, match=message):
-        simulate(GRIDS["fixed_lr"], 3, 8000, out=tmp_path / "run", **change)
+        simulate(GRIDS["fixed_lr"], 3, 8000, **flat(folder=tmp_path / "run", **change))
     assert not (tmp_path / "run").exists()
 
 
 def test_going_on_is_for_runs_of_a_given_length():
     first = simulate(GRIDS["fixed_lr"], 3, 8000)
     with pytest.raises(ValueError, match="resume_from: expected none with precision"):
-        simulate(GRIDS["fixed_lr"], 3, 8000, precision=0.1, resume_from=first)
-    ended = simulate(GRIDS["fixed_lr"], 3, 8000, precision=0.1)
+        simulate(GRIDS["fixed_lr"], 3, 8000, until=0.1, run=Run(resume_from=first))
+    ended = simulate(GRIDS["fixed_lr"], 3, 8000, until=0.1)
     with pytest.raises(TraceError, match="another sample_every, precision"):
-        simulate(GRIDS["fixed_lr"], 3, 8000, resume_from=ended)
+        simulate(GRIDS["fixed_lr"], 3, 8000, run=Run(resume_from=ended))

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from calls import flat
 from weightgas.errors import TraceError
 from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Evaluate, Record, Run
 from weightgas.simulation import kernels, lanes, model, reduced, reference, simulate
 from weightgas.theory import vmf
 
@@ -27,7 +29,7 @@ PROTOCOLS = {
 @pytest.mark.parametrize("dim", [2, 3, 7])
 def test_plain_reduced_step_is_the_plain_whole_one(dim, protocol, noise):
     """With the same draws: n along the tangent towards μ, χ² the rest."""
-    what = model.checked(Linear(), NOISES[noise], dim)
+    what = model.resolved(Linear(), NOISES[noise], dim)
     generator = np.random.default_rng(dim)
     for _ in range(20):
         weights, draws = generator.standard_normal(dim), generator.standard_normal(dim)
@@ -63,7 +65,7 @@ def advance(kind, weights, streams, rate, hold, what, *, samples=1, steps=1, tog
 @pytest.mark.parametrize("protocol", KINDS)
 @pytest.mark.parametrize("dim", [2, 3, 10])
 def test_every_compiled_step_is_the_plain_one_with_the_same_draws(dim, protocol, noise):
-    what = model.checked(Linear(), NOISES[noise], dim)
+    what = model.resolved(Linear(), NOISES[noise], dim)
     generator = np.random.default_rng(1)
     rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
     weights = np.abs(generator.standard_normal((11, 2))) * [[-1, 1]]
@@ -103,7 +105,7 @@ def test_every_compiled_step_is_the_plain_one_with_the_same_draws(dim, protocol,
 
 @pytest.mark.parametrize("dim", [3, 10])
 def test_lanes_and_calls_change_no_bit(dim):
-    what = model.checked(Linear(), Isotropic(), dim)
+    what = model.resolved(Linear(), Isotropic(), dim)
     generator = np.random.default_rng(2)
     start = np.abs(generator.standard_normal((2000, 2)))
     words = generator.integers(0, 2**64, (2000, lanes.STREAM), np.uint64)
@@ -121,7 +123,16 @@ def test_lanes_and_calls_change_no_bit(dim):
 @cache
 def ends(protocol, dim, method, seed):
     at = FixedELR(elr=0.03, wd=0.1) if (protocol, dim) == ("fixed_elr", 100) else PROTOCOLS[protocol]  # stable there
-    trace = simulate(at, dim, 320, samples=8, replicas=1200, seed=seed, method=method, progress=False)
+    trace = simulate(
+        at,
+        dim,
+        320,
+        replicas=1200,
+        seed=seed,
+        record=Record(samples=8),
+        run=Run(progress=False),
+        evaluate=Evaluate(method=method),
+    )
     assert trace.attrs["method"] == method
     return [trace[name].values[0, :, -1] for name in ("radius", "overlap")]
 
@@ -146,7 +157,9 @@ def test_another_dimension_would_be_seen():
 def test_the_dimensions_of_networks(ratio, dim):
     """κ = ratio · d: U and 1 − U of theory, in a second. Where κ/d is large the start, drawn from theory, decides."""
     elr = 2 / (ratio * dim)
-    trace = simulate(FixedSphere(elr=elr, radius=1.0), dim, 20_000, replicas=8, samples=20, progress=False)
+    trace = simulate(
+        FixedSphere(elr=elr, radius=1.0), dim, 20_000, replicas=8, record=Record(samples=20), run=Run(progress=False)
+    )
     energy = float(trace["energy_mean"].mean())
     exact = float(vmf.energy(dim, elr / 2))
     assert energy == pytest.approx(exact, rel=0.01) and 1 - energy == pytest.approx(1 - exact, rel=0.01)
@@ -154,8 +167,12 @@ def test_the_dimensions_of_networks(ratio, dim):
 
 def test_measured_like_any_other():
     protocol = FixedLR(lr=(0.02, 0.05), wd=0.02)
-    states = [measure(simulate(protocol, 10, 60_000, replicas=4, method=m, seed=s, progress=False))
-              for m, s in (("reduced", 3), ("full", 4))]  # fmt: skip
+    states = [
+        measure(
+            simulate(protocol, 10, 60_000, replicas=4, seed=seed, run=Run(progress=False), evaluate=Evaluate(method=m))
+        )
+        for m, seed in (("reduced", 3), ("full", 4))
+    ]
     for name in ("energy", "temperature", "volume", "compressibility", "entropy_direction", "temperature_conf"):
         a, b = (state[name].values for state in states)
         errors = np.hypot(*(state[f"{name}_err"].values for state in states))
@@ -170,13 +187,20 @@ def test_where_it_applies():
     ]  # fmt: skip
     for options, expected in cases:
         options = {"steps": 400, "samples": 8, "progress": False, **options}
-        assert simulate(sphere, 3, **options).attrs["method"] == expected
+        assert simulate(sphere, 3, **flat(**options)).attrs["method"] == expected
         if expected == "full":
             with pytest.raises(ValueError, match="method: expected a linear loss, isotropic noise and no snapshots"):
-                simulate(sphere, 3, **options, method="reduced")
+                simulate(sphere, 3, **flat(method="reduced", **options))
     with pytest.raises(ValueError, match="method: expected one of"):
-        simulate(sphere, 3, method="fast")
-    first = simulate(sphere, 3, 400, samples=8, progress=False)
+        simulate(sphere, 3, evaluate=Evaluate(method="fast"))
+    first = simulate(sphere, 3, 400, record=Record(samples=8), run=Run(progress=False))
     assert first["final_weights"].shape == (1, 1, 2)
     with pytest.raises(TraceError, match="method"):
-        simulate(sphere, 3, 400, samples=8, resume_from=first, method="full", progress=False)
+        simulate(
+            sphere,
+            3,
+            400,
+            record=Record(samples=8),
+            run=Run(resume_from=first, progress=False),
+            evaluate=Evaluate(method="full"),
+        )

@@ -5,16 +5,18 @@ import math
 import numpy as np
 import pytest
 
+from calls import flat
 from own_functions import GROWING, TILT, tilt, tilt_gradient
 from weightgas.losses import CustomLoss, CustomNoise, Hessian, LossDependent, Quadratic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedLR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.status import Cause, Outcome, Status
 
 
 def run(dim=4, **how):
-    return simulate(FixedSphere(elr=0.01), dim, 160, samples=8, warmup=80, threads=1, progress=False, **how)
+    return simulate(FixedSphere(elr=0.01), dim, 160, **flat(samples=8, warmup=80, threads=1, progress=False, **how))
 
 
 # --- losses that are refused ---
@@ -196,7 +198,7 @@ def test_a_nan_ends_the_run_of_its_replica_and_says_where():
 def test_the_step_is_that_at_which_it_is_first_not_finite():
     """With a sample after every step: the last sound one is before the step whose weights have no loss."""
     how = {"loss": CustomLoss(cliff), "replicas": 3, "samples": 300, "warmup": 0, "threads": 1, "progress": False}
-    trace = simulate(FixedSphere(elr=0.01), 3, 300, **how)
+    trace = simulate(FixedSphere(elr=0.01), 3, 300, **flat(**how))
     failed = trace["failed_step"].values[0]
     hit = trace["failed_cause"].values[0] != 0
     assert hit.any()
@@ -206,14 +208,26 @@ def test_the_step_is_that_at_which_it_is_first_not_finite():
 
 def test_an_error_in_a_noise_ends_the_run_too():
     trace = simulate(
-        FixedSphere(elr=0.05), 3, 4000, noise=CustomNoise(raising), samples=8, threads=1, progress=False, warmup=0
+        FixedSphere(elr=0.05),
+        3,
+        4000,
+        noise=CustomNoise(raising),
+        record=Record(samples=8, warmup=0),
+        run=Run(threads=1, progress=False),
     )
     assert trace["failed_cause"].item() == Cause.NOISE
     assert "failed: the noise is not finite at step" in str(measure(trace)["reason"].item())
 
 
 def test_weights_that_overflow_are_diverged():
-    trace = simulate(FixedLR(lr=1e200, wd=1.0), 3, 400, loss=TILT, samples=8, threads=1, progress=False, warmup=0)
+    trace = simulate(
+        FixedLR(lr=1e200, wd=1.0),
+        3,
+        400,
+        loss=TILT,
+        record=Record(samples=8, warmup=0),
+        run=Run(threads=1, progress=False),
+    )
     assert trace["failed_cause"].item() == Cause.WEIGHTS
     state = measure(trace)
     assert state["status"].item() == Status.DIVERGED

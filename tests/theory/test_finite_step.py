@@ -6,6 +6,7 @@ from scipy.integrate import quad
 
 from weightgas.losses import Isotropic, Linear, Quadratic
 from weightgas.protocols import FixedELR, FixedSphere, named
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.theory import finite_step, vmf
 
@@ -16,7 +17,9 @@ def samples(protocol, loss, dim, elr, noise_factor=1.0):
     """Block means (blocks,) by name, and what the corrections need."""
     how = FixedSphere(elr=elr) if protocol == "fixed_sphere" else FixedELR(elr=elr, wd=0.01)
     noise = Isotropic(np.sqrt(noise_factor))
-    trace = simulate(how, dim, 400_000, loss=loss, noise=noise, replicas=8, samples=400, seed=3, threads=1)
+    trace = simulate(
+        how, dim, 400_000, loss=loss, noise=noise, replicas=8, seed=3, record=Record(samples=400), run=Run(threads=1)
+    )
     return trace, {k: trace[k].values.reshape(-1, 20).mean(axis=1) for k in ("mean_grad_sq", "laplacian")} | {
         "grad_curvature": trace["grad_curvature"].values.reshape(-1, 20).mean(axis=1)
     }

@@ -347,5 +347,5 @@ def test_broadcasts_and_keeps_its_arguments():
     ],
 )
 def test_rejects(call, named):
-    with pytest.raises(ValueError, match=rf"expected {named} .*got"):
+    with pytest.raises(ValueError, match=rf"{named}: expected .*got"):
         call()

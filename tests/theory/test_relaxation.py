@@ -159,5 +159,5 @@ def test_broadcasts():
     ],
 )
 def test_rejects(call, named):
-    with pytest.raises(ValueError, match=rf"expected {named} .*got"):
+    with pytest.raises(ValueError, match=rf"{named}: expected .*got"):
         call()

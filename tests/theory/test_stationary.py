@@ -6,6 +6,7 @@ import pytest
 from weightgas.losses import Isotropic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, named
+from weightgas.settings import Run
 from weightgas.simulation import simulate
 from weightgas.theory import _chain, vmf
 from weightgas.theory.stationary import (
@@ -44,7 +45,9 @@ def scores(protocol, dim, elr, noise_var, *, steps, replicas=16, noise_factor=1.
     cells, held = hyperparameters(protocol, dim, elr, noise_var)
     expected = stationary_values(named(theory or protocol), dim, held, noise_var)
     noise = Isotropic(np.sqrt(noise_var * noise_factor))
-    state = measure(simulate(cells, dim, steps, noise=noise, replicas=replicas, seed=seed, threads=1, progress=False))
+    state = measure(
+        simulate(cells, dim, steps, noise=noise, replicas=replicas, seed=seed, run=Run(threads=1, progress=False))
+    )
     names = [n for n in NAMES if protocol != "fixed_sphere" or "radius" not in n]
     found = {n: (state[n].item(), state[f"{n}_err"].item()) for n in names}
     z = {n: float((v - expected[n]) / e) for n, (v, e) in found.items()}

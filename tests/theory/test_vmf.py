@@ -268,7 +268,7 @@ def test_sample_shapes_and_seeds():
 )
 def test_rejects(dim, temperature, named):
     for function in [*STATE_FUNCTIONS, lambda d, t: vmf.finite_step_energy(d, t, 0.1, FixedELR)]:
-        with pytest.raises(ValueError, match=f"expected {named} .* got"):
+        with pytest.raises(ValueError, match=f"{named}: expected .* got"):
             function(dim, temperature)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import eval_gegenbauer, roots_jacobi
 
+from calls import flat
 from weightgas.protocols import FixedELR, FixedLR, named
 from weightgas.theory import vmf
 
@@ -57,7 +58,7 @@ def score(protocol, dim, temperature, elr, formula, **fault):
     """z-score of delta U - ``formula``, from runs at 2 eta_e and eta_e so that the second order cancels."""
     misfits, errors = [], []
     for size in (2 * elr, elr):
-        change, error, mean_elr = simulate(protocol, dim, temperature, size, **fault)
+        change, error, mean_elr = simulate(protocol, dim, temperature, size, **flat(**fault))
         noise_var = 2 * temperature / size
         misfits.append(change - formula(dim, mean_elr * noise_var / 2, mean_elr))
         errors.append(error)

@@ -5,12 +5,13 @@ import synthetic
 from weightgas import trace as traces
 from weightgas.errors import TraceError
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Record
 from weightgas.simulation import simulate
 from weightgas.trace import halve, lengthen
 
 
 def test_halving_keeps_means_over_steps_and_every_second_point():
-    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, samples=40, blocks=4, replicas=2)
+    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, replicas=2, record=Record(samples=40, blocks=4))
     half = halve(trace)
     traces.check(half)
     assert (half.sizes["sample"], half.sizes["block"], half.attrs["sample_every"]) == (20, 2, 200)
@@ -44,13 +45,13 @@ def test_half_of_an_odd_number_of_valid_readings_is_rounded_down():
 def test_what_cannot_be_paired_is_refused():
     with pytest.raises(TraceError, match="halve: expected an even number of samples, got 9"):
         halve(synthetic.make(samples=9))
-    trace = simulate(FixedSphere(0.1, 1.0), 3, 900, samples=10, blocks=5, warmup=0)
+    trace = simulate(FixedSphere(0.1, 1.0), 3, 900, record=Record(samples=10, blocks=5, warmup=0))
     with pytest.raises(TraceError, match="halve: expected an even number of blocks, got 5"):
         halve(trace)
 
 
 def test_a_longer_trace_has_room_without_samples():
-    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, samples=40, blocks=4)
+    trace = simulate(FixedSphere([0.01, 0.1], 1.0), 3, 4000, record=Record(samples=40, blocks=4))
     long = lengthen(trace, 70, 7)
     traces.check(long)
     assert (long["samples"] == 40).all()

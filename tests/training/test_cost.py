@@ -6,6 +6,7 @@ import pytest
 
 from weightgas import datasets, networks, training
 from weightgas.protocols import FixedLR
+from weightgas.settings import Record
 from weightgas.training.cost import MOMENT, Cost, _timed
 
 
@@ -32,10 +33,10 @@ def test_every_part_of_a_network_is_timed_as_it_will_run():
 def test_seconds_are_those_of_steps_and_samples():
     cost = Cost(together=35, step=1.0, loss=1e-3, gradient=1e-6, curvature=1e-9)
     of = (FixedLR([0.1, 0.2], 0.01), networks.mlp(), datasets.digits(), 1000)
-    plan = training.planned(*of, samples=10, noise_samples=5, warmup=0)
+    plan = training.planned(*of, record=Record(samples=10, noise_samples=5, warmup=0))
     batches = 1797 // 128
     each = 1000 + 10 * batches * 1e-3 + 5 * (8e-6 + 2e-9)
     assert cost.seconds(plan, 4) == pytest.approx(4 * each + 64 * batches * 1e-3, rel=1e-12)
-    assert cost.seconds(training.planned(*of, warmup=100), 1) > 1100
+    assert cost.seconds(training.planned(*of, record=Record(warmup=100)), 1) > 1100
     with pytest.raises(ValueError, match="batch_size: expected at most the 1797 inputs"):
         training.planned(*of, batch_size=2000)

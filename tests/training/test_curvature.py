@@ -5,8 +5,10 @@ import pytest
 import torch
 import xarray as xr
 
+from calls import flat
 from weightgas import datasets, networks, trace
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Record
 from weightgas.status import Outcome
 from weightgas.training import train
 from weightgas.training.draws import Draws, sequences
@@ -21,8 +23,8 @@ SQUARES = {"noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_nois
     "protocol", [FixedLR(lr=[0.1, 0.5], wd=0.01), FixedELR(0.01, 0.05), FixedSphere(0.01, 2.0)], ids=lambda p: p.name
 )
 def test_recording_does_not_move_the_run(protocol):
-    recorded = train(protocol, MLP, "digits", 100, **SHORT)
-    without = train(protocol, MLP, "digits", 100, curvature_batches=0, **SHORT)
+    recorded = train(protocol, MLP, "digits", 100, **flat(**SHORT))
+    without = train(protocol, MLP, "digits", 100, **flat(curvature_batches=0, **SHORT))
     assert set(recorded.data_vars) - set(without.data_vars) == CURVATURE
     assert recorded.attrs["curvature_batches"] == 2 and without.attrs["curvature_batches"] == 0
     xr.testing.assert_equal(recorded.drop_vars(CURVATURE), without)
@@ -48,21 +50,21 @@ def test_draws_of_batches_and_noise_are_those_of_their_own_streams():
 
 
 def test_few_gradients_leave_out_the_squares():
-    found = train(FixedSphere(0.01, 1.0), MLP, "digits", 20, batch_size=32, samples=4, noise_batches=3)
+    found = train(FixedSphere(0.01, 1.0), MLP, "digits", 20, batch_size=32, record=Record(samples=4, noise_batches=3))
     assert not SQUARES & set(found.data_vars) and set(found.data_vars) >= CURVATURE
 
 
 def test_whole_and_groups_belong_together():
-    found = train(FixedSphere(0.01, 2.0), MLP, "digits", 50, **SHORT)
+    found = train(FixedSphere(0.01, 2.0), MLP, "digits", 50, **flat(**SHORT))
     share = (found["group_laplacian"] / found["group_radius"] ** 2).sum("group")
     np.testing.assert_allclose(found["laplacian"], found["radius"] ** 2 * share, rtol=1e-9)
 
 
 def test_a_longer_run_sees_the_same_curvature():
     protocol, options = FixedLR(0.3, 0.02), {"dtype": "float64", "warmup": 20, **SHORT}
-    whole = train(protocol, MLP, "digits", 200, **(options | {"samples": 20}))
-    first = train(protocol, MLP, "digits", 100, **options)
-    second = train(protocol, MLP, "digits", 100, resume_from=first, **(options | {"warmup": None}))
+    whole = train(protocol, MLP, "digits", 200, **flat(**options | {"samples": 20}))
+    first = train(protocol, MLP, "digits", 100, **flat(**options))
+    second = train(protocol, MLP, "digits", 100, **flat(resume_from=first, **options | {"warmup": None}))
     joined = trace.extend(first, second, "sample")
     for name in CURVATURE | SQUARES:
         np.testing.assert_allclose(joined[name], whole[name], rtol=1e-9, err_msg=name)
@@ -90,6 +92,6 @@ class Flat:
 
 
 def test_no_slope_and_single_weights_do_not_end_a_run():
-    found = train(FixedLR(0.1, 0.01), Flat(), datasets.digits(), 10, start="random", **SHORT)
+    found = train(FixedLR(0.1, 0.01), Flat(), datasets.digits(), 10, start="random", **flat(**SHORT))
     assert found["outcome"].item() == Outcome.FINISHED
     assert all((found[name] == 0).all() for name in CURVATURE | SQUARES)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from calls import flat
 from weightgas import networks, runs
 from weightgas import trace as traces
 from weightgas.datasets import Images
@@ -117,7 +118,7 @@ def test_at_one_network_the_batch_is_cut_where_the_loss_allows_it():
 )
 def test_where_nothing_is_left_the_error_says_what_to_lower(network, room, match):
     with pytest.raises(OutOfMemoryError, match=match):
-        train(PROTOCOL, Planted(network, room), DATA, 2, **SHORT)
+        train(PROTOCOL, Planted(network, room), DATA, 2, **flat(**SHORT))
 
 
 def test_memory_that_runs_out_elsewhere_is_told_too(monkeypatch):
@@ -126,17 +127,23 @@ def test_memory_that_runs_out_elsewhere_is_told_too(monkeypatch):
 
     monkeypatch.setattr(engine, "_gathered", fails)
     with pytest.raises(OutOfMemoryError, match=r"of a stack of 6 networks, got .* Lower cells_at_once, replicas"):
-        train(PROTOCOL, MLP, DATA, 2, **SHORT)
+        train(PROTOCOL, MLP, DATA, 2, **flat(**SHORT))
 
 
 def test_other_errors_are_passed_on():
     with pytest.raises(RuntimeError, match="mat1 and mat2"):
-        train(PROTOCOL, Planted(MLP, 30, RuntimeError("mat1 and mat2 shapes cannot be multiplied")), DATA, 2, **SHORT)
+        train(
+            PROTOCOL,
+            Planted(MLP, 30, RuntimeError("mat1 and mat2 shapes cannot be multiplied")),
+            DATA,
+            2,
+            **flat(**SHORT),
+        )
 
 
 def test_a_run_goes_on_in_the_smaller_mode_and_so_does_one_that_is_resumed(tmp_path, monkeypatch):
-    plain = train(PROTOCOL, MLP, DATA, 20, dtype="float64", **SHORT)
-    short = train(PROTOCOL, Planted(MLP, 2 * 15), DATA, 20, dtype="float64", **SHORT)
+    plain = train(PROTOCOL, MLP, DATA, 20, **flat(dtype="float64", **SHORT))
+    short = train(PROTOCOL, Planted(MLP, 2 * 15), DATA, 20, **flat(dtype="float64", **SHORT))
     np.testing.assert_allclose(short["final_weights"], plain["final_weights"], rtol=1e-9)
     monkeypatch.setattr("weightgas.training.checkpoint.EVERY", 0.0)
     network = Planted(MLP, 2 * 15)
@@ -150,9 +157,9 @@ def test_a_run_goes_on_in_the_smaller_mode_and_so_does_one_that_is_resumed(tmp_p
 
     monkeypatch.setattr(engine.Engine, "advance", stopped)
     with pytest.raises(KeyboardInterrupt):
-        train(PROTOCOL, network, DATA, 20, dtype="float64", out=tmp_path / "run", **SHORT)
+        train(PROTOCOL, network, DATA, 20, **flat(dtype="float64", folder=tmp_path / "run", **SHORT))
     failures = network.tried
-    resumed = train(PROTOCOL, network, DATA, 20, dtype="float64", out=tmp_path / "run", **SHORT)
+    resumed = train(PROTOCOL, network, DATA, 20, **flat(dtype="float64", folder=tmp_path / "run", **SHORT))
     assert calls[-1] == Mode(2) and 0 < failures <= network.tried
     assert (resumed["final_weights"] == short["final_weights"]).all()
 
@@ -276,23 +283,27 @@ def test_a_long_run_measures_and_a_second_one_in_its_folder_does_not(tmp_path, m
     caplog.set_level(logging.INFO)
     for name, value in (("LONG", 0.0), ("ROUND", 1e-4), ("FEWEST", 1)):
         monkeypatch.setattr(choice, name, value)
-    options = {"out": tmp_path / "run", **SHORT}
-    first = train(PROTOCOL, networks.convnet(4, classes=4), DATA, 20, **options)
+    options = {"folder": tmp_path / "run", **SHORT}
+    first = train(PROTOCOL, networks.convnet(4, classes=4), DATA, 20, **flat(**options))
     assert "at once" in caplog.text and " ms a step each (" in caplog.text
     stored = json.loads((tmp_path / "run" / "mode.json").read_text())
     assert first.attrs["networks_at_once"] == stored["at_once"] and first.attrs["compiled"] == 0
     monkeypatch.setattr(choice, "Timer", None)
-    again = train(PROTOCOL, networks.convnet(4, classes=4), DATA, 20, **options)
+    again = train(PROTOCOL, networks.convnet(4, classes=4), DATA, 20, **flat(**options))
     assert (again["final_weights"] == first["final_weights"]).all()
-    explicit = train(PROTOCOL, MLP, DATA, 20, cells_at_once=4, **SHORT)
+    explicit = train(PROTOCOL, MLP, DATA, 20, **flat(cells_at_once=4, **SHORT))
     assert explicit.attrs["networks_at_once"] == 4
 
 
-def test_each_worker_of_an_executor_gets_a_part(tmp_path):
-    plain = train(PROTOCOL, MLP, DATA, 10, dtype="float64", out=tmp_path / "alone", **SHORT)
+def test_each_worker_of_a_client_gets_a_stack(tmp_path):
+    plain = train(PROTOCOL, MLP, DATA, 10, **flat(dtype="float64", folder=tmp_path / "alone", **SHORT))
     with ThreadPoolExecutor(4) as executor:
-        spread = train(PROTOCOL, MLP, DATA, 10, dtype="float64", out=tmp_path / "spread", executor=executor, **SHORT)
-        told = train(PROTOCOL, MLP, DATA, 10, cells_at_once=6, out=tmp_path / "told", executor=executor, **SHORT)
+        spread = train(
+            PROTOCOL, MLP, DATA, 10, **flat(dtype="float64", folder=tmp_path / "spread", client=executor, **SHORT)
+        )
+        told = train(
+            PROTOCOL, MLP, DATA, 10, **flat(cells_at_once=6, folder=tmp_path / "told", client=executor, **SHORT)
+        )
     sizes = [traces.cells_per_write(tmp_path / name / "trace.zarr") for name in ("alone", "spread", "told")]
     assert sizes == [6, 2, 6] and told.sizes["cell"] == 6
     np.testing.assert_allclose(spread["final_weights"], plain["final_weights"], rtol=1e-9)
@@ -307,8 +318,8 @@ def test_torch_that_cannot_compile_goes_on_without(monkeypatch, caplog):
 
     engine._compiled_measured.cache_clear()
     monkeypatch.setattr(torch, "compile", fails)
-    eager = train(PROTOCOL, MLP, DATA, 6, **SHORT)
-    found = train(PROTOCOL, MLP, DATA, 6, compile=True, **SHORT)
+    eager = train(PROTOCOL, MLP, DATA, 6, **flat(**SHORT))
+    found = train(PROTOCOL, MLP, DATA, 6, **flat(compile=True, **SHORT))
     engine._compiled_measured.cache_clear()
     assert (found["final_weights"] == eager["final_weights"]).all()
     assert "torch.compile failed, eager torch goes on (RuntimeError: InvalidCxxCompiler" in caplog.text
@@ -321,8 +332,8 @@ def test_torch_that_cannot_compile_goes_on_without(monkeypatch, caplog):
 def test_compiled_steps_follow_eager_ones(network, dtype, tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
     options = {"dtype": dtype, "cells_at_once": 3, **SHORT}
-    eager = train(PROTOCOL, network, DATA, 20, **options)
-    found = train(PROTOCOL, network, DATA, 20, compile=True, **options)
+    eager = train(PROTOCOL, network, DATA, 20, **flat(**options))
+    found = train(PROTOCOL, network, DATA, 20, **flat(compile=True, **options))
     if "torch.compile failed" in caplog.text:
         pytest.skip("no C++ compiler here: " + caplog.text)
     assert found.attrs["compiled"] == 1

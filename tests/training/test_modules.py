@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from calls import flat
 from weightgas import networks
 from weightgas.datasets import Images
 from weightgas.protocols import FixedLR
@@ -43,24 +44,24 @@ def test_the_groups_of_a_plain_network_are_its_own():
 
 
 def test_a_module_can_be_trained_as_it_is():
-    found = train(FixedLR([0.1, 0.3], 0.01), mixed(), DATA, 8, **SHORT)
+    found = train(FixedLR([0.1, 0.3], 0.01), mixed(), DATA, 8, **flat(**SHORT))
     assert found.sizes["group"] == 8 and found.attrs["network"].startswith("Sequential(")
     assert found.attrs["group_names"][-1] == "7.weight + 1 more"
-    more = train(FixedLR([0.1, 0.3], 0.01), mixed(), DATA, 8, resume_from=found, **SHORT)
+    more = train(FixedLR([0.1, 0.3], 0.01), mixed(), DATA, 8, **flat(resume_from=found, **SHORT))
     assert np.isfinite(more["energy"]).all()
     with pytest.raises(ValueError, match=r"every trained weight in a group, got '10.weight, 10.bias'"):
-        train(FixedLR(0.1, 0.01), mixed().requires_grad_(True), DATA, 8, **SHORT)
+        train(FixedLR(0.1, 0.01), mixed().requires_grad_(True), DATA, 8, **flat(**SHORT))
 
 
 @pytest.mark.parametrize("network", [networks.convnet(2, classes=4), networks.resnet18(2, classes=4)], ids=str)
 def test_networks_are_trained_as_many_at_once_as_they_say(network):
     protocol = FixedLR([0.1, 0.2, 0.3], 0.01)
     options = {**SHORT, "dtype": "float64", "warmup": 2}
-    found = train(protocol, network, DATA, 8, **options)
+    found = train(protocol, network, DATA, 8, **flat(**options))
     for name, values in found.data_vars.items():
         assert np.isfinite(values).all(), name
     assert found.sizes["group"] == 90 if isinstance(network, networks.ResNet18) else 30
-    alone = train(protocol, network, DATA, 8, cells_at_once=1, **options)
+    alone = train(protocol, network, DATA, 8, **flat(cells_at_once=1, **options))
     np.testing.assert_allclose(found["final_weights"], alone["final_weights"], rtol=1e-9, atol=1e-12)
     np.testing.assert_allclose(found["laplacian"], alone["laplacian"], rtol=1e-6)
 
@@ -70,4 +71,4 @@ def test_a_module_for_other_inputs_is_refused_with_the_shape_that_is_there():
     with pytest.raises(
         ValueError, match=r"network: expected a module that makes logits \(B, 4\) of inputs \(B, 1, 8, 8\)"
     ):
-        train(FixedLR(0.1, 0.01), narrow, DATA, 8, **SHORT)
+        train(FixedLR(0.1, 0.01), narrow, DATA, 8, **flat(**SHORT))

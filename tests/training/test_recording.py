@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import weightgas
+from calls import flat
 from weightgas import datasets, networks, probes, trace
 from weightgas.analysis.reasons import reasons
 from weightgas.errors import TraceError
@@ -21,7 +22,7 @@ USUAL = {"batch_size": 128, "replicas": 1, "noise_batches": 8, "curvature_batche
 
 def plan(steps, data=DIGITS, samples=300, warmup=None, noise_samples=None, energy_batches=None, **changes):
     more = {"noise_samples": noise_samples, "energy_batches": energy_batches, **USUAL, **changes}
-    return planned(LR, MLP, data, steps, samples=samples, warmup=warmup, **more)
+    return planned(LR, MLP, data, steps, **flat(samples=samples, warmup=warmup, **more))
 
 
 def large(length):
@@ -74,12 +75,12 @@ def test_which_readings_hold_the_noise(steps, samples, asked, every):
 )
 def test_refusals(change, message):
     with pytest.raises(ValueError, match=message):
-        train(LR, MLP, "digits", 100, **change)
+        train(LR, MLP, "digits", 100, **flat(**change))
 
 
 def test_the_log_tells_what_recording_costs(caplog):
     with caplog.at_level(logging.INFO, logger="weightgas"):
-        train(LR, MLP, "digits", 90, warmup=10, noise_samples=4, **SHORT)
+        train(LR, MLP, "digits", 90, **flat(warmup=10, noise_samples=4, **SHORT))
     assert "recording: 8.0 % of the gradients for energies of 2 of 56 batches at 12 samples" in caplog.text
     assert "40.0 % for noise and curvature at one sample in 3" in caplog.text
 
@@ -90,7 +91,7 @@ def test_the_log_tells_what_recording_costs(caplog):
 @pytest.fixture(scope="module", params=[LR, FixedSphere([0.01], [1.0])], ids=["fixed_lr", "fixed_sphere"])
 def both(request):
     """The same run with the noise at every sample, and at one in three."""
-    return [train(request.param, MLP, "digits", 120, noise_samples=n, replicas=2, **SHORT) for n in (12, 4)]
+    return [train(request.param, MLP, "digits", 120, replicas=2, **flat(noise_samples=n, **SHORT)) for n in (12, 4)]
 
 
 def test_sparse_noise_is_that_of_the_same_readings_and_all_else_is_the_same(both):
@@ -111,14 +112,16 @@ def test_sparse_noise_is_that_of_the_same_readings_and_all_else_is_the_same(both
 
 def test_a_run_with_sparse_noise_goes_on_as_if_it_had_not_stopped():
     options = {"warmup": 10, "dtype": "float64", **SHORT}
-    whole = train(LR, MLP, "digits", 240, noise_samples=6, **(options | {"samples": 24}))
-    first = train(LR, MLP, "digits", 120, noise_samples=3, **options)
-    second = train(LR, MLP, "digits", 120, resume_from=first, **(options | {"warmup": None, "energy_batches": None}))
+    whole = train(LR, MLP, "digits", 240, **flat(noise_samples=6, **options | {"samples": 24}))
+    first = train(LR, MLP, "digits", 120, **flat(noise_samples=3, **options))
+    second = train(
+        LR, MLP, "digits", 120, **flat(resume_from=first, **options | {"warmup": None, "energy_batches": None})
+    )
     joined = trace.extend(first, second, "sample")
     assert joined.attrs["noise_every"] == whole.attrs["noise_every"] == 40 and joined.attrs["energy_batches"] == 2
     for name in whole.data_vars:
         np.testing.assert_allclose(joined[name], whole[name], rtol=1e-12, err_msg=name)
-    other = train(LR, MLP, "digits", 120, seed=1, noise_samples=12, **options)
+    other = train(LR, MLP, "digits", 120, seed=1, **flat(noise_samples=12, **options))
     with pytest.raises(TraceError, match="noise_every = 40 and None"):
         trace.extend(first, other, "replica")
 
@@ -126,7 +129,7 @@ def test_a_run_with_sparse_noise_goes_on_as_if_it_had_not_stopped():
 def test_states_and_reasons_of_sparse_noise():
     """The same run, measured with all of the noise and with a third of it: equal but for the errors."""
     options = {"samples": 120, "warmup": 400, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 4}
-    full = train(FixedLR(0.3, 0.02), MLP, "digits", 1200, noise_samples=120, batch_size=64, **options)
+    full = train(FixedLR(0.3, 0.02), MLP, "digits", 1200, batch_size=64, **flat(noise_samples=120, **options))
     held = full["step"][0] % 30 == 0
     lost = full.assign({n: full[n].where(held) for n in trace.OF_NOISE if n in full})
     few = lost.assign_attrs(noise_every=30)
@@ -146,7 +149,7 @@ def test_states_and_reasons_of_sparse_noise():
 
 
 def test_an_energy_of_some_batches_is_that_of_the_first():
-    found = train(LR, MLP, "digits", 40, **(SHORT | {"samples": 2, "energy_batches": 3}))
+    found = train(LR, MLP, "digits", 40, **flat(**SHORT | {"samples": 2, "energy_batches": 3}))
     assert found.attrs["energy_batches"] == 3
     inputs, labels = torch.tensor(DIGITS.inputs, dtype=torch.float64), torch.tensor(DIGITS.labels)
     batches = probes.disjoint_batches(len(DIGITS), 32)
@@ -155,6 +158,6 @@ def test_an_energy_of_some_batches_is_that_of_the_first():
     last = found["energy"].values[:, 0, -1]
     np.testing.assert_allclose(last, each[:3].mean(0), rtol=1e-5)
     assert (np.abs(last / each.mean(0).numpy() - 1) > 1e-3).all()
-    whole = train(LR, MLP, "digits", 40, **(SHORT | {"samples": 2, "energy_batches": 56}))
+    whole = train(LR, MLP, "digits", 40, **flat(**SHORT | {"samples": 2, "energy_batches": 56}))
     assert "energy_batches" not in whole.attrs
     np.testing.assert_allclose(whole["energy"].values[:, 0, -1], each.mean(0), rtol=1e-5)

@@ -7,9 +7,11 @@ import pytest
 import torch
 import xarray as xr
 
+from calls import flat
 from weightgas import datasets, networks, trace
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.status import Outcome
 from weightgas.training import train
 
@@ -28,7 +30,7 @@ def same(a, b):
     "protocol", [LR, FixedELR([0.005, 0.02], [0.05]), FixedSphere([0.005, 0.02], [1.0, 2.0])], ids=lambda p: p.name
 )
 def test_the_trace(protocol):
-    found = train(protocol, MLP, "digits", 100, replicas=2, snapshots=3, snapshot_every=20, **SHORT)
+    found = train(protocol, MLP, "digits", 100, replicas=2, **flat(snapshots=3, snapshot_every=20, **SHORT))
     sizes = {"cell": len(protocol), "replica": 2, "sample": 10, "group": 12, "snapshot": 3, "weight": 420}
     assert dict(found.sizes) == sizes
     assert (found["outcome"] == Outcome.FINISHED).all() and (found["samples"] == 10).all()
@@ -57,7 +59,7 @@ def test_the_trace(protocol):
 def test_grad_sq_and_unprojected_radius_tell_the_same_growth():
     """‖w₊‖² − r² = η_e² r² G − 2 η_e r² ⟨w, g⟩, and ⟨w, g⟩ = 0 but for BatchNorm's epsilon."""
     protocol = FixedSphere([1e-4, 1e-2], [20.0])
-    found = train(protocol, MLP, "digits", 200, **SHORT)
+    found = train(protocol, MLP, "digits", 200, **flat(**SHORT))
     growth = (found["radius_unprojected"] / 20) ** 2 - 1
     expected = found["elr_set"] ** 2 * found["grad_sq"]
     np.testing.assert_allclose(growth, expected.transpose(*growth.dims), rtol=0.02)
@@ -66,26 +68,26 @@ def test_grad_sq_and_unprojected_radius_tell_the_same_growth():
 
 def test_the_weights_of_a_run_do_not_depend_on_what_is_recorded():
     options = {"batch_size": 32, "warmup": 10}
-    few = train(LR, MLP, "digits", 60, samples=2, noise_batches=2, **options)
-    many = train(LR, MLP, "digits", 60, samples=60, noise_batches=5, snapshots=6, snapshot_every=10, **options)
+    few = train(LR, MLP, "digits", 60, **flat(samples=2, noise_batches=2, **options))
+    many = train(LR, MLP, "digits", 60, **flat(samples=60, noise_batches=5, snapshots=6, snapshot_every=10, **options))
     assert (few["final_weights"] == many["final_weights"]).all()
     np.testing.assert_allclose(few["grad_sq"][..., 0], many["grad_sq"][..., :30].mean("sample"), rtol=1e-12)
 
 
 def test_cells_do_not_depend_on_the_grid_or_on_how_it_is_cut():
-    whole = train(LR, MLP, "digits", 60, dtype="float64", **SHORT)
-    cut = train(LR, MLP, "digits", 60, dtype="float64", cells_at_once=1, **SHORT)
+    whole = train(LR, MLP, "digits", 60, **flat(dtype="float64", **SHORT))
+    cut = train(LR, MLP, "digits", 60, **flat(dtype="float64", cells_at_once=1, **SHORT))
     xr.testing.assert_allclose(whole, cut, rtol=1e-8)
-    one = train(FixedLR(0.5, 0.01), MLP, "digits", 60, dtype="float64", **SHORT)
+    one = train(FixedLR(0.5, 0.01), MLP, "digits", 60, **flat(dtype="float64", **SHORT))
     xr.testing.assert_allclose(whole.isel(cell=[2]), one, rtol=1e-8)
-    other = train(FixedLR(0.5, 0.01), MLP, "digits", 60, dtype="float64", seed=1, **SHORT)
+    other = train(FixedLR(0.5, 0.01), MLP, "digits", 60, seed=1, **flat(dtype="float64", **SHORT))
     assert not np.allclose(one["radius"], other["radius"])
 
 
 def test_predicted_start_is_near_the_stationary_radius_and_random_is_not():
     protocol = FixedLR(0.01, 0.1)
-    predicted = train(protocol, MLP, "digits", 200, warmup=600, batch_size=32, samples=10)
-    random = train(protocol, MLP, "digits", 200, start="random", warmup=600, batch_size=32, samples=10)
+    predicted = train(protocol, MLP, "digits", 200, batch_size=32, record=Record(warmup=600, samples=10))
+    random = train(protocol, MLP, "digits", 200, start="random", batch_size=32, record=Record(warmup=600, samples=10))
     grad_sq = float(predicted["grad_sq"].mean())
     radius = (0.01 * grad_sq / (0.1 * (2 - 0.001))) ** 0.25
     assert abs(float(predicted["radius"].mean()) / radius - 1) < 0.15
@@ -94,9 +96,9 @@ def test_predicted_start_is_near_the_stationary_radius_and_random_is_not():
 
 def test_twice_the_steps_are_the_steps_and_as_many_more():
     options = {"dtype": "float64", "warmup": 20, "snapshots": 2, **SHORT, "batch_size": 32}
-    whole = train(LR, MLP, "digits", 200, **(options | {"samples": 20}))
-    first = train(LR, MLP, "digits", 100, **options)
-    second = train(LR, MLP, "digits", 100, resume_from=first, **(options | {"warmup": None}))
+    whole = train(LR, MLP, "digits", 200, **flat(**options | {"samples": 20}))
+    first = train(LR, MLP, "digits", 100, **flat(**options))
+    second = train(LR, MLP, "digits", 100, **flat(resume_from=first, **options | {"warmup": None}))
     assert second["step"].values[0].tolist() == list(range(110, 201, 10))
     joined = trace.extend(first, second, "sample")
     assert joined.attrs["steps"] == 200
@@ -105,8 +107,8 @@ def test_twice_the_steps_are_the_steps_and_as_many_more():
 
 
 def test_going_on_with_another_spacing_of_samples():
-    first = train(FixedLR(0.1, 0.01), MLP, "digits", 50, batch_size=32, samples=7)
-    second = train(FixedLR(0.1, 0.01), MLP, "digits", 25, batch_size=32, resume_from=first)
+    first = train(FixedLR(0.1, 0.01), MLP, "digits", 50, batch_size=32, record=Record(samples=7))
+    second = train(FixedLR(0.1, 0.01), MLP, "digits", 25, batch_size=32, run=Run(resume_from=first))
     assert first["step"].values[0].tolist() == list(range(7, 50, 7))
     assert second["step"].values[0].tolist() == [56, 63, 70]
     assert np.isfinite(second["grad_sq"]).all()
@@ -114,17 +116,17 @@ def test_going_on_with_another_spacing_of_samples():
 
 def test_a_diverging_cell_freezes_and_the_rest_goes_on():
     protocol = FixedLR(lr=[0.1, 1e4], wd=[0.01])
-    found = train(protocol, MLP, "digits", 100, **SHORT)
+    found = train(protocol, MLP, "digits", 100, **flat(**SHORT))
     good, bad = found.isel(cell=0, replica=0), found.isel(cell=1, replica=0)
     assert int(good["outcome"]) == Outcome.FINISHED and int(good["samples"]) == 10
     assert int(bad["outcome"]) == Outcome.DIVERGED
     count = int(bad["samples"])
     assert count < 10
     assert np.isfinite(bad["radius"][:count]).all() and np.isnan(bad["radius"][count:]).all()
-    alone = train(FixedLR(0.1, 0.01), MLP, "digits", 100, **SHORT)
+    alone = train(FixedLR(0.1, 0.01), MLP, "digits", 100, **flat(**SHORT))
     np.testing.assert_allclose(good["radius"], alone["radius"][0, 0], rtol=1e-4)
     # A cell that has diverged stays so, with no new samples, when the run goes on.
-    more = train(protocol, MLP, "digits", 50, resume_from=found, **SHORT)
+    more = train(protocol, MLP, "digits", 50, **flat(resume_from=found, **SHORT))
     assert more["outcome"].values.ravel().tolist() == [Outcome.FINISHED, Outcome.DIVERGED]
     assert more["samples"].values.ravel().tolist() == [5, 0]
     joined = trace.extend(found, more, "sample")
@@ -135,26 +137,26 @@ def test_a_diverging_cell_freezes_and_the_rest_goes_on():
     "protocol", [FixedLR(1e4, 0.01), FixedELR(1e4, 1.0), FixedSphere(1e4, 1.0), FixedLR(1e-8, 1e-8)]
 )
 def test_the_extreme_runs_to_an_outcome(protocol):
-    found = train(protocol, MLP, "digits", 30, **SHORT)
+    found = train(protocol, MLP, "digits", 30, **flat(**SHORT))
     assert found["outcome"].values.item() in (Outcome.FINISHED, Outcome.DIVERGED)
 
 
 def test_the_folder_of_a_run(tmp_path):
-    kept = train(LR, MLP, "digits", 50, out=tmp_path / "run", cells_at_once=3, **SHORT)
-    plain = train(LR, MLP, "digits", 50, cells_at_once=3, **SHORT)
+    kept = train(LR, MLP, "digits", 50, **flat(folder=tmp_path / "run", cells_at_once=3, **SHORT))
+    plain = train(LR, MLP, "digits", 50, **flat(cells_at_once=3, **SHORT))
     same(kept, plain)
-    same(train(LR, MLP, "digits", 50, out=tmp_path / "run", cells_at_once=3, **SHORT), plain)
+    same(train(LR, MLP, "digits", 50, **flat(folder=tmp_path / "run", cells_at_once=3, **SHORT)), plain)
     same(trace.open_trace(tmp_path / "run"), plain)
     assert json.loads((tmp_path / "run/manifest.json").read_text())["wall_time"] > 0
     assert not (tmp_path / "run/checkpoints").exists()
     with pytest.raises(RunExistsError, match=r"a run with other settings \(plan\)"):
-        train(LR, MLP, "digits", 51, out=tmp_path / "run", **SHORT)
-    train(LR, MLP, "digits", 51, out=tmp_path / "run", force=True, **SHORT)
+        train(LR, MLP, "digits", 51, **flat(folder=tmp_path / "run", **SHORT))
+    train(LR, MLP, "digits", 51, **flat(folder=tmp_path / "run", force=True, **SHORT))
 
 
 def test_threads_are_put_back():
     torch.set_num_threads(2)
-    train(FixedLR(0.1, 0.01), MLP, "digits", 5, threads=1, **SHORT)
+    train(FixedLR(0.1, 0.01), MLP, "digits", 5, **flat(threads=1, **SHORT))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
 
@@ -162,7 +164,7 @@ def test_threads_are_put_back():
 def test_data_of_ones_own():
     generator = np.random.default_rng(0)
     data = datasets.Images("own", generator.standard_normal((80, 4, 3)), generator.integers(3, size=80), 3)
-    found = train(FixedLR(0.1, 0.01), networks.mlp((4,), classes=3), data, 20, batch_size=16, samples=4)
+    found = train(FixedLR(0.1, 0.01), networks.mlp((4,), classes=3), data, 20, batch_size=16, record=Record(samples=4))
     assert found.sizes["weight"] == 48 and found.attrs["data"] == "own"
 
 
@@ -196,43 +198,43 @@ def test_data_of_ones_own():
     ],
 )
 def test_bad_input_is_refused_before_any_work(change, error, match, tmp_path):
-    arguments = {"protocol": LR, "network": MLP, "data": "digits", "steps": 20, "out": tmp_path / "run"} | change
+    arguments = {"protocol": LR, "network": MLP, "data": "digits", "steps": 20, "folder": tmp_path / "run"} | change
     with pytest.raises(error, match=match):
-        train(**arguments)
+        train(**flat(**arguments))
     assert not (tmp_path / "run").exists()
 
 
 def test_going_on_with_another_experiment_is_refused():
-    first = train(FixedLR(0.1, 0.01), MLP, "digits", 20, **SHORT)
+    first = train(FixedLR(0.1, 0.01), MLP, "digits", 20, **flat(**SHORT))
     options = {**SHORT, "resume_from": first}
     with pytest.raises(TraceError, match="seed = 0 in the trace, 1 in the call"):
-        train(FixedLR(0.1, 0.01), MLP, "digits", 20, seed=1, **options)
+        train(FixedLR(0.1, 0.01), MLP, "digits", 20, seed=1, **flat(**options))
     with pytest.raises(TraceError, match="1 cells in the trace that are not the 1 of the call"):
-        train(FixedLR(0.1, 0.02), MLP, "digits", 20, **options)
+        train(FixedLR(0.1, 0.02), MLP, "digits", 20, **flat(**options))
     with pytest.raises(TraceError, match="protocol = 'fixed_lr' in the trace, 'fixed_elr' in the call"):
-        train(FixedELR(0.1, 0.02), MLP, "digits", 20, **options)
+        train(FixedELR(0.1, 0.02), MLP, "digits", 20, **flat(**options))
     with pytest.raises(ValueError, match="steps: expected at least sample_every = 2"):
-        train(FixedLR(0.1, 0.01), MLP, "digits", 1, **options)
+        train(FixedLR(0.1, 0.01), MLP, "digits", 1, **flat(**options))
     with pytest.raises(ValueError, match="warmup: expected none, or that of the trace"):
-        train(FixedLR(0.1, 0.01), MLP, "digits", 20, warmup=7, **options)
+        train(FixedLR(0.1, 0.01), MLP, "digits", 20, **flat(warmup=7, **options))
     with pytest.raises(TraceError, match="with final_weights, got one without"):
-        train(FixedLR(0.1, 0.01), MLP, "digits", 20, resume_from=first.drop_vars("final_weights"))
+        train(FixedLR(0.1, 0.01), MLP, "digits", 20, run=Run(resume_from=first.drop_vars("final_weights")))
     interrupted = first.assign(outcome=first["outcome"] * 0 + int(Outcome.INTERRUPTED))
     with pytest.raises(TraceError, match="some that were interrupted"):
-        train(FixedLR(0.1, 0.01), MLP, "digits", 20, **(options | {"resume_from": interrupted}))
+        train(FixedLR(0.1, 0.01), MLP, "digits", 20, **flat(**options | {"resume_from": interrupted}))
 
 
 def test_a_start_can_be_given_as_weights():
-    first = train(LR, MLP, "digits", 50, replicas=2, **SHORT)
+    first = train(LR, MLP, "digits", 50, replicas=2, **flat(**SHORT))
     weights = first["final_weights"].values
     sphere = FixedSphere(elr=[0.01] * 4, radius=[1.0, 2.0, 3.0, 4.0], paired=True)
-    found = train(sphere, MLP, "digits", 10, replicas=2, warmup=0, start=weights, **SHORT)
+    found = train(sphere, MLP, "digits", 10, replicas=2, start=weights, **flat(warmup=0, **SHORT))
     assert np.allclose(found["radius"].isel(sample=0), np.array([1.0, 2.0, 3.0, 4.0])[:, None])
     # One step of at most a few per cent away from where it was told to begin, not somewhere else on the sphere.
     begun = weights / np.linalg.norm(weights, axis=-1, keepdims=True)
     ended = found["final_weights"].values / found["radius"].isel(sample=-1).values[..., None]
     assert ((begun * ended).sum(-1) > 0.9).all()
-    again = train(sphere, MLP, "digits", 10, replicas=2, warmup=0, start=weights, **SHORT)
+    again = train(sphere, MLP, "digits", 10, replicas=2, start=weights, **flat(warmup=0, **SHORT))
     same(found, again)
     assert found.attrs["start"].startswith("given, ")
 
@@ -242,4 +244,4 @@ def test_a_start_of_the_wrong_kind_is_refused(wrong):
     with pytest.raises(
         ValueError, match=r"start: expected 'predicted', 'random', or finite weights of shape \(4, 1, 4"
     ):
-        train(LR, MLP, "digits", 50, start=wrong, **SHORT)
+        train(LR, MLP, "digits", 50, start=wrong, **flat(**SHORT))

@@ -62,13 +62,13 @@ class Clausius:
     advice: str = ""
 
 
-def clausius(state: xr.Dataset, largest_elr: float | None = None) -> tuple[Clausius, ...]:
+def clausius(state: xr.Dataset, isotherms: Isotherms | None = None) -> tuple[Clausius, ...]:
     """The check for every independent entropy that the state has, in the order of METHODS; empty without any.
 
     ``entropy_direction`` counts as ``density`` where the state says so. A method is flagged where
-    ``entropy_<method>_flag`` (cell,) is not 0. ``largest_elr`` as in ``fluctuation.collect``.
+    ``entropy_<method>_flag`` (cell,) is not 0. ``isotherms`` as in ``fluctuation_response``.
     """
-    t = collect(state, largest_elr)
+    t = collect(state) if isotherms is None else isotherms
     return tuple(_one(state, t, method, name) for method in METHODS if (name := _variable(state, method)))
 
 

@@ -10,10 +10,8 @@ from importlib import resources
 from typing import Any
 
 import numpy as np
-import xarray as xr
 
-from weightgas.analysis.cells import in_equilibrium
-from weightgas.analysis.maxwell import quadratic_fit, slopes
+from weightgas.analysis.findings import Findings
 from weightgas.trace import kind_of
 
 
@@ -37,47 +35,46 @@ def reference() -> dict[str, Any]:
     return json.loads(resources.files("weightgas.analysis").joinpath("reference.json").read_text(encoding="utf-8"))
 
 
-def compare_isotropic(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]:
-    """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols present in ``states``."""
+def compare_isotropic(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
+    """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols among ``runs``."""
     published = reference()["isotropic"]
     rows = []
-    keys = {"dS/dln λ": "dS_dlnwd", "dS/dln η": "dS_dlnlr", "dS/dln η − dS/dln λ": "difference"}
-    for protocol, state in states.items():
-        for slope in slopes(state):
-            entry = published.get(protocol, {}).get(keys.get(slope.name, ""))
+    for protocol, run in runs.items():
+        for slope in run.slopes:
+            entry = published.get(protocol, {}).get(slope.key)
             if entry is not None:
                 mean = entry.get("mean", entry.get("value"))
                 spread = entry.get("std_over_lr", entry.get("std_over_wd", float("nan")))
-                name = f"{slope.name}, {kind_of(state).title}"
+                name = f"{slope.name}, {kind_of(run.state).title}"
                 rows.append(Comparison(name, mean, spread, slope.value, slope.error, entry["theory"]))
     return tuple(rows)
 
 
-def compare_networks(states: Mapping[str, xr.Dataset]) -> tuple[Comparison, ...]:
-    """Quality of the quadratic fit of S and the Maxwell relations of networks, beside the range that the paper prints
-    for its five.
+def compare_networks(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
+    """Quality of the quadratic fit of S and the Maxwell relations of networks, and the range that the paper prints for
+    its five.
 
     The published networks are larger and of other data: the column shows the middle of their range and half its width.
     """
-    published = [v for v in reference()["networks"].values() if isinstance(v, dict) and "fixed_elr" in v]
+    published = [v for v in reference()["networks"].values() if "dim" in v]
     rows = []
-    for protocol, state in states.items():
-        fit = quadratic_fit(state)
-        r = state.attrs["dof"] / 2
+    for protocol, run in runs.items():
+        fit, r = run.quadratic_fit, run.state.attrs["dof"] / 2
         ours: dict[str, tuple[float, float, float]] = {}
         if fit is not None:
             ours["entropy_fit_r2"] = (fit.r_squared, float("nan"), 1.0)
-            for relation in kind_of(state).maxwell:
-                ratio = fit.along(relation.along)[in_equilibrium(state)] / (relation.slope * r)
+            good = run.settled
+            for relation in kind_of(run.state).maxwell:
+                ratio = fit.along(relation.along)[good] / (relation.slope * r)
                 if np.isfinite(ratio).any():
                     ours["maxwell_max_rel_error"] = (float(np.abs(ratio - 1).max()), float("nan"), 0.0)
-        for slope in slopes(state):
+        for slope in run.slopes:
             if np.isfinite(slope.theory):
                 ours["slope_over_R"] = (slope.value / slope.theory, slope.error / abs(slope.theory), 1.0)
         for key, (value, error, theory) in ours.items():
             values = [v[protocol][key] for v in published if key in v.get(protocol, {})]
             if values:
-                name = f"{key.replace('_', ' ')}, {kind_of(state).title}"
+                name = f"{key.replace('_', ' ')}, {kind_of(run.state).title}"
                 middle, half = (max(values) + min(values)) / 2, (max(values) - min(values)) / 2
                 rows.append(Comparison(name, middle, half, value, error, theory))
     return tuple(rows)

@@ -16,9 +16,9 @@ from weightgas.trace import fixed, kind_of, protocol_of
 
 def is_paper_model(data: xr.Dataset) -> bool:
     """Whether a trace or state is of the linear loss with isotropic noise, whose closed form is von Mises–Fisher."""
-    noise = str(data.attrs.get("noise", ""))
-    constant = " x (" not in noise  # else it grows with the loss
-    return data.attrs.get("loss") == "linear" and noise.startswith("isotropic") and constant
+    about = data.attrs
+    constant = bool(about.get("noise_isotropic")) and not about.get("noise_state_dependent")
+    return about.get("loss") == "linear" and constant
 
 
 def model_values(state: xr.Dataset, *, finite_step: bool = True) -> xr.Dataset:

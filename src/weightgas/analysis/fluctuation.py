@@ -87,6 +87,13 @@ def laplacian_slope(state: xr.Dataset) -> float | None:
     return float(value) if state.attrs["producer"] == "simulate" and value is not None else None
 
 
+def largest_step(state: xr.Dataset, corrected: bool) -> float:
+    """The largest η_e at which simulated cells may enter, with and without a correction; infinite for other runs."""
+    if state.attrs["producer"] != "simulate":
+        return np.inf
+    return (LARGEST_ELR if corrected else LARGEST_ELR_UNCORRECTED) * (1 + 1e-6)
+
+
 def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
     """Average temperature, energy and its variance over the cells of each isotherm, weighted by effective sample size.
 
@@ -94,8 +101,7 @@ def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
     Cells above ``largest_elr`` are left out; default LARGEST_ELR or LARGEST_ELR_UNCORRECTED in simulations, else none.
     """
     if largest_elr is None:
-        known = LARGEST_ELR if laplacian_slope(state) is not None else LARGEST_ELR_UNCORRECTED
-        largest_elr = known * (1 + 1e-6) if state.attrs["producer"] == "simulate" else np.inf
+        largest_elr = largest_step(state, laplacian_slope(state) is not None)
     columns = [state[f"{name}{end}"].values for name in _NAMES for end in ("", "_err")]
     usable = np.isfinite(columns).all(axis=0) & (state["elr"].values <= largest_elr)
     number = np.where(usable, isotherms(state), -1)
@@ -121,12 +127,13 @@ def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
 _NAMES = ("temperature", "energy", "energy_variance")
 
 
-def fluctuation_response(state: xr.Dataset, largest_elr: float | None = None) -> Fluctuation:
+def fluctuation_response(state: xr.Dataset, isotherms: Isotherms | None = None) -> Fluctuation:
     """The ratio between neighbouring isotherms and, with more power, over the whole range of temperature.
 
-    Empty and NaN with fewer than two isotherms; NaN where the energy does not vary.
+    Empty and NaN with fewer than two isotherms; NaN where the energy does not vary. ``isotherms``: those of
+    :func:`collect`, by default of the cells whose step is small enough.
     """
-    t = collect(state, largest_elr)
+    t = collect(state) if isotherms is None else isotherms
     slope = laplacian_slope(state)
     advice = ""
     if state.attrs["producer"] == "simulate" and slope is None:

@@ -77,11 +77,11 @@ class Slope:
     hot: Series
 
 
-def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, largest_elr: float | None = None) -> GibbsSlope:
+def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, isotherms: Isotherms | None = None) -> GibbsSlope:
     """The slopes between neighbouring temperatures of a trace and its state; pairs without overlap are NaN and
-    ``advice`` says which effective learning rates to add. ``largest_elr`` as in ``fluctuation.collect``.
+    ``advice`` lists the effective learning rates to add. ``isotherms`` as in ``fluctuation_response``.
     """
-    t = collect(state, largest_elr)
+    t = collect(state) if isotherms is None else isotherms
     pairs = max(len(t.temperature) - 1, 0)
     series = [_samples(trace, state, np.flatnonzero(t.number == k)) for k in range(len(t.temperature))]
     effective = np.array([_effective(s) for s in series])

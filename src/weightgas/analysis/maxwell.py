@@ -4,7 +4,7 @@ fixed ELR     (∂S/∂ln λ)_η_e = −R
 fixed LR      ∂S/∂ln η − ∂S/∂ln λ = R
 fixed sphere  (∂S/∂ln r)_T = dof
                                                 [arXiv 2511.07308]
-Level 2, bookkeeping: true for *any* entropy of the direction that depends on the cell through η_e alone.
+Level 2, a consistency check: true for *any* entropy of the direction that depends on the cell through η_e alone.
 """
 
 from __future__ import annotations
@@ -17,16 +17,29 @@ import xarray as xr
 from weightgas.analysis.cells import axes, in_equilibrium
 from weightgas.trace import fixed, kind_of
 
+NAMES = {
+    "dS_dlnwd": "dS/dln λ",
+    "dS_dlnlr": "dS/dln η",
+    "dS_dlnr": "dS/dln r",
+    "difference": "dS/dln η − dS/dln λ",
+}
+"""The slopes by key, and how they are written."""
+
 
 @dataclass(frozen=True)
 class Slope:
-    """One mean slope of S: its value, standard error, spread over the rows, and theory."""
+    """One mean slope of S, by its key in :data:`NAMES`: value, standard error, spread over the rows, and theory."""
 
-    name: str
+    key: str
     value: float
     error: float
     spread: float
     theory: float
+
+    @property
+    def name(self) -> str:
+        """How it is written."""
+        return NAMES[self.key]
 
 
 @dataclass(frozen=True)
@@ -64,7 +77,7 @@ def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
         else:
             mean = _along_isotherms(state)
         if mean is not None:
-            found.append(_slope(state, relation.name, *mean, relation.slope * r))
+            found.append(_slope(state, relation.key, *mean, relation.slope * r))
     return tuple(found)
 
 
@@ -126,7 +139,7 @@ def _along_isotherms(state: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     return (centered / np.sum(centered**2), np.array(rows)) if rows else None
 
 
-def _slope(state: xr.Dataset, name: str, coefficients: np.ndarray, rows: np.ndarray, theory: float) -> Slope:
+def _slope(state: xr.Dataset, key: str, coefficients: np.ndarray, rows: np.ndarray, theory: float) -> Slope:
     used = coefficients != 0
     c = coefficients[used]
     value = float(c @ state["entropy"].values[used])
@@ -136,4 +149,4 @@ def _slope(state: xr.Dataset, name: str, coefficients: np.ndarray, rows: np.ndar
     else:
         error = np.sqrt(np.sum((c * state["entropy_err"].values[used]) ** 2))
     spread = float(np.std(rows)) if len(rows) else float("nan")
-    return Slope(name, value, float(error), spread, theory)
+    return Slope(key, value, float(error), spread, theory)

@@ -11,17 +11,21 @@ from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.curves import model_values
 from weightgas.trace import kind_of
 
+SYMBOLS = {"radius": "r", "energy": "U", "entropy_direction": "S"}
+IN_NATS = ("entropy_direction",)
+"""Not relative: an entropy has no zero."""
+
 
 @dataclass(frozen=True)
 class Score:
-    """One quantity over the cells it applies to: how many, the worst deviation, and the largest standard error.
+    """One variable of a state over the cells it applies to: their number, the worst deviation, the largest error.
 
-    ``worst`` and ``error`` are relative for r and U, in nats for S. Of the deviations in standard errors ``worst_z`` is
+    ``worst`` and ``error`` are relative, for an entropy in nats. Of the deviations in standard errors ``worst_z`` is
     the largest, ``mean_z`` the mean and ``deviation_z`` the standard deviation: 0 and 1 where theory and errors are
     right.
     """
 
-    quantity: str
+    key: str
     cells: int
     worst: float
     error: float
@@ -29,14 +33,23 @@ class Score:
     mean_z: float
     deviation_z: float
 
+    @property
+    def symbol(self) -> str:
+        """r, U or S."""
+        return SYMBOLS[self.key]
+
+    @property
+    def unit(self) -> tuple[str, float]:
+        """Per cent or nats, and the factor to it."""
+        return ("nats", 1.0) if self.key in IN_NATS else ("%", 100.0)
+
     def __str__(self) -> str:
         """One line."""
-        unit = "nats" if self.quantity.startswith("S") else "%"
-        scale = 1.0 if unit == "nats" else 100.0
+        unit, scale = self.unit
         z = f", worst |z| {self.worst_z:.2f}, mean z {self.mean_z:.2f}, deviation {self.deviation_z:.2f}"
         z = z if np.isfinite(self.worst_z) else ""
         return (
-            f"{self.quantity}: {self.cells} cells, worst deviation {scale * self.worst:.3g} {unit}, "
+            f"{self.symbol}: {self.cells} cells, worst deviation {scale * self.worst:.3g} {unit}, "
             f"largest standard error {scale * self.error:.2g} {unit}{z}"
         )
 
@@ -45,26 +58,25 @@ def model_scores(state: xr.Dataset) -> tuple[Score, ...]:
     """r, U and S of every cell in equilibrium against the stationary state of the discrete step, from hyperparameters.
 
     For the isotropic noise model only; nothing measured enters the theory but σ² (:mod:`weightgas.theory.stationary`).
-    On the sphere r is held and left out.
+    On the sphere r is fixed and has no score.
     """
     good, theory, found = in_equilibrium(state), model_values(state), []
-    labels = {"radius": "r", "energy": "U", "entropy_direction": "S"}
-    for name, label in labels.items():
+    for name in SYMBOLS:
         if name == "radius" and kind_of(state).projected:
             continue
         expected = theory[name].values
         here = good & np.isfinite(expected) & np.isfinite(state[name].values)
-        scale = 1.0 if label == "S" else expected[here]
+        scale = 1.0 if name in IN_NATS else expected[here]
         off = (state[name].values[here] - expected[here]) / scale
-        found.append(_score(label, off, state[f"{name}_err"].values[here] / scale))
+        found.append(_score(name, off, state[f"{name}_err"].values[here] / scale))
     return tuple(found)
 
 
-def _score(quantity: str, off: np.ndarray, error: np.ndarray) -> Score:
+def _score(key: str, off: np.ndarray, error: np.ndarray) -> Score:
     if not len(off):
-        return Score(quantity, 0, *(float("nan"),) * 5)
+        return Score(key, 0, *(float("nan"),) * 5)
     z = off / error
     return Score(
-        quantity, len(off), float(np.nanmax(np.abs(off))), float(np.nanmax(error)),
+        key, len(off), float(np.nanmax(np.abs(off))), float(np.nanmax(error)),
         float(np.nanmax(np.abs(z))), float(np.nanmean(z)), float(np.nanstd(z)),
     )  # fmt: skip

@@ -35,7 +35,7 @@ def doctor(
     Python, versions of packages, compiler, torch and its devices, data,
     folders, cores, clock. Exit code 1 if there is a problem.
     """
-    with session("doctor", quiet=True, debug=debug):
+    with session("doctor", opt.Show(quiet=True, debug=debug)):
         checks: dict[str, Callable[[], str]] = {
             "python": _python,
             "packages": _packages,
@@ -103,10 +103,11 @@ def _packages() -> str:
 def _simulation() -> str:
     from weightgas.measurement import measure
     from weightgas.protocols import FixedLR
+    from weightgas.settings import Run
     from weightgas.simulation import simulate
 
     begun = time.perf_counter()
-    trace = simulate(FixedLR(0.1, 0.1), 3, 20_000, progress=False)
+    trace = simulate(FixedLR(0.1, 0.1), 3, 20_000, run=Run(progress=False))
     radius = float(measure(trace)["radius"][0])
     if not 0.9 < radius < 1.2:  # r⁴ = ησ²(d−1)/(2λ) gives 1, a little more at a finite step
         raise Problem(

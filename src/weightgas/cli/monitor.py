@@ -1,10 +1,10 @@
-"""``weightgas predict`` and ``weightgas symmetries``: what settings say of a run, and a model of its weights."""
+"""``weightgas predict`` and ``weightgas symmetries``: a run from its settings, and the symmetries of a model."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -14,20 +14,25 @@ from weightgas.cli.session import session
 
 if TYPE_CHECKING:
     from weightgas.forecast import Forecast
+    from weightgas.optimizers import Optimizer
 
 SETTINGS = "Optimizer"
 GROUP = "The group of weights"
-EQUIVALENT = "Other settings that do the same"
-_OPTIMIZERS = Literal["sgd", "adamw", "adam", "lion", "muon"]
+EQUIVALENT = "Equivalent hyperparameters"
 
 
 def predict(
     optimizer: Annotated[
-        _OPTIMIZERS, typer.Argument(metavar="OPTIMIZER", help="One of sgd, adamw, adam (with L2), lion, muon.")
+        str,
+        typer.Argument(
+            metavar="OPTIMIZER",
+            help="One of sgd, adamw, adam (with L2), lion, muon, or FILE.py:NAME of a class as those of "
+            "weightgas.optimizers (runs your file).",
+        ),
     ],
     lr: Annotated[float, typer.Option(help="Learning rate η.", rich_help_panel=SETTINGS)],
     wd: Annotated[float, typer.Option(help="Weight decay λ; 0 forecasts growth.", rich_help_panel=SETTINGS)],
-    momentum: Annotated[float, typer.Option(help="Of sgd.", rich_help_panel=SETTINGS)] = 0.0,
+    momentum: Annotated[float | None, typer.Option(help="Of sgd.", rich_help_panel=SETTINGS)] = None,
     nesterov: Annotated[
         bool, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=SETTINGS)
     ] = False,
@@ -35,7 +40,7 @@ def predict(
         str | None,
         typer.Option(metavar="B1,B2", help="Of adamw, adam, lion, as in 0.9,0.95.", rich_help_panel=SETTINGS),
     ] = None,
-    eps: Annotated[float, typer.Option(help="Of adamw and adam.", rich_help_panel=SETTINGS)] = 1e-8,
+    eps: Annotated[float | None, typer.Option(help="Of adamw and adam; 1e-8.", rich_help_panel=SETTINGS)] = None,
     decoupled: Annotated[
         bool,
         typer.Option(
@@ -52,11 +57,11 @@ def predict(
         float | None, typer.Option(help="Of muon: mean square length of an update.", rich_help_panel=SETTINGS)
     ] = None,
     grad_memory: Annotated[
-        float,
+        float | None,
         typer.Option(
             help="Memory of the gradients under momentum, measured; 1 in pure noise.", rich_help_panel=SETTINGS
         ),
-    ] = 1.0,
+    ] = None,
     group: Annotated[
         str,
         typer.Option(
@@ -88,7 +93,7 @@ def predict(
         int | None, typer.Option(help="The same run per sample at this batch size.", rich_help_panel=EQUIVALENT)
     ] = None,
     as_optimizer: Annotated[
-        _OPTIMIZERS | None,
+        str | None,
         typer.Option(
             "--as-optimizer",
             help="Another optimizer that turns the weights as fast, with its default momentum.",
@@ -96,7 +101,7 @@ def predict(
         ),
     ] = None,
     fixed_norm: Annotated[
-        bool, typer.Option("--fixed-norm", help="No decay, the norm held at r*.", rich_help_panel=EQUIVALENT)
+        bool, typer.Option("--fixed-norm", help="No decay, the norm fixed at r*.", rich_help_panel=EQUIVALENT)
     ] = False,
     save: Annotated[
         Path | None,
@@ -110,26 +115,28 @@ def predict(
     ] = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Foretell where weight decay and learning rate take a scale-invariant group of weights.
+    """Predict where weight decay and learning rate take a scale-invariant group of weights.
 
     Its stationary norm, how many steps it takes to get there, the angle of a
     step, and under a schedule when the norm freezes. What lacks numbers (dim,
-    G) is told in units. Settings that do the same are printed below.
+    G) is printed in units. Equivalent hyperparameters are printed below.
 
       weightgas predict sgd --lr 0.1 --wd 5e-4 --momentum 0.9 --steps 78200
       weightgas predict adamw --lr 1e-3 --wd 0.1 --dim 4096 --schedule cosine
         --steps 20000 --radius 3 --as-optimizer sgd --grad-sq 0.5
     """
-    with session("predict", debug=debug):
+    with session("predict", opt.Show(debug=debug)):
         from weightgas import forecast as forecasting
 
         if save is not None and save.exists() and not force:
             raise FileExistsError(f"{save}: expected a new place, got one in use. Choose another or give --force.")
+        chosen = _optimizer(
+            optimizer, lr=lr, wd=wd, momentum=momentum, nesterov=nesterov or None, betas=_betas(betas), eps=eps,
+            decoupled=decoupled or None, update_memory=update_memory, update_sq=update_sq, grad_memory=grad_memory,
+        )  # fmt: skip
         found = forecasting.predict(
-            optimizer, lr=lr, wd=wd, momentum=momentum, nesterov=nesterov, betas=_betas(betas), eps=eps,
-            decoupled=True if decoupled else None, steps=steps, schedule=values.schedule_of(schedule, steps),
-            groups={group: (dim, grad_sq, radius)}, batch_size=batch_size, update_memory=update_memory,
-            update_sq=update_sq, grad_memory=grad_memory,
+            chosen, steps=steps, schedule=values.schedule_of(schedule, steps),
+            groups={group: (dim, grad_sq, radius)}, batch_size=batch_size,
         )  # fmt: skip
         others = list(_equivalents(found, rescale, at_batch_size, as_optimizer, fixed_norm))
         if save is not None:
@@ -191,7 +198,7 @@ def symmetries(
 
       weightgas symmetries model.py:make_model --input-shape 3,32,32
     """
-    with session("symmetries", debug=debug):
+    with session("symmetries", opt.Show(debug=debug)):
         from dataclasses import asdict
 
         from weightgas import symmetry
@@ -204,6 +211,13 @@ def symmetries(
         print(found)
         for group in found.filters:
             print(f"  rows        {group.residual:>9.1e}  {group.parameters[0]}[{_ranges(group.rows)}]")
+
+
+def _optimizer(text: str, **settings: Any) -> Optimizer:
+    """The optimizer of that name, or of the class of that name in a file, with the settings that are not None."""
+    from weightgas.optimizers import named
+
+    return named(values.own(text, "OPTIMIZER", call=False) if values.is_file(text) else text, **settings)
 
 
 def _betas(text: str | None) -> tuple[float, float] | None:
@@ -225,7 +239,7 @@ def _equivalents(found: Forecast, rescale: float | None, batch: int | None, opti
     if batch is not None:
         yield f"at batch size {batch}:", found.at_batch_size(batch)
     if optimizer is not None:
-        yield f"as {optimizer}:", found.as_optimizer(optimizer)
+        yield f"as {optimizer}:", found.as_optimizer(_optimizer(optimizer))
     if fixed_norm:
         yield "at fixed norm:", found.at_fixed_norm()
 

@@ -13,6 +13,7 @@ import typer
 from weightgas.cli import options as opt
 from weightgas.cli.estimate_cost import counted
 from weightgas.cli.session import session
+from weightgas.cli.spread import spread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -43,7 +44,9 @@ COLUMNS = {
 """The variables of the printed table, and the symbols over them."""
 
 
+@spread
 def measure(
+    *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],
     entropy: Annotated[
         Literal["auto", "density", "integration", "paper"],
@@ -70,9 +73,7 @@ def measure(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be measured; write nothing.", rich_help_panel=opt.FOLDER)
     ] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Measure T, p, V, U and S of every cell of a run, and print the verdict.
 
@@ -86,10 +87,10 @@ def measure(
     """
     folder = source if (source / "trace.zarr").is_dir() else None
     log = folder if out is None and not dry_run else None
-    with session("measure", out=log, quiet=quiet, verbose=verbose, debug=debug):
+    with session("measure", show, out=log):
         from weightgas import measurement
         from weightgas import trace as traces
-        from weightgas.analysis import verdict
+        from weightgas.analysis import Findings
 
         recorded = traces.open_trace(source)
         place = out or _beside(source)
@@ -103,18 +104,27 @@ def measure(
         state = measurement.measure(recorded, entropy=entropy, anchor="auto" if anchor is None else anchor, seed=seed)
         traces.save(state, place, force=force if out else True)
         _show(state, rows)
-        print(verdict(recorded, state))
-        for name, (found, _, _) in (_nulls(recorded, state) if nulls else {}).items():
-            print(f"{'Beside it:' if name == 'ideal' else '          '} {found.title}: {found.sentence}")
+        found = Findings(recorded, state)
+        print(found.verdict)
+        for name, one in (_controls(found) if nulls else {}).items():
+            print(f"{'Beside it:' if name == 'ideal' else '          '} {one.title}: {one.verdict.sentence}")
         print(f"State in {place}")
 
 
+@spread
 def report(
+    *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder.")],
+    figure: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="FILE:NAME",
+            help="A custom figure: a function of the run, or a weightgas.figures.Figure, in a Python file; repeatable.",
+            rich_help_panel="What",
+        ),
+    ] = None,
     nulls: NullsOption = True,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Write the report of a run: one HTML file, verdict first.
 
@@ -122,27 +132,30 @@ def report(
     is replaced each time and needs no network to be read.
 
       weightgas report runs/simulate-fixed-lr
+      weightgas report runs/simulate-fixed-lr --figure mine.py:equipartition
     """
     log = source if (source / "trace.zarr").is_dir() else None
-    with session("report", out=log, quiet=quiet, verbose=verbose, debug=debug):
+    with session("report", show, out=log):
         from weightgas import report as reports
-        from weightgas import trace as traces
+        from weightgas.cli.values import own
 
-        found = _nulls(traces.open_trace(source), None) if nulls and log else {}
-        print(f"Report: {Path(reports.of_run(source, nulls=found)).resolve()}")
+        figures = [own(text, "--figure", call=False) for text in figure or ()]
+        run = reports.findings(source)
+        controls = _controls(run) if nulls else {}
+        print(f"Report: {Path(reports.of_run(source, run, controls=controls, figures=figures)).resolve()}")
 
 
-def _nulls(trace: xr.Dataset, state: xr.Dataset | None) -> dict[str, tuple[analysis.Verdict, xr.Dataset, xr.Dataset]]:
-    """Verdict, trace and state of the null gases beside a run; none, with a word on it, where nothing has settled."""
+def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:
+    """The controls alongside a run; none, with a word on it, where nothing has settled."""
     from weightgas import experiments
     from weightgas.errors import TraceError
 
     try:
-        found = experiments.beside(trace, state)
+        found = experiments.controls_for(run)
     except TraceError as error:
-        logger.info("no null gases beside it: %s", error)
+        logger.info("no controls alongside it: %s", error)
         return {}
-    return {name: (null.verdict, null.trace, null.state) for name, null in found.items()}
+    return {name: control.findings for name, control in found.items()}
 
 
 def with_error(value: float, error: float) -> str:

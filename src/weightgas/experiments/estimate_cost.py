@@ -17,7 +17,7 @@ from weightgas import trace as traces
 from weightgas.errors import TraceError
 from weightgas.experiments.presets import Simulated, Trained
 from weightgas.simulation import model
-from weightgas.simulation.run import foreseen_seconds
+from weightgas.simulation.run import estimated_seconds
 
 ROUNDS_UNTIL_KNOWN = 20
 """First rounds that a cell of the precise preset took on average; only foresees the time."""
@@ -50,14 +50,14 @@ def foreseen(
         cells = len(run.protocol)
         left = cells - min(cells, _done(folder, run.name))
         if isinstance(run, Simulated):
-            known = model.checked(run.loss, run.noise, run.dim)
-            cost = foreseen_seconds(run.protocol, known, run.steps, run.replicas, threads)
-            cost *= left / cells * (1 if run.precision is None else ROUNDS_UNTIL_KNOWN)
-            disk = left * run.replicas * (run.samples * 72 + run.snapshots * run.dim * 4 + 20_000)
+            known, record = model.resolved(run.loss, run.noise, run.dim), run.record.of("simulate")
+            cost = estimated_seconds(run.protocol, known, run.steps, run.replicas, threads)
+            cost *= left / cells * (1 if run.until is None else ROUNDS_UNTIL_KNOWN)
+            disk = left * run.replicas * (record.samples * 72 + record.snapshots * run.dim * 4 + 20_000)
         else:
-            groups = run.network.groups(run.data)
+            sizes, record = run.groups.values(), run.record
             cost = _trained_seconds(run, left, threads, costs) if left else 0.0
-            each = run.samples * 8 * (14 + 8 * len(groups)) + run.snapshots * sum(groups.values()) * 4
+            each = (record.samples or 0) * 8 * (14 + 8 * len(sizes)) + record.snapshots * sum(sizes) * 4
             disk = left * run.replicas * each
         there = f" ({cells - left} are there)" if left < cells else ""
         count = f"{cells * run.replicas} cells x {run.steps} steps{there}"
@@ -71,7 +71,9 @@ def _trained_seconds(run: Trained, cells: int, threads: int | None, costs: dict)
     """Seconds of ``cells`` of a run; ``costs`` holds what was timed for the runs before."""
     from weightgas import training  # torch is loaded only where a network is trained
 
-    plan = training.planned(run.protocol, run.network, run.data, **run.numbers())  # or the refusal of what does not fit
+    plan = training.planned(  # or the refusal of what does not fit
+        run.protocol, run.network, run.data, run.steps, replicas=run.replicas, record=run.record
+    )
     stack = len(run.protocol) * run.replicas
     key = (id(run.network), stack)
     if key not in costs:

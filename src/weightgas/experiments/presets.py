@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from weightgas.analysis.compare import reference
 from weightgas.losses import Isotropic, Linear, Loss, Noise
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
+from weightgas.settings import Record, Until
 
 if TYPE_CHECKING:
     from weightgas.datasets import Images
@@ -26,12 +26,10 @@ class Simulated:
     dim: int
     steps: int
     replicas: int
-    samples: int = 400
-    snapshots: int = 0
+    record: Record = field(default_factory=Record)
     loss: Loss = field(default_factory=Linear)
     noise: Noise = field(default_factory=Isotropic)
-    precision: Mapping[str, float] | None = None
-    """Standard errors until which every cell runs, ``steps`` being the first round."""
+    until: Until | None = None
 
 
 @dataclass(frozen=True)
@@ -43,27 +41,26 @@ class Trained:
     network: Network
     data: Images
     steps: int
-    samples: int
-    snapshots: int
-    snapshot_every: int
-    warmup: int | None = None
+    record: Record
     start: str = "predicted"
     replicas: int = 1
-    noise_samples: int | None = None
-    """Samples that also hold noise and curvature; None for all, since the evidence rests on them."""
     partner_of: str | None = None
     """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
 
-    def numbers(self) -> dict[str, Any]:
-        """How long it runs and what is stored, as ``train`` takes them."""
-        names = ("steps", "replicas", "samples", "warmup", "snapshots", "snapshot_every")
-        numbers = {name: getattr(self, name) for name in names}
-        return numbers | {"noise_samples": self.noise_samples or self.samples}
+    @property
+    def groups(self) -> dict[str, int]:
+        """The groups of the network and their sizes."""
+        return self.network.groups(self.data)
 
     @property
     def auxiliary(self) -> bool:
         """Whether the run serves another one or claims no stationary state, and so gets no verdict of its own."""
         return self.partner_of is not None or self.name.endswith("along_run")
+
+
+def _record(samples: int, snapshots: int = 0, every: int = 25, **more: int) -> Record:
+    """What a training run records; noise and curvature at every sample unless told, since level 3 rests on them."""
+    return Record(samples=samples, snapshots=snapshots, snapshot_every=every, **{"noise_samples": samples} | more)
 
 
 def isotropic(preset: str) -> tuple[Simulated, ...]:
@@ -82,10 +79,10 @@ def isotropic(preset: str) -> tuple[Simulated, ...]:
     samples = 1200 if preset == "quick" else 400  # energies for the Gibbs slope, where one replica must give them all
     rates, decays, radii = np.logspace(-3, -1, 17), np.logspace(-3, -1, 17), np.logspace(-1, 1, 17)
     protocols = (FixedSphere(elr=rates, radius=radii), FixedELR(elr=rates, wd=decays), FixedLR(lr=rates, wd=decays))
-    goal = {"energy": 0.003, "radius": 0.003, "entropy_direction": 0.01} if preset == "precise" else None
-    return tuple(
-        Simulated(f"isotropic/{p.name}", p, 3, steps, replicas, samples, snapshots, precision=goal) for p in protocols
-    )
+    record = Record(samples=samples, snapshots=snapshots)
+    targets = {"energy": 0.003, "radius": 0.003, "entropy_direction": 0.01}
+    until = Until(targets) if preset == "precise" else None
+    return tuple(Simulated(f"isotropic/{p.name}", p, 3, steps, replicas, record, until=until) for p in protocols)
 
 
 def networks(preset: str) -> tuple[Trained, ...]:
@@ -112,14 +109,15 @@ def networks(preset: str) -> tuple[Trained, ...]:
     sphere, fixed_lr = FixedSphere(elr=np.logspace(-3, -0.7, 15)), FixedLR(lr=lr, wd=wd)
     # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
     wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, other)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
-    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, 300, snapshots, 25) for p in wide]
+    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, _record(300, snapshots)) for p in wide]
     if preset != "demo":
-        plan += [Trained(f"narrow/{p.name}", p, narrow, data, steps, 300, 0, 25) for p in (sphere, fixed_lr)]
+        plan += [Trained(f"narrow/{p.name}", p, narrow, data, steps, _record(300)) for p in (sphere, fixed_lr)]
         partner_of = "narrow/fixed_lr"
-        plan.append(Trained("narrow/partners", fixed_lr, narrow, data, steps, 300, 0, 25, partner_of=partner_of))
+        plan.append(Trained("narrow/partners", fixed_lr, narrow, data, steps, _record(300), partner_of=partner_of))
     length = max(10_000, steps // 3)
     along = FixedLR(lr=np.logspace(-3, 0, 6), wd=1e-3)
-    run = Trained("networks/along_run", along, over, data, length, 200, 500, length // 500, warmup=0, start="random")
+    record = _record(200, 500, length // 500, warmup=0)
+    run = Trained("networks/along_run", along, over, data, length, record, start="random")
     return (*plan, run)
 
 
@@ -158,8 +156,8 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
         on_sphere = preset == "standard" and protocol.projected
         stored = _stored(network.dim(data), min(1000, length)) if on_sphere else 0
         every = length // max(stored, 1)
-        name, lengths = f"networks/{protocol.name}", (length, samples, stored, every)
-        plan.append(Trained(name, protocol, network, data, *lengths, noise_samples=noises))
+        record = _record(samples, stored, every, noise_samples=noises)
+        plan.append(Trained(f"networks/{protocol.name}", protocol, network, data, length, record))
     return (*plan, _cold(network, data, length))
 
 
@@ -173,26 +171,16 @@ def _published(network: Network, data: Images, steps: int | None) -> tuple[Train
     stored = _stored(network.dim(data), min(setup["queue_size"], window))
     every = window // stored
     protocols = (FixedSphere(elr=elr, radius=setup["radius"]), FixedELR(elr=elr, wd=wd), FixedLR(lr=lr, wd=wd))
-    plan = [Trained(f"networks/{p.name}", p, network, data, length, 300, stored, every) for p in protocols]
+    record = _record(300, stored, every)
+    plan = [Trained(f"networks/{p.name}", p, network, data, length, record) for p in protocols]
     return (*plan, _cold(network, data, length))
 
 
 def _cold(network: Network, data: Images, steps: int) -> Trained:
     """Cells whose ηλ is far too small to settle in ``steps``: does the noise die, or is there just too little time?"""
     cold, stored = FixedLR(lr=[0.01, 0.1], wd=1e-3), _stored(network.dim(data), min(400, steps))
-    return Trained(
-        "networks/along_run",
-        cold,
-        network,
-        data,
-        steps,
-        200,
-        stored,
-        steps // stored,
-        warmup=0,
-        start="random",
-        noise_samples=50,
-    )
+    record = _record(200, stored, steps // stored, warmup=0, noise_samples=50)
+    return Trained("networks/along_run", cold, network, data, steps, record, start="random")
 
 
 def _stored(dim: int, most: int) -> int:
@@ -230,7 +218,6 @@ def answer(preset: str) -> tuple[Trained, ...]:
         for protocol in protocols:
             # Directions for the entropies that are not integrated; temperature alone matters, so one protocol will do.
             snapshots = 1000 if protocol.projected else 0
-            every = steps // 1000
-            name = f"{size}/{protocol.name}"
-            plan.append(Trained(name, protocol, network, data, steps, 400, snapshots, every, replicas=2))
+            record = _record(400, snapshots, steps // 1000)
+            plan.append(Trained(f"{size}/{protocol.name}", protocol, network, data, steps, record, replicas=2))
     return tuple(plan)

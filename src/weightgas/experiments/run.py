@@ -5,26 +5,27 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import xarray as xr
 
-from weightgas import report, runs
+from weightgas import figures, report, runs
 from weightgas import trace as traces
-from weightgas.analysis import Verdict, verdict
+from weightgas.analysis.checks import Verdict
 from weightgas.analysis.equation_of_state import sphere_elr
+from weightgas.analysis.findings import Findings
 from weightgas.errors import one_of, refuse, whole_number
 from weightgas.experiments import answer, presets, summary
+from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.estimate_cost import Foresight, foreseen
-from weightgas.experiments.nulls import Null, beside
 from weightgas.experiments.summary import kinds, select
-from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Run, producer
 from weightgas.simulation import simulate
-from weightgas.status import Outcome, Status
+from weightgas.status import Outcome
 
 if TYPE_CHECKING:
     from weightgas.datasets import Images
@@ -43,18 +44,18 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Experiment:
-    """What a preset gave: traces, states and verdicts by run, null gases by kind of run, and where the report is."""
+    """What a preset gave: findings by run, controls by kind of run, and where the report is."""
 
     name: str
     preset: str
     folder: Path
     title: str = ""
     command: str = ""
-    traces: dict[str, xr.Dataset] = field(default_factory=dict)
-    states: dict[str, xr.Dataset] = field(default_factory=dict)
-    judged: dict[str, Verdict] = field(default_factory=dict)
+    findings: dict[str, Findings] = field(default_factory=dict)
+    judged: dict[str, Findings] = field(default_factory=dict)
+    """Those of the runs that claim a stationary state."""
     lines: list[str] = field(default_factory=list)
-    beside: dict[str, dict[str, Null]] = field(default_factory=dict)
+    controls: dict[str, dict[str, Control]] = field(default_factory=dict)
     wall_time: float = 0.0
     missing: list[str] = field(default_factory=list)
     """Runs that lack cells of other shards; while there are any, nothing is judged and no report written."""
@@ -62,12 +63,12 @@ class Experiment:
     @property
     def verdicts(self) -> list[Verdict]:
         """One verdict for each run that claims a stationary state."""
-        return list(self.judged.values())
+        return [run.verdict for run in self.judged.values()]
 
     @property
-    def nulls(self) -> list[Verdict]:
-        """The verdicts of the null gases, at the d, T and effective sample size of each kind of run."""
-        return [null.verdict for nulls in self.beside.values() for null in nulls.values()]
+    def control_verdicts(self) -> list[Verdict]:
+        """The verdicts of the controls, at the d, T and effective sample size of each kind of run."""
+        return [control.verdict for controls in self.controls.values() for control in controls.values()]
 
     @property
     def report_path(self) -> Path:
@@ -84,6 +85,7 @@ def foresee(name: str, preset: str = "quick", threads: int | None = None, **choi
     return foreseen(_title(name, preset, plan, **choice), plan, threads)
 
 
+@producer
 def reproduce(
     name: str,
     preset: str = "quick",
@@ -91,15 +93,11 @@ def reproduce(
     network: Network | None = None,
     data: Images | str | None = None,
     steps: int | None = None,
-    out: str | os.PathLike[str],
     seed: int = 0,
-    threads: int | None = None,
-    force: bool = False,
-    shard: str | None = None,
-    progress: bool | None = None,
+    run: Run | str | os.PathLike[str],
     command: str | None = None,
 ) -> Experiment:
-    """Run a preset of the paper's experiments and write its report to ``out``.
+    """Run a preset of the paper's experiments and write its report to the folder of ``run``.
 
     Parameters
     ----------
@@ -109,14 +107,13 @@ def reproduce(
         With ``"networks"``: the three protocols of a network (:mod:`weightgas.networks`; an MLP unless given) on a data
         set or the name of one (digits unless given), for ``steps`` instead of the preset's. Without any of them the
         MLPs on digits, as the preset has them.
-    out
-        Folder of the experiment: a run folder for each protocol, ``report.html`` and ``manifest.json``. The same call
-        on an unfinished folder resumes it.
-    seed, threads, force, progress
+    seed
         As in ``simulate``.
-    shard
-        ``"2/8"``: make the second of eight shares of every run, for processes that share ``out``. When all have ended,
-        the call without it makes what needed whole runs, and the report.
+    run
+        Folder of the experiment, or a :class:`~weightgas.Run` with one: in it a run folder for each protocol,
+        ``report.html`` and ``manifest.json``. The same call on an unfinished folder resumes it. With ``shard`` that
+        share of every run is made; when all have ended, the call without it makes what needs whole runs, and the
+        report.
     command
         What the report says it is made with.
 
@@ -129,51 +126,46 @@ def reproduce(
     RunExistsError, OSError
         If the folder holds runs with other settings and ``force`` is not given, or cannot be written.
     """
+    way = Run.given(run)
+    if way.folder is None or way.resume_from is not None:
+        raise refuse("run", "a folder, and no trace to resume from", way, 'For instance run="runs/isotropic".')
     plan = _plan(name, preset, network=network, data=data, steps=steps)
     begun = time.monotonic()
     config = {"command": "reproduce", "experiment": name, "preset": preset, "seed": seed}
     what = _title(name, preset, plan, network=network, data=data, steps=steps)
     if not (network is data is steps is None):
         config |= _choice(plan)
-    ahead = foreseen(
-        what, plan, threads, None if force else Path(out)
-    )  # refuses what does not fit before there is a folder
-    folder = runs.prepare(out, config, force=force).folder
+    # refuses what does not fit before there is a folder
+    ahead = foreseen(what, plan, way.threads, None if way.force else Path(way.folder))
+    folder = runs.prepare(way.folder, config, force=way.force).folder
     logger.info("%s", ahead.sentence)
     for line in ahead.lines:
         logger.info("  %s", line)
     command = command or f"weightgas reproduce {name} --preset {preset}"
     result = Experiment(name, preset, folder, title=what, command=command)
-    for run in plan:
-        options = {"threads": threads, "force": force, "progress": progress}
-        trace = _share(run, folder / run.name, result, shard, seed=seed, **options)
+    for each in plan:
+        trace = _share(each, replace(way, folder=folder / each.name), result, seed)
         if trace is None or (trace["outcome"] == Outcome.INTERRUPTED).any():
-            result.missing.append(run.name)
+            result.missing.append(each.name)
             continue
-        state = measure(trace)
-        traces.save(state, folder / run.name / "state.zarr", force=True)
-        result.traces[run.name], result.states[run.name] = trace, state
+        result.findings[each.name] = found = Findings(trace)
+        traces.save(found.state, folder / each.name / "state.zarr", force=True)
     if result.missing:
         return result
-    judged = [run.name for run in plan if not (isinstance(run, presets.Trained) and run.auxiliary)]
-    result.judged = {name: verdict(result.traces[name], result.states[name]) for name in judged}
+    judged = [each.name for each in plan if not (isinstance(each, presets.Trained) and each.auxiliary)]
+    result.judged = {name: result.findings[name] for name in judged}
     for kind in kinds(judged):
-        first = next((n for n in judged if n.startswith(f"{kind}/") and _settled(result.states[n])), None)
+        first = next((run for run in select(result.judged, kind).values() if run.settled.any()), None)
         if first is not None:
-            logger.info("null gases beside %s", kind)
-            place = folder / "null" / kind
-            pair = (result.traces[first], result.states[first])
-            result.beside[kind] = beside(*pair, seed=seed, threads=threads, out=place, force=force)
-    result.lines += summary.scores(result.states)
+            logger.info("controls alongside %s", kind)
+            place = folder / "controls" / kind
+            result.controls[kind] = controls_for(first, seed=seed, run=replace(way, folder=place, shard=None))
+    result.lines += summary.scores(result.findings)
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
     if name == "answer":
-        answer.write(folder / "answer", result.traces, result.states, result.judged, result.beside, result.command)
+        answer.write(folder / "answer", result.judged, result.controls, result.command)
     return result
-
-
-def _settled(state: xr.Dataset) -> bool:
-    return bool((state["status"].values == Status.EQUILIBRIUM).any())
 
 
 def _choice(plan: Sequence[presets.Simulated | presets.Trained]) -> dict[str, Any]:
@@ -216,83 +208,88 @@ def _plan(
 
 def _architecture(preset: str, network: Any, data: Images | str, steps: int | None) -> tuple[presets.Trained, ...]:
     """The plan of a network of one's choice, checked as ``train`` would, before any work."""
-    from weightgas import networks  # torch is loaded only where a network is trained
-    from weightgas.training.plan import checked_network
+    from weightgas import networks, training  # torch is loaded only where a network is trained
 
-    network, images = checked_network(networks.mlp() if network is None else network, data)
+    network, images = training.fitting(networks.mlp() if network is None else network, data)
     if steps is not None:
         steps = whole_number("steps", steps, minimum=200, fix="Pass for instance 6000.")
     return presets.architecture(preset, network, images, steps)
 
 
-def _share(
-    run: presets.Simulated | presets.Trained, folder: Path, result: Experiment, shard: str | None, **options: Any
-) -> xr.Dataset | None:
+def _share(planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int) -> xr.Dataset | None:
     """What a shard has of a run; None where it has no cell of it, or where it needs a run that is not whole yet."""
-    if isinstance(run, presets.Trained) and run.partner_of in result.missing:
+    if isinstance(planned, presets.Trained) and planned.partner_of in result.missing:
         return None
-    whole = runs.shard_of(shard, folder)
-    count = min(whole.count, len(run.protocol))
-    if whole.number > count:
+    number, count = run.share
+    count = min(count, len(planned.protocol))
+    if number > count:
         return None
-    return _run(run, folder, result, shard=None if shard is None else f"{whole.number}/{count}", **options)
+    return _made(planned, run if run.shard is None else replace(run, shard=f"{number}/{count}"), result, seed)
 
 
-def _run(
-    run: presets.Simulated | presets.Trained, folder: Path, result: Experiment, seed: int, **options: Any
-) -> xr.Dataset:
-    """Simulate or train one run of a plan; ``options`` are threads, force, shard and progress."""
-    logger.info("%s", run.name)
-    options |= {"seed": seed, "out": folder}
-    if isinstance(run, presets.Simulated):
-        options |= {"samples": run.samples, "snapshots": run.snapshots}
-        physics = {"loss": run.loss, "noise": run.noise, "precision": run.precision}
-        return simulate(run.protocol, run.dim, run.steps, replicas=run.replicas, **physics, **options)
+def _made(planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int) -> xr.Dataset:
+    """Simulate or train one run of a plan."""
+    logger.info("%s", planned.name)
+    options: dict[str, Any] = {"seed": seed, "replicas": planned.replicas, "record": planned.record, "run": run}
+    if isinstance(planned, presets.Simulated):
+        physics = {"loss": planned.loss, "noise": planned.noise, "until": planned.until}
+        return simulate(planned.protocol, planned.dim, planned.steps, **physics, **options)
     from weightgas import training  # torch is loaded only where a network is trained
 
-    protocol, start = run.protocol, run.start
-    if run.partner_of is not None:
-        state = result.states[run.partner_of]
+    protocol, start = planned.protocol, planned.start
+    if planned.partner_of is not None:
+        partner = result.findings[planned.partner_of]
+        state = partner.state
         elr = sphere_elr(state, state["elr"].values)
         protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
-        start = result.traces[run.partner_of]["final_weights"].values
-    return training.train(protocol, run.network, run.data, start=start, **run.numbers(), **options)
+        start = partner.traced["final_weights"].values
+    return training.train(protocol, planned.network, planned.data, planned.steps, start=start, **options)
+
+
+def _from_sphere(ran: Mapping[str, Findings], predicted: xr.Dataset) -> report.Section:
+    """The radius at fixed LR from the gradients on the sphere."""
+    figure = figures.Figure(
+        "radius from the sphere",
+        "Radius at fixed LR over its prediction from G measured on the sphere at the same ηₑ. Nothing of the fixed-LR "
+        "run enters, so this is a prediction: runs that share ηₑ share G, whatever fixes them.",
+        lambda runs, controls: figures.radius_from_sphere(runs["fixed_lr"], predicted),
+        level=2,
+        joint=True,
+    )
+    network = ran["fixed_lr"].state.attrs["network"]
+    return report.section(f"Network {network}: radius predicted from the sphere", [figure], ran)
+
+
+def _along(run: Findings) -> report.Section:
+    """The over-parameterised network along its run."""
+    about = run.state.attrs
+    text = (
+        f"{about['network']} on {about['data']}: {about['dim']} weights, more than the data need. "
+        f"{about['steps']} steps, seed {about['seed']}."
+    )
+    title = "Over-parameterised network: along the run"
+    return report.section(title, figures.CHAPTERS["along the run"], {run.protocol: run}, text=text)
 
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
     sections: list[report.Section] = []
-    for kind in kinds(result.traces):
-        traced, states = select(result.traces, kind), select(result.states, kind)
-        along = traced.pop("along_run", None)
-        for auxiliary in ("along_run", "partners"):
-            traced.pop(auxiliary, None)
-            states.pop(auxiliary, None)
-        verdicts = list(select(result.judged, kind).values())
-        found = result.beside.get(kind, {})
-        nulls = [null.verdict for null in found.values()]
-        null_traces = {name: null.trace for name, null in found.items()}
-        null_states = {name: null.state for name, null in found.items()}
-        if kind == "isotropic":
-            sections += report.isotropic_sections(
-                traced, states, verdicts, nulls, null_traces=null_traces, null_states=null_states
-            )
-        else:
-            crossed = summary.radius_across(result.states, kind)
-            sections += report.networks_sections(
-                traced,
-                states,
-                verdicts,
-                nulls,
-                radius_from_sphere=crossed,
-                along_run=along,
-                null_traces=null_traces,
-                null_states=null_states,
-            )
+    for kind in kinds(result.findings):
+        ran = select(result.findings, kind)
+        along, _ = ran.pop("along_run", None), ran.pop("partners", None)
+        controls = {name: control.findings for name, control in result.controls.get(kind, {}).items()}
+        sections += report.sections(ran, controls)
+        predicted = None if kind == "isotropic" else summary.radius_across(result.findings, kind)
+        if predicted is not None:
+            sections.append(_from_sphere(ran, predicted))
+        if along is not None:
+            sections.append(_along(along))
     sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
         title=f"weightgas: {result.title}",
-        summary=tuple(summary.sentences(result.states, result.judged, result.beside)),
+        summary=tuple(summary.sentences(result.judged, result.controls)),
+        verdicts=result.verdicts,
+        controls=result.control_verdicts,
         sections=tuple(sections),
         settings=settings,
         environment=runs.environment(),
@@ -303,5 +300,6 @@ def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Tr
     report.write(result.report_path, content)
     facts = {"experiment": result.name, "preset": result.preset, "seed": seed, "wall_time": round(result.wall_time, 1)}
     runs.finish(
-        result.folder, facts | {"verdicts": [str(v) for v in (*result.verdicts, *result.nulls)], "lines": result.lines}
+        result.folder,
+        facts | {"verdicts": [str(v) for v in (*result.verdicts, *result.control_verdicts)], "lines": result.lines},
     )

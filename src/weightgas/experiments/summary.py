@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis import Verdict
-from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.checks import Check, Verdict
 from weightgas.analysis.compare import compare_isotropic
-from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere, radius_law
-from weightgas.analysis.scores import model_scores
-from weightgas.experiments.nulls import Null
+from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere
+from weightgas.analysis.findings import Findings
+from weightgas.experiments.controls import Control
 from weightgas.trace import kind_of
 
-_ANSWERS = {"yes": "consistent with an ideal gas", "no": "not an ideal gas", "undecided": "undecided"}
+_ANSWERS = (
+    {"yes": "stationary", "undecided": "partly stationary", "no": "not stationary"},
+    {"yes": "identities satisfied", "undecided": "inconclusive", "no": "violated"},
+    {"yes": "consistent with an ideal gas", "undecided": "undecided", "no": "not an ideal gas"},
+)
+"""What each answer of a level means."""
+
+_T = TypeVar("_T")
 
 
-def select(items: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``) by their own name."""
+def select(items: Mapping[str, _T], kind: str) -> dict[str, _T]:
+    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``) by the name that follows it."""
     return {name.split("/")[1]: item for name, item in items.items() if name.startswith(f"{kind}/")}
 
 
@@ -29,65 +35,64 @@ def kinds(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(name.split("/")[0] for name in names))
 
 
-def sentences(
-    states: Mapping[str, xr.Dataset], judged: Mapping[str, Verdict], beside: Mapping[str, Mapping[str, Null]]
-) -> list[str]:
-    """One sentence for the model, for each network, and for each null gas beside them."""
-    said = []
-    for kind in kinds(judged):
-        state = next(iter(select(states, kind).values()))
-        network = "network" in state.attrs
-        subject = f"{state.attrs['network']} on {state.attrs['data']}" if network else "Isotropic noise model"
-        said.append(sentence(subject, list(select(judged, kind).values())))
-        for null in beside.get(kind, {}).values():
-            title = null.verdict.title
-            said.append(sentence(f"{title[0].upper()}{title[1:]}", [null.verdict]))
-    return said
+def sentences(runs: Mapping[str, Findings], controls: Mapping[str, Mapping[str, Control]]) -> list[str]:
+    """One sentence for the model, for each network, and for each control alongside them."""
+    found = []
+    for kind in kinds(runs):
+        ran = select(runs, kind)
+        about = next(iter(ran.values())).state.attrs
+        subject = f"{about['network']} on {about['data']}" if "network" in about else "Isotropic noise model"
+        found.append(sentence(subject, [run.verdict for run in ran.values()]))
+        for control in controls.get(kind, {}).values():
+            title = control.verdict.title
+            found.append(sentence(f"{title[0].upper()}{title[1:]}", [control.verdict]))
+    return found
 
 
-def scores(states: Mapping[str, xr.Dataset]) -> list[str]:
+def scores(runs: Mapping[str, Findings]) -> list[str]:
     """How close the model comes to its closed form and to the published slopes, and networks to the radius law."""
-    model = select(states, "isotropic")
-    lines = [f"isotropic, {kind_of(state).title}: {score}" for state in model.values() for score in model_scores(state)]
+    model = select(runs, "isotropic")
+    lines = [f"isotropic, {kind_of(run.state).title}: {score}" for run in model.values() for score in run.scores]
     for row in compare_isotropic(model):
         lines.append(
             f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
         )
-    for kind in kinds(states):
-        found = select(states, kind)
-        state, sphere = _pair(found)
-        if state is None or "network" not in state.attrs:
+    for kind in kinds(runs):
+        found = select(runs, kind)
+        run, _ = _pair(found)
+        if run is None or "network" not in run.state.attrs:
             continue
-        name, good = f"{state.attrs['network']}, fixed LR", in_equilibrium(state)
+        name, good = f"{run.state.attrs['network']}, fixed LR", run.settled
         lines.append(f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium")
-        lines.append(
-            f"{name}: radius against the discrete prediction: {_off(radius_law(state)['ratio_discrete'], good)}"
-        )
-        if sphere is not None and in_equilibrium(sphere).sum() > 1:
-            ratio = radius_from_sphere(state, sphere)["ratio"]
-            lines.append(f"{name}: radius from G of a grid on the sphere, from its own starts: {_off(ratio, good)}")
-        if "partners" in found:
-            ratio = radius_from_partners(state, found["partners"])["ratio"]
-            lines.append(f"{name}: radius from G on the sphere at the same η_e, same basin: {_off(ratio, good)}")
+        lines.append(f"{name}: radius against the discrete prediction: {_off(run.radius_law['ratio_discrete'], good)}")
+        for source, crossed in _crossed(found).items():
+            lines.append(f"{name}: radius from G {source}: {_off(crossed['ratio'], good)}")
     return lines
 
 
-def radius_across(states: Mapping[str, xr.Dataset], kind: str) -> xr.Dataset | None:
+def radius_across(runs: Mapping[str, Findings], kind: str) -> xr.Dataset | None:
     """The radius of the fixed-LR cells from G on the sphere: from partners where they ran, else from a grid."""
-    found = select(states, kind)
-    state, sphere = _pair(found)
-    if state is not None and "partners" in found:
-        return radius_from_partners(state, found["partners"])
-    if state is not None and sphere is not None and in_equilibrium(sphere).sum() > 1:
-        return radius_from_sphere(state, sphere)
-    return None
+    return next(reversed(_crossed(select(runs, kind)).values()), None)
 
 
-def _pair(found: Mapping[str, xr.Dataset]) -> tuple[xr.Dataset | None, xr.Dataset | None]:
-    """The states with a free temperature, and on a grid of the sphere; None where there is none."""
-    grids = [state for name, state in found.items() if name != "partners"]
-    free = next((state for state in grids if not kind_of(state).scaled), None)
-    return free, next((state for state in grids if kind_of(state).projected), None)
+def _crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
+    """The radius of the fixed-LR cells from G of other runs, by where G is from; the most exact one last."""
+    found = {}
+    free, sphere = _pair(runs)
+    if free is not None and sphere is not None and sphere.settled.sum() > 1:
+        crossed = radius_from_sphere(free.state, sphere.state)
+        found["of a grid on the sphere, from its own starts"] = crossed
+    if free is not None and "partners" in runs:
+        crossed = radius_from_partners(free.state, runs["partners"].state)
+        found["on the sphere at the same η_e, same basin"] = crossed
+    return found
+
+
+def _pair(runs: Mapping[str, Findings]) -> tuple[Findings | None, Findings | None]:
+    """The run whose temperature is free, and the one on a grid of the sphere; None where there is none."""
+    grids = [run for name, run in runs.items() if name != "partners"]
+    free = next((run for run in grids if not kind_of(run.state).scaled), None)
+    return free, next((run for run in grids if kind_of(run.state).projected), None)
 
 
 def _off(ratio: xr.DataArray, good: np.ndarray) -> str:
@@ -97,25 +102,25 @@ def _off(ratio: xr.DataArray, good: np.ndarray) -> str:
     return f"within {off.max():.2g} %, median {np.median(off):.2g} %, {len(off)} cells" if len(off) else "no cells"
 
 
+def counted(verdicts: Sequence[Verdict]) -> str:
+    """How many runs have which answer at each level, in a sentence."""
+    levels = []
+    for number, meanings in enumerate(_ANSWERS):
+        answers = [verdict.levels[number].answer for verdict in verdicts]
+        levels.append(", ".join(f"{text} in {answers.count(a)}" for a, text in meanings.items() if a in answers))
+    return f"Of {len(verdicts)} run{'s' * (len(verdicts) != 1)}: {'; '.join(levels)}."
+
+
 def sentence(subject: str, verdicts: Sequence[Verdict]) -> str:
-    """What the three levels say of several runs of one subject."""
-    said = []
-    for number, what in ((0, "stationary"), (1, "books balance")):
-        answers = [v.levels[number].answer for v in verdicts]
-        said.append(f"{what} in {answers.count('yes')} of {len(answers)} runs")
-    answers = [v.levels[2].answer for v in verdicts]
-    evidence = [f"{meaning} in {answers.count(a)}" for a, meaning in _ANSWERS.items() if a in answers]
-    numbers = [f"{name} {_range(name, verdicts)}" for name in _names(verdicts)]
-    tail = f" ({'; '.join(numbers)}; 1 is ideal)" if numbers else ""
-    return f"{subject}: {', '.join(said)}; evidence: {', '.join(evidence)}{tail}."
+    """The three levels of several runs of one subject, with the range of each diagnostic test."""
+    tests: dict[str, list[Check]] = {}
+    for check in (check for verdict in verdicts for check in verdict.levels[2].checks if np.isfinite(check.value)):
+        tests.setdefault(check.name, []).append(check)
+    judged = {name: checks for name, checks in tests.items() if any(check.outcome for check in checks)}
+    numbers = [f"{name} {_range([check.value for check in checks])}" for name, checks in judged.items()]
+    return f"{subject}. {counted(verdicts)}" + (f" {'; '.join(numbers)} (1 is ideal)." if numbers else "")
 
 
-def _names(verdicts: Sequence[Verdict]) -> list[str]:
-    names = [c.name for v in verdicts for c in v.levels[2].checks if np.isfinite(c.value) and c.outcome]
-    return list(dict.fromkeys(names))
-
-
-def _range(name: str, verdicts: Sequence[Verdict]) -> str:
-    values = [c.value for v in verdicts for c in v.levels[2].checks if c.name == name and np.isfinite(c.value)]
-    low, high = min(values), max(values)
-    return f"{low:.3g}" if f"{low:.3g}" == f"{high:.3g}" else f"{low:.3g} to {high:.3g}"
+def _range(values: Sequence[float]) -> str:
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return low if low == high else f"{low} to {high}"

@@ -8,27 +8,28 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
-from weightgas import trace as traces
 from weightgas.analysis import curves
 from weightgas.analysis.cells import axes
+from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
 from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, logarithmic, number, ordered
 from weightgas.figures.families import what_ran
+from weightgas.figures.inputs import recorded
 from weightgas.status import Outcome
 
 
 @drawn
-def along_run(trace: xr.Dataset, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
+def along_run(trace: xr.Dataset | Findings, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
     """Loss, radius, noise and entropy along a run, for a range of learning rates.
 
     Samples are averaged over ``windows`` stretches. The entropy of the direction is the published estimate in
     successive windows of the stored directions (:func:`weightgas.analysis.curves.entropy_along_run`); its panel is
-    left out where a trace has none.
+    absent where a trace has none.
 
     Parameters
     ----------
     trace
-        A trace; on the sphere the radius panel shows what is held.
+        A trace, or the Findings of one; on the sphere the radius panel shows what is fixed.
     lines
         How many (effective) learning rates are drawn.
     at
@@ -38,10 +39,12 @@ def along_run(trace: xr.Dataset, *, lines: int = 7, at: float | None = None, win
 
     Raises
     ------
+    TypeError
+        If it is no trace.
     ValueError
         If no cell has the value ``at``.
     """
-    traces.check(trace)
+    trace = recorded(trace)
     (first, rate), (second, other) = axes(trace).items()
     known = np.unique(other)
     at = float(known[len(known) // 2]) if at is None else at

@@ -74,6 +74,8 @@ def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
     @wraps(function)
     def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        if "nulls" in kwargs:
+            raise TypeError("nulls: expected controls=, got its name in 0.1. Pass controls={'name': run}.")
         defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k.split(".")[0] in _OURS}
         with rc_context({**defaults, **LOOK}):
             return function(*args, **kwargs)
@@ -155,6 +157,11 @@ def plain(name: str) -> str:
 def place(protocol: str) -> int:
     """Number of the look of a protocol; those of a user's own come after the three."""
     return list(dict.fromkeys((*PROTOCOLS, *protocols.PROTOCOLS))).index(protocol)
+
+
+def named(name: str, control: bool) -> str:
+    """The name of a run in a legend; of a reference simulation it is said."""
+    return f"{plain(name)} (reference)" if control else plain(name)
 
 
 def looks(names: Iterable[str]) -> list[tuple[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -12,6 +11,7 @@ from weightgas import trace as traces
 from weightgas.analysis.cells import axes
 from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, legend, number
 from weightgas.figures.families import what_ran
+from weightgas.figures.inputs import Run, one
 from weightgas.status import Status
 
 COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#D55E00", "#555555", "#DDDDDD")
@@ -19,7 +19,7 @@ LETTERS = ("", "c", "w", "s", "d", "f", "n")
 
 
 @drawn
-def status_map(state: xr.Dataset) -> Figure:
+def status_map(run: Run) -> Figure:
     """The status of every cell over the two hyperparameters, by colour and by letter.
 
     Raises
@@ -27,6 +27,7 @@ def status_map(state: xr.Dataset) -> Figure:
     ValueError
         If the cells are not the product of two hyperparameters.
     """
+    state = one(run).state
     traces.grid(state["status"])
     (first, a), (second, b) = axes(state).items()
     rows, columns = np.unique(a), np.unique(b)
@@ -50,6 +51,6 @@ def status_map(state: xr.Dataset) -> Figure:
         count = int((codes == s).sum())
         if count:
             letter = f" ({LETTERS[s]})" if LETTERS[s] else ""
-            handles.append(Patch(color=COLORS[s], label=f"{s.name.lower().replace('_', ' ')}{letter}: {count}"))
+            handles.append(Patch(color=COLORS[s], label=f"{s.words}{letter}: {count}"))
     legend(figure, handles, what_ran(state), columns=min(3, len(handles)))
     return figure

@@ -12,8 +12,7 @@ from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
 from weightgas.analysis.cells import in_equilibrium
-from weightgas.analysis.maxwell import quadratic_fit
-from weightgas.errors import one_of, refuse
+from weightgas.errors import one_of
 from weightgas.figures.canvas import (
     AXIS_NAMES,
     GREY,
@@ -29,6 +28,7 @@ from weightgas.figures.canvas import (
     zero_line,
 )
 from weightgas.figures.families import bars, families, measured, what_ran
+from weightgas.figures.inputs import Run, Runs, one, several
 from weightgas.trace import fixed, kind_of
 
 QUANTITIES = ("energy", "entropy_direction")
@@ -36,7 +36,7 @@ RESIDUALS = ("relative", "standard errors")
 
 
 @drawn
-def energy_and_entropy(states: xr.Dataset | Mapping[str, xr.Dataset], *, residual: str = "relative") -> Figure:
+def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
     """Energy U and direction entropy S(w̄) against temperature; below, for the isotropic model, the distance from it.
 
     The solid line is the von Mises–Fisher gas; below it is the zero line, and the coloured lines are what a finite
@@ -44,23 +44,22 @@ def energy_and_entropy(states: xr.Dataset | Mapping[str, xr.Dataset], *, residua
 
     Parameters
     ----------
-    states
-        A state, or states by name (``{"fixed_lr": state, …}``).
+    runs
+        A run, as Findings, a state or (trace, state), or several by name (``{"fixed_lr": findings, …}``).
     residual
         ``"relative"``: below the values, U in percent and S in nats from von Mises–Fisher, with the finite-step lines.
         ``"standard errors"``: only the distance from theory *with* the finite-step correction, in standard errors.
 
     Raises
     ------
-    ValueError
-        For an unknown residual, or without any state.
+    TypeError, ValueError
+        For an unknown residual, for what is no run, or without any.
     """
     one_of("residual", residual, RESIDUALS)
-    named = {str(states.attrs["protocol"]): states} if isinstance(states, xr.Dataset) else dict(states)
-    if not named:
-        raise refuse("states", "at least one state", named, "Pass the result of measure().")
+    ran = several(runs)
+    named = {name: run.state for name, run in ran.items()}
     first = next(iter(named.values()))
-    model = all(curves.is_paper_model(s) and s.attrs["dim"] == first.attrs["dim"] for s in named.values())
+    model = all(r.is_model and r.state.attrs["dim"] == first.attrs["dim"] for r in ran.values())
     values, distances = not model or residual == "relative", model
     if values and distances:
         figure, axes = canvas(2, 2, height=4.6, sharex="col", height_ratios=(1.7, 1))
@@ -96,7 +95,7 @@ def energy_and_entropy(states: xr.Dataset | Mapping[str, xr.Dataset], *, residua
 
 @drawn
 def entropy(
-    state: xr.Dataset, *, over: str | None = None, across: str | None = None, lines: int = 5, smoothing: bool = False
+    run: Run, *, over: str | None = None, across: str | None = None, lines: int = 5, smoothing: bool = False
 ) -> Figure:
     """Entropy S of the weights over a hyperparameter, with the slope of theory, and the distance from that slope below.
 
@@ -106,8 +105,8 @@ def entropy(
 
     Parameters
     ----------
-    state
-        A state.
+    run
+        A run, as Findings, a state or (trace, state).
     over
         Hyperparameter along the axis; by default ``"wd"`` or ``"radius"``. ``"lr"`` means the effective one where
         that is held.
@@ -121,9 +120,11 @@ def entropy(
 
     Raises
     ------
-    ValueError
-        For a hyperparameter that the protocol does not hold, or a state without any entropy.
+    TypeError, ValueError
+        If it is no run, or for a hyperparameter that the protocol does not fix or a state without any entropy.
     """
+    ran = one(run)
+    state = ran.state
     kind = kind_of(state)
     if across is not None:
         one_of("across", across, kind.combined(fixed(state)))
@@ -142,16 +143,16 @@ def entropy(
     factor = slope.attrs["slope"] / (state.attrs["dof"] / 2)
     text = {0: "slope 0", 1: "slope $R$", 2: "slope $2R$", -1: "slope $-R$"}[round(factor)]
     handles.append(line(f"{text}: {'Maxwell, exact' if slope.attrs['exact'] else 'harmonic gas, low $T$'}", "--"))
-    if curves.is_paper_model(state) and found.other is not None:
+    if ran.is_model and found.other is not None:
         for family in found.lines:
             x, at = found.dense(family)
             top.plot(x, curves.model_entropy(state, at), color=family.color, zorder=1)
         at_cells = curves.model_entropy(state, fixed(state))
         found.curve(below, at_cells - straight)
         handles.append(line("isotropic noise model"))
-    fit = quadratic_fit(state) if smoothing else None
+    fit = ran.quadratic_fit if smoothing else None
     if fit is not None:
-        fitted = np.where(in_equilibrium(state), fit.fitted, np.nan)  # beyond its cells it says nothing
+        fitted = np.where(in_equilibrium(state), fit.fitted, np.nan)  # beyond its cells it means nothing
         found.curve(top, fitted, ":")
         found.curve(below, fitted - straight, ":")
         handles.append(line(f"quadratic fit, $R^2={fit.r_squared:.5f}$", ":"))

@@ -1,4 +1,4 @@
-"""Radius and pressure against their laws: level 2, bookkeeping."""
+"""Radius and pressure against their laws: level 2, consistency checks."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from weightgas.analysis import curves
-from weightgas.analysis.equation_of_state import radius_law, state_equation
+from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import canvas, drawn, legend, line, logarithmic, zero_line
 from weightgas.figures.families import Families, families, measured, only, what_ran
+from weightgas.figures.inputs import Run, one, result
 from weightgas.trace import fixed
 
 Law = Callable[..., np.ndarray]
 
 
 @drawn
-def radius(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figure:
+def radius(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """Radius over a hyperparameter, predicted in continuous time and for discrete steps; below, the deviation.
 
     For the isotropic noise model the predictions are made from the hyperparameters alone
@@ -27,8 +28,8 @@ def radius(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Fig
 
     Parameters
     ----------
-    state
-        A state at fixed ELR or fixed LR.
+    run
+        At fixed ELR or fixed LR: its Findings, its state, or (trace, state).
     over
         ``"wd"`` or ``"lr"`` (at fixed ELR the effective learning rate); by default ``"wd"`` for simulations and
         ``"lr"`` for networks.
@@ -38,23 +39,24 @@ def radius(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Fig
     Raises
     ------
     ValueError
-        On the sphere, where the radius is held, or if the protocol does not hold ``over``.
+        On the sphere, where the radius is fixed, or if the protocol does not fix ``over``.
     """
-    only(state, lambda kind: not kind.projected, "On the sphere the radius is held: draw pressure(state).")
+    ran = one(run)
+    state = ran.state
+    only(state, lambda kind: not kind.projected, "On the sphere the radius is fixed: draw pressure(state).")
     found = families(state, over or ("lr" if state.attrs["producer"] == "train" else "wd"), lines)
-    law = radius_law(state)
-    model = _model(state, curves.model_radius)
+    law, model = ran.radius_law, _model(ran, curves.model_radius)
     return _law_figure(state, found, "radius", r"radius $r$", law["discrete"].values, law["continuous"].values, model)
 
 
 @drawn
-def pressure(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figure:
+def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """Pressure on the sphere over radius or effective learning rate, with RT/V and η_e G/(2r²); below, the deviation.
 
     Parameters
     ----------
-    state
-        A state on the fixed sphere.
+    run
+        On the fixed sphere: its Findings, its state, or (trace, state).
     over
         ``"radius"`` (default for simulations) or ``"elr"`` (default for networks).
     lines
@@ -63,27 +65,31 @@ def pressure(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> F
     Raises
     ------
     ValueError
-        For another protocol, where the pressure is the weight decay that is held.
+        For another protocol, where the pressure is the weight decay that is fixed.
     """
+    ran = one(run)
+    state = ran.state
     only(state, lambda kind: kind.projected, "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
     found = families(state, over or ("elr" if state.attrs["producer"] == "train" else "radius"), lines)
-    law = state_equation(state)
+    law = ran.state_equation
     discrete, continuous = (law[f"pressure_{kind}"].values for kind in ("discrete", "continuous"))
-    model = _model(state, curves.model_pressure)
+    model = _model(ran, curves.model_pressure)
     return _law_figure(state, found, "pressure", r"pressure $p$", discrete, continuous, model)
 
 
 @drawn
-def radius_from_sphere(state: xr.Dataset, predicted: xr.Dataset) -> Figure:
+def radius_from_sphere(run: Run, predicted: xr.Dataset) -> Figure:
     """Measured over predicted radius at fixed LR, with G measured on the sphere at the same η_e: a real prediction.
 
     Parameters
     ----------
-    state
-        The state at fixed LR.
+    run
+        At fixed LR: its Findings, its state, or (trace, state).
     predicted
         From :func:`weightgas.analysis.equation_of_state.radius_from_sphere`.
     """
+    state = one(run).state
+    result(predicted, "predicted", ("ratio", "elr"), "analysis.equation_of_state.radius_from_sphere()")
     only(state, lambda kind: not kind.scaled, "The sphere predicts the radius at fixed LR.")
     figure, ((ax,),) = canvas(height=2.9)
     found = families(state, "wd")
@@ -102,11 +108,11 @@ def radius_from_sphere(state: xr.Dataset, predicted: xr.Dataset) -> Figure:
     return figure
 
 
-def _model(state: xr.Dataset, law: Law) -> Law | None:
+def _model(run: Findings, law: Law) -> Law | None:
     """The law of the isotropic noise model, with the state in it, where the state is of that model."""
-    if not curves.is_paper_model(state):
+    if not run.is_model:
         return None
-    return lambda at, discrete: law(state, at, discrete=discrete)
+    return lambda at, discrete: law(run.state, at, discrete=discrete)
 
 
 def _law_figure(

@@ -185,7 +185,7 @@ def status_handles(state: xr.Dataset, hollow: set[int], missing: set[int]) -> li
 
 def _words(state: xr.Dataset, cells: set[int]) -> str:
     codes = state["status"].values[sorted(cells)]
-    words = [f"{int((codes == s).sum())} {s.name.lower().replace('_', ' ')}" for s in Status if (codes == s).any()]
+    words = [f"{int((codes == s).sum())} {s.words}" for s in Status if (codes == s).any()]
     return ", ".join(words).replace("equilibrium", "without a value")
 
 

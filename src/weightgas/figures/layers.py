@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from weightgas.errors import refuse
 from weightgas.figures.canvas import canvas, drawn, legend, looks, marker, plain, zero_line
 from weightgas.figures.families import what_ran
+from weightgas.figures.inputs import Runs, several
 
 
 @drawn
-def layers(found: Mapping[str, xr.Dataset]) -> Figure:
+def layers(runs: Runs) -> Figure:
     """Temperature and pressure of every layer, over those of the network, mean over the cells in equilibrium.
 
-    ``found`` by protocol, from :func:`weightgas.analysis.layers.over_cells`. ValueError without any.
+    Parameters
+    ----------
+    runs
+        A run with its trace, as Findings or (trace, state), or several by name.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything else, and without any run or without groups.
     """
-    if not found:
-        raise refuse("found", "the layers of one run or more", "none", "Pass those of layer_gases.")
+    found = {name: run.layers for name, run in several(runs, trace=True).items()}
     figure, (axes,) = canvas(1, 2, height=2.9)
     names = [str(name) for name in next(iter(found.values()))["part"].values]
     handles = []

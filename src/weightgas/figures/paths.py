@@ -15,6 +15,7 @@ from weightgas.analysis.quasi_static import quasi_static
 from weightgas.errors import refuse
 from weightgas.figures.canvas import AXIS_NAMES, GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
 from weightgas.figures.families import bars
+from weightgas.figures.inputs import result, results
 
 _POINTS = 9
 """Samples of a path that are drawn; lines go through all."""
@@ -45,9 +46,14 @@ def paths(
 
     Raises
     ------
-    ValueError
-        Without any course.
+    TypeError, ValueError
+        For anything else, and without any course.
     """
+    results(courses, "courses", ("work", "exchanged"), "drive()")
+    if dissipation is not None:
+        results(dissipation, "dissipation", ("duration", "produced", "relaxation"), "experiments.dissipation()")
+    if engine is not None:
+        result(engine, "engine", ("duration", "efficiency", "carnot", "limit"), "experiments.carnot()")
     if not courses:
         raise refuse("courses", "at least one drive by name", courses, "Pass {'isotherm': drive(...)}.")
     rows = 1 + (dissipation is not None or engine is not None)

@@ -15,12 +15,13 @@ from weightgas.analysis.potentials import potential_map
 from weightgas.errors import refuse
 from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, legend, marker, number
 from weightgas.figures.families import what_ran
+from weightgas.figures.inputs import Run, one
 
 TARGET, MINIMUM = "#E31A1C", "white"
 
 
 @drawn
-def potential_maps(state: xr.Dataset, *, targets: int = 3) -> Figure:
+def potential_maps(run: Run, *, targets: int = 3) -> Figure:
     """Potential of every cell at T and p of a target cell, in units of that T; the target should be its minimum.
 
     At fixed ELR and fixed LR: maps of 𝒢 = U − T*S + p*V over the grid, for ``targets`` × ``targets`` target cells.
@@ -32,6 +33,7 @@ def potential_maps(state: xr.Dataset, *, targets: int = 3) -> Figure:
     ValueError
         If the cells are not the product of two hyperparameters, or no cell is in equilibrium with an entropy.
     """
+    state = one(run).state
     traces.grid(state["status"])
     if not (in_equilibrium(state) & np.isfinite(state["entropy"].values)).any():
         reason = state.attrs.get("entropy_reason", "more steps")

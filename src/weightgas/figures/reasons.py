@@ -1,16 +1,11 @@
-"""Why a gas is not ideal: what each reason predicts, beside what the energies do."""
+"""Why a gas is not ideal: what each reason predicts, alongside what the energies do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
-from weightgas.analysis.cells import in_equilibrium
-from weightgas.analysis.reasons import reasons
-from weightgas.errors import refuse
+from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import (
     AXIS_NAMES,
     GREY,
@@ -23,17 +18,16 @@ from weightgas.figures.canvas import (
     line,
     logarithmic,
     marker,
+    named,
     place,
     plain,
 )
 from weightgas.figures.families import bars
-
-Runs = Mapping[str, tuple[xr.Dataset, xr.Dataset]]
-"""Traces and states by name."""
+from weightgas.figures.inputs import Runs, several
 
 
 @drawn
-def anisotropy(items: Runs, *, nulls: Runs | None = None) -> Figure:
+def anisotropy(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """(Var U/T²)/R over what the reasons predict, each point one cell in equilibrium: on the diagonal it is explained.
 
     Horizontal: participation ratio of the noise, its dependence on the loss and the finite step, none from the
@@ -41,25 +35,26 @@ def anisotropy(items: Runs, *, nulls: Runs | None = None) -> Figure:
 
     Parameters
     ----------
-    items
-        (trace, state) by name.
-    nulls
-        Null gases in the same form, drawn hollow.
+    runs
+        A run with its trace, as Findings or (trace, state), or several by name.
+    controls
+        Reference simulations in the same form, drawn hollow.
 
     Raises
     ------
-    ValueError
-        Without any run.
+    TypeError, ValueError
+        For anything else, and without any run.
     """
-    figure, ((ax,),) = canvas(height=3.8 + 0.12 * (len(items) + len(nulls or {})))
+    shown = _looks(runs, controls)
+    figure, ((ax,),) = canvas(height=3.8 + 0.12 * len(shown))
     handles, ends = [], []
-    for name, pair, null, color, shape in _all(items, nulls):
-        found, good = reasons(*pair), in_equilibrium(pair[1])
+    for name, run, control, color, shape in shown:
+        found, good = run.reasons, run.settled
         x, x_error = found["explained"].values[good], found["explained_err"].values[good]
         y, error = found["fluctuation"].values[good], found["fluctuation_err"].values[good]
         sound = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
-        bars(ax, x[sound], y[sound], error[sound], color, shape=shape, hollow=null, x_error=x_error[sound])
-        handles.append(marker(f"{plain(name)}{' (null gas)' if null else ''}", color, shape, hollow=null))
+        bars(ax, x[sound], y[sound], error[sound], color, shape=shape, hollow=control, x_error=x_error[sound])
+        handles.append(marker(named(name, control), color, shape, hollow=control))
         ends += [*x[sound], *y[sound]]
     low, high = (min([0.7, *ends]), max([3.0, *ends])) if ends else (0.7, 3.0)
     ax.plot([low, 1.3 * high], [low, 1.3 * high], color=GREY, lw=0.8, zorder=0)
@@ -73,21 +68,21 @@ def anisotropy(items: Runs, *, nulls: Runs | None = None) -> Figure:
 
 
 @drawn
-def loss_dependence(items: Runs) -> Figure:
+def loss_dependence(runs: Runs) -> Figure:
     """Noise trace over energy, a point for each cell in equilibrium, with the slope among the samples of each.
 
     A short line through a point has the exponent d ln tr Σ/d ln L of its cell: how the noise follows the loss within
     one stationary run. Flat lines: T does not depend on where the run is. One panel for each network.
 
-    Raises ValueError without any run.
+    ``runs`` as for :func:`anisotropy`, also what is raised.
     """
-    looked = _all(items, None)
-    panels = list(dict.fromkeys(pair[1].attrs.get("network", "simulation") for _, pair, *_ in looked))
-    figure, (axes,) = canvas(1, len(panels), height=2.8 + 0.16 * len(items))
+    shown = _looks(runs, None)
+    panels = list(dict.fromkeys(run.state.attrs.get("network", "simulation") for _, run, *_ in shown))
+    figure, (axes,) = canvas(1, len(panels), height=2.8 + 0.16 * len(shown))
     handles = []
-    for name, (trace, state), _, color, shape in looked:
+    for name, run, _, color, shape in shown:
+        state, found, good = run.state, run.reasons, run.settled
         ax = axes[panels.index(state.attrs.get("network", "simulation"))]
-        found, good = reasons(trace, state), in_equilibrium(state)
         x, y = state["energy"].values[good], state["noise_trace"].values[good]
         slope, error = found["exponent"].values[good], found["exponent_err"].values[good]
         bars(ax, x, y, state["noise_trace_err"].values[good], color, shape=shape)
@@ -109,23 +104,24 @@ def loss_dependence(items: Runs) -> Figure:
 
 
 @drawn
-def finite_step(items: Runs, *, nulls: Runs | None = None) -> Figure:
+def finite_step(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """T_conf/T over what the alignment of noise and curvature gives, against the step η_eκ/2; 1 at vanishing steps.
 
     κ = tr(HΣ)/tr Σ is the curvature that the noise sees. A single curvature would lie on 1/(1 − η_eκ/2), several lie
     above.
 
-    Raises ValueError without any run.
+    ``runs`` and ``controls`` as for :func:`anisotropy`, also what is raised.
     """
-    figure, ((ax,),) = canvas(height=3.2 + 0.12 * (len(items) + len(nulls or {})))
+    shown = _looks(runs, controls)
+    figure, ((ax,),) = canvas(height=3.2 + 0.12 * len(shown))
     handles, far = [], 0.1
-    for name, pair, null, color, shape in _all(items, nulls):
-        found, good = reasons(*pair), in_equilibrium(pair[1])
+    for name, run, control, color, shape in shown:
+        found, good = run.reasons, run.settled
         ratio = (found["conf_ratio"] / found["alignment"]).values[good]
         relative = found["step_factor_err"] / found["step_factor"] / 2
         x = found["finite_step"].values[good]
-        bars(ax, x, ratio, ratio * relative.values[good], color, shape=shape, hollow=null)
-        handles.append(marker(f"{plain(name)}{' (null gas)' if null else ''}", color, shape, hollow=null))
+        bars(ax, x, ratio, ratio * relative.values[good], color, shape=shape, hollow=control)
+        handles.append(marker(named(name, control), color, shape, hollow=control))
         far = max([far, *x[np.isfinite(x)]])
     x = np.linspace(0, min(1.1 * far, 0.8), 100)
     ax.plot(x, 1 / (1 - x), color=GREY, lw=0.9, zorder=0)
@@ -136,17 +132,16 @@ def finite_step(items: Runs, *, nulls: Runs | None = None) -> Figure:
     return figure
 
 
-def _all(items: Runs, nulls: Runs | None) -> list[tuple[str, tuple[xr.Dataset, xr.Dataset], bool, str, str]]:
-    """Name, trace and state, whether it is a null gas, colour and marker: a colour a network, a marker a protocol."""
-    if not items:
-        raise refuse("items", "at least one run by name", items, "Pass {'name': (trace, state)}.")
-    networks = list(dict.fromkeys(state.attrs.get("network", "") for _, state in items.values()))
+def _looks(runs: Runs, controls: Runs | None) -> list[tuple[str, Findings, bool, str, str]]:
+    """Name, run, whether it is a reference simulation, colour and marker: a colour a network, a marker a protocol."""
+    measured = several(runs, trace=True)
+    networks = list(dict.fromkeys(run.state.attrs.get("network", "") for run in measured.values()))
     found = []
-    for name, pair in items.items():
-        color = OKABE_ITO[networks.index(pair[1].attrs.get("network", "")) % len(OKABE_ITO)]
-        found.append((name, pair, False, color, MARKERS[place(pair[1].attrs["protocol"]) % len(MARKERS)]))
-    for number, (name, pair) in enumerate((nulls or {}).items()):
-        found.append((name, pair, True, "black", MARKERS[(number + len(PROTOCOLS)) % len(MARKERS)]))
+    for name, run in measured.items():
+        color = OKABE_ITO[networks.index(run.state.attrs.get("network", "")) % len(OKABE_ITO)]
+        found.append((name, run, False, color, MARKERS[place(run.protocol) % len(MARKERS)]))
+    for number, (name, run) in enumerate(several(controls, "controls", trace=True, empty=True).items()):
+        found.append((name, run, True, "black", MARKERS[(number + len(PROTOCOLS)) % len(MARKERS)]))
     return found
 
 

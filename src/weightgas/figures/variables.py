@@ -5,46 +5,49 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
 from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic
 from weightgas.figures.families import Families, families, measured, what_ran
+from weightgas.figures.inputs import Run, one
 from weightgas.trace import kind_of
 
 
 @drawn
-def temperature(state: xr.Dataset, *, over: str = "lr", lines: int = 5) -> Figure:
+def temperature(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     """Temperature T = η_e σ²/2 over the (effective) learning rate, and what is predicted for it.
 
     The line is that of the isotropic model or, at fixed LR, of the radius law with the noise of the same cell.
 
-    ``over``: a hyperparameter the protocol holds, or ``"product"`` (ηλ) at fixed LR; ``lines``: how many values of
-    the other are drawn. Raises ValueError for a hyperparameter that is not held, or a state without any temperature.
+    ``over``: a hyperparameter that the protocol fixes, or ``"product"`` (ηλ) at fixed LR; ``lines``: how many values of
+    the other are drawn. Raises ValueError for a hyperparameter that is not fixed, or a state without any temperature.
     """
-    found = families(state, over, lines)
+    ran = one(run)
+    found = families(ran.state, over, lines)
     figure, ((ax,),) = canvas(height=3.2)
     handles = []
-    if curves.is_paper_model(state):
+    if ran.is_model:
         handles = _model_curve(ax, found, curves.model_temperature)
-    elif not kind_of(state).scaled:
-        found.curve(ax, curves.temperature_law(state)["discrete"].values)
+    elif not kind_of(ran.state).scaled:
+        found.curve(ax, ran.temperature_law["discrete"].values)
         handles = [line("from the radius law with own $G$")]
     return _finish(figure, ax, found, "temperature", handles)
 
 
 @drawn
-def energy(state: xr.Dataset, *, over: str = "lr", lines: int = 5) -> Figure:
+def energy(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     """Energy U (the mean training loss) over the (effective) learning rate; arguments as for :func:`temperature`.
 
     For a network the level of random weights is drawn where it is in sight.
     """
+    ran = one(run)
+    state = ran.state
     found = families(state, over, lines)
     figure, ((ax,),) = canvas(height=3.2)
     handles = []
-    if curves.is_paper_model(state):
+    if ran.is_model:
         handles = _model_curve(ax, found, curves.model_energy)
     random = state.attrs.get("energy_random")
     if random is not None and np.nanmax(state["energy"].values, initial=0) > random / 3:
@@ -54,12 +57,13 @@ def energy(state: xr.Dataset, *, over: str = "lr", lines: int = 5) -> Figure:
 
 
 @drawn
-def noise(state: xr.Dataset, *, over: str | None = None, lines: int = 5) -> Figure:
+def noise(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """Noise variance per degree of freedom, σ² = tr Σ/dof, on the unit sphere.
 
     Over the effective learning rate or, at fixed LR, over ηλ, which sets the effective learning rate there;
     ``over`` and ``lines`` as for :func:`temperature`.
     """
+    state = one(run).state
     found = families(state, over or kind_of(state).isotherm_name, lines)
     figure, ((ax,),) = canvas(height=3.2)
     return _finish(figure, ax, found, "noise_var", [])

@@ -6,15 +6,16 @@ import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
-from weightgas import trace as traces
+from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
 from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic, ordered
+from weightgas.figures.inputs import recorded
 
 _MOST_NAMED = 8
 
 
 @drawn
-def watched(trace: xr.Dataset) -> Figure:
+def watched(trace: xr.Dataset | Findings) -> Figure:
     """Norm with r*, effective learning rate, angle of a step, and the budget, along a run that ``watch`` saw.
 
     Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time, the shortest of the groups.
@@ -23,14 +24,16 @@ def watched(trace: xr.Dataset) -> Figure:
     Parameters
     ----------
     trace
-        ``Gas.trace()``.
+        ``Gas.trace()``, or the Findings of it.
 
     Raises
     ------
+    TypeError
+        If it is no trace.
     TraceError
         If the trace has no budget: ``simulate`` and ``train`` do not record one.
     """
-    traces.check(trace)
+    trace = recorded(trace)
     if "group_radius_star" not in trace or "kick" not in trace:
         raise TraceError("trace: expected one of a watched run, got one without a budget. Pass gas.trace().")
     one = trace.isel(cell=0, replica=0)

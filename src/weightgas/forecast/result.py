@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from weightgas.errors import positive_number, refuse
-from weightgas.forecast import equivalents
+from weightgas.errors import positive_number, refuse, whole_number
 from weightgas.forecast.equivalents import Equivalent
-from weightgas.forecast.settings import Settings
+from weightgas.optimizers import KNOWN, Optimizer, checked
 from weightgas.runs import write_atomically
 
-VERSION = 1
+VERSION = 2
+_COLUMNS = ("group", "r*", "relaxation time", "angle", "settled", "frozen", "out of eq.", "r at end")
 
 
 @dataclass(frozen=True)
 class GroupForecast:
-    """One group at the learning rate ``lr`` (schedule factor 1); None is what could not be told.
+    """One group at the learning rate ``lr`` (schedule factor 1); None is what could not be predicted.
 
     ``radius`` is r*, in units of ``unit`` ("" is absolute); ``growth`` (n, dr^n/dt) without decay; ``settled`` is the
     first step with three relaxation times behind it; ``frozen``, only under a schedule, the first step with less than
-    one relaxation time ahead of it, so that the norm cannot forget what it is then; ``course_step`` and
-    ``course_radius`` the norm along the run.
+    one relaxation time ahead of it, so that the norm cannot forget what it is then; ``trajectory_step`` and
+    ``trajectory_radius`` the norm along the run.
     """
 
     name: str
@@ -40,27 +40,30 @@ class GroupForecast:
     growth: tuple[int, float] | None
     settled: int | None
     frozen: int | None
-    course_step: tuple[float, ...]
-    course_radius: tuple[float, ...]
+    trajectory_step: tuple[float, ...]
+    trajectory_radius: tuple[float, ...]
 
     def radius_at(self, step: float) -> float | None:
-        """The forecast norm after ``step`` steps; None without a course (it needs steps, radius and G or dim)."""
-        return float(np.interp(step, self.course_step, self.course_radius)) if self.course_step else None
+        """The norm after ``step`` steps; None without a trajectory (it needs steps, radius and G or dim)."""
+        known = self.trajectory_step
+        return float(np.interp(step, known, self.trajectory_radius)) if known else None
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The forecast of a run; ``print`` it. ``scheduled`` says whether the learning rate changes."""
+    """The forecast of a run; ``print`` it. ``scheduled`` tells whether the learning rate changes."""
 
-    settings: Settings
+    optimizer: Optimizer
     steps: int | None
     groups: tuple[GroupForecast, ...]
     scheduled: bool = False
+    batch_size: int | None = None
 
     @property
     def intrinsic_lr(self) -> float:
         """eta lambda."""
-        return self.settings.lr * self.settings.wd
+        lr, wd = self.optimizer.rates()
+        return lr * wd
 
     def __getitem__(self, name: str) -> GroupForecast:
         for group in self.groups:
@@ -69,7 +72,7 @@ class Forecast:
         raise KeyError(f"no group {name!r}; there are {', '.join(g.name for g in self.groups)}")
 
     def out_of_equilibrium(self, name: str | None = None) -> float | None:
-        """Share of the steps before the norm has settled or after it has frozen; None without steps or clock."""
+        """Share of the steps before the norm has settled or after it has frozen; None without steps or times."""
         group = self._group(name)
         if self.steps is None or group.relaxation_time is None:
             return None
@@ -78,36 +81,54 @@ class Forecast:
         after = 0 if group.frozen is None else self.steps - group.frozen
         return min(1.0, (group.settled + after) / self.steps)
 
-    # --- other settings ---
+    # --- equivalent hyperparameters ---
 
     def rescaled(self, factor: float) -> Equivalent:
         """The exact symmetry with ``factor`` times the learning rate."""
-        return equivalents.rescaled(self.settings, factor)
+        length, other = self.optimizer.rescaled(positive_number("factor", factor))
+        condition = "the same directions at every step, if the scale-invariant weights are all there is or the other "
+        condition += "parameters keep their own lr and wd"
+        if getattr(self.optimizer, "eps", 0):
+            condition += "; eps must be divided by the factor of the weights"
+        return Equivalent(other, True, condition, radius_factor=length)
 
     def at_batch_size(self, batch_size: int) -> Equivalent:
-        """The same run per sample at another batch size (noise-dominated gradients)."""
-        return equivalents.at_batch_size(self.settings, batch_size)
+        """The same run per sample at another batch size; approximate, where noise outweighs the mean gradient."""
+        if self.batch_size is None:
+            raise refuse("batch_size", "that of these settings too", None, "Pass batch_size to predict.")
+        ratio = whole_number("batch_size", batch_size) / self.batch_size
+        condition = "noise-dominated gradients (G ∝ 1/batch) and eta lambda << 1: norm, turn and pull per sample are "
+        condition += "kept"
+        other = self.optimizer.at_batch_size(ratio)
+        return Equivalent(other, False, condition, steps_factor=1 / ratio, batch_size=batch_size)
 
-    def as_optimizer(
-        self, optimizer: str, *, radius: float | None = None, group: str | None = None, **changes: Any
-    ) -> Equivalent:
+    def as_optimizer(self, optimizer: Any, *, radius: float | None = None, group: str | None = None) -> Equivalent:
         """Another optimizer with the same angle per step, and the stationary norm ``radius`` (default: r* of this one).
 
-        ``changes`` are momentum, nesterov, decoupled, betas, update_memory, update_sq, grad_memory (default: that of
-        this one) of the other. Of several groups one can keep its norm: ``group`` (the first).
+        ``optimizer`` is one of :mod:`weightgas.optimizers` without lr and wd, as ``AdamW(betas=(0.9, 0.99))``; its
+        ``grad_memory`` is that of this one unless given. One of several groups keeps its norm: ``group`` (the first).
         """
-        one = self._group(group)
+        one, mine, other = self._group(group), self.optimizer, checked(optimizer)
         kept = self._absolute(one, "radius") if radius is None else positive_number("radius", radius)
-        return equivalents.as_optimizer(
-            self.settings, optimizer, radius=kept, dim=one.dim, grad_sq=one.grad_sq, **changes
-        )
+        if not mine.decays:
+            raise refuse("wd", "a decay above 0", 0.0, "Without decay there is no stationary angle.")
+        if getattr(other, "grad_memory", 1.0) is None:
+            other = replace(other, grad_memory=getattr(mine, "grad_memory", None))  # type: ignore[call-arg]
+        angle = float(np.asarray(mine.angle(one.dim, one.grad_sq)))
+        found = other.turning(angle, kept, one.dim, one.grad_sq)
+        times = [float(np.asarray(each.relaxation_time(one.dim, one.grad_sq))) for each in (mine, found)]
+        condition = f"same angle per step ({angle:.3g}) in the stationary state; the relaxation time of the norm is "
+        condition += f"{times[1]:.4g} steps for {times[0]:.4g}. The pull of the loss is not the same: the mobility of "
+        return Equivalent(found, False, condition + "Adam, Lion and Muon is a matrix")
 
     def at_fixed_norm(self, radius: float | None = None, *, group: str | None = None) -> Equivalent:
-        """Without decay, projected to ``radius`` (default r*) after every step."""
+        """Without decay, projected to ``radius`` (default r*) after every step, once the norm is stationary."""
         star = self._absolute(self._group(group), "radius")
-        return equivalents.at_fixed_norm(
-            self.settings, star, star if radius is None else positive_number("radius", radius)
-        )
+        kept = star if radius is None else positive_number("radius", radius)
+        other, exact = self.optimizer.at_fixed_norm(star, kept)
+        condition = "the same turn in every step while the norm of the run with decay is at its stationary value"
+        condition += "" if exact else "; first order in eta lambda, for the projection cuts what momentum has along w"
+        return Equivalent(other, exact, condition, radius=kept)
 
     def _group(self, name: str | None) -> GroupForecast:
         return self.groups[0] if name is None else self[name]
@@ -120,55 +141,120 @@ class Forecast:
     # --- later ---
 
     def expected(self, name: str, step: float | None = None) -> float | None:
-        """Norm after ``step`` steps; without it where the run settles: r*, under a schedule the end of the course."""
+        """Norm after ``step`` steps; without it where the run settles: r*, under a schedule the end of the run."""
         group = self[name]
         if step is None and not self.scheduled and group.radius is not None:
             return None if group.unit else group.radius
         return group.radius_at((self.steps or 0) if step is None else step)
 
     def score(self, measured: Mapping[str, float], *, step: float | None = None) -> str:
-        """One line a group: forecast, measured, difference in per cent; ``step`` compares along the course."""
+        """One line a group: forecast, measured, difference in per cent; ``step`` compares along the trajectory."""
         lines = []
         for name, value in measured.items():
-            found, told = positive_number(f"measured[{name!r}]", value), self.expected(name, step)
+            found, expected = positive_number(f"measured[{name!r}]", value), self.expected(name, step)
             where = "r*" if step is None and not self.scheduled else "r"
-            if told is None:
+            if expected is None:
                 lines.append(f"{name}: no forecast of the norm, measured {found:.4g}")
             else:
                 verb = "settled at" if step is None else f"at step {step:g}"
-                lines.append(f"{name}: forecast {where} {told:.4g}, {verb} {found:.4g} ({found / told - 1:+.1%})")
+                lines.append(
+                    f"{name}: forecast {where} {expected:.4g}, {verb} {found:.4g} ({found / expected - 1:+.1%})"
+                )
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
         """Write as JSON, whole or not at all."""
-        write_atomically(Path(path), json.dumps({"weightgas_forecast": VERSION, **asdict(self)}, indent=1) + "\n")
+        own = {"class": type(self.optimizer).__name__, **asdict(self.optimizer)}
+        content = {**asdict(self), "optimizer": own}
+        write_atomically(Path(path), json.dumps({"weightgas_forecast": VERSION, **content}, indent=1) + "\n")
 
     @classmethod
-    def load(cls, path: str | Path) -> Forecast:
-        """A saved forecast; ValueError where the file is none, or of a newer version."""
+    def load(cls, path: str | Path, *, optimizer: type[Optimizer] | None = None) -> Forecast:
+        """A saved forecast, of weightgas 0.1 too; ``optimizer`` is the class of one from outside.
+
+        ValueError where the file is no forecast, of a newer version, or of an optimizer that is not known.
+        """
         fix = "Pass a file that Forecast.save wrote."
         try:
             found = json.loads(Path(path).read_text(encoding="utf-8"))
             version = found.pop("weightgas_forecast")
         except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
             raise refuse("path", "a saved forecast", str(path), fix) from error
-        if version != VERSION:
+        if version not in (1, VERSION):
             raise refuse("path", f"a forecast of version {VERSION}", version, "Use the library that wrote it.")
         try:
-            settings = Settings(**_tuples(found.pop("settings")))
-            groups = tuple(GroupForecast(**_tuples(group)) for group in found.pop("groups"))
-            return cls(settings=settings, groups=groups, **found)
+            content = _converted(found) if version == 1 else found
+            own = _tuples(content.pop("optimizer"))
+            kinds = {kind.__name__: kind for kind in (*KNOWN.values(), *([optimizer] if optimizer else []))}
+            kind = own.pop("class")
+            if kind not in kinds:
+                raise refuse(
+                    "optimizer", f"the class {kind} of this forecast", optimizer, "Pass load(path, optimizer=...)."
+                )
+            groups = tuple(GroupForecast(**_tuples(group)) for group in content.pop("groups"))
+            return cls(optimizer=kinds[kind](**own), groups=groups, **content)
         except (TypeError, KeyError) as error:
             raise refuse("path", "a complete saved forecast", str(path), fix) from error
 
     # --- text ---
 
     def __str__(self) -> str:
-        from weightgas.forecast.table import render
+        """Settings, one line a group, what holds, and what is missing."""
+        head = [f"{self.optimizer}" + (f", batch {self.batch_size}" if self.batch_size else "")]
+        if self.optimizer.decays:
+            head.append(f"eta lambda {self.intrinsic_lr:.4g}" + (f", {self.steps} steps" if self.steps else ""))
+        rows = [_COLUMNS, *(self._row(group) for group in self.groups)]
+        used = [i for i in range(len(_COLUMNS)) if i < 4 or any(row[i] != "-" for row in rows[1:])]
+        width = {i: max(len(row[i]) for row in rows) for i in used}
+        table = ["  ".join(row[i].ljust(width[i]) for i in used).rstrip() for row in rows]
+        return "\n".join([*head, "", *table, "", *self._notes()])
 
-        return render(self)
+    def _row(self, group: GroupForecast) -> tuple[str, ...]:
+        star = "-" if group.radius is None else f"{group.radius:.4g} {group.unit}".strip()
+        end = group.radius_at(self.steps) if self.steps else None
+        share = self.out_of_equilibrium(group.name)
+        settled = "never" if share == 1 else "-"
+        return (
+            group.name,
+            star,
+            "-" if group.relaxation_time is None else f"{group.relaxation_time:.4g} steps",
+            "-" if group.angle is None else f"{np.degrees(group.angle):.3g}°",
+            settled if group.settled is None else f"step {group.settled}",
+            "-" if group.frozen is None else f"step {group.frozen}",
+            "-" if share is None else f"{share:.0%}",
+            "-" if end is None else f"{end:.4g}",
+        )
+
+    def _notes(self) -> list[str]:
+        unit = {group.unit for group in self.groups if group.unit}
+        if not self.optimizer.decays:
+            power = 2 - self.optimizer.update_power
+            growing = "grows in proportion to the steps and the effective lr falls"
+            notes = [f"wd = 0: no stationary norm; r^{power} {growing}."]
+            grow = [(group.name, *group.growth) for group in self.groups if group.growth is not None]
+            return notes + [f"  {name}: r^{power} grows by {rate:.4g} a step" for name, power, rate in grow]
+        notes = [f"Holds when {self.optimizer.holds_when}."]
+        if unit:
+            units = ", ".join(sorted(unit))
+            notes.append(f"r* in units of {units}: pass what is missing (grad_sq = G, dim = d, update_sq).")
+        if any(group.radius is None for group in self.groups):
+            notes.append("No stationary norm: eta lambda is beyond the stable range.")
+        if any(group.relaxation_time is None for group in self.groups):
+            notes.append("No relaxation time: it needs dim and grad_sq here.")
+        return notes
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:
     """JSON has no tuples."""
     return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def _converted(found: dict[str, Any]) -> dict[str, Any]:
+    """A forecast as of weightgas 0.1 in the form of today."""
+    settings = found.pop("settings")
+    kind = KNOWN[settings.pop("optimizer")]
+    own = {f.name: settings[f.name] for f in fields(kind) if settings.get(f.name) is not None}
+    course = {f"course_{key}": f"trajectory_{key}" for key in ("step", "radius")}
+    groups = [{course.get(key, key): value for key, value in group.items()} for group in found.pop("groups")]
+    optimizer = {"class": kind.__name__, **own}
+    return {**found, "groups": groups, "optimizer": optimizer, "batch_size": settings.get("batch_size")}

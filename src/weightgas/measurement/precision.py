@@ -14,19 +14,12 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from weightgas.errors import one_of, positive_number, refuse
 from weightgas.measurement.energy import Estimates
+from weightgas.settings import NATS
 from weightgas.status import Status
 
-NATS = ("entropy_direction", "entropy")
-"""Targets in nats."""
 _POINTS = ("radius", "volume", "elr", "temperature_virial")
 """What is made of radii read at points, not averaged over every step, and of them alone."""
-RELATIVE = (
-    *("energy", "energy_variance", "grad_sq", "mean_grad_sq", "noise_trace", "temperature", "temperature_conf"),
-    *("conf_ratio", "pressure", "compressibility", *_POINTS),
-)
-"""Targets relative to the value."""
 _INDEPENDENT = 0.8
 """Effective samples of the radius, as a share of all, from which on more steps between them would not help."""
 
@@ -43,29 +36,6 @@ class Judgement:
     longer: np.ndarray
     stuck: np.ndarray
     reason: list[str]
-
-
-def targets_of(precision: float | Mapping[str, float]) -> dict[str, float]:
-    """Targets by name: a number is the relative error of energy and radius.
-
-    Raises
-    ------
-    TypeError, ValueError
-        For a name that is no quantity of a state with a target, a target that is not a positive number, or a relative
-        one that is not below 1.
-    """
-    if not isinstance(precision, Mapping):
-        precision = dict.fromkeys(("energy", "radius"), precision)  # type: ignore[arg-type]
-    if not precision:
-        raise refuse("precision", "one target at least", {}, 'For instance 0.003, or {"energy": 0.003}.')
-    out = {}
-    for name, value in precision.items():
-        one_of("precision", name, (*RELATIVE, *NATS))
-        label = f"precision of {name}"
-        out[str(name)] = positive_number(label, value, fix="Pass a standard error, for instance 0.003 for 0.3 %.")
-        if name in RELATIVE and out[name] >= 1:
-            raise refuse(label, "a relative standard error below 1", value, "0.003 is 0.3 %.")
-    return out
 
 
 def judge(

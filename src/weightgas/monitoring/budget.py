@@ -1,6 +1,6 @@
 """The radial budget of a step, exact for any optimizer, from inner products of each parameter in float64.
 
-With w₊ = w − a − ηu, a the decay (:mod:`.rules`), δ = w₊ − w and v = δ + a = −ηu
+With w₊ = w − a − ηu, a the decay, δ = w₊ − w and v = δ + a = −ηu
 
     r₊² − r² = ‖a‖² − 2⟨w, a⟩ [decay] + 2⟨w − a, v⟩ [drag] + ‖v‖² [kick]
 

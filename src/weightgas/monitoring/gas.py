@@ -18,8 +18,8 @@ from weightgas.monitoring import outputs, summary
 from weightgas.monitoring.choice import Choice
 from weightgas.monitoring.probe import Ledger, Probe
 from weightgas.monitoring.record import MEANINGS, Record
-from weightgas.monitoring.rules import Rule
 from weightgas.monitoring.summary import GroupState
+from weightgas.optimizers import Optimizer
 
 
 class Gas:
@@ -70,7 +70,7 @@ class Gas:
         return self._every if self._probe is None else self._probe.every
 
     @property
-    def rules(self) -> list[Rule]:
+    def rules(self) -> list[Optimizer]:
         """What the optimizer does with each group, at the last sample; empty before."""
         return self._rules if self._probe is None else self._probe.rules
 

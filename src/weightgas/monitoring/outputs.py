@@ -37,7 +37,7 @@ def notes(ledger: Ledger, probe: Probe | None, record: Record, names: tuple[str,
     if ledger.nonfinite is not None:
         out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run goes on")
     if ledger.failure:
-        out.append(f"a sample failed and the hooks were taken off: {ledger.failure}")
+        out.append(f"a sample failed and the hooks stopped: {ledger.failure}")
     elif probe is not None and probe.removed:
         out.append(f"the hooks are off the optimizer: nothing was seen after step {ledger.steps}; watch it again")
     if probe is not None and probe.neighbours:
@@ -90,7 +90,7 @@ def _cells(state: GroupState) -> tuple[str, ...]:
     return (
         state.name, f"{state.size}", short(state.radius, ".4g"), short(state.radius_star, ".4g"), short(state.elr),
         short(state.angle), short(state.clock), short(state.steps_to_go, ".2g"), *thermal, conf,
-        state.status.name.lower().replace("_", " "),
+        state.status.words,
     )  # fmt: skip
 
 
@@ -106,7 +106,7 @@ def _head(gas: Gas) -> list[str]:
 def _foot(gas: Gas, found: list[GroupState]) -> list[str]:
     lines = [f"{s.name}: {s.reason}" for s in found if s.reason and s.status != Status.EQUILIBRIUM][:6]
     if len(found) > _MOST_ROWS:
-        counts = Counter(s.status.name.lower().replace("_", " ") for s in found)
+        counts = Counter(s.status.words for s in found)
         told = ", ".join(f"{count} {name}" for name, count in counts.most_common())
         lines.append(f"{len(found)} groups, the {_SHOWN} farthest from r* shown: {told}")
     if any(np.isnan(s.temperature) for s in found):
@@ -188,14 +188,15 @@ def trace(gas: Gas) -> xr.Dataset:
     record, rules = gas.record, gas.rules
     if not len(record) or not rules:
         raise refuse("trace", "at least one finished sample", "none", "Train for two steps or more.")
-    chosen = [k for k, rule in enumerate(rules) if rule.wd > 0]
+    chosen = [k for k, rule in enumerate(rules) if rule.decays]
     if not chosen:
         raise refuse("wd", "weight decay above 0", 0.0, "A run without decay has no pressure; use csv().")
     main = max(chosen, key=lambda k: gas.sizes[k])
     rule, sizes = rules[main], [gas.sizes[k] for k in chosen]
+    lr, wd = rule.rates()
     groups = _of_groups(gas, chosen)
     values = _of_the_whole(groups) | {"energy": record.energy, "lr": record["lr"][:, main], "wd": record["wd"][:, main]}
-    if any(rules[k].kind != "sgd" for k in chosen):
+    if any(rules[k].mobility is None for k in chosen):
         for name in ("noise_trace",) if "laplacian" in groups else ("noise_trace", "mean_grad_sq"):
             values.pop(name)
             groups.pop(name)
@@ -209,11 +210,12 @@ def trace(gas: Gas) -> xr.Dataset:
         "dim": sum(sizes), "dof": sum(sizes) - len(sizes), "group_names": [gas.names[k] for k in chosen],
         "group_sizes": sizes, "group_clock": [found[k].clock for k in chosen],
         "group_status": [found[k].status.name.lower() for k in chosen],
-        "group_lr_factor": [rules[k].lr / rule.lr if rule.lr else 1.0 for k in chosen],
+        "group_lr_factor": [rules[k].rates()[0] / lr if lr else 1.0 for k in chosen],
         "groups_left_out": [name for k, name in enumerate(gas.names) if k not in chosen],
     }  # fmt: skip
-    rate = rule.lr * rule.mobility if rule.kind == "sgd" else rule.lr
-    return traces.make(FixedLR(lr=rate, wd=rule.wd), arrays, about, {"grad_sq": "point", "group_grad_sq": "point"})
+    return traces.make(
+        FixedLR(lr=lr * (rule.mobility or 1.0), wd=wd), arrays, about, {"grad_sq": "point", "group_grad_sq": "point"}
+    )
 
 
 def _of_groups(gas: Gas, chosen: list[int]) -> dict[str, np.ndarray]:

@@ -1,7 +1,8 @@
 """The two hooks of the optimizer: what they copy of a step and of the next one's gradient, one transfer for a sample.
 
-Gradients are read before the step, since some optimizers write into them; where the step has a closure, after it. What
-is read is copied; nothing is written, and no random number drawn. What follows from it: :mod:`.budget`.
+Weights are read before the step. Gradients are read where they belong to these weights: before the step as well, since
+some optimizers write into them; where the step has a closure, which makes them, after its first call. What is read is
+copied; nothing is written, and no random number drawn. What follows from it: :mod:`.budget`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import math
 import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +22,7 @@ from torch import Tensor
 from weightgas.monitoring import budget
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.products import copies, grams, wide
-from weightgas.monitoring.rules import Rule, decay_share, decay_vector, rule_of
+from weightgas.optimizers import Optimizer, recognised
 
 _FIRST = 16
 """The second sample is made after so many steps, then at fourfold ones until the cadence is reached."""
@@ -62,8 +63,9 @@ class _Open:
     """A sample under way: made at one step, finished at the next."""
 
     step: int
-    rules: list[Rule]
-    weights: list[Tensor | None] | None = None
+    rules: list[Optimizer]
+    weights: list[Tensor | None] = field(default_factory=list)
+    next_weights: Sequence[Tensor | None] = ()
     gradients: list[Tensor | None] = field(default_factory=list)
     shares: list[float | None] = field(default_factory=list)
     grams: list[Tensor] = field(default_factory=list)
@@ -86,14 +88,18 @@ class Probe:
         every: int,
         sink: Callable[[int, float, dict[str, np.ndarray]], bool],
         curvature: Curvature | None = None,
+        recognise: Callable[[Any, Mapping[str, Any]], Optimizer] = recognised,
     ) -> None:
         self.ledger, self.every = Ledger(), every
         self.loss: Tensor | float | None = None
-        self.rules: list[Rule] = []
+        self.rules: list[Optimizer] = []
         self._parameters, self._labels, self._sink = parameters, labels, sink
         self._largest, self._curvature = _largest(parameters, labels), curvature
+        self._recognise = recognise
         self._fresh = not any(optimizer.state.get(p) for p in parameters)
         self._open: _Open | None = None
+        self._waiting = False  # for the gradient of the present step
+        self._failed = False
         self._began = 0.0
         self._optimizer = weakref.ref(optimizer)
         self._places: tuple[int, list[int]] = (-1, [])
@@ -104,9 +110,9 @@ class Probe:
 
     @property
     def attached(self) -> bool:
-        """Whether both hooks are still on a living optimizer."""
+        """Whether both hooks are still on a living optimizer, and none has failed."""
         optimizer = self._optimizer()
-        if optimizer is None or not self._handles:
+        if optimizer is None or not self._handles or self._failed:
             return False
         hooks = (*optimizer._optimizer_step_pre_hooks.values(), *optimizer._optimizer_step_post_hooks.values())
         return self._before in hooks and self._after in hooks
@@ -121,64 +127,94 @@ class Probe:
         """How many other probes of this kind are on the same optimizer."""
         optimizer = self._optimizer()
         hooks = () if optimizer is None else optimizer._optimizer_step_pre_hooks.values()
-        return sum(isinstance(getattr(h, "__self__", None), Probe) and h.__self__ is not self for h in hooks)
+        probes = [h.__self__ for h in hooks if isinstance(getattr(h, "__self__", None), Probe)]
+        return sum(probe is not self and not probe._failed for probe in probes)
 
     def resume(self, every: int) -> None:
         """Go on with the counters that were put into the ledger."""
-        self.every, self._fresh, self._open = every, False, None
+        self.every, self._fresh, self._open, self._waiting = every, False, None, False
         self._began = 0.0
 
     def detach(self) -> None:
         """Take the hooks away; samples made so far stay."""
         for handle in self._handles:
             handle.remove()
-        self._handles, self._open = (), None
+        self._handles, self._open, self._waiting = (), None, False
 
-    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        now = time.perf_counter()
+    def _before(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         if not self._began:
-            self._began = now - self.ledger.wall
-        if self._open is not None or self.ledger.steps >= self.ledger.following:
-            self._safely(self._start, optimizer, _has_closure(args, kwargs))
-        self.ledger.seconds += time.perf_counter() - now
+            self._began = time.perf_counter() - self.ledger.wall
+        if self._failed or (self._open is None and self.ledger.steps < self.ledger.following):
+            return None
+        closure = _has_closure(args, kwargs)
+        self._safely(self._read_weights, optimizer, closure)
+        if not closure:
+            self._safely(self._read_gradients, optimizer)
+            return None
+        self._waiting = True
+        more = {"closure": self._followed(kwargs["closure"])} if "closure" in kwargs else {}
+        return (args[0], *map(self._followed, args[1:])), {**kwargs, **more}
+
+    def _followed(self, closure: Any) -> Any:
+        """``closure`` for the optimizer: after its first call the gradients are there and no weight has moved."""
+        if not callable(closure):
+            return closure
+
+        def followed(*args: Any, **kwargs: Any) -> Any:
+            value, optimizer = closure(*args, **kwargs), self._optimizer()
+            if self._waiting and optimizer is not None:
+                self._safely(self._read_gradients, optimizer)
+            return value
+
+        return followed
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        now = time.perf_counter()
-        if self._open is not None:
-            self._safely(self._end, optimizer, _has_closure(args, kwargs))
+        if self._failed:
+            return
+        if self._waiting:  # the optimizer made its step without the closure
+            self._safely(self._read_gradients, optimizer, True)
+        if self._open is not None and self._open.step == self.ledger.steps:
+            self._safely(self._read_step, optimizer)
         self.ledger.steps += 1
-        after = time.perf_counter()
-        self.ledger.seconds += after - now
-        self.ledger.wall = after - self._began
+        self.ledger.wall = time.perf_counter() - self._began
 
     def _safely(self, act: Callable[..., None], *given: Any) -> None:
-        """A monitor's failure must not end a training run: it is told once, and the hooks go."""
+        """A monitor's failure must not end a training run: a warning is given once, and the hooks do nothing more.
+
+        They stay on the optimizer, which is iterating over its hooks.
+        """
+        began = time.perf_counter()
         try:
             with torch.no_grad():
                 act(*given)
         except Exception as error:
             self.ledger.failure = f"{type(error).__name__}: {error}"
-            self.detach()
+            self._failed, self._open, self._waiting = True, None, False
             warnings.warn(f"watch: sample failed, the run goes on unwatched: {self.ledger.failure}", stacklevel=2)
+        self.ledger.seconds += time.perf_counter() - began
 
-    def _start(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
-        if self._open is not None:
-            if not closure:
-                self._finish(self._gradients(optimizer))
+    def _read_weights(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
+        """Before a step; those of the step after it are needed until its gradient is there, which a closure delays."""
+        if self._open is not None and self._open.step < self.ledger.steps:
+            self._open.next_weights = copies(self._parameters) if closure else self._parameters
             return
         groups = [optimizer.param_groups[k] for k in self._where(optimizer)]
-        made: dict[int, Rule] = {}
-        rules = [made.setdefault(id(g), rule_of(optimizer, g)) if id(g) not in made else made[id(g)] for g in groups]
+        made = {id(g): self._recognise(optimizer, g) for g in {id(g): g for g in groups}.values()}
+        rules = [made[id(g)] for g in groups]
         self._open = _Open(self.ledger.steps, rules)
         self._open.weights = copies(self._parameters)
         age = self.ledger.steps + 1.0 if self._fresh else math.inf
-        self._open.shares = [decay_share(rule, age) for rule in rules]
-        if not closure:
-            self._copy_gradients(optimizer, closure)
+        self._open.shares = [rule.decay_share(age) for rule in rules]
 
-    def _copy_gradients(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
-        assert self._open is not None
-        self._open.gradients = copies(self._gradients(optimizer))
+    def _read_gradients(self, optimizer: torch.optim.Optimizer, late: bool = False) -> None:
+        """Of a step; those of the step after it finish the sample. ``late`` ones were read after the step."""
+        self._waiting = False
+        if self._open is None:
+            return
+        if self._open.step < self.ledger.steps:
+            self._finish(self._gradients())
+            return
+        self._open.gradients = copies(self._gradients())
         device = self._parameters[0].device
         everything = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         everything = [g for g in everything if not g.is_sparse]
@@ -188,18 +224,13 @@ class Probe:
         facts = [norm, 1.0 if scale is None else scale, loss]
         self._open.facts = [torch.as_tensor(x, dtype=wide(device), device=device).detach() for x in facts]
         self.loss = None
-        if self._curvature is not None and self._open.weights is not None and not closure:
+        if self._curvature is not None and not late:
             self._open.curvature = self._curvature.read(self._open.gradients)
 
-    def _end(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
+    def _read_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """What a step made of the weights."""
         sample = self._open
         assert sample is not None
-        if sample.weights is None:  # the step after: only its gradient was still wanted
-            if closure:
-                self._finish(self._gradients(optimizer))
-            return
-        if closure:
-            self._copy_gradients(optimizer, closure)
         groups = self._where(optimizer)
         for i, (parameter, before, gradient) in enumerate(
             zip(self._parameters, sample.weights, sample.gradients, strict=True)
@@ -210,20 +241,20 @@ class Probe:
             elif sample.shares[i] is None:
                 assert before is not None  # weights are there always, gradients are not
                 group, state = optimizer.param_groups[groups[i]], optimizer.state[parameter]
-                decay = decay_vector(sample.rules[i], group, state, before)
+                decay = sample.rules[i].decay_vector(group, state, before)
             vectors = [before, parameter, gradient, decay]
             sample.grams.append(grams(vectors, len(self._labels[i]), difference=True))
-        sample.weights = None
+        sample.weights = []
 
     def _finish(self, gradients: list[Tensor | None]) -> None:
         sample = self._open
         assert sample is not None
         self._open = None
         later = []
-        for parameter, first, second, label in zip(
-            self._parameters, sample.gradients, gradients, self._labels, strict=True
+        for weights, first, second, label in zip(
+            sample.next_weights, sample.gradients, gradients, self._labels, strict=True
         ):
-            later.append(grams([first, second, parameter], len(label)))
+            later.append(grams([first, second, weights], len(label)))
         device, n = self._parameters[0].device, sum(map(len, self._labels))
         parts = [torch.stack(sample.facts)]
         parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in (sample.grams, later)]
@@ -260,7 +291,7 @@ class Probe:
         ledger.saw(norm)
         self.rules = self._by_group(sample.rules)
         row = budget.row(self._sums(steps), self._sums(pairs))
-        row |= {name: np.array([getattr(r, name) for r in self.rules]) for name in ("lr", "wd")}
+        row |= dict(zip(("lr", "wd"), np.array([rule.rates() for rule in self.rules]).T, strict=True))
         row |= {"laplacian": bent[:, 0], "probe_grad_sq": bent[:, 1]}
         if self._sink(sample.step, energy, row):
             self.every *= 2
@@ -272,11 +303,11 @@ class Probe:
         np.add.at(out, label[label >= 0], matrices[label >= 0])
         return out
 
-    def _by_group(self, rules: list[Rule]) -> list[Rule]:
+    def _by_group(self, rules: list[Optimizer]) -> list[Optimizer]:
         """The rule of each group; that of its largest parameter where they differ."""
         return [rules[i] for i in self._largest]
 
-    def _gradients(self, optimizer: torch.optim.Optimizer) -> list[Tensor | None]:
+    def _gradients(self) -> list[Tensor | None]:
         found = [p.grad for p in self._parameters]
         return [g.to_dense() if g is not None and g.is_sparse else g for g in found]
 

@@ -21,7 +21,8 @@ from weightgas.measurement.drift import change, drift_in_errors
 from weightgas.measurement.sample_size import cautious_sample_size
 from weightgas.monitoring import laws
 from weightgas.monitoring.record import Record
-from weightgas.monitoring.rules import INSIDE, Rule
+from weightgas.optimizers import Optimizer
+from weightgas.optimizers.optimizer import INSIDE
 from weightgas.status import Status
 
 LEAST = 4
@@ -77,7 +78,7 @@ class GroupState:
 
 
 def states(
-    record: Record, names: Sequence[str], sizes: Sequence[int], rules: Sequence[Rule], nonfinite: int | None
+    record: Record, names: Sequence[str], sizes: Sequence[int], rules: Sequence[Optimizer], nonfinite: int | None
 ) -> list[GroupState]:
     """The state of every group after the last sample; empty before the first."""
     if not len(record):
@@ -86,7 +87,7 @@ def states(
 
 
 def prediction(
-    record: Record, group: int, size: int, rule: Rule, kept: np.ndarray
+    record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray
 ) -> tuple[float, float, float, float]:
     """(r* of the budget, its error, r* of the closed form, τ) from the samples ``kept``."""
     of = {n: record[n][kept, group] for n in ("radius", "decay", "lr", "wd", "grad_sq")}
@@ -113,7 +114,7 @@ def noise_and_drift(record: Record) -> tuple[np.ndarray, np.ndarray]:
     return record["grad_sq"] - product, product
 
 
-def windows(record: Record, group: int, size: int, rule: Rule) -> list[np.ndarray]:
+def windows(record: Record, group: int, size: int, rule: Optimizer) -> list[np.ndarray]:
     """Boolean (samples,): the long window of a group and the short one."""
     step, number = record.step, np.arange(len(record))
     half = (step >= step[0] + (step[-1] - step[0]) / 2) | (number >= len(step) - LEAST)
@@ -121,7 +122,7 @@ def windows(record: Record, group: int, size: int, rule: Rule) -> list[np.ndarra
     return [half, half & ((step >= step[-1] - _WINDOW * time) | (number >= len(step) - _SAMPLES))]
 
 
-def forecast(record: Record, group: int, size: int, rule: Rule) -> tuple[int, float, float] | None:
+def forecast(record: Record, group: int, size: int, rule: Optimizer) -> tuple[int, float, float] | None:
     """(step, r* of the budget with its trend, r* of the closed form) from the first relaxation time.
 
     Without its first tenth, in which a momentum buffer still fills. None before that time, and where learning rate or
@@ -143,7 +144,7 @@ def forecast(record: Record, group: int, size: int, rule: Rule) -> tuple[int, fl
     return int(step[kept][-1]), star, laws.closed_radius(rule, size, float(record["grad_sq"][kept, group].mean()))
 
 
-def _state(record: Record, k: int, name: str, size: int, rule: Rule, nonfinite: int | None) -> GroupState:
+def _state(record: Record, k: int, name: str, size: int, rule: Optimizer, nonfinite: int | None) -> GroupState:
     radius, step = float(record["radius"][-1, k]), int(record.step[-1])
     reason = ""
     for kept in windows(record, k, size, rule):
@@ -162,23 +163,24 @@ def _state(record: Record, k: int, name: str, size: int, rule: Rule, nonfinite: 
     if nonfinite is not None:
         status = Status.DIVERGED
         reason = f"a gradient or weight was not finite at step {nonfinite}; {status.advice}"
-    dof, sgd = max(size - 1, 1), rule.kind == "sgd" and rule.wd > 0
+    dof, (lr, wd), mobility = max(size - 1, 1), rule.rates(), rule.mobility if rule.decays else None
     trace = noise_and_drift(record)[0][kept, k]
     noise = float(np.mean(trace / of["radius"] ** 2))
-    temperature = rule.lr * rule.mobility * noise / (2 * dof) if sgd else np.nan
+    temperature = np.nan if mobility is None else lr * mobility * noise / (2 * dof)
     volume = float(np.mean(of["radius"] ** 2)) / 2
     conf, conf_err = _configurational(record, k, kept)
     per_square = {n: float(np.mean(of[n] / of["radius"] ** 2)) for n in ("decay", "drag", "kick")}
     with np.errstate(all="ignore"):
-        z = float(np.divide(2 * rule.wd * volume, dof * temperature))
+        z = float(np.divide(2 * wd * volume, dof * temperature))
     return GroupState(
-        name, size, rule.title, status, reason, step, radius, _late(of["radius"]), rule.lr / radius**2,
+        name, size, rule.title, status, reason, step, radius, _late(of["radius"]), lr / radius**2,
         float(np.mean(of["angle"])), float(np.mean(of["grad_sq"])), float(np.mean(trace)),
         float(np.nanmean(of["tangency"])), **per_square, closure=closure,
         radius_star=star, radius_star_err=error, radius_law=law, clock=time,
-        steps_to_go=laws.steps_to(rule, radius, star, time, NEAR) if balanced and np.isfinite(time) else np.nan,
-        temperature=temperature, pressure=rule.wd if sgd else np.nan,
-        volume=volume if sgd else np.nan, compressibility=z, temperature_conf=conf, temperature_conf_err=conf_err,
+        steps_to_go=rule.steps_to(radius, star, time, NEAR) if balanced and np.isfinite(time) else np.nan,
+        temperature=temperature, pressure=np.nan if mobility is None else wd,
+        volume=np.nan if mobility is None else volume, compressibility=z,
+        temperature_conf=conf, temperature_conf_err=conf_err,
     )  # fmt: skip
 
 
@@ -218,12 +220,12 @@ def _ratio(drift: np.ndarray, laplacian: np.ndarray) -> tuple[float, float]:
     return ratio, float(rest.std(ddof=2) / np.sqrt(ess) / laplacian.mean())
 
 
-def _judge(radius: np.ndarray, star: float, time: float, rule: Rule, run: int) -> tuple[Status, str]:
+def _judge(radius: np.ndarray, star: float, time: float, rule: Optimizer, run: int) -> tuple[Status, str]:
     """Status of a group and the sentence that goes with it."""
-    if rule.wd == 0:
+    if not rule.decays:
         return Status.NOT_APPLICABLE, "no weight decay: the norm grows for ever; add decay, or fix the norm"
     if rule.convention == INSIDE:
-        return Status.NOT_APPLICABLE, f"{rule.optimizer} divides the decay by a factor that is not known here"
+        return Status.NOT_APPLICABLE, f"{rule.label} divides the decay by a factor that is not known here"
     if len(radius) < LEAST or not np.isfinite(star):
         return Status.TOO_SHORT, "too few samples, or an update that does not let the norm grow; add steps"
     times = run / time

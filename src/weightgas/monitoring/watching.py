@@ -1,4 +1,4 @@
-"""``watch``: the monitor for a training loop of one's own."""
+"""``watch``: the gauge for a training loop of one's own."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from weightgas.monitoring.choice import choose
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.gas import Gas
 from weightgas.monitoring.probe import Probe
+from weightgas.optimizers import Optimizer, innermost, recogniser
 from weightgas.symmetry import Group, Symmetries
 
 EVERY = 100
@@ -33,6 +34,7 @@ def watch(
     name: str | None = None,
     forecast: Any = None,
     configurational: bool = False,
+    rule: Optimizer | type[Optimizer] | None = None,
 ) -> Gas:
     """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
 
@@ -44,7 +46,8 @@ def watch(
     Parameters
     ----------
     model, optimizer
-        Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups.
+        Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups. Of
+        an optimizer that wraps another as ``.optimizer`` (accelerate, Hugging Face's Trainer, Lightning) the inner one.
     groups
         ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or what
         :func:`weightgas.symmetries` returned; with its ``filters`` every filter by itself. Frozen
@@ -64,7 +67,11 @@ def watch(
         Whether to read T_conf, the temperature that adaptive optimizers have too: every sample then costs one extra
         pair of gradients of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data
         loader). Give batches of the training set, in the size of the training, and some dozens of them. Nothing is
-        moved: :mod:`weightgas.monitoring.curvature`. Steps with a closure are left out.
+        moved: :mod:`weightgas.monitoring.curvature`.
+    rule
+        How ``optimizer`` steps, where it is not of ``torch.optim``: a subclass of
+        :class:`weightgas.optimizers.Optimizer` whose ``of`` recognises its parameter groups, or an instance, whose
+        learning rate and decay are then those of the groups. Default: as recognised, else decoupled decay is assumed.
 
     Raises
     ------
@@ -73,12 +80,14 @@ def watch(
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
-    if not isinstance(optimizer, torch.optim.Optimizer):
+    optimizer = innermost(optimizer)
+    if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
         got = type(optimizer).__name__
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:
         whole_number("samples", samples, minimum=_LEAST_SAMPLES, fix=f"Pass {_LEAST_SAMPLES} or more.")
+    recognise = recogniser(rule, optimizer)
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
@@ -90,5 +99,5 @@ def watch(
             fix = "Pass loss_fn=lambda model, batch: ... and a list of training batches."
             raise refuse("configurational", "batches= and loss_fn= with it", None, fix)
         curvature = Curvature(model, loss_fn, batches, *places)
-    gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature))
+    gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature, recognise))
     return gas

@@ -34,7 +34,7 @@ Weakness: without a measured M, networks with momentum have r off by M^(1/4), wi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -50,7 +50,7 @@ from weightgas.optimizers.unknown import Adagrad, RMSprop, Unknown
 
 __all__ = [
     "SGD", "AdamW", "AdamL2", "Lion", "Muon", "RMSprop", "Adagrad", "Unknown", "Normalised", "Optimizer",
-    "KNOWN", "named", "recognised", "checked",
+    "KNOWN", "named", "recognised", "recogniser", "innermost", "checked",
 ]  # fmt: skip
 
 KNOWN: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW, "adam": AdamL2, "lion": Lion, "muon": Muon}
@@ -59,15 +59,18 @@ KNOWN: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW, "adam": AdamL2,
 _OF_TORCH: tuple[type[Optimizer], ...] = (SGD, AdamW, AdamL2, Muon, RMSprop, Adagrad, Unknown)
 
 
-def named(name: str, **settings: Any) -> Optimizer:
-    """The optimizer of that name on the command line; settings that are None are not given.
+def named(name: str | type[Optimizer], **settings: Any) -> Optimizer:
+    """The optimizer of that name on the command line, or class; settings that are None are not given.
 
     Raises
     ------
-    ValueError
+    TypeError, ValueError
         If there is no such name, it has no such setting, or a setting is wrong.
     """
-    kind = KNOWN[one_of("optimizer", name.lower(), KNOWN)]
+    kind = KNOWN[one_of("optimizer", name.lower(), KNOWN)] if isinstance(name, str) else name
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+        fix = "Pass a name or a subclass of weightgas.optimizers.Optimizer."
+        raise TypeError(f"optimizer: expected an optimizer, got {kind!r}. {fix}")
     given = {key: value for key, value in settings.items() if value is not None}
     if given.pop("decoupled", False):
         if kind is SGD:
@@ -76,7 +79,7 @@ def named(name: str, **settings: Any) -> Optimizer:
     own = [f.name for f in fields(kind)]
     for key in given:
         if key not in own:
-            raise refuse(key, f"none for {name}", given[key], f"It has {', '.join(own)}.")
+            raise refuse(key, f"none for {kind.__name__}", given[key], f"It has {', '.join(own)}.")
     return kind(**given)
 
 
@@ -84,6 +87,40 @@ def recognised(optimizer: Any, group: Mapping[str, Any]) -> Optimizer:
     """The optimizer of a parameter group of a torch ``optimizer``, at its present settings."""
     found = (kind.of(optimizer, group) for kind in _OF_TORCH)
     return next(one for one in found if one is not None)
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer that makes the steps, out of all that is wrapped around it as ``.optimizer``."""
+    while hasattr(inner := getattr(optimizer, "optimizer", None), "param_groups") and inner is not optimizer:
+        optimizer = inner
+    return optimizer
+
+
+def recogniser(
+    rule: Optimizer | type[Optimizer] | None, optimizer: Any
+) -> Callable[[Any, Mapping[str, Any]], Optimizer]:
+    """What makes an optimizer of a parameter group: :func:`recognised`, the ``of`` of a class, or an instance.
+
+    An instance gets learning rate and decay of the group. TypeError or ValueError if ``rule`` is none of these, or
+    does not recognise the parameter groups of ``optimizer``.
+    """
+    if rule is None:
+        return recognised
+    if isinstance(rule, Optimizer):
+
+        def with_rates(optimizer: Any, group: Mapping[str, Any]) -> Optimizer:
+            given = Optimizer.from_group(group)
+            return rule.at(given.lr, given.wd)
+
+        return with_rates
+    if not (isinstance(rule, type) and issubclass(rule, Optimizer)):
+        fix = "Pass a subclass of weightgas.optimizers.Optimizer, or an instance."
+        raise TypeError(f"rule: expected an optimizer, got {rule!r}. {fix}")
+    wrong = [group for group in optimizer.param_groups if rule.of(optimizer, group) is None]
+    if wrong:
+        fix = "Give it a method of, or pass an instance."
+        raise refuse("rule", f"one that recognises {type(optimizer).__name__}", rule.__name__, fix)
+    return rule.of  # type: ignore[return-value]
 
 
 def checked(optimizer: Any) -> Optimizer:
@@ -99,6 +136,7 @@ def checked(optimizer: Any) -> Optimizer:
     if isinstance(optimizer, Optimizer):
         return optimizer
     form = "Pass one of weightgas.optimizers, as in SGD(lr=0.1, wd=5e-4, momentum=0.9), or a torch optimizer."
+    optimizer = innermost(optimizer)
     groups = getattr(optimizer, "param_groups", None)
     if not groups:
         raise TypeError(f"optimizer: expected an optimizer, got {optimizer!r}. {form}")

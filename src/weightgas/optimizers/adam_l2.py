@@ -14,13 +14,13 @@ from weightgas.errors import refuse
 from weightgas.optimizers import second_moment
 from weightgas.optimizers.adamw import AdamW
 from weightgas.optimizers.normalised import turn
-from weightgas.optimizers.optimizer import COUPLED, NONE, Array, Optimizer, Pieces, Tensor, torch_class
+from weightgas.optimizers.optimizer import COUPLED, NONE, Array, Pieces, Tensor, torch_class
 from weightgas.optimizers.settings import given, known, pair
-from weightgas.theory._arguments import Numbers, nonnegative, positive
+from weightgas.theory._arguments import Numbers
 
 
 @dataclass(frozen=True, eq=False)
-class AdamL2(Optimizer):
+class AdamL2(second_moment.Adam):
     """Adam with L2: lambda w is added to g before m and v, w <- w - eta m / sqrt(v), sqrt(v) = sqrt(G / d) / r.
 
     The decay a step is X = eta lambda r / sqrt(G / d), so the balance 2 X r^2 = eta^2 d gives
@@ -35,10 +35,6 @@ class AdamL2(Optimizer):
     above. ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1.
     """
 
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = second_moment.EPS
-    grad_memory: ArrayLike | None = None
-
     holds_when: ClassVar[str] = (
         "gradients are uncorrelated in time or grad_memory is measured; X << 1, which is also lambda r^2 << sqrt(G)"
     )
@@ -47,21 +43,10 @@ class AdamL2(Optimizer):
     decay_power: ClassVar[int] = 3
     batch_powers: ClassVar[tuple[float, float]] = (0.5, 0)
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        pair(self.betas)
-        nonnegative("eps", self.eps)
-        if self.grad_memory is not None:
-            positive("grad_memory", self.grad_memory)
-
     @property
     def label(self) -> str:
         """Adam with L2."""
         return "Adam with L2"
-
-    def words(self) -> list[str]:
-        """The betas."""
-        return ["betas {:g}, {:g}".format(*self.betas)]
 
     @property
     def convention(self) -> str:
@@ -69,10 +54,6 @@ class AdamL2(Optimizer):
         return COUPLED if self.decays else NONE
 
     # --- closed forms ---
-
-    @property
-    def _felt(self) -> Numbers | float:
-        return 1.0 if self.grad_memory is None else positive("grad_memory", self.grad_memory)
 
     def radius(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
         """r* above; both ``dim`` and ``grad_sq`` needed."""
@@ -109,7 +90,7 @@ class AdamL2(Optimizer):
     def rescaled(self, factor: float) -> tuple[float, Self]:
         """(c w_0, c eta, lambda / c^2, eps / c): the same run bit by bit if c is a power of two."""
         c, other = super().rescaled(factor)
-        return c, replace(other, wd=known("wd", other.wd) / c, eps=self.eps / c)
+        return c, replace(other, wd=known("wd", other.wd) / c)
 
     def turning(self, angle: float, radius: float, dim: float | None, grad_sq: float | None) -> Self:
         """From X of that angle; both ``dim`` and ``grad_sq`` needed."""
@@ -143,13 +124,9 @@ class AdamL2(Optimizer):
         lr, wd = self.rates()
         return lr * wd * weights.double() / (second.clamp_min(0).sqrt() + self.eps)
 
-    def buffers(self, weights: Tensor) -> dict[str, Tensor]:
-        """Both running means."""
-        return second_moment.zeros(weights)
-
     def step(
         self, weights: Tensor, gradient: Tensor, buffers: Mapping[str, Tensor], lr: Any, wd: Any, count: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """As ``torch.optim.Adam``."""
-        update, kept = second_moment.update(gradient + wd * weights, buffers, self.betas, self.eps, count)
+        update, kept = self._update(gradient + wd * weights, buffers, count)
         return weights - lr * update, kept

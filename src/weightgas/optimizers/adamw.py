@@ -13,11 +13,11 @@ from weightgas.optimizers import second_moment
 from weightgas.optimizers.normalised import Normalised
 from weightgas.optimizers.optimizer import Array, Pieces, Tensor, torch_class
 from weightgas.optimizers.settings import pair
-from weightgas.theory._arguments import Numbers, nonnegative, positive
+from weightgas.theory._arguments import Numbers
 
 
 @dataclass(frozen=True, eq=False)
-class AdamW(Normalised):
+class AdamW(second_moment.Adam, Normalised):
     """AdamW: m, v running means of g, g^2 with (beta_1, beta_2) = ``betas``; w <- q w - eta m / (sqrt(v) + eps).
 
     N = d (1 - beta_1) / (1 + beta_1), rho_k = beta_1^k, so r^2 = f eta d / (2 lambda) for x << 1 - beta_1, with
@@ -36,33 +36,17 @@ class AdamW(Normalised):
     the bias correction keeps the memory of v short. ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1.
     """
 
-    betas: tuple[float, float] = (0.9, 0.999)
-    eps: float = second_moment.EPS
-    grad_memory: ArrayLike | None = None
-
     holds_when: ClassVar[str] = (
         "gradients are uncorrelated in time or grad_memory is measured; coordinates near Gaussian"
     )
     needs: ClassVar[Mapping[str, str]] = {"dim": "d^(1/2)"}
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        pair(self.betas)
-        nonnegative("eps", self.eps)
-        if self.grad_memory is not None:
-            positive("grad_memory", self.grad_memory)
-
-    def words(self) -> list[str]:
-        """The betas."""
-        return ["betas {:g}, {:g}".format(*self.betas)]
 
     # --- closed forms ---
 
     def update_moments(self, decay: ArrayLike) -> tuple[Any, Any]:
         """(f M (1 - beta_1) / (1 + beta_1), (1 + beta_1 q) / (1 - beta_1 q))."""
         b1, q = pair(self.betas)[0], 1 - np.asarray(decay)
-        felt = 1.0 if self.grad_memory is None else positive("grad_memory", self.grad_memory)
-        square = (1 - b1) / (1 + b1) * second_moment.scatter(*pair(self.betas)) * felt
+        square = (1 - b1) / (1 + b1) * second_moment.scatter(*pair(self.betas)) * self._felt
         return square, (1 + b1 * q) / (1 - b1 * q)
 
     def radius(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
@@ -84,11 +68,6 @@ class AdamW(Normalised):
             gain, loss, level = run.target**4, 4 * self.decay, (1 / run.target + eps) ** 2
         return second_moment.lagging_norms(run, start, self.betas, gain=gain, loss=loss, level=level, eps=eps)
 
-    def rescaled(self, factor: float) -> tuple[float, Self]:
-        """(c w_0, c eta, lambda / c, eps / c): the same run bit by bit if c is a power of two."""
-        c, other = super().rescaled(factor)
-        return c, replace(other, eps=self.eps / c)
-
     def turning(self, angle: float, radius: float, dim: float | None, grad_sq: float | None) -> Self:
         """As any, with r (1 + eps r / sqrt(G / d)) for the radius without eps."""
         free = radius * (1 + second_moment.eps_share(self.eps, dim, grad_sq) * radius)
@@ -103,13 +82,9 @@ class AdamW(Normalised):
         decoupled = bool(group.get("decoupled_weight_decay", False))
         return cls.from_group(group) if decoupled and torch_class(optimizer) in ("Adam", "AdamW") else None
 
-    def buffers(self, weights: Tensor) -> dict[str, Tensor]:
-        """Both running means."""
-        return second_moment.zeros(weights)
-
     def step(
         self, weights: Tensor, gradient: Tensor, buffers: Mapping[str, Tensor], lr: Any, wd: Any, count: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """As ``torch.optim.AdamW``."""
-        update, kept = second_moment.update(gradient, buffers, self.betas, self.eps, count)
+        update, kept = self._update(gradient, buffers, count)
         return weights - lr * (update + wd * weights), kept

@@ -188,7 +188,7 @@ class Optimizer:
 
     # --- equivalent hyperparameters ---
 
-    def at(self, lr: float | None, wd: float | None) -> Self:
+    def at(self, lr: ArrayLike | None, wd: ArrayLike | None) -> Self:
         """The same with another learning rate and decay."""
         return replace(self, lr=lr, wd=wd)
 

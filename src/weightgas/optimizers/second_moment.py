@@ -4,17 +4,63 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from weightgas.errors import refuse
-from weightgas.optimizers.optimizer import Array, Pieces, Tensor
-from weightgas.optimizers.settings import given
-from weightgas.theory._arguments import Numbers
+from weightgas.optimizers.optimizer import Array, Optimizer, Pieces, Tensor
+from weightgas.optimizers.settings import given, pair
+from weightgas.theory._arguments import Numbers, nonnegative, positive
 
 EPS = 1e-8
 """eps of torch; where G is not known, one that is not larger counts as nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Adam(Optimizer):
+    """The settings of both Adams: m, v running means of g, g^2 with (beta_1, beta_2) = ``betas``.
+
+    ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1, pure noise.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: float = EPS
+    grad_memory: ArrayLike | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        pair(self.betas)
+        nonnegative("eps", self.eps)
+        if self.grad_memory is not None:
+            positive("grad_memory", self.grad_memory)
+
+    def words(self) -> list[str]:
+        """The betas."""
+        return ["betas {:g}, {:g}".format(*self.betas)]
+
+    @property
+    def _felt(self) -> Numbers | float:
+        return 1.0 if self.grad_memory is None else positive("grad_memory", self.grad_memory)
+
+    def rescaled(self, factor: float) -> tuple[float, Self]:
+        """(c w_0, c eta, lambda / c, eps / c): the same run bit by bit if c is a power of two."""
+        c, other = super().rescaled(factor)
+        return c, replace(other, eps=self.eps / c)
+
+    def buffers(self, weights: Tensor) -> dict[str, Tensor]:
+        """Both running means."""
+        return {name: weights.new_zeros(weights.shape) for name in ("exp_avg", "exp_avg_sq")}
+
+    def _update(self, gradient: Tensor, buffers: Mapping[str, Tensor], count: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + eps) of step t = ``count``, and the new buffers."""
+        b1, b2 = self.betas
+        first = buffers["exp_avg"] + (1 - b1) * (gradient - buffers["exp_avg"])
+        second = b2 * buffers["exp_avg_sq"] + (1 - b2) * gradient * gradient
+        divisor = second.sqrt() / (1 - b2**count) ** 0.5 + self.eps
+        return first / divisor / (1 - b1**count), {"exp_avg": first, "exp_avg_sq": second}
 
 
 def eps_share(eps: float, dim: Any, grad_sq: Any) -> Any:
@@ -87,19 +133,3 @@ def _first(beta: float, count: int) -> Array:
     weight = (1 - beta) * np.where(lag >= 0, beta ** np.maximum(lag, 0.0), 0.0) / (1 - beta**step)
     square = (np.cumsum(weight, axis=1) ** 2).sum(axis=0)
     return np.concatenate([np.diff(square, prepend=0.0), np.ones(count - early)])
-
-
-def zeros(weights: Tensor) -> dict[str, Tensor]:
-    """Both running means before the first step."""
-    return {name: weights.new_zeros(weights.shape) for name in ("exp_avg", "exp_avg_sq")}
-
-
-def update(
-    gradient: Tensor, buffers: Mapping[str, Tensor], betas: tuple[float, float], eps: float, count: int
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + eps) of step t = ``count``, and the new buffers."""
-    b1, b2 = betas
-    first = buffers["exp_avg"] + (1 - b1) * (gradient - buffers["exp_avg"])
-    second = b2 * buffers["exp_avg_sq"] + (1 - b2) * gradient * gradient
-    divisor = second.sqrt() / (1 - b2**count) ** 0.5 + eps
-    return first / divisor / (1 - b1**count), {"exp_avg": first, "exp_avg_sq": second}

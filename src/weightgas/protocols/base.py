@@ -37,7 +37,7 @@ _FIX = {
 class Relation(NamedTuple):
     """A Maxwell relation: the mean slope of S along an axis (or ``"isotherm"``) in units of R; NaN: only reported."""
 
-    name: str
+    key: str
     along: str
     slope: float
 

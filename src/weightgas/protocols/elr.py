@@ -157,7 +157,7 @@ class ScaledStep(Protocol):
     radius_power: ClassVar[int] = 2
     isotherm_name: ClassVar[str] = "elr"
     isotherm_text: ClassVar[str] = "elr"
-    maxwell: ClassVar[tuple[Relation, ...]] = (Relation("dS/dln λ", "wd", -1.0),)
+    maxwell: ClassVar[tuple[Relation, ...]] = (Relation("dS_dlnwd", "wd", -1.0),)
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:

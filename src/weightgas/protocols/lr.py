@@ -164,9 +164,9 @@ class PlainStep(Protocol):
     isotherm_name: ClassVar[str] = "product"
     isotherm_text: ClassVar[str] = "lr * wd"
     maxwell: ClassVar[tuple[Relation, ...]] = (
-        Relation("dS/dln η", "lr", float("nan")),
-        Relation("dS/dln λ", "wd", float("nan")),
-        Relation("dS/dln η − dS/dln λ", "isotherm", 1.0),
+        Relation("dS_dlnlr", "lr", float("nan")),
+        Relation("dS_dlnwd", "wd", float("nan")),
+        Relation("difference", "isotherm", 1.0),
     )
     exact_along: ClassVar[str] = "lr"
 

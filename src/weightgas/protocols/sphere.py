@@ -146,7 +146,7 @@ class ProjectedStep(Protocol):
     radius_power: ClassVar[int] = 1
     isotherm_name: ClassVar[str] = "elr"
     isotherm_text: ClassVar[str] = "elr"
-    maxwell: ClassVar[tuple[Relation, ...]] = (Relation("dS/dln r", "radius", 2.0),)
+    maxwell: ClassVar[tuple[Relation, ...]] = (Relation("dS_dlnr", "radius", 2.0),)
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:

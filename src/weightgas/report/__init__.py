@@ -1,20 +1,26 @@
 """One self-contained HTML file: the verdict first, then tables, figures, set-up."""
 
-from weightgas.report.content import Content, Judged, Picture, Section, Table
-from weightgas.report.folder import of_run
+from weightgas.errors import renamed_names
+from weightgas.report.chapters import section, sections
+from weightgas.report.content import Content, Picture, Section, Table
+from weightgas.report.folder import findings, of_run
 from weightgas.report.page import render, write
-from weightgas.report.sections import isotropic_sections, networks_sections, watched_sections
+
+__getattr__ = renamed_names(
+    __name__,
+    {name: "sections" for name in ("isotropic_sections", "networks_sections", "watched_sections")}
+    | {"Judged": "Content(verdicts=, controls=)"},
+)
 
 __all__ = [
     "Content",
     "Section",
     "Table",
     "Picture",
-    "Judged",
     "write",
     "render",
+    "findings",
     "of_run",
-    "isotropic_sections",
-    "networks_sections",
-    "watched_sections",
+    "section",
+    "sections",
 ]

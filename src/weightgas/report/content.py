@@ -12,14 +12,6 @@ from weightgas.analysis import Verdict
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A verdict, and whether it is that of a null gas: one run to show what the checks can and cannot see."""
-
-    verdict: Verdict
-    is_null: bool = False
-
-
-@dataclass(frozen=True)
 class Table:
     """A table of texts and numbers; a cell may be a pair (value, standard error), which is rounded to its error.
 
@@ -47,14 +39,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: text (blank lines separate paragraphs), verdicts, tables, figures, and notes as a list.
-
-    The verdicts of all sections stand together at the head of the report.
-    """
+    """A section of the report: text (blank lines separate paragraphs), tables, figures, and notes as a list."""
 
     title: str
     text: str = ""
-    verdicts: Sequence[Judged] = ()
     tables: Sequence[Table] = ()
     figures: Sequence[Picture] = ()
     notes: Sequence[str] = ()
@@ -64,13 +52,16 @@ class Section:
 class Content:
     """A whole report.
 
-    ``summary``: one text or several lines. ``settings``: what was asked for. ``environment``: from
+    ``summary``: one text or several lines. ``verdicts``: of the runs, and ``controls`` of the reference simulations
+    alongside; both stand at the head. ``settings``: what was asked for. ``environment``: from
     :func:`weightgas.runs.environment`. ``wall_time`` in seconds. ``seeds``: the seeds used. ``command``: how to make it
     again.
     """
 
     title: str
     summary: str | Sequence[str] = ()
+    verdicts: Sequence[Verdict] = ()
+    controls: Sequence[Verdict] = ()
     sections: Sequence[Section] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,73 +13,91 @@ import xarray as xr
 
 from weightgas import runs
 from weightgas import trace as traces
-from weightgas.analysis import Verdict, verdict
-from weightgas.errors import TraceError
+from weightgas.analysis.findings import Findings
+from weightgas.errors import TraceError, renamed_keywords
+from weightgas.figures.registry import Draw, Figure
 from weightgas.measurement import measure
+from weightgas.report.chapters import sections
 from weightgas.report.content import Content
+from weightgas.report.guard import attempt
 from weightgas.report.page import write
-from weightgas.report.sections import isotropic_sections, networks_sections, watched_sections
-
-Nulls = Mapping[str, tuple[Verdict, xr.Dataset, xr.Dataset]]
 
 
-def of_run(folder: str | os.PathLike[str], *, nulls: Nulls | None = None) -> Path:
-    """Write ``report.html`` into a run folder, from its trace and its state, and return the path.
+def findings(folder: str | os.PathLike[str]) -> Findings:
+    """The Findings of a run folder.
 
-    The state is read from ``state.zarr`` where it is there and belongs to the trace, else measured and saved. A
-    report that is there is replaced.
-
-    Parameters
-    ----------
-    folder
-        A run folder with ``trace.zarr``.
-    nulls
-        Null gases to stand beside, by name: verdict, trace and state (:func:`weightgas.experiments.beside`).
+    The state is read from ``state.zarr`` where it is there and belongs to the trace, else measured and saved.
 
     Raises
     ------
     FileNotFoundError, TraceError
         If there is no trace in the folder, or a damaged one.
-    OSError
-        If the folder cannot be written.
     """
     folder = Path(folder)
     if not (folder / "trace.zarr").is_dir():
         raise FileNotFoundError(f"{folder}: expected a run folder with trace.zarr, got none there. Check the path.")
     trace = traces.open_trace(folder)
-    state = _state(folder / "state.zarr", trace)
-    judged = verdict(trace, state)
-    protocol = str(trace.attrs["protocol"])
-    found = nulls or {}
-    given = {protocol: trace}, {protocol: state}, [judged], [judged for judged, _, _ in found.values()]
-    watched = trace.attrs["producer"] == "watch"
-    if watched:
-        sections = watched_sections(*given)
-    else:
-        build = networks_sections if trace.attrs["producer"] == "train" else isotropic_sections
-        sections = build(
-            *given,
-            null_traces={name: traced for name, (_, traced, _) in found.items()},
-            null_states={name: measured for name, (_, _, measured) in found.items()},
-        )
+    return Findings(trace, _state(folder / "state.zarr", trace))
+
+
+@renamed_keywords(nulls="controls")
+def of_run(
+    folder: str | os.PathLike[str],
+    run: Findings | None = None,
+    *,
+    controls: Mapping[str, Findings] | None = None,
+    figures: Sequence[Figure | Draw] = (),
+) -> Path:
+    """Write ``report.html`` into a run folder and return the path. A report that is there is replaced.
+
+    Parameters
+    ----------
+    folder
+        A run folder with ``trace.zarr``.
+    run
+        What :func:`findings` found in it, if that is known already.
+    controls
+        Findings of the reference simulations alongside, by name (:func:`weightgas.experiments.controls_for`).
+    figures
+        Custom figures, which make a section of their own: each a :class:`weightgas.figures.Figure`, or a function from
+        :class:`~weightgas.analysis.Findings` to a ``matplotlib.figure.Figure``. One that fails costs a line.
+
+    Raises
+    ------
+    FileNotFoundError, TraceError
+        If there is no trace in the folder, or a damaged one.
+    TypeError
+        If a custom figure is neither a Figure nor a function.
+    OSError
+        If the folder cannot be written.
+    """
+    folder = Path(folder)
+    custom = [Figure.of(figure) for figure in figures]
+    run = findings(folder) if run is None else run
+    notes: list[str] = []
+    verdict, *known = (
+        attempt(f"No verdict on {one.title}", lambda one=one: one.verdict, notes)
+        for one in (run, *(controls or {}).values())
+    )
+    about = run.traced.attrs
     manifest = _read(folder / "manifest.json", json.loads)
-    environment = {k: manifest[k] for k in runs.environment() if k in manifest} or runs.environment()
-    wall_time = manifest.get("wall_time", trace.attrs.get("wall_time"))
+    wall_time = manifest.get("wall_time", about.get("wall_time"))
     content = Content(
-        title=f"weightgas: {judged.title}",
-        summary=judged.sentence,
-        sections=sections,
-        settings=_read(folder / "config.toml", tomllib.loads)
-        or {k: v for k, v in trace.attrs.items() if k != "settings"},
-        environment=environment,
+        title=f"weightgas: {run.title}",
+        summary=[*([verdict.sentence] if verdict else []), *notes],
+        verdicts=[verdict] if verdict else [],
+        controls=[v for v in known if v],
+        sections=sections({run.protocol: run}, controls, figures=custom),
+        settings=_read(folder / "config.toml", tomllib.loads) or {k: v for k, v in about.items() if k != "settings"},
+        environment={k: manifest[k] for k in runs.environment() if k in manifest} or runs.environment(),
         wall_time=float(wall_time) if isinstance(wall_time, (int, float)) else None,
-        seeds=() if watched else (int(trace.attrs["seed"]),),
+        seeds=() if about["producer"] == "watch" else (int(about["seed"]),),
     )
     return write(folder / "report.html", content)
 
 
 def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:
-    """The stored state if it was measured from this trace, else a new one, saved beside it."""
+    """The stored state if it was measured from this trace, else a new one, saved alongside."""
     if path.is_dir():
         try:
             state = traces.read(path)
@@ -93,7 +111,7 @@ def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:
     return state
 
 
-def _read(path: Path, parse: Any) -> Mapping[str, Any]:
+def _read(path: Path, parse: Callable[[str], Any]) -> Mapping[str, Any]:
     """A file of settings as a mapping; empty where it is missing or damaged, as the report can do without."""
     try:
         found = parse(path.read_text(encoding="utf-8"))

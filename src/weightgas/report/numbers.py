@@ -26,3 +26,13 @@ def range_of(values: np.ndarray) -> str:
         return "–"
     low, high = (f"{x:.3g}".replace("-", "−") for x in (good.min(), good.max()))
     return low if low == high else f"{low} … {high}"
+
+
+def is_numeric(value: Any) -> bool:
+    """Whether a cell of a table is set as a number: it is no text, or a text that is a range."""
+    return not isinstance(value, str) or "…" in value
+
+
+def is_finite(value: float) -> bool:
+    """Whether a number is there, as a test in templates."""
+    return bool(np.isfinite(value))

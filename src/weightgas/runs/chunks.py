@@ -1,4 +1,4 @@
-"""A grid made part by part: what is finished is safe on disk, what is not is made by the next call."""
+"""A grid made chunk by chunk: what is finished is safe on disk, what is not is made by the next call."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ import xarray as xr
 from weightgas import trace as traces
 from weightgas.errors import TraceError
 from weightgas.protocols import Protocol
-from weightgas.runs import executors
-from weightgas.runs.executors import Executors
-from weightgas.runs.folder import Run
+from weightgas.runs.clients import Client, Lost, each
+from weightgas.runs.folder import RunFolder
 from weightgas.runs.shards import WHOLE, Shard, claimed, preparing
 from weightgas.status import Outcome
 
@@ -30,29 +29,29 @@ def in_chunks(
     protocol: Protocol,
     cells_per_chunk: int,
     produce: Produce,
-    run: Run | None,
+    run: RunFolder | None,
     *,
     shard: Shard = WHOLE,
-    executor: Executors | None = None,
+    client: Client | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> xr.Dataset:
-    """Produce the cells of ``protocol`` a part at a time, each finished part safe on disk before the next begins.
+    """Produce the cells of ``protocol`` a chunk at a time, each finished chunk safe on disk before the next begins.
 
     ``produce(indices, part)`` returns the trace of the cells ``indices`` of the grid, ``part`` being those cells as a
-    paired protocol. With a ``run`` the parts go to its store, those already there are not produced again, and a resumed
-    run goes on in the parts it began with. Returns the trace of all cells; those that are missing, because they are of
-    another shard, come as ``interrupted``.
+    paired protocol. With a ``run`` the chunks go to its store, those already there are not produced again, and a
+    resumed run keeps the chunks that it began with. Returns the trace of all cells; those that are missing, because
+    they are of another shard, come as ``interrupted``.
 
-    With an ``executor`` the parts are produced by its workers, whatever comes first; ``produce`` must be picklable, and
-    ``advance(cells)`` is called as parts end. A part whose worker died twice has the outcome ``failed``, and the next
-    call tries it again.
+    With a ``client`` (:mod:`weightgas.runs.clients`) the chunks are produced by its workers, in any order; ``produce``
+    must be picklable, and ``advance(cells)`` is called as chunks end. A chunk that Dask gave up has the outcome
+    ``failed``, and the next call tries it again.
 
     Raises
     ------
     RunExistsError
         If another process makes the same shard of the run.
     TraceError
-        If the store of the run is of another grid, or of parts of another size.
+        If the store of the run is of another grid, or of chunks of another size.
     """
     if run is not None and run.trace_path.exists():
         done = traces.completed_cells(run.trace_path)
@@ -62,33 +61,33 @@ def in_chunks(
         wanted, cells_per_chunk = _wanted(protocol, cells_per_chunk, run, shard)
         work = [(indices, subset(protocol, indices)) for indices in wanted]
         made: dict[int, xr.Dataset] = {}
-        lost: dict[int, executors.Lost] = {}
-        if executor is None:
+        lost: dict[int, Lost] = {}
+        if client is None:
             results = ((k, produce(*arguments)) for k, arguments in enumerate(work))
         else:
-            results = executors.each(executor, produce, work)
+            results = each(client, produce, work)
         for k, result in results:
-            if isinstance(result, executors.Lost):
+            if isinstance(result, Lost):
                 logger.warning("cells %s failed: %s", wanted[k].tolist(), result.error)
                 lost[k] = result
             elif run is None:
                 made[k] = result
             else:
                 _write(result, run, protocol, cells_per_chunk, int(wanted[k][0]))
-            if executor is not None and advance is not None:
+            if client is not None and advance is not None:
                 advance(len(wanted[k]))
         if run is None:
             return _joined(made, lost, work, protocol)
         return _closed(run, lost, wanted)
 
 
-def to_do(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard = WHOLE) -> int:
+def to_do(protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard = WHOLE) -> int:
     """How many cells :func:`in_chunks` would produce."""
     wanted, _ = _wanted(protocol, cells_per_chunk, run, shard)
     return sum(map(len, wanted))
 
 
-def is_complete(run: Run) -> bool:
+def is_complete(run: RunFolder) -> bool:
     """Whether every cell of a run is in its store, those of other shards too."""
     return run.trace_path.exists() and bool(traces.completed_cells(run.trace_path).all())
 
@@ -98,7 +97,9 @@ def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
     return protocol.with_cells({axis: v[indices] for axis, v in protocol.cells().items()})
 
 
-def _wanted(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Shard) -> tuple[list[np.ndarray], int]:
+def _wanted(
+    protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard
+) -> tuple[list[np.ndarray], int]:
     """The indices of the parts of a shard that are not there yet, and the size of a part."""
     done = np.zeros(len(protocol), bool)
     if run is not None and run.trace_path.exists():
@@ -113,7 +114,7 @@ def _wanted(protocol: Protocol, cells_per_chunk: int, run: Run | None, shard: Sh
     return [indices for indices in parts if not done[indices].all()], cells_per_chunk
 
 
-def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
+def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
     if not run.trace_path.exists():
         with preparing(run.folder):  # of several shards that come first, one makes the frame
             if not run.trace_path.exists():
@@ -123,12 +124,12 @@ def _write(part: xr.Dataset, run: Run, protocol: Protocol, cells_per_chunk: int,
         raise TraceError(
             f"{run.trace_path}: expected chunks of {theirs} cells, which another shard began with, got "
             f"{cells_per_chunk}."
-            " Call all shards alike; the same call now goes on in those parts."
+            " Call all shards alike; the same call now takes those chunks."
         )
     traces.write_cells(part, run.trace_path, start)
 
 
-def _closed(run: Run, lost: dict[int, executors.Lost], wanted: list[np.ndarray]) -> xr.Dataset:
+def _closed(run: RunFolder, lost: dict[int, Lost], wanted: list[np.ndarray]) -> xr.Dataset:
     """The trace of a run whose parts are written, those that are lost marked in it."""
     if lost and not run.trace_path.exists():
         raise _nothing_came(lost)
@@ -141,11 +142,11 @@ def _closed(run: Run, lost: dict[int, executors.Lost], wanted: list[np.ndarray])
 
 def _joined(
     made: dict[int, xr.Dataset],
-    lost: dict[int, executors.Lost],
+    lost: dict[int, Lost],
     work: list[tuple[np.ndarray, Protocol]],
     protocol: Protocol,
 ) -> xr.Dataset:
-    """The trace of parts in memory, in the order of the cells."""
+    """The trace of chunks in memory, in the order of the cells."""
     if not made:
         raise _nothing_came(lost)
     model = next(iter(made.values()))
@@ -165,18 +166,18 @@ def _joined(
     return whole.assign_attrs(settings=json.dumps(protocol.settings(), sort_keys=True))
 
 
-def _nothing_came(lost: dict[int, executors.Lost]) -> RuntimeError:
+def _nothing_came(lost: dict[int, Lost]) -> RuntimeError:
     error = next(iter(lost.values())).error
     failure = RuntimeError(
-        f"executor: expected workers that return what they made, got none that did ({type(error).__name__}: {error}). "
-        "If work cannot be sent to them, define it in a module that they can import; else look at their memory."
+        f"client: expected workers that return what they made, got none that did ({type(error).__name__}: {error}). "
+        "Look at their logs and their memory."
     )
     failure.__cause__ = error
     return failure
 
 
 def _frame(part: xr.Dataset, protocol: Protocol) -> xr.Dataset:
-    """An empty trace of all cells of ``protocol`` in the shape of one of its parts."""
+    """An empty trace of all cells of ``protocol`` in the shape of one of its chunks."""
     n = len(protocol)
     values, methods = {}, {}
     for name, v in part.data_vars.items():

@@ -34,7 +34,7 @@ _CONTENTS = (
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """A prepared run folder."""
 
     folder: Path
@@ -61,7 +61,7 @@ class Run:
         return self.folder / "checkpoints"
 
 
-def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False) -> Run:
+def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False) -> RunFolder:
     """Make or re-open the run folder of a call with ``config``.
 
     Values of ``config`` that are None count as not given. ``force`` deletes the files of another run there, or of
@@ -84,11 +84,11 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
             if any(folder.glob(".*.lock")) or any(_scratch(folder)):
                 with preparing(folder):
                     _tidy(folder)
-            return Run(folder, config)
+            return RunFolder(folder, config)
         folder.mkdir(parents=True, exist_ok=True)
         with preparing(folder):
             if _is_used(folder) and _same_run(folder, config, force=force):  # another process came first
-                return Run(folder, config)
+                return RunFolder(folder, config)
             for lock in active(folder):
                 raise in_use(folder, lock)
             for name in _CONTENTS:
@@ -100,7 +100,7 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
     except OSError as error:
         message = f"{folder}: expected a folder that can be written, got {error.strerror or error}. Choose another."
         raise type(error)(error.errno, message) from error
-    return Run(folder, config)
+    return RunFolder(folder, config)
 
 
 def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:

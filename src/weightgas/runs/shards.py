@@ -1,4 +1,4 @@
-"""Shards: several processes make one run, each its share of the parts; locks keep two from making the same.
+"""Shards: several processes make one run, each its share of the chunks; locks keep two from making the same.
 
 A lock is held by the operating system, so that of a killed process is free at once. It works on the file systems that
 support ``flock``, those of most clusters among them.
@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from filelock import FileLock, Timeout
 
 from weightgas.errors import RunExistsError, refuse
+from weightgas.settings import Run
 
 _WAIT = 1.0
 """Seconds to wait for the lock of a shard: a look whether it is held takes it for an instant."""
@@ -43,28 +43,18 @@ class Shard:
 WHOLE = Shard(1, 1)
 
 
-def shard_of(text: str | None, out: Any, cells: int | None = None) -> Shard:
-    """The shard that ``"2/8"`` names, of a run of so many ``cells`` in the folder ``out``; the whole run for None.
+def shard_of(run: Run, cells: int | None = None) -> Shard:
+    """The share that is made of a run of so many ``cells``.
 
     Raises
     ------
-    TypeError, ValueError
-        If it is not of this form, the first number not from 1 to the second, the second above ``cells``, or no folder
-        is given.
+    ValueError
+        If there are more shards than ``cells``, or no folder that they share.
     """
-    if text is None:
-        return WHOLE
-    fix = "Write for instance '1/4' and run 2/4, 3/4 and 4/4 too, each in a process of its own."
-    if not isinstance(text, str):
-        raise TypeError(f"shard: expected text such as '1/4', got {text!r}. {fix}")
-    number, slash, count = text.partition("/")
-    if not (slash and number.strip().isdecimal() and count.strip().isdecimal()):
-        raise refuse("shard", "two whole numbers, NUMBER/COUNT", text, fix)
-    shard = Shard(int(number), int(count))
-    if not 1 <= shard.number <= shard.count:
-        raise refuse("shard", f"a number from 1 to {shard.count}", shard.number, fix)
-    if out is None:
-        raise refuse("out", "a run folder, which the shards share", out, "Pass out= as well as shard=.")
+    shard = Shard(*run.share)
+    if run.shard is not None and run.folder is None:
+        fix = "Pass Run(folder=..., shard=...)."
+        raise refuse("folder", "a run folder, which the shards share", None, fix)
     if cells is not None and shard.count > cells:
         raise refuse("shard", f"at most as many shards as cells, {cells}", shard.count, "Use fewer shards.")
     return shard

@@ -248,7 +248,7 @@ def _model(noise: Isotropic | None, dim: int) -> model.Model:
             f"noise: expected weightgas.losses.Isotropic, got {noise!r}. "
             "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0)."
         )
-    return model.checked(None, noise, dim)
+    return model.resolved(None, noise, dim)
 
 
 def _marks(steps: int, samples: int) -> np.ndarray:

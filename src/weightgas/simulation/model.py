@@ -9,6 +9,7 @@ import numpy as np
 
 from weightgas.errors import finite_number, refuse, whole_number
 from weightgas.losses import CustomLoss, CustomNoise, Isotropic, Linear, Loss, Noise, QuadraticForm
+from weightgas.optimizers import SGD
 from weightgas.protocols import Protocol
 from weightgas.simulation import compiled, validation
 from weightgas.simulation.compiled import CompiledLoss, CompiledNoise, CustomForm
@@ -54,10 +55,19 @@ class Model:
         return not self.form.curvature.any() and bool(abs(self.form.linear @ self.form.linear - 1) < 1e-12)
 
     @property
+    def isotropic(self) -> bool:
+        """Whether Σ is a multiple of the identity before the projection, of whatever strength."""
+        return self.own_noise is None and self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
+
+    @property
+    def state_dependent(self) -> bool:
+        """Whether Σ depends on where the weights are; unknown, so assumed, of a user's function."""
+        return self.curved or self.strength[1] != 0 or self.own_noise is not None
+
+    @property
     def reducible(self) -> bool:
         """Whether overlap and radius are a Markov chain of their own: linear loss, isotropic noise of any strength."""
-        isotropic = self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
-        return self.linear and isotropic and not self.general
+        return self.linear and self.isotropic and not self.general
 
     @property
     def spread(self) -> np.ndarray:
@@ -114,31 +124,30 @@ class Model:
         return protocol.with_cells(cells | {rate: np.array(values)})
 
     def facts(self) -> dict[str, float]:
-        """What is known exactly of the loss and later checks need, where it is.
+        """What is known exactly of the noise and the loss and later checks need, where it is.
 
+        ``noise_isotropic`` and ``noise_state_dependent``, 1 or 0: the kind of the noise.
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
         (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate, and
         the number of equal ``minima``: a quadratic loss has that of w̄ at −w̄ too. Of a user's loss nothing is known;
         with momentum no slope is told, as the correction it serves is that of plain SGD.
         """
         form, dim = self.form, self.dim
+        kind: dict[str, float] = {"noise_isotropic": int(self.isotropic and not self.curved)}
+        kind["noise_state_dependent"] = int(self.state_dependent)
         if self.own_loss is not None or (form.linear.any() and form.curvature.any()):
-            return {}
+            return kind
         if form.linear.any():
             slope, hessian = 1.0 - dim, np.full(dim - 1, np.linalg.norm(form.linear))
         else:
             slope, hessian = -2.0 * dim, np.sort(form.curvature)[1:] - form.curvature.min()
         known = {"log_det_hessian": float(np.log(hessian).sum())} if hessian.min() > 0 else {}
         plain = {} if self.momentum else {"laplacian_slope": slope}
-        return {**plain, "minima": 1.0 if form.linear.any() else 2.0, **known}
+        return {**kind, **plain, "minima": 1.0 if form.linear.any() else 2.0, **known}
 
 
-def checked(
-    loss: Loss | CustomLoss | None,
-    noise: Noise | CustomNoise | None,
-    dim: int,
-    momentum: float = 0.0,
-    nesterov: bool = False,
+def resolved(
+    loss: Loss | CustomLoss | None, noise: Noise | CustomNoise | None, dim: int, optimizer: SGD | None = None
 ) -> Model:
     """The model, by default linear loss and isotropic noise; TypeError or ValueError where a part of it is wrong."""
     loss = Linear() if loss is None else loss
@@ -151,11 +160,7 @@ def checked(
             got = given if isinstance(given, type) else type(given)
             raise TypeError(f"{name}: expected an object with {has}, got {got.__name__}. See weightgas.losses.")
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
-    momentum = finite_number("momentum", momentum, fix="Pass α of torch.optim.SGD, for instance 0.9.")
-    if not 0 <= momentum < 1:
-        raise refuse("momentum", "a number from 0 to below 1", momentum, "Pass α of torch.optim.SGD, for instance 0.9.")
-    if not isinstance(nesterov, bool) or (nesterov and not momentum):
-        raise refuse("nesterov", "True with a momentum, or False", nesterov, "Pass momentum=0.9 with it.")
+    momentum, nesterov = _momentum(optimizer)
     curved = bool(getattr(noise, "follows_curvature", False))
     own_loss, own_noise, linear_noise = None, None, True
     if isinstance(loss, CustomLoss):
@@ -192,6 +197,18 @@ def checked(
         loss, noise, dim, form, factor, (offset, slope), curved, own_loss, own_noise, linear_noise, momentum,
         nesterov,
     )  # fmt: skip
+
+
+def _momentum(optimizer: SGD | None) -> tuple[float, bool]:
+    """α, and whether it is Nesterov's, of the optimizer of a call; its learning rate and decay are the protocol's."""
+    if optimizer is None:
+        return 0.0, False
+    fix = "For instance SGD(momentum=0.9); lr and wd are those of the protocol."
+    if not isinstance(optimizer, SGD):
+        raise TypeError(f"optimizer: expected weightgas.optimizers.SGD, got {type(optimizer).__name__}. {fix}")
+    if optimizer != SGD(momentum=optimizer.momentum, nesterov=optimizer.nesterov):
+        raise refuse("optimizer", "momentum and nesterov alone", optimizer, fix)
+    return finite_number("momentum", optimizer.momentum, fix=fix), optimizer.nesterov
 
 
 def _own_loss(loss: CustomLoss, dim: int) -> CompiledLoss:

@@ -1,13 +1,16 @@
-"""How a simulation is run and recorded: steps, samples, bins, snapshots; checked at the validation."""
+"""How a simulation is run and recorded, in numbers: what a record leaves open is resolved here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from weightgas.errors import one_of, refuse, whole_number
+from weightgas.errors import refuse, whole_number
 
 MOST_BLOCKS = 20
-"""Blocks of the counts of the overlap where the call does not say: the largest divisor of the samples up to this."""
+"""Blocks of the counts of the overlap where the record has none: the largest divisor of the samples up to this."""
+_STEPS_PER_CALL = 1000
+"""Steps of the warm-up in one call of the compiled step, at least."""
 
 
 @dataclass(frozen=True)
@@ -33,50 +36,47 @@ class Plan:
 
     @property
     def warmup_calls(self) -> int:
-        """In how many pieces the warm-up runs; it is rounded down to a multiple of them."""
-        return min(max(self.warmup // 1000, 1), self.samples)
+        """In how many pieces the warm-up runs; it is a multiple of them."""
+        return _calls(self.warmup, self.samples)
 
 
-def checked(
-    *,
-    steps: int,
-    samples: int,
-    warmup: int | None,
-    blocks: int | None,
-    snapshots: int,
-    method: str,
-    reducible: bool,
-    **others: int,
-) -> Plan:
+def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, reducible: bool) -> Plan:
     """The plan of the arguments of ``simulate``; TypeError or ValueError for the first that is wrong.
 
-    ``reducible`` is whether the model is that of an overlap; ``method="auto"`` is then the reduced one, unless
-    directions are to be kept.
+    ``record`` is a :class:`~weightgas.Record` as the producer takes it. ``reducible``: the model is that of an overlap;
+    ``method="auto"`` is then the reduced one, unless directions are to be kept.
     """
-    one_of("method", method, ("auto", "reduced", "full"))
-    if method == "reduced" and not (reducible and not snapshots):
+    if method == "reduced" and not (reducible and not record.snapshots):
         fix = 'Pass method="full": the reduced step knows the overlap alone.'
         raise refuse("method", "a linear loss, isotropic noise and no snapshots for reduced", method, fix)
     if method == "auto":
-        method = "reduced" if reducible and not snapshots else "full"
-    samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples, 400 is usual.")
+        method = "reduced" if reducible and not record.snapshots else "full"
+    fix = "Ask for at least 8 samples, 400 is usual."
+    samples = whole_number("samples", record.samples, minimum=8, fix=fix)
     steps = whole_number("steps", steps, minimum=samples, fix=f"At least one step per sample ({samples}) is needed.")
     steps -= steps % samples
-    warmup = steps // 10 if warmup is None else whole_number("warmup", warmup, minimum=0)
-    if blocks is None:
-        blocks = max(n for n in range(1, MOST_BLOCKS + 1) if samples % n == 0)
-    whole_number("blocks", blocks)
-    whole_number("bins", others["bins"], minimum=16)
-    whole_number("snapshots", snapshots, minimum=0)
-    whole_number("seed", others["seed"], minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
-    for name in ("replicas", "density_every", "snapshot_every"):
-        whole_number(name, others[name])
+    warmup = steps // 10 if record.warmup is None else record.warmup
+    blocks = record.blocks or max(n for n in range(1, MOST_BLOCKS + 1) if samples % n == 0)
     if samples % blocks:
         raise refuse("blocks", f"a divisor of the {samples} samples", blocks, "For instance 400 samples in 8 blocks.")
-    most = steps // others["snapshot_every"]
-    if snapshots > most:
-        raise refuse("snapshots", f"at most steps // snapshot_every = {most}", snapshots, "Ask for fewer or add steps.")
-    shape = {"steps": steps, "samples": samples, "warmup": warmup, "blocks": blocks, "snapshots": snapshots}
-    plan = Plan(**shape, **others, method=method)
-    object.__setattr__(plan, "warmup", plan.warmup - plan.warmup % plan.warmup_calls)
-    return plan
+    most = steps // record.snapshot_every
+    if record.snapshots > most:
+        fix = "Ask for fewer or add steps."
+        raise refuse("snapshots", f"at most steps // snapshot_every = {most}", record.snapshots, fix)
+    return Plan(
+        steps=steps,
+        replicas=whole_number("replicas", replicas),
+        samples=samples,
+        warmup=warmup - warmup % _calls(warmup, samples),
+        blocks=blocks,
+        bins=record.bins,
+        density_every=record.density_every,
+        snapshots=record.snapshots,
+        snapshot_every=record.snapshot_every,
+        seed=whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0."),
+        method=method,
+    )
+
+
+def _calls(warmup: int, samples: int) -> int:
+    return min(max(warmup // _STEPS_PER_CALL, 1), samples)

@@ -1,6 +1,6 @@
-"""Run until known: every cell goes on until its standard errors reach their target, or a bound of steps.
+"""Run to a target precision: every cell continues until its standard errors reach their target, or a bound of steps.
 
-All cells of a part climb one ladder of steps, four rungs to each doubling of the first round. On the way a cell is
+All cells of a chunk climb one ladder of steps, four rungs to each doubling of the first round. On the way a cell is
 looked at where err ∝ 1/√steps says that it will be known, at the latest after four times as many steps; one that is
 known, or has diverged, or would not gain by more steps, leaves the ladder. Nothing but the cell itself decides where,
 so what it records is the same bit by bit whatever else runs.
@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -27,9 +28,9 @@ import xarray as xr
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import refuse, whole_number
-from weightgas.measurement import precision as targets
 from weightgas.measurement.state import known
 from weightgas.protocols import Protocol
+from weightgas.settings import NATS, Until
 from weightgas.simulation.plan import Plan
 from weightgas.status import Outcome
 
@@ -45,80 +46,62 @@ _FARTHEST = 4.0
 Produce = Callable[[Protocol, Plan, Callable[[float], None], "xr.Dataset | None"], xr.Dataset]
 
 
-@dataclass(frozen=True)
-class Goal:
-    """What is to be reached: standard errors by quantity, within how many steps."""
-
-    targets: Mapping[str, float]
-    most_steps: int
-
-    def attributes(self) -> dict[str, str | int]:
-        """As they stand in a trace and in the settings of a run."""
-        return {"precision": json.dumps(dict(self.targets), sort_keys=True), "most_steps": self.most_steps}
-
-    def room(self, how: Plan) -> Plan:
-        """The plan with as many samples and blocks as a cell may come to hold."""
-        rungs = _rungs(how)
-        longer = {name: getattr(how, name) * (2 * rungs - 1) // rungs for name in ("samples", "blocks")}
-        return replace(how, **longer)
-
-
-def checked(
-    precision: float | Mapping[str, float] | None,
-    most_steps: int | None,
-    how: Plan,
-    *,
-    counted: bool,
-    resumed: bool,
-) -> Goal | None:
-    """The goal of the arguments of ``simulate``, None without a precision; TypeError or ValueError where it is wrong.
+def resolved(until: Until, how: Plan, *, counted: bool, resumed: bool) -> Until:
+    """The target of a call with its bound of steps; ValueError where it does not fit the plan.
 
     ``counted`` is whether the density of the overlap is, without which no entropy can be known in a single cell.
     """
-    if precision is None:
-        if most_steps is not None:
-            raise refuse("most_steps", "none without precision", most_steps, "Pass precision=0.003, or steps alone.")
-        return None
-    wanted = targets.targets_of(precision)
     if resumed:
-        fix = "Go on by steps, or run again with a larger most_steps."
-        raise refuse("resume_from", "none with precision, which begins anew", "a trace", fix)
-    entropies = [name for name in wanted if name in targets.NATS]
+        fix = "Resume by steps, or run again with a larger most_steps."
+        raise refuse("resume_from", "none with until, which begins anew", "a trace", fix)
+    entropies = [name for name in until.by_name() if name in NATS]
     if entropies and not counted:
         fix = "Only a linear loss has an entropy in every cell by itself."
-        raise refuse("precision", "no entropies for a loss whose overlap is not counted", entropies[0], fix)
-    if most_steps is None:
-        most_steps = MOST_ROUNDS * how.steps
+        raise refuse("targets", "no entropies for a loss whose overlap is not counted", entropies[0], fix)
+    most_steps = MOST_ROUNDS * how.steps if until.most_steps is None else until.most_steps
     fix = f"The first round has {how.steps} steps: raise most_steps or lower steps."
-    most_steps = whole_number("most_steps", most_steps, minimum=how.steps, fix=fix)
+    whole_number("most_steps", most_steps, minimum=how.steps, fix=fix)
     shortest = how.steps // _rungs(how)
     if how.snapshots * how.snapshot_every > shortest:
         fix = f"The shortest piece of a run has {shortest} steps: ask for fewer, closer ones, or add steps."
         raise refuse("snapshots", "a span that fits into a piece of the run", how.snapshots, fix)
-    return Goal(wanted, most_steps)
+    return replace(until, most_steps=most_steps)
 
 
-def until_known(
-    protocol: Protocol, how: Plan, goal: Goal, produce: Produce, advance: Callable[[float], None]
+def attributes(until: Until) -> dict[str, Any]:
+    """The target as it stands in a trace and in the settings of a run."""
+    return {"precision": json.dumps(until.by_name(), sort_keys=True), "most_steps": until.most_steps}
+
+
+def room(how: Plan) -> Plan:
+    """The plan with as many samples and blocks as a cell may come to hold."""
+    rungs = _rungs(how)
+    longer = {name: getattr(how, name) * (2 * rungs - 1) // rungs for name in ("samples", "blocks")}
+    return replace(how, **longer)
+
+
+def to_precision(
+    protocol: Protocol, how: Plan, until: Until, produce: Produce, advance: Callable[[float], None]
 ) -> xr.Dataset:
-    """Run the cells of ``protocol`` until they are known.
+    """Run the cells of ``protocol`` to the precision of ``until``, which is :func:`resolved`.
 
     ``produce(protocol, plan, advance, before)`` simulates cells from their start, or on from the trace ``before``.
     """
-    room = goal.room(how).samples, goal.room(how).blocks
-    meter = _Meter(len(protocol), goal.most_steps, advance)
-    trace = produce(protocol, how, meter.moved(how.steps), None).assign_attrs(goal.attributes())
+    most_steps, longest = until.most_steps or how.steps, room(how)
+    meter = _Meter(len(protocol), most_steps, advance)
+    trace = produce(protocol, how, meter.moved(how.steps), None).assign_attrs(attributes(until))
     cells, due, finished = np.arange(len(protocol)), np.zeros(len(protocol)), []
-    for steps, more in _ladder(how, goal.most_steps):
+    for steps, more in _ladder(how, most_steps):
         looked = np.flatnonzero((due <= steps) | _ended(trace) | (more is None))
-        reached, leaves, due[looked] = _look(trace.isel(cell=looked), steps, room[0])
+        reached, leaves, due[looked] = _look(trace.isel(cell=looked), steps, longest.samples)
         stop = np.full(len(cells), more is None)
         stop[looked] |= leaves
         if stop.any():
             done = np.zeros(len(cells), np.int8)
             done[looked] = reached
-            finished.append((cells[stop], traces.lengthen(trace.isel(cell=stop), *room), done[stop]))
-        meter.expect(cells, np.where(stop, steps, np.minimum(due, goal.most_steps)))
+            ended = traces.lengthen(trace.isel(cell=stop), longest.samples, longest.blocks)
+            finished.append((cells[stop], ended, done[stop]))
+        meter.expect(cells, np.where(stop, steps, np.minimum(due, most_steps)))
         trace, cells, due = trace.isel(cell=~stop), cells[~stop], due[~stop]
         if more is None or not len(cells):
             break

@@ -60,8 +60,8 @@ def step(
     """One step of one cell from ``weights`` (dim,) with standard normal ``draws`` (dim,).
 
     ``protocol`` is the class of one; ``rate`` is η, or η_e where the step is scaled; ``decay`` is λ, unused where it is
-    projected; ``factor`` is B of the noise, (dim,) or (dim, dim); ``strength`` are a and b of the noise variance a + b L
-    in units of B Bᵀ.
+    projected; ``factor`` is B of the noise, (dim,) or (dim, dim); ``strength`` are a and b of the noise variance
+    a + b L in units of B Bᵀ.
     """
     radius = np.linalg.norm(weights)
     direction = weights / radius

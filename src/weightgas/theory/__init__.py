@@ -5,13 +5,20 @@
 ``finite_step`` the density of a discrete step to first order, for any loss
 ``stationary``  the solvable gas at any step size, by quadrature
 ``driving``     what a path of hyperparameters costs when it is not slow
-``optimizers``  stationary norm, clock and angle of SGD, momentum, Adam, Lion, Muon
 ``relaxation``  how radius, direction and energy reach their stationary state
 
 Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type, sign or
 finiteness raises ``ValueError`` before any work starts.
 """
 
-from weightgas.theory import driving, finite_step, ideal_gas, optimizers, relaxation, stationary, vmf
+from typing import Any
 
-__all__ = ["driving", "finite_step", "ideal_gas", "optimizers", "relaxation", "stationary", "vmf"]
+from weightgas.theory import driving, finite_step, ideal_gas, relaxation, stationary, vmf
+
+__all__ = ["driving", "finite_step", "ideal_gas", "relaxation", "stationary", "vmf"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "optimizers":
+        raise AttributeError("weightgas.theory.optimizers is weightgas.optimizers since 0.2", name=name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

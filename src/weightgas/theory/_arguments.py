@@ -1,10 +1,12 @@
-"""Checks at the door of the theory functions: each returns a float64 array or raises ``ValueError``."""
+"""Input validation of the theory functions: each returns a float64 array or raises ``ValueError``."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from weightgas.errors import refuse
 
 Numbers = np.float64 | NDArray[np.float64]
 
@@ -16,39 +18,37 @@ def finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
         if numbers.dtype.kind not in "iuf":
             raise TypeError
     except (TypeError, ValueError):
-        raise ValueError(
-            f"expected {name} to be a real number or array, got {value!r}: convert it to float first"
-        ) from None
+        raise refuse(name, "a real number or array", value, "Convert it to float first.") from None
     numbers = numbers.astype(np.float64)
-    _require(np.isfinite(numbers), name, numbers, "finite")
+    _require(np.isfinite(numbers), name, numbers, "finite numbers")
     return numbers
 
 
 def positive(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return ``value`` as float64; raise unless every entry is finite and above zero."""
     numbers = finite(name, value)
-    _require(numbers > 0, name, numbers, "positive")
+    _require(numbers > 0, name, numbers, "finite numbers above 0")
     return numbers
 
 
 def nonnegative(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return ``value`` as float64; raise unless every entry is finite and at least zero."""
     numbers = finite(name, value)
-    _require(numbers >= 0, name, numbers, "zero or positive")
+    _require(numbers >= 0, name, numbers, "finite numbers of at least 0")
     return numbers
 
 
 def freedom(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return degrees of freedom as float64; raise unless every entry is finite and at least one."""
     numbers = finite(name, value)
-    _require(numbers >= 1, name, numbers, "at least 1 (dim - 1, or the sum of dim - 1 over groups)")
+    _require(numbers >= 1, name, numbers, "numbers of at least 1 (dim - 1, or the sum of dim - 1 over groups)")
     return numbers
 
 
 def dimension(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return a number of weights as float64; raise unless every entry is a whole number of at least two."""
     numbers = finite(name, value)
-    _require((numbers >= 2) & (numbers == np.floor(numbers)), name, numbers, "a whole number of at least 2")
+    _require((numbers >= 2) & (numbers == np.floor(numbers)), name, numbers, "whole numbers of at least 2")
     return numbers
 
 
@@ -99,7 +99,5 @@ def _require(good: NDArray[np.bool_], name: str, numbers: NDArray[np.float64], e
     if not good.all():
         bad = numbers[~good].flat[0]
         place = "" if numbers.ndim == 0 else f" (and {np.sum(~good) - 1} more) in an array of shape {numbers.shape}"
-        raise ValueError(
-            f"expected {name} to be {expected}, got {bad}{place}: "
-            f"correct it, or leave out the entries that have no valid {name}"
-        )
+        fix = f"Correct it, or exclude the entries that have no valid {name}."
+        raise ValueError(f"{name}: expected {expected}, got {bad}{place}. {fix}")

@@ -174,7 +174,7 @@ def _temperature(temperature: ArrayLike) -> NDArray[np.float64]:
     """Check the temperature; outside 1e-300 ... 1e300 its inverse would not be a floating-point number."""
     value = positive("temperature", temperature)
     if np.any((value < 1e-300) | (value > 1e300)):
-        raise ValueError(f"expected temperature between 1e-300 and 1e300, got {temperature!r}: use a limiting formula")
+        raise ValueError(f"temperature: expected 1e-300 to 1e300, got {temperature!r}. Use a limiting formula.")
     return value
 
 

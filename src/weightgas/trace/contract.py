@@ -43,6 +43,7 @@ VARIABLES: dict[str, Variable] = {
     "energy_mean": Variable(_ALONG, "loss averaged over every step since the last sample", "L", "mean"),
     "energy_sq_mean": Variable(_ALONG, "squared loss averaged over every step since the last sample", "L²", "mean"),
     "grad_sq": Variable(_ALONG, "second moment of the mini-batch gradient on the unit sphere", "G", "mean"),
+    "buffer_sq": Variable(_ALONG, "second moment of the momentum buffer on the unit sphere", "r²‖b‖²", "mean"),
     "noise_trace": Variable(_ALONG, "trace of the gradient noise covariance on the unit sphere", "tr Σ"),
     "mean_grad_sq": Variable(_ALONG, "squared norm of the mean gradient on the unit sphere, unbiased", "‖∇L‖²"),
     "laplacian": Variable(_ALONG, "Laplacian of the loss on the unit sphere", "ΔL"),
@@ -54,6 +55,9 @@ VARIABLES: dict[str, Variable] = {
     "overlap": Variable(_ALONG, "overlap with the direction of the linear loss", "z"),
     "group_radius": Variable(_GROUP, "norm of the weights of a group", "rᵢ"),
     "group_grad_sq": Variable(_GROUP, "second moment of the gradient of a group, on its unit sphere", "Gᵢ", "mean"),
+    "group_buffer_sq": Variable(
+        _GROUP, "second moment of the momentum buffer of a group, on its unit sphere", "rᵢ²‖bᵢ‖²", "mean"
+    ),
     "group_noise_trace": Variable(_GROUP, "noise trace of a group, on its unit sphere", "tr Σᵢ"),
     "group_mean_grad_sq": Variable(_GROUP, "squared mean gradient of a group, on its unit sphere, unbiased", "‖∇ᵢL‖²"),
     "group_laplacian": Variable(_GROUP, "Laplacian of the loss over a group, on its unit sphere", "ΔᵢL"),
@@ -83,6 +87,7 @@ VARIABLES: dict[str, Variable] = {
     "final_weights": Variable(("replica", "weight"), "weights at the last step", "w"),
     "final_stream": Variable(("replica", "word"), "state of the random stream at the last step", "", dtype="uint64"),
     "final_velocity": Variable(("replica", "weight"), "momentum buffer at the last step", "v"),
+    "final_buffers": Variable(("replica", "buffer", "weight"), "buffers of the optimizer at the last step", ""),
     "failed_step": Variable(
         ("replica",), "step at which a number was not finite, with its cause", "t", units="step", dtype="int64"
     ),

@@ -103,6 +103,10 @@ def current(data: xr.Dataset) -> xr.Dataset:
         if "cell_methods" in variable.attrs:
             variable.attrs["cell_methods"] = variable.attrs["cell_methods"].replace("reading:", "sample:")
     attributes = {_SINCE_1.get(str(name), str(name)): value for name, value in data.attrs.items()}
+    if "noise" in attributes:  # format 1 had the kind of a simulated noise in its name alone
+        name = str(attributes["noise"])
+        kind = {"noise_isotropic": name.startswith("isotropic"), "noise_state_dependent": " x (" in name}
+        attributes |= {key: int(value) for key, value in kind.items()}
     renamed.attrs = attributes | {"format_version": FORMAT_VERSION}
     return renamed
 

@@ -2,6 +2,7 @@
 
 from weightgas.training.cost import Cost, cost
 from weightgas.training.modules import network_of
-from weightgas.training.run import planned, train
+from weightgas.training.plan import fitting, planned
+from weightgas.training.run import train
 
-__all__ = ["Cost", "cost", "planned", "train", "network_of"]
+__all__ = ["Cost", "cost", "fitting", "planned", "train", "network_of"]

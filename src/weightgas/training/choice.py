@@ -49,7 +49,7 @@ class Work:
 
 
 def chosen(
-    usual: Mode, engine: Callable[[Mode], Engine], work: Work, run: runs.Run | None, compile: bool | None
+    usual: Mode, engine: Callable[[Mode], Engine], work: Work, run: runs.RunFolder | None, compile: bool | None
 ) -> Mode:
     """The mode of a run: the one its folder keeps, else measured, else the ``usual`` one; it is logged and kept.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,43 +14,47 @@ from torch import Tensor
 from weightgas.protocols import FixedSphere
 from weightgas.status import Outcome
 from weightgas.training import checkpoint
-from weightgas.training.engine import Engine, State
+from weightgas.training.engine import SUMS, Engine, State
 from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
-from weightgas.training.record import Record, variables
+from weightgas.training.record import Samples, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
+
+BUFFER = "buffer_"
+"""What the names of the optimizer's buffers begin with in a checkpoint."""
 
 
 def run_chunk(
     engine: Engine,
     plan: Plan,
-    begin: np.ndarray | None,
+    weights: np.ndarray | None,
+    buffers: np.ndarray | None,
     place: tuple[Path, str] | None,
     advance: Callable[[int], None],
-    given: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """The variables of the trace, each of shape (cells, …), for the cells of ``engine``.
 
     Parameters
     ----------
-    begin
-        Weights (stack, dim) to go on from at step ``plan.first``; None for a fresh start with its warm-up.
+    weights, buffers
+        Weights (stack, dim) to begin with at step ``plan.first``, None for the start that the plan names; buffers of
+        the optimizer (stack, buffers, dim) to resume with, None where it keeps none.
     place
         Folder and name of the checkpoints; None to keep none.
     advance
         Called with the number of steps made, summed over the stack, for the display of progress.
-    given
-        Weights (stack, dim) to start the warm-up from; None for the start that the plan names.
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    record = Record(engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None))
+    record = Samples(
+        engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None, engine.has_momentum)
+    )
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
-        state = _begun(engine, plan, begin) if given is None else engine.given(given)
+        state = _begun(engine, plan, weights, buffers)
         record.check(state.weights)
-    advance((state.step - plan.warmup - plan.first if begin is not None else state.step) * engine.stack)
+    advance((state.step - plan.warmup - plan.first if plan.first else state.step) * engine.stack)
     saved = time.monotonic()
     try:
         while (step := state.step - plan.warmup) < plan.last and record.alive.any():
@@ -68,9 +73,17 @@ def run_chunk(
     return _variables(engine, plan, record, state)
 
 
-def _begun(engine: Engine, plan: Plan, begin: np.ndarray | None) -> State:
-    if begin is not None:
-        return engine.state(plan.warmup + plan.first, begin)
+def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.ndarray | None) -> State:
+    if plan.first and weights is not None:
+        state = engine.state(plan.warmup + plan.first, weights)
+        if buffers is None:
+            return state
+        stored = torch.as_tensor(buffers, dtype=state.weights.dtype, device=state.weights.device)
+        kept = {name: stored[:, k] for k, name in enumerate(state.buffers)}
+        rescaled = plan.start == "predicted"  # at the end of the warm-up, where the buffers were emptied
+        return replace(state, buffers=kept, age=plan.first + (0 if rescaled else plan.warmup))
+    if weights is not None:
+        return engine.given(weights)
     state = engine.initial()
     if plan.start == "predicted":  # a first guess, so that the first steps are not wild
         gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
@@ -79,7 +92,7 @@ def _begun(engine: Engine, plan: Plan, begin: np.ndarray | None) -> State:
 
 
 def _after(
-    state: State, engine: Engine, plan: Plan, record: Record, rescalings: list[int], sphere: np.ndarray | None
+    state: State, engine: Engine, plan: Plan, record: Samples, rescalings: list[int], sphere: np.ndarray | None
 ) -> State:
     """What is due at the step that ``state`` has reached."""
     step = state.step - plan.warmup
@@ -108,7 +121,7 @@ def _estimates(state: State, engine: Engine, plan: Plan, step: int) -> dict[str,
     return found
 
 
-def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict[str, np.ndarray]:
+def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dict[str, np.ndarray]:
     cells, replicas = len(engine.protocol), plan.replicas
     outcome = np.where(record.alive, int(Outcome.FINISHED), int(Outcome.DIVERGED))
     by_stack = {
@@ -117,6 +130,8 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
         "outcome": outcome,
         "final_weights": state.weights.cpu().numpy(),
     }
+    if state.buffers:
+        by_stack["final_buffers"] = torch.stack(list(state.buffers.values()), 1).cpu().numpy()
     steps = (plan.first // plan.every + 1 + np.arange(plan.rows)) * plan.every
     values = {"step": np.tile(steps, (cells, 1))}
     if plan.snapshots:
@@ -125,14 +140,15 @@ def _variables(engine: Engine, plan: Plan, record: Record, state: State) -> dict
     return values | {name: array.reshape(cells, replicas, *array.shape[1:]) for name, array in by_stack.items()}
 
 
-def _save(engine: Engine, record: Record, state: State, place: tuple[Path, str]) -> None:
-    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", "grad_sq", "group_grad_sq", "growth")}
-    numbers = {"step": np.int64(state.step), "count": np.int64(state.count), "cells": _cells(engine)}
+def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]) -> None:
+    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
+    sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
+    numbers = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {"cells": _cells(engine)}
     numbers["mode"] = engine.network.mode.array()
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
 
-def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> State | None:
+def _resumed(engine: Engine, record: Samples, place: tuple[Path, str] | None) -> State | None:
     """The state of the checkpoint, its record restored; None where there is none of these cells."""
     stored = None if place is None else checkpoint.load(*place)
     if stored is None or not np.array_equal(stored["cells"], _cells(engine)):
@@ -141,10 +157,10 @@ def _resumed(engine: Engine, record: Record, place: tuple[Path, str] | None) -> 
         engine.take(Mode.of(stored["mode"]))
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
     state = engine.state(int(stored["step"]), stored["weights"])
-    sums = {
-        name: torch.from_numpy(stored[name]).to(state.weights.device) for name in ("grad_sq", "group_grad_sq", "growth")
-    }
-    return State(state.step, state.weights, int(stored["count"]), **sums)
+    device = state.weights.device
+    sums = {name: torch.from_numpy(stored[name]).to(device) for name in SUMS}
+    buffers = {name: torch.from_numpy(stored[f"{BUFFER}{name}"]).to(device) for name in state.buffers}
+    return replace(state, count=int(stored["count"]), age=int(stored["age"]), buffers=buffers, **sums)
 
 
 def _cells(engine: Engine) -> np.ndarray:

@@ -20,10 +20,11 @@ from weightgas.datasets import Images
 from weightgas.networks import Network
 from weightgas.probes.energy import AT_ONCE
 from weightgas.protocols import FixedLR
+from weightgas.settings import Evaluate
 from weightgas.training.engine import RANDOM, SLOW_RANDOM, Engine
 from weightgas.training.mode import usual
 from weightgas.training.plan import DTYPES, Plan
-from weightgas.training.setting import limited
+from weightgas.training.setting import device_of, limited
 
 MOMENT = 0.15
 """Seconds for which each part is timed; one that takes longer is timed once, with what is slow only once in it."""
@@ -56,20 +57,19 @@ def cost(
     runs: int,
     *,
     batch_size: int = 128,
-    cells_at_once: int | None = None,
     threads: int = 1,
-    device: torch.device | str = "cpu",
-    dtype: str = "float32",
+    evaluate: Evaluate | None = None,
 ) -> Cost:
     """Time the parts of training ``network`` on ``data`` for ``runs`` cells times replicas; a second or two.
 
     As many are timed at once as :func:`weightgas.training.train` trains together. Nothing is written.
     """
-    together = min(usual(network, data.inputs.shape[1:], cells_at_once).at_once, runs)
+    how = Evaluate.given(evaluate).of("train")
+    together = min(usual(network, data.inputs.shape[1:], how.cells_at_once).at_once, runs)
     sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild: none overflows
     engine = Engine(
-        sample, network, data, replicas=1, seed=0, batch_size=batch_size, dtype=DTYPES[dtype],
-        device=torch.device(device),
+        sample, network, data, replicas=1, seed=0, batch_size=batch_size, dtype=DTYPES[how.dtype],
+        device=device_of(how.device),
     )  # fmt: skip
     with limited(threads):
         state = engine.initial()

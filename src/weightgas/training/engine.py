@@ -6,8 +6,8 @@ everything accumulated are float64. Per-network results do not depend on what el
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from typing import Any
 
@@ -18,14 +18,21 @@ from torch import Tensor
 from weightgas import networks, probes
 from weightgas.datasets import Images
 from weightgas.networks import Network
+from weightgas.optimizers import Optimizer
 from weightgas.probes import Curvature, Moments
 from weightgas.protocols import FixedELR, FixedSphere, Protocol
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
-from weightgas.training.start import predicted_radii
+from weightgas.training.start import optimizer_radii, predicted_radii
 
 RANDOM, SLOW_RANDOM = 64, 16
 """Random networks from which the energy of a random walk is known."""
+
+MOMENTUM = "momentum_buffer"
+"""The name that torch and :mod:`weightgas.optimizers` give the buffer b of SGD with momentum."""
+
+SUMS = ("grad_sq", "group_grad_sq", "growth", "buffer_sq", "group_buffer_sq")
+"""What a state sums over the steps since the last sample."""
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 """From w, g (stack, dim), ‖w_i‖² and ‖g_i‖² (stack, groups): decay c and size s of w ← w − (c w + s g), as columns,
@@ -37,7 +44,9 @@ class State:
     """The stack between two steps; never changed in place, so an interrupted call leaves the last one whole.
 
     ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
-    r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,).
+    r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,). ``buffers`` are
+    what the optimizer keeps between steps, ``age`` steps after they were empty, and with a momentum buffer b
+    ``buffer_sq`` and ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups).
     """
 
     step: int
@@ -46,11 +55,14 @@ class State:
     grad_sq: Tensor
     group_grad_sq: Tensor
     growth: Tensor
+    buffer_sq: Tensor
+    group_buffer_sq: Tensor
+    buffers: Mapping[str, Tensor] = field(default_factory=dict)
+    age: int = 0
 
     def cleared(self) -> State:
         """The same weights with empty sums."""
-        zeros = {name: torch.zeros_like(getattr(self, name)) for name in ("grad_sq", "group_grad_sq", "growth")}
-        return replace(self, count=0, **zeros)
+        return replace(self, count=0, **{name: torch.zeros_like(getattr(self, name)) for name in SUMS})
 
 
 class Engine:
@@ -67,9 +79,11 @@ class Engine:
         batch_size: int,
         dtype: torch.dtype,
         device: torch.device,
+        optimizer: Optimizer | None = None,
         energy_batches: int | None = None,
         mode: Mode | None = None,
     ) -> None:
+        """``optimizer``: what steps at fixed LR, with the learning rate and decay of each cell; None for plain SGD."""
         self.protocol, self.data, self.replicas, self._given = protocol, data, replicas, network
         self.sizes = tuple(network.groups(data).values())
         self.stack = len(protocol) * replicas
@@ -80,7 +94,9 @@ class Engine:
         self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:energy_batches]).to(device)
         values = (np.repeat(v, replicas) for v in protocol.cells().values())
         self._first, second = (torch.from_numpy(v).to(device) for v in values)
+        self.has_momentum = optimizer is not None and MOMENTUM in optimizer.buffers(torch.zeros(1, 1))
         self._rule = _rule(protocol, self._first, second, dtype)
+        self._optimizer, self._rates = optimizer, (_column(self._first, dtype), _column(second, dtype))
         self.take(mode or usual(network, data.inputs.shape[1:], self.stack))
 
     def take(self, mode: Mode) -> None:
@@ -106,7 +122,8 @@ class Engine:
         """A state at ``step`` with ``weights`` (stack, dim) and empty sums."""
         zeros = torch.zeros(self.stack, dtype=torch.float64, device=self._device)
         groups = zeros.new_zeros((self.stack, len(self.sizes)))
-        return State(step, torch.as_tensor(weights, dtype=self._dtype, device=self._device), 0, zeros, groups, zeros)
+        start = torch.as_tensor(weights, dtype=self._dtype, device=self._device)
+        return State(step, start, 0, zeros, groups, zeros, zeros, groups, self._empty(start))
 
     def advance(self, state: State, steps: int, *, held: bool = False) -> State:
         """The state ``steps`` steps later; ``held`` keeps a fixed-ELR run on the sphere of its present radius.
@@ -114,6 +131,8 @@ class Engine:
         There the direction moves as it would in the free run, but a run that has just begun, with the large gradients
         of random weights (η_e² G > 1), does not blow up before it has come down.
         """
+        if self._optimizer is not None:
+            return self._stepped(state, steps, self._optimizer)
         weights = state.weights
         rule = self._rule
         if held and isinstance(self.protocol, FixedELR):
@@ -129,14 +148,47 @@ class Engine:
                 if growth is not None:
                     growths.append(growth)
             radii, gradients = torch.stack(squares, 1)
-            return State(
-                state.step + steps,
-                weights,
-                state.count + steps,
-                state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
-                state.group_grad_sq + (radii * gradients).sum(0),
-                state.growth + torch.stack(growths).sum(0) if growths else state.growth,
+            return replace(
+                state,
+                step=state.step + steps,
+                weights=weights,
+                count=state.count + steps,
+                grad_sq=state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
+                group_grad_sq=state.group_grad_sq + (radii * gradients).sum(0),
+                growth=state.growth + torch.stack(growths).sum(0) if growths else state.growth,
             )
+
+    def _stepped(self, state: State, steps: int, optimizer: Optimizer) -> State:
+        """:meth:`advance` with an optimizer that keeps buffers."""
+        weights, buffers, squares = state.weights, state.buffers, []
+        buffer_sq, group_buffer_sq = state.buffer_sq, state.group_buffer_sq
+        with torch.no_grad():
+            for count in range(1, steps + 1):
+                index = self._draws.training(state.step + count - 1)
+                gradient, square = self._measured_gradients(weights, index)
+                weights, buffers = optimizer.step(weights, gradient, buffers, *self._rates, state.age + count)
+                squares.append(square)
+                if MOMENTUM in buffers:
+                    kept = probes.group_squares(buffers[MOMENTUM], self.sizes)
+                    buffer_sq = buffer_sq + square[0].sum(-1) * kept.sum(-1)
+                    group_buffer_sq = group_buffer_sq + square[0] * kept
+            radii, gradients = torch.stack(squares, 1)
+            return replace(
+                state,
+                step=state.step + steps,
+                weights=weights,
+                count=state.count + steps,
+                grad_sq=state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
+                group_grad_sq=state.group_grad_sq + (radii * gradients).sum(0),
+                buffer_sq=buffer_sq,
+                group_buffer_sq=group_buffer_sq,
+                buffers=buffers,
+                age=state.age + steps,
+            )
+
+    def _empty(self, weights: Tensor) -> Mapping[str, Tensor]:
+        """Buffers before the first step."""
+        return {} if self._optimizer is None else self._optimizer.buffers(weights)
 
     def energy(self, weights: Tensor) -> Tensor:
         """Energy (C,) of any number of networks: their loss over the fixed disjoint batches in use, float64."""
@@ -158,14 +210,19 @@ class Engine:
         return probes.curvature(partial(networks.gradients, self.network), weights, drawn, gradients, self.sizes)
 
     def rescaled(self, state: State, group_grad_sq: Tensor) -> State:
-        """The state with every group at the radius that its G_i predicts, if there is one; sums cleared."""
-        wanted = predicted_radii(self.protocol, self.replicas, group_grad_sq.cpu().numpy())
+        """The state with every group at the radius that its G_i predicts, if there is one; sums and buffers empty."""
+        squares = group_grad_sq.cpu().numpy()
+        if self._optimizer is None:
+            wanted = predicted_radii(self.protocol, self.replicas, squares)
+        else:
+            cells = {axis: np.repeat(v, self.replicas)[:, None] for axis, v in self.protocol.cells().items()}
+            wanted = optimizer_radii(self._optimizer.at(**cells), self.sizes, squares)
         wanted = torch.as_tensor(wanted, device=self._device)
         factors = wanted / probes.group_squares(state.weights, self.sizes).sqrt()
         factors = torch.where(torch.isfinite(factors) & (factors > 0), factors, 1.0)
         repeats = torch.tensor(self.sizes, device=self._device)
         weights = state.weights * factors.to(self._dtype).repeat_interleave(repeats, 1)
-        return replace(state.cleared(), weights=weights)
+        return replace(state.cleared(), weights=weights, buffers=self._empty(weights), age=0)
 
     def random_energy(self) -> tuple[float, float]:
         """Mean and standard deviation of the energy of random directions: what a random walk would read."""

@@ -15,19 +15,27 @@ from weightgas import trace as traces
 from weightgas.datasets import Images, named
 from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.networks import Network
+from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
+from weightgas.settings import Evaluate, Record
 from weightgas.status import Outcome
+from weightgas.training import stepping
 from weightgas.training.modules import network_of
 
 SEGMENT = 100
 """Most steps between two moments at which an interruption, an overflow or the clock is noticed."""
 
-NOISE_SHARE, LEAST_NOISE = 0.0175, 40
-"""Share of the gradients of a run that noise and curvature may cost unless told, but for so many samples of them: the
-blocks of :mod:`weightgas.measurement.blocks` need two each."""
+NOISE_SHARE = 0.0175
+"""Share of the gradients of a run that noise and curvature cost where the record does not say."""
 
-ENERGY_SHARE, LEAST_ENERGY = 0.025, 16
-"""The same of the energies, but for so many batches of each."""
+LEAST_NOISE = 40
+"""Samples of them at least: the blocks of :mod:`weightgas.measurement.blocks` need two each."""
+
+ENERGY_SHARE = 0.025
+"""Share of the gradients of a run that energies cost where the record does not say."""
+
+LEAST_ENERGY = 16
+"""Batches in an energy at least."""
 
 FORWARD = 1 / 3
 """A loss in units of a gradient."""
@@ -112,7 +120,7 @@ class Plan:
         return min(stop for stop in stops if stop > step)
 
 
-def checked_network(network: Any, data: Any) -> tuple[Network, Images]:
+def fitting(network: Any, data: Any) -> tuple[Network, Images]:
     """A network and the data set it fits, of what ``train`` takes for them."""
     if isinstance(data, str):
         data = named(data)
@@ -131,69 +139,64 @@ def checked_network(network: Any, data: Any) -> tuple[Network, Images]:
     return network, data
 
 
-def checked(
-    protocol: Any, network: Any, data: Any, resume_from: Any, *, samples: Any, warmup: Any, **numbers: Any
-) -> tuple[Network, Images, Plan]:
-    """The network, the data set and the plan of a call, or the refusal of what is wrong (errors as ``train``)."""
+def planned(
+    protocol: Protocol,
+    network: Network,
+    data: Images,
+    steps: int,
+    *,
+    optimizer: Optimizer | None = None,
+    batch_size: int = 128,
+    seed: int = 0,
+    replicas: int = 1,
+    start: str | np.ndarray = "predicted",
+    record: Record | None = None,
+    evaluate: Evaluate | None = None,
+    before: xr.Dataset | None = None,
+) -> Plan:
+    """The plan of a call of :func:`weightgas.train`, or the refusal of what is wrong (errors as there).
+
+    ``network`` and ``data`` are :func:`fitting`, ``before`` is the trace that is continued.
+    """
     if not isinstance(protocol, Protocol):
         raise TypeError(
             f"protocol: expected FixedLR, FixedELR or FixedSphere, got {protocol!r}. For instance FixedLR(0.1, 0.01)."
         )
-    network, data = checked_network(network, data)
-    steps = whole_number("steps", numbers["steps"], fix="Pass the number of steps, for instance 20000.")
-    batch_size = whole_number(
-        "batch_size", numbers["batch_size"], minimum=2, fix="BatchNorm needs at least 2; take 128."
-    )
+    recorded, dtype = Record.given(record).of("train"), Evaluate.given(evaluate).of("train").dtype
+    whole_number("steps", steps, fix="Pass the number of steps, for instance 20000.")
+    whole_number("batch_size", batch_size, minimum=2, fix="BatchNorm needs at least 2; take 128.")
     if batch_size > len(data):
-        raise refuse(
-            "batch_size", f"at most the {len(data)} inputs of {data.name}", batch_size, "Take smaller batches."
-        )
-    samples = whole_number("samples", samples, fix="Pass the number of samples, for instance 300.")
-    noise_samples = numbers["noise_samples"]
-    if noise_samples is not None:
-        fix = "Pass None for as many as cost little, or the number of samples for all."
-        noise_samples = whole_number("noise_samples", noise_samples, fix=fix)
-    snapshots = whole_number("snapshots", numbers["snapshots"], minimum=0, fix="Pass 0 for none.")
-    snapshot_every = whole_number("snapshot_every", numbers["snapshot_every"], fix="Pass for instance 25.")
-    if snapshots * snapshot_every > steps:
-        raise refuse(
-            "snapshots",
-            f"at most {steps // snapshot_every} with snapshot_every={snapshot_every}, steps={steps}",
-            snapshots,
-            "Take fewer.",
-        )
+        most = f"at most the {len(data)} inputs of {data.name}"
+        raise refuse("batch_size", most, batch_size, "Take smaller batches.")
+    if recorded.snapshots * recorded.snapshot_every > steps:
+        every = recorded.snapshot_every
+        most = f"at most {steps // every} with snapshot_every={every}, steps={steps}"
+        raise refuse("snapshots", most, recorded.snapshots, "Take fewer.")
     batches = len(data) // batch_size
-    energy_batches = numbers["energy_batches"]
-    if energy_batches is not None:
-        fix = f"Pass at most the {batches} disjoint batches of {data.name}, or None."
-        energy_batches = whole_number("energy_batches", energy_batches, fix=fix)
-        if energy_batches > batches:
-            raise refuse("energy_batches", f"at most the {batches} disjoint batches of {data.name}", energy_batches, "")
+    if recorded.energy_batches is not None and recorded.energy_batches > batches:
+        most = f"at most the {batches} disjoint batches of {data.name}"
+        raise refuse("energy_batches", most, recorded.energy_batches, "Pass None for as many as cost little.")
+    whole_number("replicas", replicas, fix="Pass the number of runs of each cell, for instance 1.")
     plan = Plan(
         steps=steps,
         batch_size=batch_size,
-        seed=whole_number("seed", numbers["seed"], minimum=0, fix="Seeds are whole numbers from 0."),
-        replicas=whole_number(
-            "replicas", numbers["replicas"], fix="Pass the number of runs of each cell, for instance 1."
-        ),
-        every=max(1, steps // samples),
-        warmup=steps // 10 if warmup is None else whole_number("warmup", warmup, minimum=0, fix="Pass 0 for none."),
-        noise_batches=whole_number(
-            "noise_batches", numbers["noise_batches"], minimum=2, fix="A variance needs 2; take 8."
-        ),
-        curvature_batches=whole_number(
-            "curvature_batches", numbers["curvature_batches"], minimum=0, fix="Pass 0 to record no curvature."
-        ),
+        seed=whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0."),
+        replicas=replicas,
+        every=max(1, steps // recorded.samples),
+        warmup=steps // 10 if recorded.warmup is None else recorded.warmup,
+        noise_batches=recorded.noise_batches,
+        curvature_batches=recorded.curvature_batches,
         noise_every=1,
         energy_batches=batches,
-        snapshots=snapshots,
-        snapshot_every=snapshot_every,
-        start=_start(numbers["start"], (len(protocol), numbers["replicas"], network.dim(data))),
-        dtype=one_of("dtype", numbers["dtype"], DTYPES),
+        snapshots=recorded.snapshots,
+        snapshot_every=recorded.snapshot_every,
+        start=_start(start, (len(protocol), replicas, network.dim(data))),
+        dtype=dtype,
     )
-    if resume_from is not None:
-        return network, data, _resumed(plan, protocol, network, data, resume_from, warmup)
-    return network, data, _spaced(plan, noise_samples, energy_batches)
+    if before is not None:
+        grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer).get("optimizer")
+        return _resumed(plan, grid, network, data, before, recorded.warmup, name)
+    return _spaced(plan, recorded.noise_samples, recorded.energy_batches)
 
 
 def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -> Plan:
@@ -226,19 +229,16 @@ def _start(start: Any, shape: tuple[int, ...]) -> str:
     return f"given, {crc32(np.ascontiguousarray(weights, dtype=np.float64).tobytes()):08x}"
 
 
-def checked_device(device: Any) -> torch.device:
-    """The torch device, tried out; ValueError where it does not exist here."""
-    try:
-        torch.zeros(1, dtype=torch.float64, device=device).item()
-        return torch.device(device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise refuse(
-            "device", "a device that this torch can use, for instance 'cpu'", device, str(error).splitlines()[0]
-        ) from None
-
-
-def _resumed(plan: Plan, protocol: Protocol, network: Network, data: Images, trace: xr.Dataset, warmup: Any) -> Plan:
-    """The plan that goes on where ``trace`` stopped; TraceError where it is of another experiment."""
+def _resumed(
+    plan: Plan,
+    protocol: Protocol,
+    network: Network,
+    data: Images,
+    trace: xr.Dataset,
+    warmup: int | None,
+    optimizer: str | None,
+) -> Plan:
+    """The plan that continues where ``trace`` stopped; TraceError where it is of another experiment."""
     traces.check(trace)
     if "final_weights" not in trace:
         raise TraceError(
@@ -253,6 +253,7 @@ def _resumed(plan: Plan, protocol: Protocol, network: Network, data: Images, tra
         "seed": plan.seed,
         "batch_size": plan.batch_size,
         "dtype": plan.dtype,
+        "optimizer": optimizer,
     }
     differ = [f"{k} = {theirs.get(k)!r} in the trace, {v!r} in the call" for k, v in ours.items() if theirs.get(k) != v]
     if trace.sizes["replica"] != plan.replicas:

@@ -19,14 +19,15 @@ SQUARES = ("noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_nois
 CURVATURE = ("laplacian", "laplacian_far", "noise_curvature", "group_laplacian", "group_laplacian_far")
 
 
-def variables(plan: Plan, sphere: bool) -> tuple[str, ...]:
-    """The variables of the samples of ``plan``, on the ``sphere`` or elsewhere."""
+def variables(plan: Plan, sphere: bool, momentum: bool) -> tuple[str, ...]:
+    """The variables of the samples of ``plan``, on the ``sphere`` or elsewhere, with a ``momentum`` buffer or none."""
     names = (*ALWAYS, "radius_unprojected") if sphere else ALWAYS
+    names = (*names, "buffer_sq", "group_buffer_sq") if momentum else names
     names = (*names, *SQUARES) if plan.noise_batches >= FOR_SQUARES else names
     return (*names, *CURVATURE) if plan.curvature_batches else names
 
 
-class Record:
+class Samples:
     """Arrays of shape (stack, samples[, groups]), NaN where nothing was read, and the stored directions.
 
     ``names`` are the variables to keep. A row depends only on the state it is written from, so writing it again (after
@@ -61,6 +62,9 @@ class Record:
             "energy": energy,
             "grad_sq": state.grad_sq / state.count,
             "group_grad_sq": state.group_grad_sq / state.count,
+        }
+        new |= {
+            name: getattr(state, name) / state.count for name in ("buffer_sq", "group_buffer_sq") if name in self.values
         }
         new |= {name: tensor for name, tensor in estimates.items() if name in self.values and name not in new}
         arrays = {name: tensor.cpu().numpy() for name, tensor in new.items()}

@@ -1,8 +1,8 @@
-"""What all parts of a run have in common, and the making of one of them: here, or in the worker of an executor."""
+"""What all parts of a run have in common, and the making of one of them: here, or in the worker of a client."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,10 +15,10 @@ import xarray as xr
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.datasets import Images
-from weightgas.errors import OutOfMemoryError
+from weightgas.errors import OutOfMemoryError, refuse
 from weightgas.networks import Network
+from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
-from weightgas.status import Outcome
 from weightgas.training.chunk import run_chunk
 from weightgas.training.engine import Engine
 from weightgas.training.mode import Mode, is_out_of_memory
@@ -27,35 +27,44 @@ from weightgas.training.plan import DTYPES, Plan
 
 @dataclass(frozen=True)
 class Setting:
-    """What all parts of a run have in common; it travels to the workers of an executor."""
+    """What all chunks of a run have in common; it travels to the workers of a client.
 
+    ``weights`` (cells, replicas, dim) and ``buffers`` (cells, replicas, buffers, dim) are those to begin with, None
+    where the plan names the start, or the optimizer keeps none.
+    """
+
+    protocol: Protocol
+    optimizer: Optimizer | None
     network: Network
     images: Images
     plan: Plan
     mode: Mode
     device: torch.device
     threads: int
-    attributes: dict[str, Any]
-    before: xr.Dataset | None
-    start: np.ndarray | None
+    attributes: Mapping[str, Any]
+    weights: np.ndarray | None
+    buffers: np.ndarray | None
     checkpoints: Path | None
 
     def in_mode(self, mode: Mode) -> Setting:
-        """The same in another mode, which the trace tells."""
-        told = {"networks_at_once": mode.at_once, "compiled": int(mode.compiled)}
-        return replace(self, mode=mode, attributes=self.attributes | told)
+        """The same in another mode, which is in the attributes of the trace."""
+        return replace(self, mode=mode).noted(networks_at_once=mode.at_once, compiled=int(mode.compiled))
 
-    def engine(self, part: Protocol) -> Engine:
-        """The engine of some cells."""
-        return self._engine(part, self.plan.replicas, self.mode)
+    def noted(self, **attributes: Any) -> Setting:
+        """The same with further attributes of the trace."""
+        return replace(self, attributes={**self.attributes, **attributes})
 
-    def sample(self, protocol: Protocol, mode: Mode) -> Engine:
+    def engine(self, indices: np.ndarray) -> Engine:
+        """The engine of the cells ``indices`` of the grid."""
+        return self._engine(indices, self.plan.replicas, self.mode)
+
+    def timed(self, mode: Mode) -> Engine:
         """The engine of as many networks as ``mode`` evaluates at once, all of the first cell, to be timed."""
-        return self._engine(runs.subset(protocol, np.array([0])), mode.at_once, mode)
+        return self._engine(np.array([0]), mode.at_once, mode)
 
-    def _engine(self, part: Protocol, replicas: int, mode: Mode) -> Engine:
+    def _engine(self, indices: np.ndarray, replicas: int, mode: Mode) -> Engine:
         return Engine(
-            part,
+            runs.subset(self.protocol, indices),
             self.network,
             self.images,
             replicas=replicas,
@@ -63,6 +72,7 @@ class Setting:
             batch_size=self.plan.batch_size,
             dtype=DTYPES[self.plan.dtype],
             device=self.device,
+            optimizer=self.optimizer,
             energy_batches=self.plan.energy_batches,
             mode=mode,
         )
@@ -71,16 +81,15 @@ class Setting:
 def produce(
     indices: np.ndarray, part: Protocol, *, setting: Setting, advance: Callable[[float], None] = runs.unseen
 ) -> xr.Dataset:
-    """Train the cells ``indices`` of the grid."""
-    stack, before, begin = len(indices) * setting.plan.replicas, setting.before, None
-    if before is not None:
-        ended = before.isel(cell=indices)
-        begin = ended["final_weights"].where(ended["outcome"] == Outcome.FINISHED).values.reshape(stack, -1)
+    """Train the cells ``indices`` of the grid; ``part`` are those cells as the trace has them."""
+    stack = len(indices) * setting.plan.replicas
+    weights, buffers = (
+        None if of is None else of[indices].reshape(stack, *of.shape[2:]) for of in (setting.weights, setting.buffers)
+    )
     where = None if setting.checkpoints is None else (setting.checkpoints, f"cells-{indices[0]:05d}")
-    given = None if setting.start is None else setting.start[indices].reshape(stack, -1)
     try:
         with limited(setting.threads):
-            values = run_chunk(setting.engine(part), setting.plan, begin, where, advance, given)
+            values = run_chunk(setting.engine(indices), setting.plan, weights, buffers, where, advance)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
             raise
@@ -88,7 +97,7 @@ def produce(
             f"memory: expected room for the weights, batches and samples of a stack of {stack} networks, got "
             f"{str(error) or 'no memory'!r}. Lower cells_at_once, replicas, samples or snapshots."
         ) from error
-    return traces.make(part, values, setting.attributes)
+    return traces.make(part, values, dict(setting.attributes))
 
 
 @contextmanager
@@ -103,3 +112,13 @@ def limited(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def device_of(name: Any) -> torch.device:
+    """The torch device of a name, tried out; ValueError where it does not exist here."""
+    try:
+        torch.zeros(1, dtype=torch.float64, device=name).item()
+        return torch.device(name)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        known = "a device that this torch can use, for instance 'cpu'"
+        raise refuse("device", known, name, str(error).splitlines()[0]) from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
 
 MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
@@ -42,4 +43,15 @@ def predicted_radii(protocol: Protocol, replicas: int, group_grad_sq: np.ndarray
     # A group that feels no gradient would have no weights at all; it stays findable.
     grad_sq = np.maximum(grad_sq, 1e-8 * grad_sq.mean(axis=1, keepdims=True))
     radii = protocol.group_radii(cells, grad_sq)
+    return np.where(usable, radii, np.nan)
+
+
+def optimizer_radii(optimizer: Optimizer, sizes: tuple[int, ...], group_grad_sq: np.ndarray) -> np.ndarray:
+    """Stationary radius of every group (cells · replicas, groups) under an optimizer, from its G_i of that shape.
+
+    The learning rates and decays of ``optimizer`` are columns, one row for each run. NaN where there is no closed form,
+    no stationary radius, or a gradient that is not finite.
+    """
+    usable = np.isfinite(group_grad_sq) & (group_grad_sq > 0)
+    radii = optimizer.radius(np.asarray(sizes, float), np.where(usable, group_grad_sq, 1.0))
     return np.where(usable, radii, np.nan)

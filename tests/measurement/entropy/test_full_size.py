@@ -25,11 +25,9 @@ def gas(dim, low, steps, snapshots, sigma=1.0):
         wg.FixedSphere(elr=(2 * temperature / sigma**2).tolist(), radius=1.0),
         dim,
         steps,
-        snapshots=snapshots,
-        snapshot_every=steps // snapshots,
-        threads=1,
-        progress=False,
         noise=Isotropic(sigma),
+        record=wg.Record(snapshots=snapshots, snapshot_every=steps // snapshots),
+        run=wg.Run(threads=1, progress=False),
     )
     correction = vmf.finite_step_entropy(dim, temperature, 2 * temperature / sigma**2, FixedSphere)
     return trace, vmf.entropy(dim, temperature) + correction, np.abs(correction)

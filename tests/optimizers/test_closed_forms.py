@@ -1,7 +1,7 @@
-"""Stationary radius, clock and angle of every optimizer against a simulation of that optimizer in isotropic noise.
+"""Stationary radius, relaxation time and angle of every optimizer against its simulation in isotropic noise.
 
-Each formula has a planted fault: a lost factor 2, forgotten momentum, the clock without the lag, the naive memory of
-Muon. The exact symmetries are compared bit by bit on torch's own optimizers.
+Each formula has a planted fault: a lost factor 2, forgotten momentum, the relaxation time without the lag, the naive
+memory of Muon. The exact symmetries are compared bit by bit on torch's own optimizers.
 """
 
 from collections.abc import Callable
@@ -12,8 +12,8 @@ import pytest
 import torch
 from scipy.linalg import expm
 
-from weightgas.theory import optimizers, vmf
-from weightgas.theory.optimizers import SGD, AdamL2, AdamW, Lion, Muon
+from weightgas.optimizers import SGD, AdamL2, AdamW, Lion, Muon
+from weightgas.theory import vmf
 
 DIM, REPLICAS, GRAD_SQ = 64, 64, 1.0
 
@@ -260,7 +260,7 @@ def test_gradients_correlated_in_time(law, pull):
         assert turn.mean() / square.mean() / told == pytest.approx(1, abs=0.04)
 
 
-# --- clocks ---
+# --- relaxation times ---
 
 
 def deviation(step: Callable, radius: float, power: int, factor: float, times: tuple[int, ...], settle: int):
@@ -282,7 +282,7 @@ def deviation(step: Callable, radius: float, power: int, factor: float, times: t
     [SGD(0.05, 0.05), SGD(0.02, 0.02, momentum=0.9), SGD(0.02, 0.02, 0.9, True), SGD(0.05, 0.05, 0.9, decoupled=True)],
     ids=["sgd", "momentum", "nesterov", "decoupled"],
 )
-def test_clock_of_sgd(law):
+def test_relaxation_time_of_sgd(law):
     time = law.relaxation_time()
     times = (round(0.3 * time), round(1.3 * time))
     first, second = deviation(sgd_step(law), law.radius(grad_sq=GRAD_SQ), 4, 1.4, times, settle=100)
@@ -291,8 +291,8 @@ def test_clock_of_sgd(law):
 
 
 @pytest.mark.parametrize("kind", [AdamW, AdamL2])
-def test_clock_of_adam_has_the_lag_of_v(kind):
-    """A kick of the norm decays as the linear pair (ln r^2, ln v) says, and the clock is that of its slow mode.
+def test_relaxation_time_of_adam_has_the_lag_of_v(kind):
+    """A kick of the norm decays as the linear pair (ln r^2, ln v); the relaxation time is that of its slow mode.
 
     beta_1 is small, so that the momentum does not delay the answer to the kick.
     """
@@ -313,7 +313,7 @@ def test_clock_of_adam_has_the_lag_of_v(kind):
     )  # without the lag: 0.62 for 0.55, and for AdamW 0.78 for 0.70
 
 
-def test_clock_of_lion():
+def test_relaxation_time_of_lion():
     law = Lion(0.05, 0.01)
     time = law.relaxation_time()
     times = (round(0.3 * time), round(1.0 * time))
@@ -322,7 +322,7 @@ def test_clock_of_lion():
     assert (times[1] - times[0]) / np.log(first / second) / time == pytest.approx(1, abs=0.06)
 
 
-def test_clocks_without_lag_and_growth():
+def test_relaxation_times_without_lag_and_growth():
     assert AdamW(0.1, 1e-3, (0.9, 0.0)).relaxation_time() == pytest.approx(1 / (2e-4), rel=1e-3)
     assert AdamW(0.1, 0.01, (0.9, 0.999)).relaxation_time() == pytest.approx(2281, rel=1e-3)
     law = AdamL2(0.01, 1e-4, (0.9, 0.0))
@@ -449,19 +449,27 @@ def test_broadcasts_and_extremes():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda: SGD(0.0, 0.1), "expected lr .*got"),
-        (lambda: SGD(0.1, -0.1), "expected wd .*got"),
-        (lambda: SGD(0.1, 0.0).radius(grad_sq=1.0), "expected wd to be positive"),
-        (lambda: SGD(0.1, 0.1, 1.0), "momentum .*below 1"),
-        (lambda: SGD(0.1, 0.1).radius(), "expected grad_sq to be given"),
-        (lambda: AdamW(0.1, 0.1).radius(), "expected dim to be given"),
-        (lambda: AdamW(0.1, 0.1, eps=1.0).radius(4), "expected grad_sq to be given"),
-        (lambda: AdamW(0.1, 0.1, betas=0.9), "betas .*pair"),
-        (lambda: Lion(0.1, 0.1, betas=(0.9, 1.0)), "betas .*below 1"),
-        (lambda: AdamL2(0.1, 0.1).angle(4), "expected grad_sq to be given"),
-        (lambda: Muon(0.1, 0.1, 0.0), "update_memory"),
-        (lambda: Muon(0.1, 0.1, 2.0).radius(), "expected update_sq to be given"),
-        (lambda: SGD(0.1, 0.1).rescaled(-1), "expected factor"),
+        (lambda: SGD(-0.1, 0.1), "lr: expected .*got -0.1"),
+        (lambda: SGD(0.1, -0.1), "wd: expected .*got -0.1"),
+        (lambda: SGD(0.0, 0.1).radius(grad_sq=1.0), "lr: expected .*above 0"),
+        (lambda: SGD(0.1, 0.0).radius(grad_sq=1.0), "wd: expected .*above 0"),
+        (lambda: SGD(wd=0.1).relaxation_time(), "lr: expected a number, got None"),
+        (lambda: SGD(lr=0.1).angle(), "wd: expected a number, got None"),
+        (lambda: SGD(0.1, 0.1, 1.0), "momentum: expected .*below 1"),
+        (lambda: SGD(0.1, 0.1, nesterov=True), "nesterov: expected a momentum above 0"),
+        (lambda: SGD(0.1, 0.1, dampening=0.5), "dampening: expected 0"),
+        (lambda: SGD(0.1, 0.1, 0.9, grad_memory=0.0), "grad_memory: expected"),
+        (lambda: SGD(0.1, 0.1).radius(), "grad_sq: expected a number"),
+        (lambda: AdamW(0.1, 0.1).radius(), "dim: expected a number"),
+        (lambda: AdamW(0.1, 0.1, eps=1.0).radius(4), "grad_sq: expected a number, with this eps"),
+        (lambda: AdamW(0.1, 0.1, eps=-1.0), "eps: expected"),
+        (lambda: AdamW(0.1, 0.1, betas=0.9), "betas: expected a pair"),
+        (lambda: Lion(0.1, 0.1, betas=(0.9, 1.0)), "betas: expected .*below 1"),
+        (lambda: AdamL2(0.1, 0.1).angle(4), "grad_sq: expected a number"),
+        (lambda: Muon(0.1, 0.1, 0.0), "update_memory: expected"),
+        (lambda: Muon(0.1, 0.1).radius(), "update_memory: expected a number"),
+        (lambda: Muon(0.1, 0.1, 2.0).radius(), "update_sq: expected a number"),
+        (lambda: SGD(0.1, 0.1).rescaled(-1), "factor: expected"),
     ],
 )
 def test_rejects(call, match):
@@ -469,5 +477,14 @@ def test_rejects(call, match):
         call()
 
 
-def test_known_names():
-    assert set(optimizers.KNOWN) == {"sgd", "adamw", "adam", "lion", "muon"}
+def test_a_flag_is_a_flag():
+    with pytest.raises(TypeError, match="decoupled: expected True or False, got 1"):
+        SGD(0.1, 0.1, decoupled=1)
+
+
+def test_dampening_is_a_smaller_learning_rate():
+    damped, plain = SGD(0.1, 0.02, 0.9, dampening=0.3), SGD(0.07, 0.02, 0.9)
+    for name in ("radius", "relaxation_time", "angle"):
+        assert getattr(damped, name)(grad_sq=2.0) == pytest.approx(getattr(plain, name)(grad_sq=2.0))
+    assert damped.temperature(1.0, 2.0, 9) == pytest.approx(plain.temperature(1.0, 2.0, 9))
+    assert damped.mobility == pytest.approx(7)

@@ -5,19 +5,21 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from weightgas import experiments
 from weightgas.analysis.reasons import reasons
 from weightgas.errors import TraceError
-from weightgas.experiments.nulls import NAMES, beside, null_gases
+from weightgas.experiments.controls import NAMES, controls_at, controls_for
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
 
 @pytest.fixture(scope="module")
 def gases():
-    return null_gases(50, 2e-4, 1500, replicas=2)
+    return controls_at(50, 2e-4, 1500, replicas=2)
 
 
-def test_they_have_the_dimension_temperature_and_readings_asked_for(gases):
+def test_they_have_the_dimension_temperature_and_samples_asked_for(gases):
     assert tuple(gases) == NAMES
     for name, null in gases.items():
         temperature = null.state["temperature"].values
@@ -47,28 +49,36 @@ def test_each_reason_predicts_what_its_gas_does_and_no_other(gases):
 
 
 def test_beside_a_run_they_share_its_dimension_temperature_and_effective_samples():
-    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, samples=300, threads=1)
-    found = beside(trace, names=("ideal",), threads=1)["ideal"]
+    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, record=Record(samples=300), run=Run(threads=1))
+    found = controls_for(trace, names=("ideal",), run=Run(threads=1))["ideal"]
     assert found.trace.attrs["dim"] == 5
     assert np.exp(np.log(found.state["temperature"]).mean()) == pytest.approx(np.sqrt(0.01 * 0.02) / 2, rel=0.05)
     assert 100 <= found.trace.sizes["sample"] <= 400
 
 
 def test_a_run_folder_takes_them_up_again(tmp_path):
-    first = null_gases(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    first = controls_at(3, 0.01, 100, names=("ideal",), run=Run(tmp_path, threads=1))["ideal"]
     stamp = (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
-    again = null_gases(3, 0.01, 100, names=("ideal",), out=tmp_path, threads=1)["ideal"]
+    again = controls_at(3, 0.01, 100, names=("ideal",), run=Run(tmp_path, threads=1))["ideal"]
     assert (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns == stamp
     assert str(first.verdict) == str(again.verdict)
 
 
 def test_what_is_refused():
     with pytest.raises(ValueError, match="temperature: expected finite numbers above 0, got 0"):
-        null_gases(10, 0.0, 100)
+        controls_at(10, 0.0, 100)
     with pytest.raises(ValueError, match="samples: expected a whole number of at least 8, got 1"):
-        null_gases(10, 0.1, 1)
+        controls_at(10, 0.1, 1)
     with pytest.raises(ValueError, match="name: expected one of ideal, anisotropic, hessian, loss-dependent, got 'x'"):
-        null_gases(10, 0.1, 100, names=("x",))
-    diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, samples=80)
+        controls_at(10, 0.1, 100, names=("x",))
+    diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, record=Record(samples=80))
     with pytest.raises(TraceError, match="expected a cell in equilibrium with a temperature, got 0 of 2"):
-        beside(diverged)
+        controls_for(diverged)
+
+
+def test_names_of_0_1_name_those_of_today():
+    for old, new in (("beside", "controls_for"), ("null_gases", "controls_at"), ("Null", "Control")):
+        with pytest.raises(AttributeError, match=f"'{old}' since 0.2: it is now '{new}'"):
+            getattr(experiments, old)
+    with pytest.raises(AttributeError, match=r"has no attribute 'zebra'$"):
+        experiments.zebra  # noqa: B018

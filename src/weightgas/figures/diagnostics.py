@@ -1,20 +1,15 @@
-"""Level 3: the checks that can tell an ideal gas from another, drawn beside null gases."""
+"""Level 3: the diagnostic tests, which can falsify an ideal gas, drawn alongside reference simulations."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightgas.analysis.cells import in_equilibrium, weighted_mean
-from weightgas.analysis.fluctuation import fluctuation_response
-from weightgas.analysis.gibbs import GibbsSlope
-from weightgas.analysis.gibbs import gibbs_slope as analyse
+from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.findings import Findings
 from weightgas.errors import refuse
 from weightgas.figures.canvas import (
     AXIS_NAMES,
@@ -26,104 +21,71 @@ from weightgas.figures.canvas import (
     logarithmic,
     looks,
     marker,
-    plain,
+    named,
     with_error,
     zero_line,
 )
 from weightgas.figures.families import bars, what_ran
+from weightgas.figures.inputs import Run, Runs, one, several
 
 
 @drawn
-def fluctuation(
-    states: xr.Dataset | Mapping[str, xr.Dataset], *, nulls: Mapping[str, xr.Dataset] | None = None
-) -> Figure:
+def fluctuation(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """(Var U/T²)/(dU/dT) between neighbouring temperatures: 1 for an ideal gas, more for noise that is not isotropic.
 
     The legend gives the value over the whole range of temperature, which has more power than its parts.
 
     Parameters
     ----------
-    states
-        A state, or states by name.
-    nulls
-        Null gases by name, drawn hollow.
+    runs
+        A run, as Findings, a state or (trace, state), or several by name.
+    controls
+        Reference simulations by name in the same form, drawn hollow.
 
     Raises
     ------
-    ValueError
-        Without any state.
+    TypeError, ValueError
+        For anything else, and without any run.
     """
-    named = _named(states)
-    series = []
-    for name, state, null in _with_nulls(named, nulls):
-        f = fluctuation_response(state)
-        series.append(_Series(name, null, f.temperature, f.ratio, f.ratio_err, f.whole, f.whole_err))
-    title = what_ran(next(iter(named.values())))
-    title = title if len(named) == 1 else title.split(": ", 1)[-1]
+    measured, series = several(runs), []
+    for name, run, control in _all(measured, several(controls, "controls", empty=True)):
+        f = run.fluctuation
+        series.append(_Series(name, control, f.temperature, f.ratio, f.ratio_err, f.whole, f.whole_err))
+    title = what_ran(next(iter(measured.values())).state)
+    title = title if len(measured) == 1 else title.split(": ", 1)[-1]
     return _ratios(series, r"$(\mathrm{Var}\,U/T^2)\,/\,(\mathrm{d}U/\mathrm{d}T)$", title)
 
 
 @drawn
-def gibbs_slope(items: Mapping[str, Any], *, nulls: Mapping[str, Any] | None = None) -> Figure:
+def gibbs_slope(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """Slope of ln P₂(U)/P₁(U) between neighbouring temperatures, measured/expected: 1 for Gibbs states.
 
-    Parameters
-    ----------
-    items
-        By name, either a :class:`weightgas.analysis.gibbs.GibbsSlope` or a pair (trace, state).
-    nulls
-        Null gases in the same form, drawn hollow.
-
-    Raises
-    ------
-    ValueError
-        Without any item.
+    ``runs`` and ``controls`` as for :func:`fluctuation`, with their traces; also what is raised.
     """
-    if not items:
-        raise refuse("items", "at least one run by name", items, "Pass {'name': (trace, state)}.")
     series = []
-    for name, item, null in _with_nulls(items, nulls):
-        g = item if isinstance(item, GibbsSlope) else analyse(*item)
+    for name, run, control in _all(several(runs, trace=True), several(controls, "controls", trace=True, empty=True)):
+        g = run.gibbs_slope
         middle = np.sqrt(g.cold * g.hot)
-        series.append(_Series(name, null, middle, g.ratio, g.ratio_err, g.mean, g.mean_err, g.advice))
+        series.append(_Series(name, control, middle, g.ratio, g.ratio_err, g.mean, g.mean_err, g.advice))
     return _ratios(series, "Gibbs slope of the energies\n" + r"over $1/T_1-1/T_2$", "Neighbouring temperatures")
 
 
 @drawn
-def configurational(
-    states: xr.Dataset | Mapping[str, xr.Dataset], *, nulls: Mapping[str, xr.Dataset] | None = None
-) -> Figure:
+def configurational(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """T_conf/T of every cell in equilibrium: 1 for an ideal gas, more where the noise lies along the curvature.
 
-    Free of the finite step to first order for simulations, not for networks. The legend gives the weighted mean.
-
-    Parameters
-    ----------
-    states
-        A state, or states by name.
-    nulls
-        Null gases by name, drawn hollow.
-
-    Raises
-    ------
-    ValueError
-        Without any state.
+    Free of the finite step to first order for simulations, not for networks. The legend gives the weighted mean over
+    the cells that the verdict judges. ``runs`` and ``controls`` as for :func:`fluctuation`, also what is raised.
     """
-    named, series = _named(states), []
-    for name, state, null in _with_nulls(named, nulls):
-        good = in_equilibrium(state)
-        if "conf_ratio" in state:
-            t, ratio, error = (state[n].values[good] for n in ("temperature", "conf_ratio", "conf_ratio_err"))
-        else:
-            t = ratio = error = np.empty(0)
-        order = np.argsort(t)
-        advice = "" if "conf_ratio" in state else "no Laplacian was recorded"
-        series.append(_Series(name, null, t[order], ratio[order], error[order], *weighted_mean(ratio, error), advice))
+    series = []
+    for name, run, control in _all(several(runs), several(controls, "controls", empty=True)):
+        c = run.configurational
+        series.append(_Series(name, control, c.temperature, c.ratio, c.ratio_err, c.mean, c.mean_err, c.advice))
     return _ratios(series, r"configurational temperature $T_\mathrm{conf}/T$", "Every cell in equilibrium")
 
 
 @drawn
-def group_temperatures(state: xr.Dataset) -> Figure:
+def group_temperatures(run: Run) -> Figure:
     """Temperatures of the scale-invariant groups against that of the whole, cells in equilibrium.
 
     Left T_i = η_e,i tr Σ_i/(2(d_i − 1)) from the noise of each group, right the configurational ones where the
@@ -131,9 +93,10 @@ def group_temperatures(state: xr.Dataset) -> Figure:
 
     Raises
     ------
-    ValueError
-        If the state has no groups.
+    TypeError, ValueError
+        If it is no run, or has no groups.
     """
+    state = one(run).state
     if "temperature_group" not in state or state.sizes.get("group", 1) < 2:
         raise refuse("state", "one with two scale-invariant groups or more", "none", "Pass that of a network.")
     names = [n for n in ("temperature_group", "temperature_conf_group") if n in state]
@@ -164,7 +127,7 @@ class _Series:
     """Ratios of one run over temperature, and that of the whole."""
 
     name: str
-    null: bool
+    control: bool
     temperature: np.ndarray
     ratio: np.ndarray
     error: np.ndarray
@@ -173,30 +136,24 @@ class _Series:
     advice: str = ""
 
 
-def _with_nulls(items: Mapping[str, Any], nulls: Mapping[str, Any] | None) -> list[tuple[str, Any, bool]]:
-    return [(k, v, False) for k, v in items.items()] + [(k, v, True) for k, v in (nulls or {}).items()]
-
-
-def _named(states: xr.Dataset | Mapping[str, xr.Dataset]) -> dict[str, xr.Dataset]:
-    named = {what_ran(states): states} if isinstance(states, xr.Dataset) else dict(states)
-    if not named:
-        raise refuse("states", "at least one state", named, "Pass the result of measure().")
-    return named
+def _all(runs: dict[str, Findings], controls: dict[str, Findings]) -> list[tuple[str, Findings, bool]]:
+    """Name, run, and whether it is a reference simulation."""
+    return [(k, v, False) for k, v in runs.items()] + [(k, v, True) for k, v in controls.items()]
 
 
 def _ratios(series: list[_Series], label: str, title: str) -> Figure:
     """Ratios over temperature with error bars, 1 marked, the value of the whole in the legend."""
     figure, ((ax,),) = canvas(height=3.2 + 0.2 * len(series))
     handles = []
-    for one, (color, shape) in zip(series, looks(s.name for s in series), strict=True):
-        good = np.isfinite(one.ratio)
-        t, ratio, error = one.temperature[good], one.ratio[good], one.error[good]
-        bars(ax, t, ratio, error, color, shape=shape, hollow=one.null)
+    for run, (color, shape) in zip(series, looks(s.name for s in series), strict=True):
+        good = np.isfinite(run.ratio)
+        t, ratio, error = run.temperature[good], run.ratio[good], run.error[good]
+        bars(ax, t, ratio, error, color, shape=shape, hollow=run.control)
         ax.plot(t, ratio, color=color, lw=0.6, alpha=0.5, zorder=1)
-        text = f"{plain(one.name)}{' (null gas)' if one.null else ''}: "
-        known = np.isfinite(one.whole)
-        text += with_error(one.whole, one.whole_error) if known else one.advice or "no two temperatures"
-        handles.append(marker(text, color, shape, hollow=one.null))
+        text = f"{named(run.name, run.control)}: "
+        known = np.isfinite(run.whole)
+        text += with_error(run.whole, run.whole_error) if known else run.advice or "no two temperatures"
+        handles.append(marker(text, color, shape, hollow=run.control))
     zero_line(ax, 1.0)
     ax.axhspan(0.95, 1.05, color=OKABE_ITO[0], alpha=0.08, lw=0)
     _limits(ax, *(np.concatenate([getattr(s, name) for s in series]) for name in ("ratio", "error")))

@@ -1,34 +1,35 @@
-"""Null gases: gases whose answer is known, at the dimension, temperature and effective sample size of a run.
+"""Controls: simulations whose answer is known, at the dimension, temperature and effective sample size of a run.
 
-A verdict says little without them: what do the same checks say of a gas that is ideal, and of three that are not, when
-there are as many independent samples? All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and
+A verdict means little without them: how do the same checks judge a gas that is ideal, and three that are not, from as
+many independent samples? All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and
 2/9 … 2, and noise of equal trace:
 
-``ideal``             isotropic noise: Gibbs, exactly but for the finite step
+``ideal``             isotropic noise: Gibbs, exactly except for the finite step
 ``anisotropic``       variances from 0.1 to 10, largest where the curvature is: hot and cold directions
 ``hessian``           Σ ∝ A: what mini-batches of a least-squares loss have
 ``loss-dependent``    Σ ∝ (1 + L/U)/2: noise that dies with the loss, as in a network that can fit its data
 
-They pass the bookkeeping as any stationary run does. At low temperature, with h and s the eigenvalues of A and Σ:
+They satisfy the identities as any stationary run does. At low temperature, with h and s the eigenvalues of A and Σ:
 T_conf/T = (d−1) h·s/(Σh Σs) and (Var U/T²)/(dU/dT) = (d−1) Σs²/(Σs)² = (d−1)/d_eff, both 1 for the ideal gas.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis import Verdict, verdict
-from weightgas.analysis.cells import in_equilibrium, isotherms
+from weightgas.analysis.cells import isotherms
+from weightgas.analysis.checks import Verdict
+from weightgas.analysis.findings import Findings, findings
 from weightgas.errors import TraceError, positive_number, whole_number
 from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
-from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
+from weightgas.settings import Record, Run, producer
 from weightgas.simulation import simulate
 
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent")
@@ -45,13 +46,26 @@ SAMPLES = (100, 4000)
 
 
 @dataclass(frozen=True)
-class Null:
-    """A null gas: its trace, state and verdict."""
+class Control:
+    """A reference simulation and what was found of it."""
 
     name: str
-    trace: xr.Dataset
-    state: xr.Dataset
-    verdict: Verdict
+    findings: Findings
+
+    @property
+    def trace(self) -> xr.Dataset:
+        """Its trace."""
+        return self.findings.traced
+
+    @property
+    def state(self) -> xr.Dataset:
+        """Its state."""
+        return self.findings.state
+
+    @property
+    def verdict(self) -> Verdict:
+        """Its verdict."""
+        return self.findings.verdict
 
 
 def curvatures(dim: int) -> np.ndarray:
@@ -60,7 +74,7 @@ def curvatures(dim: int) -> np.ndarray:
 
 
 def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
-    """The noise of a null gas, tr Σ = ``noise_var`` · (dim − 1) at the minimum; ValueError for an unknown name.
+    """The noise of a control, tr Σ = ``noise_var`` · (dim − 1) at the minimum; ValueError for an unknown name.
 
     ``energy`` is the mean energy of the ideal gas, which the loss-dependent one is compared with.
     """
@@ -74,7 +88,8 @@ def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
     return Covariance(shape * (noise_var * (dim - 1) / shape[1:].sum()), name)
 
 
-def null_gases(
+@producer
+def controls_at(
     dim: int,
     temperature: float,
     samples: int,
@@ -82,11 +97,9 @@ def null_gases(
     replicas: int = 1,
     names: tuple[str, ...] = NAMES,
     seed: int = 0,
-    threads: int | None = None,
-    out: str | os.PathLike[str] | None = None,
-    force: bool = False,
-) -> dict[str, Null]:
-    """Simulate, measure and judge the null gases at four temperatures about ``temperature``.
+    run: Run | str | os.PathLike[str] | None = None,
+) -> dict[str, Control]:
+    """Simulate, measure and judge the controls at four temperatures about ``temperature``.
 
     Parameters
     ----------
@@ -101,22 +114,23 @@ def null_gases(
         Runs that share the samples.
     names
         Which of :data:`NAMES`.
-    seed, threads, force
+    seed
         As in ``simulate``.
-    out
-        A folder: each gas becomes a run folder in it, and the same call takes them up again.
+    run
+        A folder, or a :class:`~weightgas.Run` with one: each control becomes a run folder in it, which the same call
+        resumes.
 
     Raises
     ------
     TypeError, ValueError
         For a number of the wrong kind or sign, or an unknown name.
     RunExistsError, OSError
-        If ``out`` holds other runs or cannot be written.
+        If the folder holds other runs or cannot be written.
     """
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     temperature = positive_number("temperature", temperature)
     samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples.")
-    replicas = whole_number("replicas", replicas)
+    replicas, run = whole_number("replicas", replicas), Run.given(run)
     # A hot gas of many weights would not stay in its minimum: the loss is made steeper until RT is a tenth of it.
     scale = max(1.0, 5 * (dim - 1) * temperature)
     eigenvalues = scale * curvatures(dim)
@@ -135,46 +149,42 @@ def null_gases(
             noise=noise(name, dim, noise_var, (dim - 1) / 2 * temperature),
             seed=seed,
             replicas=replicas,
-            samples=each,
-            warmup=20 * every,
-            threads=threads,
-            out=None if out is None else Path(out) / name,
-            force=force,
-            progress=False,
+            record=Record(samples=each, warmup=20 * every),
+            run=replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False),
         )
-        state = measure(trace)
-        title = f"null gas, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} samples"
-        found[name] = Null(name, trace, state, verdict(trace, state, title=title))
+        title = f"control, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} samples"
+        found[name] = Control(name, Findings(trace, title=title))
     return found
 
 
-def beside(trace: xr.Dataset, state: xr.Dataset | None = None, **options: Any) -> dict[str, Null]:
-    """The null gases at the d, T and effective sample size of a run: ``{name: Null}``.
+def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, /, **options: Any) -> dict[str, Control]:
+    """The controls at the d, T and effective sample size of a run: ``{name: Control}``.
 
     T is the geometric mean over the isotherms in equilibrium and the effective sample size their median, from 100 to
     4000. More than 4096 weights are simulated as 4096.
 
     Parameters
     ----------
-    trace, state
-        A run and what ``measure`` made of it; measured here if not given.
+    run, state
+        A trace and what ``measure`` made of it (measured here if not given), or Findings.
     options
-        ``names, seed, threads, out, force`` of :func:`null_gases`.
+        ``names, seed, run`` of :func:`controls_at`.
 
     Raises
     ------
     TraceError
         If no cell of the run is in equilibrium.
     """
-    state = measure(trace) if state is None else state
-    number, good = isotherms(state), in_equilibrium(state)
+    found = findings(run, state)
+    trace, state = found.traced, found.state
+    number, good = isotherms(state), found.settled
     if not (number >= 0).any():
         got = f"{int(good.sum())} of {len(good)}"
         raise TraceError(f"state: expected a cell in equilibrium with a temperature, got {got}. Add steps.")
     labels = np.unique(number[number >= 0])
     temperature = [state["temperature"].values[number == k].mean() for k in labels]
     effective = np.median([state["ess"].values[number == k].sum() for k in labels])
-    return null_gases(
+    return controls_at(
         min(int(state.attrs["dim"]), LARGEST_DIM),
         float(np.exp(np.log(temperature).mean())),
         int(np.clip(effective, *SAMPLES)),

@@ -1,0 +1,227 @@
+"""What a run and its state say: every analysis once, when it is first asked for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from weightgas import trace as traces
+from weightgas.analysis import cells, curves, levels
+from weightgas.analysis.checks import Level, Verdict
+from weightgas.analysis.clausius import Clausius, clausius
+from weightgas.analysis.configurational import Configurational, configurational
+from weightgas.analysis.equation_of_state import radius_law, state_equation
+from weightgas.analysis.fluctuation import Fluctuation, Isotherms, collect, fluctuation_response
+from weightgas.analysis.gibbs import GibbsSlope, gibbs_slope
+from weightgas.analysis.layers import layer_gases, over_cells
+from weightgas.analysis.maxwell import QuadraticFit, Slope, quadratic_fit, slopes
+from weightgas.analysis.potentials import minima
+from weightgas.analysis.reasons import reasons
+from weightgas.analysis.scores import Score, model_scores
+from weightgas.errors import TraceError
+from weightgas.measurement import measure
+from weightgas.protocols import PROTOCOLS
+
+
+class Findings:
+    """The analyses of one run; each is made when it is first asked for, and kept.
+
+    Parameters
+    ----------
+    trace
+        From ``simulate``, ``train`` or ``open_trace``. None where there is a state alone: then what needs the trace
+        (``gibbs_slope``, ``reasons``, ``layers``, ``verdict``) raises TypeError.
+    state
+        What ``measure`` made of it; measured here if not given.
+    title
+        How the verdict is headed; by default the protocol and what ran.
+
+    Raises
+    ------
+    TypeError
+        If the trace is no trace or the state no state, or for a change of what is in it: make another one.
+    TraceError
+        If they are of different cells, or a trace lacks what every trace has.
+    """
+
+    trace: xr.Dataset | None
+    state: xr.Dataset
+    title: str
+
+    def __init__(self, trace: xr.Dataset | None = None, state: xr.Dataset | None = None, *, title: str = "") -> None:
+        if trace is None and state is None:
+            raise TypeError("trace: expected a trace or a state, got neither. Pass Findings(trace) or (trace, state).")
+        if trace is not None:
+            _expect("trace", trace, "a trace", "Pass the result of simulate(), train() or open_trace().")
+            traces.check(trace)
+        state = measure(trace) if state is None else state  # type: ignore[arg-type]
+        _expect("state", state, "a state", "Pass the result of measure(trace).")
+        if trace is not None and list(state["cell_id"].values) != list(trace["cell_id"].values):
+            raise TraceError("state: expected that of the same cells as the trace, got other cells. Measure the trace.")
+        self.__dict__.update(trace=trace, state=state, title=title or _title(state))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse: what was found stays."""
+        raise TypeError(f"{name}: expected Findings to stay as they are, got a new value. Make another Findings.")
+
+    def __repr__(self) -> str:
+        """What ran, and how many cells."""
+        return f"Findings({self.title}, {self.state.sizes['cell']} cells)"
+
+    @property
+    def traced(self) -> xr.Dataset:
+        """The trace; TypeError where there is a state alone."""
+        if self.trace is None:
+            raise TypeError("trace: expected the trace besides its state, got none. Pass Findings(trace, state).")
+        return self.trace
+
+    @property
+    def protocol(self) -> str:
+        """The name of the protocol."""
+        return str(self.state.attrs["protocol"])
+
+    @cached_property
+    def settled(self) -> np.ndarray:
+        """Boolean (cells,): the cells in equilibrium."""
+        return cells.in_equilibrium(self.state)
+
+    @cached_property
+    def is_model(self) -> bool:
+        """Whether it is the isotropic noise model, whose closed form is known."""
+        return curves.is_paper_model(self.state)
+
+    @cached_property
+    def isotherms(self) -> Isotherms:
+        """Averages over the cells of each temperature."""
+        return collect(self.state)
+
+    @cached_property
+    def radius_law(self) -> xr.Dataset:
+        """Radius over its predictions, level 2 (:func:`~weightgas.analysis.equation_of_state.radius_law`)."""
+        return radius_law(self.state)
+
+    @cached_property
+    def state_equation(self) -> xr.Dataset:
+        """Z over its expectation, level 2 (:func:`~weightgas.analysis.equation_of_state.state_equation`)."""
+        return state_equation(self.state)
+
+    @cached_property
+    def slopes(self) -> tuple[Slope, ...]:
+        """Mean slopes of the entropy with the Maxwell relations, level 2 (:mod:`~weightgas.analysis.maxwell`)."""
+        return slopes(self.state)
+
+    @cached_property
+    def quadratic_fit(self) -> QuadraticFit | None:
+        """The published smoothing of the entropy; None below ten cells."""
+        return quadratic_fit(self.state)
+
+    @cached_property
+    def temperature_law(self) -> xr.Dataset:
+        """Temperature at fixed LR from its own noise (:func:`~weightgas.analysis.curves.temperature_law`)."""
+        return curves.temperature_law(self.state)
+
+    @cached_property
+    def minima(self) -> xr.Dataset:
+        """Where the potential of every cell is least (:mod:`~weightgas.analysis.potentials`)."""
+        return minima(self.state)
+
+    @cached_property
+    def scores(self) -> tuple[Score, ...]:
+        """r, U and S against the closed form (:mod:`~weightgas.analysis.scores`); empty unless it is the model."""
+        return model_scores(self.state) if self.is_model else ()
+
+    @cached_property
+    def configurational(self) -> Configurational:
+        """T_conf/T, level 3 (:mod:`~weightgas.analysis.configurational`)."""
+        return configurational(self.state)
+
+    @cached_property
+    def fluctuation(self) -> Fluctuation:
+        """(Var U/T²)/(dU/dT), level 3 (:mod:`~weightgas.analysis.fluctuation`)."""
+        return fluctuation_response(self.state, isotherms=self.isotherms)
+
+    @cached_property
+    def gibbs_slope(self) -> GibbsSlope:
+        """Slope of ln P₂(U)/P₁(U), level 3 (:mod:`~weightgas.analysis.gibbs`)."""
+        return gibbs_slope(self.traced, self.state, isotherms=self.isotherms)
+
+    @cached_property
+    def clausius(self) -> tuple[Clausius, ...]:
+        """∫dU/T over ΔS by every independent entropy, level 3 (:mod:`~weightgas.analysis.clausius`)."""
+        return clausius(self.state, isotherms=self.isotherms)
+
+    @cached_property
+    def reasons(self) -> xr.Dataset:
+        """Why it is not ideal (:mod:`~weightgas.analysis.reasons`)."""
+        return reasons(self.traced, self.state)
+
+    @cached_property
+    def layers(self) -> xr.Dataset:
+        """The gases of the layers, means over the cells in equilibrium (:mod:`~weightgas.analysis.layers`)."""
+        return over_cells(layer_gases(self.traced, self.state), self.state)
+
+    @cached_property
+    def verdict(self) -> Verdict:
+        """The three levels; two and three are empty where nothing is stationary."""
+        one = levels.stationary(self.state)
+        if one.answer == "no":
+            two, three = (Level(n, levels.QUESTIONS[n - 1], "undecided") for n in (2, 3))
+        else:
+            two = levels.consistency(self.state, self.state_equation, self.radius_law, self.slopes)
+            tests = (self.configurational, self.fluctuation, self.gibbs_slope, self.clausius)
+            three = levels.diagnostics(self.state, *tests)
+        return Verdict(self.title, (one, two, three))
+
+
+def findings(run: Any, state: xr.Dataset | None = None, *, title: str = "") -> Findings:
+    """``run`` as Findings: a trace (with its state, which is measured if not given), or Findings as they are."""
+    if isinstance(run, Findings):
+        return run
+    return Findings(run, state, title=title)
+
+
+def verdict(run: xr.Dataset | Findings, state: xr.Dataset | None = None, *, title: str = "") -> Verdict:
+    """Judge a run in three levels.
+
+    Parameters
+    ----------
+    run
+        A trace from ``simulate``, ``train`` or ``open_trace``, or the :class:`Findings` of one.
+    state
+        What ``measure`` made of it; measured here if not given.
+    title
+        How the verdict is headed; by default the protocol and what ran.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If it is not a trace.
+    """
+    return findings(run, state, title=title).verdict
+
+
+def described(value: Any) -> str:
+    """What a value is, in the words of this library: a trace, a state, one unstacked by ``grid``, or its type."""
+    if not isinstance(value, xr.Dataset):
+        return f"a {type(value).__name__}"
+    if "cell" not in value.dims:
+        over = ", ".join(str(d) for d in value.dims)
+        return f"a dataset over ({over}) without the dimension cell" + (", as grid() makes it" if over else "")
+    if {"outcome", "step", "energy"} <= set(value.variables):
+        return "a trace"
+    return "a state" if {"status", "energy"} <= set(value.variables) else "a dataset that is no state and no trace"
+
+
+def _expect(name: str, value: Any, kind: str, fix: str) -> None:
+    if described(value) != kind:
+        raise TypeError(f"{name}: expected {kind}, got {described(value)}. {fix}")
+
+
+def _title(state: xr.Dataset) -> str:
+    """The protocol and what ran."""
+    about = state.attrs
+    what = about.get("network") or f"{about.get('loss', '')} loss, {about.get('noise', '')} noise"
+    return f"{PROTOCOLS[about['protocol']].title}, {what}, d = {about['dim']}"

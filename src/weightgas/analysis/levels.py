@@ -1,0 +1,107 @@
+"""The three levels of a verdict, from what the analyses found (:mod:`weightgas.analysis.checks`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.cells import in_equilibrium, weighted_mean
+from weightgas.analysis.checks import CONSISTENCY_TOLERANCE, DIAGNOSTIC_TOLERANCE, Check, Key, Level, all_of, judge
+from weightgas.analysis.clausius import Clausius
+from weightgas.analysis.configurational import Configurational
+from weightgas.analysis.fluctuation import Fluctuation
+from weightgas.analysis.gibbs import GibbsSlope
+from weightgas.analysis.maxwell import Slope
+from weightgas.status import Status
+
+NAN = float("nan")
+QUESTIONS = ("Is it stationary?", "Are the identities satisfied?", "Is it an ideal gas?")
+_TIMES = (Key.ESS, Key.RELAXATIONS, Key.SHARE_RELAXATIONS, Key.ENERGY_RELAXATIONS, Key.TURNS, Key.ESS_DIRECTION)
+
+
+def stationary(state: xr.Dataset) -> Level:
+    """Level 1: how many cells are in equilibrium, and the least of what each criterion asks."""
+    counts = Counter(Status(int(s)) for s in state["status"].values)
+    good = in_equilibrium(state)
+    share = float(good.mean())
+    note = ", ".join(f"{n} {status.name.lower().replace('_', ' ')}" for status, n in sorted(counts.items()))
+    answer = "yes" if share >= 0.8 else ("undecided" if good.sum() >= 2 else "no")
+    checks = [Check(Key.CELLS, share, NAN, 1.0, answer, note)]
+    if good.any():
+        for key in _TIMES:
+            values = state[key.value].values[good] if key.value in state else np.empty(0)
+            least = float(np.nanmin(values)) if np.isfinite(values).any() else np.inf
+            if least < 1e12:  # on the sphere the radius has no relaxation time
+                checks.append(Check(key, least, NAN, NAN))
+    return Level(1, QUESTIONS[0], answer, tuple(checks))
+
+
+def consistency(state: xr.Dataset, equation: xr.Dataset, radius: xr.Dataset, slopes: Sequence[Slope]) -> Level:
+    """Level 2: Z over its expectation, the radius over its prediction, and the Maxwell relations."""
+    good, checks = in_equilibrium(state), []
+    for key, name, found in ((Key.COMPRESSIBILITY, "ratio", equation), (Key.RADIUS, "ratio_discrete", radius)):
+        ratio, error = found[name].values[good], found["ratio_err"].values[good]
+        if np.isfinite(ratio).any():
+            mean, spread = weighted_mean(ratio, error)
+            worst = ratio[np.nanargmax(np.abs(ratio - 1))]
+            checks.append(_judged(key, mean, spread, 1.0, CONSISTENCY_TOLERANCE, f"worst cell {worst:.4f}"))
+    for s in slopes:
+        if np.isfinite(s.theory):
+            checks.append(_judged(Key.MAXWELL, s.value, s.error, s.theory, CONSISTENCY_TOLERANCE, of=s.name))
+    return Level(2, QUESTIONS[1], all_of(checks), tuple(checks))
+
+
+def diagnostics(
+    state: xr.Dataset,
+    conf: Configurational,
+    fluctuation: Fluctuation,
+    gibbs: GibbsSlope,
+    entropies: Sequence[Clausius],
+) -> Level:
+    """Level 3: what can falsify an ideal gas, and numbers that belong to it and are not judged."""
+    note = f"cells from {conf.least:.3g} to {conf.most:.3g}" if np.isfinite(conf.least) else conf.advice
+    f, tolerance = fluctuation, DIAGNOSTIC_TOLERANCE
+    checks = (
+        _judged(Key.CONFIGURATIONAL, conf.mean, conf.mean_err, 1.0, tolerance, note),
+        _judged(Key.FLUCTUATION, f.whole, f.whole_err, 1.0, tolerance, f.advice),
+        _judged(Key.GIBBS_SLOPE, gibbs.mean, gibbs.mean_err, 1.0, tolerance, gibbs.advice),
+        *(_clausius(found) for found in entropies),
+        Check(
+            Key.HEAT_CAPACITY, f.capacity_over_R, f.capacity_over_R_err, 1.0, "", "1 in the harmonic regime"
+        ),
+        *_reported(state),
+    )  # fmt: skip
+    return Level(3, QUESTIONS[2], all_of(checks), checks)
+
+
+def _judged(
+    key: Key, value: float, error: float, expected: float, tolerance: float, note: str = "", of: str = ""
+) -> Check:
+    return Check(key, value, error, expected, judge(value, error, expected, tolerance), note, of)
+
+
+def _clausius(found: Clausius) -> Check:
+    """The check by one independent entropy: it can falsify; to pass says little, as anisotropic noise passes too."""
+    outcome = judge(found.whole, found.whole_err, 1.0, DIAGNOSTIC_TOLERANCE) if found.judged else ""
+    note = found.advice or ("passes; so does anisotropic noise" if outcome == "yes" else "")
+    of = f"entropy by {found.method.replace('_', ' ')}"
+    return Check(Key.CLAUSIUS, found.whole, found.whole_err, 1.0, outcome if outcome == "no" else "", note, of)
+
+
+def _reported(state: xr.Dataset) -> list[Check]:
+    """In how many directions the noise lives, and how far apart the temperatures of the groups are."""
+    good, checks, dof = in_equilibrium(state), [], int(state.attrs["dof"])
+    if "noise_dim" in state and np.isfinite(state["noise_dim"].values[good]).any():
+        mean, error = weighted_mean(state["noise_dim"].values[good], state["noise_dim_err"].values[good])
+        if not error > 1e-9 * mean:  # known exactly, except for rounding
+            mean, error = float(np.nanmean(state["noise_dim"].values[good])), NAN
+        checks.append(Check(Key.NOISE_DIM, mean, error, float(dof), "", f"of {dof}"))
+    if "temperature_group" in state and state.sizes.get("group", 1) > 1:
+        ratio = state["temperature_group"].values[good] / state["temperature"].values[good, None]
+        hottest, coldest = np.nanmean(ratio.max(axis=1)), np.nanmean(ratio.min(axis=1))
+        note = f"coldest group at {coldest:.3g} T, hottest at {hottest:.3g} T, mean over cells"
+        checks.append(Check(Key.GROUP_TEMPERATURES, float(hottest / coldest), NAN, 1.0, "", note))
+    return checks

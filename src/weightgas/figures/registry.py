@@ -1,0 +1,352 @@
+"""The figures of a report: which there are, what to see in each, what they need, and how they are drawn.
+
+A figure from outside is one more :class:`Figure`; the library's own stand in :data:`CHAPTERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from matplotlib import figure as mpl
+
+from weightgas.analysis.findings import Findings
+from weightgas.figures.along import along_run
+from weightgas.figures.cells import status_map
+from weightgas.figures.diagnostics import configurational, fluctuation, gibbs_slope, group_temperatures
+from weightgas.figures.entropies import energy_and_entropy, entropy
+from weightgas.figures.equation_of_state import pressure, radius
+from weightgas.figures.layers import layers
+from weightgas.figures.potentials import potential_maps
+from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
+from weightgas.figures.variables import energy, noise, temperature
+from weightgas.figures.watched import watched
+from weightgas.trace import fixed, kind_of
+
+Caption = str | Callable[[Findings], str]
+Draw = Callable[..., mpl.Figure]
+"""From the Findings of a run to a figure."""
+
+
+def _always(_: Findings) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a report.
+
+    Parameters
+    ----------
+    name
+        How it is called, also where it could not be drawn.
+    caption
+        What to see in it: a text, or a function of the run.
+    draw
+        From the :class:`~weightgas.analysis.Findings` of a run to a ``matplotlib.figure.Figure``, for each run. If
+        ``joint``, one figure of all runs, from ``{name: Findings}`` and, by the keyword ``controls``, the reference
+        simulations in the same form. A ValueError says why the data do not allow it; the report goes on and says so.
+    needs
+        Variables of the trace or the state without which it cannot be drawn.
+    level
+        The level of the verdict it belongs to; None between or before them.
+    suits
+        Which runs it is about: of others it is not drawn, and nothing is said.
+    joint
+        Whether it shows all runs together.
+    """
+
+    name: str
+    caption: Caption
+    draw: Callable[..., mpl.Figure]
+    needs: tuple[str, ...] = ()
+    level: int | None = None
+    suits: Callable[[Findings], bool] = _always
+    joint: bool = False
+
+    @classmethod
+    def of(cls, figure: Figure | Draw) -> Figure:
+        """A figure as it is; of a function, the figure with its name, explained by the first lines of its docstring.
+
+        Raises
+        ------
+        TypeError
+            For anything else.
+        """
+        if isinstance(figure, Figure):
+            return figure
+        if not callable(figure):
+            raise TypeError(f"figure: expected a figures.Figure or a function, got {figure!r}. Pass draw(run).")
+        name = getattr(figure, "__name__", type(figure).__name__).strip("_").replace("_", " ")
+        text = " ".join((getattr(figure, "__doc__", None) or "").strip().split("\n\n")[0].split())
+        return cls(name, text or f"{name[0].upper()}{name[1:]}.", figure)
+
+    def runs(self, runs: Mapping[str, Findings]) -> dict[str, Findings]:
+        """The runs it is about."""
+        return {name: run for name, run in runs.items() if self.suits(run)}
+
+    def lacks(self, run: Findings) -> tuple[str, ...]:
+        """What it needs and neither the trace nor the state holds."""
+        known = {*run.state.variables, *(() if run.trace is None else run.trace.variables)}
+        return tuple(name for name in self.needs if name not in known)
+
+    def text(self, run: Findings) -> str:
+        """The caption for a run."""
+        return self.caption if isinstance(self.caption, str) else self.caption(run)
+
+
+def _on_sphere(run: Findings) -> bool:
+    return kind_of(run.state).projected
+
+
+def _trained(run: Findings) -> bool:
+    return run.state.attrs["producer"] == "train"
+
+
+def _some_settled(run: Findings) -> bool:
+    return bool(run.settled.any())
+
+
+def _source(run: Findings) -> str:
+    return "the hyperparameters alone" if run.is_model else "the gradient moment G of the same cell"
+
+
+def _radius_caption(run: Findings) -> str:
+    return (
+        f"Radius, predicted from {_source(run)}. The points follow the discrete prediction; the dashed line is "
+        "continuous time, which fails where ηλ or ηₑ is no longer small. Hollow points are not in equilibrium."
+    )
+
+
+def _pressure_caption(run: Findings) -> str:
+    return (
+        "Pressure measured from the growth of the norm before each projection, predicted from "
+        f"{_source(run)}. The solid line is ηₑG/(2r²); the dashed one is RT/V, which omits the drift ‖∇L‖²."
+    )
+
+
+def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure:
+    """The entropy over one hyperparameter, with the slope of theory."""
+
+    def draw(run: Findings) -> mpl.Figure:
+        return entropy(run, over=over, smoothing=_trained(run))
+
+    def caption(run: Findings) -> str:
+        kind = kind_of(run.state)
+        harmonic = not kind.entropy_slopes()[kind.axes[0] if over == "lr" else over][1]
+        slope = "the one of a harmonic gas at low temperature" if harmonic else "exact for any gas (a Maxwell relation)"
+        text = f"Entropy of the weights over {words}; below, the distance from the dashed slope. That slope is {slope}."
+        if _trained(run):
+            text += " The dotted line is the quadratic fit in both logarithms, the published smoothing."
+        return text
+
+    return Figure(f"entropy over {words}", caption, draw, level=2, suits=suits)
+
+
+def _shares_products(run: Findings) -> bool:
+    """Whether there is an exact slope within isotherms (at fixed LR, of one ηλ), and three cells or more have one."""
+    kind = kind_of(run.state)
+    if not kind.exact_along:
+        return False
+    key = np.round(np.log(kind.isotherm_key(fixed(run.state))), 9)
+    return bool(np.unique(key, return_counts=True)[1].max() >= 3)
+
+
+def _potential_caption(run: Findings) -> str:
+    if _on_sphere(run):
+        return (
+            "Helmholtz potential U − T*S at four radii: every row is a target temperature, every column a state. The "
+            "star (least potential) should lie in the ring (the state that was measured at T*)."
+        )
+    return (
+        "Gibbs potential U − T*S + p*V over the grid, for target cells spread over it. The star (least potential) "
+        "should lie in the ring (the cell that was measured at T* and p*)."
+    )
+
+
+STATUS = Figure(
+    "status",
+    "The status of every cell. Only cells in equilibrium enter the laws.",
+    status_map,
+    level=1,
+    suits=lambda run: not run.settled.all(),
+)
+
+CLOSED_FORM = (
+    Figure(
+        "energy and entropy",
+        "Energy and entropy of the direction against temperature. All protocols fall on the von Mises–Fisher curve "
+        "(black); below, the distance from it grows with the step, as the first-order correction predicts (coloured "
+        "lines).",
+        lambda runs, controls: energy_and_entropy(runs),
+        joint=True,
+    ),
+    Figure(
+        "distance in standard errors",
+        "Distance from von Mises–Fisher with the finite-step correction, in standard errors. Where ηₑ is at most 0.01 "
+        "the points should scatter about 0 within the band of ±4; at larger steps the second order shows.",
+        lambda runs, controls: energy_and_entropy(runs, residual="standard errors"),
+        joint=True,
+    ),
+)
+
+IDENTITIES = (
+    Figure("radius", _radius_caption, radius, level=2, suits=lambda run: not _on_sphere(run)),
+    Figure("pressure", _pressure_caption, pressure, level=2, suits=_on_sphere),
+)
+
+VARIABLES = (
+    Figure(
+        "temperature",
+        "Temperature T = ηₑσ²/2 from the gradient noise, averaged over all groups of weights.",
+        temperature,
+    ),
+    Figure(
+        "energy",
+        "Energy: the mean training loss at the weights, over disjoint batches of the training batch size.",
+        energy,
+    ),
+    Figure(
+        "noise",
+        "Noise variance per degree of freedom on the unit sphere. A network's noise depends on where it is; the "
+        "isotropic model has one constant.",
+        noise,
+    ),
+    Figure(
+        "energy and entropy",
+        "Energy and integrated entropy against temperature, all protocols together. One curve of U for all of them "
+        "means that U depends on the temperature alone. The entropies count from the coldest cell of each protocol.",
+        lambda runs, controls: energy_and_entropy(runs),
+        joint=True,
+    ),
+)
+
+ENTROPIES = (
+    _entropy("radius", "the radius", _on_sphere),
+    _entropy("wd", "the weight decay", lambda run: not _on_sphere(run)),
+    _entropy("lr", "the (effective) learning rate", _always),
+    Figure(
+        "entropy at constant ηλ",
+        "Entropy over the learning rate along lines of constant ηλ, where the Maxwell relation ∂S/∂ln η − ∂S/∂ln λ = R "
+        "is one slope, exact for any gas.",
+        partial(entropy, across="product"),
+        level=2,
+        suits=_shares_products,
+    ),
+)
+
+POTENTIALS = (Figure("potentials", _potential_caption, potential_maps),)
+
+LAYERS = (
+    Figure(
+        "layers",
+        "The gases of the layers, mean over the cells in equilibrium. Pressures, from the gradients, must be that of "
+        "the network in any stationary run: the layers are in mechanical equilibrium. Temperatures need not be equal.",
+        lambda runs, controls: layers(runs),
+        needs=("temperature_group",),
+        level=2,
+        suits=lambda run: _some_settled(run) and "temperature_group" in run.state,
+        joint=True,
+    ),
+)
+
+DIAGNOSTICS = (
+    Figure(
+        "configurational temperature",
+        "Configurational temperature ⟨‖∇L‖²⟩/⟨ΔL⟩ over that of the noise, every cell. An ideal gas lies at 1; noise "
+        "along the curved directions lifts it. It sees a noise that depends on the loss only at high temperature.",
+        configurational,
+        level=3,
+        suits=lambda run: "conf_ratio" in run.state,
+        joint=True,
+    ),
+    Figure(
+        "fluctuation and response",
+        "Fluctuation over response, (Var U/T²)/(dU/dT), between neighbouring temperatures. An ideal gas lies at 1; "
+        "noise that is not isotropic lies above, though it satisfies the identities.",
+        fluctuation,
+        level=3,
+        joint=True,
+    ),
+    Figure(
+        "Gibbs slope",
+        "Slope of ln P₂(U)/P₁(U) between neighbouring temperatures over its expectation 1/T₁ − 1/T₂. Gibbs states lie "
+        "at 1. Where the energies at two temperatures do not overlap there is no slope.",
+        gibbs_slope,
+        level=3,
+        joint=True,
+    ),
+    Figure(
+        "anisotropy",
+        "Why: the fluctuation of the energy in units of an ideal gas, (Var U/T²)/R, against what is predicted without "
+        "it: degrees of freedom over directions of the noise, times its dependence on the loss, times the finite step. "
+        "Points on the line are explained.",
+        anisotropy,
+        needs=("noise_dim",),
+        level=3,
+        suits=_some_settled,
+        joint=True,
+    ),
+    Figure(
+        "finite step",
+        "What the finite step adds to the configurational temperature, against step times the curvature that the noise "
+        "sees.",
+        finite_step,
+        needs=("noise_dim",),
+        level=3,
+        suits=_some_settled,
+        joint=True,
+    ),
+    Figure(
+        "dependence on the loss",
+        "How the noise follows the loss: across cells (points) and among the samples of one cell (lines with its "
+        "exponent).",
+        lambda runs, controls: loss_dependence(runs),
+        needs=("noise_dim",),
+        level=3,
+        suits=lambda run: _some_settled(run) and _trained(run),
+        joint=True,
+    ),
+    Figure(
+        "group temperatures",
+        "Every scale-invariant group has a temperature of its own, from its noise (left) and from its gradient and "
+        "Laplacian (right). In an ideal gas all lie on the line.",
+        group_temperatures,
+        level=3,
+        suits=lambda run: _some_settled(run) and "temperature_group" in run.state,
+    ),
+)
+
+ALONG_RUN = Figure(
+    "along the run",
+    "Loss, radius, noise and entropy along the run, by learning rate. Where loss and noise continue to fall there is "
+    "no stationary state and no temperature: the network fits the data and the gas freezes. The entropy is the "
+    "published nearest-neighbour estimate over successive windows; with windows this short it measures how far the "
+    "weights diffuse.",
+    along_run,
+    level=1,
+)
+
+WATCHED = Figure(
+    "watched",
+    "Norm of every group with r*, where decay and growth would balance, effective learning rate, angle of a step, and "
+    "the budget of all groups together. The status in the legend is that of the monitor, group by group.",
+    watched,
+    level=1,
+)
+
+CHAPTERS: dict[str, tuple[Figure, ...]] = {
+    "status": (STATUS,),
+    "closed form": CLOSED_FORM,
+    "identities": IDENTITIES,
+    "variables": VARIABLES,
+    "entropies": ENTROPIES,
+    "potentials": POTENTIALS,
+    "layers": LAYERS,
+    "diagnostics": DIAGNOSTICS,
+    "along the run": (ALONG_RUN,),
+    "watched": (WATCHED,),
+}
+"""The library's own figures by chapter, in the order of a report."""

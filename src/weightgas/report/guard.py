@@ -1,0 +1,29 @@
+"""Nothing that fails may cost a report: what could not be made is one line of the page, and a traceback in the log."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from weightgas.errors import is_refusal
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+
+def attempt(what: str, make: Callable[[], _T], notes: list[str]) -> _T | None:
+    """What ``make`` returns; where it fails, for whatever reason, None and a line in ``notes`` after ``what``.
+
+    A refusal of this package explains itself. Any other error is named by its type, and is a warning in the log.
+    """
+    try:
+        return make()
+    except Exception as error:
+        foreseen = is_refusal(error)
+        logger.log(logging.INFO if foreseen else logging.WARNING, "%s", what, exc_info=error)
+        text = " ".join(str(error).split()) or "no message"
+        reason = text if foreseen else f"{type(error).__name__}: {text} (The log has the traceback.)"
+        notes.append(f"{what}. {reason}")
+        return None

@@ -1,0 +1,69 @@
+"""The optimizer of a run: checked before any work, and what a trace holds of it.
+
+With SGD, momentum α and decay in the buffer a long run of steps acts as plain SGD with the learning rate c η, where
+c = 1/(1 − α) is the mobility. So, as for a simulated and a watched run, the cells of the trace hold c η, and the
+attributes ``momentum`` and ``nesterov`` state what the finite step keeps of it. The mobility of any other optimizer is
+a matrix: its cells hold η as set, ``mobility`` is NaN, and neither a temperature nor a pressure belongs to the run.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import torch
+
+from weightgas import optimizers
+from weightgas.errors import refuse
+from weightgas.optimizers import SGD, Optimizer
+from weightgas.protocols import FixedLR, Protocol, from_settings
+
+
+def checked(optimizer: Any, protocol: Protocol) -> Optimizer | None:
+    """The optimizer of a call of ``train``; None for plain SGD, which the protocol's own step makes.
+
+    Raises
+    ------
+    TypeError
+        If it is no optimizer, or one without a step.
+    ValueError
+        If it sets a learning rate or decay, which are the protocol's, or the protocol is not at fixed LR.
+    """
+    if optimizer is None:
+        return None
+    found = optimizers.checked(optimizer)
+    if not isinstance(protocol, FixedLR):
+        fix = "At a fixed radius or effective rate a step is that of plain SGD; omit optimizer, or pass FixedLR."
+        raise refuse("optimizer", "FixedLR with an optimizer", type(protocol).__name__, fix)
+    if found.lr is not None or found.wd is not None:
+        raise refuse("optimizer", "one without lr and wd", str(found), "FixedLR holds both; pass SGD(momentum=0.9).")
+    kept = found.buffers(torch.zeros(1, 1))
+    return None if isinstance(found, SGD) and not kept else found
+
+
+def is_gas(optimizer: Optimizer | None) -> bool:
+    """Whether temperature and pressure are defined: SGD, with any momentum, and decay in its buffer."""
+    return optimizer is None or (isinstance(optimizer, SGD) and not optimizer.decoupled and not optimizer.dampening)
+
+
+def effective(protocol: Protocol, optimizer: Optimizer | None) -> Protocol:
+    """The cells of the trace: with c η for η where there is a mobility c."""
+    if optimizer is None or not is_gas(optimizer):
+        return protocol
+    settings = protocol.settings()
+    # 1, not 1.0000000000000002
+    rates = [float(f"{rate * (optimizer.mobility or 1.0):.15g}") for rate in np.atleast_1d(settings["lr"])]
+    return from_settings({**settings, "lr": rates})
+
+
+def attributes(optimizer: Optimizer | None) -> dict[str, Any]:
+    """What a trace states of the optimizer: nothing of plain SGD."""
+    if optimizer is None:
+        return {}
+    settings = {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if f.name not in ("lr", "wd")}
+    known = {"optimizer": f"{', '.join([optimizer.label, *optimizer.words()])}"}
+    if is_gas(optimizer):
+        return known | {"momentum": float(settings["momentum"]), "nesterov": int(settings["nesterov"])}
+    return known | {"mobility": math.nan}
