@@ -16,17 +16,10 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from weightgas.errors import one_of, positive_number, refuse, whole_number
+from weightgas.quantities import TARGETS, in_nats
 
 if TYPE_CHECKING:
     import xarray as xr
-
-RELATIVE = (
-    *("energy", "energy_variance", "grad_sq", "mean_grad_sq", "noise_trace", "temperature", "temperature_conf"),
-    *("conf_ratio", "pressure", "compressibility", "radius", "volume", "elr", "temperature_virial"),
-)
-"""Quantities that may be targets of :class:`Until`, relative to their value."""
-NATS = ("entropy_direction", "entropy")
-"""The same, in nats."""
 
 
 def option(
@@ -208,10 +201,10 @@ class Until(Settings):
             raise refuse("targets", "one target at least", {}, 'For instance 0.003, or {"energy": 0.003}.')
         found = {}
         for name, value in targets.items():
-            one_of("targets", name, (*RELATIVE, *NATS))
+            one_of("targets", name, TARGETS)
             label = f"target of {name}"
             found[name] = positive_number(label, value, fix="Pass a standard error, for instance 0.003 for 0.3 %.")
-            if name in RELATIVE and found[name] >= 1:
+            if not in_nats(name) and found[name] >= 1:
                 raise refuse(label, "a relative standard error below 1", value, "0.003 is 0.3 %.")
         return found
 

@@ -6,7 +6,7 @@ import torch
 
 from watched_runs import OneTensor, drawn_gas
 from weightgas.measurement import measure
-from weightgas.measurement.sample_size import cautious_sample_size
+from weightgas.measurement.stationarity.sample_size import cautious_sample_size
 from weightgas.monitoring import laws, summary, watch
 from weightgas.optimizers import SGD, AdamL2, AdamW, Lion, Optimizer
 from weightgas.status import Status

@@ -12,26 +12,18 @@ from collections.abc import Iterator
 import numpy as np
 import xarray as xr
 
+from weightgas import quantities
 from weightgas.errors import TraceError
 from weightgas.measurement.entropy import density
 from weightgas.protocols import AXES, Protocol, named
 
 _GROUPS, _BINS, _BINS_PER_DEVIATION = 20, 64, 3.0
 
-NAMES = {
-    "temperature": ("temperature", "T"),
-    "pressure": ("pressure", "p"),
-    "volume": ("volume", "V"),
-    "energy": ("mean loss", "U"),
-    "entropy_direction": ("entropy of the direction", "S(w̄)"),
-    "entropy": ("entropy of the weights", "S"),
-    "work": ("work done on the gas since the start", "W"),
-    "heat": ("heat taken in since the start", "Q"),
-    "exchanged": ("heat over temperature since the start", "∫dQ/T"),
-    "friction": ("work lost to the friction of the radius since the start", "W_f"),
-    "entropy_production": ("entropy produced since the start", "ΔS − ∫dQ/T"),
-}
-"""Variables (sample) of a balance: long name and symbol; each has its standard error ``<name>_err``."""
+NAMES = (
+    *("temperature", "pressure", "volume", "energy", "entropy_direction", "entropy", "work", "heat", "exchanged"),
+    *("friction", "entropy_production"),
+)
+"""Variables (sample) of a balance; each has its standard error ``<name>_err``."""
 
 
 def balance(course: xr.Dataset) -> xr.Dataset:
@@ -185,9 +177,7 @@ def _jackknife_error(left_out: np.ndarray) -> np.ndarray:
 def assemble(course: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> xr.Dataset:
     """The dataset of a balance from values and errors (sample,) by name."""
     variables = {}
-    for name, (text, symbol) in NAMES.items():
-        value, error = found[name]
-        variables[name] = ("sample", value, {"units": "1", "long_name": text, "symbol": symbol})
-        variables[f"{name}_err"] = ("sample", error, {"units": "1", "long_name": f"standard error of {text}"})
+    for name in NAMES:
+        variables |= quantities.of(name).estimated(*found[name], over=("sample",))
     held = {axis: course[axis] for axis in AXES}
     return xr.Dataset({**variables, **held}, course.coords, course.attrs)

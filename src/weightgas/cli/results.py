@@ -32,16 +32,8 @@ NullsOption = Annotated[
     ),
 ]
 
-COLUMNS = {
-    "energy": "U",
-    "temperature": "T",
-    "pressure": "p",
-    "volume": "V",
-    "compressibility": "Z",
-    "entropy": "S",
-    "ess": "eff. samples",
-}
-"""The variables of the printed table, and the symbols over them."""
+COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
+"""The variables of the printed table."""
 
 
 @spread
@@ -92,7 +84,7 @@ def measure(
         from weightgas import trace as traces
         from weightgas.analysis import Findings
 
-        recorded = traces.open_trace(source)
+        recorded = traces.check(traces.open_trace(source))
         place = out or _beside(source)
         if dry_run:
             size = traces.valid(recorded).sum().item()
@@ -219,12 +211,12 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from weightgas import status, trace
+    from weightgas import quantities, status, trace
 
     held = trace.kind_of(state).axes
-    columns = {name: symbol for name, symbol in COLUMNS.items() if name in state}
+    columns = [name for name in COLUMNS if name in state]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*held, *columns.values()):
+    for name in (*held, *(quantities.of(column).head for column in columns)):
         table.add_column(name, justify="right")
     table.add_column("status")
     for cell in chosen:

@@ -1,4 +1,4 @@
-"""The look that all figures share: sizes, colours, and how quantities are named on axes.
+"""The look that all figures share: sizes and colours.
 
 Nothing is set globally: a figure is drawn under matplotlib's defaults plus :data:`LOOK`, whatever the user's own
 settings are, and these are untouched when the function returns.
@@ -47,23 +47,6 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))
 """They have the first looks, so that a protocol has one colour in all figures."""
-
-AXIS_NAMES = {
-    "lr": r"learning rate $\eta$",
-    "wd": r"weight decay $\lambda$",
-    "elr": r"effective learning rate $\eta_e$",
-    "radius": r"radius $r$",
-    "product": r"learning rate × weight decay $\eta\lambda$",
-    "step": r"step $t$",
-    "temperature": r"temperature $T$",
-    "pressure": r"pressure $p$",
-    "energy": r"energy $U$",
-    "noise_var": r"noise variance $\sigma^2$",
-    "noise_trace": r"noise trace $\mathrm{tr}\,\Sigma$",
-    "entropy": r"entropy $S$ (nats)",
-    "entropy_direction": r"direction entropy $S(\bar{w})$ (nats)",
-}
-"""Name and symbol of what stands on an axis; everything without a unit is dimensionless."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -14,7 +14,6 @@ from weightgas.analysis import curves
 from weightgas.analysis.cells import in_equilibrium
 from weightgas.errors import one_of
 from weightgas.figures.canvas import (
-    AXIS_NAMES,
     GREY,
     OKABE_ITO,
     canvas,
@@ -29,6 +28,7 @@ from weightgas.figures.canvas import (
 )
 from weightgas.figures.families import bars, families, measured, what_ran
 from weightgas.figures.inputs import Run, Runs, one, several
+from weightgas.quantities import of
 from weightgas.trace import fixed, kind_of
 
 QUANTITIES = ("energy", "entropy_direction")
@@ -160,7 +160,7 @@ def entropy(
         handles.append(line("quadratic fit: needs ten cells in equilibrium", "none"))
     zero_line(below)
     logarithmic(top.xaxis, found.x)
-    top.set_ylabel(AXIS_NAMES["entropy"])
+    top.set_ylabel(of("entropy").axis)
     below.set(
         xlabel=found.label + (r", $\eta\lambda$ held" if across else ""), ylabel="distance from the\nslope (nats)"
     )
@@ -174,8 +174,8 @@ def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: st
     """Names on the axes and zero lines of the residuals; returns the legend entry that the residuals need."""
     for column, quantity in enumerate(QUANTITIES):
         logarithmic(axes[0, column].xaxis, temperatures)
-        axes[0, column].set_ylabel(AXIS_NAMES[quantity])
-        axes[-1, column].set_xlabel(AXIS_NAMES["temperature"])
+        axes[0, column].set_ylabel(of(quantity).axis)
+        axes[-1, column].set_xlabel(of("temperature").axis)
     if not model:
         return []
     for ax, text in zip(axes[-1], ("$U$/theory − 1 (%)", "$S$ − theory (nats)"), strict=True):

@@ -15,8 +15,9 @@ from matplotlib.lines import Line2D
 
 from weightgas.analysis.cells import axes, in_equilibrium
 from weightgas.errors import TraceError, one_of, refuse, whole_number
-from weightgas.figures.canvas import AXIS_NAMES, GREY, marker, number, ordered, plain
+from weightgas.figures.canvas import GREY, marker, number, ordered, plain
 from weightgas.protocols import PROTOCOLS, Protocol
+from weightgas.quantities import of
 from weightgas.status import Status
 from weightgas.trace import kind_of
 
@@ -47,7 +48,7 @@ class Families:
     @property
     def label(self) -> str:
         """Name of the axis."""
-        return AXIS_NAMES.get(self.over, self.over)
+        return of(self.over).axis
 
     def dense(self, line: Line, points: int = 200) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Along a line between its ends: x, and the hyperparameters by axis, (points,) each.
@@ -95,7 +96,7 @@ class Families:
         bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
         bar.minorticks_off()
         bar.outline.set_visible(False)  # type: ignore[operator]
-        bar.set_label(AXIS_NAMES.get(self.other, self.other))
+        bar.set_label(of(self.other).axis)
 
     def handles(self, measured: str = "measured ± standard error") -> list[Line2D]:
         """Legend entries for the points: measured, not in equilibrium, not drawn."""

@@ -9,9 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
-from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic
+from weightgas.figures.canvas import GREY, canvas, drawn, legend, line, logarithmic
 from weightgas.figures.families import Families, families, measured, what_ran
 from weightgas.figures.inputs import Run, one
+from weightgas.quantities import of
 from weightgas.trace import kind_of
 
 
@@ -80,7 +81,7 @@ def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D
     elif shown.size:
         spread = max(np.ptp(shown), 0.02 * abs(shown.mean()))
         ax.set_ylim(shown.min() - spread, shown.max() + spread)
-    ax.set(xlabel=found.label, ylabel=AXIS_NAMES[name])
+    ax.set(xlabel=found.label, ylabel=of(name).axis)
     found.color_bar(figure, np.array([ax]))
     legend(figure, [*found.handles(), *handles], what_ran(found.state))
     return figure

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 
 from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
-from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic, ordered
+from weightgas.figures.canvas import GREY, canvas, drawn, legend, line, logarithmic, ordered
 from weightgas.figures.inputs import recorded
+from weightgas.quantities import of
 
 _MOST_NAMED = 8
 
@@ -61,12 +62,12 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
         logarithmic(ax.yaxis, values)
         if clock < step[-1]:
             ax.axvline(clock, color=GREY, lw=0.7, zorder=0)
-    axes[0, 0].set_ylabel(AXIS_NAMES["radius"] + ", $r^*$ dashed")
+    axes[0, 0].set_ylabel(of("radius").axis + ", $r^*$ dashed")
     axes[0, 1].set_ylabel("effective learning rate $\\eta/r^2$")
     axes[1, 0].set_ylabel("angle of a step (rad)")
     axes[1, 1].set_ylabel("share of $r^2$ a step")
     for ax in axes[1]:
-        ax.set_xlabel(AXIS_NAMES["step"])
+        ax.set_xlabel(of("step").axis)
     shown = range(len(names)) if len(names) <= _MOST_NAMED else [0, len(names) // 2, len(names) - 1]
     handles = [line(f"{names[k]}: {status[k].replace('_', ' ')}", color=colors[k]) for k in shown]  # type: ignore[arg-type]
     if clock < np.inf:

@@ -18,7 +18,7 @@ from weightgas.measurement.rate import Rate
 def estimate(blocks: Blocks, rate: Rate) -> Estimates:
     """``radius`` (root mean square), ``log_radius`` (E ln r), ``volume``, ``pressure``, ``compressibility``.
 
-    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_drift``, where the noise was read.
+    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_signal``, where the noise was read.
     ``rate`` is that of the cells.
     """
     square = blocks.of("radius", np.square, "square")
@@ -40,7 +40,7 @@ def estimate(blocks: Blocks, rate: Rate) -> Estimates:
     # η_e/r² = η/r⁴ at fixed LR; the spread of r is a few per mille, so E[1/r²]² stands for E[1/r⁴].
     power = 1 if rate.kind.scaled else 2
     out["pressure_thermal"] = blocks.estimate(lambda x, n: spread(number, x) * x**power * n / 2, inverse, noise)
-    out["pressure_drift"] = blocks.estimate(lambda x, m: spread(number, x) * x**power * m / 2, inverse, drift)
+    out["pressure_signal"] = blocks.estimate(lambda x, m: spread(number, x) * x**power * m / 2, inverse, drift)
     if growth is None:
         out["compressibility"] = blocks.estimate(
             lambda v, x, n: 2 * spread(wd, v) * v / (spread(number, v) * x * n), square, rate.inverse, noise

@@ -3,7 +3,7 @@
 Means are over the window: the last half of the run where the group was in equilibrium all through it, else what is left
 of that in the last ten relaxation times or 64 samples. Equilibrium asks for two relaxation times, |r/r* − 1| ≤ 5 %,
 and no drift of ln r between the halves of the window: of more than 5 %, or of more than 1 % and three standard errors
-(:mod:`weightgas.measurement.drift`). T, p, V, Z belong to SGD alone:
+(:mod:`weightgas.measurement.stationarity.trend`). T, p, V, Z belong to SGD alone:
 
     T = ηc tr Σ/(2(d − 1)r²)    p = λ    V = r²/2    Z = 2pV/((d − 1)T)    c = 1/(1 − α) with momentum α
 
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weightgas.measurement.drift import change, drift_in_errors
-from weightgas.measurement.sample_size import cautious_sample_size
+from weightgas.measurement.stationarity.sample_size import cautious_sample_size
+from weightgas.measurement.stationarity.trend import change, trend_in_errors
 from weightgas.monitoring import laws
 from weightgas.monitoring.record import Record
 from weightgas.optimizers import Optimizer
@@ -234,7 +234,7 @@ def _judge(radius: np.ndarray, star: float, time: float, rule: Optimizer, run: i
         return Status.CONVERGING, f"norm {off:+.0%} from r*, after {times:.2g} relaxation times"
     if len(radius) >= _FOR_DRIFT:
         series = np.log(radius)[None]
-        moved, z = change(series), drift_in_errors(series)
+        moved, z = change(series), trend_in_errors(series)
         if abs(moved) > NEAR or (abs(moved) > _DRIFT and abs(z) > _SIGNIFICANT):
             return Status.CONVERGING, f"norm near r* and still drifting, {moved:+.1%} between the halves of the window"
     if times < _TIMES:

@@ -108,7 +108,7 @@ def potentials(runs: Runs) -> Iterator[Table]:
 
 def layers(runs: Runs) -> Iterator[Table]:
     """The gas of every layer, means over the cells in equilibrium, and the sums."""
-    values = ("volume", "temperature_ratio", "pressure_ratio", "heat")
+    values = ("volume", "temperature_ratio", "pressure_ratio", "heat_share")
     names = {"volume_sum": "ΣV/V", "work_sum": "ΣpV/(pV)", "heat_sum": "ΣRT/(RT)"}
     columns = ("layer", "groups", "degrees of freedom", "V", "T/T of the network", "p/p of the network", "share of RT")
     for name, run in runs.items():

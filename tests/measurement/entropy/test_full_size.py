@@ -42,14 +42,14 @@ def measured(trace, truth, anchor):
     rate, dof = Rate(blocks, kind_of(trace), fixed(trace)), int(trace.attrs["dof"])
     integrated = integration.estimate(blocks, rate, dof, np.ones(8, bool), anchor)
     times = correlation * trace.attrs["sample_every"]
-    near, wide, published = knn.estimate(trace, times), quasi_harmonic.estimate(trace, times), paper.estimate(trace)
-    offs = {
-        "knn": (near["entropy_knn"], near["knn_flag"]),
-        "quasi_harmonic": (wide["entropy_quasi_harmonic"], wide["quasi_harmonic_flag"]),
-        "paper": (published["entropy_paper"], published["paper_flag"]),
+    estimates = {
+        "knn": knn.estimate(trace, times),
+        "quasi_harmonic": quasi_harmonic.estimate(trace, times),
+        "paper": paper.estimate(trace),
     }
     return integrated, {
-        name: ((value - truth) / error, value - truth, flag[0]) for name, ((value, error), flag) in offs.items()
+        name: ((found.value - truth) / found.error, found.value - truth, found.flag)
+        for name, found in estimates.items()
     }
 
 

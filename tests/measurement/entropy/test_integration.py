@@ -106,7 +106,7 @@ def test_the_error_covers_the_scatter(time):
     found, errors = [], []
     for seed in range(40):
         trace, _ = gas(cells=4, dim=10, seed=seed, low=0.01, time=time)
-        state = measure(trace, criteria=Criteria(ess=1, rhat=10, energy_drift=10))
+        state = measure(trace, criteria=Criteria(ess=1, rhat=10, energy_trend=10))
         found.append(state["entropy_direction"].values[-1])
         errors.append(state["entropy_direction_err"].values[-1])
     scatter = np.std(found)

@@ -17,12 +17,64 @@ It does not see what a finite step does to the state. Fewer than about five temp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from weightgas import trace as traces
 from weightgas.measurement.blocks import Blocks
-from weightgas.measurement.entropy.anchors import Anchor, Coldest
+from weightgas.measurement.entropy.anchors import Anchor, Coldest, anchor_of
+from weightgas.measurement.entropy.estimator import Entropy, Estimator
 from weightgas.measurement.rate import Rate
+from weightgas.status import Status
+
+
+@dataclass(frozen=True)
+class Integration(Estimator):
+    """By integration of dU/T along temperature; it assumes a Gibbs state, so it cannot test one.
+
+    ``anchor`` as in :func:`weightgas.measurement.entropy.anchor_of`; ``seed`` and number of ``draws`` of the bootstrap.
+    """
+
+    anchor: float | str = "auto"
+    seed: int = 0
+    draws: int = 200
+    name = "integration"
+    too_few = ""
+    automatic = False
+    independent = False
+
+    def check(self, trace: xr.Dataset) -> None:
+        """Errors of the anchor."""
+        anchor_of(self.anchor, trace.attrs)
+
+    def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+        """Of the cells in equilibrium or in a random walk; all NaN, with a reason, where there are fewer than two."""
+        usable = np.isin(state["status"].values, [Status.EQUILIBRIUM, Status.RANDOM_WALK])
+        reason = ""
+        if "noise_trace" not in trace:
+            reason = "integration needs the noise trace, got a trace without; record it"
+        elif usable.sum() < 2:
+            reason = (
+                f"integration needs two cells in equilibrium at different temperatures, got {int(usable.sum())}; "
+                "add learning rates or steps"
+            )
+        if reason:
+            nothing = np.full(trace.sizes["cell"], np.nan)
+            return Entropy(nothing, nothing.copy(), notes={"entropy_reason": reason})
+        anchor = anchor_of(self.anchor, trace.attrs)
+        blocks = Blocks.slow(trace, state)
+        rate = Rate(blocks, traces.kind_of(trace), traces.fixed(trace))
+        found = estimate(blocks, rate, int(trace.attrs["dof"]), usable, anchor, self.draws, self.seed)
+        notes: dict[str, Any] = {
+            "entropy_anchor": found.anchor_note,
+            "entropy_quadrature_error": found.quadrature_error,
+            "entropy_anchor_neglected": found.anchor_neglected,
+        }
+        if found.reason:
+            notes["entropy_reason"] = found.reason
+        return Entropy(found.entropy, found.error, notes=notes, draws=found.draws)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 With r² = Σ r_i², s_i = r_i²/r², η_e = η/r², G_i on the unit sphere of the group and G = Σ G_i/s_i on that of the whole,
 the mean equations d r_i²/dt = −2η_e λ r² r_i² + η_e² r⁴ G_i/r_i² give
 
-    radius     fixed LR r⁴ at 4ηλ, fixed ELR r² at η_e² G, sphere: held
+    radius     fixed LR r⁴ at 4ηλ, fixed ELR r² at η_e² G, sphere: fixed
     shares     d s_i/dt = η_e² (G_i/s_i − G s_i): decay and projection scale all groups alike and drop out. They go to
                s_i = √G_i/Σ√G_j, all at the one rate 2η_e² G (at fixed LR that is 4ηλ in the stationary state)
     direction  η_e² tr Σ/2 in pure noise
@@ -20,21 +20,21 @@ import xarray as xr
 
 from weightgas import trace as traces
 
-_HELD = 1e-300
-"""Relaxation time of what the protocol holds: next to nothing."""
+_FIXED = 1e-300
+"""Relaxation time of what the protocol fixes: next to nothing."""
 
 
 def radius_time(trace: xr.Dataset) -> np.ndarray:
     """Relaxation time of the radius, (cells,); next to nothing on the sphere."""
     grad_sq = mean_of_valid(trace, "grad_sq")
     usable = np.where(np.isfinite(grad_sq) & (grad_sq > 0), grad_sq, 1.0)
-    return np.maximum(traces.kind_of(trace).radius_time(traces.fixed(trace), usable), _HELD)
+    return np.maximum(traces.kind_of(trace).radius_time(traces.fixed(trace), usable), _FIXED)
 
 
 def share_time(trace: xr.Dataset) -> np.ndarray:
     """Relaxation time of the groups' shares of r², 1/(2η_e² G), (cells,); next to nothing without groups."""
     if "group_radius" not in trace or trace.sizes["group"] < 2:
-        return np.full(trace.sizes["cell"], _HELD)
+        return np.full(trace.sizes["cell"], _FIXED)
     return _inverse(2 * elr(trace) ** 2 * mean_of_valid(trace, "grad_sq"))
 
 
@@ -45,9 +45,7 @@ def direction_time(trace: xr.Dataset) -> np.ndarray:
 
 
 def energy_time(trace: xr.Dataset) -> np.ndarray:
-    """Relaxation time of the energy, 1/(2η_e κ + η_e² tr Σ/2), (cells,); NaN where no curvature was read."""
-    if "noise_curvature" not in trace or "noise_trace" not in trace:
-        return np.full(trace.sizes["cell"], np.nan)
+    """Relaxation time of the energy, 1/(2η_e κ + η_e² tr Σ/2), (cells,); NaN where no curvature was recorded."""
     noise = mean_of_valid(trace, "noise_trace")
     with np.errstate(all="ignore"):
         curvature = mean_of_valid(trace, "noise_curvature") / noise
@@ -63,8 +61,8 @@ def elr(trace: xr.Dataset) -> np.ndarray:
 
 
 def mean_of_valid(trace: xr.Dataset, name: str) -> np.ndarray:
-    """Mean over the finite valid samples of all replicas, (cells,); NaN where there is none."""
-    values = trace[name].values
+    """Mean over the finite valid samples of all replicas, (cells,); NaN where there is none or no such variable."""
+    values = traces.column(trace, name, "radius")
     use = traces.valid(trace).values & np.isfinite(values)
     with np.errstate(all="ignore"):
         return np.where(use, values, 0.0).sum(axis=(1, 2)) / use.sum(axis=(1, 2))
