@@ -22,6 +22,12 @@ from typing import Any
 import numpy as np
 
 RENAMED = {"readings": "samples", "readings_kept": "samples_kept"}
+RENAMED |= {f"{name}_drift{end}": f"{name}_trend{end}" for name in ("radius", "energy", "share") for end in ("", "_z")}
+RENAMED |= {
+    "noise_drift": "noise_trend",
+    "pressure_drift": "pressure_signal",
+    "pressure_drift_err": "pressure_signal_err",
+}
 """Variables of 0.1 and their names of today."""
 
 
