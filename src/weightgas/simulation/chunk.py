@@ -20,6 +20,7 @@ from weightgas.simulation.plan import Plan
 from weightgas.simulation.start import SAMPLES, reduced_start, stationary_start
 from weightgas.simulation.tally import Tally
 from weightgas.theory import vmf
+from weightgas.trace.measured import Custom
 
 _KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _SECONDS_PER_CALL = 0.25
@@ -58,15 +59,19 @@ def run_chunk(
     buffers = general.Buffers(what, len(weights), before) if what.general else None
     step, task = _compiled(how, what, len(weights), buffers)
     task = (weights, stream, rate, hold, *task)
+    custom = Custom(how.quantities, how.samples, to_original(weights) if how.quantities else weights)
     call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
     def go(begin: int, samples: int, steps: int) -> None:
         """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress moves."""
-        most = max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
+        recorded = custom and begin >= 0
+        most = 1 if recorded else max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
         for k in range(0, samples, most):
             some = min(most, samples - k)
             tallied = tally.for_kernel()[:8] if small else tally.for_kernel()
             step(_KINDS[protocol.name], k, some, steps, begin + k * steps, *task, *tallied)
+            if recorded:
+                custom.read(k, to_original(weights))
             advance(len(protocol) * some * steps / (how.steps + how.warmup))
 
     if how.warmup:
@@ -82,6 +87,7 @@ def run_chunk(
     shape = (len(protocol), how.replicas)
     weights, stream = reduced.packed(weights, stream) if small else (weights, stream)
     arrays |= {"final_weights": to_original(weights).reshape(*shape, -1), "final_stream": stream.reshape(*shape, -1)}
+    arrays |= {name: values.reshape(*shape, *values.shape[1:]) for name, values in custom.values.items()}
     means = ["noise_trace", "mean_grad_sq", "laplacian"]
     if buffers is not None:
         buffers.into(arrays, shape)
@@ -100,7 +106,7 @@ def run_chunk(
         "threads": numba.get_num_threads(),
         "device": "cpu",
     }
-    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"))
+    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"), how.quantities)
 
 
 def _same(weights: np.ndarray) -> np.ndarray:
