@@ -57,7 +57,7 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
     last = np.take_along_axis(step, np.maximum(n - 1, 0)[:, None], axis=1)[:, 0]
     last = np.where(n > 0, last, 0).astype(float)
     spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else last
-    fixed = trace.attrs["protocol"] == "fixed_sphere"
+    fixed = traces.kind_of(trace).projected
     with np.errstate(all="ignore"):  # extreme hyperparameters have times beyond the range of numbers
         radius_time = relaxation_times.radius_time(trace)
         found["relaxations"] = last / radius_time

@@ -19,7 +19,6 @@ import numpy as np
 import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.theory import relaxation
 
 _FIXED = 1e-300
 """Relaxation time of what the protocol fixes: next to nothing."""
@@ -27,13 +26,9 @@ _FIXED = 1e-300
 
 def radius_time(trace: xr.Dataset) -> np.ndarray:
     """Relaxation time of the radius, (cells,); next to nothing on the sphere."""
-    if trace.attrs["protocol"] == "fixed_sphere":
-        return np.full(trace.sizes["cell"], _FIXED)
-    if trace.attrs["protocol"] == "fixed_lr":
-        return np.asarray(relaxation.radius_time_fixed_lr(trace["lr_set"].values, trace["wd_set"].values))
     grad_sq = mean_of_valid(trace, "grad_sq")
     usable = np.where(np.isfinite(grad_sq) & (grad_sq > 0), grad_sq, 1.0)
-    return np.asarray(relaxation.radius_time_fixed_elr(trace["elr_set"].values, usable))
+    return np.maximum(traces.kind_of(trace).radius_time(traces.fixed(trace), usable), _FIXED)
 
 
 def share_time(trace: xr.Dataset) -> np.ndarray:
@@ -60,10 +55,9 @@ def energy_time(trace: xr.Dataset) -> np.ndarray:
 
 def elr(trace: xr.Dataset) -> np.ndarray:
     """Effective learning rate η_e of every cell, (cells,), at fixed LR with the mean radius."""
-    if trace.attrs["protocol"] != "fixed_lr":
-        return trace["elr_set"].values
     with np.errstate(all="ignore"):
-        return trace["lr_set"].values / mean_of_valid(trace, "radius") ** 2
+        square = mean_of_valid(trace, "radius") ** 2
+        return traces.kind_of(trace).effective_rate(traces.fixed(trace), square)
 
 
 def mean_of_valid(trace: xr.Dataset, name: str) -> np.ndarray:
