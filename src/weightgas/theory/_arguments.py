@@ -4,7 +4,6 @@ A float is judged without NumPy, which takes a tenth of the time: a monitor chec
 """
 
 import math
-
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Protocol
 
