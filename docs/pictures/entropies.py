@@ -15,6 +15,7 @@ import weightgas as wg
 from weightgas.measurement import Criteria, stationarity
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy import Entropy, anchor_of, density, integration, knn, paper, quasi_harmonic
+from weightgas.protocols import FixedSphere
 from weightgas.systems import (
     Bingham,
     SphereAutoregression,
@@ -169,7 +170,7 @@ def simulated() -> Rows:
     correlation = level_one["correlation"].values
     samples = trace["samples"].values.min(axis=1)
     blocks = Blocks(trace, level_one["burn_in"].values, samples, correlation)
-    shift = wg.theory.vmf.finite_step_entropy(dim, temperature, 2 * temperature, "fixed_sphere")
+    shift = wg.theory.vmf.finite_step_entropy(dim, temperature, 2 * temperature, FixedSphere)
     truth = np.asarray(wg.theory.vmf.entropy(dim, temperature) + shift)
     everywhere = np.ones(TEMPERATURES, bool)
     cells = {"elr": trace["elr_set"].values[:, None]}

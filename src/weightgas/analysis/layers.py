@@ -25,9 +25,10 @@ import numpy as np
 import xarray as xr
 
 from weightgas import quantities
-from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.analysis.cells import in_equilibrium
 from weightgas.errors import TraceError, one_of
 from weightgas.measurement.blocks import Blocks
+from weightgas.trace import fixed, kind_of
 
 NAMES = (
     *("volume", "temperature", "pressure", "temperature_ratio", "pressure_ratio", "heat_share"),
@@ -115,11 +116,11 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
     G_i is a mean over the steps since the sample before, and goes with the norm there: a large gradient makes the norm
     after it larger, the one before it does not know.
     """
-    cells = {axis: v[:, None, None] for axis, v in axes(trace).items()}
+    kind, at = kind_of(trace), {axis: v[:, None, None] for axis, v in fixed(trace).items()}
     radius, square = trace["radius"].values, trace["group_radius"].values ** 2
     with np.errstate(all="ignore"):
-        step = cells["lr"] if "lr" in cells else cells["elr"] * radius**2
-        decay = step * cells["wd"] if "wd" in cells else 0.0
+        step = kind.step_size(at, radius**2)
+        decay = step * kind.decay(at)
         gained = np.broadcast_to(step / (1 - decay / 2), radius.shape)
     whole = {
         "square": blocks.of("radius", np.square, "square")[..., None],
@@ -135,11 +136,11 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
         "heat": blocks.of("group_noise_trace", summed(step[..., None] / square), "powers"),
         "kick": blocks.of("group_grad_sq", summed(_before(gained[..., None] / square)), "powers"),
     }
-    if "wd" in cells:
-        return whole, each, np.broadcast_to(cells["wd"], whole["square"].shape)
+    if not kind.projected:
+        return whole, each, np.broadcast_to(kind.decay(at), whole["square"].shape)
     if "radius_unprojected" in trace:
         growth = blocks.of("radius_unprojected", np.square, "square")[..., None] - whole["square"]
-        return whole, each, growth / (2 * cells["elr"] * whole["square"] ** 2)
+        return whole, each, growth / (2 * kind.rate(at) * whole["square"] ** 2)
     return whole, each, whole["kick"] / (2 * whole["square"])
 
 

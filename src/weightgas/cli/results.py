@@ -218,9 +218,9 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from weightgas import protocols, quantities, status
+    from weightgas import quantities, status, trace
 
-    held = [axis for axis in protocols.AXES if bool(np.isfinite(state[f"{axis}_set"]).any())]
+    held = trace.kind_of(state).axes
     columns = [name for name in COLUMNS if name in state]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in (*held, *(quantities.of(column).head for column in columns)):

@@ -39,7 +39,7 @@ def potential_maps(run: Run, *, targets: int = 3) -> Figure:
     if not (in_equilibrium(state) & np.isfinite(state["entropy"].values)).any():
         reason = state.attrs.get("entropy_reason", "more steps")
         raise refuse("state", "a cell in equilibrium with an entropy", "none", f"Its entropy needs: {reason}.")
-    return _helmholtz(state) if state.attrs["protocol"] == "fixed_sphere" else _gibbs(state, targets)
+    return _helmholtz(state) if traces.kind_of(state).projected else _gibbs(state, targets)
 
 
 def _gibbs(state: xr.Dataset, targets: int) -> Figure:
@@ -75,7 +75,7 @@ def _gibbs(state: xr.Dataset, targets: int) -> Figure:
 
 
 def _helmholtz(state: xr.Dataset) -> Figure:
-    elr, radius = axes(state).values()
+    elr, radius = axes(state).values()  # or what else sets the temperature
     values, radii = np.unique(elr), np.unique(radius)
     picked = radii[_spread(len(radii), 4)]
     columns = 2 if len(picked) > 1 else 1

@@ -18,6 +18,7 @@ from weightgas.figures.canvas import (
     logarithmic,
     marker,
     named,
+    place,
     plain,
 )
 from weightgas.figures.families import bars
@@ -138,7 +139,7 @@ def _looks(runs: Runs, controls: Runs | None) -> list[tuple[str, Findings, bool,
     found = []
     for name, run in measured.items():
         color = OKABE_ITO[networks.index(run.state.attrs.get("network", "")) % len(OKABE_ITO)]
-        found.append((name, run, False, color, MARKERS[PROTOCOLS.index(run.protocol)]))
+        found.append((name, run, False, color, MARKERS[place(run.protocol) % len(MARKERS)]))
     for number, (name, run) in enumerate(several(controls, "controls", trace=True, empty=True).items()):
         found.append((name, run, True, "black", MARKERS[(number + len(PROTOCOLS)) % len(MARKERS)]))
     return found

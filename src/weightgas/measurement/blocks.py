@@ -148,6 +148,11 @@ class Blocks:
                 self._cache[name, key] = means(series if function is None else function(series), self._edges, held)
         return self._cache[name, key]
 
+    def series(self, name: str, like: np.ndarray) -> np.ndarray:
+        """A variable itself, with as many trailing axes of length one as ``like`` has more."""
+        series = self._trace[name].values.astype(float)
+        return series.reshape(*series.shape, *(1 for _ in like.shape[series.ndim :]))
+
     def estimate(self, function: Callable[..., np.ndarray], *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``function`` of the averages of block means (cells, blocks[, more]), and its error: both (cells[, more])."""
         stacked = np.broadcast_arrays(*columns)

@@ -25,6 +25,7 @@ from weightgas.measurement import (
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import Estimator, anchor_of, density
+from weightgas.measurement.rate import Rate
 from weightgas.theory import ideal_gas
 
 
@@ -127,20 +128,25 @@ def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
     )
 
 
+def estimates(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
+    """What every cell gives by itself, with errors, except entropies; ``level_one`` is that of ``assess``."""
+    return _estimates(trace, level_one)[0]
+
+
 def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blocks, np.ndarray | None]:
     """What every cell gives by itself except entropies; its slow blocks and the groups' degrees of freedom."""
     kept = (level_one["burn_in"].values, trace["samples"].values.min(axis=1))
     blocks, slow = Blocks(trace, *kept, level_one["correlation"].values), Blocks.slow(trace, level_one)
     dof = int(trace.attrs["dof"])
-    cells = traces.hyperparameters(trace)
+    rate = Rate(slow, traces.kind_of(trace), traces.fixed(trace))
     sizes = trace.attrs.get("group_sizes")
     group_dof = np.maximum(np.atleast_1d(sizes) - 1, 1) if sizes is not None else None
     found: Estimates = {
         **energy.estimate(blocks),
         **noise.estimate(blocks, dof),
-        **temperature.estimate(slow, cells, dof, group_dof, temperature.momentum_share(trace.attrs)),
-        **pressure.estimate(slow, cells, dof),
-        **configurational.estimate(slow, cells, trace.attrs),
+        **temperature.estimate(slow, rate, dof, group_dof, temperature.momentum_share(trace.attrs)),
+        **pressure.estimate(slow, rate),
+        **configurational.estimate(slow, rate, trace.attrs),
     }
     return found, slow, group_dof
 

@@ -64,7 +64,7 @@ def every_cell(name: str, state: xr.Dataset) -> Table:
         ess = f"{state['ess'].values[i]:.0f}"
         rows.append((*(f"{v[i]:.4g}" for v in fixed.values()), *values, ess, Status(int(status)).words))
     symbols = {"lr": "η", "wd": "λ", "elr": "ηₑ", "radius": "r fixed"}
-    columns = (*(symbols[a] for a in fixed), *(COLUMNS[n] for n in present), "effective samples", "status")
+    columns = (*(symbols.get(a, a) for a in fixed), *(COLUMNS[n] for n in present), "effective samples", "status")
     return Table(f"Every cell, {plain(name)}", columns, rows, folded=True)
 
 

@@ -54,7 +54,7 @@ def make(
     cells = protocol.cells()
     coordinates: dict[str, Any] = {
         f"{axis}_set": ("cell", cells.get(axis, np.full(len(protocol), np.nan)), {"long_name": f"{axis} held fixed"})
-        for axis in protocols.AXES
+        for axis in dict.fromkeys((*protocols.AXES, *protocol.axes))
     }
     ids = [",".join(f"{axis}={v[i].item()!r}" for axis, v in cells.items()) for i in range(len(protocol))]
     coordinates["cell_id"] = ("cell", np.array(ids, np.dtypes.StringDType()))
@@ -64,6 +64,8 @@ def make(
     variables = {name: _variable(known[name], array, (methods or {}).get(name)) for name, array in values.items()}
     settings = json.dumps(protocol.settings(), sort_keys=True)
     notes = {**attributes, "protocol": protocol.name, "settings": settings, "format_version": FORMAT_VERSION}
+    place = f"{type(protocol).__module__}:{type(protocol).__qualname__}"
+    notes["protocol_class"] = None if place.startswith("weightgas.") else place  # where a user's own was defined
     try:
         trace = xr.Dataset(variables, coordinates, {k: v for k, v in notes.items() if v is not None})
     except ValueError as error:
@@ -93,8 +95,8 @@ def check(trace: xr.Dataset) -> xr.Dataset:
     TypeError
         If it is not an ``xarray.Dataset``.
     TraceError
-        If an attribute, a coordinate or a required variable is missing, a variable has other dimensions, or the format
-        is newer than this version reads.
+        If an attribute, a coordinate or a required variable is missing, a variable has other dimensions, the protocol
+        is none that is defined, or the format is newer than this version reads.
     """
     if not isinstance(trace, xr.Dataset):
         raise TypeError(
@@ -114,6 +116,13 @@ def check(trace: xr.Dataset) -> xr.Dataset:
         raise TraceError(
             f"trace: expected {', '.join(missing)}, got a dataset without. Make traces with simulate() or train()."
         )
+    name = str(trace.attrs["protocol"])
+    if name not in protocols.PROTOCOLS:
+        place = trace.attrs.get("protocol_class", "its module")
+        raise TraceError(
+            f"protocol: expected one of {', '.join(sorted(protocols.PROTOCOLS))}, got {name!r}. "
+            f"It was defined in {place}: import that first; a trace never imports it by itself."
+        )
     expected = {name: quantity.dims for name, quantity in RECORDED.items() if name in trace.variables}
     expected |= {quantity.name: ALONG + quantity.dims[2:] for quantity in custom(trace)}
     for name, dims in expected.items():
@@ -126,8 +135,26 @@ def check(trace: xr.Dataset) -> xr.Dataset:
 
 
 def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
-    """The protocol of a trace or state, with its whole grid of hyperparameters."""
+    """The protocol of a trace or state, with its whole grid of hyperparameters; ValueError if no class has its name."""
     return protocols.from_settings(json.loads(trace.attrs["settings"]))
+
+
+def kind_of(data: xr.Dataset | xr.DataArray) -> type[protocols.Protocol]:
+    """The class of the protocol of a trace or state, of whom its physics is asked; ValueError if none has its name."""
+    return protocols.named(str(data.attrs["protocol"]))
+
+
+def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
+    """The hyperparameters of every cell of a trace or state, (cells,) each, by axis in the order of the protocol.
+
+    Where the protocol steers a rate, also its mean in every cell: of a trace over the valid samples.
+    """
+    kind = kind_of(data)
+    at = {axis: data[f"{axis}_set"].values for axis in kind.axes}
+    if kind.steers:
+        rate = data[kind.steers]
+        at[kind.steers] = (rate if rate.dims == ("cell",) else rate.mean(("replica", "sample"))).values
+    return at
 
 
 def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
@@ -139,12 +166,6 @@ def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
 def column(data: xr.Dataset, name: str, like: str) -> np.ndarray:
     """The values of a variable as floats; where it is absent, NaN in the shape of the variable ``like``."""
     return data[name].values.astype(float) if name in data else np.full(data[like].shape, np.nan)
-
-
-def hyperparameters(trace: xr.Dataset) -> dict[str, np.ndarray]:
-    """The hyperparameters that the protocol fixes, by axis, each (cells, 1)."""
-    sets = {axis: trace[f"{axis}_set"].values[:, None] for axis in protocols.AXES}
-    return {axis: values for axis, values in sets.items() if np.isfinite(values).all()}
 
 
 def valid(trace: xr.Dataset) -> xr.DataArray:
@@ -181,13 +202,21 @@ def grid(data: Any) -> Any:
         raise TraceError(
             "grid: expected the dimension cell with its coordinates, got data without. Pass a whole variable."
         )
-    sets = {axis: data[f"{axis}_set"].values for axis in protocols.AXES}
+    sets = {str(name).removesuffix("_set"): data[name].values for name in data.coords if str(name).endswith("_set")}
     held = {axis: v for axis, v in sets.items() if np.isfinite(v).all()}
     if len(held) != 2 or np.prod([len(np.unique(v)) for v in held.values()]) != data.sizes["cell"]:
         raise TraceError(
             f"grid: expected the cells of a product of two hyperparameters, got a list of {data.sizes['cell']} cells. "
             "Select by cell instead."
         )
-    axes = sorted(held, key=("elr", "lr", "wd", "radius").index)
-    flat = data.drop_vars(COORDINATES).assign_coords({axis: ("cell", held[axis]) for axis in axes})
+    axes = sorted(held, key=_order)
+    flat = data.drop_vars([*(f"{axis}_set" for axis in sets), "cell_id"]).assign_coords(
+        {axis: ("cell", held[axis]) for axis in axes}
+    )
     return flat.set_index(cell=axes).unstack("cell").transpose(*axes, ...)
+
+
+def _order(axis: str) -> int:
+    """The rate comes first, the other hyperparameter second; those of a user's own keep their order."""
+    known = ("elr", "lr", "wd", "radius")
+    return known.index(axis) if axis in known else -1

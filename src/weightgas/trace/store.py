@@ -98,6 +98,8 @@ _SINCE_1 = {
     "reading_every": "sample_every",
     "potential": "loss",
     "potential_crc": "loss_crc",
+    "group_clock": "group_relaxation_time",
+    "groups_left_out": "groups_excluded",
 }
 """Names of dimensions, variables and attributes of format 1, and those of today."""
 

@@ -8,7 +8,10 @@ from weightgas.losses import Isotropic
 from weightgas.measurement import Criteria, stationarity
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy import anchor_of, integration, knn, paper, quasi_harmonic
+from weightgas.measurement.rate import Rate
+from weightgas.protocols import FixedSphere
 from weightgas.theory import vmf
+from weightgas.trace import fixed, kind_of
 
 
 def gas(dim, low, steps, snapshots, sigma=1.0):
@@ -26,7 +29,7 @@ def gas(dim, low, steps, snapshots, sigma=1.0):
         record=wg.Record(snapshots=snapshots, snapshot_every=steps // snapshots),
         run=wg.Run(threads=1, progress=False),
     )
-    correction = vmf.finite_step_entropy(dim, temperature, 2 * temperature / sigma**2, "fixed_sphere")
+    correction = vmf.finite_step_entropy(dim, temperature, 2 * temperature / sigma**2, FixedSphere)
     return trace, vmf.entropy(dim, temperature) + correction, np.abs(correction)
 
 
@@ -36,8 +39,8 @@ def measured(trace, truth, anchor):
     assert (level_one["status"] == 0).all()
     correlation = level_one["correlation"].values
     blocks = Blocks(trace, level_one["burn_in"].values, trace["samples"].values.min(axis=1), correlation)
-    cells, dof = {"elr": trace["elr_set"].values[:, None]}, int(trace.attrs["dof"])
-    integrated = integration.estimate(blocks, cells, dof, np.ones(8, bool), anchor)
+    rate, dof = Rate(blocks, kind_of(trace), fixed(trace)), int(trace.attrs["dof"])
+    integrated = integration.estimate(blocks, rate, dof, np.ones(8, bool), anchor)
     times = correlation * trace.attrs["sample_every"]
     estimates = {
         "knn": knn.estimate(trace, times),

@@ -6,7 +6,9 @@ from weightgas.measurement import Criteria, measure
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy import anchor_of, integration
 from weightgas.measurement.entropy.integration import integrate
+from weightgas.measurement.rate import Rate
 from weightgas.theory import vmf
+from weightgas.trace import fixed, kind_of
 
 
 def trapezoid_in_inverse(temperature, energy):
@@ -78,8 +80,8 @@ def test_eight_temperatures_wherever_they_are(low, kind):
     anchor = anchor_of(float(truth[0]) if kind is None else kind, trace.attrs)
     samples = np.full(8, trace.sizes["sample"])
     blocks = Blocks(trace, 0 * samples, samples, np.ones(8))
-    cells = {"elr": trace["elr_set"].values[:, None]}
-    result = integration.estimate(blocks, cells, 999, np.ones(8, bool), anchor)
+    rate = Rate(blocks, kind_of(trace), fixed(trace))
+    result = integration.estimate(blocks, rate, 999, np.ones(8, bool), anchor)
     change = result.entropy - result.entropy[0]
     np.testing.assert_allclose(change[1:], (truth - truth[0])[1:], rtol=0.01)
     np.testing.assert_allclose(result.entropy, truth, rtol=0.01)
