@@ -11,22 +11,15 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from weightgas.errors import one_of, positive_number, refuse, whole_number
+from weightgas.quantities import TARGETS, in_nats
 
 if TYPE_CHECKING:
     import xarray as xr
-
-RELATIVE = (
-    *("energy", "energy_variance", "grad_sq", "mean_grad_sq", "noise_trace", "temperature", "temperature_conf"),
-    *("conf_ratio", "pressure", "compressibility", "radius", "volume", "elr", "temperature_virial"),
-)
-"""Quantities that may be targets of :class:`Until`, relative to their value."""
-NATS = ("entropy_direction", "entropy")
-"""The same, in nats."""
 
 
 def option(
@@ -36,6 +29,7 @@ def option(
     among: tuple[str, ...] = (),
     fix: str = "",
     flags: tuple[str, ...] = (),
+    metavar: str | None = None,
     **producers: Any,
 ) -> Any:
     """A field of one of the four objects.
@@ -46,14 +40,14 @@ def option(
         Its value unless given.
     minimum, among, fix
         The least whole number or the words that it may be, and how to correct a call with another.
-    flags
-        Its names on the command line, where they are not that of the field.
+    flags, metavar
+        Its names on the command line, where they are not that of the field; what its value is called there.
     producers
         By name, what each producer takes where the field is None; a producer without a name here refuses the field.
         None at all: the field is the same for every producer.
     """
-    known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "producers": producers}
-    return field(default=default, metadata=known)
+    known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "metavar": metavar}
+    return field(default=default, metadata=known | {"producers": producers})
 
 
 class Settings:
@@ -129,12 +123,12 @@ class Record(Settings):
         Steps before the recording begins; a tenth of the steps if not given. In ``simulate`` they also place the bins
         of the overlap's density. The attribute ``step`` of a trace counts from their end.
     blocks
-        ``simulate``: blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20
-        unless given.
+        Blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20 unless given.
+        This and the next two: ``simulate`` alone.
     bins
-        ``simulate``: bins of those counts, 256 unless given.
+        Bins of those counts. 256 unless given.
     density_every
-        ``simulate``: steps between two counts, 10 unless given.
+        Steps between two counts. 10 unless given.
     snapshots
         Directions of the weights to keep from the end of the run, for `measure --entropy paper`. In float32, the last
         one at the last step.
@@ -142,7 +136,8 @@ class Record(Settings):
         Steps between two of them. 50 in ``simulate``, 25 in ``train``.
     noise_batches
         Extra batches at each sample of the noise, at least 2. 8 unless given. With 4 or more a sample also holds
-        unbiased ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group.
+        unbiased ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group. This and what follows:
+        ``train`` alone.
     curvature_batches
         Extra batches at each sample of the curvature, each with a random probe; 0: none. 2 unless given
         (:mod:`weightgas.probes.laplacian`): ``laplacian``, ``laplacian_far``, both also for each group, and
@@ -177,8 +172,9 @@ class Until(Settings):
     Parameters
     ----------
     targets
-        Standard errors to reach, ``steps`` being the first round: 0.003 for 0.3 % of energy and radius, or
-        {"energy": 0.003, "entropy_direction": 0.01}. Relative, except for entropies, which are in nats.
+        Standard errors to reach, the steps being those of the first round: 0.003 for 0.3 % of energy and radius, or
+        quantities one by one, energy=0.003,entropy_direction=0.01 (entropies in nats). In Python these are a mapping,
+        ``{"energy": 0.003, "entropy_direction": 0.01}``; all but entropies are relative.
     most_steps
         Steps of a run at most; 100 times the steps if not given.
 
@@ -189,7 +185,7 @@ class Until(Settings):
         one that is not below 1.
     """
 
-    targets: float | Mapping[str, float]
+    targets: float | Mapping[str, float] = option(MISSING, flags=("--precision",), metavar="TARGETS")
     most_steps: int | None = option(minimum=1)
 
     def __post_init__(self) -> None:
@@ -205,10 +201,10 @@ class Until(Settings):
             raise refuse("targets", "one target at least", {}, 'For instance 0.003, or {"energy": 0.003}.')
         found = {}
         for name, value in targets.items():
-            one_of("targets", name, (*RELATIVE, *NATS))
+            one_of("targets", name, TARGETS)
             label = f"target of {name}"
             found[name] = positive_number(label, value, fix="Pass a standard error, for instance 0.003 for 0.3 %.")
-            if name in RELATIVE and found[name] >= 1:
+            if not in_nats(name) and found[name] >= 1:
                 raise refuse(label, "a relative standard error below 1", value, "0.003 is 0.3 %.")
         return found
 
@@ -220,7 +216,7 @@ class Run(Settings):
     Parameters
     ----------
     folder
-        Run folder. The same call resumes there where it stopped: cells that are finished are safe, of those in training
+        Run folder; the same call resumes there where it stopped. Cells that are finished are safe, of those in training
         there is a checkpoint every 15 s. None: nothing is written.
     force
         Overwrite a run with other settings in that folder.
@@ -244,7 +240,7 @@ class Run(Settings):
 
     folder: str | os.PathLike[str] | None = option(flags=("--out", "-o"))  # noqa: RUF009, a field
     force: bool = option(False)
-    shard: str | None = option()
+    shard: str | None = option(metavar="I/N")
     client: Any = None
     threads: int | None = option(minimum=1)
     progress: bool | None = None
@@ -280,9 +276,9 @@ class Evaluate(Settings):
     ----------
     method
         full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the same in any
-        dimension; auto is reduced where it applies. ``simulate`` alone. Overlap and radius are a Markov chain of their
-        own (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the plane of
-        μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
+        dimension; auto is reduced where it applies. Only for ``simulate``. The reduced one is a Markov chain of overlap
+        and radius (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the
+        plane of μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
     device
         Torch device, such as cpu or cuda:0. This and what follows: ``train`` alone.
     dtype
@@ -294,7 +290,7 @@ class Evaluate(Settings):
         numbers that are timed, which are in the log. With a client, so few that each worker gets some. The choice is
         kept in the run folder, and in the attributes of the trace.
     compile
-        Compile the gradients (needs a C++ compiler); tried in very long runs if not given. torch.compile takes up to a
+        Compile the gradients (needs a C++ compiler); tried in very long runs if not given. Compiling takes up to a
         minute; where it fails, the log has the reason and eager torch is used. Not given, it is tried where more than
         10 minutes are estimated and ``cells_at_once`` is not given, and kept if it is measured to be faster.
     """
@@ -308,8 +304,8 @@ class Evaluate(Settings):
 
 _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate}
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
-RENAMED |= {"precision": "targets"}
-"""Options of version 0.1 that are fields of another name, and that name."""
+RENAMED |= {"precision": "targets", "potential": "loss"}
+"""Options of version 0.1 and their names today."""
 _ELSEWHERE = {
     "potential": "loss=...",
     "momentum": "optimizer=SGD(momentum=...)",

@@ -6,10 +6,14 @@ import xarray as xr
 
 from gases import network, state, trace
 from weightgas.analysis import curves
+from weightgas.analysis.curves import is_paper_model
 from weightgas.errors import TraceError
-from weightgas.protocols import FixedELR
+from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
+from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
+from weightgas.trace import fixed
+from weightgas.trace.store import current
 
 
 def rows_of(data: xr.Dataset, axis: str) -> np.ndarray:
@@ -52,21 +56,18 @@ def test_at_fixed_lr_the_line_at_constant_product_is_exact() -> None:
 @pytest.mark.parametrize("kind", ["fixed_elr", "fixed_lr", "fixed_sphere"])
 def test_the_model_needs_no_measured_state(kind: str) -> None:
     data = state(kind)
-    first, second = (
-        data[f"{n}_set"].values
-        for n in {"fixed_elr": ("elr", "wd"), "fixed_lr": ("lr", "wd")}.get(kind, ("elr", "radius"))
-    )
+    at = fixed(data)
     predicted = {
-        "temperature": curves.model_temperature(data, first, second),
-        "energy": curves.model_energy(data, first, second),
-        "entropy": curves.model_entropy(data, first, second),
+        "temperature": curves.model_temperature(data, at),
+        "energy": curves.model_energy(data, at),
+        "entropy": curves.model_entropy(data, at),
     }
     for name, values in predicted.items():
         z = (data[name].values - values) / np.hypot(data[f"{name}_err"].values, 0.003 * np.abs(values))
         assert np.abs(np.mean(z)) < 4 / np.sqrt(len(z)) + 0.3, name
         assert np.abs(z).max() < 8, name  # the errors of runs this short are uncertain themselves
     if kind != "fixed_sphere":
-        ratio = data["radius"].values / curves.model_radius(data, first, second, discrete=True)
+        ratio = data["radius"].values / curves.model_radius(data, at, discrete=True)
         np.testing.assert_allclose(ratio, 1, atol=0.02)
 
 
@@ -94,3 +95,41 @@ def test_entropy_along_a_run_needs_directions_and_says_what_it_measures() -> Non
     still = ran.copy()
     still["directions"] = ran["directions"].where(False, ran["directions"].isel(snapshot=0))
     assert np.isnan(curves.entropy_along_run(still)["entropy_direction"]).all()
+
+
+@pytest.mark.parametrize(
+    ("loss", "noise", "isotropic", "state_dependent"),
+    [
+        (Linear(), Isotropic(0.5), 1, 0),
+        (Linear(), Covariance(np.full(3, 2.0), label="made of three equal variances"), 1, 0),
+        (Linear(), Covariance([1.0, 1.0, 2.0], label="isotropic(sigma=1)"), 0, 0),
+        (Linear(), LossDependent(0.5), 1, 1),
+        (Linear(), LossDependent(0.0, 2.0), 1, 0),
+        (Quadratic([0.0, 1.0, 2.0]), Isotropic(), 1, 0),
+        (Quadratic([0.0, 1.0, 2.0]), Hessian(), 0, 1),
+    ],
+)
+def test_the_model_is_known_by_its_data_not_by_a_name(loss, noise, isotropic, state_dependent):
+    trace = simulate(
+        FixedSphere(elr=0.01),
+        3,
+        40,
+        loss=loss,
+        noise=noise,
+        record=Record(samples=8),
+        run=Run(threads=1, progress=False),
+    )
+    assert trace.attrs["noise_isotropic"] == isotropic and trace.attrs["noise_state_dependent"] == state_dependent
+    assert is_paper_model(trace) == (loss == Linear() and isotropic and not state_dependent)
+
+
+@pytest.mark.parametrize(
+    ("name", "is_model"),
+    [("isotropic(sigma=1)", True), ("isotropic(sigma=1) x (1 + 2 L)", False), ("covariance", False)],
+)
+def test_a_trace_of_format_1_is_known_by_the_name_of_its_noise(name, is_model, tmp_path):
+    trace = simulate(FixedSphere(elr=0.01), 3, 40, record=Record(samples=8), run=Run(threads=1, progress=False))
+    old = trace.rename({"sample": "reading", "samples": "readings"})
+    kept = {k: v for k, v in old.attrs.items() if not k.startswith(("noise_", "loss"))}
+    old.attrs = {**kept, "potential": "linear", "noise": name, "format_version": 1, "reading_every": 20}
+    assert is_paper_model(current(old)) == is_model

@@ -260,7 +260,7 @@ def no_json(run: Path) -> None:
         (foreign, r"expected the attribute format_version, got None\. Not a trace of weightgas"),
         (without_variable, r"expected radius, got a dataset without"),
         (torn, r"expected a Zarr store written by weightgas, got something unreadable"),
-        (newer, r"expected format 1 or older, got 99\. Update weightgas"),
+        (newer, r"expected format 2 or older, got 99\. Update weightgas"),
         (no_json, r"expected a Zarr store written by weightgas, got something unreadable"),
     ],
 )

@@ -17,6 +17,7 @@ import typer
 from weightgas import __version__
 from weightgas.cli import doctor, listing, monitor, presets, producers, results, text
 from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, one_line, say, unread
+from weightgas.settings import RENAMED
 
 app = typer.Typer(
     name="weightgas",
@@ -51,7 +52,7 @@ def _start(
       0    done, also where cells did not reach equilibrium (the output says so)
       1    an error while it ran, or a problem that doctor found
       2    refused input, with one line that says why
-      130  interrupted; the same command goes on where it stopped
+      130  interrupted; the same command resumes where it stopped
     """
     if context.invoked_subcommand is None:
         print(context.get_help())
@@ -100,6 +101,10 @@ def _call(words: Sequence[str]) -> int:
             return FAILED
         context = getattr(error, "ctx", None)
         name = context.command_path if context is not None else "weightgas"
+        old = str(getattr(error, "option_name", "")).removeprefix("--").replace("-", "_")
+        if old in RENAMED:
+            say(f"{name}: --{old.replace('_', '-')} is now --{RENAMED[old].replace('_', '-')}. See {name} --help.")
+            return REFUSED
         sentence = " ".join(message().replace("Value error, ", "").split()).removesuffix(".")
         say(f"{name}: {sentence}. See {name} --help.")
         return REFUSED

@@ -35,7 +35,7 @@ def doctor(
     Python, versions of packages, compiler, torch and its devices, data,
     folders, cores, clock. Exit code 1 if there is a problem.
     """
-    with session("doctor", quiet=True, debug=debug):
+    with session("doctor", opt.Show(quiet=True, debug=debug)):
         checks: dict[str, Callable[[], str]] = {
             "python": _python,
             "packages": _packages,

@@ -29,7 +29,7 @@ def show(
       weightgas list
       weightgas list statuses
     """
-    with session("list", debug=debug):
+    with session("list", opt.Show(debug=debug)):
         for name, rows in SECTIONS.items():
             if what in (None, name):
                 found = list(rows())

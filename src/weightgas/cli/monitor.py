@@ -125,7 +125,7 @@ def predict(
       weightgas predict adamw --lr 1e-3 --wd 0.1 --dim 4096 --schedule cosine
         --steps 20000 --radius 3 --as-optimizer sgd --grad-sq 0.5
     """
-    with session("predict", debug=debug):
+    with session("predict", opt.Show(debug=debug)):
         from weightgas import forecast as forecasting
 
         if save is not None and save.exists() and not force:
@@ -198,7 +198,7 @@ def symmetries(
 
       weightgas symmetries model.py:make_model --input-shape 3,32,32
     """
-    with session("symmetries", debug=debug):
+    with session("symmetries", opt.Show(debug=debug)):
         from dataclasses import asdict
 
         from weightgas import symmetry

@@ -5,96 +5,66 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from weightgas.cli import estimate_cost, values
+from weightgas.cli import estimate_cost
 from weightgas.cli import options as opt
 from weightgas.cli.session import given, session
+from weightgas.cli.spread import spread
 from weightgas.settings import Run
 
 
-def demo(
-    seed: opt.Seed = 0,
-    out: opt.Out = None,
-    force: opt.Force = False,
-    threads: opt.Threads = None,
-    dry_run: opt.DryRun = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
-) -> None:
-    """Run the paper's experiments in small: some minutes to one HTML report.
+@spread
+def demo(*, seed: opt.Seed = 0, run: Run, dry_run: opt.DryRun = False, show: opt.Show) -> None:
+    """Run the paper's experiments at reduced size: some minutes to one HTML report.
 
     The isotropic noise model on its 17 x 17 grids under the three protocols,
-    small networks on digits, and beside them four gases whose answer is known,
-    one ideal and three not. The report is in runs/demo by default; an interrupted
-    demo goes on when the command is given again.
+    small networks on digits, and alongside them four gases whose answer is known,
+    one ideal and three not. The report is in runs/demo by default; the same
+    command resumes an interrupted demo.
 
       weightgas demo
       weightgas demo --dry-run
     """
-    _reproduce(
-        "demo", "demo", "quick", out or Path("runs", "demo"), seed, threads, force, dry_run, quiet, verbose, debug
-    )
+    _reproduce("demo", ("demo", "quick"), seed, run, Path("runs", "demo"), dry_run, show)
 
 
+@spread
 def reproduce(
+    *,
     name: Annotated[
         str, typer.Argument(metavar="NAME", help="isotropic (the noise model), networks (on digits) or answer.")
     ],
+    learned: opt.Learned,
     preset: Annotated[
         str,
         typer.Option(
             metavar="PRESET",
-            help="quick, standard or paper: longer runs, smaller errors; isotropic also precise: until known.",
+            help="quick, standard or paper: longer runs, smaller errors; isotropic also precise: to a target "
+            "precision.",
             rich_help_panel=opt.LENGTH,
         ),
     ] = "quick",
-    net: Annotated[
-        str | None,
-        typer.Option(
-            "--net",
-            "--network",
-            help="With networks: another than the preset's MLPs, as in `train --network`: convnet:8, resnet18:4.",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = None,
-    hidden: opt.Hidden = None,
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="With networks: digits (the default), mnist, cifar10, cifar100 or FILE.py:NAME.",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = None,
-    data_dir: opt.DataDir = None,
-    download: opt.Download = False,
-    per_class: opt.PerClass = None,
-    label_noise: opt.LabelNoise = 0.0,
     steps: Annotated[
         int | None,
         typer.Option(min=200, help="With --net or --data: instead of the preset's.", rich_help_panel=opt.LENGTH),
     ] = None,
     seed: opt.Seed = 0,
-    out: opt.Out = None,
-    force: opt.Force = False,
-    shard: opt.Shard = None,
-    threads: opt.Threads = None,
+    run: Run,
     dry_run: opt.DryRun = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Reproduce the paper's experiments, with one HTML report.
 
-    "answer" judges three networks, beside gases whose answer is known, and
+    "answer" judges three networks, alongside gases whose answer is known, and
     writes answer/answer.md. "networks" is MLPs on digits, or with --net and
     --data one network of yours under the three protocols. In runs/NAME-PRESET
-    by default. An interrupted run goes on when the command is given again.
-    How long it takes is said first, and by --dry-run.
+    by default. The same command resumes an interrupted run. How long it takes
+    is printed first, and by --dry-run.
 
       weightgas reproduce isotropic --preset standard
       weightgas reproduce networks --net convnet:2 --dry-run
@@ -103,56 +73,45 @@ def reproduce(
     In four processes or jobs, then once more without --shard for the report:
       weightgas reproduce isotropic --shard 1/4
     """
-    files = {"data_dir": data_dir, "download": download, "per_class": per_class, "label_noise": label_noise}
-    chosen = (net, hidden, data, steps, *files.values())
-    names = (net or "mlp", hidden, data or "digits", per_class, label_noise, steps) if any(chosen) else ()
+    names = () if learned == opt.Learned() and steps is None else (*learned.parts, steps)
     parts = (name, preset, *(re.sub(r"[^\w.]+", "-", str(part)).strip("-.") for part in names if part))
 
     def choice() -> dict[str, Any]:
-        if not any(chosen):
+        if not names:
             return {}
-        network, images = values.network_of(net or "mlp", hidden), values.images_of(data or "digits", **files)
+        network, images = learned.meant()
         return {"network": network, "data": images, "steps": steps}
 
-    place = out or Path("runs", "-".join(parts))
-    _reproduce(
-        "reproduce", name, preset, place, seed, threads, force, dry_run, quiet, verbose, debug,
-        shard=shard, choice=choice,
-    )  # fmt: skip
+    _reproduce("reproduce", (name, preset), seed, run, Path("runs", "-".join(parts)), dry_run, show, choice)
 
 
 def _reproduce(
     command: str,
-    name: str,
-    preset: str,
-    out: Path,
+    which: tuple[str, str],
     seed: int,
-    threads: int | None,
-    force: bool,
+    run: Run,
+    place: Path,
     dry_run: bool,
-    *show: bool,
-    shard: str | None = None,
+    show: opt.Show,
     choice: Callable[[], dict[str, Any]] = dict,
 ) -> None:
-    quiet, verbose, debug = show
-    with session(
-        command, out=None if dry_run else out, config="*/*/config.toml", quiet=quiet, verbose=verbose, debug=debug
-    ):
+    """Run experiment and preset of ``which`` in the folder of ``run``, by default ``place``."""
+    out = Path(run.folder or place)
+    with session(command, show, out=out, dry_run=dry_run, config="*/*/config.toml"):
         from weightgas import experiments
         from weightgas.runs import duration
 
         chosen = choice()
         if dry_run:
-            foreseen = experiments.foresee(name, preset, threads, **chosen)
+            foreseen = experiments.foresee(*which, run.threads, **chosen)
             title, *rest = estimate_cost.lines(foreseen.sentence, foreseen.seconds, foreseen.bytes, out)
             print("\n".join((title, *(f"  {line}" for line in foreseen.lines), *rest)))
             return
         if chosen:
             chosen["command"] = shlex.join(["weightgas", *given.get()])
         result = experiments.reproduce(
-            name, preset, seed=seed, **chosen,
-            run=Run(folder=out, threads=threads, force=force, shard=shard, progress=opt.shown(quiet)),
-        )  # fmt: skip
+            *which, seed=seed, run=replace(run, folder=out, progress=show.progress), **chosen
+        )
         if result.missing:
             print(f"Not whole yet: {', '.join(result.missing)}.")
             print("When every shard has ended, the same command without --shard makes what is left and the report.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -11,7 +11,7 @@ import typer
 from weightgas.cli import estimate_cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import session
-from weightgas.errors import refuse
+from weightgas.cli.spread import spread
 from weightgas.settings import Evaluate, Record, Run, Until
 
 if TYPE_CHECKING:
@@ -19,36 +19,31 @@ if TYPE_CHECKING:
 
     from weightgas.protocols import Protocol
 
-logger = logging.getLogger(__name__)
 
-
+@spread
 def simulate(
-    protocol: opt.ProtocolName = "fixed-lr",
-    lr: opt.LearningRate = None,
-    wd: opt.WeightDecay = None,
-    elr: opt.EffectiveRate = None,
-    radius: opt.Radius = None,
-    paired: opt.Paired = False,
+    *,
+    grid: opt.Grid,
     dim: Annotated[int, typer.Option(min=2, help="Number of weights d.", rich_help_panel=opt.MODEL)] = 3,
     loss: Annotated[
         str,
         typer.Option(
-            help="Loss on the sphere: linear (L = 1 + w0/r), quadratic:EIGENVALUES such as quadratic:0,0.5,1, or your "
-            "own FILE.py:NAME (runs your file).",
+            help="Loss on the sphere: linear (L = 1 + w0/r), quadratic:EIGENVALUES such as quadratic:0,0.5,1, or a "
+            "custom FILE.py:NAME (runs that file).",
             rich_help_panel=opt.MODEL,
         ),
     ] = "linear",
     sigma: Annotated[
         float | None,
         typer.Option(
-            help="Isotropic noise: standard deviation per direction; 1 if left out.", rich_help_panel=opt.MODEL
+            help="Isotropic noise: standard deviation per direction; 1 if not given.", rich_help_panel=opt.MODEL
         ),
     ] = None,
     noise: Annotated[
         str | None,
         typer.Option(
             help="Other noise: covariance:VARIANCES such as covariance:0.1,1,10, hessian:SCALE, "
-            "loss-dependent:SLOPE,OFFSET, or your own FILE.py:NAME (runs your file).",
+            "loss-dependent:SLOPE,OFFSET, or a custom FILE.py:NAME (runs that file).",
             rich_help_panel=opt.MODEL,
         ),
     ] = None,
@@ -56,55 +51,26 @@ def simulate(
         float,
         typer.Option(help="α of SGD's momentum, decay in the buffer as in torch.", rich_help_panel=opt.MODEL),
     ] = 0.0,
-    nesterov: Annotated[bool, typer.Option(help="Nesterov's momentum.", rich_help_panel=opt.MODEL)] = False,
+    nesterov: Annotated[
+        bool, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=opt.MODEL)
+    ] = False,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
     ] = 2_000_000,
-    precision: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TARGETS",
-            help="Run every cell until its standard errors are this small, --steps being the first round: 0.003 for "
-            "0.3 % of energy and radius, or energy=0.003,entropy_direction=0.01 (entropies in nats).",
-            rich_help_panel=opt.LENGTH,
-        ),
-    ] = None,
-    most_steps: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Steps of a run at most, with --precision; 100 times --steps if left out.",
-            rich_help_panel=opt.LENGTH,
-        ),
-    ] = None,
+    until: Until | None,
     replicas: opt.Replicas = 1,
-    samples: opt.Samples = 400,
-    warmup: opt.Warmup = None,
-    snapshots: opt.Snapshots = 0,
-    snapshot_every: opt.SnapshotEvery = 50,
-    method: Annotated[
-        Literal["auto", "reduced", "full"],
-        typer.Option(
-            help="full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the "
-            "same in any dimension; auto is reduced where it applies.",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = "auto",
     seed: opt.Seed = 0,
-    out: opt.Out = None,
-    force: opt.Force = False,
-    shard: opt.Shard = None,
-    threads: opt.Threads = None,
+    record: Record,
+    evaluate: Evaluate,
+    run: Run,
     dry_run: opt.DryRun = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Simulate SGD in Gaussian gradient noise: the paper's model and relatives.
 
     Every cell of the grid starts at its predicted stationary radius. The trace
-    goes to the run folder, runs/simulate-PROTOCOL by default; an interrupted
-    run goes on when the same command is given again.
+    goes to the run folder, runs/simulate-PROTOCOL by default; the same command
+    resumes an interrupted run.
 
     The paper's grid at fixed learning rate, 289 cells:
       weightgas simulate --lr 1e-3:1e-1:17 --wd 1e-3:1e-1:17
@@ -114,19 +80,10 @@ def simulate(
       weightgas simulate --protocol fixed-sphere --elr 0.01,0.02
         --loss quadratic:0,1,2 --noise covariance:0.1,1,10
     """
-    out = out or Path("runs", f"simulate-{protocol}")
-    with session(
-        "simulate",
-        out=None if dry_run else out,
-        quiet=quiet or dry_run,
-        verbose=verbose,
-        debug=debug,
-    ):
-        held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
+    out = Path(run.folder or Path("runs", f"simulate-{grid.protocol}"))
+    with session("simulate", show, out=out, dry_run=dry_run):
+        protocol = grid.meant()
         surface, noises = values.loss_of(loss), values.noise_of(noise, sigma)
-        goal = values.precision_of(precision)
-        if goal is None and most_steps is not None:
-            raise refuse("--most-steps", "none without --precision", most_steps, "Pass --precision, or --steps alone.")
         from weightgas import simulation
         from weightgas.optimizers import SGD
         from weightgas.simulation import model
@@ -135,47 +92,28 @@ def simulate(
 
         optimizer = SGD(momentum=momentum, nesterov=nesterov)
         what = model.resolved(surface, noises, dim, optimizer)
-
         if dry_run:
-            title = _title(f"simulate {protocol}", held, replicas, steps) + f", d = {dim}"
-            seconds, longest = estimated_seconds(held, what, steps, replicas, threads, method), None
-            size = estimate_cost.simulated_bytes(held, dim, replicas, samples, snapshots)
-            if goal is not None:
-                rounds = MOST_ROUNDS if most_steps is None else most_steps / steps
+            title, recorded = _title(f"simulate {grid.protocol}", protocol, replicas, steps), record.of("simulate")
+            method = evaluate.of("simulate").method
+            seconds, longest = estimated_seconds(protocol, what, steps, replicas, run.threads, method), None
+            size = estimate_cost.simulated_bytes(protocol, dim, replicas, recorded.samples, recorded.snapshots)
+            if until is not None:
+                rounds = MOST_ROUNDS if until.most_steps is None else until.most_steps / steps
                 longest, size = seconds * rounds, 7 * size // 4
-            print("\n".join(estimate_cost.lines(title, seconds, size, out, longest=longest)))
+            print("\n".join(estimate_cost.lines(f"{title}, d = {dim}", seconds, size, out, longest=longest)))
             return
         trace = simulation.simulate(
-            held, dim, steps, loss=surface, noise=noises, optimizer=optimizer, seed=seed, replicas=replicas,
-            record=Record(samples=samples, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every),
-            until=None if goal is None else Until(goal, most_steps=most_steps),
-            run=Run(folder=out, force=force, shard=shard, threads=threads, progress=opt.shown(quiet)),
-            evaluate=Evaluate(method=method),
+            protocol, dim, steps, loss=surface, noise=noises, optimizer=optimizer, seed=seed, replicas=replicas,
+            record=record, until=until, run=replace(run, folder=out, progress=show.progress), evaluate=evaluate,
         )  # fmt: skip
         print(_summary(trace, out))
 
 
+@spread
 def train(
-    protocol: opt.ProtocolName = "fixed-lr",
-    lr: opt.LearningRate = None,
-    wd: opt.WeightDecay = None,
-    elr: opt.EffectiveRate = None,
-    radius: opt.Radius = None,
-    paired: opt.Paired = False,
-    network: Annotated[
-        str,
-        typer.Option(
-            help="mlp, convnet or resnet18, as in convnet:WIDTH,loss=squared_error; or your own FILE.py:NAME (runs "
-            "your file), a network or a module of torch.",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = "mlp",
-    hidden: opt.Hidden = None,
-    data: opt.Data = "digits",
-    data_dir: opt.DataDir = None,
-    download: opt.Download = False,
-    per_class: opt.PerClass = None,
-    label_noise: opt.LabelNoise = 0.0,
+    *,
+    grid: opt.Grid,
+    learned: opt.Learned,
     batch_size: Annotated[
         int, typer.Option(min=2, help="Images in a batch, drawn with replacement.", rich_help_panel=opt.MODEL)
     ] = 128,
@@ -189,74 +127,18 @@ def train(
         int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
     ] = 20_000,
     replicas: opt.Replicas = 1,
-    samples: opt.Samples = 300,
-    warmup: opt.Warmup = None,
-    noise_batches: Annotated[
-        int,
-        typer.Option(min=2, help="Extra batches at each sample, to measure the noise.", rich_help_panel=opt.LENGTH),
-    ] = 8,
-    curvature_batches: Annotated[
-        int,
-        typer.Option(
-            min=0, help="Extra batches at each sample, to measure the curvature; 0: none.", rich_help_panel=opt.LENGTH
-        ),
-    ] = 2,
-    noise_samples: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Samples that also hold noise and curvature; if left out as many as cost 1.75 % of the gradients, "
-            "and 40 at least.",
-            rich_help_panel=opt.LENGTH,
-        ),
-    ] = None,
-    energy_batches: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Disjoint batches in an energy; if left out all, or as many as cost 2.5 %, and 16 at least.",
-            rich_help_panel=opt.LENGTH,
-        ),
-    ] = None,
-    snapshots: opt.Snapshots = 0,
-    snapshot_every: opt.SnapshotEvery = 25,
     seed: opt.Seed = 0,
-    cells_at_once: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            help="Runs that are trained together, in one stack of weights; as is fastest for the network if left out.",
-            rich_help_panel=opt.FOLDER,
-        ),
-    ] = None,
-    compile: Annotated[
-        bool | None,
-        typer.Option(
-            "--compile/--no-compile",
-            help="Compile the gradients (needs a C++ compiler); tried in very long runs if left out.",
-            rich_help_panel=opt.FOLDER,
-        ),
-    ] = None,
-    device: Annotated[
-        str, typer.Option(help="Torch device, such as cpu or cuda:0.", rich_help_panel=opt.FOLDER)
-    ] = "cpu",
-    dtype: Annotated[
-        Literal["float32", "float64"], typer.Option(help="Precision of the weights.", rich_help_panel=opt.FOLDER)
-    ] = "float32",
-    out: opt.Out = None,
-    force: opt.Force = False,
-    shard: opt.Shard = None,
-    threads: opt.Threads = None,
+    record: Record,
+    evaluate: Evaluate,
+    run: Run,
     dry_run: opt.DryRun = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Train scale-invariant networks on real images, many cells at once.
 
     Plain SGD under the protocol. The trace goes to the run folder,
     runs/train-PROTOCOL by default; cells in flight have a checkpoint every 15 s,
-    and an interrupted run goes on when the same command is given again.
+    and the same command resumes an interrupted run.
 
     Three by three cells:
       weightgas train --lr 0.03:0.3:3 --wd 0.003:0.03:3 --steps 20000
@@ -264,42 +146,30 @@ def train(
       weightgas train --protocol fixed-sphere --elr 0.003:0.1:7
         --hidden 16,16 --dry-run
     """
-    out = out or Path("runs", f"train-{protocol}")
-    with session(
-        "train",
-        out=None if dry_run else out,
-        quiet=quiet or dry_run,
-        verbose=verbose,
-        debug=debug,
-    ):
-        held = values.protocol_of(protocol, paired=paired, lr=lr, wd=wd, elr=elr, radius=radius)
-
+    out = Path(run.folder or Path("runs", f"train-{grid.protocol}"))
+    with session("train", show, out=out, dry_run=dry_run):
+        protocol = grid.meant()
         from weightgas import training
 
-        net = values.network_of(network, hidden)
-        images = values.images_of(
-            data, data_dir=data_dir, download=download, per_class=per_class, label_noise=label_noise
-        )
-        record = Record(
-            samples=samples, warmup=warmup, snapshots=snapshots, snapshot_every=snapshot_every,
-            noise_batches=noise_batches, curvature_batches=curvature_batches, noise_samples=noise_samples,
-            energy_batches=energy_batches,
-        )  # fmt: skip
-        evaluate = Evaluate(device=device, dtype=dtype, cells_at_once=cells_at_once, compile=compile)
-        numbers = {"replicas": replicas, "batch_size": batch_size, "record": record, "evaluate": evaluate}
+        network, images = learned.meant()
         if dry_run:
-            title = _title(f"train {protocol}", held, replicas, steps)
-            net, images = training.fitting(net, images)
-            plan = training.planned(held, net, images, steps, **numbers)
-            cells = len(held) * replicas
-            cost = training.cost(net, images, cells, batch_size=batch_size, threads=threads or 1, evaluate=evaluate)
-            seconds = cost.seconds(plan, cells)
-            size = estimate_cost.trained_bytes(held, net.groups(images), replicas, samples, snapshots)
-            print("\n".join(estimate_cost.lines(title, seconds, size, out, recording=plan.cost())))
+            network, images = training.fitting(network, images)
+            plan = training.planned(
+                protocol, network, images, steps, batch_size=batch_size, replicas=replicas, record=record,
+                evaluate=evaluate,
+            )  # fmt: skip
+            cells, threads = len(protocol) * replicas, run.threads or 1
+            cost = training.cost(
+                network, images, cells, batch_size=batch_size, threads=threads, evaluate=evaluate
+            ).seconds(plan, cells)
+            samples = record.of("train").samples
+            size = estimate_cost.trained_bytes(protocol, network.groups(images), replicas, samples, record.snapshots)
+            title = _title(f"train {grid.protocol}", protocol, replicas, steps)
+            print("\n".join(estimate_cost.lines(title, cost, size, out, recording=plan.cost())))
             return
         trace = training.train(
-            held, net, images, steps, **numbers, seed=seed, start=start,
-            run=Run(folder=out, force=force, shard=shard, threads=threads, progress=opt.shown(quiet)),
+            protocol, network, images, steps, batch_size=batch_size, seed=seed, replicas=replicas, start=start,
+            record=record, run=replace(run, folder=out, progress=show.progress), evaluate=evaluate,
         )  # fmt: skip
         print(_summary(trace, out))
 

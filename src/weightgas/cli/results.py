@@ -13,6 +13,7 @@ import typer
 from weightgas.cli import options as opt
 from weightgas.cli.estimate_cost import counted
 from weightgas.cli.session import session
+from weightgas.cli.spread import spread
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -31,19 +32,13 @@ NullsOption = Annotated[
     ),
 ]
 
-COLUMNS = {
-    "energy": "U",
-    "temperature": "T",
-    "pressure": "p",
-    "volume": "V",
-    "compressibility": "Z",
-    "entropy": "S",
-    "ess": "eff. samples",
-}
-"""The variables of the printed table, and the symbols over them."""
+COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
+"""The variables of the printed table."""
 
 
+@spread
 def measure(
+    *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],
     entropy: Annotated[
         Literal["auto", "density", "integration", "paper"],
@@ -70,9 +65,7 @@ def measure(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be measured; write nothing.", rich_help_panel=opt.FOLDER)
     ] = False,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Measure T, p, V, U and S of every cell of a run, and print the verdict.
 
@@ -86,12 +79,12 @@ def measure(
     """
     folder = source if (source / "trace.zarr").is_dir() else None
     log = folder if out is None and not dry_run else None
-    with session("measure", out=log, quiet=quiet, verbose=verbose, debug=debug):
+    with session("measure", show, out=log):
         from weightgas import measurement
         from weightgas import trace as traces
         from weightgas.analysis import Findings
 
-        recorded = traces.open_trace(source)
+        recorded = traces.check(traces.open_trace(source))
         place = out or _beside(source)
         if dry_run:
             size = traces.valid(recorded).sum().item()
@@ -110,7 +103,9 @@ def measure(
         print(f"State in {place}")
 
 
+@spread
 def report(
+    *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder.")],
     figure: Annotated[
         list[str] | None,
@@ -121,9 +116,7 @@ def report(
         ),
     ] = None,
     nulls: NullsOption = True,
-    quiet: opt.Quiet = False,
-    verbose: opt.Verbose = False,
-    debug: opt.Debug = False,
+    show: opt.Show,
 ) -> None:
     """Write the report of a run: one HTML file, verdict first.
 
@@ -134,7 +127,7 @@ def report(
       weightgas report runs/simulate-fixed-lr --figure mine.py:equipartition
     """
     log = source if (source / "trace.zarr").is_dir() else None
-    with session("report", out=log, quiet=quiet, verbose=verbose, debug=debug):
+    with session("report", show, out=log):
         from weightgas import report as reports
         from weightgas.cli.values import own
 
@@ -218,12 +211,12 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from weightgas import protocols, status
+    from weightgas import quantities, status, trace
 
-    held = [axis for axis in protocols.AXES if bool(np.isfinite(state[f"{axis}_set"]).any())]
-    columns = {name: symbol for name, symbol in COLUMNS.items() if name in state}
+    held = trace.kind_of(state).axes
+    columns = [name for name in COLUMNS if name in state]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*held, *columns.values()):
+    for name in (*held, *(quantities.of(column).head for column in columns)):
         table.add_column(name, justify="right")
     table.add_column("status")
     for cell in chosen:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import typer
 
+from weightgas.cli.options import Show
 from weightgas.errors import is_refusal
 
 logger = logging.getLogger("weightgas.cli")
@@ -31,12 +32,11 @@ _PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryE
 @contextmanager
 def session(
     command: str,
+    show: Show,
     *,
     out: Path | None = None,
+    dry_run: bool = False,
     config: str = "config.toml",
-    quiet: bool = False,
-    verbose: bool = False,
-    debug: bool = False,
 ) -> Iterator[None]:
     """Run the body of a command: log it, turn its errors into one line on standard error and an exit code.
 
@@ -44,13 +44,17 @@ def session(
     ----------
     command
         Name of the command, which begins each line.
+    show
+        How much it prints.
     out, config
         Folder whose ``log.txt`` gets the log, from the moment that ``config`` (a pattern) is there and that of a run:
         before, nobody knows whether the folder is ours to write to.
-    quiet, verbose, debug
-        The options of the same names.
+    dry_run
+        Whether nothing is to be written or logged.
     """
-    with _logging(out, config, logging.WARNING if quiet else logging.DEBUG if verbose else logging.INFO):
+    out = None if dry_run else out
+    level = logging.WARNING if show.quiet or dry_run else logging.DEBUG if show.verbose else logging.INFO
+    with _logging(out, config, level):
         logger.debug("%s", _line())
         begun = time.monotonic()
         try:
@@ -67,10 +71,15 @@ def session(
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             logger.debug("failed", exc_info=error)
-            if debug:
+            if show.debug:
                 traceback.print_exc()
-            say(f"weightgas {command}: {one_line(error)}")
-            raise typer.Exit(REFUSED if refusal(error) else FAILED) from None
+            raise refused(command, error) from None
+
+
+def refused(command: str, error: Exception) -> typer.Exit:
+    """Print an error in one line; the exit with its code."""
+    say(f"weightgas {command}: {one_line(error)}")
+    return typer.Exit(REFUSED if refusal(error) else FAILED)
 
 
 def refusal(error: BaseException) -> bool:

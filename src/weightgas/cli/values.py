@@ -17,9 +17,12 @@ _AXIS_FORMS = "Write a number (0.1), a list (0.01,0.1) or low:high:count, evenly
 
 
 def protocol_of(name: str, *, paired: bool = False, **axes: str | None) -> Protocol:
-    """The protocol of ``--protocol`` and the texts of its axes; ValueError where they do not go together."""
-    from weightgas.protocols import from_settings
+    """The protocol of ``--protocol`` (a name or ``module:Class``) and the texts of its axes; ValueError where these do
+    not go together.
+    """
+    from weightgas.protocols import from_settings, load
 
+    name = load(name).name if ":" in name else name
     values: dict[str, object] = {axis: axis_of(axis, text) for axis, text in axes.items() if text is not None}
     return from_settings({"protocol": name, **values, **({"paired": True} if paired else {})})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,10 +55,19 @@ class Model:
         return not self.form.curvature.any() and bool(abs(self.form.linear @ self.form.linear - 1) < 1e-12)
 
     @property
+    def isotropic(self) -> bool:
+        """Whether Σ is a multiple of the identity before the projection, of whatever strength."""
+        return self.own_noise is None and self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
+
+    @property
+    def state_dependent(self) -> bool:
+        """Whether Σ depends on where the weights are; unknown, so assumed, of a user's function."""
+        return self.curved or self.strength[1] != 0 or self.own_noise is not None
+
+    @property
     def reducible(self) -> bool:
         """Whether overlap and radius are a Markov chain of their own: linear loss, isotropic noise of any strength."""
-        isotropic = self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
-        return self.linear and isotropic and not self.general
+        return self.linear and self.isotropic and not self.general
 
     @property
     def spread(self) -> np.ndarray:
@@ -108,31 +117,33 @@ class Model:
 
     def effective(self, protocol: Protocol) -> Protocol:
         """The protocol with the learning rate η/(1 − α), of which temperature, pressure and clocks are a function."""
-        if not self.momentum:
+        if not self.momentum or protocol.steers:
             return protocol
-        rate = protocol.axes[0]
-        values = [float(f"{x / (1 - self.momentum):.15g}") for x in protocol.cells()[rate]]  # 1, not 1.0000000000000002
-        second = protocol.cells()[protocol.axes[1]].tolist()
-        return replace(protocol, **{rate: values, protocol.axes[1]: second, "paired": True})  # type: ignore[type-var]
+        rate, cells = protocol.axes[0], protocol.cells()
+        values = [float(f"{x / (1 - self.momentum):.15g}") for x in cells[rate]]  # 1, not 1.0000000000000002
+        return protocol.with_cells(cells | {rate: np.array(values)})
 
     def facts(self) -> dict[str, float]:
-        """What is known exactly of the loss and later checks need, where it is.
+        """What is known exactly of the noise and the loss and later checks need, where it is.
 
+        ``noise_isotropic`` and ``noise_state_dependent``, 1 or 0: the kind of the noise.
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
         (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate, and
         the number of equal ``minima``: a quadratic loss has that of w̄ at −w̄ too. Of a user's loss nothing is known;
         with momentum no slope is told, as the correction it serves is that of plain SGD.
         """
         form, dim = self.form, self.dim
+        kind: dict[str, float] = {"noise_isotropic": int(self.isotropic and not self.curved)}
+        kind["noise_state_dependent"] = int(self.state_dependent)
         if self.own_loss is not None or (form.linear.any() and form.curvature.any()):
-            return {}
+            return kind
         if form.linear.any():
             slope, hessian = 1.0 - dim, np.full(dim - 1, np.linalg.norm(form.linear))
         else:
             slope, hessian = -2.0 * dim, np.sort(form.curvature)[1:] - form.curvature.min()
         known = {"log_det_hessian": float(np.log(hessian).sum())} if hessian.min() > 0 else {}
         plain = {} if self.momentum else {"laplacian_slope": slope}
-        return {**plain, "minima": 1.0 if form.linear.any() else 2.0, **known}
+        return {**kind, **plain, "minima": 1.0 if form.linear.any() else 2.0, **known}
 
 
 def resolved(

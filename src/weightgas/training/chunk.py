@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +144,9 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
 def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]) -> None:
     sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
     sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
-    numbers = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {"cells": _cells(engine)}
+    numbers: dict[str, Any] = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {
+        "cells": _cells(engine)
+    }
     numbers["mode"] = engine.network.mode.array()
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 

@@ -1,0 +1,119 @@
+"""Commands whose parameters are dataclasses: every field is an option of the command line.
+
+An option that the library has too is written there alone (:mod:`weightgas.settings`): its type, what it may be, what
+each producer takes for None, and its text, of which the first sentence is the help. A field that is annotated with
+``typer.Option`` belongs to the command line and is taken as it is.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_type_hints
+
+import typer
+
+from weightgas.cli import options as opt
+from weightgas.cli import values
+from weightgas.cli.session import refused
+from weightgas.errors import refuse
+from weightgas.settings import Evaluate, Record, Run, Settings, Until
+
+PANELS: dict[type, str] = {Record: "What is recorded", Until: opt.LENGTH, Run: opt.FOLDER, Evaluate: opt.HOW}
+_TYPES: dict[str, type] = {"int": int, "bool": bool, "str": str}
+_WRITTEN: dict[str, tuple[type, Callable[[Any], Any]]] = {"folder": (Path, Path), "targets": (str, values.precision_of)}
+"""Fields that are written otherwise than they are typed, and what their text stands for."""
+
+
+@dataclass(frozen=True)
+class _Option:
+    """A field of a dataclass as an option: the parameter of the command, and what its value stands for."""
+
+    name: str
+    parameter: inspect.Parameter
+    meant: Callable[[Any], Any]
+
+
+def spread(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with an option for each field of its parameters that are dataclasses; its name is the producer.
+
+    An object of a class with a field that must be given is None where no option of it is.
+    """
+    signature = inspect.signature(command, eval_str=True)
+    groups = {p.name: kind for p in signature.parameters.values() if (kind := _group(p.annotation)) is not None}
+    options = {name: list(_options(kind, command.__name__)) for name, kind in groups.items()}
+
+    @wraps(command)
+    def call(**given: Any) -> None:
+        try:
+            objects = {name: _made(kind, options[name], given) for name, kind in groups.items()}
+        except (TypeError, ValueError) as error:
+            raise refused(command.__name__, error) from None
+        command(**given, **objects)
+
+    parameters = []
+    for one in signature.parameters.values():
+        alone = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        parameters += [option.parameter for option in options[one.name]] if one.name in options else alone
+    call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    return call
+
+
+def _group(annotation: Any) -> type | None:
+    """The dataclass that a parameter is annotated with, alone or with None."""
+    kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and is_dataclass(kind)]
+    return kinds[0] if kinds else None
+
+
+def _options(kind: type, producer: str) -> Iterator[_Option]:
+    texts = _texts(kind)
+    hints = {} if issubclass(kind, Settings) else get_type_hints(kind, include_extras=True)
+    for each in fields(kind):
+        if each.name in hints:
+            yield _option(each.name, each, hints[each.name], each.default)
+            continue
+        known = each.metadata
+        if not known or (known["producers"] and producer not in known["producers"]):
+            continue
+        default = None if each.default is MISSING else known["producers"].get(producer, each.default)
+        written = _WRITTEN[each.name][0] if each.name in _WRITTEN else _TYPES[str(each.type).partition(" ")[0]]
+        base: Any = Literal[known["among"]] if known["among"] else written
+        flags = known["flags"] or (f"--{each.name.replace('_', '-')}",)
+        if written is bool and default is None:
+            flags = (f"{flags[0]}/--no-{flags[0].removeprefix('--')}",)
+        option = typer.Option(
+            *flags, min=known["minimum"], metavar=known["metavar"], help=texts[each.name], rich_help_panel=PANELS[kind]
+        )
+        annotation = Annotated[base if default is not None else base | None, option]
+        yield _option(flags[0].partition("/")[0].removeprefix("--").replace("-", "_"), each, annotation, default)
+
+
+def _option(name: str, each: Field[Any], annotation: Any, default: Any) -> _Option:
+    parameter = inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+    return _Option(each.name, parameter, _WRITTEN.get(each.name, (None, lambda value: value))[1])
+
+
+def _made(kind: type, options: list[_Option], given: dict[str, Any]) -> Any:
+    """An object of the values of its options, which are taken out of ``given``."""
+    written = {option.name: given.pop(option.parameter.name) for option in options}
+    needed = [each.name for each in fields(kind) if each.default is MISSING]
+    if any(written[name] is None for name in needed):
+        rest = next((name for name, value in written.items() if value is not None), None)
+        if rest is None:
+            return None
+        flags = {option.name: option.parameter.name.replace("_", "-") for option in options}
+        expected = " and ".join(f"--{flags[name]}" for name in needed)
+        raise refuse(f"--{flags[rest]}", f"{expected} with it", written[rest], f"Pass {expected}, or omit it.")
+    return kind(**{o.name: None if written[o.name] is None else o.meant(written[o.name]) for o in options})
+
+
+def _texts(kind: type) -> dict[str, str]:
+    """The first sentence that the docstring has of each field, in plain words."""
+    found = re.findall(r"^(\w+)\n((?:    .*\n?|\n)+)", inspect.cleandoc(kind.__doc__ or "") + "\n", re.MULTILINE)
+    texts = {name: " ".join(text.split()).replace("``", "") for name, text in found}
+    return {name: re.split(r"(?<=\.)\s+(?=[A-Z0-9\"])", text, maxsplit=1)[0] for name, text in texts.items()}
