@@ -20,7 +20,7 @@ PROTOCOLS: dict[str, Protocol] = {
     "fixed_sphere": FixedSphere(elr=RATES, radius=RADII),
 }
 KINDS = tuple(PROTOCOLS)
-EASY = Criteria(ess=4, relaxations=0.1, radius_drift=1, energy_drift=10, rhat=10, turns=1e-3)
+EASY = Criteria(ess=4, relaxations=0.1, radius_trend=1, energy_trend=10, rhat=10, turns=1e-3)
 
 
 @cache

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weightgas.protocols import PROTOCOLS, FixedELR, FixedLR, FixedSphere, Protocol, from_settings
+from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere, Protocol, from_settings
 
 values = st.lists(st.floats(1e-12, 1e12), min_size=1, max_size=4, unique=True)
 KINDS = [FixedSphere, FixedELR, FixedLR]
@@ -77,7 +77,7 @@ def test_the_base_is_not_a_protocol():
 def test_from_settings_as_a_command_line_gives_them():
     assert from_settings({"protocol": "fixed-lr", "lr": 0.1, "wd": 0.01, "elr": None}) == FixedLR(0.1, 0.01)
     assert from_settings({"protocol": "fixed_sphere", "elr": 0.1}) == FixedSphere(0.1)
-    assert set(PROTOCOLS) == {"fixed_sphere", "fixed_elr", "fixed_lr"}
+    assert {"fixed_sphere", "fixed_elr", "fixed_lr"} == {kind.name for kind in BUILT_IN}
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import xarray as xr
 import weightgas as wg
 from weightgas.measurement import Criteria, stationarity
 from weightgas.measurement.blocks import Blocks
-from weightgas.measurement.energy import Estimates
-from weightgas.measurement.entropy import anchor_of, density, integration, knn, paper, quasi_harmonic
+from weightgas.measurement.entropy import Entropy, anchor_of, density, integration, knn, paper, quasi_harmonic
+from weightgas.protocols import FixedSphere
 from weightgas.systems import (
     Bingham,
     SphereAutoregression,
@@ -100,14 +100,13 @@ def counted(system: VonMisesFisher, generator: np.random.Generator) -> tuple[flo
         },
         attrs={"dim": system.dim},
     )
-    (value,), (error,) = density.estimate(trace, np.zeros(1, int))["entropy_direction"]
+    (value,), (error,) = density.estimate(trace, np.zeros(1, int))
     return float(value), float(error), 0
 
 
-def only(found: Estimates, method: str, flag: str) -> tuple[float, float, int]:
+def only(found: Entropy) -> tuple[float, float, int]:
     """Value, error and flag of the first cell."""
-    value, error = found[f"entropy_{method}"]
-    return float(value[0]), float(error[0]), int(found[flag][0][0])
+    return float(found.value[0]), float(found.error[0]), int(found.flag[0])
 
 
 def shown(truth: float, value: float, error: float, flag: int) -> str:
@@ -129,9 +128,9 @@ def rows(generator: np.random.Generator) -> Rows:
         for what, system in systems(dim):
             trace = stored(system.sample(SAMPLES, generator))
             cells = [
-                shown(system.entropy, *only(paper.estimate(trace), "paper", "paper_flag")),
-                shown(system.entropy, *only(knn.estimate(trace), "knn", "knn_flag")),
-                shown(system.entropy, *only(quasi_harmonic.estimate(trace), "quasi_harmonic", "quasi_harmonic_flag")),
+                shown(system.entropy, *only(paper.estimate(trace))),
+                shown(system.entropy, *only(knn.estimate(trace))),
+                shown(system.entropy, *only(quasi_harmonic.estimate(trace))),
                 shown(system.entropy, *integrated(system, generator)) if isinstance(system, ThermalSystem) else "",
                 shown(system.entropy, *counted(system, generator)) if isinstance(system, VonMisesFisher) else "",
             ]
@@ -171,21 +170,23 @@ def simulated() -> Rows:
     correlation = level_one["correlation"].values
     samples = trace["samples"].values.min(axis=1)
     blocks = Blocks(trace, level_one["burn_in"].values, samples, correlation)
-    shift = wg.theory.vmf.finite_step_entropy(dim, temperature, 2 * temperature, "fixed_sphere")
+    shift = wg.theory.vmf.finite_step_entropy(dim, temperature, 2 * temperature, FixedSphere)
     truth = np.asarray(wg.theory.vmf.entropy(dim, temperature) + shift)
     everywhere = np.ones(TEMPERATURES, bool)
     cells = {"elr": trace["elr_set"].values[:, None]}
     by_energy = integration.estimate(blocks, cells, dim - 1, everywhere, float(truth[0]))
     times = correlation * trace.attrs["sample_every"]
-    near, spread, published = knn.estimate(trace, times), quasi_harmonic.estimate(trace, times), paper.estimate(trace)
+    estimates = {
+        "paper": paper.estimate(trace),
+        "knn": knn.estimate(trace, times),
+        "quasi_harmonic": quasi_harmonic.estimate(trace, times),
+    }
     by_counts = density.estimate(trace, level_one["burn_in"].values, correlation)
     found = []
     columns = {
-        "paper": (*published["entropy_paper"], published["paper_flag"][0]),
-        "knn": (*near["entropy_knn"], near["knn_flag"][0]),
-        "quasi_harmonic": (*spread["entropy_quasi_harmonic"], spread["quasi_harmonic_flag"][0]),
+        **{name: (found_by.value, found_by.error, found_by.flag) for name, found_by in estimates.items()},
         "integration": (by_energy.entropy, by_energy.error, np.zeros(TEMPERATURES)),
-        "density": (*by_counts["entropy_direction"], np.zeros(TEMPERATURES)),
+        "density": (*by_counts, np.zeros(TEMPERATURES)),
     }
     for i in range(TEMPERATURES):
         one = [

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 import weightgas as wg
 from weightgas.losses import Isotropic
+from weightgas.protocols import named
 from weightgas.theory import vmf
 from weightgas.theory.stationary import gibbs_slope, response_ratio, stationary_state, stationary_values
 
@@ -22,23 +23,23 @@ HEAT = 0.5
 """(d − 1) T."""
 
 
-def point(protocol: str, dim: int, elr: float) -> tuple[object, tuple[float, float], float]:
+def point(protocol: str, dim: int, elr: float) -> tuple[object, dict[str, float], float]:
     """The protocol of a run with E[η/r²] about ``elr``, its two hyperparameters, and σ²."""
     t = HEAT / (dim - 1)
     noise_var = 2 * t / elr
     if protocol == "fixed_sphere":
-        return wg.FixedSphere(elr, 1.0), (elr, 1.0), noise_var
+        return wg.FixedSphere(elr, 1.0), {"elr": elr, "radius": 1.0}, noise_var
     if protocol == "fixed_elr":
-        return wg.FixedELR(elr, WD), (elr, WD), noise_var
+        return wg.FixedELR(elr, WD), {"elr": elr, "wd": WD}, noise_var
     growth = elr**2 * (dim - 1) * (noise_var + t * (1 - float(vmf.energy(dim, t))))
     lr = float(1 - np.sqrt(1 - growth)) / WD
-    return wg.FixedLR(lr, WD), (lr, WD), noise_var
+    return wg.FixedLR(lr, WD), {"lr": lr, "wd": WD}, noise_var
 
 
 def compared(protocol: str, dim: int, elr: float) -> list[str]:
     """One row: predicted and measured U, r and S(w̄), distances in standard errors, and that of the first order."""
     cells, held, noise_var = point(protocol, dim, elr)
-    theory = stationary_values(protocol, dim, *held, noise_var)
+    theory = stationary_values(named(protocol), dim, held, noise_var)
     steps = int(np.clip(40_000 / elr, 400_000, 4_000_000))
     noise = Isotropic(float(np.sqrt(noise_var)))
     trace = wg.simulate(cells, dim, steps, noise=noise, replicas=16, run=wg.Run(progress=False))  # type: ignore[arg-type]
@@ -54,7 +55,7 @@ def compared(protocol: str, dim: int, elr: float) -> list[str]:
         row.append(f"{expected:.{digits}f}, {value:.{digits}f} ± {error:.{digits}f} ({z:+.1f})")
         if name == "energy":
             t, h = theory["temperature"], theory["elr"]
-            closed = vmf.energy(dim, t) + vmf.finite_step_energy(dim, t, h, protocol)  # type: ignore[arg-type]
+            closed = vmf.energy(dim, t) + vmf.finite_step_energy(dim, t, h, named(protocol))
             first = f"{(value - float(closed)) / error:+.1f}"
     return [*row, first]
 
@@ -65,10 +66,10 @@ def level_three() -> list[list[str]]:
     for protocol in TITLES:
         for elr in ELR:
             _, held, noise_var = point(protocol, 10, elr)
-            size = held[0] * held[1] if protocol == "fixed_lr" else held[0]
-            pair = [stationary_state(protocol, 10, size * f, noise_var) for f in (0.8, 1.0)]
+            size = named(protocol).step_number(held)
+            pair = [stationary_state(named(protocol), 10, size * f, noise_var) for f in (0.8, 1.0)]
             slope = gibbs_slope(*pair) / (1 / pair[0].temperature - 1 / pair[1].temperature)
-            values = (pair[1].conf_ratio, 1 / response_ratio(protocol, 10, size, noise_var), slope)
+            values = (pair[1].conf_ratio, 1 / response_ratio(named(protocol), 10, size, noise_var), slope)
             rows.append([TITLES[protocol], f"{elr:g}", *(f"{v:.4f}" for v in values)])
     return rows
 
@@ -83,9 +84,9 @@ def figure() -> Figure:
             found = []
             for elr in grid:
                 _, held, noise_var = point(protocol, dim, elr)
-                s = stationary_values(protocol, dim, *held, noise_var)
+                s = stationary_values(named(protocol), dim, held, noise_var)
                 plain = vmf.energy(dim, s["temperature"])
-                first = vmf.finite_step_energy(dim, s["temperature"], s["elr"], protocol)  # type: ignore[arg-type]
+                first = vmf.finite_step_energy(dim, s["temperature"], s["elr"], named(protocol))
                 found.append((s["elr"], s["energy"] / plain - 1, first / plain))
             x, full, first = np.array(found, dtype=float).T
             ax.plot(x, 100 * full, color=color, label=f"$d = {dim}$")

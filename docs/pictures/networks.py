@@ -147,7 +147,7 @@ def layers(studies: dict[Study, Experiment]) -> str:
             for k, part in enumerate(mean["part"].values):
                 numbers = (
                     _number(float(mean[n].values[k]), float(mean[f"{n}_err"].values[k]))
-                    for n in ("volume", "temperature_ratio", "pressure_ratio", "heat")
+                    for n in ("volume", "temperature_ratio", "pressure_ratio", "heat_share")
                 )
                 sizes = (f"{int(mean['groups'][k])}", f"{float(mean['dof'][k]) / 2:g}")
                 rows.append((study.name, plain(protocol), str(part), *sizes, *numbers))

@@ -26,6 +26,7 @@ _PLACES = {
     "networks": "",
     "datasets": "",
     # what is recorded of it, until when, where, and how it is computed
+    "Quantity": "quantities",
     "Record": "settings",
     "Until": "settings",
     "Run": "settings",
@@ -64,9 +65,9 @@ _PLACES = {
 }
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
-_MODULES = ("protocols", "settings", "trace", "runs", "streams", "simulation", "training", "probes", "measurement")
-_MODULES += ("analysis", "optimizers", "symmetry", "systems", "forecast", "monitoring")
-"""Further modules, reached as attributes too: ``weightgas.trace.VARIABLES``."""
+_MODULES = ("protocols", "quantities", "settings", "trace", "runs", "streams", "simulation", "training", "probes")
+_MODULES += ("measurement", "analysis", "optimizers", "symmetry", "systems", "forecast", "monitoring")
+"""Further modules, reached as attributes too: ``weightgas.quantities.RECORDED``."""
 
 
 _RENAMED = {"potentials": "losses"}

@@ -12,6 +12,7 @@ from weightgas import optimizers as optimizers
 from weightgas import paths as paths
 from weightgas import probes as probes
 from weightgas import protocols as protocols
+from weightgas import quantities as quantities
 from weightgas import report as report
 from weightgas import runs as runs
 from weightgas import settings as settings
@@ -35,6 +36,7 @@ from weightgas.monitoring import watch as watch
 from weightgas.protocols import FixedELR as FixedELR
 from weightgas.protocols import FixedLR as FixedLR
 from weightgas.protocols import FixedSphere as FixedSphere
+from weightgas.quantities import Quantity as Quantity
 from weightgas.settings import Evaluate as Evaluate
 from weightgas.settings import Record as Record
 from weightgas.settings import Run as Run

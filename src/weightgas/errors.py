@@ -138,3 +138,14 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     if value not in known:
         raise refuse(name, "one of " + ", ".join(known), value, "Choose from that list.")
     return value
+
+
+def moved(module: str, **names: str) -> Callable[[str], Any]:
+    """The ``__getattr__`` of a module some of whose names are gone: an ``ImportError`` that names what to use."""
+
+    def __getattr__(name: str) -> Any:
+        if name in names:
+            raise ImportError(f"{module}.{name} is gone in version 0.2: use {names[name]}.")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+
+    return __getattr__

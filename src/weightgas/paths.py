@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from weightgas.errors import finite_number, positive_array, positive_number, refuse, whole_number
-from weightgas.protocols import PROTOCOLS
+from weightgas.protocols import AXES, PROTOCOLS, Protocol
 
 Course = float | tuple[float, float] | Callable[[float], float] | Sequence[float] | np.ndarray
 """A number is held; a pair (from, to) is moved by a constant factor a step; a function takes the progress, 0 … 1, and
@@ -73,7 +73,7 @@ class Path:
     name: str = "path"
 
     def __post_init__(self) -> None:
-        given = [axis for axis in ("lr", "wd", "elr", "radius") if getattr(self, axis) is not None]
+        given = [axis for axis in AXES if getattr(self, axis) is not None]
         if not any(set(given) == set(kind.axes) for kind in PROTOCOLS.values()):
             fix = "A sphere takes elr and radius, fixed ELR elr and wd, fixed LR lr and wd."
             raise refuse("path", "two hyperparameters of one protocol", " and ".join(given) or "none", fix)
@@ -81,14 +81,20 @@ class Path:
             object.__setattr__(self, axis, _checked(axis, getattr(self, axis)))
 
     @property
+    def kind(self) -> type[Protocol]:
+        """The protocol that takes these hyperparameters."""
+        given = {axis for axis in AXES if getattr(self, axis) is not None}
+        return next(kind for kind in PROTOCOLS.values() if set(kind.axes) == given)
+
+    @property
     def protocol(self) -> str:
-        """Name of the protocol: ``fixed_sphere``, ``fixed_elr`` or ``fixed_lr``."""
-        return next(p for p, kind in PROTOCOLS.items() if all(getattr(self, a) is not None for a in kind.axes))
+        """Its name: ``fixed_sphere``, ``fixed_elr`` or ``fixed_lr``."""
+        return self.kind.name
 
     @property
     def axes(self) -> tuple[str, str]:
         """The two hyperparameters, the rate first."""
-        return PROTOCOLS[self.protocol].axes
+        return self.kind.axes
 
     def at(self, progress: float) -> dict[str, float]:
         """The hyperparameters at a progress from 0 to 1, by name.

@@ -25,11 +25,11 @@ def exact_state(protocol: Protocol, *, entropy_scale: float = 1.0) -> xr.Dataset
     cells = protocol.cells()
     dof, noise = DIM - 1, float(DIM - 1)
     if isinstance(protocol, FixedLR):
-        radius = ideal_gas.radius_fixed_lr(cells["lr"], cells["wd"], noise, discrete=False)
+        radius = FixedLR.stationary_radius({"lr": cells["lr"], "wd": cells["wd"]}, noise, discrete=False)
         elr = cells["lr"] / radius**2
     elif isinstance(protocol, FixedELR):
         elr = cells["elr"]
-        radius = ideal_gas.radius_fixed_elr(elr, cells["wd"], noise, discrete=False)
+        radius = FixedELR.stationary_radius({"elr": elr, "wd": cells["wd"]}, noise, discrete=False)
     else:
         elr, radius = cells["elr"], cells["radius"]
     temperature = ideal_gas.temperature(elr, noise, dof)

@@ -12,6 +12,7 @@ from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDepende
 from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
+from weightgas.trace import fixed
 from weightgas.trace.store import current
 
 
@@ -55,21 +56,18 @@ def test_at_fixed_lr_the_line_at_constant_product_is_exact() -> None:
 @pytest.mark.parametrize("kind", ["fixed_elr", "fixed_lr", "fixed_sphere"])
 def test_the_model_needs_no_measured_state(kind: str) -> None:
     data = state(kind)
-    first, second = (
-        data[f"{n}_set"].values
-        for n in {"fixed_elr": ("elr", "wd"), "fixed_lr": ("lr", "wd")}.get(kind, ("elr", "radius"))
-    )
+    at = fixed(data)
     predicted = {
-        "temperature": curves.model_temperature(data, first, second),
-        "energy": curves.model_energy(data, first, second),
-        "entropy": curves.model_entropy(data, first, second),
+        "temperature": curves.model_temperature(data, at),
+        "energy": curves.model_energy(data, at),
+        "entropy": curves.model_entropy(data, at),
     }
     for name, values in predicted.items():
         z = (data[name].values - values) / np.hypot(data[f"{name}_err"].values, 0.003 * np.abs(values))
         assert np.abs(np.mean(z)) < 4 / np.sqrt(len(z)) + 0.3, name
         assert np.abs(z).max() < 8, name  # the errors of runs this short are uncertain themselves
     if kind != "fixed_sphere":
-        ratio = data["radius"].values / curves.model_radius(data, first, second, discrete=True)
+        ratio = data["radius"].values / curves.model_radius(data, at, discrete=True)
         np.testing.assert_allclose(ratio, 1, atol=0.02)
 
 

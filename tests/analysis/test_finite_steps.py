@@ -12,6 +12,7 @@ from weightgas.protocols import FixedELR, FixedLR
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.theory import finite_step
+from weightgas.trace import kind_of
 
 DIM = 100
 NOISE_VAR = 0.1
@@ -52,7 +53,7 @@ def test_the_first_order_would_not(ran):
     # E[∇L·H∇L] = −E[z(1 − z²)], for so narrow a density at the mean of z
     z = state["energy"].values - 1
     curved = -z * (1 - z**2) + 3 * z * state["energy_variance"].values
-    how = (state.attrs["protocol"], DIM, 1.0 - DIM)
+    how = (kind_of(state), DIM, 1.0 - DIM)
     first = finite_step.configurational_temperature(m, c, curved, t.temperature, t.elr, *how) / t.temperature
     assert np.abs((first - 1) / state["conf_ratio_err"].values).max() > 5
 

@@ -21,7 +21,7 @@ PROTOCOLS = {
     "fixed_elr": FixedELR(elr=0.01, wd=0.02),
     "fixed_sphere": FixedSphere(elr=0.01, radius=2.0),
 }
-EASY = Criteria(ess=4, relaxations=0.1, radius_drift=1, energy_drift=10, share_drift=10, rhat=10, turns=1e-3)
+EASY = Criteria(ess=4, relaxations=0.1, radius_trend=1, energy_trend=10, share_trend=10, rhat=10, turns=1e-3)
 
 
 def free_gas(kind: str, *, fault: float = 1.0, samples: int = 400, every: int = 20) -> xr.Dataset:
@@ -118,7 +118,7 @@ def test_parts_add_up_to_the_whole(kind, by):
         float(state["temperature"][0]) * state.attrs["dof"] / 2, rel=0.02
     )  # there the averages of step and noise are taken apart
     assert found["volume"].values.sum() == pytest.approx(float(state["volume"][0]), rel=1e-12)
-    assert found["heat"].values.sum() == pytest.approx(1)
+    assert found["heat_share"].values.sum() == pytest.approx(1)
 
 
 def test_layers_are_the_sums_of_their_groups():

@@ -40,9 +40,9 @@ def truth():
     weight = weight * (1 + ELR * (first_order - np.average(first_order, weights=weight)))
     grad_sq = (DIM - 1) + np.average(1 - z**2, weights=weight)
     return {
-        "energy": vmf.energy(DIM, temperature) + vmf.finite_step_energy(DIM, temperature, ELR, "fixed_sphere"),
+        "energy": vmf.energy(DIM, temperature) + vmf.finite_step_energy(DIM, temperature, ELR, FixedSphere),
         "temperature": temperature,
-        "entropy": vmf.entropy(DIM, temperature) + vmf.finite_step_entropy(DIM, temperature, ELR, "fixed_sphere"),
+        "entropy": vmf.entropy(DIM, temperature) + vmf.finite_step_entropy(DIM, temperature, ELR, FixedSphere),
         "pressure": ELR * grad_sq / 2,
     }
 

@@ -5,9 +5,13 @@ import pytest
 
 import synthetic
 from weightgas.measurement import Criteria
-from weightgas.measurement.drift import drift_in_errors, largest_drift
-from weightgas.measurement.sample_size import cautious_sample_size, effective_sample_size, exponential_sample_size
 from weightgas.measurement.stationarity import assess
+from weightgas.measurement.stationarity.sample_size import (
+    cautious_sample_size,
+    effective_sample_size,
+    exponential_sample_size,
+)
+from weightgas.measurement.stationarity.trend import largest_trend, trend_in_errors
 from weightgas.status import Status
 
 EVERY = 10**7
@@ -94,7 +98,7 @@ def test_the_bias_of_short_series_is_put_right():
 
 def alarms(series, nominal):
     """Share of series (series, replicas, samples) whose drift has less than that probability."""
-    z = np.array([drift_in_errors(one) for one in series])
+    z = np.array([trend_in_errors(one) for one in series])
     return np.mean(np.abs(z) > {0.05: 1.96, 0.01: 2.5758}[nominal])
 
 
@@ -135,19 +139,19 @@ def test_drifts_are_found(time):
 
 def test_the_worst_of_many_series_pays_for_the_choice():
     generator = np.random.default_rng(10)
-    z = np.array([largest_drift(s)[1] for s in synthetic.ar1(generator, (200, 12, 1, 300), 2)])
+    z = np.array([largest_trend(s)[1] for s in synthetic.ar1(generator, (200, 12, 1, 300), 2)])
     assert np.mean(np.abs(z) > 1.96) <= 0.1
     moving = synthetic.ar1(generator, (12, 1, 300), 2)
     moving[7] += np.linspace(0, 3, 300)
-    worst, z_worst = largest_drift(moving)
+    worst, z_worst = largest_trend(moving)
     assert worst == 7
     assert z_worst > 4
 
 
 def test_series_without_scatter():
-    assert drift_in_errors(np.full((2, 50), 3.0)) == 0
-    assert drift_in_errors(np.linspace(1, 2, 50)[None]) == np.inf
-    assert drift_in_errors(-np.linspace(1, 2, 50)[None]) == -np.inf
+    assert trend_in_errors(np.full((2, 50), 3.0)) == 0
+    assert trend_in_errors(np.linspace(1, 2, 50)[None]) == np.inf
+    assert trend_in_errors(-np.linspace(1, 2, 50)[None]) == -np.inf
 
 
 def shares_trace(change, *, cells=20, seed=11):
@@ -165,9 +169,9 @@ def test_a_drift_of_the_shares_is_seen_where_the_norm_is_held():
     still, moving = assess(shares_trace(0.0), Criteria()), assess(shares_trace(0.8), Criteria())
     assert (still["status"] == Status.EQUILIBRIUM).all()
     assert (moving["status"] == Status.TOO_SHORT).all()
-    assert (moving["radius_drift"] == 0).all()
+    assert (moving["radius_trend"] == 0).all()
     assert all("shares of r²: one group's changed by +" in r for r in moving["reason"].values)
-    assert (assess(shares_trace(0.8), Criteria(share_drift=10))["status"] == Status.EQUILIBRIUM).all()
+    assert (assess(shares_trace(0.8), Criteria(share_trend=10))["status"] == Status.EQUILIBRIUM).all()
     assert (still["ess_share"] > 100).all()
 
 
@@ -177,6 +181,6 @@ def test_a_drift_of_the_radius_and_of_the_energy_is_seen():
     assert (assess(trace, Criteria())["status"] == Status.EQUILIBRIUM).all()
     growing = assess(trace.assign(radius=trace["radius"] * np.exp(0.03 * ramp)), Criteria())
     assert (growing["status"] == Status.TOO_SHORT).all()
-    assert (growing["radius_drift_z"] > 10).all()
+    assert (growing["radius_trend_z"] > 10).all()
     rising = assess(trace.assign(energy=trace["energy"] * (1 + 0.3 * ramp)), Criteria())
     assert np.mean(rising["status"] == Status.TOO_SHORT) >= 0.9

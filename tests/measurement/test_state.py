@@ -78,7 +78,7 @@ def test_the_averages_are_those_of_the_series(kind):
     np.testing.assert_allclose(state["radius"], radius, rtol=1e-3)
     if kind == "fixed_sphere":
         np.testing.assert_allclose(state["pressure"], elr * 2.02 / (2 * radius**2), rtol=0.02)
-        np.testing.assert_allclose(state["pressure_thermal"] + state["pressure_drift"], state["pressure"], rtol=1e-6)
+        np.testing.assert_allclose(state["pressure_thermal"] + state["pressure_signal"], state["pressure"], rtol=1e-6)
     else:
         np.testing.assert_array_equal(state["pressure"], cells["wd"])
         assert (state["pressure_err"] == 0).all()
@@ -156,11 +156,11 @@ def test_the_laws_of_bookkeeping_hold(measured):
     np.testing.assert_allclose(state["grad_sq"], noise + drift, rtol=0.01)
     heat, push = ideal_gas.pressure_split(state["elr"].values, state["radius"].values, noise, drift)
     np.testing.assert_allclose(state["pressure_thermal"], heat, rtol=0.005)
-    np.testing.assert_allclose(state["pressure_drift"], push, rtol=0.005)
+    np.testing.assert_allclose(state["pressure_signal"], push, rtol=0.005)
     if sphere:
         np.testing.assert_allclose(
             state["pressure"],
-            ideal_gas.pressure_fixed_sphere(state["elr"], state["radius"], state["grad_sq"]),
+            FixedSphere.stationary_pressure({"elr": state["elr"]}, np.square(state["radius"]), state["grad_sq"]),
             rtol=1e-3,
         )
     else:
@@ -209,8 +209,12 @@ def test_cells_that_ended_badly_have_what_they_can():
     [
         ({"entropy": "exact"}, ValueError, "entropy: expected one of auto, density, integration, .*, got 'exact'"),
         ({"entropy": "density"}, TraceError, "expected a trace with overlap_counts for density, got none"),
-        ({"entropy": "paper"}, TraceError, "expected stored directions for paper, got none. Run with snapshots=1000"),
-        ({"entropy": "knn"}, TraceError, "expected stored directions for knn, got none. Run with snapshots=1000"),
+        (
+            {"entropy": "paper"},
+            TraceError,
+            "expected a trace with directions for paper, got none. Run with snapshots=1000",
+        ),
+        ({"entropy": "knn"}, TraceError, "expected a trace with directions for knn, got none. Run with snapshots=1000"),
         ({"anchor": "cold"}, ValueError, "anchor: expected one of auto, coldest, gaussian, uniform, got 'cold'"),
         ({"anchor": "gaussian"}, ValueError, "anchor: expected a trace with the attribute log_det_hessian"),
         ({"anchor": np.nan}, ValueError, "anchor: expected"),

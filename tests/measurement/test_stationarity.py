@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 import synthetic
-from weightgas.measurement import Criteria, clocks, measure
-from weightgas.measurement.burn_in import burn_in
-from weightgas.measurement.regime import Regime
-from weightgas.measurement.stationarity import assess
+from weightgas.measurement import Criteria, measure
+from weightgas.measurement.stationarity import assess, relaxation_times
+from weightgas.measurement.stationarity.burn_in import burn_in
+from weightgas.measurement.stationarity.regime import Regime
 from weightgas.status import Outcome, Status, names
 
 
@@ -113,7 +113,7 @@ def test_a_random_walk_is_told_by_its_energy():
     assert (status_of(trace) == "random_walk").all()
 
 
-# --- clocks ---
+# --- relaxation times ---
 
 
 def test_the_physics_gate_sees_what_no_statistic_can():
@@ -209,7 +209,7 @@ def test_shares_relax_at_the_predicted_rate_to_the_predicted_values(kind):
     )  # fmt: skip
     axis = {"fixed_lr": "lr", "fixed_elr": "elr", "fixed_sphere": "elr"}[kind]
     trace[f"{axis}_set"][:] = {"lr": lr, "elr": elr}[axis]
-    time = clocks.share_time(trace)[0]
+    time = relaxation_times.share_time(trace)[0]
     off = np.linalg.norm(shares - limit, axis=1)
     assert off[-1] < off[0] / 2
     measured = (steps - 1) / np.log(off[0] / off[-1])
@@ -274,7 +274,7 @@ def test_regimes():
     trace["mean_grad_sq"][1] *= 1000
     trace["noise_trace"][2] = np.nan
     trace["outcome"][3] = Outcome.DIVERGED
-    expected = ["NOISE_DOMINATED", "DRIFT_DOMINATED", "UNKNOWN", "UNKNOWN", "NOISE_DOMINATED"]
+    expected = ["NOISE_DOMINATED", "SIGNAL_DOMINATED", "UNKNOWN", "UNKNOWN", "NOISE_DOMINATED"]
     found = assess(trace, Criteria())
     assert [Regime(int(k)).name for k in found["regime"].values] == expected
     assert found["regime"].attrs["flag_meanings"].split() == [r.name.lower() for r in Regime]
@@ -376,7 +376,7 @@ def test_missing_readings_of_the_noise_spoil_nothing():
 
 @pytest.mark.parametrize(
     "stricter",
-    [{"ess": 1e4}, {"relaxations": 1e9}, {"turns": 1e9}, {"radius_drift": 1e-12}, {"rhat": 0.9}],
+    [{"ess": 1e4}, {"relaxations": 1e9}, {"turns": 1e9}, {"radius_trend": 1e-12}, {"rhat": 0.9}],
 )
 def test_each_criterion_can_say_no(stricter):
     trace = synthetic.make("fixed_lr", cells=3, replicas=2, time=1)

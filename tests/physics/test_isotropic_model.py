@@ -6,11 +6,12 @@ import pytest
 from calls import flat
 from weightgas.losses import Covariance, Isotropic, Quadratic
 from weightgas.measurement import measure
-from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere, named
 from weightgas.settings import Record
 from weightgas.simulation import simulate
 from weightgas.status import names
 from weightgas.theory import ideal_gas, vmf
+from weightgas.trace import fixed
 
 RATES = np.logspace(-3, -1, 5).tolist()
 GRIDS = {
@@ -35,7 +36,7 @@ def test_energy_and_entropy_are_von_mises_fishers_with_the_finite_step(measured)
     assert equilibrium.sum() >= 20
     elr, temperature = state["elr"].values, state["temperature"].values
     energy = vmf.energy(3, temperature)
-    change = vmf.finite_step_energy(3, temperature, elr, kind)
+    change = vmf.finite_step_energy(3, temperature, elr, named(kind))
     entropy = vmf.entropy(3, temperature)
     for name, plain, shift in (("energy", energy, change), ("entropy_direction", entropy, change / temperature)):
         z = scores(state, name, plain + shift)
@@ -53,11 +54,7 @@ def test_the_radius_is_that_of_the_discrete_step(measured):
     if kind == "fixed_sphere":
         np.testing.assert_allclose(state["radius"], state["radius_set"], rtol=1e-12)
         return
-    grad_sq, wd = state["grad_sq"].values, state["wd_set"].values
-    if kind == "fixed_elr":
-        square = ideal_gas.mean_square_radius_fixed_elr(state["elr_set"].values, wd, grad_sq, 2)
-    else:
-        square = ideal_gas.mean_square_radius_fixed_lr(state["lr_set"].values, wd, grad_sq, 2)
+    square = named(kind).stationary_square(fixed(state), state["grad_sq"].values, 2)
     off = state["radius"].values / np.sqrt(square) - 1
     error = state["radius_err"].values / state["radius"].values
     assert (np.abs(off[equilibrium]) < np.maximum(0.005, 4 * error[equilibrium])).all()
@@ -70,7 +67,7 @@ def test_stronger_noise_is_seen():
     told = ideal_gas.temperature(0.01, 2.0, 2)
     for sigma, seen in ((1.0, False), (1.05, True)):
         state = measure(simulate(protocol, 3, 1_000_000, noise=Isotropic(sigma), replicas=4))
-        expected = vmf.entropy(3, told) + vmf.finite_step_entropy(3, told, 0.01, "fixed_sphere")
+        expected = vmf.entropy(3, told) + vmf.finite_step_entropy(3, told, 0.01, FixedSphere)
         assert (abs(scores(state, "entropy_direction", expected).item()) > 4) == seen
 
 

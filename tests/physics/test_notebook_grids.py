@@ -6,7 +6,7 @@ from scipy.stats import kstest
 
 from weightgas.losses import Isotropic
 from weightgas.measurement import measure
-from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere, named
 from weightgas.settings import Run
 from weightgas.simulation import simulate
 from weightgas.theory import vmf
@@ -43,7 +43,7 @@ def run(protocol, relaxations, first=RATES, second=None, noise=None):
 
 def scores(protocol, held, values):
     """(measured − theory)/standard error by name, and the largest error, relative for r and U."""
-    expected = stationary_values(protocol, 3, *held.T)
+    expected = stationary_values(named(protocol), 3, dict(zip(named(protocol).axes, held.T, strict=True)))
     z, errors = {}, {}
     for name, (value, error) in ((n, x.T) for n, x in values.items()):
         if protocol == "fixed_sphere" and name == "radius":
@@ -71,7 +71,7 @@ def test_every_cell_of_the_grids(protocol):
     held, values = run(protocol, 160_000)
     z, errors, expected = scores(protocol, held, values)
     t, elr = expected["temperature"], expected["elr"]
-    first = vmf.energy(3, t) + vmf.finite_step_energy(3, t, elr, protocol)
+    first = vmf.energy(3, t) + vmf.finite_step_energy(3, t, elr, named(protocol))
     off = (values["energy"][:, 0] - first) / values["energy"][:, 1]
     print(f"\n{protocol}: {len(held)} cells; first order alone: worst |z| of U {np.abs(off).max():.1f}")
     for name, x in z.items():

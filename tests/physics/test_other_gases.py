@@ -31,7 +31,7 @@ def test_a_users_loss_has_the_law_of_the_built_in_one():
     elr = 0.02
     state = measure(run(FixedSphere(elr=elr), 40_000, loss=TILT))
     temperature = state["temperature"].item()
-    shift = vmf.finite_step_energy(DIM, temperature, elr, "fixed_sphere")
+    shift = vmf.finite_step_energy(DIM, temperature, elr, FixedSphere)
 
     def score(t):
         return (state["energy"].item() - vmf.energy(DIM, t) - shift) / state["energy_err"].item()
@@ -41,7 +41,7 @@ def test_a_users_loss_has_the_law_of_the_built_in_one():
     # the Laplacian is read at single steps, by differences; first order in the finite step as for the built-in loss
     ratio, error = state["conf_ratio"].item(), state["conf_ratio_err"].item()
     squares, laplacian = state["mean_grad_sq"].item(), state["laplacian"].item()
-    how = (elr, "fixed_sphere", DIM, 1.0 - DIM)
+    how = (elr, FixedSphere, DIM, 1.0 - DIM)
     corrected = finite_step.configurational_temperature(squares, laplacian, squares, temperature, *how)
     assert abs(ratio - 1) < 4 * error + elr
     assert abs(float(corrected) / temperature - 1) < 4 * error + 0.005

@@ -14,7 +14,6 @@ from weightgas.settings import Record, Run
 from weightgas.simulation import chunk, diagonal, model, run, simulate
 from weightgas.simulation.run import estimated_seconds
 from weightgas.status import Outcome
-from weightgas.theory import ideal_gas
 
 GRIDS = {
     "fixed_sphere": FixedSphere([0.01, 0.1], [0.5, 2.0]),
@@ -79,9 +78,9 @@ def test_a_run_starts_where_it_will_stay(protocol):
     grad_sq = trace["grad_sq"].mean(["replica", "sample"]).values
     cells = protocol.cells()
     if protocol.name == "fixed_lr":
-        expected = ideal_gas.radius_fixed_lr(cells["lr"], cells["wd"], grad_sq)
+        expected = FixedLR.stationary_radius({"lr": cells["lr"], "wd": cells["wd"]}, grad_sq)
     elif protocol.name == "fixed_elr":
-        expected = ideal_gas.radius_fixed_elr(cells["elr"], cells["wd"], grad_sq)
+        expected = FixedELR.stationary_radius({"elr": cells["elr"], "wd": cells["wd"]}, grad_sq)
     else:
         expected = cells["radius"]
     np.testing.assert_allclose(trace["radius"][:, :, 0].mean("replica"), expected, rtol=0.02)

@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad
 
 from weightgas.losses import Isotropic, Linear, Quadratic
-from weightgas.protocols import FixedELR, FixedSphere
+from weightgas.protocols import FixedELR, FixedSphere, named
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.theory import finite_step, vmf
@@ -40,7 +40,7 @@ def score(protocol, loss, dim, elr, *, corrected=True, noise_factor=1.0):
     def ratio(drift, laplacian, curved):
         if not corrected:
             return drift / laplacian / temperature
-        how = (protocol, dim, slope)
+        how = (named(protocol), dim, slope)
         return finite_step.configurational_temperature(drift, laplacian, curved, temperature, elr, *how) / temperature
 
     value, error = jackknife(ratio, *means.values())
@@ -69,7 +69,7 @@ def test_without_the_correction_or_with_more_noise_it_is_not():
 @pytest.mark.parametrize("dim", [3, 10])
 def test_the_energy_of_the_linear_loss_follows_from_the_density(protocol, dim):
     temperature, elr = 0.3, 1e-5
-    slope, c = -(dim - 1.0), float(finite_step.curvature_term(protocol, dim))
+    slope, c = -(dim - 1.0), float(finite_step.curvature_term(named(protocol), dim))
 
     def weight(z, step):
         change = temperature / 2 * slope * z - (1 - z * z) / 4 + c * temperature * z
@@ -80,18 +80,18 @@ def test_the_energy_of_the_linear_loss_follows_from_the_density(protocol, dim):
         return top / bottom
 
     change = (energy(elr) - energy(-elr)) / 2
-    assert change == pytest.approx(vmf.finite_step_energy(dim, temperature, elr, protocol), rel=1e-4)
+    assert change == pytest.approx(vmf.finite_step_energy(dim, temperature, elr, named(protocol)), rel=1e-4)
 
 
 def test_heat_capacity_and_slope_are_derivatives_of_the_same_density():
     """ln ρ = −L/T − (2/σ²)(½TΔL + cTL) + …: its derivative by T, and its difference between two temperatures."""
     dim, slope, noise_var = 10, -9.0, 2.0
     for protocol in ("fixed_sphere", "fixed_elr"):
-        bracket = slope / 2 + float(finite_step.curvature_term(protocol, dim))
+        bracket = slope / 2 + float(finite_step.curvature_term(named(protocol), dim))
         cold, hot = 0.1, 0.1001
-        per_temperature = finite_step.gibbs_slope(cold, hot, noise_var, protocol, dim, slope) / (hot - cold)
+        per_temperature = finite_step.gibbs_slope(cold, hot, noise_var, named(protocol), dim, slope) / (hot - cold)
         middle = (cold + hot) / 2
         elr = 2 * middle / noise_var
         assert per_temperature == pytest.approx(1 / middle**2 - 2 / noise_var * bracket, rel=1e-5)
-        capacity = finite_step.heat_capacity(0.05, middle, elr, protocol, dim, slope)
+        capacity = finite_step.heat_capacity(0.05, middle, elr, named(protocol), dim, slope)
         assert capacity == pytest.approx(0.05 * per_temperature, rel=1e-5)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.theory import ideal_gas, vmf
 
 # --- simulation ---
@@ -56,12 +57,12 @@ ELR = np.sqrt(0.06 / GRAD_SQ)
 
 @pytest.fixture(scope="module")
 def fixed_lr():
-    return simulate("fixed_lr", DIM, LR, WD, NOISE_VAR, ideal_gas.radius_fixed_lr(LR, WD, GRAD_SQ))
+    return simulate("fixed_lr", DIM, LR, WD, NOISE_VAR, FixedLR.stationary_radius({"lr": LR, "wd": WD}, GRAD_SQ))
 
 
 @pytest.fixture(scope="module")
 def fixed_elr():
-    return simulate("fixed_elr", DIM, ELR, WD, NOISE_VAR, ideal_gas.radius_fixed_elr(ELR, WD, GRAD_SQ))
+    return simulate("fixed_elr", DIM, ELR, WD, NOISE_VAR, FixedELR.stationary_radius({"elr": ELR, "wd": WD}, GRAD_SQ))
 
 
 @pytest.fixture(scope="module")
@@ -71,19 +72,19 @@ def fixed_sphere():
 
 def test_mean_square_radius_fixed_lr(fixed_lr):
     square = fixed_lr["square"]
-    assert abs(score(square, ideal_gas.mean_square_radius_fixed_lr(LR, WD, GRAD_SQ, DOF))) < 4
+    assert abs(score(square, FixedLR.stationary_square({"lr": LR, "wd": WD}, GRAD_SQ, DOF))) < 4
     # Planted faults: no spread of r, continuous time, 5 % more noise.
-    assert abs(score(square, ideal_gas.radius_fixed_lr(LR, WD, GRAD_SQ) ** 2)) > 4
-    assert abs(score(square, ideal_gas.radius_fixed_lr(LR, WD, GRAD_SQ, discrete=False) ** 2)) > 4
-    assert abs(score(square, ideal_gas.mean_square_radius_fixed_lr(LR, WD, 1.05 * GRAD_SQ, DOF))) > 4
+    assert abs(score(square, FixedLR.stationary_radius({"lr": LR, "wd": WD}, GRAD_SQ) ** 2)) > 4
+    assert abs(score(square, FixedLR.stationary_radius({"lr": LR, "wd": WD}, GRAD_SQ, discrete=False) ** 2)) > 4
+    assert abs(score(square, FixedLR.stationary_square({"lr": LR, "wd": WD}, 1.05 * GRAD_SQ, DOF))) > 4
 
 
 def test_mean_square_radius_fixed_elr(fixed_elr):
     square = fixed_elr["square"]
-    assert abs(score(square, ideal_gas.mean_square_radius_fixed_elr(ELR, WD, GRAD_SQ, DOF))) < 4
-    assert abs(score(square, ideal_gas.radius_fixed_elr(ELR, WD, GRAD_SQ) ** 2)) > 4
-    assert abs(score(square, ideal_gas.radius_fixed_elr(ELR, WD, GRAD_SQ, discrete=False) ** 2)) > 4
-    assert abs(score(square, ideal_gas.mean_square_radius_fixed_elr(ELR, WD, 1.05 * GRAD_SQ, DOF))) > 4
+    assert abs(score(square, FixedELR.stationary_square({"elr": ELR, "wd": WD}, GRAD_SQ, DOF))) < 4
+    assert abs(score(square, FixedELR.stationary_radius({"elr": ELR, "wd": WD}, GRAD_SQ) ** 2)) > 4
+    assert abs(score(square, FixedELR.stationary_radius({"elr": ELR, "wd": WD}, GRAD_SQ, discrete=False) ** 2)) > 4
+    assert abs(score(square, FixedELR.stationary_square({"elr": ELR, "wd": WD}, 1.05 * GRAD_SQ, DOF))) > 4
 
 
 @pytest.mark.parametrize("protocol", ["fixed_lr", "fixed_elr"])
@@ -94,7 +95,10 @@ def test_log_radius_variance(protocol):
     generator = np.random.default_rng(0)
     square, first, second = np.ones(replicas), np.zeros(replicas), np.zeros(replicas)
     lr = wd = np.sqrt(0.06)
-    start = {"fixed_lr": ideal_gas.radius_fixed_lr(lr, wd, dof), "fixed_elr": ideal_gas.radius_fixed_elr(elr, wd, dof)}
+    start = {
+        "fixed_lr": FixedLR.stationary_radius({"lr": lr, "wd": wd}, dof),
+        "fixed_elr": FixedELR.stationary_radius({"elr": elr, "wd": wd}, dof),
+    }
     square *= start[protocol] ** 2
     for step in range(steps + 100):
         rate = lr if protocol == "fixed_lr" else elr * square
@@ -105,9 +109,9 @@ def test_log_radius_variance(protocol):
             second += log_square**2
     variances = second / steps - (2 * first / steps - first.mean() / steps) * first.mean() / steps
     if protocol == "fixed_lr":
-        expected, small_step = ideal_gas.log_radius_variance_fixed_lr(lr, wd, dof), lr * wd / dof
+        expected, small_step = FixedLR.stationary_spread({"lr": lr, "wd": wd}, 1.0, dof), lr * wd / dof
     else:
-        expected, small_step = ideal_gas.log_radius_variance_fixed_elr(elr, dof, dof), elr**2
+        expected, small_step = FixedELR.stationary_spread({"elr": elr}, dof, dof), elr**2
     assert abs(score(variances, expected)) < 4
     # Planted faults: the limit of small steps, a dropped factor 2.
     assert abs(score(variances, small_step)) > 4
@@ -116,21 +120,23 @@ def test_log_radius_variance(protocol):
 
 def test_temperature_fixed_lr(fixed_lr):
     measured = LR * NOISE_VAR / 2 * fixed_lr["inverse_square"]
-    assert abs(score(measured, ideal_gas.temperature_fixed_lr(LR, WD, GRAD_SQ, DOF))) < 4
-    assert abs(score(measured, ideal_gas.temperature_fixed_lr(LR, WD, GRAD_SQ, DOF, discrete=False))) > 4
-    assert abs(score(measured, ideal_gas.temperature_fixed_lr(LR, WD, 1.05 * GRAD_SQ, DOF))) > 4
+    assert abs(score(measured, FixedLR.stationary_temperature({"lr": LR, "wd": WD}, GRAD_SQ, DOF))) < 4
+    assert abs(score(measured, FixedLR.stationary_temperature({"lr": LR, "wd": WD}, GRAD_SQ, DOF, discrete=False))) > 4
+    assert abs(score(measured, FixedLR.stationary_temperature({"lr": LR, "wd": WD}, 1.05 * GRAD_SQ, DOF))) > 4
 
 
 def test_pressure_fixed_sphere(fixed_sphere):
     radius = 1.7
     energy = fixed_sphere["growth"] / (2 * ELR * radius**4)
     published = fixed_sphere["norm_growth"] / (ELR * radius**3)
-    assert abs(score(energy, ideal_gas.pressure_fixed_sphere(ELR, radius, GRAD_SQ))) < 4
-    expected = ideal_gas.pressure_fixed_sphere(ELR, radius, GRAD_SQ, convention="published", dof=DOF)
+    assert abs(score(energy, FixedSphere.stationary_pressure({"elr": ELR}, np.square(radius), GRAD_SQ))) < 4
+    expected = FixedSphere.stationary_pressure(
+        {"elr": ELR}, np.square(radius), GRAD_SQ, convention="published", dof=DOF
+    )
     assert abs(score(published, expected)) < 4
-    no_spread = ideal_gas.pressure_fixed_sphere(ELR, radius, GRAD_SQ, convention="published")
+    no_spread = FixedSphere.stationary_pressure({"elr": ELR}, np.square(radius), GRAD_SQ, convention="published")
     assert abs(score(published, no_spread)) > 4
-    assert abs(score(energy, ideal_gas.pressure_fixed_sphere(ELR, radius, 1.05 * GRAD_SQ))) > 4
+    assert abs(score(energy, FixedSphere.stationary_pressure({"elr": ELR}, np.square(radius), 1.05 * GRAD_SQ))) > 4
 
 
 @pytest.mark.parametrize("protocol", ["fixed_lr", "fixed_elr"])
@@ -138,8 +144,8 @@ def test_compressibility_with_drift(protocol):
     """pV = Z R T with the run's own drift: the balance lambda (2 - eta lambda) E r^2 = eta E[G / r^2]."""
     noise_var, wd, elr = 0.5, 0.1, 0.1
     grad_sq = DOF * noise_var + DOF * elr * noise_var / 2
-    size = elr if protocol == "fixed_elr" else elr * ideal_gas.radius_fixed_elr(elr, wd, grad_sq) ** 2
-    radius = ideal_gas.radius_fixed_elr(elr, wd, grad_sq)
+    size = elr if protocol == "fixed_elr" else elr * FixedELR.stationary_radius({"elr": elr, "wd": wd}, grad_sq) ** 2
+    radius = FixedELR.stationary_radius({"elr": elr, "wd": wd}, grad_sq)
     run = simulate(protocol, DIM, size, wd, noise_var, radius, slope=1.0)
     decay = size * wd * (run["square"].mean() if protocol == "fixed_elr" else 1.0)
     inverse = run["inverse_square"] if protocol == "fixed_lr" else 1.0
@@ -148,7 +154,7 @@ def test_compressibility_with_drift(protocol):
     # At fixed ELR the volume E r^2 / 2 has its own first-order factor, 1 - eta_e^2 sigma^2 for small steps.
     spread = 1.0
     if protocol == "fixed_elr":
-        spread = ideal_gas.mean_square_radius_fixed_elr(elr, wd, grad_sq, DOF) / radius**2
+        spread = FixedELR.stationary_square({"elr": elr, "wd": wd}, grad_sq, DOF) / radius**2
 
     def balance(drift):
         expected = spread * ideal_gas.compressibility(DOF * noise_var, drift, decay)
@@ -164,13 +170,13 @@ def test_participation_ratio_replaces_the_degrees_of_freedom():
     trace, noise_dim = variances.sum(), variances.sum() ** 2 / np.sum(variances**2)
     lr, wd, replicas, steps = 0.2, 0.2, 1000, 1500
     generator = np.random.default_rng(0)
-    square, total = np.full(replicas, ideal_gas.radius_fixed_lr(lr, wd, trace) ** 2), np.zeros(replicas)
+    square, total = np.full(replicas, FixedLR.stationary_radius({"lr": lr, "wd": wd}, trace) ** 2), np.zeros(replicas)
     for step in range(steps + 200):
         grad_sq = generator.standard_normal((replicas, variances.size)) ** 2 @ variances
         square = (1 - lr * wd) ** 2 * square + lr**2 * grad_sq / square
         total += square * (step >= 200)
-    assert abs(score(total / steps, ideal_gas.mean_square_radius_fixed_lr(lr, wd, trace, noise_dim))) < 4
-    assert abs(score(total / steps, ideal_gas.mean_square_radius_fixed_lr(lr, wd, trace, variances.size))) > 4
+    assert abs(score(total / steps, FixedLR.stationary_square({"lr": lr, "wd": wd}, trace, noise_dim))) < 4
+    assert abs(score(total / steps, FixedLR.stationary_square({"lr": lr, "wd": wd}, trace, variances.size))) > 4
 
 
 # --- exact cases ---
@@ -180,10 +186,10 @@ def test_equation_of_state():
     """pV = RT at the stationary radius of continuous time, both protocols, and along a network's groups."""
     lr, elr, wd, trace, dof = 0.05, 0.02, 0.01, 7.0, 30
     hot = ideal_gas.temperature(elr, trace, dof)
-    room = ideal_gas.volume(ideal_gas.radius_fixed_elr(elr, wd, trace, discrete=False))
+    room = ideal_gas.volume(FixedELR.stationary_radius({"elr": elr, "wd": wd}, trace, discrete=False))
     assert ideal_gas.pressure(hot, room, dof) == pytest.approx(wd)
-    hot = ideal_gas.temperature_fixed_lr(lr, wd, trace, dof, discrete=False)
-    radius = ideal_gas.radius_fixed_lr(lr, wd, trace, discrete=False)
+    hot = FixedLR.stationary_temperature({"lr": lr, "wd": wd}, trace, dof, discrete=False)
+    radius = FixedLR.stationary_radius({"lr": lr, "wd": wd}, trace, discrete=False)
     assert ideal_gas.pressure(hot, ideal_gas.volume(radius), dof) == pytest.approx(wd)
     assert hot == pytest.approx(ideal_gas.temperature(lr / radius**2, trace, dof))
     assert hot == pytest.approx(np.sqrt(lr * wd * (trace / dof) / (2 * dof)))
@@ -191,9 +197,9 @@ def test_equation_of_state():
 
 def test_discrete_radius_is_the_fixed_point_of_the_mean_step():
     lr, elr, wd, grad_sq = 0.3, 0.1, 0.4, 20.0
-    square = ideal_gas.radius_fixed_lr(lr, wd, grad_sq) ** 2
+    square = FixedLR.stationary_radius({"lr": lr, "wd": wd}, grad_sq) ** 2
     assert (1 - lr * wd) ** 2 * square + lr**2 * grad_sq / square == pytest.approx(square, rel=1e-14)
-    square = ideal_gas.radius_fixed_elr(elr, wd, grad_sq) ** 2
+    square = FixedELR.stationary_radius({"elr": elr, "wd": wd}, grad_sq) ** 2
     rate = elr * square
     assert (1 - rate * wd) ** 2 * square + rate**2 * grad_sq / square == pytest.approx(square, rel=1e-14)
 
@@ -202,25 +208,29 @@ def test_pressure_conventions():
     elr, radius, dof = 0.05, 1.3, 99
     grad_sq = float(dof)
     energy, exact_decay, published = (
-        ideal_gas.pressure_fixed_sphere(elr, radius, grad_sq, convention=name, dof=dof)
+        FixedSphere.stationary_pressure({"elr": elr}, np.square(radius), grad_sq, convention=name, dof=dof)
         for name in ("energy", "exact_decay", "published")
     )
     assert exact_decay / published == pytest.approx(1.13, abs=0.01)
     # The decay that undoes the growth is that of the fixed-ELR run with this radius.
-    assert ideal_gas.radius_fixed_elr(elr, exact_decay, grad_sq) == pytest.approx(radius)
+    assert FixedELR.stationary_radius({"elr": elr, "wd": exact_decay}, grad_sq) == pytest.approx(radius)
     assert energy == pytest.approx(exact_decay * (1 - elr * radius**2 * exact_decay / 2))
     small = 1e-4
     step = small**2 * grad_sq
-    energy = ideal_gas.pressure_fixed_sphere(small, radius, grad_sq)
-    exact_decay = ideal_gas.pressure_fixed_sphere(small, radius, grad_sq, convention="exact_decay")
-    published = ideal_gas.pressure_fixed_sphere(small, radius, grad_sq, convention="published", dof=dof)
+    energy = FixedSphere.stationary_pressure({"elr": small}, np.square(radius), grad_sq)
+    exact_decay = FixedSphere.stationary_pressure({"elr": small}, np.square(radius), grad_sq, convention="exact_decay")
+    published = FixedSphere.stationary_pressure(
+        {"elr": small}, np.square(radius), grad_sq, convention="published", dof=dof
+    )
     assert (exact_decay / energy - 1) / step == pytest.approx(1 / 4, rel=1e-4)
     assert (1 - published / energy) / step == pytest.approx((1 + 2 / dof) / 4, rel=1e-4)
 
 
 def test_pressure_split_adds_up():
     thermal, drift = ideal_gas.pressure_split(0.1, 2.0, [3.0, 4.0], 0.5)
-    np.testing.assert_allclose(thermal + drift, ideal_gas.pressure_fixed_sphere(0.1, 2.0, [3.5, 4.5]))
+    np.testing.assert_allclose(
+        thermal + drift, FixedSphere.stationary_pressure({"elr": 0.1}, np.square(2.0), [3.5, 4.5])
+    )
     room, hot = ideal_gas.volume(2.0), ideal_gas.temperature(0.1, 3.0, 9)
     ratio = (thermal[0] + drift) * room / (ideal_gas.gas_constant(9) * hot)
     assert ratio == pytest.approx(ideal_gas.compressibility(3.0, 0.5))
@@ -229,32 +239,36 @@ def test_pressure_split_adds_up():
 def test_small_steps_reach_the_small_step_formulas():
     elr, wd, grad_sq, dof = 1e-3, 0.1, 4.0, 20
     step = elr**2 * grad_sq
-    assert ideal_gas.log_radius_variance_fixed_elr(elr, grad_sq, dof) == pytest.approx(step / dof, rel=1e-4)
+    assert FixedELR.stationary_spread({"elr": elr}, grad_sq, dof) == pytest.approx(step / dof, rel=1e-4)
     ratio = (
-        ideal_gas.mean_square_radius_fixed_elr(elr, wd, grad_sq, dof)
-        / ideal_gas.radius_fixed_elr(elr, wd, grad_sq) ** 2
+        FixedELR.stationary_square({"elr": elr, "wd": wd}, grad_sq, dof)
+        / FixedELR.stationary_radius({"elr": elr, "wd": wd}, grad_sq) ** 2
     )
     assert (1 - ratio) / (step / dof) == pytest.approx(1, rel=1e-4)
     lr = 1e-4
-    assert ideal_gas.log_radius_variance_fixed_lr(lr, wd, dof) == pytest.approx(lr * wd / dof, rel=1e-4)
-    assert ideal_gas.radius_fixed_lr(lr, wd, grad_sq) == pytest.approx(
-        ideal_gas.radius_fixed_lr(lr, wd, grad_sq, discrete=False), rel=1e-4
+    assert FixedLR.stationary_spread({"lr": lr, "wd": wd}, 1.0, dof) == pytest.approx(lr * wd / dof, rel=1e-4)
+    assert FixedLR.stationary_radius({"lr": lr, "wd": wd}, grad_sq) == pytest.approx(
+        FixedLR.stationary_radius({"lr": lr, "wd": wd}, grad_sq, discrete=False), rel=1e-4
     )
 
 
 def test_unstable_is_nan_and_silent():
     elr, grad_sq = np.array([0.1, 0.5, 2.0]), 4.0
-    assert np.array_equal(ideal_gas.stable_fixed_elr(elr, grad_sq), [True, False, False])
+    assert np.array_equal(np.isfinite(ideal_gas.balanced_decay(np.square(elr) * grad_sq)), [True, False, False])
     for values in (
-        ideal_gas.radius_fixed_elr(elr, 0.1, grad_sq),
-        ideal_gas.mean_square_radius_fixed_elr(elr, 0.1, grad_sq, 9),
-        ideal_gas.log_radius_variance_fixed_elr(elr, grad_sq, 9),
-        ideal_gas.pressure_fixed_sphere(elr, 1.0, grad_sq, convention="exact_decay"),
+        FixedELR.stationary_radius({"elr": elr, "wd": 0.1}, grad_sq),
+        FixedELR.stationary_square({"elr": elr, "wd": 0.1}, grad_sq, 9),
+        FixedELR.stationary_spread({"elr": elr}, grad_sq, 9),
+        FixedSphere.stationary_pressure({"elr": elr}, np.square(1.0), grad_sq, convention="exact_decay"),
     ):
         assert np.array_equal(np.isnan(values), [False, True, True])
     lr = np.array([0.5, 1.0, 2.0, 1e4])
-    assert np.array_equal(np.isnan(ideal_gas.radius_fixed_lr(lr, 1.0, grad_sq)), [False, False, True, True])
-    assert np.array_equal(np.isnan(ideal_gas.temperature_fixed_lr(lr, 1.0, grad_sq, 9)), [False, True, True, True])
+    assert np.array_equal(
+        np.isnan(FixedLR.stationary_radius({"lr": lr, "wd": 1.0}, grad_sq)), [False, False, True, True]
+    )
+    assert np.array_equal(
+        np.isnan(FixedLR.stationary_temperature({"lr": lr, "wd": 1.0}, grad_sq, 9)), [False, True, True, True]
+    )
 
 
 @pytest.mark.parametrize(("dim", "step"), [(100, 0.99), (3, 0.72)])
@@ -266,16 +280,16 @@ def test_blow_up_below_the_bound(dim, step):
         for _ in range(20_000):
             kick = step / (dim - 1) * 2 * generator.standard_gamma((dim - 1) / 2, decay.size)
             decay = decay * ((1 - decay) ** 2 + kick)
-    assert ideal_gas.stable_fixed_elr(np.sqrt(step), 1.0)
+    assert np.isfinite(ideal_gas.balanced_decay(step))
     assert not np.any(np.isfinite(decay))
 
 
 def test_no_noise():
     assert ideal_gas.temperature(0.1, 0.0, 9) == 0
-    assert ideal_gas.temperature_fixed_lr(0.1, 0.1, 0.0, 9) == 0
-    assert ideal_gas.radius_fixed_elr(0.1, 0.1, 0.0) == 0
-    assert ideal_gas.mean_square_radius_fixed_elr(0.1, 0.1, 0.0, 9) == 0
-    assert ideal_gas.log_radius_variance_fixed_elr(0.1, 0.0, 9) == 0
+    assert FixedLR.stationary_temperature({"lr": 0.1, "wd": 0.1}, 0.0, 9) == 0
+    assert FixedELR.stationary_radius({"elr": 0.1, "wd": 0.1}, 0.0) == 0
+    assert FixedELR.stationary_square({"elr": 0.1, "wd": 0.1}, 0.0, 9) == 0
+    assert FixedELR.stationary_spread({"elr": 0.1}, 0.0, 9) == 0
 
 
 # --- energy, entropy, potentials ---
@@ -308,10 +322,10 @@ def test_potentials_are_minimal_at_the_stationary_radius():
 def test_broadcasts_and_keeps_its_arguments():
     lr, wd = np.logspace(-3, -1, 4)[:, None], np.logspace(-3, -1, 3)
     before = lr.copy()
-    assert ideal_gas.temperature_fixed_lr(lr, wd, 9.0, 9).shape == (4, 3)
-    assert ideal_gas.mean_square_radius_fixed_lr(lr, wd, 9.0, 9).shape == (4, 3)
+    assert FixedLR.stationary_temperature({"lr": lr, "wd": wd}, 9.0, 9).shape == (4, 3)
+    assert FixedLR.stationary_square({"lr": lr, "wd": wd}, 9.0, 9).shape == (4, 3)
     assert np.array_equal(lr, before)
-    assert np.isscalar(ideal_gas.radius_fixed_elr(0.1, 0.1, 1))
+    assert np.isscalar(FixedELR.stationary_radius({"elr": 0.1, "wd": 0.1}, 1))
 
 
 @pytest.mark.parametrize(
@@ -320,12 +334,15 @@ def test_broadcasts_and_keeps_its_arguments():
         (lambda: ideal_gas.temperature(-0.1, 1.0, 9), "elr"),
         (lambda: ideal_gas.temperature(0.1, np.nan, 9), "noise_trace"),
         (lambda: ideal_gas.temperature(0.1, 1.0, 0), "dof"),
-        (lambda: ideal_gas.radius_fixed_lr(0.1, 0.0, 1.0), "wd"),
-        (lambda: ideal_gas.radius_fixed_elr([0.1, np.inf], 0.1, 1.0), "elr"),
+        (lambda: FixedLR.stationary_radius({"lr": 0.1, "wd": 0.0}, 1.0), "wd"),
+        (lambda: FixedELR.stationary_radius({"elr": [0.1, np.inf], "wd": 0.1}, 1.0), "elr"),
         (lambda: ideal_gas.volume("wide"), "radius"),
         (lambda: ideal_gas.volume([[1.0], [1.0, 2.0]]), "radius"),
         (lambda: ideal_gas.compressibility(0.0, 1.0), "noise_trace"),
-        (lambda: ideal_gas.pressure_fixed_sphere(0.1, 1.0, 1.0, convention="energie"), "convention"),
+        (
+            lambda: FixedSphere.stationary_pressure({"elr": 0.1}, np.square(1.0), 1.0, convention="energie"),
+            "convention",
+        ),
         (lambda: ideal_gas.helmholtz(np.nan, 1.0, 1.0), "energy"),
     ],
 )

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from weightgas.theory import ideal_gas, relaxation, vmf
+from weightgas.protocols import FixedELR, FixedLR
+from weightgas.theory import relaxation, vmf
 
 
 def score(values, expected):
@@ -24,15 +25,15 @@ def test_radius_fixed_lr(start):
     """From both sides of r*; the radius of pure noise is a chain of its own, |g~|^2 = chi-square of dof."""
     lr, wd, dof, replicas = 0.05, 0.008, 9, 30
     generator = np.random.default_rng(0)
-    radius = start * ideal_gas.radius_fixed_lr(lr, wd, dof)
+    radius = start * FixedLR.stationary_radius({"lr": lr, "wd": wd}, dof)
     square = np.full(replicas, radius**2)
     for step in range(1, 1001):
         square = (1 - lr * wd) ** 2 * square + lr**2 * 2 * generator.standard_gamma(dof / 2, replicas) / square
         if step in (300, 1000):
-            assert abs(score(square**2, relaxation.radius_fixed_lr(step, radius, lr, wd, dof) ** 4)) < 4
+            assert abs(score(square**2, FixedLR.radius_after({"lr": lr, "wd": wd}, step, radius, dof) ** 4)) < 4
             # Planted faults: twice the time, 5 % more noise.
-            assert abs(score(square**2, relaxation.radius_fixed_lr(2 * step, radius, lr, wd, dof) ** 4)) > 4
-    assert abs(score(square**2, relaxation.radius_fixed_lr(1000, radius, lr, wd, 1.05 * dof) ** 4)) > 4
+            assert abs(score(square**2, FixedLR.radius_after({"lr": lr, "wd": wd}, 2 * step, radius, dof) ** 4)) > 4
+    assert abs(score(square**2, FixedLR.radius_after({"lr": lr, "wd": wd}, 1000, radius, 1.05 * dof) ** 4)) > 4
 
 
 @pytest.mark.parametrize("start", [0.1, 3.0])
@@ -40,45 +41,51 @@ def test_radius_fixed_elr(start):
     wd, dof, replicas = 0.01, 9, 30
     elr = np.sqrt(3e-4 / dof)
     generator = np.random.default_rng(0)
-    radius = start * ideal_gas.radius_fixed_elr(elr, wd, dof)
+    radius = start * FixedELR.stationary_radius({"elr": elr, "wd": wd}, dof)
     square = np.full(replicas, radius**2)
     for step in range(1, 10_001):
         rate = elr * square
         square = square * ((1 - rate * wd) ** 2 + elr**2 * 2 * generator.standard_gamma(dof / 2, replicas))
         if step in (1000, 4000, 10_000):
-            assert abs(score(square, relaxation.radius_fixed_elr(step, radius, elr, wd, dof) ** 2)) < 4
+            assert abs(score(square, FixedELR.radius_after({"elr": elr, "wd": wd}, step, radius, dof) ** 2)) < 4
             if step < 10_000:
-                assert abs(score(square, relaxation.radius_fixed_elr(2 * step, radius, elr, wd, dof) ** 2)) > 4
-    assert abs(score(square, relaxation.radius_fixed_elr(10_000, radius, elr, wd, 1.05 * dof) ** 2)) > 4
+                assert abs(score(square, FixedELR.radius_after({"elr": elr, "wd": wd}, 2 * step, radius, dof) ** 2)) > 4
+    assert abs(score(square, FixedELR.radius_after({"elr": elr, "wd": wd}, 10_000, radius, 1.05 * dof) ** 2)) > 4
 
 
 def test_radius_laws_start_end_and_limits():
-    assert relaxation.radius_fixed_lr(0, 1.3, 0.1, 0.01, 5.0) == pytest.approx(1.3)
-    assert relaxation.radius_fixed_elr(0, 1.3, 0.1, 0.01, 5.0) == pytest.approx(1.3)
-    end = ideal_gas.radius_fixed_lr(0.1, 0.01, 5.0, discrete=False)
-    assert relaxation.radius_fixed_lr(1e9, 1.3, 0.1, 0.01, 5.0) == pytest.approx(end)
-    end = ideal_gas.radius_fixed_elr(0.1, 0.01, 5.0, discrete=False)
-    assert relaxation.radius_fixed_elr(1e9, 1.3, 0.1, 0.01, 5.0) == pytest.approx(end)
+    assert FixedLR.radius_after({"lr": 0.1, "wd": 0.01}, 0, 1.3, 5.0) == pytest.approx(1.3)
+    assert FixedELR.radius_after({"elr": 0.1, "wd": 0.01}, 0, 1.3, 5.0) == pytest.approx(1.3)
+    end = FixedLR.stationary_radius({"lr": 0.1, "wd": 0.01}, 5.0, discrete=False)
+    assert FixedLR.radius_after({"lr": 0.1, "wd": 0.01}, 1e9, 1.3, 5.0) == pytest.approx(end)
+    end = FixedELR.stationary_radius({"elr": 0.1, "wd": 0.01}, 5.0, discrete=False)
+    assert FixedELR.radius_after({"elr": 0.1, "wd": 0.01}, 1e9, 1.3, 5.0) == pytest.approx(end)
     # Without decay r^4 grows linearly and r^2 exponentially; without gradient the norm only decays.
-    assert relaxation.radius_fixed_lr(100, 1.0, 0.1, 0.0, 5.0) == pytest.approx((1 + 2 * 0.1**2 * 5 * 100) ** 0.25)
-    assert relaxation.radius_fixed_elr(10, 1.0, 0.1, 0.0, 5.0) == pytest.approx(np.exp(0.1**2 * 5 * 10 / 2))
-    assert relaxation.radius_fixed_elr(1e9, 1.0, 0.1, 0.0, 5.0) == np.inf
-    assert relaxation.radius_fixed_lr(100, 1.0, 0.1, 0.01, 0.0) == pytest.approx(np.exp(-0.1 * 0.01 * 100))
-    assert relaxation.radius_fixed_elr(100, 1.0, 0.1, 0.01, 0.0) == pytest.approx((1 + 2 * 0.1 * 0.01 * 100) ** -0.5)
+    assert FixedLR.radius_after({"lr": 0.1, "wd": 0.0}, 100, 1.0, 5.0) == pytest.approx(
+        (1 + 2 * 0.1**2 * 5 * 100) ** 0.25
+    )
+    assert FixedELR.radius_after({"elr": 0.1, "wd": 0.0}, 10, 1.0, 5.0) == pytest.approx(np.exp(0.1**2 * 5 * 10 / 2))
+    assert FixedELR.radius_after({"elr": 0.1, "wd": 0.0}, 1e9, 1.0, 5.0) == np.inf
+    assert FixedLR.radius_after({"lr": 0.1, "wd": 0.01}, 100, 1.0, 0.0) == pytest.approx(np.exp(-0.1 * 0.01 * 100))
+    assert FixedELR.radius_after({"elr": 0.1, "wd": 0.01}, 100, 1.0, 0.0) == pytest.approx(
+        (1 + 2 * 0.1 * 0.01 * 100) ** -0.5
+    )
 
 
 def test_radius_times_are_those_of_the_laws():
     lr, wd, grad_sq = 0.1, 0.01, 5.0
-    time = relaxation.radius_time_fixed_lr(lr, wd)
-    start, end = 1.3, ideal_gas.radius_fixed_lr(lr, wd, grad_sq, discrete=False)
-    after = relaxation.radius_fixed_lr(time, start, lr, wd, grad_sq)
+    time = FixedLR.radius_time({"lr": lr, "wd": wd}, 1.0)
+    start, end = 1.3, FixedLR.stationary_radius({"lr": lr, "wd": wd}, grad_sq, discrete=False)
+    after = FixedLR.radius_after({"lr": lr, "wd": wd}, time, start, grad_sq)
     assert (after**4 - end**4) / (start**4 - end**4) == pytest.approx(np.exp(-1))
     elr = 0.1
-    time = relaxation.radius_time_fixed_elr(elr, grad_sq)
-    end = ideal_gas.radius_fixed_elr(elr, wd, grad_sq, discrete=False)
-    after = relaxation.radius_fixed_elr(time, 1.001 * end, elr, wd, grad_sq)
+    time = FixedELR.radius_time({"elr": elr}, grad_sq)
+    end = FixedELR.stationary_radius({"elr": elr, "wd": wd}, grad_sq, discrete=False)
+    after = FixedELR.radius_after({"elr": elr, "wd": wd}, time, 1.001 * end, grad_sq)
     assert (after**2 - end**2) / (1.001**2 * end**2 - end**2) == pytest.approx(np.exp(-1), rel=2e-3)
-    assert relaxation.radius_fixed_elr(time, 1e-3, elr, wd, grad_sq) == pytest.approx(1e-3 * np.exp(0.5), rel=1e-3)
+    assert FixedELR.radius_after({"elr": elr, "wd": wd}, time, 1e-3, grad_sq) == pytest.approx(
+        1e-3 * np.exp(0.5), rel=1e-3
+    )
 
 
 # --- direction ---
@@ -88,7 +95,7 @@ def test_radius_times_are_those_of_the_laws():
 def test_direction_in_pure_noise(protocol):
     lr, wd, dim, replicas, steps = 0.1, 0.02, 10, 3000, 400
     generator = np.random.default_rng(0)
-    radius = ideal_gas.radius_fixed_lr(lr, wd, dim - 1.0)
+    radius = FixedLR.stationary_radius({"lr": lr, "wd": wd}, dim - 1.0)
     elr = lr / radius**2
     weights = np.tile(np.eye(dim)[0] * radius, (replicas, 1))
     for _ in range(steps):
@@ -100,11 +107,11 @@ def test_direction_in_pure_noise(protocol):
         if protocol == "fixed_sphere":
             weights *= radius / np.linalg.norm(weights, axis=1, keepdims=True)
     overlap = weights[:, 0] / np.linalg.norm(weights, axis=1)
-    time = relaxation.direction_time_free(lr, wd)
-    assert relaxation.direction_time_free_fixed_elr(elr, dim - 1.0) == pytest.approx(time, rel=2e-3)
+    time = 1 / (lr * wd)
+    assert relaxation.direction_time_in_noise(elr, dim - 1.0) == pytest.approx(time, rel=2e-3)
     assert abs(score(overlap, np.exp(-steps / time))) < 4
     assert abs(score(overlap, np.exp(-2 * steps / time))) > 4
-    assert abs(score(overlap, np.exp(-steps / relaxation.radius_time_fixed_lr(lr, wd)))) > 4
+    assert abs(score(overlap, np.exp(-steps / FixedLR.radius_time({"lr": lr, "wd": wd}, 1.0)))) > 4
 
 
 def test_direction_and_energy_in_a_well():
@@ -136,18 +143,18 @@ def test_direction_and_energy_in_a_well():
 
 def test_broadcasts():
     step = np.arange(5)[:, None]
-    assert relaxation.radius_fixed_lr(step, [1.0, 2.0], 0.1, 0.1, 3).shape == (5, 2)
-    assert relaxation.radius_fixed_elr(step, [1.0, 2.0], 0.1, 0.1, 3).shape == (5, 2)
+    assert FixedLR.radius_after({"lr": 0.1, "wd": 0.1}, step, [1.0, 2.0], 3).shape == (5, 2)
+    assert FixedELR.radius_after({"elr": 0.1, "wd": 0.1}, step, [1.0, 2.0], 3).shape == (5, 2)
     assert relaxation.direction_time_harmonic(0.1, np.ones(3)).shape == (3,)
 
 
 @pytest.mark.parametrize(
     ("call", "named"),
     [
-        (lambda: relaxation.radius_fixed_lr(-1, 1.0, 0.1, 0.1, 1.0), "step"),
-        (lambda: relaxation.radius_fixed_elr(1, 0.0, 0.1, 0.1, 1.0), "radius_start"),
-        (lambda: relaxation.radius_time_fixed_lr(0.1, 0.0), "wd"),
-        (lambda: relaxation.radius_time_fixed_elr(np.nan, 1.0), "elr"),
+        (lambda: FixedLR.radius_after({"lr": 0.1, "wd": 0.1}, -1, 1.0, 1.0), "step"),
+        (lambda: FixedELR.radius_after({"elr": 0.1, "wd": 0.1}, 1, 0.0, 1.0), "radius_start"),
+        (lambda: FixedLR.radius_time({"lr": 0.1, "wd": 0.0}, 1.0), "wd"),
+        (lambda: FixedELR.radius_time({"elr": np.nan}, 1.0), "elr"),
         (lambda: relaxation.direction_time_harmonic(0.1, -1.0), "curvature"),
     ],
 )

@@ -5,12 +5,12 @@ import pytest
 
 from weightgas.losses import Isotropic
 from weightgas.measurement import measure
-from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.protocols import FixedELR, FixedLR, FixedSphere, named
 from weightgas.settings import Run
 from weightgas.simulation import simulate
-from weightgas.theory import _chain, ideal_gas, vmf
+from weightgas.theory import _chain, vmf
 from weightgas.theory.stationary import (
-    lifetime_fixed_elr,
+    escape_time,
     response_ratio,
     stationary_state,
     stationary_values,
@@ -27,23 +27,23 @@ def noise_var_of(dim, elr, heat=1.0):
 
 
 def hyperparameters(protocol, dim, elr, noise_var):
-    """Of a run with E[η/r²] about ``elr``: its cells, and the two numbers. None at fixed LR where no run has it."""
+    """Of a run with E[η/r²] about ``elr``: its cells, and their numbers by axis. None where no run has it."""
     if protocol == "fixed_sphere":
-        return FixedSphere(elr, 1.0), (elr, 1.0)
+        return FixedSphere(elr, 1.0), {"elr": elr, "radius": 1.0}
     if protocol == "fixed_elr":
-        return FixedELR(elr, WD), (elr, WD)
+        return FixedELR(elr, WD), {"elr": elr, "wd": WD}
     t = elr * noise_var / 2
     growth = elr**2 * (dim - 1) * (noise_var + t * (1 - vmf.energy(dim, t)))
     if growth >= 1:
         return None
     lr = (1 - np.sqrt(1 - growth)) / WD
-    return FixedLR(lr, WD), (lr, WD)
+    return FixedLR(lr, WD), {"lr": lr, "wd": WD}
 
 
 def scores(protocol, dim, elr, noise_var, *, steps, replicas=16, noise_factor=1.0, theory=None, seed=0):
     """(measured − theory)/standard error by name, and measured values with errors."""
     cells, held = hyperparameters(protocol, dim, elr, noise_var)
-    expected = stationary_values(theory or protocol, dim, *held, noise_var)
+    expected = stationary_values(named(theory or protocol), dim, held, noise_var)
     noise = Isotropic(np.sqrt(noise_var * noise_factor))
     state = measure(
         simulate(cells, dim, steps, noise=noise, replicas=replicas, seed=seed, run=Run(threads=1, progress=False))
@@ -59,8 +59,8 @@ def scores(protocol, dim, elr, noise_var, *, steps, replicas=16, noise_factor=1.
 def first_order(protocol, dim, expected):
     """U, S and their errors by the closed forms of first order, at the temperature of the run."""
     t, elr = expected["temperature"], expected["elr"]
-    energy = vmf.energy(dim, t) + vmf.finite_step_energy(dim, t, elr, protocol)
-    return energy, vmf.entropy(dim, t) + vmf.finite_step_entropy(dim, t, elr, protocol)
+    energy = vmf.energy(dim, t) + vmf.finite_step_energy(dim, t, elr, named(protocol))
+    return energy, vmf.entropy(dim, t) + vmf.finite_step_entropy(dim, t, elr, named(protocol))
 
 
 # --- simulation ---
@@ -86,7 +86,7 @@ def test_planted_faults_are_seen(protocol):
         value, error = found[name]
         assert abs(value - closed) > 4 * error or protocol == "fixed_sphere", name
     assert abs(scores(protocol, dim, elr, noise_var, steps=steps, noise_factor=1.05)[0]["energy"]) > 10
-    other = stationary_state("fixed_elr" if protocol == "fixed_sphere" else "fixed_sphere", dim, elr, noise_var)
+    other = stationary_state(FixedELR if protocol == "fixed_sphere" else FixedSphere, dim, elr, noise_var)
     assert abs(found["energy"][0] - other.energy) > 10 * found["energy"][1]
 
 
@@ -98,7 +98,7 @@ def test_planted_faults_are_seen(protocol):
 def test_simulated_runs_have_these_means_at_every_step_size(protocol, dim, elr, sigma):
     noise_var = 1.0 if sigma == "1" else noise_var_of(dim, elr, 0.5)
     held = hyperparameters(protocol, dim, elr, noise_var)
-    if held is None or np.isnan(stationary_values(protocol, dim, *held[1], noise_var)["energy"]):
+    if held is None or np.isnan(stationary_values(named(protocol), dim, held[1], noise_var)["energy"]):
         # No stationary state: d = 100, σ = 1, where η_e²G is 0.99 and 3.96.
         assert protocol != "fixed_sphere" and dim == 100 and sigma == "1" and elr >= 0.1
         return
@@ -117,18 +117,18 @@ def test_the_time_to_escape_is_that_of_the_chain():
             times[alive] += 1
             y[alive] *= (1 - y[alive]) ** 2 + elr**2 * generator.chisquare(dim - 1, alive.sum())
             alive &= y < 1 + np.sqrt(1 - mean)
-        expected = lifetime_fixed_elr(elr, 1.0, dim)
+        expected = escape_time(elr, 1.0, dim)
         assert abs(times.mean() - expected) < 4 * times.std() / np.sqrt(4000)
-        assert abs(times.mean() - lifetime_fixed_elr(elr * 1.05, 1.0, dim)) > 4 * times.std() / np.sqrt(4000)
+        assert abs(times.mean() - escape_time(elr * 1.05, 1.0, dim)) > 4 * times.std() / np.sqrt(4000)
 
 
 def test_the_lifetime_grows_without_bound_and_ends_where_the_mean_step_has_no_fixed_point():
-    assert lifetime_fixed_elr(0.1, 1.0, 3) == np.inf
-    assert lifetime_fixed_elr(0.101, 1.0, 100) == 0
+    assert escape_time(0.1, 1.0, 3) == np.inf
+    assert escape_time(0.101, 1.0, 100) == 0
     elr = np.array([0.4, 0.5, 0.6, 0.69])
-    life = np.array([lifetime_fixed_elr(e, 1.0, 3) for e in elr])
+    life = np.array([escape_time(e, 1.0, 3) for e in elr])
     assert np.all(np.diff(life) < 0)
-    fine = [lifetime_fixed_elr(e, 1.0, 3, bins=1200) for e in elr]
+    fine = [escape_time(e, 1.0, 3, bins=1200) for e in elr]
     np.testing.assert_allclose(life, fine, rtol=0.01)
 
 
@@ -143,7 +143,7 @@ def test_what_is_left_of_the_first_order_is_of_the_second(protocol, dim):
     for elr in (0.02, 0.01):
         noise_var = noise_var_of(dim, elr, 0.5)
         held = hyperparameters(protocol, dim, elr, noise_var)[1]
-        found = stationary_values(protocol, dim, *held, noise_var)
+        found = stationary_values(named(protocol), dim, held, noise_var)
         t = found["temperature"]
         energy, entropy = first_order(protocol, dim, found)
         scale = vmf.energy_variance(dim, t)
@@ -158,24 +158,19 @@ def test_what_is_left_of_the_first_order_is_of_the_second(protocol, dim):
 def test_the_radius_is_that_of_the_closed_forms_to_the_order_of_its_spread(dim):
     noise_var = noise_var_of(dim, 0.02, 0.5)
     for protocol in ("fixed_elr", "fixed_lr"):
-        first, second = hyperparameters(protocol, dim, 0.02, noise_var)[1]
-        found = stationary_values(protocol, dim, first, second, noise_var)
+        held = hyperparameters(protocol, dim, 0.02, noise_var)[1]
+        found = stationary_values(named(protocol), dim, held, noise_var)
         grad_sq = (dim - 1) * noise_var + found["mean_grad_sq"]
-        name = f"{protocol[6:]}"
-        law = getattr(ideal_gas, f"mean_square_radius_fixed_{name}")
-        assert found["radius"] ** 2 == pytest.approx(law(first, second, grad_sq, dim - 1), rel=4e-4)
-        variance = (
-            ideal_gas.log_radius_variance_fixed_elr(first, grad_sq, dim - 1)
-            if protocol == "fixed_elr"
-            else ideal_gas.log_radius_variance_fixed_lr(first, second, dim - 1)
-        )
+        square = named(protocol).stationary_square(held, grad_sq, dim - 1)
+        assert found["radius"] ** 2 == pytest.approx(square, rel=4e-4)
+        variance = named(protocol).stationary_spread(held, grad_sq, dim - 1)
         assert found["log_square_variance"] == pytest.approx(variance, rel=0.04)
 
 
 def test_the_balance_of_the_radius_is_exact():
     """λ(2−ηλ) E[r²] = η E[G/r²] at fixed LR; for pure noise in the limit of large T, E[G/r²] = (d−1)σ² E[1/r²]."""
     dim, noise_var, lr, wd = 10, 1e6, 0.4, 0.1
-    found = stationary_values("fixed_lr", dim, lr, wd, noise_var)
+    found = stationary_values(FixedLR, dim, {"lr": lr, "wd": wd}, noise_var)
     heat = (dim - 1) * noise_var * found["elr"] / lr
     assert wd * (2 - lr * wd) * found["radius"] ** 2 == pytest.approx(lr * heat, rel=1e-5)
 
@@ -184,10 +179,10 @@ def test_the_balance_of_the_radius_is_exact():
 def test_level_three_in_continuous_time_and_at_a_finite_step(protocol):
     for dim in (3, 10):
         small = 1e-6 if protocol == "fixed_lr" else 1e-3
-        assert stationary_state(protocol, dim, small).conf_ratio == pytest.approx(1, abs=2e-3)
-        assert response_ratio(protocol, dim, small) == pytest.approx(1, abs=4e-3)
+        assert stationary_state(named(protocol), dim, small).conf_ratio == pytest.approx(1, abs=2e-3)
+        assert response_ratio(named(protocol), dim, small) == pytest.approx(1, abs=4e-3)
     large = 0.04 if protocol == "fixed_lr" else 0.2
-    assert abs(response_ratio(protocol, 10, large) - 1) > 0.01
+    assert abs(response_ratio(named(protocol), 10, large) - 1) > 0.01
 
 
 # --- numerics ---
@@ -198,9 +193,8 @@ def test_level_three_in_continuous_time_and_at_a_finite_step(protocol):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_more_degrees_change_nothing(protocol, dim, elr):
     noise_var = noise_var_of(dim, elr, 0.4 if dim > 2 else 0.1)
-    first, second = hyperparameters(protocol, dim, elr, noise_var)[1]
-    size = first * second if protocol == "fixed_lr" else first
-    coarse, fine = (stationary_state(protocol, dim, size, noise_var, degree=n) for n in (12, 15))
+    size = named(protocol).step_number(hyperparameters(protocol, dim, elr, noise_var)[1])
+    coarse, fine = (stationary_state(named(protocol), dim, size, noise_var, degree=n) for n in (12, 15))
     assert coarse.energy == pytest.approx(fine.energy, rel=2e-5)
     assert coarse.entropy_direction == pytest.approx(fine.entropy_direction, rel=1e-8, abs=1e-4)
     assert coarse.square == pytest.approx(fine.square, rel=1e-5)
@@ -209,18 +203,18 @@ def test_more_degrees_change_nothing(protocol, dim, elr):
 
 def test_many_step_sizes_are_interpolated():
     first = np.geomspace(1e-3, 0.1, 70)
-    many = stationary_values("fixed_lr", 3, first, 0.05)
-    few = stationary_values("fixed_lr", 3, first[::10], 0.05)
+    many = stationary_values(FixedLR, 3, {"lr": first, "wd": 0.05})
+    few = stationary_values(FixedLR, 3, {"lr": first[::10], "wd": 0.05})
     for name, values in few.items():
         np.testing.assert_allclose(many[name][::10], values, rtol=1e-5, atol=2e-5, err_msg=name)
-    beyond = stationary_values("fixed_elr", 100, np.geomspace(0.01, 1, 70), 0.1)
+    beyond = stationary_values(FixedELR, 100, {"elr": np.geomspace(0.01, 1, 70), "wd": 0.1})
     assert np.isfinite(beyond["radius"][:20]).all() and np.isnan(beyond["radius"][-10:]).all()
 
 
 def test_nothing_is_interpolated_across_step_sizes_that_have_no_state():
     """A single large step size that happens to be resolved does not vouch for those below it."""
     first = np.geomspace(0.02, 0.9, 211)
-    many, few = (stationary_values("fixed_lr", 3, x, 0.9)["energy"] for x in (first, first[3::7]))
+    many, few = (stationary_values(FixedLR, 3, {"lr": x, "wd": 0.9})["energy"] for x in (first, first[3::7]))
     resolved = np.isfinite(few)
     assert resolved.any() and not resolved.all() and np.isnan(many[3::7][~resolved]).all()
     last = np.argmin(resolved)
@@ -230,21 +224,22 @@ def test_nothing_is_interpolated_across_step_sizes_that_have_no_state():
 def test_curves_of_one_model_share_their_states():
     _chain.solve.cache_clear()
     for wd in (0.01, 0.013, 0.02):
-        stationary_values("fixed_lr", 3, np.geomspace(0.01, 1, 60), wd, 1.3)
+        stationary_values(FixedLR, 3, {"lr": np.geomspace(0.01, 1, 60), "wd": wd}, 1.3)
     assert _chain.solve.cache_info().misses < 60
 
 
 def test_where_there_is_no_state_it_says_so():
-    for arguments in (("fixed_lr", 3, 1.0), ("fixed_lr", 3, 1.9), ("fixed_elr", 100, 0.2), ("fixed_sphere", 3, 30.0)):
+    for arguments in ((FixedLR, 3, 1.0), (FixedLR, 3, 1.9), (FixedELR, 100, 0.2), (FixedSphere, 3, 30.0)):
         state = stationary_state(*arguments)
         assert np.isnan(state.energy) and "lower the" in state.reason
-    assert np.isnan(stationary_values("fixed_elr", 100, [0.05, 0.2], 0.1)["radius"]).tolist() == [False, True]
-    assert stationary_state("fixed_elr", 3, 0.1).reason == ""
+    found = stationary_values(FixedELR, 100, {"elr": [0.05, 0.2], "wd": 0.1})
+    assert np.isnan(found["radius"]).tolist() == [False, True]
+    assert stationary_state(FixedELR, 3, 0.1).reason == ""
 
 
 @pytest.mark.parametrize(
     "arguments",
-    [("sphere", 3, 0.1), ("fixed_lr", 1, 0.1), ("fixed_lr", 2.5, 0.1), ("fixed_lr", 3, -0.1), ("fixed_lr", 3, np.nan)],
+    [("fixed_lr", 3, 0.1), (FixedLR, 1, 0.1), (FixedLR, 2.5, 0.1), (FixedLR, 3, -0.1), (FixedLR, 3, np.nan)],
 )
 def test_bad_input_is_refused(arguments):
     with pytest.raises((TypeError, ValueError), match="expected"):

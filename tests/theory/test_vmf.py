@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.integrate import quad
 from scipy.special import gammaln
 
+from weightgas.protocols import FixedELR
 from weightgas.theory import vmf
 
 STATE_FUNCTIONS = [
@@ -266,11 +267,11 @@ def test_sample_shapes_and_seeds():
     ],
 )
 def test_rejects(dim, temperature, named):
-    for function in [*STATE_FUNCTIONS, lambda d, t: vmf.finite_step_energy(d, t, 0.1, "fixed_elr")]:
+    for function in [*STATE_FUNCTIONS, lambda d, t: vmf.finite_step_energy(d, t, 0.1, FixedELR)]:
         with pytest.raises(ValueError, match=f"{named}: expected .* got"):
             function(dim, temperature)
 
 
-def test_rejects_unknown_protocol():
-    with pytest.raises(ValueError, match="fixed_sphere"):
+def test_rejects_the_name_of_a_protocol():
+    with pytest.raises(TypeError, match="protocol: expected the class of a protocol, got 'fixed'"):
         vmf.finite_step_energy(3, 1.0, 0.1, "fixed")

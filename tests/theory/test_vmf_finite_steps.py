@@ -5,6 +5,7 @@ import pytest
 from scipy.special import eval_gegenbauer, roots_jacobi
 
 from calls import flat
+from weightgas.protocols import FixedELR, FixedLR, named
 from weightgas.theory import vmf
 
 PROTOCOLS = ["fixed_sphere", "fixed_elr", "fixed_lr"]
@@ -66,7 +67,7 @@ def score(protocol, dim, temperature, elr, formula, **fault):
 
 
 def theory(protocol, factor=1.0):
-    return lambda dim, temperature, elr: factor * vmf.finite_step_energy(dim, temperature, elr, protocol)
+    return lambda dim, temperature, elr: factor * vmf.finite_step_energy(dim, temperature, elr, named(protocol))
 
 
 CASES = [
@@ -125,8 +126,10 @@ def test_first_order_of_the_perturbed_density(dim, temperature, protocol, slope)
     elr = 1e-4 / np.max(np.abs(phi))
     energy_slope, entropy_slope = (state(elr) - state(-elr)) / (2 * elr)
     scale = np.sqrt(vmf.energy_variance(dim, temperature)) * np.sqrt(np.sum(weight * phi**2))
-    assert vmf.finite_step_energy(dim, temperature, 1.0, protocol) == pytest.approx(energy_slope, abs=1e-6 * scale)
-    assert vmf.finite_step_entropy(dim, temperature, 1.0, protocol) == pytest.approx(
+    assert vmf.finite_step_energy(dim, temperature, 1.0, named(protocol)) == pytest.approx(
+        energy_slope, abs=1e-6 * scale
+    )
+    assert vmf.finite_step_entropy(dim, temperature, 1.0, named(protocol)) == pytest.approx(
         entropy_slope, abs=1e-6 * scale / temperature
     )
 
@@ -161,8 +164,8 @@ def fluctuation_term(dim, temperature, modes=80):
 @pytest.mark.parametrize("dim", [3, 4, 10, 100])
 @pytest.mark.parametrize("temperature", [0.02, 0.1, 0.5, 1.0, 10.0])
 def test_fluctuating_temperature_at_fixed_lr(dim, temperature):
-    extra = vmf.finite_step_energy(dim, temperature, 1.0, "fixed_lr") - vmf.finite_step_energy(
-        dim, temperature, 1.0, "fixed_elr"
+    extra = vmf.finite_step_energy(dim, temperature, 1.0, FixedLR) - vmf.finite_step_energy(
+        dim, temperature, 1.0, FixedELR
     )
     bracket = extra / vmf.energy_variance(dim, temperature)
     assert bracket == pytest.approx(fluctuation_term(dim, temperature), abs=0.03)
@@ -175,14 +178,14 @@ def test_fluctuating_temperature_at_fixed_lr(dim, temperature):
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_limits_are_finite(protocol):
     dim, temperature = np.array([2, 10, 3_000_000])[:, None], np.array([1e-300, 1e-100, 1.0, 1e300])
-    change = vmf.finite_step_energy(dim, temperature, 0.01, protocol)
+    change = vmf.finite_step_energy(dim, temperature, 0.01, named(protocol))
     assert np.all(np.isfinite(change))
     np.testing.assert_allclose(change[:, 0], 0.01 * (dim[:, 0] - 1) * 1e-300 / 4, rtol=1e-12)
-    assert np.all(np.isfinite(vmf.finite_step_entropy(dim, temperature, 0.01, protocol)))
+    assert np.all(np.isfinite(vmf.finite_step_entropy(dim, temperature, 0.01, named(protocol))))
 
 
 def test_is_linear_in_the_step():
     steps = np.array([0.01, 0.02])
     for protocol in PROTOCOLS:
-        small, large = vmf.finite_step_energy(10, 0.1, steps, protocol)
+        small, large = vmf.finite_step_energy(10, 0.1, steps, named(protocol))
         assert large == pytest.approx(2 * small)

@@ -6,6 +6,7 @@ import synthetic
 from weightgas import trace as traces
 from weightgas.errors import TraceError
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.quantities import RECORDED
 
 
 def small(protocol, samples=3, **more):
@@ -40,9 +41,9 @@ def test_a_trace_has_the_coordinates_and_attributes_of_the_contract():
     assert traces.protocol_of(trace) == FixedELR([0.1, 0.2], 0.01)
 
 
-@pytest.mark.parametrize("name", traces.VARIABLES)
-def test_every_variable_says_what_it_is(name):
-    spec = traces.VARIABLES[name]
+@pytest.mark.parametrize("name", RECORDED)
+def test_every_variable_is_described(name):
+    spec = RECORDED[name]
     assert spec.long_name
     assert spec.units in ("1", "step")
     assert spec.method in ("point", "mean", "sum", "root_mean_square")

@@ -46,14 +46,6 @@ def test_what_is_saved_is_what_is_opened(tmp_path_factory, kind, cells, replicas
     assert [p.name for p in path.parent.iterdir()] == ["trace.zarr"]
 
 
-def test_a_state_is_saved_and_read(trace, tmp_path):
-    state = measurement.measure(trace)
-    traces.save(state, tmp_path / "state.zarr")
-    assert traces.read(tmp_path / "state.zarr").identical(state)
-    with pytest.raises(TraceError, match="trace: expected step"):
-        traces.open_trace(tmp_path / "state.zarr")
-
-
 def test_a_run_folder_opens_as_its_trace(trace, tmp_path):
     traces.save(trace, tmp_path / "trace.zarr")
     assert traces.open_trace(tmp_path).identical(trace)
@@ -91,6 +83,26 @@ def test_a_failed_save_leaves_the_old_store(trace, tmp_path):
         traces.save(bad, path, force=True)
     assert traces.open_trace(path).identical(trace)
     assert [p.name for p in tmp_path.iterdir()] == ["trace.zarr"]
+
+
+def test_a_state_is_opened_as_it_was_saved(trace, tmp_path):
+    state = measurement.measure(trace)
+    traces.save(trace, tmp_path / "run/trace.zarr")
+    traces.save(state, tmp_path / "run/state.zarr")
+    assert traces.open_trace(tmp_path / "run/state.zarr").identical(state)
+    assert traces.open_trace(tmp_path / "run").identical(trace)
+    with pytest.raises(TraceError, match="trace: expected step, samples, outcome, got a dataset"):
+        measurement.measure(traces.open_trace(tmp_path / "run/state.zarr"))
+
+
+def test_a_state_of_0_1_is_opened_in_the_names_of_today(trace, tmp_path):
+    state = measurement.measure(trace)
+    old = {str(name): str(name).replace("_trend", "_drift") for name in state if "_trend" in str(name)}
+    old |= {"samples_kept": "readings_kept", "pressure_signal": "pressure_drift"}
+    traces.save(state.rename(old).assign_attrs(format_version=1), tmp_path / "state.zarr")
+    opened = traces.open_trace(tmp_path / "state.zarr")
+    assert set(opened) == set(state)
+    np.testing.assert_array_equal(opened["energy_trend_z"], state["energy_trend_z"])
 
 
 # --- what is not a whole trace ---

@@ -12,6 +12,7 @@ from weightgas import datasets, networks, probes, trace
 from weightgas.analysis.reasons import reasons
 from weightgas.errors import TraceError
 from weightgas.protocols import FixedLR, FixedSphere
+from weightgas.quantities import OF_NOISE
 from weightgas.training import planned, train
 
 MLP, DIGITS = networks.mlp(), datasets.digits()
@@ -101,7 +102,7 @@ def test_sparse_noise_is_that_of_the_same_readings_and_all_else_is_the_same(both
     assert held.sum() == 4 and held[-1]
     assert (trace.holds(few, "noise_trace") == held).all() and trace.holds(few, "energy").all()
     for name in full.data_vars:
-        if name in trace.OF_NOISE:
+        if name in OF_NOISE:
             assert np.isnan(few[name][:, :, ~held]).all(), name
             np.testing.assert_array_equal(few[name][:, :, held], full[name][:, :, held], err_msg=name)
             assert np.isfinite(full[name]).all(), name
@@ -131,7 +132,7 @@ def test_states_and_reasons_of_sparse_noise():
     options = {"samples": 120, "warmup": 400, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 4}
     full = train(FixedLR(0.3, 0.02), MLP, "digits", 1200, batch_size=64, **flat(noise_samples=120, **options))
     held = full["step"][0] % 30 == 0
-    lost = full.assign({n: full[n].where(held) for n in trace.OF_NOISE if n in full})
+    lost = full.assign({n: full[n].where(held) for n in OF_NOISE if n in full})
     few = lost.assign_attrs(noise_every=30)
     a, b = (weightgas.measure(t) for t in (full, few))
     assert a["status"].values == b["status"].values and a["regime"].values == b["regime"].values
@@ -140,7 +141,7 @@ def test_states_and_reasons_of_sparse_noise():
     for name in ("temperature", "pressure_thermal", "compressibility", "temperature_conf", "noise_dim"):
         apart = (a[name] - b[name]).item() / b[f"{name}_err"].item()
         assert 0 < abs(apart) < 4, name
-    assert np.isfinite(b["noise_drift"].item())
+    assert np.isfinite(b["noise_trend"].item())
     assert np.isfinite([reasons(t, s)["exponent_err"].item() for t, s in ((full, a), (few, b))]).all()
     assert np.isnan(weightgas.measure(lost)["temperature"].item())  # taken for failures, the same NaN leave nothing
 

@@ -7,28 +7,23 @@ the direction giving T dS(w̄) = dU, the radius T (d−1) d ln r = RT dV/V = p d
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import xarray as xr
 
+from weightgas import quantities
 from weightgas.errors import TraceError
 from weightgas.measurement.entropy import density
+from weightgas.protocols import AXES, Protocol, named
 
 _GROUPS, _BINS, _BINS_PER_DEVIATION = 20, 64, 3.0
 
-NAMES = {
-    "temperature": ("temperature", "T"),
-    "pressure": ("pressure", "p"),
-    "volume": ("volume", "V"),
-    "energy": ("mean loss", "U"),
-    "entropy_direction": ("entropy of the direction", "S(w̄)"),
-    "entropy": ("entropy of the weights", "S"),
-    "work": ("work done on the gas since the start", "W"),
-    "heat": ("heat taken in since the start", "Q"),
-    "exchanged": ("heat over temperature since the start", "∫dQ/T"),
-    "friction": ("work lost to the friction of the radius since the start", "W_f"),
-    "entropy_production": ("entropy produced since the start", "ΔS − ∫dQ/T"),
-}
-"""Variables (sample) of a balance: long name and symbol; each has its standard error ``<name>_err``."""
+NAMES = (
+    *("temperature", "pressure", "volume", "energy", "entropy_direction", "entropy", "work", "heat", "exchanged"),
+    *("friction", "entropy_production"),
+)
+"""Variables (sample) of a balance; each has its standard error ``<name>_err``."""
 
 
 def balance(course: xr.Dataset) -> xr.Dataset:
@@ -105,7 +100,7 @@ def closed_production(course: xr.Dataset) -> tuple[float, float]:
     """
     check(course)
     ends = course.isel(sample=[0, -1])
-    for axis in ("lr", "wd", "elr", "radius"):
+    for axis in AXES:
         first, last = ends[axis].values
         if not np.isclose(first, last, rtol=1e-9, equal_nan=True):
             raise TraceError(
@@ -131,9 +126,19 @@ def check(course: xr.Dataset) -> None:
         raise TraceError("course: expected the result of drive(), got another dataset. A trace is for measure().")
 
 
+def legs(course: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[str, np.ndarray]]]:
+    """Every protocol of a drive, the samples made under it (sample,) and the hyperparameters there."""
+    of_leg = np.array([str(name) for name in np.atleast_1d(course.attrs["protocols"])])
+    for name in dict.fromkeys(of_leg.tolist()):
+        here, kind = of_leg[course["leg"].values] == name, named(name)
+        yield kind, here, {axis: course[axis].values[here] for axis in kind.axes}
+
+
 def _temperature(course: xr.Dataset, volume: np.ndarray, variance: float) -> np.ndarray:
-    """T = η_e σ²/2, η_e = η/(2V) where η is set: (replica, sample)."""
-    elr = np.where(np.isfinite(course["lr"].values), course["lr"].values / (2 * volume), course["elr"].values)
+    """T = η_e σ²/2, (replica, sample)."""
+    elr = np.empty_like(volume)
+    for kind, here, at in legs(course):
+        elr[:, here] = kind.effective_rate(at, 2 * volume[:, here])
     return np.where(np.isfinite(volume), elr * variance / 2, np.nan)
 
 
@@ -172,9 +177,7 @@ def _jackknife_error(left_out: np.ndarray) -> np.ndarray:
 def assemble(course: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> xr.Dataset:
     """The dataset of a balance from values and errors (sample,) by name."""
     variables = {}
-    for name, (text, symbol) in NAMES.items():
-        value, error = found[name]
-        variables[name] = ("sample", value, {"units": "1", "long_name": text, "symbol": symbol})
-        variables[f"{name}_err"] = ("sample", error, {"units": "1", "long_name": f"standard error of {text}"})
-    held = {axis: course[axis] for axis in ("lr", "wd", "elr", "radius")}
+    for name in NAMES:
+        variables |= quantities.of(name).estimated(*found[name], over=("sample",))
+    held = {axis: course[axis] for axis in AXES}
     return xr.Dataset({**variables, **held}, course.coords, course.attrs)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from weightgas.status import Status
+from weightgas.trace import fixed, kind_of
 
 
 def in_equilibrium(state: xr.Dataset) -> np.ndarray:
@@ -17,20 +18,25 @@ def in_equilibrium(state: xr.Dataset) -> np.ndarray:
 
 
 def axes(state: xr.Dataset) -> dict[str, np.ndarray]:
-    """The hyperparameters that the protocol holds, (cells,) each, in the protocol's order."""
-    names = {"fixed_sphere": ("elr", "radius"), "fixed_elr": ("elr", "wd"), "fixed_lr": ("lr", "wd")}[
-        state.attrs["protocol"]
-    ]
-    return {name: state[f"{name}_set"].values for name in names}
+    """The two hyperparameters of the protocol, (cells,) each, in the protocol's order."""
+    found = fixed(state)
+    return {axis: found[axis] for axis in kind_of(state).axes}
 
 
 def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> np.ndarray:
-    """``function`` where every array argument is finite and positive, NaN elsewhere; the theory refuses what is not."""
-    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in arguments))
+    """``function`` where every array argument is finite and positive, NaN elsewhere; the theory refuses what is not.
+
+    The first argument may be hyperparameters by axis, as the members of a protocol take them.
+    """
+    at = arguments[0] if isinstance(arguments[0], Mapping) else {}
+    values = [*at.values(), *arguments[bool(at) :]]
+    arrays = np.broadcast_arrays(*(np.asarray(a, dtype=float) for a in values))
     good = np.all([np.isfinite(a) & (a > 0) for a in arrays], axis=0)
     out = np.full(arrays[0].shape, np.nan)
     if good.any():
-        out[good] = function(*(a[good] for a in arrays), **options)
+        some = [a[good] for a in arrays]
+        first = [dict(zip(at, some, strict=False))] * bool(at)
+        out[good] = function(*first, *some[len(at) :], **options)
     return out
 
 
@@ -39,8 +45,7 @@ def isotherms(state: xr.Dataset) -> np.ndarray:
 
     Cells share one temperature in law when they share η_e or, at fixed LR, the product ηλ.
     """
-    held = axes(state)
-    key = held["lr"] * held["wd"] if "lr" in held else held["elr"]
+    key = kind_of(state).isotherm_key(fixed(state))
     usable = in_equilibrium(state) & np.isfinite(state["temperature"].values)
     number = np.full(len(key), -1)
     if usable.any():

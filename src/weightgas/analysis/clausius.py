@@ -32,9 +32,11 @@ import numpy as np
 import xarray as xr
 
 from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
+from weightgas.measurement.entropy import ESTIMATORS
 from weightgas.theory import finite_step, stationary
+from weightgas.trace import kind_of
 
-METHODS = ("density", "knn", "quasi_harmonic")
+METHODS = tuple(name for name, kind in ESTIMATORS.items() if kind.independent)
 """Estimators that do not assume a Gibbs state: ``entropy_<method>`` in a state, with ``entropy_<method>_err``."""
 
 
@@ -62,13 +64,15 @@ class Clausius:
 
 
 def clausius(state: xr.Dataset, isotherms: Isotherms | None = None) -> tuple[Clausius, ...]:
-    """The check for every independent entropy that the state has, in the order of METHODS; empty without any.
+    """The check for every independent entropy that the state has, in the order of METHODS, then custom ones.
 
     ``entropy_direction`` counts as ``density`` where the state says so. A method is flagged where
     ``entropy_<method>_flag`` (cell,) is not 0. ``isotherms`` as in ``fluctuation_response``.
     """
     t = collect(state) if isotherms is None else isotherms
-    return tuple(_one(state, t, method, name) for method in METHODS if (name := _variable(state, method)))
+    custom = (str(name).removeprefix("entropy_") for name, v in state.data_vars.items() if v.attrs.get("independent"))
+    methods = dict.fromkeys((*METHODS, *custom))
+    return tuple(_one(state, t, method, name) for method in methods if (name := _variable(state, method)))
 
 
 def _variable(state: xr.Dataset, method: str) -> str:
@@ -122,7 +126,7 @@ def _one(state: xr.Dataset, t: Isotherms, method: str, name: str) -> Clausius:
 
 def _finite_step(state: xr.Dataset, t: Isotherms, kept: np.ndarray, drift: np.ndarray, slope: float) -> np.ndarray:
     """What is added to ΔU/T_m of each pair of neighbours."""
-    bracket = slope / 2 + finite_step.curvature_term(state.attrs["protocol"], state.attrs["dim"])
+    bracket = slope / 2 + finite_step.curvature_term(kind_of(state), state.attrs["dim"])
     temperature, energy = t.temperature[kept], t.energy[kept]
     mean = (temperature[1:] + temperature[:-1]) / 2
     first = (2 * bracket * mean * np.diff(energy) - np.diff(drift) / 2) / t.noise_var
@@ -130,7 +134,7 @@ def _finite_step(state: xr.Dataset, t: Isotherms, kept: np.ndarray, drift: np.nd
     if noise_var is None:
         return first
     sizes = [step_sizes(state, t)[k] for k in kept]
-    how = (state.attrs["protocol"], int(state.attrs["dim"]))
+    how = (kind_of(state), int(state.attrs["dim"]))
     states = [stationary.stationary_state(*how, size, noise_var) for size in sizes]
     own, u, s = np.array([(x.temperature, x.energy, x.entropy_direction) for x in states]).T
     exact = np.diff(s) - np.diff(u) * np.diff(np.log(own)) / np.diff(own)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from weightgas.analysis.findings import Findings
-from weightgas.protocols import PROTOCOLS
+from weightgas.trace import kind_of
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ def compare_isotropic(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
     """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols among ``runs``."""
     published = reference()["isotropic"]
     rows = []
-    for protocol in ("fixed_elr", "fixed_lr"):
-        for slope in runs[protocol].slopes if protocol in runs else ():
-            entry = published[protocol].get(slope.key)
+    for protocol, run in runs.items():
+        for slope in run.slopes:
+            entry = published.get(protocol, {}).get(slope.key)
             if entry is not None:
                 mean = entry.get("mean", entry.get("value"))
                 spread = entry.get("std_over_lr", entry.get("std_over_wd", float("nan")))
-                name = f"{slope.name}, {PROTOCOLS[protocol].title}"
+                name = f"{slope.name}, {kind_of(run.state).title}"
                 rows.append(Comparison(name, mean, spread, slope.value, slope.error, entry["theory"]))
     return tuple(rows)
 
@@ -56,7 +56,7 @@ def compare_networks(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
 
     The published networks are larger and of other data: the column shows the middle of their range and half its width.
     """
-    published = [v for v in reference()["networks"].values() if isinstance(v, dict) and "fixed_elr" in v]
+    published = [v for v in reference()["networks"].values() if "dim" in v]
     rows = []
     for protocol, run in runs.items():
         fit, r = run.quadratic_fit, run.state.attrs["dof"] / 2
@@ -64,22 +64,17 @@ def compare_networks(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
         if fit is not None:
             ours["entropy_fit_r2"] = (fit.r_squared, float("nan"), 1.0)
             good = run.settled
-            if protocol == "fixed_elr":
-                ours["maxwell_max_rel_error"] = (
-                    float(np.abs(fit.slope_second[good] / -r - 1).max()),
-                    float("nan"),
-                    0.0,
-                )
-            if protocol == "fixed_lr":
-                difference = fit.slope_first - fit.slope_second
-                ours["maxwell_max_rel_error"] = (float(np.abs(difference[good] / r - 1).max()), float("nan"), 0.0)
+            for relation in kind_of(run.state).maxwell:
+                ratio = fit.along(relation.along)[good] / (relation.slope * r)
+                if np.isfinite(ratio).any():
+                    ours["maxwell_max_rel_error"] = (float(np.abs(ratio - 1).max()), float("nan"), 0.0)
         for slope in run.slopes:
-            if protocol == "fixed_lr" and np.isfinite(slope.theory):
-                ours["slope_over_R"] = (slope.value / r, slope.error / r, 1.0)
+            if np.isfinite(slope.theory):
+                ours["slope_over_R"] = (slope.value / slope.theory, slope.error / abs(slope.theory), 1.0)
         for key, (value, error, theory) in ours.items():
             values = [v[protocol][key] for v in published if key in v.get(protocol, {})]
             if values:
-                name = f"{key.replace('_', ' ')}, {PROTOCOLS[protocol].title}"
+                name = f"{key.replace('_', ' ')}, {kind_of(run.state).title}"
                 middle, half = (max(values) + min(values)) / 2, (max(values) - min(values)) / 2
                 rows.append(Comparison(name, middle, half, value, error, theory))
     return tuple(rows)

@@ -9,7 +9,9 @@ from weightgas import trace as traces
 from weightgas.analysis.cells import axes, evaluate, in_equilibrium
 from weightgas.errors import TraceError, refuse
 from weightgas.measurement.entropy import paper
+from weightgas.protocols import At
 from weightgas.theory import ideal_gas, stationary, vmf
+from weightgas.trace import fixed, kind_of, protocol_of
 
 
 def is_paper_model(data: xr.Dataset) -> bool:
@@ -27,7 +29,7 @@ def model_values(state: xr.Dataset, *, finite_step: bool = True) -> xr.Dataset:
     stationary state. Without: von Mises–Fisher at the measured temperature.
     """
     if finite_step:
-        found = _model(state, *axes(state).values())
+        found = _model(state, fixed(state))
         names = ("energy", "entropy_direction", "radius", "temperature")
         return xr.Dataset({n: ("cell", found[n]) for n in names}, state["cell_id"].coords)
     t, dim = state["temperature"].values, int(state.attrs["dim"])
@@ -43,76 +45,79 @@ def model_curve(dim: int, temperature: np.ndarray) -> dict[str, np.ndarray]:
 
 def model_step_curve(state: xr.Dataset) -> dict[str, np.ndarray]:
     """``temperature``, ``energy`` and ``entropy_direction`` with the finite step, over the step sizes of the cells."""
-    held = axes(state)
-    size = held["lr"] * held["wd"] if "lr" in held else held["elr"]
+    kind = kind_of(state)
+    size = kind.step_number(fixed(state))
     size = size[np.isfinite(state["temperature"].values) & (size > 0)]
     if not size.size:
         return {n: np.empty(0) for n in ("temperature", "energy", "entropy_direction")}
-    found = _model(state, np.geomspace(size.min(), size.max(), 40), np.array(1.0))
+    rate, other = kind.steers or kind.axes[0], kind.axes[1]
+    found = _model(state, {rate: np.geomspace(size.min(), size.max(), 40), other: np.array(1.0)})
     return {n: found[n] for n in ("temperature", "energy", "entropy_direction")}
 
 
-def model_radius(state: xr.Dataset, lr: np.ndarray, wd: np.ndarray, *, discrete: bool) -> np.ndarray:
-    """Root mean square radius of the isotropic noise model at any hyperparameters (η at fixed LR, η_e at fixed ELR).
+def model_radius(state: xr.Dataset, at: At, *, discrete: bool) -> np.ndarray:
+    """Root mean square radius of the isotropic noise model at any hyperparameters.
 
     No measured G enters. ``discrete``: of the finite step, to all orders (:mod:`weightgas.theory.stationary`). In
     continuous time G = σ²(d−1) + E‖∇L‖², E‖∇L‖² = (d−1)T(1−U) in the laws of :mod:`weightgas.theory.ideal_gas`; at
     fixed LR T and r are solved together by iteration.
     """
     if discrete:
-        return _model(state, lr, wd)["radius"]
-    dim, noise = int(state.attrs["dim"]), _mean(state, "noise_trace")
-    lr, wd = np.broadcast_arrays(np.asarray(lr, float), np.asarray(wd, float))
-    if state.attrs["protocol"] == "fixed_elr":
-        return evaluate(ideal_gas.radius_fixed_elr, lr, wd, _model_grad_sq(dim, noise, lr), discrete=False)
-    radius = evaluate(ideal_gas.radius_fixed_lr, lr, wd, np.full(lr.shape, noise), discrete=False)
-    for _ in range(5):
-        grad_sq = _model_grad_sq(dim, noise, lr / radius**2)
-        radius = evaluate(ideal_gas.radius_fixed_lr, lr, wd, grad_sq, discrete=False)
+        return _model(state, at)["radius"]
+    at = _complete(state, at)
+    kind, dim, noise = kind_of(state), int(state.attrs["dim"]), _mean(state, "noise_trace")
+    radius = evaluate(kind.stationary_radius, at, noise, discrete=False)
+    for _ in range(1 if kind.scaled else 5):
+        grad_sq = _model_grad_sq(dim, noise, kind.effective_rate(at, radius**2))
+        radius = evaluate(kind.stationary_radius, at, grad_sq, discrete=False)
     return radius
 
 
-def model_pressure(state: xr.Dataset, elr: np.ndarray, radius: np.ndarray, *, discrete: bool) -> np.ndarray:
+def model_pressure(state: xr.Dataset, at: At, *, discrete: bool) -> np.ndarray:
     """Pressure of the isotropic noise model on the sphere: RT/V, or η_eG/(2r²) which holds at every step."""
-    noise = _mean(state, "noise_trace")
-    elr, radius = np.broadcast_arrays(np.asarray(elr, float), np.asarray(radius, float))
-    grad_sq = noise + (_model(state, elr, radius)["mean_grad_sq"] if discrete else np.zeros(elr.shape))
-    return evaluate(ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq)
+    kind, at = kind_of(state), _complete(state, at)
+    grad_sq = _mean(state, "noise_trace") + (_model(state, at)["mean_grad_sq"] if discrete else 0.0)
+    return evaluate(kind.stationary_pressure, at, np.square(kind.fixed_radius(at)), grad_sq)
 
 
-def model_temperature(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """T = E[η/r²] σ²/2 of the isotropic noise model at any hyperparameters, in the order of the protocol's axes."""
-    return _model(state, first, second)["temperature"]
+def model_temperature(state: xr.Dataset, at: At) -> np.ndarray:
+    """T = E[η/r²] σ²/2 of the isotropic noise model at any hyperparameters."""
+    return _model(state, at)["temperature"]
 
 
-def model_energy(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def model_energy(state: xr.Dataset, at: At) -> np.ndarray:
     """U of the isotropic noise model at any hyperparameters, with the finite step."""
-    return _model(state, first, second)["energy"]
+    return _model(state, at)["energy"]
 
 
-def model_entropy(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def model_entropy(state: xr.Dataset, at: At) -> np.ndarray:
     """S = S(w̄) + (d−1) E ln r of the isotropic noise model at any hyperparameters, with the finite step."""
-    found = _model(state, first, second)
+    found = _model(state, at)
     return found["entropy_direction"] + int(state.attrs["dof"]) * found["log_radius"]
 
 
-def _model(state: xr.Dataset, first: np.ndarray, second: np.ndarray) -> dict[str, np.ndarray]:
+def _model(state: xr.Dataset, at: At) -> dict[str, np.ndarray]:
     """``stationary_values`` at the mean σ² of the cells; NaN where a hyperparameter is not positive and finite."""
-    first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
+    at = _complete(state, at)
+    arrays = np.broadcast_arrays(*(np.asarray(v, float) for v in at.values()))
     noise_var = _mean(state, "noise_trace") / int(state.attrs["dof"])
-    good = np.isfinite(first) & np.isfinite(second) & (first > 0) & (second > 0) & (noise_var > 0)
-    one = np.ones(1)
-    found = stationary.stationary_values(
-        state.attrs["protocol"],
-        int(state.attrs["dim"]),
-        first[good] if good.any() else one,
-        second[good] if good.any() else one,
-        noise_var if noise_var > 0 else 1.0,
-    )
-    out = {name: np.full(first.shape, np.nan) for name in found}
+    good = np.all([np.isfinite(x) & (x > 0) for x in arrays], axis=0) & (noise_var > 0)
+    usable = {axis: x[good] if good.any() else np.ones(1) for axis, x in zip(at, arrays, strict=True)}
+    size = noise_var if noise_var > 0 else 1.0
+    found = stationary.stationary_values(kind_of(state), int(state.attrs["dim"]), usable, size)
+    out = {name: np.full(good.shape, np.nan) for name in found}
     for name, values in out.items():
         values[good] = found[name] if good.any() else np.nan
     return out
+
+
+def _complete(state: xr.Dataset, at: At) -> At:
+    """``at``, with the rate where the protocol steers it: as it would be at the mean σ² of the cells."""
+    protocol = protocol_of(state)
+    if not protocol.steers or protocol.steers in at:
+        return at
+    noise_var = np.asarray(_mean(state, "noise_trace") / int(state.attrs["dof"]))
+    return {**at, protocol.steers: protocol.steered(at, noise_var)}
 
 
 def temperature_law(state: xr.Dataset) -> xr.Dataset:
@@ -120,14 +125,13 @@ def temperature_law(state: xr.Dataset) -> xr.Dataset:
 
     √(ηλσ²/(2 dof)) in continuous time; NaN for the other protocols, where T = η_e σ²/2 is what is measured.
     """
-    held, dof = axes(state), int(state.attrs["dof"])
+    kind, at, dof = kind_of(state), fixed(state), int(state.attrs["dof"])
     noise, drift = state["noise_trace"].values, np.maximum(state["mean_grad_sq"].values, 1e-300)
     continuous, discrete = np.full(len(noise), np.nan), np.full(len(noise), np.nan)
-    if "lr" in held:
-        law = ideal_gas.temperature_fixed_lr
-        continuous = evaluate(law, held["lr"], held["wd"], noise, dof=dof, discrete=False)
-        cells = (held["lr"], held["wd"], noise, drift)
-        discrete = evaluate(lambda a, b, c, m: law(a, b, c, dof, mean_grad_sq=m), *cells)
+    if not kind.scaled:
+        law = kind.stationary_temperature
+        continuous = evaluate(law, at, noise, dof=dof, discrete=False)
+        discrete = evaluate(lambda held, n, m: law(held, n, dof, mean_grad_sq=m), at, noise, drift)
     return xr.Dataset({"continuous": ("cell", continuous), "discrete": ("cell", discrete)}, state["cell_id"].coords)
 
 
@@ -163,15 +167,13 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     xarray.Dataset
         ``line`` on the cells, with the attributes ``slope`` and ``exact``.
     """
-    held, r = axes(state), state.attrs["dof"] / 2
-    if over not in held:
+    kind, held, r = kind_of(state), axes(state), state.attrs["dof"] / 2
+    slopes = kind.entropy_slopes()
+    if over not in slopes:
         raise refuse("over", " or ".join(held), over, f"The protocol {state.attrs['protocol']} holds these.")
-    product = "lr" in held and _constant(np.log(held["lr"] * held["wd"]), rows)
-    exact = over in ("wd", "radius") if "elr" in held else over == "lr" and product
-    if "lr" in held:
-        slope = {"lr": r, "wd": 0.0}[over]
-    else:
-        slope = {"wd": -r, "radius": 2 * r, "elr": 2 * r if "wd" in held else r}[over]
+    slope, exact = slopes[over][0] * r, slopes[over][1]
+    if over == kind.exact_along:
+        exact = _constant(np.log(kind.isotherm_key(fixed(state))), rows)
     x, s, t = np.log(held[over]), state["entropy"].values, state["temperature"].values
     good = in_equilibrium(state) & np.isfinite(s)
     line = np.full(len(x), np.nan)

@@ -10,9 +10,9 @@ import numpy as np
 import xarray as xr
 from scipy.optimize import brentq
 
-from weightgas.analysis.cells import axes, evaluate, in_equilibrium
+from weightgas.analysis.cells import evaluate, in_equilibrium
 from weightgas.measurement.temperature import momentum_share
-from weightgas.theory import ideal_gas
+from weightgas.trace import fixed, kind_of
 
 
 def radius_law(state: xr.Dataset) -> xr.Dataset:
@@ -28,28 +28,18 @@ def radius_law(state: xr.Dataset) -> xr.Dataset:
         On ``cell``: ``continuous``, ``discrete`` (root mean square radii), ``ratio_continuous``, ``ratio_discrete``,
         ``ratio_err``.
     """
-    held, grad_sq = axes(state), state["grad_sq"].values
+    kind, at, grad_sq = kind_of(state), fixed(state), state["grad_sq"].values
     dof, share = int(state.attrs["dof"]), momentum_share(state.attrs)
     if share != 1.0:  # of the mean gradient the radius feels a share alone
         grad_sq = state["noise_trace"].values + share * state["mean_grad_sq"].values
-    empty = np.full(len(grad_sq), np.nan)
-    power = 4
-    if state.attrs["protocol"] == "fixed_lr":
-        continuous = evaluate(ideal_gas.radius_fixed_lr, held["lr"], held["wd"], grad_sq, discrete=False)
-        square = evaluate(ideal_gas.mean_square_radius_fixed_lr, held["lr"], held["wd"], grad_sq, dof=dof)
-        decay = held["lr"] * held["wd"]
-        square = square * np.sqrt((2 - decay) / (2 - share * decay))
-    elif state.attrs["protocol"] == "fixed_elr":
-        power = 2
-        continuous = evaluate(ideal_gas.radius_fixed_elr, held["elr"], held["wd"], grad_sq, discrete=False)
-        square = evaluate(ideal_gas.mean_square_radius_fixed_elr, held["elr"], held["wd"], grad_sq, dof=dof)
-        if share != 1.0:  # x(2 − mx) = η̂_e²G, x = η̂_eλr², without the spread of r
-            step = held["elr"] ** 2 * grad_sq
-            square = step / (1 + np.sqrt(1 - share * step)) / (held["elr"] * held["wd"])
-    else:
-        continuous, square = empty, empty
+    continuous = square = np.full(len(grad_sq), np.nan)
+    if not kind.projected:
+        continuous = evaluate(kind.stationary_radius, at, grad_sq, discrete=False)
+        square = evaluate(kind.stationary_square, at, grad_sq, dof=dof, share=share)
     radius, discrete = state["radius"].values, np.sqrt(square)
-    relative = np.hypot(state["radius_err"].values / radius, state["grad_sq_err"].values / (power * grad_sq))
+    relative = np.hypot(
+        state["radius_err"].values / radius, state["grad_sq_err"].values / (kind.radius_power * grad_sq)
+    )
     return _on_cells(
         state,
         continuous=continuous,
@@ -72,30 +62,24 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
         ``pressure_continuous`` (RT/V) and ``pressure_discrete`` (η_eG/(2r²)), ``pressure_published`` (the convention
         of the published code).
     """
-    held = axes(state)
+    kind, at = kind_of(state), fixed(state)
     noise, drift = state["noise_trace"].values, np.maximum(state["mean_grad_sq"].values, 0)
     z, error = state["compressibility"].values, state["compressibility_err"].values
-    if "lr" in held:
-        decay = held["lr"] * held["wd"]
-    elif "wd" in held:
-        decay = held["elr"] * held["wd"] * state["radius"].values ** 2
-    else:
-        decay = np.zeros_like(z)
+    decay = kind.decay_of_step(at, state["radius"].values ** 2)
     with np.errstate(invalid="ignore", divide="ignore"):
         share = momentum_share(state.attrs)
         expected = (1 + share * drift / noise) / (1 - share * decay / 2)
-        if "radius" in held and (alpha := float(state.attrs.get("momentum", 0.0))):
+        if kind.projected and (alpha := float(state.attrs.get("momentum", 0.0))):
             power = 4 if state.attrs.get("nesterov") else 2
-            expected *= 1 + alpha**power / (1 - alpha**2) * held["elr"] ** 2 * state["grad_sq"].values
+            expected *= 1 + alpha**power / (1 - alpha**2) * kind.rate(at) ** 2 * state["grad_sq"].values
     out = {"expected": expected, "ratio": z / expected, "ratio_err": error / expected}
-    if "radius" in held:
-        elr, radius, grad_sq = held["elr"], held["radius"], state["grad_sq"].values
+    if kind.projected:
+        square, grad_sq = kind.fixed_radius(at) ** 2, state["grad_sq"].values
         rt = state["temperature"].values * state.attrs["dof"] / 2
         out["pressure_continuous"] = rt / state["volume"].values
-        out["pressure_discrete"] = evaluate(ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq)
-        out["pressure_published"] = evaluate(
-            ideal_gas.pressure_fixed_sphere, elr, radius, grad_sq, convention="published", dof=int(state.attrs["dof"])
-        )
+        out["pressure_discrete"] = evaluate(kind.stationary_pressure, at, square, grad_sq)
+        published = {"convention": "published", "dof": int(state.attrs["dof"])}
+        out["pressure_published"] = evaluate(kind.stationary_pressure, at, square, grad_sq, **published)
     return _on_cells(state, **out)
 
 
@@ -109,7 +93,7 @@ def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
     Returns ``predicted``, ``elr`` and ``ratio`` on the cells of ``state``.
     """
     usable = in_equilibrium(sphere)
-    elr, number = np.unique(sphere["elr_set"].values[usable], return_inverse=True)
+    elr, number = np.unique(kind_of(sphere).rate(fixed(sphere))[usable], return_inverse=True)
     log_elr = np.log(elr)
     log_grad = np.bincount(number, np.log(sphere["grad_sq"].values[usable])) / np.maximum(np.bincount(number), 1)
     if len(log_elr) < 2:
@@ -138,7 +122,7 @@ def sphere_elr(state: xr.Dataset, elr: np.ndarray) -> np.ndarray:
 
     With the measured E[η/r²] for η_e both runs have one temperature.
     """
-    return elr / (1 - state["lr_set"].values * state["wd_set"].values)
+    return elr / (1 - kind_of(state).decay_of_step(fixed(state), state["radius"].values ** 2))
 
 
 def radius_from_partners(state: xr.Dataset, partners: xr.Dataset) -> xr.Dataset:
@@ -147,9 +131,7 @@ def radius_from_partners(state: xr.Dataset, partners: xr.Dataset) -> xr.Dataset:
     r⁴ = ηG/(λ(2−ηλ)) with G of the partner. The measured radius enters through η_e alone; what is tested is that the
     two ensembles have one G in the same basin of the loss. Returns ``predicted``, ``elr`` and ``ratio``.
     """
-    predicted = evaluate(
-        ideal_gas.radius_fixed_lr, state["lr_set"].values, state["wd_set"].values, partners["grad_sq"].values
-    )
+    predicted = evaluate(kind_of(state).stationary_radius, fixed(state), partners["grad_sq"].values)
     predicted = np.where(in_equilibrium(partners), predicted, np.nan)
     return _on_cells(state, predicted=predicted, elr=partners["elr"].values, ratio=state["radius"] / predicted)
 

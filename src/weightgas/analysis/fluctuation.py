@@ -23,8 +23,9 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import axes, isotherms
+from weightgas.analysis.cells import isotherms
 from weightgas.theory import finite_step, stationary
+from weightgas.trace import fixed, kind_of
 
 LARGEST_ELR = 0.1
 """Simulated isotherms above this effective learning rate are left out. Up to here the first order in η_e is enough: the
@@ -143,7 +144,7 @@ def fluctuation_response(state: xr.Dataset, isotherms: Isotherms | None = None) 
         return Fluctuation(empty, empty, empty, nan, nan, empty, empty, nan, nan, nan, slope is not None, advice)
     response = t.variance / t.temperature**2
     if slope is not None:
-        where = (state.attrs["protocol"], int(state.attrs["dim"]), slope)
+        where = (kind_of(state), int(state.attrs["dim"]), slope)
         first = np.asarray(finite_step.heat_capacity(t.variance, t.temperature, t.elr, *where))
         sizes, noise_var = step_sizes(state, t), linear_loss_noise(state, t)
         if noise_var is not None:
@@ -181,8 +182,7 @@ def linear_loss_noise(state: xr.Dataset, t: Isotherms) -> float | None:
 
 def step_sizes(state: xr.Dataset, t: Isotherms) -> list[float]:
     """η_e, or at fixed LR ηλ, of each isotherm."""
-    held = axes(state)
-    size = held["lr"] * held["wd"] if "lr" in held else held["elr"]
+    size = kind_of(state).step_number(fixed(state))
     return [float(size[t.number == k][0]) for k in range(len(t.temperature))]
 
 

@@ -35,6 +35,7 @@ from weightgas.analysis import planner
 from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
 from weightgas.measurement.stationarity import effective_sample_size
 from weightgas.theory import finite_step, stationary
+from weightgas.trace import kind_of
 
 LEAST_OVERLAP = 0.05
 """Smallest share of the two histograms that must be common; below, the slope hangs on a handful of samples."""
@@ -178,7 +179,7 @@ def _expected(state: xr.Dataset, t: Isotherms) -> np.ndarray:
     slope = laplacian_slope(state)
     if slope is None:
         return 1 / cold - 1 / hot
-    where = (state.attrs["protocol"], int(state.attrs["dim"]), slope)
+    where = (kind_of(state), int(state.attrs["dim"]), slope)
     first = np.asarray(finite_step.gibbs_slope(cold, hot, t.noise_var, *where))
     noise_var = linear_loss_noise(state, t)
     if noise_var is None:

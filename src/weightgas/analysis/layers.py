@@ -24,21 +24,17 @@ from collections.abc import Callable
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas import quantities
+from weightgas.analysis.cells import in_equilibrium
 from weightgas.errors import TraceError, one_of
 from weightgas.measurement.blocks import Blocks
+from weightgas.trace import fixed, kind_of
 
-NAMES = {
-    "volume": ("volume", "V"),
-    "temperature": ("temperature", "T"),
-    "pressure": ("pressure, from the gradients", "p"),
-    "temperature_ratio": ("temperature over that of the network", "T_i/T"),
-    "pressure_ratio": ("pressure over that of the network", "p_i/p"),
-    "heat": ("share of RT", "R_iT_i/RT"),
-    "volume_sum": ("volumes of the parts over that of the network", "ΣV_i/V"),
-    "heat_sum": ("RT of the parts over that of the network", "ΣR_iT_i/RT"),
-    "work_sum": ("pV of the parts over that of the network", "Σp_iV_i/pV"),
-}
+NAMES = (
+    *("volume", "temperature", "pressure", "temperature_ratio", "pressure_ratio", "heat_share"),
+    *("volume_sum", "heat_sum", "work_sum"),
+)
+"""Variables of the layers; each has its standard error ``<name>_err``."""
 
 
 def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> xr.Dataset:
@@ -56,7 +52,7 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
     xarray.Dataset
         On (cell, part), each with ``<name>_err``: ``volume``, ``temperature``, ``pressure``, ``temperature_ratio`` and
         ``pressure_ratio`` to those of the network (of the pressure: λ, on the sphere that of the growth of the norm),
-        ``heat`` = R_i T_i/(RT). On part the coordinate ``part`` (its name), ``dof`` and ``groups``. On cell
+        ``heat_share`` = R_i T_i/(RT). On part the coordinate ``part`` (its name), ``dof`` and ``groups``. On cell
         ``volume_sum``, ``heat_sum`` and ``work_sum``: sums over the parts by the network's own, 1.
 
     Raises
@@ -69,8 +65,7 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
     if lacking := [name for name in needed if name not in trace]:
         raise TraceError(f"trace: expected {', '.join(lacking)}, got none. Pass a trace of train().")
     parts, belongs = _membership(trace, by)
-    slow = np.fmax(state["correlation"].values, state["correlation_radius"].values)
-    blocks = Blocks(trace, state["burn_in"].values, trace["samples"].values.min(axis=1), slow)
+    blocks = Blocks.slow(trace, state)
     whole, each, held = _columns(trace, blocks, belongs)
     dof = belongs.T @ (np.atleast_1d(trace.attrs["group_sizes"]) - 1)
 
@@ -79,16 +74,14 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
         "temperature": blocks.estimate(lambda h: h / (2 * dof), each["heat"]),
         "pressure": blocks.estimate(lambda k, v: k / (2 * v), each["kick"], each["square"]),
         "temperature_ratio": blocks.estimate(lambda h, w: h / w * dof.sum() / dof, each["heat"], whole["heat"]),
-        "heat": blocks.estimate(lambda h, w: h / w, each["heat"], whole["heat"]),
+        "heat_share": blocks.estimate(lambda h, w: h / w, each["heat"], whole["heat"]),
         "pressure_ratio": blocks.estimate(lambda k, v, p: k / (2 * v * p), each["kick"], each["square"], held),
     }
     sums = {n: blocks.estimate(lambda a, b: a / b, each[k].sum(-1), whole[k][..., 0]) for n, k in _SUMS.items()}
     out = xr.Dataset(coords={"part": ("part", np.array(parts, np.dtypes.StringDType())), **state["cell_id"].coords})
     out["dof"], out["groups"] = ("part", dof), ("part", belongs.sum(axis=0))
     for name, (value, error) in (found | sums).items():
-        dims = ("cell", "part")[: value.ndim]
-        out[name] = (dims, value, dict(zip(("long_name", "symbol"), NAMES[name], strict=True)))
-        out[f"{name}_err"] = (dims, error)
+        out = out.assign(quantities.of(name).estimated(value, error, over=("cell", "part")[: value.ndim]))
     return out.assign_attrs(state.attrs)
 
 
@@ -123,11 +116,11 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
     G_i is a mean over the steps since the sample before, and goes with the norm there: a large gradient makes the norm
     after it larger, the one before it does not know.
     """
-    cells = {axis: v[:, None, None] for axis, v in axes(trace).items()}
+    kind, at = kind_of(trace), {axis: v[:, None, None] for axis, v in fixed(trace).items()}
     radius, square = trace["radius"].values, trace["group_radius"].values ** 2
     with np.errstate(all="ignore"):
-        step = cells["lr"] if "lr" in cells else cells["elr"] * radius**2
-        decay = step * cells["wd"] if "wd" in cells else 0.0
+        step = kind.step_size(at, radius**2)
+        decay = step * kind.decay(at)
         gained = np.broadcast_to(step / (1 - decay / 2), radius.shape)
     whole = {
         "square": blocks.of("radius", np.square, "square")[..., None],
@@ -143,11 +136,11 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
         "heat": blocks.of("group_noise_trace", summed(step[..., None] / square), "powers"),
         "kick": blocks.of("group_grad_sq", summed(_before(gained[..., None] / square)), "powers"),
     }
-    if "wd" in cells:
-        return whole, each, np.broadcast_to(cells["wd"], whole["square"].shape)
+    if not kind.projected:
+        return whole, each, np.broadcast_to(kind.decay(at), whole["square"].shape)
     if "radius_unprojected" in trace:
         growth = blocks.of("radius_unprojected", np.square, "square")[..., None] - whole["square"]
-        return whole, each, growth / (2 * cells["elr"] * whole["square"] ** 2)
+        return whole, each, growth / (2 * kind.rate(at) * whole["square"] ** 2)
     return whole, each, whole["kick"] / (2 * whole["square"])
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.trace import fixed, kind_of
 
 NAMES = {
     "dS_dlnwd": "dS/dln λ",
@@ -54,6 +55,12 @@ class QuadraticFit:
     fitted: np.ndarray
     slope_first: np.ndarray
     slope_second: np.ndarray
+    axes: tuple[str, ...]
+
+    def along(self, axis: str) -> np.ndarray:
+        """The slope on every cell along an axis, or along the isotherm, on which the product of both is constant."""
+        slopes = dict(zip(self.axes, (self.slope_first, self.slope_second), strict=True))
+        return slopes.get(axis, self.slope_first - self.slope_second)
 
 
 def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
@@ -62,23 +69,15 @@ def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
     Each slope is linear in the entropies, so its error follows from theirs; for integrated entropies, whose errors
     are correlated, from the bootstrap replicates. Empty where fewer than three cells in a row have an entropy.
     """
-    r = state.attrs["dof"] / 2
-    first, second = axes(state)
-    mean_second = _mean_slope(state, along=second, each=first)
-    mean_first = _mean_slope(state, along=first, each=second)
-    protocol = state.attrs["protocol"]
-    found: list[Slope] = []
-    if protocol == "fixed_elr" and mean_second is not None:
-        found.append(_slope(state, "dS_dlnwd", *mean_second, -r))
-    if protocol == "fixed_sphere" and mean_second is not None:
-        found.append(_slope(state, "dS_dlnr", *mean_second, 2 * r))
-    if protocol == "fixed_lr" and mean_first is not None and mean_second is not None:
-        found.append(_slope(state, "dS_dlnlr", *mean_first, float("nan")))
-        found.append(_slope(state, "dS_dlnwd", *mean_second, float("nan")))
-    if protocol == "fixed_lr":
-        along = _along_isotherms(state)
-        if along is not None:
-            found.append(_slope(state, "difference", *along, r))
+    r, names = state.attrs["dof"] / 2, kind_of(state).axes
+    found = []
+    for relation in kind_of(state).maxwell:
+        if relation.along in names:
+            mean = _mean_slope(state, relation.along, each=names[1 - names.index(relation.along)])
+        else:
+            mean = _along_isotherms(state)
+        if mean is not None:
+            found.append(_slope(state, relation.key, *mean, relation.slope * r))
     return tuple(found)
 
 
@@ -86,8 +85,7 @@ def quadratic_fit(state: xr.Dataset) -> QuadraticFit | None:
     """Least squares of S on a full quadratic in the two log-hyperparameters over the cells in equilibrium; None below
     ten cells.
     """
-    (first, a), (second, b) = axes(state).items()
-    del first, second
+    a, b = axes(state).values()
     x, y, s = np.log(a), np.log(b), state["entropy"].values
     good = in_equilibrium(state) & np.isfinite(s)
     if good.sum() < 10:
@@ -99,7 +97,8 @@ def quadratic_fit(state: xr.Dataset) -> QuadraticFit | None:
     fitted = design @ coefficients
     residual = np.sum((s[good] - fitted[good]) ** 2) / np.sum((s[good] - s[good].mean()) ** 2)
     c = coefficients
-    return QuadraticFit(c, float(1 - residual), fitted, c[1] + 2 * c[3] * x + c[4] * y, c[2] + c[4] * x + 2 * c[5] * y)
+    slopes = (c[1] + 2 * c[3] * x + c[4] * y, c[2] + c[4] * x + 2 * c[5] * y)
+    return QuadraticFit(c, float(1 - residual), fitted, *slopes, kind_of(state).axes)
 
 
 def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -128,9 +127,9 @@ def _along_isotherms(state: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     Within isotherms, because S bends along ηλ: with a cell missing the difference of two mean slopes would be off by
     that bend.
     """
-    held, good = axes(state), in_equilibrium(state) & np.isfinite(state["entropy"].values)
-    product = np.round(np.log(held["lr"] * held["wd"]), 9)
-    y, s = np.log(held["lr"] / held["wd"]) / 2, state["entropy"].values
+    (first, second), good = axes(state).values(), in_equilibrium(state) & np.isfinite(state["entropy"].values)
+    product = np.round(np.log(kind_of(state).isotherm_key(fixed(state))), 9)
+    y, s = np.log(first / second) / 2, state["entropy"].values
     centered, rows = np.zeros(len(y)), []
     for value in np.unique(product[good]):
         here = good & (product == value)

@@ -18,9 +18,9 @@ import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
 
-from weightgas.analysis.cells import axes
 from weightgas.analysis.fluctuation import Isotherms, collect
 from weightgas.errors import positive_array, positive_number
+from weightgas.trace import fixed, kind_of
 
 SEPARATION = 1.95
 """Best distance of two temperatures in standard deviations of the energy: 1.93 to 2.00 for Gamma densities of shape
@@ -151,8 +151,8 @@ def _widths(t: Isotherms) -> np.ndarray:
 
 def _control(state: xr.Dataset, t: Isotherms) -> tuple[str, np.ndarray]:
     """The hyperparameter that sets the temperature: its name, and its value on each isotherm."""
-    held = axes(state)
-    name, value = ("lr * wd", held["lr"] * held["wd"]) if "lr" in held else ("elr", held["elr"])
+    kind = kind_of(state)
+    name, value = kind.isotherm_text, kind.isotherm_key(fixed(state))
     return name, np.array([value[t.number == k].mean() for k in range(len(t.temperature))])
 
 

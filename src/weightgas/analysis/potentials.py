@@ -11,6 +11,7 @@ import numpy as np
 import xarray as xr
 
 from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.trace import fixed, kind_of
 
 
 def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
@@ -22,9 +23,10 @@ def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
     t, p = state["temperature"].values[target], state["pressure"].values[target]
     value = state["energy"].values - t * state["entropy"].values
     good = in_equilibrium(state) & np.isfinite(value)
-    held = axes(state)
-    if "radius" in held:
-        good &= held["radius"] == held["radius"][target]
+    kind, at = kind_of(state), fixed(state)
+    if kind.projected:
+        radius = kind.fixed_radius(at)
+        good &= radius == radius[target]
     else:
         value = value + p * state["volume"].values
     value = np.where(good, value, np.nan)

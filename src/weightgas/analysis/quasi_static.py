@@ -8,8 +8,9 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.balance import assemble, check
-from weightgas.theory import driving, ideal_gas, vmf
+from weightgas.analysis.balance import assemble, check, legs
+from weightgas.protocols import At, Protocol
+from weightgas.theory import driving, vmf
 
 _ROUNDS = 12
 
@@ -95,50 +96,35 @@ def linear_response(course: xr.Dataset) -> xr.Dataset:
 def _equilibrium(course: xr.Dataset) -> np.ndarray:
     """T, p, V, U and S(w̄) in equilibrium at the hyperparameters of every sample, (5, sample)."""
     dim, dof, variance = int(course.attrs["dim"]), int(course.attrs["dof"]), float(course.attrs["noise_var"])
-    lr, wd, elr, radius = (course[axis].values for axis in ("lr", "wd", "elr", "radius"))
     found = np.full((5, course.sizes["sample"]), np.nan)
-    kinds: list[tuple[vmf.ProtocolName, np.ndarray]] = [
-        ("fixed_lr", np.isfinite(lr)), ("fixed_elr", np.isfinite(elr) & np.isfinite(wd)),
-        ("fixed_sphere", np.isfinite(radius)),
-    ]  # fmt: skip
-    for protocol, here in kinds:
-        if not here.any():
-            continue
-        noise_trace = variance * dof
-        if protocol == "fixed_lr":
-            temperature, drift = _at_fixed_lr(lr[here], wd[here], dim, variance)
-            square = ideal_gas.mean_square_radius_fixed_lr(lr[here], wd[here], noise_trace + drift, dof)
-        else:
-            temperature = elr[here] * variance / 2
-            drift = _drift(dim, temperature, elr[here], protocol)
-            square = radius[here] ** 2
-        if protocol == "fixed_elr":
-            square = ideal_gas.mean_square_radius_fixed_elr(elr[here], wd[here], noise_trace + drift, dof)
-        step, volume = 2 * temperature / variance, square / 2
-        pressure = step * (noise_trace + drift) / (4 * volume) if protocol == "fixed_sphere" else wd[here]
+    for kind, here, at in legs(course):
+        temperature, grad_sq = _moments(kind, at, dim, variance)
+        square = np.asarray(kind.stationary_square(at, grad_sq, dof))
+        pressure = kind.stationary_pressure(at, square, grad_sq)
         good = np.isfinite(temperature)
-        t, h = np.where(good, temperature, 1.0), np.where(good, step, 1.0)
-        energy = vmf.energy(dim, t) + vmf.finite_step_energy(dim, t, h, protocol)
-        entropy = vmf.entropy(dim, t) + vmf.finite_step_entropy(dim, t, h, protocol)
-        found[:, here] = np.where(good, [temperature, pressure, volume, energy, entropy], np.nan)
+        t, h = np.where(good, temperature, 1.0), np.where(good, 2 * temperature / variance, 1.0)
+        energy = vmf.energy(dim, t) + vmf.finite_step_energy(dim, t, h, kind)
+        entropy = vmf.entropy(dim, t) + vmf.finite_step_entropy(dim, t, h, kind)
+        found[:, here] = np.where(good, [temperature, pressure, square / 2, energy, entropy], np.nan)
     return found
 
 
-def _at_fixed_lr(lr: np.ndarray, wd: np.ndarray, dim: int, variance: float) -> tuple[np.ndarray, np.ndarray]:
-    """T and ‖∇L‖²: the gradient of the loss depends on T and the radius on it, weakly."""
-    dof, drift, temperature = dim - 1, np.zeros_like(lr), np.zeros_like(lr)
-    for _ in range(_ROUNDS):
-        temperature = ideal_gas.temperature_fixed_lr(lr, wd, variance * dof, dof, mean_grad_sq=drift)
+def _moments(kind: type[Protocol], at: At, dim: int, variance: float) -> tuple[np.ndarray, np.ndarray]:
+    """T and G: the gradient of the loss depends on T, and at fixed LR, by the radius, weakly T on it."""
+    dof, noise = dim - 1, variance * (dim - 1)
+    drift, temperature = np.zeros_like(kind.rate(at)), np.zeros_like(kind.rate(at))
+    for _ in range(1 if kind.scaled else _ROUNDS):
+        temperature = np.asarray(kind.stationary_temperature(at, noise, dof, mean_grad_sq=drift))
         good = temperature > 0
         t = np.where(good, temperature, 1.0)
-        drift = np.where(good, _drift(dim, t, 2 * t / variance, "fixed_lr"), 0.0)
-    return np.where(temperature > 0, temperature, np.nan), drift
+        drift = np.where(good, _drift(dim, t, 2 * t / variance, kind), 0.0)
+    return np.where(temperature > 0, temperature, np.nan), noise + drift
 
 
-def _drift(dim: int, temperature: np.ndarray, elr: np.ndarray, protocol: vmf.ProtocolName) -> np.ndarray:
+def _drift(dim: int, temperature: np.ndarray, elr: np.ndarray, kind: type[Protocol]) -> np.ndarray:
     """‖∇L‖² = 1 − z² in the mean, (d−1)TA, and what the finite step adds: 2A δU where z hardly varies."""
     overlap = -vmf.mean_overlap(dim, temperature)
-    return overlap * ((dim - 1) * temperature + 2 * vmf.finite_step_energy(dim, temperature, elr, protocol))
+    return overlap * ((dim - 1) * temperature + 2 * vmf.finite_step_energy(dim, temperature, elr, kind))
 
 
 def _along(y: np.ndarray, x: np.ndarray) -> np.ndarray:

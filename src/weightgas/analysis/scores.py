@@ -9,6 +9,7 @@ import xarray as xr
 
 from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.curves import model_values
+from weightgas.trace import kind_of
 
 SYMBOLS = {"radius": "r", "energy": "U", "entropy_direction": "S"}
 IN_NATS = ("entropy_direction",)
@@ -61,7 +62,7 @@ def model_scores(state: xr.Dataset) -> tuple[Score, ...]:
     """
     good, theory, found = in_equilibrium(state), model_values(state), []
     for name in SYMBOLS:
-        if name == "radius" and state.attrs["protocol"] == "fixed_sphere":
+        if name == "radius" and kind_of(state).projected:
             continue
         expected = theory[name].values
         here = good & np.isfinite(expected) & np.isfinite(state[name].values)

@@ -6,11 +6,12 @@ import logging
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weightgas.cli import options as opt
+from weightgas.cli import values
 from weightgas.cli.estimate_cost import counted
 from weightgas.cli.session import session
 from weightgas.cli.spread import spread
@@ -32,16 +33,8 @@ NullsOption = Annotated[
     ),
 ]
 
-COLUMNS = {
-    "energy": "U",
-    "temperature": "T",
-    "pressure": "p",
-    "volume": "V",
-    "compressibility": "Z",
-    "entropy": "S",
-    "ess": "eff. samples",
-}
-"""The variables of the printed table, and the symbols over them."""
+COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
+"""The variables of the printed table."""
 
 
 @spread
@@ -49,8 +42,13 @@ def measure(
     *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],
     entropy: Annotated[
-        Literal["auto", "density", "integration", "paper"],
-        typer.Option(help="Entropy of the direction: see `weightgas list entropies`.", rich_help_panel="How"),
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Entropy of the direction: auto, one of `weightgas list entropies`, or your own FILE.py:NAME (runs "
+            "your file).",
+            rich_help_panel="How",
+        ),
     ] = "auto",
     anchor: Annotated[
         float | None,
@@ -92,7 +90,8 @@ def measure(
         from weightgas import trace as traces
         from weightgas.analysis import Findings
 
-        recorded = traces.open_trace(source)
+        estimator = values.entropy_of(entropy)
+        recorded = traces.check(traces.open_trace(source))
         place = out or _beside(source)
         if dry_run:
             size = traces.valid(recorded).sum().item()
@@ -101,7 +100,7 @@ def measure(
             )
             print(f"  state  {place}\n  Nothing was written.")
             return
-        state = measurement.measure(recorded, entropy=entropy, anchor="auto" if anchor is None else anchor, seed=seed)
+        state = measurement.measure(recorded, entropy=estimator, anchor="auto" if anchor is None else anchor, seed=seed)
         traces.save(state, place, force=force if out else True)
         _show(state, rows)
         found = Findings(recorded, state)
@@ -219,12 +218,12 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich import box
     from rich.table import Table
 
-    from weightgas import protocols, status
+    from weightgas import quantities, status, trace
 
-    held = [axis for axis in protocols.AXES if bool(np.isfinite(state[f"{axis}_set"]).any())]
-    columns = {name: symbol for name, symbol in COLUMNS.items() if name in state}
+    held = trace.kind_of(state).axes
+    columns = [name for name in COLUMNS if name in state]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*held, *columns.values()):
+    for name in (*held, *(quantities.of(column).head for column in columns)):
         table.add_column(name, justify="right")
     table.add_column("status")
     for cell in chosen:

@@ -71,7 +71,7 @@ def dissipation(
         produced.append(closed_production(course))
         slow.append(float(linear_response(course)["entropy_production"][-1]))
     sudden = np.nan
-    if path.protocol == "fixed_sphere":
+    if path.kind.projected:
         half = float((noise or Isotropic()).sigma) ** 2 / 2
         sudden = float(driving.sudden_production(dim, *(path.at(x)["elr"] * half for x in (0.0, 1.0))))
     value, error = np.array(produced).T

@@ -153,7 +153,7 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
     )
     plan = []
     for protocol in protocols:
-        on_sphere = preset == "standard" and protocol.name == "fixed_sphere"
+        on_sphere = preset == "standard" and protocol.projected
         stored = _stored(network.dim(data), min(1000, length)) if on_sphere else 0
         every = length // max(stored, 1)
         record = _record(samples, stored, every, noise_samples=noises)
@@ -217,7 +217,7 @@ def answer(preset: str) -> tuple[Trained, ...]:
         )
         for protocol in protocols:
             # Directions for the entropies that are not integrated; temperature alone matters, so one protocol will do.
-            snapshots = 1000 if protocol.name == "fixed_sphere" else 0
+            snapshots = 1000 if protocol.projected else 0
             record = _record(400, snapshots, steps // 1000)
             plan.append(Trained(f"{size}/{protocol.name}", protocol, network, data, steps, record, replicas=2))
     return tuple(plan)

@@ -13,7 +13,7 @@ from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere
 from weightgas.analysis.findings import Findings
 from weightgas.experiments.controls import Control
-from weightgas.protocols import PROTOCOLS
+from weightgas.trace import kind_of
 
 _ANSWERS = (
     {"yes": "stationary", "undecided": "partly stationary", "no": "not stationary"},
@@ -52,16 +52,16 @@ def sentences(runs: Mapping[str, Findings], controls: Mapping[str, Mapping[str, 
 def scores(runs: Mapping[str, Findings]) -> list[str]:
     """How close the model comes to its closed form and to the published slopes, and networks to the radius law."""
     model = select(runs, "isotropic")
-    lines = [f"isotropic, {PROTOCOLS[p].title}: {score}" for p, run in model.items() for score in run.scores]
+    lines = [f"isotropic, {kind_of(run.state).title}: {score}" for run in model.values() for score in run.scores]
     for row in compare_isotropic(model):
         lines.append(
             f"{row.quantity}: {row.value:.4f} ± {row.error:.4f} (published {row.published:.4f}, theory {row.theory:g})"
         )
     for kind in kinds(runs):
         found = select(runs, kind)
-        if "fixed_lr" not in found or "network" not in found["fixed_lr"].state.attrs:
+        run, _ = _pair(found)
+        if run is None or "network" not in run.state.attrs:
             continue
-        run = found["fixed_lr"]
         name, good = f"{run.state.attrs['network']}, fixed LR", run.settled
         lines.append(f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium")
         lines.append(f"{name}: radius against the discrete prediction: {_off(run.radius_law['ratio_discrete'], good)}")
@@ -78,13 +78,21 @@ def radius_across(runs: Mapping[str, Findings], kind: str) -> xr.Dataset | None:
 def _crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
     """The radius of the fixed-LR cells from G of other runs, by where G is from; the most exact one last."""
     found = {}
-    if "fixed_lr" in runs and "fixed_sphere" in runs and runs["fixed_sphere"].settled.sum() > 1:
-        crossed = radius_from_sphere(runs["fixed_lr"].state, runs["fixed_sphere"].state)
+    free, sphere = _pair(runs)
+    if free is not None and sphere is not None and sphere.settled.sum() > 1:
+        crossed = radius_from_sphere(free.state, sphere.state)
         found["of a grid on the sphere, from its own starts"] = crossed
-    if "fixed_lr" in runs and "partners" in runs:
-        crossed = radius_from_partners(runs["fixed_lr"].state, runs["partners"].state)
+    if free is not None and "partners" in runs:
+        crossed = radius_from_partners(free.state, runs["partners"].state)
         found["on the sphere at the same η_e, same basin"] = crossed
     return found
+
+
+def _pair(runs: Mapping[str, Findings]) -> tuple[Findings | None, Findings | None]:
+    """The run whose temperature is free, and the one on a grid of the sphere; None where there is none."""
+    grids = [run for name, run in runs.items() if name != "partners"]
+    free = next((run for run in grids if not kind_of(run.state).scaled), None)
+    return free, next((run for run in grids if kind_of(run.state).projected), None)
 
 
 def _off(ratio: xr.DataArray, good: np.ndarray) -> str:

@@ -12,9 +12,10 @@ from weightgas.analysis import curves
 from weightgas.analysis.cells import axes
 from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
-from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, logarithmic, number, ordered
+from weightgas.figures.canvas import canvas, drawn, logarithmic, number, ordered
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import recorded
+from weightgas.quantities import of
 from weightgas.status import Outcome
 
 
@@ -58,9 +59,9 @@ def along_run(trace: xr.Dataset | Findings, *, lines: int = 7, at: float | None 
     chosen = trace.isel(cell=cells)
     means = curves.along_run(chosen, windows)
     panels = {
-        "energy": (means, AXIS_NAMES["energy"] + " (loss)"),
-        "radius": (means, AXIS_NAMES["radius"]),
-        "noise_trace": (means, AXIS_NAMES["noise_trace"]),
+        "energy": (means, of("energy").axis + " (loss)"),
+        "radius": (means, of("radius").axis),
+        "noise_trace": (means, of("noise_trace").axis),
     }
     panels = {k: v for k, v in panels.items() if k in means}
     if "directions" in chosen:
@@ -81,7 +82,7 @@ def along_run(trace: xr.Dataset | Findings, *, lines: int = 7, at: float | None 
         ax.set_visible(False)
     for column in range(2):
         lowest = [ax for ax in axes_[:, column] if ax.get_visible()][-1]
-        lowest.set_xlabel(AXIS_NAMES["step"])
+        lowest.set_xlabel(of("step").axis)
         lowest.tick_params(labelbottom=True)
     figure.align_ylabels()
     mapping = ScalarMappable(BoundaryNorm(np.arange(len(cells) + 1) - 0.5, len(cells)), ListedColormap(colors))
@@ -93,8 +94,8 @@ def along_run(trace: xr.Dataset | Findings, *, lines: int = 7, at: float | None 
     bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
     bar.minorticks_off()
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.set_label(AXIS_NAMES[first])
+    bar.set_label(of(first).axis)
     figure.suptitle(
-        f"{what_ran(trace)}, {AXIS_NAMES[second]} = {number(at)}", fontsize=8.5, weight="bold", x=0.01, ha="left"
+        f"{what_ran(trace)}, {of(second).axis} = {number(at)}", fontsize=8.5, weight="bold", x=0.01, ha="left"
     )
     return figure

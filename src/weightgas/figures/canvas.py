@@ -1,4 +1,4 @@
-"""The look that all figures share: sizes, colours, and how quantities are named on axes.
+"""The look that all figures share: sizes and colours.
 
 Nothing is set globally: a figure is drawn under matplotlib's defaults plus :data:`LOOK`, whatever the user's own
 settings are, and these are untouched when the function returns.
@@ -19,6 +19,8 @@ from matplotlib.figure import Figure
 from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from weightgas import protocols
 
 WIDTH = 6.3
 """Inches; readable down to half of it."""
@@ -43,25 +45,8 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 """Colours for categories, told apart with any colour vision (Okabe and Ito 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
-PROTOCOLS = ("fixed_lr", "fixed_elr", "fixed_sphere")
+PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))
 """They have the first looks, so that a protocol has one colour in all figures."""
-
-AXIS_NAMES = {
-    "lr": r"learning rate $\eta$",
-    "wd": r"weight decay $\lambda$",
-    "elr": r"effective learning rate $\eta_e$",
-    "radius": r"radius $r$",
-    "product": r"learning rate × weight decay $\eta\lambda$",
-    "step": r"step $t$",
-    "temperature": r"temperature $T$",
-    "pressure": r"pressure $p$",
-    "energy": r"energy $U$",
-    "noise_var": r"noise variance $\sigma^2$",
-    "noise_trace": r"noise trace $\mathrm{tr}\,\Sigma$",
-    "entropy": r"entropy $S$ (nats)",
-    "entropy_direction": r"direction entropy $S(\bar{w})$ (nats)",
-}
-"""Name and symbol of what stands on an axis; everything without a unit is dimensionless."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -148,8 +133,13 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def plain(name: str) -> str:
     """The name of a protocol, run or gas as a reader knows it; safe from matplotlib's mathematics."""
-    known = {"fixed_sphere": "fixed sphere", "fixed_elr": "fixed ELR", "fixed_lr": "fixed LR"}
+    known = {kind.name: kind.title for kind in protocols.PROTOCOLS.values()}
     return known.get(str(name), str(name).replace("_", " ")).replace("$", r"\$")
+
+
+def place(protocol: str) -> int:
+    """Number of the look of a protocol; those of a user's own come after the three."""
+    return list(dict.fromkeys((*PROTOCOLS, *protocols.PROTOCOLS))).index(protocol)
 
 
 def named(name: str, control: bool) -> str:

@@ -9,9 +9,10 @@ from matplotlib.patches import Patch
 
 from weightgas import trace as traces
 from weightgas.analysis.cells import axes
-from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, legend, number
+from weightgas.figures.canvas import canvas, drawn, legend, number
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Run, one
+from weightgas.quantities import of
 from weightgas.status import Status
 
 COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#D55E00", "#555555", "#DDDDDD")
@@ -44,7 +45,7 @@ def status_map(run: Run) -> Figure:
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
         shown = np.unique(np.round(np.linspace(0, len(values) - 1, min(5, len(values)))).astype(int))
         axis.set_ticks(shown + 0.5, [number(float(values[k])) for k in shown])
-    ax.set(xlabel=AXIS_NAMES[second], ylabel=AXIS_NAMES[first])
+    ax.set(xlabel=of(second).axis, ylabel=of(first).axis)
     ax.spines[:].set_visible(False)
     handles = []
     for s in Status:

@@ -12,7 +12,6 @@ from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.findings import Findings
 from weightgas.errors import refuse
 from weightgas.figures.canvas import (
-    AXIS_NAMES,
     OKABE_ITO,
     canvas,
     drawn,
@@ -27,6 +26,7 @@ from weightgas.figures.canvas import (
 )
 from weightgas.figures.families import bars, what_ran
 from weightgas.figures.inputs import Run, Runs, one, several
+from weightgas.quantities import of
 
 
 @drawn
@@ -112,7 +112,7 @@ def group_temperatures(run: Run) -> Figure:
             ax.plot(t, values[:, group], ".", ms=3, color=color, alpha=0.6)
         ends = np.array([t.min(), t.max()]) if len(t) else np.array([1e-3, 1.0])
         ax.plot(ends, ends, color="black", lw=0.8)
-        ax.set(yscale="log", xlabel=AXIS_NAMES["temperature"])
+        ax.set(yscale="log", xlabel=of("temperature").axis)
         logarithmic(ax.xaxis, t)
     axes[0].set_ylabel(r"temperature of each group $T_i$")
     if len(names) > 1:
@@ -158,7 +158,7 @@ def _ratios(series: list[_Series], label: str, title: str) -> Figure:
     ax.axhspan(0.95, 1.05, color=OKABE_ITO[0], alpha=0.08, lw=0)
     _limits(ax, *(np.concatenate([getattr(s, name) for s in series]) for name in ("ratio", "error")))
     logarithmic(ax.xaxis, np.concatenate([s.temperature[np.isfinite(s.ratio)] for s in series]))
-    ax.set(xlabel=AXIS_NAMES["temperature"], ylabel=label)
+    ax.set(xlabel=of("temperature").axis, ylabel=label)
     ax.text(1.0, 1.0, " ideal gas", transform=ax.get_yaxis_transform(), va="center", fontsize=8)
     legend(figure, handles, title, columns=1)
     return figure

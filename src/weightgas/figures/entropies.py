@@ -11,11 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
-from weightgas.analysis.cells import axes as held
 from weightgas.analysis.cells import in_equilibrium
 from weightgas.errors import one_of
 from weightgas.figures.canvas import (
-    AXIS_NAMES,
     GREY,
     OKABE_ITO,
     canvas,
@@ -30,6 +28,8 @@ from weightgas.figures.canvas import (
 )
 from weightgas.figures.families import bars, families, measured, what_ran
 from weightgas.figures.inputs import Run, Runs, one, several
+from weightgas.quantities import of
+from weightgas.trace import fixed, kind_of
 
 QUANTITIES = ("energy", "entropy_direction")
 RESIDUALS = ("relative", "standard errors")
@@ -125,10 +125,10 @@ def entropy(
     """
     ran = one(run)
     state = ran.state
-    sphere = state.attrs["protocol"] == "fixed_sphere"
+    kind = kind_of(state)
     if across is not None:
-        one_of("across", across, ("product",) if state.attrs["protocol"] == "fixed_lr" else ())
-    found = families(state, over or ("lr" if across else "radius" if sphere else "wd"), lines, across)
+        one_of("across", across, kind.combined(fixed(state)))
+    found = families(state, over or kind.axes[0 if across else 1], lines, across)
     value, error = measured(state, "entropy")
     figure, ((top,), (below,)) = canvas(2, 1, height=4.6, sharex=True, height_ratios=(2, 1))
     found.points(top, value, error)
@@ -145,9 +145,9 @@ def entropy(
     handles.append(line(f"{text}: {'Maxwell, exact' if slope.attrs['exact'] else 'harmonic gas, low $T$'}", "--"))
     if ran.is_model and found.other is not None:
         for family in found.lines:
-            x, first, second = found.dense(family)
-            top.plot(x, curves.model_entropy(state, first, second), color=family.color, zorder=1)
-        at_cells = curves.model_entropy(state, *held(state).values())
+            x, at = found.dense(family)
+            top.plot(x, curves.model_entropy(state, at), color=family.color, zorder=1)
+        at_cells = curves.model_entropy(state, fixed(state))
         found.curve(below, at_cells - straight)
         handles.append(line("isotropic noise model"))
     fit = ran.quadratic_fit if smoothing else None
@@ -160,7 +160,7 @@ def entropy(
         handles.append(line("quadratic fit: needs ten cells in equilibrium", "none"))
     zero_line(below)
     logarithmic(top.xaxis, found.x)
-    top.set_ylabel(AXIS_NAMES["entropy"])
+    top.set_ylabel(of("entropy").axis)
     below.set(
         xlabel=found.label + (r", $\eta\lambda$ held" if across else ""), ylabel="distance from the\nslope (nats)"
     )
@@ -174,8 +174,8 @@ def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: st
     """Names on the axes and zero lines of the residuals; returns the legend entry that the residuals need."""
     for column, quantity in enumerate(QUANTITIES):
         logarithmic(axes[0, column].xaxis, temperatures)
-        axes[0, column].set_ylabel(AXIS_NAMES[quantity])
-        axes[-1, column].set_xlabel(AXIS_NAMES["temperature"])
+        axes[0, column].set_ylabel(of(quantity).axis)
+        axes[-1, column].set_xlabel(of("temperature").axis)
     if not model:
         return []
     for ax, text in zip(axes[-1], ("$U$/theory − 1 (%)", "$S$ − theory (nats)"), strict=True):

@@ -9,11 +9,11 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from weightgas.analysis import curves
-from weightgas.analysis.cells import axes
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import canvas, drawn, legend, line, logarithmic, zero_line
 from weightgas.figures.families import Families, families, measured, only, what_ran
 from weightgas.figures.inputs import Run, one, result
+from weightgas.trace import fixed
 
 Law = Callable[..., np.ndarray]
 
@@ -43,7 +43,7 @@ def radius(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """
     ran = one(run)
     state = ran.state
-    only(state, ("fixed_elr", "fixed_lr"), "On the sphere the radius is fixed: draw pressure(state).")
+    only(state, lambda kind: not kind.projected, "On the sphere the radius is fixed: draw pressure(state).")
     found = families(state, over or ("lr" if state.attrs["producer"] == "train" else "wd"), lines)
     law, model = ran.radius_law, _model(ran, curves.model_radius)
     return _law_figure(state, found, "radius", r"radius $r$", law["discrete"].values, law["continuous"].values, model)
@@ -69,7 +69,7 @@ def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """
     ran = one(run)
     state = ran.state
-    only(state, ("fixed_sphere",), "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
+    only(state, lambda kind: kind.projected, "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
     found = families(state, over or ("elr" if state.attrs["producer"] == "train" else "radius"), lines)
     law = ran.state_equation
     discrete, continuous = (law[f"pressure_{kind}"].values for kind in ("discrete", "continuous"))
@@ -90,7 +90,7 @@ def radius_from_sphere(run: Run, predicted: xr.Dataset) -> Figure:
     """
     state = one(run).state
     result(predicted, "predicted", ("ratio", "elr"), "analysis.equation_of_state.radius_from_sphere()")
-    only(state, ("fixed_lr",), "The sphere predicts the radius at fixed LR.")
+    only(state, lambda kind: not kind.scaled, "The sphere predicts the radius at fixed LR.")
     figure, ((ax,),) = canvas(height=2.9)
     found = families(state, "wd")
     found.over, found.x = "elr", predicted["elr"].values
@@ -112,7 +112,7 @@ def _model(run: Findings, law: Law) -> Law | None:
     """The law of the isotropic noise model, with the state in it, where the state is of that model."""
     if not run.is_model:
         return None
-    return lambda first, second, discrete: law(run.state, first, second, discrete=discrete)
+    return lambda at, discrete: law(run.state, at, discrete=discrete)
 
 
 def _law_figure(
@@ -128,7 +128,7 @@ def _law_figure(
     value, error = measured(state, name)
     figure, ((top,), (below,)) = canvas(2, 1, height=4.4, sharex=True, height_ratios=(2.2, 1))
     if model is not None:
-        discrete = model(*axes(state).values(), True)
+        discrete = model(fixed(state), True)
     found.points(top, value, error)
     found.points(below, 100 * (value / discrete - 1), 100 * error / np.abs(discrete))
     if model is None:
@@ -137,8 +137,8 @@ def _law_figure(
         found.curve(below, 100 * (continuous / discrete - 1), "--")
     else:
         for family in found.lines:
-            x, first, second = found.dense(family)
-            fine, coarse = model(first, second, True), model(first, second, False)
+            x, at = found.dense(family)
+            fine, coarse = model(at, True), model(at, False)
             top.plot(x, fine, color=family.color, zorder=1)
             top.plot(x, coarse, "--", color=family.color, zorder=1)
             below.plot(x, 100 * (coarse / fine - 1), "--", color=family.color, zorder=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,8 +15,11 @@ from matplotlib.lines import Line2D
 
 from weightgas.analysis.cells import axes, in_equilibrium
 from weightgas.errors import TraceError, one_of, refuse, whole_number
-from weightgas.figures.canvas import AXIS_NAMES, GREY, marker, number, ordered
+from weightgas.figures.canvas import GREY, marker, number, ordered, plain
+from weightgas.protocols import PROTOCOLS, Protocol
+from weightgas.quantities import of
 from weightgas.status import Status
+from weightgas.trace import kind_of
 
 Color = tuple[float, float, float, float] | str
 
@@ -44,26 +48,19 @@ class Families:
     @property
     def label(self) -> str:
         """Name of the axis."""
-        return AXIS_NAMES[self.over]
+        return of(self.over).axis
 
-    def dense(self, line: Line, points: int = 200) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Along a line between its ends: x, and the two hyperparameters in the protocol's order, (points,) each.
+    def dense(self, line: Line, points: int = 200) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Along a line between its ends: x, and the hyperparameters by axis, (points,) each.
 
         The cells themselves where the line has no value in common.
         """
-        names = list(axes(self.state))
-        x = self.x[line.cells]
+        held, x = axes(self.state), self.x[line.cells]
         if self.other is None or len(x) < 2:
-            first, second = (axes(self.state)[n][line.cells] for n in names)
-            return x, first, second
+            return x, {axis: v[line.cells] for axis, v in held.items()}
         x = np.geomspace(x.min(), x.max(), points)
-        shared = np.full(points, line.value)
-        values = {self.other: shared, self.over: x}
-        if self.over == "product":
-            values["lr" if self.other == "wd" else "wd"] = x / shared
-        elif self.other == "product":
-            values["lr" if self.over == "wd" else "wd"] = shared / x
-        return x, values[names[0]], values[names[1]]
+        values = kind_of(self.state).solved({self.other: np.full(points, line.value), self.over: x})
+        return x, {axis: values[axis] for axis in held}
 
     def points(self, ax: Axes, y: np.ndarray, error: np.ndarray | None = None) -> None:
         """Draw the values ``y`` (cells,) with error bars: filled in equilibrium, hollow and grey where not."""
@@ -99,7 +96,7 @@ class Families:
         bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
         bar.minorticks_off()
         bar.outline.set_visible(False)  # type: ignore[operator]
-        bar.set_label(AXIS_NAMES[self.other])
+        bar.set_label(of(self.other).axis)
 
     def handles(self, measured: str = "measured ± standard error") -> list[Line2D]:
         """Legend entries for the points: measured, not in equilibrium, not drawn."""
@@ -120,10 +117,9 @@ def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = 
     """
     whole_number("lines", lines, fix="Pass how many lines to draw, for instance 5.")
     held = axes(state)
-    over = "elr" if over == "lr" and "elr" in held else over
-    known = dict(held)
-    if "lr" in held:
-        known["product"] = held["lr"] * held["wd"]
+    kind = kind_of(state)
+    over = kind.axes[0] if over == "lr" else over
+    known = held | kind.combined(held)
     one_of(f"over ({state.attrs['protocol'].replace('_', ' ')})", over, known)
     x = known[over]
     if across is None:
@@ -135,7 +131,7 @@ def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = 
         return Families(over, None, x, [Line(float("nan"), order, ordered(1)[0])], state)
     values, member = np.unique(key, return_inverse=True)
     rows = [np.flatnonzero(member == k) for k in range(len(values))]
-    if across == "product":  # short diagonals at the corners of the grid say nothing
+    if across not in held:  # short diagonals at the corners of the grid say nothing
         rows = [r for r in rows if len(r) > 2] or rows
     picked = np.unique(np.round(np.linspace(0, len(rows) - 1, min(lines, len(rows)))).astype(int))
     rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]
@@ -196,7 +192,7 @@ def _words(state: xr.Dataset, cells: set[int]) -> str:
 
 def what_ran(data: xr.Dataset) -> str:
     """One line: the protocol and what was simulated or trained."""
-    protocol = str(data.attrs.get("protocol", "")).replace("_", " ").replace("elr", "ELR").replace("lr", "LR")
+    protocol = plain(data.attrs.get("protocol", ""))
     if "network" in data.attrs:
         what = f"{data.attrs['network']} on {data.attrs.get('data', 'data')}"
     else:
@@ -206,8 +202,8 @@ def what_ran(data: xr.Dataset) -> str:
     return text.replace("$", r"\$")
 
 
-def only(state: xr.Dataset, protocols: tuple[str, ...], advice: str) -> None:
-    """Refuse a state of another protocol: TraceError (a ValueError) with ``advice``."""
-    if state.attrs.get("protocol") not in protocols:
-        wanted = " or ".join(p.replace("_", " ") for p in protocols)
+def only(state: xr.Dataset, fits: Callable[[type[Protocol]], bool], advice: str) -> None:
+    """Refuse a state of a protocol that does not fit: TraceError (a ValueError) with ``advice``."""
+    if not fits(kind_of(state)):
+        wanted = " or ".join(kind.title for kind in PROTOCOLS.values() if fits(kind))
         raise TraceError(f"state: expected {wanted}, got {state.attrs.get('protocol')!r}. {advice}")

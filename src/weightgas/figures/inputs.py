@@ -35,7 +35,7 @@ def one(run: Any, name: str = "run", *, trace: bool = False) -> Findings:
     elif isinstance(run, tuple) and [described(part) for part in run] == ["a trace", "a state"]:
         found = Findings(*cast(tuple[xr.Dataset, xr.Dataset], run))
     elif described(run) == "a state":
-        found = Findings(state=run)
+        found = Findings(state=cast(xr.Dataset, run))
     else:
         raise TypeError(f"{name}: expected {expected}, got {_got(run)}. {_fix(run)}")
     if trace and found.trace is None:

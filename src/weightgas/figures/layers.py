@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from weightgas.figures.canvas import MARKERS, OKABE_ITO, PROTOCOLS, canvas, drawn, legend, marker, plain, zero_line
+from weightgas.figures.canvas import canvas, drawn, legend, looks, marker, plain, zero_line
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Runs, several
 
@@ -30,8 +30,7 @@ def layers(runs: Runs) -> Figure:
     names = [str(name) for name in next(iter(found.values()))["part"].values]
     handles = []
     for k, (protocol, one) in enumerate(found.items()):
-        look = PROTOCOLS.index(protocol) if protocol in PROTOCOLS else k % len(MARKERS)
-        color, shape = OKABE_ITO[look], MARKERS[look]
+        ((color, shape),) = looks([protocol])
         place = np.arange(len(names)) + 0.16 * (k - (len(found) - 1) / 2)
         for ax, name in zip(axes, ("temperature_ratio", "pressure_ratio"), strict=True):
             value, error = one[name].values, one[f"{name}_err"].values

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from weightgas.analysis.balance import balance
 from weightgas.analysis.quasi_static import quasi_static
 from weightgas.errors import refuse
-from weightgas.figures.canvas import AXIS_NAMES, GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
+from weightgas.figures.canvas import GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
 from weightgas.figures.families import bars
 from weightgas.figures.inputs import result, results
+from weightgas.quantities import of
 
 _POINTS = 9
 """Samples of a path that are drawn; lines go through all."""
@@ -93,8 +94,8 @@ def _planes(axes: np.ndarray, courses: Mapping[str, xr.Dataset]) -> None:
         if x:
             logarithmic(ax.xaxis, np.concatenate(seen[x]))
         logarithmic(ax.yaxis, np.concatenate(seen[y]))
-    axes[0].set(xlabel=r"volume $V=r^2/2$", ylabel=AXIS_NAMES["pressure"])
-    axes[1].set(xlabel=AXIS_NAMES["entropy"], ylabel=AXIS_NAMES["temperature"])
+    axes[0].set(xlabel=r"volume $V=r^2/2$", ylabel=of("pressure").axis)
+    axes[1].set(xlabel=of("entropy").axis, ylabel=of("temperature").axis)
     axes[0].legend(handles=[*handles, line("quasi-static", color=GREY)], frameon=False, loc="best")
 
 

@@ -13,9 +13,10 @@ from weightgas import trace as traces
 from weightgas.analysis.cells import axes, in_equilibrium
 from weightgas.analysis.potentials import potential_map
 from weightgas.errors import refuse
-from weightgas.figures.canvas import AXIS_NAMES, canvas, drawn, legend, marker, number
+from weightgas.figures.canvas import canvas, drawn, legend, marker, number
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Run, one
+from weightgas.quantities import of
 
 TARGET, MINIMUM = "#E31A1C", "white"
 
@@ -38,7 +39,7 @@ def potential_maps(run: Run, *, targets: int = 3) -> Figure:
     if not (in_equilibrium(state) & np.isfinite(state["entropy"].values)).any():
         reason = state.attrs.get("entropy_reason", "more steps")
         raise refuse("state", "a cell in equilibrium with an entropy", "none", f"Its entropy needs: {reason}.")
-    return _helmholtz(state) if state.attrs["protocol"] == "fixed_sphere" else _gibbs(state, targets)
+    return _helmholtz(state) if traces.kind_of(state).projected else _gibbs(state, targets)
 
 
 def _gibbs(state: xr.Dataset, targets: int) -> Figure:
@@ -66,15 +67,15 @@ def _gibbs(state: xr.Dataset, targets: int) -> Figure:
         if not np.isfinite(values).any():
             text = "target not in\nequilibrium"
             ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=8)
-    figure.supxlabel(AXIS_NAMES[second], fontsize=9)
-    figure.supylabel(AXIS_NAMES[first], fontsize=9)
+    figure.supxlabel(of(second).axis, fontsize=9)
+    figure.supylabel(of(first).axis, fontsize=9)
     _color_bar(figure, panels, norm, r"Gibbs potential $(\mathcal{G}-\mathcal{G}_{\min})/T^*$")
     _legend(figure, state, r"target $(T^*, p^*)$")
     return figure
 
 
 def _helmholtz(state: xr.Dataset) -> Figure:
-    elr, radius = axes(state).values()
+    elr, radius = axes(state).values()  # or what else sets the temperature
     values, radii = np.unique(elr), np.unique(radius)
     picked = radii[_spread(len(radii), 4)]
     columns = 2 if len(picked) > 1 else 1

@@ -7,7 +7,6 @@ from matplotlib.figure import Figure
 
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import (
-    AXIS_NAMES,
     GREY,
     MARKERS,
     OKABE_ITO,
@@ -19,10 +18,12 @@ from weightgas.figures.canvas import (
     logarithmic,
     marker,
     named,
+    place,
     plain,
 )
 from weightgas.figures.families import bars
 from weightgas.figures.inputs import Runs, several
+from weightgas.quantities import of
 
 
 @drawn
@@ -96,8 +97,8 @@ def loss_dependence(runs: Runs) -> Figure:
         for axis, drawn_values in ((ax.xaxis, 0), (ax.yaxis, 1)):
             points = np.concatenate([c.get_xydata()[:, drawn_values] for c in ax.lines] or [np.empty(0)])
             logarithmic(axis, points)
-        ax.set(xlabel=AXIS_NAMES["energy"], title=title)
-    axes[0].set_ylabel(AXIS_NAMES["noise_trace"])
+        ax.set(xlabel=of("energy").axis, title=title)
+    axes[0].set_ylabel(of("noise_trace").axis)
     legend(figure, handles, r"Noise follows the loss: b = d ln tr $\Sigma$/d ln L within a run", columns=1)
     return figure
 
@@ -138,7 +139,7 @@ def _looks(runs: Runs, controls: Runs | None) -> list[tuple[str, Findings, bool,
     found = []
     for name, run in measured.items():
         color = OKABE_ITO[networks.index(run.state.attrs.get("network", "")) % len(OKABE_ITO)]
-        found.append((name, run, False, color, MARKERS[PROTOCOLS.index(run.protocol)]))
+        found.append((name, run, False, color, MARKERS[place(run.protocol) % len(MARKERS)]))
     for number, (name, run) in enumerate(several(controls, "controls", trace=True, empty=True).items()):
         found.append((name, run, True, "black", MARKERS[(number + len(PROTOCOLS)) % len(MARKERS)]))
     return found

@@ -12,7 +12,6 @@ from functools import partial
 import numpy as np
 from matplotlib import figure as mpl
 
-from weightgas.analysis.cells import axes
 from weightgas.analysis.findings import Findings
 from weightgas.figures.along import along_run
 from weightgas.figures.cells import status_map
@@ -24,6 +23,7 @@ from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
 from weightgas.figures.variables import energy, noise, temperature
 from weightgas.figures.watched import watched
+from weightgas.trace import fixed, kind_of
 
 Caption = str | Callable[[Findings], str]
 Draw = Callable[..., mpl.Figure]
@@ -98,7 +98,7 @@ class Figure:
 
 
 def _on_sphere(run: Findings) -> bool:
-    return "radius" in axes(run.state)
+    return kind_of(run.state).projected
 
 
 def _trained(run: Findings) -> bool:
@@ -134,7 +134,8 @@ def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure
         return entropy(run, over=over, smoothing=_trained(run))
 
     def caption(run: Findings) -> str:
-        harmonic = over == "lr" or "lr" in axes(run.state)
+        kind = kind_of(run.state)
+        harmonic = not kind.entropy_slopes()[kind.axes[0] if over == "lr" else over][1]
         slope = "the one of a harmonic gas at low temperature" if harmonic else "exact for any gas (a Maxwell relation)"
         text = f"Entropy of the weights over {words}; below, the distance from the dashed slope. That slope is {slope}."
         if _trained(run):
@@ -145,11 +146,11 @@ def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure
 
 
 def _shares_products(run: Findings) -> bool:
-    """Whether three cells or more have one ηλ, at fixed LR."""
-    fixed = axes(run.state)
-    if "lr" not in fixed:
+    """Whether there is an exact slope within isotherms (at fixed LR, of one ηλ), and three cells or more have one."""
+    kind = kind_of(run.state)
+    if not kind.exact_along:
         return False
-    key = np.round(np.log(fixed["lr"] * fixed["wd"]), 9)
+    key = np.round(np.log(kind.isotherm_key(fixed(run.state))), 9)
     return bool(np.unique(key, return_counts=True)[1].max() >= 3)
 
 

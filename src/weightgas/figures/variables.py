@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
-from weightgas.analysis.cells import axes
-from weightgas.figures.canvas import AXIS_NAMES, GREY, canvas, drawn, legend, line, logarithmic
+from weightgas.figures.canvas import GREY, canvas, drawn, legend, line, logarithmic
 from weightgas.figures.families import Families, families, measured, what_ran
 from weightgas.figures.inputs import Run, one
+from weightgas.quantities import of
+from weightgas.trace import kind_of
 
 
 @drawn
@@ -30,7 +31,7 @@ def temperature(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     handles = []
     if ran.is_model:
         handles = _model_curve(ax, found, curves.model_temperature)
-    elif ran.protocol == "fixed_lr":
+    elif not kind_of(ran.state).scaled:
         found.curve(ax, ran.temperature_law["discrete"].values)
         handles = [line("from the radius law with own $G$")]
     return _finish(figure, ax, found, "temperature", handles)
@@ -64,7 +65,7 @@ def noise(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     ``over`` and ``lines`` as for :func:`temperature`.
     """
     state = one(run).state
-    found = families(state, over or ("product" if "lr" in axes(state) else "elr"), lines)
+    found = families(state, over or kind_of(state).isotherm_name, lines)
     figure, ((ax,),) = canvas(height=3.2)
     return _finish(figure, ax, found, "noise_var", [])
 
@@ -80,7 +81,7 @@ def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D
     elif shown.size:
         spread = max(np.ptp(shown), 0.02 * abs(shown.mean()))
         ax.set_ylim(shown.min() - spread, shown.max() + spread)
-    ax.set(xlabel=found.label, ylabel=AXIS_NAMES[name])
+    ax.set(xlabel=found.label, ylabel=of(name).axis)
     found.color_bar(figure, np.array([ax]))
     legend(figure, [*found.handles(), *handles], what_ran(found.state))
     return figure
@@ -88,6 +89,6 @@ def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D
 
 def _model_curve(ax, found: Families, law: Callable[..., np.ndarray]) -> list[Line2D]:
     for family in found.lines:
-        x, first, second = found.dense(family)
-        ax.plot(x, law(found.state, first, second), color=family.color, zorder=1)
+        x, at = found.dense(family)
+        ax.plot(x, law(found.state, at), color=family.color, zorder=1)
     return [line("isotropic noise model")]

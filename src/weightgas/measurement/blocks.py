@@ -12,13 +12,15 @@ their own correlation; such cells are refused at level 1.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import xarray as xr
 from scipy.stats import t as student
 
 from weightgas import trace as traces
+from weightgas.quantities import OF_NOISE
 
 MOST_BLOCKS = 20
 """Blocks per replica where the samples are many and independent."""
@@ -107,6 +109,11 @@ def spread(per_cell: np.ndarray, like: np.ndarray) -> np.ndarray:
     return per_cell.reshape(-1, *(1 for _ in like.shape[1:]))
 
 
+def slowest(state: xr.Dataset) -> np.ndarray:
+    """Integrated correlation time in samples of energy or radius, whichever is longer, (cells,), from a state."""
+    return np.fmax(state["correlation"].values, state["correlation_radius"].values)
+
+
 class Blocks:
     """The block means of one trace, and functions of their averages with jackknife errors.
 
@@ -124,6 +131,11 @@ class Blocks:
         self.count = (np.diff(self._edges, axis=1) > 0).sum(axis=1) * trace.sizes["replica"]
         self.inflation = inflation(self._edges, trace.sizes["replica"], correlation)
 
+    @classmethod
+    def slow(cls, trace: xr.Dataset, state: xr.Dataset) -> Blocks:
+        """Blocks after the burn-in of ``state``, long against the correlation of energy and radius."""
+        return cls(trace, state["burn_in"].values, trace["samples"].values.min(axis=1), slowest(state))
+
     def __contains__(self, name: str) -> bool:
         return name in self._trace
 
@@ -131,10 +143,15 @@ class Blocks:
         """Block means of a variable, or of a function of it (named by ``key`` so that it is computed once)."""
         if (name, key) not in self._cache:
             series = self._trace[name].values.astype(float)
-            held = self._held if name in traces.OF_NOISE else None
+            held = self._held if name in OF_NOISE else None
             with np.errstate(all="ignore"):
                 self._cache[name, key] = means(series if function is None else function(series), self._edges, held)
         return self._cache[name, key]
+
+    def series(self, name: str, like: np.ndarray) -> np.ndarray:
+        """A variable itself, with as many trailing axes of length one as ``like`` has more."""
+        series = self._trace[name].values.astype(float)
+        return series.reshape(*series.shape, *(1 for _ in like.shape[series.ndim :]))
 
     def estimate(self, function: Callable[..., np.ndarray], *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``function`` of the averages of block means (cells, blocks[, more]), and its error: both (cells[, more])."""
@@ -154,3 +171,11 @@ class Blocks:
             if self._held is not None:  # a block may be without the noise
                 error = error * _few(n) / _few(spread(self.count, n))
         return value, np.where(n > 1, error, np.nan)
+
+    def estimates(self, table: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """:meth:`estimate` of every (function, *names of variables) by name, where the trace has its variables."""
+        return {
+            name: self.estimate(function, *map(self.of, columns))
+            for name, (function, *columns) in table.items()
+            if all(column in self for column in columns)
+        }

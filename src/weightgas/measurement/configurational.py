@@ -24,14 +24,15 @@ import numpy as np
 
 from weightgas.measurement.blocks import Blocks, spread
 from weightgas.measurement.energy import Estimates
+from weightgas.measurement.rate import Rate
 from weightgas.theory import finite_step, stationary
 
 
-def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, Any]) -> Estimates:
+def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any]) -> Estimates:
     """The temperatures above and ``laplacian`` of every cell, each with its standard error.
 
-    ``cells`` as in :func:`weightgas.measurement.temperature.estimate`, ``facts`` the attributes of the trace: protocol,
-    dof, dim, and where they are known ``group_sizes`` and ``laplacian_slope``. Empty where no Laplacian was read.
+    ``rate`` is that of the cells, ``facts`` the attributes of the trace: dof, dim, and where they are known
+    ``group_sizes`` and ``laplacian_slope``. Empty where no Laplacian was read.
     """
     if "laplacian" not in blocks or "mean_grad_sq" not in blocks:
         return {}
@@ -47,21 +48,21 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
         out["temperature_conf_group"] = blocks.estimate(_ratio, *columns)
     if "noise_trace" not in blocks:
         return out
-    inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
-    rate = inverse if "lr" in cells else np.ones_like(inverse)
-    size = cells["lr" if "lr" in cells else "elr"][:, 0]
-    dof, noise = int(facts["dof"]), blocks.of("noise_trace")
-    columns = (drift, laplacian, rate, noise)
+    size, dof, noise = rate.number, int(facts["dof"]), rate.times("noise_trace")
+    columns = (drift, laplacian, rate.inverse, noise)
     if "laplacian_slope" in facts and "grad_curvature" in blocks:
-        how = (facts["protocol"], int(facts["dim"]), facts["laplacian_slope"])
-        exact = _of_linear_loss(cells, noise, *how)
+        how = (rate.kind, int(facts["dim"]), facts["laplacian_slope"])
+        exact = _of_linear_loss(rate, blocks.of("noise_trace"), *how[1:])
 
-        def corrected(m: np.ndarray, c: np.ndarray, x: np.ndarray, n: np.ndarray, k: np.ndarray) -> np.ndarray:
+        def corrected(
+            m: np.ndarray, c: np.ndarray, x: np.ndarray, n: np.ndarray, k: np.ndarray, a: np.ndarray
+        ) -> np.ndarray:
             elr = spread(size, x) * x
-            first = np.asarray(finite_step.configurational_temperature(m, c, k, elr * n / (2 * dof), elr, *how))
+            t = elr * n / (2 * dof)
+            first = np.asarray(finite_step.configurational_temperature(m, c, k, t, elr * a, *how))
             return np.where(np.isfinite(spread(exact, x)), _ratio(m, c) / spread(exact, x), first)
 
-        columns = (*columns, blocks.of("grad_curvature"))
+        columns = (*columns, blocks.of("grad_curvature"), rate.alone)
         out["temperature_conf_corrected"] = blocks.estimate(corrected, *columns)
         ratio = lambda *c: corrected(*c) / (spread(size, c[2]) * c[2] * c[3] / (2 * dof))  # noqa: E731
     else:
@@ -70,10 +71,10 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
     if "group_laplacian" in blocks and "group_noise_trace" in blocks:
         group_dof = np.maximum(np.atleast_1d(facts["group_sizes"]) - 1, 1)
         square = blocks.of("radius", np.square, "square")
-        whole = np.ones_like(square) if "lr" in cells else square
+        whole = square if rate.kind.scaled else np.ones_like(square)
         ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
         drift, laplacian = blocks.of("group_mean_grad_sq"), blocks.of("group_laplacian")
-        noise, whole = blocks.of("group_noise_trace"), np.broadcast_to(whole[..., None], ours.shape)
+        noise, whole = rate.times("group_noise_trace"), np.broadcast_to(whole[..., None], ours.shape)
         out["conf_ratio_group"] = blocks.estimate(
             lambda m, c, x, v, n: _ratio(m, c) / (spread(size, x) * v * x * n / (2 * group_dof)),
             drift, laplacian, ours, whole, noise,
@@ -81,15 +82,13 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], facts: Mapping[str, A
     return out
 
 
-def _of_linear_loss(
-    cells: dict[str, np.ndarray], noise: np.ndarray, protocol: str, dim: int, slope: float
-) -> np.ndarray:
+def _of_linear_loss(rate: Rate, noise: np.ndarray, dim: int, slope: float) -> np.ndarray:
     """T_conf/T of isotropic noise at the step size of each cell; NaN for another loss, or where it is not known.
 
     σ² is the mean over the cells of one step size, which have one law, to four digits.
     """
     with np.errstate(over="ignore"):
-        size = (cells["lr"] * cells["wd"] if "lr" in cells else cells["elr"])[:, 0]
+        size = rate.kind.step_number(rate.at)
     found = np.full(len(size), np.nan)
     if slope != 1 - dim:
         return found
@@ -98,7 +97,7 @@ def _of_linear_loss(
         with np.errstate(all="ignore"):
             variance = np.nanmean(noise[here]) / (dim - 1) if np.isfinite(noise[here]).any() else np.nan
         if np.isfinite(variance) and variance > 0:
-            found[here] = stationary.stationary_state(protocol, dim, step, float(f"{variance:.4g}")).conf_ratio
+            found[here] = stationary.stationary_state(rate.kind, dim, step, float(f"{variance:.4g}")).conf_ratio
     return found
 
 

@@ -1,106 +1,86 @@
 """The entropy of the direction: by every estimator that the trace has data for, and the one that was chosen.
 
-Each is in the state under its own name, ``entropy_density``, ``entropy_integration``, ``entropy_knn``,
-``entropy_quasi_harmonic``, ``entropy_paper``, with what is needed to judge it; ``entropy_direction`` is the chosen one.
-``density`` is the default where the overlap was counted, else ``integration``.
+Each is in the state under its own name, ``entropy_<name>``, with what is needed to judge it; ``entropy_direction`` is
+the chosen one. By default that is the first of :data:`weightgas.measurement.entropy.ESTIMATORS` that is possible.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from weightgas.errors import TraceError
-from weightgas.measurement.blocks import Blocks
-from weightgas.measurement.energy import Estimates
-from weightgas.measurement.entropy import anchor_of, density, integration, knn, paper, quasi_harmonic
-from weightgas.status import Status
-
-FROM_DIRECTIONS = ("knn", "quasi_harmonic", "paper")
+from weightgas import quantities
+from weightgas.errors import one_of, refuse
+from weightgas.measurement.entropy import ESTIMATORS, METHODS, Entropy, Estimator
 
 
-def check(trace: xr.Dataset, method: str) -> None:
-    """TraceError where the trace lacks what the chosen method needs."""
-    if method == "density" and "overlap_counts" not in trace:
-        raise TraceError(
-            "entropy: expected a trace with overlap_counts for density, got none. Only a linear loss has them; "
-            "use integration."
-        )
-    if method in FROM_DIRECTIONS and "directions" not in trace:
-        raise TraceError(f"entropy: expected stored directions for {method}, got none. Run with snapshots=1000.")
+def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Estimator:
+    """The estimator of a name, of ``"auto"``, or the user's own; ``settings`` go to a named one with such fields.
 
-
-def estimate(
-    trace: xr.Dataset,
-    blocks: Blocks,
-    cells: dict[str, np.ndarray],
-    level_one: xr.Dataset,
-    *,
-    method: str,
-    anchor: float | str,
-    seed: int,
-) -> tuple[Estimates, dict[str, Any], np.ndarray | None]:
-    """All estimates, notes on the chosen one, and the bootstrap replicates (cells, draws) if it is an integration.
-
-    ``cells`` holds the hyperparameters by axis name with shape (cells, 1), ``level_one`` what ``assess`` found;
-    ``method`` is one of METHODS or ``"auto"``, ``anchor`` as in :func:`weightgas.measurement.entropy.anchor_of`.
+    Raises
+    ------
+    TypeError, ValueError
+        If it is neither a name nor an :class:`Estimator`, or has no name, or that of another.
+    TraceError
+        If the trace lacks what it needs.
     """
-    if method == "auto":
-        method = "density" if "overlap_counts" in trace else "integration"
-    notes: dict[str, Any] = {"entropy_method": method}
-    found = _from_directions(trace, level_one) if "directions" in trace else {}
-    draws = None
-    if "overlap_counts" in trace:
-        counted = density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
-        found["entropy_density"] = counted["entropy_direction"]
-    if method == "integration":
-        found["entropy_integration"], notes_of, draws = _integrated(trace, blocks, cells, level_one, anchor, seed)
-        notes |= notes_of
-    chosen = found[f"entropy_{method}"]
-    lost = int(np.isnan(chosen[0]).sum())
-    if method == "density" and lost:
-        notes["entropy_reason"] = f"{lost} cells have fewer than two blocks of counts; add steps or blocks"
-    if method in FROM_DIRECTIONS and lost:
-        notes["entropy_reason"] = f"{lost} cells have too few stored directions for {method}; add snapshots"
-    return {**found, "entropy_direction": chosen}, notes, draws
-
-
-def _from_directions(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
-    step = trace["step"].values
-    spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else 1.0
-    steps = np.nan_to_num(level_one["correlation"].values, nan=1.0) * spacing
-    found = {**knn.estimate(trace, steps), **quasi_harmonic.estimate(trace, steps), **paper.estimate(trace)}
-    return {f"entropy_{name}" if name.endswith("_flag") else name: value for name, value in found.items()}
-
-
-def _integrated(
-    trace: xr.Dataset,
-    blocks: Blocks,
-    cells: dict[str, np.ndarray],
-    level_one: xr.Dataset,
-    anchor: float | str,
-    seed: int,
-) -> tuple[tuple[np.ndarray, np.ndarray], dict[str, Any], np.ndarray | None]:
-    usable = np.isin(level_one["status"].values, [Status.EQUILIBRIUM, Status.RANDOM_WALK])
-    nothing = np.full(trace.sizes["cell"], np.nan)
-    if "noise_trace" not in trace:
-        reason = "integration needs the noise trace, got a trace without; record it"
-        return (nothing, nothing.copy()), {"entropy_reason": reason}, None
-    if usable.sum() < 2:
-        reason = (
-            f"integration needs two cells in equilibrium at different temperatures, got {int(usable.sum())}; "
-            "add learning rates or steps"
+    if isinstance(entropy, Estimator):
+        estimator = entropy
+        if not str(entropy.name).isidentifier() or not isinstance(entropy, ESTIMATORS.get(entropy.name, Estimator)):
+            raise refuse("name of the entropy estimator", "an identifier of its own", entropy.name, "Choose another.")
+    elif isinstance(entropy, str):
+        one_of("entropy", entropy, ("auto", *METHODS))
+        kind = ESTIMATORS.get(entropy) or next(e for e in ESTIMATORS.values() if e().possible(trace))
+        estimator = kind(**{f.name: settings[f.name] for f in fields(kind) if f.name in settings})
+    else:
+        raise TypeError(
+            f"entropy: expected one of auto, {', '.join(METHODS)} or an Estimator, got {type(entropy).__name__}. "
+            "Derive yours from weightgas.measurement.entropy.Estimator and pass an instance of it."
         )
-        return (nothing, nothing.copy()), {"entropy_reason": reason}, None
-    dof = int(trace.attrs["dof"])
-    result = integration.estimate(blocks, cells, dof, usable, anchor_of(anchor, trace.attrs), seed=seed)
-    notes: dict[str, Any] = {
-        "entropy_anchor": result.anchor_note,
-        "entropy_quadrature_error": result.quadrature_error,
-        "entropy_anchor_neglected": result.anchor_neglected,
-    }
-    if result.reason:
-        notes["entropy_reason"] = result.reason
-    return (result.entropy, result.error), notes, result.draws
+    estimator.check(trace)
+    return estimator
+
+
+def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.Dataset:
+    """Entropies of the direction as variables of a state, with the notes on the chosen one as attributes.
+
+    ``state`` is what has been measured so far. Raises TypeError or ValueError where an estimator of the user's own
+    returns something else than an :class:`Entropy` of these cells.
+    """
+    found: dict[str, Any] = {}
+    notes: dict[str, Any] = {"entropy_method": estimator.name}
+    others = [kind() for kind in ESTIMATORS.values() if kind.automatic and kind.name != estimator.name]
+    for one in (*(other for other in others if other.possible(trace)), estimator):
+        result = _checked(one, one.estimate(trace, state), trace.sizes["cell"])
+        name = one.quantity.name
+        found |= one.quantity.estimated(result.value, result.error)
+        found[name][2]["independent"] = int(one.independent)
+        if result.flag is not None:
+            meanings = "; ".join(f"{value}: {text}" for value, text in one.flags.items() if text)
+            about = {"units": "1", "long_name": f"what is wrong with {name}", "comment": meanings}
+            found[f"{name}_flag"] = ("cell", result.flag, about)
+        for quantity, value, error in result.more:
+            found |= quantity.estimated(value, error)
+    if estimator.too_few and (lost := int(np.isnan(result.value).sum())):
+        notes["entropy_reason"] = f"{lost} cells {estimator.too_few}"
+    found |= quantities.DERIVED["entropy_direction"].estimated(result.value, result.error)
+    if result.draws is not None:
+        about = {"long_name": "bootstrap replicates of the entropy of the direction", "units": "nat"}
+        found["entropy_direction_draws"] = (("cell", "draw"), result.draws, about)
+    return xr.Dataset(found, attrs=notes | dict(result.notes))
+
+
+def _checked(estimator: Estimator, result: Entropy, cells: int) -> Entropy:
+    """``result`` if it is what an estimator returns."""
+    if not isinstance(result, Entropy):
+        kind = type(result).__name__
+        raise TypeError(f"entropy {estimator.name}: expected estimate() to return an Entropy, got {kind}. Wrap it.")
+    for name in ("value", "error", "flag"):
+        array = getattr(result, name)
+        if array is not None and np.shape(array) != (cells,):
+            fix = "Return one number a cell, NaN where there is none."
+            raise refuse(f"entropy {estimator.name}", f"{name} of shape ({cells},)", np.shape(array), fix)
+    return result

@@ -15,22 +15,18 @@ from weightgas.measurement.energy import Estimates
 
 
 def estimate(blocks: Blocks, dof: int) -> Estimates:
-    """``grad_sq`` and, where they were read, ``noise_trace``, ``noise_var``, ``mean_grad_sq``, ``signal_to_noise``,
+    """``grad_sq`` and, where they were recorded, ``noise_trace``, ``noise_var``, ``mean_grad_sq``, ``signal_to_noise``,
     ``noise_dim``, ``noise_dim_group`` and ``step_curvature`` = tr(HΣ)/tr Σ, the curvature that the noise sees.
     """
-    out: Estimates = {"grad_sq": blocks.estimate(lambda g: g, blocks.of("grad_sq"))}
-    if "noise_trace" not in blocks or "mean_grad_sq" not in blocks:
-        return out
-    noise, drift = blocks.of("noise_trace"), blocks.of("mean_grad_sq")
-    for name, prefix in (("noise_dim", ""), ("noise_dim_group", "group_")):
-        if f"{prefix}noise_cov_sq" in blocks:
-            columns = (blocks.of(f"{prefix}noise_trace_sq"), blocks.of(f"{prefix}noise_cov_sq"))
-            out[name] = blocks.estimate(lambda t, c: t / c, *columns)
-    if "noise_curvature" in blocks:
-        out["step_curvature"] = blocks.estimate(lambda k, n: k / n, blocks.of("noise_curvature"), noise)
-    return out | {
-        "noise_trace": blocks.estimate(lambda n: n, noise),
-        "noise_var": blocks.estimate(lambda n: n / dof, noise),
-        "mean_grad_sq": blocks.estimate(lambda m: m, drift),
-        "signal_to_noise": blocks.estimate(lambda n, m: m / n, noise, drift),
-    }
+    return blocks.estimates(
+        {
+            "grad_sq": (lambda g: g, "grad_sq"),
+            "noise_dim": (lambda t, c: t / c, "noise_trace_sq", "noise_cov_sq"),
+            "noise_dim_group": (lambda t, c: t / c, "group_noise_trace_sq", "group_noise_cov_sq"),
+            "step_curvature": (lambda k, n: k / n, "noise_curvature", "noise_trace"),
+            "noise_trace": (lambda n: n, "noise_trace"),
+            "noise_var": (lambda n: n / dof, "noise_trace"),
+            "mean_grad_sq": (lambda m: m, "mean_grad_sq"),
+            "signal_to_noise": (lambda n, m: m / n, "noise_trace", "mean_grad_sq"),
+        }
+    )

@@ -1,9 +1,9 @@
-"""Are the errors of a cell as small as was asked? What runs until they are stops by this, and a state says it too.
+"""Are the errors of a cell as small as was asked? Runs to a target precision stop by this; a state has it too.
 
-A target is a standard error: relative to |value| for the quantities of :data:`RELATIVE`, in nats for the entropies of
-:data:`NATS`. A cell is known where every error is at most its target and level 1 calls it equilibrium, split R̂
-included. What is missing is foreseen by err ∝ 1/√steps, but for what is read at points (the radius): once its samples
-are independent, only more of them help.
+A target is the standard error of one of :data:`weightgas.quantities.TARGETS`, relative to the value, of an entropy in
+nats. A cell is known if every error is at most its target and level 1 calls it equilibrium, split R̂ included. What is
+missing is predicted by err ∝ 1/√steps, except for what is recorded at points (the radius): once its samples are
+independent, only more of them help.
 """
 
 from __future__ import annotations
@@ -15,11 +15,9 @@ import numpy as np
 import xarray as xr
 
 from weightgas.measurement.energy import Estimates
-from weightgas.settings import NATS
+from weightgas.quantities import DERIVED, in_nats
 from weightgas.status import Status
 
-_POINTS = ("radius", "volume", "elr", "temperature_virial")
-"""What is made of radii read at points, not averaged over every step, and of them alone."""
 _INDEPENDENT = 0.8
 """Effective samples of the radius, as a share of all, from which on more steps between them would not help."""
 
@@ -58,10 +56,11 @@ def judge(
     kept, status = level_one["samples_kept"].values, level_one["status"].values
     independent = level_one["ess_radius"].values >= _INDEPENDENT * kept * replicas
     with np.errstate(all="ignore"):
-        size = errors / np.where(np.isin(names, NATS)[:, None], 1.0, np.abs(values))
+        size = errors / np.where([[in_nats(name)] for name in targets], 1.0, np.abs(values))
         size = np.where(np.isfinite(size), size, np.inf)
         excess = size / goal
-        stuck = np.isin(names, _POINTS)[:, None] & independent & (excess * np.sqrt(kept / samples) > 1)
+        points = np.array([[DERIVED[name].method == "point"] for name in targets])
+        stuck = points & independent & (excess * np.sqrt(kept / samples) > 1)
     most = excess.max(axis=0)
     worst = np.where(stuck, np.inf, excess).argmax(axis=0)
     known = (status == Status.EQUILIBRIUM) & (most <= 1)
@@ -91,7 +90,7 @@ def _shortfall(name: str, error: float, target: float, steps: float, kept: int |
 
 
 def _size(name: str, error: float) -> str:
-    return f"{error:.2g} nats" if name in NATS else f"{100 * error:.2g} %"
+    return f"{error:.2g} nats" if in_nats(name) else f"{100 * error:.2g} %"
 
 
 def _number(value: float) -> str:

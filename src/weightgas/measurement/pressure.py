@@ -12,13 +12,14 @@ import numpy as np
 
 from weightgas.measurement.blocks import Blocks, spread
 from weightgas.measurement.energy import Estimates
+from weightgas.measurement.rate import Rate
 
 
-def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int) -> Estimates:
+def estimate(blocks: Blocks, rate: Rate) -> Estimates:
     """``radius`` (root mean square), ``log_radius`` (E ln r), ``volume``, ``pressure``, ``compressibility``.
 
-    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_drift``, where the noise was read.
-    ``cells`` as in :func:`weightgas.measurement.temperature.estimate`.
+    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_signal``, where the noise was read.
+    ``rate`` is that of the cells.
     """
     square = blocks.of("radius", np.square, "square")
     inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
@@ -27,40 +28,38 @@ def estimate(blocks: Blocks, cells: dict[str, np.ndarray], dof: int) -> Estimate
         "log_radius": blocks.estimate(lambda x: x, blocks.of("radius", np.log, "log")),
         "volume": blocks.estimate(lambda v: v / 2, square),
     }
-    if "wd" in cells:
-        wd = cells["wd"][:, 0]
+    number, wd = rate.number, rate.kind.decay(rate.at)
+    growth = _growth(blocks, rate, square) if rate.kind.projected else None
+    if growth is None:
         out["pressure"] = (wd, np.zeros_like(wd))
-        growth = None
     else:
-        elr = cells["elr"][:, 0]
-        if "radius_unprojected" in blocks:
-            growth = blocks.of("radius_unprojected", np.square, "square")
-        else:  # ‖w₊‖² = r² (1 + η_e² G), exact for a step that is tangent
-            growth = square * (1 + elr[:, None] ** 2 * blocks.of("grad_sq"))
-        out["pressure"] = blocks.estimate(lambda w, v: (w - v) / (2 * spread(elr, v) * v**2), growth, square)
+        out["pressure"] = blocks.estimate(lambda w, v: (w - v) / (2 * spread(number, v) * v**2), growth, square)
     if "noise_trace" not in blocks or "mean_grad_sq" not in blocks:
         return out
-    noise, drift = blocks.of("noise_trace"), blocks.of("mean_grad_sq")
-    if "lr" in cells:
-        # η_e/r² = η/r⁴; the spread of r is a few per mille, so E[1/r²]² stands for E[1/r⁴].
-        rate, numerator, power = inverse, cells["lr"][:, 0], 2
-    else:
-        rate, numerator, power = inverse, cells["elr"][:, 0], 1
-    out["pressure_thermal"] = blocks.estimate(lambda x, n: spread(numerator, x) * x**power * n / 2, rate, noise)
-    out["pressure_drift"] = blocks.estimate(lambda x, m: spread(numerator, x) * x**power * m / 2, rate, drift)
+    noise, drift = rate.times("noise_trace"), rate.times("mean_grad_sq")
+    # η_e/r² = η/r⁴ at fixed LR; the spread of r is a few per mille, so E[1/r²]² stands for E[1/r⁴].
+    power = 1 if rate.kind.scaled else 2
+    out["pressure_thermal"] = blocks.estimate(lambda x, n: spread(number, x) * x**power * n / 2, inverse, noise)
+    out["pressure_signal"] = blocks.estimate(lambda x, m: spread(number, x) * x**power * m / 2, inverse, drift)
     if growth is None:
-        wd = cells["wd"][:, 0]
-        if "lr" in cells:
-            out["compressibility"] = blocks.estimate(
-                lambda v, x, n: 2 * spread(wd, v) * v / (spread(numerator, v) * x * n), square, inverse, noise
-            )
-        else:
-            out["compressibility"] = blocks.estimate(
-                lambda v, n: 2 * spread(wd, v) * v / (spread(numerator, v) * n), square, noise
-            )
-    else:
-        elr = cells["elr"][:, 0]
         out["compressibility"] = blocks.estimate(
-            lambda w, v, n: (w - v) / (spread(elr, v) ** 2 * v * n), growth, square, noise
+            lambda v, x, n: 2 * spread(wd, v) * v / (spread(number, v) * x * n), square, rate.inverse, noise
+        )
+    else:
+        out["compressibility"] = blocks.estimate(
+            lambda w, v, n: (w - v) / (spread(number, v) ** 2 * v * n), growth, square, noise
         )
     return out
+
+
+def _growth(blocks: Blocks, rate: Rate, square: np.ndarray) -> np.ndarray:
+    """E‖w₊‖² of a step that is projected; of a steered rate E r² + E[(‖w₊‖² − r²)/η_e], as ``number`` is 1 then."""
+    if rate.kind.steers:
+        if "radius_unprojected" not in blocks:
+            return square * (1 + rate.times("grad_sq"))
+        radius, elr = (blocks.series(name, like=square) for name in ("radius", rate.kind.steers))
+        return square + blocks.of("radius_unprojected", lambda w: (w**2 - radius**2) / elr, "growth over the rate")
+    if "radius_unprojected" in blocks:
+        return blocks.of("radius_unprojected", np.square, "square")
+    # ‖w₊‖² = r² (1 + η_e² G), exact for a step that is tangent
+    return square * (1 + rate.number[:, None] ** 2 * blocks.of("grad_sq"))

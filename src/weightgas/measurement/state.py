@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
+from weightgas import quantities
 from weightgas import trace as traces
-from weightgas.errors import one_of, whole_number
+from weightgas.errors import whole_number
 from weightgas.measurement import (
     configurational,
+    custom,
     direction,
     energy,
     noise,
@@ -23,60 +24,15 @@ from weightgas.measurement import (
 )
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
-from weightgas.measurement.entropy import METHODS, anchor_of, density
+from weightgas.measurement.entropy import Estimator, anchor_of, density
+from weightgas.measurement.rate import Rate
 from weightgas.theory import ideal_gas
-
-LONG_NAMES = {
-    "energy": ("energy", "U"),
-    "energy_variance": ("variance of the energy", "Var U"),
-    "grad_sq": ("second moment of the gradient on the unit sphere", "G"),
-    "noise_trace": ("trace of the noise covariance on the unit sphere", "tr Σ"),
-    "noise_var": ("noise variance per degree of freedom", "σ²"),
-    "mean_grad_sq": ("squared mean gradient on the unit sphere", "‖∇L‖²"),
-    "signal_to_noise": ("signal-to-noise ratio", "‖∇L‖²/tr Σ"),
-    "elr": ("effective learning rate", "η_e"),
-    "temperature": ("temperature", "T"),
-    "temperature_virial": ("virial temperature", "T_v"),
-    "temperature_group": ("temperature of a group", "T_i"),
-    "temperature_virial_group": ("virial temperature of a group", "T_v,i"),
-    "temperature_conf": ("configurational temperature", "T_conf"),
-    "temperature_conf_far": ("configurational temperature, Laplacian from the larger displacement", "T_conf"),
-    "temperature_conf_corrected": ("configurational temperature, free of the finite step", "T_conf"),
-    "temperature_conf_group": ("configurational temperature of a group", "T_conf,i"),
-    "conf_ratio": ("configurational temperature over that of the noise", "T_conf/T"),
-    "conf_ratio_group": ("configurational temperature of a group over that of its noise", "T_conf,i/T_i"),
-    "laplacian": ("Laplacian of the loss on the unit sphere", "ΔL"),
-    "noise_dim": ("directions that the noise has, its participation ratio", "d_eff"),
-    "noise_dim_group": ("directions that the noise of a group has", "d_eff,i"),
-    "step_curvature": ("curvature that the noise sees, tr(HΣ)/tr Σ", "κ"),
-    "radius": ("root mean square radius", "r"),
-    "log_radius": ("mean logarithm of the radius", "E ln r"),
-    "log_radius_entropy": ("entropy of the radius, the sum of dof times E ln r over the groups", "S(r)"),
-    "volume": ("volume", "V"),
-    "pressure": ("pressure", "p"),
-    "pressure_thermal": ("pressure of the noise", "p_thermal"),
-    "pressure_drift": ("pressure of the mean gradient", "p_drift"),
-    "compressibility": ("compressibility factor pV/(RT)", "Z"),
-    "entropy": ("entropy of the weights", "S"),
-    "entropy_direction": ("entropy of the direction", "S(w̄)"),
-    "entropy_density": ("entropy of the direction by counted density", "S(w̄)"),
-    "entropy_integration": ("entropy of the direction by integration", "S(w̄)"),
-    "entropy_knn": ("entropy of the direction by nearest neighbours", "S_knn(w̄)"),
-    "entropy_quasi_harmonic": ("entropy of the direction by its covariance", "S_qh(w̄)"),
-    "entropy_knn_flag": ("what is wrong with the nearest neighbours", ""),
-    "entropy_quasi_harmonic_flag": ("what is wrong with the covariance", ""),
-    "entropy_paper_flag": ("what is wrong with the published estimator", ""),
-    "entropy_paper": ("entropy by the published estimator", "S_paper(w̄)"),
-    "temporal_neighbours": ("fraction of nearest neighbours within five samples in time", ""),
-    "helmholtz": ("Helmholtz potential U − TS", "F"),
-    "gibbs": ("Gibbs potential U − TS + pV", "G"),
-}
 
 
 def measure(
     trace: xr.Dataset,
     *,
-    entropy: str = "auto",
+    entropy: str | Estimator = "auto",
     anchor: float | str = "auto",
     criteria: stationarity.Criteria | None = None,
     seed: int = 0,
@@ -90,7 +46,8 @@ def measure(
     entropy
         ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"paper"``
         (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the trace has it, else integration
-        along temperature. The others that the trace has data for are in the state under names of their own.
+        along temperature. A custom one is an instance of an :class:`weightgas.measurement.entropy.Estimator`. The
+        others that the trace has data for are in the state under names of their own.
     anchor
         Where the constant of an integration comes from, which gives differences only: a number, the entropy of the
         direction in the coldest cell; ``"uniform"`` (the hottest cell is nearly uniform on the sphere); ``"gaussian"``
@@ -106,8 +63,9 @@ def measure(
         On ``cell``: ``temperature``, ``pressure``, ``volume``, ``energy``, ``entropy``, ``entropy_direction``,
         ``compressibility``, ``helmholtz``, ``gibbs`` and others, each with ``<name>_err``; ``status``, ``ess``,
         ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be had is NaN,
-        and ``entropy_reason`` says why. Of a trace that was run to a precision also ``known``: whether each cell is in
-        equilibrium with every error at most its target; if not, ``reason`` says what is missing.
+        and ``entropy_reason`` is why. Of a trace that was run to a precision also ``known``: whether each cell is in
+        equilibrium with every error at most its target; if not, ``reason`` is what is missing. The mean of every custom
+        quantity of the trace, under its own name.
 
     Raises
     ------
@@ -115,44 +73,38 @@ def measure(
         If it is not a trace, an entropy method is unknown, or the trace lacks what the method needs.
     """
     traces.check(trace)
-    one_of("entropy", entropy, ("auto", *METHODS))
-    direction.check(trace, entropy)
     anchor_of(anchor, trace.attrs)
+    whole_number("seed", seed, minimum=0)
+    estimator = direction.chosen(entropy, trace, anchor=anchor, seed=seed)
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
-    whole_number("seed", seed, minimum=0)
     level_one = stationarity.assess(trace, stationarity.Criteria() if criteria is None else criteria)
-    found, slow, cells, group_dof = _estimates(trace, level_one)
-    dof = int(trace.attrs["dof"])
-    entropies, notes, draws = direction.estimate(
-        trace, slow, cells, level_one, method=entropy, anchor=anchor, seed=seed
-    )
-    found |= entropies
-    _whole_entropy(trace, slow, level_one, group_dof, dof, found)
+    found, slow, group_dof = _estimates(trace, level_one)
+    state = _dataset(trace, level_one, found)
+    entropies = direction.estimate(trace, state, estimator)
+    found["entropy_direction"] = (entropies["entropy_direction"].values, entropies["entropy_direction_err"].values)
+    _whole_entropy(trace, slow, group_dof, found)
     _potentials(found)
-    state = _dataset(found, level_one, trace, notes)
+    state = _dataset(trace, level_one, found).assign(entropies.data_vars).assign_attrs(entropies.attrs)
+    for quantity, (value, error) in custom.estimate(trace, level_one).items():
+        state = state.assign(quantity.estimated(value, error))
     if "precision" in trace.attrs:
-        _told(state, _judged(trace, found, level_one, trace.sizes["sample"]))
-    if draws is not None:
-        state["entropy_direction_draws"] = (
-            ("cell", "draw"),
-            draws,
-            {"long_name": "bootstrap replicates of the entropy of the direction", "units": "nat"},
-        )
+        _add_known(state, _judged(trace, found, level_one, trace.sizes["sample"]))
     return state
 
 
 def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:
     """Whether each cell by itself has errors as small as the attribute ``precision`` of the trace asks.
 
-    By the same estimates and criteria as :func:`measure`, which says so too. ``samples`` is the most that a replica
+    By the same estimates and criteria as :func:`measure`. ``samples`` is the most that a replica
     can have, by default what the trace has room for.
     """
     level_one = stationarity.assess(trace, stationarity.Criteria())
-    found, slow, _, group_dof = _estimates(trace, level_one)
+    found, slow, group_dof = _estimates(trace, level_one)
     if "overlap_counts" in trace:
-        found |= density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
-        _whole_entropy(trace, slow, level_one, group_dof, int(trace.attrs["dof"]), found)
+        counted = density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
+        found["entropy_direction"] = counted
+        _whole_entropy(trace, slow, group_dof, found)
     return _judged(trace, found, level_one, trace.sizes["sample"] if samples is None else samples)
 
 
@@ -163,7 +115,7 @@ def _judged(trace: xr.Dataset, found: Estimates, level_one: xr.Dataset, samples:
     return precision.judge(found, level_one, targets, steps=steps, replicas=trace.sizes["replica"], samples=samples)
 
 
-def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
+def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
     """Put into a state what is known, and why the rest is not."""
     both = zip(judged.reason, state["reason"].values, strict=True)
     reason = np.array(["; ".join(filter(None, r)) for r in both], np.dtypes.StringDType())
@@ -176,35 +128,36 @@ def _told(state: xr.Dataset, judged: precision.Judgement) -> None:
     )
 
 
-def _estimates(
-    trace: xr.Dataset, level_one: xr.Dataset
-) -> tuple[Estimates, Blocks, dict[str, np.ndarray], np.ndarray | None]:
-    """What every cell says by itself but entropies; its slow blocks, hyperparameters (cells, 1) and groups' dof."""
+def estimates(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
+    """What every cell gives by itself, with errors, except entropies; ``level_one`` is that of ``assess``."""
+    return _estimates(trace, level_one)[0]
+
+
+def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blocks, np.ndarray | None]:
+    """What every cell gives by itself except entropies; its slow blocks and the groups' degrees of freedom."""
     kept = (level_one["burn_in"].values, trace["samples"].values.min(axis=1))
-    blocks = Blocks(trace, *kept, level_one["correlation"].values)
-    slow = Blocks(trace, *kept, np.fmax(level_one["correlation"].values, level_one["correlation_radius"].values))
+    blocks, slow = Blocks(trace, *kept, level_one["correlation"].values), Blocks.slow(trace, level_one)
     dof = int(trace.attrs["dof"])
-    cells = {axis: trace[f"{axis}_set"].values[:, None] for axis in ("lr", "wd", "elr", "radius")}
-    cells = {axis: v for axis, v in cells.items() if np.isfinite(v).all()}
+    rate = Rate(slow, traces.kind_of(trace), traces.fixed(trace))
     sizes = trace.attrs.get("group_sizes")
     group_dof = np.maximum(np.atleast_1d(sizes) - 1, 1) if sizes is not None else None
     found: Estimates = {
         **energy.estimate(blocks),
         **noise.estimate(blocks, dof),
-        **temperature.estimate(slow, cells, dof, group_dof, temperature.momentum_share(trace.attrs)),
-        **pressure.estimate(slow, cells, dof),
-        **configurational.estimate(slow, cells, trace.attrs),
+        **temperature.estimate(slow, rate, dof, group_dof, temperature.momentum_share(trace.attrs)),
+        **pressure.estimate(slow, rate),
+        **configurational.estimate(slow, rate, trace.attrs),
     }
-    return found, slow, cells, group_dof
+    return found, slow, group_dof
 
 
-def _whole_entropy(trace, blocks: Blocks, level_one, group_dof, dof: int, found: Estimates) -> None:
+def _whole_entropy(trace: xr.Dataset, blocks: Blocks, group_dof: np.ndarray | None, found: Estimates) -> None:
     """S(ρ_w) = S(ρ_w̄) + Σ (d_i − 1) E ln r_i."""
     if group_dof is not None and "group_radius" in trace:
         shift = blocks.estimate(lambda x: x, blocks.of("group_radius", np.log, "log") @ group_dof)
     else:
         mean, error = found["log_radius"]
-        shift = (dof * mean, dof * error)
+        shift = (int(trace.attrs["dof"]) * mean, int(trace.attrs["dof"]) * error)
     found["log_radius_entropy"] = shift
     value, error = found["entropy_direction"]
     found["entropy"] = (value + shift[0], np.hypot(error, shift[1]))
@@ -225,15 +178,10 @@ def _potentials(found: Estimates) -> None:
         found["gibbs"] = (np.where(usable, ideal_gas.gibbs(*safe), np.nan), error)
 
 
-def _dataset(found: Estimates, level_one: xr.Dataset, trace: xr.Dataset, notes: Mapping[str, Any]) -> xr.Dataset:
+def _dataset(trace: xr.Dataset, level_one: xr.Dataset, found: Estimates) -> xr.Dataset:
     variables: dict[str, Any] = {}
     for name, (value, error) in found.items():
-        long_name, symbol = LONG_NAMES.get(name, (name.replace("_", " "), ""))
-        dims = ("cell", "group")[: value.ndim]
-        in_nats = name.startswith(("entropy", "log_radius_entropy", "knn_bias")) and not name.endswith("_flag")
-        units = "nat" if in_nats else "1"
-        variables[name] = (dims, value, {"long_name": long_name, "symbol": symbol, "units": units})
-        variables[f"{name}_err"] = (dims, error, {"long_name": f"standard error of {long_name}", "units": units})
+        variables |= quantities.of(name).estimated(value, error)
+    variables |= {str(k): v for k, v in level_one.data_vars.items()}
     kept = {k: v for k, v in trace.attrs.items() if k not in ("threads", "device")}
-    state = xr.Dataset(variables, trace["cell_id"].coords, {**kept, **notes})
-    return state.assign({str(k): v for k, v in level_one.data_vars.items()})
+    return xr.Dataset(variables, trace["cell_id"].coords, kept)

@@ -19,6 +19,7 @@ import numpy as np
 
 from weightgas.measurement.blocks import Blocks, spread
 from weightgas.measurement.energy import Estimates
+from weightgas.measurement.rate import Rate
 from weightgas.theory import finite_step
 
 
@@ -28,75 +29,61 @@ def momentum_share(facts: Mapping[Any, Any]) -> float:
     return float(finite_step.momentum_share(facts.get("momentum", 0.0), nesterov=nesterov))
 
 
-def estimate(
-    blocks: Blocks, cells: dict[str, np.ndarray], dof: int, group_dof: np.ndarray | None, share: float = 1.0
-) -> Estimates:
+def estimate(blocks: Blocks, rate: Rate, dof: int, group_dof: np.ndarray | None, share: float = 1.0) -> Estimates:
     """``elr``, ``temperature``, ``temperature_virial`` and, for groups, ``temperature_group`` and
     ``temperature_virial_group`` (cell, group).
 
-    ``cells`` holds the hyperparameters by axis name with shape (cells, 1), ``group_dof`` the d_i − 1; ``share`` is m.
+    ``rate`` is that of the cells, ``group_dof`` the d_i − 1; ``share`` is m.
     """
-    inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
-    square = blocks.of("radius", np.square, "square")
-    if "lr" in cells:
-        rate, numerator = inverse, cells["lr"][:, 0]
-    else:
-        rate, numerator = np.ones_like(inverse), cells["elr"][:, 0]
-    out: Estimates = {"elr": blocks.estimate(lambda x: spread(numerator, x) * x, rate)}
+    square, number = blocks.of("radius", np.square, "square"), rate.number
+    out: Estimates = {"elr": blocks.estimate(lambda x, a: spread(number, x) * x * a, rate.inverse, rate.alone)}
     if "noise_trace" in blocks:
         out["temperature"] = blocks.estimate(
-            lambda x, n: spread(numerator, x) * x * n / (2 * dof), rate, blocks.of("noise_trace")
+            lambda x, n: spread(number, x) * x * n / (2 * dof), rate.inverse, rate.times("noise_trace")
         )
-    if "wd" in cells:
-        wd = cells["wd"][:, 0]
-        if "lr" in cells:
-            out["temperature_virial"] = blocks.estimate(
-                lambda v: spread(wd, v) * v * (1 - share * spread(numerator * wd, v) / 2) / dof, square
-            )
-        else:
-            out["temperature_virial"] = blocks.estimate(
-                lambda v: spread(wd, v) * v * (1 - share * spread(numerator * wd, v) * v / 2) / dof, square
-            )
-    elif share == 1.0 or "mean_grad_sq" not in blocks:
+    if not rate.kind.projected:
+        wd = rate.kind.decay(rate.at)
         out["temperature_virial"] = blocks.estimate(
-            lambda g: spread(numerator, g) * g / (2 * dof), blocks.of("grad_sq")
+            lambda v, x: spread(wd, v) * v * _decayed(rate, wd, v, x, share) / dof, square, rate.alone
         )
+    elif share == 1.0 or "mean_grad_sq" not in blocks:
+        out["temperature_virial"] = blocks.estimate(lambda g: spread(number, g) * g / (2 * dof), rate.times("grad_sq"))
     else:
         out["temperature_virial"] = blocks.estimate(
-            lambda n, m: spread(numerator, n) * (n + share * m) / (2 * dof),
-            blocks.of("noise_trace"),
-            blocks.of("mean_grad_sq"),
+            lambda n, m: spread(number, n) * (n + share * m) / (2 * dof),
+            rate.times("noise_trace"),
+            rate.times("mean_grad_sq"),
         )
     if group_dof is not None and "group_noise_trace" in blocks:
         ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
-        whole = np.ones_like(ours) if "lr" in cells else np.broadcast_to(square[..., None], ours.shape)
+        whole = np.broadcast_to(square[..., None], ours.shape) if rate.kind.scaled else np.ones_like(ours)
         out["temperature_group"] = blocks.estimate(
-            lambda x, v, n: spread(numerator, x) * v * x * n / (2 * group_dof),
+            lambda x, v, n: spread(number, x) * v * x * n / (2 * group_dof),
             ours,
             whole,
-            blocks.of("group_noise_trace"),
+            rate.times("group_noise_trace"),
         )
-        out["temperature_virial_group"] = _virial_of_groups(blocks, cells, group_dof, share)
+        out["temperature_virial_group"] = _virial_of_groups(blocks, rate, group_dof, share)
     return out
 
 
-def _virial_of_groups(
-    blocks: Blocks, cells: dict[str, np.ndarray], group_dof: np.ndarray, share: float
-) -> tuple[np.ndarray, np.ndarray]:
-    square = blocks.of("radius", np.square, "square")[..., None]
+def _decayed(rate: Rate, wd: np.ndarray, square: np.ndarray, alone: np.ndarray, share: float) -> np.ndarray:
+    """1 − m ηλ/2 at the mean of r²."""
+    decay = share * spread(rate.number * wd, square) * alone
+    return 1 - (decay * square if rate.kind.scaled else decay) / 2
+
+
+def _virial_of_groups(blocks: Blocks, rate: Rate, group_dof: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     groups = blocks.of("group_radius", np.square, "square")
-    square = np.broadcast_to(square, groups.shape)
-    if "wd" not in cells:
-        elr = cells["elr"][:, 0]
-        ours = blocks.of("group_radius", lambda r: r**-2.0, "inverse square")
+    square = np.broadcast_to(blocks.of("radius", np.square, "square")[..., None], groups.shape)
+    if rate.kind.projected:
+        ours, columns = blocks.of("group_radius", lambda r: r**-2.0, "inverse square"), rate.times("group_grad_sq")
         return blocks.estimate(
-            lambda x, v, g: spread(elr, x) * v * x * g / (2 * group_dof), ours, square, blocks.of("group_grad_sq")
+            lambda x, v, g: spread(rate.number, x) * v * x * g / (2 * group_dof), ours, square, columns
         )
-    wd = cells["wd"][:, 0]
-    if "lr" in cells:
-        decay = cells["lr"][:, 0] * wd
-        return blocks.estimate(lambda v: spread(wd * (1 - share * decay / 2), v) * v / group_dof, groups)
-    elr = cells["elr"][:, 0]
+    wd, alone = rate.kind.decay(rate.at), np.broadcast_to(rate.alone[..., None], groups.shape)
+    if not rate.kind.scaled and not rate.kind.steers:  # one ηλ a cell
+        return blocks.estimate(lambda g: spread(wd * (1 - share * (rate.number * wd) / 2), g) * g / group_dof, groups)
     return blocks.estimate(
-        lambda g, v: spread(wd, g) * g * (1 - share * spread(elr * wd, v) * v / 2) / group_dof, groups, square
+        lambda g, v, x: spread(wd, g) * g * _decayed(rate, wd, v, x, share) / group_dof, groups, square, alone
     )

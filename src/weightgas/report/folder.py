@@ -100,7 +100,7 @@ def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:
     """The stored state if it was measured from this trace, else a new one, saved alongside."""
     if path.is_dir():
         try:
-            state = traces.read(path)
+            state = traces.open_trace(path)
             same = list(state["cell_id"].values) == list(trace["cell_id"].values)
             if same and "status" in state and state.attrs.get("steps") == trace.attrs.get("steps"):
                 return state

@@ -64,7 +64,7 @@ def every_cell(name: str, state: xr.Dataset) -> Table:
         ess = f"{state['ess'].values[i]:.0f}"
         rows.append((*(f"{v[i]:.4g}" for v in fixed.values()), *values, ess, Status(int(status)).words))
     symbols = {"lr": "η", "wd": "λ", "elr": "ηₑ", "radius": "r fixed"}
-    columns = (*(symbols[a] for a in fixed), *(COLUMNS[n] for n in present), "effective samples", "status")
+    columns = (*(symbols.get(a, a) for a in fixed), *(COLUMNS[n] for n in present), "effective samples", "status")
     return Table(f"Every cell, {plain(name)}", columns, rows, folded=True)
 
 
@@ -108,7 +108,7 @@ def potentials(runs: Runs) -> Iterator[Table]:
 
 def layers(runs: Runs) -> Iterator[Table]:
     """The gas of every layer, means over the cells in equilibrium, and the sums."""
-    values = ("volume", "temperature_ratio", "pressure_ratio", "heat")
+    values = ("volume", "temperature_ratio", "pressure_ratio", "heat_share")
     names = {"volume_sum": "ΣV/V", "work_sum": "ΣpV/(pV)", "heat_sum": "ΣRT/(RT)"}
     columns = ("layer", "groups", "degrees of freedom", "V", "T/T of the network", "p/p of the network", "share of RT")
     for name, run in runs.items():

@@ -13,7 +13,7 @@ import xarray as xr
 
 from weightgas import trace as traces
 from weightgas.errors import TraceError
-from weightgas.protocols import Protocol, from_settings
+from weightgas.protocols import Protocol
 from weightgas.runs.clients import Client, Lost, each
 from weightgas.runs.folder import RunFolder
 from weightgas.runs.shards import WHOLE, Shard, claimed, preparing
@@ -94,8 +94,7 @@ def is_complete(run: RunFolder) -> bool:
 
 def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
     """The cells ``indices`` of a protocol, as a paired protocol."""
-    values = {axis: v[indices].tolist() for axis, v in protocol.cells().items()}
-    return from_settings({"protocol": protocol.name, "paired": True, **values})
+    return protocol.with_cells({axis: v[indices] for axis, v in protocol.cells().items()})
 
 
 def _wanted(
@@ -186,4 +185,4 @@ def _frame(part: xr.Dataset, protocol: Protocol) -> xr.Dataset:
         if "cell_methods" in v.attrs:
             methods[str(name)] = v.attrs["cell_methods"].removeprefix("sample: ")
     attributes = {k: v for k, v in part.attrs.items() if k not in ("protocol", "settings", "format_version")}
-    return traces.make(protocol, values, attributes, methods)
+    return traces.make(protocol, values, attributes, methods, traces.custom(part))

@@ -73,12 +73,12 @@ def each(client: Client, work: Callable[..., Any], arguments: Sequence[tuple[Any
         calls = {client.submit(work, *given): k for k, given in enumerate(arguments)}
         completed, cancel = futures.as_completed, _cancel
     else:
-        import dask
         import distributed
+        from dask.config import set as configured
 
         died, completed, cancel = (distributed.KilledWorker,), distributed.as_completed, client.cancel
         # All calls in one graph, in which ``work`` and the data that it carries are sent and kept once.
-        with dask.config.set({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
+        with configured({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             sent = client.map(work, *zip(*arguments, strict=True), pure=False) if arguments else []
         calls = {call: k for k, call in enumerate(sent)}
         del sent  # else the results would stay with the workers

@@ -14,14 +14,15 @@ from weightgas import streams
 from weightgas import trace as traces
 from weightgas.protocols import Protocol
 from weightgas.simulation import diagonal, general, kernels, reduced
+from weightgas.simulation.arguments import Form, Heat, Span, Tasks
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
 from weightgas.simulation.start import SAMPLES, reduced_start, stationary_start
 from weightgas.simulation.tally import Tally
 from weightgas.theory import vmf
+from weightgas.trace.measured import Custom
 
-_KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _SECONDS_PER_CALL = 0.25
 _STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 5.0, 2.5, 2.0, 6.0
 """Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step; they
@@ -47,26 +48,33 @@ def run_chunk(
     small = how.method == "reduced"
     to_axes, to_original = (_same, _same) if small else (what.to_axes, what.to_original)
     if before is None:
-        weights, stream, overlap = _start(protocol, how, what)
+        weights, stream, overlap, rates = _start(protocol, how, what)
     else:
         weights = np.ascontiguousarray(to_axes(before["final_weights"].values)).reshape(tasks, -1)
         stream = before["final_stream"].values.reshape(tasks, -1).copy()
         weights, stream = reduced.unpacked(weights, stream) if small else (weights, stream)
-        overlap = None
-    cells = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
-    rate, hold = (cells[axis] for axis in protocol.axes)
+        overlap = rates = None
     buffers = general.Buffers(what, len(weights), before) if what.general else None
-    step, task = _compiled(how, what, len(weights), buffers)
-    task = (weights, stream, rate, hold, *task)
+    runs = _tasks(protocol, how, weights, stream, rates)
+    step, groups = _compiled(how, what, len(weights), buffers)
+    steering = Steering(protocol, how, what, runs, tally, buffers) if protocol.steers else None
+    if steering and before is not None:
+        steering.resume(before)
+    custom = Custom(how.quantities, how.samples, to_original(weights) if how.quantities else weights)
     call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
     def go(begin: int, samples: int, steps: int) -> None:
         """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress moves."""
-        most = max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
+        recorded = custom and begin >= 0
+        most = 1 if steering or recorded else max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
         for k in range(0, samples, most):
             some = min(most, samples - k)
-            tallied = tally.for_kernel()[:8] if small else tally.for_kernel()
-            step(_KINDS[protocol.name], k, some, steps, begin + k * steps, *task, *tallied)
+            span = Span(k, some, steps, begin + k * steps)
+            step(protocol.scaled, protocol.projected, span, runs, *groups, tally.for_kernel())
+            if recorded:
+                custom.read(k, to_original(weights))
+            if steering:
+                steering.after(k)
             advance(len(protocol) * some * steps / (how.steps + how.warmup))
 
     if how.warmup:
@@ -76,12 +84,13 @@ def run_chunk(
     elif tally.every and overlap is not None:
         tally.place_bins(overlap)
     go(begin, how.samples, how.sample_every)
-    arrays = tally.arrays(fixed_sphere=protocol.name == "fixed_sphere")
+    arrays = tally.arrays(protocol)
     if "directions" in arrays:
         arrays["directions"] = what.to_original(arrays["directions"])
     shape = (len(protocol), how.replicas)
     weights, stream = reduced.packed(weights, stream) if small else (weights, stream)
     arrays |= {"final_weights": to_original(weights).reshape(*shape, -1), "final_stream": stream.reshape(*shape, -1)}
+    arrays |= {name: values.reshape(*shape, *values.shape[1:]) for name, values in custom.values.items()}
     means = ["noise_trace", "mean_grad_sq", "laplacian"]
     if buffers is not None:
         buffers.into(arrays, shape)
@@ -100,7 +109,47 @@ def run_chunk(
         "threads": numba.get_num_threads(),
         "device": "cpu",
     }
-    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"))
+    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"), how.quantities)
+
+
+class Steering:
+    """The rate of a protocol that sets it anew after every sample, from the noise there; changes that of ``runs``."""
+
+    def __init__(
+        self, protocol: Protocol, how: Plan, what: Model, runs: Tasks, tally: Tally, buffers: general.Buffers | None
+    ) -> None:
+        self._protocol, self._runs, self._tally, self._dof = protocol, runs, tally, what.dim - 1
+        self._share = 1 - what.momentum
+        self._exact = buffers is None or "noise_trace_sq" not in buffers.unread
+        self._at = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
+
+    def resume(self, before: xr.Dataset) -> None:
+        """Set the rate that follows on the last sample of a trace."""
+        noise = np.sqrt(before["noise_trace_sq"]) if self._exact else before["noise_trace"]
+        self._set(noise.values[:, :, -1].ravel(), before[self._protocol.steers].values[:, :, -1].ravel())
+
+    def after(self, sample: int) -> None:
+        """Write down the rate of a sample that was made, and set the next: where tr Σ is known exactly, from that."""
+        rate = self._runs.rate / self._share
+        self._tally.rates[:, sample] = rate
+        squares = self._tally.points[:, sample, kernels.NOISE_TRACE_SQ]
+        self._set(np.sqrt(squares) if self._exact else self._tally.means[:, sample, kernels.NOISE_SQ], rate)
+
+    def _set(self, noise_trace: np.ndarray, rate: np.ndarray) -> None:
+        with np.errstate(all="ignore"):  # of a run that diverged
+            found = self._protocol.steered(self._at, noise_trace / self._dof, rate)
+        self._runs.rate[:] = self._share * found
+
+
+def _tasks(protocol: Protocol, how: Plan, weights: np.ndarray, stream: np.ndarray, rates: np.ndarray | None) -> Tasks:
+    """The runs of every cell, the replica fastest; ``rates`` where the protocol steers them."""
+    at = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
+    none = np.zeros(len(weights))
+    if protocol.steers:
+        at[protocol.steers] = none if rates is None else rates
+    radius = protocol.fixed_radius(at)
+    found = (protocol.rate(at), protocol.decay(at), none if radius is None else radius)
+    return Tasks(weights, stream, *(np.array(x, dtype=float) for x in found))
 
 
 def _same(weights: np.ndarray) -> np.ndarray:
@@ -110,45 +159,48 @@ def _same(weights: np.ndarray) -> np.ndarray:
 def _compiled(
     how: Plan, what: Model, tasks: int, buffers: general.Buffers | None
 ) -> tuple[Callable[..., None], tuple[Any, ...]]:
-    """The compiled step, and its arguments from the loss to the tally."""
+    """The compiled step, and its arguments between the runs and the tally."""
     if buffers is not None:
         return general.advance, buffers.arguments()
     constant, threads = float(what.form.constant), numba.get_num_threads()
     if how.method == "reduced":
-        together = reduced.lanes_for(tasks, threads)
-        return reduced.advance, (constant, what.dim, float(what.factor[0] ** 2), *what.strength, together)
-    form = (constant, np.array(what.form.linear, float), np.array(what.form.curvature, float))
+        heat = Heat(what.factor[0] ** 2, *what.strength)
+        return reduced.advance, (constant, what.dim, heat, reduced.lanes_for(tasks, threads))
+    form = Form(constant, np.array(what.form.linear, float), np.array(what.form.curvature, float))
     if what.side_by_side:
         together = diagonal.lanes_for(tasks, threads, what.dim)
-        return diagonal.advance, (*form, np.array(what.factor), *what.strength, together)
-    return kernels.advance, (*form, what.spread, *what.strength)
+        return diagonal.advance, (form, Heat(np.array(what.factor), *what.strength), together)
+    return kernels.advance, (form, Heat(what.spread, *what.strength))
 
 
-def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Weights (tasks, dim), or y and t² (tasks, 2) where reduced; streams (tasks, words); overlaps (tasks, samples).
+def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, ...]:
+    """Weights (tasks, dim), or y and t² (tasks, 2) where reduced; streams (tasks, words); overlaps (tasks, samples);
+    rates (tasks,).
 
     Every run begins at the predicted radius of its cell in a direction drawn from the Gibbs distribution, the last of
     ``SAMPLES``, whose overlaps place the bins.
     """
-    weights, stream, overlap = [], [], []
+    weights, stream, overlap, rates = [], [], [], []
     small = how.method == "reduced"
     drawn, held = (STREAM, STREAM) if small else (4, diagonal.STREAM if what.side_by_side else 4)
     cells, effective = protocol.cells(), what.effective(protocol).cells()
-    radii, temperatures = reduced_start(protocol.name, effective, what) if small else (None, None)
+    radii, temperatures, found = reduced_start(protocol, effective, what) if small else (None, None, None)
     for i in range(len(protocol)):
         cell, felt = ({axis: v[i].item() for axis, v in of.items()} for of in (cells, effective))
         for replica in range(how.replicas):
             key = (how.seed, protocol.name, cell, replica)
             generator = np.random.default_rng(streams.sequence(*key, "start"))
-            if radii is not None and temperatures is not None:
+            if radii is not None and temperatures is not None and found is not None:
+                rates.append(found[i])
                 gap = vmf.sample_energy(what.dim, float(temperatures[i]), SAMPLES, generator)
                 across = float(radii[i]) * math.sqrt(gap[-1] * (2 - gap[-1]))
                 weights.append([radii[i] * (gap[-1] - 1), across * across])
                 overlap.append(gap - 1)
             else:
-                radius, directions = stationary_start(protocol.name, felt, what, generator)
+                radius, directions, rate = stationary_start(protocol, felt, what, generator)
+                rates.append(rate)
                 weights.append(radius * directions[-1])
                 overlap.append(what.overlap(directions))
             words = streams.sequence(*key, "noise").generate_state(drawn, np.uint64)
             stream.append(np.pad(words, (0, held - drawn)))
-    return np.array(weights), np.array(stream), np.array(overlap)
+    return np.array(weights), np.array(stream), np.array(overlap), (1 - what.momentum) * np.array(rates)

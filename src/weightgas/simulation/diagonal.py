@@ -31,9 +31,9 @@ _CACHE = 2**16
 _SHARED, _ALONE = 4, 3
 """Rough cost of what lanes share and of a lane by itself, in that of a lane among others; they only set how many go
 together."""
-(_RATE, _HOLD, _INVERSE, _SQUARE, _NOISE, _LINEAR, _MEAN, _STRENGTH, _MEAN_SQ, _CURVED, _NOISE_SQ, _GRAD_SQ, _KEEP,
- _KICK, _SUMS) = range(15)  # fmt: skip
-"""Quantities of a lane, WIDTH of each: η or η_e, λ or R, 1/r, r², uᵀn, uᵀb, uᵀm, strength, squares, K, C."""
+(_RATE, _DECAY, _RADIUS, _INVERSE, _SQUARE, _NOISE, _LINEAR, _MEAN, _STRENGTH, _MEAN_SQ, _CURVED, _NOISE_SQ, _GRAD_SQ,
+ _KEEP, _KICK, _SUMS) = range(16)  # fmt: skip
+"""Quantities of a lane, WIDTH of each: η or η_e, λ, R, 1/r, r², uᵀn, uᵀb, uᵀm, strength, squares, K, C."""
 
 
 def lanes_for(tasks: int, threads: int, dim: int) -> int:
@@ -79,15 +79,16 @@ def _tangent(x, n, b, a, s, inverse, noise, mean, strength, mean_sq, curved, noi
 
 
 @numba.njit(inline="always")
-def _factors(kind, rate, hold, square, inverse, grad_sq):  # pragma: no cover - compiled
+def _factors(scaled, projected, rate, decay, radius, square, inverse, grad_sq):  # pragma: no cover - compiled
     """K and C of w ← Kw − C(∇L + P n), and (‖w₊‖² − r²)/r² before the projection on the sphere."""
-    if kind == kernels.LR:
-        return 1.0 - rate * hold, rate * inverse, 0.0
-    if kind == kernels.ELR:
-        return 1.0 - rate * hold * square, rate * square * inverse, 0.0
-    growth = rate * rate * grad_sq
-    scale = hold / math.sqrt(1.0 + growth)
-    return scale * inverse, rate * scale, growth
+    if projected:
+        elr = rate if scaled else rate * inverse * inverse
+        growth = elr * elr * grad_sq
+        scale = radius / math.sqrt(1.0 + growth)
+        return scale * inverse, elr * scale, growth
+    if scaled:
+        return 1.0 - rate * decay * square, rate * square * inverse, 0.0
+    return 1.0 - rate * decay, rate * inverse, 0.0
 
 
 @numba.njit(inline="always")
@@ -105,10 +106,9 @@ def _add(f, lane, dim, trace, loss, linear, mean, mean_sq, curved, noise_sq, gra
 
 
 @numba.njit(error_model="numpy")
-def _beside(
-    f, x, normals, begin, steps, half, kind, constant, linear, curvature, spread, trace, offset, slope
-):  # pragma: no cover - compiled
+def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pragma: no cover - compiled
     """Steps of lanes that fill vectors; ``begin`` is the number of their first normal in :func:`.lanes.fill`."""
+    (scaled, projected), (constant, linear, curvature), (spread, offset, slope) = flags, form, heat
     dim, lanes = x.shape
     amplitude = math.sqrt(offset)
     for step in range(steps):
@@ -149,8 +149,8 @@ def _beside(
         for l in range(lanes):
             loss, grad_sq = f[_KEEP * WIDTH + l], f[_GRAD_SQ * WIDTH + l]
             f[_KEEP * WIDTH + l], f[_KICK * WIDTH + l], growth = _factors(
-                kind, f[_RATE * WIDTH + l], f[_HOLD * WIDTH + l], f[_SQUARE * WIDTH + l], f[_INVERSE * WIDTH + l],
-                grad_sq,
+                scaled, projected, f[_RATE * WIDTH + l], f[_DECAY * WIDTH + l], f[_RADIUS * WIDTH + l],
+                f[_SQUARE * WIDTH + l], f[_INVERSE * WIDTH + l], grad_sq,
             )  # fmt: skip
             _add(f, l, dim, trace, loss, f[_LINEAR * WIDTH + l], f[_MEAN * WIDTH + l], f[_MEAN_SQ * WIDTH + l],
                  f[_CURVED * WIDTH + l], f[_NOISE_SQ * WIDTH + l], grad_sq, growth)  # fmt: skip
@@ -161,10 +161,9 @@ def _beside(
 
 
 @numba.njit(error_model="numpy")
-def _apart(
-    f, x, normals, begin, steps, half, kind, constant, linear, curvature, spread, trace, offset, slope
-):  # pragma: no cover - compiled
+def _apart(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pragma: no cover - compiled
     """The same of fewer lanes, one after the other."""
+    (scaled, projected), (constant, linear, curvature), (spread, offset, slope) = flags, form, heat
     dim, lanes = x.shape
     amplitude = math.sqrt(offset)
     for l in range(lanes):
@@ -186,7 +185,10 @@ def _apart(
                     x[i, l], normals[row, l], linear[i], curvature[i], spread[i], inverse, noise, mean, strength,
                     mean_sq, curved, noise_sq, grad_sq,
                 )  # fmt: skip
-            keep, kick, growth = _factors(kind, f[_RATE * WIDTH + l], f[_HOLD * WIDTH + l], square, inverse, grad_sq)
+            keep, kick, growth = _factors(
+                scaled, projected, f[_RATE * WIDTH + l], f[_DECAY * WIDTH + l], f[_RADIUS * WIDTH + l], square, inverse,
+                grad_sq,
+            )  # fmt: skip
             _add(f, l, dim, trace, loss, along, mean, mean_sq, curved, noise_sq, grad_sq, growth)
             for i in range(dim):
                 row = ((first + i) & 1) * half + ((first + i) >> 1)
@@ -239,14 +241,17 @@ def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # 
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(
-    kind, first, samples, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread, offset, slope,
-    together, means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
-):  # fmt: skip  # pragma: no cover - compiled
+def advance(scaled, projected, span, runs, form, heat, together, tallied):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for standard deviations ``spread`` (d,) of the noise and ``stream`` (N, STREAM).
 
     ``together`` lanes are held side by side.
     """
+    first, samples, steps, begin = span
+    w, stream, rate, decay, radius = runs
+    constant, linear, curvature = form
+    spread, offset, slope = heat
+    means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
+    flags = (scaled, projected)
     tasks, dim = w.shape
     trace = curvature.sum()
     parts = (tasks + together - 1) // together
@@ -263,7 +268,8 @@ def advance(
         lanes.load(stream, start, many, state)
         for lane in range(wide):
             task = start + min(lane, many - 1)
-            f[_RATE * WIDTH + lane], f[_HOLD * WIDTH + lane] = rate[task], hold[task]
+            f[_RATE * WIDTH + lane], f[_DECAY * WIDTH + lane] = rate[task], decay[task]
+            f[_RADIUS * WIDTH + lane] = radius[task]
             normals[half, lane] = as_float(state[4 * WIDTH + lane])
             for i in range(dim):
                 x[i, lane] = w[task, i]
@@ -288,13 +294,9 @@ def advance(
                         go = min(go, next_snapshot - now)
                     at = spare + taken * dim
                     if wide < FEW:
-                        _apart(
-                            f, x, normals, at, go, half, kind, constant, linear, curvature, spread, trace, offset, slope
-                        )
+                        _apart(f, x, normals, at, go, half, flags, form, heat, trace)
                     else:
-                        _beside(
-                            f, x, normals, at, go, half, kind, constant, linear, curvature, spread, trace, offset, slope
-                        )
+                        _beside(f, x, normals, at, go, half, flags, form, heat, trace)
                     taken, clock, now = taken + go, clock + go, now + go
                     if clock == every:
                         clock = 0

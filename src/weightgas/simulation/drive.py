@@ -30,13 +30,13 @@ from weightgas import protocols, streams
 from weightgas.errors import refuse, whole_number
 from weightgas.losses import Isotropic
 from weightgas.paths import Path
-from weightgas.simulation import driven, kernels, model, reduced
+from weightgas.protocols import Protocol
+from weightgas.simulation import driven, model, reduced
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.start import reduced_start
 from weightgas.status import Outcome, flags
-from weightgas.theory import ideal_gas, relaxation, vmf
+from weightgas.theory import relaxation, vmf
 
-_KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 _STEPS_PER_CALL = 2e7
 """About a quarter of a second, so that Ctrl-C is prompt."""
 _BATCH = 100
@@ -157,13 +157,10 @@ def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotro
     """
     what, here = _model(noise, dim), path.at(progress)
     variance, dof = float(what.factor[0] ** 2), what.dim - 1
-    if path.protocol == "fixed_lr":
-        radius = ideal_gas.radius_fixed_lr(here["lr"], here["wd"], variance * dof, discrete=False)
-        times, elr = [relaxation.radius_time_fixed_lr(here["lr"], here["wd"])], float(here["lr"] / radius**2)
-    else:
-        elr = here["elr"]
-        times = [relaxation.radius_time_fixed_elr(elr, variance * dof)] if path.protocol == "fixed_elr" else []
-    free = relaxation.direction_time_free_fixed_elr(elr, variance * dof)
+    noise_trace = variance * dof
+    elr = float(path.kind.effective_rate(here, path.kind.stationary_radius(here, noise_trace, discrete=False) ** 2))
+    times = [path.kind.radius_time(here, noise_trace)]
+    free = relaxation.direction_time_in_noise(elr, noise_trace)
     times.append(min(relaxation.direction_time_harmonic(elr, 1.0), free))
     return int(np.clip(np.ceil(_RELAXATION_TIMES * max(float(t) for t in times)), 1, _LONGEST_WARMUP))
 
@@ -173,10 +170,9 @@ class _Ensemble:
 
     def __init__(self, legs, courses, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
         self.what, self.first, self.leg = what, first, legs[0]
-        protocol = legs[0].protocol
         crc = crc32(b"".join(a.encode() + v.tobytes() for course in courses for a, v in course.items()))
         key = {"course": float(crc), "dim": float(what.dim)}
-        radius, self.weights, self.stream = _starts(protocol, first, what, seed, key, replicas)
+        radius, self.weights, self.stream = _starts(legs[0].kind, first, what, seed, key, replicas)
         self.volume = np.full(replicas, radius**2 / 2)
         self.books = np.zeros((replicas, driven.BOOKS))
 
@@ -195,7 +191,9 @@ class _Ensemble:
     def advance(self, leg: Path, course: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
         """Go along a leg; what is read after ``marks`` steps, (replicas, marks, columns)."""
         found = np.empty((len(self.weights), len(marks), driven.COLUMNS))
-        rate, hold = (course[axis] for axis in leg.axes)
+        kind, none = leg.kind, np.zeros(len(course[leg.axes[0]]))
+        found_radius = kind.fixed_radius(course)
+        along = (kind.rate(course), kind.decay(course), none if found_radius is None else found_radius)
         together = reduced.lanes_for(len(self.weights), numba.get_num_threads())
         begin = first = 0
         while first < len(marks):
@@ -204,9 +202,9 @@ class _Ensemble:
             end = int(marks[last - 1])
             part = np.empty((len(self.weights), last - first, driven.COLUMNS))
             driven.advance(
-                _KINDS[leg.protocol], self.weights, self.stream, self.volume, self.books, rate[begin:end],
-                hold[begin:end], marks[first:last] - begin, self.what.dim, float(self.what.factor[0] ** 2), together,
-                part,
+                kind.scaled, kind.projected, self.weights, self.stream, self.volume, self.books,
+                tuple(x[begin:end] for x in along), marks[first:last] - begin, self.what.dim,
+                float(self.what.factor[0] ** 2), together, part,
             )  # fmt: skip
             found[:, first:last] = part
             begin, first = end, last
@@ -214,16 +212,16 @@ class _Ensemble:
 
 
 def _starts(
-    protocol: str, first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
+    kind: type[Protocol], first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
 ) -> tuple[float, np.ndarray, np.ndarray]:
     """Radius, y and t² (replicas, 2), streams (replicas, words); drawn by the hundred, the same whatever else runs."""
-    found = reduced_start(protocol, {axis: np.array([value]) for axis, value in first.items()}, what)
-    radius, temperature = (x.item() for x in found)
+    found = reduced_start(kind, {axis: np.array([value]) for axis, value in first.items()}, what)
+    radius, temperature, _ = (x.item() for x in found)
     gaps, words = [], []
     for batch in range(-(-replicas // _BATCH)):
-        generator = np.random.default_rng(streams.sequence(seed, protocol, key, batch, "path start"))
+        generator = np.random.default_rng(streams.sequence(seed, kind.name, key, batch, "path start"))
         gaps.append(vmf.sample_energy(what.dim, temperature, _BATCH, generator))
-        noise = streams.sequence(seed, protocol, key, batch, "path noise")
+        noise = streams.sequence(seed, kind.name, key, batch, "path noise")
         words.append(noise.generate_state(_BATCH * STREAM, np.uint64).reshape(_BATCH, STREAM))
     gap = np.concatenate(gaps)[:replicas]
     weights = np.stack([radius * (gap - 1), radius**2 * gap * (2 - gap)], axis=1)

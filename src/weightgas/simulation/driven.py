@@ -37,14 +37,16 @@ _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    kind, w, stream, volume, books, rate, hold, marks, dim, variance, together, found
-):  # fmt: skip  # pragma: no cover - compiled
-    """Take N runs through the steps of ``rate`` and ``hold`` (steps,) and read them after ``marks`` of them.
+    scaled, projected, w, stream, volume, books, course, marks, dim, variance, together, found
+):  # pragma: no cover - compiled
+    """Take N runs through the steps of ``course``, η or η_e, λ and r of every step, and look after ``marks`` of them.
 
     ``w`` (N, 2) holds y and t² (the root of which would be rounded at every call); it, ``stream`` (N, STREAM),
     ``volume`` (N,) and ``books`` (N, BOOKS) go on from where they are. ``found`` is (N, marks, COLUMNS), the last mark
     the number of steps. ``together`` lanes are held side by side.
     """
+    rate, decay, radius = course
+    flags, heat = (scaled, projected), (variance, 1.0, 0.0)
     tasks, steps = w.shape[0], rate.shape[0]
     parts = (tasks + together - 1) // together
     for part in numba.prange(parts):
@@ -66,12 +68,13 @@ def advance(
             some = min(CHUNK, marks[sample] - done)
             lanes.draw(state, words, normals, some, many, dim - 2)
             for step in range(some):
-                now, held = rate[done + step], hold[done + step]
+                now = (rate[done + step], decay[done + step], radius[done + step])
                 for i in range(many):
-                    f[reduced._RATE * WIDTH + i], f[reduced._HOLD * WIDTH + i] = now, held
+                    f[reduced._RATE * WIDTH + i], f[reduced._DECAY * WIDTH + i] = now[0], now[1]
+                    f[reduced._RADIUS * WIDTH + i] = now[2]
                     f[_SUM + i] = 0.0
-                reduced._step(f, normals, step * many, many, kind, 1.0, variance, 1.0, 0.0)
-                _book(f, overlap, room, kept, many, kind, now, held, dim, variance)
+                reduced._step(f, normals, step * many, many, flags, 1.0, heat)
+                _book(f, overlap, room, kept, many, flags, now, dim, variance)
             done += some
             if done == marks[sample]:
                 for i in range(many):
@@ -89,29 +92,30 @@ def advance(
 
 
 @numba.njit(inline="always")
-def _book(f, overlap, room, kept, many, kind, rate, hold, dim, variance):  # pragma: no cover - compiled
+def _book(f, overlap, room, kept, many, flags, now, dim, variance):  # pragma: no cover - compiled
     """Enter the step just made by every lane; ``overlap`` and ``room`` (z and V) are from before it and move on."""
+    (scaled, projected), (rate, decay, radius) = flags, now
     for i in range(many):
         y, across_sq = f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i]
         square, grad_sq = fma(y, y, across_sq), f[_SUM + i]
         z, before = overlap[i], room[i]
         z_new = y / math.sqrt(square)
-        after = 0.5 * hold * hold if kind == kernels.SPHERE else 0.5 * square
+        after = 0.5 * radius * radius if projected else 0.5 * square
         change = after - before
-        elr = rate / (2.0 * before) if kind == kernels.LR else rate
-        decay = hold * elr * 2.0 * before
+        elr = rate if scaled else rate / (2.0 * before)
+        taken = decay * elr * 2.0 * before
         mean_sq = fma(-z, z, fma(variance, dim - 1.0, 1.0))
         kick = elr * elr * before * grad_sq
-        if kind == kernels.LR:
-            inner = 0.125 * rate * mean_sq * change / (before * after)
-            beta = 2.0 * (before + after) / (rate * variance)
-        else:
+        if scaled:
             inner = 0.25 * elr * mean_sq * _log(after / before)
             beta = 2.0 / (rate * variance)
-        if kind == kernels.SPHERE:
+        else:
+            inner = 0.125 * rate * mean_sq * change / (before * after)
+            beta = 2.0 * (before + after) / (rate * variance)
+        if projected:
             outer, decayed = inner, change - kick
         else:
-            outer, decayed = hold * change, -decay * (2.0 - decay) * before
+            outer, decayed = decay * change, -taken * (2.0 - taken) * before
         kept[WORK * WIDTH + i] -= outer
         kept[INNER_WORK * WIDTH + i] -= inner
         kept[EXCHANGED * WIDTH + i] = fma(beta, z_new - z + outer, kept[EXCHANGED * WIDTH + i])

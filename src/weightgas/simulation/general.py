@@ -21,7 +21,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from weightgas.simulation import kernels
+from weightgas.simulation import arguments, kernels
 from weightgas.simulation.compiled import TURN, no_loss, no_noise
 from weightgas.simulation.density import count
 from weightgas.simulation.model import Model
@@ -160,22 +160,26 @@ def _covariance(
 
 @numba.njit(cache=True, error_model="numpy")
 def _run(
-    task, kind, first, samples, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov,
-    known, own, constant, linear, curvature, noise_kind, covariant, noise, spread, offset, slope, means, points, every,
-    moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
-):  # fmt: skip  # pragma: no cover - compiled
+    task, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied
+):  # pragma: no cover - compiled
     """One task of :func:`advance`."""
+    first, samples, steps, begin = span
+    w, stream, rates, decays, radii = runs
+    velocity, failed, cause, momentum, nesterov = buffers
+    (constant, linear, curvature), (spread, offset, slope) = form, heat
+    known, noise_kind, covariant = how
+    means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
     d = w.shape[1]
     s, x, v = stream[task].copy(), w[task].copy(), velocity[task].copy()
-    u, mean, heat, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    u, mean, kick, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     scratch, columns = np.empty((4, d)), np.empty((d if d <= LARGEST_COVARIANCE else 1, d))
     facts, found, sums = np.zeros(3), np.zeros(3), np.zeros(kernels.COLUMNS)
-    eta, lam = rate[task], hold[task]
+    rate, decay = rates[task], decays[task] if not projected else 0.0
     r2 = 0.0
     for i in range(d):
         r2 += x[i] * x[i]
-    if kind == kernels.SPHERE:
-        r2 = lam * lam
+    if projected:
+        r2 = radii[task] * radii[task]
     clock = begin % every if every else 0
     now = begin
     kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
@@ -198,14 +202,14 @@ def _run(
                 variance = 0.0
             strength = math.sqrt(variance) if slope != 0.0 else 1.0
             kernels._fill(s, draws)
-            _heat(u, noise_kind, noise, spread, curvature, facts[_ALONG], strength, draws, heat)
+            _heat(u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, draws, kick)
             grad_sq = noise_sq = mean_sq = 0.0
             for i in range(d):
                 mean_sq += mean[i] * mean[i]
-                noise_sq += heat[i] * heat[i]
-                tangent = mean[i] + heat[i]
+                noise_sq += kick[i] * kick[i]
+                tangent = mean[i] + kick[i]
                 grad_sq += tangent * tangent
-                heat[i] = tangent
+                kick[i] = tangent
             now += 1
             if not math.isfinite(loss):
                 cause[task] = _LOSS
@@ -213,11 +217,10 @@ def _run(
                 cause[task] = _GRADIENT
             elif not math.isfinite(noise_sq):
                 cause[task] = _NOISE
-            decay = 0.0 if kind == kernels.SPHERE else lam
-            size = eta if kind == kernels.LR else eta * r2
+            size = rate * r2 if scaled else rate
             r2_new = pulled = pushed = 0.0
             for i in range(d):
-                gradient = heat[i] / r + decay * x[i]
+                gradient = kick[i] / r + decay * x[i]
                 v[i] = momentum * v[i] + gradient
                 move = gradient + momentum * v[i] if nesterov else v[i]
                 pulled += x[i] * move
@@ -229,7 +232,7 @@ def _run(
             if cause[task] != 0:
                 failed[task] = now
                 break
-            if kind == kernels.SPHERE:
+            if projected:
                 sums[kernels.GROWTH] += (size * size * pushed - 2.0 * size * pulled) / r2
                 scale = math.sqrt(r2 / r2_new)
                 for i in range(d):
@@ -272,7 +275,7 @@ def _run(
         if covariant:
             strength = math.sqrt(max(offset + slope * loss, 0.0)) if slope != 0.0 else 1.0
             _covariance(
-                u, noise_kind, noise, spread, curvature, facts[_ALONG], strength, known, own, scratch, columns,
+                u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, known, own, scratch, columns,
                 found,
             )  # fmt: skip
         points[task, sample, kernels.NOISE_TRACE_SQ] = found[0]
@@ -285,23 +288,15 @@ def _run(
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(
-    kind, first, samples, steps, begin, w, stream, rate, hold, velocity, failed, cause, momentum, nesterov, known, own,
-    constant, linear, curvature, noise_kind, covariant, noise, spread, offset, slope, means, points, every, moments,
-    counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
-):  # fmt: skip  # pragma: no cover - compiled
-    """As :func:`.kernels.advance`, with the buffers ``velocity`` (N, d) and, for what was not finite, ``failed`` and
-    ``cause`` (N,).
+def advance(scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied):  # pragma: no cover - compiled
+    """As :func:`.kernels.advance`, with the group Buffers of :mod:`.arguments`.
 
-    ``known``: the loss is the form of ``constant, linear, curvature``, else ``own``. ``noise_kind`` one of SPREAD,
-    CURVED, OWN, the last with ``noise``; ``covariant`` whether its covariance is read.
+    ``how``: whether the loss is the ``form``, else ``own``; how the noise is made, one of SPREAD, CURVED, OWN, the last
+    by ``fill``; and whether its covariance is read.
     """
-    for task in numba.prange(w.shape[0]):
+    for task in numba.prange(len(runs[0])):
         _run(
-            np.int64(task), kind, first, samples, steps, begin, w, stream, rate, hold, velocity, failed, cause,
-            momentum, nesterov, known, own, constant, linear, curvature, noise_kind, covariant, noise, spread, offset,
-            slope, means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every,
-            snapshots,
+            np.int64(task), scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied,
         )  # fmt: skip
 
 
@@ -329,21 +324,26 @@ class Buffers:
     def arguments(self) -> tuple[Any, ...]:
         """The arguments of the kernel from the buffers to the tally."""
         what = self.what
+        buffers = arguments.Buffers(self.velocity, self.failed, self.cause, what.momentum, what.nesterov)
         own = no_loss if what.own_loss is None else what.own_loss.evaluate
+        fill = no_noise if what.own_noise is None else what.own_noise.fill
         kind = OWN if what.own_noise is not None else CURVED if what.curved else SPREAD
-        noise = no_noise if what.own_noise is None else what.own_noise.fill
-        form = (what.own_loss is None, own, float(what.form.constant), what.form.linear, what.form.curvature)
-        heat = (kind, self.covariant, noise, what.spread, *what.strength)
-        return (self.velocity, self.failed, self.cause, what.momentum, what.nesterov, *form, *heat)
+        form = arguments.Form(float(what.form.constant), what.form.linear, what.form.curvature)
+        heat = arguments.Heat(what.spread, *what.strength)
+        return (buffers, (what.own_loss is None, kind, self.covariant), own, fill, form, heat)
+
+    @property
+    def unread(self) -> set[str]:
+        """Variables that are not recorded of such a gas."""
+        found = set() if self.what.own_loss is None else {"grad_curvature"}
+        if not self.covariant or self.what.dim > LARGEST_COVARIANCE:
+            found |= {"noise_trace_sq", "noise_cov_sq"}
+        return found if self.covariant else found | {"noise_curvature"}
 
     def into(self, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
         """Complete the ``arrays`` of a trace, and take out what could not be read; ``shape`` is (cells, replicas)."""
         what = self.what
-        unread = [] if what.own_loss is None else ["grad_curvature"]
-        unread += [] if self.covariant else ["noise_trace_sq", "noise_cov_sq", "noise_curvature"]
-        if what.dim > LARGEST_COVARIANCE:
-            unread += ["noise_trace_sq", "noise_cov_sq"]
-        for name in unread:
+        for name in self.unread:
             arrays.pop(name, None)
         own = ((self.cause == Cause.LOSS) | (self.cause == Cause.GRADIENT)) & (what.own_loss is not None)
         own |= (self.cause == Cause.NOISE) & (what.own_noise is not None)

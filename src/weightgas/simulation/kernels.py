@@ -14,7 +14,6 @@ import numpy as np
 
 from weightgas.simulation.density import count
 
-SPHERE, ELR, LR = 0, 1, 2
 LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, LAPLACIAN, GRAD_CURVATURE, GROWTH = range(COLUMNS := 8)
 """Columns of the sums over steps: L, L², G, ‖noise‖², ‖∇L‖², ΔL, ∇L·H∇L, (‖w₊‖² − r²)/r² before the projection."""
 RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ, NOISE_CURVATURE = range(POINTS := 6)
@@ -107,27 +106,17 @@ def standard_normals(stream, out):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(
-    kind, first, samples, steps, begin, w, stream, rate, hold, constant, linear, curvature, spread, offset, slope,
-    means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots,
-):  # fmt: skip  # pragma: no cover - compiled
-    """Advance every task by ``samples`` times ``steps`` steps in place; reduce into the samples from ``first`` on.
+def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no cover - compiled
+    """Advance every task by some samples of some steps in place; reduce into these samples.
 
-    Shapes for N tasks in d dimensions:
-
-    ``begin``                 steps taken since recording began (negative during the warm-up)
-    ``w`` (N, d), ``stream`` (N, 4)   weights and random streams, changed in place
-    ``rate``, ``hold`` (N,)   η (fixed LR) or η_e; λ, or the radius of the sphere
-    ``linear``, ``curvature`` (d,), ``constant``   the loss c + b·w̄ + ½ Σ a_i w̄_i²
-    ``spread`` (d, d)          factor of the noise
-    ``offset``, ``slope``     the covariance of the noise is offset + slope · L times that of ``spread``
-    ``means`` (N, all samples, COLUMNS)  means over the steps of each sample, columns as named above
-    ``points`` (N, all samples, POINTS)  what is read after each sample, columns as named above
-    ``every``                 logit of the overlap read every so many steps (0: never), into ``moments`` (N, 3) during
-                              the warm-up, else into ``counts`` (N, blocks of the run, bins)
-    ``blocks`` (all samples,)   which block a sample belongs to
-    ``snapshots`` (N, kept, d)    directions after step ``snapshot_first`` and every ``snapshot_every`` steps from there
+    The step is of size η, or where ``scaled`` η_e r²; where ``projected`` it ends on the sphere and has no decay. The
+    groups are those of :mod:`.arguments`: Span, Tasks with streams of 4 words, Form, Heat with (d, d), Tallied.
     """
+    first, samples, steps, begin = span
+    w, stream, rates, decays, radii = runs
+    constant, linear, curvature = form
+    spread, offset, slope = heat
+    means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
     tasks, d = w.shape
     trace = curvature.sum()
     amplitude = math.sqrt(offset)
@@ -137,12 +126,12 @@ def advance(
         x = w[task].copy()
         noise = np.empty(d)
         draws = np.empty(d)
-        eta, lam = rate[task], hold[task]
+        rate, decay = rates[task], decays[task]
         r2 = 0.0
         for i in range(d):
             r2 += x[i] * x[i]
-        if kind == SPHERE:
-            r2 = lam * lam
+        if projected:
+            r2 = radii[task] * radii[task]
         clock = begin % every if every else 0
         now = begin
         kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
@@ -173,26 +162,27 @@ def advance(
                 for i in range(d):
                     u = x[i] * inverse
                     mean = linear[i] + curvature[i] * u - along_mean * u
-                    heat = strength * (noise[i] - along_noise * u)
+                    kick = strength * (noise[i] - along_noise * u)
                     mean_sq += mean * mean
                     curved_sq += curvature[i] * mean * mean
-                    noise_sq += heat * heat
-                    tangent = mean + heat
+                    noise_sq += kick * kick
+                    tangent = mean + kick
                     grad_sq += tangent * tangent
                     noise[i] = tangent
-                if kind == LR:
-                    keep, kick = 1.0 - eta * lam, eta * inverse
-                elif kind == ELR:
-                    keep, kick = 1.0 - eta * lam * r2, eta * r
+                elr = rate if scaled else rate * inverse * inverse
+                if projected:
+                    keep = 1.0 / math.sqrt(1.0 + elr * elr * grad_sq)
+                    size = elr * r * keep
+                elif scaled:
+                    keep, size = 1.0 - rate * decay * r2, rate * r
                 else:
-                    keep = 1.0 / math.sqrt(1.0 + eta * eta * grad_sq)
-                    kick = eta * r * keep
+                    keep, size = 1.0 - rate * decay, rate * inverse
                 r2_new = 0.0
                 for i in range(d):
-                    x[i] = keep * x[i] - kick * noise[i]
+                    x[i] = keep * x[i] - size * noise[i]
                     r2_new += x[i] * x[i]
-                if kind == SPHERE:
-                    sum_growth += eta * eta * grad_sq
+                if projected:
+                    sum_growth += elr * elr * grad_sq
                     # Rounding would let the radius walk over millions of steps; it is pulled back whenever it shows.
                     if abs(r2_new - r2) > 1e-14 * r2:
                         scale = math.sqrt(r2 / r2_new)
@@ -257,5 +247,7 @@ def advance(
             points[task, sample, NOISE_CURVATURE] = strength * crossed
             points[task, sample, NOISE_TRACE_SQ] = (strength * (total - along)) ** 2
             points[task, sample, NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
-        w[task] = x
-        stream[task] = s
+        for i in range(d):  # one by one: numba drops ``w[task] = x`` where w was unpacked from a tuple
+            w[task, i] = x[i]
+        for i in range(4):
+            stream[task, i] = s[i]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -117,12 +117,11 @@ class Model:
 
     def effective(self, protocol: Protocol) -> Protocol:
         """The protocol with the learning rate η/(1 − α), of which temperature, pressure and clocks are a function."""
-        if not self.momentum:
+        if not self.momentum or protocol.steers:
             return protocol
-        rate = protocol.axes[0]
-        values = [float(f"{x / (1 - self.momentum):.15g}") for x in protocol.cells()[rate]]  # 1, not 1.0000000000000002
-        second = protocol.cells()[protocol.axes[1]].tolist()
-        return replace(protocol, **{rate: values, protocol.axes[1]: second, "paired": True})  # type: ignore[type-var]
+        rate, cells = protocol.axes[0], protocol.cells()
+        values = [float(f"{x / (1 - self.momentum):.15g}") for x in cells[rate]]  # 1, not 1.0000000000000002
+        return protocol.with_cells(cells | {rate: np.array(values)})
 
     def facts(self) -> dict[str, float]:
         """What is known exactly of the noise and the loss and later checks need, where it is.

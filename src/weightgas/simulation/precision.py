@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas import runs
+from weightgas import quantities, runs
 from weightgas import trace as traces
 from weightgas.errors import refuse, whole_number
 from weightgas.measurement.state import known
 from weightgas.protocols import Protocol
-from weightgas.settings import NATS, Until
+from weightgas.settings import Until
 from weightgas.simulation.plan import Plan
 from weightgas.status import Outcome
 
@@ -54,7 +54,7 @@ def resolved(until: Until, how: Plan, *, counted: bool, resumed: bool) -> Until:
     if resumed:
         fix = "Resume by steps, or run again with a larger most_steps."
         raise refuse("resume_from", "none with until, which begins anew", "a trace", fix)
-    entropies = [name for name in until.by_name() if name in NATS]
+    entropies = [name for name in until.by_name() if quantities.in_nats(name)]
     if entropies and not counted:
         fix = "Only a linear loss has an entropy in every cell by itself."
         raise refuse("targets", "no entropies for a loss whose overlap is not counted", entropies[0], fix)
@@ -164,7 +164,11 @@ def _joined(
         join="override",
         combine_attrs="override",
     )
-    whole["known"] = ("cell", np.concatenate(reached), {"units": "1", "long_name": traces.VARIABLES["known"].long_name})
+    whole["known"] = (
+        "cell",
+        np.concatenate(reached),
+        {"units": "1", "long_name": quantities.RECORDED["known"].long_name},
+    )
     whole = whole.isel(cell=np.argsort(np.concatenate(cells)))
     whole.attrs["steps"] = how.steps
     del whole.attrs["sample_every"]  # each cell has its own

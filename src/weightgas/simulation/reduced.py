@@ -23,7 +23,7 @@ from weightgas.simulation.density import visit
 from weightgas.simulation.lanes import CHUNK, ROOM, STREAM, WIDTH, WORDS, fma
 from weightgas.simulation.lanes import log as _log
 
-_Y, _ACROSS_SQ, _RATE, _HOLD, _SUMS = 0, 1, 2, 3, 4
+_Y, _ACROSS_SQ, _RATE, _DECAY, _RADIUS, _SUMS = range(6)
 _LATENCY, _EACH = 20.0, 2.5
 """Rough nanoseconds of a step: those that lanes share and those of a lane; they only set how many go together."""
 
@@ -51,12 +51,13 @@ def unpacked(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 @numba.njit(inline="always")
-def _step(f, normals, place, lanes, kind, constant, variance, offset, slope):  # pragma: no cover - compiled
+def _step(f, normals, place, lanes, flags, constant, heat):  # pragma: no cover - compiled
     """One step of every lane, added to the sums; ``place`` is that of its draws."""
+    (scaled, projected), (variance, offset, slope) = flags, heat
     least = -1e-14 * abs(slope)  # a variance above this is zero, but for the rounding of the loss
     for i in range(lanes):
         y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
-        rate, hold = f[_RATE * WIDTH + i], f[_HOLD * WIDTH + i]
+        rate, decay = f[_RATE * WIDTH + i], f[_DECAY * WIDTH + i]
         square = fma(y, y, across_sq)
         radius, across = math.sqrt(square), math.sqrt(across_sq)
         inverse = 1.0 / radius
@@ -64,24 +65,25 @@ def _step(f, normals, place, lanes, kind, constant, variance, offset, slope):  #
         loss = constant + z
         share = offset + slope * loss
         share = 0.0 if share < 0.0 and share > least else share
-        heat = variance * share
-        noise = math.sqrt(heat) * normals[place + i]
-        rest = heat * normals[ROOM + place + i]
+        strength = variance * share
+        noise = math.sqrt(strength) * normals[place + i]
+        rest = strength * normals[ROOM + place + i]
         a = zeta + noise
         grad_sq = fma(a, a, rest)
-        if kind == kernels.LR:
-            keep, kick = 1.0 - rate * hold, rate * inverse
-        elif kind == kernels.ELR:
-            keep, kick = 1.0 - rate * hold * square, rate * radius
+        elr = rate if scaled else rate * inverse * inverse
+        if projected:
+            keep, kick = 1.0, elr * radius
+        elif scaled:
+            keep, kick = 1.0 - rate * decay * square, rate * radius
         else:
-            keep, kick = 1.0, rate * radius
+            keep, kick = 1.0 - rate * decay, rate * inverse
         y_new = fma(keep, y, -(kick * a * zeta))
         along = fma(keep, across, kick * a * z)
         across_sq = fma(along, along, kick * kick * rest)
-        if kind == kernels.SPHERE:
-            scale = hold / math.sqrt(fma(y_new, y_new, across_sq))
+        if projected:
+            scale = f[_RADIUS * WIDTH + i] / math.sqrt(fma(y_new, y_new, across_sq))
             y_new, across_sq = y_new * scale, across_sq * scale * scale
-            f[(_SUMS + kernels.GROWTH) * WIDTH + i] += rate * rate * grad_sq
+            f[(_SUMS + kernels.GROWTH) * WIDTH + i] += elr * elr * grad_sq
         f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i] = y_new, across_sq
         mean_sq = zeta * zeta
         f[(_SUMS + kernels.LOSS) * WIDTH + i] += loss
@@ -104,14 +106,16 @@ def _logits(f, out, lanes):  # pragma: no cover - compiled
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(
-    kind, first, samples, steps, begin, w, stream, rate, hold, constant, dim, variance, offset, slope, together,
-    means, points, every, moments, counts, blocks, origin, width,
-):  # fmt: skip  # pragma: no cover - compiled
-    """As :func:`.kernels.advance`, for ``w`` (N, 2), y and t² of each run, and σ² = ``variance``.
+def advance(scaled, projected, span, runs, constant, dim, heat, together, tallied):  # pragma: no cover - compiled
+    """As :func:`.kernels.advance`, for weights (N, 2), y and t² of each run, and Heat with σ² as ``spread``.
 
     ``together`` lanes are held side by side.
     """
+    first, samples, steps, begin = span
+    w, stream, rate, decay, radii = runs
+    variance, offset, slope = heat
+    means, points, every, moments, counts, blocks, origin, width, _, _, _ = tallied
+    flags = (scaled, projected)
     tasks = w.shape[0]
     parts = (tasks + together - 1) // together
     for part in numba.prange(parts):
@@ -123,7 +127,8 @@ def advance(
         lanes.load(stream, start, many, state)
         for i in range(many):
             f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i] = w[start + i, 0], w[start + i, 1]
-            f[_RATE * WIDTH + i], f[_HOLD * WIDTH + i] = rate[start + i], hold[start + i]
+            f[_RATE * WIDTH + i], f[_DECAY * WIDTH + i] = rate[start + i], decay[start + i]
+            f[_RADIUS * WIDTH + i] = radii[start + i]
         clock = begin % every if every else 0
         now = begin
         for sample in range(first, first + samples):
@@ -133,7 +138,7 @@ def advance(
                 some = min(CHUNK, steps - done)
                 lanes.draw(state, words, normals, some, many, dim - 2)
                 for step in range(some):
-                    _step(f, normals, step * many, many, kind, constant, variance, offset, slope)
+                    _step(f, normals, step * many, many, flags, constant, (variance, offset, slope))
                     clock += 1
                     now += 1
                     if clock == every:
@@ -149,13 +154,13 @@ def advance(
                 y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
                 radius = math.sqrt(fma(y, y, across_sq))
                 z = y / radius
-                heat = variance * (offset + slope * (constant + z))
+                strength = variance * (offset + slope * (constant + z))
                 points[task, sample, kernels.RADIUS] = radius
                 points[task, sample, kernels.ENERGY] = constant + z
                 points[task, sample, kernels.OVERLAP] = z
-                points[task, sample, kernels.NOISE_TRACE_SQ] = (heat * (dim - 1)) ** 2
-                points[task, sample, kernels.NOISE_COV_SQ] = heat * heat * (dim - 1)
-                points[task, sample, kernels.NOISE_CURVATURE] = -z * heat * (dim - 1)
+                points[task, sample, kernels.NOISE_TRACE_SQ] = (strength * (dim - 1)) ** 2
+                points[task, sample, kernels.NOISE_COV_SQ] = strength * strength * (dim - 1)
+                points[task, sample, kernels.NOISE_CURVATURE] = -z * strength * (dim - 1)
         for i in range(many):
             w[start + i, 0], w[start + i, 1] = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
         lanes.save(state, start, many, stream)

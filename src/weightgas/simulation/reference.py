@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from weightgas.losses import QuadraticForm
+from weightgas.protocols import Protocol
 
 
 class ReducedStep(NamedTuple):
@@ -47,7 +48,7 @@ class Step(NamedTuple):
 
 
 def step(
-    protocol: str,
+    protocol: type[Protocol],
     weights: np.ndarray,
     draws: np.ndarray,
     rate: float,
@@ -58,8 +59,9 @@ def step(
 ) -> Step:
     """One step of one cell from ``weights`` (dim,) with standard normal ``draws`` (dim,).
 
-    ``rate`` is η at fixed LR and η_e else, ``decay`` is λ (unused on the sphere), ``factor`` is B of the noise (dim,)
-    or (dim, dim), ``strength`` are a and b of the noise variance a + b L in units of B Bᵀ.
+    ``protocol`` is the class of one; ``rate`` is η, or η_e where the step is scaled; ``decay`` is λ, unused where it is
+    projected; ``factor`` is B of the noise, (dim,) or (dim, dim); ``strength`` are a and b of the noise variance
+    a + b L in units of B Bᵀ.
     """
     radius = np.linalg.norm(weights)
     direction = weights / radius
@@ -69,14 +71,10 @@ def step(
     amplitude = np.sqrt(strength[0] + strength[1] * loss)
     heat = amplitude * projection @ (factor * draws if factor.ndim == 1 else factor @ draws)
     gradient = (mean + heat) / radius
-    if protocol == "fixed_lr":
-        after = weights - rate * (gradient + decay * weights)
-    elif protocol == "fixed_elr":
-        after = weights - rate * radius**2 * (gradient + decay * weights)
-    else:
-        after = weights - rate * radius**2 * gradient
+    size = rate * radius**2 if protocol.scaled else rate
+    after = weights - size * (gradient if protocol.projected else gradient + decay * weights)
     growth = (after @ after - radius**2) / radius**2
-    if protocol == "fixed_sphere":
+    if protocol.projected:
         after = radius * after / np.linalg.norm(after)
     unit_grad = radius * gradient
     overlap = form.linear @ direction
@@ -100,7 +98,7 @@ class GeneralStep(NamedTuple):
 
 
 def general_step(
-    protocol: str,
+    protocol: type[Protocol],
     weights: np.ndarray,
     velocity: np.ndarray,
     mean: np.ndarray,
@@ -119,12 +117,12 @@ def general_step(
     direction = weights / radius
     projection = np.eye(len(weights)) - np.outer(direction, direction)
     mean, heat = projection @ mean, projection @ noise
-    gradient = (mean + heat) / radius + (0.0 if protocol == "fixed_sphere" else decay) * weights
+    gradient = (mean + heat) / radius + (0.0 if protocol.projected else decay) * weights
     velocity = momentum * velocity + gradient
     move = gradient + momentum * velocity if nesterov else velocity
-    after = weights - (rate if protocol == "fixed_lr" else rate * radius**2) * move
+    after = weights - (rate * radius**2 if protocol.scaled else rate) * move
     growth = (after @ after - radius**2) / radius**2
-    if protocol == "fixed_sphere":
+    if protocol.projected:
         scale = radius / np.linalg.norm(after)
         after, velocity = scale * after, velocity / scale
     squares = (float((mean + heat) @ (mean + heat)), float(heat @ heat), float(mean @ mean))
@@ -138,7 +136,7 @@ def hessian_noise(direction: np.ndarray, draws: np.ndarray, form: QuadraticForm,
 
 
 def reduced_step(
-    protocol: str,
+    protocol: type[Protocol],
     along: float,
     across: float,
     normal: float,
@@ -161,13 +159,13 @@ def reduced_step(
     noise, rest = np.sqrt(heat) * normal, heat * chi_square
     towards = zeta + noise  # component of the unit-sphere gradient along the tangent (μ − z w̄)/ζ
     grad_sq = towards**2 + rest
-    step = rate if protocol == "fixed_lr" else rate * radius**2
-    keep = 1.0 if protocol == "fixed_sphere" else 1.0 - step * decay
+    step = rate * radius**2 if protocol.scaled else rate
+    keep = 1.0 if protocol.projected else 1.0 - step * decay
     kick = step / radius
     y = keep * along - kick * towards * zeta
     t = np.sqrt((keep * across + kick * towards * z) ** 2 + kick**2 * rest)
     growth = (y**2 + t**2 - radius**2) / radius**2
-    if protocol == "fixed_sphere":
+    if protocol.projected:
         y, t = y * radius / np.hypot(y, t), t * radius / np.hypot(y, t)
     squares = (grad_sq, noise**2 + rest, zeta**2)
     return ReducedStep(y, t, constant + z, *squares, -(dim - 1) * z, -z * zeta**2, growth)

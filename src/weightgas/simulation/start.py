@@ -2,70 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from weightgas.protocols import At, Protocol
+from weightgas.protocols.base import tame
 from weightgas.simulation.model import Model
 from weightgas.theory import ideal_gas, vmf
 
 SAMPLES = 256
-_LEAST, _MOST = 1e-100, 1e100
-"""Outside these a prediction is only a place to begin: what is that extreme runs, and the status says what happened."""
 
 
 def stationary_start(
-    protocol: str, cell: Mapping[str, float], model: Model, generator: np.random.Generator
-) -> tuple[float, np.ndarray]:
-    """Predicted radius of a cell, and ``SAMPLES`` directions (SAMPLES, dim) in the axes of the loss.
+    protocol: Protocol | type[Protocol], at: At, model: Model, generator: np.random.Generator
+) -> tuple[float, np.ndarray, float]:
+    """Predicted radius of the cell ``at``, ``SAMPLES`` directions (SAMPLES, dim) in the axes of the loss, and the rate.
 
     The temperature T = η_e tr Σ/(2(d−1)) gives Gibbs directions, these give tr Σ and G = tr Σ + ‖∇L‖², and G gives the
     radius. At fixed LR η_e = η/r² depends on the radius in turn: a few rounds from the pure-noise radius settle it.
     """
-    noise_trace = grad_sq = float(np.sum(model.factor**2)) * (model.dim - 1) / model.dim
+    dof = model.dim - 1
+    noise_trace = grad_sq = float(np.sum(model.factor**2)) * dof / model.dim
     directions = np.empty((0, model.dim))
-    for _ in range(4 if protocol == "fixed_lr" else 2):
-        elr = cell["lr"] / _radius(protocol, cell, grad_sq) ** 2 if protocol == "fixed_lr" else cell["elr"]
-        temperature = ideal_gas.temperature(_tame(elr), _tame(noise_trace), model.dim - 1)
-        directions = model.loss.sample(model.dim, float(_tame(temperature)), SAMPLES, generator)
+    for _ in range(_rounds(protocol)):
+        now = _complete(protocol, at, noise_trace / dof)
+        elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
+        temperature = ideal_gas.temperature(tame(elr), tame(noise_trace), dof)
+        directions = model.loss.sample(model.dim, float(tame(temperature)), SAMPLES, generator)
         # a function of the user's may not be finite everywhere; then the run says so
         noise_trace = float(np.nanmean(model.noise_trace(directions)))
         grad_sq = noise_trace + float(np.nanmean(model.form.mean_grad_sq(directions)))
-    return _radius(protocol, cell, grad_sq), directions
+    now = _complete(protocol, at, noise_trace / dof)
+    return protocol.start_radius(now, grad_sq), directions, float(protocol.rate(now))
 
 
-def reduced_start(protocol: str, cells: Mapping[str, np.ndarray], model: Model) -> tuple[np.ndarray, np.ndarray]:
-    """Predicted radii and temperatures (cells,) of a reducible model, where nothing has to be drawn for them.
+def reduced_start(
+    protocol: Protocol | type[Protocol], at: At, model: Model
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Predicted radii, temperatures and rates (cells,) of a reducible model, where nothing has to be drawn for them.
 
     The Gibbs distribution is von Mises–Fisher about −μ whatever the dimension (:mod:`weightgas.theory.vmf`): with
     its ⟨1 + z⟩ = U₀, tr Σ = (a + bU) σ² (d−1) and E‖∇L‖² = (d−1) T (1 − U₀).
     """
     dof, variance = model.dim - 1, float(model.factor[0] ** 2)
-    noise_trace = grad_sq = np.full_like(next(iter(cells.values())), variance * dof, dtype=float)
+    noise_trace = grad_sq = np.full_like(next(iter(at.values())), variance * dof, dtype=float)
     temperature = noise_trace
-    for _ in range(4 if protocol == "fixed_lr" else 2):
-        elr = cells["lr"] / _radius(protocol, cells, grad_sq) ** 2 if protocol == "fixed_lr" else cells["elr"]
-        temperature = _tame(ideal_gas.temperature(_tame(elr), _tame(noise_trace), dof))
+    for _ in range(_rounds(protocol)):
+        now = _complete(protocol, at, noise_trace / dof)
+        elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
+        temperature = tame(ideal_gas.temperature(tame(elr), tame(noise_trace), dof))
         gap = vmf.energy(model.dim, temperature)
         noise_trace = (model.strength[0] + model.strength[1] * (model.form.constant - 1 + gap)) * variance * dof
         grad_sq = noise_trace + dof * temperature * (1 - gap)
-    return _radius(protocol, cells, grad_sq), temperature
+    now = _complete(protocol, at, noise_trace / dof)
+    return protocol.start_radius(now, grad_sq), temperature, protocol.rate(now)
 
 
-def _radius(protocol: str, cells: Mapping[str, Any], grad_sq: Any) -> Any:
-    """Of one cell or of arrays of them."""
-    grad_sq = _tame(grad_sq)
-    if protocol == "fixed_sphere":
-        return cells["radius"]
-    wd = _tame(cells["wd"])
-    if protocol == "fixed_lr":
-        lr, law = _tame(cells["lr"]), ideal_gas.radius_fixed_lr
-        return _tame(np.where(lr * wd < 1, law(lr, wd, grad_sq), law(lr, wd, grad_sq, discrete=False)))
-    elr, law = _tame(cells["elr"]), ideal_gas.radius_fixed_elr
-    return _tame(np.where(elr**2 * grad_sq < 0.5, law(elr, wd, grad_sq), law(elr, wd, grad_sq, discrete=False)))
+def _rounds(protocol: Protocol | type[Protocol]) -> int:
+    return 2 if protocol.scaled else 4
 
 
-def _tame(value: Any) -> np.ndarray:
-    """Numbers from which the closed forms do not overflow."""
-    return np.clip(value, _LEAST, _MOST)
+def _complete(protocol: Protocol | type[Protocol], at: At, noise_var: Any) -> At:
+    """``at``, with the rate where the protocol steers it."""
+    if not protocol.steers or isinstance(protocol, type):
+        return at
+    return {**at, protocol.steers: protocol.steered(at, np.asarray(noise_var))}

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from weightgas.protocols import Protocol
 from weightgas.simulation import kernels
+from weightgas.simulation.arguments import Tallied
 from weightgas.simulation.plan import Plan
 from weightgas.status import Outcome
 
@@ -24,6 +24,7 @@ class Tally:
         self.every = plan.density_every if linear_loss else 0
         self.means = np.zeros((tasks, plan.samples, kernels.COLUMNS))
         self.points = np.zeros((tasks, plan.samples, kernels.POINTS))
+        self.rates = np.full((tasks, plan.samples), np.nan)
         self.moments = np.zeros((tasks, 3))
         self.counts = np.zeros((tasks, plan.blocks, plan.bins if linear_loss else 0), np.int64)
         self.block_of = np.arange(plan.samples) * plan.blocks // plan.samples
@@ -31,11 +32,11 @@ class Tally:
         self.snapshots = np.zeros((tasks, plan.snapshots, dim), np.float32)
         self.first_snapshot = begin + plan.steps - plan.snapshot_every * (plan.snapshots - 1)
 
-    def for_kernel(self) -> tuple[Any, ...]:
-        """The last arguments of the kernel. The warm-up writes into the samples too; the run then overwrites them."""
+    def for_kernel(self) -> Tallied:
+        """The last argument of the kernel. The warm-up writes into the samples too; the run then overwrites them."""
         bins = (self.counts, self.block_of, self.origin, self.width)
         snapshots = (self.first_snapshot, self.plan.snapshot_every, self.snapshots)
-        return (self.means, self.points, self.every, self.moments, *bins, *snapshots)
+        return Tallied(self.means, self.points, self.every, self.moments, *bins, *snapshots)
 
     def place_bins(self, overlap: np.ndarray) -> None:
         """Place the bins of logit((1+z)/2) of every cell, from its warm-up and Gibbs samples of z (tasks, samples).
@@ -67,7 +68,7 @@ class Tally:
         self.origin[:] = np.repeat(origin, self.plan.replicas)
         self.width[:] = np.repeat(width, self.plan.replicas)
 
-    def arrays(self, *, fixed_sphere: bool) -> dict[str, np.ndarray]:
+    def arrays(self, protocol: Protocol) -> dict[str, np.ndarray]:
         """The values of a trace; a task diverged at its first sample that is not finite, where its samples end."""
         plan = self.plan
         means, points = self.means, self.points
@@ -81,7 +82,9 @@ class Tally:
             "noise_cov_sq": points[:, :, kernels.NOISE_COV_SQ],
             "noise_curvature": points[:, :, kernels.NOISE_CURVATURE],
         }
-        if fixed_sphere:
+        if protocol.steers:
+            values[protocol.steers] = self.rates
+        if protocol.projected:
             with np.errstate(all="ignore"):
                 values["radius_unprojected"] = values["radius"] * np.sqrt(1 + means[:, :, kernels.GROWTH])
         if self.every:

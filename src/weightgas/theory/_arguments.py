@@ -1,4 +1,11 @@
-"""Input validation of the theory functions: each returns a float64 array or raises ``ValueError``."""
+"""Input validation of the theory functions: each returns float64 numbers or raises ``ValueError``.
+
+A float is judged without NumPy, which takes a tenth of the time: a monitor checks settings in the loop of its user.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,6 +17,8 @@ Numbers = np.float64 | NDArray[np.float64]
 
 def finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return ``value`` as float64; raise unless every entry is a finite real number."""
+    if isinstance(value, float) and math.isfinite(value):
+        return np.asarray(value, dtype=np.float64)
     try:
         numbers = np.asarray(value)
         if numbers.dtype.kind not in "iuf":
@@ -23,6 +32,8 @@ def finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 def positive(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return ``value`` as float64; raise unless every entry is finite and above zero."""
+    if isinstance(value, float) and 0 < value < math.inf:
+        return np.asarray(value, dtype=np.float64)
     numbers = finite(name, value)
     _require(numbers > 0, name, numbers, "finite numbers above 0")
     return numbers
@@ -30,6 +41,8 @@ def positive(name: str, value: ArrayLike) -> NDArray[np.float64]:
 
 def nonnegative(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return ``value`` as float64; raise unless every entry is finite and at least zero."""
+    if isinstance(value, float) and 0 <= value < math.inf:
+        return np.asarray(value, dtype=np.float64)
     numbers = finite(name, value)
     _require(numbers >= 0, name, numbers, "finite numbers of at least 0")
     return numbers
@@ -47,6 +60,49 @@ def dimension(name: str, value: ArrayLike) -> NDArray[np.float64]:
     numbers = finite(name, value)
     _require((numbers >= 2) & (numbers == np.floor(numbers)), name, numbers, "whole numbers of at least 2")
     return numbers
+
+
+def where(stable: Any, formula: Callable[[Any], Any]) -> Numbers:
+    """``formula(stable)`` where ``stable`` holds, NaN elsewhere; the formula must be safe at every entry."""
+    return np.where(stable, formula(stable), np.nan)[()]
+
+
+class Steps(Protocol):
+    """What theory asks of a protocol: the flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
+
+    scaled: ClassVar[bool]
+    projected: ClassVar[bool]
+    limit: ClassVar[str]
+
+    @classmethod
+    def step_number(cls, at: Mapping[str, Any]) -> Any:
+        """η_e, or ηλ."""
+        ...
+
+    @classmethod
+    def square_unit(cls, at: Mapping[str, Any]) -> Any:
+        """r²/x."""
+        ...
+
+    @classmethod
+    def mean_step(
+        cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
+    ) -> tuple[float, float, float]:
+        """η_e, ηλ and the spread of ln r² where the mean step rests."""
+        ...
+
+
+Kind = type[Steps]
+"""The class of a protocol."""
+
+
+def kind(protocol: Any) -> Any:
+    """``protocol`` if it is (the class of) a protocol; the name of one was taken up to version 0.1."""
+    if not hasattr(protocol, "step_number"):
+        raise TypeError(
+            f"protocol: expected the class of a protocol, got {protocol!r}. Pass for instance weightgas.FixedLR."
+        )
+    return protocol if isinstance(protocol, type) else type(protocol)
 
 
 def _require(good: NDArray[np.bool_], name: str, numbers: NDArray[np.float64], expected: str) -> None:

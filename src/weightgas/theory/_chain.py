@@ -9,7 +9,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from weightgas.theory import ideal_gas, vmf
+from weightgas.theory import vmf
+from weightgas.theory._arguments import Kind
 from weightgas.theory._rules import Array, OverlapRule, chi_square_rule, hermite, normal_rule, overlap_rule
 
 _TOLERANCE = 1e-4
@@ -25,7 +26,7 @@ class Stationary:
     mean_grad_sq               E‖∇L‖² = E[1 − z²] on the unit sphere
     elr                        E[η/r²]; η_e where it is held
     temperature                T = E[η/r²] σ²/2
-    square, log_square         E[x] and E[ln x], x = r²/η (fixed LR), η_e λ r² (fixed ELR), 1 (sphere)
+    square, log_square         E[x] and E[ln x], x = r²/η, where the step is scaled η_e λ r², on a sphere 1
     log_square_variance        Var ln r²
     conf_ratio                 T_conf/T = E‖∇L‖²/(T E[ΔL]), ΔL = −(d−1)z: 1 in continuous time
     error                      relative change of U, or E[r²], when the highest degrees are left out
@@ -57,7 +58,7 @@ class _Reference(NamedTuple):
     temperature: float
 
 
-def _reference(protocol: str, dim: int, step: float, noise_var: float) -> _Reference:
+def _reference(protocol: Kind, dim: int, step: float, noise_var: float) -> _Reference:
     """From the laws of the mean step; NaN where it has no fixed point.
 
     The direction is taken at the temperature at which the mean of z does not move in a step: in high dimensions that of
@@ -79,7 +80,7 @@ def _reference(protocol: str, dim: int, step: float, noise_var: float) -> _Refer
     return at
 
 
-def _radius(protocol: str, dim: int, step: float, noise_var: float, temperature: float | None) -> _Reference:
+def _radius(protocol: Kind, dim: int, step: float, noise_var: float, temperature: float | None) -> _Reference:
     """With ‖∇L‖² at the ``temperature`` of the direction, by default h σ²/2."""
     dof = dim - 1
 
@@ -91,37 +92,24 @@ def _radius(protocol: str, dim: int, step: float, noise_var: float, temperature:
     def grad_sq(size: float) -> float:
         return at_temperature(size * noise_var / 2) if fixed is None else fixed
 
-    size, decay, spread = step, 0.0, 0.0
-    if protocol == "fixed_elr":
-        decay = step * float(ideal_gas.radius_fixed_elr(step, 1.0, grad_sq(step))) ** 2
-        spread = float(np.sqrt(ideal_gas.log_radius_variance_fixed_elr(step, grad_sq(step), dof)))
-    elif protocol == "fixed_lr" and step < 1:
-        size, decay = np.sqrt(step * (2 - step) / (dof * noise_var)), step
-        for _ in range(8 if fixed is None else 1):
-            before, size = size, float(np.sqrt(step * (2 - step) / grad_sq(size)))
-            if abs(size / before - 1) < 1e-6:  # the density is found around it, wherever it is
-                break
-        spread = float(np.sqrt(ideal_gas.log_radius_variance_fixed_lr(step, 1.0, dof)))
-    elif protocol == "fixed_lr":
-        size = np.nan
+    size, decay, spread = protocol.mean_step(step, noise_var, dof, grad_sq)
     return _Reference(size, decay, spread, size * noise_var / 2 if temperature is None else temperature)
 
 
 @lru_cache(maxsize=4096)
-def solve(protocol: str, dim: int, step: float, noise_var: float, degree: int) -> Stationary:
+def solve(protocol: Kind, dim: int, step: float, noise_var: float, degree: int) -> Stationary:
     """:func:`weightgas.theory.stationary.stationary_state` of checked arguments."""
     at = _reference(protocol, dim, step, noise_var)
     if not np.isfinite(at.size + at.decay + at.spread):
-        limit = "eta lambda >= 1" if protocol == "fixed_lr" else "eta_e^2 G >= 1"
-        return Stationary(reason=f"{limit}: the mean step has no stationary radius; lower the learning rate")
-    powers = 0 if protocol == "fixed_sphere" else round(0.6 * degree)
+        return Stationary(reason=f"{protocol.limit}: the mean step has no stationary radius; lower the learning rate")
+    powers = 0 if protocol.projected else round(0.6 * degree)
     rule = overlap_rule(dim, at.temperature, degree + 6)
     v, v_weight = normal_rule(powers + 5) if powers else (np.zeros(1), np.ones(1))
     u = at.spread * v  # ln r² from its centre
-    if protocol == "fixed_elr" and at.decay * np.exp(u.max()) >= 1:
+    if protocol.scaled and at.decay * np.exp(u.max()) >= 1:
         return Stationary(reason="the radius spreads up to where it is unstable; lower the effective learning rate")
-    keep = 1 - at.decay * (np.exp(u) if protocol == "fixed_elr" else np.ones_like(u))
-    size = at.size * (np.exp(-u) if protocol == "fixed_lr" else np.ones_like(u)) / keep
+    keep = 1 - at.decay * (np.exp(u) if protocol.scaled else np.ones_like(u))
+    size = at.size * (np.ones_like(u) if protocol.scaled else np.exp(-u)) / keep
     if _misses(rule.nodes, float(size[v_weight > 1e-3].max()), noise_var, dim, degree):
         return Stationary(reason="the step is too large for the quadrature; lower the learning rate")
     gap, growth, weight = _after(rule.nodes[:, None], size, noise_var, dim, degree)
@@ -154,7 +142,7 @@ def _density(system: Array, basis: Array) -> Array:
 
 
 def _means(
-    protocol: str, dim: int, noise_var: float, at: _Reference, rule: OverlapRule, u: Array, v_weight: Array,
+    protocol: Kind, dim: int, noise_var: float, at: _Reference, rule: OverlapRule, u: Array, v_weight: Array,
     density: Array, error: float,
 ) -> Stationary:  # fmt: skip
     joint = density * rule.weights[:, None] * v_weight
@@ -169,8 +157,8 @@ def _means(
     excess = float(of_overlap @ np.log(np.maximum(ratio, 1e-300)))
     entropy = float(vmf.entropy(dim, start)) + (energy - float(vmf.energy(dim, start))) / start - excess
     mean_u = float(of_radius @ u)
-    elr = at.size * float(of_radius @ np.exp(-u)) if protocol == "fixed_lr" else at.size
-    unit = {"fixed_sphere": 1.0, "fixed_elr": at.decay, "fixed_lr": 1 / at.size}[protocol]
+    elr = at.size if protocol.scaled else at.size * float(of_radius @ np.exp(-u))
+    unit = 1.0 if protocol.projected else at.decay if protocol.scaled else 1 / at.size
     temperature = elr * noise_var / 2
     return Stationary(
         energy=energy,

@@ -15,15 +15,15 @@ Below ``laplacian_slope`` is s where ΔL = s L + constant: −(d−1) for a line
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-Numbers = np.float64 | NDArray[np.float64]
+from weightgas.theory._arguments import Kind, Numbers, kind
 
 
-def curvature_term(protocol: str, dim: ArrayLike) -> Numbers:
-    """c: ``dim`` on the fixed sphere, 1 at fixed ELR and fixed LR."""
+def curvature_term(protocol: Kind, dim: ArrayLike) -> Numbers:
+    """c: ``dim`` where the step is projected on a sphere, else 1; ``protocol`` is the class of one."""
     size = np.asarray(dim, dtype=float)
-    return size if protocol == "fixed_sphere" else np.ones_like(size)
+    return size if kind(protocol).projected else np.ones_like(size)
 
 
 def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
@@ -50,7 +50,7 @@ def configurational_temperature(
     grad_curvature: ArrayLike,
     temperature: ArrayLike,
     elr: ArrayLike,
-    protocol: str,
+    protocol: Kind,
     dim: ArrayLike,
     laplacian_slope: ArrayLike,
 ) -> Numbers:
@@ -66,7 +66,7 @@ def heat_capacity(
     energy_variance: ArrayLike,
     temperature: ArrayLike,
     elr: ArrayLike,
-    protocol: str,
+    protocol: Kind,
     dim: ArrayLike,
     laplacian_slope: ArrayLike,
 ) -> Numbers:
@@ -76,12 +76,12 @@ def heat_capacity(
 
 
 def gibbs_slope(
-    cold: ArrayLike, hot: ArrayLike, noise_var: ArrayLike, protocol: str, dim: ArrayLike, laplacian_slope: ArrayLike
+    cold: ArrayLike, hot: ArrayLike, noise_var: ArrayLike, protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike
 ) -> Numbers:
     """Slope in L of ln ρ_hot/ρ_cold: 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c), T₁ the ``cold`` one, at one σ²."""
     cold, hot = np.asarray(cold, dtype=float), np.asarray(hot, dtype=float)
     return 1 / cold - 1 / hot - 2 / np.asarray(noise_var) * (hot - cold) * _bracket(protocol, dim, laplacian_slope)
 
 
-def _bracket(protocol: str, dim: ArrayLike, laplacian_slope: ArrayLike) -> Numbers:
+def _bracket(protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike) -> Numbers:
     return np.asarray(laplacian_slope, dtype=float) / 2 + curvature_term(protocol, dim)

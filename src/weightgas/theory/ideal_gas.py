@@ -1,4 +1,6 @@
-"""Ideal gas of weights: state variables, equation of state, stationary radii and thermodynamic potentials.
+"""Ideal gas of weights: state variables, equation of state and thermodynamic potentials.
+
+The stationary radii, temperatures and pressures of the protocols are with these, in :mod:`weightgas.protocols`.
 
 A group of ``dim`` scale-invariant weights has radius r, direction w/r and dof = dim - 1 degrees of freedom. Gradients
 are carried to the unit sphere, g~ = r g. All quantities are dimensionless; T, U, F, G and H are in units of the loss,
@@ -17,14 +19,11 @@ Sources: [P] Sadrtdinov et al., arXiv 2511.07308, in continuous time; "exact" fo
 approximation; "first order" neglects higher powers of the named small quantity.
 """
 
-from typing import Literal
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from weightgas.theory._arguments import Numbers, finite, freedom, nonnegative, positive
-
-PressureConvention = Literal["energy", "exact_decay", "published"]
+from weightgas.errors import moved
+from weightgas.theory._arguments import Numbers, finite, freedom, nonnegative, positive, where
 
 # --- state variables ---
 
@@ -39,30 +38,6 @@ def temperature(elr: ArrayLike, noise_trace: ArrayLike, dof: ArrayLike) -> Numbe
     return positive("elr", elr) * nonnegative("noise_trace", noise_trace) / (2 * freedom("dof", dof))
 
 
-def temperature_fixed_lr(
-    lr: ArrayLike,
-    wd: ArrayLike,
-    noise_trace: ArrayLike,
-    dof: ArrayLike,
-    *,
-    mean_grad_sq: ArrayLike = 0.0,
-    discrete: bool = True,
-) -> Numbers:
-    """Stationary temperature at fixed learning rate, T = (eta sigma^2 / 2) E[1/r^2].
-
-    Continuous time [P]: T = sqrt(eta lambda sigma^2 / (2 dof)) for pure noise. ``discrete`` takes the stationary radius
-    of the finite step and E[1/r^2] = E[r^2] / r*^4 (exact for constant G), E[r^2] to first order in the spread of r.
-    NaN where ``mean_square_radius_fixed_lr`` is NaN. With G = 0 there is no noise: T = 0.
-    """
-    noise_trace = nonnegative("noise_trace", noise_trace)
-    grad_sq = noise_trace + nonnegative("mean_grad_sq", mean_grad_sq)
-    dof = freedom("dof", dof)
-    square = radius_fixed_lr(lr, wd, grad_sq, discrete=discrete) ** 2
-    spread = log_radius_variance_fixed_lr(lr, wd, dof) / 2 if discrete else 0.0
-    some = np.where(grad_sq > 0, square, 1.0)
-    return (positive("lr", lr) * noise_trace / (2 * dof) * (1 + spread) / some)[()]
-
-
 def volume(radius: ArrayLike) -> Numbers:
     """V = r^2 / 2 [P]."""
     return positive("radius", radius) ** 2 / 2
@@ -73,123 +48,13 @@ def pressure(temperature: ArrayLike, volume: ArrayLike, dof: ArrayLike) -> Numbe
     return gas_constant(dof) * nonnegative("temperature", temperature) / positive("volume", volume)
 
 
-# --- stationary radius ---
+def balanced_decay(step: ArrayLike) -> Numbers:
+    """ηλ at which the decay of r² in the mean step undoes its growth, 1 − √(1 − η_e²G), from ``step`` = η_e²G.
 
-
-def stable_fixed_elr(elr: ArrayLike, grad_sq: ArrayLike) -> np.bool_ | NDArray[np.bool_]:
-    """Whether eta_e^2 G < 1, without which a fixed-ELR run has no stationary radius (exact for constant |g~|^2).
-
-    Necessary, not sufficient: |g~|^2 fluctuates, and a run needs eta_e^2 G well below 1. In simulations of pure noise
-    every run blew up at eta_e^2 G = 0.99 for d = 100 and at 0.72 already for d = 3.
+    Written without cancellation; NaN from η_e²G = 1 on, where no decay of a scaled step suffices.
     """
-    return positive("elr", elr) ** 2 * nonnegative("grad_sq", grad_sq) < 1
-
-
-def radius_fixed_elr(elr: ArrayLike, wd: ArrayLike, grad_sq: ArrayLike, *, discrete: bool = True) -> Numbers:
-    """Stationary radius r* at fixed effective learning rate, without the spread of r.
-
-    Discrete (fixed point of the mean step): eta_e lambda r*^2 = 1 - sqrt(1 - eta_e^2 G); NaN where eta_e^2 G >= 1.
-    Continuous time [P]: r*^2 = eta_e G / (2 lambda).
-    """
-    elr, wd = positive("elr", elr), positive("wd", wd)
-    decay = _decay_fixed_elr(elr, grad_sq) if discrete else elr**2 * nonnegative("grad_sq", grad_sq) / 2
-    return np.sqrt(decay / (elr * wd))
-
-
-def radius_fixed_lr(lr: ArrayLike, wd: ArrayLike, grad_sq: ArrayLike, *, discrete: bool = True) -> Numbers:
-    """Stationary radius r* at fixed learning rate, without the spread of r.
-
-    Discrete (fixed point of the mean step): r*^4 = eta G / (lambda (2 - eta lambda)); NaN where eta lambda >= 2.
-    Continuous time [P]: r*^4 = eta G / (2 lambda).
-    """
-    lr, wd, grad_sq = positive("lr", lr), positive("wd", wd), nonnegative("grad_sq", grad_sq)
-    loss = 2 - lr * wd if discrete else 2.0
-    return _where(np.greater(loss, 0), lambda ok: (lr * grad_sq / (wd * np.where(ok, loss, 1.0))) ** 0.25)
-
-
-def log_radius_variance_fixed_elr(elr: ArrayLike, grad_sq: ArrayLike, dof: ArrayLike) -> Numbers:
-    """Stationary variance of ln r^2 at fixed effective learning rate.
-
-    With y = 1 - sqrt(1 - h) and h = eta_e^2 G: var = (h^2 / dof) / (2 y (1 - y) (1 - y (1 - y))), which is
-    eta_e^2 sigma^2 for small steps. First order in 1/dof (the step linearised about r*), isotropic noise; for other
-    noise put its participation ratio in place of dof. NaN where h >= 1.
-    """
-    step = positive("elr", elr) ** 2 * nonnegative("grad_sq", grad_sq)
-    decay = _decay_fixed_elr(elr, grad_sq)
-    some = np.where(step > 0, decay, 0.5)
-    variance = step**2 / (2 * some * (1 - some) * (1 - some * (1 - some)))
-    return (variance / freedom("dof", dof))[()]
-
-
-def log_radius_variance_fixed_lr(lr: ArrayLike, wd: ArrayLike, dof: ArrayLike) -> Numbers:
-    """Stationary variance of ln r^2 at fixed learning rate.
-
-    var = eta lambda (2 - eta lambda) / (2 dof (1 - eta lambda)^2), which is eta lambda / dof for small steps. First
-    order in 1/dof (the step linearised about r*), isotropic noise; for other noise put its participation ratio in
-    place of dof. NaN where eta lambda >= 2 or = 1: there the fixed point is not stable.
-    """
-    decay, dof = positive("lr", lr) * positive("wd", wd), freedom("dof", dof)
-    stable = (decay < 2) & (decay != 1)
-    return _where(stable, lambda ok: decay * (2 - decay) / (2 * dof * np.where(ok, 1 - decay, 1.0) ** 2))
-
-
-def mean_square_radius_fixed_elr(elr: ArrayLike, wd: ArrayLike, grad_sq: ArrayLike, dof: ArrayLike) -> Numbers:
-    """E[r^2] at fixed effective learning rate with the spread of r: r*^2 (1 - eta_e^2 sigma^2) for small steps.
-
-    From E ln(r_+^2 / r^2) = 0 to second order in the fluctuations, so first order in 1/dof, any eta_e^2 G < 1 that is
-    stable; isotropic noise. NaN where eta_e^2 G >= 1.
-    """
-    square = radius_fixed_elr(elr, wd, grad_sq) ** 2
-    variance = log_radius_variance_fixed_elr(elr, grad_sq, dof)
-    step = positive("elr", elr) ** 2 * nonnegative("grad_sq", grad_sq)
-    decay = np.where(step > 0, _decay_fixed_elr(elr, grad_sq), 0.5)
-    curvature = decay**2 * variance * (1 - 2 * (1 - decay) ** 2) - step**2 / freedom("dof", dof)
-    return (square * (1 + curvature / (2 * decay * (1 - decay))))[()]
-
-
-def mean_square_radius_fixed_lr(lr: ArrayLike, wd: ArrayLike, grad_sq: ArrayLike, dof: ArrayLike) -> Numbers:
-    """E[r^2] at fixed learning rate with the spread of r: r*^2 (1 + eta lambda / (2 dof)) for small steps.
-
-    From the exact balance lambda (2 - eta lambda) E[r^2] = eta E[G/r^2], to first order in var(ln r^2); isotropic
-    noise. NaN where eta lambda >= 2 or = 1.
-    """
-    return radius_fixed_lr(lr, wd, grad_sq) ** 2 * (1 + log_radius_variance_fixed_lr(lr, wd, dof) / 2)
-
-
-# --- pressure ---
-
-
-def pressure_fixed_sphere(
-    elr: ArrayLike,
-    radius: ArrayLike,
-    grad_sq: ArrayLike,
-    *,
-    convention: PressureConvention = "energy",
-    dof: ArrayLike | None = None,
-) -> Numbers:
-    """Pressure on the wall of the fixed sphere, from the norm |w_+| reached before the projection.
-
-    "energy"       (E|w_+|^2 - r^2) / (2 eta_e r^4) = eta_e G / (2 r^2) =: p; exact. It equals lambda (1 - eta lambda/2)
-                   of the fixed-ELR run with the same radius.
-    "exact_decay"  the weight decay that undoes the growth, (1 - sqrt(1 - eta_e^2 G)) / (eta_e r^2)
-                   = p (1 + eta_e^2 G/4 + ...); exact for the mean step; NaN where eta_e^2 G >= 1.
-    "published"    E(|w_+| - r) / (eta_e r^3) as in the code of [P], = p (1 - (eta_e^2 G/4)(1 + 2/dof) + ...); first
-                   order in 1/dof. ``dof`` (isotropic noise) adds the spread of |g~|^2; without it dof is infinite.
-    """
-    elr, radius, grad_sq = positive("elr", elr), positive("radius", radius), nonnegative("grad_sq", grad_sq)
-    step = elr**2 * grad_sq
-    if convention == "energy":
-        growth = step / 2
-    elif convention == "exact_decay":
-        growth = _decay_fixed_elr(elr, grad_sq)
-    elif convention == "published":
-        spread = 0.0 if dof is None else 1 / freedom("dof", dof)
-        growth = step / (1 + np.sqrt(1 + step)) - step**2 * spread / (4 * (1 + step) ** 1.5)
-    else:
-        raise ValueError(
-            f"convention: expected 'energy', 'exact_decay' or 'published', got {convention!r}. Choose one of these."
-        )
-    return growth / (elr * radius**2)
+    step = nonnegative("step", step)
+    return where(step < 1, lambda ok: step / (1 + np.sqrt(np.where(ok, 1 - step, 0.0))))
 
 
 def pressure_split(
@@ -197,7 +62,7 @@ def pressure_split(
 ) -> tuple[Numbers, Numbers]:
     """Thermal and drift parts of the pressure, (eta_e tr(Sigma), eta_e |grad L|^2) / (2 r^2).
 
-    Exact; their sum is ``pressure_fixed_sphere(..., convention="energy")``.
+    Exact; their sum is the pressure on the wall of the sphere, eta_e G / (2 r^2).
     """
     scale = positive("elr", elr) / (2 * positive("radius", radius) ** 2)
     return scale * nonnegative("noise_trace", noise_trace), scale * nonnegative("mean_grad_sq", mean_grad_sq)
@@ -212,7 +77,7 @@ def compressibility(noise_trace: ArrayLike, mean_grad_sq: ArrayLike, lr_times_wd
     """
     ratio = nonnegative("mean_grad_sq", mean_grad_sq) / positive("noise_trace", noise_trace)
     decay = nonnegative("lr_times_wd", lr_times_wd)
-    return _where(decay < 2, lambda ok: (1 + ratio) / np.where(ok, 1 - decay / 2, 1.0))
+    return where(decay < 2, lambda ok: (1 + ratio) / np.where(ok, 1 - decay / 2, 1.0))
 
 
 # --- energy, entropy, potentials ---
@@ -254,15 +119,15 @@ def enthalpy(energy: ArrayLike, pressure: ArrayLike, volume: ArrayLike) -> Numbe
     return finite("energy", energy) + finite("pressure", pressure) * nonnegative("volume", volume)
 
 
-# --- shared ---
-
-
-def _decay_fixed_elr(elr: ArrayLike, grad_sq: ArrayLike) -> Numbers:
-    """eta lambda at the fixed point, 1 - sqrt(1 - eta_e^2 G), written without cancellation; NaN where unstable."""
-    step = positive("elr", elr) ** 2 * nonnegative("grad_sq", grad_sq)
-    return _where(step < 1, lambda ok: step / (1 + np.sqrt(np.where(ok, 1 - step, 0.0))))
-
-
-def _where(stable, formula) -> Numbers:
-    """``formula(stable)`` where ``stable`` holds, NaN elsewhere; the formula must be safe at every entry."""
-    return np.where(stable, formula(stable), np.nan)[()]
+__getattr__ = moved(
+    "weightgas.theory.ideal_gas",
+    temperature_fixed_lr="weightgas.FixedLR.stationary_temperature(at, noise_trace, dof)",
+    stable_fixed_elr="elr**2 * grad_sq < 1",
+    radius_fixed_elr="weightgas.FixedELR.stationary_radius(at, grad_sq)",
+    radius_fixed_lr="weightgas.FixedLR.stationary_radius(at, grad_sq)",
+    log_radius_variance_fixed_elr="weightgas.FixedELR.stationary_spread(at, grad_sq, dof)",
+    log_radius_variance_fixed_lr="weightgas.FixedLR.stationary_spread(at, grad_sq, dof)",
+    mean_square_radius_fixed_elr="weightgas.FixedELR.stationary_square(at, grad_sq, dof)",
+    mean_square_radius_fixed_lr="weightgas.FixedLR.stationary_square(at, grad_sq, dof)",
+    pressure_fixed_sphere="weightgas.FixedSphere.stationary_pressure(at, square, grad_sq)",
+)

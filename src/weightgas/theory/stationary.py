@@ -18,30 +18,32 @@ order), so twelve degrees reach about eight digits. No order in η_e is neglecte
 
 On the sphere and at fixed LR there is a stationary state for every η_e and every 0 < ηλ < 1. At fixed ELR strictly
 there is none: from every radius one large enough gradient makes r grow without end. What is given is the state in which
-a run stays until then; ``lifetime_fixed_elr`` says how long. Its mean step has no fixed point from η_e²G = 1 on. Steps
+a run stays until then; ``escape_time`` says how long. Its mean step has no fixed point from η_e²G = 1 on. Steps
 so large that the quadrature misses 10⁻⁴ of U are not resolved: η_e above about 0.5 in three dimensions at σ = 1.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, gammainc
 
-from weightgas.errors import one_of, positive_number, whole_number
+from weightgas.errors import moved, positive_number, whole_number
+from weightgas.theory._arguments import Kind, kind
 from weightgas.theory._chain import Stationary, solve
 
 __all__ = [
     "Stationary",
+    "escape_time",
     "gibbs_slope",
-    "lifetime_fixed_elr",
     "response_ratio",
     "stationary_state",
     "stationary_values",
 ]
 
-PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
 DEGREE = 12
 """Degree of the polynomials in z; in ln r² it is six tenths of that."""
 _LEAST = 1e-200
@@ -52,15 +54,15 @@ the logarithm, which all curves of one model share."""
 
 
 def stationary_state(
-    protocol: str, dim: int, step_size: float, noise_var: float = 1.0, *, degree: int = DEGREE
+    protocol: Kind, dim: int, step_size: float, noise_var: float = 1.0, *, degree: int = DEGREE
 ) -> Stationary:
     """The stationary state of the isotropic noise model, exact but for the quadrature, in 10 to 25 ms; remembered.
 
-    ``step_size`` is η_e on the fixed sphere and at fixed ELR, ηλ at fixed LR; ``noise_var`` is σ². Raises ``TypeError``
-    or ``ValueError`` for a protocol, dimension or number that is none; beyond stability the result is NaN, with a
-    reason.
+    ``protocol`` is the class of one; ``step_size`` is η_e on the fixed sphere and at fixed ELR, ηλ at fixed LR (its
+    ``step_number``); ``noise_var`` is σ². Raises ``TypeError`` or ``ValueError`` for a protocol, dimension or number
+    that is none; beyond stability the result is NaN, with a reason.
     """
-    one_of("protocol", protocol, PROTOCOLS)
+    protocol = kind(protocol)
     whole_number("dim", dim, minimum=2)
     step_size, noise_var = positive_number("step_size", step_size), positive_number("noise_var", noise_var)
     whole_number("degree", degree, minimum=4)
@@ -70,24 +72,25 @@ def stationary_state(
 
 
 def stationary_values(
-    protocol: str, dim: int, first: ArrayLike, second: ArrayLike, noise_var: float = 1.0
+    protocol: Kind, dim: int, at: Mapping[str, ArrayLike], noise_var: float = 1.0
 ) -> dict[str, NDArray[np.float64]]:
     """``radius`` (root mean square), ``log_radius`` and the means of :class:`Stationary` at hyperparameters.
 
-    ``first`` and ``second`` are those of the protocol, in its order: η_e and r, η_e and λ, or η and λ; arrays that
-    broadcast. One state is found for each distinct step size; of more than 36 by splines in the logarithm of the step
-    size, which are good to a relative 10⁻⁵. NaN where there is no state or it is not resolved.
+    ``at`` are those of the protocol by axis, arrays that broadcast. One state is found for each distinct step size; of
+    more than 36 by splines in the logarithm of the step size, which are good to a relative 10⁻⁵. NaN where there is no
+    state or it is not resolved.
     """
-    one_of("protocol", protocol, PROTOCOLS)
-    first, second = np.broadcast_arrays(np.asarray(first, float), np.asarray(second, float))
-    size = np.round(np.log(first * second if protocol == "fixed_lr" else first), 12)
+    protocol = kind(protocol)
+    arrays = np.broadcast_arrays(*(np.asarray(v, float) for v in at.values()))
+    at = dict(zip(at, arrays, strict=True))
+    size = np.round(np.log(protocol.step_number(at)), 12)
     distinct, where = np.unique(size, return_inverse=True)
     nodes = _nodes(distinct[0], distinct[-1])
     if len(distinct) <= max(_MOST, len(nodes)):
         out = {name: values[where.reshape(size.shape)] for name, values in _solved(protocol, dim, distinct, noise_var)}
     else:
         out = {name: _between(nodes, values, size) for name, values in _solved(protocol, dim, nodes, noise_var)}
-    unit = {"fixed_sphere": second**2, "fixed_elr": 1 / (first * second), "fixed_lr": first}[protocol]
+    unit = protocol.square_unit(at)
     return out | {
         "radius": np.sqrt(unit * out["square"]),
         "log_radius": (np.log(unit) + out["log_square"]) / 2,
@@ -97,7 +100,7 @@ def stationary_values(
 _MEANS = tuple(Stationary.__dataclass_fields__)[:10]
 
 
-def _solved(protocol: str, dim: int, log_size: NDArray, noise_var: float) -> list[tuple[str, NDArray[np.float64]]]:
+def _solved(protocol: Kind, dim: int, log_size: NDArray, noise_var: float) -> list[tuple[str, NDArray[np.float64]]]:
     states = [stationary_state(protocol, dim, float(np.exp(x)), noise_var) for x in log_size]
     return [(name, np.array([getattr(s, name) for s in states])) for name in _MEANS]
 
@@ -125,7 +128,7 @@ def _between(nodes: NDArray, values: NDArray, x: NDArray) -> NDArray[np.float64]
     return np.where(inside, np.exp(found) if positive else found, np.nan)
 
 
-def response_ratio(protocol: str, dim: int, step_size: float, noise_var: float = 1.0) -> float:
+def response_ratio(protocol: Kind, dim: int, step_size: float, noise_var: float = 1.0) -> float:
     """(dU/dT)/(Var U/T²) at constant σ²: 1 in continuous time. By a central difference over the step size."""
     around = [stationary_state(protocol, dim, step_size * f, noise_var) for f in (0.99, 1.0, 1.01)]
     rise, step = around[2].energy - around[0].energy, around[2].temperature - around[0].temperature
@@ -155,7 +158,7 @@ def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
     return float(beta[1] / scale)
 
 
-def lifetime_fixed_elr(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> float:
+def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> float:
     """Mean number of steps until a run at fixed ELR escapes to infinite radius, from its stationary radius.
 
     Pure noise: y = η_e λ r² becomes y((1 − y)² + η_e²σ²χ²_{d−1}); it has escaped above the unstable fixed point of the
@@ -176,3 +179,6 @@ def lifetime_fixed_elr(elr: float, noise_var: float, dim: int, *, bins: int = 60
     times = np.linalg.solve(np.eye(bins) - np.diff(below, axis=1), np.ones(bins))
     value = float(times[np.argmin(np.abs(y - center))])
     return value if 0 < value < 1e12 else np.inf
+
+
+__getattr__ = moved("weightgas.theory.stationary", lifetime_fixed_elr="escape_time(elr, noise_var, dim)")

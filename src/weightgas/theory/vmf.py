@@ -16,16 +16,13 @@ there it is ill-conditioned, one rounding of T changes it by kappa A times 1e-16
 stated by [P] (arXiv 2511.07308) is the limit eta_e -> 0 at constant T = eta_e sigma^2 / 2.
 """
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, xlog1py
 
-from weightgas.theory._arguments import Numbers, dimension, finite, positive
+from weightgas.theory._arguments import Kind, Numbers, dimension, finite, kind, positive
 from weightgas.theory._bessel import Bessel, bessel
 
-ProtocolName = Literal["fixed_sphere", "fixed_elr", "fixed_lr"]
 Size = int | tuple[int, ...]
 
 # --- equilibrium ---
@@ -89,14 +86,14 @@ def log_density_overlap(z: ArrayLike, dim: ArrayLike, temperature: ArrayLike) ->
 # --- finite steps ---
 
 
-def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: ProtocolName) -> Numbers:
+def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: Kind) -> Numbers:
     """Correction to U of a run with finite steps, first order in eta_e at constant temperature.
 
     On the sphere and at fixed ELR the stationary density is exp(-z/T) (1 + eta_e phi), so delta U = eta_e Cov(z, phi):
 
-        "fixed_sphere"   phi = -((dim+1)/2) z - z^2/(4T)    delta U = eta_e [dof T A - (3 dim + 1) v] / 4
-        "fixed_elr"      phi = +((dim-3)/2) z - z^2/(4T)    delta U = eta_e [dof T A + (dim - 5) v] / 4
-        "fixed_lr"       that of fixed ELR + eta_e v [1 - dof T (1 + dof T/m) / (4 dof T + m)],  m = dof T^2 A / v
+        FixedSphere   phi = -((dim+1)/2) z - z^2/(4T)    delta U = eta_e [dof T A - (3 dim + 1) v] / 4
+        FixedELR      phi = +((dim-3)/2) z - z^2/(4T)    delta U = eta_e [dof T A + (dim - 5) v] / 4
+        FixedLR       that of fixed ELR + eta_e v [1 - dof T (1 + dof T/m) / (4 dof T + m)],  m = dof T^2 A / v
 
     With weight decay the direction moves as if at eta_e / (1 - eta lambda): hence fixed ELR is not the sphere. At fixed
     LR the temperature also fluctuates with the radius, var(ln r^2) = eta_e T, as fast as the direction moves. The term
@@ -105,16 +102,10 @@ def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, p
     run and T = E[eta / r^2] sigma^2 / 2.
     """
     dim, elr, gas = dimension("dim", dim), positive("elr", elr), _bessel(dim, temperature)
-    if protocol == "fixed_sphere":
-        weight = -(3 * dim + 1)
-    elif protocol in ("fixed_elr", "fixed_lr"):
-        weight = dim - 5
-    else:
-        raise ValueError(
-            f"protocol: expected 'fixed_sphere', 'fixed_elr' or 'fixed_lr', got {protocol!r}. Choose one of these."
-        )
+    protocol = kind(protocol)
+    weight = -(3 * dim + 1) if protocol.projected else dim - 5
     change = ((dim - 1) * gas.ratio_over_kappa + weight * gas.slope) / 4
-    if protocol == "fixed_lr":
+    if not protocol.scaled:
         kappa = 1 / _temperature(temperature)
         # m / (dof T) = T A / v, with numerator and denominator scaled so that neither underflows.
         unit = np.maximum(kappa, 1.0)
@@ -123,7 +114,7 @@ def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, p
     return elr * change
 
 
-def finite_step_entropy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: ProtocolName) -> Numbers:
+def finite_step_entropy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: Kind) -> Numbers:
     """Correction to S of a run with finite steps, first order in eta_e: delta S = delta U / T.
 
     Because S = -<ln rho> and ln rho_0 = -z/T - ln Z, any small change of the density obeys T dS = dU.

@@ -10,7 +10,7 @@ On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN w
 half cell. Symbols: ``docs/architecture.md``.
 """
 
-from weightgas.trace.contract import OF_NOISE, VARIABLES, Variable, check, grid, holds, make, protocol_of, valid
+from weightgas.trace.contract import check, column, custom, fixed, grid, holds, kind_of, make, protocol_of, valid
 from weightgas.trace.extension import extend
 from weightgas.trace.resolution import halve, lengthen
 from weightgas.trace.store import (
@@ -25,12 +25,13 @@ from weightgas.trace.store import (
 )
 
 __all__ = [
-    "OF_NOISE",
-    "VARIABLES",
-    "Variable",
     "make",
     "check",
+    "fixed",
+    "kind_of",
     "protocol_of",
+    "custom",
+    "column",
     "valid",
     "holds",
     "grid",

@@ -8,8 +8,7 @@ import numpy as np
 import xarray as xr
 
 from weightgas.errors import TraceError, one_of
-from weightgas.protocols import from_settings
-from weightgas.trace.contract import check
+from weightgas.trace.contract import check, protocol_of
 
 _ONE_VALUE = ("producer", "protocol", "dim", "dof", "sample_every")
 _ONE_VALUE += ("loss", "loss_crc", "noise", "noise_crc", "network", "data", "batch_size", "noise_batches")
@@ -185,7 +184,6 @@ def _seeds(trace: xr.Dataset) -> list[int]:
 
 def _joined_settings(first: xr.Dataset, second: xr.Dataset) -> str:
     """The cells of both as a paired protocol."""
-    held = [c for c in first.coords if str(c).endswith("_set") and np.isfinite(first[c].values).all()]
-    values = {str(c).removesuffix("_set"): [*first[c].values.tolist(), *second[c].values.tolist()] for c in held}
-    protocol = from_settings({"protocol": first.attrs["protocol"], "paired": True, **values})
-    return json.dumps(protocol.settings(), sort_keys=True)
+    protocol = protocol_of(first)
+    cells = {a: np.concatenate([first[f"{a}_set"].values, second[f"{a}_set"].values]) for a in protocol.axes}
+    return json.dumps(protocol.with_cells(cells).settings(), sort_keys=True)

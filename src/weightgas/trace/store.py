@@ -58,20 +58,23 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 
 
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read a trace from a Zarr store (or from a run folder that holds ``trace.zarr``) into memory.
+    """Read a trace or a state from a Zarr store (or the trace of a run folder that holds ``trace.zarr``) into memory.
 
-    Cells that a killed run left unfinished come as ``interrupted`` with no valid samples, those whose worker died as
-    ``failed``.
+    Cells of a trace that a killed run left unfinished come as ``interrupted`` with no valid samples, those whose worker
+    died as ``failed``.
 
     Raises
     ------
     FileNotFoundError
         If nothing is there.
     TraceError
-        If what is there is not a trace of this library, is damaged, or is of a newer format.
+        If what is there is no trace or state of this library, is damaged, or is of a newer format.
     """
     path = Path(path)
-    trace = check(current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path)))
+    trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
+    if is_state(trace):
+        return trace
+    check(trace)
     if "completed" in trace:
         finished = trace["completed"].values.astype(bool)
         outcome, samples = trace["outcome"], trace["samples"]
@@ -82,6 +85,12 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     return trace
 
 
+def is_state(data: xr.Dataset) -> bool:
+    """Whether this is a state of this version or an older one, as :func:`weightgas.measure` makes them."""
+    known = data.attrs.get("format_version") in range(1, FORMAT_VERSION + 1)
+    return known and "status" in data and "step" not in data
+
+
 _SINCE_1 = {
     "reading": "sample",
     "readings": "samples",
@@ -89,6 +98,8 @@ _SINCE_1 = {
     "reading_every": "sample_every",
     "potential": "loss",
     "potential_crc": "loss_crc",
+    "group_clock": "group_relaxation_time",
+    "groups_left_out": "groups_excluded",
 }
 """Names of dimensions, variables and attributes of format 1, and those of today."""
 
@@ -98,7 +109,8 @@ def current(data: xr.Dataset) -> xr.Dataset:
     if data.attrs.get("format_version") != 1:
         return data
     names = {*map(str, data.variables), *map(str, data.dims)}
-    renamed = data.rename({old: new for old, new in _SINCE_1.items() if old in names})
+    trends = {old: old.replace("pressure_drift", "pressure_signal").replace("_drift", "_trend") for old in names}
+    renamed = data.rename({old: new for old, new in (trends | _SINCE_1).items() if old in names and old != new})
     for variable in renamed.variables.values():
         if "cell_methods" in variable.attrs:
             variable.attrs["cell_methods"] = variable.attrs["cell_methods"].replace("reading:", "sample:")
@@ -170,16 +182,16 @@ def completed_cells(path: Path) -> np.ndarray:
 
 
 def cells_per_write(path: Path) -> int:
-    """How many cells a part of the store at ``path`` has; a resumed run goes on in the same parts."""
-    return int(_completed(path).chunks[0])
+    """How many cells a chunk of the store at ``path`` has; a resumed run keeps the same chunks."""
+    return int(_completed(path, whole=False).chunks[0])
 
 
-def _completed(path: Path) -> Any:
+def _completed(path: Path, whole: bool = True) -> Any:
     try:
-        missing = _missing_chunks(path)
+        missing = _missing_chunks(path) if whole else []
         if missing:
             raise TraceError(f"missing chunks of {', '.join(missing)}")
-        return zarr.open_group(path, mode="r")["completed"]
+        return zarr.open_array(path / "completed", mode="r")
     except Exception as error:  # as in read()
         raise TraceError(
             f"{path}: expected a store that can be resumed, got {error}. Start again with force."

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from weightgas.protocols import FixedSphere
 from weightgas.status import Outcome
+from weightgas.trace.measured import Custom
 from weightgas.training import checkpoint
 from weightgas.training.engine import SUMS, Engine, State
 from weightgas.training.mode import Mode
@@ -46,9 +48,10 @@ def run_chunk(
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    record = Samples(
-        engine.stack, engine.sizes, plan.rows, plan.snapshots, variables(plan, sphere is not None, engine.has_momentum)
-    )
+    names = variables(plan, sphere is not None, engine.has_momentum)
+    first = engine.initial().weights.cpu().numpy() if plan.quantities else np.zeros((engine.stack, 1))
+    custom = Custom(plan.quantities, plan.rows, first)
+    record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom)
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
@@ -126,6 +129,7 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
     outcome = np.where(record.alive, int(Outcome.FINISHED), int(Outcome.DIVERGED))
     by_stack = {
         **record.values,
+        **record.custom.values,
         "samples": record.samples,
         "outcome": outcome,
         "final_weights": state.weights.cpu().numpy(),
@@ -143,7 +147,9 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
 def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]) -> None:
     sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
     sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
-    numbers = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {"cells": _cells(engine)}
+    numbers: dict[str, Any] = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {
+        "cells": _cells(engine)
+    }
     numbers["mode"] = engine.network.mode.array()
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 

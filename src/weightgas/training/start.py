@@ -11,8 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from weightgas.optimizers import Optimizer
-from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
-from weightgas.theory import ideal_gas
+from weightgas.protocols import Protocol
 
 MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 """When, as fractions of the warm-up, the groups are set to the radii predicted from the gradients since the last."""
@@ -43,16 +42,7 @@ def predicted_radii(protocol: Protocol, replicas: int, group_grad_sq: np.ndarray
     grad_sq = np.where(usable, group_grad_sq, 1.0)
     # A group that feels no gradient would have no weights at all; it stays findable.
     grad_sq = np.maximum(grad_sq, 1e-8 * grad_sq.mean(axis=1, keepdims=True))
-    roots = np.sqrt(grad_sq)
-    total = roots.sum(axis=1, keepdims=True)
-    if isinstance(protocol, FixedLR):
-        radii = ideal_gas.radius_fixed_lr(cells["lr"], cells["wd"], grad_sq)
-    elif isinstance(protocol, FixedELR):
-        radii = ideal_gas.radius_fixed_elr(cells["elr"], cells["wd"], total**2) * np.sqrt(roots / total)
-    elif isinstance(protocol, FixedSphere):
-        radii = cells["radius"] * np.sqrt(roots / total)
-    else:
-        raise TypeError(f"protocol: expected one of the three of this library, got {type(protocol).__name__}.")
+    radii = protocol.group_radii(cells, grad_sq)
     return np.where(usable, radii, np.nan)
 
 

@@ -52,7 +52,7 @@ def effective(protocol: Protocol, optimizer: Optimizer | None) -> Protocol:
     """The cells of the trace: with c η for η where there is a mobility c."""
     if optimizer is None or not is_gas(optimizer):
         return protocol
-    settings = protocol.settings()
+    settings: dict[str, Any] = protocol.settings()
     # 1, not 1.0000000000000002
     rates = [float(f"{rate * (optimizer.mobility or 1.0):.15g}") for rate in np.atleast_1d(settings["lr"])]
     return from_settings({**settings, "lr": rates})

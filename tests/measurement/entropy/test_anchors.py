@@ -4,6 +4,8 @@ import xarray as xr
 
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy import anchor_of, anchors, integration
+from weightgas.measurement.rate import Rate
+from weightgas.protocols import FixedSphere
 from weightgas.systems import Bingham, VonMisesFisher, log_area
 from weightgas.theory import vmf
 
@@ -20,9 +22,11 @@ def integrated(temperature, energy, anchor, dim=DIM):
     cells, samples = energy.shape
     dims = ("cell", "replica", "sample")
     noise = np.broadcast_to(2 * temperature[:, None, None] * (dim - 1), (cells, 1, samples))
-    trace = xr.Dataset({"energy": (dims, energy[:, None]), "noise_trace": (dims, noise)})
+    radius = (dims, np.ones(noise.shape))
+    trace = xr.Dataset({"energy": (dims, energy[:, None]), "noise_trace": (dims, noise), "radius": radius})
     blocks = Blocks(trace, np.zeros(cells, int), np.full(cells, samples), np.ones(cells))
-    return integration.estimate(blocks, {"elr": np.ones((cells, 1))}, dim - 1, np.ones(cells, bool), anchor)
+    rate = Rate(blocks, FixedSphere, {"elr": np.ones(cells)})
+    return integration.estimate(blocks, rate, dim - 1, np.ones(cells, bool), anchor)
 
 
 def attributes(**more):

@@ -30,7 +30,7 @@ def trace_of(values, dim, *, samples=400, width=None, bins=256):
 
 
 def estimate(trace, **options):
-    (value,), (error,) = density.estimate(trace, np.array([options.pop("burn_in", 0)]), **options)["entropy_direction"]
+    (value,), (error,) = density.estimate(trace, np.array([options.pop("burn_in", 0)]), **options)
     return value, error
 
 

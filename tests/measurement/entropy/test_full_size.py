@@ -8,7 +8,10 @@ from weightgas.losses import Isotropic
 from weightgas.measurement import Criteria, stationarity
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy import anchor_of, integration, knn, paper, quasi_harmonic
+from weightgas.measurement.rate import Rate
+from weightgas.protocols import FixedSphere
 from weightgas.theory import vmf
+from weightgas.trace import fixed, kind_of
 
 
 def gas(dim, low, steps, snapshots, sigma=1.0):
@@ -26,7 +29,7 @@ def gas(dim, low, steps, snapshots, sigma=1.0):
         record=wg.Record(snapshots=snapshots, snapshot_every=steps // snapshots),
         run=wg.Run(threads=1, progress=False),
     )
-    correction = vmf.finite_step_entropy(dim, temperature, 2 * temperature / sigma**2, "fixed_sphere")
+    correction = vmf.finite_step_entropy(dim, temperature, 2 * temperature / sigma**2, FixedSphere)
     return trace, vmf.entropy(dim, temperature) + correction, np.abs(correction)
 
 
@@ -36,17 +39,17 @@ def measured(trace, truth, anchor):
     assert (level_one["status"] == 0).all()
     correlation = level_one["correlation"].values
     blocks = Blocks(trace, level_one["burn_in"].values, trace["samples"].values.min(axis=1), correlation)
-    cells, dof = {"elr": trace["elr_set"].values[:, None]}, int(trace.attrs["dof"])
-    integrated = integration.estimate(blocks, cells, dof, np.ones(8, bool), anchor)
+    rate, dof = Rate(blocks, kind_of(trace), fixed(trace)), int(trace.attrs["dof"])
+    integrated = integration.estimate(blocks, rate, dof, np.ones(8, bool), anchor)
     times = correlation * trace.attrs["sample_every"]
-    near, wide, published = knn.estimate(trace, times), quasi_harmonic.estimate(trace, times), paper.estimate(trace)
-    offs = {
-        "knn": (near["entropy_knn"], near["knn_flag"]),
-        "quasi_harmonic": (wide["entropy_quasi_harmonic"], wide["quasi_harmonic_flag"]),
-        "paper": (published["entropy_paper"], published["paper_flag"]),
+    estimates = {
+        "knn": knn.estimate(trace, times),
+        "quasi_harmonic": quasi_harmonic.estimate(trace, times),
+        "paper": paper.estimate(trace),
     }
     return integrated, {
-        name: ((value - truth) / error, value - truth, flag[0]) for name, ((value, error), flag) in offs.items()
+        name: ((found.value - truth) / found.error, found.value - truth, found.flag)
+        for name, found in estimates.items()
     }
 
 

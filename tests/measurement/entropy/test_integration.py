@@ -6,7 +6,9 @@ from weightgas.measurement import Criteria, measure
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.entropy import anchor_of, integration
 from weightgas.measurement.entropy.integration import integrate
+from weightgas.measurement.rate import Rate
 from weightgas.theory import vmf
+from weightgas.trace import fixed, kind_of
 
 
 def trapezoid_in_inverse(temperature, energy):
@@ -78,8 +80,8 @@ def test_eight_temperatures_wherever_they_are(low, kind):
     anchor = anchor_of(float(truth[0]) if kind is None else kind, trace.attrs)
     samples = np.full(8, trace.sizes["sample"])
     blocks = Blocks(trace, 0 * samples, samples, np.ones(8))
-    cells = {"elr": trace["elr_set"].values[:, None]}
-    result = integration.estimate(blocks, cells, 999, np.ones(8, bool), anchor)
+    rate = Rate(blocks, kind_of(trace), fixed(trace))
+    result = integration.estimate(blocks, rate, 999, np.ones(8, bool), anchor)
     change = result.entropy - result.entropy[0]
     np.testing.assert_allclose(change[1:], (truth - truth[0])[1:], rtol=0.01)
     np.testing.assert_allclose(result.entropy, truth, rtol=0.01)
@@ -104,7 +106,7 @@ def test_the_error_covers_the_scatter(time):
     found, errors = [], []
     for seed in range(40):
         trace, _ = gas(cells=4, dim=10, seed=seed, low=0.01, time=time)
-        state = measure(trace, criteria=Criteria(ess=1, rhat=10, energy_drift=10))
+        state = measure(trace, criteria=Criteria(ess=1, rhat=10, energy_trend=10))
         found.append(state["entropy_direction"].values[-1])
         errors.append(state["entropy_direction_err"].values[-1])
     scatter = np.std(found)

@@ -26,12 +26,16 @@ def trace_of(directions, **attributes):
 
 
 def estimate(*systems, samples=500, replicas=1, seed=0, **options):
-    """Value, error, truth and flag of every system."""
+    """What is estimated of every system, and its entropy."""
     generator = np.random.default_rng(seed)
     drawn = [[s.sample(samples, generator) for _ in range(replicas)] for s in systems]
     found = knn.estimate(trace_of(np.array(drawn)), **options)
-    truth = np.array([s.entropy for s in systems])
-    return {"truth": truth, **{name: value for name, (value, _) in found.items()}, "error": found["entropy_knn"][1]}
+    return found, np.array([s.entropy for s in systems])
+
+
+def more(found):
+    """What is given with the entropy, by name."""
+    return {quantity.name: value for quantity, value, _ in found.more}
 
 
 def over_runs(system, k, runs=20, samples=500, window=0, tilt=1.0):
@@ -138,32 +142,32 @@ def test_the_bias_of_the_reference():
 
 
 def test_in_a_trace_right_or_flagged():
-    few = estimate(UniformSphere(3), VonMisesFisher(3, 0.05), samples=1000)
-    assert few["knn_flag"].tolist() == [0, 0]
-    assert (np.abs(few["entropy_knn"] - few["truth"]) < 4 * few["error"]).all()
-    many = estimate(UniformSphere(100), VonMisesFisher(100, 1e-4), Bingham(np.linspace(0, 1, 100), 1e-4))
-    assert many["knn_flag"].tolist() == [0, 1, 1]
-    off = many["entropy_knn"] - many["truth"]
-    assert abs(off[0]) < 4 * many["error"][0]
-    assert off[1] == pytest.approx(many["knn_bias"][1], rel=0.1)
-    chains = estimate(SphereAutoregression(100, 0.9), WellAutoregression(100, 1e-4, 0.9))
-    assert chains["knn_flag"].tolist() == [2, 2]
-    assert (chains["knn_window"] > 20).all()
-    assert (chains["knn_temporal"] > 0.05).all()
+    few, truth = estimate(UniformSphere(3), VonMisesFisher(3, 0.05), samples=1000)
+    assert few.flag.tolist() == [0, 0]
+    assert (np.abs(few.value - truth) < 4 * few.error).all()
+    many, truth = estimate(UniformSphere(100), VonMisesFisher(100, 1e-4), Bingham(np.linspace(0, 1, 100), 1e-4))
+    assert many.flag.tolist() == [0, 1, 1]
+    off = many.value - truth
+    assert abs(off[0]) < 4 * many.error[0]
+    assert off[1] == pytest.approx(more(many)["knn_bias"][1], rel=0.1)
+    chains, _ = estimate(SphereAutoregression(100, 0.9), WellAutoregression(100, 1e-4, 0.9))
+    assert chains.flag.tolist() == [2, 2]
+    assert (more(chains)["knn_window"] > 20).all()
+    assert (more(chains)["knn_temporal"] > 0.05).all()
 
 
 def test_a_longer_correlation_time_widens_the_window():
     directions = WellAutoregression(20, 1e-4, 0.5).sample(400, np.random.default_rng(5))[None, None]
     trace = trace_of(directions)
-    own = knn.estimate(trace)["knn_window"][0][0]
+    own = more(knn.estimate(trace))["knn_window"][0]
     for steps, window in ((np.array([np.nan]), own), (np.array([10.0]), own), (np.array([2000.0]), 20 * np.log(10))):
-        assert knn.estimate(trace, steps)["knn_window"][0][0] == np.ceil(window)
+        assert more(knn.estimate(trace, steps))["knn_window"][0] == np.ceil(window)
     left = knn.estimate(trace, np.array([6000.0]))
-    assert left["knn_flag"][0][0] == 3
-    assert np.isfinite(left["entropy_knn"][0][0])
+    assert left.flag[0] == 3
+    assert np.isfinite(left.value[0])
     nothing = knn.estimate(trace, np.array([60_000.0]))
-    assert nothing["knn_flag"][0][0] == 3
-    assert np.isnan(nothing["entropy_knn"][0][0])
+    assert nothing.flag[0] == 3
+    assert np.isnan(nothing.value[0])
 
 
 def test_the_error_covers_the_scatter():
@@ -179,9 +183,9 @@ def test_the_error_covers_the_scatter():
 
 
 def test_with_four_replicas_the_error_is_their_scatter():
-    found = estimate(VonMisesFisher(3, 0.05), replicas=4)
-    assert abs(found["entropy_knn"][0] - found["truth"][0]) < 4 * found["error"][0]
-    assert 0.01 < found["error"][0] < 0.15
+    found, truth = estimate(VonMisesFisher(3, 0.05), replicas=4)
+    assert abs(found.value[0] - truth[0]) < 4 * found.error[0]
+    assert 0.01 < found.error[0] < 0.15
 
 
 def test_groups_are_spheres_of_their_own():
@@ -189,8 +193,8 @@ def test_groups_are_spheres_of_their_own():
     generator = np.random.default_rng(6)
     a, b = UniformSphere(2).sample(800, generator), UniformSphere(2).sample(800, generator)
     x = np.concatenate([0.6 * a, 0.8 * b], axis=1)
-    (value,), (error,) = knn.estimate(trace_of(x[None, None], group_sizes=[2, 2]))["entropy_knn"]
-    assert abs(value - 2 * np.log(2 * np.pi)) < 4 * error
+    found = knn.estimate(trace_of(x[None, None], group_sizes=[2, 2]))
+    assert abs(found.value[0] - 2 * np.log(2 * np.pi)) < 4 * found.error[0]
     np.testing.assert_allclose(renormalised(x, [2, 2])[1], b)
 
 
@@ -200,7 +204,7 @@ def test_a_run_that_ended_or_froze():
     directions[0, 0, 50:] = 0
     directions[1, 0, 50:] = np.nan
     found = knn.estimate(trace_of(directions))
-    value, flag = found["entropy_knn"][0], found["knn_flag"][0]
+    value, flag = found.value, found.flag
     assert np.isnan(value[:3]).all()
     assert np.isnan(flag[:2]).all()
     assert flag[2] == 3

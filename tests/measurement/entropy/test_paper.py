@@ -87,11 +87,11 @@ def test_in_a_trace():
     directions = vmf.sample(3, 0.05, (2, 3, 400), np.random.default_rng(4)).astype(np.float32)
     trace = synthetic.make(cells=2, replicas=3, directions=directions, snapshot_step=np.zeros((2, 400)))
     found = estimate(trace)
-    value, error = found["entropy_paper"]
+    value, error = found.value, found.error
     assert (np.abs(value - vmf.entropy(3, 0.05)) < 4 * error + 0.05).all()
-    chance = found["temporal_neighbours"][0]
+    ((_, chance, _),) = found.more
     np.testing.assert_allclose(chance, 10 / 400, atol=0.02)
-    assert found["paper_flag"][0].tolist() == [0, 0]
+    assert found.flag.tolist() == [0, 0]
     state = measure(trace, entropy="paper")
     np.testing.assert_array_equal(state["entropy_direction"], value)
     assert state.attrs["entropy_method"] == "paper"
@@ -103,7 +103,8 @@ def test_a_run_that_ended_or_froze_is_not_measured():
     directions[1, 0, 50:] = np.nan
     directions[2] = directions[2, 0, 0]
     trace = synthetic.make(cells=4, directions=directions, snapshot_step=np.zeros((4, 100)))
-    value, error = estimate(trace)["entropy_paper"]
+    found = estimate(trace)
+    value, error = found.value, found.error
     assert np.isnan(value[:2]).all()
     assert value[2] == -np.inf
     assert np.isfinite(value[3])
@@ -113,6 +114,6 @@ def test_a_run_that_ended_or_froze_is_not_measured():
 def test_what_is_wrong_in_many_dimensions_is_flagged():
     directions = np.array([chain(np.random.default_rng(6), 200, 100, 1e-4, rho) for rho in (0.0, 0.9)])[:, None]
     trace = synthetic.make(cells=2, directions=directions, snapshot_step=np.zeros((2, 200)))
-    assert estimate(trace)["paper_flag"][0].tolist() == [1, 2]
+    assert estimate(trace).flag.tolist() == [1, 2]
     trace["directions"][0, 0, 100:] = 0
-    assert np.isnan(estimate(trace)["paper_flag"][0][0])
+    assert np.isnan(estimate(trace).flag[0])

@@ -114,11 +114,11 @@ def test_in_a_trace(replicas):
     )
     trace["directions"][2] = trace["directions"][2, :, :1]
     found = quasi_harmonic.estimate(trace, np.array([10.0, np.nan, 10.0]))
-    value, error = found["entropy_quasi_harmonic"]
+    value, error = found.value, found.error
     assert abs(value[0] - gas.entropy) < 4 * error[0] < 0.8
     assert np.isnan(value[1])
     assert np.isnan(value[2])
-    np.testing.assert_array_equal(found["quasi_harmonic_flag"][0][:2], [0, np.nan])
+    np.testing.assert_array_equal(found.flag[:2], [0, np.nan])
 
 
 def test_door():
@@ -130,10 +130,9 @@ def test_door():
 def test_very_few_samples_are_flagged_or_not_measured(samples):
     x = VonMisesFisher(4, 0.01).sample(samples, np.random.default_rng(7))[None, None]
     trace = synthetic.make(directions=x, snapshot_step=np.arange(samples)[None])
-    for module, name in ((quasi_harmonic, "quasi_harmonic"), (knn, "knn")):
+    for module in (quasi_harmonic, knn):
         found = module.estimate(trace, np.array([1.0]))
-        value, flag = found[f"entropy_{name}"][0][0], found[f"{name}_flag"][0][0]
-        assert np.isnan(value) or flag > 0
+        assert np.isnan(found.value[0]) or found.flag[0] > 0
 
 
 def test_weights_that_do_not_move_have_no_finite_entropy():

@@ -10,12 +10,22 @@ method              what it needs                                            wha
 ``paper``           stored directions                                        independent samples, else it sees diffusion
 ==================  =======================================================  ===========================================
 
-How right each is on systems with known entropies: docs/entropies.md.
+How right each is on systems with known entropies: docs/entropies.md. A custom one is an :class:`Estimator` passed to
+``measure(entropy=)``; one of the library's own is a file of this folder and an entry of :data:`ESTIMATORS`.
 """
 
 from weightgas.measurement.entropy import anchors, density, integration, knn, paper, quasi_harmonic
 from weightgas.measurement.entropy.anchors import anchor_of
+from weightgas.measurement.entropy.density import Density
+from weightgas.measurement.entropy.estimator import Entropy, Estimator
+from weightgas.measurement.entropy.integration import Integration
+from weightgas.measurement.entropy.knn import Knn
+from weightgas.measurement.entropy.paper import Paper
+from weightgas.measurement.entropy.quasi_harmonic import QuasiHarmonic
 
-METHODS = ("density", "integration", "knn", "quasi_harmonic", "paper")
+ESTIMATORS: dict[str, type[Estimator]] = {kind.name: kind for kind in (Density, Integration, Knn, QuasiHarmonic, Paper)}
+"""All estimators by name; ``"auto"`` is the first whose needs a trace meets."""
+METHODS = tuple(ESTIMATORS)
 
-__all__ = ["METHODS", "anchor_of", "anchors", "density", "integration", "knn", "paper", "quasi_harmonic"]
+__all__ = ["ESTIMATORS", "METHODS", "Entropy", "Estimator", "Density", "Integration", "Knn", "Paper", "QuasiHarmonic"]
+__all__ += ["anchor_of", "anchors", "density", "integration", "knn", "paper", "quasi_harmonic"]

@@ -11,17 +11,36 @@ bound.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 from scipy.special import xlogy
 
 from weightgas.measurement.blocks import inflation
-from weightgas.measurement.energy import Estimates
+from weightgas.measurement.entropy.estimator import Entropy, Estimator
 from weightgas.systems import log_area
 
 
-def estimate(trace: xr.Dataset, burn_in: np.ndarray, correlation: np.ndarray | None = None) -> Estimates:
-    """``entropy_direction`` of every cell in nats with its standard error; NaN where fewer than two blocks are left.
+@dataclass(frozen=True)
+class Density(Estimator):
+    """The counted density of the overlap z; exact for a linear loss with isotropic noise, in any dimension."""
+
+    name = "density"
+    long_name = "entropy of the direction by counted density"
+    needs = ("overlap_counts",)
+    advice = "Only a linear loss has them; use integration."
+    too_few = "have fewer than two blocks of counts; add steps or blocks"
+
+    def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+        """As :func:`estimate`, after the burn-in of the state."""
+        return Entropy(*estimate(trace, state["burn_in"].values, state["correlation"].values))
+
+
+def estimate(
+    trace: xr.Dataset, burn_in: np.ndarray, correlation: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Entropy of every cell in nats and its standard error, (cells,); NaN where fewer than two blocks are left.
 
     ``burn_in`` (cells,) samples are dropped, in whole blocks; so is what comes after the last valid sample.
     ``correlation`` (cells,) of the energy in samples widens the error where blocks are not long against it.
@@ -46,7 +65,7 @@ def estimate(trace: xr.Dataset, burn_in: np.ndarray, correlation: np.ndarray | N
         error = np.sqrt((n - 1) / n * np.nansum((left_out - center[:, None]) ** 2, axis=1)) * wider
         corrected = n * value - (n - 1) * center
     enough = n >= 2
-    return {"entropy_direction": (np.where(enough, corrected, np.nan), np.where(enough, error, np.nan))}
+    return np.where(enough, corrected, np.nan), np.where(enough, error, np.nan)
 
 
 def entropy(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int) -> np.ndarray:

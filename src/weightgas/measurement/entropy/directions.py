@@ -31,7 +31,7 @@ def chains(trace: xr.Dataset) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def group_sizes(trace: xr.Dataset) -> list[int]:
-    """Sizes of the scale-invariant groups; one where the trace does not say."""
+    """Sizes of the scale-invariant groups; one where the trace has none."""
     return [int(n) for n in np.atleast_1d(trace.attrs.get("group_sizes", trace.sizes["weight"]))]
 
 
@@ -41,13 +41,20 @@ def renormalised(x: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
     return [part / np.maximum(np.linalg.norm(part, axis=1, keepdims=True), 1e-300) for part in parts]
 
 
-def samples_apart(trace: xr.Dataset, correlation_steps: np.ndarray | None) -> np.ndarray:
-    """``correlation_steps`` (cells,) in units of the spacing of the stored directions; 1 where it is not known."""
+def correlation_steps(trace: xr.Dataset, state: xr.Dataset) -> np.ndarray:
+    """Integrated correlation time of the energy in steps, (cells,); one sample where it is unknown."""
+    step = trace["step"].values
+    spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else 1.0
+    return np.nan_to_num(state["correlation"].values, nan=1.0) * spacing
+
+
+def samples_apart(trace: xr.Dataset, correlation: np.ndarray | None) -> np.ndarray:
+    """``correlation`` (cells,) in steps in units of the spacing of the stored directions; 1 where it is not known."""
     cells = trace.sizes["cell"]
-    if correlation_steps is None or trace.sizes["snapshot"] < 2:
+    if correlation is None or trace.sizes["snapshot"] < 2:
         return np.ones(cells)
     spacing = np.maximum(np.diff(trace["snapshot_step"].values, axis=1).mean(axis=1), 1e-300)
-    return np.nan_to_num(np.asarray(correlation_steps, dtype=float) / spacing, nan=1.0)
+    return np.nan_to_num(np.asarray(correlation, dtype=float) / spacing, nan=1.0)
 
 
 class Memory(NamedTuple):

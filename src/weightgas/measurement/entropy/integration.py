@@ -17,11 +17,64 @@ It does not see what a finite step does to the state. Fewer than about five temp
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
+from weightgas import trace as traces
 from weightgas.measurement.blocks import Blocks
-from weightgas.measurement.entropy.anchors import Anchor, Coldest
+from weightgas.measurement.entropy.anchors import Anchor, Coldest, anchor_of
+from weightgas.measurement.entropy.estimator import Entropy, Estimator
+from weightgas.measurement.rate import Rate
+from weightgas.status import Status
+
+
+@dataclass(frozen=True)
+class Integration(Estimator):
+    """By integration of dU/T along temperature; it assumes a Gibbs state, so it cannot test one.
+
+    ``anchor`` as in :func:`weightgas.measurement.entropy.anchor_of`; ``seed`` and number of ``draws`` of the bootstrap.
+    """
+
+    anchor: float | str = "auto"
+    seed: int = 0
+    draws: int = 200
+    name = "integration"
+    too_few = ""
+    automatic = False
+    independent = False
+
+    def check(self, trace: xr.Dataset) -> None:
+        """Errors of the anchor."""
+        anchor_of(self.anchor, trace.attrs)
+
+    def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+        """Of the cells in equilibrium or in a random walk; all NaN, with a reason, where there are fewer than two."""
+        usable = np.isin(state["status"].values, [Status.EQUILIBRIUM, Status.RANDOM_WALK])
+        reason = ""
+        if "noise_trace" not in trace:
+            reason = "integration needs the noise trace, got a trace without; record it"
+        elif usable.sum() < 2:
+            reason = (
+                f"integration needs two cells in equilibrium at different temperatures, got {int(usable.sum())}; "
+                "add learning rates or steps"
+            )
+        if reason:
+            nothing = np.full(trace.sizes["cell"], np.nan)
+            return Entropy(nothing, nothing.copy(), notes={"entropy_reason": reason})
+        anchor = anchor_of(self.anchor, trace.attrs)
+        blocks = Blocks.slow(trace, state)
+        rate = Rate(blocks, traces.kind_of(trace), traces.fixed(trace))
+        found = estimate(blocks, rate, int(trace.attrs["dof"]), usable, anchor, self.draws, self.seed)
+        notes: dict[str, Any] = {
+            "entropy_anchor": found.anchor_note,
+            "entropy_quadrature_error": found.quadrature_error,
+            "entropy_anchor_neglected": found.anchor_neglected,
+        }
+        if found.reason:
+            notes["entropy_reason"] = found.reason
+        return Entropy(found.entropy, found.error, notes=notes, draws=found.draws)
 
 
 @dataclass(frozen=True)
@@ -58,7 +111,7 @@ def integrate(temperature: np.ndarray, energy: np.ndarray) -> np.ndarray:
 
 def estimate(
     blocks: Blocks,
-    cells: dict[str, np.ndarray],
+    rate: Rate,
     dof: int,
     usable: np.ndarray,
     anchor: float | Anchor = 0.0,
@@ -71,7 +124,7 @@ def estimate(
     are widened by the inflation of the blocks. Each replicate also gets its share of what grid and anchor leave out.
     """
     origin: Anchor = Coldest(float(anchor)) if isinstance(anchor, int | float) else anchor
-    samples = _Samples(blocks, cells, dof, usable)
+    samples = _Samples(blocks, rate, dof, usable)
     where, empty = samples.where, np.full(len(usable), np.nan)
     nothing = Integrated(empty, empty.copy(), np.full((len(usable), draws), np.nan), np.nan, origin.note)
     if len(where) < 2:
@@ -105,18 +158,16 @@ def estimate(
 class _Samples:
     """Block means of the usable cells that have two blocks at least, and what resampling makes of them."""
 
-    def __init__(self, blocks: Blocks, cells: dict[str, np.ndarray], dof: int, usable: np.ndarray) -> None:
+    def __init__(self, blocks: Blocks, rate: Rate, dof: int, usable: np.ndarray) -> None:
         stepwise = "energy_mean" in blocks
         energy = blocks.of("energy_mean" if stepwise else "energy")
         square = blocks.of("energy_sq_mean") if stepwise else blocks.of("energy", np.square, "square")
-        noise = blocks.of("noise_trace")
-        inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square") if "lr" in cells else np.ones_like(noise)
+        noise = rate.times("noise_trace")
         present = np.isfinite(energy) & np.isfinite(noise)
         self.where = np.flatnonzero(usable & (present.sum(axis=1) >= 2))
         self.full = present[self.where]
-        self._columns = [np.nan_to_num(c[self.where]) for c in (energy, square, noise, inverse)]
-        rate = (cells["lr"] if "lr" in cells else cells["elr"])[:, 0]
-        self._factor = rate[self.where] / (2 * dof)
+        self._columns = [np.nan_to_num(c[self.where]) for c in (energy, square, noise, rate.inverse)]
+        self._factor = rate.number[self.where] / (2 * dof)
         count = self.full.sum(axis=1)
         self._widen = blocks.inflation[self.where] * np.sqrt(count / np.maximum(count - 1, 1))
 

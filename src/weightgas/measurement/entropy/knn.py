@@ -1,4 +1,4 @@
-"""Entropy of the direction from the distance to the k-th neighbour on the sphere, neighbours in time left out.
+"""Entropy of the direction from the distance to the k-th neighbour on the sphere, neighbours in time excluded.
 
 S = (1/N) Σ_t [ψ(m_t + 1) − ψ(k) + ln cap(θ_t)]
 
@@ -16,6 +16,7 @@ spread, and with a flag. Samples of several groups lie on a product of spheres, 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -28,10 +29,10 @@ from scipy.special import digamma
 
 from weightgas.errors import refuse, whole_number
 from weightgas.measurement.blocks import edges, inflation
-from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy.directions import (
     Memory,
     chains,
+    correlation_steps,
     group_sizes,
     log_ball_volume,
     log_cap_area,
@@ -40,6 +41,8 @@ from weightgas.measurement.entropy.directions import (
     samples_apart,
     scatter,
 )
+from weightgas.measurement.entropy.estimator import Entropy, Estimator
+from weightgas.quantities import Quantity
 from weightgas.theory import vmf
 
 FLAGS = {
@@ -48,13 +51,36 @@ FLAGS = {
     2: "neighbours are still neighbours in time: space the samples wider, or give a longer correlation time",
     3: "the window leaves less than half of the samples: run longer",
 }
-"""What the values of ``knn_flag`` say."""
+"""What the values of the flag mean."""
 TOO_MANY = 0.05
 """Excess of neighbours in time over chance from which they are flagged."""
 _CHUNK = 2**22
 """Distances that are held at one time."""
 _PAIRS = 2_000_000
 """Pairs of samples drawn for the bias."""
+
+
+WINDOW = Quantity("knn_window", "samples either side whose neighbours do not count", dims=())
+TEMPORAL = Quantity("knn_temporal", "excess over chance of neighbours that are near in time", dims=())
+BIAS = Quantity("knn_bias", "bias of as many von Mises-Fisher samples of the same spread", units="nat", dims=())
+
+
+@dataclass(frozen=True)
+class Knn(Estimator):
+    """From the distance to the ``k``-th neighbour on the sphere, neighbours in time excluded."""
+
+    k: int = 3
+    name = "knn"
+    long_name = "entropy of the direction by nearest neighbours"
+    symbol = "S_knn(w̄)"
+    needs = ("directions",)
+    advice = "Run with snapshots=1000."
+    too_few = "have too few stored directions for knn; add snapshots"
+    flags = FLAGS
+
+    def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+        """As :func:`estimate`, with the correlation time of the energy from the state."""
+        return estimate(trace, correlation_steps(trace, state), self.k)
 
 
 class Neighbours(NamedTuple):
@@ -69,14 +95,14 @@ class Neighbours(NamedTuple):
         return float(np.mean(digamma(self.candidates + 1) + self.volume[:, k - 1]) - digamma(k))
 
 
-def estimate(trace: xr.Dataset, correlation_steps: np.ndarray | None = None, k: int = 3) -> Estimates:
-    """``entropy_knn`` of every cell with what is needed to judge it, from the stored directions of a trace.
+def estimate(trace: xr.Dataset, correlation: np.ndarray | None = None, k: int = 3) -> Entropy:
+    """The entropy of every cell with what is needed to judge it, from the stored directions of a trace.
 
     Parameters
     ----------
     trace
         With ``directions``.
-    correlation_steps
+    correlation
         Integrated correlation time 2τ of the slowest observable in steps, (cells,); the directions' own is measured,
         and the larger of the two counts.
     k
@@ -84,11 +110,11 @@ def estimate(trace: xr.Dataset, correlation_steps: np.ndarray | None = None, k: 
 
     Returns
     -------
-    Estimates
-        ``entropy_knn`` with the scatter over replicas or, with fewer than four, from blocks within each;
-        ``knn_window`` in samples; ``knn_temporal``, by how much more than chance neighbours are near in time;
-        ``knn_bias``, what von Mises–Fisher samples of the same number and spread would have; ``knn_flag``
-        (:data:`FLAGS`), the largest of the replicas. NaN where fewer than k candidates are left.
+    Entropy
+        With the scatter over replicas or, with fewer than four, from blocks within each; ``knn_window`` in samples;
+        ``knn_temporal``, by how much more than chance neighbours are near in time; ``knn_bias``, what von Mises–Fisher
+        samples of the same number and spread would have; the flag (:data:`FLAGS`) is the largest of the replicas. NaN
+        where fewer than k candidates are left.
 
     Raises
     ------
@@ -99,7 +125,7 @@ def estimate(trace: xr.Dataset, correlation_steps: np.ndarray | None = None, k: 
     shape = (trace.sizes["cell"], trace.sizes["replica"])
     names = ("entropy", "within", "window", "temporal", "bias", "bias_error", "flag")
     found = {name: np.full(shape, np.nan) for name in names}
-    known, sizes = samples_apart(trace, correlation_steps), group_sizes(trace)
+    known, sizes = samples_apart(trace, correlation), group_sizes(trace)
     for i, j, x in chains(trace):
         for name, value in zip(names, _one_chain(x, sizes, k, known[i]), strict=True):
             found[name][i, j] = value
@@ -107,15 +133,9 @@ def estimate(trace: xr.Dataset, correlation_steps: np.ndarray | None = None, k: 
     bias, unsure = (found[name].mean(axis=1) for name in ("bias", "bias_error"))
     with np.errstate(invalid="ignore"):
         few = np.abs(bias) > np.fmax(error / 2, 3 * unsure)
-    flag = np.fmax(found["flag"].max(axis=1), few)
-    nothing = np.full(shape[0], np.nan)
-    return {
-        "entropy_knn": (value, error),
-        "knn_window": (found["window"].mean(axis=1), nothing),
-        "knn_temporal": (found["temporal"].mean(axis=1), nothing),
-        "knn_bias": (bias, unsure),
-        "knn_flag": (np.where(np.isfinite(found["flag"]).all(axis=1), flag, np.nan), nothing),
-    }
+    flag = np.where(np.isfinite(found["flag"]).all(axis=1), np.fmax(found["flag"].max(axis=1), few), np.nan)
+    more = ((WINDOW, found["window"].mean(axis=1), None), (TEMPORAL, found["temporal"].mean(axis=1), None))
+    return Entropy(value, error, flag, (*more, (BIAS, bias, unsure)))
 
 
 def _one_chain(x: np.ndarray, sizes: list[int], k: int, known: float) -> tuple[float, ...]:

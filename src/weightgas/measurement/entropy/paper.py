@@ -8,19 +8,23 @@ with ε_k the distance of sample k to its nearest neighbour in the angles φ_1 �
 Weakness: the angles are not invariant under rotations; where their metric is stretched (about the first axes) the
 bias is larger. Weakness, and why every value comes with ``temporal_neighbours``: successive weights in high dimension
 are each other's nearest neighbours. Then ε measures how far the weights diffuse between two samples, not how much
-room they have. The fraction of nearest neighbours within ``window`` samples in time is reported beside its chance
+room they have. The fraction of nearest neighbours within ``window`` samples in time is reported with its chance
 value min(1, 2·window/N), and every value has a flag. It is kept as it was published, to compare with; for an entropy
 take :mod:`weightgas.measurement.entropy.knn`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import xarray as xr
 from scipy.spatial import KDTree
 from scipy.special import digamma, gammaln
 
-from weightgas.measurement.energy import Estimates
+from weightgas.measurement.entropy.directions import chains
+from weightgas.measurement.entropy.estimator import Entropy, Estimator
+from weightgas.quantities import Quantity
 
 WINDOW = 5
 """Samples either side within which a nearest neighbour counts as temporal."""
@@ -29,36 +33,47 @@ FLAGS = {
     1: "more dimensions than ln N: the estimate is too high, by up to (d/2) ln 2 nats",
     2: "nearest neighbours are neighbours in time: the estimate is of diffusion, not of entropy",
 }
-"""What the values of ``paper_flag`` say."""
+"""What the values of the flag mean."""
 TOO_MANY = 0.05
 """Excess of temporal neighbours over chance from which they are flagged."""
 
 
-def estimate(trace: xr.Dataset) -> Estimates:
-    """``entropy_paper``, ``temporal_neighbours`` and ``paper_flag`` of every cell, estimates averaged over replicas.
+NEAR = Quantity("temporal_neighbours", "fraction of nearest neighbours within five samples in time", dims=())
 
-    The standard error of the entropy is the scatter over replicas, NaN with one: there is no honest one within a chain.
-    The flag (:data:`FLAGS`) is NaN where there is no entropy.
+
+@dataclass(frozen=True)
+class Paper(Estimator):
+    """The published estimator, nearest neighbours in angles; to compare with: it sees diffusion."""
+
+    name = "paper"
+    long_name = "entropy by the published estimator"
+    symbol = "S_paper(w̄)"
+    needs = ("directions",)
+    advice = "Run with snapshots=1000."
+    too_few = "have too few stored directions for paper; add snapshots"
+    flags = FLAGS
+    independent = False
+
+    def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+        """As :func:`estimate`; the state is not needed."""
+        return estimate(trace)
+
+
+def estimate(trace: xr.Dataset) -> Entropy:
+    """The entropy of every cell, averaged over replicas, with ``temporal_neighbours`` and its flag (:data:`FLAGS`).
+
+    The standard error is the scatter over replicas, NaN with one: there is no honest one within a chain.
     """
-    directions = trace["directions"].values
-    cells, replicas = directions.shape[:2]
+    cells, replicas, samples, dim = trace["directions"].shape
     entropy, fraction = np.full((cells, replicas), np.nan), np.full((cells, replicas), np.nan)
-    for i in range(cells):
-        for j in range(replicas):
-            norms = np.linalg.norm(directions[i, j], axis=1)
-            if len(norms) > 1 and np.allclose(norms, 1, rtol=1e-3):  # else the run ended before
-                entropy[i, j], fraction[i, j] = nearest_neighbour_entropy(directions[i, j])
+    for i, j, _ in chains(trace):
+        entropy[i, j], fraction[i, j] = nearest_neighbour_entropy(trace["directions"].values[i, j])
     error = entropy.std(axis=1, ddof=1) / np.sqrt(replicas) if replicas > 1 else np.full(cells, np.nan)
-    near, nothing = fraction.mean(axis=1), np.full(cells, np.nan)
-    samples = directions.shape[2]
+    near = fraction.mean(axis=1)
     excess = near - min(1.0, 2 * WINDOW / max(samples, 1))
-    few = directions.shape[3] - 1 > np.log(max(samples, 1))
-    flag = np.where(excess > TOO_MANY, 2.0, float(few))
-    return {
-        "entropy_paper": (entropy.mean(axis=1), error),
-        "temporal_neighbours": (near, nothing),
-        "paper_flag": (np.where(np.isfinite(near), flag, np.nan), nothing.copy()),
-    }
+    few = dim - 1 > np.log(max(samples, 1))
+    flag = np.where(np.isfinite(near), np.where(excess > TOO_MANY, 2.0, float(few)), np.nan)
+    return Entropy(entropy.mean(axis=1), error, flag, ((NEAR, near, None),))
 
 
 def nearest_neighbour_entropy(directions: np.ndarray, window: int = WINDOW) -> tuple[float, float]:

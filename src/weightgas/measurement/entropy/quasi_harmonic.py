@@ -17,6 +17,7 @@ few samples the shrunken covariance is too round and so again too high, while th
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -26,9 +27,9 @@ from scipy.special import digamma
 
 from weightgas.errors import refuse
 from weightgas.measurement.blocks import edges, inflation
-from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy.directions import (
     chains,
+    correlation_steps,
     group_sizes,
     log_ball_volume,
     log_cap_area,
@@ -37,6 +38,7 @@ from weightgas.measurement.entropy.directions import (
     samples_apart,
     scatter,
 )
+from weightgas.measurement.entropy.estimator import Entropy, Estimator
 
 FLAGS = {
     0: "",
@@ -44,7 +46,7 @@ FLAGS = {
     2: "not one narrow well: an upper bound",
     3: "some weights do not move, as those of an input that is always zero: no finite entropy",
 }
-"""What the values of ``quasi_harmonic_flag`` say."""
+"""What the values of the flag mean."""
 ENOUGH = 10
 """Independent samples for each dimension from which the plain covariance is used."""
 LEAST_SAMPLES = 3
@@ -66,24 +68,38 @@ class _Group(NamedTuple):
     mean_per_sample: float
 
 
-def estimate(trace: xr.Dataset, correlation_steps: np.ndarray | None = None) -> Estimates:
-    """``entropy_quasi_harmonic`` of every cell and ``quasi_harmonic_flag`` (:data:`FLAGS`), from stored directions.
+@dataclass(frozen=True)
+class QuasiHarmonic(Estimator):
+    """The entropy of a Gaussian with the covariance of the stored directions; for one narrow well."""
 
-    ``correlation_steps`` (cells,) is the integrated correlation time of the energy in steps; the directions' own is
-    measured, and the larger counts. The error is the scatter over replicas or, with fewer than four, the delete-a-block
-    jackknife within each. NaN where the run ended before the directions were stored.
+    name = "quasi_harmonic"
+    long_name = "entropy of the direction by its covariance"
+    symbol = "S_qh(w̄)"
+    needs = ("directions",)
+    advice = "Run with snapshots=1000."
+    too_few = "have too few stored directions for quasi_harmonic; add snapshots"
+    flags = FLAGS
+
+    def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+        """As :func:`estimate`, with the correlation time of the energy from the state."""
+        return estimate(trace, correlation_steps(trace, state))
+
+
+def estimate(trace: xr.Dataset, correlation: np.ndarray | None = None) -> Entropy:
+    """The entropy of every cell with its flag (:data:`FLAGS`), from stored directions.
+
+    ``correlation`` (cells,) is the integrated correlation time of the energy in steps; the directions' own is measured,
+    and the larger counts. The error is the scatter over replicas or, with fewer than four, the delete-a-block jackknife
+    within each. NaN where the run ended before the directions were stored.
     """
     shape = (trace.sizes["cell"], trace.sizes["replica"])
     entropy, within, flag = (np.full(shape, np.nan) for _ in range(3))
-    known, sizes = samples_apart(trace, correlation_steps), group_sizes(trace)
+    known, sizes = samples_apart(trace, correlation), group_sizes(trace)
     for i, j, x in chains(trace):
         if len(x) >= LEAST_SAMPLES:
             entropy[i, j], within[i, j], flag[i, j] = covariance_entropy(x, sizes, known[i])
     worst = np.where(np.isfinite(flag).all(axis=1), flag.max(axis=1), np.nan)
-    return {
-        "entropy_quasi_harmonic": scatter(entropy, within),
-        "quasi_harmonic_flag": (worst, np.full(shape[0], np.nan)),
-    }
+    return Entropy(*scatter(entropy, within), worst)
 
 
 def covariance_entropy(

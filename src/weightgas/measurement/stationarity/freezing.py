@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from weightgas.measurement import clocks
+from weightgas.measurement.stationarity import relaxation_times
 
 FALL = 1e-3
 """Noise of the last quarter of the samples over that of the first, below which it is dying."""
@@ -26,7 +26,7 @@ def frozen(trace: xr.Dataset) -> np.ndarray:
     out = np.zeros(cells, bool)
     noise, samples = trace["noise_trace"].values, trace["samples"].values.min(axis=1)
     with np.errstate(all="ignore"):
-        turned = trace["step"].values[:, -1] / clocks.direction_time(trace)
+        turned = trace["step"].values[:, -1] / relaxation_times.direction_time(trace)
     for i in range(cells):
         quarter = int(samples[i]) // 4
         if quarter < 2:

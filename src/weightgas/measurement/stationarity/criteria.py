@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
-from weightgas.errors import positive_number
+from weightgas.errors import positive_number, renamed_keywords
 
 
 @dataclass(frozen=True)
@@ -14,9 +14,9 @@ class Criteria:
     ``ess``: effective samples of the energy, summed over replicas. ``relaxations``: recorded steps in predicted
     relaxation times of the radius, of the groups' shares of r² and of the energy, ``turns``: in times after which pure
     noise would have turned the direction away (the physics gate: no statistic can see a relaxation longer than the
-    run). ``radius_drift``: largest |Δ ln r| between the halves of the kept samples, a quarter of it
-    where it is also ``significance`` standard errors. ``energy_drift`` and
-    ``share_drift``: largest relative change of the energy and of any group's share of r² between the halves, where it
+    run). ``radius_trend``: largest |Δ ln r| between the halves of the kept samples, a quarter of it
+    where it is also ``significance`` standard errors. ``energy_trend`` and
+    ``share_trend``: largest relative change of the energy and of any group's share of r² between the halves, where it
     is also ``significance`` standard errors (3: one false alarm in 370). ``rhat``: largest split-R̂ of the energy.
     ``ess_direction``: effective snapshots, where directions are stored (free diffusion has 1).
 
@@ -31,9 +31,9 @@ class Criteria:
     ess: float = 20.0
     relaxations: float = 2.0
     turns: float = 1.0
-    radius_drift: float = 0.01
-    energy_drift: float = 0.05
-    share_drift: float = 0.2
+    radius_trend: float = 0.01
+    energy_trend: float = 0.05
+    share_trend: float = 0.2
     significance: float = 3.0
     rhat: float = 1.1
     ess_direction: float = 3.0
@@ -41,3 +41,7 @@ class Criteria:
     def __post_init__(self) -> None:
         for f in fields(self):
             positive_number(f.name, getattr(self, f.name))
+
+
+_RENAMED = {"radius_drift": "radius_trend", "energy_drift": "energy_trend", "share_drift": "share_trend"}
+Criteria.__init__ = renamed_keywords(**_RENAMED)(Criteria.__init__)  # type: ignore[method-assign]

@@ -1,8 +1,9 @@
-"""Is a cell stationary? Burn-in, effective sample sizes, drifts, clocks, and the status that follows, with its reason.
+"""Burn-in, effective sample sizes, trends, relaxation times, and the status that follows, with its reason.
 
 Level 1 of the verdict. Nothing here knows whether the stationary state is a gas. Radius, the groups' shares of its
-square, energy and direction each have a clock (:mod:`.clocks`: recorded steps in predicted relaxation times), an
-effective sample size (:mod:`.sample_size`, :mod:`.snapshots`) and, but the direction, a test for drift (:mod:`.drift`).
+square, energy and direction each have recorded steps in predicted relaxation times (:mod:`.relaxation_times`), an
+effective sample size (:mod:`.sample_size`, :mod:`.snapshots`) and, except the direction, a test for a trend
+(:mod:`.trend`).
 
 Power, by statistics alone (single replica, 4000 samples, exponential correlation, 500 series each): times of 500,
 1500 and 5000 samples are refused in at least 99 %, a time of 20 is accepted in at least 95 %.
@@ -13,48 +14,28 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
+from weightgas import quantities
 from weightgas import trace as traces
-from weightgas.measurement import clocks, freezing, regime, shortfalls
-from weightgas.measurement.burn_in import burn_in
-from weightgas.measurement.criteria import Criteria
-from weightgas.measurement.drift import CONSTANT, change, drift_in_errors, largest_drift
-from weightgas.measurement.sample_size import cautious_sample_size, effective_sample_size, split_rhat
-from weightgas.measurement.snapshots import direction_sample_size
+from weightgas.measurement.stationarity import freezing, regime, relaxation_times, shortfalls
+from weightgas.measurement.stationarity.burn_in import burn_in
+from weightgas.measurement.stationarity.criteria import Criteria
+from weightgas.measurement.stationarity.sample_size import cautious_sample_size, split_rhat
+from weightgas.measurement.stationarity.snapshots import direction_sample_size
+from weightgas.measurement.stationarity.trend import CONSTANT, change, largest_trend, trend_in_errors
 from weightgas.status import Cause, Outcome, Status, flags
-
-__all__ = ["Criteria", "assess", "effective_sample_size"]
 
 _NEGLIGIBLE = 2e-3
 """Where ln r moves by less in all, no burn-in is looked for in it: it would cut at random between long correlations."""
-
-
-_NOTES = {
-    "burn_in": "samples dropped at the start",
-    "samples_kept": "samples kept",
-    "ess": "effective sample size of the energy",
-    "ess_radius": "effective sample size of the radius",
-    "ess_share": "effective sample size of the share of r² that drifts most",
-    "ess_direction": "effective number of stored directions",
-    "rhat": "split R-hat of the energy",
-    "correlation": "integrated correlation time of the energy in samples",
-    "correlation_radius": "integrated correlation time of the radius in samples",
-    "relaxations": "recorded steps in predicted relaxation times of the radius",
-    "share_relaxations": "recorded steps in predicted relaxation times of the shares of r²",
-    "energy_relaxations": "recorded steps in predicted relaxation times of the energy",
-    "turns": "recorded steps in predicted decay times of the direction in pure noise",
-    "radius_drift": "change of ln r between the halves",
-    "radius_drift_z": "drift of ln r in standard errors",
-    "energy_drift": "relative change of the energy between the halves",
-    "energy_drift_z": "drift of the energy in standard errors",
-    "share_drift": "relative change between the halves of the share of r² that drifts most",
-    "share_drift_z": "drift of that share in standard errors, corrected for the number of groups",
-    "noise_drift": "relative change of the noise trace between the halves",
-}
-_GROUPS_ALONE = ("ess_share", "share_drift", "share_drift_z", "share_relaxations")
+_OF_CELLS = (
+    *("burn_in", "samples_kept", "ess", "ess_radius", "ess_share", "ess_direction", "rhat", "correlation"),
+    *("correlation_radius", "relaxations", "share_relaxations", "energy_relaxations", "turns", "radius_trend"),
+    *("radius_trend_z", "energy_trend", "energy_trend_z", "share_trend", "share_trend_z", "noise_trend"),
+)
+_OF_GROUPS = ("ess_share", "share_trend", "share_trend_z", "share_relaxations")
 
 
 def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
-    """Burn-in, effective sample sizes, clocks, drifts, status, regime and reason of every cell.
+    """Burn-in, effective sample sizes, relaxation times, trends, status, regime and reason of every cell.
 
     Returns
     -------
@@ -62,10 +43,10 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
         On ``cell``: ``burn_in`` (samples dropped), ``samples_kept``, ``ess`` (of the energy), ``ess_radius``,
         ``ess_direction``, ``rhat`` (split, of the energy), ``correlation`` (integrated, of the energy, in samples),
         ``correlation_radius`` (at least what theory predicts), ``relaxations``, ``energy_relaxations``, ``turns``,
-        ``radius_drift`` and ``energy_drift``, each with ``_z`` (standard errors), ``noise_drift``; of traces with
-        groups also ``ess_share``, ``share_drift``, ``share_drift_z``, ``share_relaxations``. NaN where the trace lacks
+        ``radius_trend`` and ``energy_trend``, each with ``_z`` (standard errors), ``noise_trend``; of traces with
+        groups also ``ess_share``, ``share_trend``, ``share_trend_z``, ``share_relaxations``. NaN where the trace lacks
         what is needed. ``status`` and ``regime`` (int8 with flags); ``reason`` (text): what failed, by how much, how
-        much longer to run, and what was dropped as burn-in; empty where nothing is to be said.
+        much longer to run, and what was dropped as burn-in; empty where all is well.
 
     Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the samples; ESS and
     split-R̂ by arviz (Vehtari et al. 2021) and the modules named above.
@@ -76,21 +57,21 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
     last = np.take_along_axis(step, np.maximum(n - 1, 0)[:, None], axis=1)[:, 0]
     last = np.where(n > 0, last, 0).astype(float)
     spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else last
-    held = trace.attrs["protocol"] == "fixed_sphere"
-    with np.errstate(all="ignore"):  # extreme hyperparameters have clocks beyond the range of numbers
-        radius_time = clocks.radius_time(trace)
+    fixed = traces.kind_of(trace).projected
+    with np.errstate(all="ignore"):  # extreme hyperparameters have times beyond the range of numbers
+        radius_time = relaxation_times.radius_time(trace)
         found["relaxations"] = last / radius_time
-        found["share_relaxations"] = last / clocks.share_time(trace)
-        found["energy_relaxations"] = last / clocks.energy_time(trace)
-        found["turns"] = last / clocks.direction_time(trace)
-        predicted = np.nan if held else 2 * radius_time / spacing
+        found["share_relaxations"] = last / relaxation_times.share_time(trace)
+        found["energy_relaxations"] = last / relaxation_times.energy_time(trace)
+        found["turns"] = last / relaxation_times.direction_time(trace)
+        predicted = np.nan if fixed else 2 * radius_time / spacing
         found["correlation_radius"] = np.fmax(found["correlation_radius"], predicted)
     found["ess_direction"] = direction_sample_size(trace, found["burn_in"])
     gates = shortfalls.criteria_of(found, criteria)
     status = _classify(trace, found, criteria, np.any([g.failed for g in gates], axis=0))
     found["samples_kept"] = samples - found["burn_in"]
-    names = [k for k in _NOTES if k not in _GROUPS_ALONE or "group_radius" in trace]
-    result = xr.Dataset({k: ("cell", found[k], {"long_name": _NOTES[k]}) for k in names})
+    names = [k for k in _OF_CELLS if k not in _OF_GROUPS or "group_radius" in trace]
+    result = xr.Dataset({k: ("cell", found[k], {"long_name": quantities.of(k).long_name}) for k in names})
     for name in ("burn_in", "samples_kept"):
         result[name] = result[name].astype(int)
     reason = _outcomes(trace, status, shortfalls.reasons(gates, found, last))
@@ -106,23 +87,26 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
 
 
 def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
-    """What the series of every cell say, (cells,) each; NaN where they are too short or not finite."""
+    """What the series of every cell give, (cells,) each; NaN where they are too short or not finite."""
     energy = (trace["energy_mean"] if "energy_mean" in trace else trace["energy"]).values
+    measured = ~np.isnan(energy).all(axis=(1, 2))
+    energy = np.where(measured[:, None, None], energy, trace["grad_sq"].values)  # which fluctuates as fast
     with np.errstate(all="ignore"):
         log_radius = np.log(trace["radius"].values)
-    noise = trace["noise_trace"].values if "noise_trace" in trace else None
-    held = traces.holds(trace, "noise_trace")
+    noise, recorded = traces.column(trace, "noise_trace", "radius"), traces.holds(trace, "noise_trace")
     groups = trace["group_radius"].values if "group_radius" in trace and trace.sizes["group"] > 1 else None
     cells = trace.sizes["cell"]
     samples = trace["samples"].values.min(axis=1)
-    out = {name: np.full(cells, np.nan) for name in _NOTES}
+    out = {name: np.full(cells, np.nan) for name in _OF_CELLS}
     out |= {"burn_in": np.zeros(cells), "burn_in_radius": np.zeros(cells), "samples": samples.astype(float)}
+    out["measured"] = measured
     for i in range(cells):
         n = int(samples[i])
         if n < shortfalls.LEAST_SAMPLES:
             continue
-        parts = (x if x is None else x[i, :, :n] for x in (noise, groups))
-        for name, value in _one_cell(energy[i, :, :n], log_radius[i, :, :n], *parts, held=held[i, :n]).items():
+        of_groups = None if groups is None else groups[i, :, :n]
+        series = (energy[i, :, :n], log_radius[i, :, :n], noise[i, :, :n], of_groups)
+        for name, value in _one_cell(*series, recorded=recorded[i, :n]).items():
             out[name][i] = value
     return out
 
@@ -130,44 +114,40 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
 def _one_cell(
     energy: np.ndarray,
     log_radius: np.ndarray,
-    noise: np.ndarray | None,
+    noise: np.ndarray,
     groups: np.ndarray | None,
     *,
-    held: np.ndarray,
+    recorded: np.ndarray,
 ) -> dict[str, float]:
-    """What the series (replicas, samples[, groups]) of one cell say; empty where energy or radius is not finite.
+    """What the series (replicas, samples[, groups]) of one cell give; empty where energy or radius is not finite.
 
-    ``held`` (samples,) says which samples hold the noise.
-
-    An energy that was never read (a watched loop that told no loss) leaves the radius to judge by, if it moves.
+    ``recorded`` (samples,): which samples have the noise.
     """
-    told = not np.isnan(energy).all()
-    if not np.isfinite(log_radius).all() or not (np.isfinite(energy).all() if told else np.ptp(log_radius) > CONSTANT):
+    if not (np.isfinite(log_radius).all() and np.isfinite(energy).all()):
         return {}
     path = log_radius.mean(axis=0)
-    by_energy = burn_in(energy.mean(axis=0)) if told else 0
+    by_energy = burn_in(energy.mean(axis=0))
     by_radius = burn_in(path) if np.ptp(path) > _NEGLIGIBLE else 0
     begin = max(by_energy, by_radius)
     energy, log_radius = energy[:, begin:], log_radius[:, begin:]
     out: dict[str, float] = {"burn_in": begin, "burn_in_radius": by_radius > by_energy}
-    if told:
-        out |= _energy(energy)
-    out["radius_drift"], out["radius_drift_z"] = change(log_radius), 0.0
+    out |= _energy(energy)
+    out["radius_trend"], out["radius_trend_z"] = change(log_radius), 0.0
     if np.ptp(log_radius) > CONSTANT:
         out["ess_radius"] = cautious_sample_size(log_radius)
         out["correlation_radius"] = log_radius.size / out["ess_radius"] if out["ess_radius"] > 0 else np.nan
-        out["radius_drift_z"] = drift_in_errors(log_radius)
-    if noise is not None and (kept := held[begin:]).sum() > 1:
+        out["radius_trend_z"] = trend_in_errors(log_radius)
+    if (kept := recorded[begin:]).sum() > 1:
         noise = noise[:, begin:] if kept.all() else noise[:, begin:][:, kept]
         if (level := float(noise.mean())) > 0:
-            out["noise_drift"] = change(noise) / level
+            out["noise_trend"] = change(noise) / level
     return out | (_shares(groups[:, begin:]) if groups is not None and np.isfinite(groups).all() else {})
 
 
 def _energy(energy: np.ndarray) -> dict[str, float]:
-    """Sample size and drift of the energy (replicas, samples)."""
+    """Sample size and trend of the energy (replicas, samples)."""
     mean = float(abs(energy.mean()))
-    out = {"energy_drift": change(energy) / mean if mean > 0 else np.nan, "energy_drift_z": drift_in_errors(energy)}
+    out = {"energy_trend": change(energy) / mean if mean > 0 else np.nan, "energy_trend_z": trend_in_errors(energy)}
     if np.ptp(energy) > CONSTANT * np.abs(energy).max():
         out["ess"] = cautious_sample_size(energy)
         out["correlation"] = energy.size / out["ess"] if out["ess"] > 0 else np.nan
@@ -176,14 +156,14 @@ def _energy(energy: np.ndarray) -> dict[str, float]:
 
 
 def _shares(groups: np.ndarray) -> dict[str, float]:
-    """Of radii (replicas, samples, groups): the share s_i = r_i²/r² that drifts most."""
+    """Of radii (replicas, samples, groups): the share s_i = r_i²/r² with the largest trend."""
     shares = np.moveaxis(groups**2 / (groups**2).sum(axis=-1, keepdims=True), -1, 0)
-    worst, z = largest_drift(shares)
+    worst, z = largest_trend(shares)
     share = shares[worst]
     moves = np.ptp(share) > CONSTANT * share.max()
     return {
-        "share_drift": change(share) / float(share.mean()),
-        "share_drift_z": z,
+        "share_trend": change(share) / float(share.mean()),
+        "share_trend_z": z,
         "ess_share": cautious_sample_size(share) if moves else np.nan,
     }
 
@@ -192,12 +172,12 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
     """The status codes: producers' outcomes first, then what forbids an average, then equilibrium."""
     status = np.full(trace.sizes["cell"], int(Status.EQUILIBRIUM), np.int8)
     status[short] = Status.TOO_SHORT
-    falling = shortfalls.drifts(found, "energy", criteria.energy_drift, criteria.significance) < 0
-    status[falling & (found["noise_drift"] < -criteria.energy_drift)] = Status.CONVERGING
+    falling = shortfalls.trends(found, "energy", criteria.energy_trend, criteria.significance) < 0
+    status[falling & (found["noise_trend"] < -criteria.energy_trend)] = Status.CONVERGING
     status[short & freezing.frozen(trace)] = Status.CONVERGING
     random = trace.attrs.get("energy_random")
     if random is not None:
-        mean = clocks.mean_of_valid(trace, "energy")
+        mean = relaxation_times.mean_of_valid(trace, "energy")
         status[mean > random - 2 * trace.attrs.get("energy_random_std", 0.0)] = Status.RANDOM_WALK
     outcome = trace["outcome"].values
     status[(outcome == Outcome.DIVERGED).any(axis=1)] = Status.DIVERGED
@@ -222,7 +202,7 @@ def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list
 
 
 def _where(trace: xr.Dataset, cell: int | np.integer) -> str:
-    """Of a simulation that says so: in what, at which step and in which replica a number was not finite."""
+    """Where a simulation recorded it: in what, at which step and in which replica a number was not finite."""
     if "failed_cause" not in trace or not trace["failed_cause"].values[cell].any():
         return ""
     causes, steps = trace["failed_cause"].values[cell], trace["failed_step"].values[cell]

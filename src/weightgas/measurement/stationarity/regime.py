@@ -1,13 +1,13 @@
-"""What a cell does: the regimes of training with noise, told apart by what the samples show.
+"""What a cell does: the regimes of training with noise, told apart by the samples.
 
 noise_dominated   ‖∇L‖² ≤ tr Σ: the norm is fed by noise, as the theory of the ideal gas has it
-drift_dominated   ‖∇L‖² > tr Σ: the mean gradient feeds the norm more than the noise does
+signal_dominated  ‖∇L‖² > tr Σ: the mean gradient feeds the norm more than the noise does
 converging        energy and noise die out together, T → 0: no stationary state but the minimum
 random_walk       the energy is that of random weights: the noise has drowned the loss
 unknown           no samples, or none of the gradient
 
-It says nothing of whether the samples are enough; the status does. Source of the names: arXiv 2511.07308 (converging
-and random-walk regimes); the signal-to-noise ratio is the part of the pressure that is drift over the part that is
+Whether the samples are enough is a matter of the status. Source of the names: arXiv 2511.07308 (converging
+and random-walk regimes); the signal-to-noise ratio is the part of the pressure that is signal over the part that is
 heat. Weakness: ‖∇L‖² is unbiased and may be negative by chance; a ratio near 1 is decided by its noise.
 """
 
@@ -18,6 +18,7 @@ from enum import IntEnum
 import numpy as np
 import xarray as xr
 
+from weightgas import trace as traces
 from weightgas.status import Status
 
 
@@ -25,7 +26,7 @@ class Regime(IntEnum):
     """The regime of one cell."""
 
     NOISE_DOMINATED = 0
-    DRIFT_DOMINATED = 1
+    SIGNAL_DOMINATED = 1
     CONVERGING = 2
     RANDOM_WALK = 3
     UNKNOWN = 4
@@ -34,14 +35,13 @@ class Regime(IntEnum):
 def classify(trace: xr.Dataset, burn_in: np.ndarray, status: np.ndarray) -> np.ndarray:
     """The regime of every cell, int8 (cells,), from the kept samples and the status."""
     regime = np.full(len(status), int(Regime.UNKNOWN), np.int8)
-    if "noise_trace" in trace and "mean_grad_sq" in trace:
-        noise, drift = trace["noise_trace"].values, trace["mean_grad_sq"].values
-        sample = np.arange(trace.sizes["sample"])
-        kept = (sample >= burn_in[:, None, None]) & (sample < trace["samples"].values[..., None])
-        kept = kept & np.isfinite(noise) & np.isfinite(drift)
-        signal, heat = (np.where(kept, x, 0.0).sum(axis=(1, 2)) for x in (drift, noise))
-        regime[heat > 0] = Regime.NOISE_DOMINATED
-        regime[signal > np.maximum(heat, 0)] = Regime.DRIFT_DOMINATED
+    sample = np.arange(trace.sizes["sample"])
+    noise, signal = (traces.column(trace, name, "radius") for name in ("noise_trace", "mean_grad_sq"))
+    kept = (sample >= burn_in[:, None, None]) & (sample < trace["samples"].values[..., None])
+    kept = kept & np.isfinite(noise) & np.isfinite(signal)
+    signal, heat = (np.where(kept, x, 0.0).sum(axis=(1, 2)) for x in (signal, noise))
+    regime[heat > 0] = Regime.NOISE_DOMINATED
+    regime[signal > np.maximum(heat, 0)] = Regime.SIGNAL_DOMINATED
     regime[status == Status.CONVERGING] = Regime.CONVERGING
     regime[status == Status.RANDOM_WALK] = Regime.RANDOM_WALK
     regime[(status == Status.DIVERGED) | (status == Status.FAILED)] = Regime.UNKNOWN

@@ -1,6 +1,6 @@
 """What a cell lacks to be called stationary: which criterion failed, by how much, and how much longer to run.
 
-How much longer: effective samples, relaxation times and R̂² − 1 grow and shrink in proportion to the steps; a drift
+How much longer: effective samples, relaxation times and R̂² − 1 grow and shrink in proportion to the steps; a trend
 that is seen asks for twice the steps, since the samples do not say when it will end.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weightgas.measurement.criteria import Criteria
+from weightgas.measurement.stationarity.criteria import Criteria
 
 Found = dict[str, np.ndarray]
 LEAST_SAMPLES = 8
@@ -27,57 +27,56 @@ class Criterion:
     sentence: Callable[[int], str]
 
 
-def drifts(found: Found, name: str, least: float, significance: float) -> np.ndarray:
-    """Sign of a drift that matters and is significant: −1, 0 or 1 (cells,)."""
-    size, z = found[f"{name}_drift"], found[f"{name}_drift_z"]
+def trends(found: Found, name: str, least: float, significance: float) -> np.ndarray:
+    """Sign of a trend that matters and is significant: −1, 0 or 1 (cells,)."""
+    size, z = found[f"{name}_trend"], found[f"{name}_trend_z"]
     return np.where((np.abs(size) > least) & (np.abs(z) > significance), np.sign(z), 0.0)
 
 
-def at_least(value: np.ndarray, least: float, what: str, unit: str, *, unknown: str = "") -> Criterion:
-    """Failed where ``value`` is below ``least``; where it is NaN only if ``unknown`` says why that is a failure."""
+def at_least(value: np.ndarray, least: float, what: str | np.ndarray, unit: str, *, unknown: str = "") -> Criterion:
+    """Failed where ``value`` is below ``least``; where it is NaN only with ``unknown``, the reason."""
     missing = np.isnan(value)
     with np.errstate(all="ignore"):
         longer = np.where(missing, np.nan, least / value)
 
     def sentence(i: int) -> str:
-        return f"{what}: {unknown if missing[i] else f'{value[i]:.3g} {unit} of {least:g} needed'}"
+        name = what if isinstance(what, str) else what[i]
+        return f"{name}: {unknown if missing[i] else f'{value[i]:.3g} {unit} of {least:g} needed'}"
 
     return Criterion((value < least) | (missing & bool(unknown)), longer, sentence)
 
 
 def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
-    """The gates of :class:`Criteria`, in the order in which they are told."""
-    c, drift_r, rhat = criteria, found["radius_drift"], found["rhat"]
-    energy = drifts(found, "energy", c.energy_drift, c.significance)
-    shares = drifts(found, "share", c.share_drift, c.significance)
-    radius = ~(np.abs(drift_r) <= c.radius_drift) | (drifts(found, "radius", c.radius_drift / 4, c.significance) != 0)
+    """The gates of :class:`Criteria`, in the order in which they are reported."""
+    c, trend_r, rhat = criteria, found["radius_trend"], found["rhat"]
+    energy = trends(found, "energy", c.energy_trend, c.significance)
+    shares = trends(found, "share", c.share_trend, c.significance)
+    radius = ~(np.abs(trend_r) <= c.radius_trend) | (trends(found, "radius", c.radius_trend / 4, c.significance) != 0)
     twice = np.full(len(rhat), 2.0)
     with np.errstate(all="ignore"):
         mixing = np.maximum((rhat**2 - 1) / max(c.rhat**2 - 1, 1e-3), 1.1)
     times = "predicted relaxation times"
-    unread = np.isnan(found["radius_drift_z"])
-    untold = np.isnan(found["energy_drift_z"])
-    ess = np.where(untold, np.inf, found["ess"])  # those have a reason of their own
-    ess_radius = np.where(untold & ~unread, found["ess_radius"], np.inf)  # in place of the energy's
+    unread = np.isnan(found["radius_trend_z"])
+    ess = np.where(unread, np.inf, found["ess"])  # those have a reason of their own
+    fast = np.where(found["measured"], "energy", "gradient")
     return [
         Criterion(unread, np.full(len(rhat), np.nan), lambda i: _unread(found, i)),
-        at_least(ess, c.ess, "energy", "effective samples", unknown="constant, or too few samples"),
-        at_least(ess_radius, c.ess, "radius", "effective samples", unknown="constant, or too few samples"),
+        at_least(ess, c.ess, fast, "effective samples", unknown="constant, or too few samples"),
         at_least(found["relaxations"], c.relaxations, "radius", times),
         at_least(found["share_relaxations"], c.relaxations, "shares of r²", times),
         at_least(found["energy_relaxations"], c.relaxations, "energy", times),
         at_least(found["turns"], c.turns, "direction", "predicted decay times"),
         at_least(found["ess_direction"], c.ess_direction, "direction", "effective snapshots"),
         Criterion(radius & ~unread, twice, lambda i: (
-            f"radius: ln r changed by {drift_r[i]:.2g} between the halves, {abs(found['radius_drift_z'][i]):.1f} "
-            f"standard errors, {c.radius_drift:g} allowed and {c.radius_drift / 4:g} if significant")),
+            f"radius: ln r changed by {trend_r[i]:.2g} between the halves, {abs(found['radius_trend_z'][i]):.1f} "
+            f"standard errors, {c.radius_trend:g} allowed and {c.radius_trend / 4:g} if significant")),
         Criterion(energy != 0, twice, lambda i: (
-            f"energy: {'fell' if energy[i] < 0 else 'rose'} by {abs(found['energy_drift'][i]):.0%} between the halves, "
-            f"{abs(found['energy_drift_z'][i]):.1f} standard errors")),
+            f"{fast[i]}: {'fell' if energy[i] < 0 else 'rose'} by {abs(found['energy_trend'][i]):.0%} between the "
+            f"halves, {abs(found['energy_trend_z'][i]):.1f} standard errors")),
         Criterion(shares != 0, twice, lambda i: (
-            f"shares of r²: one group's changed by {found['share_drift'][i]:+.0%} between the halves, "
-            f"{abs(found['share_drift_z'][i]):.1f} standard errors")),
-        Criterion(rhat > c.rhat, mixing, lambda i: f"energy: split R-hat {rhat[i]:.3g}, {c.rhat:g} allowed"),
+            f"shares of r²: one group's changed by {found['share_trend'][i]:+.0%} between the halves, "
+            f"{abs(found['share_trend_z'][i]):.1f} standard errors")),
+        Criterion(rhat > c.rhat, mixing, lambda i: f"{fast[i]}: split R-hat {rhat[i]:.3g}, {c.rhat:g} allowed"),
     ]  # fmt: skip
 
 
@@ -97,16 +96,17 @@ def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[st
     broken = np.array([c.failed for c in failed])
     longer = np.array([np.where(c.failed, c.longer, np.nan) for c in failed])
     for i in range(len(steps)):
-        told = [c.sentence(i) for c, no in zip(failed, broken[:, i], strict=True) if no]
+        lacking = [c.sentence(i) for c, no in zip(failed, broken[:, i], strict=True) if no]
         factors = longer[np.isfinite(longer[:, i]), i]
         if len(factors):
-            told.append(_longer(float(factors.max()), float(steps[i])))
-        if np.isnan(found["energy_drift_z"][i]) and not np.isnan(found["radius_drift_z"][i]):
-            told.append("no energy in the trace: judged by the radius alone")
+            lacking.append(_longer(float(factors.max()), float(steps[i])))
+        if not found["measured"][i] and not np.isnan(found["radius_trend_z"][i]):
+            lacking.append("no energy in the trace: judged by its gradient")
         if found["burn_in"][i] > 0:
-            why = "radius" if found["burn_in_radius"][i] else "energy"
-            told.append(f"dropped {found['burn_in'][i]:.0f} of {found['samples'][i]:.0f} samples as burn-in ({why})")
-        out.append("; ".join(told))
+            fast = "energy" if found["measured"][i] else "gradient"
+            why = "radius" if found["burn_in_radius"][i] else fast
+            lacking.append(f"dropped {found['burn_in'][i]:.0f} of {found['samples'][i]:.0f} samples as burn-in ({why})")
+        out.append("; ".join(lacking))
     return out
 
 

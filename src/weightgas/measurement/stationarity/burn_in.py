@@ -7,7 +7,7 @@ dropped mean differs from the kept one by 3.5 standard errors with the correlati
 Without the second condition a quarter of stationary series of 7 effective samples lose up to half of them to chance,
 and their 95 % intervals hold the truth in 69 % of cases.
 
-Weakness: a start that is off by less than the scatter of single samples gains less than a tenth and stays; the drift
+Weakness: a start that is off by less than the scatter of single samples gains less than a tenth and stays; the trend
 test is what sees it.
 """
 
@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 
 from weightgas.measurement.blocks import mean_variance
-from weightgas.measurement.sample_size import exponential_sample_size
+from weightgas.measurement.stationarity.sample_size import exponential_sample_size
 
 _WORTHWHILE = 0.9
 """A burn-in is dropped if it brings the squared standard error below this share of that without."""

@@ -3,7 +3,7 @@
 With r² = Σ r_i², s_i = r_i²/r², η_e = η/r², G_i on the unit sphere of the group and G = Σ G_i/s_i on that of the whole,
 the mean equations d r_i²/dt = −2η_e λ r² r_i² + η_e² r⁴ G_i/r_i² give
 
-    radius     fixed LR r⁴ at 4ηλ, fixed ELR r² at η_e² G, sphere: held
+    radius     fixed LR r⁴ at 4ηλ, fixed ELR r² at η_e² G, sphere: fixed
     shares     d s_i/dt = η_e² (G_i/s_i − G s_i): decay and projection scale all groups alike and drop out. They go to
                s_i = √G_i/Σ√G_j, all at the one rate 2η_e² G (at fixed LR that is 4ηλ in the stationary state)
     direction  η_e² tr Σ/2 in pure noise
@@ -19,40 +19,46 @@ import numpy as np
 import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.theory import relaxation
 
-_HELD = 1e-300
-"""Relaxation time of what the protocol holds: next to nothing."""
+_FIXED = 1e-300
+"""Relaxation time of what the protocol fixes: next to nothing."""
 
 
 def radius_time(trace: xr.Dataset) -> np.ndarray:
-    """Relaxation time of the radius, (cells,); next to nothing on the sphere."""
-    if trace.attrs["protocol"] == "fixed_sphere":
-        return np.full(trace.sizes["cell"], _HELD)
-    if trace.attrs["protocol"] == "fixed_lr":
-        return np.asarray(relaxation.radius_time_fixed_lr(trace["lr_set"].values, trace["wd_set"].values))
+    """Relaxation time of the radius, (cells,); next to nothing on the sphere.
+
+    That of a watched run is the attribute ``relaxation_time``: that of its slowest group, by its optimizer.
+    """
+    if "relaxation_time" in trace.attrs:
+        return np.broadcast_to(trace.attrs["relaxation_time"], trace.sizes["cell"]).astype(float)
     grad_sq = mean_of_valid(trace, "grad_sq")
     usable = np.where(np.isfinite(grad_sq) & (grad_sq > 0), grad_sq, 1.0)
-    return np.asarray(relaxation.radius_time_fixed_elr(trace["elr_set"].values, usable))
+    return np.maximum(traces.kind_of(trace).radius_time(traces.fixed(trace), usable), _FIXED)
 
 
 def share_time(trace: xr.Dataset) -> np.ndarray:
     """Relaxation time of the groups' shares of r², 1/(2η_e² G), (cells,); next to nothing without groups."""
     if "group_radius" not in trace or trace.sizes["group"] < 2:
-        return np.full(trace.sizes["cell"], _HELD)
+        return np.full(trace.sizes["cell"], _FIXED)
+    if "relaxation_time" in trace.attrs:
+        return radius_time(trace)
     return _inverse(2 * elr(trace) ** 2 * mean_of_valid(trace, "grad_sq"))
 
 
 def direction_time(trace: xr.Dataset) -> np.ndarray:
-    """Decay time of the direction's memory in pure noise, 2/(η_e² tr Σ), (cells,)."""
+    """Decay time of the direction's memory in pure noise, 2/(η_e² tr Σ), (cells,).
+
+    NaN where a watched run has no noise, its optimizer having no such mobility.
+    """
     noise = mean_of_valid(trace, "noise_trace" if "noise_trace" in trace else "grad_sq")
+    if "relaxation_time" in trace.attrs:
+        unknown = np.isnan(noise) if "noise_trace" in trace else True
+        return np.where(unknown, np.nan, _inverse(elr(trace) ** 2 * noise / 2))
     return _inverse(elr(trace) ** 2 * noise / 2)
 
 
 def energy_time(trace: xr.Dataset) -> np.ndarray:
-    """Relaxation time of the energy, 1/(2η_e κ + η_e² tr Σ/2), (cells,); NaN where no curvature was read."""
-    if "noise_curvature" not in trace or "noise_trace" not in trace:
-        return np.full(trace.sizes["cell"], np.nan)
+    """Relaxation time of the energy, 1/(2η_e κ + η_e² tr Σ/2), (cells,); NaN where no curvature was recorded."""
     noise = mean_of_valid(trace, "noise_trace")
     with np.errstate(all="ignore"):
         curvature = mean_of_valid(trace, "noise_curvature") / noise
@@ -62,15 +68,14 @@ def energy_time(trace: xr.Dataset) -> np.ndarray:
 
 def elr(trace: xr.Dataset) -> np.ndarray:
     """Effective learning rate η_e of every cell, (cells,), at fixed LR with the mean radius."""
-    if trace.attrs["protocol"] != "fixed_lr":
-        return trace["elr_set"].values
     with np.errstate(all="ignore"):
-        return trace["lr_set"].values / mean_of_valid(trace, "radius") ** 2
+        square = mean_of_valid(trace, "radius") ** 2
+        return traces.kind_of(trace).effective_rate(traces.fixed(trace), square)
 
 
 def mean_of_valid(trace: xr.Dataset, name: str) -> np.ndarray:
-    """Mean over the finite valid samples of all replicas, (cells,); NaN where there is none."""
-    values = trace[name].values
+    """Mean over the finite valid samples of all replicas, (cells,); NaN where there is none or no such variable."""
+    values = traces.column(trace, name, "radius")
     use = traces.valid(trace).values & np.isfinite(values)
     with np.errstate(all="ignore"):
         return np.where(use, values, 0.0).sum(axis=(1, 2)) / use.sum(axis=(1, 2))

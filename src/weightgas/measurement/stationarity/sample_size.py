@@ -10,8 +10,8 @@ bias of ρ̂ in short series put right (Kendall 1954, Biometrika 41, 403; k = 0 
 where a series has only some correlation times in it Geyer's sum is cut off too early, and where a slow component
 hides under fast noise ρ̂ does not see it.
 
-Weakness: neither sees a correlation longer than the run, which the predicted clocks have to catch. In series of 8
-correlation times and fewer the value scatters by its own size. Fast noise on a slow part cuts Geyer's sum off: of
+Weakness: neither sees a correlation longer than the run, which the predicted relaxation times have to catch. In series
+of 8 correlation times and fewer the value scatters by its own size. Fast noise on a slow part cuts Geyer's sum off: of
 series with a time of 1500 in 4000 samples a tenth looks like 20 effective samples or more with noise of 0.09 times
 the variance of the slow part, half of them with 2.25 times.
 """

@@ -1,4 +1,4 @@
-"""Does a series still drift? Regression on time, with the error that its correlation gives and Student's t.
+"""Does a series still have a trend? Regression on time, with the error that its correlation gives and Student's t.
 
 x_t = a + b P₁(t) + c P₂(t) + e_t with Legendre polynomials P on the run; t = b̂/(s √(N/ESS)/‖P₁‖), s² = Σe²/N ·
 ESS/(ESS − 3), ESS the cautious effective sample size of the residuals e, against Student's t of ESS − 3 degrees of
@@ -8,7 +8,7 @@ all samples.
 
 False alarms at a nominal 1 %: 0.6 to 1.1 % of 2000 series each (300 to 4000 samples, times of 0 to 20).
 
-Weakness: it sees a drift of the mean alone, and none whose time is long against the run.
+Weakness: it sees a trend of the mean alone, and none whose time is long against the run.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ import numpy as np
 from numpy.polynomial import legendre
 from scipy.special import log_ndtr, ndtri_exp, stdtr
 
-from weightgas.measurement.sample_size import cautious_sample_size, exponential_sample_size
+from weightgas.measurement.stationarity.sample_size import cautious_sample_size, exponential_sample_size
 
 DEGREE = 2
 """Degree of the polynomial whose residuals give the error of the slope."""
 CONSTANT = 1e-9
-"""A series that moves by less than this, relative to its size, is constant: a norm held up to rounding."""
+"""A series that moves by less than this, relative to its size, is constant: a norm fixed up to rounding."""
 
 
 def change(series: np.ndarray) -> float:
@@ -33,10 +33,10 @@ def change(series: np.ndarray) -> float:
     return float(series[:, middle:].mean() - series[:, :middle].mean())
 
 
-def drift_in_errors(series: np.ndarray) -> float:
-    """The drift of a series (replicas, samples) in standard errors, as a normal variate of the same probability.
+def trend_in_errors(series: np.ndarray) -> float:
+    """The trend of a series (replicas, samples) in standard errors, as a normal variate of the same probability.
 
-    ±∞ for a drift without any scatter, 0 for a constant.
+    ±∞ for a trend without any scatter, 0 for a constant.
     """
     slope, rest = _fit(series)
     least = CONSTANT * np.abs(series).max()
@@ -45,16 +45,16 @@ def drift_in_errors(series: np.ndarray) -> float:
     return float(_normal(*_student(slope, rest, cautious_sample_size(rest, DEGREE))))
 
 
-def largest_drift(series: np.ndarray) -> tuple[int, float]:
-    """Which of the series (series, replicas, samples) drifts most, and by how many standard errors.
+def largest_trend(series: np.ndarray) -> tuple[int, float]:
+    """Which of the series (series, replicas, samples) has the largest trend, and of how many standard errors.
 
-    The probability is multiplied by the number of series (Bonferroni), so that one in a hundred is what it says.
+    The probability is multiplied by the number of series (Bonferroni), so that one in a hundred stays one in a hundred.
     """
     slope, rest = _fit(series)
     moving = np.ptp(rest, axis=(-2, -1)) > CONSTANT * np.abs(series).max(axis=(-2, -1))
     t, freedom = _student(slope, rest, exponential_sample_size(rest, DEGREE))
     worst = int(np.argmax(np.where(moving, np.abs(_normal(t, freedom)), -1.0)))
-    return worst, _corrected(drift_in_errors(series[worst]), len(series))
+    return worst, _corrected(trend_in_errors(series[worst]), len(series))
 
 
 def _fit(series: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

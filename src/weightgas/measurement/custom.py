@@ -1,0 +1,50 @@
+"""Custom quantities of a trace: the mean E x or the root mean square √(E x²) of their samples, with its standard error.
+
+The blocks are long against the correlation of the quantity itself and of energy and radius, whichever is longest
+(:mod:`.blocks`). Which average is taken is a matter of the quantity (:class:`weightgas.quantities.Quantity`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weightgas import trace as traces
+from weightgas.errors import TraceError
+from weightgas.measurement.blocks import Blocks, slowest
+from weightgas.measurement.stationarity.sample_size import cautious_sample_size
+from weightgas.quantities import DERIVED, Quantity
+
+_LEAST = 8
+"""Samples from which a correlation time is estimated."""
+
+
+def estimate(trace: xr.Dataset, level_one: xr.Dataset) -> dict[Quantity, tuple[np.ndarray, np.ndarray]]:
+    """Value and standard error, (cells[, more]), of every custom quantity that has an average.
+
+    ``level_one`` is what :func:`weightgas.measurement.stationarity.assess` found. TraceError where the name of one is
+    that of a quantity of a state.
+    """
+    found = {}
+    begin, end = level_one["burn_in"].values, trace["samples"].values.min(axis=1)
+    for quantity in (q for q in traces.custom(trace) if q.average != "none"):
+        if quantity.name in DERIVED:
+            raise TraceError(
+                f"trace: expected a custom quantity with a name of its own, got {quantity.name}. Rename it."
+            )
+        own = _correlation(trace[quantity.name].values.astype(float), begin, end)
+        blocks = Blocks(trace, begin, end, np.fmax(own, slowest(level_one)))
+        squared = quantity.average == "root_mean_square"
+        columns = blocks.of(quantity.name, np.square, "square") if squared else blocks.of(quantity.name)
+        found[quantity] = blocks.estimate(np.sqrt if squared else lambda x: x, columns)
+    return found
+
+
+def _correlation(series: np.ndarray, begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Integrated correlation time in samples of series (cells, replicas, samples[, more]), the longest: (cells,)."""
+    out = np.full(len(series), np.nan)
+    for i, cell in enumerate(series.reshape(*series.shape[:3], -1)):
+        kept = np.moveaxis(cell[:, begin[i] : end[i]], -1, 0)
+        moving = [x for x in kept if x.shape[1] >= _LEAST and np.isfinite(x).all() and np.ptp(x) > 0]
+        out[i] = max((x.size / cautious_sample_size(x) for x in moving), default=np.nan)
+    return out

@@ -1,0 +1,97 @@
+"""What an estimator of the entropy of the direction is: a frozen object with a name, and ``estimate(trace, state)``.
+
+The library's own and the user's have one shape::
+
+    @dataclass(frozen=True)
+    class Mine(Estimator):
+        bins: int = 30
+        name = "mine"
+        long_name = "entropy of the direction by my method"
+        needs = ("directions",)
+
+        def estimate(self, trace, state):
+            return Entropy(value, error)
+
+    state = measure(trace, entropy=Mine(bins=50))
+
+The state then holds ``entropy_mine`` with its error, and ``entropy_direction``, ``entropy`` and the potentials that
+follow from it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import xarray as xr
+
+from weightgas.errors import TraceError
+from weightgas.quantities import Quantity
+
+
+@dataclass(frozen=True)
+class Entropy:
+    """The entropy of the direction of every cell in nats, (cells,), with its standard error; NaN where there is none.
+
+    ``flag`` (cells,): 0 where nothing is wrong, else a number of the estimator's ``flags``, NaN without an entropy.
+    ``more``: further quantities for the state, each with value and, where it has one, error (cells,). ``notes``:
+    attributes of the state where this is the chosen entropy; ``entropy_reason`` is why something is NaN. ``draws``
+    (cells, draws): bootstrap replicates, where errors of cells are correlated.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    flag: np.ndarray | None = None
+    more: tuple[tuple[Quantity, np.ndarray, np.ndarray | None], ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    draws: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Estimator(ABC):
+    """Base of all estimators; make a frozen dataclass of it, whose fields are the estimator's settings.
+
+    Class attributes: ``name``, an identifier; ``long_name`` and ``symbol`` of the quantity; ``needs``, the variables
+    without which a trace is refused, with ``advice`` how to record them; ``too_few``, what cells without a value lack
+    and what to do; ``flags``, what the values of a flag mean. ``automatic``: whether every state has it whose trace
+    holds what it needs. ``independent``: whether it assumes neither a Gibbs state nor independent samples, so that it
+    can test one.
+    """
+
+    name: ClassVar[str] = ""
+    long_name: ClassVar[str] = ""
+    symbol: ClassVar[str] = "S(w̄)"
+    needs: ClassVar[tuple[str, ...]] = ()
+    advice: ClassVar[str] = ""
+    too_few: ClassVar[str] = "have no entropy by this method"
+    flags: ClassVar[Mapping[int, str]] = {0: ""}
+    automatic: ClassVar[bool] = True
+    independent: ClassVar[bool] = True
+
+    @abstractmethod
+    def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+        """The entropy of every cell of ``trace``.
+
+        ``state`` is what ``measure`` has found so far, on ``cell``: ``burn_in`` and ``samples_kept``, ``correlation``
+        (integrated, of the energy, in samples), ``status``, and energies, temperatures and radii with their errors.
+        """
+
+    @property
+    def quantity(self) -> Quantity:
+        """The record of ``entropy_<name>``."""
+        long_name = self.long_name or f"entropy of the direction by {self.name.replace('_', ' ')}"
+        return Quantity(f"entropy_{self.name}", long_name, self.symbol, units="nat", dims=(), method="mean")
+
+    def possible(self, trace: xr.Dataset) -> bool:
+        """Whether the trace holds what is needed."""
+        return all(name in trace for name in self.needs)
+
+    def check(self, trace: xr.Dataset) -> None:
+        """TraceError where the trace lacks what is needed."""
+        if missing := [name for name in self.needs if name not in trace]:
+            raise TraceError(
+                f"entropy: expected a trace with {', '.join(missing)} for {self.name}, got none. {self.advice}".strip()
+            )

@@ -1,0 +1,37 @@
+"""The effective learning rate of the cells of a trace, as block means: a number of the cell times what varies in a run.
+
+η_e = η/r² at fixed LR, a number where the step is scaled, and a series of the trace where the protocol steers it. What
+is asked for is E[η_e x], x a variable: ``number`` · ``inverse`` · ``times(x)``, with E[1/r²] for the radius that the
+step does not cancel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from weightgas.measurement.blocks import Blocks
+from weightgas.protocols import Protocol
+
+
+class Rate:
+    """η_e of every cell; ``kind`` is the class of the protocol, ``at`` its hyperparameters by axis, (cells,) each."""
+
+    def __init__(self, blocks: Blocks, kind: type[Protocol], at: Mapping[str, np.ndarray]) -> None:
+        self.blocks, self.kind, self.at = blocks, kind, at
+        inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
+        self.inverse = np.ones_like(inverse) if kind.scaled else inverse
+        self._steered = blocks.of(kind.steers) if kind.steers else None
+        self.number = kind.rate(at) if self._steered is None else np.ones(len(inverse))
+
+    @property
+    def alone(self) -> np.ndarray:
+        """What remains of η_e beside ``number`` and ``inverse``: ones, or the rate where it is steered."""
+        return np.ones_like(self.inverse) if self._steered is None else self._steered
+
+    def times(self, name: str) -> np.ndarray:
+        """Block means of a variable (cells, replicas, samples[, groups]), times the rate where it is steered."""
+        if self._steered is None:
+            return self.blocks.of(name)
+        return self.blocks.of(name, lambda x: x * self.blocks.series(self.kind.steers, like=x), "times the rate")

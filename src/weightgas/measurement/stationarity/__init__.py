@@ -1,0 +1,7 @@
+"""Is a cell stationary? Level 1 of the verdict: burn-in, effective sample sizes, trends, relaxation times, status."""
+
+from weightgas.measurement.stationarity.assess import assess
+from weightgas.measurement.stationarity.criteria import Criteria
+from weightgas.measurement.stationarity.sample_size import effective_sample_size
+
+__all__ = ["Criteria", "assess", "effective_sample_size"]

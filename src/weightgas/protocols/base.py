@@ -1,0 +1,291 @@
+"""What every protocol is: two axes of hyperparameters, their cells, and the members in which its physics lies.
+
+The physics is asked of the class, at hyperparameters ``at``: a mapping of axis to number or array, such as ``cells()``
+of a grid or the coordinates of a state. Arrays broadcast. Letters: η learning rate, λ weight decay, η_e = η/r²
+effective learning rate, r radius, G = E‖g̃‖² = tr Σ + ‖∇L‖² on the unit sphere, dof = d − 1.
+
+A step is w ← w − s (g + λw), then, where ``projected``, w ← w r/‖w‖. Its size s is η, or where ``scaled`` η_e ‖w‖².
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+
+from weightgas.errors import positive_array, refuse
+
+AXES = ("lr", "wd", "elr", "radius")
+"""The hyperparameters of the protocols here; a trace has a coordinate ``<axis>_set`` for each, NaN where not fixed."""
+
+At = Mapping[str, Any]
+"""Hyperparameters by axis: numbers or arrays."""
+
+PROTOCOLS: dict[str, type[Protocol]] = {}
+"""Every protocol whose class is defined, by its name."""
+
+_FIX = {
+    "lr": "The learning rate η must be positive, for instance 0.1.",
+    "wd": "The weight decay λ must be positive; without decay the norm grows for ever: use FixedSphere for such a run.",
+    "elr": "The effective learning rate η_e = η/r² must be positive, for instance 0.01.",
+    "radius": "The radius of the sphere must be positive, for instance 1.0.",
+}
+
+
+class Relation(NamedTuple):
+    """A Maxwell relation: the mean slope of S along an axis (or ``"isotherm"``) in units of R; NaN: only reported."""
+
+    key: str
+    along: str
+    slope: float
+
+
+class Protocol:
+    """Base of the protocols: two axes of hyperparameters and how they make cells.
+
+    Each axis is a number or a one-dimensional list of positive finite numbers. The cells are the product of the axes,
+    the first axis slowest; with ``paired=True`` the axes have one length (or length 1) and cell k is the k-th pair.
+
+    A subclass is a frozen dataclass of its axes, ``paired`` and whatever else it needs, with a ``name``. It is known by
+    that name from its definition on. To open a trace of it, its module must have been imported.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a hyperparameter is not a positive finite number, or a cell occurs twice (it would be the same run).
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    axes: ClassVar[tuple[str, str]]
+    holds: ClassVar[str]
+    scaled: ClassVar[bool]
+    projected: ClassVar[bool]
+    steers: ClassVar[str] = ""
+    """The rate that the protocol sets anew after every sample (``"elr"`` or ``"lr"``), by :meth:`steered`; else empty.
+    Then ``at`` holds it beside the axes: as predicted where a run starts, as recorded where one is measured."""
+    paired: bool
+
+    # --- the grid ---
+
+    def __init__(self) -> None:
+        raise TypeError("protocol: expected FixedSphere, FixedELR or FixedLR, got their base. Call one of those.")
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "name" not in cls.__dict__:
+            return
+        taken = [axis for axis in cls.axes if hasattr(Protocol, axis)]
+        if taken:
+            raise refuse("axes", "names that are no members of Protocol", taken[0], "Choose another name for the axis.")
+        before = PROTOCOLS.get(cls.name, cls)
+        if (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
+            owner = f"{before.__module__}:{before.__qualname__}"
+            raise refuse("name", "a new name for a protocol", cls.name, f"{owner} has it: choose another.")
+        PROTOCOLS[cls.name] = cls
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.paired, bool):
+            raise TypeError(f"paired: expected True or False, got {self.paired!r}. Leave it out for a product of axes.")
+        fix = {axis: _FIX.get(axis, "It must be positive, for instance 0.1.") for axis in self.axes}
+        values = {axis: positive_array(axis, getattr(self, axis), fix=fix[axis]) for axis in self.axes}
+        if self.paired and len({len(v) for v in values.values()} - {1}) > 1:
+            raise ValueError(
+                f"{type(self).__name__}: expected paired axes of one length, got "
+                + " and ".join(f"{len(v)} of {axis}" for axis, v in values.items())
+                + ". Give lists of equal length, or leave out paired=True for their product."
+            )
+        for axis, array in values.items():
+            object.__setattr__(self, axis, tuple(array.tolist()))
+        cells = list(zip(*(v.tolist() for v in self.cells().values()), strict=True))
+        if len(set(cells)) < len(cells):
+            twice = next(c for c in cells if cells.count(c) > 1)
+            named = dict(zip(self.axes, twice, strict=True))
+            raise ValueError(
+                f"{type(self).__name__}: expected every cell once, got {named} twice. "
+                "Give each value once; for repeated runs of a cell use replicas=."
+            )
+
+    def cells(self) -> dict[str, np.ndarray]:
+        """The two hyperparameters of every cell: float64 arrays of shape (cells,), by axis name."""
+        first, second = (np.asarray(getattr(self, axis)) for axis in self.axes)
+        if self.paired:
+            first, second = np.broadcast_arrays(first, second)
+        else:
+            first, second = (x.ravel() for x in np.meshgrid(first, second, indexing="ij"))
+        return dict(zip(self.axes, (first.copy(), second.copy()), strict=True))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.cells().values())))
+
+    def with_cells(self, cells: At) -> Self:
+        """The same protocol with a list of other cells, (cells,) by axis name."""
+        values = {axis: np.asarray(cells[axis]).tolist() for axis in self.axes}
+        return dataclasses.replace(self, **values, paired=True)  # type: ignore[type-var]
+
+    def settings(self) -> dict[str, Any]:
+        """The protocol as plain values, from which :func:`.registry.from_settings` makes it again."""
+        return {"protocol": self.name, **{name: getattr(self, name) for name in (*self.axes, *self.options())}}
+
+    @classmethod
+    def options(cls) -> tuple[str, ...]:
+        """What the class takes besides its axes: ``paired``, and the fields of a user's own."""
+        return tuple(f.name for f in dataclasses.fields(cls) if f.name not in cls.axes)  # type: ignore[arg-type]
+
+    @classmethod
+    def required(cls) -> tuple[str, ...]:
+        """What must be given."""
+        missing = dataclasses.MISSING
+        return tuple(f.name for f in dataclasses.fields(cls) if f.default is missing)  # type: ignore[arg-type]
+
+    # --- the step ---
+
+    @classmethod
+    def rate(cls, at: At) -> Any:
+        """η, or η_e where the step is scaled."""
+        return at[cls.steers or cls.axes[0]]
+
+    @classmethod
+    def decay(cls, at: At) -> Any:
+        """λ; 0 where the step has no decay."""
+        raise NotImplementedError
+
+    @classmethod
+    def fixed_radius(cls, at: At) -> Any:
+        """r where it is fixed; None where it is free."""
+        raise NotImplementedError
+
+    @classmethod
+    def step_size(cls, at: At, square: Any) -> Any:
+        """s at the squared norm r² = ``square``: η, or η_e r²."""
+        return cls.rate(at) * square if cls.scaled else cls.rate(at)
+
+    @classmethod
+    def effective_rate(cls, at: At, square: Any) -> Any:
+        """η_e at the squared norm ``square``."""
+        return cls.rate(at) if cls.scaled else cls.rate(at) / square
+
+    @classmethod
+    def decay_of_step(cls, at: At, square: Any) -> Any:
+        """ηλ, the share of the weights that a step takes away at the squared norm ``square``."""
+        raise NotImplementedError
+
+    def steered(self, at: At, noise_var: np.ndarray, rate: np.ndarray | None = None) -> np.ndarray:
+        """The rate that follows on ``rate`` when the noise variance per degree of freedom is σ² = ``noise_var``.
+
+        Called after every sample that holds the noise, with arrays (runs,), and with ``rate=None`` before the first
+        step. Only of a protocol that ``steers``.
+        """
+        raise NotImplementedError
+
+    # --- the stationary state ---
+
+    @classmethod
+    def stationary_radius(cls, at: At, grad_sq: Any, *, discrete: bool = True) -> Any:
+        """Stationary radius r*, the fixed point of the mean step (or of continuous time), without the spread of r."""
+        raise NotImplementedError
+
+    @classmethod
+    def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
+        """E[r²] with the spread of r to first order; ``share`` is what momentum leaves of the finite step."""
+        raise NotImplementedError
+
+    @classmethod
+    def stationary_spread(cls, at: At, grad_sq: Any, dof: Any) -> Any:
+        """Stationary variance of ln r²."""
+        raise NotImplementedError
+
+    @classmethod
+    def start_radius(cls, at: At, grad_sq: Any) -> Any:
+        """Where a simulated run begins: the discrete radius where the mean step is stable, else the continuous one."""
+        raise NotImplementedError
+
+    @classmethod
+    def group_radii(cls, at: At, grad_sq: Any) -> Any:
+        """Stationary radius r_i of every group from G_i = r_i² E‖g_i‖² (…, groups); ``at`` of shape (…, 1)."""
+        raise NotImplementedError
+
+    @classmethod
+    def stationary_temperature(
+        cls, at: At, noise_trace: Any, dof: Any, *, mean_grad_sq: Any = 0.0, discrete: bool = True
+    ) -> Any:
+        """T = E[η_e] tr Σ/(2 dof)."""
+        raise NotImplementedError
+
+    @classmethod
+    def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
+        """p at the squared norm ``square``: λ, or that on the wall of the sphere."""
+        raise NotImplementedError
+
+    # --- the mean step of the isotropic noise model: :mod:`weightgas.theory.stationary` ---
+
+    limit: ClassVar[str] = ""
+    """From where on the mean step has no stationary radius."""
+
+    @classmethod
+    def step_number(cls, at: At) -> Any:
+        """The one number on which overlap and scaled radius of the isotropic model depend: η_e, or ηλ."""
+        raise NotImplementedError
+
+    @classmethod
+    def square_unit(cls, at: At) -> Any:
+        """r²/x, x the scaled square in which that chain is written."""
+        raise NotImplementedError
+
+    @classmethod
+    def mean_step(
+        cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
+    ) -> tuple[float, float, float]:
+        """η_e, ηλ and the spread of ln r² where the mean step rests, from G at η_e; NaN where it does not."""
+        raise NotImplementedError
+
+    # --- relaxation, in steps and continuous time ---
+
+    @classmethod
+    def radius_time(cls, at: At, grad_sq: Any) -> Any:
+        """Relaxation time of the radius; 0 where it is fixed."""
+        raise NotImplementedError
+
+    @classmethod
+    def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Any:
+        """r after ``step`` steps from ``radius_start``, at constant G."""
+        raise NotImplementedError
+
+    # --- what is compared between cells ---
+
+    radius_power: ClassVar[int] = 4
+    """r ∝ G^(1/power)."""
+    isotherm_name: ClassVar[str]
+    """Name of :meth:`isotherm_key`: an axis, or one of :meth:`combined`."""
+    isotherm_text: ClassVar[str]
+    """How it is written in advice."""
+    maxwell: ClassVar[tuple[Relation, ...]]
+    exact_along: ClassVar[str] = ""
+    """The axis along which the slope of S is exact within an isotherm."""
+
+    @classmethod
+    def isotherm_key(cls, at: At) -> Any:
+        """What cells of one temperature have in common."""
+        return {**at, **cls.combined(at)}[cls.isotherm_name]
+
+    @classmethod
+    def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
+        """∂S/∂ln axis by axis, in units of R, and whether it is exact or that of low temperature."""
+        raise NotImplementedError
+
+    @classmethod
+    def combined(cls, at: At) -> dict[str, Any]:
+        """Combinations of the axes that figures may be drawn over, by name."""
+        return {}
+
+    @classmethod
+    def solved(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Both axes, from two of the axes and the combinations."""
+        return values
+
+
+def tame(value: Any) -> np.ndarray:
+    """Numbers from which the closed forms do not overflow: a prediction is only a place to begin."""
+    return np.clip(value, 1e-100, 1e100)

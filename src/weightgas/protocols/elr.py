@@ -1,0 +1,183 @@
+"""Fixed ELR: w ← w − η_e ‖w‖² (g + λ w). Temperature and pressure are fixed, the volume settles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import exprel
+
+from weightgas.protocols.base import At, Protocol, Relation, tame
+from weightgas.theory import ideal_gas
+from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive
+
+
+class ScaledStep(Protocol):
+    """Steps of size η_e ‖w‖² with weight decay λ, whatever sets η_e (``at["elr"]``)."""
+
+    holds: ClassVar[str] = "η_e (so T) and λ (so p): NpT, minimises 𝒢"
+    scaled: ClassVar[bool] = True
+    projected: ClassVar[bool] = False
+
+    # --- the step ---
+
+    @classmethod
+    def decay(cls, at: At) -> Any:
+        """λ."""
+        return at["wd"]
+
+    @classmethod
+    def fixed_radius(cls, at: At) -> None:
+        """None: the radius is free."""
+
+    @classmethod
+    def decay_of_step(cls, at: At, square: Any) -> Any:
+        """ηλ = η_e λ r²."""
+        return at["elr"] * at["wd"] * square
+
+    # --- the stationary state ---
+
+    @classmethod
+    def stationary_radius(cls, at: At, grad_sq: Any, *, discrete: bool = True) -> Numbers:
+        """r* without the spread of r.
+
+        Discrete (fixed point of the mean step): η_e λ r*² = 1 − √(1 − η_e²G); NaN where η_e²G ≥ 1. A run needs η_e²G
+        well below 1, as ‖g̃‖² fluctuates: in simulations of pure noise every run blew up at 0.99 for d = 100 and at 0.72
+        already for d = 3. Continuous time [arXiv 2511.07308]: r*² = η_eG/(2λ).
+        """
+        elr, wd, step = positive("elr", at["elr"]), positive("wd", at["wd"]), _step(at, grad_sq)
+        return np.sqrt((ideal_gas.balanced_decay(step) if discrete else step / 2) / (elr * wd))
+
+    @classmethod
+    def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
+        """E[r²] with the spread of r: r*²(1 − η_e²σ²) for small steps.
+
+        From E ln(r₊²/r²) = 0 to second order in the fluctuations, so first order in 1/dof, any η_e²G < 1 that is
+        stable; isotropic noise. NaN where η_e²G ≥ 1. With momentum, ``share`` m: x(2 − mx) = η_e²G, x = η_e λ r²,
+        without the spread of r.
+        """
+        if share != 1.0:
+            step = at["elr"] ** 2 * grad_sq
+            with np.errstate(invalid="ignore"):
+                return step / (1 + np.sqrt(1 - share * step)) / (at["elr"] * at["wd"])
+        square, step = cls.stationary_radius(at, grad_sq) ** 2, _step(at, grad_sq)
+        variance = cls.stationary_spread(at, grad_sq, dof)
+        decay = np.where(step > 0, ideal_gas.balanced_decay(step), 0.5)
+        curvature = decay**2 * variance * (1 - 2 * (1 - decay) ** 2) - step**2 / freedom("dof", dof)
+        return (square * (1 + curvature / (2 * decay * (1 - decay))))[()]
+
+    @classmethod
+    def stationary_spread(cls, at: At, grad_sq: Any, dof: Any) -> Numbers:
+        """Stationary variance of ln r².
+
+        With y = 1 − √(1 − h) and h = η_e²G: var = (h²/dof)/(2y(1 − y)(1 − y(1 − y))), which is η_e²σ² for small steps.
+        First order in 1/dof (the step linearised about r*), isotropic noise; for other noise put its participation
+        ratio in place of dof. NaN where h ≥ 1.
+        """
+        step = _step(at, grad_sq)
+        decay = np.where(step > 0, ideal_gas.balanced_decay(step), 0.5)
+        variance = step**2 / (2 * decay * (1 - decay) * (1 - decay * (1 - decay)))
+        return (variance / freedom("dof", dof))[()]
+
+    @classmethod
+    def start_radius(cls, at: At, grad_sq: Any) -> np.ndarray:
+        """The discrete one up to η_e²G = ½, else that of continuous time."""
+        grad_sq = tame(grad_sq)
+        at = {"elr": tame(at["elr"]), "wd": tame(at["wd"])}
+        found = (cls.stationary_radius(at, grad_sq, discrete=discrete) for discrete in (True, False))
+        return tame(np.where(at["elr"] ** 2 * grad_sq < 0.5, *found))
+
+    @classmethod
+    def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
+        """r_i² ∝ √G_i, and r that of G = (Σ_i √G_i)²."""
+        roots = np.sqrt(grad_sq)
+        total = roots.sum(axis=-1, keepdims=True)
+        return cls.stationary_radius(at, total**2) * np.sqrt(roots / total)
+
+    @classmethod
+    def stationary_temperature(
+        cls, at: At, noise_trace: Any, dof: Any, *, mean_grad_sq: Any = 0.0, discrete: bool = True
+    ) -> Numbers:
+        """T = η_e tr Σ/(2 dof) = η_e σ²/2, at every step."""
+        return ideal_gas.temperature(at["elr"], noise_trace, dof)
+
+    @classmethod
+    def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
+        """λ."""
+        return at["wd"]
+
+    # --- the mean step of the isotropic noise model ---
+
+    limit: ClassVar[str] = "eta_e^2 G >= 1"
+
+    @classmethod
+    def step_number(cls, at: At) -> Any:
+        """η_e."""
+        return at["elr"]
+
+    @classmethod
+    def square_unit(cls, at: At) -> Any:
+        """1/(η_e λ): x = η_e λ r²."""
+        return 1 / (at["elr"] * at["wd"])
+
+    @classmethod
+    def mean_step(
+        cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
+    ) -> tuple[float, float, float]:
+        """η_e, η_e λ r*² and the spread there."""
+        at = {"elr": number, "wd": 1.0}
+        decay = number * float(cls.stationary_radius(at, grad_sq(number))) ** 2
+        return number, decay, float(np.sqrt(cls.stationary_spread(at, grad_sq(number), dof)))
+
+    # --- relaxation ---
+
+    @classmethod
+    def radius_time(cls, at: At, grad_sq: Any) -> Numbers:
+        """Relaxation time of r², 1/(η_e²G) steps, near r* and far below it."""
+        return 1 / (positive("elr", at["elr"]) ** 2 * positive("grad_sq", grad_sq))
+
+    @classmethod
+    def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Numbers:
+        """r(t): r² is logistic with rate k = η_e²G.
+
+        r² = r*²/(1 + (r*²/r₀² − 1) e^{−kt}), r*² = η_eG/(2λ). Solves d(r²)/dt = k r² − 2η_e λ r⁴; λ and G may be 0
+        (growth without decay overflows to infinity).
+        """
+        start, step, elr = positive("radius_start", radius_start), nonnegative("step", step), positive("elr", at["elr"])
+        phase = elr**2 * nonnegative("grad_sq", grad_sq) * step
+        loss = 2 * elr * nonnegative("wd", at["wd"]) * start**2 * step
+        with np.errstate(divide="ignore"):
+            return start / np.sqrt(np.exp(-phase) + loss * exprel(-phase))
+
+    # --- what is compared between cells ---
+
+    radius_power: ClassVar[int] = 2
+    isotherm_name: ClassVar[str] = "elr"
+    isotherm_text: ClassVar[str] = "elr"
+    maxwell: ClassVar[tuple[Relation, ...]] = (Relation("dS_dlnwd", "wd", -1.0),)
+
+    @classmethod
+    def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
+        """2R over η_e in a harmonic well, −R over λ."""
+        return {cls.axes[0]: (2.0, False), "wd": (-1.0, True)}
+
+
+@dataclass(frozen=True)
+class FixedELR(ScaledStep):
+    """w ← w − η_e ‖w‖² (g + λ w): temperature and pressure fixed, the volume settles."""
+
+    elr: ArrayLike
+    wd: ArrayLike
+    paired: bool = field(default=False, kw_only=True)
+
+    name: ClassVar[str] = "fixed_elr"
+    title: ClassVar[str] = "fixed ELR"
+    axes: ClassVar[tuple[str, str]] = ("elr", "wd")
+
+
+def _step(at: At, grad_sq: Any) -> Any:
+    """η_e²G."""
+    return positive("elr", at["elr"]) ** 2 * nonnegative("grad_sq", grad_sq)

@@ -1,0 +1,69 @@
+"""Protocols by name, and from settings. Nothing is imported or unpickled for a name that a file holds."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Mapping
+
+from weightgas.errors import refuse
+from weightgas.protocols.base import PROTOCOLS, Protocol
+
+
+def named(name: str) -> type[Protocol]:
+    """The class of a protocol's name; ``-`` and ``_`` are one.
+
+    Raises
+    ------
+    ValueError
+        If no class that is defined has this name.
+    """
+    found = PROTOCOLS.get(name.replace("-", "_"))
+    if found is None:
+        fix = "Import the module that defines it first; on the command line pass --protocol module:Class."
+        raise refuse("protocol", "one of " + ", ".join(sorted(PROTOCOLS)), name, fix)
+    return found
+
+
+def load(place: str) -> type[Protocol]:
+    """The class at ``"module:Class"``, after importing the module; modules of the current folder are found too.
+
+    Raises
+    ------
+    ValueError
+        If there is no such module or class, or it is no protocol.
+    """
+    module, _, name = place.partition(":")
+    if "" not in sys.path:
+        sys.path.append("")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise refuse("protocol", "module:Class of a protocol", place, f"It cannot be imported: {error}.") from error
+    if PROTOCOLS.get(getattr(found, "name", "")) is not found:
+        raise refuse("protocol", "module:Class of a protocol", place, "A protocol is a subclass of one in weightgas.")
+    return found
+
+
+def from_settings(settings: Mapping[str, object]) -> Protocol:
+    """The protocol of ``{"protocol": name, axis: values, …}``, as a configuration, a trace or a command line gives it.
+
+    Values that are None count as not given; ``-`` and ``_`` are one in the name.
+
+    Raises
+    ------
+    ValueError
+        For an unknown protocol, or hyperparameters that it does not take or lacks; the message says which it takes.
+    """
+    given = {k: v for k, v in settings.items() if v is not None and k != "protocol"}
+    kind = named(str(settings.get("protocol", "")))
+    options = kind.options()
+    wrong = sorted(set(given) - {*kind.axes, *options})
+    missing = [axis for axis in kind.required() if axis not in given]
+    if wrong or missing:
+        fix = [f"leave out {', '.join(wrong)}"] * bool(wrong) + [f"add {', '.join(missing)}"] * bool(missing)
+        raise ValueError(
+            f"protocol {kind.name}: expected {' and '.join(kind.axes)}, got "
+            f"{', '.join(sorted(set(given) - set(options))) or 'nothing'}. It holds {kind.holds}; {' and '.join(fix)}."
+        )
+    return kind(**given)  # type: ignore[call-arg]

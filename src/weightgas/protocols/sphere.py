@@ -1,0 +1,167 @@
+"""The fixed sphere: w ← r · normalize(w − η_e r² g). Temperature and volume are fixed, the pressure is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from weightgas.protocols.base import At, Protocol, Relation
+from weightgas.theory import ideal_gas
+from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive
+
+PressureConvention = Literal["energy", "exact_decay", "published"]
+
+
+class ProjectedStep(Protocol):
+    """Steps of size η_e r² that end on the sphere of radius r, whatever sets η_e (``at["elr"]``)."""
+
+    holds: ClassVar[str] = "η_e (so T) and r (so V): NVT, minimises F"
+    scaled: ClassVar[bool] = True
+    projected: ClassVar[bool] = True
+
+    # --- the step ---
+
+    @classmethod
+    def decay(cls, at: At) -> np.ndarray:
+        """0: the projection takes the growth away."""
+        return np.zeros_like(at["radius"], dtype=float)
+
+    @classmethod
+    def fixed_radius(cls, at: At) -> Any:
+        """r."""
+        return at["radius"]
+
+    @classmethod
+    def decay_of_step(cls, at: At, square: Any) -> np.ndarray:
+        """0."""
+        return np.zeros_like(square)
+
+    # --- the stationary state ---
+
+    @classmethod
+    def stationary_radius(cls, at: At, grad_sq: Any, *, discrete: bool = True) -> Any:
+        """r, as it is fixed."""
+        return at["radius"]
+
+    @classmethod
+    def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
+        """r²."""
+        return at["radius"] ** 2
+
+    @classmethod
+    def stationary_spread(cls, at: At, grad_sq: Any, dof: Any) -> Any:
+        """0."""
+        return np.zeros_like(at["radius"], dtype=float)
+
+    @classmethod
+    def start_radius(cls, at: At, grad_sq: Any) -> Any:
+        """r."""
+        return at["radius"]
+
+    @classmethod
+    def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
+        """r_i² ∝ √G_i and Σ_i r_i² = r²."""
+        roots = np.sqrt(grad_sq)
+        return at["radius"] * np.sqrt(roots / roots.sum(axis=-1, keepdims=True))
+
+    @classmethod
+    def stationary_temperature(
+        cls, at: At, noise_trace: Any, dof: Any, *, mean_grad_sq: Any = 0.0, discrete: bool = True
+    ) -> Numbers:
+        """T = η_e tr Σ/(2 dof) = η_e σ²/2, at every step."""
+        return ideal_gas.temperature(at["elr"], noise_trace, dof)
+
+    @classmethod
+    def stationary_pressure(
+        cls,
+        at: At,
+        square: Any,
+        grad_sq: Any,
+        *,
+        convention: PressureConvention = "energy",
+        dof: ArrayLike | None = None,
+    ) -> Numbers:
+        """Pressure on the wall of the sphere of r² = ``square``, from the norm ‖w₊‖ reached before the projection.
+
+        ``"energy"``       (E‖w₊‖² − r²)/(2η_e r⁴) = η_eG/(2r²) =: p; exact. It equals λ(1 − ηλ/2) of the fixed-ELR run
+        with the same radius.
+        ``"exact_decay"``  the weight decay that undoes the growth, (1 − √(1 − η_e²G))/(η_e r²) = p(1 + η_e²G/4 + …);
+        exact for the mean step; NaN where η_e²G ≥ 1.
+        ``"published"``    E(‖w₊‖ − r)/(η_e r³) as in the code of arXiv 2511.07308, = p(1 − (η_e²G/4)(1 + 2/dof) + …);
+        first order in 1/dof. ``dof`` (isotropic noise) adds the spread of ‖g̃‖²; without it dof is infinite.
+        """
+        elr, square = positive("elr", at["elr"]), positive("square", square)
+        step = elr**2 * nonnegative("grad_sq", grad_sq)
+        if convention == "energy":
+            growth = step / 2
+        elif convention == "exact_decay":
+            growth = ideal_gas.balanced_decay(step)
+        elif convention == "published":
+            spread = 0.0 if dof is None else 1 / freedom("dof", dof)
+            growth = step / (1 + np.sqrt(1 + step)) - step**2 * spread / (4 * (1 + step) ** 1.5)
+        else:
+            raise ValueError(
+                f"expected convention to be 'energy', 'exact_decay' or 'published', got {convention!r}: "
+                "choose one of these"
+            )
+        return growth / (elr * square)
+
+    # --- the mean step of the isotropic noise model ---
+
+    @classmethod
+    def step_number(cls, at: At) -> Any:
+        """η_e."""
+        return at["elr"]
+
+    @classmethod
+    def square_unit(cls, at: At) -> Any:
+        """r², x = 1."""
+        return at["radius"] ** 2
+
+    @classmethod
+    def mean_step(
+        cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
+    ) -> tuple[float, float, float]:
+        """η_e; neither decay nor spread."""
+        return number, 0.0, 0.0
+
+    # --- relaxation ---
+
+    @classmethod
+    def radius_time(cls, at: At, grad_sq: Any) -> np.ndarray:
+        """0: the radius is fixed."""
+        return np.zeros_like(at["radius"], dtype=float)
+
+    @classmethod
+    def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Any:
+        """r."""
+        return at["radius"]
+
+    # --- what is compared between cells ---
+
+    radius_power: ClassVar[int] = 1
+    isotherm_name: ClassVar[str] = "elr"
+    isotherm_text: ClassVar[str] = "elr"
+    maxwell: ClassVar[tuple[Relation, ...]] = (Relation("dS_dlnr", "radius", 2.0),)
+
+    @classmethod
+    def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
+        """R over η_e in a harmonic well, 2R over r."""
+        return {cls.axes[0]: (1.0, False), "radius": (2.0, True)}
+
+
+@dataclass(frozen=True)
+class FixedSphere(ProjectedStep):
+    """w ← r · normalize(w − η_e r² g): temperature and volume fixed, pressure measured from the unprojected norm."""
+
+    elr: ArrayLike
+    radius: ArrayLike = 1.0
+    paired: bool = field(default=False, kw_only=True)
+
+    name: ClassVar[str] = "fixed_sphere"
+    title: ClassVar[str] = "fixed sphere"
+    axes: ClassVar[tuple[str, str]] = ("elr", "radius")

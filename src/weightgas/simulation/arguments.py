@@ -1,0 +1,84 @@
+"""What the compiled steps are given, in groups: plain tuples with names, which numba takes apart."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Span(NamedTuple):
+    """The samples from ``first`` on, each of ``steps`` steps; ``begin``: steps since recording began, negative before.
+
+    In a warm-up the samples are its parts.
+    """
+
+    first: int
+    samples: int
+    steps: int
+    begin: int
+
+
+class Tasks(NamedTuple):
+    """The runs of one call, N of them in d dimensions; ``weights`` and ``stream`` are changed in place.
+
+    ``weights`` (N, d), ``stream`` (N, words), ``rate`` (N,) η or, where the step is scaled, η_e, ``decay`` (N,) λ, and
+    ``radius`` (N,) of the sphere where it is projected.
+    """
+
+    weights: np.ndarray
+    stream: np.ndarray
+    rate: np.ndarray
+    decay: np.ndarray
+    radius: np.ndarray
+
+
+class Form(NamedTuple):
+    """The loss c + b·w̄ + ½ Σ a_i w̄_i²: a number and two arrays (d,)."""
+
+    constant: float
+    linear: np.ndarray
+    curvature: np.ndarray
+
+
+class Heat(NamedTuple):
+    """The noise: its factor (d, d), (d,) where coordinates are independent; a and b of a covariance (a + b L) Σ."""
+
+    spread: np.ndarray
+    offset: float
+    slope: float
+
+
+class Tallied(NamedTuple):
+    """Where a step adds what it finds, changed in place.
+
+    ``means`` (N, all samples, COLUMNS)   means over the steps of each sample, columns as named in :mod:`.kernels`
+    ``points`` (N, all samples, POINTS)   what is found after each sample, columns as named there
+    ``every``                 logit of the overlap read every so many steps (0: never), into ``moments`` (N, 3) during
+                              the warm-up, else into ``counts`` (N, blocks of the run, bins)
+    ``blocks`` (all samples,) which block a sample belongs to
+    ``origin``, ``width`` (N,)   of the bins
+    ``snapshots`` (N, kept, d)   directions after step ``snapshot_first`` and every ``snapshot_every`` steps from there
+    """
+
+    means: np.ndarray
+    points: np.ndarray
+    every: int
+    moments: np.ndarray
+    counts: np.ndarray
+    blocks: np.ndarray
+    origin: np.ndarray
+    width: np.ndarray
+    snapshot_first: int
+    snapshot_every: int
+    snapshots: np.ndarray
+
+
+class Buffers(NamedTuple):
+    """Of the general step: the momentum buffers (N, d), and at which step and in what a number was not finite (N,)."""
+
+    velocity: np.ndarray
+    failed: np.ndarray
+    cause: np.ndarray
+    momentum: float
+    nesterov: bool

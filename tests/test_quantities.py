@@ -1,0 +1,66 @@
+from pathlib import Path
+
+import pytest
+
+from weightgas import quantities
+from weightgas.quantities import DERIVED, RECORDED, Quantity
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.mark.parametrize("quantity", [*RECORDED.values(), *DERIVED.values()], ids=lambda q: q.name)
+def test_every_quantity_is_described(quantity):
+    assert quantity.long_name and quantity.units in ("1", "nat", "step")
+    assert quantity.average == "mean" and quantity.measure is None
+
+
+def test_names_on_axes_and_over_columns():
+    assert quantities.of("noise_var").axis == r"noise variance $\sigma^2$"
+    assert quantities.of("entropy_direction").axis == r"direction entropy $S(\bar{w})$ (nats)"
+    assert quantities.of("lr").axis == r"learning rate $\eta$"
+    assert Quantity("sharpness", symbol="h", units="1/s").axis == "sharpness h (1/s)"
+    assert [quantities.of(n).head for n in ("energy", "ess", "unknown_name")] == ["U", "eff. samples", "unknown name"]
+
+
+def test_the_symbols_of_the_architecture_page_are_the_glossary():
+    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    table = page.split("## Symbols\n")[1].split("\n## ")[0].strip().splitlines()[2:]
+    rows = [tuple(cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")) for line in table]
+    assert rows == [(symbol, meaning, name) for symbol, meaning, name in quantities.glossary()]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        ({"name": "not a name"}, ValueError, "name of a quantity: expected a Python identifier, got 'not a name'"),
+        ({"name": "x", "method": "median"}, ValueError, "method of x: expected one of mean, point, .*got 'median'"),
+        ({"name": "x", "average": "max"}, ValueError, "average of x: expected one of mean, none, .*got 'max'"),
+        ({"name": "x", "measure": 3}, TypeError, "measure of x: expected a function of the weights, got int"),
+    ],
+)
+def test_a_wrong_quantity_is_refused(arguments, error, message):
+    with pytest.raises(error, match=message):
+        Quantity(**arguments)
+
+
+def norm(weights):
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"),
+    [
+        (norm, TypeError, "quantities: expected Quantity, got function"),
+        (Quantity("x"), TypeError, "expected a function to measure x, got none"),
+        (Quantity("radius", measure=norm), ValueError, "expected names that are free, got 'radius'"),
+        (Quantity("entropy", measure=norm), ValueError, "expected names that are free, got 'entropy'"),
+        (Quantity("x", dims=("cell",), measure=norm), ValueError, "dims of x: expected replica, sample and at most"),
+    ],
+)
+def test_wrong_custom_quantities_are_refused(wrong, error, message):
+    right = Quantity("right", measure=norm)
+    assert quantities.custom([right]) == (right,)
+    with pytest.raises(error, match=message):
+        quantities.custom([right, wrong])
+    with pytest.raises(ValueError, match="expected names that are free, got 'right'"):
+        quantities.custom([right, right])
