@@ -17,6 +17,7 @@ from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
+from weightgas.quantities import Quantity
 from weightgas.settings import Evaluate, Record
 from weightgas.status import Outcome
 from weightgas.training import stepping
@@ -65,6 +66,12 @@ class Plan:
     start: str
     dtype: str
     first: int = 0
+    quantities: tuple[Quantity, ...] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """By what a run folder knows it again: the numbers, and the names of custom quantities, if there are any."""
+        numbers = {name: value for name, value in vars(self).items() if name != "quantities"}
+        return numbers | ({"quantities": [q.name for q in self.quantities]} if self.quantities else {})
 
     @property
     def rows(self) -> int:
@@ -192,6 +199,7 @@ def planned(
         snapshot_every=recorded.snapshot_every,
         start=_start(start, (len(protocol), replicas, network.dim(data))),
         dtype=dtype,
+        quantities=tuple(recorded.quantities),
     )
     if before is not None:
         grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer).get("optimizer")
