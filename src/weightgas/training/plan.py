@@ -46,6 +46,9 @@ PER_CURVATURE = 6
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
+STARTS = ("predicted", "random")
+"""Where a network may start, by name."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -225,7 +228,7 @@ def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -
 def _start(start: Any, shape: tuple[int, ...]) -> str:
     """The name of a start; one given as weights (cells, replicas, dim) is named by its checksum."""
     if isinstance(start, str):
-        return one_of("start", start, ("predicted", "random"))
+        return one_of("start", start, STARTS)
     weights = np.asarray(start)
     if weights.shape != shape or weights.dtype.kind != "f" or not np.isfinite(weights).all():
         raise refuse(
