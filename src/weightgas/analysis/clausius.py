@@ -32,10 +32,11 @@ import numpy as np
 import xarray as xr
 
 from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
+from weightgas.measurement.entropy import ESTIMATORS
 from weightgas.theory import finite_step, stationary
 from weightgas.trace import kind_of
 
-METHODS = ("density", "knn", "quasi_harmonic")
+METHODS = tuple(name for name, kind in ESTIMATORS.items() if kind.independent)
 """Estimators that do not assume a Gibbs state: ``entropy_<method>`` in a state, with ``entropy_<method>_err``."""
 
 
@@ -63,13 +64,15 @@ class Clausius:
 
 
 def clausius(state: xr.Dataset, isotherms: Isotherms | None = None) -> tuple[Clausius, ...]:
-    """The check for every independent entropy that the state has, in the order of METHODS; empty without any.
+    """The check for every independent entropy that the state has, in the order of METHODS, then custom ones.
 
     ``entropy_direction`` counts as ``density`` where the state says so. A method is flagged where
     ``entropy_<method>_flag`` (cell,) is not 0. ``isotherms`` as in ``fluctuation_response``.
     """
     t = collect(state) if isotherms is None else isotherms
-    return tuple(_one(state, t, method, name) for method in METHODS if (name := _variable(state, method)))
+    custom = (str(name).removeprefix("entropy_") for name, v in state.data_vars.items() if v.attrs.get("independent"))
+    methods = dict.fromkeys((*METHODS, *custom))
+    return tuple(_one(state, t, method, name) for method in methods if (name := _variable(state, method)))
 
 
 def _variable(state: xr.Dataset, method: str) -> str:

@@ -76,6 +76,9 @@ class GroupState:
     temperature_conf: float
     temperature_conf_err: float
 
+    def __getattr__(self, name: str) -> float:
+        raise AttributeError(f"{name}: now relaxation_time" if name == "clock" else f"GroupState has no {name}")
+
 
 @dataclass(frozen=True)
 class Prediction:
