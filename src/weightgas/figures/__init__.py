@@ -9,12 +9,13 @@ from weightgas.figures.along import along_run
 from weightgas.figures.cells import status_map
 from weightgas.figures.diagnostics import configurational, fluctuation, gibbs_slope, group_temperatures
 from weightgas.figures.entropies import energy_and_entropy, entropy
+from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
 from weightgas.figures.layers import layers
 from weightgas.figures.paths import paths
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
-from weightgas.figures.registry import CHAPTERS, Figure
+from weightgas.figures.registry import CHAPTERS
 from weightgas.figures.variables import energy, noise, temperature
 from weightgas.figures.watched import watched
 
