@@ -76,6 +76,9 @@ class GroupState:
     temperature_conf: float
     temperature_conf_err: float
 
+    def __getattr__(self, name: str) -> float:
+        raise AttributeError(f"{name}: now relaxation_time" if name == "clock" else f"GroupState has no {name}")
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -190,9 +193,9 @@ def _judged(
     off = float(record["radius"][-1, group]) / where.star - 1
     reasons = [f"norm {off:+.0%} from r*, after {times:.2g} relaxation times"]
     if begin:
-        reasons.append(f"only samples since step {step[begin]} count, when learning rate or decay changed")
         if times < 1:
             reasons.append("r* changed with the learning rate, faster than the norm can follow")
+        reasons.append(f"only samples since step {step[begin]} count, when learning rate or decay changed")
     if abs(off) > NEAR and status == Status.EQUILIBRIUM:
         status = Status.TOO_SHORT
         reasons.append(f"{NEAR:.0%} allowed")

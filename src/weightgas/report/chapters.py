@@ -12,7 +12,8 @@ from matplotlib import figure as mpl
 
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
-from weightgas.figures.registry import CHAPTERS, Figure
+from weightgas.figures.entry import Figure
+from weightgas.figures.registry import CHAPTERS
 from weightgas.report import tables as tabulate
 from weightgas.report.content import Picture, Section, Table
 from weightgas.report.guard import attempt
