@@ -16,6 +16,8 @@ from weightgas.errors import one_of, refuse
 
 ALONG = ("replica", "sample")
 GROUPS = ("replica", "sample", "group")
+MATRIX = "matrix"
+"""Value of the attribute ``mobility`` where an optimizer has no number for it: temperature and pressure do not apply."""
 METHODS = ("point", "mean", "root_mean_square", "sum")
 AVERAGES = ("mean", "root_mean_square", "none")
 

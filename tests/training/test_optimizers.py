@@ -9,6 +9,7 @@ from torch import nn
 
 from calls import flat
 from weightgas import networks
+from weightgas.analysis import verdict
 from weightgas.datasets import Images
 from weightgas.errors import TraceError
 from weightgas.measurement import measure
@@ -181,3 +182,23 @@ def test_plain_sgd_as_an_optimizer_is_the_run_without_one():
     same = train(CELLS, DIGITS, "digits", 60, optimizer=SGD(), **flat(**numbers))
     np.testing.assert_array_equal(plain["final_weights"], same["final_weights"])
     assert "optimizer" not in same.attrs
+
+
+def test_adamw_has_no_temperature_and_no_pressure_but_a_radius_an_energy_and_t_conf():
+    cells = FixedLR(lr=[0.002, 0.004], wd=[0.5, 1.0])
+    trace = train(cells, DIGITS, "digits", 3000, optimizer=AdamW(), record=Record(samples=100, warmup=1500),
+                  run=Run(progress=False))  # fmt: skip
+    assert trace.attrs["mobility"] == "matrix" and "noise_trace" not in trace
+    np.testing.assert_array_equal(trace["lr_set"], np.repeat([0.002, 0.004], 2))
+    state = measure(trace)
+    for name in ("temperature", "temperature_virial", "pressure", "compressibility"):
+        assert name not in state or np.isnan(state[name]).all(), name
+    for name in ("radius", "volume", "energy", "temperature_conf"):
+        assert np.isfinite(state[name]).all() and (state[name] > 0).all(), name
+    adamw = AdamW(lr=np.repeat([0.002, 0.004], 2)[:, None], wd=np.tile([0.5, 1.0], 2)[:, None])
+    predicted = np.asarray(adamw.radius(np.array(trace.attrs["group_sizes"], float)))
+    late = trace["group_radius"].isel(replica=0, sample=slice(50, None)).mean("sample")
+    off = np.sqrt((late**2).sum("group")) / np.sqrt((predicted**2).sum(axis=1)) - 1
+    print(f"radius off by {off.values}; {verdict(trace)}")
+    assert (abs(off) < 0.3).all()  # without the memory of the gradients, which only an update of its own would show
+    assert all(not np.isfinite(check.value) for check in verdict(trace).levels[1].checks)

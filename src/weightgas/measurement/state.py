@@ -28,6 +28,10 @@ from weightgas.measurement.entropy import Estimator, anchor_of, density
 from weightgas.measurement.rate import Rate
 from weightgas.theory import ideal_gas
 
+THERMAL = {"temperature", "temperature_virial", "temperature_group", "temperature_virial_group"}
+THERMAL |= {"pressure", "pressure_thermal", "pressure_signal", "compressibility", "conf_ratio", "conf_ratio_group"}
+"""What needs a mobility that is a number, and is NaN where the optimizer has none: T_conf, r, V and U remain."""
+
 
 def measure(
     trace: xr.Dataset,
@@ -148,6 +152,9 @@ def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blo
         **pressure.estimate(slow, rate),
         **configurational.estimate(slow, rate, trace.attrs),
     }
+    if trace.attrs.get("mobility") == quantities.MATRIX:
+        for name in THERMAL & found.keys():
+            found[name] = (np.full_like(found[name][0], np.nan), np.full_like(found[name][1], np.nan))
     return found, slow, group_dof
 
 

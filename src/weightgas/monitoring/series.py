@@ -16,6 +16,7 @@ from weightgas.monitoring import laws
 from weightgas.monitoring.record import Record
 from weightgas.optimizers import Optimizer
 from weightgas.protocols import FixedLR
+from weightgas.quantities import MATRIX
 from weightgas.status import Outcome, Status
 
 _SIGN = 3.0
@@ -134,6 +135,7 @@ def trace(
         "group_lr_factor": [rules[k].rates()[0] / lr if lr else 1.0 for k in chosen],
         "groups_excluded": [name for name in sizes if name not in names],
     }  # fmt: skip
+    facts |= {"mobility": MATRIX} if any(rules[k].mobility is None for k in chosen) else {}
     protocol = FixedLR(lr=lr * (rule.mobility or 1.0), wd=wd)
     return traces.make(protocol, arrays, facts, {"grad_sq": "point", "group_grad_sq": "point"})
 

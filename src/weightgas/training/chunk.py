@@ -48,7 +48,7 @@ def run_chunk(
     """
     protocol = engine.protocol
     sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    names = variables(plan, sphere is not None, engine.has_momentum)
+    names = variables(plan, sphere is not None, engine.has_momentum, engine.thermal)
     first = engine.initial().weights.cpu().numpy() if plan.quantities else np.zeros((engine.stack, 1))
     custom = Custom(plan.quantities, plan.rows, first)
     record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom)

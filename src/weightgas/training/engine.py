@@ -21,6 +21,7 @@ from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.probes import Curvature, Moments
 from weightgas.protocols import FixedELR, FixedSphere, Protocol
+from weightgas.training import stepping
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
 from weightgas.training.start import optimizer_radii, predicted_radii
@@ -95,6 +96,7 @@ class Engine:
         values = (np.repeat(v, replicas) for v in protocol.cells().values())
         self._first, second = (torch.from_numpy(v).to(device) for v in values)
         self.has_momentum = optimizer is not None and MOMENTUM in optimizer.buffers(torch.zeros(1, 1))
+        self.thermal = stepping.is_gas(optimizer)
         self._rule = _rule(protocol, self._first, second, dtype)
         self._optimizer, self._rates = optimizer, (_column(self._first, dtype), _column(second, dtype))
         self.take(mode or usual(network, data.inputs.shape[1:], self.stack))

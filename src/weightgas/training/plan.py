@@ -205,7 +205,7 @@ def planned(
         quantities=tuple(recorded.quantities),
     )
     if before is not None:
-        grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer).get("optimizer")
+        grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer, protocol).get("optimizer")
         return _resumed(plan, grid, network, data, before, recorded.warmup, name)
     return _spaced(plan, recorded.noise_samples, recorded.energy_batches)
 

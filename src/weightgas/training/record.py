@@ -20,9 +20,13 @@ SQUARES = ("noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_nois
 CURVATURE = ("laplacian", "laplacian_far", "noise_curvature", "group_laplacian", "group_laplacian_far")
 
 
-def variables(plan: Plan, sphere: bool, momentum: bool) -> tuple[str, ...]:
-    """The variables of the samples of ``plan``, on the ``sphere`` or elsewhere, with a ``momentum`` buffer or none."""
-    names = (*ALWAYS, "radius_unprojected") if sphere else ALWAYS
+def variables(plan: Plan, sphere: bool, momentum: bool, thermal: bool) -> tuple[str, ...]:
+    """The variables of the samples of ``plan``, on the ``sphere`` or elsewhere, with a ``momentum`` buffer or none.
+
+    The noise trace is recorded where a temperature follows from it (``thermal``).
+    """
+    names = ALWAYS if thermal else tuple(name for name in ALWAYS if not name.endswith("noise_trace"))
+    names = (*names, "radius_unprojected") if sphere else names
     names = (*names, "buffer_sq", "group_buffer_sq") if momentum else names
     names = (*names, *SQUARES) if plan.noise_batches >= FOR_SQUARES else names
     return (*names, *CURVATURE) if plan.curvature_batches else names

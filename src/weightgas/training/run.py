@@ -123,7 +123,7 @@ def train(
     )  # fmt: skip
     threads, device = run.threads or 1, device_of(how.device)
     _log_cost(plan, len(images) // plan.batch_size)
-    grid, about = stepping.effective(protocol, stepper), stepping.attributes(stepper)
+    grid, about = stepping.effective(protocol, stepper), stepping.attributes(stepper, protocol)
     mine, client = runs.shard_of(run, len(protocol)), runs.checked_client(run.client)
     begun, folder = time.monotonic(), None
     if run.folder is not None:

@@ -3,12 +3,12 @@
 With SGD, momentum α and decay in the buffer a long run of steps acts as plain SGD with the learning rate c η, where
 c = 1/(1 − α) is the mobility. So, as for a simulated and a watched run, the cells of the trace hold c η, and the
 attributes ``momentum`` and ``nesterov`` state what the finite step keeps of it. The mobility of any other optimizer is
-a matrix: its cells hold η as set, ``mobility`` is NaN, and neither a temperature nor a pressure belongs to the run.
+a matrix: its cells hold η as set, the attribute ``mobility`` is "matrix", the noise trace is not recorded, and neither
+a temperature nor a pressure belongs to the run; T_conf, r and U remain.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import fields
 from typing import Any
 
@@ -19,6 +19,7 @@ from weightgas import optimizers
 from weightgas.errors import refuse
 from weightgas.optimizers import SGD, Optimizer
 from weightgas.protocols import FixedLR, Protocol, from_settings
+from weightgas.quantities import MATRIX
 
 
 def checked(optimizer: Any, protocol: Protocol) -> Optimizer | None:
@@ -58,7 +59,7 @@ def effective(protocol: Protocol, optimizer: Optimizer | None) -> Protocol:
     return from_settings({**settings, "lr": rates})
 
 
-def attributes(optimizer: Optimizer | None) -> dict[str, Any]:
+def attributes(optimizer: Optimizer | None, protocol: Protocol) -> dict[str, Any]:
     """What a trace states of the optimizer: nothing of plain SGD."""
     if optimizer is None:
         return {}
@@ -66,4 +67,8 @@ def attributes(optimizer: Optimizer | None) -> dict[str, Any]:
     known = {"optimizer": f"{', '.join([optimizer.label, *optimizer.words()])}"}
     if is_gas(optimizer):
         return known | {"momentum": float(settings["momentum"]), "nesterov": int(settings["nesterov"])}
-    return known | {"mobility": math.nan}
+    known |= {"mobility": MATRIX}
+    if optimizer.times_need_data:
+        return known
+    slowest = np.max(optimizer.at(**protocol.cells()).relaxation_time())
+    return known | {"relaxation_time": float(slowest)} if np.isfinite(slowest) else known
