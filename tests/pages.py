@@ -1,25 +1,18 @@
 """Runs the code of a page of the documentation; its processes are forks of one that has imported the libraries."""
 
-import multiprocessing
 import os
 import shlex
 import sys
 import warnings
 from pathlib import Path
 
-PROCESSES = multiprocessing.get_context(
-    "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-)
-# The server imports these and computes nothing, so every fork begins as a new interpreter does, two seconds earlier.
-PROCESSES.set_forkserver_preload(
-    ["weightgas.cli", "torch", "numba", "xarray", "zarr", "scipy.stats", "matplotlib.pyplot"]
-)
+import processes
 
 
 def execute(page: str, blocks: list[tuple[int, str, list[str]]], folder: Path) -> tuple[int, str]:
     """Run blocks, each a line, Python or "" and commands, in ``folder``: the exit code and everything that was said."""
     said = folder.with_name(f"{folder.name}-said")
-    process = PROCESSES.Process(target=_run, args=(page, blocks, str(folder), str(said)))
+    process = processes.CONTEXT.Process(target=_run, args=(page, blocks, str(folder), str(said)))
     process.start()
     process.join()
     return process.exitcode or 0, said.read_text(encoding="utf-8") if said.exists() else "it did not begin"

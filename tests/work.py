@@ -1,10 +1,12 @@
-"""Work for the workers of a client in the tests, in a module that they can import."""
+"""Work for the processes and the workers of a client in the tests, in a module that they can import."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +16,14 @@ from zlib import crc32
 import numpy as np
 
 import synthetic
+from calls import flat
+from weightgas import datasets
 from weightgas import trace as traces
 from weightgas.networks import MLP
 from weightgas.protocols import FixedLR
+from weightgas.runs import chunks
+from weightgas.simulation import run as simulation_run
+from weightgas.training import checkpoint, train
 
 
 def square(k: int) -> int:
@@ -42,6 +49,50 @@ def cells(indices: np.ndarray, part: FixedLR):
     values["energy"] = np.broadcast_to(indices[:, None, None], trace["energy"].shape)
     attributes = {k: v for k, v in trace.attrs.items() if k not in ("protocol", "settings")}
     return traces.make(part, values, attributes, {"noise_trace": "mean"})
+
+
+def simulate_and_wait(folder: Path, grid: FixedLR, options: dict, cells: int, mark: Path) -> None:
+    """Simulate in chunks of one cell; when so many are stored, make ``mark`` and wait for a signal."""
+    write = chunks.traces.write_cells
+
+    def write_and_wait(part, path, start):
+        write(part, path, start)
+        if start == cells - 1:
+            mark.touch()
+            time.sleep(600)
+
+    simulation_run._cells_per_chunk = lambda *_: 1
+    chunks.traces.write_cells = write_and_wait
+    simulation_run.simulate(grid, 3, **flat(folder=folder, threads=1, **options))
+
+
+def train_with_checkpoints(folder: Path, protocol, steps: int, options: dict, every: float, ctrl_c: int = 0) -> None:
+    """Train with a checkpoint every so many seconds; a moment after ``ctrl_c`` of them this process gets a Ctrl-C."""
+    save, saved = checkpoint.save, []
+
+    def save_and_stop(*arguments):
+        save(*arguments)
+        saved.append(1)
+        if len(saved) == ctrl_c:
+            threading.Timer(0.01, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+    checkpoint.EVERY, checkpoint.save = every, save_and_stop
+    train(protocol, MLP(), "digits", steps, **flat(folder=folder, **options))
+
+
+def train_35_cells(folder: Path, steps: int, at_once: int, shard: str | None = None) -> None:
+    """A grid of 35 cells, with a checkpoint at every opportunity."""
+    checkpoint.EVERY = 0.01
+    grid = FixedLR([0.02 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)])
+    options = flat(samples=8, noise_batches=2, curvature_batches=0, cells_at_once=at_once, folder=folder, shard=shard)
+    train(grid, MLP(), datasets.subset(datasets.digits(), 20), steps, batch_size=16, **options)
+
+
+def simulate_35_cells(folder: Path, steps: int, at_once: int, shard: str | None = None) -> None:
+    """The same of a simulation, in chunks of one cell; ``steps`` are 5000 times as many."""
+    simulation_run._SECONDS_PER_CHUNK = 0.0
+    grid = FixedLR([0.01 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)])
+    simulation_run.simulate(grid, 3, 5000 * steps, **flat(samples=20, blocks=4, threads=1, folder=folder, shard=shard))
 
 
 class Deadly:

@@ -16,7 +16,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 from weightgas.errors import one_of, positive_number, refuse, whole_number
-from weightgas.quantities import TARGETS, in_nats
+from weightgas.quantities import ALONG, DERIVED, RECORDED, TARGETS, Quantity, in_nats
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -59,13 +59,7 @@ class Settings:
 
     @classmethod
     def given(cls, value: Any) -> Self:
-        """The object that an argument stands for: itself, the default for None, or one of its first field.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For anything else.
-        """
+        """The object of an argument: itself, the default for None, or one of its first field; TypeError for others."""
         if isinstance(value, cls):
             return value
         if value is None:
@@ -150,6 +144,10 @@ class Record(Settings):
         Disjoint batches in an energy; if not given all, or as many as cost 2.5 %, and 16 at least. The first ones of a
         fixed order, the same for all cells and samples; where they are not all, the attribute ``energy_batches`` of
         the trace holds their number. Three losses count as one gradient.
+    quantities
+        Custom quantities to measure at every sample: :class:`~weightgas.quantities.Quantity` with ``measure``, a
+        function of the weights of one run. They are variables of the trace, and the state has their averages with
+        standard errors. ``simulate`` then takes the full method.
     """
 
     samples: int | None = option(minimum=1, fix="Ask for instance for 300.", simulate=400, train=300)
@@ -163,6 +161,21 @@ class Record(Settings):
     curvature_batches: int | None = option(minimum=0, fix="Pass 0 to record no curvature.", train=2)
     noise_samples: int | None = option(minimum=1, fix="Pass the number of samples for all.", train=None)
     energy_batches: int | None = option(minimum=1, fix="Pass None for as many as cost little.", train=None)
+    quantities: tuple[Quantity, ...] = ()
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        given: Any = self.quantities
+        if not isinstance(given, tuple | list) or not all(isinstance(q, Quantity) and q.measure for q in given):
+            fix = 'For instance (Quantity("sharpness", measure=function),).'
+            raise TypeError(f"quantities: expected a tuple of Quantity, each with measure, got {given!r}. {fix}")
+        names = [q.name for q in given]
+        if taken := sorted({name for name in names if name in (*RECORDED, *DERIVED) or names.count(name) > 1}):
+            raise refuse("quantities", "names that are free, each once", ", ".join(taken), "Rename them.")
+        wrong = [q for q in given if q.dims[:2] != ALONG or q.method != "point"]
+        if wrong:
+            fix = 'Pass dims=("replica", "sample") or one more, and method="point".'
+            raise refuse("quantities", "values at samples", f"{wrong[0].name} of {wrong[0].dims}", fix)
 
 
 @dataclass(frozen=True)
@@ -306,11 +319,7 @@ _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
 RENAMED |= {"precision": "targets", "potential": "loss"}
 """Options of version 0.1 and their names today."""
-_ELSEWHERE = {
-    "potential": "loss=...",
-    "momentum": "optimizer=SGD(momentum=...)",
-    "nesterov": "optimizer=SGD(nesterov=...)",
-}
+_ELSEWHERE = {name: f"optimizer=SGD({name}=...)" for name in ("momentum", "nesterov")} | {"potential": "loss=..."}
 
 P = ParamSpec("P")
 R = TypeVar("R")

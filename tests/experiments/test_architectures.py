@@ -15,6 +15,7 @@ from gases import EASY
 from weightgas import datasets, networks
 from weightgas import trace as traces
 from weightgas.experiments import estimate_cost, presets, run
+from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Record
 from weightgas.training.cost import Cost
@@ -92,8 +93,8 @@ def cifar(monkeypatch, tmp_path):
 
 
 def test_cifar_at_tiny_size_from_command_to_report(short, cifar, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(run, "measure", partial(run.measure, criteria=EASY))
-    monkeypatch.setattr(run, "beside", lambda *_, **__: {})
+    monkeypatch.setattr("weightgas.analysis.findings.measure", partial(measure, criteria=EASY))
+    monkeypatch.setattr(run, "controls_for", lambda *_, **__: {})
     dry = call(capsys, *cifar, "--dry-run")
     assert dry.code == 0 and not (tmp_path / "run").exists()
     first = "networks, preset paper, mlp(hidden=(3,)) on cifar10: about "

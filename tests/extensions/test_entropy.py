@@ -1,12 +1,14 @@
 """An estimator of the entropy from outside: in ``measure(entropy=)``, the state, the verdict and a report."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import synthetic
 import weightgas as wg
+from weightgas import cli
 from weightgas.errors import TraceError
 from weightgas.measurement.entropy import ESTIMATORS, Entropy, Estimator, Knn, Paper
 from weightgas.quantities import Quantity
@@ -87,10 +89,45 @@ def test_the_settings_of_the_librarys_own_can_be_set(trace):
     assert (three["entropy_knn"] != nine["entropy_knn"]).all()
 
 
-def test_it_is_saved_opened_and_goes_through_verdict_and_bootstrap(trace, state, tmp_path):
+def test_it_is_saved_and_opened(state, tmp_path):
     wg.save_trace(state, tmp_path / "state.zarr")
     assert wg.open_trace(tmp_path / "state.zarr").identical(state)
-    assert "stationary" in str(wg.verdict(trace, state)).lower()
+
+
+def test_the_verdict_tests_it_by_clausius(trace, state):
+    assert "Clausius, entropy by histogram" in str(wg.verdict(trace, state))
+    found = {c.method: c for c in wg.Findings(trace, state).clausius}
+    assert found["histogram"].judged and "paper" not in found
+
+
+def test_the_bootstrap_takes_it(trace, state):
+    def mean(trace, state):
+        return float(state["entropy_direction"].mean())
+
+    with pytest.raises(ValueError, match="entropy: expected the estimator histogram of the state, got None"):
+        wg.bootstrap(trace, mean, state=state, draws=10)
+    found = wg.bootstrap(trace, mean, state=state, entropy=Histogram(), draws=10)
+    assert found.value == mean(trace, state) and found.error > 0
+
+
+def test_the_report_has_it(tmp_path):
+    run = tmp_path / "run"
+    protocol = wg.FixedLR(lr=[0.02, 0.05], wd=0.05)
+    trace = wg.simulate(protocol, 3, 20_000, run=run, record=wg.Record(samples=200, snapshots=200), replicas=2)
+    wg.save_trace(wg.measure(trace, entropy=Histogram()), run / "state.zarr")
+    page = wg.report.of_run(run)
+    text = page.read_text(encoding="utf-8")
+    assert wg.open_trace(run / "state.zarr").attrs["entropy_method"] == "histogram"
+    assert "entropy by histogram" in text and "not drawn:" not in text
+
+
+def test_the_command_line_takes_it(tmp_path, capsys):
+    wg.save_trace(trace_of(replicas=2), tmp_path / "trace.zarr")
+    source = Path(__file__).resolve()
+    with pytest.raises(SystemExit) as end:
+        cli.main(["measure", str(tmp_path / "trace.zarr"), "--entropy", f"{source}:Histogram", "--no-nulls"])
+    assert end.value.code == 0, capsys.readouterr()
+    assert wg.open_trace(tmp_path / "state.zarr").attrs["entropy_method"] == "histogram"
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 import os
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
+import processes
+import work
 from calls import flat
 from weightgas import trace as traces
 from weightgas.protocols import FixedLR
@@ -17,53 +17,21 @@ from weightgas.status import Outcome
 GRID = FixedLR(np.geomspace(0.01, 0.1, 5).tolist(), np.geomspace(0.01, 0.1, 5).tolist())
 PLAN = {"steps": 4000, "samples": 40, "blocks": 4, "seed": 1}
 UNTIL_KNOWN = PLAN | {"targets": 0.1, "most_steps": 100_000}
-PROGRAM = f"""
-import sys
-from weightgas.protocols import FixedLR
-from weightgas.simulation import run
-run._cells_per_chunk = lambda *_: 1
-from weightgas.runs import chunks
-original = chunks.traces.write_cells
-def write_cells(part, path, start):
-    original(part, path, start)
-    print(start, flush=True)
-    if start >= 3:
-        import time
-        time.sleep(0.2)
-chunks.traces.write_cells = write_cells
-run.simulate(FixedLR({GRID.lr}, {GRID.wd}), 3, **eval(sys.argv[2]), out=sys.argv[1])
-"""
-
-
-def begun(folder, cells, plan):
-    """A process that simulates the grid, when it has written so many cells."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "NUMBA_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(folder), repr(plan)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-    for line in process.stdout:
-        if int(line) >= cells - 1:
-            return process
-    raise AssertionError(process.stderr.read())
 
 
 @pytest.mark.parametrize(
     ("kind", "plan"), [(signal.SIGKILL, PLAN), (signal.SIGINT, PLAN), (signal.SIGKILL, UNTIL_KNOWN)]
 )
 def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, kind, plan):
-    process = begun(tmp_path / "run", 5, plan)
-    process.send_signal(kind)
-    _, error = process.communicate(timeout=60)
-    assert process.returncode != 0
-    if kind == signal.SIGINT:
-        assert "KeyboardInterrupt" in error
+    mark = tmp_path / "five cells are stored"
+    process = processes.start(work.simulate_and_wait, tmp_path / "run", GRID, plan, 5, mark)
+    processes.wait_for(mark.exists, process)
+    os.kill(process.pid, kind)
+    process.join(60)
+    assert process.exitcode == (-kind if kind == signal.SIGKILL else processes.INTERRUPTED)
     half = traces.open_trace(tmp_path / "run")
     finished = (half["outcome"] == Outcome.FINISHED).all("replica").values
-    assert 5 <= finished.sum() < 25
+    assert finished.sum() == 5
     assert (half["samples"].values[~finished] == 0).all()
     before = (tmp_path / "run/trace.zarr/energy/c/0/0/0").stat().st_mtime_ns
     whole = simulate(GRID, 3, **flat(folder=tmp_path / "run", **plan))

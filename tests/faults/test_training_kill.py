@@ -1,19 +1,18 @@
 """A training run that is killed, interrupted or finds a damaged checkpoint ends as if nothing had happened."""
 
 import logging
-import os
 import random
 import signal
-import subprocess
-import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import xarray as xr
 
-import weightgas
+import processes
+import work
 from calls import flat
 from weightgas import networks
 from weightgas.protocols import FixedLR, FixedSphere
@@ -21,35 +20,15 @@ from weightgas.training import checkpoint, engine, train
 
 PROTOCOL = FixedSphere([0.003, 0.01, 0.03], [1.0])
 OPTIONS = {"batch_size": 32, "samples": 50, "noise_batches": 2, "snapshots": 5, "replicas": 2, "cells_at_once": 4}
-STEPS = 3000  # two parts, a second or two each
-
-PROGRAM = f"""
-import sys
-from weightgas import networks
-from weightgas.protocols import FixedSphere
-from weightgas.training import checkpoint, train
-checkpoint.EVERY = 0.1
-train({PROTOCOL!r}, networks.mlp(), "digits", {STEPS}, out=sys.argv[1], **{OPTIONS!r})
-"""
-
-
-def start(folder: Path) -> subprocess.Popen:
-    environment = os.environ | {"PYTHONPATH": str(Path(weightgas.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PROGRAM, str(folder)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-
-
-def wait_for(condition, process: subprocess.Popen, seconds=60) -> None:
-    end = time.monotonic() + seconds
-    while not condition() and process.poll() is None:
-        assert time.monotonic() < end, "nothing happened"
-        time.sleep(0.01)
+STEPS = 1500  # two chunks, half a second or more each
 
 
 def stamp(folder: Path) -> tuple:
-    """What changes whenever something is saved."""
-    files = [*folder.glob("checkpoints/*.npz"), *folder.glob("trace.zarr/completed/c/*/*")]
-    return tuple(sorted((str(f), f.stat().st_mtime_ns) for f in files if f.exists()))
+    """What changes whenever something is saved; nothing, if that happens at this moment."""
+    with suppress(FileNotFoundError):
+        files = [*folder.glob("checkpoints/*.npz"), *folder.glob("trace.zarr/completed/c/*/*")]
+        return tuple(sorted((str(f), f.stat().st_mtime_ns) for f in files))
+    return ()
 
 
 def stored_step(folder: Path) -> int:
@@ -69,13 +48,13 @@ def whole() -> xr.Dataset:
 def test_killed_at_random_moments_it_ends_as_if_uninterrupted(tmp_path, whole):
     moments, folder, kills = random.Random(1), tmp_path / "run", 0
     for _ in range(3):
-        before = stamp(folder) if folder.exists() else ()
-        process = start(folder)
-        wait_for(lambda seen=before: folder.exists() and stamp(folder) not in ((), seen), process)
-        time.sleep(moments.uniform(0, 0.6))
+        before = stamp(folder)
+        process = processes.start(work.train_with_checkpoints, folder, PROTOCOL, STEPS, OPTIONS, 0.05)
+        processes.wait_for(lambda seen=before: stamp(folder) not in ((), seen), process)
+        time.sleep(moments.uniform(0, 0.3))
         process.kill()
-        process.communicate()
-        kills += process.returncode == -signal.SIGKILL
+        process.join()
+        kills += process.exitcode == -signal.SIGKILL
     assert kills > 0
     same(train(PROTOCOL, networks.mlp(), "digits", STEPS, **flat(folder=folder, **OPTIONS)), whole)
     assert not (folder / "checkpoints").exists()
@@ -83,12 +62,9 @@ def test_killed_at_random_moments_it_ends_as_if_uninterrupted(tmp_path, whole):
 
 def test_ctrl_c_saves_and_is_passed_on(tmp_path, whole):
     folder = tmp_path / "run"
-    process = start(folder)
-    wait_for(lambda: stored_step(folder) > 0, process)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode != 0 and b"KeyboardInterrupt" in errors
-    assert len(list(folder.glob("checkpoints/*.npz"))) > 0
+    code = processes.run(work.train_with_checkpoints, folder, PROTOCOL, STEPS, OPTIONS, 0.05, 2)
+    assert code == processes.INTERRUPTED
+    assert stored_step(folder) > 0
     same(train(PROTOCOL, networks.mlp(), "digits", STEPS, **flat(folder=folder, **OPTIONS)), whole)
 
 

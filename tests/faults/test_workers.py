@@ -1,8 +1,5 @@
 """Training and simulating on clients: bit-equal to a run without, whoever is killed."""
 
-import multiprocessing
-import os
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import forkserver
 
@@ -10,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+import processes
 import work
 from calls import flat
 from weightgas import networks
@@ -77,15 +75,12 @@ def client():
     distributed = pytest.importorskip("distributed", reason=reason)
     import dask
 
-    monkeypatch = pytest.MonkeyPatch()
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    multiprocessing.set_forkserver_preload(["killer", "work", "weightgas.simulation", "weightgas.training"])
-    forkserver.ensure_running()
+    forkserver.ensure_running()  # with what processes.py has told it, not Dask
     settings = {
         "distributed.scheduler.allowed-failures": 1,
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.deploy.lost-worker-timeout": "1 hour",
-        "distributed.worker.multiprocessing-method": "forkserver",
+        "distributed.worker.multiprocessing-method": processes.CONTEXT.get_start_method(),
     }
     with (
         dask.config.set(settings),
@@ -93,7 +88,6 @@ def client():
         distributed.Client(cluster) as client,
     ):
         yield client
-    monkeypatch.undo()
 
 
 def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client):

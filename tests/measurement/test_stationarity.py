@@ -59,23 +59,25 @@ def test_replicas_apart_are_not_equilibrium():
     assert (status_of(trace) == "too_short").all()
 
 
-@pytest.mark.parametrize(("protocol", "expected"), [("fixed_lr", "equilibrium"), ("fixed_sphere", "too_short")])
-def test_without_an_energy_a_radius_that_moves_is_judged_by(protocol, expected):
-    trace = synthetic.make(protocol, cells=2, energy=np.full((2, 1, 400), np.nan))
-    found = assess(trace, Criteria())
-    assert np.isnan(found["ess"]).all() and (names(found["status"].values) == expected).all()
-    alone = "no energy in the trace: judged by the radius alone"
-    assert all((alone in str(reason)) is (protocol == "fixed_lr") for reason in found["reason"].values)
+@pytest.mark.parametrize("protocol", ["fixed_lr", "fixed_elr", "fixed_sphere"])
+def test_without_an_energy_the_gradient_is_judged_in_its_place(protocol):
+    plain = synthetic.make(protocol, cells=2)
+    found = assess(plain.assign(energy=plain["energy"] * np.nan), Criteria())
+    expected = assess(plain.assign(energy=plain["grad_sq"]), Criteria())
+    for name in ("ess", "correlation", "energy_trend", "energy_trend_z", "rhat", "burn_in", "status"):
+        np.testing.assert_array_equal(found[name], expected[name], err_msg=name)
+    assert (names(found["status"].values) == "equilibrium").all()
+    assert all("no energy in the trace: judged by its gradient" in str(r) for r in found["reason"].values)
 
 
-def test_without_an_energy_a_radius_must_have_been_seen_often_enough():
+def test_without_an_energy_the_gradient_must_have_been_seen_often_enough():
     """Otherwise a correlation longer than the run would pass, where with an energy it never does."""
     for time, fewest, most in ((0, 0.95, 1.0), (2, 0.95, 1.0), (100, 0.0, 0.02), (1000, 0.0, 0.02)):
-        trace = synthetic.make("fixed_lr", cells=100, time=time, seed=3, energy=np.full((100, 1, 400), np.nan))
-        found = assess(trace, Criteria())
+        plain = synthetic.make("fixed_lr", cells=100, time=time, seed=3)
+        found = assess(plain.assign(energy=plain["energy"] * np.nan, grad_sq=200 * plain["energy"]), Criteria())
         assert fewest <= np.mean(names(found["status"].values) == "equilibrium") <= most
         if time == 1000:
-            assert all("radius: " in r and "effective samples of 20 needed" in r for r in found["reason"].values)
+            assert all("gradient: " in r and "effective samples of 20 needed" in r for r in found["reason"].values)
 
 
 @pytest.mark.parametrize("value", [0.01, 0.0, np.inf])

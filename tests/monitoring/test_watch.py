@@ -14,6 +14,7 @@ from weightgas import figures, report, trace
 from weightgas.forecast import predict
 from weightgas.measurement import measure
 from weightgas.monitoring import watch
+from weightgas.optimizers import SGD
 from weightgas.status import Status
 from weightgas.symmetry import Group, symmetries
 
@@ -40,7 +41,7 @@ def test_two_lines_and_a_table_within_200_steps() -> None:
     steps(model, optimizer, 200)
     text = str(gas)
     assert "groups from the modules; not confirmed" in text and "SGD; coupled decay" in text
-    assert "0.weight" in text and "clock" in text and "of the time in hooks" in text
+    assert "0.weight" in text and "τ" in text and "of the time in hooks" in text
     assert len(gas.groups()) == 2 and all(np.isfinite(s.radius_star) for s in gas.groups())
     assert gas.table().row_count == 2 and "2 groups, 4 samples, attached" in repr(gas)
     assert gas.record.step.tolist() == [0, 16, 64, 100] and 0 < gas.cost < 0.5
@@ -223,7 +224,7 @@ def test_a_failing_sample_ends_the_watch_and_not_the_run(monkeypatch: pytest.Mon
     def broken(*_):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr("weightgas.monitoring.probe.decay_share", broken)
+    monkeypatch.setattr("weightgas.optimizers.SGD.decay_share", broken)
     model = OneTensor(np.ones(9))
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     gas = watch(model, optimizer, groups={"all": ["weight"]})
@@ -342,13 +343,13 @@ def test_groups_without_decay_are_no_part_of_the_trace() -> None:
     gas = watch(model, optimizer, groups=GROUPS, every=2)
     steps(model, optimizer, 60)
     found = gas.trace()
-    assert found.attrs["group_names"] == ["second"] and found.attrs["groups_left_out"] == ["first"]
+    assert found.attrs["group_names"] == ["second"] and found.attrs["groups_excluded"] == ["first"]
     assert found.attrs["dim"] == 512 and float(found["lr"][0, 0, 0]) == 0.05
     np.testing.assert_allclose(found["radius"][0, 0], gas.record["radius"][:, 1])
     assert figures.watched(found).axes
     optimizer.param_groups[0]["weight_decay"] = 1e-2
     steps(model, optimizer, 4)
-    assert gas.trace().attrs["group_lr_factor"] == [1.0, 0.5] and gas.trace().attrs["groups_left_out"] == []
+    assert gas.trace().attrs["group_lr_factor"] == [1.0, 0.5] and gas.trace().attrs["groups_excluded"] == []
 
 
 def test_a_report_of_a_watched_run(tmp_path) -> None:
@@ -368,15 +369,15 @@ def test_given_forecast_is_scored() -> None:
     assert state.status == Status.EQUILIBRIUM and f"all: forecast r* 1, settled at {state.radius_mean:.4g} (" in str(
         settled
     )
-    falling = predict("sgd", lr=0.1, wd=1e-2, steps=100, schedule=lambda step: 1 - step / 100,
+    falling = predict(SGD(lr=0.1, wd=1e-2), steps=100, schedule=lambda step: 1 - step / 100,
                       groups={"first": (2048, 8.0, 3.0)})  # fmt: skip
     gas = run("sgd", 60, forecast=falling)[2]
     assert not any("not watched under" in note for note in gas.notes())
-    other = run("sgd", 4, forecast=predict("sgd", lr=0.1, wd=1e-2, grad_sq=8.0))[2]
+    other = run("sgd", 4, forecast=predict(SGD(lr=0.1, wd=1e-2), grad_sq=8.0))[2]
     assert "the forecast is of weights, not watched under that name" in other.notes()
     gas = run("sgd", 60, forecast=falling)[2]
     assert f"first: forecast r at step 60 {falling['first'].radius_at(60):.4g}, now" in str(gas)
-    told = predict("sgd", lr=0.1, wd=1e-2, groups={"second": (512, 8.0, None)})
+    told = predict(SGD(lr=0.1, wd=1e-2), groups={"second": (512, 8.0, None)})
     gas = run("sgd", 60, forecast=told)[2]
     assert f"second: forecast r* {told['second'].radius:.4g}, now" in str(gas) and "first: forecast" not in str(gas)
 

@@ -23,6 +23,7 @@ from scipy.stats import norm
 
 from weightgas.errors import finite_number, refuse, whole_number
 from weightgas.measurement import measure
+from weightgas.measurement.entropy import METHODS, Estimator
 
 CORRELATION_TIMES = 5.0
 """Length of a block in integrated correlation times of the slower of energy and radius."""
@@ -54,6 +55,7 @@ def bootstrap(
     statistic: Statistic,
     *,
     state: xr.Dataset | None = None,
+    entropy: Estimator | None = None,
     draws: int = 200,
     level: float = 0.95,
     seed: int = 0,
@@ -70,6 +72,8 @@ def bootstrap(
         taken from the original.
     state
         What ``measure`` made of it; measured here if not given, and its choice of entropy is kept.
+    entropy
+        The estimator of the entropy, where it is a custom one.
     draws, level, seed
         Replicates, the level of the interval, value ± normal quantile × error, and the seed.
 
@@ -81,7 +85,7 @@ def bootstrap(
     Raises
     ------
     TypeError, ValueError
-        For draws or a level out of range.
+        For draws or a level out of range, or a state with a custom entropy and no estimator.
     """
     draws = whole_number("draws", draws, minimum=10, fix="Ask for at least 10, 200 is usual.")
     level = finite_number("level", level)
@@ -91,10 +95,12 @@ def bootstrap(
     value = float(statistic(trace, state))
     generator = np.random.default_rng(seed)
     method = str(state.attrs.get("entropy_method", "auto"))
+    if entropy is None and method not in ("auto", *METHODS):
+        raise refuse("entropy", f"the estimator {method} of the state", None, "Pass it: bootstrap(entropy=...).")
     replicates = np.full(draws, np.nan)
     for k in range(draws):
         drawn = resampled(trace, state, generator)
-        again = measure(drawn, entropy=method)
+        again = measure(drawn, entropy=method if entropy is None else entropy)
         again["status"] = state["status"]
         replicates[k] = statistic(drawn, again)
     found = replicates[np.isfinite(replicates)]

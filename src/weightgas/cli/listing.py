@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from weightgas.cli import options as opt
 from weightgas.cli.session import session
+from weightgas.errors import one_of
 
 Rows = Iterator[tuple[str, str]]
 
 
 def show(
     what: Annotated[
-        Literal["protocols", "presets", "losses", "noises", "networks", "data", "entropies", "statuses"] | None,
+        str | None,
         typer.Argument(
-            metavar="WHAT", help="One of protocols, presets, losses, noises, networks, data, entropies, statuses."
+            metavar="WHAT",
+            help="One of protocols, presets, losses, noises, networks, data, optimizers, entropies, statuses.",
         ),
     ] = None,
     debug: opt.Debug = False,
@@ -30,6 +32,8 @@ def show(
       weightgas list statuses
     """
     with session("list", opt.Show(debug=debug)):
+        if what is not None:
+            one_of("WHAT", what, SECTIONS)
         for name, rows in SECTIONS.items():
             if what in (None, name):
                 found = list(rows())
@@ -90,11 +94,20 @@ def _data() -> Rows:
     yield "FILE.py:NAME", "your own: a weightgas.datasets.Images, or a function that makes one"
 
 
-def _entropies() -> Rows:
-    from weightgas.measurement import entropy
+def _optimizers() -> Rows:
+    from weightgas.optimizers import KNOWN
 
-    for name in entropy.METHODS:
-        yield name, _first(getattr(entropy, name))
+    for name, kind in KNOWN.items():
+        yield name, _first(kind)
+    yield "FILE.py:NAME", "your own: see weightgas.optimizers.Optimizer"
+
+
+def _entropies() -> Rows:
+    from weightgas.measurement.entropy import ESTIMATORS
+
+    for name, kind in ESTIMATORS.items():
+        yield name, _first(kind)
+    yield "FILE.py:NAME", "your own: see weightgas.measurement.entropy.Estimator"
 
 
 def _statuses() -> Rows:
@@ -111,6 +124,7 @@ SECTIONS: dict[str, Callable[[], Rows]] = {
     "noises": _noises,
     "networks": _networks,
     "data": _data,
+    "optimizers": _optimizers,
     "entropies": _entropies,
     "statuses": _statuses,
 }

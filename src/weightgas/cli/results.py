@@ -6,11 +6,12 @@ import logging
 import math
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from weightgas.cli import options as opt
+from weightgas.cli import values
 from weightgas.cli.estimate_cost import counted
 from weightgas.cli.session import session
 from weightgas.cli.spread import spread
@@ -41,8 +42,13 @@ def measure(
     *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],
     entropy: Annotated[
-        Literal["auto", "density", "integration", "paper"],
-        typer.Option(help="Entropy of the direction: see `weightgas list entropies`.", rich_help_panel="How"),
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Entropy of the direction: auto, one of `weightgas list entropies`, or your own FILE.py:NAME (runs "
+            "your file).",
+            rich_help_panel="How",
+        ),
     ] = "auto",
     anchor: Annotated[
         float | None,
@@ -84,6 +90,7 @@ def measure(
         from weightgas import trace as traces
         from weightgas.analysis import Findings
 
+        estimator = values.entropy_of(entropy)
         recorded = traces.check(traces.open_trace(source))
         place = out or _beside(source)
         if dry_run:
@@ -93,7 +100,7 @@ def measure(
             )
             print(f"  state  {place}\n  Nothing was written.")
             return
-        state = measurement.measure(recorded, entropy=entropy, anchor="auto" if anchor is None else anchor, seed=seed)
+        state = measurement.measure(recorded, entropy=estimator, anchor="auto" if anchor is None else anchor, seed=seed)
         traces.save(state, place, force=force if out else True)
         _show(state, rows)
         found = Findings(recorded, state)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from weightgas.datasets import Images
     from weightgas.losses import CustomLoss, CustomNoise, Loss, Noise
+    from weightgas.measurement.entropy import Estimator
     from weightgas.protocols import Protocol
 
 _AXIS_FORMS = "Write a number (0.1), a list (0.01,0.1) or low:high:count, evenly in the logarithm (1e-3:1e-1:17)."
@@ -130,6 +131,16 @@ def images_of(
     if per_class:
         images = datasets.subset(images, per_class)
     return datasets.with_label_noise(images, label_noise) if label_noise else images
+
+
+def entropy_of(text: str) -> str | Estimator:
+    """The estimator of ``--entropy``: ``auto``, a name, or ``FILE:NAME``; ValueError for anything else."""
+    from weightgas.errors import one_of
+    from weightgas.measurement.entropy import METHODS
+
+    if is_file(text):
+        return own(text, "--entropy")
+    return one_of("--entropy", text.replace("-", "_"), ("auto", *METHODS))
 
 
 def widths_of(text: str) -> tuple[int, ...]:

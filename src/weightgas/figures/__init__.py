@@ -1,4 +1,4 @@
-"""Figures: measured points with error bars, and what theory says; computed in ``analysis``, drawn here.
+"""Figures: measured points with error bars, and the predictions of theory; computed in ``analysis``, drawn here.
 
 Every function takes a run, or several by name, and returns a ``matplotlib.figure.Figure``; matplotlib's own settings
 stay as they are. A run is its Findings, its state, or the pair (trace, state) (:mod:`weightgas.figures.inputs`). The
@@ -9,12 +9,13 @@ from weightgas.figures.along import along_run
 from weightgas.figures.cells import status_map
 from weightgas.figures.diagnostics import configurational, fluctuation, gibbs_slope, group_temperatures
 from weightgas.figures.entropies import energy_and_entropy, entropy
+from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
 from weightgas.figures.layers import layers
 from weightgas.figures.paths import paths
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
-from weightgas.figures.registry import CHAPTERS, Figure
+from weightgas.figures.registry import CHAPTERS
 from weightgas.figures.variables import energy, noise, temperature
 from weightgas.figures.watched import watched
 

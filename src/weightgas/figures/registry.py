@@ -1,12 +1,11 @@
-"""The figures of a report: which there are, what to see in each, what they need, and how they are drawn.
+"""The library's own figures of a report, by chapter, with what to see in each.
 
-A figure from outside is one more :class:`Figure`; the library's own stand in :data:`CHAPTERS`.
+A figure from outside is one more :class:`~weightgas.figures.entry.Figure`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from functools import partial
 
 import numpy as np
@@ -17,6 +16,7 @@ from weightgas.figures.along import along_run
 from weightgas.figures.cells import status_map
 from weightgas.figures.diagnostics import configurational, fluctuation, gibbs_slope, group_temperatures
 from weightgas.figures.entropies import energy_and_entropy, entropy
+from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius
 from weightgas.figures.layers import layers
 from weightgas.figures.potentials import potential_maps
@@ -24,77 +24,6 @@ from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
 from weightgas.figures.variables import energy, noise, temperature
 from weightgas.figures.watched import watched
 from weightgas.trace import fixed, kind_of
-
-Caption = str | Callable[[Findings], str]
-Draw = Callable[..., mpl.Figure]
-"""From the Findings of a run to a figure."""
-
-
-def _always(_: Findings) -> bool:
-    return True
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure of a report.
-
-    Parameters
-    ----------
-    name
-        How it is called, also where it could not be drawn.
-    caption
-        What to see in it: a text, or a function of the run.
-    draw
-        From the :class:`~weightgas.analysis.Findings` of a run to a ``matplotlib.figure.Figure``, for each run. If
-        ``joint``, one figure of all runs, from ``{name: Findings}`` and, by the keyword ``controls``, the reference
-        simulations in the same form. A ValueError says why the data do not allow it; the report goes on and says so.
-    needs
-        Variables of the trace or the state without which it cannot be drawn.
-    level
-        The level of the verdict it belongs to; None between or before them.
-    suits
-        Which runs it is about: of others it is not drawn, and nothing is said.
-    joint
-        Whether it shows all runs together.
-    """
-
-    name: str
-    caption: Caption
-    draw: Callable[..., mpl.Figure]
-    needs: tuple[str, ...] = ()
-    level: int | None = None
-    suits: Callable[[Findings], bool] = _always
-    joint: bool = False
-
-    @classmethod
-    def of(cls, figure: Figure | Draw) -> Figure:
-        """A figure as it is; of a function, the figure with its name, explained by the first lines of its docstring.
-
-        Raises
-        ------
-        TypeError
-            For anything else.
-        """
-        if isinstance(figure, Figure):
-            return figure
-        if not callable(figure):
-            raise TypeError(f"figure: expected a figures.Figure or a function, got {figure!r}. Pass draw(run).")
-        name = getattr(figure, "__name__", type(figure).__name__).strip("_").replace("_", " ")
-        text = " ".join((getattr(figure, "__doc__", None) or "").strip().split("\n\n")[0].split())
-        return cls(name, text or f"{name[0].upper()}{name[1:]}.", figure)
-
-    def runs(self, runs: Mapping[str, Findings]) -> dict[str, Findings]:
-        """The runs it is about."""
-        return {name: run for name, run in runs.items() if self.suits(run)}
-
-    def lacks(self, run: Findings) -> tuple[str, ...]:
-        """What it needs and neither the trace nor the state holds."""
-        known = {*run.state.variables, *(() if run.trace is None else run.trace.variables)}
-        return tuple(name for name in self.needs if name not in known)
-
-    def text(self, run: Findings) -> str:
-        """The caption for a run."""
-        return self.caption if isinstance(self.caption, str) else self.caption(run)
 
 
 def _on_sphere(run: Findings) -> bool:
@@ -226,7 +155,7 @@ VARIABLES = (
 ENTROPIES = (
     _entropy("radius", "the radius", _on_sphere),
     _entropy("wd", "the weight decay", lambda run: not _on_sphere(run)),
-    _entropy("lr", "the (effective) learning rate", _always),
+    _entropy("lr", "the (effective) learning rate", lambda run: True),
     Figure(
         "entropy at constant ηλ",
         "Entropy over the learning rate along lines of constant ηλ, where the Maxwell relation ∂S/∂ln η − ∂S/∂ln λ = R "

@@ -41,8 +41,8 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
     step = one["step"].values
     names = [str(n) for n in np.atleast_1d(trace.attrs["group_names"])]
     status = [str(s) for s in np.atleast_1d(trace.attrs["group_status"])]
-    clocks = np.atleast_1d(trace.attrs["group_clock"]).astype(float)
-    clock = min(clocks[np.isfinite(clocks)], default=np.inf)
+    times = np.atleast_1d(trace.attrs["group_relaxation_time"]).astype(float)
+    time = min(times[np.isfinite(times)], default=np.inf)
     figure, axes = canvas(2, 2, height=4.6, sharex=True)
     radius, star = one["group_radius"].values, one["group_radius_star"].values
     elr = one["lr"].values[:, None] * np.atleast_1d(trace.attrs["group_lr_factor"]) / radius**2
@@ -60,8 +60,8 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
     axes[1, 1].legend(frameon=False, fontsize=8)
     for ax, values in zip(axes.flat, (radius, elr, angle, np.stack(list(parts.values())) / square), strict=True):
         logarithmic(ax.yaxis, values)
-        if clock < step[-1]:
-            ax.axvline(clock, color=GREY, lw=0.7, zorder=0)
+        if time < step[-1]:
+            ax.axvline(time, color=GREY, lw=0.7, zorder=0)
     axes[0, 0].set_ylabel(of("radius").axis + ", $r^*$ dashed")
     axes[0, 1].set_ylabel("effective learning rate $\\eta/r^2$")
     axes[1, 0].set_ylabel("angle of a step (rad)")
@@ -70,8 +70,8 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
         ax.set_xlabel(of("step").axis)
     shown = range(len(names)) if len(names) <= _MOST_NAMED else [0, len(names) // 2, len(names) - 1]
     handles = [line(f"{names[k]}: {status[k].replace('_', ' ')}", color=colors[k]) for k in shown]  # type: ignore[arg-type]
-    if clock < np.inf:
-        handles.append(line(f"one relaxation time, {clock:.3g} steps", color=GREY))
+    if time < np.inf:
+        handles.append(line(f"one relaxation time, {time:.3g} steps", color=GREY))
     title = f"{trace.attrs['network']}, {trace.attrs['optimizer']}"
     legend(figure, handles, title.replace("$", r"\$"))
     return figure

@@ -128,6 +128,11 @@ def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
     )
 
 
+def estimates(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
+    """What every cell gives by itself, with errors, except entropies; ``level_one`` is that of ``assess``."""
+    return _estimates(trace, level_one)[0]
+
+
 def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blocks, np.ndarray | None]:
     """What every cell gives by itself except entropies; its slow blocks and the groups' degrees of freedom."""
     kept = (level_one["burn_in"].values, trace["samples"].values.min(axis=1))

@@ -12,7 +12,7 @@ Noise without a gradient more than the run makes, from two successive steps, g̃
     tr Σ ≈ ½‖g̃_t − g̃_{t+1}‖²        ‖∇L‖² ≈ ⟨g̃_t, g̃_{t+1}⟩        G = (‖g̃_t‖² + ‖g̃_{t+1}‖²)/2
 
 Weakness: the step answers to g_t, so that the product is low and the noise high by η_e tr HΣ (H the Hessian on the unit
-sphere); :func:`weightgas.monitoring.summary.noise_and_drift` puts a part of this right. Batches drawn without
+sphere); :func:`weightgas.monitoring.series.noise_and_signal` corrects a part of this. Batches drawn without
 replacement lower the product further, by tr Σ over the number of batches. G has no such fault.
 """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,14 @@ from rich.table import Table
 from torch import Tensor
 
 from weightgas.errors import refuse
-from weightgas.monitoring import outputs, summary
+from weightgas.measurement.stationarity import Criteria
+from weightgas.monitoring import notes, series, states, text
 from weightgas.monitoring.choice import Choice
 from weightgas.monitoring.probe import Ledger, Probe
 from weightgas.monitoring.record import MEANINGS, Record
-from weightgas.monitoring.summary import GroupState
+from weightgas.monitoring.states import GroupState
 from weightgas.optimizers import Optimizer
+from weightgas.status import Status
 
 
 class Gas:
@@ -37,13 +39,14 @@ class Gas:
         The samples: ``record.step`` (samples,) and ``record[variable]`` (samples, groups).
     """
 
-    def __init__(self, name: str, choice: Choice, samples: int, forecast: Any) -> None:
+    def __init__(self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria) -> None:
         self.name, self.source, self._notes = name, choice.source, list(choice.notes)
+        self.criteria = criteria
         self.names = tuple(group.name for group in choice.groups)
         self.sizes = tuple(group.size for group in choice.groups)
         self.record = Record(samples, len(self.names))
         self.forecast = forecast
-        self._notes += outputs.unknown(forecast, self.names)
+        self._notes += notes.unknown(forecast, self.names)
         self._probe: Probe | None = None
         self._ledger, self._rules, self._every = Ledger(), [], 0
         self._written = -1
@@ -98,28 +101,51 @@ class Gas:
 
     def groups(self) -> list[GroupState]:
         """The state of every group at the last sample; empty before the first one is finished."""
-        return summary.states(self.record, self.names, self.sizes, self.rules, self._ledger.nonfinite)
+        return self._states()[0]
+
+    def _states(self) -> tuple[list[GroupState], tuple[float, float]]:
+        """The states, and T_conf of all groups together with its error."""
+        found, whole = states.states(self.record, self._sizes, self.rules, self.criteria)
+        step = self._ledger.nonfinite
+        if step is not None:
+            status, reason = Status.DIVERGED, f"a gradient or weight was not finite at step {step}"
+            found = [replace(s, status=status, reason=f"{reason}; {status.advice}") for s in found]
+        return found, whole
+
+    @property
+    def _sizes(self) -> dict[str, int]:
+        return dict(zip(self.names, self.sizes, strict=True))
 
     def forecasts(self) -> dict[str, tuple[int, float, float]]:
         """(step, r* by the budget, r* by the closed form) of each group, from its first relaxation
         time; without the groups that have not come so far, or whose learning rate or decay changes.
         """
-        rules = self.rules
-        found = {
-            n: summary.forecast(self.record, k, self.sizes[k], rules[k]) for k, n in enumerate(self.names) if rules
-        }
+        each = zip(self.names, self.sizes, self.rules, strict=False)  # no rules before the first sample
+        found = {n: states.forecast(self.record, k, size, rule) for k, (n, size, rule) in enumerate(each)}
         return {name: value for name, value in found.items() if value is not None}
 
     def notes(self) -> list[str]:
-        """What the reader must know: groups left out, clipping, missing hooks, non-finite gradients."""
-        return [*self._notes, *outputs.notes(self._ledger, self._probe, self.record, self.names)]
+        """What the reader must know: groups that are excluded, clipping, missing hooks, non-finite gradients."""
+        run = notes.of_run(self._ledger, self._probe)
+        return [*self._notes, *run, *notes.of_samples(self.record, self.names)]
 
     def table(self) -> Table:
         """The state as a table of rich."""
-        return outputs.table(self)
+        return self._summary().table()
 
     def __str__(self) -> str:
-        return outputs.text(self)
+        return self._summary().text()
+
+    def _summary(self) -> text.Summary:
+        every = f"a sample every {self.every} steps" if self.every else "no sample"
+        cost = "" if np.isnan(self.cost) else f"; {self.cost:.2%} of the time in hooks"
+        head = [f"{self.name}: {self.steps} steps, {len(self.record)} samples, {every}{cost}"]
+        head.append("groups as given" if self.source == "given" else f"groups from {self.source}")
+        head += dict.fromkeys(rule.title for rule in self.rules)
+        found, whole = self._states()
+        foot = [*text.reasons(found), *text.temperatures(found, whole)]
+        foot += notes.scores(found, self.forecasts(), self.forecast, self.steps)
+        return text.Summary(tuple(head), found, (*foot, *(f"note: {note}" for note in self.notes())))
 
     def __repr__(self) -> str:
         state = "attached" if self.attached else "detached"
@@ -128,10 +154,10 @@ class Gas:
     def trace(self) -> xr.Dataset:
         """The samples as a trace: one cell of :class:`weightgas.FixedLR`, for ``measure``, figures and report.
 
-        With momentum α the cell's learning rate is η/(1 − α), of which temperature and clocks are a function; the one
-        that was set is in ``lr`` (along samples). Settings that changed, or differ among groups: those of most
-        weights at the last sample. Groups without decay are left out, since their norms grow for ever. Without a
-        loss told by :meth:`loss`, ``energy`` is NaN. For optimizers other than SGD there is no noise trace in it, so
+        With momentum α the cell's learning rate is η/(1 − α), of which temperature and relaxation times are a function;
+        the one that was set is in ``lr`` (along samples). Settings that changed, or differ among groups: those of most
+        weights at the last sample. Groups without decay are excluded, since their norms grow for ever. Without a
+        loss passed to :meth:`loss`, ``energy`` is NaN. For optimizers other than SGD there is no noise trace in it, so
         that no temperature can be made of it.
 
         Raises
@@ -139,7 +165,14 @@ class Gas:
         ValueError
             Before the first sample is finished, or if no group decays: such a run has no pressure.
         """
-        return outputs.trace(self)
+        found = self.groups()
+        if not found:
+            raise refuse("trace", "at least one finished sample", "none", "Train for two steps or more.")
+        if not any(rule.decays for rule in self.rules):
+            raise refuse("wd", "weight decay above 0", 0.0, "A run without decay has no pressure; use csv().")
+        times, statuses = [s.relaxation_time for s in found], [s.status for s in found]
+        about = {"network": self.name, "steps": self.steps}
+        return series.trace(self.record, self._sizes, self.rules, times, statuses, about)
 
     def csv(self, path: str | Path) -> None:
         """Write a row for each sample and group: step, group, and the variables of the record."""

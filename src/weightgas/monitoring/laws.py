@@ -94,7 +94,7 @@ def forecast_radius(rule: Optimizer, steps: Steps) -> float:
     return here * (star / here) ** (m / (m - float(np.clip(slope, -m / 2, m / 2))))
 
 
-def clock(rule: Optimizer, size: int, grad_sq: float, steps: Steps) -> float:
+def relaxation_time(rule: Optimizer, size: int, grad_sq: float, steps: Steps) -> float:
     """τ in steps, the closed form where there is one, else at the last radius; infinite where nothing decays."""
     if _closed(rule, grad_sq):
         return float(rule.relaxation_time(size, grad_sq))

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from weightgas.errors import refuse, whole_number
+from weightgas.measurement.stationarity import Criteria
 from weightgas.monitoring.choice import choose
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.gas import Gas
@@ -35,6 +36,7 @@ def watch(
     forecast: Any = None,
     configurational: bool = False,
     rule: Optimizer | type[Optimizer] | None = None,
+    criteria: Criteria | None = None,
 ) -> Gas:
     """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
 
@@ -72,6 +74,8 @@ def watch(
         How ``optimizer`` steps, where it is not of ``torch.optim``: a subclass of
         :class:`weightgas.optimizers.Optimizer` whose ``of`` recognises its parameter groups, or an instance, whose
         learning rate and decay are then those of the groups. Default: as recognised, else decoupled decay is assumed.
+    criteria
+        What a group must satisfy to be in equilibrium, as in ``measure``.
 
     Raises
     ------
@@ -91,7 +95,7 @@ def watch(
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
-    gas = Gas(type(model).__name__ if name is None else str(name), choice, samples, forecast)
+    gas = Gas(type(model).__name__ if name is None else str(name), choice, samples, forecast, criteria or Criteria())
     places = choice.places()
     curvature = None
     if configurational:

@@ -101,7 +101,7 @@ class Optimizer:
     @property
     def decays(self) -> bool:
         """Whether there is weight decay."""
-        return self.wd is not None and bool(np.any(self.wd))
+        return bool(self.wd) if isinstance(self.wd, float) else self.wd is not None and bool(np.any(self.wd))
 
     @property
     def title(self) -> str:
@@ -236,8 +236,8 @@ class Optimizer:
 
     def rates(self) -> tuple[float, float]:
         """(lr, wd) as floats, NaN where they are missing."""
-        lr, wd = (math.nan if value is None else float(np.asarray(value)) for value in (self.lr, self.wd))
-        return lr, wd
+        lr, wd = (math.nan if value is None else value for value in (self.lr, self.wd))
+        return float(lr), float(wd)  # type: ignore[arg-type]
 
     @classmethod
     def of(cls, optimizer: Any, group: Mapping[str, Any]) -> Self | None:

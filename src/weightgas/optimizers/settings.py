@@ -25,6 +25,8 @@ def known(name: str, value: ArrayLike | None) -> Numbers:
 
 def fraction(name: str, value: ArrayLike) -> Numbers:
     """Numbers in [0, 1), or a ValueError."""
+    if isinstance(value, float) and 0 <= value < 1:
+        return np.asarray(value, dtype=np.float64)
     number = nonnegative(name, value)
     if np.any(number >= 1):
         raise refuse(name, "at least 0 and below 1", value, "A momentum of 1 never forgets.")

@@ -57,14 +57,13 @@ class SGD(Optimizer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        alpha = fraction("momentum", self.momentum)
+        coasts = bool(np.all(fraction("momentum", self.momentum) > 0))
         flag("decoupled", self.decoupled)
         if self.grad_memory is not None:
             positive("grad_memory", self.grad_memory)
-        if flag("nesterov", self.nesterov) and not np.all(alpha > 0):
+        if flag("nesterov", self.nesterov) and not coasts:
             raise refuse("nesterov", "a momentum above 0 with it", self.momentum, "Pass momentum, or omit nesterov.")
-        damped = np.any(nonnegative("dampening", self.dampening))
-        if damped and (self.nesterov or self.decoupled or not np.all(alpha > 0)):
+        if nonnegative("dampening", self.dampening) and (self.nesterov or self.decoupled or not coasts):
             fix = "It belongs to plain momentum with coupled decay; omit it."
             raise refuse("dampening", "0 here", self.dampening, fix)
 

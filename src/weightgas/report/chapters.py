@@ -12,7 +12,8 @@ from matplotlib import figure as mpl
 
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
-from weightgas.figures.registry import CHAPTERS, Figure
+from weightgas.figures.entry import Figure
+from weightgas.figures.registry import CHAPTERS
 from weightgas.report import tables as tabulate
 from weightgas.report.content import Picture, Section, Table
 from weightgas.report.guard import attempt
@@ -142,7 +143,7 @@ def _about_watched(runs: Runs) -> tuple[str, str]:
         f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Seen by hooks of the "
         "optimizer; data, order and seed are those of your own loop. With momentum α, η stands for η/(1 − α)."
     )
-    excluded = [str(n) for n in np.atleast_1d(about.get("groups_left_out", []))]
+    excluded = [str(n) for n in np.atleast_1d(about.get("groups_excluded", []))]
     return "Watched run", text + (f" Excluded, without weight decay: {', '.join(excluded)}." if excluded else "")
 
 

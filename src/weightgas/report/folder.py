@@ -15,7 +15,7 @@ from weightgas import runs
 from weightgas import trace as traces
 from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError, renamed_keywords
-from weightgas.figures.registry import Draw, Figure
+from weightgas.figures.entry import Draw, Figure
 from weightgas.measurement import measure
 from weightgas.report.chapters import sections
 from weightgas.report.content import Content

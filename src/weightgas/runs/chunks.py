@@ -185,4 +185,4 @@ def _frame(part: xr.Dataset, protocol: Protocol) -> xr.Dataset:
         if "cell_methods" in v.attrs:
             methods[str(name)] = v.attrs["cell_methods"].removeprefix("sample: ")
     attributes = {k: v for k, v in part.attrs.items() if k not in ("protocol", "settings", "format_version")}
-    return traces.make(protocol, values, attributes, methods)
+    return traces.make(protocol, values, attributes, methods, traces.custom(part))

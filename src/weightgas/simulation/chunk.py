@@ -21,6 +21,7 @@ from weightgas.simulation.plan import Plan
 from weightgas.simulation.start import SAMPLES, reduced_start, stationary_start
 from weightgas.simulation.tally import Tally
 from weightgas.theory import vmf
+from weightgas.trace.measured import Custom
 
 _SECONDS_PER_CALL = 0.25
 _STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 5.0, 2.5, 2.0, 6.0
@@ -59,15 +60,19 @@ def run_chunk(
     steering = Steering(protocol, how, what, runs, tally, buffers) if protocol.steers else None
     if steering and before is not None:
         steering.resume(before)
+    custom = Custom(how.quantities, how.samples, to_original(weights) if how.quantities else weights)
     call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
     def go(begin: int, samples: int, steps: int) -> None:
         """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress moves."""
-        most = 1 if steering else max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
+        recorded = custom and begin >= 0
+        most = 1 if steering or recorded else max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
         for k in range(0, samples, most):
             some = min(most, samples - k)
             span = Span(k, some, steps, begin + k * steps)
             step(protocol.scaled, protocol.projected, span, runs, *groups, tally.for_kernel())
+            if recorded:
+                custom.read(k, to_original(weights))
             if steering:
                 steering.after(k)
             advance(len(protocol) * some * steps / (how.steps + how.warmup))
@@ -85,6 +90,7 @@ def run_chunk(
     shape = (len(protocol), how.replicas)
     weights, stream = reduced.packed(weights, stream) if small else (weights, stream)
     arrays |= {"final_weights": to_original(weights).reshape(*shape, -1), "final_stream": stream.reshape(*shape, -1)}
+    arrays |= {name: values.reshape(*shape, *values.shape[1:]) for name, values in custom.values.items()}
     means = ["noise_trace", "mean_grad_sq", "laplacian"]
     if buffers is not None:
         buffers.into(arrays, shape)
@@ -103,7 +109,7 @@ def run_chunk(
         "threads": numba.get_num_threads(),
         "device": "cpu",
     }
-    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"))
+    return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"), how.quantities)
 
 
 class Steering:

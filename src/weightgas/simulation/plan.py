@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from weightgas.errors import refuse, whole_number
+from weightgas.quantities import Quantity
 
 MOST_BLOCKS = 20
 """Blocks of the counts of the overlap where the record has none: the largest divisor of the samples up to this."""
@@ -28,6 +29,12 @@ class Plan:
     snapshot_every: int
     seed: int
     method: str
+    quantities: tuple[Quantity, ...] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """By what a run folder knows it again: the numbers, and the names of custom quantities, if there are any."""
+        numbers = {name: value for name, value in vars(self).items() if name != "quantities"}
+        return numbers | ({"quantities": [q.name for q in self.quantities]} if self.quantities else {})
 
     @property
     def sample_every(self) -> int:
@@ -46,11 +53,13 @@ def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, 
     ``record`` is a :class:`~weightgas.Record` as the producer takes it. ``reducible``: the model is that of an overlap;
     ``method="auto"`` is then the reduced one, unless directions are to be kept.
     """
-    if method == "reduced" and not (reducible and not record.snapshots):
+    reducible = reducible and not record.snapshots and not record.quantities
+    if method == "reduced" and not reducible:
         fix = 'Pass method="full": the reduced step knows the overlap alone.'
-        raise refuse("method", "a linear loss, isotropic noise and no snapshots for reduced", method, fix)
+        expected = "a linear loss, isotropic noise, no snapshots and no custom quantities for reduced"
+        raise refuse("method", expected, method, fix)
     if method == "auto":
-        method = "reduced" if reducible and not record.snapshots else "full"
+        method = "reduced" if reducible else "full"
     fix = "Ask for at least 8 samples, 400 is usual."
     samples = whole_number("samples", record.samples, minimum=8, fix=fix)
     steps = whole_number("steps", steps, minimum=samples, fix=f"At least one step per sample ({samples}) is needed.")
@@ -75,6 +84,7 @@ def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, 
         snapshot_every=record.snapshot_every,
         seed=whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0."),
         method=method,
+        quantities=tuple(record.quantities),
     )
 
 

@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numba
@@ -127,7 +127,7 @@ def simulate(
     memory.check(longest, what, len(protocol) if run.folder is None else cells, threads)
     folder, grid = None, what.effective(protocol)
     if run.folder is not None:
-        config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **asdict(how), **what.attributes()}
+        config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **how.settings(), **what.attributes()}
         config |= {} if until is None else precision.attributes(until)
         config["resumed_at"] = None if before is None else int(before["step"].max())
         folder = runs.prepare(run.folder, config, force=run.force)

@@ -98,6 +98,8 @@ _SINCE_1 = {
     "reading_every": "sample_every",
     "potential": "loss",
     "potential_crc": "loss_crc",
+    "group_clock": "group_relaxation_time",
+    "groups_left_out": "groups_excluded",
 }
 """Names of dimensions, variables and attributes of format 1, and those of today."""
 
@@ -180,16 +182,16 @@ def completed_cells(path: Path) -> np.ndarray:
 
 
 def cells_per_write(path: Path) -> int:
-    """How many cells a part of the store at ``path`` has; a resumed run goes on in the same parts."""
-    return int(_completed(path).chunks[0])
+    """How many cells a chunk of the store at ``path`` has; a resumed run keeps the same chunks."""
+    return int(_completed(path, whole=False).chunks[0])
 
 
-def _completed(path: Path) -> Any:
+def _completed(path: Path, whole: bool = True) -> Any:
     try:
-        missing = _missing_chunks(path)
+        missing = _missing_chunks(path) if whole else []
         if missing:
             raise TraceError(f"missing chunks of {', '.join(missing)}")
-        return zarr.open_group(path, mode="r")["completed"]
+        return zarr.open_array(path / "completed", mode="r")
     except Exception as error:  # as in read()
         raise TraceError(
             f"{path}: expected a store that can be resumed, got {error}. Start again with force."

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from weightgas.status import Outcome
+from weightgas.trace.measured import Custom
 from weightgas.training import checkpoint
 from weightgas.training.engine import SUMS, WARMUP, Engine, State
 from weightgas.training.mode import Mode
@@ -46,7 +47,9 @@ def run_chunk(
     """
     protocol = engine.protocol
     names = variables(plan, protocol, engine.has_momentum)
-    record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names)
+    first = engine.initial().weights.cpu().numpy() if plan.quantities else np.zeros((engine.stack, 1))
+    custom = Custom(plan.quantities, plan.rows, first)
+    record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom)
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, record, place)
     if state is None:
@@ -127,6 +130,7 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
     outcome = np.where(record.alive, int(Outcome.FINISHED), int(Outcome.DIVERGED))
     by_stack = {
         **record.values,
+        **record.custom.values,
         "samples": record.samples,
         "outcome": outcome,
         "final_weights": state.weights.cpu().numpy(),

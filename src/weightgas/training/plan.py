@@ -17,6 +17,7 @@ from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
+from weightgas.quantities import Quantity
 from weightgas.settings import Evaluate, Record
 from weightgas.status import Outcome
 from weightgas.training import stepping
@@ -45,6 +46,9 @@ PER_CURVATURE = 6
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
+STARTS = ("predicted", "random")
+"""Where a network may start, by name."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -65,6 +69,12 @@ class Plan:
     start: str
     dtype: str
     first: int = 0
+    quantities: tuple[Quantity, ...] = ()
+
+    def settings(self) -> dict[str, Any]:
+        """By what a run folder knows it again: the numbers, and the names of custom quantities, if there are any."""
+        numbers = {name: value for name, value in vars(self).items() if name != "quantities"}
+        return numbers | ({"quantities": [q.name for q in self.quantities]} if self.quantities else {})
 
     @property
     def rows(self) -> int:
@@ -192,6 +202,7 @@ def planned(
         snapshot_every=recorded.snapshot_every,
         start=_start(start, (len(protocol), replicas, network.dim(data))),
         dtype=dtype,
+        quantities=tuple(recorded.quantities),
     )
     if before is not None:
         grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer).get("optimizer")
@@ -217,7 +228,7 @@ def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -
 def _start(start: Any, shape: tuple[int, ...]) -> str:
     """The name of a start; one given as weights (cells, replicas, dim) is named by its checksum."""
     if isinstance(start, str):
-        return one_of("start", start, ("predicted", "random"))
+        return one_of("start", start, STARTS)
     weights = np.asarray(start)
     if weights.shape != shape or weights.dtype.kind != "f" or not np.isfinite(weights).all():
         raise refuse(

@@ -11,6 +11,7 @@ from torch import Tensor
 from weightgas import probes
 from weightgas.probes.noise import FOR_SQUARES
 from weightgas.protocols import Protocol
+from weightgas.trace.measured import Custom
 from weightgas.training.engine import State
 from weightgas.training.plan import Plan
 
@@ -32,12 +33,20 @@ def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]
 class Samples:
     """Arrays of shape (stack, samples[, groups]), NaN where nothing was read, and the stored directions.
 
-    ``names`` are the variables to keep. A row depends only on the state it is written from, so writing it again (after
-    an interruption) changes nothing.
+    ``names`` are the variables to keep, ``custom`` what the user adds to them. A row depends only on the state it is
+    written from, so writing it again (after an interruption) changes nothing.
     """
 
-    def __init__(self, stack: int, sizes: tuple[int, ...], rows: int, snapshots: int, names: tuple[str, ...]) -> None:
-        self._sizes = sizes
+    def __init__(
+        self,
+        stack: int,
+        sizes: tuple[int, ...],
+        rows: int,
+        snapshots: int,
+        names: tuple[str, ...],
+        custom: Custom,
+    ) -> None:
+        self._sizes, self.custom = sizes, custom
         shapes = {name: (stack, rows, len(sizes)) if name.startswith("group_") else (stack, rows) for name in names}
         self.values = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
         self.directions = np.full((stack, snapshots, sum(sizes)), np.nan, np.float32)
@@ -80,6 +89,8 @@ class Samples:
         for name, array in arrays.items():
             self.values[name][self.alive, row] = array[self.alive]
         self.samples[self.alive] = row + 1
+        if self.custom:
+            self.custom.read(row, state.weights.cpu().numpy(), self.alive)
 
     def snapshot(self, number: int, weights: Tensor) -> None:
         """Store the directions of the cells that still run."""
@@ -88,7 +99,13 @@ class Samples:
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Everything, for a checkpoint."""
-        return {**self.values, "directions": self.directions, "samples": self.samples, "alive": self.alive}
+        return {
+            **self.values,
+            **self.custom.values,
+            "directions": self.directions,
+            "samples": self.samples,
+            "alive": self.alive,
+        }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Take everything from a checkpoint; ValueError or KeyError where it is not of this record."""

@@ -236,6 +236,6 @@ def _config(
         "protocol": protocol.settings(),
         "network": {"name": network.name, **network.settings()},
         "data": {"name": images.name, "crc32": crc32(images.inputs.data) ^ crc32(images.labels.data)},
-        "plan": dict(plan.__dict__),
+        "plan": plan.settings(),
         **({"optimizer": repr(optimizer)} if optimizer is not None else {}),
     }

@@ -97,7 +97,7 @@ def produce(
             f"memory: expected room for the weights, batches and samples of a stack of {stack} networks, got "
             f"{str(error) or 'no memory'!r}. Lower cells_at_once, replicas, samples or snapshots."
         ) from error
-    return traces.make(part, values, dict(setting.attributes))
+    return traces.make(part, values, setting.attributes, quantities=setting.plan.quantities)
 
 
 @contextmanager

@@ -89,6 +89,8 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
 def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
     """What the series of every cell give, (cells,) each; NaN where they are too short or not finite."""
     energy = (trace["energy_mean"] if "energy_mean" in trace else trace["energy"]).values
+    measured = ~np.isnan(energy).all(axis=(1, 2))
+    energy = np.where(measured[:, None, None], energy, trace["grad_sq"].values)  # which fluctuates as fast
     with np.errstate(all="ignore"):
         log_radius = np.log(trace["radius"].values)
     noise, recorded = traces.column(trace, "noise_trace", "radius"), traces.holds(trace, "noise_trace")
@@ -97,6 +99,7 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
     samples = trace["samples"].values.min(axis=1)
     out = {name: np.full(cells, np.nan) for name in _OF_CELLS}
     out |= {"burn_in": np.zeros(cells), "burn_in_radius": np.zeros(cells), "samples": samples.astype(float)}
+    out["measured"] = measured
     for i in range(cells):
         n = int(samples[i])
         if n < shortfalls.LEAST_SAMPLES:
@@ -118,22 +121,17 @@ def _one_cell(
 ) -> dict[str, float]:
     """What the series (replicas, samples[, groups]) of one cell give; empty where energy or radius is not finite.
 
-    ``recorded`` (samples,): which samples have the noise. Without any energy (a watched loop that passed no loss) the
-    radius alone is judged, if it moves.
+    ``recorded`` (samples,): which samples have the noise.
     """
-    measured = not np.isnan(energy).all()
-    if not np.isfinite(log_radius).all() or not (
-        np.isfinite(energy).all() if measured else np.ptp(log_radius) > CONSTANT
-    ):
+    if not (np.isfinite(log_radius).all() and np.isfinite(energy).all()):
         return {}
     path = log_radius.mean(axis=0)
-    by_energy = burn_in(energy.mean(axis=0)) if measured else 0
+    by_energy = burn_in(energy.mean(axis=0))
     by_radius = burn_in(path) if np.ptp(path) > _NEGLIGIBLE else 0
     begin = max(by_energy, by_radius)
     energy, log_radius = energy[:, begin:], log_radius[:, begin:]
     out: dict[str, float] = {"burn_in": begin, "burn_in_radius": by_radius > by_energy}
-    if measured:
-        out |= _energy(energy)
+    out |= _energy(energy)
     out["radius_trend"], out["radius_trend_z"] = change(log_radius), 0.0
     if np.ptp(log_radius) > CONSTANT:
         out["ess_radius"] = cautious_sample_size(log_radius)

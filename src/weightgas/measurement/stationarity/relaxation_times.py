@@ -25,7 +25,12 @@ _FIXED = 1e-300
 
 
 def radius_time(trace: xr.Dataset) -> np.ndarray:
-    """Relaxation time of the radius, (cells,); next to nothing on the sphere."""
+    """Relaxation time of the radius, (cells,); next to nothing on the sphere.
+
+    That of a watched run is the attribute ``relaxation_time``: that of its slowest group, by its optimizer.
+    """
+    if "relaxation_time" in trace.attrs:
+        return np.broadcast_to(trace.attrs["relaxation_time"], trace.sizes["cell"]).astype(float)
     grad_sq = mean_of_valid(trace, "grad_sq")
     usable = np.where(np.isfinite(grad_sq) & (grad_sq > 0), grad_sq, 1.0)
     return np.maximum(traces.kind_of(trace).radius_time(traces.fixed(trace), usable), _FIXED)
@@ -35,12 +40,20 @@ def share_time(trace: xr.Dataset) -> np.ndarray:
     """Relaxation time of the groups' shares of r², 1/(2η_e² G), (cells,); next to nothing without groups."""
     if "group_radius" not in trace or trace.sizes["group"] < 2:
         return np.full(trace.sizes["cell"], _FIXED)
+    if "relaxation_time" in trace.attrs:
+        return radius_time(trace)
     return _inverse(2 * elr(trace) ** 2 * mean_of_valid(trace, "grad_sq"))
 
 
 def direction_time(trace: xr.Dataset) -> np.ndarray:
-    """Decay time of the direction's memory in pure noise, 2/(η_e² tr Σ), (cells,)."""
+    """Decay time of the direction's memory in pure noise, 2/(η_e² tr Σ), (cells,).
+
+    NaN where a watched run has no noise, its optimizer having no such mobility.
+    """
     noise = mean_of_valid(trace, "noise_trace" if "noise_trace" in trace else "grad_sq")
+    if "relaxation_time" in trace.attrs:
+        unknown = np.isnan(noise) if "noise_trace" in trace else True
+        return np.where(unknown, np.nan, _inverse(elr(trace) ** 2 * noise / 2))
     return _inverse(elr(trace) ** 2 * noise / 2)
 
 

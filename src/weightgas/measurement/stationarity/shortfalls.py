@@ -33,14 +33,15 @@ def trends(found: Found, name: str, least: float, significance: float) -> np.nda
     return np.where((np.abs(size) > least) & (np.abs(z) > significance), np.sign(z), 0.0)
 
 
-def at_least(value: np.ndarray, least: float, what: str, unit: str, *, unknown: str = "") -> Criterion:
+def at_least(value: np.ndarray, least: float, what: str | np.ndarray, unit: str, *, unknown: str = "") -> Criterion:
     """Failed where ``value`` is below ``least``; where it is NaN only with ``unknown``, the reason."""
     missing = np.isnan(value)
     with np.errstate(all="ignore"):
         longer = np.where(missing, np.nan, least / value)
 
     def sentence(i: int) -> str:
-        return f"{what}: {unknown if missing[i] else f'{value[i]:.3g} {unit} of {least:g} needed'}"
+        name = what if isinstance(what, str) else what[i]
+        return f"{name}: {unknown if missing[i] else f'{value[i]:.3g} {unit} of {least:g} needed'}"
 
     return Criterion((value < least) | (missing & bool(unknown)), longer, sentence)
 
@@ -56,13 +57,11 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
         mixing = np.maximum((rhat**2 - 1) / max(c.rhat**2 - 1, 1e-3), 1.1)
     times = "predicted relaxation times"
     unread = np.isnan(found["radius_trend_z"])
-    no_energy = np.isnan(found["energy_trend_z"])
-    ess = np.where(no_energy, np.inf, found["ess"])  # those have a reason of their own
-    ess_radius = np.where(no_energy & ~unread, found["ess_radius"], np.inf)  # in place of the energy's
+    ess = np.where(unread, np.inf, found["ess"])  # those have a reason of their own
+    fast = np.where(found["measured"], "energy", "gradient")
     return [
         Criterion(unread, np.full(len(rhat), np.nan), lambda i: _unread(found, i)),
-        at_least(ess, c.ess, "energy", "effective samples", unknown="constant, or too few samples"),
-        at_least(ess_radius, c.ess, "radius", "effective samples", unknown="constant, or too few samples"),
+        at_least(ess, c.ess, fast, "effective samples", unknown="constant, or too few samples"),
         at_least(found["relaxations"], c.relaxations, "radius", times),
         at_least(found["share_relaxations"], c.relaxations, "shares of r²", times),
         at_least(found["energy_relaxations"], c.relaxations, "energy", times),
@@ -72,12 +71,12 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
             f"radius: ln r changed by {trend_r[i]:.2g} between the halves, {abs(found['radius_trend_z'][i]):.1f} "
             f"standard errors, {c.radius_trend:g} allowed and {c.radius_trend / 4:g} if significant")),
         Criterion(energy != 0, twice, lambda i: (
-            f"energy: {'fell' if energy[i] < 0 else 'rose'} by {abs(found['energy_trend'][i]):.0%} between the halves, "
-            f"{abs(found['energy_trend_z'][i]):.1f} standard errors")),
+            f"{fast[i]}: {'fell' if energy[i] < 0 else 'rose'} by {abs(found['energy_trend'][i]):.0%} between the "
+            f"halves, {abs(found['energy_trend_z'][i]):.1f} standard errors")),
         Criterion(shares != 0, twice, lambda i: (
             f"shares of r²: one group's changed by {found['share_trend'][i]:+.0%} between the halves, "
             f"{abs(found['share_trend_z'][i]):.1f} standard errors")),
-        Criterion(rhat > c.rhat, mixing, lambda i: f"energy: split R-hat {rhat[i]:.3g}, {c.rhat:g} allowed"),
+        Criterion(rhat > c.rhat, mixing, lambda i: f"{fast[i]}: split R-hat {rhat[i]:.3g}, {c.rhat:g} allowed"),
     ]  # fmt: skip
 
 
@@ -101,10 +100,11 @@ def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[st
         factors = longer[np.isfinite(longer[:, i]), i]
         if len(factors):
             lacking.append(_longer(float(factors.max()), float(steps[i])))
-        if np.isnan(found["energy_trend_z"][i]) and not np.isnan(found["radius_trend_z"][i]):
-            lacking.append("no energy in the trace: judged by the radius alone")
+        if not found["measured"][i] and not np.isnan(found["radius_trend_z"][i]):
+            lacking.append("no energy in the trace: judged by its gradient")
         if found["burn_in"][i] > 0:
-            why = "radius" if found["burn_in_radius"][i] else "energy"
+            fast = "energy" if found["measured"][i] else "gradient"
+            why = "radius" if found["burn_in_radius"][i] else fast
             lacking.append(f"dropped {found['burn_in'][i]:.0f} of {found['samples'][i]:.0f} samples as burn-in ({why})")
         out.append("; ".join(lacking))
     return out

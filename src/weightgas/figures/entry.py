@@ -1,0 +1,81 @@
+"""One figure of a report: how it is called, what to see in it, what it needs, and how it is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from matplotlib import figure as mpl
+
+from weightgas.analysis.findings import Findings
+
+Caption = str | Callable[[Findings], str]
+Draw = Callable[..., mpl.Figure]
+"""From the Findings of a run to a figure."""
+
+
+def _always(_: Findings) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of a report.
+
+    Parameters
+    ----------
+    name
+        How it is called, also where it could not be drawn.
+    caption
+        What to see in it: a text, or a function of the run.
+    draw
+        From the :class:`~weightgas.analysis.Findings` of a run to a ``matplotlib.figure.Figure``, for each run. If
+        ``joint``, one figure of all runs, from ``{name: Findings}`` and, by the keyword ``controls``, the reference
+        simulations in the same form. A ValueError names what the data lack; the report prints it and continues.
+    needs
+        Variables of the trace or the state without which it cannot be drawn.
+    level
+        The level of the verdict it belongs to; None between or before them.
+    suits
+        Which runs it is about: of others it is not drawn, and nothing is said.
+    joint
+        Whether it shows all runs together.
+    """
+
+    name: str
+    caption: Caption
+    draw: Callable[..., mpl.Figure]
+    needs: tuple[str, ...] = ()
+    level: int | None = None
+    suits: Callable[[Findings], bool] = _always
+    joint: bool = False
+
+    @classmethod
+    def of(cls, figure: Figure | Draw) -> Figure:
+        """A figure as it is; of a function, the figure with its name, explained by the first lines of its docstring.
+
+        Raises
+        ------
+        TypeError
+            For anything else.
+        """
+        if isinstance(figure, Figure):
+            return figure
+        if not callable(figure):
+            raise TypeError(f"figure: expected a figures.Figure or a function, got {figure!r}. Pass draw(run).")
+        name = getattr(figure, "__name__", type(figure).__name__).strip("_").replace("_", " ")
+        text = " ".join((getattr(figure, "__doc__", None) or "").strip().split("\n\n")[0].split())
+        return cls(name, text or f"{name[0].upper()}{name[1:]}.", figure)
+
+    def runs(self, runs: Mapping[str, Findings]) -> dict[str, Findings]:
+        """The runs it is about."""
+        return {name: run for name, run in runs.items() if self.suits(run)}
+
+    def lacks(self, run: Findings) -> tuple[str, ...]:
+        """What it needs and neither the trace nor the state holds."""
+        known = {*run.state.variables, *(() if run.trace is None else run.trace.variables)}
+        return tuple(name for name in self.needs if name not in known)
+
+    def text(self, run: Findings) -> str:
+        """The caption for a run."""
+        return self.caption if isinstance(self.caption, str) else self.caption(run)

@@ -1,0 +1,91 @@
+"""What the reader of a watched run must know besides its states: what went wrong, and how good forecasts were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.record import Record
+from weightgas.monitoring.states import GroupState
+from weightgas.status import Status
+
+_TANGENT = 0.02
+"""|cos(w, g)| above which a group does not look scale-invariant."""
+_STILL = 1e-6
+
+
+def of_run(ledger: Ledger, probe: Probe | None) -> list[str]:
+    """What happened to hooks, steps and gradients."""
+    out = []
+    if ledger.nonfinite is not None:
+        out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run goes on")
+    if ledger.failure:
+        out.append(f"a sample failed and the hooks stopped: {ledger.failure}")
+    elif probe is not None and probe.removed:
+        out.append(f"the hooks are off the optimizer: nothing was seen after step {ledger.steps}; watch it again")
+    if probe is not None and probe.neighbours:
+        out.append(f"watched {probe.neighbours + 1} times: each watch reads, and costs, by itself")
+    if ledger.unmoved:
+        out.append(f"{ledger.unmoved} samples of steps that moved no weight are excluded")
+    if ledger.clipped:
+        out.append(
+            f"gradients are clipped at norm {ledger.largest_norm:.3g} in {ledger.clipped:.0%} of the samples: G is "
+            "that of clipped gradients; r* holds at the present norm, and clipping slows the way there"
+        )
+    return out
+
+
+def of_samples(record: Record, names: Sequence[str]) -> list[str]:
+    """Groups that are not scale-invariant, and weights that change between steps."""
+    if not len(record):
+        return []
+    tangency = np.abs(record["tangency"])
+    off = np.where(np.isfinite(tangency), tangency, 0.0).mean(axis=0)
+    out = [
+        f"{names[k]}: cos(w, g) is {off[k]:.2g} on average, so it is not scale-invariant; r* does not hold"
+        for k in np.flatnonzero(off > _TANGENT)
+    ]
+    if np.nanmax(np.abs(record["between"])) > _STILL:
+        out.append("weights change between steps (a projection or a constraint?): the budget does not hold that part")
+    return out
+
+
+def scores(
+    states: Iterable[GroupState], own: Mapping[str, tuple[int, float, float]], forecast: Any, steps: int
+) -> list[str]:
+    """One line for each group of ``forecast``, and for each that has settled and a forecast of its ``own``."""
+    states, scheduled = list(states), bool(getattr(forecast, "scheduled", False))
+    given, lines = given_radii(forecast, [s.name for s in states], steps), []
+    for state in states:
+        there = state.status == Status.EQUILIBRIUM and not (scheduled and state.name in given)
+        if state.name in given:
+            radius, what = given[state.name], f"forecast {f'r at step {steps}' if scheduled else 'r*'}"
+        elif state.name in own and there:
+            step, radius, _ = own[state.name]
+            what = f"forecast at step {step} r*"
+        else:
+            continue
+        found, verb = (state.radius_mean, "settled at") if there else (state.radius, "now")
+        lines.append(f"{state.name}: {what} {radius:.4g}, {verb} {found:.4g} ({found / radius - 1:+.1%})")
+    return lines
+
+
+def given_radii(forecast: Any, names: Sequence[str], step: int) -> dict[str, float]:
+    """Norm by group of a forecast of ``predict``, r* or under a schedule that of ``step``, or of a plain mapping."""
+    if forecast is None:
+        return {}
+    if hasattr(forecast, "groups"):
+        at = step if forecast.scheduled else None
+        forecast = {g.name: forecast.expected(g.name, at) for g in forecast.groups}
+    known = {n: forecast.get(n) for n in names}
+    return {n: float(r) for n, r in known.items() if r is not None and np.isfinite(r)}
+
+
+def unknown(forecast: Any, names: Sequence[str]) -> list[str]:
+    """A note where a given forecast has names that are not watched: nothing could be scored by them."""
+    given = [] if forecast is None else [g.name for g in forecast.groups] if hasattr(forecast, "groups") else forecast
+    other = [str(name) for name in given if name not in names]
+    return [f"the forecast is of {', '.join(other)}, not watched under that name"] if other else []

@@ -1,0 +1,246 @@
+"""The state of every group of a watched run: the judge's status and means, and what the budget of its norm adds.
+
+:func:`weightgas.measurement.stationarity.assess` judges every group as a cell of its own, by the criteria of simulated
+and trained runs, over the samples since learning rate and decay last changed. Its relaxation time is that of the
+group's optimizer (:mod:`.laws`), and where no loss was passed to ``Gas.loss`` the gradient stands for the energy. Means
+are over the samples that the judge kept; T, Z and T_conf are those of ``measure``.
+
+Only a watched run knows its budget, and with it r*. A norm that is more than 5 % from r* is not in equilibrium.
+
+Weakness: the noise is that of successive steps (:func:`.series.noise_and_signal`), good to a part of ‖∇L‖²; so are T
+and Z.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from weightgas.measurement.state import estimates
+from weightgas.measurement.stationarity import Criteria, assess
+from weightgas.monitoring import laws, series
+from weightgas.monitoring.record import Record
+from weightgas.optimizers import Optimizer
+from weightgas.optimizers.optimizer import INSIDE
+from weightgas.status import Status
+
+NEAR = 0.05
+"""Relative distance from r* that counts as there."""
+_RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
+_SAME = 0.2
+"""Learning rates and decays that differ by this share at most count as one setting."""
+_NAN = (np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class GroupState:
+    """One group at its last sample; averages over the samples that were judged. NaN where ``reason`` explains it.
+
+    ``radius`` r, ``radius_mean`` over the last half of these samples, ``elr`` η/r², ``angle`` of a step in radians,
+    ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`), ``tangency`` cos(w, g), ``decay``,
+    ``drag``, ``kick`` in units of r² a step, ``closure`` the largest of them in units of the largest term,
+    ``radius_star`` r* of the budget with ``radius_star_err``, ``radius_law`` r* of the closed form, and in steps
+    ``relaxation_time`` τ and ``steps_to_go``; ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z,
+    ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
+    """
+
+    name: str
+    size: int
+    rule: str
+    status: Status
+    reason: str
+    step: int
+    radius: float
+    radius_mean: float
+    elr: float
+    angle: float
+    grad_sq: float
+    noise_trace: float
+    tangency: float
+    decay: float
+    drag: float
+    kick: float
+    closure: float
+    radius_star: float
+    radius_star_err: float
+    radius_law: float
+    relaxation_time: float
+    steps_to_go: float
+    temperature: float
+    pressure: float
+    volume: float
+    compressibility: float
+    temperature_conf: float
+    temperature_conf_err: float
+
+    def __getattr__(self, name: str) -> float:
+        raise AttributeError(f"{name}: now relaxation_time" if name == "clock" else f"GroupState has no {name}")
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Where the norm of a group goes: r* of the budget and its error, r* of the closed form, relaxation time τ."""
+
+    star: float
+    error: float
+    law: float
+    time: float
+
+
+def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray) -> Prediction:
+    """Where a group goes, from the samples ``kept``."""
+    of = {n: record[n][kept, group] for n in ("radius", "decay", "lr", "wd", "grad_sq")}
+    steps = laws.between(record.step[kept], of["radius"], -of["decay"], of["lr"], of["wd"])
+    grad_sq = float(of["grad_sq"].mean())
+    closed, time = laws.closed_radius(rule, size, grad_sq), laws.relaxation_time(rule, size, grad_sq, steps)
+    return Prediction(*laws.budget_radius(rule, steps), closed, time)
+
+
+def states(
+    record: Record, sizes: Mapping[str, int], rules: Sequence[Optimizer], criteria: Criteria
+) -> tuple[list[GroupState], tuple[float, float]]:
+    """The state of every group after the last sample, and (T_conf, its error) of all together; empty before the first.
+
+    ``sizes`` by the name of each group. T_conf of all is that on the sphere of them, r² = Σ rᵢ²; NaN as for one group.
+    """
+    if not len(record):
+        return [], _NAN
+    begin = _since(record)
+    segment = np.arange(len(record)) >= begin
+    each = list(zip(sizes.values(), rules, strict=True))
+    recent = [_recent(record, k, size, rule, segment) for k, (size, rule) in enumerate(each)]
+    times = np.array([where.time if rule.decays else np.inf for where, rule in zip(recent, rules, strict=True)])
+    cells = series.cells(record, list(sizes.values()), rules, times, begin)
+    judged = assess(cells, criteria)
+    found = _thermal(cells, judged, list(sizes.values()))
+    conf = found["temperature_conf"]
+    out = []
+    for k, (name, (size, rule)) in enumerate(zip(sizes, each, strict=True)):
+        kept, where = segment & (np.arange(len(record)) >= begin + int(judged["burn_in"][k])), recent[k]
+        status = Status(int(judged["status"][k]))
+        if status == Status.EQUILIBRIUM:
+            where = predicted(record, k, size, rule, kept)
+        status, reason = _judged(record, k, rule, where, status, str(judged["reason"].values[k]), begin)
+        thermal = {n: float(found[n][0][k]) for n in ("temperature", "compressibility")}
+        has = np.isfinite(thermal["temperature"])
+        _, wd = rule.rates()
+        about = {
+            "pressure": wd if has else np.nan,
+            "volume": float(found["volume"][0][k]) if has else np.nan,
+            "temperature_conf": float(conf[0][k]),
+            "temperature_conf_err": float(conf[1][k]),
+        }
+        means = _means(record, k, rule, kept, where)
+        out.append(GroupState(name, size, rule.title, status, reason, **means, **thermal, **about))
+    return out, (float(conf[0][-1]), float(conf[1][-1]))
+
+
+def forecast(record: Record, group: int, size: int, rule: Optimizer) -> tuple[int, float, float] | None:
+    """(step, r* of the budget with its trend, r* of the closed form) from the first relaxation time.
+
+    Without its first tenth, in which a momentum buffer still fills. None before that time, and where learning rate or
+    decay change.
+    """
+    lr, wd = record["lr"][:, group], record["wd"][:, group]
+    if len(lr) < series.LEAST or np.ptp(lr) > 1e-6 * lr[0] or np.ptp(wd) > 0:
+        return None
+    step, kept = record.step, np.ones(len(record), bool)
+    for _ in range(3):
+        time = predicted(record, group, size, rule, kept).time
+        if not step[-1] >= time:
+            return None
+        kept = (step >= time / 10) & (step <= time)
+        if kept.sum() < series.LEAST:
+            return None
+    of = [record[n][kept, group] for n in ("radius", "decay", "lr", "wd")]
+    star = laws.forecast_radius(rule, laws.between(step[kept], of[0], -of[1], *of[2:]))
+    return int(step[kept][-1]), star, laws.closed_radius(rule, size, float(record["grad_sq"][kept, group].mean()))
+
+
+def _since(record: Record) -> int:
+    """The first of the last samples that have, but for a fifth, the present learning rates and decays."""
+    other = np.zeros(len(record), bool)
+    for name in ("lr", "wd"):
+        values = record[name]
+        other |= (np.abs(values - values[-1]) > _SAME * np.abs(values[-1])).any(axis=1)
+    return int(np.flatnonzero(other)[-1]) + 1 if other.any() else 0
+
+
+def _recent(record: Record, group: int, size: int, rule: Optimizer, segment: np.ndarray) -> Prediction:
+    """Where a group goes by what it did last: in the last half of ``segment``, ten relaxation times or 64 samples."""
+    step, number = record.step, np.arange(len(record))
+    half = segment & (step >= (step[segment][0] + step[-1]) / 2) | (number >= len(step) - series.LEAST)
+    time = predicted(record, group, size, rule, half).time
+    last = (step >= step[-1] - _RECENT_TIMES * time) | (number >= len(step) - _RECENT_SAMPLES)
+    return predicted(record, group, size, rule, half & last)
+
+
+def _judged(
+    record: Record, group: int, rule: Optimizer, where: Prediction, status: Status, judged: str, begin: int
+) -> tuple[Status, str]:
+    """Status and reason of a group: the judge's, with what the budget knows."""
+    if not rule.decays:
+        return Status.NOT_APPLICABLE, "no weight decay: the norm grows for ever; add decay, or fix the norm"
+    if rule.convention == INSIDE:
+        return Status.NOT_APPLICABLE, f"{rule.label} divides the decay by a factor that is not known here"
+    step, times = record.step, (record.step[-1] - record.step[begin]) / where.time
+    if not np.isfinite(where.star):
+        said = "no r*: too few samples, or an update that does not let the norm grow"
+        return (Status.TOO_SHORT if status == Status.EQUILIBRIUM else status), f"{said}; {judged}"
+    off = float(record["radius"][-1, group]) / where.star - 1
+    reasons = [f"norm {off:+.0%} from r*, after {times:.2g} relaxation times"]
+    if begin:
+        if times < 1:
+            reasons.append("r* changed with the learning rate, faster than the norm can follow")
+        reasons.append(f"only samples since step {step[begin]} count, when learning rate or decay changed")
+    if abs(off) > NEAR and status == Status.EQUILIBRIUM:
+        status = Status.TOO_SHORT
+        reasons.append(f"{NEAR:.0%} allowed")
+    return status, "; ".join(filter(None, (*reasons, judged)))
+
+
+def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Prediction) -> dict[str, float | int]:
+    """What a state has of its record and its prediction."""
+    names = ("radius", "grad_sq", "tangency", "angle", "decay", "drag", "kick", "closure")
+    of = {n: record[n][kept, k] for n in names}
+    terms = np.stack([np.abs(of[n]) for n in ("decay", "drag", "kick")]).max(axis=0)
+    radius, late = float(of["radius"][-1]), of["radius"][len(of["radius"]) // 2 :]
+    known = np.isfinite(where.star) and np.isfinite(where.time)
+    with np.errstate(all="ignore"):
+        return {
+            "step": int(record.step[-1]),
+            "radius": radius,
+            "radius_mean": float(late.mean()),
+            "elr": rule.rates()[0] / radius**2,
+            "noise_trace": float(series.noise_and_signal(record)[0][kept, k].mean()),
+            "tangency": float(np.nanmean(of["tangency"])),
+            "closure": float(np.max(np.abs(of["closure"]) / terms)),
+            **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
+            **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "drag", "kick")},
+            "radius_star": where.star,
+            "radius_star_err": where.error,
+            "radius_law": where.law,
+            "relaxation_time": where.time,
+            "steps_to_go": rule.steps_to(radius, where.star, where.time, NEAR) if known else np.nan,
+        }
+
+
+def _thermal(cells: xr.Dataset, judged: xr.Dataset, sizes: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """T, Z, V and T_conf with their errors, (groups + 1,) each; T_conf from the samples that have a Laplacian."""
+    found, dof = estimates(cells, judged), np.maximum(np.array(sizes) - 1, 1)
+    value, error = found["temperature"]
+    found["temperature"] = value / np.append(dof, dof.sum()), error / np.append(dof, dof.sum())
+    read = np.zeros(cells.sizes["sample"], bool)
+    if "laplacian" in cells:
+        read = np.isfinite(cells["laplacian"].values).all(axis=(0, 1))
+    if read.sum() < series.LEAST:
+        found["temperature_conf"] = np.full((2, len(dof) + 1), np.nan)
+    elif not read.all():
+        before = np.append(0, np.cumsum(read))
+        some = cells.isel(sample=read).assign(samples=cells["samples"] * 0 + read.sum())
+        of_some = estimates(some, judged.assign(burn_in=("cell", before[judged["burn_in"].values])))
+        found["temperature_conf"] = of_some["temperature_conf"]
+    return found
