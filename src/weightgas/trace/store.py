@@ -1,4 +1,4 @@
-"""Traces and states on disk: Zarr stores that are whole or say that they are not.
+"""Traces and states on disk: Zarr stores that are complete or known not to be.
 
 Every chunk is written, also where it is empty, so a missing one is seen; chunks carry a checksum. A run is written in
 parts: the frame first, then each part with ``completed`` last.
@@ -92,8 +92,8 @@ def is_state(data: xr.Dataset) -> bool:
 
 
 _SINCE_1 = {
-    "reading": "sample",
-    "readings": "samples",
+    "reading": "sample",  # word: the name of 0.1
+    "readings": "samples",  # word: the name of 0.1
     "readings_kept": "samples_kept",
     "reading_every": "sample_every",
     "potential": "loss",
@@ -112,8 +112,8 @@ def current(data: xr.Dataset) -> xr.Dataset:
     trends = {old: old.replace("pressure_drift", "pressure_signal").replace("_drift", "_trend") for old in names}
     renamed = data.rename({old: new for old, new in (trends | _SINCE_1).items() if old in names and old != new})
     for variable in renamed.variables.values():
-        if "cell_methods" in variable.attrs:
-            variable.attrs["cell_methods"] = variable.attrs["cell_methods"].replace("reading:", "sample:")
+        if method := variable.attrs.get("cell_methods"):
+            variable.attrs["cell_methods"] = method.replace("reading:", "sample:")  # word: the name of 0.1
     attributes = {_SINCE_1.get(str(name), str(name)): value for name, value in data.attrs.items()}
     if "noise" in attributes:  # format 1 had the kind of a simulated noise in its name alone
         name = str(attributes["noise"])
@@ -139,7 +139,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
         ) from error
     if missing and "format_version" in data.attrs:
         raise TraceError(
-            f"{store}: expected a whole store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
+            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
             "run the command that made it again."
         )
     return data
@@ -199,7 +199,7 @@ def _completed(path: Path, whole: bool = True) -> Any:
 
 
 def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
-    """Write beside ``path`` and put it there with a rename."""
+    """Write next to ``path`` and put it there with a rename."""
     encoding = {}
     for name, v in data.variables.items():
         whole = [max(1, n) for n in v.shape]
@@ -232,5 +232,5 @@ def _missing_chunks(path: Path) -> list[str]:
 def _is_ours(path: Path) -> bool:
     try:
         return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr says of a file or a folder that is no store
+    except Exception:  # whatever zarr raises for a file or a folder that is no store
         return False
