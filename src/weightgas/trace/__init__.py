@@ -10,6 +10,7 @@ On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN w
 half cell. Symbols: ``docs/architecture.md``.
 """
 
+from weightgas.errors import renamed_names
 from weightgas.trace.contract import check, column, custom, fixed, grid, holds, kind_of, make, protocol_of, valid
 from weightgas.trace.extension import extend
 from weightgas.trace.resolution import halve, lengthen
@@ -47,3 +48,12 @@ __all__ = [
     "completed_cells",
     "cells_per_write",
 ]
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "VARIABLES": "weightgas.quantities.RECORDED",
+        "Variable": "weightgas.quantities.Quantity",
+        "OF_NOISE": "weightgas.quantities.OF_NOISE",
+    },
+)
