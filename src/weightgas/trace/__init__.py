@@ -17,10 +17,13 @@ from weightgas.trace.store import (
     cells_per_write,
     completed_cells,
     create_store,
+    in_names_of_today,
+    is_old,
     mark_failed,
     open_trace,
     read,
     save,
+    upgrade,
     write_cells,
 )
 
@@ -46,4 +49,7 @@ __all__ = [
     "mark_failed",
     "completed_cells",
     "cells_per_write",
+    "is_old",
+    "upgrade",
+    "in_names_of_today",
 ]
