@@ -41,26 +41,3 @@ def test_the_symbols_of_the_architecture_page_are_the_glossary():
 def test_a_wrong_quantity_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         Quantity(**arguments)
-
-
-def norm(weights):
-    return 0.0
-
-
-@pytest.mark.parametrize(
-    ("wrong", "error", "message"),
-    [
-        (norm, TypeError, "quantities: expected Quantity, got function"),
-        (Quantity("x"), TypeError, "expected a function to measure x, got none"),
-        (Quantity("radius", measure=norm), ValueError, "expected names that are free, got 'radius'"),
-        (Quantity("entropy", measure=norm), ValueError, "expected names that are free, got 'entropy'"),
-        (Quantity("x", dims=("cell",), measure=norm), ValueError, "dims of x: expected replica, sample and at most"),
-    ],
-)
-def test_wrong_custom_quantities_are_refused(wrong, error, message):
-    right = Quantity("right", measure=norm)
-    assert quantities.custom([right]) == (right,)
-    with pytest.raises(error, match=message):
-        quantities.custom([right, wrong])
-    with pytest.raises(ValueError, match="expected names that are free, got 'right'"):
-        quantities.custom([right, right])

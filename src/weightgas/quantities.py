@@ -323,30 +323,3 @@ def of(name: str) -> Quantity:
 def in_nats(name: str) -> bool:
     """Whether a quantity is an entropy, whose target is not relative."""
     return of(name).units == "nat"
-
-
-def custom(quantities: Iterable[Quantity]) -> tuple[Quantity, ...]:
-    """The custom quantities of a run, checked: they are recorded along samples.
-
-    Raises
-    ------
-    TypeError
-        If one is no :class:`Quantity`, or has no function ``measure``.
-    ValueError
-        If a name is one of the library's or comes twice, or the dimensions do not begin with replica and sample.
-    """
-    found: dict[str, Quantity] = {}
-    for q in quantities:
-        if not isinstance(q, Quantity):
-            raise TypeError(f"quantities: expected Quantity, got {type(q).__name__}. Wrap the function: {_EXAMPLE}.")
-        if q.measure is None:
-            raise TypeError(f"quantities: expected a function to measure {q.name}, got none. {_EXAMPLE}.")
-        if q.name in RECORDED or q.name in DERIVED or q.name in found:
-            raise refuse("quantities", "names that are free", q.name, "Choose another name.")
-        if q.dims[:2] != ALONG or len(q.dims) > 3:
-            raise refuse(f"dims of {q.name}", "replica, sample and at most one more", q.dims, f"For instance {ALONG}.")
-        found[q.name] = q
-    return tuple(found.values())
-
-
-_EXAMPLE = 'Quantity("largest", "largest weight", "max w", measure=lambda weights: weights.max())'

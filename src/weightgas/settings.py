@@ -59,13 +59,7 @@ class Settings:
 
     @classmethod
     def given(cls, value: Any) -> Self:
-        """The object that an argument stands for: itself, the default for None, or one of its first field.
-
-        Raises
-        ------
-        TypeError, ValueError
-            For anything else.
-        """
+        """The object of an argument: itself, the default for None, or one of its first field; TypeError for others."""
         if isinstance(value, cls):
             return value
         if value is None:
@@ -325,11 +319,7 @@ _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
 RENAMED |= {"precision": "targets", "potential": "loss"}
 """Options of version 0.1 and their names today."""
-_ELSEWHERE = {
-    "potential": "loss=...",
-    "momentum": "optimizer=SGD(momentum=...)",
-    "nesterov": "optimizer=SGD(nesterov=...)",
-}
+_ELSEWHERE = {name: f"optimizer=SGD({name}=...)" for name in ("momentum", "nesterov")} | {"potential": "loss=..."}
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -381,7 +381,7 @@ def test_the_log_is_left_as_it_was(run: Path) -> None:
     assert (logger.level, logger.handlers) == (logging.NOTSET, [])
 
 
-def test_a_run_until_known_says_what_is_known(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_to_a_precision_says_what_reached_it(capsys: pytest.CaptureFixture[str]) -> None:
     command = ("simulate", "--lr", "0.01,0.1", "--wd", "0.1", "--steps", "8000", "--precision", "energy=0.03")
     command += ("--most-steps", "30000", "-o", "runs/known")
     foreseen = call(capsys, *command, "--dry-run")
@@ -395,4 +395,4 @@ def test_a_run_until_known_says_what_is_known(capsys: pytest.CaptureFixture[str]
     assert re.search(reason, found.out)
     refused = call(capsys, *command[:-4], "--precision", "heat=1", "-o", "runs/other")
     assert refused.code == 2
-    assert "precision: expected one of" in refused.err
+    assert "targets: expected one of" in refused.err

@@ -109,7 +109,7 @@ def entropy(
         A run, as Findings, a state or (trace, state).
     over
         Hyperparameter along the axis; by default ``"wd"`` or ``"radius"``. ``"lr"`` means the effective one where
-        that is held.
+        that is fixed.
     across
         ``"product"``: lines of constant ηλ at fixed LR, over ``"lr"``.
     lines
@@ -162,7 +162,7 @@ def entropy(
     logarithmic(top.xaxis, found.x)
     top.set_ylabel(of("entropy").axis)
     below.set(
-        xlabel=found.label + (r", $\eta\lambda$ held" if across else ""), ylabel="distance from the\nslope (nats)"
+        xlabel=found.label + (r", $\eta\lambda$ fixed" if across else ""), ylabel="distance from the\nslope (nats)"
     )
     figure.align_ylabels()
     found.color_bar(figure, np.array([top, below]))
