@@ -5,7 +5,7 @@ bin`` (counts of the overlap), ``snapshot, weight`` (stored directions and the f
 random stream).
 
 On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN where a protocol does not hold them) and
-``cell_id``. ``samples(cell, replica)`` says how many samples are valid, ``step(cell, sample)`` at which steps,
+``cell_id``. ``samples(cell, replica)`` is the number of valid samples, ``step(cell, sample)`` at which steps,
 ``outcome(cell, replica)`` how it ended. In a store, ``completed(cell, replica)`` is written last, so a kill leaves no
 half cell. Symbols: ``docs/architecture.md``.
 """

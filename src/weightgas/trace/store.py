@@ -1,4 +1,4 @@
-"""Traces and states on disk: Zarr stores that are whole or say that they are not.
+"""Traces and states on disk: Zarr stores that are complete or known not to be.
 
 Every chunk is written, also where it is empty, so a missing one is seen; chunks carry a checksum. A run is written in
 parts: the frame first, then each part with ``completed`` last.
@@ -94,8 +94,8 @@ def is_state(data: xr.Dataset) -> bool:
 
 
 _SINCE_1 = {
-    "reading": "sample",
-    "readings": "samples",
+    "reading": "sample",  # word: the name of 0.1
+    "readings": "samples",  # word: the name of 0.1
     "readings_kept": "samples_kept",
     "reading_every": "sample_every",
     "potential": "loss",
@@ -121,8 +121,8 @@ def current(data: xr.Dataset) -> xr.Dataset:
     for name, variable in renamed.variables.items():
         if name in RECORDED:
             variable.attrs["long_name"] = RECORDED[str(name)].long_name
-        if "cell_methods" in variable.attrs:
-            variable.attrs["cell_methods"] = variable.attrs["cell_methods"].replace("reading:", "sample:")
+        if method := variable.attrs.get("cell_methods"):
+            variable.attrs["cell_methods"] = method.replace("reading:", "sample:")  # word: the name of 0.1
     attributes = in_names_of_today(data.attrs)
     if "noise" in attributes:  # format 1 had the kind of a simulated noise in its name alone
         name = str(attributes["noise"])
@@ -173,7 +173,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
         ) from error
     if missing and "format_version" in data.attrs:
         raise TraceError(
-            f"{store}: expected a whole store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
+            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
             "run the command that made it again."
         )
     return data
@@ -233,7 +233,7 @@ def _completed(path: Path, whole: bool = True) -> Any:
 
 
 def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
-    """Write beside ``path`` and put it there with a rename."""
+    """Write next to ``path`` and put it there with a rename."""
     encoding = {}
     for name, v in data.variables.items():
         whole = [max(1, n) for n in v.shape]
@@ -266,5 +266,5 @@ def _missing_chunks(path: Path) -> list[str]:
 def _is_ours(path: Path) -> bool:
     try:
         return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr says of a file or a folder that is no store
+    except Exception:  # whatever zarr raises for a file or a folder that is no store
         return False

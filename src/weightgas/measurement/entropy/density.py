@@ -42,7 +42,7 @@ def estimate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Entropy of every cell in nats and its standard error, (cells,); NaN where fewer than two blocks are left.
 
-    ``burn_in`` (cells,) samples are dropped, in whole blocks; so is what comes after the last valid sample.
+    ``burn_in`` (cells,) samples are dropped, in entire blocks; so is what comes after the last valid sample.
     ``correlation`` (cells,) of the energy in samples widens the error where blocks are not long against it.
     """
     counts = trace["overlap_counts"].values.astype(float)
