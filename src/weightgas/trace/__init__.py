@@ -18,10 +18,13 @@ from weightgas.trace.store import (
     cells_per_write,
     completed_cells,
     create_store,
+    in_names_of_today,
+    is_old,
     mark_failed,
     open_trace,
     read,
     save,
+    upgrade,
     write_cells,
 )
 
@@ -47,6 +50,9 @@ __all__ = [
     "mark_failed",
     "completed_cells",
     "cells_per_write",
+    "is_old",
+    "upgrade",
+    "in_names_of_today",
 ]
 
 __getattr__ = renamed_names(
