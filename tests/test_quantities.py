@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from weightgas import quantities
+from weightgas import measurement, quantities, trace
 from weightgas.quantities import DERIVED, RECORDED, Quantity
 
 ROOT = Path(__file__).parent.parent
@@ -43,24 +43,23 @@ def test_a_wrong_quantity_is_refused(arguments, error, message):
         Quantity(**arguments)
 
 
-def norm(weights):
-    return 0.0
-
-
 @pytest.mark.parametrize(
-    ("wrong", "error", "message"),
+    ("module", "old", "new"),
     [
-        (norm, TypeError, "quantities: expected Quantity, got function"),
-        (Quantity("x"), TypeError, "expected a function to measure x, got none"),
-        (Quantity("radius", measure=norm), ValueError, "expected names that are free, got 'radius'"),
-        (Quantity("entropy", measure=norm), ValueError, "expected names that are free, got 'entropy'"),
-        (Quantity("x", dims=("cell",), measure=norm), ValueError, "dims of x: expected replica, sample and at most"),
+        (trace, "VARIABLES", "weightgas.quantities.RECORDED"),
+        (trace, "Variable", "weightgas.quantities.Quantity"),
+        (measurement, "clocks", "weightgas.measurement.stationarity.relaxation_times"),
+        (measurement, "drift", "weightgas.measurement.stationarity.trend"),
+        (measurement, "criteria", "weightgas.measurement.stationarity.criteria"),
     ],
 )
-def test_wrong_custom_quantities_are_refused(wrong, error, message):
-    right = Quantity("right", measure=norm)
-    assert quantities.custom([right]) == (right,)
-    with pytest.raises(error, match=message):
-        quantities.custom([right, wrong])
-    with pytest.raises(ValueError, match="expected names that are free, got 'right'"):
-        quantities.custom([right, right])
+def test_an_old_name_is_answered_with_the_new_one(module, old, new):
+    with pytest.raises(AttributeError, match=rf"has no attribute '{old}' since 0.2: it is now {new}"):
+        getattr(module, old)
+
+
+@pytest.mark.parametrize("name", ["radius", "energy", "share"])
+def test_an_old_criterion_is_answered_with_the_new_one(name):
+    with pytest.raises(TypeError, match=f"{name}_drift: since 0.2 this keyword is {name}_trend="):
+        measurement.Criteria(**{f"{name}_drift": 1.0})
+    assert getattr(measurement.Criteria(**{f"{name}_trend": 1.0}), f"{name}_trend") == 1.0

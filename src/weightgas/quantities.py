@@ -167,17 +167,18 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("group_noise_cov_sq", "trace of the squared noise covariance of a group, unbiased", "tr Σᵢ²", dims=GROUPS),
     _Q("angle", "angle between the weights before and after a step, in radians", "∠"),
     _Q("decay", "share of weight decay in r₊² − r² of a step", "Δ_λ"),
-    _Q("drag", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),
-    _Q("kick", "squared length of the update of a step", "Δ_u²"),
-    _Q("closure", "what decay, drag and kick leave of r₊² − r²", "ε"),
+    _Q("drag", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),  # word: a name
+    _Q("kick", "squared length of the update of a step", "Δ_u²"),  # word: a name
+    _Q("closure", "what decay, drag and kick leave of r₊² − r²", "ε"),  # word: a name
     _Q("lr", "learning rate as set", "η", r"\eta", label="learning rate"),
+    _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MEAN),
     _Q("wd", "weight decay as set", "λ", r"\lambda", label="weight decay"),
     _Q("group_radius_star", "norm where a group would settle, by its budget", "r*ᵢ", dims=GROUPS),
     _Q("group_angle", "angle of a group between before and after a step, in radians", "∠ᵢ", dims=GROUPS),
     _Q("group_decay", "share of weight decay in the step of a group's r²", "Δ_λ,i", dims=GROUPS),
-    _Q("group_drag", "share of the update along the weights in the step of a group's r²", "Δ_wu,i", dims=GROUPS),
-    _Q("group_kick", "squared length of a group's update", "Δ_u²,i", dims=GROUPS),
-    _Q("group_closure", "what decay, drag and kick leave of the step of a group's r²", "εᵢ", dims=GROUPS),
+    _Q("group_drag", "share of the update along a group's weights in its r²", "Δ_wu,i", dims=GROUPS),  # word: a name
+    _Q("group_kick", "squared length of a group's update", "Δ_u²,i", dims=GROUPS),  # word: a name
+    _Q("group_closure", "what decay, drag and kick leave, of a group", "εᵢ", dims=GROUPS),  # word: a name
     _Q("overlap_counts", "visits to bins of logit((1+z)/2)", "n", dims=_BINS, method="sum", dtype="int64"),
     _Q("overlap_origin", "left edge of the first bin", dims=()),
     _Q("overlap_width", "width of the bins", dims=()),
@@ -230,8 +231,8 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("noise_var", "noise variance", "σ²", r"\sigma^2", equation="tr Σ/(d−1)"),
     _cell("mean_grad_sq", "squared mean gradient on the unit sphere", "‖∇L‖²"),
     _cell("signal_to_noise", "signal-to-noise ratio", "‖∇L‖²/tr Σ"),
-    _cell("noise_dim", "directions that the noise has, its participation ratio", "d_eff", equation="(tr Σ)²/tr Σ²"),
-    _cell("noise_dim_group", "directions that the noise of a group has", "d_eff,i", **_OF_GROUP),
+    _cell("noise_dim", "effective rank of the noise covariance", "d_eff", equation="(tr Σ)²/tr Σ²"),
+    _cell("noise_dim_group", "effective rank of the noise covariance of a group", "d_eff,i", **_OF_GROUP),
     _cell("step_curvature", "curvature that the noise sees", "κ", r"\kappa", equation="tr(HΣ)/tr Σ"),
     _cell("laplacian", "Laplacian of the loss on the unit sphere", "ΔL"),
     _cell("elr", "effective learning rate", "ηₑ", r"\eta_e", equation="η/r²", **_POINT),
@@ -323,30 +324,3 @@ def of(name: str) -> Quantity:
 def in_nats(name: str) -> bool:
     """Whether a quantity is an entropy, whose target is not relative."""
     return of(name).units == "nat"
-
-
-def custom(quantities: Iterable[Quantity]) -> tuple[Quantity, ...]:
-    """The custom quantities of a run, checked: they are recorded along samples.
-
-    Raises
-    ------
-    TypeError
-        If one is no :class:`Quantity`, or has no function ``measure``.
-    ValueError
-        If a name is one of the library's or comes twice, or the dimensions do not begin with replica and sample.
-    """
-    found: dict[str, Quantity] = {}
-    for q in quantities:
-        if not isinstance(q, Quantity):
-            raise TypeError(f"quantities: expected Quantity, got {type(q).__name__}. Wrap the function: {_EXAMPLE}.")
-        if q.measure is None:
-            raise TypeError(f"quantities: expected a function to measure {q.name}, got none. {_EXAMPLE}.")
-        if q.name in RECORDED or q.name in DERIVED or q.name in found:
-            raise refuse("quantities", "names that are free", q.name, "Choose another name.")
-        if q.dims[:2] != ALONG or len(q.dims) > 3:
-            raise refuse(f"dims of {q.name}", "replica, sample and at most one more", q.dims, f"For instance {ALONG}.")
-        found[q.name] = q
-    return tuple(found.values())
-
-
-_EXAMPLE = 'Quantity("largest", "largest weight", "max w", measure=lambda weights: weights.max())'

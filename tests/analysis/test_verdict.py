@@ -1,4 +1,4 @@
-"""The verdict: an ideal gas passes, one that only balances its books does not."""
+"""The verdict: an ideal gas passes, one that only satisfies the identities does not."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weightgas.simulation import simulate
 
 @pytest.fixture(scope="module")
 def judged():
-    """Verdicts of the shipped null gases."""
+    """Verdicts of the shipped controls."""
     return {name: null.verdict for name, null in controls_at(10, 0.01, 8000, replicas=4).items()}
 
 
@@ -25,7 +25,7 @@ def test_the_ideal_gas_passes_all_levels(judged):
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "ideal"])
-def test_the_planted_gases_pass_bookkeeping_and_fail_evidence(judged, name):
+def test_the_planted_gases_satisfy_identities_and_fail_the_tests(judged, name):
     levels = judged[name].levels
     assert [level.answer for level in levels] == ["yes", "yes", "no"], str(judged[name])
     assert "not an ideal gas" in judged[name].sentence

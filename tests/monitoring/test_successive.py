@@ -5,6 +5,7 @@ import pytest
 
 from weightgas.losses import Quadratic
 from weightgas.monitoring import budget
+from weightgas.protocols import FixedSphere
 from weightgas.simulation import reference
 
 CURVATURES = np.linspace(0, 2, 8)
@@ -20,7 +21,7 @@ def gradients(elr):
     found, path, noise, curved = [], [], [], []
     for step in range(STEPS + 500):
         draws = generator.standard_normal(DIM)
-        made = reference.step("fixed_sphere", w, draws, elr, 2.0, form, factor)
+        made = reference.step(FixedSphere, w, draws, elr, 2.0, form, factor)
         direction = w / 2
         projection = np.eye(DIM) - np.outer(direction, direction)
         if step >= 500:

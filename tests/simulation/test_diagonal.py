@@ -7,10 +7,11 @@ from scipy import stats
 
 from calls import flat
 from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic, QuadraticForm
-from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import diagonal, kernels, lanes, model, reference, simulate
+from weightgas.simulation.arguments import Form, Heat, Span, Tallied, Tasks
 
-KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+KINDS = {kind.name: kind for kind in BUILT_IN}
 PROTOCOLS = {
     "fixed_sphere": FixedSphere(elr=0.05, radius=2.0),
     "fixed_elr": FixedELR(elr=0.05, wd=0.02),
@@ -75,12 +76,15 @@ class Run:
 
     def advance(self, samples=1, steps=1, begin=0, first=0, together=64):
         form, tasks = self.what.form, len(self.weights)
-        diagonal.advance(
-            self.kind, first, samples, steps, begin, self.weights, self.stream, self.rate, self.hold,
-            float(form.constant), form.linear, form.curvature, self.what.factor, *self.what.strength, together,
+        tallied = Tallied(
             self.means, self.points, self.every, self.moments, self.counts, np.zeros(self.means.shape[1], np.int64),
             np.full(tasks, -8.0), np.full(tasks, 0.25), *self.plan, self.snapshots,
         )  # fmt: skip
+        # the decay, or the radius where that is fixed
+        runs = Tasks(self.weights, self.stream, self.rate, self.hold, self.hold)
+        form = Form(float(form.constant), form.linear, form.curvature)
+        heat, span = Heat(self.what.factor, *self.what.strength), Span(first, samples, steps, begin)
+        diagonal.advance(self.kind.scaled, self.kind.projected, span, runs, form, heat, together, tallied)
         return self
 
 
@@ -112,8 +116,8 @@ def test_every_step_is_the_plain_one_with_the_same_draws(dim, protocol, name, to
         run.advance(begin=step, together=together)
         for task in range(tasks):
             plain = reference.step(
-                protocol, before[task], draws[task, step], run.rate[task], run.hold[task], what.form, what.factor,
-                what.strength,
+                KINDS[protocol], before[task], draws[task, step], run.rate[task], run.hold[task], what.form,
+                what.factor, what.strength,
             )  # fmt: skip
             np.testing.assert_allclose(run.weights[task], plain.weights, rtol=1e-11, atol=1e-12)
             expected = [plain.loss, plain.loss**2, *plain[2:7]]
@@ -128,7 +132,7 @@ def test_a_wrong_step_would_be_seen():
     what = models(5)["linear"]
     run = Run("fixed_lr", what, 1, 1)
     plain = reference.step(
-        "fixed_lr", run.weights[0], numbers(run.stream, 5)[0], 0.05 * (1 + 1e-9), 0.3, what.form, what.factor
+        FixedLR, run.weights[0], numbers(run.stream, 5)[0], 0.05 * (1 + 1e-9), 0.3, what.form, what.factor
     )
     assert not np.allclose(run.advance().weights[0], plain.weights, rtol=1e-11, atol=1e-12)
 

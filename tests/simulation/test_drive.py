@@ -8,7 +8,7 @@ import pytest
 
 from weightgas.losses import Covariance, Isotropic
 from weightgas.paths import Path, adiabat, isobar, isochore, isotherm
-from weightgas.simulation import driven, kernels, lanes, reference
+from weightgas.simulation import driven, lanes, reference
 from weightgas.simulation.drive import drive, resting_steps
 from weightgas.status import Outcome
 
@@ -21,7 +21,6 @@ PATHS = {
     "isobar of a schedule": isobar(wd=0.05, lr=(0.1, 0.02)),
     "adiabat": adiabat(lr=0.05, wd=(0.02, 0.08)),
 }
-KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
 BOOKS = ("work", "inner_work", "exchanged", "kick", "decay")
 
 
@@ -57,14 +56,14 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
     marks = np.arange(1, steps + 1)
     found = np.empty((runs, steps, driven.COLUMNS))
     now, books = np.stack([weights[:, 0], weights[:, 1] ** 2], axis=1), np.zeros((runs, driven.BOOKS))
-    driven.advance(
-        KINDS[path.protocol], now, streams, (weights**2).sum(axis=1) / 2, books, rate, hold, marks, dim, 1.96, 8, found
-    )
+    kind, volume = path.kind, (weights**2).sum(axis=1) / 2
+    along = (rate, hold, hold)  # the decay, or the radius where that is fixed
+    driven.advance(kind.scaled, kind.projected, now, streams, volume, books, along, marks, dim, 1.96, 8, found)
     for run in range(runs):
         w, expected = weights[run], np.zeros(driven.BOOKS)
         for k in range(steps):
             step = reference.reduced_step(
-                path.protocol, *w, normal[run, k], chi_square[run, k], rate[k], hold[k], dim, variance=1.96
+                kind, *w, normal[run, k], chi_square[run, k], rate[k], hold[k], dim, variance=1.96
             )
             new = np.array(step[:2])
             if path.protocol == "fixed_sphere":  # the plain step keeps its radius, here the wall moves

@@ -9,12 +9,13 @@ from weightgas import streams
 from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
 from weightgas.optimizers import SGD
-from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Record, Run
 from weightgas.simulation import general, kernels, model, reference, simulate
+from weightgas.simulation.arguments import Span, Tallied, Tasks
 from weightgas.trace import extend
 
-KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+KINDS = {kind.name: kind for kind in BUILT_IN}
 DIM = 5
 ROOT = np.random.default_rng(5).standard_normal((DIM, DIM))
 
@@ -35,9 +36,11 @@ class Task:
 
     def step(self):
         nothing = (0, np.zeros((1, 3)), np.zeros((1, 1, 0), np.int64), np.zeros(1, np.int64), np.zeros(1), np.ones(1))
-        tally = (self.means, self.points, *nothing, 0, 1, np.zeros((1, 0, DIM), np.float32))
-        task = (self.weights, self.stream, np.full(1, self.rate), np.full(1, self.hold))
-        general.advance(KINDS[self.protocol], 0, 1, 1, 0, *task, *self.buffers.arguments(), *tally)
+        tally = Tallied(self.means, self.points, *nothing, 0, 1, np.zeros((1, 0, DIM), np.float32))
+        held = np.full(1, self.hold)  # the decay, or the radius where that is fixed
+        task = Tasks(self.weights, self.stream, np.full(1, self.rate), held, held)
+        kind, span = KINDS[self.protocol], Span(0, 1, 1, 0)
+        general.advance(kind.scaled, kind.projected, span, task, *self.buffers.arguments(), tally)
 
     def plain(self):
         """The step with the draws that are next."""
@@ -59,7 +62,7 @@ class Task:
             noise = what.factor * draws if what.factor.ndim == 1 else what.factor @ draws
         noise = noise * np.sqrt(what.strength[0] + what.strength[1] * loss)
         how = (self.rate, self.hold, what.momentum, what.nesterov)
-        return loss, reference.general_step(self.protocol, w, self.buffers.velocity[0].copy(), mean, noise, *how)
+        return loss, reference.general_step(KINDS[self.protocol], w, self.buffers.velocity[0].copy(), mean, noise, *how)
 
 
 GASES = {

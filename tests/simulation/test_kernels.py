@@ -6,9 +6,11 @@ from scipy import stats
 
 from weightgas import streams
 from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic
+from weightgas.protocols import BUILT_IN, FixedLR
 from weightgas.simulation import kernels, model, reference
+from weightgas.simulation.arguments import Form, Heat, Span, Tallied, Tasks
 
-KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+KINDS = {kind.name: kind for kind in BUILT_IN}
 ROOT = np.random.default_rng(5).standard_normal((6, 6))
 LOSSES = {
     "linear": Linear(),
@@ -42,16 +44,17 @@ class Recorder:
 
     def arguments(self):
         snapshots = (self.first, self.between, self.snapshots)
-        return (self.means, self.points, self.every, self.moments, self.counts, *self.rest, *snapshots)
+        return Tallied(self.means, self.points, self.every, self.moments, self.counts, *self.rest, *snapshots)
 
 
 def advance(recorder, protocol, what, weights, stream, rate, hold, *, samples=1, steps=1, begin=0):
     form = what.form
     spread = what.factor if what.factor.ndim == 2 else np.diag(what.factor)
-    loss = (float(form.constant), form.linear, form.curvature, spread, *what.strength)
-    tasks = np.full(len(weights), rate), np.full(len(weights), hold)
-    arguments = (weights, stream, *tasks, *loss, *recorder.arguments())
-    kernels.advance(KINDS[protocol], 0, samples, steps, begin, *arguments)
+    loss = (Form(float(form.constant), form.linear, form.curvature), Heat(spread, *what.strength))
+    held = np.full(len(weights), hold)  # the decay, or the radius where that is fixed
+    tasks = Tasks(weights, stream, np.full(len(weights), rate), held, held)
+    kind, span = KINDS[protocol], Span(0, samples, steps, begin)
+    kernels.advance(kind.scaled, kind.projected, span, tasks, *loss, recorder.arguments())
 
 
 def projected_covariance(what, direction):
@@ -77,7 +80,7 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
     draws = np.empty(6)
     for _ in range(120):
         kernels.standard_normals(twin, draws)
-        plain = reference.step(protocol, weights[0], draws, rate, hold, what.form, what.factor, what.strength)
+        plain = reference.step(KINDS[protocol], weights[0], draws, rate, hold, what.form, what.factor, what.strength)
         recorder = Recorder(1, 6, 1)
         advance(recorder, protocol, what, weights, stream, rate, hold)
         np.testing.assert_allclose(weights[0], plain.weights, rtol=1e-12, atol=1e-13)
@@ -102,7 +105,7 @@ def test_a_wrong_step_would_be_seen():
     weights, stream, twin = np.ones((1, 6)), a_stream()[None], a_stream()
     draws = np.empty(6)
     kernels.standard_normals(twin, draws)
-    plain = reference.step("fixed_lr", weights[0], draws, 0.05 * (1 + 1e-9), 0.3, what.form, what.factor)
+    plain = reference.step(FixedLR, weights[0], draws, 0.05 * (1 + 1e-9), 0.3, what.form, what.factor)
     advance(Recorder(1, 6, 1), "fixed_lr", what, weights, stream, 0.05, 0.3)
     assert not np.allclose(weights[0], plain.weights, rtol=1e-12, atol=1e-13)
 

@@ -10,12 +10,13 @@ from calls import flat
 from weightgas.errors import TraceError
 from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.measurement import measure
-from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Evaluate, Record, Run
 from weightgas.simulation import kernels, lanes, model, reduced, reference, simulate
+from weightgas.simulation.arguments import Heat, Span, Tallied, Tasks
 from weightgas.theory import vmf
 
-KINDS = {"fixed_sphere": kernels.SPHERE, "fixed_elr": kernels.ELR, "fixed_lr": kernels.LR}
+KINDS = {kind.name: kind for kind in BUILT_IN}
 NOISES = {"isotropic": Isotropic(0.7), "loss-dependent": LossDependent(slope=0.3, offset=0.5)}
 PROTOCOLS = {
     "fixed_sphere": FixedSphere(elr=0.1, radius=2.0),
@@ -34,14 +35,14 @@ def test_plain_reduced_step_is_the_plain_whole_one(dim, protocol, noise):
     for _ in range(20):
         weights, draws = generator.standard_normal(dim), generator.standard_normal(dim)
         rate, hold = 0.1, np.linalg.norm(weights) if protocol == "fixed_sphere" else 0.3
-        whole = reference.step(protocol, weights, draws, rate, hold, what.form, what.factor, what.strength)
+        whole = reference.step(KINDS[protocol], weights, draws, rate, hold, what.form, what.factor, what.strength)
         direction = weights / np.linalg.norm(weights)
         towards = np.eye(dim)[0] - direction[0] * direction
         towards /= np.linalg.norm(towards)
         tangent = draws - (draws @ direction) * direction
         rest = tangent - (tangent @ towards) * towards
         found = reference.reduced_step(
-            protocol, weights[0], np.linalg.norm(weights[1:]), tangent @ towards, rest @ rest, rate, hold, dim,
+            KINDS[protocol], weights[0], np.linalg.norm(weights[1:]), tangent @ towards, rest @ rest, rate, hold, dim,
             variance=what.factor[0] ** 2, strength=what.strength,
         )  # fmt: skip
         expected = (whole.weights[0], np.linalg.norm(whole.weights[1:]), *whole[1:8])
@@ -52,12 +53,12 @@ def advance(kind, weights, streams, rate, hold, what, *, samples=1, steps=1, tog
     tasks = len(weights)
     means, points = np.zeros((tasks, samples, kernels.COLUMNS)), np.zeros((tasks, samples, kernels.POINTS))
     none = (0, np.zeros((tasks, 3)), np.zeros((tasks, 1, 2), np.int64), np.zeros(samples, np.int64))
-    cells = np.full(tasks, rate), np.full(tasks, hold)
-    variance = float(what.factor[0] ** 2)
-    reduced.advance(
-        kind, 0, samples, steps, 0, weights, streams, *cells, 1.0, what.dim, variance, *what.strength, together,
-        means, points, *none, np.zeros(tasks), np.ones(tasks),
-    )  # fmt: skip
+    snapshots = (0, 1, np.zeros((tasks, 0, what.dim), np.float32))
+    tallied = Tallied(means, points, *none, np.zeros(tasks), np.ones(tasks), *snapshots)
+    held = np.full(tasks, hold)  # the decay, or the radius where that is fixed
+    runs, heat = Tasks(weights, streams, np.full(tasks, rate), held, held), Heat(what.factor[0] ** 2, *what.strength)
+    span = Span(0, samples, steps, 0)
+    reduced.advance(kind.scaled, kind.projected, span, runs, 1.0, what.dim, heat, together, tallied)
     return means, points
 
 
@@ -76,7 +77,7 @@ def test_every_compiled_step_is_the_plain_one_with_the_same_draws(dim, protocol,
         normal, chi_square = lanes.draws(streams.copy(), 1, dim - 2)[:, :, 0]
         plain = [
             reference.reduced_step(
-                protocol,
+                KINDS[protocol],
                 w[0],
                 np.sqrt(w[1]),
                 n,
@@ -113,7 +114,7 @@ def test_lanes_and_calls_change_no_bit(dim):
     for together, calls in ((64, 1), (8, 1), (1, 4), (24, 2)):
         weights, streams = start.copy(), words.copy()
         how = {"samples": 40 // calls, "steps": 37, "together": together}
-        read = [advance(kernels.LR, weights, streams, 0.1, 0.1, what, **how)[1] for _ in range(calls)]
+        read = [advance(FixedLR, weights, streams, 0.1, 0.1, what, **how)[1] for _ in range(calls)]
         found.append((weights, streams, np.concatenate(read, axis=1)))
     for other in found[1:]:
         for mine, theirs in zip(found[0], other, strict=True):

@@ -128,7 +128,7 @@ def test_small_decay_is_not_lost_to_rounding(digits):
 def test_predicted_radii_balance_the_step(protocol):
     """With E‖g_i‖² = G_i/r_i² the mean square norm of every group is the same after a step."""
     grad_sq = np.random.default_rng(0).uniform(0.5, 5, (2, 4))
-    radii = predicted_radii(protocol, 1, grad_sq)
+    radii = predicted_radii(protocol, protocol.cells(), grad_sq)
     squares = radii**2
     cells = {axis: v[:, None] for axis, v in protocol.cells().items()}
     total = squares.sum(axis=1, keepdims=True)
@@ -144,11 +144,11 @@ def test_predicted_radii_balance_the_step(protocol):
 
 def test_no_radius_is_predicted_where_there_is_none():
     grad_sq = np.array([[1.0, 2.0]])
-    assert np.isnan(predicted_radii(FixedLR(10.0, 0.3), 1, grad_sq)).all()
-    assert np.isnan(predicted_radii(FixedELR(1.0, 0.1), 1, grad_sq)).all()
-    assert np.isnan(predicted_radii(FixedLR(0.1, 0.1), 1, np.array([[np.nan, 1.0]]))).all()
-    assert np.isnan(predicted_radii(FixedSphere(0.1), 1, np.zeros((1, 2)))).all()
-    assert (predicted_radii(FixedSphere(0.1), 1, np.array([[0.0, 1.0]])) > 0).all()
+    assert np.isnan(predicted_radii(FixedLR(10.0, 0.3), FixedLR(10.0, 0.3).cells(), grad_sq)).all()
+    assert np.isnan(predicted_radii(FixedELR(1.0, 0.1), FixedELR(1.0, 0.1).cells(), grad_sq)).all()
+    assert np.isnan(predicted_radii(FixedLR(0.1, 0.1), FixedLR(0.1, 0.1).cells(), np.array([[np.nan, 1.0]]))).all()
+    assert np.isnan(predicted_radii(FixedSphere(0.1), FixedSphere(0.1).cells(), np.zeros((1, 2)))).all()
+    assert (predicted_radii(FixedSphere(0.1), FixedSphere(0.1).cells(), np.array([[0.0, 1.0]])) > 0).all()
 
 
 def test_rescaling_leaves_the_loss_alone(digits):
@@ -156,7 +156,7 @@ def test_rescaling_leaves_the_loss_alone(digits):
     engine = make_engine(protocol, digits)
     state = engine.advance(engine.state(0, 30 * engine.initial().weights.numpy()), 5)
     after = engine.rescaled(state, state.group_grad_sq / state.count)
-    wanted = predicted_radii(protocol, 1, state.group_grad_sq.numpy() / state.count)
+    wanted = predicted_radii(protocol, protocol.cells(), state.group_grad_sq.numpy() / state.count)
     assert np.allclose(probes.group_squares(after.weights, engine.sizes).sqrt(), wanted, rtol=1e-12)
     torch.testing.assert_close(engine.energy(after.weights), engine.energy(state.weights), rtol=1e-3, atol=0)
     assert after.count == 0 and not after.group_grad_sq.any()

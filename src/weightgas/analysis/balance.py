@@ -1,7 +1,7 @@
 """The balance of a drive: averages over replicas along a path, and what the quasi-static path would give.
 
 W = −∫ p dV, Q = ΔU − W with U = E[L], and S(w) = S(w̄) + (d−1) E[ln r]: for the ideal gas of weights T dS = dU + p dV,
-the direction giving T dS(w̄) = dU, the radius T (d−1) d ln r = RT dV/V = p dV. What theory says of a path:
+the direction giving T dS(w̄) = dU, the radius T (d−1) d ln r = RT dV/V = p dV. Theory predicts for a path:
 :mod:`.quasi_static`.
 """
 
@@ -143,7 +143,7 @@ def _temperature(course: xr.Dataset, volume: np.ndarray, variance: float) -> np.
 
 
 def _direction_entropy(loss: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """S(w̄) (sample,), with each group of replicas left out (groups, sample), and the group of each replica."""
+    """S(w̄) (sample,), with each group of replicas excluded (groups, sample), and the group of each replica."""
     replicas, samples = loss.shape
     groups = np.arange(replicas) % min(_GROUPS, replicas)
     count = int(groups.max()) + 1
@@ -165,7 +165,7 @@ def _direction_entropy(loss: np.ndarray, dim: int) -> tuple[np.ndarray, np.ndarr
 
 
 def _leave_out(x: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Means of (replica, sample) with each group left out, (groups, sample)."""
+    """Means of (replica, sample) with each group excluded, (groups, sample)."""
     return np.array([x[groups != group].mean(axis=0) for group in range(groups.max() + 1)])
 
 
@@ -179,5 +179,5 @@ def assemble(course: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]]
     variables = {}
     for name in NAMES:
         variables |= quantities.of(name).estimated(*found[name], over=("sample",))
-    held = {axis: course[axis] for axis in AXES}
-    return xr.Dataset({**variables, **held}, course.coords, course.attrs)
+    rates = {axis: course[axis] for axis in AXES}
+    return xr.Dataset({**variables, **rates}, course.coords, course.attrs)

@@ -2,7 +2,7 @@
 
 1. Stationary?          burn-in, effective sample size, trend, relaxation times.
 2. Consistency checks   Z, the radius law, Maxwell: identities of any stationary run. A failure is a bug or a short run;
-                        a success says nothing about a gas.
+                        a success means nothing about a gas.
 3. Diagnostic tests     configurational temperature, fluctuation and response, the Gibbs slope, Clausius with an entropy
                         that was not integrated. Only these can falsify an ideal gas.
 """
@@ -169,7 +169,7 @@ def judge(value: float, error: float, expected: float, tolerance: float) -> str:
 
 
 def all_of(checks: Iterable[Check]) -> str:
-    """The answer of a level: no where one check says no, yes where all that are judged say yes, else undecided."""
+    """The answer of a level: no where one check is a no, yes where all that are judged are, else undecided."""
     outcomes = {c.outcome for c in checks if c.outcome}
     if "no" in outcomes:
         return "no"

@@ -12,16 +12,16 @@ networks are not corrected):
 and for a linear loss what is added is ΔS − ΔU/T_m of isotropic noise at these steps, which is right to all orders
 (:mod:`weightgas.theory.stationary`).
 
-An entropy by ``integration`` is left out: it is this sum, so its ratio is 1 for any gas. Level 3, but the weakest of
-its checks. It says no to an entropy that is too steep, such as that of neighbours in time, and to noise that grows
+An entropy by ``integration`` is excluded: it is this sum, so its ratio is 1 for any gas. Level 3, but the weakest of
+its checks. It falsifies an entropy that is too steep, such as that of neighbours in time, and noise that grows
 strongly with the loss: U = RT holds there too, but dS/d ln T is not R (9 degrees of freedom, T doubled: the ratio is
-1.04 where the noise at L = U is twice that at the minimum, 1.18 at four times). **It cannot say no to anisotropic noise
+1.04 where the noise at L = U is twice that at the minimum, 1.18 at four times). **It cannot falsify anisotropic noise
 in the harmonic regime**: the variance of every direction is proportional to T, so S = R ln T + const and U = RT
 whatever the covariance, and the ratio is 1. Fluctuation and Gibbs slope see that gas.
 
-Source: Clausius (1865); arXiv 2511.07308 for weights. Weakness, besides: U and S of one run rise and fall together,
-which is left out and makes the errors too large (safe, but less power); a method's bias enters unless it is the same at
-both temperatures.
+Source: Clausius (1865); arXiv 2511.07308 for weights. Weakness, besides: U and S of one run rise and fall together.
+That is neglected and makes the errors too large (safe, but less power). A method's bias enters unless it is the same
+at both temperatures.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Clausius:
 def clausius(state: xr.Dataset, isotherms: Isotherms | None = None) -> tuple[Clausius, ...]:
     """The check for every independent entropy that the state has, in the order of METHODS, then custom ones.
 
-    ``entropy_direction`` counts as ``density`` where the state says so. A method is flagged where
+    ``entropy_direction`` counts as ``density`` where that is its method. A method is flagged where
     ``entropy_<method>_flag`` (cell,) is not 0. ``isotherms`` as in ``fluctuation_response``.
     """
     t = collect(state) if isotherms is None else isotherms

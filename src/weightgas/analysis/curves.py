@@ -170,7 +170,7 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     kind, held, r = kind_of(state), axes(state), state.attrs["dof"] / 2
     slopes = kind.entropy_slopes()
     if over not in slopes:
-        raise refuse("over", " or ".join(held), over, f"The protocol {state.attrs['protocol']} holds these.")
+        raise refuse("over", " or ".join(held), over, f"The protocol {state.attrs['protocol']} fixes these.")
     slope, exact = slopes[over][0] * r, slopes[over][1]
     if over == kind.exact_along:
         exact = _constant(np.log(kind.isotherm_key(fixed(state))), rows)
@@ -213,7 +213,7 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
     """The published entropy of the direction in successive windows of the stored directions.
 
     By default there are 32 directions or more to a window, and at most 12 windows.
-    It measures diffusion wherever neighbours in space are neighbours in time, which ``temporal_neighbours`` says
+    It measures diffusion wherever neighbours in space are neighbours in time, which ``temporal_neighbours`` shows
     (:mod:`weightgas.measurement.entropy.paper`).
 
     Returns

@@ -1,7 +1,7 @@
 """Radius law and state equation: measured over predicted, continuous and discrete.
 
-Level 2, bookkeeping: with the same run's G these are identities of any stationary run. With G from another run, on
-the sphere at the same η_e, the radius law is a prediction.
+Level 2, consistency checks: with the same run's G these are identities of any stationary run. With G from another run,
+on the sphere at the same η_e, the radius law is a prediction.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def radius_law(state: xr.Dataset) -> xr.Dataset:
 def state_equation(state: xr.Dataset) -> xr.Dataset:
     """Compressibility Z = pV/(RT) against (1 + ‖∇L‖²/tr Σ)/(1 − ηλ/2), and on the sphere the pressures.
 
-    With momentum as :func:`weightgas.theory.finite_step.momentum_share` says.
+    With momentum as in :func:`weightgas.theory.finite_step.momentum_share`.
 
     Returns
     -------

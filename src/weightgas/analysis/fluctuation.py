@@ -12,7 +12,7 @@ its place, to all orders (:mod:`weightgas.theory.stationary`). Networks are not 
 
 Level 3: it can fail, and does for noise that is not isotropic. Source: Kubo (1966), Rep. Prog. Phys. 29, 255; the check
 for simulations in Shirts (2013), J. Chem. Theory Comput. 9, 909. Weakness: noise in T of a network enters ΔT, so close
-temperatures say little; the correlation of U and Var U of one run is taken as that of a Gibbs state in the harmonic
+temperatures mean little; the correlation of U and Var U of one run is taken as that of a Gibbs state in the harmonic
 regime.
 """
 
@@ -28,7 +28,7 @@ from weightgas.theory import finite_step, stationary
 from weightgas.trace import fixed, kind_of
 
 LARGEST_ELR = 0.1
-"""Simulated isotherms above this effective learning rate are left out. Up to here the first order in η_e is enough: the
+"""Simulated isotherms above this effective learning rate are excluded. Up to here the first order in η_e is enough: the
 ratio stayed within 0.7 % of 1 (linear loss d = 3, quadratic d = 10, all protocols); at 0.2 it was off by up to 1.6 %.
 """
 LARGEST_ELR_UNCORRECTED = 0.02
@@ -98,7 +98,7 @@ def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
     """Average temperature, energy and its variance over the cells of each isotherm, weighted by effective sample size.
 
     Not by 1/error²: where the variance came out small, so did its error, and the mean would be too low.
-    Cells above ``largest_elr`` are left out; default LARGEST_ELR or LARGEST_ELR_UNCORRECTED in simulations, else none.
+    Cells above ``largest_elr`` are excluded; default LARGEST_ELR or LARGEST_ELR_UNCORRECTED in simulations, else none.
     """
     if largest_elr is None:
         largest_elr = largest_step(state, laplacian_slope(state) is not None)

@@ -14,7 +14,7 @@ weights decay, and on the sphere, where they share r², one p for all, that of t
 mechanical equilibrium, as gases behind movable walls are. Temperatures need not be equal, unless the noise is isotropic
 over all groups: what heats a group is its own gradient. p_i V_i = R_i T_i (1 + ‖∇_i L‖²/tr Σ_i)/(1 − c/2).
 
-Level 2, bookkeeping. Source: arXiv 2511.07308 for one group; the sums follow from the definitions.
+Level 2, consistency checks. Source: arXiv 2511.07308 for one group; the sums follow from the definitions.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
         raise TraceError(f"trace: expected {', '.join(lacking)}, got none. Pass a trace of train().")
     parts, belongs = _membership(trace, by)
     blocks = Blocks.slow(trace, state)
-    whole, each, held = _columns(trace, blocks, belongs)
+    whole, each, expected = _columns(trace, blocks, belongs)
     dof = belongs.T @ (np.atleast_1d(trace.attrs["group_sizes"]) - 1)
 
     found = {
@@ -75,7 +75,7 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
         "pressure": blocks.estimate(lambda k, v: k / (2 * v), each["kick"], each["square"]),
         "temperature_ratio": blocks.estimate(lambda h, w: h / w * dof.sum() / dof, each["heat"], whole["heat"]),
         "heat_share": blocks.estimate(lambda h, w: h / w, each["heat"], whole["heat"]),
-        "pressure_ratio": blocks.estimate(lambda k, v, p: k / (2 * v * p), each["kick"], each["square"], held),
+        "pressure_ratio": blocks.estimate(lambda k, v, p: k / (2 * v * p), each["kick"], each["square"], expected),
     }
     sums = {n: blocks.estimate(lambda a, b: a / b, each[k].sum(-1), whole[k][..., 0]) for n, k in _SUMS.items()}
     out = xr.Dataset(coords={"part": ("part", np.array(parts, np.dtypes.StringDType())), **state["cell_id"].coords})

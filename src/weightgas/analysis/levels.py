@@ -84,7 +84,7 @@ def _judged(
 
 
 def _clausius(found: Clausius) -> Check:
-    """The check by one independent entropy: it can falsify; to pass says little, as anisotropic noise passes too."""
+    """The check by one independent entropy: it can falsify; to pass means little, as anisotropic noise passes too."""
     outcome = judge(found.whole, found.whole_err, 1.0, DIAGNOSTIC_TOLERANCE) if found.judged else ""
     note = found.advice or ("passes; so does anisotropic noise" if outcome == "yes" else "")
     of = f"entropy by {found.method.replace('_', ' ')}"

@@ -51,7 +51,7 @@ class Plan:
 
     ``name`` is ``"elr"`` or, at fixed LR, ``"lr * wd"``. ``cold`` and ``hot`` (pairs,) are the neighbours that lack
     overlap, empty if none does. ``relative_error``: what the Gibbs slope of a new pair would have, with as many
-    effective samples as the isotherms have now. ``advice`` says it in a sentence.
+    effective samples as the isotherms have now. ``advice`` puts it into a sentence.
     """
 
     cold: np.ndarray
@@ -95,7 +95,7 @@ def plan(
     gaps: np.ndarray | None = None,
     separation: float = SEPARATION,
 ) -> Plan:
-    """Temperatures to add between neighbouring isotherms that lack overlap, or beside the only one there is.
+    """Temperatures to add between neighbouring isotherms that lack overlap, or around the only one there is.
 
     Parameters
     ----------

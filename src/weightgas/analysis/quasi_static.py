@@ -1,4 +1,4 @@
-"""What theory says of a path before it is driven: the slow limit, and what leaving it costs to first order.
+"""The prediction for a path before it is driven: the slow limit, and what leaving it costs to first order.
 
 Both are asked for the samples of a course and say nothing of its runs.
 """
@@ -58,7 +58,7 @@ def linear_response(course: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         ``lag`` of the direction, ``friction`` of the radius, ``housekeeping`` (fixed LR) and their sum
         ``entropy_production``, in nats, and ``friction_work``, all (sample,) and summed from the start. The work
-        itself is more by ``friction_work`` where λ moves, and not at all where it is held: −λΔV.
+        itself is more by ``friction_work`` where λ moves, and not at all where it is fixed: −λΔV.
 
     Raises
     ------

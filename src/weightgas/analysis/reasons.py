@@ -13,7 +13,7 @@ direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
 so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². The right is made of gradients, the mean energy
 and the slope of the noise on the loss, never of how large the fluctuations are: an explanation that can fail.
 The first three are exact in the limits they name, the product is approximate: the means of the step are taken with
-other weights. The alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf says how noise and
+other weights. The alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf measures how noise and
 curvature are aligned, and is blind to a noise that depends on the loss, at low temperature.
 Weakness: Σ and H share no axes in general, and a network is in no quadratic minimum.
 """
@@ -30,7 +30,7 @@ BLOCKS = 16
 
 
 def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
-    """What each reason predicts, and what is measured beside it, in every cell; NaN where it was not recorded.
+    """What each reason predicts, and what is measured, in every cell; NaN where it was not recorded.
 
     Returns
     -------
@@ -93,7 +93,7 @@ def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndar
             continue
         x, y = (v[i, :, begin:end] if kept.all() else v[i, :, begin:end][:, kept] for v in (energy, noise))
         level = y.mean() / x.mean()
-        # Replicas may sit in different minima; only what goes on within one is dependence of its noise on its loss.
+        # Replicas may sit in different minima; only what happens within one is dependence of its noise on its loss.
         x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
         edges = np.linspace(0, kept.sum(), BLOCKS + 1).astype(int)[:-1]
         products, squares = (np.add.reduceat(v, edges, axis=1).sum(axis=0) for v in (x * y, x * x))

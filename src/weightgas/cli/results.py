@@ -38,6 +38,27 @@ COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "en
 
 
 @spread
+def convert(
+    *,
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a folder of run folders.")],
+    show: opt.Show,
+) -> None:
+    """Bring runs of version 0.1 to the names of this version.
+
+    The same command then resumes them; numbers stay as they are. To measure or
+    report a run of version 0.1 this is not needed.
+
+    All runs in a folder:
+      weightgas convert runs
+    """
+    with session("convert", show):
+        from weightgas import runs
+
+        converted = runs.convert(source)
+        print(f"{counted(len(converted), 'run')} of version 0.1 converted in {source}")
+
+
+@spread
 def measure(
     *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],
@@ -52,7 +73,7 @@ def measure(
     ] = "auto",
     anchor: Annotated[
         float | None,
-        typer.Option(help="Integrated entropy of the coldest cell, in nats; 0 if left out.", rich_help_panel="How"),
+        typer.Option(help="Integrated entropy of the coldest cell, in nats; 0 by default.", rich_help_panel="How"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap of errors.", rich_help_panel="How")] = 0,
     nulls: NullsOption = True,
@@ -62,7 +83,7 @@ def measure(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Where the state goes instead of beside the trace.", rich_help_panel=opt.FOLDER
+            "--out", "-o", help="Where the state goes instead of next to the trace.", rich_help_panel=opt.FOLDER
         ),
     ] = None,
     force: Annotated[
@@ -75,7 +96,7 @@ def measure(
 ) -> None:
     """Measure T, p, V, U and S of every cell of a run, and print the verdict.
 
-    Writes state.zarr beside the trace (it follows from the trace, so it is
+    Writes state.zarr next to the trace (it follows from the trace, so it is
     replaced each time) and prints a table and the verdict in three levels.
     1.234(5) means 1.234 with a standard error of 0.005.
 

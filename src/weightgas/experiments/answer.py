@@ -45,12 +45,12 @@ def write(folder: Path, runs: Runs, controls: Controls, command: str) -> Path:
     ``runs`` by name, ``SIZE/PROTOCOL``; ``controls`` by size.
     """
     shown = settled(runs)
-    beside = {n: c.findings for n, c in (controls.get("middle") or next(iter(controls.values()), {})).items()}
+    reference = {n: c.findings for n, c in (controls.get("middle") or next(iter(controls.values()), {})).items()}
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     drawn = (
-        figures.anisotropy(shown, controls=beside),
+        figures.anisotropy(shown, controls=reference),
         figures.loss_dependence(shown),
-        figures.finite_step(shown, controls=beside),
+        figures.finite_step(shown, controls=reference),
     )
     for name, figure in zip(_FIGURES, drawn, strict=True):
         figure.savefig(folder / "pictures" / name, dpi=170)

@@ -63,7 +63,7 @@ def foreseen(
         count = f"{cells * run.replicas} cells x {run.steps} steps{there}"
         lines.append(f"{run.name}: {count}, about {runs.duration(cost)}, {disk / 1e6:.0f} MB")
         seconds, size = seconds + cost, size + disk
-    lines.append("null gases beside each kind of run: about 20 s, 10 MB")
+    lines.append("controls alongside each kind of run: about 20 s, 10 MB")
     return Foresight(what, tuple(lines), seconds + 20.0, int(size) + 10**7)
 
 
@@ -88,5 +88,5 @@ def _done(folder: Path | None, name: str) -> int:
         return 0
     try:
         return int(np.sum(traces.completed_cells(store)))
-    except TraceError:  # damaged: whoever prepares the run says what to do
+    except TraceError:  # damaged: preparing the run raises with the advice
         return 0

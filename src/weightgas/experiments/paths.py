@@ -30,7 +30,7 @@ def dissipation(
     replicas: int = 10_000,
     threads: int | None = None,
 ) -> xr.Dataset:
-    """Entropy that a path produces there and back, for several durations, beside theory.
+    """Entropy that a path produces there and back, for several durations, and what theory predicts.
 
     path → rest → the path backwards → rest, so that no entropy has to be measured or known
     (:func:`weightgas.analysis.balance.closed_production`). For slow drives it falls as 1/duration, with the coefficient
@@ -89,10 +89,10 @@ def dissipation(
 
 
 def exponent(found: xr.Dataset, *, times: float = 20.0) -> tuple[float, float]:
-    """Slope of ln(produced) over ln(duration) and its standard error, from drives of at least ``times`` clocks.
+    """Slope of ln(produced) over ln(duration) and its error, from drives of at least ``times`` relaxation times.
 
-    Weighted least squares; −1 is linear response. Points without a significant production (below three errors) carry
-    no logarithm and are left out.
+    Weighted least squares; −1 is linear response. Points without a significant production (below three errors) have
+    no logarithm and are excluded.
 
     Raises
     ------

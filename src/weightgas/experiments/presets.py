@@ -59,7 +59,7 @@ class Trained:
 
 
 def _record(samples: int, snapshots: int = 0, every: int = 25, **more: int) -> Record:
-    """What a training run records; noise and curvature at every sample unless told, since level 3 rests on them."""
+    """What a training run records; noise and curvature at every sample unless given, since level 3 rests on them."""
     return Record(samples=samples, snapshots=snapshots, snapshot_every=every, **{"noise_samples": samples} | more)
 
 
@@ -129,7 +129,7 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
     """A network on a data set under the three protocols, and cold cells of it along their run from fresh weights.
 
     quick: four effective learning rates over half a decade, 6000 steps. standard: seven over a decade, two weight
-    decays where it is held, 60 000 steps, directions stored on the sphere. paper: the published ranges, lengths and
+    decays where it is fixed, 60 000 steps, directions stored on the sphere. paper: the published ranges, lengths and
     radii; how many values lie in a range is not published, here four a decade of learning rates and two of weight
     decays. Its directions are of the published 100 000 last steps, as many as fit :data:`STORED`, at most 4000.
 
@@ -195,7 +195,7 @@ def answer(preset: str) -> tuple[Trained, ...]:
     """Is it an ideal gas? Three networks on digits under three protocols, at temperatures that overlap.
 
     The under-parameterised one cannot fit the digits, the over-parameterised one can. Effective learning rates over a
-    decade in seven steps; where weight decay is held, two of them, so that cells share isotherms. Two replicas.
+    decade in seven steps; where weight decay is fixed, two of them, so that cells share isotherms. Two replicas.
 
     quick: 20 000 steps, a first look. standard: 100 000.
     """

@@ -1,4 +1,4 @@
-"""Figures: measured points with error bars, and what theory says; computed in ``analysis``, drawn here.
+"""Figures: measured points with error bars, and the predictions of theory; computed in ``analysis``, drawn here.
 
 Every function takes a run, or several by name, and returns a ``matplotlib.figure.Figure``; matplotlib's own settings
 stay as they are. A run is its Findings, its state, or the pair (trace, state) (:mod:`weightgas.figures.inputs`). The

@@ -77,7 +77,7 @@ def canvas(rows: int = 1, columns: int = 1, *, height: float, width: float = WID
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for ax in axes.flat:
-        # Ticks are made when they are first needed, perhaps under other settings: so they are told everything now.
+        # Ticks are made when they are first needed, perhaps under other settings: so everything is set now.
         ax.tick_params(which="both", labelsize=8, color="black", labelcolor="black", width=0.7)
     return figure, axes
 
@@ -143,12 +143,12 @@ def place(protocol: str) -> int:
 
 
 def named(name: str, control: bool) -> str:
-    """The name of a run in a legend; of a reference simulation it is said."""
+    """The name of a run in a legend; a reference simulation is marked."""
     return f"{plain(name)} (reference)" if control else plain(name)
 
 
 def looks(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Colour and marker for each name; a protocol has its own, whatever stands beside it."""
+    """Colour and marker for each name; a protocol has its own, whatever stands next to it."""
     found, free = [], len(PROTOCOLS)
     for name in names:
         if name in PROTOCOLS:

@@ -31,7 +31,7 @@ class Figure:
     draw
         From the :class:`~weightgas.analysis.Findings` of a run to a ``matplotlib.figure.Figure``, for each run. If
         ``joint``, one figure of all runs, from ``{name: Findings}`` and, by the keyword ``controls``, the reference
-        simulations in the same form. A ValueError says why the data do not allow it; the report goes on and says so.
+        simulations in the same form. A ValueError names what the data lack; the report prints it and continues.
     needs
         Variables of the trace or the state without which it cannot be drawn.
     level

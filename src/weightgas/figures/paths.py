@@ -103,12 +103,12 @@ def _costs(ax: Axes, found: Mapping[str, xr.Dataset]) -> None:
     handles: list[Artist] = []
     for index, (name, one) in enumerate(found.items()):
         color, shape = OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)]
-        clocks = one["duration"].values / float(one["relaxation"])
+        times = one["duration"].values / float(one["relaxation"])
         value, error, slow = (one[n].values for n in ("produced", "produced_err", "slow"))
-        bars(ax, clocks, value, error, color, shape=shape)
-        ax.plot(clocks[clocks > 0.9], slow[clocks > 0.9], color=color, lw=1.0)
+        bars(ax, times, value, error, color, shape=shape)
+        ax.plot(times[times > 0.9], slow[times > 0.9], color=color, lw=1.0)
         if np.isfinite(float(one["sudden"])):
-            ax.plot([clocks.min(), 1.0], [float(one["sudden"])] * 2, color=color, lw=1.0, ls=":")
+            ax.plot([times.min(), 1.0], [float(one["sudden"])] * 2, color=color, lw=1.0, ls=":")
         handles.append(marker(name, color, shape))
     ax.set(xscale="log", yscale="log", xlabel="duration one way / relaxation time", ylabel="entropy produced (nats)")
     extra = [line("linear response, slope −1", color=GREY), line("two jumps", ":", GREY)]

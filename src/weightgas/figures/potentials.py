@@ -109,7 +109,7 @@ def _helmholtz(state: xr.Dataset) -> Figure:
 
 
 def _spread(count: int, wanted: int) -> np.ndarray:
-    """``wanted`` indices spread over ``count``, the edges left out where there is room."""
+    """``wanted`` indices spread over ``count``, without the edges where there is room."""
     if count <= wanted:
         return np.arange(count)
     return np.floor((np.arange(wanted) + 0.5) * count / wanted).astype(int)

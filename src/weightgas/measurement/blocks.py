@@ -28,25 +28,25 @@ LEAST_BLOCKS = 8
 """Blocks per replica where they are not; then the factor for the correlation between them does the rest."""
 CORRELATION_TIMES = 2
 """A block is at least this many integrated correlation times long, if LEAST_BLOCKS allows."""
-HELD = 2
+LEAST_RECORDED = 2
 """And so long that it has this many samples of the noise where not all hold it, if LEAST_BLOCKS allows."""
 
 
 def edges(
-    burn_in: np.ndarray, samples: np.ndarray, correlation: np.ndarray, held: np.ndarray | None = None
+    burn_in: np.ndarray, samples: np.ndarray, correlation: np.ndarray, recorded: np.ndarray | None = None
 ) -> np.ndarray:
     """First samples of the blocks of each cell, and the end: (cells, MOST_BLOCKS + 1); unused blocks are empty.
 
     ``burn_in``, ``samples`` and ``correlation`` (integrated correlation time in samples, NaN if unknown) are
-    (cells,); ``held`` (cells, samples) says which samples hold the noise, where not all do.
+    (cells,); ``recorded`` (cells, samples): which samples have the noise, where not all do.
     """
     length = np.maximum(samples - burn_in, 0)
     longest = np.maximum(np.where(np.isfinite(correlation), correlation, np.inf) * CORRELATION_TIMES, 1.0)
     most = np.full(len(length), MOST_BLOCKS)
-    if held is not None:
-        place = np.arange(held.shape[1])
-        kept = held & (place >= burn_in[:, None]) & (place < samples[:, None])
-        most = np.clip(kept.sum(axis=1) // HELD, LEAST_BLOCKS, MOST_BLOCKS)
+    if recorded is not None:
+        place = np.arange(recorded.shape[1])
+        kept = recorded & (place >= burn_in[:, None]) & (place < samples[:, None])
+        most = np.clip(kept.sum(axis=1) // LEAST_RECORDED, LEAST_BLOCKS, MOST_BLOCKS)
     count = np.minimum(np.clip(length // longest, LEAST_BLOCKS, most), np.maximum(length, 1))
     fraction = np.minimum(np.arange(MOST_BLOCKS + 1)[None, :] / count[:, None], 1.0)
     return (burn_in[:, None] + np.floor(fraction * length[:, None] + 1e-9)).astype(int)
@@ -79,10 +79,10 @@ def mean_variance(length: np.ndarray) -> np.ndarray:
     return 2 / length * (1 + np.expm1(-length) / length)
 
 
-def means(series: np.ndarray, block_edges: np.ndarray, held: np.ndarray | None = None) -> np.ndarray:
+def means(series: np.ndarray, block_edges: np.ndarray, recorded: np.ndarray | None = None) -> np.ndarray:
     """Block means of ``series`` (cells, replicas, samples[, more]): (cells, replicas · MOST_BLOCKS[, more]).
 
-    NaN where a block is empty or holds a value that is not finite. ``held`` (cells, samples): over these samples
+    NaN where a block is empty or holds a value that is not finite. ``recorded`` (cells, samples): over these samples
     alone.
     """
     more = (1,) * (series.ndim - 3)
@@ -94,10 +94,10 @@ def means(series: np.ndarray, block_edges: np.ndarray, held: np.ndarray | None =
         return np.diff(np.take_along_axis(total, index, axis=2), axis=2)
 
     finite = np.isfinite(series)
-    if held is None:
+    if recorded is None:
         count = np.diff(block_edges, axis=1).reshape(len(series), 1, -1, *more)
     else:
-        asked = held.reshape(len(series), 1, -1, *more)
+        asked = recorded.reshape(len(series), 1, -1, *more)
         finite, count = finite & asked, sums(asked.astype(float))
     usable = (count > 0) & (sums(finite.astype(float)) == count)
     blocks = np.where(usable, sums(np.where(finite, series, 0.0)) / np.maximum(count, 1), np.nan)
@@ -124,9 +124,9 @@ class Blocks:
     def __init__(self, trace: xr.Dataset, burn_in: np.ndarray, samples: np.ndarray, correlation: np.ndarray) -> None:
         self._trace = trace
         # Which samples hold the noise; None if all do.
-        held = traces.holds(trace, "noise_trace")
-        self._held = None if held.all() else held
-        self._edges = edges(burn_in, samples, correlation, self._held)
+        recorded = traces.holds(trace, "noise_trace")
+        self._recorded = None if recorded.all() else recorded
+        self._edges = edges(burn_in, samples, correlation, self._recorded)
         self._cache: dict[tuple[str, str], np.ndarray] = {}
         self.count = (np.diff(self._edges, axis=1) > 0).sum(axis=1) * trace.sizes["replica"]
         self.inflation = inflation(self._edges, trace.sizes["replica"], correlation)
@@ -143,9 +143,9 @@ class Blocks:
         """Block means of a variable, or of a function of it (named by ``key`` so that it is computed once)."""
         if (name, key) not in self._cache:
             series = self._trace[name].values.astype(float)
-            held = self._held if name in OF_NOISE else None
+            recorded = self._recorded if name in OF_NOISE else None
             with np.errstate(all="ignore"):
-                self._cache[name, key] = means(series if function is None else function(series), self._edges, held)
+                self._cache[name, key] = means(series if function is None else function(series), self._edges, recorded)
         return self._cache[name, key]
 
     def series(self, name: str, like: np.ndarray) -> np.ndarray:
@@ -168,7 +168,7 @@ class Blocks:
             center = np.nansum(left_out, axis=1) / n
             error = np.sqrt((n - 1) / n * np.nansum((left_out - center[:, None]) ** 2, axis=1))
             error = error * spread(self.inflation, error)
-            if self._held is not None:  # a block may be without the noise
+            if self._recorded is not None:  # a block may be without the noise
                 error = error * _few(n) / _few(spread(self.count, n))
         return value, np.where(n > 1, error, np.nan)
 

@@ -47,8 +47,8 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
 def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.Dataset:
     """Entropies of the direction as variables of a state, with the notes on the chosen one as attributes.
 
-    ``state`` is what has been measured so far. Raises TypeError or ValueError where an estimator of the user's own
-    returns something else than an :class:`Entropy` of these cells.
+    ``state`` is what has been measured so far. Raises TypeError or ValueError where a custom estimator returns
+    something else than an :class:`Entropy` of these cells.
     """
     found: dict[str, Any] = {}
     notes: dict[str, Any] = {"entropy_method": estimator.name}

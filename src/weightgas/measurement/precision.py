@@ -26,7 +26,7 @@ _INDEPENDENT = 0.8
 class Judgement:
     """Of every cell, (cells,): is it known, how many times its steps does it need, can steps not help, and why.
 
-    ``longer`` is at least 1, and NaN where nothing can be foreseen; ``stuck`` says that all that steps can reach is
+    ``longer`` is at least 1, and NaN where nothing can be predicted; ``stuck``: all that steps can reach is
     reached; ``reason`` is empty where the cell is known.
     """
 
@@ -78,7 +78,7 @@ def judge(
 
 
 def _shortfall(name: str, error: float, target: float, steps: float, kept: int | None) -> str:
-    """What an error lacks; ``kept`` samples are told where their number is what limits it."""
+    """What an error lacks; ``kept`` samples are reported where their number is what limits it."""
     what = f"precision not reached: the error of {name}"
     if not np.isfinite(error):
         return f"{what} is not known after {_number(steps)} steps"

@@ -27,7 +27,7 @@ class Rate:
 
     @property
     def alone(self) -> np.ndarray:
-        """What remains of η_e beside ``number`` and ``inverse``: ones, or the rate where it is steered."""
+        """What remains of η_e next to ``number`` and ``inverse``: ones, or the rate where it is steered."""
         return np.ones_like(self.inverse) if self._steered is None else self._steered
 
     def times(self, name: str) -> np.ndarray:

@@ -24,7 +24,7 @@ from weightgas.theory import finite_step
 
 
 def momentum_share(facts: Mapping[Any, Any]) -> float:
-    """What momentum leaves of the finite step in the books, from the attributes of a trace or state; 1 without it."""
+    """What momentum leaves of the finite step, from the attributes of a trace or state; 1 without it."""
     nesterov = bool(facts.get("nesterov", 0))
     return float(finite_step.momentum_share(facts.get("momentum", 0.0), nesterov=nesterov))
 

@@ -193,9 +193,9 @@ def _judged(
     off = float(record["radius"][-1, group]) / where.star - 1
     reasons = [f"norm {off:+.0%} from r*, after {times:.2g} relaxation times"]
     if begin:
-        reasons.append(f"only samples since step {step[begin]} count, when learning rate or decay changed")
         if times < 1:
             reasons.append("r* changed with the learning rate, faster than the norm can follow")
+        reasons.append(f"only samples since step {step[begin]} count, when learning rate or decay changed")
     if abs(off) > NEAR and status == Status.EQUILIBRIUM:
         status = Status.TOO_SHORT
         reasons.append(f"{NEAR:.0%} allowed")

@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from weightgas import runs
+from weightgas import quantities, runs
 from weightgas.errors import refuse
 from weightgas.report.content import Content, Picture, Section, Table
 from weightgas.report.guard import attempt
@@ -65,6 +65,7 @@ def render(content: Content) -> str:
         facts=Table("Run", ("", "value"), rows) if rows else None,
         versions=Table("Versions", ("package", "version"), list(versions.items())) if versions else None,
         settings=_settings(content.settings),
+        glossary=quantities.glossary(),
     )  # fmt: skip
 
 

@@ -13,34 +13,26 @@ from weightgas.analysis.cells import axes
 from weightgas.analysis.compare import compare_isotropic, compare_networks
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
+from weightgas.quantities import in_nats, of
 from weightgas.report.content import Table
 from weightgas.report.numbers import range_of
 from weightgas.status import Status
 
 Runs = Mapping[str, Findings]
 
-COLUMNS = {
-    "temperature": "T",
-    "pressure": "p",
-    "radius": "r",
-    "energy": "U",
-    "entropy": "S (nats)",
-    "compressibility": "Z",
-    "noise_var": "σ²",
-    "grad_sq": "G",
-}
-"""Variables of the table of every cell, with the symbols over them; the first six are in the overview."""
+COLUMNS = ("temperature", "pressure", "radius", "energy", "entropy", "compressibility", "noise_var", "grad_sq")
+"""Variables of the table of every cell; the first six are in the overview."""
 
 
 def states(runs: Runs) -> Iterator[Table]:
     """The paper's values and ours, the states in a row each, advice on statuses, and every cell."""
     yield from paper(runs)
-    short = list(COLUMNS)[:6]
+    short = COLUMNS[:6]
     rows = []
     for name, run in runs.items():
         ranges = [range_of(run.state[n].values[run.settled]) if n in run.state else "–" for n in short]
         rows.append((plain(name), status_counts(run.state), *ranges))
-    yield Table("States of the cells in equilibrium", ("protocol", "cells", *(COLUMNS[n] for n in short)), rows)
+    yield Table("States of the cells in equilibrium", ("protocol", "cells", *map(_head, short)), rows)
     found = {Status(int(s)) for run in runs.values() for s in run.state["status"].values} - {Status.EQUILIBRIUM}
     if found:
         advice = [(s.words, s.advice) for s in sorted(found)]
@@ -63,9 +55,13 @@ def every_cell(name: str, state: xr.Dataset) -> Table:
         values = [_pair(state, n, i) for n in present]
         ess = f"{state['ess'].values[i]:.0f}"
         rows.append((*(f"{v[i]:.4g}" for v in fixed.values()), *values, ess, Status(int(status)).words))
-    symbols = {"lr": "η", "wd": "λ", "elr": "ηₑ", "radius": "r fixed"}
-    columns = (*(symbols.get(a, a) for a in fixed), *(COLUMNS[n] for n in present), "effective samples", "status")
+    heads = [f"{_head(a)} fixed" if a in present else _head(a) for a in fixed]
+    columns = (*heads, *map(_head, present), "effective samples", "status")
     return Table(f"Every cell, {plain(name)}", columns, rows, folded=True)
+
+
+def _head(name: str) -> str:
+    return f"{of(name).head} (nats)" if in_nats(name) else of(name).head
 
 
 def paper(runs: Runs) -> Iterator[Table]:

@@ -5,11 +5,12 @@ bin`` (counts of the overlap), ``snapshot, weight`` (stored directions and the f
 random stream).
 
 On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN where a protocol does not hold them) and
-``cell_id``. ``samples(cell, replica)`` says how many samples are valid, ``step(cell, sample)`` at which steps,
+``cell_id``. ``samples(cell, replica)`` is the number of valid samples, ``step(cell, sample)`` at which steps,
 ``outcome(cell, replica)`` how it ended. In a store, ``completed(cell, replica)`` is written last, so a kill leaves no
 half cell. Symbols: ``docs/architecture.md``.
 """
 
+from weightgas.errors import renamed_names
 from weightgas.trace.contract import check, column, custom, fixed, grid, holds, kind_of, make, protocol_of, valid
 from weightgas.trace.extension import extend
 from weightgas.trace.resolution import halve, lengthen
@@ -17,10 +18,13 @@ from weightgas.trace.store import (
     cells_per_write,
     completed_cells,
     create_store,
+    in_names_of_today,
+    is_old,
     mark_failed,
     open_trace,
     read,
     save,
+    upgrade,
     write_cells,
 )
 
@@ -46,4 +50,16 @@ __all__ = [
     "mark_failed",
     "completed_cells",
     "cells_per_write",
+    "is_old",
+    "upgrade",
+    "in_names_of_today",
 ]
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "VARIABLES": "weightgas.quantities.RECORDED",
+        "Variable": "weightgas.quantities.Quantity",
+        "OF_NOISE": "weightgas.quantities.OF_NOISE",
+    },
+)

@@ -16,7 +16,7 @@ from weightgas.quantities import ALONG, OF_NOISE, RECORDED, Quantity
 from weightgas.status import Cause, Outcome, flags
 
 FORMAT_VERSION = 2
-"""Since 2 the dimension along the recorded series is ``sample``; 1 called it ``reading``."""
+"""Since 2 the dimension along the recorded series is ``sample``; in 1 it had another name."""
 
 REQUIRED = ("step", "samples", "radius", "energy", "grad_sq", "outcome")
 ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps", "format_version")
@@ -30,7 +30,7 @@ def make(
     methods: Mapping[str, str] | None = None,
     quantities: Iterable[Quantity] = (),
 ) -> xr.Dataset:
-    """Assemble a trace of the whole grid of ``protocol`` from plain arrays and check it.
+    """Assemble a trace of the entire grid of ``protocol`` from plain arrays and check it.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def make(
     """
     cells = protocol.cells()
     coordinates: dict[str, Any] = {
-        f"{axis}_set": ("cell", cells.get(axis, np.full(len(protocol), np.nan)), {"long_name": f"{axis} held fixed"})
+        f"{axis}_set": ("cell", cells.get(axis, np.full(len(protocol), np.nan)), {"long_name": f"{axis} as fixed"})
         for axis in dict.fromkeys((*protocols.AXES, *protocol.axes))
     }
     ids = [",".join(f"{axis}={v[i].item()!r}" for axis, v in cells.items()) for i in range(len(protocol))]
@@ -135,7 +135,7 @@ def check(trace: xr.Dataset) -> xr.Dataset:
 
 
 def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
-    """The protocol of a trace or state, with its whole grid of hyperparameters; ValueError if no class has its name."""
+    """The protocol of a trace or state, with its grid of hyperparameters; ValueError if no class has its name."""
     return protocols.from_settings(json.loads(trace.attrs["settings"]))
 
 
@@ -184,7 +184,7 @@ def grid(data: Any) -> Any:
     """Unstack ``cell`` into the two hyperparameters of a product protocol, which become the first two dimensions.
 
     The new coordinates are ``lr, wd``, ``elr, wd`` or ``elr, radius``, in rising order. A variable of the same name
-    (the radius on the sphere, the effective learning rate where it is held) gives way to its coordinate.
+    (the radius on the sphere, the effective learning rate where it is fixed) gives way to its coordinate.
 
     Parameters
     ----------
@@ -200,7 +200,7 @@ def grid(data: Any) -> Any:
         raise TypeError(f"grid: expected a trace, a state or a variable of one, got {type(data).__name__}.")
     if "cell" not in data.dims or not set(COORDINATES) <= set(data.coords):
         raise TraceError(
-            "grid: expected the dimension cell with its coordinates, got data without. Pass a whole variable."
+            "grid: expected the dimension cell with its coordinates, got data without. Pass all of a variable."
         )
     sets = {str(name).removesuffix("_set"): data[name].values for name in data.coords if str(name).endswith("_set")}
     held = {axis: v for axis, v in sets.items() if np.isfinite(v).all()}
@@ -217,6 +217,6 @@ def grid(data: Any) -> Any:
 
 
 def _order(axis: str) -> int:
-    """The rate comes first, the other hyperparameter second; those of a user's own keep their order."""
+    """The rate comes first, the other hyperparameter second; those of a custom protocol keep their order."""
     known = ("elr", "lr", "wd", "radius")
     return known.index(axis) if axis in known else -1

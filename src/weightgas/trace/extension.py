@@ -13,7 +13,7 @@ from weightgas.trace.contract import check, protocol_of
 _ONE_VALUE = ("producer", "protocol", "dim", "dof", "sample_every")
 _ONE_VALUE += ("loss", "loss_crc", "noise", "noise_crc", "network", "data", "batch_size", "noise_batches")
 _ONE_VALUE += ("curvature_batches", "noise_every", "energy_batches", "momentum", "nesterov", "optimizer")
-"""Attributes in which two traces of one experiment agree; the seed too, but for new replicas."""
+"""Attributes in which two traces of one experiment agree; the seed too, except for new replicas."""
 
 
 def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:

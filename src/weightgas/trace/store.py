@@ -1,4 +1,4 @@
-"""Traces and states on disk: Zarr stores that are whole or say that they are not.
+"""Traces and states on disk: Zarr stores that are complete or known not to be.
 
 Every chunk is written, also where it is empty, so a missing one is seen; chunks carry a checksum. A run is written in
 parts: the frame first, then each part with ``completed`` last.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from weightgas.errors import TraceError
+from weightgas.quantities import RECORDED
 from weightgas.status import Outcome
 from weightgas.trace.contract import FORMAT_VERSION, check
 
@@ -92,8 +94,8 @@ def is_state(data: xr.Dataset) -> bool:
 
 
 _SINCE_1 = {
-    "reading": "sample",
-    "readings": "samples",
+    "reading": "sample",  # word: the name of 0.1
+    "readings": "samples",  # word: the name of 0.1
     "readings_kept": "samples_kept",
     "reading_every": "sample_every",
     "potential": "loss",
@@ -104,6 +106,11 @@ _SINCE_1 = {
 """Names of dimensions, variables and attributes of format 1, and those of today."""
 
 
+def in_names_of_today(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes of format 1, or the settings of a run of version 0.1, in the names of this version."""
+    return {_SINCE_1.get(str(name), str(name)): value for name, value in attributes.items()}
+
+
 def current(data: xr.Dataset) -> xr.Dataset:
     """A stored trace or state in the names of this version; that of a newer format is returned as it is."""
     if data.attrs.get("format_version") != 1:
@@ -111,16 +118,43 @@ def current(data: xr.Dataset) -> xr.Dataset:
     names = {*map(str, data.variables), *map(str, data.dims)}
     trends = {old: old.replace("pressure_drift", "pressure_signal").replace("_drift", "_trend") for old in names}
     renamed = data.rename({old: new for old, new in (trends | _SINCE_1).items() if old in names and old != new})
-    for variable in renamed.variables.values():
-        if "cell_methods" in variable.attrs:
-            variable.attrs["cell_methods"] = variable.attrs["cell_methods"].replace("reading:", "sample:")
-    attributes = {_SINCE_1.get(str(name), str(name)): value for name, value in data.attrs.items()}
+    for name, variable in renamed.variables.items():
+        if name in RECORDED:
+            variable.attrs["long_name"] = RECORDED[str(name)].long_name
+        if method := variable.attrs.get("cell_methods"):
+            variable.attrs["cell_methods"] = method.replace("reading:", "sample:")  # word: the name of 0.1
+    attributes = in_names_of_today(data.attrs)
     if "noise" in attributes:  # format 1 had the kind of a simulated noise in its name alone
         name = str(attributes["noise"])
         kind = {"noise_isotropic": name.startswith("isotropic"), "noise_state_dependent": " x (" in name}
         attributes |= {key: int(value) for key, value in kind.items()}
     renamed.attrs = attributes | {"format_version": FORMAT_VERSION}
     return renamed
+
+
+def upgrade(path: Path) -> bool:
+    """Rewrite a store of an older format in the names of this version, chunks and all; False where it is of this one.
+
+    It is replaced completely or not at all.
+
+    Raises
+    ------
+    FileNotFoundError, TraceError
+        As :func:`open_trace`.
+    """
+    data = read(path)
+    if not is_old(path):
+        return False
+    _write_whole(current(data), path, cells_per_write(path) if "completed" in data else None)
+    return True
+
+
+def is_old(path: Path) -> bool:
+    """Whether there is a store of an older format, which is read but not resumed."""
+    try:
+        return zarr.open_group(path, mode="r").attrs.get("format_version") in range(1, FORMAT_VERSION)
+    except Exception:  # whatever zarr raises for what is no store
+        return False
 
 
 def read(store: str | os.PathLike[str]) -> xr.Dataset:
@@ -139,7 +173,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
         ) from error
     if missing and "format_version" in data.attrs:
         raise TraceError(
-            f"{store}: expected a whole store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
+            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
             "run the command that made it again."
         )
     return data
@@ -199,7 +233,7 @@ def _completed(path: Path, whole: bool = True) -> Any:
 
 
 def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
-    """Write beside ``path`` and put it there with a rename."""
+    """Write next to ``path`` and put it there with a rename."""
     encoding = {}
     for name, v in data.variables.items():
         whole = [max(1, n) for n in v.shape]
@@ -232,5 +266,5 @@ def _missing_chunks(path: Path) -> list[str]:
 def _is_ours(path: Path) -> bool:
     try:
         return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr says of a file or a folder that is no store
+    except Exception:  # whatever zarr raises for a file or a folder that is no store
         return False

@@ -12,11 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from weightgas.protocols import FixedSphere
 from weightgas.status import Outcome
 from weightgas.trace.measured import Custom
 from weightgas.training import checkpoint
-from weightgas.training.engine import SUMS, Engine, State
+from weightgas.training.engine import SUMS, WARMUP, Engine, State
 from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
 from weightgas.training.record import Samples, variables
@@ -47,8 +46,7 @@ def run_chunk(
         Called with the number of steps made, summed over the stack, for the display of progress.
     """
     protocol = engine.protocol
-    sphere = np.repeat(protocol.cells()["radius"], plan.replicas) if isinstance(protocol, FixedSphere) else None
-    names = variables(plan, sphere is not None, engine.has_momentum)
+    names = variables(plan, protocol, engine.has_momentum)
     first = engine.initial().weights.cpu().numpy() if plan.quantities else np.zeros((engine.stack, 1))
     custom = Custom(plan.quantities, plan.rows, first)
     record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom)
@@ -63,7 +61,7 @@ def run_chunk(
         while (step := state.step - plan.warmup) < plan.last and record.alive.any():
             stop = plan.next_stop(step, rescalings)
             held = step < 0 and plan.start == "predicted"
-            state = _after(engine.advance(state, stop - step, held=held), engine, plan, record, rescalings, sphere)
+            state = _after(engine.advance(state, stop - step, held=held), engine, plan, record, rescalings)
             advance((stop - step) * engine.stack)
             if place is not None and time.monotonic() - saved > checkpoint.EVERY:
                 _save(engine, record, state, place)
@@ -79,6 +77,8 @@ def run_chunk(
 def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.ndarray | None) -> State:
     if plan.first and weights is not None:
         state = engine.state(plan.warmup + plan.first, weights)
+        if engine.protocol.steers:
+            state = engine.steered(state, plan.first // plan.every)
         if buffers is None:
             return state
         stored = torch.as_tensor(buffers, dtype=state.weights.dtype, device=state.weights.device)
@@ -94,23 +94,24 @@ def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.n
     return state
 
 
-def _after(
-    state: State, engine: Engine, plan: Plan, record: Samples, rescalings: list[int], sphere: np.ndarray | None
-) -> State:
+def _after(state: State, engine: Engine, plan: Plan, record: Samples, rescalings: list[int]) -> State:
     """What is due at the step that ``state`` has reached."""
     step = state.step - plan.warmup
     record.check(state.weights)
     if step <= 0:
         if step in rescalings:
             state = engine.rescaled(state, state.group_grad_sq / state.count)
+            state = engine.steered(state, WARMUP + state.step) if engine.protocol.steers else state
         return state.cleared() if step == 0 else state
     row, number = plan.row(step), plan.snapshot(step)
     if number is not None:
         record.snapshot(number, state.weights)
     if row is not None:
         estimates = _estimates(state, engine, plan, step) if plan.holds_noise(step) else {}
-        record.read(row, state, engine.energy(state.weights), estimates, sphere)
+        record.read(row, state, engine.energy(state.weights), estimates, engine.radius)
         state = state.cleared()
+        if engine.protocol.steers and "noise_trace" in estimates:
+            state = engine.steered(state, 0, estimates["noise_trace"])
     return state
 
 
@@ -145,7 +146,7 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
 
 
 def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]) -> None:
-    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", *SUMS)}
+    sums = {name: getattr(state, name).cpu().numpy() for name in ("weights", "rate", *SUMS)}
     sums |= {f"{BUFFER}{name}": tensor.cpu().numpy() for name, tensor in state.buffers.items()}
     numbers: dict[str, Any] = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {
         "cells": _cells(engine)
@@ -164,7 +165,7 @@ def _resumed(engine: Engine, record: Samples, place: tuple[Path, str] | None) ->
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
     state = engine.state(int(stored["step"]), stored["weights"])
     device = state.weights.device
-    sums = {name: torch.from_numpy(stored[name]).to(device) for name in SUMS}
+    sums = {name: torch.from_numpy(stored[name]).to(device) for name in (*SUMS, "rate") if name in stored}
     buffers = {name: torch.from_numpy(stored[f"{BUFFER}{name}"]).to(device) for name in state.buffers}
     return replace(state, count=int(stored["count"]), age=int(stored["age"]), buffers=buffers, **sums)
 

@@ -20,16 +20,19 @@ from weightgas.datasets import Images
 from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.probes import Curvature, Moments
-from weightgas.protocols import FixedELR, FixedSphere, Protocol
+from weightgas.protocols import Protocol
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
-from weightgas.training.start import optimizer_radii, predicted_radii
+from weightgas.training.start import FIRST_GUESS, optimizer_radii, predicted_radii
 
 RANDOM, SLOW_RANDOM = 64, 16
 """Random networks from which the energy of a random walk is known."""
 
 MOMENTUM = "momentum_buffer"
 """The name that torch and :mod:`weightgas.optimizers` give the buffer b of SGD with momentum."""
+
+START, WARMUP = 2**30, 2**30 + 1
+"""Numbers of the draws of extra gradients before the first sample; those of the samples count from 1."""
 
 SUMS = ("grad_sq", "group_grad_sq", "growth", "buffer_sq", "group_buffer_sq")
 """What a state sums over the steps since the last sample."""
@@ -52,6 +55,7 @@ class State:
     step: int
     weights: Tensor
     count: int
+    rate: Tensor
     grad_sq: Tensor
     group_grad_sq: Tensor
     growth: Tensor
@@ -92,11 +96,13 @@ class Engine:
         self._labels = torch.as_tensor(data.labels, device=device)
         self._draws = Draws(protocol, replicas, seed, len(data), batch_size, device)
         self._fixed = torch.from_numpy(probes.disjoint_batches(len(data), batch_size)[:energy_batches]).to(device)
-        values = (np.repeat(v, replicas) for v in protocol.cells().values())
-        self._first, second = (torch.from_numpy(v).to(device) for v in values)
+        self._at = {axis: np.repeat(v, replicas) for axis, v in protocol.cells().items()}
+        steers = {protocol.steers: np.ones(self.stack)} if protocol.steers else {}  # until it is measured
+        at = self._at | steers
+        self._rate, decay = (torch.from_numpy(np.array(x)).to(device) for x in (protocol.rate(at), protocol.decay(at)))
+        self._decay, self.radius = decay, protocol.fixed_radius(at)
         self.has_momentum = optimizer is not None and MOMENTUM in optimizer.buffers(torch.zeros(1, 1))
-        self._rule = _rule(protocol, self._first, second, dtype)
-        self._optimizer, self._rates = optimizer, (_column(self._first, dtype), _column(second, dtype))
+        self._optimizer, self._rates = optimizer, (_column(self._rate, dtype), _column(decay, dtype))
         self.take(mode or usual(network, data.inputs.shape[1:], self.stack))
 
     def take(self, mode: Mode) -> None:
@@ -113,17 +119,32 @@ class Engine:
 
     def given(self, weights: np.ndarray) -> State:
         """A start from ``weights`` (stack, dim), on the sphere scaled to its radius."""
-        if isinstance(self.protocol, FixedSphere):
-            radius = np.repeat(self.protocol.cells()["radius"], self.replicas)
-            weights = weights * (radius / np.linalg.norm(weights, axis=1))[:, None]
-        return self.state(0, weights)
+        if self.radius is not None:
+            weights = weights * (self.radius / np.linalg.norm(weights, axis=1))[:, None]
+        state = self.state(0, weights)
+        return self.steered(state, START) if self.protocol.steers else state
+
+    def steered(self, state: State, number: int, noise_trace: Tensor | None = None) -> State:
+        """The state with the rate that a protocol that steers sets from tr Σ, by default that of extra gradients there.
+
+        ``number`` is that of their draw, as in :meth:`noise_gradients`.
+        """
+        first = noise_trace is None
+        if noise_trace is None:
+            gradients = self.noise_gradients(state.weights, number, FIRST_GUESS)
+            noise_trace = self.moments(state.weights, gradients).noise_trace
+        dof = sum(size - 1 for size in self.sizes)
+        with np.errstate(all="ignore"):  # of a run that diverged
+            noise_var, before = noise_trace.cpu().numpy() / dof, None if first else state.rate.cpu().numpy()
+            rate = self.protocol.steered(self._at, noise_var, before)
+        return replace(state, rate=torch.as_tensor(rate, dtype=torch.float64, device=self._device))
 
     def state(self, step: int, weights: np.ndarray) -> State:
         """A state at ``step`` with ``weights`` (stack, dim) and empty sums."""
         zeros = torch.zeros(self.stack, dtype=torch.float64, device=self._device)
         groups = zeros.new_zeros((self.stack, len(self.sizes)))
         start = torch.as_tensor(weights, dtype=self._dtype, device=self._device)
-        return State(step, start, 0, zeros, groups, zeros, zeros, groups, self._empty(start))
+        return State(step, start, 0, self._rate, zeros, groups, zeros, zeros, groups, self._empty(start))
 
     def advance(self, state: State, steps: int, *, held: bool = False) -> State:
         """The state ``steps`` steps later; ``held`` keeps a fixed-ELR run on the sphere of its present radius.
@@ -133,10 +154,11 @@ class Engine:
         """
         if self._optimizer is not None:
             return self._stepped(state, steps, self._optimizer)
-        weights = state.weights
-        rule = self._rule
-        if held and isinstance(self.protocol, FixedELR):
-            rule = _on_sphere(self._first, probes.group_squares(weights, self.sizes).sum(-1))
+        weights, kind = state.weights, self.protocol
+        square = None if self.radius is None else torch.from_numpy(np.array(self.radius) ** 2).to(self._device)
+        if held and kind.scaled and square is None:
+            square = probes.group_squares(weights, self.sizes).sum(-1)
+        rule = _rule(kind.scaled, square, state.rate, self._decay, self._dtype)
         squares, growths = [], []
         with torch.no_grad():
             for step in range(state.step, state.step + steps):
@@ -213,7 +235,8 @@ class Engine:
         """The state with every group at the radius that its G_i predicts, if there is one; sums and buffers empty."""
         squares = group_grad_sq.cpu().numpy()
         if self._optimizer is None:
-            wanted = predicted_radii(self.protocol, self.replicas, squares)
+            steered = {self.protocol.steers: state.rate.cpu().numpy()} if self.protocol.steers else {}
+            wanted = predicted_radii(self.protocol, self._at | steered, squares)
         else:
             cells = {axis: np.repeat(v, self.replicas)[:, None] for axis, v in self.protocol.cells().items()}
             wanted = optimizer_radii(self._optimizer.at(**cells), self.sizes, squares)
@@ -270,13 +293,13 @@ def _compiled_measured() -> Callable[..., tuple[Tensor, Tensor]]:
     return compiled(_measured)
 
 
-def _rule(protocol: Protocol, first: Tensor, second: Tensor, dtype: torch.dtype) -> Rule:
-    """The rule of a protocol whose two hyperparameters are ``first`` and ``second`` (stack,)."""
-    if isinstance(protocol, FixedSphere):
-        return _on_sphere(first, second**2)
-    if isinstance(protocol, FixedELR):
-        return lambda weights, gradient, radii, gradients: _free(first * radii.sum(-1), second, weights.dtype)
-    constant = _free(first, second, dtype)
+def _rule(scaled: bool, square: Tensor | None, rate: Tensor, decay: Tensor, dtype: torch.dtype) -> Rule:
+    """The rule of steps of size η, or η_e ‖w‖² where they are ``scaled``; on the sphere of r² = ``square`` if given."""
+    if square is not None:
+        return _on_sphere(rate if scaled else rate / square, square)
+    if scaled:
+        return lambda weights, gradient, radii, gradients: _free(rate * radii.sum(-1), decay, weights.dtype)
+    constant = _free(rate, decay, dtype)
     return lambda weights, gradient, radii, gradients: constant
 
 

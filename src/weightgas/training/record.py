@@ -10,6 +10,7 @@ from torch import Tensor
 
 from weightgas import probes
 from weightgas.probes.noise import FOR_SQUARES
+from weightgas.protocols import Protocol
 from weightgas.trace.measured import Custom
 from weightgas.training.engine import State
 from weightgas.training.plan import Plan
@@ -20,9 +21,10 @@ SQUARES = ("noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_nois
 CURVATURE = ("laplacian", "laplacian_far", "noise_curvature", "group_laplacian", "group_laplacian_far")
 
 
-def variables(plan: Plan, sphere: bool, momentum: bool) -> tuple[str, ...]:
-    """The variables of the samples of ``plan``, on the ``sphere`` or elsewhere, with a ``momentum`` buffer or none."""
-    names = (*ALWAYS, "radius_unprojected") if sphere else ALWAYS
+def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]:
+    """The variables of the samples of ``plan`` under a protocol, with a ``momentum`` buffer or none."""
+    names = (*ALWAYS, "radius_unprojected") if protocol.projected else ALWAYS
+    names = (*names, protocol.steers) if protocol.steers else names
     names = (*names, "buffer_sq", "group_buffer_sq") if momentum else names
     names = (*names, *SQUARES) if plan.noise_batches >= FOR_SQUARES else names
     return (*names, *CURVATURE) if plan.curvature_batches else names
@@ -75,6 +77,7 @@ class Samples:
         new |= {
             name: getattr(state, name) / state.count for name in ("buffer_sq", "group_buffer_sq") if name in self.values
         }
+        new |= {name: state.rate for name in ("elr", "lr") if name in self.values}  # of a protocol that steers it
         new |= {name: tensor for name, tensor in estimates.items() if name in self.values and name not in new}
         arrays = {name: tensor.cpu().numpy() for name, tensor in new.items()}
         if radius is not None:

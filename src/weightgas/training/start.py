@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from weightgas.optimizers import Optimizer
-from weightgas.protocols import Protocol
+from weightgas.protocols import At, Protocol
 
 MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 """When, as fractions of the warm-up, the groups are set to the radii predicted from the gradients since the last."""
@@ -25,8 +25,8 @@ def rescaling_steps(warmup: int) -> list[int]:
     return sorted({round(warmup * fraction) for fraction in MOMENTS} - {0})
 
 
-def predicted_radii(protocol: Protocol, replicas: int, group_grad_sq: np.ndarray) -> np.ndarray:
-    """Stationary radius r_i of every group from its G_i = r_i² E‖g_i‖²; both of shape (cells · replicas, groups).
+def predicted_radii(protocol: Protocol, at: At, group_grad_sq: np.ndarray) -> np.ndarray:
+    """Stationary radius r_i of every group from its G_i = r_i² E‖g_i‖², (runs, groups); ``at`` is (runs,) each.
 
     From the discrete step in conditional mean, r_i² (1 − (1 − c)²) = s² G_i / r_i² with c the decay and s the size of
     the step:
@@ -37,7 +37,7 @@ def predicted_radii(protocol: Protocol, replicas: int, group_grad_sq: np.ndarray
 
     NaN where no stationary radius exists (ηλ ≥ 2, η_e² G ≥ 1) or the gradients are not finite.
     """
-    cells = {axis: np.repeat(v, replicas)[:, None] for axis, v in protocol.cells().items()}
+    cells = {axis: v[:, None] for axis, v in at.items()}
     usable = np.isfinite(group_grad_sq).all(axis=1, keepdims=True) & (group_grad_sq > 0).any(axis=1, keepdims=True)
     grad_sq = np.where(usable, group_grad_sq, 1.0)
     # A group that feels no gradient would have no weights at all; it stays findable.

@@ -44,7 +44,7 @@ class Anchor(Protocol):
         ...
 
     def neglected(self, temperature: np.ndarray, energy: np.ndarray, variance: np.ndarray) -> float:
-        """Size in nats of the first term that is left out, from distinct temperatures; 0 where there is only one."""
+        """Size in nats of the first neglected term, from distinct temperatures; 0 where there is only one."""
         ...
 
     def advice(self, temperature: np.ndarray, variance: np.ndarray) -> str:
@@ -142,7 +142,7 @@ class Gaussian:
         return float(np.abs(slope - self.dof / 2) * 2 * temperature[0] / (temperature[0] + temperature[1]))
 
     def advice(self, temperature: np.ndarray, variance: np.ndarray) -> str:
-        """None: how good it is is said by ``neglected``."""
+        """None: how good it is is a matter of ``neglected``."""
         return ""
 
 

@@ -21,7 +21,7 @@ _NODES, _WEIGHTS = np.polynomial.laguerre.laggauss(32)
 
 
 def chains(trace: xr.Dataset) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Cell, replica and unit vectors (samples, dim), float64, of every chain that was stored whole."""
+    """Cell, replica and unit vectors (samples, dim), float64, of every chain that was stored completely."""
     directions = trace["directions"].values
     for i, j in np.ndindex(directions.shape[:2]):
         norms = np.linalg.norm(directions[i, j], axis=1)

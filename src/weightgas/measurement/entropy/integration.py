@@ -1,8 +1,8 @@
 """Entropy of the direction by integration along temperature: dS = dU/T at fixed directions' space.
 
 S(T₂) − S(T₁) = Σ (ΔU/ΔT) ln(T₂/T₁) + Σ c: U linear in T within each interval (the log-mean rule; a trapezoid in 1/T is
-far off), and what that leaves out, to leading order: the integral over two neighbouring intervals changes by δ when the
-temperature between them is left out; of that, an interval of width h in ln T has c = h³δ/((h₁+h₂)³ − h₁³ − h₂³)
+far off), and what that neglects, to leading order: the integral over two neighbouring intervals changes by δ when the
+temperature between them is omitted; of that, an interval of width h in ln T has c = h³δ/((h₁+h₂)³ − h₁³ − h₂³)
 as its own error (Richardson 1911), from the pairs on both sides of it. U depends on the temperature alone, so cells
 of any protocol are put in the order of their temperatures.
 
@@ -79,10 +79,10 @@ class Integration(Estimator):
 
 @dataclass(frozen=True)
 class Integrated:
-    """Entropy (cells,), standard error, bootstrap replicates (cells, draws), error of the grid over the whole range.
+    """Entropy (cells,), standard error, bootstrap replicates (cells, draws), error of the grid over the entire range.
 
-    ``error`` and ``draws`` contain that of the grid up to each cell. With two temperatures it is NaN, and left out.
-    ``anchor_note`` says what the anchor is, ``anchor_neglected`` how large its first neglected term is in nats (in
+    ``error`` and ``draws`` contain that of the grid up to each cell. With two temperatures it is NaN, and omitted.
+    ``anchor_note`` describes the anchor, ``anchor_neglected`` how large its first neglected term is in nats (in
     ``error`` and ``draws`` too); ``reason`` why everything is NaN, if it is.
     """
 
@@ -121,7 +121,7 @@ def estimate(
     """Integrated entropy of the ``usable`` cells (boolean mask), NaN elsewhere; ``anchor``: a number is the coldest's.
 
     The bootstrap resamples the blocks of every cell and repeats temperature, energy, anchor and integral; deviations
-    are widened by the inflation of the blocks. Each replicate also gets its share of what grid and anchor leave out.
+    are widened by the inflation of the blocks. Each replicate also gets its share of what grid and anchor neglect.
     """
     origin: Anchor = Coldest(float(anchor)) if isinstance(anchor, int | float) else anchor
     samples = _Samples(blocks, rate, dof, usable)
@@ -184,7 +184,7 @@ class _Samples:
 
 
 class _Grid:
-    """The distinct temperatures of cells in rising order, and what the log-mean rule leaves out between them."""
+    """The distinct temperatures of cells in rising order, and what the log-mean rule neglects between them."""
 
     def __init__(self, temperature: np.ndarray) -> None:
         self.group = np.cumsum(np.concatenate([[True], np.diff(np.log(temperature)) > 1e-3])) - 1

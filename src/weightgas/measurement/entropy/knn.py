@@ -55,7 +55,7 @@ FLAGS = {
 TOO_MANY = 0.05
 """Excess of neighbours in time over chance from which they are flagged."""
 _CHUNK = 2**22
-"""Distances that are held at one time."""
+"""Distances in memory at one time."""
 _PAIRS = 2_000_000
 """Pairs of samples drawn for the bias."""
 
@@ -212,7 +212,7 @@ def neighbours(x: np.ndarray, count: int, window: int, sizes: list[int]) -> Neig
 def _jackknife(near: Neighbours, k: int, window: int, correlation: float) -> tuple[float, float]:
     """Standard errors of the entropy and of its change from k to the last neighbour that is known.
 
-    Blocks are left out as samples and as neighbours, so that what samples share of their neighbours is counted; for
+    Blocks are omitted as samples and as neighbours, so that what samples share of their neighbours is counted; for
     nearest neighbours that is known to err on the large side, up to 1.6 times on uniform samples.
     ``correlation`` = 2τ in samples widens the error (:mod:`weightgas.measurement.blocks`).
     """
@@ -225,7 +225,7 @@ def _jackknife(near: Neighbours, k: int, window: int, correlation: float) -> tup
         inside = np.maximum(np.minimum(kept + window + 1, last) - np.maximum(kept - window, first), 0)
         candidates = near.candidates[kept] - (last - first - inside)
         rank = np.cumsum(still, axis=1)
-        # Where so many are left out that the k-th is not known, the last that is known stands for it, with its rank.
+        # Where so many are omitted that the k-th is not known, the last that is known stands for it, with its rank.
         wanted = np.minimum(k, rank[:, -1:])
         column = np.argmax(rank >= np.maximum(wanted, 1), axis=1)[:, None]
         volume = np.take_along_axis(near.volume[kept], column, axis=1)[:, 0]
@@ -268,7 +268,7 @@ def _by_distances(x: np.ndarray, k: int, window: int) -> np.ndarray:
 def _temporal(index: np.ndarray, candidates: np.ndarray, window: float, time: float) -> float:
     """By how much more than chance the neighbours (samples, k) are neighbours in time, of the sample or of each other.
 
-    Of the sample: within ``window`` + τ. Of each other: within τ, which says that they come in clumps, fewer than they
+    Of the sample: within ``window`` + τ. Of each other: within τ, a sign that they come in clumps, fewer than they
     seem. τ is at least one sample.
     """
     (samples, k), reach = index.shape, max(1, int(np.ceil(time)))

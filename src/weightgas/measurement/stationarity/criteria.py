@@ -20,7 +20,7 @@ class Criteria:
     is also ``significance`` standard errors (3: one false alarm in 370). ``rhat``: largest split-R̂ of the energy.
     ``ess_direction``: effective snapshots, where directions are stored (free diffusion has 1).
 
-    Shares wander with the basin in networks that are stationary in everything else, by a tenth in small MLPs.
+    Shares wander with the basin in networks that are stationary in everything else, by a tenth in MLPs of 400 weights.
 
     The default of ``ess``: single series 8 correlation times long pass in 0.2 %, those 60 long (300 samples, time 5)
     in 82 %; with 25 it would be none and 63 %, with 15 1 % and 90 %.

@@ -1,4 +1,4 @@
-"""What a cell does: the regimes of training with noise, told apart by the samples.
+"""What a cell does: the regimes of training with noise, distinguished by the samples.
 
 noise_dominated   ‖∇L‖² ≤ tr Σ: the norm is fed by noise, as the theory of the ideal gas has it
 signal_dominated  ‖∇L‖² > tr Σ: the mean gradient feeds the norm more than the noise does

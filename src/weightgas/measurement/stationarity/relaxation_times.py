@@ -1,6 +1,6 @@
 """Predicted relaxation times, in steps, of radius, shares, energy and direction: what no statistic of a run can see.
 
-With r² = Σ r_i², s_i = r_i²/r², η_e = η/r², G_i on the unit sphere of the group and G = Σ G_i/s_i on that of the whole,
+With r² = Σ r_i², s_i = r_i²/r², η_e = η/r², G_i on the unit sphere of the group and G = Σ G_i/s_i on that of all,
 the mean equations d r_i²/dt = −2η_e λ r² r_i² + η_e² r⁴ G_i/r_i² give
 
     radius     fixed LR r⁴ at 4ηλ, fixed ELR r² at η_e² G, sphere: fixed
@@ -10,7 +10,7 @@ the mean equations d r_i²/dt = −2η_e λ r² r_i² + η_e² r⁴ G_i/r_i² gi
     energy     2η_e κ and the rate of the direction, κ = tr(HΣ)/tr Σ the curvature that the noise sees
 
 Sources: arXiv 2511.07308 for the equations of radius and energy; shares and energy from the same equations, to first
-order in the deviation. Weakness: continuous time, plain SGD; soft directions of a network relax slower than κ says.
+order in the deviation. Weakness: continuous time, plain SGD; soft directions of a network relax slower than κ predicts.
 """
 
 from __future__ import annotations
