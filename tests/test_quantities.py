@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from weightgas import quantities
+from weightgas import measurement, quantities, trace
 from weightgas.quantities import DERIVED, RECORDED, Quantity
 
 ROOT = Path(__file__).parent.parent
@@ -41,3 +41,25 @@ def test_the_symbols_of_the_architecture_page_are_the_glossary():
 def test_a_wrong_quantity_is_refused(arguments, error, message):
     with pytest.raises(error, match=message):
         Quantity(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("module", "old", "new"),
+    [
+        (trace, "VARIABLES", "weightgas.quantities.RECORDED"),
+        (trace, "Variable", "weightgas.quantities.Quantity"),
+        (measurement, "clocks", "weightgas.measurement.stationarity.relaxation_times"),
+        (measurement, "drift", "weightgas.measurement.stationarity.trend"),
+        (measurement, "criteria", "weightgas.measurement.stationarity.criteria"),
+    ],
+)
+def test_an_old_name_is_answered_with_the_new_one(module, old, new):
+    with pytest.raises(AttributeError, match=rf"has no attribute '{old}' since 0.2: it is now {new}"):
+        getattr(module, old)
+
+
+@pytest.mark.parametrize("name", ["radius", "energy", "share"])
+def test_an_old_criterion_is_answered_with_the_new_one(name):
+    with pytest.raises(TypeError, match=f"{name}_drift: since 0.2 this keyword is {name}_trend="):
+        measurement.Criteria(**{f"{name}_drift": 1.0})
+    assert getattr(measurement.Criteria(**{f"{name}_trend": 1.0}), f"{name}_trend") == 1.0

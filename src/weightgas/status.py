@@ -31,7 +31,7 @@ class Cause(IntEnum):
 
 
 class Status(IntEnum):
-    """What the measurement says of one cell."""
+    """The judgement of the measurement on one cell."""
 
     EQUILIBRIUM = 0
     CONVERGING = 1

@@ -15,7 +15,8 @@ from weightgas import trace as traces
 from weightgas.cli import app
 from weightgas.settings import Run
 
-COMMANDS = ("demo", "simulate", "train", "measure", "report", "reproduce", "predict", "symmetries", "list", "doctor")
+COMMANDS = ("demo", "simulate", "train", "measure", "report", "convert", "reproduce", "predict", "symmetries", "list")
+COMMANDS += ("doctor",)
 SMALL = ("--lr", "0.05,0.1", "--wd", "0.1", "--steps", "4000")
 
 

@@ -61,9 +61,9 @@ def test_rows_beside_the_whole_are_left_out_or_refused() -> None:
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     gas = watch(model, optimizer, groups=[Group("all", ("0.weight",), "single", (1.0,), 0.0), *ROWS])
-    assert gas.names == ("all",) and "0.weight[0] left out: 0.weight is in all already" in str(gas)
+    assert gas.names == ("all",) and "0.weight[0] excluded: 0.weight is in all already" in str(gas)
     gas = watch(model, optimizer, groups=[*ROWS[:2], Group("all", ("0.weight",), "single", (1.0,), 0.0)])
-    assert gas.names == ("0.weight[0]", "0.weight[1]") and "all left out" in str(gas)
+    assert gas.names == ("0.weight[0]", "0.weight[1]") and "all excluded" in str(gas)
     beyond = Group("beyond", ("0.weight",), "single", (1.0,), 0.0, (32,))
     with pytest.raises(ValueError, match=r"rows of 0\.weight, which has 32"):
         watch(model, optimizer, groups=[beyond])

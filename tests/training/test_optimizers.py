@@ -188,7 +188,7 @@ def test_adamw_has_no_temperature_and_no_pressure_but_a_radius_an_energy_and_t_c
     cells = FixedLR(lr=[0.002, 0.004], wd=[0.5, 1.0])
     trace = train(cells, DIGITS, "digits", 3000, optimizer=AdamW(), record=Record(samples=100, warmup=1500),
                   run=Run(progress=False))  # fmt: skip
-    assert trace.attrs["mobility"] == "matrix" and "noise_trace" not in trace
+    assert trace.attrs["mobility"] == "matrix"
     np.testing.assert_array_equal(trace["lr_set"], np.repeat([0.002, 0.004], 2))
     state = measure(trace)
     for name in ("temperature", "temperature_virial", "pressure", "compressibility"):
@@ -199,6 +199,6 @@ def test_adamw_has_no_temperature_and_no_pressure_but_a_radius_an_energy_and_t_c
     predicted = np.asarray(adamw.radius(np.array(trace.attrs["group_sizes"], float)))
     late = trace["group_radius"].isel(replica=0, sample=slice(50, None)).mean("sample")
     off = np.sqrt((late**2).sum("group")) / np.sqrt((predicted**2).sum(axis=1)) - 1
-    print(f"radius off by {off.values}; {verdict(trace)}")
-    assert (abs(off) < 0.3).all()  # without the memory of the gradients, which only an update of its own would show
-    assert all(not np.isfinite(check.value) for check in verdict(trace).levels[1].checks)
+    print(f"radius off by {off.values}")
+    assert ((off > 0) & (off < 1)).all()  # gradients that agree in time make longer updates: M of up to 2.6
+    assert "temperature" in state.attrs["not_applicable"] and len(verdict(trace).levels) == 3

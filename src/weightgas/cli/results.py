@@ -38,6 +38,27 @@ COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "en
 
 
 @spread
+def convert(
+    *,
+    source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a folder of run folders.")],
+    show: opt.Show,
+) -> None:
+    """Bring runs of version 0.1 to the names of this version.
+
+    The same command then resumes them; numbers stay as they are. To measure or
+    report a run of version 0.1 this is not needed.
+
+    All runs in a folder:
+      weightgas convert runs
+    """
+    with session("convert", show):
+        from weightgas import runs
+
+        converted = runs.convert(source)
+        print(f"{counted(len(converted), 'run')} of version 0.1 converted in {source}")
+
+
+@spread
 def measure(
     *,
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a trace (a .zarr folder).")],

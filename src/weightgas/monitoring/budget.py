@@ -22,31 +22,45 @@ import numpy as np
 
 from weightgas.monitoring.record import MEANINGS
 
+W, AFTER, MOVED, GRADIENT, DECAY = range(5)
+"""Rows of the Gram matrix of a step: w, w₊, δ, g, a."""
+FIRST, SECOND, BETWEEN = range(3)
+"""Rows of that of two successive gradients: g, g₊, and the weights before the second step."""
+STEP, PAIR = 5, 3
+"""Their sizes."""
+
+
+def scaled(gram: np.ndarray, rows: list[int], factor: float) -> np.ndarray:
+    """Gram matrices (…, k, k) of vectors of which those in ``rows`` are multiplied by ``factor``."""
+    each = np.ones(gram.shape[-1])
+    each[rows] = factor
+    return gram * each * each[:, None]
+
 
 def row(gram: np.ndarray, pair: np.ndarray) -> dict[str, np.ndarray]:
-    """Everything of a sample but the settings, (groups,) each, from Gram matrices of (w, w₊, δ, g, a), (g, g₊, w)."""
-    before, after, moved = gram[:, 0, 0], gram[:, 1, 1], gram[:, 2, 2]
-    update = moved + 2 * gram[:, 2, 4] + gram[:, 4, 4]
-    decay = gram[:, 4, 4] - 2 * gram[:, 0, 4]
-    drag = 2 * (gram[:, 0, 2] + gram[:, 0, 4] - gram[:, 2, 4] - gram[:, 4, 4])
+    """Everything of a sample except the settings, (groups,) each, from Gram matrices of a step and of two gradients."""
+    before, after, moved = gram[:, W, W], gram[:, AFTER, AFTER], gram[:, MOVED, MOVED]
+    update = moved + 2 * gram[:, MOVED, DECAY] + gram[:, DECAY, DECAY]
+    decay = gram[:, DECAY, DECAY] - 2 * gram[:, W, DECAY]
+    drag = 2 * (gram[:, W, MOVED] + gram[:, W, DECAY] - gram[:, MOVED, DECAY] - gram[:, DECAY, DECAY])
     radius, next_radius = np.sqrt(before), np.sqrt(after)
     with np.errstate(all="ignore"):
         radial = (after - before) / (radius + next_radius)
         chord = np.sqrt(np.maximum(moved - radial**2, 0) / (radius * next_radius))
-        first, second = before * pair[:, 0, 0], after * pair[:, 1, 1]
-        product = radius * next_radius * pair[:, 0, 1]
+        first, second = before * pair[:, FIRST, FIRST], after * pair[:, SECOND, SECOND]
+        product = radius * next_radius * pair[:, FIRST, SECOND]
         found = {
             "radius": radius,
             "grad_sq": (first + second) / 2,
             "noise_trace": (first + second) / 2 - product,
             "mean_grad_sq": product,
-            "tangency": gram[:, 0, 3] / np.sqrt(before * gram[:, 3, 3]),
+            "tangency": gram[:, W, GRADIENT] / np.sqrt(before * gram[:, GRADIENT, GRADIENT]),
             "angle": 2 * np.arcsin(np.minimum(chord / 2, 1)),
             "decay": decay,
             "drag": drag,
             "kick": update,
             "closure": (after - before) - (decay + drag + update),
-            "between": pair[:, 2, 2] / after - 1,
+            "between": pair[:, BETWEEN, BETWEEN] / after - 1,
         }
     assert set(found) == set(MEANINGS) - {"lr", "wd", "laplacian", "probe_grad_sq"}
     return found

@@ -38,7 +38,7 @@ class Watched:
 
 @dataclass(frozen=True)
 class Choice:
-    """The groups that are watched, where they come from, and what was left out."""
+    """The groups that are watched, where they come from, and what is excluded."""
 
     groups: tuple[Watched, ...]
     source: str
@@ -113,7 +113,7 @@ def _trained(
     model: nn.Module, optimizer: torch.optim.Optimizer, named: dict[str, dict[str, tuple[int, ...]]], source: str
 ) -> Choice:
     parameters = dict(model.named_parameters(remove_duplicate=False))  # a tied parameter answers to all its names
-    held = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is a tensor as a whole
     chosen, notes = [], []
     for name, members in named.items():
@@ -128,11 +128,11 @@ def _trained(
         places = [(p, id(t), row) for p, t in own.items() for row in members[p] or (-1,)]
         twice = [(p, at) for p, t, row in places for at in _others(taken, t, row)]
         if twice:
-            notes.append(f"{name} left out: {twice[0][0]} is in {taken[twice[0][1]]} already")
+            notes.append(f"{name} excluded: {twice[0][0]} is in {taken[twice[0][1]]} already")
             continue
-        still = [p for p, t in own.items() if not t.requires_grad or id(t) not in held]
+        still = [p for p, t in own.items() if not t.requires_grad or id(t) not in trained]
         if still:
-            notes.append(f"{name} left out: {', '.join(still)} is frozen or not in the optimizer")
+            notes.append(f"{name} excluded: {', '.join(still)} is frozen or not in the optimizer")
             continue
         taken |= {(t, row): name for _, t, row in places}
         chosen.append(Watched(name, own, {p: rows for p, rows in members.items() if rows and p in own}))
@@ -143,7 +143,7 @@ def _trained(
 
 
 def _others(taken: Mapping[tuple[int, int], str], tensor: int, row: int) -> list[tuple[int, int]]:
-    """What is taken of a tensor that a row of it, or the whole (−1), cannot be had beside."""
+    """What is taken of a tensor that a row of it, or the whole (−1), cannot be had alongside."""
     if row >= 0:
         return [at for at in ((tensor, row), (tensor, -1)) if at in taken]
     return [at for at in taken if at[0] == tensor]

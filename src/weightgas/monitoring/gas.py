@@ -97,7 +97,7 @@ class Gas:
         if self._probe is not None:
             self._probe.loss = value.detach() if isinstance(value, Tensor) else value
 
-    # what it says
+    # its state
 
     def groups(self) -> list[GroupState]:
         """The state of every group at the last sample; empty before the first one is finished."""

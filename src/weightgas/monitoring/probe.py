@@ -261,18 +261,16 @@ class Probe:
         if sample.curvature is not None:
             parts.append(sample.curvature.to(parts[0].dtype).reshape(-1))
         found = torch.cat(parts).double().cpu().numpy()  # the one transfer of a sample
-        (norm, scale, energy), rest, bent = found[:3], found[3 : 3 + 34 * n], found[3 + 34 * n :]
-        steps, pairs = rest[: 25 * n].reshape(n, 5, 5), rest[25 * n :].reshape(n, 3, 3)
-        steps[:, 3, :] /= scale
-        steps[:, :, 3] /= scale
-        pairs[:, :2, :] /= scale
-        pairs[:, :, :2] /= scale
+        sizes = [len(sample.facts), n * budget.STEP**2, n * budget.PAIR**2]
+        (norm, scale, energy), steps, pairs, bent = np.split(found, np.cumsum(sizes))
+        steps = budget.scaled(steps.reshape(n, budget.STEP, budget.STEP), [budget.GRADIENT], 1 / scale)
+        pairs = budget.scaled(pairs.reshape(n, budget.PAIR, budget.PAIR), [budget.FIRST, budget.SECOND], 1 / scale)
         begin = 0
         for label, share in zip(self._labels, sample.shares, strict=True):
             own, begin = steps[begin : begin + len(label)], begin + len(label)
             if share is not None:  # the row of a = εw
-                own[:, 4], own[:, :, 4] = share * own[:, 0], share * own[:, 0]
-                own[:, 4, 4] = share**2 * own[:, 0, 0]
+                own[:, budget.DECAY] = own[:, :, budget.DECAY] = share * own[:, budget.W]
+                own[:, budget.DECAY, budget.DECAY] = share**2 * own[:, budget.W, budget.W]
         bent = bent.reshape(-1, 2) / [1, scale] if len(bent) else np.full((len(self._largest), 2), np.nan)
         self._keep(sample, norm / scale, energy, steps, pairs, bent)
 
@@ -285,7 +283,7 @@ class Probe:
             ledger.nonfinite = sample.step if ledger.nonfinite is None else ledger.nonfinite
             return
         ledger.nonfinite = None
-        if not (steps[:, 2, 2] > 0).any():
+        if not (steps[:, budget.MOVED, budget.MOVED] > 0).any():
             ledger.unmoved += 1
             return
         ledger.saw(norm)

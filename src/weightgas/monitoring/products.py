@@ -12,7 +12,7 @@ _PIECE = 1 << 16
 
 
 def wide(device: torch.device) -> torch.dtype:
-    """float64, but where the device has none."""
+    """float64, except where the device has none."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -35,10 +35,10 @@ def grams(vectors: Sequence[Tensor | None], rows: int, *, difference: bool = Fal
     columns, k = first.numel() // rows, len(vectors) + difference
     place = [0, 1, *range(3, k)] if difference else range(k)
     piece = max(1, min(rows, _PIECE // max(columns, 1))) if first.device.type == "cpu" else rows
-    held = torch.zeros((piece, k, columns), dtype=wide(first.device), device=first.device)
-    out = torch.empty((rows, k, k), dtype=held.dtype, device=first.device)
+    buffer = torch.zeros((piece, k, columns), dtype=wide(first.device), device=first.device)
+    out = torch.empty((rows, k, k), dtype=buffer.dtype, device=first.device)
     for begin in range(0, rows, piece):
-        part = held[: min(piece, rows - begin)]
+        part = buffer[: min(piece, rows - begin)]
         for at, vector in zip(place, vectors, strict=True):
             if vector is not None:
                 part[:, at] = vector.detach().reshape(rows, columns)[begin : begin + piece]

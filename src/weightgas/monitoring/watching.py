@@ -1,4 +1,4 @@
-"""``watch``: the gauge for a training loop of one's own."""
+"""``watch``: the monitor for any training loop."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def watch(
 
     The loop stays as it is: ``gas = watch(model, optimizer)`` before it, ``print(gas)`` in it or after it. Samples are
     made by the optimizer's own hooks at the steps 0, 16, 64 and then every ``every`` steps; each looks at one
-    step and at the gradient of the next. Weights, gradients and random numbers are never touched. What is held does not
+    step and at the gradient of the next. Weights, gradients and random numbers are never touched. The memory does not
     grow with the steps: when ``samples`` are full every second one is let go and ``every`` doubles.
 
     Parameters
@@ -53,7 +53,7 @@ def watch(
     groups
         ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or what
         :func:`weightgas.symmetries` returned; with its ``filters`` every filter by itself. Frozen
-        parameters and those not in the optimizer are left out, noted.
+        parameters and those not in the optimizer are excluded, noted.
     batches, loss_fn
         If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and ``groups`` they are
         taken from the kinds of the modules.

@@ -8,10 +8,20 @@ returns what is there.
 from weightgas.runs.chunks import in_chunks, is_complete, subset, to_do
 from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
-from weightgas.runs.folder import RunFolder, prepare
+from weightgas.runs.folder import RunFolder, convert, prepare
 from weightgas.runs.journal import duration, environment, finish, progress, unseen, write_atomically
-from weightgas.runs.shards import WHOLE, Shard, preparing, shard_of
+from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
-__all__ = ["WHOLE", "Client", "RunFolder", "Shard", "checked_client", "duration", "environment", "finish", "in_chunks"]
-__all__ += ["is_complete", "prepare", "preparing", "progress", "shard_of", "subset", "to_do", "unseen", "workers"]
-__all__ += ["write_atomically"]
+__all__ = [
+    "UNSHARDED",
+    "Client",
+    "RunFolder",
+    "Shard",
+    "checked_client",
+    "convert",
+    "duration",
+    "environment",
+    "finish",
+]
+__all__ += ["in_chunks", "is_complete", "prepare", "preparing", "progress", "shard_of", "subset", "to_do", "unseen"]
+__all__ += ["workers", "write_atomically"]

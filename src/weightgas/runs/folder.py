@@ -1,4 +1,4 @@
-"""The folder of a run: made, found again, overwritten only if told, and never while another process is at it."""
+"""The folder of a run: made, found again, overwritten only with ``force``, and never while another process uses it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import tomli_w
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.runs.journal import write_atomically
-from weightgas.runs.shards import active, in_use, preparing
+from weightgas.runs.shards import UNSHARDED, active, claimed, in_use, preparing
 
 _MARK = "# A run of weightgas"
 """First line of ``config.toml``: many programs have a file of that name, and only a run may be overwritten."""
@@ -94,7 +94,7 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
             for name in _CONTENTS:
                 remove(folder / name)
             _tidy(folder)
-            write_atomically(folder / "config.toml", f"{_MARK}\n{tomli_w.dumps(config)}")
+            _write_config(folder, config)
     except RunExistsError:
         raise
     except OSError as error:
@@ -105,7 +105,12 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
 
 def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:
     """Whether the folder holds the run of ``config``; False if, with ``force``, what it holds is to be deleted."""
-    before = _read_config(folder / "config.toml")
+    before = _settings_in(folder)
+    if before is not None and _is_of_0_1(folder) and traces.in_names_of_today(before) == config:
+        raise RunExistsError(
+            f"{folder}: expected a run of this version, got one of version 0.1. `weightgas convert {folder}` renames "
+            "what has another name now; then the same call resumes it. It can be measured as it is."
+        )
     if before == config and not (force and _is_damaged(folder / "trace.zarr")):
         return True
     if before is None:
@@ -123,10 +128,50 @@ def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:
     return False
 
 
-def _read_config(path: Path) -> dict[str, Any] | None:
-    """The settings of a run, None where there are none or they cannot be read."""
+def _is_of_0_1(folder: Path) -> bool:
+    """Whether version 0.1 has made the run in ``folder``: its settings or its trace are in the names of then."""
+    settings = _settings_in(folder) or {}
+    return traces.in_names_of_today(settings) != settings or traces.is_old(folder / "trace.zarr")
+
+
+def convert(folder: str | os.PathLike[str]) -> list[Path]:
+    """Bring runs of version 0.1 to the names of this one, so that the same call resumes them; which they were.
+
+    All runs in ``folder`` and below it. Numbers stay as they are, bit by bit. Checkpoints are removed: the cells in
+    flight, which are not finished, begin anew.
+
+    Raises
+    ------
+    RunExistsError
+        If there is no run, or another process is making one.
+    TraceError
+        If a trace is damaged.
+    """
+    folder = Path(folder)
+    found = sorted(path.parent for path in folder.rglob("config.toml") if _settings_in(path.parent) is not None)
+    if not found:
+        raise RunExistsError(f"{folder}: expected a run folder, or one that holds some, got none. Check the path.")
+    old = [place for place in found if _is_of_0_1(place)]
+    for place in old:
+        with claimed(place, UNSHARDED):
+            for store in (place / "trace.zarr", place / "state.zarr"):
+                if store.exists():
+                    traces.upgrade(store)
+            remove(place / "checkpoints")
+            # Last, so that the run is still one of 0.1 if this is stopped before.
+            _write_config(place, traces.in_names_of_today(_settings_in(place) or {}))
+    return old
+
+
+def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
+    """Write the settings of a run."""
+    write_atomically(folder / "config.toml", f"{_MARK}\n{tomli_w.dumps(config)}")
+
+
+def _settings_in(folder: Path) -> dict[str, Any] | None:
+    """The settings of the run in ``folder``, None where there are none or they cannot be read."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = (folder / "config.toml").read_text(encoding="utf-8")
         return json.loads(json.dumps(tomllib.loads(text))) if text.startswith(_MARK) else None
     except (OSError, ValueError, TypeError):  # no file; no text, no TOML; a TOML date, which no run has
         return None

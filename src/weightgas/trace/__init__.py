@@ -10,6 +10,7 @@ On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN w
 half cell. Symbols: ``docs/architecture.md``.
 """
 
+from weightgas.errors import renamed_names
 from weightgas.trace.contract import check, column, custom, fixed, grid, holds, kind_of, make, protocol_of, valid
 from weightgas.trace.extension import extend
 from weightgas.trace.resolution import halve, lengthen
@@ -17,10 +18,13 @@ from weightgas.trace.store import (
     cells_per_write,
     completed_cells,
     create_store,
+    in_names_of_today,
+    is_old,
     mark_failed,
     open_trace,
     read,
     save,
+    upgrade,
     write_cells,
 )
 
@@ -46,4 +50,16 @@ __all__ = [
     "mark_failed",
     "completed_cells",
     "cells_per_write",
+    "is_old",
+    "upgrade",
+    "in_names_of_today",
 ]
+
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "VARIABLES": "weightgas.quantities.RECORDED",
+        "Variable": "weightgas.quantities.Quantity",
+        "OF_NOISE": "weightgas.quantities.OF_NOISE",
+    },
+)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import zarr
 from zarr.codecs import ZstdCodec
 
 from weightgas.errors import TraceError
+from weightgas.quantities import RECORDED
 from weightgas.status import Outcome
 from weightgas.trace.contract import FORMAT_VERSION, check
 
@@ -104,6 +106,11 @@ _SINCE_1 = {
 """Names of dimensions, variables and attributes of format 1, and those of today."""
 
 
+def in_names_of_today(attributes: Mapping[Any, Any]) -> dict[str, Any]:
+    """Attributes of format 1, or the settings of a run of version 0.1, in the names of this version."""
+    return {_SINCE_1.get(str(name), str(name)): value for name, value in attributes.items()}
+
+
 def current(data: xr.Dataset) -> xr.Dataset:
     """A stored trace or state in the names of this version; that of a newer format is returned as it is."""
     if data.attrs.get("format_version") != 1:
@@ -111,16 +118,43 @@ def current(data: xr.Dataset) -> xr.Dataset:
     names = {*map(str, data.variables), *map(str, data.dims)}
     trends = {old: old.replace("pressure_drift", "pressure_signal").replace("_drift", "_trend") for old in names}
     renamed = data.rename({old: new for old, new in (trends | _SINCE_1).items() if old in names and old != new})
-    for variable in renamed.variables.values():
+    for name, variable in renamed.variables.items():
+        if name in RECORDED:
+            variable.attrs["long_name"] = RECORDED[str(name)].long_name
         if method := variable.attrs.get("cell_methods"):
             variable.attrs["cell_methods"] = method.replace("reading:", "sample:")  # word: the name of 0.1
-    attributes = {_SINCE_1.get(str(name), str(name)): value for name, value in data.attrs.items()}
+    attributes = in_names_of_today(data.attrs)
     if "noise" in attributes:  # format 1 had the kind of a simulated noise in its name alone
         name = str(attributes["noise"])
         kind = {"noise_isotropic": name.startswith("isotropic"), "noise_state_dependent": " x (" in name}
         attributes |= {key: int(value) for key, value in kind.items()}
     renamed.attrs = attributes | {"format_version": FORMAT_VERSION}
     return renamed
+
+
+def upgrade(path: Path) -> bool:
+    """Rewrite a store of an older format in the names of this version, chunks and all; False where it is of this one.
+
+    It is replaced completely or not at all.
+
+    Raises
+    ------
+    FileNotFoundError, TraceError
+        As :func:`open_trace`.
+    """
+    data = read(path)
+    if not is_old(path):
+        return False
+    _write_whole(current(data), path, cells_per_write(path) if "completed" in data else None)
+    return True
+
+
+def is_old(path: Path) -> bool:
+    """Whether there is a store of an older format, which is read but not resumed."""
+    try:
+        return zarr.open_group(path, mode="r").attrs.get("format_version") in range(1, FORMAT_VERSION)
+    except Exception:  # whatever zarr raises for what is no store
+        return False
 
 
 def read(store: str | os.PathLike[str]) -> xr.Dataset:

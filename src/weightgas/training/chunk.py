@@ -46,7 +46,7 @@ def run_chunk(
         Called with the number of steps made, summed over the stack, for the display of progress.
     """
     protocol = engine.protocol
-    names = variables(plan, protocol, engine.has_momentum, engine.thermal)
+    names = variables(plan, protocol, engine.has_momentum)
     first = engine.initial().weights.cpu().numpy() if plan.quantities else np.zeros((engine.stack, 1))
     custom = Custom(plan.quantities, plan.rows, first)
     record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom)

@@ -21,7 +21,6 @@ from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.probes import Curvature, Moments
 from weightgas.protocols import Protocol
-from weightgas.training import stepping
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
 from weightgas.training.start import FIRST_GUESS, optimizer_radii, predicted_radii
@@ -103,7 +102,6 @@ class Engine:
         self._rate, decay = (torch.from_numpy(np.array(x)).to(device) for x in (protocol.rate(at), protocol.decay(at)))
         self._decay, self.radius = decay, protocol.fixed_radius(at)
         self.has_momentum = optimizer is not None and MOMENTUM in optimizer.buffers(torch.zeros(1, 1))
-        self.thermal = stepping.is_gas(optimizer)
         self._optimizer, self._rates = optimizer, (_column(self._rate, dtype), _column(decay, dtype))
         self.take(mode or usual(network, data.inputs.shape[1:], self.stack))
 

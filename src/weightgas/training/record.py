@@ -21,13 +21,9 @@ SQUARES = ("noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_nois
 CURVATURE = ("laplacian", "laplacian_far", "noise_curvature", "group_laplacian", "group_laplacian_far")
 
 
-def variables(plan: Plan, protocol: Protocol, momentum: bool, thermal: bool) -> tuple[str, ...]:
-    """The variables of the samples of ``plan`` under a protocol, with a ``momentum`` buffer or none.
-
-    The noise trace is recorded where a temperature follows from it (``thermal``).
-    """
-    names = ALWAYS if thermal else tuple(name for name in ALWAYS if not name.endswith("noise_trace"))
-    names = (*names, "radius_unprojected") if protocol.projected else names
+def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]:
+    """The variables of the samples of ``plan`` under a protocol, with a ``momentum`` buffer or none."""
+    names = (*ALWAYS, "radius_unprojected") if protocol.projected else ALWAYS
     names = (*names, protocol.steers) if protocol.steers else names
     names = (*names, "buffer_sq", "group_buffer_sq") if momentum else names
     names = (*names, *SQUARES) if plan.noise_batches >= FOR_SQUARES else names

@@ -3,8 +3,8 @@
 With SGD, momentum α and decay in the buffer a long run of steps acts as plain SGD with the learning rate c η, where
 c = 1/(1 − α) is the mobility. So, as for a simulated and a watched run, the cells of the trace hold c η, and the
 attributes ``momentum`` and ``nesterov`` state what the finite step keeps of it. The mobility of any other optimizer is
-a matrix: its cells hold η as set, the attribute ``mobility`` is "matrix", the noise trace is not recorded, and neither
-a temperature nor a pressure belongs to the run; T_conf, r and U remain.
+a matrix: its cells hold η as set, the attribute ``mobility`` is "matrix", and neither a temperature nor a pressure
+belongs to the run; T_conf, r and U remain.
 """
 
 from __future__ import annotations

@@ -82,7 +82,8 @@ def entropy(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int)
 
 def _in_bins(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int) -> np.ndarray:
     logit = origin[:, None] + width[:, None] * (np.arange(counts.shape[-1]) + 0.5)
-    log_one_minus_z_squared = -2 * (np.logaddexp(logit / 2, -logit / 2) - np.log(2))
+    with np.errstate(invalid="ignore"):  # a cell that is not finished has no bins
+        log_one_minus_z_squared = -2 * (np.logaddexp(logit / 2, -logit / 2) - np.log(2))
     per_bin = (dim - 1) / 2 * log_one_minus_z_squared + np.log(width / 2)[:, None] + log_area(dim - 1)
     with np.errstate(invalid="ignore", divide="ignore"):
         p = counts / counts.sum(axis=-1, keepdims=True)
