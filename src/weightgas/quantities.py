@@ -171,6 +171,7 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("kick", "squared length of the update of a step", "Δ_u²"),  # word: a name
     _Q("closure", "what decay, drag and kick leave of r₊² − r²", "ε"),  # word: a name
     _Q("lr", "learning rate as set", "η", r"\eta", label="learning rate"),
+    _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MEAN),
     _Q("wd", "weight decay as set", "λ", r"\lambda", label="weight decay"),
     _Q("group_radius_star", "norm where a group would settle, by its budget", "r*ᵢ", dims=GROUPS),
     _Q("group_angle", "angle of a group between before and after a step, in radians", "∠ᵢ", dims=GROUPS),

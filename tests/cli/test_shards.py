@@ -10,7 +10,7 @@ from weightgas import trace as traces
 from weightgas.experiments import presets
 from weightgas.experiments import run as experiment
 from weightgas.protocols import FixedLR
-from weightgas.runs.shards import WHOLE, claimed
+from weightgas.runs.shards import UNSHARDED, claimed
 from weightgas.settings import Record
 from weightgas.simulation import simulate
 
@@ -59,7 +59,7 @@ def test_what_is_wrong_with_a_shard_is_one_line(capsys, tmp_path):
         assert called.code == 2 and piece in called.err and called.err.count("\n") == 1
     assert not (tmp_path / "run").exists()
     assert call(capsys, *SHORT["simulate"], "--out", tmp_path / "run", "--shard", "1/3").code == 0
-    with claimed(tmp_path / "run", WHOLE):
+    with claimed(tmp_path / "run", UNSHARDED):
         called = call(capsys, *SHORT["simulate"], "--out", tmp_path / "run", "--shard", "2/3")
     assert called.code == 2 and "is being made by another process" in called.err
 

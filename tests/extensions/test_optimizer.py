@@ -1,4 +1,4 @@
-"""An optimizer from outside: SignSGD with decoupled decay, in ``predict`` and ``watch``, and what the physics of it is.
+"""An optimizer from outside: SignSGD with decoupled decay, in ``predict``, ``watch`` and ``train``, and its physics.
 
 w <- (1 - eta lambda) w - eta sign(g). Each coordinate moves by eta whatever the gradient, so that in pure noise
 
@@ -20,8 +20,13 @@ from torch import Tensor
 
 from watched_runs import drawn_gas
 from weightgas.forecast import Forecast, predict
+from weightgas.measurement import measure
+from weightgas.networks import mlp
 from weightgas.optimizers import SGD, Normalised
+from weightgas.protocols import FixedLR
+from weightgas.settings import Record
 from weightgas.status import Status
+from weightgas.training import train
 
 LR, WD, DIM = 0.01, 0.5, 60
 
@@ -135,6 +140,20 @@ def test_in_watch(rule: Any) -> None:
     assert state.radius == pytest.approx(star, rel=0.1) and state.relaxation_time == pytest.approx(1 / (2 * lr * wd))
     np.testing.assert_allclose(gas.record["kick"], lr**2 * dim, rtol=1e-6)
     assert np.isnan(state.temperature) and "not applicable" in str(gas)
+
+
+def test_in_train() -> None:
+    """Noise outweighs the mean gradient in batches of four: both norms settle at r*; planted fault: 5 % more update."""
+    lr, wd, optimizer = [0.004, 0.008], 16.0, SignSGD()
+    trace = train(FixedLR(lr=lr, wd=wd), mlp((6, 6)), "digits", 600, optimizer=optimizer, batch_size=4, replicas=4,
+                  record=Record(samples=100))  # fmt: skip
+    radius = trace["radius"].values[:, :, 30:].mean(axis=(1, 2))
+    star = np.array([float(optimizer.at(each, wd).radius(trace.attrs["dim"])) for each in lr])
+    assert np.abs(radius / star - 1).max() < 0.02 and np.abs(radius / (1.05 * star) - 1).min() > 0.02
+    state = measure(trace)
+    assert trace.attrs["optimizer"] == "SignSGD" and np.isfinite(state["energy"]).all()
+    assert np.isnan(state["temperature"]).all() and np.isnan(state["pressure"]).all()
+    assert "temperature of an adaptive optimizer" in state.attrs["not_applicable"]
 
 
 def test_in_watch_without_its_class() -> None:

@@ -80,6 +80,9 @@ def test_the_command_converts_all_runs_in_a_folder(old, capsys):
 
 
 def test_a_run_that_another_process_makes_is_not_converted(old):
-    with runs.shards.claimed(old / "sim", runs.WHOLE), pytest.raises(RunExistsError, match="this run is being made by"):
+    with (
+        runs.shards.claimed(old / "sim", runs.UNSHARDED),
+        pytest.raises(RunExistsError, match="this run is being made by"),
+    ):
         runs.convert(old)
     assert runs.convert(old) == [old / "sim"]  # the other one has been

@@ -29,7 +29,7 @@ def test_every_shard_has_a_part_and_every_cell_a_shard(cells):
 
 
 def test_the_text_of_a_shard():
-    assert runs.shard_of(Run()) == runs.WHOLE == runs.shard_of(Run("out", shard="1/1"))
+    assert runs.shard_of(Run()) == runs.UNSHARDED == runs.shard_of(Run("out", shard="1/1"))
     assert runs.shard_of(Run("out", shard="2/8"), 8) == Shard(2, 8)
     assert str(Shard(2, 8)) == "2/8"
 
@@ -120,7 +120,7 @@ def test_nobody_makes_what_another_makes(tmp_path, first, second, match):
 def test_a_finished_run_needs_no_claim(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
     whole = runs.in_chunks(GRID, 2, work.cells, run)
-    with claimed(tmp_path, runs.WHOLE):
+    with claimed(tmp_path, runs.UNSHARDED):
         assert runs.in_chunks(GRID, 2, work.cells, runs.prepare(tmp_path, CONFIG)).identical(whole)
 
 

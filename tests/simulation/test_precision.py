@@ -376,7 +376,7 @@ def test_a_wrong_argument_is_refused_before_any_work(change, error, message, tmp
 
 def test_going_on_is_for_runs_of_a_given_length():
     first = simulate(GRIDS["fixed_lr"], 3, 8000)
-    with pytest.raises(ValueError, match="resume_from: expected none with precision"):
+    with pytest.raises(ValueError, match="resume_from: expected none with until"):
         simulate(GRIDS["fixed_lr"], 3, 8000, until=0.1, run=Run(resume_from=first))
     ended = simulate(GRIDS["fixed_lr"], 3, 8000, until=0.1)
     with pytest.raises(TraceError, match="another sample_every, precision"):

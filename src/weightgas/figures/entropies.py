@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
-from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.findings import Findings
 from weightgas.errors import one_of
 from weightgas.figures.canvas import (
     GREY,
@@ -57,8 +56,7 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
     """
     one_of("residual", residual, RESIDUALS)
     ran = several(runs)
-    named = {name: run.state for name, run in ran.items()}
-    first = next(iter(named.values()))
+    first = next(iter(ran.values())).state
     model = all(r.is_model and r.state.attrs["dim"] == first.attrs["dim"] for r in ran.values())
     values, distances = not model or residual == "relative", model
     if values and distances:
@@ -66,14 +64,14 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
     else:
         figure, axes = canvas(1, 2, height=3.0)
     handles = []
-    for (name, state), (color, shape) in zip(named.items(), looks(named), strict=True):
+    for (name, one_run), (color, shape) in zip(ran.items(), looks(ran), strict=True):
         for column, quantity in enumerate(QUANTITIES):
             if values:
-                _scatter(axes[0, column], state, quantity, color, shape)
+                _scatter(axes[0, column], one_run, quantity, color, shape)
             if distances:
-                _distance(axes[-1, column], state, quantity, color, shape, residual)
+                _distance(axes[-1, column], one_run, quantity, color, shape, residual)
         handles.append(marker(plain(name), color, shape))
-    temperatures = np.concatenate([s["temperature"].values for s in named.values()])
+    temperatures = np.concatenate([r.state["temperature"].values for r in ran.values()])
     temperatures = temperatures[np.isfinite(temperatures) & (temperatures > 0)]
     if values and model and temperatures.size:
         t = np.geomspace(temperatures.min(), temperatures.max(), 200)
@@ -83,13 +81,13 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
         handles.append(line("von Mises–Fisher gas"))
     handles += _label(axes, temperatures, model, residual)
     if values:
-        logarithmic(axes[0, 0].yaxis, np.concatenate([s["energy"].values for s in named.values()]))
+        logarithmic(axes[0, 0].yaxis, np.concatenate([r.state["energy"].values for r in ran.values()]))
     if not model and "entropy_anchor" in first.attrs:
         axes[0, 1].set_ylabel("direction entropy, integrated\n" + r"$S(\bar{w})-S_\mathrm{anchor}$ (nats)")
     figure.align_ylabels()
-    handles += _unused(named)
+    handles += _unused(ran)
     title = what_ran(first)
-    legend(figure, handles, title if len(named) == 1 else title.split(": ", 1)[-1], columns=min(3, len(handles)))
+    legend(figure, handles, title if len(ran) == 1 else title.split(": ", 1)[-1], columns=min(3, len(handles)))
     return figure
 
 
@@ -128,8 +126,8 @@ def entropy(
     kind = kind_of(state)
     if across is not None:
         one_of("across", across, kind.combined(fixed(state)))
-    found = families(state, over or kind.axes[0 if across else 1], lines, across)
-    value, error = measured(state, "entropy")
+    found = families(ran, over or kind.axes[0 if across else 1], lines, across)
+    value, error = measured(ran, "entropy")
     figure, ((top,), (below,)) = canvas(2, 1, height=4.6, sharex=True, height_ratios=(2, 1))
     found.points(top, value, error)
     rows = np.full(len(value), -1)
@@ -152,7 +150,7 @@ def entropy(
         handles.append(line("isotropic noise model"))
     fit = ran.quadratic_fit if smoothing else None
     if fit is not None:
-        fitted = np.where(in_equilibrium(state), fit.fitted, np.nan)  # beyond its cells it means nothing
+        fitted = np.where(ran.settled, fit.fitted, np.nan)  # beyond its cells it means nothing
         found.curve(top, fitted, ":")
         found.curve(below, fitted - straight, ":")
         handles.append(line(f"quadratic fit, $R^2={fit.r_squared:.5f}$", ":"))
@@ -187,12 +185,12 @@ def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: st
     return [line("with finite step", "-", OKABE_ITO[0])] if residual == "relative" else []
 
 
-def _unused(named: Mapping[str, xr.Dataset]) -> list[Line2D]:
+def _unused(runs: Mapping[str, Findings]) -> list[Line2D]:
     """Legend entries: how many cells are hollow, how many have no energy, how many no entropy."""
     found = {"hollow: not in equilibrium": 0, "not drawn: no energy": 0, "no entropy": 0}
-    for state in named.values():
-        energy, entropy = (np.isfinite(state[q].values) for q in QUANTITIES)
-        found["hollow: not in equilibrium"] += int((energy & ~in_equilibrium(state)).sum())
+    for run in runs.values():
+        energy, entropy = (np.isfinite(run.state[q].values) for q in QUANTITIES)
+        found["hollow: not in equilibrium"] += int((energy & ~run.settled).sum())
         found["not drawn: no energy"] += int((~energy).sum())
         found["no entropy"] += int((energy & ~entropy).sum())
     entries = [marker(f"{text}, {n} cells", GREY, hollow=True) for text, n in found.items() if n]
@@ -202,16 +200,16 @@ def _unused(named: Mapping[str, xr.Dataset]) -> list[Line2D]:
     return entries
 
 
-def _scatter(ax: Axes, state: xr.Dataset, quantity: str, color: str, shape: str) -> None:
+def _scatter(ax: Axes, run: Findings, quantity: str, color: str, shape: str) -> None:
     """Points over temperature with both errors."""
     names = ("temperature", quantity, "temperature_err", f"{quantity}_err")
-    t, y, t_error, y_error = (state[n].values for n in names)
-    _two_kinds(ax, state, t, y, y_error, color, shape, t_error)
+    t, y, t_error, y_error = (run.state[n].values for n in names)
+    _two_kinds(ax, run, t, y, y_error, color, shape, t_error)
 
 
 def _two_kinds(
     ax: Axes,
-    state: xr.Dataset,
+    run: Findings,
     t: np.ndarray,
     y: np.ndarray,
     y_error: np.ndarray | None,
@@ -220,7 +218,7 @@ def _two_kinds(
     t_error: np.ndarray | None = None,
 ) -> None:
     """Filled in equilibrium, hollow and grey where not."""
-    seen, good = np.isfinite(t) & np.isfinite(y), in_equilibrium(state)
+    seen, good = np.isfinite(t) & np.isfinite(y), run.settled
     for filled in (False, True):
         here = seen & (good == filled)
         if here.any():
@@ -229,8 +227,9 @@ def _two_kinds(
             bars(ax, t[here], y[here], errors[0], shade, shape=shape, hollow=not filled, x_error=errors[1])
 
 
-def _distance(ax: Axes, state: xr.Dataset, quantity: str, color: str, shape: str, residual: str) -> None:
+def _distance(ax: Axes, run: Findings, quantity: str, color: str, shape: str, residual: str) -> None:
     """The lower panels: distance from von Mises–Fisher, with the finite-step line; or in standard errors."""
+    state = run.state
     t, value, error = (state[n].values for n in ("temperature", quantity, f"{quantity}_err"))
     corrected = residual == "standard errors"
     theory = curves.model_values(state, finite_step=corrected)[quantity].values
@@ -241,7 +240,7 @@ def _distance(ax: Axes, state: xr.Dataset, quantity: str, color: str, shape: str
             y, y_error = 100 * (value / theory - 1), 100 * error / theory
         else:
             y, y_error = value - theory, error
-    _two_kinds(ax, state, t, y, y_error, color, shape)
+    _two_kinds(ax, run, t, y, y_error, color, shape)
     if not corrected:
         fine = curves.model_step_curve(state)
         known = np.isfinite(fine["temperature"])

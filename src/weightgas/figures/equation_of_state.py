@@ -43,8 +43,8 @@ def radius(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """
     ran = one(run)
     state = ran.state
-    only(state, lambda kind: not kind.projected, "On the sphere the radius is fixed: draw pressure(state).")
-    found = families(state, over or ("lr" if state.attrs["producer"] == "train" else "wd"), lines)
+    only(ran, lambda kind: not kind.projected, "On the sphere the radius is fixed: draw pressure(state).")
+    found = families(ran, over or ("lr" if state.attrs["producer"] == "train" else "wd"), lines)
     law, model = ran.radius_law, _model(ran, curves.model_radius)
     return _law_figure(state, found, "radius", r"radius $r$", law["discrete"].values, law["continuous"].values, model)
 
@@ -69,8 +69,8 @@ def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """
     ran = one(run)
     state = ran.state
-    only(state, lambda kind: kind.projected, "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
-    found = families(state, over or ("elr" if state.attrs["producer"] == "train" else "radius"), lines)
+    only(ran, lambda kind: kind.projected, "At fixed LR and fixed ELR it is the weight decay: draw radius(state).")
+    found = families(ran, over or ("elr" if state.attrs["producer"] == "train" else "radius"), lines)
     law = ran.state_equation
     discrete, continuous = (law[f"pressure_{kind}"].values for kind in ("discrete", "continuous"))
     model = _model(ran, curves.model_pressure)
@@ -88,11 +88,12 @@ def radius_from_sphere(run: Run, predicted: xr.Dataset) -> Figure:
     predicted
         From :func:`weightgas.analysis.equation_of_state.radius_from_sphere`.
     """
-    state = one(run).state
+    ran = one(run)
+    state = ran.state
     result(predicted, "predicted", ("ratio", "elr"), "analysis.equation_of_state.radius_from_sphere()")
-    only(state, lambda kind: not kind.scaled, "The sphere predicts the radius at fixed LR.")
+    only(ran, lambda kind: not kind.scaled, "The sphere predicts the radius at fixed LR.")
     figure, ((ax,),) = canvas(height=2.9)
-    found = families(state, "wd")
+    found = families(ran, "wd")
     found.over, found.x = "elr", predicted["elr"].values
     ratio = predicted["ratio"].values
     error = ratio * state["radius_err"].values / state["radius"].values
@@ -125,7 +126,7 @@ def _law_figure(
     model: Law | None,
 ) -> Figure:
     """Above: points and the two predictions. Below: the deviation from the discrete prediction, in percent."""
-    value, error = measured(state, name)
+    value, error = measured(found.run, name)
     figure, ((top,), (below,)) = canvas(2, 1, height=4.4, sharex=True, height_ratios=(2.2, 1))
     if model is not None:
         discrete = model(fixed(state), True)

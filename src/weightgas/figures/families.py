@@ -13,7 +13,8 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.analysis.cells import axes
+from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError, one_of, refuse, whole_number
 from weightgas.figures.canvas import GREY, marker, number, ordered, plain
 from weightgas.protocols import PROTOCOLS, Protocol
@@ -41,7 +42,7 @@ class Families:
     other: str | None
     x: np.ndarray
     lines: list[Line]
-    state: xr.Dataset
+    run: Findings
     hollow: set[int] = field(default_factory=set)
     missing: set[int] = field(default_factory=set)
 
@@ -55,16 +56,16 @@ class Families:
 
         The cells themselves where the line has no value in common.
         """
-        held, x = axes(self.state), self.x[line.cells]
+        held, x = axes(self.run.state), self.x[line.cells]
         if self.other is None or len(x) < 2:
             return x, {axis: v[line.cells] for axis, v in held.items()}
         x = np.geomspace(x.min(), x.max(), points)
-        values = kind_of(self.state).solved({self.other: np.full(points, line.value), self.over: x})
+        values = kind_of(self.run.state).solved({self.other: np.full(points, line.value), self.over: x})
         return x, {axis: values[axis] for axis in held}
 
     def points(self, ax: Axes, y: np.ndarray, error: np.ndarray | None = None) -> None:
         """Draw the values ``y`` (cells,) with error bars: filled in equilibrium, hollow and grey where not."""
-        good = in_equilibrium(self.state)
+        good = self.run.settled
         for line in self.lines:
             seen = np.isfinite(y[line.cells]) & np.isfinite(self.x[line.cells])
             self.missing.update(line.cells[~seen].tolist())
@@ -100,11 +101,11 @@ class Families:
 
     def handles(self, measured: str = "measured ± standard error") -> list[Line2D]:
         """Legend entries for the points: measured, not in equilibrium, not drawn."""
-        return [marker(measured), *status_handles(self.state, self.hollow, self.missing)]
+        return [marker(measured), *status_handles(self.run, self.hollow, self.missing)]
 
 
-def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = None) -> Families:
-    """Split the cells of a state into at most ``lines`` lines over the hyperparameter ``over``.
+def families(run: Findings, over: str, lines: int = 5, across: str | None = None) -> Families:
+    """Split the cells of a run into at most ``lines`` lines over the hyperparameter ``over``.
 
     ``over`` is a hyperparameter the protocol holds (``"lr"`` is also understood as ``"elr"``) or, at fixed LR,
     ``"product"`` for ηλ. ``across`` is what the cells of one line share: the other hyperparameter, unless given; or
@@ -116,8 +117,8 @@ def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = 
         If the protocol does not hold ``over``.
     """
     whole_number("lines", lines, fix="Pass how many lines to draw, for instance 5.")
-    held = axes(state)
-    kind = kind_of(state)
+    state = run.state
+    held, kind = axes(state), kind_of(state)
     over = kind.axes[0] if over == "lr" else over
     known = held | kind.combined(held)
     one_of(f"over ({state.attrs['protocol'].replace('_', ' ')})", over, known)
@@ -128,7 +129,7 @@ def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = 
     first, second = held.values()
     if len(np.unique(first)) * len(np.unique(second)) != len(x):
         order = np.argsort(x, kind="stable")
-        return Families(over, None, x, [Line(float("nan"), order, ordered(1)[0])], state)
+        return Families(over, None, x, [Line(float("nan"), order, ordered(1)[0])], run)
     values, member = np.unique(key, return_inverse=True)
     rows = [np.flatnonzero(member == k) for k in range(len(values))]
     if across not in held:  # short diagonals at the corners of the grid say nothing
@@ -136,17 +137,18 @@ def families(state: xr.Dataset, over: str, lines: int = 5, across: str | None = 
     picked = np.unique(np.round(np.linspace(0, len(rows) - 1, min(lines, len(rows)))).astype(int))
     rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]
     found = [Line(float(known[across][r[0]]), r, c) for r, c in zip(rows, ordered(len(rows)), strict=True)]
-    return Families(over, across, x, found, state)
+    return Families(over, across, x, found, run)
 
 
-def measured(state: xr.Dataset, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Values and standard errors, (cells,) each, of a quantity of a state.
+def measured(run: Findings, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Values and standard errors, (cells,) each, of a quantity of a run.
 
     Raises
     ------
     ValueError
         If no cell has a finite value: there is nothing to draw.
     """
+    state = run.state
     value = state[name].values
     if not np.isfinite(value).any():
         reason = state.attrs.get("entropy_reason", "") if name.startswith("entropy") else ""
@@ -174,18 +176,18 @@ def bars(
     )  # fmt: skip
 
 
-def status_handles(state: xr.Dataset, hollow: set[int], missing: set[int]) -> list[Line2D]:
+def status_handles(run: Findings, hollow: set[int], missing: set[int]) -> list[Line2D]:
     """Legend entries that say which cells are hollow, and which are not there at all, with their status."""
     found = []
     if hollow:
-        found.append(marker(f"hollow: {_words(state, hollow)}", GREY, hollow=True))
+        found.append(marker(f"hollow: {_words(run, hollow)}", GREY, hollow=True))
     if missing:
-        found.append(Line2D([], [], ls="none", label=f"not drawn: {_words(state, missing)}"))
+        found.append(Line2D([], [], ls="none", label=f"not drawn: {_words(run, missing)}"))
     return found
 
 
-def _words(state: xr.Dataset, cells: set[int]) -> str:
-    codes = state["status"].values[sorted(cells)]
+def _words(run: Findings, cells: set[int]) -> str:
+    codes = run.state["status"].values[sorted(cells)]
     words = [f"{int((codes == s).sum())} {s.words}" for s in Status if (codes == s).any()]
     return ", ".join(words).replace("equilibrium", "without a value")
 
@@ -202,8 +204,8 @@ def what_ran(data: xr.Dataset) -> str:
     return text.replace("$", r"\$")
 
 
-def only(state: xr.Dataset, fits: Callable[[type[Protocol]], bool], advice: str) -> None:
-    """Refuse a state of a protocol that does not fit: TraceError (a ValueError) with ``advice``."""
-    if not fits(kind_of(state)):
+def only(run: Findings, fits: Callable[[type[Protocol]], bool], advice: str) -> None:
+    """Refuse a run of a protocol that does not fit: TraceError (a ValueError) with ``advice``."""
+    if not fits(kind_of(run.state)):
         wanted = " or ".join(kind.title for kind in PROTOCOLS.values() if fits(kind))
-        raise TraceError(f"state: expected {wanted}, got {state.attrs.get('protocol')!r}. {advice}")
+        raise TraceError(f"state: expected {wanted}, got {run.protocol!r}. {advice}")

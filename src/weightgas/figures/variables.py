@@ -26,7 +26,7 @@ def temperature(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     the other are drawn. Raises ValueError for a hyperparameter that is not fixed, or a state without any temperature.
     """
     ran = one(run)
-    found = families(ran.state, over, lines)
+    found = families(ran, over, lines)
     figure, ((ax,),) = canvas(height=3.2)
     handles = []
     if ran.is_model:
@@ -45,7 +45,7 @@ def energy(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     """
     ran = one(run)
     state = ran.state
-    found = families(state, over, lines)
+    found = families(ran, over, lines)
     figure, ((ax,),) = canvas(height=3.2)
     handles = []
     if ran.is_model:
@@ -64,15 +64,15 @@ def noise(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     Over the effective learning rate or, at fixed LR, over ηλ, which sets the effective learning rate there;
     ``over`` and ``lines`` as for :func:`temperature`.
     """
-    state = one(run).state
-    found = families(state, over or kind_of(state).isotherm_name, lines)
+    ran = one(run)
+    found = families(ran, over or kind_of(ran.state).isotherm_name, lines)
     figure, ((ax,),) = canvas(height=3.2)
     return _finish(figure, ax, found, "noise_var", [])
 
 
 def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D]) -> Figure:
     """Points with error bars, axes and legend."""
-    value, error = measured(found.state, name)
+    value, error = measured(found.run, name)
     found.points(ax, value, error)
     logarithmic(ax.xaxis, found.x)
     shown = value[np.isfinite(value)]
@@ -83,12 +83,12 @@ def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D
         ax.set_ylim(shown.min() - spread, shown.max() + spread)
     ax.set(xlabel=found.label, ylabel=of(name).axis)
     found.color_bar(figure, np.array([ax]))
-    legend(figure, [*found.handles(), *handles], what_ran(found.state))
+    legend(figure, [*found.handles(), *handles], what_ran(found.run.state))
     return figure
 
 
 def _model_curve(ax, found: Families, law: Callable[..., np.ndarray]) -> list[Line2D]:
     for family in found.lines:
         x, at = found.dense(family)
-        ax.plot(x, law(found.state, at), color=family.color, zorder=1)
+        ax.plot(x, law(found.run.state, at), color=family.color, zorder=1)
     return [line("isotropic noise model")]

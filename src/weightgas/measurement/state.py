@@ -26,6 +26,7 @@ from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import Estimator, anchor_of, density
 from weightgas.measurement.rate import Rate
+from weightgas.status import Status
 from weightgas.theory import ideal_gas
 
 
@@ -86,6 +87,8 @@ def measure(
     _whole_entropy(trace, slow, group_dof, found)
     _potentials(found)
     state = _dataset(trace, level_one, found).assign(entropies.data_vars).assign_attrs(entropies.attrs)
+    if np.isnan(trace.attrs.get("mobility", 1.0)):
+        state.attrs["not_applicable"] = f"temperature, pressure and Z: {Status.NOT_APPLICABLE.advice}"
     for quantity, (value, error) in custom.estimate(trace, level_one).items():
         state = state.assign(quantity.estimated(value, error))
     if "precision" in trace.attrs:
@@ -148,7 +151,19 @@ def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blo
         **pressure.estimate(slow, rate),
         **configurational.estimate(slow, rate, trace.attrs),
     }
+    if np.isnan(trace.attrs.get("mobility", 1.0)):
+        found = {name: _blank(*each) if _needs_mobility(name) else each for name, each in found.items()}
     return found, slow, group_dof
+
+
+def _needs_mobility(name: str) -> bool:
+    """Whether a quantity belongs only to runs whose mobility is a number: not to those of adaptive optimizers."""
+    free = ("temperature_conf", "temperature_conf_far", "temperature_conf_group")
+    return name.startswith(("temperature", "pressure", "compressibility", "conf_ratio")) and name not in free
+
+
+def _blank(value: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.full(np.shape(value), np.nan), np.full(np.shape(error), np.nan)
 
 
 def _whole_entropy(trace: xr.Dataset, blocks: Blocks, group_dof: np.ndarray | None, found: Estimates) -> None:

@@ -10,8 +10,18 @@ from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
 from weightgas.runs.folder import RunFolder, convert, prepare
 from weightgas.runs.journal import duration, environment, finish, progress, unseen, write_atomically
-from weightgas.runs.shards import WHOLE, Shard, preparing, shard_of
+from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
-__all__ = ["WHOLE", "Client", "RunFolder", "Shard", "checked_client", "convert", "duration", "environment", "finish"]
+__all__ = [
+    "UNSHARDED",
+    "Client",
+    "RunFolder",
+    "Shard",
+    "checked_client",
+    "convert",
+    "duration",
+    "environment",
+    "finish",
+]
 __all__ += ["in_chunks", "is_complete", "prepare", "preparing", "progress", "shard_of", "subset", "to_do", "unseen"]
 __all__ += ["workers", "write_atomically"]

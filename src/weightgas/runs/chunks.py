@@ -16,7 +16,7 @@ from weightgas.errors import TraceError
 from weightgas.protocols import Protocol
 from weightgas.runs.clients import Client, Lost, each
 from weightgas.runs.folder import RunFolder
-from weightgas.runs.shards import WHOLE, Shard, claimed, preparing
+from weightgas.runs.shards import UNSHARDED, Shard, claimed, preparing
 from weightgas.status import Outcome
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def in_chunks(
     produce: Produce,
     run: RunFolder | None,
     *,
-    shard: Shard = WHOLE,
+    shard: Shard = UNSHARDED,
     client: Client | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> xr.Dataset:
@@ -81,7 +81,7 @@ def in_chunks(
         return _closed(run, lost, wanted)
 
 
-def to_do(protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard = WHOLE) -> int:
+def to_do(protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard = UNSHARDED) -> int:
     """How many cells :func:`in_chunks` would produce."""
     wanted, _ = _wanted(protocol, cells_per_chunk, run, shard)
     return sum(map(len, wanted))

@@ -1,4 +1,4 @@
-"""The folder of a run: made, found again, overwritten only if told, and never while another process is at it."""
+"""The folder of a run: made, found again, overwritten only with ``force``, and never while another process uses it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import tomli_w
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.runs.journal import write_atomically
-from weightgas.runs.shards import WHOLE, active, claimed, in_use, preparing
+from weightgas.runs.shards import UNSHARDED, active, claimed, in_use, preparing
 
 _MARK = "# A run of weightgas"
 """First line of ``config.toml``: many programs have a file of that name, and only a run may be overwritten."""
@@ -153,7 +153,7 @@ def convert(folder: str | os.PathLike[str]) -> list[Path]:
         raise RunExistsError(f"{folder}: expected a run folder, or one that holds some, got none. Check the path.")
     old = [place for place in found if _is_of_0_1(place)]
     for place in old:
-        with claimed(place, WHOLE):
+        with claimed(place, UNSHARDED):
             for store in (place / "trace.zarr", place / "state.zarr"):
                 if store.exists():
                     traces.upgrade(store)

@@ -1,4 +1,4 @@
-"""What is written about a run: its manifest, its progress, and text files that are whole or not there."""
+"""What is written about a run: its manifest, its progress, and text files that are complete or not there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def environment() -> dict[str, Any]:
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write text so that the file is either the old one or the whole new one."""
+    """Write text so that the file is either the old one or the new one."""
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -61,7 +61,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: ``40 s``, ``3 min``, ``2.5 h``, ``12 days``."""
+    """Seconds as a person reads them: ``40 s``, ``3 min``, ``2.5 h``, ``12 days``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:

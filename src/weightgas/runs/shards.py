@@ -1,6 +1,6 @@
 """Shards: several processes make one run, each its share of the chunks; locks keep two from making the same.
 
-A lock is held by the operating system, so that of a killed process is free at once. It works on the file systems that
+A lock is kept by the operating system, so that of a killed process is free at once. It works on the file systems that
 support ``flock``, those of most clusters among them.
 """
 
@@ -19,7 +19,7 @@ from weightgas.errors import RunExistsError, refuse
 from weightgas.settings import Run
 
 _WAIT = 1.0
-"""Seconds to wait for the lock of a shard: a look whether it is held takes it for an instant."""
+"""Seconds to wait for the lock of a shard: a look whether it is free takes it for an instant."""
 _PREPARING = 60.0
 """Seconds to wait for another process that prepares the same folder."""
 
@@ -40,7 +40,7 @@ class Shard:
         return size if -(-cells // size) >= self.count else cells // self.count
 
 
-WHOLE = Shard(1, 1)
+UNSHARDED = Shard(1, 1)
 
 
 def shard_of(run: Run, cells: int | None = None) -> Shard:
@@ -118,7 +118,7 @@ def _held(place: Path, wait: float) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # while it is held: who takes the lock looks whether the file is still there
+            with suppress(OSError):  # before it is released: who takes the lock looks whether the file is still there
                 place.unlink()
 
 

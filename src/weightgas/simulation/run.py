@@ -121,7 +121,7 @@ def simulate(
     if before is not None:
         _check_resume(before, protocol, how, what)
     # All shards of a run must come to the same chunks, whatever the threads of each.
-    together = threads if mine == runs.WHOLE else 1
+    together = threads if mine == runs.UNSHARDED else 1
     cells = min(_cells_per_chunk(how, what, together, until), mine.cells_per_chunk(len(protocol)))
     longest = how if until is None else precision.room(how)
     memory.check(longest, what, len(protocol) if run.folder is None else cells, threads)

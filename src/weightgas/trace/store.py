@@ -135,7 +135,7 @@ def current(data: xr.Dataset) -> xr.Dataset:
 def upgrade(path: Path) -> bool:
     """Rewrite a store of an older format in the names of this version, chunks and all; False where it is of this one.
 
-    It is replaced whole or not at all.
+    It is replaced completely or not at all.
 
     Raises
     ------

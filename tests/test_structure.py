@@ -1,0 +1,45 @@
+"""The inside of the package keeps its shape: nothing outside ``protocols`` takes a protocol apart."""
+
+import importlib.util
+from pathlib import Path
+
+SCRIPT = Path(__file__).resolve().parent.parent / "benchmarks" / "structure.py"
+SPEC = importlib.util.spec_from_file_location("structure", SCRIPT)
+structure = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(structure)
+
+PLANTED = """
+def f(protocol, held, state):
+    if protocol.name == "fixed_lr":
+        return 1
+    if "lr" in held or state.attrs["protocol"] in names:
+        return 2
+    if isinstance(protocol, FixedSphere):
+        return {"fixed_elr": 3}[protocol.name]
+    match state:
+        case "fixed_sphere":
+            return 4
+    return protocol.scaled
+"""
+
+
+def test_few_branches_on_a_protocol_are_left_outside_protocols():
+    found = structure.branches(structure.HERE)
+    assert len(found) < 10, "\n".join(found)
+
+
+def test_a_branch_would_be_seen(tmp_path):
+    (tmp_path / "planted.py").write_text(PLANTED, encoding="utf-8")
+    (tmp_path / "protocols").mkdir()
+    (tmp_path / "protocols" / "mine.py").write_text(PLANTED, encoding="utf-8")
+    assert structure.branches(tmp_path) == [f"planted.py:{line}" for line in (3, 5, 7, 8, 10)]
+
+
+def test_circles_are_seen_in_functions_and_under_type_checking(tmp_path):
+    root = tmp_path / "package"
+    root.mkdir()
+    (root / "__init__.py").write_text("", encoding="utf-8")
+    (root / "a.py").write_text("from package.b import x\n", encoding="utf-8")
+    (root / "b.py").write_text("def f():\n    from package import a\n", encoding="utf-8")
+    (root / "c.py").write_text("import package.a\n", encoding="utf-8")
+    assert structure.circles(root) == [["package.a", "package.b"]]
