@@ -73,7 +73,7 @@ def test_the_trainer_is_watched_and_its_run_is_the_same(tmp_path) -> None:
     assert all(torch.equal(a, b) for a, b in zip(weights, plain, strict=True))
     assert not any("change between" in note or "scale-invariant" in note for note in gas.notes())
     (state,) = gas.groups()
-    assert state.rule == "AdamW; decoupled decay" and np.abs(gas.record["tangency"]).max() < 1e-4
+    assert state.rule == "AdamW, betas 0.9, 0.999; decoupled decay" and np.abs(gas.record["tangency"]).max() < 1e-4
     assert (np.abs(gas.record["closure"]) < 1e-9 * gas.record["radius"] ** 2).all()
     norm = np.sqrt(sum(float((p.double() ** 2).sum()) for p in weights[:3]))
     assert gas.record["radius"][-1, 0] == pytest.approx(norm, rel=0.05)
