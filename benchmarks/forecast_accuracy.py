@@ -1,10 +1,10 @@
-"""How well the first relaxation time foretells where the norms settle: every group, misses included.
+"""How well the first relaxation time predicts where the norms settle: every group, misses included.
 
 A ConvNet with affine BatchNorm and a small transformer (LayerNorm, QK-normalisation) on the digits, under SGD, momentum
 and AdamW. ``watch`` forecasts r* of each scale-invariant group from its first relaxation time, by the radial budget and
 by the closed form of the measured G; settled is the mean norm over the last third of a run of eight relaxation times;
 the other side is to say that the norm stays where it is. A warm-up comes first: the loss must have settled, since no
-law knows how G changes while a network learns. It holds the norms at their initial values, so that the whole way to r*
+law knows how G changes while a network learns. It holds the norms at their initial values, so that the entire way to r*
 is left to be forecast. Labels are redrawn for a share of each batch, so that gradients keep
 their noise when the digits are learned. Weights decay; gains, shifts and biases do not, as is usual. In ``adamw-far``
 the norm has threefold to fall: the network changes on the way, and r* with it.
@@ -39,7 +39,7 @@ SETTINGS = {
     "adamw": (torch.optim.AdamW, {"lr": 4e-3, "betas": (0.9, 0.99), "weight_decay": 0.1}),
     "adamw-far": (torch.optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.99), "weight_decay": 0.4}),
 }
-"""Optimizer and its settings; clocks of 1250 steps."""
+"""Optimizer and its settings; relaxation times of 1250 steps."""
 WARM, RUN, DRAWN = 5000, 10_000, 500
 """Steps of warm-up (the transformer's loss falls for 3000 to 4000) and of the run; batches drawn at a time."""
 NOISE = 0.3

@@ -1,7 +1,7 @@
 """Time per cell-step of the isotropic noise model: a plain batched PyTorch loop with autograd against ``simulate``.
 
 The other side does what the published notebook does, 289 cells at once in d = 3 at fixed effective learning rate:
-loss by autograd, projected Gaussian noise, weight decay, and every 50 steps a copy of the weights; beside it torch
+loss by autograd, projected Gaussian noise, weight decay, and every 50 steps a copy of the weights; alongside it torch
 without autograd and NumPy. All sides run the same grid with the same threads, in turn, and their mean energies are
 compared with the closed form before any time counts. Ours is the default method, the reduced step; the one that keeps
 every weight, as the other sides do, is in the detail.

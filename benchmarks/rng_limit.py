@@ -1,4 +1,4 @@
-"""Time to draw the normals of a simulation, by the best of NumPy and PyTorch, against the whole simulation.
+"""Time to draw the normals of a simulation, by the best of NumPy and PyTorch, against the entire simulation.
 
 The other side draws as many float64 normals as ``simulate(method="full")`` needs for the notebook's grid, 289 cells in
 d = 3, with one generator per thread on as many threads, in buffers that stay in the cache, and does nothing with them:
@@ -46,7 +46,7 @@ def with_torch(seed: int) -> Callable[[], np.ndarray]:
 
 
 def clocks() -> np.ndarray:
-    """Seconds on the clock, and of the processors, where other work on the machine does not count."""
+    """Seconds on the relaxation time, and of the processors, where other work on the machine does not count."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -60,7 +60,7 @@ def check_moments(begin: Callable[[int], Callable[[], np.ndarray]], name: str) -
 
 
 def draws(begin: Callable[[int], Callable[[], np.ndarray]], count: int) -> np.ndarray:
-    """Seconds to draw ``count`` normals on all threads: on the clock, and of the processors."""
+    """Seconds to draw ``count`` normals on all threads: on the relaxation time, and of the processors."""
     each = count // THREADS // BUFFER
 
     def work(draw: Callable[[], np.ndarray]) -> None:

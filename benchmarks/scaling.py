@@ -1,10 +1,10 @@
 """What ``simulate`` costs: against cells, replicas, steps, dimension and threads, in time and in memory.
 
-Time and memory are those of the whole call: start, samples, density. Memory is the peak of a fresh process above what
+Time and memory are those of the entire call: start, samples, density. Memory is the peak of a fresh process above what
 it holds after the imports. The slope in steps is that of the time without the start, which does not grow with them. The
 ratio is 12 s over the time of the notebook's three grids, 3 x 289 cells of 2 000 000
-steps in d = 3 with the default method. Beside it: the slopes of log time in log steps and in log cells; the energy in
-the dimensions of the paper's networks, over 289 cells.
+steps in d = 3 with the default method. Alongside it: the slopes of log time in log steps and in log cells; the energy
+in the dimensions of the paper's networks, over 289 cells.
 
     python benchmarks/scaling.py [--quick]
 """
@@ -86,7 +86,7 @@ def costs(scale: int) -> dict[str, Any]:
                 found[f"{method}_{name}_threads_{threads}_ns"] = round(1e9 * took / work / many / replicas, 2)
     for dim in (2, 3, 10, 100, 1000):
         work = max(400, 1_200_000 // scale // dim)
-        few, many = (seconds(289, n, "full", dim) for n in (work, 5 * work))  # the start is left out
+        few, many = (seconds(289, n, "full", dim) for n in (work, 5 * work))  # the start is excluded
         found[f"full_d_{dim}_ns"] = round(1e9 * (many - few) / (4 * work) / 289, 2)
         found[f"full_d_{dim}_ns_per_weight"] = round(found[f"full_d_{dim}_ns"] / dim, 2)
     for dim in (3, 1000, *DIMS):
@@ -114,7 +114,7 @@ def memory(steps: int) -> float:
 
 
 def peak() -> float:
-    """Megabytes: of this program where the system tells; ru_maxrss begins with what the parent had before exec."""
+    """Megabytes: of this program where the system shows; ru_maxrss begins with what the parent had before exec."""
     status = Path("/proc/self/status")
     if status.exists():
         return next(int(line.split()[1]) for line in status.read_text().splitlines() if "VmHWM" in line) / 1024
@@ -127,7 +127,7 @@ def networks(scale: int) -> dict[str, Any]:
 
     On the sphere, κ/d from 0.1 to 100 in 17 steps, 17 runs of each. A run starts in a direction drawn from the Gibbs
     distribution. So it is right from the first step on, whatever its length; how many relaxation times 1/(η_e(A +
-    η_e(d − 1)/2)), A = 1 − U, the slowest runs cover says how far the steps by themselves keep it there. A step is
+    η_e(d − 1)/2)), A = 1 − U, the slowest runs cover states how far the steps by themselves keep it there. A step is
     finite: U is A/(2(κ/d)²d) above the closed form.
     """
     found: dict[str, Any] = {}

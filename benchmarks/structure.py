@@ -1,7 +1,7 @@
 """The inside of the package in numbers: branches on protocols, sizes, parameters, import circles.
 
 ``python benchmarks/structure.py [PATH ...]`` prints them for each ``src/weightgas`` given, by default this one: so for
-an old checkout beside a new one. Nothing is run or imported, the source is read. One line of JSON comes last.
+an old checkout alongside a new one. Nothing is run or imported, the source is read. One line of JSON comes last.
 
 A *branch on a protocol*, outside ``protocols``: a comparison with its name or with ``protocol.name``, with a key of its
 cells (``"lr" in held``, ``over == "lr"``) or a constant of the kernels that stands for it; ``isinstance`` of its class;
@@ -81,7 +81,7 @@ def functions(root: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunc
 
 
 def many_parameters(root: Path) -> dict[str, int]:
-    """Functions with more than 12 parameters, but for compiled kernels and what they call, and command functions."""
+    """Functions with more than 12 parameters, except for compiled kernels and what they call, and command functions."""
     found = {}
     for name, node in functions(root):
         marks = " ".join(ast.unparse(mark) for mark in node.decorator_list)

@@ -27,7 +27,7 @@ PAPER = "pre-activation ResNet-18"
 
 
 def check(name: str, found: Symmetries) -> None:
-    """Stop unless the answer is the whole truth."""
+    """Stop unless the answer is the entire truth."""
     case = CASES[name]
     groups = {frozenset(group.parameters) for group in found.scale_invariant}
     rescalings = {frozenset(zip(g.parameters, g.exponents, strict=True)) for g in found.rescalings}

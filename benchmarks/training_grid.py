@@ -1,9 +1,11 @@
 """Time per cell and iteration of a grid of digits networks: one eager network at a time against ``train``.
 
 The other side is the loop that one would write: ``torch.nn`` modules, ``torch.optim.SGD`` with weight decay, batches
-drawn with replacement, and the published bookkeeping (at every step the loss and the norms of weights and gradient,
+drawn with replacement, and the published consistency checks (at every step the loss and the norms of weights and
+gradient,
 every 25 steps a copy of the weights, 30 times in the run the variance of 8 gradients). ``detail`` also has it without
-any bookkeeping, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy and
+any consistency checks, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy
+and
 noise at every sample. Before any time counts the two sides make 50 steps from the same weights with the same batches.
 One thread each, float32, in turn; the fastest round of each counts, since the rest of the machine can only slow a round
 down. Without ``--quick`` ours is also measured compiled, which takes a minute before.
@@ -200,7 +202,7 @@ def relaxation_of_the_energy(rate: float, steps: int, every: int) -> float:
 
 
 def recording(quick: bool) -> dict[str, object]:
-    """What recording costs for the digits: the MLP grid and a narrow ConvNet; and the clock of the energy."""
+    """What recording costs for the digits: the MLP grid and a narrow ConvNet; and the relaxation time of the energy."""
     steps = 2400 if quick else 8400  # whole numbers of samples of the noise
     found: dict[str, object] = {
         NETWORK.name: share_of_recording(NETWORK, DATA, 35, steps),

@@ -1,4 +1,4 @@
-"""Small measured runs that the tests of figures and reports share: simulations, a null gas, and a network."""
+"""Small measured runs that the tests of figures and reports share: simulations, a reference gas, and a network."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def state(kind: str) -> xr.Dataset:
 
 @cache
 def null(kind: str) -> tuple[xr.Dataset, xr.Dataset]:
-    """Trace and state of a null gas, ``"ideal"`` or ``"anisotropic"``, d = 10."""
+    """Trace and state of a reference gas, ``"ideal"`` or ``"anisotropic"``, d = 10."""
     variances = np.logspace(-1, 1, 10)
     noise = Covariance(10 * variances / variances.sum(), "anisotropic") if kind == "anisotropic" else None
     protocol = FixedSphere(elr=0.02 / 1.35 ** np.arange(4)[::-1])

@@ -10,7 +10,8 @@ import processes
 
 
 def execute(page: str, blocks: list[tuple[int, str, list[str]]], folder: Path) -> tuple[int, str]:
-    """Run blocks, each a line, Python or "" and commands, in ``folder``: the exit code and everything that was said."""
+    """Run blocks, each a line, Python or "" and commands, in ``folder``: the exit code and everything that was
+    stated."""
     said = folder.with_name(f"{folder.name}-said")
     process = processes.CONTEXT.Process(target=_run, args=(page, blocks, str(folder), str(said)))
     process.start()

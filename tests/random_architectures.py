@@ -1,4 +1,4 @@
-"""Random networks from a small grammar, and the whole space of their scaling symmetries by symbolic degrees.
+"""Random networks from a small grammar, and the entire space of their scaling symmetries by symbolic degrees.
 
     network := dense step* head        step := dense | tied dense | norm | activation | x + step step*
     dense: linear layer or 3×3 convolution, bias or not; norm: batch, layer, group, RMS, affine or not;

@@ -94,7 +94,7 @@ def read(page: Path) -> tuple[str, list[Block]]:
 def execute(page: Path, blocks: list[Block], folder: Path) -> None:
     """Run blocks in ``folder``, in a new process in which warnings are errors; fail with everything it printed.
 
-    Commands are called in that process; that the installed script is that call, tests/test_front_door.py says.
+    Commands are called in that process; that the installed script is that call, tests/test_front_door.py states.
     """
     told = [(block.line, block.text if block.kind == "python" else "", block.commands) for block in blocks]
     code, said = pages.execute(str(page), told, folder)
@@ -106,7 +106,7 @@ def test_page_runs(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     name, blocks = read(page)
     if "<!-- test: none," in text:
-        assert not blocks, f"{name} says that it has no code to run, and has some at line {blocks[0].line}"
+        assert not blocks, f"{name} states that it has no code to run, and has some at line {blocks[0].line}"
         return
     assert blocks, f"{name} has no block that can be run; if that is right, say so: <!-- test: none, REASON -->"
     execute(page, [block for block in blocks if block.mode == "run"], tmp_path)

@@ -3,7 +3,7 @@ import pytest
 
 from weightgas.errors import finite_number, one_of, positive_array, positive_number, whole_number
 
-FIX = "Mend it."
+FIX = "Fix it."
 
 
 @pytest.mark.parametrize("value", [1, 0.5, [1, 2.5], (3,), np.arange(1, 4), np.float32(2)])
@@ -16,7 +16,7 @@ def test_positive_numbers_come_as_one_dimensional_floats(value):
 
 @pytest.mark.parametrize("value", ["0.1", None, True, [True, False], 1j, [1, None], [1, "a"], [[1], [1, 2]], object()])
 def test_what_is_not_a_number_is_a_type_error(value):
-    with pytest.raises(TypeError, match=r"lr: expected a positive number or a list of them, got .*\. Mend it\."):
+    with pytest.raises(TypeError, match=r"lr: expected a positive number or a list of them, got .*\. Fix it\."):
         positive_array("lr", value, fix=FIX)
 
 
@@ -33,7 +33,7 @@ def test_what_is_not_a_number_is_a_type_error(value):
     ],
 )
 def test_what_is_not_positive_finite_or_a_list_is_a_value_error(value, got):
-    with pytest.raises(ValueError, match=rf"lr: expected .*, got .*{got}.*\. Mend it\."):
+    with pytest.raises(ValueError, match=rf"lr: expected .*, got .*{got}.*\. Fix it\."):
         positive_array("lr", value, fix=FIX)
 
 

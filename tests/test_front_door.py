@@ -1,4 +1,4 @@
-"""``import weightgas``: every public name, lazily, as the stub beside it says."""
+"""``import weightgas``: every public name, lazily, as the stub alongside it states."""
 
 import ast
 import subprocess

@@ -61,7 +61,7 @@ def test_a_cell_given_twice_is_refused():
 
 def test_paired_axes_have_one_length():
     assert len(FixedLR([0.1, 0.2], 0.01, paired=True)) == 2
-    with pytest.raises(ValueError, match=r"one length, got 2 of lr and 3 of wd.*leave out paired=True"):
+    with pytest.raises(ValueError, match=r"one length, got 2 of lr and 3 of wd.*omit paired=True"):
         FixedLR([0.1, 0.2], [1, 2, 3], paired=True)
     with pytest.raises(TypeError, match="paired: expected True or False, got 'yes'"):
         FixedLR(0.1, 0.2, paired="yes")
@@ -83,9 +83,9 @@ def test_from_settings_as_a_command_line_gives_them():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"protocol": "fixed_lr", "lr": 0.1, "elr": 0.1}, "expected lr and wd, got elr, lr.*leave out elr and add wd"),
+        ({"protocol": "fixed_lr", "lr": 0.1, "elr": 0.1}, "expected lr and wd, got elr, lr.*omit elr and add wd"),
         ({"protocol": "fixed_lr"}, "expected lr and wd, got nothing.*add lr, wd"),
-        ({"protocol": "fixed_elr", "elr": 0.1, "wd": 1, "radius": 1}, "leave out radius"),
+        ({"protocol": "fixed_elr", "elr": 0.1, "wd": 1, "radius": 1}, "omit radius"),
         ({"protocol": "fixed_sphere", "radius": 1}, "add elr"),
         ({"protocol": "sgd", "lr": 1}, "protocol: expected one of fixed_elr, fixed_lr, fixed_sphere, got 'sgd'"),
         ({"lr": 1}, "protocol: expected one of"),

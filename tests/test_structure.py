@@ -9,10 +9,10 @@ structure = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(structure)
 
 PLANTED = """
-def f(protocol, held, state):
+def f(protocol, fixed, state):
     if protocol.name == "fixed_lr":
         return 1
-    if "lr" in held or state.attrs["protocol"] in names:
+    if "lr" in fixed or state.attrs["protocol"] in names:
         return 2
     if isinstance(protocol, FixedSphere):
         return {"fixed_elr": 3}[protocol.name]

@@ -43,6 +43,8 @@ BANNED = {
 """What is not written, and what is."""
 WORD = re.compile("|".join(rf"\b(?:{pattern})\b" for pattern in BANNED), re.IGNORECASE)
 EXCEPTION = re.compile(r"(#|<!--).*\bword:")
+CODE = re.compile(r"`+[^`]*`+|\{[^{}]*\}|\]\([^)]*\)")
+"""Code between back-ticks, values in f-strings, targets of links."""
 HISTORY = {"CHANGELOG.md"}
 
 
@@ -56,8 +58,10 @@ def prose_of_python(text: str) -> list[tuple[int, str]]:
     lines, out = text.splitlines(), []
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type in (tokenize.COMMENT, tokenize.STRING) or token.type == getattr(tokenize, "FSTRING_MIDDLE", -1):
+            if " " not in token.string.strip():  # a key or a name
+                continue
             first = token.start[0]
-            out += [(first + k, piece) for k, piece in enumerate(token.string.splitlines())]
+            out += [(first + k, CODE.sub("", piece)) for k, piece in enumerate(token.string.splitlines())]
     return [(number, piece) for number, piece in out if not EXCEPTION.search(lines[number - 1])]
 
 
@@ -68,7 +72,7 @@ def prose_of_markdown(text: str) -> list[tuple[int, str]]:
         if line.lstrip().startswith("```"):
             fenced = not fenced
         elif not fenced and not EXCEPTION.search(line):
-            out.append((number, re.sub(r"`[^`]*`|\]\([^)]*\)", "", line)))
+            out.append((number, CODE.sub("", line)))
     return out
 
 

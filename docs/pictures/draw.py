@@ -1,8 +1,8 @@
-"""The picture of the README: energy and entropy of the isotropic noise model, measured beside theory.
+"""The picture of the README: energy and entropy of the isotropic noise model, measured alongside theory.
 
     .venv/bin/python docs/pictures/draw.py
 
-Runs a grid smaller than the paper's, for some seconds, and writes ``energy_and_entropy.png`` beside itself.
+Runs a grid smaller than the paper's, for some seconds, and writes ``energy_and_entropy.png`` alongside itself.
 """
 
 from pathlib import Path

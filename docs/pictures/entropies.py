@@ -59,7 +59,7 @@ def stored(x: np.ndarray) -> xr.Dataset:
 def integrated(system: ThermalSystem, generator: np.random.Generator) -> tuple[float, float, int]:
     """Entropy, error and flag from energies at eight temperatures over 1.5 decades up to that of the system.
 
-    Anchored as a harmonic well at the coldest; flagged where that leaves out more than 1 % of the change.
+    Anchored as a harmonic well at the coldest; flagged where that omits more than 1 % of the change.
     """
     temperature = system.temperature * np.geomspace(10**-DECADES, 1, TEMPERATURES)
     if isinstance(system, Bingham):

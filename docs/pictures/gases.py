@@ -3,7 +3,7 @@
     .venv/bin/python docs/pictures/gases.py
 
 Simulates every gas at four temperatures, judges it in the three levels, writes the tables of the page between their
-marks and draws ``gases.png`` beside itself. Some minutes on two cores.
+marks and draws ``gases.png`` alongside itself. Some minutes on two cores.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ POWER = 2.5
 Expected = tuple[float, float, float]
 
 
-# --- losses and noise of one's own ---
+# --- losses and custom noise ---
 
 
 def four_wells(w):
@@ -256,7 +256,7 @@ def explained(rows: list[Row]) -> list[list[str]]:
 
 
 def momentum() -> list[list[str]]:
-    """The books with momentum, in the three protocols and with Nesterov's: Z and radius over their expectation."""
+    """The identities with momentum, in the three protocols and with Nesterov's: Z and radius over their expectation."""
     out = []
     for alpha, nesterov in ((0.0, False), (0.5, False), (0.9, False), (0.9, True)):
         for protocol in (wg.FixedSphere(elr=0.02 * (1 - alpha)), wg.FixedELR(elr=0.02 * (1 - alpha), wd=0.1),
@@ -333,7 +333,7 @@ def deaths() -> tuple[list[list[str]], list[tuple[np.ndarray, np.ndarray, float]
 
 
 def figure(rows: list[Row], curves: list[tuple[np.ndarray, np.ndarray, float]]) -> Figure:
-    """Left the three checks of level 3 of every gas with what a closed form says, right noise that dies."""
+    """Left the three checks of level 3 of every gas with what a closed form states, right noise that dies."""
     drawing = Figure(figsize=(6.9, 4.2), dpi=200, layout="constrained")
     left, right = drawing.subplots(1, 2, width_ratios=(1.75, 1))
     left.axvline(1, color=GREY, lw=0.8)

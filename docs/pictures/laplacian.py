@@ -3,7 +3,7 @@
     .venv/bin/python docs/pictures/laplacian.py
 
 Trains small networks on the digits, measures the Laplacian along them in several ways, for about three minutes on one
-core, draws ``laplacian.png`` beside itself and writes the tables of the page between their marks.
+core, draws ``laplacian.png`` alongside itself and writes the tables of the page between their marks.
 """
 
 import time
@@ -153,7 +153,7 @@ def seconds(call: partial, repeats: int = 12) -> float:
 
 
 def costs(network: Network, weights: Tensor) -> Rows:
-    """Time of one estimate for a stack, in gradients; and of a sample beside the steps between two."""
+    """Time of one estimate for a stack, in gradients; and of a sample alongside the steps between two."""
     w = weights[:35].float()
     sizes = tuple(network.groups(DATA).values())
     x, y, signs = draw(np.random.default_rng(2), *w.shape)
@@ -187,7 +187,8 @@ def ratio(top: np.ndarray, bottom: np.ndarray, blocks: int = 20) -> tuple[float,
 
 
 def temperatures(name: str, trace: xr.Dataset) -> Rows:
-    """T_conf/T_g in all and by layer, T_conf/T_g from the noise alone, and how many directions the noise has."""
+    """T_conf/T_g in all and by layer, T_conf/T_g from the noise alone, and how many effective rank of the noise
+    covariance."""
     rows = []
     layers = np.array([group.split(".")[0] for group in trace.attrs["group_names"]])
     sizes = np.array(trace.attrs["group_sizes"])

@@ -3,8 +3,8 @@
     .venv/bin/python docs/pictures/networks.py FOLDER
 
 Makes the runs in FOLDER, each as the command of the page does (what is there already is taken as it is), writes the
-tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` beside itself.
-Each run says first how long it will take; runs named after FOLDER are left out, as in ``convnet-mnist``.
+tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` alongside itself.
+Each run states first how long it will take; runs named after FOLDER are excluded, as in ``convnet-mnist``.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Study:
 
     @property
     def command(self) -> str:
-        """What the page tells to type."""
+        """What the page shows to type."""
         options = {"net": self.net, "hidden": self.hidden, "data": self.data, "per-class": self.per_class}
         options["steps"] = self.steps
         given = " ".join(f"--{key} {value}" for key, value in options.items() if value is not None)
@@ -154,7 +154,7 @@ def layers(studies: dict[Study, Experiment]) -> str:
             sums = (f"**{float(mean[n]):.5f}**" for n in ("volume_sum", "work_sum", "heat_sum"))
             v, w, h = sums
             total = f"{float(mean['dof'].sum()) / 2:g}"
-            rows.append((study.name, plain(protocol), "**sum / whole**", "", total, f"V {v}", "", f"pV {w}", f"RT {h}"))
+            rows.append((study.name, plain(protocol), "**sum / total**", "", total, f"V {v}", "", f"pV {w}", f"RT {h}"))
     return markdown(head, rows)
 
 

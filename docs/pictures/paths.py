@@ -2,7 +2,7 @@
 
     .venv/bin/python docs/pictures/paths.py
 
-About five minutes on one core. Writes ``paths.png`` beside itself and prints the numbers of the page.
+About five minutes on one core. Writes ``paths.png`` alongside itself and prints the numbers of the page.
 """
 
 from pathlib import Path
@@ -74,7 +74,7 @@ def dissipation(name: str, found) -> None:
     for n in range(found.sizes["duration"]):
         one = found.isel(duration=n)
         ratio, error = float(one.produced / one.slow), float(one.produced_err / one.slow)
-        print(f"  {int(one.duration)} steps, {float(one.duration / one.relaxation):.2g} clocks: "
+        print(f"  {int(one.duration)} steps, {float(one.duration / one.relaxation):.2g} relaxation times: "
               f"{with_error(float(one.produced), float(one.produced_err))} nats, of linear response "
               f"{with_error(ratio, error)}")  # fmt: skip
 

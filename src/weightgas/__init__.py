@@ -17,7 +17,7 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PLACES = {
-    # what is held fixed
+    # what is fixed
     "FixedSphere": "protocols",
     "FixedELR": "protocols",
     "FixedLR": "protocols",
@@ -40,13 +40,13 @@ _PLACES = {
     "save_trace": "trace.save",
     "extend": "trace",
     "grid": "trace",
-    # what it says
+    # what it states
     "measure": "measurement",
     "Findings": "analysis",
     "verdict": "analysis",
     "bootstrap": "analysis",
     "balance": "analysis",
-    # the monitor on a training loop of one's own
+    # the monitor on a training custom loop
     "watch": "monitoring",
     "Gas": "monitoring",
     # which weights of any torch module are scale-invariant

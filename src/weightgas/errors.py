@@ -1,8 +1,9 @@
-"""What is refused at the door, and how the refusal reads.
+"""What is refused on input, and how the refusal reads.
 
-A value that is wrong in type, sign or finiteness raises before any work starts, and the message says what was expected,
-what came, and how to mend the call. A value that is merely extreme runs; the status of its cell then says what happened
-(:mod:`weightgas.status`).
+A value that is wrong in type, sign or finiteness raises before any work starts, and the message states what was
+expected,
+what came, and how to fix the call. A value that is merely extreme runs; the status of its cell then states what
+happened (:mod:`weightgas.status`).
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, 
 def is_refusal(error: BaseException) -> bool:
     """Whether an error prints what is wrong with the input: this package raised it, and it is of a type for input.
 
-    A ``ValueError`` that comes out of another library, or out of the user's own file, is not: it was not foreseen.
+    A ``ValueError`` that comes out of another library, or custom out file, is not: it was not estimated.
     """
     if not isinstance(error, (ValueError, TypeError, ModuleNotFoundError)) or error.__traceback__ is None:
         return False

@@ -1,7 +1,7 @@
 """Paths: hyperparameters as functions of the step, named by what they hold and what they move.
 
 ===========  ==========================  ===========================================  ===========================
-path         held                        moved by hand                                call
+path         fixed                        moved by hand                                call
 ===========  ==========================  ===========================================  ===========================
 `isotherm`   T (η_e)                     p (λ), and V follows; or V (r) on a sphere   ``isotherm(elr=, wd=)``
                                                                                       ``isotherm(elr=, radius=)``
@@ -29,7 +29,7 @@ from weightgas.errors import finite_number, positive_array, positive_number, ref
 from weightgas.protocols import AXES, PROTOCOLS, Protocol
 
 Course = float | tuple[float, float] | Callable[[float], float] | Sequence[float] | np.ndarray
-"""A number is held; a pair (from, to) is moved by a constant factor a step; a function takes the progress, 0 … 1, and
+"""A number is fixed; a pair (from, to) is moved by a constant factor a step; a function takes the progress, 0 … 1, and
 returns the value; a list or array has one value for each step."""
 
 _FIX = "Pass a number, a pair (from, to), a function of the progress from 0 to 1, or a list with a value for each step."
@@ -49,7 +49,7 @@ class Geometric:
 
 @dataclass(frozen=True)
 class Path:
-    """Two hyperparameters as functions of the progress, 0 … 1, of a drive; of which it says which protocol it needs.
+    """Two hyperparameters as functions of the progress, 0 … 1, of a drive; of which it states which protocol it needs.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ class Path:
     ------
     TypeError, ValueError
         For any other pair of hyperparameters, and for values that are not positive finite numbers; those of functions
-        are asked for, and refused, at the door of :func:`weightgas.drive`.
+        are asked for, and refused, on input of :func:`weightgas.drive`.
     """
 
     lr: Course | None = None
@@ -132,22 +132,22 @@ class Path:
 
 
 def isotherm(*, elr: float, wd: Course | None = None, radius: Course | None = None) -> Path:
-    """Temperature held, T = η_e σ²/2: the pressure moved by ``wd``, or the volume by ``radius``; errors as Path."""
+    """Temperature fixed, T = η_e σ²/2: the pressure moved by ``wd``, or the volume by ``radius``; errors as Path."""
     return Path(elr=_number("elr", elr), wd=wd, radius=radius, name="isotherm")
 
 
 def isobar(*, wd: float, elr: Course | None = None, lr: Course | None = None) -> Path:
-    """Pressure held, p = λ: the temperature moved by ``elr`` or, as a schedule does, by ``lr``; errors as Path."""
+    """Pressure fixed, p = λ: the temperature moved by ``elr`` or, as a schedule does, by ``lr``; errors as Path."""
     return Path(wd=_number("wd", wd), elr=elr, lr=lr, name="isobar")
 
 
 def isochore(*, radius: float, elr: Course) -> Path:
-    """Volume held, V = r²/2: the temperature moved by ``elr`` on a sphere; errors as Path."""
+    """Volume fixed, V = r²/2: the temperature moved by ``elr`` on a sphere; errors as Path."""
     return Path(radius=_number("radius", radius), elr=elr, name="isochore")
 
 
 def adiabat(*, lr: float, wd: Course | None = None, radius: Course | None = None) -> Path:
-    """T·V = ησ²/4 held: the pressure moved by ``wd``, or the volume by ``radius`` with η_e = η/r².
+    """T·V = ησ²/4 fixed: the pressure moved by ``wd``, or the volume by ``radius`` with η_e = η/r².
 
     T^{C_V} V^R is constant along it where C_V = R, in a harmonic well.
 
@@ -169,7 +169,7 @@ def adiabat(*, lr: float, wd: Course | None = None, radius: Course | None = None
 
 @dataclass(frozen=True)
 class _FromRadius:
-    """η_e = η/r² along a course of the radius."""
+    """η_e = η/r² along a trajectory of the radius."""
 
     lr: float
     radius: Any

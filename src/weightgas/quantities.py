@@ -171,7 +171,7 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("decay", "share of weight decay in r₊² − r² of a step", "Δ_λ"),
     _Q("drag", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),  # word: a name
     _Q("kick", "squared length of the update of a step", "Δ_u²"),  # word: a name
-    _Q("closure", "what decay, drag and kick leave of r₊² − r²", "ε"),  # word: a name
+    _Q("closure", "what decay, alignment term and update term leave of r₊² − r²", "ε"),  # word: a name
     _Q("lr", "learning rate as set", "η", r"\eta", label="learning rate"),
     _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MEAN),
     _Q("wd", "weight decay as set", "λ", r"\lambda", label="weight decay"),
@@ -180,7 +180,7 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("group_decay", "share of weight decay in the step of a group's r²", "Δ_λ,i", dims=GROUPS),
     _Q("group_drag", "share of the update along a group's weights in its r²", "Δ_wu,i", dims=GROUPS),  # word: a name
     _Q("group_kick", "squared length of a group's update", "Δ_u²,i", dims=GROUPS),  # word: a name
-    _Q("group_closure", "what decay, drag and kick leave, of a group", "εᵢ", dims=GROUPS),  # word: a name
+    _Q("group_closure", "what the other terms leave, of a group", "εᵢ", dims=GROUPS),  # word: a name
     _Q("overlap_counts", "visits to bins of logit((1+z)/2)", "n", dims=_BINS, method="sum", dtype="int64"),
     _Q("overlap_origin", "left edge of the first bin", dims=()),
     _Q("overlap_width", "width of the bins", dims=()),

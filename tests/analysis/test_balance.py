@@ -31,7 +31,7 @@ CASES = [(name, dim) for name in PATHS for dim in ((3, 10) if name in ("isobar",
 @cache
 def slow_drive(name, dim=3):
     path = PATHS[name]
-    steps = STEPS if "wd" in path.axes else STEPS // 5  # the slow clock is that of the radius
+    steps = STEPS if "wd" in path.axes else STEPS // 5  # the slow relaxation time is that of the radius
     return drive([path, path.stay()], dim, (steps, REST), noise=NOISE, replicas=REPLICAS, samples=50, threads=1)
 
 
@@ -39,7 +39,7 @@ def deviations(course):
     """(measured − theory)/error at the end: the quasi-static change, and what a finite duration adds to first order."""
     found, slow, response = balance(course), quasi_static(course), linear_response(course)
     last, added = found.isel(sample=-1), response.isel(sample=-1)
-    moved = course["wd"].values[0] != course["wd"].values[-1]  # the work is −λΔV whatever is lost where λ is held
+    moved = course["wd"].values[0] != course["wd"].values[-1]  # the work is −λΔV whatever is lost where λ is fixed
     change = {"work": float(added["friction_work"]) if moved else 0.0, "exchanged": -float(added["entropy_production"])}
     change |= {"heat": -change["work"], "entropy_production": -change["exchanged"]}
     expected = {name: float(slow[name][-1]) + x for name, x in change.items()}
@@ -91,7 +91,7 @@ def test_the_isotherm_of_a_sphere_is_reversible_at_any_speed():
 
 @pytest.mark.parametrize("name", ["isotherm", "isochore", "isobar"])
 def test_back_again_undoes_a_slow_path(name):
-    """Work and heat of the way back are those of the way there with the other sign, but for what is produced."""
+    """Work and heat of the way back are those of the way there with the other sign, except for what is produced."""
     path = PATHS[name]
     legs, steps = [path, path.stay(), path.reversed(), path.stay(0.0)], (12_000, REST, 12_000, 3 * REST)
     course = drive(legs, steps=steps, noise=NOISE, replicas=REPLICAS, samples=20, threads=1)

@@ -97,7 +97,7 @@ def evidence(kind: str, seeds: int, samples: int, *, spacing: int = 300, elr=(0.
 
 
 def refused(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """Whether the rule of the verdict says no, (seeds, 2)."""
+    """Whether the rule of the verdict states no, (seeds, 2)."""
     pairs = zip(values.ravel(), errors.ravel(), strict=True)
     said = [judge(v, e, 1.0, DIAGNOSTIC_TOLERANCE) == "no" for v, e in pairs]
     return np.reshape(said, values.shape)
@@ -125,7 +125,7 @@ def test_power_at_two_thousand_effective_samples():
     assert np.all(np.abs(center - 1) < 4 * values.std(axis=0) / np.sqrt(200) + 0.003)
     values, errors, ess = evidence("anisotropic", 200, 4000)
     z = (values - 1) / errors
-    print("anisotropic: ess", ess.mean(), "mean", values.mean(axis=0), "said no", refused(values, errors).mean(axis=0))
+    print("anisotropic: ess", ess.mean(), "mean", values.mean(axis=0), "no", refused(values, errors).mean(axis=0))
     assert np.all(np.mean(np.abs(z) > 1.96, axis=0) >= 0.95)
     assert np.all(refused(values, errors).mean(axis=0) >= 0.95)
 

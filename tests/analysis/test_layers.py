@@ -91,7 +91,7 @@ def measured(kind: str, by: str = "group", **options) -> tuple[xr.Dataset, xr.Da
 
 @pytest.mark.parametrize("kind", PROTOCOLS)
 def test_a_free_gas_of_groups_has_the_temperatures_pressures_and_volumes_it_must_have(kind):
-    """Against what the noise alone says: r_i² ∝ √G_i, p_i all one, T_i = η σ_i²/(2 r_i²)."""
+    """Against what the noise alone states: r_i² ∝ √G_i, p_i all one, T_i = η σ_i²/(2 r_i²)."""
     found, state = measured(kind)
     moment = np.array(SIGMAS) ** 2 * (np.array(SIZES) - 1)
     volumes = found["volume"].values[0]

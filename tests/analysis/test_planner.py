@@ -1,4 +1,4 @@
-"""The planner: its constant by quadrature, and that what it proposes gives overlap and the foreseen error."""
+"""The planner: its constant by quadrature, and that what it proposes gives overlap and the estimated error."""
 
 from __future__ import annotations
 

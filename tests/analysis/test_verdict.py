@@ -47,5 +47,5 @@ def test_a_run_that_diverged_has_no_further_levels():
 def test_judge():
     assert judge(1.02, 0.001, 1.0, 0.05) == "yes"
     assert judge(1.2, 0.01, 1.0, 0.05) == "no"
-    assert judge(1.2, 0.2, 1.0, 0.05) == "undecided"  # it could not have said no
+    assert judge(1.2, 0.2, 1.0, 0.05) == "undecided"  # it could not have stated no
     assert judge(float("nan"), 0.1, 1.0, 0.05) == "undecided"

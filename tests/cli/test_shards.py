@@ -53,7 +53,7 @@ def test_what_is_wrong_with_a_shard_is_one_line(capsys, tmp_path):
     for text, piece in (
         ("4/3", "a number from 1 to 3"),
         ("1/4", "at most as many shards as cells, 3"),
-        ("x", "two whole"),
+        ("x", "two entire"),
     ):
         called = call(capsys, *SHORT["simulate"], "--out", tmp_path / "run", "--shard", text)
         assert called.code == 2 and piece in called.err and called.err.count("\n") == 1
@@ -65,7 +65,7 @@ def test_what_is_wrong_with_a_shard_is_one_line(capsys, tmp_path):
 
 
 def small(preset):
-    """Simulations, a network, and partners of it that need it whole: what a preset may hold."""
+    """Simulations, a network, and partners of it that need it entire: what a preset may hold."""
     lr, of = FixedLR([0.03, 0.1, 0.3], 0.01), (networks.mlp(hidden=(3,)), datasets.digits())
     record = Record(samples=20, noise_samples=20)
     return (
@@ -78,16 +78,16 @@ def small(preset):
 
 def test_reproduce_in_shards(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment.presets, "networks", small)
-    monkeypatch.setattr(experiment, "beside", lambda *_, **__: {})  # what follows whole runs takes its time
+    monkeypatch.setattr(experiment, "beside", lambda *_, **__: {})  # what follows entire runs takes its time
     written = []
     monkeypatch.setattr(experiment, "_write_report", lambda result, *_: written.append(result))
     command = ("reproduce", "networks", "--quiet", "--out", tmp_path / "run")
     first = call(capsys, *command, "--shard", "1/2")
     assert first.code == 0, first.err
-    assert "Not whole yet: isotropic/fixed_lr, narrow/fixed_lr, narrow/partners." in first.out
+    assert "Not entire yet: isotropic/fixed_lr, narrow/fixed_lr, narrow/partners." in first.out
     assert "without --shard" in first.out
     second = call(capsys, *command, "--shard", "2/2")
-    assert "Not whole yet" in second.out and "along_run" in second.out  # of one cell, which is of the first shard
+    assert "Not entire yet" in second.out and "along_run" in second.out  # of one cell, which is of the first shard
     assert written == []
     last = call(capsys, *command)
     assert last.code == 0 and "Report:" in last.out, last.err

@@ -1,4 +1,4 @@
-"""Subsets and label noise: how many, of which, the same again, and told apart by name."""
+"""Subsets and label noise: how many, of which, the same again, and given apart by name."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ def test_a_subset_has_as_many_of_each_class_and_keeps_what_belongs_together():
     assert (part.name, len(part), part.classes) == ("digits[50 per class, seed 3]", 500, 10)
     assert np.bincount(part.labels).tolist() == [50] * 10
     known = {image.tobytes(): label for image, label in zip(whole.inputs, whole.labels, strict=True)}
-    assert len(known) == len(whole)  # no two digits are alike, so an image tells its label
+    assert len(known) == len(whole)  # no two digits are alike, so an image shows its label
     assert [known[image.tobytes()] for image in part.inputs] == part.labels.tolist()
     assert len({image.tobytes() for image in part.inputs}) == 500
     assert np.array_equal(part.inputs, subset(whole, 50, seed=3).inputs)

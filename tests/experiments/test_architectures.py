@@ -1,4 +1,5 @@
-"""``reproduce networks`` with a network and data of one's choice: its plans, the time it says first, the whole path."""
+"""``reproduce networks`` with a network and data of one's choice: its plans, the time it states first, the entire
+path."""
 
 from __future__ import annotations
 
@@ -100,9 +101,9 @@ def test_cifar_at_tiny_size_from_command_to_report(short, cifar, capsys, monkeyp
     first = "networks, preset paper, mlp(hidden=(3,)) on cifar10: about "
     assert dry.out.startswith(first) and "networks/fixed_sphere: 2 cells x 40 steps, about" in dry.out
     shard = call(capsys, *cifar, "--shard", "1/2")
-    assert shard.err.startswith(first), shard.err  # before anything else is said or done
+    assert shard.err.startswith(first), shard.err  # before anything else is stated or done
     assert "--shard i/n divides it" in shard.err.partition("\n")[0]
-    assert "Not whole yet: networks/fixed_sphere, networks/fixed_elr, networks/fixed_lr, " in shard.out
+    assert "Not entire yet: networks/fixed_sphere, networks/fixed_elr, networks/fixed_lr, " in shard.out
     called = call(capsys, *cifar)
     assert called.code == 0, called.err
     assert "networks/fixed_lr: 2 cells x 40 steps (1 are there), about" in called.err

@@ -1,4 +1,5 @@
-"""Null gases: at the d, T and effective sample size they are asked for, and for the reasons that they were made for."""
+"""Reference gases: at the d, T and effective sample size they are asked for, and for the reasons that they were made
+for."""
 
 from __future__ import annotations
 

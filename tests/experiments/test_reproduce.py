@@ -67,7 +67,7 @@ def test_from_preset_to_report_and_again(small_plan, tmp_path, monkeypatch):
     assert manifest["experiment"] == "demo" and manifest["versions"]["numpy"]
     for name in first.findings:
         assert (out / name / "trace.zarr").is_dir() and (out / name / "state.zarr").is_dir()
-    # The same call again runs nothing and says the same.
+    # The same call again runs nothing and states the same.
     before = (out / "isotropic" / "fixed_lr" / "trace.zarr" / "zarr.json").stat().st_mtime_ns
     written = []
     monkeypatch.setattr(run, "_write_report", lambda result, *_: written.append(result))  # drawn above, from the same

@@ -1,4 +1,4 @@
-"""A figure from outside in the report: a function of a run, or a Figure, written in one file of the user's own."""
+"""A figure from outside in the report: a function of a run, or a Figure, written in one custom file."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""A protocol of the user's own, whole in this file: a thermostat that steers η_e so that T stays at a target."""
+"""A custom protocol, entire in this file: a thermostat that steers η_e so that T stays at a target."""
 
 from dataclasses import dataclass, field
 from typing import ClassVar

@@ -43,7 +43,7 @@ def test_the_state_has_its_average_with_an_error():
 
 
 def test_its_error_knows_its_own_correlation():
-    """The energy beside it is white: with its blocks nearly every error would be too small."""
+    """The energy alongside it is white: with its blocks nearly every error would be too small."""
     off = [wg.measure(recorded(seed))["largest"] - 5 for seed in range(10)]
     errors = [wg.measure(recorded(seed))["largest_err"] for seed in range(10)]
     z = np.concatenate(off) / np.concatenate(errors)

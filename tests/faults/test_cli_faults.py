@@ -31,7 +31,7 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
-    """What a call that is refused says: one line on standard error, no traceback, nothing on standard output."""
+    """What a call that is refused states: one line on standard error, no traceback, nothing on standard output."""
     found = call(capsys, *arguments)
     lines = [line for line in found.err.splitlines() if "done in" not in line]
     assert found.code == code, found
@@ -54,7 +54,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 
         (("--lr", "0.1:1", "--wd", "0.1"), r"--lr: expected numbers, got '0\.1:1'\. .*low:high:count"),
         (("--lr", "0:1:5", "--wd", "0.1"), r"--lr: expected low:high:count with ends above 0"),
         (("--lr", "0.1,0.1", "--wd", "0.1"), r"FixedLR: expected every cell once"),
-        ((*GRID, "--elr", "0.1"), r"protocol fixed_lr: expected lr and wd, got elr, lr, wd\. .*leave out elr"),
+        ((*GRID, "--elr", "0.1"), r"protocol fixed_lr: expected lr and wd, got elr, lr, wd\. .*omit elr"),
         (("--protocol", "fixed-elr", *GRID), r"protocol fixed_elr: expected elr and wd, got lr, wd"),
         (("--protocol", "fixed-sphere", *GRID), r"protocol fixed_sphere: expected elr and radius, got lr, wd"),
         (("--protocol", "fixed-norm", *GRID), r"'fixed-norm' is not one of 'fixed-lr', 'fixed-elr', 'fixed-sphere'"),
@@ -150,15 +150,15 @@ number = 3
             2,
             r"--noise: expected a name in own\.py, got 'Loud'\. It has .*Nameless, Needy, Failing, Wrong, number",
         ),
-        ("own.py:Nameless", 2, r"--noise: expected an object whose repr says what it is"),
+        ("own.py:Nameless", 2, r"--noise: expected an object whose repr states what it is"),
         ("own.py:Needy", 2, r"--noise: expected Needy\(\) of own\.py to make an object, got TypeError"),
         (
             "own.py:number",
             2,
             r"--noise: expected an object as weightgas\.potentials\.Noise describes, or a CustomNoise, got int",
         ),
-        ("own.py:Failing", 1, r"KeyError: 'forgotten'\. This was not foreseen; --debug shows where"),
-        ("own.py:Wrong", 1, r"ValueError: cannot reshape .*\. This was not foreseen; --debug shows where"),
+        ("own.py:Failing", 1, r"KeyError: 'forgotten'\. This was not estimated; --debug shows where"),
+        ("own.py:Wrong", 1, r"ValueError: cannot reshape .*\. This was not estimated; --debug shows where"),
         ("broken.py:Noise", 2, r"--noise: expected .*broken\.py to run, got SyntaxError"),
         ("leaving.py:Noise", 2, r"--noise: expected .*leaving\.py to run, got SystemExit"),
     ],
@@ -373,7 +373,7 @@ def test_a_run_that_is_stopped_goes_on(
         assert (found.code, found.out) == (130, "")
         last = found.err.splitlines()[-1]
         expected = (
-            "weightgas simulate: interrupted. What is finished is kept in run; the same command goes on from there: "
+            "weightgas simulate: interrupted. What is finished is kept in run; the same command continues from there: "
         )
         assert last == f"{expected}weightgas {' '.join(LONG)}"
         assert "interrupted" in (empty / "run/log.txt").read_text()

@@ -1,4 +1,4 @@
-"""A simulation that is killed or interrupted: what was finished stays, and the same call goes on."""
+"""A simulation that is killed or interrupted: what was finished stays, and the same call continues."""
 
 import os
 import signal

@@ -75,7 +75,7 @@ def client():
     distributed = pytest.importorskip("distributed", reason=reason)
     import dask
 
-    forkserver.ensure_running()  # with what processes.py has told it, not Dask
+    forkserver.ensure_running()  # with what processes.py has given it, not Dask
     settings = {
         "distributed.scheduler.allowed-failures": 1,
         "distributed.scheduler.worker-saturation": 1.0,

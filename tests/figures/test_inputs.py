@@ -73,7 +73,7 @@ def test_controls_are_checked_like_runs() -> None:
 
 
 def test_paths_are_checked() -> None:
-    with pytest.raises(TypeError, match=r"courses\['a'\]: expected the result of drive\(\), got a state"):
+    with pytest.raises(TypeError, match=r"trajectories\['a'\]: expected the result of drive\(\), got a state"):
         figures.paths({"a": state("fixed_lr")})
     with pytest.raises(TypeError, match=r"engine: expected the result of experiments\.carnot\(\), got a state"):
         figures.paths({}, engine=state("fixed_lr"))

@@ -107,7 +107,8 @@ def test_milestones_and_share_out_of_equilibrium():
     assert constant["weights"].relaxation_time == pytest.approx(clock)
     assert constant["weights"].settled == round(3 * clock) and constant["weights"].frozen is None
     assert constant.out_of_equilibrium() == pytest.approx(3 * clock / steps)
-    # Linear decay to 0: half of it behind when a quarter of the integral is ahead; the clock is 1/(4 eta_t lambda).
+    # Linear decay to 0: half of it behind when a quarter of the integral is ahead; the relaxation time is 1/(4 eta_t
+    # lambda).
     linear = predict(SGD(lr, wd), steps=steps, schedule=lambda step: 1 - step / steps)
     expected = steps * (1 - np.sqrt(2 * clock / steps))
     assert linear["weights"].frozen == pytest.approx(expected, abs=3)

@@ -104,7 +104,7 @@ def test_coverage_over_a_thousand_seeds():
 
 
 def errors_of_series(time, samples, replicas, series, seed):
-    """(Measured − true)/standard error of the energy through the whole of level 1, one for each series."""
+    """(Measured − true)/standard error of the energy through the entire of level 1, one for each series."""
     trace = synthetic.make(cells=series, replicas=replicas, samples=samples, time=time, seed=seed, sample_every=10**7)
     found = assess(trace, Criteria())
     last = trace["samples"].values.min(axis=1)
@@ -149,7 +149,7 @@ def test_a_long_correlation_that_is_taken_for_none_would_be_seen():
 
 
 def errors_of_sparse_noise(every, time, seed, correlation=None, series=150):
-    """(Measured − true)/standard error of tr Σ, which follows the energy and is held at one sample in ``every``."""
+    """(Measured − true)/standard error of tr Σ, which follows the energy and is fixed at one sample in ``every``."""
     generator, shape = np.random.default_rng(seed), (series, 1, 400)
     x = synthetic.ar1(generator, shape, time)
     trace_of_noise = 2 + 0.3 * x + 0.1 * generator.standard_normal(shape)

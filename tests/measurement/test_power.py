@@ -15,7 +15,8 @@ from weightgas.measurement.stationarity.trend import largest_trend, trend_in_err
 from weightgas.status import Status
 
 EVERY = 10**7
-"""Steps between samples: so many that every predicted clock says yes, and statistics alone have to say no."""
+"""Steps between samples: so many that every predicted relaxation time states yes, and statistics alone have to say
+no."""
 BLIND = Criteria(ess=2, rhat=10, significance=100)
 
 

@@ -178,7 +178,7 @@ def test_a_chance_cut_of_a_stationary_series_is_not_made():
 
 
 def mean_equations(kind, radii, grad_sq, steps, *, elr=0.01, wd=0.01, lr=0.01):
-    """Shares of r² and whole r² of groups that follow the mean equations step by step: (steps, groups), (steps,)."""
+    """Shares of r² and entire r² of groups that follow the mean equations step by step: (steps, groups), (steps,)."""
     squares, shares, wholes = radii**2, [], []
     for _ in range(steps):
         whole = squares.sum()
@@ -216,7 +216,7 @@ def test_shares_relax_at_the_predicted_rate_to_the_predicted_values(kind):
     assert off[-1] < off[0] / 2
     measured = (steps - 1) / np.log(off[0] / off[-1])
     assert measured == pytest.approx(time, rel=0.05)
-    assert measured != pytest.approx(2 * time, rel=0.3)  # the clock of the radius at fixed ELR
+    assert measured != pytest.approx(2 * time, rel=0.3)  # the relaxation time of the radius at fixed ELR
     if kind == "fixed_lr":
         assert time == pytest.approx(1 / (4 * lr * wd), rel=0.02)
 

@@ -1,4 +1,4 @@
-"""The radial budget: it closes for every optimizer, and its parts are what an independent bookkeeping says."""
+"""The radial budget: it closes for every optimizer, and its parts are what an independent consistency checks states."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def test_closes(kind: str) -> None:
     "kind", ["sgd", "momentum", "nesterov", "dampened", "adamw", "adam", "amsgrad", "rmsprop", "adagrad"]
 )
 def test_parts_are_those_of_an_independent_bookkeeping(kind: str) -> None:
-    """The decay of each optimizer from its published formula, with the whole decay part of a momentum buffer kept."""
+    """The decay of each optimizer from its published formula, with the entire decay part of a momentum buffer kept."""
     torch.manual_seed(1)
     model = network()
     optimizer = OPTIMIZERS[kind](model.parameters())
@@ -69,7 +69,7 @@ def test_parts_are_those_of_an_independent_bookkeeping(kind: str) -> None:
 
 
 def test_of_plain_sgd_is_kick_alone() -> None:
-    """A tangent gradient has no drag; the kick is η²G/r²."""
+    """A tangent gradient has no alignment term; the update term is η²G/r²."""
     gas = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 200)[0]
     record = gas.record
     assert np.abs(record["drag"]).max() < 1e-12

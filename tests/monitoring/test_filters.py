@@ -1,4 +1,4 @@
-"""Rows of a tensor as groups: the parts of the whole, in everything that adds up."""
+"""Rows of a tensor as groups: the parts of the total, in everything that adds up."""
 
 import numpy as np
 import pytest

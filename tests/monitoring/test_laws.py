@@ -1,4 +1,4 @@
-"""Drawn gases: r*, angle, clock, T and Z are those of theory, and the samples say so."""
+"""Drawn gases: r*, angle, relaxation time, T and Z are those of theory, and the samples say so."""
 
 import numpy as np
 import pytest

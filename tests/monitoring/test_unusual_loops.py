@@ -1,4 +1,4 @@
-"""``watch`` in loops that stumble: what is wrong is told, and the run is what it would have been without it."""
+"""``watch`` in loops that stumble: what is wrong is given, and the run is what it would have been without it."""
 
 import gc
 
@@ -30,7 +30,7 @@ def one(make=lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.1), dtype: torch.d
 
 
 def test_a_gradient_that_is_not_finite_for_a_while() -> None:
-    """An optimizer that skips such steps goes on; so does the status, once samples are finite again."""
+    """An optimizer that skips such steps continues; so does the status, once samples are finite again."""
     model, optimizer, gas = one()
     told = []
     for n in range(20):
@@ -63,7 +63,7 @@ def test_a_run_that_becomes_nan_stays_the_same_run(kind: str) -> None:
     (model, _optimizer, gas), (plain, _, _) = go(True), go(False)  # hooks live as long as their optimizer
     assert gas is not None and same(model, plain) and model[0].weight.isnan().any()
     assert gas.attached and gas.steps == 20 and all(s.status == Status.DIVERGED for s in gas.groups())
-    assert "the run goes on" in str(gas)
+    assert "the run continues" in str(gas)
 
 
 def test_a_probe_batch_whose_loss_is_not_finite_costs_its_sample_alone() -> None:
@@ -319,7 +319,7 @@ def test_a_failure_of_one_of_two_watches_ends_neither_the_run_nor_the_other(monk
         raise RuntimeError("out of memory")
 
     monkeypatch.setattr(gas._probe, "_read_weights", broken)
-    with pytest.warns(UserWarning, match="the run goes on unwatched: RuntimeError: out of memory"):
+    with pytest.warns(UserWarning, match="the run continues unwatched: RuntimeError: out of memory"):
         for _ in range(6):
             model.weight.grad = torch.ones(9, dtype=torch.float64)
             optimizer.step()

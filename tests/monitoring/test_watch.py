@@ -1,4 +1,4 @@
-"""``watch`` in a user's loop: it moves nothing, survives what loops do, and says what it cannot say."""
+"""``watch`` in a user's loop: it moves nothing, survives what loops do, and states what it cannot say."""
 
 import copy
 import csv
@@ -216,7 +216,7 @@ def test_nan_gradients_are_told_and_the_run_goes_on() -> None:
         optimizer.step()
     (state,) = gas.groups()
     assert state.status == Status.DIVERGED and "not finite at step" in state.reason and gas.steps == 12
-    assert "the run goes on" in str(gas) and np.isfinite(gas.record["radius"]).all()
+    assert "the run continues" in str(gas) and np.isfinite(gas.record["radius"]).all()
     assert int(gas.trace()["outcome"][0, 0]) == 1
 
 
@@ -229,7 +229,7 @@ def test_a_failing_sample_ends_the_watch_and_not_the_run(monkeypatch: pytest.Mon
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     gas = watch(model, optimizer, groups={"all": ["weight"]})
     model.weight.grad = torch.ones(9, dtype=torch.float64)
-    with pytest.warns(UserWarning, match="the run goes on unwatched: RuntimeError: out of memory"):
+    with pytest.warns(UserWarning, match="the run continues unwatched: RuntimeError: out of memory"):
         optimizer.step()
     optimizer.step()
     assert not gas.attached and any("out of memory" in n for n in gas.notes())

@@ -233,7 +233,7 @@ def test_a_broken_network_is_noticed(broken):
 
 
 def rows_of_groups(network: Convolutional, data) -> set:
-    """Every group as the rows (tensor, number) that it holds, each of them whole."""
+    """Every group as the rows (tensor, number) that it holds, each of them entire."""
     flat = torch.arange(network.dim(data)).unsqueeze(0)
     tensors = {name: t[0].flatten(1) for name, t in network.tensors(flat, 1).items()}
     found = set()

@@ -1,4 +1,4 @@
-"""A module of one's own as a network: weights in groups, evaluation through torch.func, and what is refused."""
+"""A custom module as a network: weights in groups, evaluation through torch.func, and what is refused."""
 
 import numpy as np
 import pytest

@@ -41,7 +41,7 @@ def sgd_step(law: SGD) -> Callable:
 
 
 def adam_step(law: AdamW | AdamL2, age: int = 0, second: float = 0.0) -> Callable:
-    """torch.optim.AdamW and Adam(weight_decay); with an ``age`` the run goes on from v = ``second``."""
+    """torch.optim.AdamW and Adam(weight_decay); with an ``age`` the run continues from v = ``second``."""
     first, (b1, b2) = 0.0, law.betas
 
     def step(weights: np.ndarray, grad: np.ndarray, count: int) -> np.ndarray:
@@ -292,9 +292,9 @@ def test_relaxation_time_of_sgd(law):
 
 @pytest.mark.parametrize("kind", [AdamW, AdamL2])
 def test_relaxation_time_of_adam_has_the_lag_of_v(kind):
-    """A kick of the norm decays as the linear pair (ln r^2, ln v); the relaxation time is that of its slow mode.
+    """A update term of the norm decays as the linear pair (ln r^2, ln v); the relaxation time is that of its slow mode.
 
-    beta_1 is small, so that the momentum does not delay the answer to the kick.
+    beta_1 is small, so that the momentum does not delay the answer to the update term.
     """
     law = AdamW(0.05, 0.05, (0.3, 0.99)) if kind is AdamW else AdamL2(0.02, 0.01, (0.3, 0.99))
     radius, lag = law.radius(DIM, GRAD_SQ), 1 - law.betas[1]

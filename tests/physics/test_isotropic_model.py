@@ -1,4 +1,5 @@
-"""The paper's notebook in small: d = 3, σ = 1, grids of the three protocols, against theory with finite steps."""
+"""The paper's notebook at reduced size: d = 3, σ = 1, grids of the three protocols, against theory with finite
+steps."""
 
 import numpy as np
 import pytest
@@ -62,7 +63,7 @@ def test_the_radius_is_that_of_the_discrete_step(measured):
 
 
 def test_stronger_noise_is_seen():
-    """The planted fault: 5 % more noise than the theory is told."""
+    """The planted fault: 5 % more noise than the theory is given."""
     protocol = FixedSphere(0.01, 1.0)
     told = ideal_gas.temperature(0.01, 2.0, 2)
     for sigma, seen in ((1.0, False), (1.05, True)):

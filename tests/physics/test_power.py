@@ -1,4 +1,5 @@
-"""The power of the evidence, end to end: seeds of the null gases at d = 10 and an effective sample size of 2000.
+"""The power of the diagnostic tests, end to end: seeds of the reference gases at d = 10 and an effective sample size of
+2000.
 
 Each seed goes through ``measure`` and ``verdict`` by itself.
 """

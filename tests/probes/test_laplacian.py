@@ -46,7 +46,7 @@ def z_scores(estimates, exact):
 
 
 def written_out(batch):
-    """r_i² tr H_ii of every group and r² tr H from the whole Hessian."""
+    """r_i² tr H_ii of every group and r² tr H from the total Hessian."""
     weights, inputs, labels = batch
     hessian = torch.autograd.functional.hessian(
         lambda w: TANH.losses(w.unsqueeze(0), inputs.unsqueeze(0), labels.unsqueeze(0)).sum(), weights

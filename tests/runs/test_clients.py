@@ -24,7 +24,8 @@ SIX = [(k,) for k in range(6)]
 SQUARES = {k: k * k for k in range(6)}
 GRID = FixedLR([0.1, 0.2, 0.3], [0.01, 0.02])
 
-# Workers that are forked begin at once. They compute nothing here; real work wants "spawn", as the documentation says.
+# Workers that are forked begin at once. They compute nothing here; real work wants "spawn", as the documentation
+# states.
 pytestmark = pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
 
 

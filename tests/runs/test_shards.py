@@ -1,4 +1,4 @@
-"""Several processes in one run folder: each its share, none twice, the whole as if there had been one."""
+"""Several processes in one run folder: each its share, none twice, the entire as if there had been one."""
 
 import threading
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The step that keeps every weight, in lanes: the plain one draw by draw, whatever lies beside it, and in law."""
+"""The step that keeps every weight, in lanes: the plain one draw by draw, whatever lies alongside it, and in law."""
 
 import numba
 import numpy as np
@@ -197,7 +197,7 @@ def test_snapshots_and_visits_are_made_when_told():
         np.testing.assert_array_equal(found.counts[task, 0], expected)
     warm = Run("fixed_lr", what, 6, 1, every=3).advance(1, 40, begin=-42)
     assert warm.counts.sum() == 0
-    # the clock of the warm-up runs to step 0, as that of the run does from there
+    # the relaxation time of the warm-up runs to step 0, as that of the run does from there
     np.testing.assert_allclose(warm.moments, np.stack([np.full(6, 13), logits.sum(1), (logits**2).sum(1)], axis=1))
 
 

@@ -1,4 +1,4 @@
-"""Drives: the books of every step, and what may and may not change them."""
+"""Drives: the identities of every step, and what may and may not change them."""
 
 from importlib import import_module
 
@@ -25,7 +25,7 @@ BOOKS = ("work", "inner_work", "exchanged", "kick", "decay")
 
 
 def plain_books(protocol, weights, new, rate, hold, dim, variance, grad_sq):
-    """Books of one step in plain words: (work, inner work, exchanged, kick, decay)."""
+    """Books of one step in plain words: (work, inner work, exchanged, update term, decay)."""
     volume, volume_new = (float(w @ w) / 2 for w in (weights, new))
     loss, loss_new = (1 + w[0] / np.sqrt(w @ w) for w in (weights, new))
     elr = rate / (2 * volume) if protocol == "fixed_lr" else rate

@@ -154,7 +154,7 @@ def test_the_overlap_is_counted_in_its_bins():
     state, stream = np.array([[-1.0, 0.5, 0.5, 0.0]]), a_stream()[None]
     warm = Recorder(1, 4, 40, every=3)
     advance(warm, "fixed_lr", what, state, stream, 0.3, 0.1, samples=40, begin=-42)
-    # the clock of the warm-up runs to step 0, as that of the run does from there
+    # the relaxation time of the warm-up runs to step 0, as that of the run does from there
     assert warm.counts.sum() == 0
     assert warm.moments[0, 0] == 13
     np.testing.assert_allclose(warm.moments[0, 1:], [np.sum(logits), np.sum(np.square(logits))])

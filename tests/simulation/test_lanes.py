@@ -22,7 +22,7 @@ def drawn():
 
 
 def numbers(runs, count, seed=0):
-    """Normals in the order in which a whole run uses them, both of a pair: (runs, count)."""
+    """Normals in the order in which an entire run uses them, both of a pair: (runs, count)."""
     out = np.empty((runs, count))
     pairs, streams = count // 2, some_streams(runs, seed)
     state, words = np.empty(lanes.STREAM * lanes.WIDTH, np.uint64), np.empty(2 * lanes.ROOM, np.uint64)

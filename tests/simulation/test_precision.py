@@ -134,7 +134,7 @@ def test_other_losses_and_the_full_step_are_run_to_a_precision():
     assert (state["known"] == 1).all()
 
 
-# --- a cell that cannot says so ---
+# --- a cell that cannot states so ---
 
 
 def test_a_cell_that_reaches_the_bound_says_what_is_missing():
@@ -185,7 +185,7 @@ def test_replicas_that_disagree_are_not_known_whatever_their_errors():
 
 
 def test_such_a_cell_is_run_to_the_bound():
-    """The loop on traces that are put together: only the cell whose replicas disagree goes on."""
+    """The loop on traces that are put together: only the cell whose replicas disagree continues."""
     record = Record(samples=400, warmup=0, blocks=4, bins=16).of("simulate")
     how = plan.resolved(400_000, record, replicas=2, seed=0, method="full", reducible=False)
     protocol = synthetic.protocol_of_kind("fixed_lr", 2)
@@ -314,7 +314,7 @@ def test_progress_counts_every_cell_once_and_never_goes_back(monkeypatch):
     assert sum(told) == pytest.approx(4 * 0.1)
     meter.expect(np.arange(4), np.array([100, 100, 100, 500]))  # three are known, one needs 400 more
     assert sum(told) == pytest.approx(4 * 400 / 800)
-    meter.expect(np.array([3]), np.array([900]))  # it needs more than foreseen
+    meter.expect(np.array([3]), np.array([900]))  # it needs more than estimated
     assert sum(told) == pytest.approx(4 * 400 / 800)
     meter.moved(800)(1)
     assert sum(told) == pytest.approx(4)

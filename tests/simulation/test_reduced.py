@@ -1,4 +1,4 @@
-"""The reduced step: the whole one seen through the overlap and the radius, in every dimension."""
+"""The reduced step: the entire one seen through the overlap and the radius, in every dimension."""
 
 from functools import cache
 

@@ -1,4 +1,4 @@
-"""What is refused of a user's own loss and noise before a run begins, and what a run says that meets a NaN."""
+"""What is custom refused loss and noise before a run begins, and what a run states that meets a NaN."""
 
 import math
 
@@ -166,7 +166,7 @@ def test_what_does_not_go_together():
 
 
 def cliff(w):
-    """Not a number for w̄₀ below −0.97, which the points of the door do not reach."""
+    """Not a number for w̄₀ below −0.97, which the points of input validation do not reach."""
     z = w[0] / math.sqrt(np.dot(w, w))
     return math.sqrt(z + 0.97) - math.sqrt(0.97)
 

@@ -133,7 +133,7 @@ def test_direction_and_energy_in_a_well():
     energy = correlation(start[:, 0], weights[:, 0])
     assert abs(score(direction, np.exp(-lag / relaxation.direction_time_harmonic(elr, 1.0)))) < 4
     assert abs(score(energy, np.exp(-lag / relaxation.energy_time_harmonic(elr, 1.0)))) < 4
-    # Planted faults: the clocks exchanged.
+    # Planted faults: the relaxation times exchanged.
     assert abs(score(direction, np.exp(-lag / relaxation.energy_time_harmonic(elr, 1.0)))) > 4
     assert abs(score(energy, np.exp(-lag / relaxation.direction_time_harmonic(elr, 1.0)))) > 4
 

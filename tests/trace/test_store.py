@@ -105,7 +105,7 @@ def test_a_state_of_0_1_is_opened_in_the_names_of_today(trace, tmp_path):
     np.testing.assert_array_equal(opened["energy_trend_z"], state["energy_trend_z"])
 
 
-# --- what is not a whole trace ---
+# --- what is not an entire trace ---
 
 
 def test_missing_foreign_and_unreadable_stores_are_refused(trace, tmp_path):

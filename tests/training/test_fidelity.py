@@ -1,4 +1,4 @@
-"""Every architecture under every protocol against a loop of one's own: modules of torch, autograd, the step by hand.
+"""Every architecture under every protocol against a custom loop: modules of torch, autograd, the step by hand.
 
 From the same weights and batches, weights after the steps and the norms on the way agree to rounding. The start is a
 network that has learnt a little: while it learns fast, rounding grows a thousandfold in ten steps on either side.

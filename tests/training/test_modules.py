@@ -1,4 +1,4 @@
-"""Modules of one's own in ``train``: the finest groups that are found, and networks that say how many at once."""
+"""custom Modules in ``train``: the finest groups that are found, and networks that say how many at once."""
 
 import numpy as np
 import pytest

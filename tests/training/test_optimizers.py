@@ -153,7 +153,7 @@ def test_momentum_settles_where_theory_says():
     predicted = np.asarray(sgd.radius(grad_sq=late["group_grad_sq"].values))
     off = late["group_radius"] / predicted - 1
     whole = late["radius"] / np.sqrt((predicted**2).sum(axis=1)) - 1
-    print(f"whole radius off by {whole.values}, groups by at most {float(abs(off).max()):.4f}")
+    print(f"entire radius off by {whole.values}, groups by at most {float(abs(off).max()):.4f}")
     assert (abs(whole) < 0.01).all() and (abs(off) < 0.02).all()
     state = measure(trace)
     volume = (late["radius"] ** 2 / 2).values

@@ -128,7 +128,7 @@ def test_a_run_with_sparse_noise_goes_on_as_if_it_had_not_stopped():
 
 
 def test_states_and_reasons_of_sparse_noise():
-    """The same run, measured with all of the noise and with a third of it: equal but for the errors."""
+    """The same run, measured with all of the noise and with a third of it: equal except for the errors."""
     options = {"samples": 120, "warmup": 400, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 4}
     full = train(FixedLR(0.3, 0.02), MLP, "digits", 1200, batch_size=64, **flat(noise_samples=120, **options))
     held = full["step"][0] % 30 == 0

@@ -57,7 +57,7 @@ def test_the_trace(protocol):
 
 
 def test_grad_sq_and_unprojected_radius_tell_the_same_growth():
-    """‖w₊‖² − r² = η_e² r² G − 2 η_e r² ⟨w, g⟩, and ⟨w, g⟩ = 0 but for BatchNorm's epsilon."""
+    """‖w₊‖² − r² = η_e² r² G − 2 η_e r² ⟨w, g⟩, and ⟨w, g⟩ = 0 except for BatchNorm's epsilon."""
     protocol = FixedSphere([1e-4, 1e-2], [20.0])
     found = train(protocol, MLP, "digits", 200, **flat(**SHORT))
     growth = (found["radius_unprojected"] / 20) ** 2 - 1
@@ -125,7 +125,7 @@ def test_a_diverging_cell_freezes_and_the_rest_goes_on():
     assert np.isfinite(bad["radius"][:count]).all() and np.isnan(bad["radius"][count:]).all()
     alone = train(FixedLR(0.1, 0.01), MLP, "digits", 100, **flat(**SHORT))
     np.testing.assert_allclose(good["radius"], alone["radius"][0, 0], rtol=1e-4)
-    # A cell that has diverged stays so, with no new samples, when the run goes on.
+    # A cell that has diverged stays so, with no new samples, when the run continues.
     more = train(protocol, MLP, "digits", 50, **flat(resume_from=found, **SHORT))
     assert more["outcome"].values.ravel().tolist() == [Outcome.FINISHED, Outcome.DIVERGED]
     assert more["samples"].values.ravel().tolist() == [5, 0]
@@ -230,7 +230,7 @@ def test_a_start_can_be_given_as_weights():
     sphere = FixedSphere(elr=[0.01] * 4, radius=[1.0, 2.0, 3.0, 4.0], paired=True)
     found = train(sphere, MLP, "digits", 10, replicas=2, start=weights, **flat(warmup=0, **SHORT))
     assert np.allclose(found["radius"].isel(sample=0), np.array([1.0, 2.0, 3.0, 4.0])[:, None])
-    # One step of at most a few per cent away from where it was told to begin, not somewhere else on the sphere.
+    # One step of at most a few per cent away from where it was given to begin, not somewhere else on the sphere.
     begun = weights / np.linalg.norm(weights, axis=-1, keepdims=True)
     ended = found["final_weights"].values / found["radius"].isel(sample=-1).values[..., None]
     assert ((begun * ended).sum(-1) > 0.9).all()

@@ -34,21 +34,21 @@ def balance(course: xr.Dataset) -> xr.Dataset:
     of replicas, and so is that of the production, of which it is a part. It cannot be known better than √(R/replicas).
 
     The friction, W − W_in, holds also what fluctuations of the loss do to the radius, η_e³ R T² a step at fixed ELR,
-    which the lag gives back: little, and nothing in the whole production.
+    which the lag gives back: little, and nothing in the entire production.
 
     A production is ΔS − ∫dQ/T, exact for steps without end: at finite ones it misses about η_e |ΔS|/2, because the
     heat is that of states that are not quite those of Gibbs. There and back it cancels: :func:`closed_production`.
 
     Parameters
     ----------
-    course
+    trajectory
         From :func:`weightgas.drive`.
 
     Returns
     -------
     xarray.Dataset
-        The variables of :data:`NAMES` (sample), with the hyperparameters, ``step`` and ``leg`` of the course. NaN from
-        the sample on where a replica has diverged: an average over those that are left would be another ensemble.
+        The variables of :data:`NAMES` (sample), with the hyperparameters, ``step`` and ``leg`` of the trajectory. NaN
+        from the sample on where a replica has diverged: an average over those that are left would be another ensemble.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def balance(course: xr.Dataset) -> xr.Dataset:
 
 
 def closed_production(course: xr.Dataset) -> tuple[float, float]:
-    """Entropy produced over a whole cycle that began and ended at rest, in nats, and its standard error.
+    """Entropy produced over an entire cycle that began and ended at rest, in nats, and its standard error.
 
     −⟨∮dQ/T⟩: over a cycle ΔS = 0, so no entropy is measured and none assumed. The change of L/T + pV/T (pV/(2T) at
     fixed LR) from start to end, of mean zero, is taken off replica by replica: it is most of the noise. Along a path
@@ -104,7 +104,7 @@ def closed_production(course: xr.Dataset) -> tuple[float, float]:
         first, last = ends[axis].values
         if not np.isclose(first, last, rtol=1e-9, equal_nan=True):
             raise TraceError(
-                f"course: expected one that ends at the hyperparameters it began with, got {axis} from {first:g} to "
+                f"trajectory: expected one that ends where it began, got {axis} from {first:g} to "
                 f"{last:g}. Drive there and back: [path, path.stay(), path.reversed(), path.stay(0.0)]."
             )
     loss, volume = ends["energy"].values, ends["volume"].values
@@ -114,16 +114,16 @@ def closed_production(course: xr.Dataset) -> tuple[float, float]:
     boundary = loss / temperature + np.where(np.isfinite(wd), share * wd * volume / temperature, 0.0)
     produced = boundary[:, 1] - boundary[:, 0] - course["exchanged"].values[:, -1]
     if not np.isfinite(produced).all():
-        raise TraceError("course: expected every replica to finish, got diverged ones. Lower the learning rate.")
+        raise TraceError("trajectory: expected every replica to finish, got diverged ones. Lower the learning rate.")
     return float(produced.mean()), float(produced.std(ddof=1) / np.sqrt(len(produced)))
 
 
 def check(course: xr.Dataset) -> None:
     """TypeError or TraceError unless ``course`` is the result of a drive."""
     if not isinstance(course, xr.Dataset):
-        raise TypeError(f"course: expected the result of drive(), got {type(course).__name__}.")
+        raise TypeError(f"trajectory: expected the result of drive(), got {type(course).__name__}.")
     if course.attrs.get("producer") != "drive":
-        raise TraceError("course: expected the result of drive(), got another dataset. A trace is for measure().")
+        raise TraceError("trajectory: expected the result of drive(), got another dataset. A trace is for measure().")
 
 
 def legs(course: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[str, np.ndarray]]]:

@@ -1,7 +1,7 @@
-"""Intervals through the whole chain: resample the trace, measure it again, fit it again.
+"""Intervals through the entire chain: resample the trace, measure it again, fit it again.
 
 What is computed passes through ``measure`` as the original did, so the errors of a fitted law know that its entropies
-were integrated over the same cells. Of eight replicas or more whole replicas are drawn with replacement: where they
+were integrated over the same cells. Of eight replicas or more entire replicas are drawn with replacement: where they
 differ by more than their samples let expect, as in a loss with many basins, the interval knows it. Of fewer the kept
 samples are drawn in blocks of five correlation times, in each replica by itself (circular block bootstrap: Politis and
 Romano 1992). Never both: drawing at two levels counts the scatter of the samples twice (Davison and Hinkley 1997,
@@ -117,7 +117,7 @@ def bootstrap(
 
 
 def resampled(trace: xr.Dataset, state: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
-    """A trace of the same shape whose valid samples are the kept ones, drawn anew: whole replicas, or blocks in each.
+    """A trace of the same shape whose valid samples are the kept ones, drawn anew: entire replicas, or blocks in each.
 
     Counts of the overlap are drawn in their own blocks.
     """

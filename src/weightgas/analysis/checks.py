@@ -72,7 +72,7 @@ _LABELS = {
 class Check:
     """One check: measured value with standard error against its expectation.
 
-    ``outcome`` is yes, no, undecided, or empty for a number that is only reported. ``of`` tells checks of one key apart
+    ``outcome`` is yes, no, undecided, or empty for a number that is only reported. ``of`` shows checks of one key apart
     in words: the slope of a Maxwell relation, the estimator of an entropy.
     """
 

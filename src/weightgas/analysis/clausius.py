@@ -45,7 +45,7 @@ class Clausius:
     """The check with the entropy of one ``method``, between the isotherms that have it, cold to hot.
 
     ``temperature`` (pairs,) geometric mean of a pair; ``ratio`` (pairs,) ∫dU/T over ΔS, ``whole`` the same over the
-    whole range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy. Each with its standard error.
+    entire range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy. Each with its standard error.
     ``judged`` is False where a flag of the method is set in a cell that entered: then it is reported and no more.
     ``corrected``: whether the finite step was taken out. ``advice``: what is lacking.
     """

@@ -59,10 +59,10 @@ class Isotherms:
 
 @dataclass(frozen=True)
 class Fluctuation:
-    """Ratios (Var U/T²)/(dU/dT) between neighbouring isotherms with errors, at ``temperature``; and over the whole
+    """Ratios (Var U/T²)/(dU/dT) between neighbouring isotherms with errors, at ``temperature``; and over the total
     range.
 
-    ``capacity`` is dU/dT between neighbours; ``capacity_over_R`` that of the whole range over dof/2, 1 if ideal.
+    ``capacity`` is dU/dT between neighbours; ``capacity_over_R`` that of the entire range over dof/2, 1 if ideal.
     ``quadrature_error``: what the trapezoid is wrong by in ``whole``, from halving the grid; NaN below three isotherms.
     ``corrected``: whether the finite step was taken out. ``advice``: what to add, or why it was not corrected.
     """
@@ -128,7 +128,7 @@ _NAMES = ("temperature", "energy", "energy_variance")
 
 
 def fluctuation_response(state: xr.Dataset, isotherms: Isotherms | None = None) -> Fluctuation:
-    """The ratio between neighbouring isotherms and, with more power, over the whole range of temperature.
+    """The ratio between neighbouring isotherms and, with more power, over the entire range of temperature.
 
     Empty and NaN with fewer than two isotherms; NaN where the energy does not vary. ``isotherms``: those of
     :func:`collect`, by default of the cells whose step is small enough.

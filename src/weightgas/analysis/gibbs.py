@@ -53,7 +53,7 @@ class GibbsSlope:
     """Measured over expected slope of neighbouring isotherms with errors, their overlap, and the mean over the chain.
 
     ``expected`` is the slope of each pair in 1/energy, ``corrected`` whether it has the finite step in it. ``advice``
-    says what to add where pairs lack overlap.
+    states what to add where pairs lack overlap.
     """
 
     cold: np.ndarray

@@ -10,7 +10,7 @@ those of layers to the network's: ΣV_i = V, ΣR_i T_i = RT and Σp_i V_i = pV, 
 T_i/ΣR_i, the mean over its degrees of freedom, and p = Σp_i V_i/ΣV_i.
 
 Stationarity fixes the pressures, and nothing but it: E[r_i²] neither grows nor falls, so p_i = λ for every group where
-weights decay, and on the sphere, where they share r², one p for all, that of the whole. Groups in contact are in
+weights decay, and on the sphere, where they share r², one p for all, that of the total. Groups in contact are in
 mechanical equilibrium, as gases behind movable walls are. Temperatures need not be equal, unless the noise is isotropic
 over all groups: what heats a group is its own gradient. p_i V_i = R_i T_i (1 + ‖∇_i L‖²/tr Σ_i)/(1 − c/2).
 
@@ -110,7 +110,7 @@ def _membership(trace: xr.Dataset, by: str) -> tuple[list[str], np.ndarray]:
 
 
 def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[dict, dict, np.ndarray]:
-    """Block means (cells, blocks, parts) of r_i², η tr Σ_i/r_i² and η G_i/r_i²/(1 − c/2); of the whole, as one part;
+    """Block means (cells, blocks, parts) of r_i², η tr Σ_i/r_i² and η G_i/r_i²/(1 − c/2); of the total, as one part;
     and the pressure that each part should have.
 
     G_i is a mean over the steps since the sample before, and goes with the norm there: a large gradient makes the norm

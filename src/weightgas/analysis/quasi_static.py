@@ -1,6 +1,6 @@
 """The prediction for a path before it is driven: the slow limit, and what leaving it costs to first order.
 
-Both are asked for the samples of a course and say nothing of its runs.
+Both are asked for the samples of a trajectory and say nothing of its runs.
 """
 
 from __future__ import annotations

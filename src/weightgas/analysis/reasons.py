@@ -83,7 +83,7 @@ def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndar
     if "noise_trace" not in trace:
         return value, error
     energy, noise = trace["energy"].values, trace["noise_trace"].values
-    if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps' own kicks, which moved the energy
+    if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps, which moved the energy
         noise = np.sqrt(trace["noise_trace_sq"].values)
     ends, holds = trace["samples"].values.min(axis=1), traces.holds(trace, "noise_trace")
     for i in range(cells):

@@ -19,7 +19,7 @@ from weightgas.cli.session import FAILED, session
 
 
 class Problem(Exception):
-    """Something that does not work here: what it is, and how to mend it."""
+    """Something that does not work here: what it is, and how to fix it."""
 
     def __init__(self, what: str, fix: str) -> None:
         super().__init__(what)
@@ -30,10 +30,10 @@ def doctor(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder where runs would go.")] = Path("runs"),
     debug: opt.Debug = False,
 ) -> None:
-    """Check this machine, and say how to mend what is wrong.
+    """Check this machine, and say how to fix what is wrong.
 
     Python, versions of packages, compiler, torch and its devices, data,
-    folders, cores, clock. Exit code 1 if there is a problem.
+    folders, cores, relaxation time. Exit code 1 if there is a problem.
     """
     with session("doctor", opt.Show(quiet=True, debug=debug)):
         checks: dict[str, Callable[[], str]] = {
@@ -175,7 +175,7 @@ def _cores() -> str:
 def _clock() -> str:
     clock = time.get_clock_info("perf_counter")
     if time.time() < 1.7e9:
-        raise Problem(f"it is set to {time.strftime('%Y-%m-%d')}", "Set the clock: dates go into manifests.")
+        raise Problem(f"it is set to {time.strftime('%Y-%m-%d')}", "Set the relaxation time: dates go into manifests.")
     return f"{time.strftime('%Y-%m-%d %H:%M:%S %Z')}, resolution {clock.resolution:.0e} s"
 
 

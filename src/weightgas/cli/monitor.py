@@ -170,7 +170,7 @@ def symmetries(
         int | None,
         typer.Option(
             min=2,
-            help="Of a model alone: number of classes; those of its output if left out.",
+            help="Of a model alone: number of classes; those of its output if excluded.",
             rich_help_panel=opt.MODEL,
         ),
     ] = None,
@@ -190,10 +190,10 @@ def symmetries(
     ] = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Find which weights of a model of your own can be rescaled without changing its loss.
+    """Find which weights of a custom model can be rescaled without changing its loss.
 
     The search runs your file, in train mode and float64 on a copy of the model,
-    and confirms every symmetry by rescaling. Give loss and batches of your own
+    and confirms every symmetry by rescaling. Give loss and custom batches
     where images and classes are not what the model is about.
 
       weightgas symmetries model.py:make_model --input-shape 3,32,32

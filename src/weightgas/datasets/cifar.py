@@ -89,7 +89,7 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = 
     Raises
     ------
     FileNotFoundError
-        If the files are not there; the message says where to get them and where to put them.
+        If the files are not there; the message states where to get them and where to put them.
     ValueError
         If they are damaged: cut short, of another version, with unknown labels, or of another checksum.
     OSError

@@ -9,12 +9,12 @@ logger = logging.getLogger(__name__)
 
 
 def fetch(url: str, sha256: str, target: Path) -> None:
-    """Download ``url`` to ``target`` unless it is there with this checksum; it appears whole or not at all.
+    """Download ``url`` to ``target`` unless it is there with this checksum; it appears entire or not at all.
 
     Raises
     ------
     ModuleNotFoundError
-        If the package pooch is not installed; the message says how to install it.
+        If the package pooch is not installed; the message states how to install it.
     ValueError
         If what came has another checksum; nothing is kept.
     OSError

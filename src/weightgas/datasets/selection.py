@@ -13,13 +13,13 @@ from weightgas.errors import finite_number, refuse, whole_number
 def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
     """``per_class`` images of every class, drawn without replacement, in the order they have in ``data``.
 
-    Inputs stay as they are, normalised over all of ``data``. The name tells the subset: ``digits[50 per class, seed
+    Inputs stay as they are, normalised over all of ``data``. The name shows the subset: ``digits[50 per class, seed
     0]``.
 
     Raises
     ------
     TypeError, ValueError
-        If the number is not a whole one of at least 1, or larger than the smallest class.
+        If the number is not an entire one of at least 1, or larger than the smallest class.
     """
     per_class = whole_number("per_class", per_class, fix="Pass the number of images of each class, for instance 50.")
     counts = np.bincount(data.labels, minlength=data.classes)
@@ -34,9 +34,9 @@ def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
 
 
 def with_label_noise(data: Images, share: float, *, seed: int = 0) -> Images:
-    """The same images, a ``share`` of them (rounded to whole images) with a wrong label, uniformly one of the others.
+    """The same images, a ``share`` of them (rounded to entire images) with a wrong label, uniformly one of the others.
 
-    Symmetric label noise: memorising it needs capacity, so it makes a network less over-parameterised. The name tells
+    Symmetric label noise: memorising it needs capacity, so it makes a network less over-parameterised. The name shows
     it: ``digits[20 % wrong labels, seed 0]``.
 
     Raises

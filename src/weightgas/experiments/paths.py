@@ -135,7 +135,7 @@ def carnot(
     radius
         Ends of the hot isotherm.
     durations
-        Steps of a whole cycle, several numbers.
+        Steps of an entire cycle, several numbers.
     cycles
         Cycles that are averaged, after a first one.
     dim, noise, seed, replicas, threads

@@ -42,7 +42,7 @@ LOOK: dict[Any, Any] = {
 
 GREY = "#6e6e6e"
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours for categories, told apart with any colour vision (Okabe and Ito 2008)."""
+"""Colours for categories, given apart with any colour vision (Okabe and Ito 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))
@@ -138,7 +138,7 @@ def plain(name: str) -> str:
 
 
 def place(protocol: str) -> int:
-    """Number of the look of a protocol; those of a user's own come after the three."""
+    """Number of the look of a protocol; custom those come after the three."""
     return list(dict.fromkeys((*PROTOCOLS, *protocols.PROTOCOLS))).index(protocol)
 
 
@@ -165,7 +165,7 @@ def ordered(count: int) -> list[tuple[float, float, float, float]]:
 
 
 def legend(figure: Figure, handles: Sequence[Artist], title: str = "", columns: int = 2) -> Legend:
-    """The legend above the axes, where it hides nothing; ``title`` says what ran."""
+    """The legend above the axes, where it hides nothing; ``title`` states what ran."""
     found = figure.legend(
         handles=list(handles), loc="outside upper left", ncols=columns, frameon=False, title=title or None,
         alignment="left",

@@ -33,7 +33,7 @@ from weightgas.quantities import of
 def fluctuation(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """(Var U/T²)/(dU/dT) between neighbouring temperatures: 1 for an ideal gas, more for noise that is not isotropic.
 
-    The legend gives the value over the whole range of temperature, which has more power than its parts.
+    The legend gives the value over the entire range of temperature, which has more power than its parts.
 
     Parameters
     ----------
@@ -86,7 +86,7 @@ def configurational(runs: Runs, *, controls: Runs | None = None) -> Figure:
 
 @drawn
 def group_temperatures(run: Run) -> Figure:
-    """Temperatures of the scale-invariant groups against that of the whole, cells in equilibrium.
+    """Temperatures of the scale-invariant groups against that of the total, cells in equilibrium.
 
     Left T_i = η_e,i tr Σ_i/(2(d_i − 1)) from the noise of each group, right the configurational ones where the
     Laplacian was recorded. In an ideal gas all lie on the line.
@@ -118,13 +118,13 @@ def group_temperatures(run: Run) -> Figure:
     if len(names) > 1:
         axes[1].set_ylabel(r"configurational $T_{\mathrm{conf},i}$")
     handles = [marker(f"groups of {layer}", OKABE_ITO[k % len(OKABE_ITO)]) for k, layer in enumerate(layers)]
-    legend(figure, [*handles, line("temperature of the whole")], what_ran(state))
+    legend(figure, [*handles, line("temperature of the total")], what_ran(state))
     return figure
 
 
 @dataclass(frozen=True)
 class _Series:
-    """Ratios of one run over temperature, and that of the whole."""
+    """Ratios of one run over temperature, and that of the total."""
 
     name: str
     control: bool
@@ -142,7 +142,7 @@ def _all(runs: dict[str, Findings], controls: dict[str, Findings]) -> list[tuple
 
 
 def _ratios(series: list[_Series], label: str, title: str) -> Figure:
-    """Ratios over temperature with error bars, 1 marked, the value of the whole in the legend."""
+    """Ratios over temperature with error bars, 1 marked, the value of the entire in the legend."""
     figure, ((ax,),) = canvas(height=3.2 + 0.2 * len(series))
     handles = []
     for run, (color, shape) in zip(series, looks(s.name for s in series), strict=True):

@@ -37,7 +37,7 @@ class Figure:
     level
         The level of the verdict it belongs to; None between or before them.
     suits
-        Which runs it is about: of others it is not drawn, and nothing is said.
+        Which runs it is about: of others it is not drawn, and nothing is stated.
     joint
         Whether it shows all runs together.
     """

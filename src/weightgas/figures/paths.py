@@ -38,7 +38,7 @@ def paths(
 
     Parameters
     ----------
-    courses
+    trajectories
         Results of :func:`weightgas.drive` by name.
     dissipation
         Results of :func:`weightgas.experiments.dissipation` by name.
@@ -48,7 +48,7 @@ def paths(
     Raises
     ------
     TypeError, ValueError
-        For anything else, and without any course.
+        For anything else, and without any trajectory.
     """
     results(courses, "courses", ("work", "exchanged"), "drive()")
     if dissipation is not None:

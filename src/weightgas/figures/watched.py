@@ -20,7 +20,8 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
     """Norm with r*, effective learning rate, angle of a step, and the budget, along a run that ``watch`` saw.
 
     Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time, the shortest of the groups.
-    The budget is that of all groups together: what decay takes and what drag and kick give, in units of r² a step.
+    The budget is that of all groups together: what decay takes and what alignment term and update term give, in units
+    of r² a step.
 
     Parameters
     ----------
@@ -54,7 +55,7 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
         axes[0, 1].plot(step, elr[:, k], color=color)
         axes[1, 0].plot(step, angle[:, k], color=color, lw=0.8)
     square = one["radius"].values ** 2
-    parts = {"decay": -one["decay"].values, "drag and kick": (one["drag"] + one["kick"]).values}
+    parts = {"decay": -one["decay"].values, "alignment term and update term": (one["drag"] + one["kick"]).values}
     for (label, values), style in zip(parts.items(), ("-", ":"), strict=True):
         axes[1, 1].plot(step, values / square, ls=style, color="black", lw=0.9, label=label)
     axes[1, 1].legend(frameon=False, fontsize=8)

@@ -1,4 +1,4 @@
-"""A loss and a gradient noise of the user's own: plain Python functions of the weights, compiled by the simulation.
+"""A loss and a gradient custom noise: plain Python functions of the weights, compiled by the simulation.
 
 Functions are written for one vector of weights, with NumPy, loops and ``math``, as numba compiles them; a function that
 is compiled already is taken as it is. They are called with unit vectors alone, since the loss is scale-invariant.
@@ -17,7 +17,7 @@ from weightgas.errors import refuse
 
 @dataclass(frozen=True, repr=False)
 class CustomLoss:
-    """A scale-invariant loss L(w) = L(w/‖w‖) of the user's own.
+    """A custom scale-invariant loss L(w) = L(w/‖w‖).
 
     Parameters
     ----------
@@ -63,13 +63,13 @@ class CustomLoss:
         norm = np.linalg.norm(x, axis=-1, keepdims=True) if x.shape == (size, dim) else np.zeros(1)
         if not (np.isfinite(norm).all() and (norm > 0).all()):
             got = f"shape {x.shape}" if x.shape != (size, dim) else "a vector that is zero or not finite"
-            raise refuse("sampler", f"unit vectors of shape ({size}, {dim})", got, f"Mend the sampler of {self.name}.")
+            raise refuse("sampler", f"unit vectors of shape ({size}, {dim})", got, f"Fix the sampler of {self.name}.")
         return x / norm
 
 
 @dataclass(frozen=True, repr=False)
 class CustomNoise:
-    """A gradient noise of the user's own on the unit sphere, any function of normals and weights.
+    """A gradient custom noise on the unit sphere, any function of normals and weights.
 
     Parameters
     ----------
@@ -106,5 +106,5 @@ def _callables(**functions: Any) -> None:
 
 def _name(name: Any, function: Callable[..., Any]) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"name: expected text, got {name!r}. Leave it out for the name of the function.")
+        raise TypeError(f"name: expected text, got {name!r}. Omit it for the name of the function.")
     return name or getattr(function, "__name__", type(function).__name__)

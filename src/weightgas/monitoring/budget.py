@@ -2,7 +2,7 @@
 
 With w₊ = w − a − ηu, a the decay, δ = w₊ − w and v = δ + a = −ηu
 
-    r₊² − r² = ‖a‖² − 2⟨w, a⟩ [decay] + 2⟨w − a, v⟩ [drag] + ‖v‖² [kick]
+    r₊² − r² = ‖a‖² − 2⟨w, a⟩ [decay] + 2⟨w − a, v⟩ [alignment term] + ‖v‖² [update term]
 
 and for a = εw these are −ε(2 − ε)r², 2(1 − ε)⟨w, v⟩, ‖v‖². r₊² and r² are norms of their own, so that the closure, what
 the three leave, is a test of the arithmetic. The angle of the step is 2·asin(½√((‖δ‖² − (r₊ − r)²)/(r r₊))).

@@ -114,7 +114,7 @@ def _trained(
 ) -> Choice:
     parameters = dict(model.named_parameters(remove_duplicate=False))  # a tied parameter answers to all its names
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is a tensor as a whole
+    taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is a tensor in total
     chosen, notes = [], []
     for name, members in named.items():
         unknown = [p for p in members if p not in parameters]
@@ -143,7 +143,7 @@ def _trained(
 
 
 def _others(taken: Mapping[tuple[int, int], str], tensor: int, row: int) -> list[tuple[int, int]]:
-    """What is taken of a tensor that a row of it, or the whole (−1), cannot be had alongside."""
+    """What is taken of a tensor that a row of it, or the total (−1), cannot be had alongside."""
     if row >= 0:
         return [at for at in ((tensor, row), (tensor, -1)) if at in taken]
     return [at for at in taken if at[0] == tensor]

@@ -7,7 +7,7 @@ part along w_i),
 
     Δ_i L ≈ ‖t_i‖² ⟨u_i, g₊ − g₋⟩/(2θ cos θ)        ‖∇_i L‖² ≈ r_i² ⟨g, (g₊ + g₋)/2⟩
 
-with g the gradient of the step itself, from a batch of its own. The second is unbiased but for the third derivative,
+with g the gradient of the step itself, from a batch of its own. The second is unbiased except for the third derivative,
 O(θ²), and for clipping, which shortens g.
 
 Weights, buffers, the random numbers of torch and the modes of the modules are put back bit by bit, gradients are not

@@ -1,7 +1,7 @@
 """Where the norm of a group settles and how fast, from the run's own samples.
 
-By the budget, for every optimizer whose decay is known: with the mean growth B (kick and drag) and decay A of a step,
-carried to radius r by their powers (``update_power`` b and ``decay_power`` a of the optimizer),
+By the budget, for every optimizer whose decay is known: with the mean growth B (update term and alignment term) and
+decay A of a step, carried to radius r by their powers (``update_power`` b and ``decay_power`` a of the optimizer),
 
     r*^m = r^m B/A,  m = a − b            1/τ = (m/2) A(r*)/r*²            r^m(t) = r*^m + (r₀^m − r*^m) e^{−t/τ}
 
@@ -39,7 +39,8 @@ def closed_radius(rule: Optimizer, size: int, grad_sq: float) -> float:
 
 @dataclass(frozen=True)
 class Steps:
-    """Stretches of a run of one group, (stretches,) each: r, kick + drag and −decay of a mean step, and settings."""
+    """Stretches of a run of one group, (stretches,) each: r, update term + alignment term and −decay of a mean step,
+    and settings."""
 
     radius: np.ndarray
     growth: np.ndarray
@@ -77,7 +78,7 @@ def forecast_radius(rule: Optimizer, steps: Steps) -> float:
     """r* with the trend of the growth carried on to it; NaN without growth, that of the budget in too few stretches.
 
     s is the slope of the least squares line of B on ln r, with s ~ N(0, 0.4²) as prior knowledge (ridge), so that a
-    radius that hardly moved tells nothing of s, and |s| ≤ m/2.
+    radius that hardly moved shows nothing of s, and |s| ≤ m/2.
     """
     star, _ = budget_radius(rule, steps)
     if not np.isfinite(star) or len(steps.radius) < _LEAST_FOR_TREND:

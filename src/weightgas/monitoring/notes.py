@@ -21,7 +21,7 @@ def of_run(ledger: Ledger, probe: Probe | None) -> list[str]:
     """What happened to hooks, steps and gradients."""
     out = []
     if ledger.nonfinite is not None:
-        out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run goes on")
+        out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run continues")
     if ledger.failure:
         out.append(f"a sample failed and the hooks stopped: {ledger.failure}")
     elif probe is not None and probe.removed:

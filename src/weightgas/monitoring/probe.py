@@ -44,7 +44,7 @@ class Ledger:
     failure: str = ""
 
     def saw(self, norm: float) -> None:
-        """Note the norm of the whole gradient: where many samples have the largest one, it is clipped."""
+        """Note the norm of the entire gradient: where many samples have the largest one, it is clipped."""
         self.norms += 1
         if norm > self.largest_norm * (1 + 1e-4):
             self.largest_norm, self.at_largest = norm, 1
@@ -190,7 +190,7 @@ class Probe:
         except Exception as error:
             self.ledger.failure = f"{type(error).__name__}: {error}"
             self._failed, self._open, self._waiting = True, None, False
-            warnings.warn(f"watch: sample failed, the run goes on unwatched: {self.ledger.failure}", stacklevel=2)
+            warnings.warn(f"watch: sample failed, the run continues unwatched: {self.ledger.failure}", stacklevel=2)
         self.ledger.seconds += time.perf_counter() - began
 
     def _read_weights(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 _PIECE = 1 << 16
-"""Elements at a time on a CPU: ten times as fast as whole layers, and no float64 copy of one."""
+"""Elements at a time on a CPU: ten times as fast as entire layers, and no float64 copy of one."""
 
 
 def wide(device: torch.device) -> torch.dtype:
@@ -49,7 +49,7 @@ def grams(vectors: Sequence[Tensor | None], rows: int, *, difference: bool = Fal
 
 
 def _gram(vectors: Sequence[Tensor | None], difference: bool) -> Tensor:
-    """Of whole tensors, (k, k)."""
+    """Of entire tensors, (k, k)."""
     first = next(v for v in vectors if v is not None)
     flat = [None if v is None else v.detach().reshape(-1) for v in vectors]
     size, place = first.numel(), range(len(vectors))

@@ -161,7 +161,7 @@ def forecast(record: Record, group: int, size: int, rule: Optimizer) -> tuple[in
 
 
 def _since(record: Record) -> int:
-    """The first of the last samples that have, but for a fifth, the present learning rates and decays."""
+    """The first of the last samples that have, except for a fifth, the present learning rates and decays."""
     other = np.zeros(len(record), bool)
     for name in ("lr", "wd"):
         values = record[name]

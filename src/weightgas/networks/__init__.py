@@ -2,7 +2,7 @@
 
 A network is a frozen description that keeps the protocol :class:`Network`; one's own needs no base class. The networks
 of this package have normalisations without gain (batch, group or layer), no biases, and a frozen linear head; a module
-of torch of one's own becomes a network by :func:`module`.
+of custom torch becomes a network by :func:`module`.
 """
 
 from collections.abc import Callable

@@ -156,6 +156,7 @@ class _BatchNorm(torch.autograd.Function):
 
 
 def convolved(images: Tensor, kernels: Tensor, stride: int = 1) -> Tensor:
-    """``images`` (B, C·in, H, W) with ``kernels`` (C, out, in, k, k), padded to keep their size but for the stride."""
+    """``images`` (B, C·in, H, W) with ``kernels`` (C, out, in, k, k), padded to keep their size except for the
+    stride."""
     padding = kernels.shape[-1] // 2
     return functional.conv2d(images, kernels.flatten(0, 1), stride=stride, padding=padding, groups=len(kernels))

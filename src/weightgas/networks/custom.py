@@ -1,4 +1,4 @@
-"""A module of torch of one's own as a network: any forward pass, its weights in scale-invariant groups.
+"""A module of custom torch as a network: any forward pass, its weights in scale-invariant groups.
 
 The module is called through ``torch.func``, without change: modules with convolutions one at a time, others many at
 once by ``vmap``. That is several times faster for perceptrons; for convolutions it gains little on small images, is
@@ -69,7 +69,7 @@ class OwnModule:
         return 1 if any(isinstance(m, nn.modules.conv._ConvNd) for m in self._model.modules()) else None
 
     def settings(self) -> dict[str, object]:
-        """What tells it from others; it cannot be made again from these."""
+        """What shows it from others; it cannot be made again from these."""
         loss = self._loss if isinstance(self._loss, str) else getattr(self._loss, "__name__", repr(self._loss))
         return {"network": "module", "class": type(self._model).__name__, "loss": loss, "checksum": self._checksum}
 
@@ -124,7 +124,7 @@ class OwnModule:
         return torch.stack([one(*each) for each in alone])
 
     def _try(self, data: Data) -> None:
-        """Refuse what :func:`module` says is refused, after some evaluations of the first inputs."""
+        """Refuse what :func:`module` states is refused, after some evaluations of the first inputs."""
         weights = torch.from_numpy(np.stack([self.initial(np.random.default_rng(k), data) for k in range(2)]))
         inputs = torch.as_tensor(data.inputs[:CHECKED_ON], dtype=torch.float64)
         labels = torch.arange(len(inputs)) % data.classes
@@ -136,7 +136,7 @@ class OwnModule:
                 got = f"losses of shape {tuple(first.shape[1:])}: {first.detach().tolist()}"
                 raise refuse("network", "a finite loss with no dimensions", got, "Look at the loss and the module.")
             if not torch.equal(first, again):
-                fix = "The loss must follow from weights and batch alone: leave out dropout and noise."
+                fix = "The loss must follow from weights and batch alone: omit dropout and noise."
                 raise refuse("network", "the same loss each time", (first[0].item(), again[0].item()), fix)
             if self.together is None:
                 self._try_stacked(variables, *batch, first)
@@ -181,7 +181,7 @@ class OwnModule:
 def module(
     model: nn.Module | Callable[[], nn.Module], groups: Groups, *, loss: str | Loss = "cross_entropy"
 ) -> OwnModule:
-    """A network of one's own module of torch, for ``train``.
+    """A custom network module of torch, for ``train``.
 
     Parameters
     ----------

@@ -68,7 +68,7 @@ class FrozenHead(ABC):
 
     @property
     def name(self) -> str:
-        """As ``mlp(hidden=(6, 6))``: what is always said, then what differs from the defaults."""
+        """As ``mlp(hidden=(6, 6))``: what is always stated, then what differs from the defaults."""
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         if changed["head_norm"] == LOSSES[self.loss]:
             del changed["head_norm"]

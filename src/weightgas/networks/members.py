@@ -1,4 +1,4 @@
-"""Which weights of a module make up each of its groups, from what a user or ``symmetries`` says of them."""
+"""Which weights of a module make up each of its groups, from what a user or ``symmetries`` states of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from weightgas.errors import refuse
 
 @runtime_checkable
 class Members(Protocol):
-    """A group as :func:`weightgas.symmetry.symmetries` finds them: a row for each parameter, or none for whole ones."""
+    """A group as :func:`weightgas.symmetry.symmetries` finds them: a row for each parameter, or none for entire
+    ones."""
 
     @property
     def name(self) -> str:
@@ -48,7 +49,7 @@ def places_of(shapes: Mapping[str, torch.Size], groups: Groups) -> dict[str, np.
     owners = np.bincount(np.concatenate(places), minlength=total) if places else np.zeros(total, int)
     for what, wrong, fix in (
         ("in a group", owners == 0, "Freeze it: requires_grad_(False). Only scale-invariant weights are trained."),
-        ("in one group only", owners > 1, "Leave it out of one of them."),
+        ("in one group only", owners > 1, "Omit it of one of them."),
     ):
         held = [name for name, shape in shapes.items() if wrong[starts[name] : starts[name] + shape.numel()].any()]
         if held:

@@ -36,13 +36,13 @@ class Network(Protocol):
     A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
     autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches that all networks see,
     (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate them at
-    once, or a function of the shape of an input (features…) that says it; and ``separable = True`` where the loss of a
-    batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts where memory is short.
+    once, or a function of the shape of an input (features…) that states it; and ``separable = True`` where the loss of
+    a batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts where memory is short.
     """
 
     @property
     def name(self) -> str:
-        """One line that tells this network from others, for traces and reports."""
+        """One line that shows this network from others, for traces and reports."""
         ...
 
     def settings(self) -> dict[str, object]:

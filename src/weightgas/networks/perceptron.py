@@ -28,7 +28,7 @@ class MLP(FrozenHead):
 
     The normalisation has no affine part and ε = 1e-5, and divides the norm of the weights before it out. With BatchNorm
     (statistics of the batch) the incoming weights of every hidden neuron are a scale-invariant group; with ``"group"``
-    those of each of ``channel_groups`` blocks of neurons together; with ``"layer"`` those of a whole layer.
+    those of each of ``channel_groups`` blocks of neurons together; with ``"layer"`` those of an entire layer.
     """
 
     hidden: tuple[int, ...] = (6, 6)

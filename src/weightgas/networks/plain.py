@@ -21,7 +21,7 @@ def batch_norm(width: int) -> nn.Module:
 
 
 class PlainConvNet(nn.Module):
-    """Four blocks of convolution, normalisation, ReLU and (but for the first) max pooling; global maximum; head."""
+    """Four blocks of convolution, normalisation, ReLU and (except for the first) max pooling; global maximum; head."""
 
     def __init__(self, width: int = 8, classes: int = 10, channels: int = 3, norm: Norm = batch_norm) -> None:
         super().__init__()

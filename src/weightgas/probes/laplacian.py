@@ -47,7 +47,7 @@ Product = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Curvature:
-    """Estimates on the unit sphere, float64: of the whole (C,) and of each group on its own sphere (C, groups)."""
+    """Estimates on the unit sphere, float64: of the total (C,) and of each group on its own sphere (C, groups)."""
 
     laplacian: Tensor
     laplacian_far: Tensor

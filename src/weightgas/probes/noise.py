@@ -36,7 +36,7 @@ FOR_SQUARES = 4
 
 @dataclass(frozen=True)
 class Moments:
-    """Estimates on the unit sphere, float64: of the whole (…,) and of each group on its own sphere (…, groups).
+    """Estimates on the unit sphere, float64: of the total (…,) and of each group on its own sphere (…, groups).
 
     The last four, of (tr Σ)² and tr Σ², are None with fewer than ``FOR_SQUARES`` gradients.
     """
@@ -57,8 +57,8 @@ def moments(gradients: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> Momen
     """The moments from ``gradients`` (K, …, dim), K ≥ 2 independent ones at ``weights`` (…, dim).
 
     ``sizes`` are those of the groups (:func:`weightgas.probes.group_squares`). The relative error of tr Σ is at least
-    √(2/(d_eff (K − 1))) with d_eff the number of directions that the noise has: average over many samples, numerators
-    and denominators apart. ValueError with fewer than 2 gradients.
+    √(2/(d_eff (K − 1))) with d_eff the number of effective rank of the noise covariance: average over many samples,
+    numerators and denominators apart. ValueError with fewer than 2 gradients.
     """
     count = len(gradients)
     if count < 2:
@@ -77,7 +77,7 @@ def moments(gradients: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> Momen
 
 
 def _fourth(centred: Tensor, squares: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, ...]:
-    """(tr Σ)² and tr Σ² of the whole, then of the groups, on the unit sphere."""
+    """(tr Σ)² and tr Σ² of the total, then of the groups, on the unit sphere."""
     grams = torch.cat([torch.einsum("k...d,l...d->...kl", part, part) for part in by_group(centred, sizes)], -3)
     return (
         *(squares.sum(-1).square() * x for x in _products(grams.sum(-3))),

@@ -65,7 +65,7 @@ class Protocol:
     projected: ClassVar[bool]
     steers: ClassVar[str] = ""
     """The rate that the protocol sets anew after every sample (``"elr"`` or ``"lr"``), by :meth:`steered`; else empty.
-    Then ``at`` holds it beside the axes: as predicted where a run starts, as recorded where one is measured."""
+    Then ``at`` holds it alongside the axes: as predicted where a run starts, as recorded where one is measured."""
     paired: bool
 
     # --- the grid ---
@@ -88,14 +88,14 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not isinstance(self.paired, bool):
-            raise TypeError(f"paired: expected True or False, got {self.paired!r}. Leave it out for a product of axes.")
+            raise TypeError(f"paired: expected True or False, got {self.paired!r}. Omit it for a product of axes.")
         fix = {axis: _FIX.get(axis, "It must be positive, for instance 0.1.") for axis in self.axes}
         values = {axis: positive_array(axis, getattr(self, axis), fix=fix[axis]) for axis in self.axes}
         if self.paired and len({len(v) for v in values.values()} - {1}) > 1:
             raise ValueError(
                 f"{type(self).__name__}: expected paired axes of one length, got "
                 + " and ".join(f"{len(v)} of {axis}" for axis, v in values.items())
-                + ". Give lists of equal length, or leave out paired=True for their product."
+                + ". Give lists of equal length, or omit paired=True for their product."
             )
         for axis, array in values.items():
             object.__setattr__(self, axis, tuple(array.tolist()))
@@ -131,7 +131,7 @@ class Protocol:
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        """What the class takes besides its axes: ``paired``, and the fields of a user's own."""
+        """What the class takes besides its axes: ``paired``, and the custom fields."""
         return tuple(f.name for f in dataclasses.fields(cls) if f.name not in cls.axes)  # type: ignore[arg-type]
 
     @classmethod

@@ -53,7 +53,7 @@ def from_settings(settings: Mapping[str, object]) -> Protocol:
     Raises
     ------
     ValueError
-        For an unknown protocol, or hyperparameters that it does not take or lacks; the message says which it takes.
+        For an unknown protocol, or hyperparameters that it does not take or lacks; the message states which it takes.
     """
     given = {k: v for k, v in settings.items() if v is not None and k != "protocol"}
     kind = named(str(settings.get("protocol", "")))
@@ -61,7 +61,7 @@ def from_settings(settings: Mapping[str, object]) -> Protocol:
     wrong = sorted(set(given) - {*kind.axes, *options})
     missing = [axis for axis in kind.required() if axis not in given]
     if wrong or missing:
-        fix = [f"leave out {', '.join(wrong)}"] * bool(wrong) + [f"add {', '.join(missing)}"] * bool(missing)
+        fix = [f"omit {', '.join(wrong)}"] * bool(wrong) + [f"add {', '.join(missing)}"] * bool(missing)
         raise ValueError(
             f"protocol {kind.name}: expected {' and '.join(kind.axes)}, got "
             f"{', '.join(sorted(set(given) - set(options))) or 'nothing'}. It holds {kind.holds}; {' and '.join(fix)}."

@@ -141,7 +141,7 @@ def _about_watched(runs: Runs) -> tuple[str, str]:
     text = (
         f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
         f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Seen by hooks of the "
-        "optimizer; data, order and seed are those of your own loop. With momentum α, η stands for η/(1 − α)."
+        "optimizer; data, order and seed are custom those loop. With momentum α, η stands for η/(1 − α)."
     )
     excluded = [str(n) for n in np.atleast_1d(about.get("groups_excluded", []))]
     return "Watched run", text + (f" Excluded, without weight decay: {', '.join(excluded)}." if excluded else "")

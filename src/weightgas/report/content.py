@@ -50,7 +50,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """A whole report.
+    """A entire report.
 
     ``summary``: one text or several lines. ``verdicts``: of the runs, and ``controls`` of the reference simulations
     alongside; both stand at the head. ``settings``: what was asked for. ``environment``: from

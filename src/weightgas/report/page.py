@@ -29,7 +29,7 @@ CSS_PIXELS_PER_INCH = 112
 
 
 def write(path: str | os.PathLike[str], content: Content) -> Path:
-    """Write a report to ``path``: the whole file or nothing.
+    """Write a report to ``path``: the entire file or nothing.
 
     Raises
     ------

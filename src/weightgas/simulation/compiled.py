@@ -39,7 +39,7 @@ def no_noise(w, normals, out):  # pragma: no cover - compiled
 
 @dataclass(frozen=True, eq=False)
 class CompiledLoss:
-    """A loss of the user's own: ``evaluate(w, out)`` returns L and writes ∇L, as the kernel calls it."""
+    """A custom loss: ``evaluate(w, out)`` returns L and writes ∇L, as the kernel calls it."""
 
     loss: CustomLoss
     function: Any
@@ -55,7 +55,7 @@ class CompiledLoss:
 
 @dataclass(frozen=True, eq=False)
 class CompiledNoise:
-    """A noise of the user's own: ``fill(w, normals, out)``, as the kernel calls it."""
+    """A custom noise: ``fill(w, normals, out)``, as the kernel calls it."""
 
     noise: CustomNoise
     fill: Any
@@ -69,7 +69,7 @@ class CompiledNoise:
 
 @dataclass(frozen=True)
 class CustomForm(QuadraticForm):
-    """A loss of the user's own where a :class:`QuadraticForm` is asked for its values; it has no coefficients."""
+    """A custom loss where a :class:`QuadraticForm` is asked for its values; it has no coefficients."""
 
     compiled: CompiledLoss | None = None
 
@@ -93,7 +93,7 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @lru_cache(maxsize=64)
 def compile_loss(loss: CustomLoss) -> CompiledLoss:
-    """Compile loss and gradient; ValueError that says which of them numba cannot compile, and why."""
+    """Compile loss and gradient; ValueError that states which of them numba cannot compile, and why."""
     function = _jitted("loss", loss.loss, (_VECTOR,), types.float64)
     if loss.gradient is None:
         evaluate = _with_differences(function)

@@ -1,14 +1,15 @@
 """The compiled step that keeps every weight, many runs side by side: a loss c + b·w̄ + ½ Σ aᵢw̄ᵢ², independent noises.
 
-Weights and noise lie dimension after dimension, the lanes of each beside one another, so a step is three passes over
+Weights and noise lie dimension after dimension, the lanes of each alongside one another, so a step is three passes over
 the dimensions whose inner loops are vector instructions. With u = w/r, noise n, m = b + au:
 
 1. uᵀn, uᵀb, uᵀm                      2. ∇L = m − (uᵀm)u, P n = n − (uᵀn)u, G = ‖∇L + P n‖², …
 3. w ← Kw − C(∇L + P n), r² = ‖w‖²    K and C of the three protocols below
 
-On the sphere K = R/(r√(1 + η_e²G)) with R the radius that is held and r the one that rounding left, so that it cannot
+On the sphere K = R/(r√(1 + η_e²G)) with R the radius that is fixed and r the one that rounding left, so that it cannot
 walk away. Fewer lanes than a vector has go one after the other, by the same arithmetic in the same order: a run is the
-same to the bit whatever lies beside it. It is :func:`weightgas.simulation.reference.step`. Lanes as in :mod:`.lanes`.
+same to the bit whatever lies alongside it. It is :func:`weightgas.simulation.reference.step`. Lanes as in
+:mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def _along(square, noise, linear, curved, constant, offset, slope, amplitude):  
     mean = fma(curved * inverse, inverse, linear)
     loss = constant + 0.5 * (linear + mean)
     variance = offset + slope * loss
-    nothing = (variance < 0.0) & (variance > -1e-14 * abs(slope))  # a loss of zero, but for rounding
+    nothing = (variance < 0.0) & (variance > -1e-14 * abs(slope))  # a loss of zero, except for rounding
     variance = 0.0 if nothing else variance
     strength = math.sqrt(variance) if slope != 0.0 else amplitude
     return inverse, noise * inverse, linear, mean, loss, strength
@@ -244,7 +245,7 @@ def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # 
 def advance(scaled, projected, span, runs, form, heat, together, tallied):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for standard deviations ``spread`` (d,) of the noise and ``stream`` (N, STREAM).
 
-    ``together`` lanes are held side by side.
+    ``together`` lanes are fixed side by side.
     """
     first, samples, steps, begin = span
     w, stream, rate, decay, radius = runs

@@ -1,4 +1,4 @@
-"""``drive``: many replicas of the solvable gas along a path of hyperparameters, and the books of each.
+"""``drive``: many replicas of the solvable gas along a path of hyperparameters, and the identities of each.
 
 The gas has the loss L(w̄) and the volume V = ‖w‖²/2. Its surroundings hold a temperature T and a pressure p: λ where
 weights decay, on the sphere that of the wall, p V = η_e E[‖g̃‖² | w]/4. Every step of every replica is booked:
@@ -10,7 +10,8 @@ weights decay, on the sphere that of the wall, p V = η_e E[‖g̃‖² | w]/4. 
 Under weight decay Q is the change of L + λV = L + λ‖w‖²/2 in the step: the objective with its L2 term is the enthalpy,
 and Sekimoto's heat (1998) is what dynamics does to it, his work V dλ what moving λ does at fixed weights.
 
-The volume is a piston with friction, V₊ − V = kick + decay in every step (exact): in the mean 4 η_e V² (p_in − λ), with
+The volume is a piston with friction, V₊ − V = update term + decay in every step (exact): in the mean 4 η_e V² (p_in −
+λ), with
 p_in = η_eĜ/(4V) the pressure of the gas. What λ does and p_in does not, ∫(p_in − λ) dV, is lost to friction; on the
 sphere there is none. Volume and pressure do not enter the motion of the direction.
 """
@@ -148,7 +149,8 @@ def drive(
 def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotropic | None = None) -> int:
     """Five of the longest relaxation time at one point of a path, in steps, at most a million.
 
-    The clocks are that of the direction, in its well or by the noise alone, and that of the radius; continuous time.
+    The relaxation times are that of the direction, in its well or by the noise alone, and that of the radius;
+    continuous time.
 
     Raises
     ------
@@ -166,7 +168,7 @@ def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotro
 
 
 class _Ensemble:
-    """The replicas: weights, streams, volumes and books, moved on leg by leg."""
+    """The replicas: weights, streams, volumes and sums, moved on leg by leg."""
 
     def __init__(self, legs, courses, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
         self.what, self.first, self.leg = what, first, legs[0]
@@ -177,7 +179,7 @@ class _Ensemble:
         self.books = np.zeros((replicas, driven.BOOKS))
 
     def rest(self, steps: int) -> None:
-        """Rest at the first hyperparameters; the books are closed."""
+        """Rest at the first hyperparameters; the identities are closed."""
         stay = self.leg.stay(0.0)
         self.advance(stay, {axis: np.full(steps, v) for axis, v in self.first.items()}, np.array([steps]))
         self.books[:] = 0.0

@@ -1,7 +1,8 @@
-"""The compiled step along a path: hyperparameters of their own at every step, and the books of the gas kept with it.
+"""The compiled step along a path: hyperparameters of their own at every step, and the identities of the gas kept with
+it.
 
 The step is that of :mod:`.reduced`, the loss of one overlap with isotropic noise; what is added are sums that need the
-weights before and after it (:mod:`.drive` says what they mean). With L, V before and L₊, V₊ after a step and the mean
+weights before and after it (:mod:`.drive` states what they mean). With L, V before and L₊, V₊ after a step and the mean
 second moment Ĝ = σ²(d−1) + 1 − z² of the gradient that was to come, whose η_e = η/(2V) at fixed LR:
 
     p_in dV = (η_e Ĝ/4) ln(V₊/V)                  the pressure of the gas, p_in V = η_e Ĝ/4, on the way;
@@ -9,7 +10,7 @@ second moment Ĝ = σ²(d−1) + 1 − z² of the gradient that was to come, who
     p dV    = λ (V₊ − V), on the sphere p_in dV   the pressure of the surroundings
     β       = 2/(η_e σ²); at fixed LR 4V̄/(ησ²), V̄ = (V + V₊)/2
     work −= p dV      inner work −= p_in dV       exchanged += β (L₊ − L + p dV)
-    kick += C²G/2     decay −= sλ(2−sλ) V         C = s/r, s = η or η_e r²
+    update term += C²G/2     decay −= sλ(2−sλ) V         C = s/r, s = η or η_e r²
 
 V̄ is the midpoint (Stratonovich; Sekimoto 1998), and the integrals over V are exact: what depends on V alone adds up to
 nothing over any closed way, however it fluctuates. The first order rule would make a steady state pay.
@@ -27,23 +28,23 @@ from weightgas.simulation.lanes import CHUNK, ROOM, STREAM, WIDTH, WORDS, fma
 from weightgas.simulation.lanes import log as _log
 
 WORK, INNER_WORK, EXCHANGED, KICK, DECAY = range(5)
-BOOKS = 5
+SUMS = 5
 """The sums of a run, from the start of the first leg."""
-LOSS, VOLUME, FIRST_BOOK = 0, 1, 2
-COLUMNS = FIRST_BOOK + BOOKS
+LOSS, VOLUME, FIRST_SUM = 0, 1, 2
+COLUMNS = FIRST_SUM + SUMS
 """What is read of a run: where it is, and its sums."""
 _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    scaled, projected, w, stream, volume, books, course, marks, dim, variance, together, found
+    scaled, projected, w, stream, volume, sums, course, marks, dim, variance, together, found
 ):  # pragma: no cover - compiled
     """Take N runs through the steps of ``course``, η or η_e, λ and r of every step, and look after ``marks`` of them.
 
     ``w`` (N, 2) holds y and t² (the root of which would be rounded at every call); it, ``stream`` (N, STREAM),
-    ``volume`` (N,) and ``books`` (N, BOOKS) go on from where they are. ``found`` is (N, marks, COLUMNS), the last mark
-    the number of steps. ``together`` lanes are held side by side.
+    ``volume`` (N,) and ``sums`` (N, SUMS) go on from where they are. ``found`` is (N, marks, COLUMNS), the last mark
+    the number of steps. ``together`` lanes are fixed side by side.
     """
     rate, decay, radius = course
     flags, heat = (scaled, projected), (variance, 1.0, 0.0)
@@ -55,14 +56,14 @@ def advance(
         f = np.zeros((reduced._SUMS + kernels.COLUMNS) * WIDTH)
         normals = np.empty(2 * ROOM)
         state, words = np.empty(STREAM * WIDTH, np.uint64), np.empty(WORDS * ROOM, np.uint64)
-        overlap, room, kept = np.empty(WIDTH), np.empty(WIDTH), np.zeros(BOOKS * WIDTH)
+        overlap, room, kept = np.empty(WIDTH), np.empty(WIDTH), np.zeros(SUMS * WIDTH)
         lanes.load(stream, start, many, state)
         for i in range(many):
             y, across_sq = w[start + i, 0], w[start + i, 1]
             f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i] = y, across_sq
             overlap[i], room[i] = y / math.sqrt(fma(y, y, across_sq)), volume[start + i]
-            for book in range(BOOKS):
-                kept[book * WIDTH + i] = books[start + i, book]
+            for number in range(SUMS):
+                kept[number * WIDTH + i] = sums[start + i, number]
         done = sample = 0
         while done < steps:
             some = min(CHUNK, marks[sample] - done)
@@ -80,14 +81,14 @@ def advance(
                 for i in range(many):
                     found[start + i, sample, LOSS] = 1.0 + overlap[i]
                     found[start + i, sample, VOLUME] = room[i]
-                    for book in range(BOOKS):
-                        found[start + i, sample, FIRST_BOOK + book] = kept[book * WIDTH + i]
+                    for number in range(SUMS):
+                        found[start + i, sample, FIRST_SUM + number] = kept[number * WIDTH + i]
                 sample += 1
         for i in range(many):
             y, across_sq = f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i]
             w[start + i, 0], w[start + i, 1], volume[start + i] = y, across_sq, room[i]
-            for book in range(BOOKS):
-                books[start + i, book] = kept[book * WIDTH + i]
+            for number in range(SUMS):
+                sums[start + i, number] = kept[number * WIDTH + i]
         lanes.save(state, start, many, stream)
 
 

@@ -9,7 +9,7 @@ With the buffer left alone T_conf is η̂_e²G/(2(1 − α)) too low. Without mo
 faster and whose columns these are. The buffer begins at zero. Where a number is not
 finite the run of that task ends there: ``failed`` and ``cause`` say at which step and in what.
 
-Of a loss of the user's own the curvature is known from differences of the gradient at the end of every sample, of its
+Of a custom loss the curvature is known from differences of the gradient at the end of every sample, of its
 noise the covariance where it is linear in the normals. :mod:`weightgas.simulation.reference` has the plain step.
 """
 
@@ -198,7 +198,7 @@ def _run(
                 along_linear += linear[i] * u[i]
             loss = _mean(u, known, own, constant, linear, curvature, mean, facts)
             variance = offset + slope * loss
-            if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, but for rounding
+            if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, except for rounding
                 variance = 0.0
             strength = math.sqrt(variance) if slope != 0.0 else 1.0
             kernels._fill(s, draws)

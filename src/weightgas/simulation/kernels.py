@@ -71,7 +71,7 @@ def _rare(s, layer, u):  # pragma: no cover - compiled
 def _fill(s, out):  # pragma: no cover - compiled
     """Fill ``out`` with standard normals: low byte picks the layer, the top 53 bits the place.
 
-    The state is held in four variables meanwhile, so that it stays in registers: worth a third of the step at d = 10.
+    The state is fixed in four variables meanwhile, so that it stays in registers: worth a third of the step at d = 10.
     """
     s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
     for i in range(out.size):
@@ -155,7 +155,7 @@ def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no c
                     along_mean += (linear[i] + curvature[i] * u) * u
                 loss = constant + along_linear + 0.5 * (along_mean - along_linear)
                 variance = offset + slope * loss
-                if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, but for rounding
+                if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, except for rounding
                     variance = 0.0
                 strength = math.sqrt(variance) if slope != 0.0 else amplitude
                 grad_sq = noise_sq = mean_sq = curved_sq = 0.0

@@ -3,7 +3,7 @@
 A lane is one run with a stream of its own, xoshiro256++ (Blackman and Vigna 2021). Arrays are flat, quantity after
 quantity, ``WIDTH`` lanes each, so that the compiler sees that they do not overlap; every lane does the same arithmetic,
 without branches and without calls: the logarithm, sine and cosine are polynomials, fused multiply-adds are asked for by
-name and nowhere else made. So a lane's numbers are the same to the bit beside any others, alone, and on any threads.
+name and nowhere else made. So a lane's numbers are the same to the bit alongside any others, alone, and on any threads.
 
 Normals are pairs by Box and Muller (1958), R = √(−2 ln u), cos φ and sin φ, with u and φ of 52 bits each, so that
 |n| < 8.5. A χ² of k ≥ 2 degrees is 2D v³ by Marsaglia and Tsang (2000), D = k/2 − ⅓, v = 1 + x/√(9D), taken in
@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 
 WIDTH = 64
-"""Lanes that are held side by side at most: enough to hide the latency of square roots, few enough for the cache."""
+"""Lanes that are fixed side by side at most: enough to hide the latency of square roots, few enough for the cache."""
 STREAM = 8
 """Words of a run's two streams: the second is for what is drawn again."""
 FEW = 5

@@ -8,7 +8,7 @@ w ← Kw − Cg̃ (g̃ the gradient on the unit sphere),
 
 K = 1 − ηλ, C = η/r (fixed LR), K = 1 − η_e r²λ, C = η_e r (fixed ELR), K = 1, C = η_e r and back to r (sphere). Exact,
 and of the same cost in three dimensions as in three millions: :func:`weightgas.simulation.reference.reduced_step`. What
-is read is what the whole step reads (:mod:`.kernels`, whose columns these are). Lanes as in :mod:`.lanes`.
+is read is what the entire step reads (:mod:`.kernels`, whose columns these are). Lanes as in :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def lanes_for(tasks: int, threads: int) -> int:
 def packed(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """What a trace holds of (N, 2) y and t² and of (N, STREAM) words: y and t, and behind the words the bits of t².
 
-    The root is rounded, so a run that goes on from t alone would not be the one that was never interrupted.
+    The root is rounded, so a run that continues from t alone would not be the one that was never interrupted.
     """
     bits = np.ascontiguousarray(weights[:, 1]).view(np.uint64)
     with np.errstate(invalid="ignore"):  # of a run that diverged
@@ -54,7 +54,7 @@ def unpacked(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.nd
 def _step(f, normals, place, lanes, flags, constant, heat):  # pragma: no cover - compiled
     """One step of every lane, added to the sums; ``place`` is that of its draws."""
     (scaled, projected), (variance, offset, slope) = flags, heat
-    least = -1e-14 * abs(slope)  # a variance above this is zero, but for the rounding of the loss
+    least = -1e-14 * abs(slope)  # a variance above this is zero, except for the rounding of the loss
     for i in range(lanes):
         y, across_sq = f[_Y * WIDTH + i], f[_ACROSS_SQ * WIDTH + i]
         rate, decay = f[_RATE * WIDTH + i], f[_DECAY * WIDTH + i]
@@ -109,7 +109,7 @@ def _logits(f, out, lanes):  # pragma: no cover - compiled
 def advance(scaled, projected, span, runs, constant, dim, heat, together, tallied):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for weights (N, 2), y and t² of each run, and Heat with σ² as ``spread``.
 
-    ``together`` lanes are held side by side.
+    ``together`` lanes are fixed side by side.
     """
     first, samples, steps, begin = span
     w, stream, rate, decay, radii = runs

@@ -30,7 +30,7 @@ def stationary_start(
         elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
         temperature = ideal_gas.temperature(tame(elr), tame(noise_trace), dof)
         directions = model.loss.sample(model.dim, float(tame(temperature)), SAMPLES, generator)
-        # a function of the user's may not be finite everywhere; then the run says so
+        # a function of the user's may not be finite everywhere; then the run states so
         noise_trace = float(np.nanmean(model.noise_trace(directions)))
         grad_sq = noise_trace + float(np.nanmean(model.form.mean_grad_sq(directions)))
     now = _complete(protocol, at, noise_trace / dof)

@@ -48,7 +48,7 @@ def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: in
         takes = ["w", *["normals"] * normals, *["out"] * outputs]
         raise ValueError(
             f"{what}: expected a function of {', '.join(takes)}, each of shape ({dim},), got {type(error).__name__} "
-            f"from {name}: {error}. Mend the function, or dim."
+            f"from {name}: {error}. Fix the function, or dim."
         ) from error
     if any((a != b).any() for a, b in zip(given, [w[0], *[w[1]] * normals], strict=True)):
         raise ValueError(f"{what}: expected {name} to leave its input alone, got changed weights. Work on a copy.")
@@ -61,7 +61,7 @@ def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: in
 
 
 def check_loss(compiled: CompiledLoss, dim: int) -> None:
-    """ValueError that says what was found where a loss or its gradient is not what it must be."""
+    """ValueError that states what was found where a loss or its gradient is not what it must be."""
     gradient = compiled.loss.gradient
     name = compiled.loss.name
     w = points(dim)
@@ -112,7 +112,8 @@ def check_loss(compiled: CompiledLoss, dim: int) -> None:
 
 
 def check_noise(compiled: CompiledNoise, dim: int) -> bool:
-    """Whether a noise is linear in its normals; ValueError that says what was found where it is not what it must be."""
+    """Whether a noise is linear in its normals; ValueError that states what was found where it is not what it must
+    be."""
     name = compiled.noise.name
     w, generator = points(dim), np.random.default_rng(dim)
     first, second = generator.standard_normal((2, *w.shape))

@@ -34,7 +34,7 @@ def split_rows(
     starts = np.concatenate([[0], np.cumsum(counts)])
     invariant = [tuple(map(probe.names.index, g.parameters)) for g in groups if g.scale_invariant]
     inside = {index for members in invariant for index in members}
-    # a tensor that is not invariant as a whole may have blocks that are
+    # a tensor that is not invariant in total may have blocks that are
     alone = [(i,) for i, shape in enumerate(shapes) if len(shape) > 1 and i not in inside]
     found: list[Group] = []
     notes: list[str] = []
@@ -54,7 +54,7 @@ def split_rows(
         kept = [group for group in split if group.residual <= tolerance]
         if len(kept) < len(split):
             notes.append(
-                f"{probe.names[members[0]]}: {len(split) - len(kept)} rows left out, residual above {tolerance:g}"
+                f"{probe.names[members[0]]}: {len(split) - len(kept)} rows excluded, residual above {tolerance:g}"
             )
         found += kept
     return found, notes

@@ -50,7 +50,7 @@ def symmetries(
     """Find every scaling symmetry of the trained parameters of ``model``: wᵢ → exp(aᵢ s) wᵢ leaves the loss unchanged.
 
     The model is copied; itself, its gradients, buffers, train/eval mode and the generators of torch stay as they are.
-    Frozen parameters are left out, tied ones counted once. Costs some twenty forward and backward passes, a dozen
+    Frozen parameters are excluded, tied ones counted once. Costs some twenty forward and backward passes, a dozen
     forward passes, and one of the first more for each tensor, less symmetries, beyond eight, in float64.
 
     Parameters
@@ -59,7 +59,7 @@ def symmetries(
         Any module, on any device that has float64. The copy is in train mode throughout.
     loss_fn
         ``loss_fn(model, batch)`` returns the mean loss of a batch, a tensor with no dimensions. It is called with a
-        float64 copy of the model and must use that. Leave out penalties on the weights: they have no symmetry.
+        float64 copy of the model and must use that. Omit penalties on the weights: they have no symmetry.
     batches
         Batches as ``loss_fn`` takes them, a list or a data loader; the first 8 are used, one is enough. Floating
         tensors in them (also inside tuples, lists and dicts) are passed in float64.
@@ -150,7 +150,7 @@ class _Search:
             if len(kept) == len(vectors) and not lost:
                 return kept, gap
             if (cut, gap) == cuts[0]:
-                notes = [f"{lost} symmetries left out: their exponents are no simple fractions"] if lost else []
+                notes = [f"{lost} symmetries excluded: their exponents are no simple fractions"] if lost else []
                 dropped = [v for v in vectors if not any(v is k for k in kept)]
                 notes += [f"dropped, not confirmed by rescaling: {', '.join(self._names(v))}" for v in dropped]
                 fallback = kept, gap, notes

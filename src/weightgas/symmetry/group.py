@@ -25,7 +25,7 @@ class Group:
     residual
         Largest |Σᵢ aᵢ⟨∇ᵢL, wᵢ⟩| / √Σᵢ(aᵢ‖∇ᵢL‖‖wᵢ‖)² seen, with the model's own eps; NaN where nothing was measured.
     rows
-        Nothing where whole tensors are meant. Else the row (first index) of each parameter, a parameter being listed
+        Nothing where entire tensors are meant. Else the row (first index) of each parameter, a parameter being listed
         once for each row.
     """
 

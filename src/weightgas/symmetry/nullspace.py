@@ -59,9 +59,9 @@ def spectrum(products: np.ndarray, spread: np.ndarray) -> Spectrum:
 
 
 def sparsest(found: Spectrum, cut: int, seed: int) -> tuple[list[np.ndarray], int]:
-    """The sparsest basis of the null space that begins at ``cut``, as exponents (n,), and how many could not be told.
+    """The sparsest basis of the null space that begins at ``cut``, as exponents (n,), and how many could not be given.
 
-    Exponents are rational with denominators up to 12 and least size 1; vectors that are not are left out and counted.
+    Exponents are rational with denominators up to 12 and least size 1; vectors that are not are excluded and counted.
     """
     reduced = _reduced(found.vectors[cut:] / found.scale)
     rational = np.array([_rational(row) for row in reduced]).reshape(-1, reduced.shape[1])

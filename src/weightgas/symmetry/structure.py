@@ -35,7 +35,7 @@ def structural_groups(model: nn.Module) -> tuple[Group, ...]:
     """Weights directly before a normalisation, from the structure of ``model`` alone; residuals are NaN (not measured).
 
     A bias belongs to the group of its weight, except directly before BatchNorm, where it has no effect. Frozen and tied
-    weights and layers that are called more than once are left out. BatchNorm is taken to be in train mode. Sums of
+    weights and layers that are called more than once are excluded. BatchNorm is taken to be in train mode. Sums of
     branches are not followed, so this is a part of what :func:`symmetries` finds, and it is a guess: check it there.
 
     Raises

@@ -14,7 +14,7 @@ from weightgas.theory._arguments import Kind
 from weightgas.theory._rules import Array, OverlapRule, chi_square_rule, hermite, normal_rule, overlap_rule
 
 _TOLERANCE = 1e-4
-"""What U may change by when the highest degree is left out, relative, before the state counts as not resolved."""
+"""What U may change by when the highest degree is excluded, relative, before the state counts as not resolved."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +24,12 @@ class Stationary:
     energy, energy_variance    U = E[1 + z] and Var z
     entropy_direction          S(w̄) in nats, with respect to the surface of the unit sphere
     mean_grad_sq               E‖∇L‖² = E[1 − z²] on the unit sphere
-    elr                        E[η/r²]; η_e where it is held
+    elr                        E[η/r²]; η_e where it is fixed
     temperature                T = E[η/r²] σ²/2
     square, log_square         E[x] and E[ln x], x = r²/η, where the step is scaled η_e λ r², on a sphere 1
     log_square_variance        Var ln r²
     conf_ratio                 T_conf/T = E‖∇L‖²/(T E[ΔL]), ΔL = −(d−1)z: 1 in continuous time
-    error                      relative change of U, or E[r²], when the highest degrees are left out
+    error                      relative change of U, or E[r²], when the highest degrees are excluded
     gaps, weights              nodes and weights for means over 1 + z in this state
     """
 

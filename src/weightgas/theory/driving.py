@@ -7,7 +7,8 @@ A gas whose hyperparameters move lags behind them. Entropy is then produced, Σ 
 
 The first term is the direction, τ_L the relaxation time of the loss in its fluctuations. The second is the friction of
 a radius that weight decay moves; it is R τ_r (d ln V/dt)² with τ_r = 1/(η_e² tr Σ), the time of r² at fixed ELR. A
-radius moved by hand, on the sphere, has none. The friction is larger by 1/((d−1)T) in a harmonic well: the slow clock
+radius moved by hand, on the sphere, has none. The friction is larger by 1/((d−1)T) in a harmonic well: the slow
+relaxation time
 is that of the radius. Continuous time: relative errors of order η_e. Names as in ``weightgas.theory.vmf``.
 """
 
@@ -23,7 +24,7 @@ _HARMONIC, _FREE = 1e-7, 1e7
 
 
 def energy_time(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike) -> Numbers:
-    """Integral time of the loss in equilibrium at held T, ∫₀^∞ ⟨δL(0) δL(t)⟩ dt / Var L, in steps.
+    """Integral time of the loss in equilibrium at fixed T, ∫₀^∞ ⟨δL(0) δL(t)⟩ dt / Var L, in steps.
 
     The overlap z diffuses with drift −η_e[(1 − z²) + (d−1)Tz] and constant D = η_e T (1 − z²), so with its density ρ
     (exact for this diffusion)
@@ -63,7 +64,7 @@ def sudden_production(dim: ArrayLike, first: ArrayLike, second: ArrayLike) -> Nu
 
 
 def housekeeping_rate(lr: ArrayLike, wd: ArrayLike, elr: ArrayLike) -> Numbers:
-    """Entropy produced a step at held η and λ, ηλ η_e in nats: leading order in a harmonic well.
+    """Entropy produced a step at fixed η and λ, ηλ η_e in nats: leading order in a harmonic well.
 
     At fixed LR a steady state is no equilibrium, because the temperature follows the radius. The gas expands when its
     loss is high, ‖∇L‖² ≈ 2L being part of the pressure, and cools when it expands; so with β = 1/T and R = (d−1)/2
@@ -71,7 +72,7 @@ def housekeeping_rate(lr: ArrayLike, wd: ArrayLike, elr: ArrayLike) -> Numbers:
         E[β ∘ dL] = −E[L ∘ dβ] = −β E[δL · 2η_e² δL] = −2η_e² R T = −ηλ η_e   a step
 
     (Stratonovich products). In the time 1/(4ηλ) of the radius that is η_e/4 nats, nothing in continuous time. The next
-    order is relative (d−1)T; measured, −0.8(d−1)T. At fixed ELR and on the sphere T is held and there is none.
+    order is relative (d−1)T; measured, −0.8(d−1)T. At fixed ELR and on the sphere T is fixed and there is none.
     """
     return positive("lr", lr) * positive("wd", wd) * positive("elr", elr)
 

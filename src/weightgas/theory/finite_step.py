@@ -5,7 +5,8 @@ With isotropic noise, T = h σ²/2 and h = η_e the step w̄₊ = normalize(w̄ 
     ρ ∝ exp(−[L + h Φ₁]/T),   Φ₁ = (T/2) ΔL − ¼ ‖∇L‖² + c T L
 
 with ΔL the Laplace–Beltrami operator and c = d on the fixed sphere. With weight decay the direction feels η_e/(1 − ηλ),
-which makes it c = 1 at fixed ELR; so also at fixed LR, but for the spread of r (a share of about ηλ/2). For any loss;
+which makes it c = 1 at fixed ELR; so also at fixed LR, except for the spread of r (a share of about ηλ/2). For any
+loss;
 for the linear one ``vmf.finite_step_energy`` follows. Exact to first order in h at fixed T; the term ¼‖∇L‖² is that of
 backward error analysis in flat space (Shardlow 2006, SIAM J. Numer. Anal. 44, 430), c that of the curved sphere.
 
@@ -27,7 +28,8 @@ def curvature_term(protocol: Kind, dim: ArrayLike) -> Numbers:
 
 
 def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
-    """m of SGD with momentum α: what is left of the finite step in the books, m (‖∇L‖²/tr Σ and η̂λ/2), η̂ = η/(1 − α).
+    """m of SGD with momentum α: what is left of the finite step in the identities, m (‖∇L‖²/tr Σ and η̂λ/2), η̂ = η/(1
+    − α).
 
         Z = (1 + m ‖∇L‖²/tr Σ)/(1 − m η̂λ/2)         r⁴ = η̂ (tr Σ + m ‖∇L‖²)/(λ (2 − m η̂λ))
         m = (1 − α)/(1 + α),   Nesterov's (1 − α)(1 + 2α)²/(1 + α) − 2α
@@ -36,7 +38,8 @@ def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
     (Nesterov's α⁴), in the mean step.
 
     From the stationary covariance of weights and buffer in a harmonic well and in pure noise; exact in η̂λ for pure
-    noise and heavy ball, else first order in the step. For clocks long against 1/(1 − α), decay in the buffer.
+    noise and heavy ball, else first order in the step. For relaxation times long against 1/(1 − α), decay in the
+    buffer.
     """
     alpha = np.asarray(momentum, dtype=float)
     if nesterov:

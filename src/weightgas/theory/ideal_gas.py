@@ -73,7 +73,7 @@ def compressibility(noise_trace: ArrayLike, mean_grad_sq: ArrayLike, lr_times_wd
 
     At fixed LR exact for constant G, with V = E[r^2]/2 and T from E[1/r^2]; at fixed ELR the spread of r lowers
     it by the factor E[r^2]/r*^2 (1 - eta_e^2 sigma^2 for small steps). On the fixed sphere leave ``lr_times_wd`` at 0.
-    It says nothing about a gas: it is a signal-to-noise ratio and a finite-step check. NaN where eta lambda >= 2.
+    It states nothing about a gas: it is a signal-to-noise ratio and a finite-step check. NaN where eta lambda >= 2.
     """
     ratio = nonnegative("mean_grad_sq", mean_grad_sq) / positive("noise_trace", noise_trace)
     decay = nonnegative("lr_times_wd", lr_times_wd)

@@ -1,7 +1,7 @@
 """Relaxation: how direction and energy of a scale-invariant group reach their stationary state.
 
 Times are in optimisation steps. All laws are in continuous time: relative errors are of order eta lambda. The radius
-relaxes as its protocol says (``radius_time`` and ``radius_after`` in :mod:`weightgas.protocols`). Keyword names as in
+relaxes as its protocol states (``radius_time`` and ``radius_after`` in :mod:`weightgas.protocols`). Keyword names as in
 ``weightgas.theory.ideal_gas``. Source of the equations of motion: [P] Sadrtdinov et al., arXiv 2511.07308.
 """
 

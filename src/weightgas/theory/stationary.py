@@ -18,7 +18,7 @@ order), so twelve degrees reach about eight digits. No order in η_e is neglecte
 
 On the sphere and at fixed LR there is a stationary state for every η_e and every 0 < ηλ < 1. At fixed ELR strictly
 there is none: from every radius one large enough gradient makes r grow without end. What is given is the state in which
-a run stays until then; ``escape_time`` says how long. Its mean step has no fixed point from η_e²G = 1 on. Steps
+a run stays until then; ``escape_time`` states how long. Its mean step has no fixed point from η_e²G = 1 on. Steps
 so large that the quadrature misses 10⁻⁴ of U are not resolved: η_e above about 0.5 in three dimensions at σ = 1.
 """
 
@@ -56,7 +56,7 @@ the logarithm, which all curves of one model share."""
 def stationary_state(
     protocol: Kind, dim: int, step_size: float, noise_var: float = 1.0, *, degree: int = DEGREE
 ) -> Stationary:
-    """The stationary state of the isotropic noise model, exact but for the quadrature, in 10 to 25 ms; remembered.
+    """The stationary state of the isotropic noise model, exact except for the quadrature, in 10 to 25 ms; remembered.
 
     ``protocol`` is the class of one; ``step_size`` is η_e on the fixed sphere and at fixed ELR, ηλ at fixed LR (its
     ``step_number``); ``noise_var`` is σ². Raises ``TypeError`` or ``ValueError`` for a protocol, dimension or number

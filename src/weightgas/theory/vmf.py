@@ -8,7 +8,8 @@ of the loss. With A = I_{dim/2}(kappa) / I_{dim/2-1}(kappa) and dof = dim - 1 (a
     ln Z = (dim/2) ln 2 pi + ln I_{dim/2-1}(kappa) - (dim/2 - 1) ln kappa        (Z without the 1 in L)
     S = ln Z - kappa (1 - U)        F = U - T S = 1 - T ln Z
 
-Valid for 2 <= dim <= 3e6 and 1e-300 <= T <= 1e300 (``weightgas.theory._bessel`` says how). Against quadrature: relative
+Valid for 2 <= dim <= 3e6 and 1e-300 <= T <= 1e300 (``weightgas.theory._bessel`` states how). Against quadrature:
+relative
 error below 1e-12 for U, A, v and C, and below 1e-12 max(1, |value|) for S, F and ln Z, except where ln Z crosses zero:
 there it is ill-conditioned, one rounding of T changes it by kappa A times 1e-16.
 

@@ -1,7 +1,7 @@
 """The step of many networks at once: one flat (stack, dim) tensor of weights, one step of the protocol for all.
 
 The stack holds the cells and replicas of a part of the grid, replica fastest. Weights have the chosen dtype, norms and
-everything accumulated are float64. Per-network results do not depend on what else is in the stack, but for rounding.
+everything accumulated are float64. Per-network results do not depend on what else is in the stack, except for rounding.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ and on the sphere the growth of the norm."""
 
 @dataclass(frozen=True)
 class State:
-    """The stack between two steps; never changed in place, so an interrupted call leaves the last one whole.
+    """The stack between two steps; never changed in place, so an interrupted call leaves the last one entire.
 
     ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
     r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,). ``buffers`` are

@@ -21,10 +21,10 @@ BATCHES, MOST = 8, 128
 def network_of(
     model: nn.Module, data: Images, *, loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy"
 ) -> custom.OwnModule:
-    """The network of one's own ``model`` on ``data``, with the finest scale-invariant groups that ``symmetries`` finds.
+    """The custom network ``model`` on ``data``, with the finest scale-invariant groups that ``symmetries`` finds.
 
     Filters where rows are invariant by themselves (before BatchNorm), rows of several tensors where these only scale
-    together (the channels of a residual stream), whole tensors else. Arguments as :func:`weightgas.networks.module`.
+    together (the channels of a residual stream), entire tensors else. Arguments as :func:`weightgas.networks.module`.
 
     Raises
     ------
@@ -51,13 +51,13 @@ def network_of(
 def finest(found: Symmetries, rows: Mapping[str, int]) -> list[Group]:
     """The scale-invariant groups, each replaced by its rows or blocks of rows where these hold all of it.
 
-    ``rows``: how many each tensor has. Blocks of rows of tensors that are not invariant as a whole are included.
+    ``rows``: how many each tensor has. Blocks of rows of tensors that are not invariant in total are included.
     """
     groups: list[Group] = []
     whole = {name for group in found.scale_invariant for name in group.parameters}
     for group in found.scale_invariant:
         parts = [f for f in found.filters if set(f.parameters) == set(group.parameters)]
-        # A row without effect is in no part; then only the group as a whole holds every weight.
+        # A row without effect is in no part; then only the group in total holds every weight.
         held = Counter(name for part in parts for name in part.parameters)
         groups += parts if all(held[name] == rows[name] for name in group.parameters) else [group]
     return groups + [part for part in found.filters if not whole & set(part.parameters)]

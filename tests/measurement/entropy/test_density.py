@@ -98,7 +98,7 @@ def test_burn_in_and_what_comes_after_the_end_are_left_out():
     wild[:, :2] += 3
     wild[:, 6:] -= 3
     trace = trace_of(wild, 3, width=values.std() * 20 / 256)
-    trace["samples"][:] = 349  # blocks of 50 samples: the last but one is not whole
+    trace["samples"][:] = 349  # blocks of 50 samples: the last but one is not entire
     value, again = estimate(trace, burn_in=51)
     assert value == pytest.approx(clean, abs=0.05)
     assert again == pytest.approx(error, rel=0.5)
