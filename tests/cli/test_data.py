@@ -54,7 +54,7 @@ def test_options_that_do_not_go_together(capsys, tmp_path):
     )
     own = f"{tmp_path / 'mine.py'}:mine"
     called = call(capsys, "train", "--data", own, "--data-dir", tmp_path, *SHORT, "--dry-run")
-    assert called.code == 2 and "--data-dir, --download: expected none with data of your own" in called.err
+    assert called.code == 2 and "--data-dir, --download: expected none with custom data" in called.err
     called = call(capsys, "train", "--data", "digits", "--download", *SHORT, "--dry-run")
     assert called.code == 2 and "expected nothing with digits" in called.err
     called = call(capsys, "train", "--data", f"{tmp_path / 'mine.py'}:other", "--per-class", 2, *SHORT, "--dry-run")

@@ -122,7 +122,7 @@ def images_of(
     if not is_file(text):
         images = datasets.named(text, data_dir, download=download)
     elif data_dir or download:
-        raise refuse("--data-dir, --download", "none with data of your own", text, "Read the files in your own code.")
+        raise refuse("--data-dir, --download", "none with custom data", text, "Read the files in your own code.")
     else:
         images = own(text, "--data")
     if (per_class or label_noise) and not isinstance(images, datasets.Images):
@@ -305,7 +305,7 @@ def _run(path: Path, option: str) -> Any:
 
 
 def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) -> Any:
-    """The object if it is of the kind and its ``repr`` says which: a run folder knows a command again by it."""
+    """The object if it is of the kind and its ``repr`` identifies it: a run folder knows a command again by it."""
     if not isinstance(found, kinds):
         raise ValueError(
             f"{option}: expected an object as weightgas.losses.{kinds[0].__name__} describes, or a "
@@ -313,7 +313,7 @@ def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) ->
         )
     if type(found).__repr__ is object.__repr__:
         raise ValueError(
-            f"{option}: expected an object whose repr says what it is, got {found!r} from {text}. Make it a frozen "
+            f"{option}: expected an object whose repr identifies it, got {found!r} from {text}. Make it a frozen "
             "dataclass, so that the same command can go on with a run."
         )
     return found

@@ -30,7 +30,7 @@ only set how many cells are finished together, how often Ctrl-C is heard, and wh
 
 
 def seconds_per_run(how: Plan, what: Model) -> float:
-    """Foreseen seconds of one replica of one cell on one thread."""
+    """Estimated seconds of one replica of one cell on one thread."""
     if how.method == "reduced":
         return (how.steps + how.warmup) * _REDUCED_NANOSECONDS * 1e-9
     products = what.factor.size * _PRODUCT_NANOSECONDS if what.factor.ndim == 2 else 0.0

@@ -46,7 +46,7 @@ class Model:
 
     @property
     def side_by_side(self) -> bool:
-        """Whether whole runs go side by side (:mod:`.whole`): independent noises, nothing of :mod:`.general`."""
+        """Whether full runs go side by side (:mod:`.diagonal`): independent noises, nothing of :mod:`.general`."""
         return self.factor.ndim == 1 and not self.general
 
     @property
@@ -99,7 +99,7 @@ class Model:
         return vectors if self.form.axes is None else vectors @ self.form.axes
 
     def attributes(self) -> dict[str, Any]:
-        """Names and checksums, by which a trace says what was simulated."""
+        """Names and checksums, by which a trace states what was simulated."""
         form, where = self.form, validation.points(self.dim)
         arrays = [np.float64(form.constant), form.linear, form.curvature, *([] if form.axes is None else [form.axes])]
         if self.own_loss is not None:
@@ -116,7 +116,7 @@ class Model:
         }
 
     def effective(self, protocol: Protocol) -> Protocol:
-        """The protocol with the learning rate η/(1 − α), of which temperature, pressure and clocks are a function."""
+        """The protocol with the learning rate η/(1 − α), of which temperature, pressure and relaxation times are a function."""
         if not self.momentum or protocol.steers:
             return protocol
         rate, cells = protocol.axes[0], protocol.cells()
@@ -130,7 +130,7 @@ class Model:
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
         (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate, and
         the number of equal ``minima``: a quadratic loss has that of w̄ at −w̄ too. Of a user's loss nothing is known;
-        with momentum no slope is told, as the correction it serves is that of plain SGD.
+        with momentum no slope is given, as the correction it serves is that of plain SGD.
         """
         form, dim = self.form, self.dim
         kind: dict[str, float] = {"noise_isotropic": int(self.isotropic and not self.curved)}
@@ -180,7 +180,7 @@ def resolved(
     for name, (array, allowed) in {**shapes, "factor": (factor, [(dim,), (dim, dim)])}.items():
         if np.shape(array) not in allowed or not np.isfinite(array).all():
             expected = f"finite numbers of shape {' or '.join(map(str, allowed))}"
-            raise refuse(name, expected, f"shape {np.shape(array)}", "Mend the loss or the noise.")
+            raise refuse(name, expected, f"shape {np.shape(array)}", "Fix the loss or the noise.")
     if curved and own_loss is not None:
         fix = "Write the noise as a CustomNoise."
         raise refuse("noise", "a linear or quadratic loss with the noise hessian", loss.name, fix)
@@ -192,7 +192,7 @@ def resolved(
         factor = form.axes.T @ (np.diag(factor) if factor.ndim == 1 else factor)
     offset, slope = (float(x) for x in getattr(noise, "strength", (1.0, 0.0)))
     if not np.isfinite([offset, slope]).all():
-        raise refuse("noise", "a finite strength (a, b)", f"({offset}, {slope})", "Mend the noise.")
+        raise refuse("noise", "a finite strength (a, b)", f"({offset}, {slope})", "Fix the noise.")
     return Model(
         loss, noise, dim, form, factor, (offset, slope), curved, own_loss, own_noise, linear_noise, momentum,
         nesterov,

@@ -1,8 +1,8 @@
 """The mode of a run, chosen once at its beginning: by rule where the run is short, by measurement where it pays.
 
 What is fastest depends on the network, the images, the cache and the versions of libraries; no rule knows them all. So
-a run that is foreseen to be long times steps of a few modes and takes the fastest. A run folder keeps the choice
-(``mode.json``): whatever goes on there, a resumed run or another shard, evaluates alike, so that its numbers are the
+a run that is estimated to be long times steps of a few modes and takes the fastest. A run folder keeps the choice
+(``mode.json``): whatever continues there, a resumed run or another shard, evaluates alike, so that its numbers are the
 same to the bit.
 """
 
@@ -24,13 +24,13 @@ from weightgas.training.mode import Mode
 logger = logging.getLogger(__name__)
 
 LONG = 20.0
-"""Seconds that a run must be foreseen to take before modes are measured for it."""
+"""Seconds that a run must be estimated to take before modes are measured for it."""
 
 VERY_LONG = 600.0
-"""Seconds that a run must be foreseen to take before compiling is tried: that alone takes up to a minute."""
+"""Seconds that a run must be estimated to take before compiling is tried: that alone takes up to a minute."""
 
 BUDGET = 0.03
-"""Share of the foreseen time after which no other number of networks is tried."""
+"""Share of the estimated time after which no other number of networks is tried."""
 
 GAIN = 0.03
 """Share of the time that a mode must save to be taken instead of the one before it."""
@@ -81,7 +81,7 @@ def _kept(path: Path) -> Mode | None:
 
 
 def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: bool | None) -> tuple[Mode, str]:
-    """The mode that is measured to be the fastest, or the usual one, and a line that says why."""
+    """The mode that is measured to be the fastest, or the usual one, and the reason in a line."""
     usual = replace(usual, at_once=min(usual.at_once, work.stacked))
     rule = f"{_networks(usual.at_once)} at once, by rule"
     if work.steps < FEWEST * usual.at_once:
@@ -154,7 +154,7 @@ class Timer:
         if weights.device.type != "cpu":
             torch.accelerator.synchronize(weights.device)
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
-        # The time of the processor leaves out what other processes take, that of the clock counts no thread twice.
+        # The time of the processor excludes what other processes take, wall time counts no thread twice.
         return (min(clock, processor) if weights.device.type == "cpu" else clock) / steps
 
 
