@@ -19,7 +19,7 @@ def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, s
 
 
 def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, samples: int, snapshots: int) -> int:
-    """Most bytes of the trace of a training run: samples of all weights and of each group, directions, final weights."""
+    """Most bytes of the trace of a training run: samples, those of groups too, directions, final weights."""
     per_sample = _PER_READING + 8 * len(sizes)
     dim = sum(sizes.values())
     return len(protocol) * replicas * (8 * (per_sample * samples + dim) + 4 * snapshots * dim)

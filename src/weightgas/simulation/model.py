@@ -116,7 +116,7 @@ class Model:
         }
 
     def effective(self, protocol: Protocol) -> Protocol:
-        """The protocol with the learning rate η/(1 − α), of which temperature, pressure and relaxation times are a function."""
+        """The protocol with the learning rate η/(1 − α), on which T, p and relaxation times depend."""
         if not self.momentum or protocol.steers:
             return protocol
         rate, cells = protocol.axes[0], protocol.cells()
