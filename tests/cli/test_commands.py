@@ -97,7 +97,7 @@ def test_a_dry_run_writes_nothing(arguments: tuple[str, ...], empty: Path, capsy
 def test_a_dry_run_of_an_existing_run_says_so(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
     found = call(capsys, "simulate", *SMALL, "-o", run, "--dry-run")
-    assert "the same run continues there, another is refused without --force" in found.out
+    assert "the same run resumes there, another is refused without --force" in found.out
     assert "would go" not in call(capsys, "measure", run, "--dry-run").err
     assert {path: path.stat().st_mtime_ns for path in run.rglob("*")} == before
 
@@ -234,7 +234,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
     assert found.code == 0, found.err
     lines = found.out.splitlines()
     assert lines[:2] == ["Verdict:", f"  judged: {judged.sentence}"]
-    assert lines[2:4] == ["Alongside it, gases whose answer is known:", f"  reference gas: {null.sentence}"]
+    assert lines[2:4] == ["Alongside, gases whose answer is known:", f"  null gas: {null.sentence}"]
     assert lines[4:6] == ["Numbers:", "  a number"]
     assert lines[6].endswith(f"Report: {empty / 'runs/isotropic-standard/report.html'}")
     options = {"seed": 3, "run": Run(Path("runs/isotropic-standard"), threads=1, progress=False)}

@@ -84,10 +84,10 @@ def test_reproduce_in_shards(capsys, tmp_path, monkeypatch):
     command = ("reproduce", "networks", "--quiet", "--out", tmp_path / "run")
     first = call(capsys, *command, "--shard", "1/2")
     assert first.code == 0, first.err
-    assert "Not entire yet: isotropic/fixed_lr, narrow/fixed_lr, narrow/partners." in first.out
+    assert "Not complete yet: isotropic/fixed_lr, narrow/fixed_lr, narrow/partners." in first.out
     assert "without --shard" in first.out
     second = call(capsys, *command, "--shard", "2/2")
-    assert "Not entire yet" in second.out and "along_run" in second.out  # of one cell, which is of the first shard
+    assert "Not complete yet" in second.out and "along_run" in second.out  # of one cell, which is of the first shard
     assert written == []
     last = call(capsys, *command)
     assert last.code == 0 and "Report:" in last.out, last.err

@@ -103,7 +103,7 @@ def test_cifar_at_tiny_size_from_command_to_report(short, cifar, capsys, monkeyp
     shard = call(capsys, *cifar, "--shard", "1/2")
     assert shard.err.startswith(first), shard.err  # before anything else is stated or done
     assert "--shard i/n divides it" in shard.err.partition("\n")[0]
-    assert "Not entire yet: networks/fixed_sphere, networks/fixed_elr, networks/fixed_lr, " in shard.out
+    assert "Not complete yet: networks/fixed_sphere, networks/fixed_elr, networks/fixed_lr, " in shard.out
     called = call(capsys, *cifar)
     assert called.code == 0, called.err
     assert "networks/fixed_lr: 2 cells x 40 steps (1 are there), about" in called.err

@@ -150,15 +150,15 @@ number = 3
             2,
             r"--noise: expected a name in own\.py, got 'Loud'\. It has .*Nameless, Needy, Failing, Wrong, number",
         ),
-        ("own.py:Nameless", 2, r"--noise: expected an object whose repr states what it is"),
+        ("own.py:Nameless", 2, r"--noise: expected an object whose repr identifies it"),
         ("own.py:Needy", 2, r"--noise: expected Needy\(\) of own\.py to make an object, got TypeError"),
         (
             "own.py:number",
             2,
             r"--noise: expected an object as weightgas\.potentials\.Noise describes, or a CustomNoise, got int",
         ),
-        ("own.py:Failing", 1, r"KeyError: 'forgotten'\. This was not estimated; --debug shows where"),
-        ("own.py:Wrong", 1, r"ValueError: cannot reshape .*\. This was not estimated; --debug shows where"),
+        ("own.py:Failing", 1, r"KeyError: 'forgotten'\. This was not expected; --debug shows where"),
+        ("own.py:Wrong", 1, r"ValueError: cannot reshape .*\. This was not expected; --debug shows where"),
         ("broken.py:Noise", 2, r"--noise: expected .*broken\.py to run, got SyntaxError"),
         ("leaving.py:Noise", 2, r"--noise: expected .*leaving\.py to run, got SystemExit"),
     ],
@@ -373,7 +373,7 @@ def test_a_run_that_is_stopped_goes_on(
         assert (found.code, found.out) == (130, "")
         last = found.err.splitlines()[-1]
         expected = (
-            "weightgas simulate: interrupted. What is finished is kept in run; the same command continues from there: "
+            "weightgas simulate: interrupted. What is finished is kept in run; the same command resumes from there: "
         )
         assert last == f"{expected}weightgas {' '.join(LONG)}"
         assert "interrupted" in (empty / "run/log.txt").read_text()

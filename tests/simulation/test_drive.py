@@ -21,10 +21,10 @@ PATHS = {
     "isobar of a schedule": isobar(wd=0.05, lr=(0.1, 0.02)),
     "adiabat": adiabat(lr=0.05, wd=(0.02, 0.08)),
 }
-BOOKS = ("work", "inner_work", "exchanged", "kick", "decay")
+SUMS = ("work", "inner_work", "exchanged", "kick", "decay")
 
 
-def plain_books(protocol, weights, new, rate, hold, dim, variance, grad_sq):
+def plain_sums(protocol, weights, new, rate, hold, dim, variance, grad_sq):
     """Books of one step in plain words: (work, inner work, exchanged, update term, decay)."""
     volume, volume_new = (float(w @ w) / 2 for w in (weights, new))
     loss, loss_new = (1 + w[0] / np.sqrt(w @ w) for w in (weights, new))
@@ -55,12 +55,12 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
     normal, chi_square = lanes.draws(streams.copy(), steps, dim - 2)
     marks = np.arange(1, steps + 1)
     found = np.empty((runs, steps, driven.COLUMNS))
-    now, books = np.stack([weights[:, 0], weights[:, 1] ** 2], axis=1), np.zeros((runs, driven.BOOKS))
+    now, books = np.stack([weights[:, 0], weights[:, 1] ** 2], axis=1), np.zeros((runs, driven.SUMS))
     kind, volume = path.kind, (weights**2).sum(axis=1) / 2
     along = (rate, hold, hold)  # the decay, or the radius where that is fixed
     driven.advance(kind.scaled, kind.projected, now, streams, volume, books, along, marks, dim, 1.96, 8, found)
     for run in range(runs):
-        w, expected = weights[run], np.zeros(driven.BOOKS)
+        w, expected = weights[run], np.zeros(driven.SUMS)
         for k in range(steps):
             step = reference.reduced_step(
                 kind, *w, normal[run, k], chi_square[run, k], rate[k], hold[k], dim, variance=1.96
@@ -68,11 +68,11 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
             new = np.array(step[:2])
             if path.protocol == "fixed_sphere":  # the plain step keeps its radius, here the wall moves
                 new *= hold[k] / np.hypot(*new)
-            expected += plain_books(path.protocol, w, new, rate[k], hold[k], dim, 1.96, step.grad_sq)
+            expected += plain_sums(path.protocol, w, new, rate[k], hold[k], dim, 1.96, step.grad_sq)
             w = new
             where = (1 + w[0] / np.hypot(*w), w @ w / 2)
             np.testing.assert_allclose(found[run, k], (*where, *expected), rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(books, found[:, -1, driven.FIRST_BOOK :])
+    np.testing.assert_array_equal(books, found[:, -1, driven.FIRST_SUM :])
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -105,7 +105,7 @@ def test_threads_calls_and_other_replicas_change_no_bit(monkeypatch):
     for threads, replicas, per_call in ((2, 150, 2e7), (1, 130, 2e7), (1, 150, 1500.0)):
         monkeypatch.setattr(import_module("weightgas.simulation.drive"), "_STEPS_PER_CALL", per_call)
         other = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=replicas, samples=7, threads=threads)
-        for name in ("energy", "volume", *BOOKS):
+        for name in ("energy", "volume", *SUMS):
             np.testing.assert_array_equal(other[name].values, one[name].values[:replicas], err_msg=name)
     again = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=150, samples=7, threads=1, seed=1)
     assert not np.array_equal(again["energy"], one["energy"])
@@ -121,7 +121,7 @@ def test_what_a_course_holds():
     np.testing.assert_allclose(course["elr"].values[[0, 3, -1]], [0.02, 0.08, 0.08])
     assert np.isnan(course["radius"].values[4:]).all() and np.isnan(course["wd"].values[:4]).all()
     assert float(course["wd"][-1]) == pytest.approx(0.05)
-    for name in BOOKS:
+    for name in SUMS:
         assert not course[name].isel(sample=0).any()
     assert (course["samples"] == 14).all() and (course["outcome"] == int(Outcome.FINISHED)).all()
     assert course.attrs["protocols"] == ["fixed_sphere", "fixed_elr"]

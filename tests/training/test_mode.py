@@ -322,7 +322,7 @@ def test_torch_that_cannot_compile_goes_on_without(monkeypatch, caplog):
     found = train(PROTOCOL, MLP, DATA, 6, **flat(compile=True, **SHORT))
     engine._compiled_measured.cache_clear()
     assert (found["final_weights"] == eager["final_weights"]).all()
-    assert "torch.compile failed, eager torch continues (RuntimeError: InvalidCxxCompiler" in caplog.text
+    assert "torch.compile failed, eager torch is used (RuntimeError: InvalidCxxCompiler" in caplog.text
 
 
 @pytest.mark.slow

@@ -49,9 +49,9 @@ def _start(
       weightgas report runs/first
 
     Exit codes:
-      0    done, also where cells did not reach equilibrium (the output states so)
+      0    done, also where cells did not reach equilibrium (the output names them)
       1    an error while it ran, or a problem that doctor found
-      2    refused input, with one line that states why
+      2    refused input, with the reason in one line
       130  interrupted; the same command resumes where it stopped
     """
     if context.invoked_subcommand is None:

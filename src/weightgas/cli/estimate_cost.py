@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from weightgas.protocols import Protocol
 
 _PER_READING = 14
-"""Variables of a sample, of 8 bytes each; zarr compresses them, so the disk that is estimated is an upper bound."""
+"""Variables of a sample, of 8 bytes each; zarr compresses them, so the estimated disk is an upper bound."""
 
 
 def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, snapshots: int) -> int:
@@ -19,7 +19,7 @@ def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, s
 
 
 def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, samples: int, snapshots: int) -> int:
-    """Most bytes of the trace of a training run: samples of the entire and of each group, directions, final weights."""
+    """Most bytes of the trace of a training run: samples, those of groups too, directions, final weights."""
     per_sample = _PER_READING + 8 * len(sizes)
     dim = sum(sizes.values())
     return len(protocol) * replicas * (8 * (per_sample * samples + dim) + 4 * snapshots * dim)
@@ -38,12 +38,12 @@ def lines(
 
     ``recording`` is what energies and noise cost, in gradients for each gradient of a step.
     """
-    from weightgas.runs import duration  # what it is alongside takes time to load
+    from weightgas.runs import duration  # its package takes time to load
 
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         place = "which is new"
     elif out.is_dir():
-        place = "which exists: the same run continues there, another is refused without --force"
+        place = "which exists: the same run resumes there, another is refused without --force"
     else:
         place = "which is a file, so the run would be refused"
     time = duration(seconds) if longest is None else f"{duration(seconds)} (the first round) to {duration(longest)}"
@@ -63,7 +63,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def size_of(count: float) -> str:
-    """Bytes as a person states them: ``300 kB``, ``12 MB``, ``1.5 GB``."""
+    """Bytes for a reader: ``300 kB``, ``12 MB``, ``1.5 GB``."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

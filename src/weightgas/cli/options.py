@@ -147,7 +147,7 @@ class Learned:
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """What shows one choice from another, in words."""
+        """What distinguishes one choice from another, in words."""
         return (self.network or "mlp", self.hidden, self.data or "digits", self.per_class, self.label_noise)
 
     def meant(self) -> tuple[Any, Images]:

@@ -113,12 +113,12 @@ def _reproduce(
             *which, seed=seed, run=replace(run, folder=out, progress=show.progress), **chosen
         )
         if result.missing:
-            print(f"Not entire yet: {', '.join(result.missing)}.")
+            print(f"Not complete yet: {', '.join(result.missing)}.")
             print("When every shard has ended, the same command without --shard makes what is left and the report.")
             return
         for title, verdicts in (
             ("Verdict", result.verdicts),
-            ("Alongside it, gases whose answer is known", result.control_verdicts),
+            ("Alongside, gases whose answer is known", result.control_verdicts),
         ):
             if verdicts:
                 print(f"{title}:")

@@ -24,7 +24,7 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 """Exit codes: done (whatever the status of the cells), an error while it ran, refused input, Ctrl-C."""
 
 given: ContextVar[Sequence[str]] = ContextVar("given", default=())
-"""The arguments of the command line, to tell the user which command continues."""
+"""The arguments of the command line, to show which command resumes."""
 
 _PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
@@ -88,7 +88,7 @@ def refusal(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one line: what a refusal states; for anything unforeseen its kind and where to look."""
+    """An error as one line: the message of a refusal; for anything unexpected its kind and where to look."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         text = place + error.strerror
@@ -97,7 +97,7 @@ def one_line(error: BaseException) -> str:
     text = " ".join(text.split())
     if text and (refusal(error) or isinstance(error, OSError)):
         return text
-    return f"{type(error).__name__}: {text or 'no message'}. This was not estimated; --debug shows where it happened."
+    return f"{type(error).__name__}: {text or 'no message'}. This was not expected; --debug shows where it happened."
 
 
 def unread() -> None:
@@ -117,7 +117,7 @@ def _line() -> str:
 def _resume(out: Path | None) -> str:
     if out is None or not out.exists():
         return "Nothing was written."
-    return f"What is finished is kept in {out}; the same command continues from there: {_line()}"
+    return f"What is finished is kept in {out}; the same command resumes from there: {_line()}"
 
 
 @contextmanager

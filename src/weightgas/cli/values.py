@@ -305,7 +305,7 @@ def _run(path: Path, option: str) -> Any:
 
 
 def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) -> Any:
-    """The object if it is of the kind and its ``repr`` states which: a run folder knows a command again by it."""
+    """The object if it is of the kind and its ``repr`` identifies it: a run folder knows a command again by it."""
     if not isinstance(found, kinds):
         raise ValueError(
             f"{option}: expected an object as weightgas.losses.{kinds[0].__name__} describes, or a "
@@ -313,7 +313,7 @@ def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) ->
         )
     if type(found).__repr__ is object.__repr__:
         raise ValueError(
-            f"{option}: expected an object whose repr states what it is, got {found!r} from {text}. Make it a frozen "
+            f"{option}: expected an object whose repr identifies it, got {found!r} from {text}. Make it a frozen "
             "dataclass, so that the same command can go on with a run."
         )
     return found

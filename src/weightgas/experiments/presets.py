@@ -1,4 +1,4 @@
-"""Which grids, how long, how often: everything that shows one preset from another, and nothing else."""
+"""Which grids, how long, how often: everything that distinguishes one preset from another, and nothing else."""
 
 from __future__ import annotations
 

@@ -112,17 +112,17 @@ def reproduce(
     run
         Folder of the experiment, or a :class:`~weightgas.Run` with one: in it a run folder for each protocol,
         ``report.html`` and ``manifest.json``. The same call on an unfinished folder resumes it. With ``shard`` that
-        share of every run is made; when all have ended, the call without it makes what needs entire runs, and the
+        share of every run is made; when all have ended, the call without it makes what needs complete runs, and the
         report.
     command
-        What the report states it is made with.
+        The command that the report names as its own.
 
     Raises
     ------
     TypeError, ValueError
         For an unknown experiment, preset or data set, or a network that does not fit the data.
     FileNotFoundError, ModuleNotFoundError
-        If the data set of that name is not on this machine; the message states where to get it.
+        If the data set of that name is not on this machine; the message names where to get it.
     RunExistsError, OSError
         If the folder holds runs with other settings and ``force`` is not given, or cannot be written.
     """
@@ -217,7 +217,7 @@ def _architecture(preset: str, network: Any, data: Images | str, steps: int | No
 
 
 def _share(planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int) -> xr.Dataset | None:
-    """What a shard has of a run; None where it has no cell of it, or where it needs a run that is not entire yet."""
+    """What a shard has of a run; None where it has no cell of it, or where it needs a run that is not complete yet."""
     if isinstance(planned, presets.Trained) and planned.partner_of in result.missing:
         return None
     number, count = run.share

@@ -47,11 +47,11 @@ _LONGEST_WARMUP = 10**6
 COLUMNS = {
     "energy": (driven.LOSS, "loss at the weights", "L"),
     "volume": (driven.VOLUME, "half the squared norm of the weights", "V"),
-    "work": (driven.FIRST_BOOK + driven.WORK, "work done on the gas since the start, −Σ p ΔV", "W"),
-    "inner_work": (driven.FIRST_BOOK + driven.INNER_WORK, "the same with the pressure of the gas", "W_in"),
-    "exchanged": (driven.FIRST_BOOK + driven.EXCHANGED, "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
-    "kick": (driven.FIRST_BOOK + driven.KICK, "what the gradients added to the volume since the start", "Δ_g V"),
-    "decay": (driven.FIRST_BOOK + driven.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
+    "work": (driven.FIRST_SUM + driven.WORK, "work done on the gas since the start, −Σ p ΔV", "W"),
+    "inner_work": (driven.FIRST_SUM + driven.INNER_WORK, "the same with the pressure of the gas", "W_in"),
+    "exchanged": (driven.FIRST_SUM + driven.EXCHANGED, "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
+    "kick": (driven.FIRST_SUM + driven.KICK, "what the gradients added to the volume since the start", "Δ_g V"),
+    "decay": (driven.FIRST_SUM + driven.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
 }
 """Variables (replica, sample) of a drive: column of the kernel, long name and symbol."""
 
@@ -176,19 +176,19 @@ class _Ensemble:
         key = {"course": float(crc), "dim": float(what.dim)}
         radius, self.weights, self.stream = _starts(legs[0].kind, first, what, seed, key, replicas)
         self.volume = np.full(replicas, radius**2 / 2)
-        self.books = np.zeros((replicas, driven.BOOKS))
+        self.sums = np.zeros((replicas, driven.SUMS))
 
     def rest(self, steps: int) -> None:
         """Rest at the first hyperparameters; the identities are closed."""
         stay = self.leg.stay(0.0)
         self.advance(stay, {axis: np.full(steps, v) for axis, v in self.first.items()}, np.array([steps]))
-        self.books[:] = 0.0
+        self.sums[:] = 0.0
 
     def sample(self) -> np.ndarray:
         """Where the replicas are, (replicas, 1, columns)."""
         along, across_sq = self.weights.T
         loss = 1 + along / np.sqrt(along**2 + across_sq)
-        return np.column_stack([loss, self.volume, self.books])[:, None]
+        return np.column_stack([loss, self.volume, self.sums])[:, None]
 
     def advance(self, leg: Path, course: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
         """Go along a leg; what is read after ``marks`` steps, (replicas, marks, columns)."""
@@ -204,7 +204,7 @@ class _Ensemble:
             end = int(marks[last - 1])
             part = np.empty((len(self.weights), last - first, driven.COLUMNS))
             driven.advance(
-                kind.scaled, kind.projected, self.weights, self.stream, self.volume, self.books,
+                kind.scaled, kind.projected, self.weights, self.stream, self.volume, self.sums,
                 tuple(x[begin:end] for x in along), marks[first:last] - begin, self.what.dim,
                 float(self.what.factor[0] ** 2), together, part,
             )  # fmt: skip

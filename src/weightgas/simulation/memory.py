@@ -14,13 +14,13 @@ from weightgas.simulation.start import SAMPLES
 _VARIABLES = 14
 """Numbers kept of every sample."""
 _COPIES = 2
-"""The tally and the trace made of it, or the traces of the parts and the total, are there together."""
+"""The tally and the trace made of it, or the traces of the chunks and of all, are there together."""
 _START_COPIES = 4
 """Arrays of the size of all starting directions of a cell while its start is sought."""
 
 
 def check(how: Plan, what: Model, cells: int, threads: int) -> None:
-    """ValueError where ``cells`` of a plan, fixed together, need more memory than there is; it states how much of both.
+    """ValueError where ``cells`` of a plan, kept together, need more memory than there is, with the size of both.
 
     The need does not depend on the steps. It is an estimate from the arrays that grow with the call.
     """

@@ -46,7 +46,7 @@ class Model:
 
     @property
     def side_by_side(self) -> bool:
-        """Whether entire runs go side by side (:mod:`.whole`): independent noises, nothing of :mod:`.general`."""
+        """Whether full runs go side by side (:mod:`.diagonal`): independent noises, nothing of :mod:`.general`."""
         return self.factor.ndim == 1 and not self.general
 
     @property
@@ -116,8 +116,7 @@ class Model:
         }
 
     def effective(self, protocol: Protocol) -> Protocol:
-        """The protocol with the learning rate η/(1 − α), of which temperature, pressure and relaxation times are a
-        function."""
+        """The protocol with the learning rate η/(1 − α), on which T, p and relaxation times depend."""
         if not self.momentum or protocol.steers:
             return protocol
         rate, cells = protocol.axes[0], protocol.cells()

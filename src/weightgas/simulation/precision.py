@@ -1,7 +1,7 @@
 """Run to a target precision: every cell continues until its standard errors reach their target, or a bound of steps.
 
 All cells of a chunk climb one ladder of steps, four rungs to each doubling of the first round. On the way a cell is
-looked at where err ∝ 1/√steps states that it will be known, at the latest after four times as many steps; one that is
+looked at where err ∝ 1/√steps predicts that it will be known, at the latest after four times as many steps; one that is
 known, or has diverged, or would not gain by more steps, leaves the ladder. Nothing but the cell itself decides where,
 so what it records is the same bit by bit whatever else runs.
 
@@ -10,7 +10,7 @@ Memory is that of the first round and three quarters: at each doubling of the st
 spacing.
 
 Optional stopping: errors are estimates, and a run that ends when one is small ends with one that is too small on
-average. The looks are few and their places estimated with a margin, so little is left of it: the measured coverage of
+average. The looks are few and their places predicted with a margin, so little is left of it: the measured coverage of
 ±1.96 errors is in the documentation (``docs/run-until-known.md``).
 """
 

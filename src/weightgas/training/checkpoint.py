@@ -23,7 +23,7 @@ EVERY = 15.0
 
 
 def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write ``arrays`` as the newest checkpoint ``name`` in ``folder``; the newest so far is kept alongside it."""
+    """Write ``arrays`` as the newest checkpoint ``name`` in ``folder``; the newest so far is kept next to it."""
     folder.mkdir(parents=True, exist_ok=True)
     newest = folder / f"{name}.npz"
     handle, scratch = tempfile.mkstemp(prefix=f".{name}-", suffix=".part", dir=folder)

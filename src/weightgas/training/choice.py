@@ -81,7 +81,7 @@ def _kept(path: Path) -> Mode | None:
 
 
 def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: bool | None) -> tuple[Mode, str]:
-    """The mode that is measured to be the fastest, or the usual one, and a line that states why."""
+    """The mode that is measured to be the fastest, or the usual one, and the reason in a line."""
     usual = replace(usual, at_once=min(usual.at_once, work.stacked))
     rule = f"{_networks(usual.at_once)} at once, by rule"
     if work.steps < FEWEST * usual.at_once:
@@ -154,7 +154,7 @@ class Timer:
         if weights.device.type != "cpu":
             torch.accelerator.synchronize(weights.device)
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
-        # The time of the processor omits what other processes take, that of the relaxation time counts no thread twice.
+        # The time of the processor excludes what other processes take, wall time counts no thread twice.
         return (min(clock, processor) if weights.device.type == "cpu" else clock) / steps
 
 

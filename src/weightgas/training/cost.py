@@ -2,7 +2,7 @@
 
 The network is evaluated as the run will, as many cells at once, on batches of its size, from fresh weights: the steps
 of :class:`weightgas.training.engine.Engine`, and every part of a sample. How often each comes is known from the plan.
-One thread is timed by its own relaxation time, so that what else the machine is doing does not count.
+One thread is timed by its own processor time, so that what else the machine is doing does not count.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """In which mode the networks of a stack are evaluated: how many at once, how much of a batch, compiled or not.
 
-All modes give the same losses and gradients except for rounding; what differs is time and memory. Where memory runs out
+All modes give the same losses and gradients up to rounding; what differs is time and memory. Where memory runs out
 the mode is made smaller and the evaluation repeated.
 """
 
@@ -28,7 +28,7 @@ AT_ONCE = 35
 """Networks at once where the network does not say: calls of torch cost little, and the stack stays in the cache."""
 
 _SAID_BY = ("can't allocate memory", "out of memory", "bad_alloc", "bad allocation")
-"""What torch states, in a RuntimeError, where the memory of the machine or of a device is at its end."""
+"""The words of torch, in a RuntimeError, where the memory of the machine or of a device is at its end."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def usual(network: Network, shape: tuple[int, ...], stack: int | None = None) ->
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error states that memory ran out, that of the machine or of a device."""
+    """Whether an error means that memory ran out, that of the machine or of a device."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAID_BY)
@@ -117,11 +117,11 @@ class Evaluated:
     def give_up(self, error: Exception) -> None:
         """Go on without what is compiled."""
         said = next(iter(str(error).splitlines()), "")
-        logger.warning("torch.compile failed, eager torch continues (%s: %s)", type(error).__name__, said)
+        logger.warning("torch.compile failed, eager torch is used (%s: %s)", type(error).__name__, said)
         self._fast, self.mode = None, replace(self.mode, compiled=False)
 
     def _evaluated(self, function: Callable[..., Tensor], *stacked: Tensor) -> Tensor:
-        """``function`` of all networks, in as many evaluations as the mode in force states."""
+        """``function`` of all networks, in as many evaluations as the mode in force has."""
         while True:
             try:
                 parts = zip(*(tensor.split(self.mode.at_once) for tensor in stacked), strict=True)
@@ -157,7 +157,7 @@ class Evaluated:
         separable = getattr(self.network, "separable", False)
         if separable and inputs > 1:
             return replace(self.mode, at_once=1, inputs=(inputs + 1) // 2)
-        why = "" if separable else ", and its loss needs the batch in total, for the statistics of BatchNorm"
+        why = "" if separable else ", and its loss needs all of a batch at once, for the statistics of BatchNorm"
         said = next(iter(str(error).splitlines()), "") or "no memory"
         raise OutOfMemoryError(
             f"memory: expected room for one {self.network.name} with {inputs} of the {batch} inputs of a batch{why}, "
@@ -177,7 +177,7 @@ def _compiled(network: Network) -> Any:
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` as torch.compile makes it for every new shape of its tensors, when it is called.
 
-    The compiled code is torch's to keep: TORCHINDUCTOR_CACHE_DIR states where.
+    The compiled code is torch's to keep: TORCHINDUCTOR_CACHE_DIR sets where.
     """
     # What is drawn once and kept is a constant to the compiler, which cannot look into the draws.
     torch.compiler.assume_constant_result(frozen_head.head_of)

@@ -1,4 +1,4 @@
-"""The plan of a training run: its numbers, checked on input, and the steps at which something happens."""
+"""The plan of a training run: its numbers, resolved, and the steps at which something happens."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from weightgas.training import stepping
 from weightgas.training.modules import network_of
 
 SEGMENT = 100
-"""Most steps between two moments at which an interruption, an overflow or the relaxation time is noticed."""
+"""Most steps between two moments at which an interruption, an overflow or the time is noticed."""
 
 NOISE_SHARE = 0.0175
 """Share of the gradients of a run that noise and curvature cost where the record does not say."""
