@@ -234,7 +234,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
     assert found.code == 0, found.err
     lines = found.out.splitlines()
     assert lines[:2] == ["Verdict:", f"  judged: {judged.sentence}"]
-    assert lines[2:4] == ["Alongside, gases whose answer is known:", f"  null gas: {null.sentence}"]
+    assert lines[2:4] == ["Alongside, gases whose answer is known:", f"  reference gas: {null.sentence}"]
     assert lines[4:6] == ["Numbers:", "  a number"]
     assert lines[6].endswith(f"Report: {empty / 'runs/isotropic-standard/report.html'}")
     options = {"seed": 3, "run": Run(Path("runs/isotropic-standard"), threads=1, progress=False)}
