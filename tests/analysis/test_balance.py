@@ -91,9 +91,12 @@ def test_the_isotherm_of_a_sphere_is_reversible_at_any_speed():
 
 @pytest.mark.parametrize("name", ["isotherm", "isochore", "isobar"])
 def test_back_again_undoes_a_slow_path(name):
-    """Work and heat of the way back are those of the way there with the other sign, except for what is produced."""
+    """Work and heat of the way back are those of the way there with the other sign, except for what is produced.
+
+    The finite step adds to the friction some 2.6e-8 a step, at rest too: on slower paths that outweighs the tolerance.
+    """
     path = PATHS[name]
-    legs, steps = [path, path.stay(), path.reversed(), path.stay(0.0)], (12_000, REST, 12_000, 3 * REST)
+    legs, steps = [path, path.stay(), path.reversed(), path.stay(0.0)], (9_000, REST, 9_000, 3 * REST)
     course = drive(legs, steps=steps, noise=NOISE, replicas=REPLICAS, samples=20, threads=1)
     found, response = balance(course).isel(sample=-1), linear_response(course).isel(sample=-1)
     lost = float(response["friction_work"])
@@ -131,8 +134,9 @@ def test_counted_entropy_of_gibbs_states(dim, temperature):
             "energy": loss, "volume": np.ones_like(loss), "work": 0 * loss, "inner_work": 0 * loss,
             "exchanged": 0 * loss}.items()}
         | {"elr": ("sample", np.full(40, 2 * temperature)), "radius": ("sample", np.ones(40)),
-           "lr": ("sample", np.full(40, np.nan)), "wd": ("sample", np.full(40, np.nan))},
-        attrs={"producer": "drive", "dof": dim - 1, "dim": dim, "noise_var": 1.0},
+           "lr": ("sample", np.full(40, np.nan)), "wd": ("sample", np.full(40, np.nan)),
+           "leg": ("sample", np.zeros(40, int))},
+        attrs={"producer": "drive", "dof": dim - 1, "dim": dim, "noise_var": 1.0, "protocols": ["fixed_sphere"]},
     )  # fmt: skip
     found = balance(course)
     error = found["entropy_direction_err"].values

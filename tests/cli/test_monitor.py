@@ -56,7 +56,7 @@ def test_predict_saves_and_tells_other_settings(capsys: pytest.CaptureFixture[st
         assert str(other) in found.out
     assert Forecast.load("told.json") == told
     again = call(capsys, "predict", "sgd", "--lr", 0.1, "--wd", 0.1, "--save", "told.json")
-    assert again.code == 2 and "given.json: expected a new place, got one in use" in again.err
+    assert again.code == 2 and "told.json: expected a new place, got one in use" in again.err
     assert Forecast.load("told.json") == told
     assert call(capsys, "predict", "sgd", "--lr", 0.1, "--wd", 0.1, "--save", "told.json", "--force").code == 0
     assert Forecast.load("told.json") != told

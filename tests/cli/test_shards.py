@@ -53,7 +53,7 @@ def test_what_is_wrong_with_a_shard_is_one_line(capsys, tmp_path):
     for text, piece in (
         ("4/3", "a number from 1 to 3"),
         ("1/4", "at most as many shards as cells, 3"),
-        ("x", "two entire"),
+        ("x", "two whole numbers"),
     ):
         called = call(capsys, *SHORT["simulate"], "--out", tmp_path / "run", "--shard", text)
         assert called.code == 2 and piece in called.err and called.err.count("\n") == 1
@@ -78,7 +78,7 @@ def small(preset):
 
 def test_reproduce_in_shards(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment.presets, "networks", small)
-    monkeypatch.setattr(experiment, "beside", lambda *_, **__: {})  # what follows entire runs takes its time
+    monkeypatch.setattr(experiment, "controls_for", lambda *_, **__: {})  # what follows entire runs takes its time
     written = []
     monkeypatch.setattr(experiment, "_write_report", lambda result, *_: written.append(result))
     command = ("reproduce", "networks", "--quiet", "--out", tmp_path / "run")

@@ -44,7 +44,7 @@ def test_a_lost_factor_two_is_seen():
 
 
 def test_the_engine_tends_to_carnot():
-    found = carnot((0.02, 0.01), (1.0, 2.0), [400, 3000], noise=Isotropic(1.0), replicas=1000, cycles=4, threads=1)
+    found = carnot((0.02, 0.01), (1.0, 2.0), [400, 3000], noise=Isotropic(1.0), replicas=2000, cycles=4, threads=1)
     fast, slow = found["efficiency"].values
     error = found["efficiency_err"].values[1]
     assert float(found["carnot"]) == 0.5

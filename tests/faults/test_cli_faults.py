@@ -98,9 +98,12 @@ def test_simulate_refuses(
         (("reproduce", "isotropic", "--preset", "epic"), r"preset: expected one of .*standard.*, got 'epic'"),
         (("reproduce",), r"Missing argument 'NAME'"),
         (("measure", "nowhere"), r"nowhere: expected a stored trace or state, got nothing there"),
-        (("measure", ".", "--entropy", "boltzmann"), r"'boltzmann' is not one of 'auto'"),
+        (
+            ("measure", ".", "--entropy", "boltzmann"),
+            r"--entropy: expected one of auto, density.* got 'boltzmann'",
+        ),
         (("report", "nowhere"), r"nowhere"),
-        (("list", "colours"), r"'colours' is not one of 'protocols'"),
+        (("list", "colours"), r"WHAT: expected one of data, entropies.* got 'colours'"),
         (("simulat",), r"No such command 'simulat'.*Did you mean 'simulate'"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -155,7 +158,7 @@ number = 3
         (
             "own.py:number",
             2,
-            r"--noise: expected an object as weightgas\.potentials\.Noise describes, or a CustomNoise, got int",
+            r"--noise: expected an object as weightgas\.losses\.Noise describes, or a CustomNoise, got int",
         ),
         ("own.py:Failing", 1, r"KeyError: 'forgotten'\. This was not expected; --debug shows where"),
         ("own.py:Wrong", 1, r"ValueError: cannot reshape .*\. This was not expected; --debug shows where"),

@@ -190,7 +190,7 @@ def test_where_it_applies():
         options = {"steps": 400, "samples": 8, "progress": False, **options}
         assert simulate(sphere, 3, **flat(**options)).attrs["method"] == expected
         if expected == "full":
-            with pytest.raises(ValueError, match="method: expected a linear loss, isotropic noise and no snapshots"):
+            with pytest.raises(ValueError, match="method: expected a linear loss, isotropic noise, no snapshots"):
                 simulate(sphere, 3, **flat(method="reduced", **options))
     with pytest.raises(ValueError, match="method: expected one of"):
         simulate(sphere, 3, evaluate=Evaluate(method="fast"))

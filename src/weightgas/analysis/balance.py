@@ -26,6 +26,7 @@ NAMES = (
 """Variables (sample) of a balance; each has its standard error ``<name>_err``."""
 
 
+@np.errstate(over="ignore")  # just before a replica diverges its squares may overflow
 def balance(course: xr.Dataset) -> xr.Dataset:
     """Ensemble averages along a drive, each with its standard error over replicas.
 

@@ -70,10 +70,10 @@ def _group(annotation: Any) -> type | None:
     return kinds[0] if kinds else None
 
 
-def _options(kind: type, producer: str) -> Iterator[_Option]:
+def _options(kind: Any, producer: str) -> Iterator[_Option]:
     texts = _texts(kind)
     hints = {} if issubclass(kind, Settings) else get_type_hints(kind, include_extras=True)
-    for each in fields(kind):
+    for each in fields(kind):  # type: ignore[arg-type]
         if each.name in hints:
             yield _option(each.name, each, hints[each.name], each.default)
             continue

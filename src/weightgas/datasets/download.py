@@ -9,7 +9,7 @@ logger = logging.getLogger(__name__)
 
 
 def fetch(url: str, sha256: str, target: Path) -> None:
-    """Download ``url`` to ``target`` unless it is there with this checksum; it appears entire or not at all.
+    """Download ``url`` to ``target`` unless it is there with this checksum; it appears complete or not at all.
 
     Raises
     ------

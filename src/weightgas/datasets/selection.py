@@ -19,7 +19,7 @@ def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
     Raises
     ------
     TypeError, ValueError
-        If the number is not an entire one of at least 1, or larger than the smallest class.
+        If the number is not a whole number of at least 1, or larger than the smallest class.
     """
     per_class = whole_number("per_class", per_class, fix="Pass the number of images of each class, for instance 50.")
     counts = np.bincount(data.labels, minlength=data.classes)
@@ -34,7 +34,7 @@ def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
 
 
 def with_label_noise(data: Images, share: float, *, seed: int = 0) -> Images:
-    """The same images, a ``share`` of them (rounded to entire images) with a wrong label, uniformly one of the others.
+    """The same images, a ``share`` of them (rounded to full images) with a wrong label, uniformly one of the others.
 
     Symmetric label noise: memorising it needs capacity, so it makes a network less over-parameterised. The name shows
     it: ``digits[20 % wrong labels, seed 0]``.

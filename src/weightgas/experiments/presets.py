@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -58,9 +58,10 @@ class Trained:
         return self.partner_of is not None or self.name.endswith("along_run")
 
 
-def _record(samples: int, snapshots: int = 0, every: int = 25, **more: int) -> Record:
+def _record(samples: int, snapshots: int = 0, every: int = 25, **more: Any) -> Record:
     """What a training run records; noise and curvature at every sample unless given, since level 3 rests on them."""
-    return Record(samples=samples, snapshots=snapshots, snapshot_every=every, **{"noise_samples": samples} | more)
+    options: dict[str, Any] = {"noise_samples": samples} | more
+    return Record(samples=samples, snapshots=snapshots, snapshot_every=every, **options)
 
 
 def isotropic(preset: str) -> tuple[Simulated, ...]:

@@ -42,7 +42,7 @@ LOOK: dict[Any, Any] = {
 
 GREY = "#6e6e6e"
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Colours for categories, given apart with any colour vision (Okabe and Ito 2008)."""
+"""Colours for categories, distinct with any colour vision (Okabe and Ito 2008)."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))

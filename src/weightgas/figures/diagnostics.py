@@ -142,7 +142,7 @@ def _all(runs: dict[str, Findings], controls: dict[str, Findings]) -> list[tuple
 
 
 def _ratios(series: list[_Series], label: str, title: str) -> Figure:
-    """Ratios over temperature with error bars, 1 marked, the value of the entire in the legend."""
+    """Ratios over temperature with error bars, 1 marked, the value of the full range in the legend."""
     figure, ((ax,),) = canvas(height=3.2 + 0.2 * len(series))
     handles = []
     for run, (color, shape) in zip(series, looks(s.name for s in series), strict=True):

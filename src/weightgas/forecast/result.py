@@ -163,7 +163,7 @@ class Forecast:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON, entire or not at all."""
+        """Write as JSON, complete or not at all."""
         own = {"class": type(self.optimizer).__name__, **asdict(self.optimizer)}
         content = {**asdict(self), "optimizer": own}
         write_atomically(Path(path), json.dumps({"weightgas_forecast": VERSION, **content}, indent=1) + "\n")

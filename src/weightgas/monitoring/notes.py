@@ -45,7 +45,7 @@ def of_samples(record: Record, names: Sequence[str]) -> list[str]:
     tangency = np.abs(record["tangency"])
     off = np.where(np.isfinite(tangency), tangency, 0.0).mean(axis=0)
     out = [
-        f"{names[k]}: cos(w, g) is {off[k]:.2g} on average, so it is not scale-invariant; r* does not hold"
+        f"{names[int(k)]}: cos(w, g) is {off[k]:.2g} on average, so it is not scale-invariant; r* does not hold"
         for k in np.flatnonzero(off > _TANGENT)
     ]
     if np.nanmax(np.abs(record["between"])) > _STILL:

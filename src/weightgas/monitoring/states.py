@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -127,13 +128,13 @@ def states(
         thermal = {n: float(found[n][0][k]) for n in ("temperature", "compressibility")}
         has = np.isfinite(thermal["temperature"])
         _, wd = rule.rates()
-        about = {
+        about: dict[str, Any] = {
             "pressure": wd if has else np.nan,
             "volume": float(found["volume"][0][k]) if has else np.nan,
             "temperature_conf": float(conf[0][k]),
             "temperature_conf_err": float(conf[1][k]),
         }
-        means = _means(record, k, rule, kept, where)
+        means: dict[str, Any] = _means(record, k, rule, kept, where)
         out.append(GroupState(name, size, rule.title, status, reason, **means, **thermal, **about))
     return out, (float(conf[0][-1]), float(conf[1][-1]))
 
@@ -237,7 +238,7 @@ def _thermal(cells: xr.Dataset, judged: xr.Dataset, sizes: Sequence[int]) -> dic
     if "laplacian" in cells:
         read = np.isfinite(cells["laplacian"].values).all(axis=(0, 1))
     if read.sum() < series.LEAST:
-        found["temperature_conf"] = np.full((2, len(dof) + 1), np.nan)
+        found["temperature_conf"] = np.full(len(dof) + 1, np.nan), np.full(len(dof) + 1, np.nan)
     elif not read.all():
         before = np.append(0, np.cumsum(read))
         some = cells.isel(sample=read).assign(samples=cells["samples"] * 0 + read.sum())

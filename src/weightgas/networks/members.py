@@ -14,7 +14,7 @@ from weightgas.errors import refuse
 
 @runtime_checkable
 class Members(Protocol):
-    """A group as :func:`weightgas.symmetry.symmetries` finds them: a row for each parameter, or none for entire
+    """A group as :func:`weightgas.symmetry.symmetries` finds them: a row for each parameter, or none for all rows
     ones."""
 
     @property

@@ -13,7 +13,7 @@ def group_squares(vectors: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """‖v_i‖² of every group i: ``vectors`` (…, dim) to float64 (…, groups).
 
     ``sizes`` are the sizes of the groups in the order in which they lie in the vector, without gaps. The squared norm
-    of the entire is the sum over the last dimension.
+    of all weights is the sum over the last dimension.
     """
     return _sums(vectors.to(torch.float64, copy=True).square_(), sizes)
 

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import exprel
 
 from weightgas.protocols.base import At, Protocol, Relation, tame
 from weightgas.theory import ideal_gas
@@ -150,6 +149,8 @@ class ScaledStep(Protocol):
         phase = elr**2 * nonnegative("grad_sq", grad_sq) * step
         loss = 2 * elr * nonnegative("wd", at["wd"]) * start**2 * step
         with np.errstate(divide="ignore"):
+            from scipy.special import exprel  # here, since SciPy takes time to load
+
             return start / np.sqrt(np.exp(-phase) + loss * exprel(-phase))
 
     # --- what is compared between cells ---

@@ -8,7 +8,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import exprel
 
 from weightgas.protocols.base import At, Protocol, Relation, tame
 from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive, where
@@ -156,6 +155,8 @@ class PlainStep(Protocol):
         start, step, lr = positive("radius_start", radius_start), nonnegative("step", step), positive("lr", at["lr"])
         phase = 4 * lr * nonnegative("wd", at["wd"]) * step
         gain = 2 * lr**2 * nonnegative("grad_sq", grad_sq) * step
+        from scipy.special import exprel  # here, since SciPy takes time to load
+
         return (start**4 * np.exp(-phase) + gain * exprel(-phase)) ** 0.25
 
     # --- what is compared between cells ---

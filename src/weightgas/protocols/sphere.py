@@ -105,8 +105,7 @@ class ProjectedStep(Protocol):
             growth = step / (1 + np.sqrt(1 + step)) - step**2 * spread / (4 * (1 + step) ** 1.5)
         else:
             raise ValueError(
-                f"expected convention to be 'energy', 'exact_decay' or 'published', got {convention!r}: "
-                "choose one of these"
+                f"convention: expected 'energy', 'exact_decay' or 'published', got {convention!r}: choose one of these"
             )
         return growth / (elr * square)
 

@@ -125,8 +125,8 @@ class Steering:
 
     def resume(self, before: xr.Dataset) -> None:
         """Set the rate that follows on the last sample of a trace."""
-        noise = np.sqrt(before["noise_trace_sq"]) if self._exact else before["noise_trace"]
-        self._set(noise.values[:, :, -1].ravel(), before[self._protocol.steers].values[:, :, -1].ravel())
+        noise = np.sqrt(before["noise_trace_sq"].values) if self._exact else before["noise_trace"].values
+        self._set(noise[:, :, -1].ravel(), before[self._protocol.steers].values[:, :, -1].ravel())
 
     def after(self, sample: int) -> None:
         """Write down the rate of a sample that was made, and set the next: where tr Σ is known exactly, from that."""

@@ -245,7 +245,7 @@ def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # 
 def advance(scaled, projected, span, runs, form, heat, together, tallied):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for standard deviations ``spread`` (d,) of the noise and ``stream`` (N, STREAM).
 
-    ``together`` lanes are fixed side by side.
+    ``together`` lanes are kept side by side.
     """
     first, samples, steps, begin = span
     w, stream, rate, decay, radius = runs

@@ -44,7 +44,7 @@ def advance(
 
     ``w`` (N, 2) holds y and t² (the root of which would be rounded at every call); it, ``stream`` (N, STREAM),
     ``volume`` (N,) and ``sums`` (N, SUMS) go on from where they are. ``found`` is (N, marks, COLUMNS), the last mark
-    the number of steps. ``together`` lanes are fixed side by side.
+    the number of steps. ``together`` lanes are kept side by side.
     """
     rate, decay, radius = course
     flags, heat = (scaled, projected), (variance, 1.0, 0.0)

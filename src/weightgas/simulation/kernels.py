@@ -71,7 +71,7 @@ def _rare(s, layer, u):  # pragma: no cover - compiled
 def _fill(s, out):  # pragma: no cover - compiled
     """Fill ``out`` with standard normals: low byte picks the layer, the top 53 bits the place.
 
-    The state is fixed in four variables meanwhile, so that it stays in registers: worth a third of the step at d = 10.
+    The state is kept in four variables meanwhile, so that it stays in registers: worth a third of the step at d = 10.
     """
     s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
     for i in range(out.size):

@@ -24,7 +24,7 @@ from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 
 WIDTH = 64
-"""Lanes that are fixed side by side at most: enough to hide the latency of square roots, few enough for the cache."""
+"""Lanes that are kept side by side at most: enough to hide the latency of square roots, few enough for the cache."""
 STREAM = 8
 """Words of a run's two streams: the second is for what is drawn again."""
 FEW = 5

@@ -109,7 +109,7 @@ def _logits(f, out, lanes):  # pragma: no cover - compiled
 def advance(scaled, projected, span, runs, constant, dim, heat, together, tallied):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for weights (N, 2), y and t² of each run, and Heat with σ² as ``spread``.
 
-    ``together`` lanes are fixed side by side.
+    ``together`` lanes are kept side by side.
     """
     first, samples, steps, begin = span
     w, stream, rate, decay, radii = runs

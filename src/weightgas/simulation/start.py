@@ -27,7 +27,8 @@ def stationary_start(
     directions = np.empty((0, model.dim))
     for _ in range(_rounds(protocol)):
         now = _complete(protocol, at, noise_trace / dof)
-        elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
+        with np.errstate(over="ignore"):  # a radius may be as large as a number can be
+            elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
         temperature = ideal_gas.temperature(tame(elr), tame(noise_trace), dof)
         directions = model.loss.sample(model.dim, float(tame(temperature)), SAMPLES, generator)
         # a function of the user's may not be finite everywhere; then the run states so
@@ -50,7 +51,8 @@ def reduced_start(
     temperature = noise_trace
     for _ in range(_rounds(protocol)):
         now = _complete(protocol, at, noise_trace / dof)
-        elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
+        with np.errstate(over="ignore"):  # a radius may be as large as a number can be
+            elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
         temperature = tame(ideal_gas.temperature(tame(elr), tame(noise_trace), dof))
         gap = vmf.energy(model.dim, temperature)
         noise_trace = (model.strength[0] + model.strength[1] * (model.form.constant - 1 + gap)) * variance * dof

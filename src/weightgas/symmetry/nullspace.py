@@ -59,7 +59,7 @@ def spectrum(products: np.ndarray, spread: np.ndarray) -> Spectrum:
 
 
 def sparsest(found: Spectrum, cut: int, seed: int) -> tuple[list[np.ndarray], int]:
-    """The sparsest basis of the null space that begins at ``cut``, as exponents (n,), and how many could not be given.
+    """The sparsest basis of the null space that begins at ``cut``, as exponents (n,), and how many remain unknown.
 
     Exponents are rational with denominators up to 12 and least size 1; vectors that are not are excluded and counted.
     """

@@ -174,7 +174,7 @@ def _by_row(values: Tensor) -> Tensor:
 
 
 def _affine(model: nn.Module) -> Iterator[str]:
-    """Names of the gains and shifts of normalisation layers, given by the name of their class."""
+    """Names of the gains and shifts of normalisation layers, recognised by the name of their class."""
     for path, module in model.named_modules():
         if "norm" in type(module).__name__.lower():
             yield from (f"{path}.{name}" if path else name for name, _ in module.named_parameters(recurse=False))

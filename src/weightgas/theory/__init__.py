@@ -11,14 +11,19 @@ Every function broadcasts over array arguments and returns NumPy arrays or scala
 finiteness raises ``ValueError`` before any work starts.
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from weightgas.theory import driving, finite_step, ideal_gas, relaxation, stationary, vmf
+if TYPE_CHECKING:
+    from weightgas.theory import driving, finite_step, ideal_gas, relaxation, stationary, vmf
 
 __all__ = ["driving", "finite_step", "ideal_gas", "relaxation", "stationary", "vmf"]
 
 
 def __getattr__(name: str) -> Any:
+    """A module when it is first used: protocols need one of them, and SciPy takes time to load."""
+    if name in __all__:
+        return import_module(f"{__name__}.{name}")
     if name == "optimizers":
         raise AttributeError("weightgas.theory.optimizers is weightgas.optimizers since 0.2", name=name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)

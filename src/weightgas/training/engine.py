@@ -44,7 +44,7 @@ and on the sphere the growth of the norm."""
 
 @dataclass(frozen=True)
 class State:
-    """The stack between two steps; never changed in place, so an interrupted call leaves the last one entire.
+    """The stack between two steps; never changed in place, so an interrupted call leaves the last one intact.
 
     ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
     r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,). ``buffers`` are

@@ -89,7 +89,7 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
 def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
     """What the series of every cell give, (cells,) each; NaN where they are too short or not finite."""
     energy = (trace["energy_mean"] if "energy_mean" in trace else trace["energy"]).values
-    measured = ~np.isnan(energy).all(axis=(1, 2))
+    measured = np.asarray(~np.isnan(energy).all(axis=(1, 2)))
     energy = np.where(measured[:, None, None], energy, trace["grad_sq"].values)  # which fluctuates as fast
     with np.errstate(all="ignore"):
         log_radius = np.log(trace["radius"].values)
