@@ -44,6 +44,7 @@ def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
     assert bootstrap(few, mean_energy, draws=50).error < truth / 3
 
 
+@pytest.mark.slow
 def test_a_fitted_law_gets_its_interval_through_integrated_entropies():
     trace = simulate(
         FixedELR(elr=[0.02, 0.04, 0.08], wd=[0.01, 0.02, 0.04]), 3, 60_000, replicas=2, record=Record(samples=200)

@@ -93,6 +93,7 @@ def cifar(monkeypatch, tmp_path):
     return ("reproduce", "networks", "--preset", "paper", *net, "--out", tmp_path / "run", "--threads", 1)
 
 
+@pytest.mark.slow
 def test_cifar_at_tiny_size_from_command_to_report(short, cifar, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr("weightgas.analysis.findings.measure", partial(measure, criteria=EASY))
     monkeypatch.setattr(run, "controls_for", lambda *_, **__: {})

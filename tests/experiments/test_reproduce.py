@@ -48,6 +48,7 @@ def small_plan(monkeypatch):
     monkeypatch.setattr(run, "_plan", lambda name, preset, **choice: plan)
 
 
+@pytest.mark.slow
 def test_from_preset_to_report_and_again(small_plan, tmp_path, monkeypatch):
     out = tmp_path / "demo"
     first = run.reproduce("demo", run=Run(out, progress=False))

@@ -131,7 +131,7 @@ def test_other_criteria(settled) -> None:
 
 def test_the_old_name_of_the_relaxation_time(settled) -> None:
     (state,) = settled.groups()
-    with pytest.raises(AttributeError, match="relaxation time: now relaxation_time"):
+    with pytest.raises(AttributeError, match="clock: now relaxation_time"):
         _ = state.clock
     with pytest.raises(AttributeError, match="GroupState has no colour"):
         _ = state.colour

@@ -24,7 +24,7 @@ _POINTS = 9
 
 @drawn
 def paths(
-    courses: Mapping[str, xr.Dataset],
+    trajectories: Mapping[str, xr.Dataset],
     *,
     dissipation: Mapping[str, xr.Dataset] | None = None,
     engine: xr.Dataset | None = None,
@@ -50,16 +50,16 @@ def paths(
     TypeError, ValueError
         For anything else, and without any trajectory.
     """
-    results(courses, "courses", ("work", "exchanged"), "drive()")
+    results(trajectories, "trajectories", ("work", "exchanged"), "drive()")
     if dissipation is not None:
         results(dissipation, "dissipation", ("duration", "produced", "relaxation"), "experiments.dissipation()")
     if engine is not None:
         result(engine, "engine", ("duration", "efficiency", "carnot", "limit"), "experiments.carnot()")
-    if not courses:
-        raise refuse("courses", "at least one drive by name", courses, "Pass {'isotherm': drive(...)}.")
+    if not trajectories:
+        raise refuse("trajectories", "at least one drive by name", trajectories, "Pass {'isotherm': drive(...)}.")
     rows = 1 + (dissipation is not None or engine is not None)
     figure, axes = canvas(rows, 2, height=2.9 * rows + 0.3)
-    _planes(axes[0], courses)
+    _planes(axes[0], trajectories)
     if dissipation is not None:
         _costs(axes[1, 0], dissipation)
     if engine is not None:
@@ -69,12 +69,12 @@ def paths(
     return figure
 
 
-def _planes(axes: np.ndarray, courses: Mapping[str, xr.Dataset]) -> None:
+def _planes(axes: np.ndarray, trajectories: Mapping[str, xr.Dataset]) -> None:
     """p over V and T over S."""
     handles: list[Artist] = []
     colors: dict[str, int] = {}
     seen: dict[str, list[np.ndarray]] = {"pressure": [], "volume": [], "temperature": []}
-    for name, course in courses.items():
+    for name, course in trajectories.items():
         base = name.removesuffix("fast").rstrip(" ,")
         fast = base != name
         index = colors.setdefault(base, len(colors))

@@ -23,6 +23,9 @@ ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps",
 COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
 
 
+_LONG_NAME = "{} held fixed"  # word: in stored traces since the first version, and compared when a run resumes
+
+
 def make(
     protocol: protocols.Protocol,
     values: Mapping[str, np.ndarray],
@@ -53,7 +56,7 @@ def make(
     """
     cells = protocol.cells()
     coordinates: dict[str, Any] = {
-        f"{axis}_set": ("cell", cells.get(axis, np.full(len(protocol), np.nan)), {"long_name": f"{axis} as fixed"})
+        f"{axis}_set": ("cell", cells.get(axis, np.full(len(protocol), np.nan)), {"long_name": _LONG_NAME.format(axis)})
         for axis in dict.fromkeys((*protocols.AXES, *protocol.axes))
     }
     ids = [",".join(f"{axis}={v[i].item()!r}" for axis, v in cells.items()) for i in range(len(protocol))]
