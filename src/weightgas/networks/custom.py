@@ -1,4 +1,4 @@
-"""A module of custom torch as a network: any forward pass, its weights in scale-invariant groups.
+"""A custom torch module as a network: any forward pass, its weights in scale-invariant groups.
 
 The module is called through ``torch.func``, without change: modules with convolutions one at a time, others many at
 once by ``vmap``. That is several times faster for perceptrons; for convolutions it gains little on small images, is
