@@ -200,5 +200,5 @@ def test_adamw_has_no_temperature_and_no_pressure_but_a_radius_an_energy_and_t_c
     late = trace["group_radius"].isel(replica=0, sample=slice(50, None)).mean("sample")
     off = np.sqrt((late**2).sum("group")) / np.sqrt((predicted**2).sum(axis=1)) - 1
     print(f"radius off by {off.values}")
-    assert ((off > 0) & (off < 1)).all()  # gradients that agree in time make longer updates: M of up to 2.6
+    assert ((off > 0) & (off < 1)).all()  # above pure noise; the memory of the gradients is not measured here
     assert "temperature" in state.attrs["not_applicable"] and len(verdict(trace).levels) == 3
