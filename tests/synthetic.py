@@ -11,9 +11,9 @@ from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 def ar1(generator: np.random.Generator, shape: tuple[int, ...], time: float) -> np.ndarray:
     """Stationary unit-variance series along the last axis with correlation exp(−lag/time); time 0 is independent."""
     rho = np.exp(-1 / time) if time > 0 else 0.0
-    kicks = generator.standard_normal(shape) * np.sqrt(1 - rho**2)
-    kicks[..., 0] /= np.sqrt(1 - rho**2)
-    return lfilter([1.0], [1.0, -rho], kicks, axis=-1)
+    steps = generator.standard_normal(shape) * np.sqrt(1 - rho**2)
+    steps[..., 0] /= np.sqrt(1 - rho**2)
+    return lfilter([1.0], [1.0, -rho], steps, axis=-1)
 
 
 def protocol_of_kind(kind: str, cells: int) -> Protocol:

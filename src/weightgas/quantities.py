@@ -169,18 +169,18 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("group_noise_cov_sq", "trace of the squared noise covariance of a group, unbiased", "tr Σᵢ²", dims=GROUPS),
     _Q("angle", "angle between the weights before and after a step, in radians", "∠"),
     _Q("decay", "share of weight decay in r₊² − r² of a step", "Δ_λ"),
-    _Q("drag", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),  # word: a name
-    _Q("kick", "squared length of the update of a step", "Δ_u²"),  # word: a name
-    _Q("closure", "what decay, alignment term and update term leave of r₊² − r²", "ε"),  # word: a name
+    _Q("alignment", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),
+    _Q("update", "squared length of the update of a step", "Δ_u²"),
+    _Q("closure", "what decay, alignment term and update term leave of r₊² − r²", "ε"),
     _Q("lr", "learning rate as set", "η", r"\eta", label="learning rate"),
     _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MEAN),
     _Q("wd", "weight decay as set", "λ", r"\lambda", label="weight decay"),
     _Q("group_radius_star", "norm where a group would settle, by its budget", "r*ᵢ", dims=GROUPS),
     _Q("group_angle", "angle of a group between before and after a step, in radians", "∠ᵢ", dims=GROUPS),
     _Q("group_decay", "share of weight decay in the step of a group's r²", "Δ_λ,i", dims=GROUPS),
-    _Q("group_drag", "share of the update along a group's weights in its r²", "Δ_wu,i", dims=GROUPS),  # word: a name
-    _Q("group_kick", "squared length of a group's update", "Δ_u²,i", dims=GROUPS),  # word: a name
-    _Q("group_closure", "what the other terms leave, of a group", "εᵢ", dims=GROUPS),  # word: a name
+    _Q("group_alignment", "share of the update along a group's weights in its r²", "Δ_wu,i", dims=GROUPS),
+    _Q("group_update", "squared length of a group's update", "Δ_u²,i", dims=GROUPS),
+    _Q("group_closure", "what the other terms leave, of a group", "εᵢ", dims=GROUPS),
     _Q("overlap_counts", "visits to bins of logit((1+z)/2)", "n", dims=_BINS, method="sum", dtype="int64"),
     _Q("overlap_origin", "left edge of the first bin", dims=()),
     _Q("overlap_width", "width of the bins", dims=()),

@@ -138,7 +138,7 @@ def test_in_watch(rule: Any) -> None:
     assert state.rule == "SignSGD; decoupled decay"
     assert state.radius_law == pytest.approx(star) and state.radius_star == pytest.approx(star, rel=0.06)
     assert state.radius == pytest.approx(star, rel=0.1) and state.relaxation_time == pytest.approx(1 / (2 * lr * wd))
-    np.testing.assert_allclose(gas.record["kick"], lr**2 * dim, rtol=1e-6)
+    np.testing.assert_allclose(gas.record["update"], lr**2 * dim, rtol=1e-6)
     assert np.isnan(state.temperature) and "not applicable" in str(gas)
 
 

@@ -41,5 +41,5 @@ def test_two_processes_record_what_one_does(folder: Path, kind: str) -> None:
     for rank in range(COUNT):
         found = np.load(folder / f"{kind}-{rank}.npz")
         np.testing.assert_array_equal(found["step"], expected["step"])
-        for name in ("radius", "grad_sq", "mean_grad_sq", "noise_trace", "angle", "decay", "kick", "lr", "wd"):
+        for name in ("radius", "grad_sq", "mean_grad_sq", "noise_trace", "angle", "decay", "update", "lr", "wd"):
             np.testing.assert_allclose(found[name], expected[name], rtol=1e-8, atol=1e-12, err_msg=name)

@@ -241,9 +241,9 @@ def with_directions(rho, dim=200, kept=400, cells=4, center=1.0):
     """Snapshots that scatter about a mean with correlation ``rho`` from one to the next."""
     generator = np.random.default_rng(3)
     walk = np.zeros((cells, 1, kept, dim))
-    kicks = generator.standard_normal(walk.shape) * np.sqrt(1 - rho**2)
+    steps = generator.standard_normal(walk.shape) * np.sqrt(1 - rho**2)
     for t in range(kept):
-        walk[:, :, t] = rho * walk[:, :, t - 1] + kicks[:, :, t] if t else kicks[:, :, t] / np.sqrt(1 - rho**2)
+        walk[:, :, t] = rho * walk[:, :, t - 1] + steps[:, :, t] if t else steps[:, :, t] / np.sqrt(1 - rho**2)
     walk[..., 0] += center * np.sqrt(dim)
     trace = synthetic.make(cells=cells)
     trace["directions"] = (

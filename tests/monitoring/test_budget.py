@@ -15,7 +15,7 @@ def test_closes(kind: str) -> None:
     gas = run(kind, 80)[2]
     record = gas.record
     assert len(record) == 16
-    largest = np.max([np.abs(record[n]) for n in ("decay", "drag", "kick")], axis=0)
+    largest = np.max([np.abs(record[n]) for n in ("decay", "alignment", "update")], axis=0)
     assert (np.abs(record["closure"]) < 1e-4 * largest).all()
     assert (np.abs(record["closure"]) < 1e-9 * record["radius"] ** 2).all()
     assert all(state.closure < 1e-4 for state in gas.groups())
@@ -56,39 +56,39 @@ def test_parts_are_those_of_an_independent_bookkeeping(kind: str) -> None:
         v = after - before + a
         found.append([-2 * (before * a).sum() + (a * a).sum(), 2 * ((before - a) * v).sum(), (v * v).sum()])
     at = gas.record.step
-    decay, drag, kick = np.array(found)[at].T
+    decay, alignment, update = np.array(found)[at].T
     # the buffer's decay is that of older weights: off by what the norm changes in its memory, and ηλ/(1 − α)² at rest
     rate = np.abs(np.gradient(np.log(gas.record["radius"][:, 0]), at)).max()
     near = (2 * rate / (1 - alpha) + 2 * lr * wd / (1 - alpha) ** 2) if alpha else 1e-6
     assert near < 0.25  # the norm grows by a percent a step here
     np.testing.assert_allclose(gas.record["decay"][:, 0], decay, rtol=near)
-    np.testing.assert_allclose(gas.record["kick"][:, 0], kick, rtol=max(near, 1e-4))
+    np.testing.assert_allclose(gas.record["update"][:, 0], update, rtol=max(near, 1e-4))
     np.testing.assert_allclose(
-        gas.record["drag"][:, 0] + gas.record["decay"][:, 0], drag + decay, atol=near * np.abs(decay).max()
+        gas.record["alignment"][:, 0] + gas.record["decay"][:, 0], alignment + decay, atol=near * np.abs(decay).max()
     )
 
 
-def test_of_plain_sgd_is_kick_alone() -> None:
+def test_of_plain_sgd_is_update_term_alone() -> None:
     """A tangent gradient has no alignment term; the update term is η²G/r²."""
     gas = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 200)[0]
     record = gas.record
-    assert np.abs(record["drag"]).max() < 1e-12
+    assert np.abs(record["alignment"]).max() < 1e-12
     np.testing.assert_allclose(record["decay"], -1e-3 * (2 - 1e-3) * record["radius"] ** 2, rtol=1e-9)
     np.testing.assert_allclose(record["angle"], 2 * np.arcsin(0.5 * chord(record)), rtol=1e-9)
 
 
 def chord(record) -> np.ndarray:
     """|w̄₊ − w̄| of a tangent step after a decay."""
-    tangent = np.sqrt(record["kick"]) / (record["radius"] * (1 - record["lr"] * record["wd"]))
+    tangent = np.sqrt(record["update"]) / (record["radius"] * (1 - record["lr"] * record["wd"]))
     return np.sqrt(2 - 2 / np.sqrt(1 + tangent**2))
 
 
-def test_wrong_decay_shows_as_drag(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wrong_decay_shows_as_alignment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Planted fault: 5 % more decay than the optimizer makes."""
     right = SGD.decay_share
     monkeypatch.setattr(SGD, "decay_share", lambda *a: 1.05 * right(*a))
     gas = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 50)[0]
-    assert (gas.record["drag"] > 0.04 * np.abs(gas.record["decay"])).all()
+    assert (gas.record["alignment"] > 0.04 * np.abs(gas.record["decay"])).all()
 
 
 def test_float32_weights_close() -> None:

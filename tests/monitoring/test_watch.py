@@ -202,7 +202,7 @@ def test_closure_is_read_after_the_step() -> None:
             else:
                 evaluate()
                 optimizer.step()
-        return np.stack([gas.record[n][:9] for n in ("radius", "grad_sq", "kick", "mean_grad_sq")])
+        return np.stack([gas.record[n][:9] for n in ("radius", "grad_sq", "update", "mean_grad_sq")])
 
     np.testing.assert_array_equal(go(True), go(False))
 

@@ -21,7 +21,7 @@ PATHS = {
     "isobar of a schedule": isobar(wd=0.05, lr=(0.1, 0.02)),
     "adiabat": adiabat(lr=0.05, wd=(0.02, 0.08)),
 }
-SUMS = ("work", "inner_work", "exchanged", "kick", "decay")
+SUMS = ("work", "inner_work", "exchanged", "update", "decay")
 
 
 def plain_sums(protocol, weights, new, rate, hold, dim, variance, grad_sq):
@@ -36,10 +36,10 @@ def plain_sums(protocol, weights, new, rate, hold, dim, variance, grad_sq):
     else:
         temperature_inverse = 2 / (elr * variance)
         inner = elr * mean_grad_sq / 4 * np.log(volume_new / volume)
-    kick = elr**2 * 2 * volume * grad_sq / 2
+    update = elr**2 * 2 * volume * grad_sq / 2
     outer = inner if protocol == "fixed_sphere" else hold * (volume_new - volume)
     exchanged = temperature_inverse * (loss_new - loss + outer)
-    return -outer, -inner, exchanged, kick, volume_new - volume - kick
+    return -outer, -inner, exchanged, update, volume_new - volume - update
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10])
@@ -76,12 +76,12 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_kick_and_decay_make_up_the_volume(name):
+def test_update_and_decay_make_up_the_volume(name):
     """The budget of r² is exact in every replica at every sample, and so is the decay: no gradient enters it."""
     course = drive(PATHS[name], steps=2000, noise=NOISE, replicas=40, threads=1)
     change = course["volume"] - course["volume"].isel(sample=0)
-    gap = np.abs(change - course["kick"] - course["decay"])
-    assert float(gap.max()) < 1e-12 * (1 + float(course["kick"].max()))
+    gap = np.abs(change - course["update"] - course["decay"])
+    assert float(gap.max()) < 1e-12 * (1 + float(course["update"].max()))
 
 
 @pytest.mark.parametrize("name", ["isotherm", "isochore", "adiabat"])

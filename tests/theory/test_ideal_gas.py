@@ -278,8 +278,8 @@ def test_blow_up_below_the_bound(dim, step):
     decay = np.full(200, 1 - np.sqrt(1 - step))  # eta lambda = eta_e lambda r^2
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(20_000):
-            kick = step / (dim - 1) * 2 * generator.standard_gamma((dim - 1) / 2, decay.size)
-            decay = decay * ((1 - decay) ** 2 + kick)
+            update = step / (dim - 1) * 2 * generator.standard_gamma((dim - 1) / 2, decay.size)
+            decay = decay * ((1 - decay) ** 2 + update)
     assert np.isfinite(ideal_gas.balanced_decay(step))
     assert not np.any(np.isfinite(decay))
 

@@ -24,7 +24,7 @@ def simulate(protocol, dim, temperature, elr, noise_factor=1.0, replicas=2000, s
     noise_var = 2 * temperature / elr
     grad_sq = (dim - 1) * (noise_var + temperature * (1 - vmf.energy(dim, temperature)))
     decay = 1 - np.sqrt(1 - elr**2 * grad_sq)  # eta lambda of a run whose radius is about 1
-    kick = noise_factor * noise_var
+    update = noise_factor * noise_var
     overlap, square = vmf.sample_energy(dim, temperature, replicas, generator) - 1, np.ones(replicas)
     energy, rate, controls = np.zeros(replicas), np.zeros(replicas), np.zeros((6, replicas))
     for step in range(burn + steps):
@@ -38,8 +38,8 @@ def simulate(protocol, dim, temperature, elr, noise_factor=1.0, replicas=2000, s
             rate += size
             mine, theirs = normal**2 - 1, others - (dim - 2)
             controls += sine * normal, overlap * sine * normal, mine, theirs, overlap * mine, overlap * theirs
-        along = sine + np.sqrt(kick) * normal  # the gradient along the meridian
-        growth = shrink**2 + size**2 * (along**2 + kick * others)
+        along = sine + np.sqrt(update) * normal  # the gradient along the meridian
+        growth = shrink**2 + size**2 * (along**2 + update * others)
         overlap = np.clip((shrink * overlap - size * along * sine) / np.sqrt(growth), -1, 1)
         if protocol != "fixed_sphere":
             square = square * growth

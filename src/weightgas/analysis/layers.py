@@ -72,10 +72,10 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
     found = {
         "volume": blocks.estimate(lambda v: v / 2, each["square"]),
         "temperature": blocks.estimate(lambda h: h / (2 * dof), each["heat"]),
-        "pressure": blocks.estimate(lambda k, v: k / (2 * v), each["kick"], each["square"]),
+        "pressure": blocks.estimate(lambda k, v: k / (2 * v), each["update"], each["square"]),
         "temperature_ratio": blocks.estimate(lambda h, w: h / w * dof.sum() / dof, each["heat"], whole["heat"]),
         "heat_share": blocks.estimate(lambda h, w: h / w, each["heat"], whole["heat"]),
-        "pressure_ratio": blocks.estimate(lambda k, v, p: k / (2 * v * p), each["kick"], each["square"], expected),
+        "pressure_ratio": blocks.estimate(lambda k, v, p: k / (2 * v * p), each["update"], each["square"], expected),
     }
     sums = {n: blocks.estimate(lambda a, b: a / b, each[k].sum(-1), whole[k][..., 0]) for n, k in _SUMS.items()}
     out = xr.Dataset(coords={"part": ("part", np.array(parts, np.dtypes.StringDType())), **state["cell_id"].coords})
@@ -98,7 +98,7 @@ def over_cells(found: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
     return out.assign({name: out[name].assign_attrs(found[name].attrs) for name in NAMES})
 
 
-_SUMS = {"volume_sum": "square", "heat_sum": "heat", "work_sum": "kick"}
+_SUMS = {"volume_sum": "square", "heat_sum": "heat", "work_sum": "update"}
 
 
 def _membership(trace: xr.Dataset, by: str) -> tuple[list[str], np.ndarray]:
@@ -125,7 +125,7 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
     whole = {
         "square": blocks.of("radius", np.square, "square")[..., None],
         "heat": blocks.of("noise_trace", lambda n: step * n / radius**2, "power")[..., None],
-        "kick": blocks.of("grad_sq", lambda g: _before(gained / radius**2) * g, "power")[..., None],
+        "update": blocks.of("grad_sq", lambda g: _before(gained / radius**2) * g, "power")[..., None],
     }
 
     def summed(weight: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -134,14 +134,14 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
     each = {
         "square": blocks.of("group_radius", lambda r: r**2 @ belongs, "squares"),
         "heat": blocks.of("group_noise_trace", summed(step[..., None] / square), "powers"),
-        "kick": blocks.of("group_grad_sq", summed(_before(gained[..., None] / square)), "powers"),
+        "update": blocks.of("group_grad_sq", summed(_before(gained[..., None] / square)), "powers"),
     }
     if not kind.projected:
         return whole, each, np.broadcast_to(kind.decay(at), whole["square"].shape)
     if "radius_unprojected" in trace:
         growth = blocks.of("radius_unprojected", np.square, "square")[..., None] - whole["square"]
         return whole, each, growth / (2 * kind.rate(at) * whole["square"] ** 2)
-    return whole, each, whole["kick"] / (2 * whole["square"])
+    return whole, each, whole["update"] / (2 * whole["square"])
 
 
 def _before(series: np.ndarray) -> np.ndarray:

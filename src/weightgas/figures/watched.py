@@ -36,7 +36,7 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
         If the trace has no budget: ``simulate`` and ``train`` do not record one.
     """
     trace = recorded(trace)
-    if "group_radius_star" not in trace or "kick" not in trace:
+    if "group_radius_star" not in trace or "update" not in trace:
         raise TraceError("trace: expected one of a watched run, got one without a budget. Pass gas.trace().")
     one = trace.isel(cell=0, replica=0)
     step = one["step"].values
@@ -55,7 +55,7 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
         axes[0, 1].plot(step, elr[:, k], color=color)
         axes[1, 0].plot(step, angle[:, k], color=color, lw=0.8)
     square = one["radius"].values ** 2
-    parts = {"decay": -one["decay"].values, "alignment term and update term": (one["drag"] + one["kick"]).values}
+    parts = {"decay": -one["decay"].values, "alignment term and update term": (one["alignment"] + one["update"]).values}
     for (label, values), style in zip(parts.items(), ("-", ":"), strict=True):
         axes[1, 1].plot(step, values / square, ls=style, color="black", lw=0.9, label=label)
     axes[1, 1].legend(frameon=False, fontsize=8)

@@ -42,7 +42,7 @@ def row(gram: np.ndarray, pair: np.ndarray) -> dict[str, np.ndarray]:
     before, after, moved = gram[:, W, W], gram[:, AFTER, AFTER], gram[:, MOVED, MOVED]
     update = moved + 2 * gram[:, MOVED, DECAY] + gram[:, DECAY, DECAY]
     decay = gram[:, DECAY, DECAY] - 2 * gram[:, W, DECAY]
-    drag = 2 * (gram[:, W, MOVED] + gram[:, W, DECAY] - gram[:, MOVED, DECAY] - gram[:, DECAY, DECAY])
+    alignment = 2 * (gram[:, W, MOVED] + gram[:, W, DECAY] - gram[:, MOVED, DECAY] - gram[:, DECAY, DECAY])
     radius, next_radius = np.sqrt(before), np.sqrt(after)
     with np.errstate(all="ignore"):
         radial = (after - before) / (radius + next_radius)
@@ -57,9 +57,9 @@ def row(gram: np.ndarray, pair: np.ndarray) -> dict[str, np.ndarray]:
             "tangency": gram[:, W, GRADIENT] / np.sqrt(before * gram[:, GRADIENT, GRADIENT]),
             "angle": 2 * np.arcsin(np.minimum(chord / 2, 1)),
             "decay": decay,
-            "drag": drag,
-            "kick": update,
-            "closure": (after - before) - (decay + drag + update),
+            "alignment": alignment,
+            "update": update,
+            "closure": (after - before) - (decay + alignment + update),
             "between": pair[:, BETWEEN, BETWEEN] / after - 1,
         }
     assert set(found) == set(MEANINGS) - {"lr", "wd", "laplacian", "probe_grad_sq"}

@@ -21,7 +21,7 @@ from weightgas.status import Outcome, Status
 
 _SIGN = 3.0
 _SPHERICAL = ("grad_sq", "noise_trace", "mean_grad_sq", "laplacian")
-_BUDGET = ("decay", "drag", "kick", "closure")
+_BUDGET = ("decay", "alignment", "update", "closure")
 LEAST = 4
 """Samples that a prediction of r* takes at least."""
 

@@ -42,7 +42,7 @@ class GroupState:
 
     ``radius`` r, ``radius_mean`` over the last half of these samples, ``elr`` η/r², ``angle`` of a step in radians,
     ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`), ``tangency`` cos(w, g), ``decay``,
-    ``drag``, ``kick`` in units of r² a step, ``closure`` the largest of them in units of the largest term,
+    ``alignment``, ``update`` in units of r² a step, ``closure`` the largest of them in units of the largest term,
     ``radius_star`` r* of the budget with ``radius_star_err``, ``radius_law`` r* of the closed form, and in steps
     ``relaxation_time`` τ and ``steps_to_go``; ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z,
     ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
@@ -62,8 +62,8 @@ class GroupState:
     noise_trace: float
     tangency: float
     decay: float
-    drag: float
-    kick: float
+    alignment: float
+    update: float
     closure: float
     radius_star: float
     radius_star_err: float
@@ -78,7 +78,8 @@ class GroupState:
     temperature_conf_err: float
 
     def __getattr__(self, name: str) -> float:
-        raise AttributeError(f"{name}: now relaxation_time" if name == "clock" else f"GroupState has no {name}")
+        new = {"clock": "relaxation_time", "drag": "alignment", "kick": "update"}.get(name)  # word: names of 0.1
+        raise AttributeError(f"GroupState has no {name}" if new is None else f"{name}: now {new}")
 
 
 @dataclass(frozen=True)
@@ -205,9 +206,9 @@ def _judged(
 
 def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Prediction) -> dict[str, float | int]:
     """What a state has of its record and its prediction."""
-    names = ("radius", "grad_sq", "tangency", "angle", "decay", "drag", "kick", "closure")
+    names = ("radius", "grad_sq", "tangency", "angle", "decay", "alignment", "update", "closure")
     of = {n: record[n][kept, k] for n in names}
-    terms = np.stack([np.abs(of[n]) for n in ("decay", "drag", "kick")]).max(axis=0)
+    terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")]).max(axis=0)
     radius, late = float(of["radius"][-1]), of["radius"][len(of["radius"]) // 2 :]
     known = np.isfinite(where.star) and np.isfinite(where.time)
     with np.errstate(all="ignore"):
@@ -220,7 +221,7 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "tangency": float(np.nanmean(of["tangency"])),
             "closure": float(np.max(np.abs(of["closure"]) / terms)),
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
-            **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "drag", "kick")},
+            **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},
             "radius_star": where.star,
             "radius_star_err": where.error,
             "radius_law": where.law,

@@ -33,7 +33,7 @@ _SHARED, _ALONE = 4, 3
 """Rough cost of what lanes share and of a lane by itself, in that of a lane among others; they only set how many go
 together."""
 (_RATE, _DECAY, _RADIUS, _INVERSE, _SQUARE, _NOISE, _LINEAR, _MEAN, _STRENGTH, _MEAN_SQ, _CURVED, _NOISE_SQ, _GRAD_SQ,
- _KEEP, _KICK, _SUMS) = range(16)  # fmt: skip
+ _KEEP, _UPDATE, _SUMS) = range(16)  # fmt: skip
 """Quantities of a lane, WIDTH of each: η or η_e, λ, R, 1/r, r², uᵀn, uᵀb, uᵀm, strength, squares, K, C."""
 
 
@@ -149,7 +149,7 @@ def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pra
                 f[_NOISE_SQ * WIDTH + l], f[_GRAD_SQ * WIDTH + l] = noise_sq, grad_sq
         for l in range(lanes):
             loss, grad_sq = f[_KEEP * WIDTH + l], f[_GRAD_SQ * WIDTH + l]
-            f[_KEEP * WIDTH + l], f[_KICK * WIDTH + l], growth = _factors(
+            f[_KEEP * WIDTH + l], f[_UPDATE * WIDTH + l], growth = _factors(
                 scaled, projected, f[_RATE * WIDTH + l], f[_DECAY * WIDTH + l], f[_RADIUS * WIDTH + l],
                 f[_SQUARE * WIDTH + l], f[_INVERSE * WIDTH + l], grad_sq,
             )  # fmt: skip
@@ -158,7 +158,7 @@ def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pra
         for i in range(dim):
             row = ((first + i) & 1) * half + ((first + i) >> 1)
             for l in range(lanes):
-                x[i, l] = fma(f[_KEEP * WIDTH + l], x[i, l], -(f[_KICK * WIDTH + l] * normals[row, l]))
+                x[i, l] = fma(f[_KEEP * WIDTH + l], x[i, l], -(f[_UPDATE * WIDTH + l] * normals[row, l]))
 
 
 @numba.njit(error_model="numpy")
@@ -186,14 +186,14 @@ def _apart(f, x, normals, begin, steps, half, flags, form, heat, trace):  # prag
                     x[i, l], normals[row, l], linear[i], curvature[i], spread[i], inverse, noise, mean, strength,
                     mean_sq, curved, noise_sq, grad_sq,
                 )  # fmt: skip
-            keep, kick, growth = _factors(
+            keep, update, growth = _factors(
                 scaled, projected, f[_RATE * WIDTH + l], f[_DECAY * WIDTH + l], f[_RADIUS * WIDTH + l], square, inverse,
                 grad_sq,
             )  # fmt: skip
             _add(f, l, dim, trace, loss, along, mean, mean_sq, curved, noise_sq, grad_sq, growth)
             for i in range(dim):
                 row = ((first + i) & 1) * half + ((first + i) >> 1)
-                x[i, l] = fma(keep, x[i, l], -(kick * normals[row, l]))
+                x[i, l] = fma(keep, x[i, l], -(update * normals[row, l]))
 
 
 @numba.njit(error_model="numpy")

@@ -50,7 +50,7 @@ COLUMNS = {
     "work": (driven.FIRST_SUM + driven.WORK, "work done on the gas since the start, −Σ p ΔV", "W"),
     "inner_work": (driven.FIRST_SUM + driven.INNER_WORK, "the same with the pressure of the gas", "W_in"),
     "exchanged": (driven.FIRST_SUM + driven.EXCHANGED, "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
-    "kick": (driven.FIRST_SUM + driven.KICK, "what the gradients added to the volume since the start", "Δ_g V"),
+    "update": (driven.FIRST_SUM + driven.UPDATE, "what the gradients added to the volume since the start", "Δ_g V"),
     "decay": (driven.FIRST_SUM + driven.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
 }
 """Variables (replica, sample) of a drive: column of the kernel, long name and symbol."""
@@ -96,7 +96,7 @@ def drive(
     Returns
     -------
     xarray.Dataset
-        ``energy, volume, work, inner_work, exchanged, kick, decay`` (replica, sample), sample 0 the start, the sums
+        ``energy, volume, work, inner_work, exchanged, update, decay`` (replica, sample), sample 0 the start, the sums
         since then; the hyperparameters in force ``lr, wd, elr, radius`` (sample), NaN where not set; ``step`` and
         ``leg``; ``outcome`` and the number of valid ``samples`` (replica): one whose weights overflow has diverged.
         :func:`weightgas.balance` makes ensemble averages of it. It is no trace: nothing in it is stationary.

@@ -27,7 +27,7 @@ from weightgas.simulation import kernels, lanes, reduced
 from weightgas.simulation.lanes import CHUNK, ROOM, STREAM, WIDTH, WORDS, fma
 from weightgas.simulation.lanes import log as _log
 
-WORK, INNER_WORK, EXCHANGED, KICK, DECAY = range(5)
+WORK, INNER_WORK, EXCHANGED, UPDATE, DECAY = range(5)
 SUMS = 5
 """The sums of a run, from the start of the first leg."""
 LOSS, VOLUME, FIRST_SUM = 0, 1, 2
@@ -106,7 +106,7 @@ def _book(f, overlap, room, kept, many, flags, now, dim, variance):  # pragma: n
         elr = rate if scaled else rate / (2.0 * before)
         taken = decay * elr * 2.0 * before
         mean_sq = fma(-z, z, fma(variance, dim - 1.0, 1.0))
-        kick = elr * elr * before * grad_sq
+        update = elr * elr * before * grad_sq
         if scaled:
             inner = 0.25 * elr * mean_sq * _log(after / before)
             beta = 2.0 / (rate * variance)
@@ -114,12 +114,12 @@ def _book(f, overlap, room, kept, many, flags, now, dim, variance):  # pragma: n
             inner = 0.125 * rate * mean_sq * change / (before * after)
             beta = 2.0 * (before + after) / (rate * variance)
         if projected:
-            outer, decayed = inner, change - kick
+            outer, decayed = inner, change - update
         else:
             outer, decayed = decay * change, -taken * (2.0 - taken) * before
         kept[WORK * WIDTH + i] -= outer
         kept[INNER_WORK * WIDTH + i] -= inner
         kept[EXCHANGED * WIDTH + i] = fma(beta, z_new - z + outer, kept[EXCHANGED * WIDTH + i])
-        kept[KICK * WIDTH + i] += kick
+        kept[UPDATE * WIDTH + i] += update
         kept[DECAY * WIDTH + i] += decayed
         overlap[i], room[i] = z_new, after

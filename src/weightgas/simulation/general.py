@@ -171,7 +171,7 @@ def _run(
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
     d = w.shape[1]
     s, x, v = stream[task].copy(), w[task].copy(), velocity[task].copy()
-    u, mean, kick, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    u, mean, noise_part, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     scratch, columns = np.empty((4, d)), np.empty((d if d <= LARGEST_COVARIANCE else 1, d))
     facts, found, sums = np.zeros(3), np.zeros(3), np.zeros(kernels.COLUMNS)
     rate, decay = rates[task], decays[task] if not projected else 0.0
@@ -202,14 +202,14 @@ def _run(
                 variance = 0.0
             strength = math.sqrt(variance) if slope != 0.0 else 1.0
             kernels._fill(s, draws)
-            _heat(u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, draws, kick)
+            _heat(u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, draws, noise_part)
             grad_sq = noise_sq = mean_sq = 0.0
             for i in range(d):
                 mean_sq += mean[i] * mean[i]
-                noise_sq += kick[i] * kick[i]
-                tangent = mean[i] + kick[i]
+                noise_sq += noise_part[i] * noise_part[i]
+                tangent = mean[i] + noise_part[i]
                 grad_sq += tangent * tangent
-                kick[i] = tangent
+                noise_part[i] = tangent
             now += 1
             if not math.isfinite(loss):
                 cause[task] = _LOSS
@@ -220,7 +220,7 @@ def _run(
             size = rate * r2 if scaled else rate
             r2_new = pulled = pushed = 0.0
             for i in range(d):
-                gradient = kick[i] / r + decay * x[i]
+                gradient = noise_part[i] / r + decay * x[i]
                 v[i] = momentum * v[i] + gradient
                 move = gradient + momentum * v[i] if nesterov else v[i]
                 pulled += x[i] * move

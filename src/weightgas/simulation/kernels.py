@@ -162,11 +162,11 @@ def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no c
                 for i in range(d):
                     u = x[i] * inverse
                     mean = linear[i] + curvature[i] * u - along_mean * u
-                    kick = strength * (noise[i] - along_noise * u)
+                    noise_part = strength * (noise[i] - along_noise * u)
                     mean_sq += mean * mean
                     curved_sq += curvature[i] * mean * mean
-                    noise_sq += kick * kick
-                    tangent = mean + kick
+                    noise_sq += noise_part * noise_part
+                    tangent = mean + noise_part
                     grad_sq += tangent * tangent
                     noise[i] = tangent
                 elr = rate if scaled else rate * inverse * inverse

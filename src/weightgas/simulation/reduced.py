@@ -72,14 +72,14 @@ def _step(f, normals, place, lanes, flags, constant, heat):  # pragma: no cover 
         grad_sq = fma(a, a, rest)
         elr = rate if scaled else rate * inverse * inverse
         if projected:
-            keep, kick = 1.0, elr * radius
+            keep, update = 1.0, elr * radius
         elif scaled:
-            keep, kick = 1.0 - rate * decay * square, rate * radius
+            keep, update = 1.0 - rate * decay * square, rate * radius
         else:
-            keep, kick = 1.0 - rate * decay, rate * inverse
-        y_new = fma(keep, y, -(kick * a * zeta))
-        along = fma(keep, across, kick * a * z)
-        across_sq = fma(along, along, kick * kick * rest)
+            keep, update = 1.0 - rate * decay, rate * inverse
+        y_new = fma(keep, y, -(update * a * zeta))
+        along = fma(keep, across, update * a * z)
+        across_sq = fma(along, along, update * update * rest)
         if projected:
             scale = f[_RADIUS * WIDTH + i] / math.sqrt(fma(y_new, y_new, across_sq))
             y_new, across_sq = y_new * scale, across_sq * scale * scale

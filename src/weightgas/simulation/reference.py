@@ -161,9 +161,9 @@ def reduced_step(
     grad_sq = towards**2 + rest
     step = rate * radius**2 if protocol.scaled else rate
     keep = 1.0 if protocol.projected else 1.0 - step * decay
-    kick = step / radius
-    y = keep * along - kick * towards * zeta
-    t = np.sqrt((keep * across + kick * towards * z) ** 2 + kick**2 * rest)
+    update = step / radius
+    y = keep * along - update * towards * zeta
+    t = np.sqrt((keep * across + update * towards * z) ** 2 + update**2 * rest)
     growth = (y**2 + t**2 - radius**2) / radius**2
     if protocol.projected:
         y, t = y * radius / np.hypot(y, t), t * radius / np.hypot(y, t)

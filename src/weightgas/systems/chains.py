@@ -58,13 +58,13 @@ class SphereAutoregression:
 
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """A stationary chain of unit vectors (size, dim)."""
-        kicks = generator.standard_normal((size, self.dim))
-        kicks[0] /= np.linalg.norm(kicks[0])
+        steps = generator.standard_normal((size, self.dim))
+        steps[0] /= np.linalg.norm(steps[0])
         spread = np.sqrt((1 - self.correlation**2) / self.dim)
         for t in range(1, size):
-            kicks[t] = self.correlation * kicks[t - 1] + spread * kicks[t]
-            kicks[t] /= np.linalg.norm(kicks[t])
-        return kicks
+            steps[t] = self.correlation * steps[t - 1] + spread * steps[t]
+            steps[t] /= np.linalg.norm(steps[t])
+        return steps
 
 
 @dataclass(frozen=True)
@@ -124,9 +124,9 @@ class WellAutoregression:
 
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """A stationary chain of unit vectors (size, dim)."""
-        kicks = generator.standard_normal((size, self.dim))
-        kicks[1:] *= np.sqrt(1 - self.correlation**2)
-        x = np.asarray(lfilter([1.0], [1.0, -self.correlation], kicks, axis=0))
+        steps = generator.standard_normal((size, self.dim))
+        steps[1:] *= np.sqrt(1 - self.correlation**2)
+        x = np.asarray(lfilter([1.0], [1.0, -self.correlation], steps, axis=0))
         x[:, 1:] *= np.sqrt(self._array)
         x[:, 0] = -1
         return x / np.linalg.norm(x, axis=1, keepdims=True)

@@ -101,6 +101,10 @@ _SINCE_1 = {
     "potential": "loss",
     "potential_crc": "loss_crc",
     "group_clock": "group_relaxation_time",
+    "drag": "alignment",  # word: the name of 0.1
+    "kick": "update",  # word: the name of 0.1
+    "group_drag": "group_alignment",
+    "group_kick": "group_update",
     "groups_left_out": "groups_excluded",
 }
 """Names of dimensions, variables and attributes of format 1, and those of today."""

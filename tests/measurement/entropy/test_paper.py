@@ -25,9 +25,9 @@ def chain(generator, samples, dim, temperature, rho):
 
     About the last axis, where the angles are orthonormal coordinates; elsewhere their metric adds to the bias.
     """
-    kicks = generator.standard_normal((samples, dim - 1)) * np.sqrt(temperature * (1 - rho**2))
-    kicks[0] /= np.sqrt(1 - rho**2)
-    x = np.concatenate([lfilter([1.0], [1.0, -rho], kicks, axis=0), np.ones((samples, 1))], axis=1)
+    steps = generator.standard_normal((samples, dim - 1)) * np.sqrt(temperature * (1 - rho**2))
+    steps[0] /= np.sqrt(1 - rho**2)
+    x = np.concatenate([lfilter([1.0], [1.0, -rho], steps, axis=0), np.ones((samples, 1))], axis=1)
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
