@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,20 @@ import xarray as xr
 from rich.table import Table
 from torch import Tensor
 
-from weightgas.errors import refuse
+from weightgas.errors import refuse, whole_number
 from weightgas.measurement.stationarity import Criteria
-from weightgas.monitoring import notes, series, states, text
+from weightgas.monitoring import ahead, notes, series, states, text
+from weightgas.monitoring.ahead import NormForecast
 from weightgas.monitoring.choice import Choice
 from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import MEANINGS, Record
 from weightgas.monitoring.states import GroupState
 from weightgas.optimizers import Optimizer
 from weightgas.status import Status
+
+_MOST_SCORED = 6
+"""Groups whose earlier forecasts are printed."""
 
 
 class Gas:
@@ -39,13 +44,15 @@ class Gas:
         The samples: ``record.step`` (samples,) and ``record[variable]`` (samples, groups).
     """
 
-    def __init__(self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria) -> None:
+    def __init__(
+        self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria, schedule: Any = None
+    ) -> None:
         self.name, self.source, self._notes = name, choice.source, list(choice.notes)
         self.criteria = criteria
         self.names = tuple(group.name for group in choice.groups)
         self.sizes = tuple(group.size for group in choice.groups)
         self.record = Record(samples, len(self.names))
-        self.forecast = forecast
+        self._given, self._rates = forecast, None if schedule is None else Rates(schedule)
         self._notes += notes.unknown(forecast, self.names)
         self._probe: Probe | None = None
         self._ledger, self._rules, self._every = Ledger(), [], 0
@@ -105,7 +112,7 @@ class Gas:
 
     def _states(self) -> tuple[list[GroupState], tuple[float, float]]:
         """The states, and T_conf of all groups together with its error."""
-        found, whole = states.states(self.record, self._sizes, self.rules, self.criteria)
+        found, whole = states.states(self.record, self._sizes, self.rules, self.criteria, self._rates)
         step = self._ledger.nonfinite
         if step is not None:
             status, reason = Status.DIVERGED, f"a gradient or weight was not finite at step {step}"
@@ -116,13 +123,36 @@ class Gas:
     def _sizes(self) -> dict[str, int]:
         return dict(zip(self.names, self.sizes, strict=True))
 
-    def forecasts(self) -> dict[str, tuple[int, float, float]]:
-        """(step, r* by the budget, r* by the closed form) of each group, from its first relaxation
-        time; without the groups that have not come so far, or whose learning rate or decay changes.
+    def forecast(self, step: int, *, made: int | None = None) -> dict[str, NormForecast]:
+        """The norm of each group at ``step`` with a 95 % interval, from the samples up to step ``made`` (default: all).
+
+        The learning rate is that of ``watch(schedule=)``, else the present one throughout. A group for which nothing can
+        be given has a reason in place of numbers: :class:`.ahead.NormForecast`. Empty before the first sample.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``step`` is no whole number or before the last sample that is used.
         """
-        each = zip(self.names, self.sizes, self.rules, strict=False)  # no rules before the first sample
-        found = {n: states.forecast(self.record, k, size, rule) for k, (n, size, rule) in enumerate(each)}
-        return {name: value for name, value in found.items() if value is not None}
+        step = whole_number("step", step)
+        until = self.steps if made is None else whole_number("made", made, minimum=0)
+        used = self.record.step[self.record.step <= until]
+        if len(used) and step < used[-1]:
+            raise refuse("step", f"{used[-1]} or later", step, "It is in the record; pass made= to go back.")
+        each = enumerate(zip(self.names, self.rules, strict=False))  # no rules before the first sample
+        return {n: ahead.norm(self.record, k, n, rule, step, until, self._rates) for k, (n, rule) in each}
+
+    def _earlier(self, found: Sequence[GroupState]) -> list[NormForecast]:
+        """Forecasts of the present norms from the first relaxation time, of groups that have twice as much."""
+        chosen = [k for k, s in enumerate(found) if s.step >= 2 * s.relaxation_time][:_MOST_SCORED]
+        return [
+            ahead.norm(self.record, k, s.name, self.rules[k], s.step, int(s.relaxation_time), self._rates)
+            for k, s in ((k, found[k]) for k in chosen)
+        ]
+
+    def forecasts(self) -> None:
+        """Now :meth:`forecast`; raises AttributeError."""
+        raise AttributeError("forecasts: now forecast(step), which has intervals; r* and its interval are in groups()")
 
     def notes(self) -> list[str]:
         """What the reader must know: groups that are excluded, clipping, missing hooks, non-finite gradients."""
@@ -144,7 +174,7 @@ class Gas:
         head += dict.fromkeys(rule.title for rule in self.rules)
         found, whole = self._states()
         foot = [*text.reasons(found), *text.temperatures(found, whole)]
-        foot += notes.scores(found, self.forecasts(), self.forecast, self.steps)
+        foot += notes.scores(found, self._earlier(found), self._given, self.steps)
         return text.Summary(tuple(head), found, (*foot, *(f"note: {note}" for note in self.notes())))
 
     def __repr__(self) -> str:
@@ -226,5 +256,7 @@ class Gas:
         self._written = int(state["written"])
         for name, value in state["ledger"].items():
             setattr(self._ledger, name, value)
+        if self._rates is not None:
+            self._rates.begin(self._ledger.steps)
         if self._probe is not None:
             self._probe.resume(int(state["every"]))

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from weightgas.monitoring.ahead import STILL, TANGENT, NormForecast
 from weightgas.monitoring.probe import Ledger, Probe
 from weightgas.monitoring.record import Record
 from weightgas.monitoring.states import GroupState
 from weightgas.status import Status
 
-_TANGENT = 0.02
-"""|cos(w, g)| above which a group does not look scale-invariant."""
-_STILL = 1e-6
 
 
 def of_run(ledger: Ledger, probe: Probe | None) -> list[str]:
@@ -46,30 +44,30 @@ def of_samples(record: Record, names: Sequence[str]) -> list[str]:
     off = np.where(np.isfinite(tangency), tangency, 0.0).mean(axis=0)
     out = [
         f"{names[int(k)]}: cos(w, g) is {off[k]:.2g} on average, so it is not scale-invariant; r* does not hold"
-        for k in np.flatnonzero(off > _TANGENT)
+        for k in np.flatnonzero(off > TANGENT)
     ]
-    if np.nanmax(np.abs(record["between"])) > _STILL:
+    if np.nanmax(np.abs(record["between"])) > STILL:
         out.append("weights change between steps (a projection or a constraint?): the budget does not hold that part")
     return out
 
 
-def scores(
-    states: Iterable[GroupState], own: Mapping[str, tuple[int, float, float]], forecast: Any, steps: int
-) -> list[str]:
-    """One line for each group of ``forecast``, and for each that has settled and a forecast of its ``own``."""
-    states, scheduled = list(states), bool(getattr(forecast, "scheduled", False))
-    given, lines = given_radii(forecast, [s.name for s in states], steps), []
-    for state in states:
-        there = state.status == Status.EQUILIBRIUM and not (scheduled and state.name in given)
-        if state.name in given:
-            radius, what = given[state.name], f"forecast {f'r at step {steps}' if scheduled else 'r*'}"
-        elif state.name in own and there:
-            step, radius, _ = own[state.name]
-            what = f"forecast at step {step} r*"
-        else:
-            continue
+_MOST_SCORES = 6
+
+
+def scores(states: Sequence[GroupState], own: Iterable[NormForecast], forecast: Any, steps: int) -> list[str]:
+    """One line for each group of ``forecast``, and for the first ones of which there is an earlier forecast of now."""
+    scheduled, lines = bool(getattr(forecast, "scheduled", False)), []
+    given = given_radii(forecast, [s.name for s in states], steps)
+    for state in (s for s in states if s.name in given):
+        there = state.status == Status.EQUILIBRIUM and not scheduled
+        radius, what = given[state.name], f"forecast {f'r at step {steps}' if scheduled else 'r*'}"
         found, verb = (state.radius_mean, "settled at") if there else (state.radius, "now")
         lines.append(f"{state.name}: {what} {radius:.4g}, {verb} {found:.4g} ({found / radius - 1:+.1%})")
+    now = {s.name: s.radius for s in states if s.name not in given}
+    for one in [f for f in own if f.name in now and f.basis != "none"][:_MOST_SCORES]:
+        found = now[one.name]
+        where = "inside" if one.low <= found <= one.high else "outside"
+        lines.append(f"{one}; now {found:.4g}, {where} ({found / one.radius - 1:+.1%})")
     return lines
 
 
