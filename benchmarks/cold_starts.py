@@ -118,7 +118,7 @@ class Language(nn.Module):
 
 
 class Normed(nn.Module):
-    """The eight rows of a digit as tokens: embedding before a LayerNorm, one head with normalised q and k, one block."""
+    """The rows of a digit as tokens: embedding before a LayerNorm, one head with normalised q and k, one block."""
 
     def __init__(self, width: int = 16) -> None:
         super().__init__()

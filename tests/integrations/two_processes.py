@@ -38,7 +38,7 @@ def watched(kind: str, rank: int = 0, count: int = 1) -> dict[str, np.ndarray]:
         optimizer.zero_grad()
         nn.functional.cross_entropy(net(x[rank::count]), y[rank::count]).backward()
         optimizer.step()
-    assert len(gas.names) == 1 and gas.attached and gas.notes() == []
+    assert gas.invariant == (True, False) and gas.attached and gas.notes() == []
     return gas.record.arrays()
 
 

@@ -8,7 +8,7 @@ from watched_runs import OneTensor, drawn_gas
 from weightgas.measurement import measure
 from weightgas.measurement.stationarity.sample_size import cautious_sample_size
 from weightgas.monitoring import laws, series, watch
-from weightgas.optimizers import SGD, AdamL2, AdamW, Lion, Optimizer
+from weightgas.optimizers import SGD, AdamL2, AdamW
 from weightgas.status import Status
 
 D = 60

@@ -3,9 +3,10 @@
     d r²/dt = −k(t) r^a + η(t)² c(t) r^b,    k = κ η(t) λ
 
 with κ, the decay of a step in units of ηλ r^a, and c measured: alignment and update terms of all steps so far, so that
-the memory of momentum and of successive gradients is in them. c is drawn from what :mod:`.drift` makes of the run, η
-is that of the schedule, if there is one, else it stays that of ``rule``. Each draw is followed in steps of constant η and c, in which r^m, m =
-a − b, relaxes exponentially. Quantiles of some hundred draws are the intervals; draws are the same for the same samples.
+the memory of momentum and of successive gradients is in them. c is drawn from what :mod:`.drift` makes of the run; η is
+that of the schedule, if there is one, else it stays that of ``rule``. Each draw is followed in steps of constant η and
+c, in which r^m, m = a − b, relaxes exponentially. Quantiles of some hundred draws are the intervals; draws are the same
+for the same samples.
 
 Weakness: groups are drawn independently of each other, and the settings other than η for constant.
 """
@@ -61,7 +62,7 @@ class Interval:
         return cls(float(value), float(low), float(high))
 
 
-UNKNOWN = Interval(np.nan, np.nan, np.nan)
+NO_INTERVAL = Interval(np.nan, np.nan, np.nan)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ def settling(rule: Optimizer, steps: Steps, radius: float, factors: Factors = co
     drift = Drift.of(rule.update_power, steps) if len(steps.radius) else None
     k = strength(rule, steps) if drift is not None else 0.0
     if drift is None or not k > 0:
-        return UNKNOWN, UNKNOWN
+        return NO_INTERVAL, NO_INTERVAL
     time = 2 / (rule.power * k * radius ** (rule.decay_power - 2))
     paths = follow(rule, steps, drift, radius, drift.now + _FAR * time, factors)
     return Interval.of(paths.star[:, 0]), Interval.of(paths.arrival())
@@ -138,8 +139,8 @@ class NormForecast:
     """The norm of group ``name`` at ``step``, as the samples up to step ``made`` let it be estimated, when it was
     ``present``: ``radius`` with the 95 % interval ``low`` to ``high``.
 
-    ``basis`` is ``"budget"``, or ``"constant norm"`` where half the interval is wider than the error that "the norm
-    stays" is expected to have: then that is given, in an interval that contains it. Where nothing can be given it is
+    ``basis`` is ``"budget"``, or ``"constant norm"`` where the change that the budget expects is smaller than its
+    standard error: then ``radius`` is ``present``, and the interval contains it. Where nothing can be given it is
     ``"none"``, the numbers are NaN and ``reason`` states why. ``reason`` also states what η was taken for.
     """
 
@@ -160,28 +161,31 @@ class NormForecast:
         return f"{at}: {self.radius:.4g} ({self.low:.4g} to {self.high:.4g}); {self.basis}, {self.reason}"
 
 
+def no_forecast(name: str, made: int, step: int, present: float, reason: str) -> NormForecast:
+    """None, for ``reason``."""
+    return NormForecast(name, made, step, present, np.nan, np.nan, np.nan, "none", reason)
+
+
 def forecast(
     name: str, rule: Optimizer, steps: Steps, present: float, step: int, factors: Factors | None
 ) -> NormForecast:
-    """The norm at ``step`` from stretches up to the last sample, where it is ``present``; η stays without ``factors``."""
+    """The norm at ``step`` from stretches up to the last sample, where it is ``present``; else η stays as it is."""
     made = int(steps.step[-1])
-
-    def none(reason: str) -> NormForecast:
-        return NormForecast(name, made, step, present, np.nan, np.nan, np.nan, "none", reason)
-
     drift = Drift.of(rule.update_power, steps)
     if drift is None:
-        return none(f"fewer than {LEAST} blocks of samples in which updates made the norm grow")
+        reason = f"fewer than {LEAST} blocks of samples in which updates made the norm grow"
+        return no_forecast(name, made, step, present, reason)
     ends = follow(rule, steps, drift, present, step, constant if factors is None else factors).radius[:, -1]
     found = Interval.of(ends)
     if found.high > WIDEST * found.low:
-        return none(f"the growth changes so much that the interval is {found.low:.3g} to {found.high:.3g}")
+        reason = f"the growth changes so much that the interval is {found.low:.3g} to {found.high:.3g}"
+        return no_forecast(name, made, step, present, reason)
     rate = "constant learning rate assumed" if factors is None else "learning rate of the schedule"
-    of_constant = float(np.sqrt(np.mean((ends - present) ** 2)))
-    if (found.high - found.low) / 2 <= of_constant:
+    expected = found.value - present
+    if abs(expected) > float(np.std(ends)):
         return NormForecast(name, made, step, present, found.value, found.low, found.high, "budget", rate)
     low, high = min(found.low, present), max(found.high, present)
-    reason = f"the budget expects {found.value / present - 1:+.1%}, less than its error; {rate}"
+    reason = f"the budget expects {expected / present:+.1%}, less than its error; {rate}"
     return NormForecast(name, made, step, present, present, low, high, "constant norm", reason)
 
 
@@ -207,7 +211,7 @@ def norm(
         except (TypeError, ValueError) as error:
             reason = str(error)
     if reason:
-        return NormForecast(name, made, step, present, np.nan, np.nan, np.nan, "none", reason)
+        return no_forecast(name, made, step, present, reason)
     now = rule.at(float(lr[-1]), float(record["wd"][kept, group][-1]))
     found = forecast(name, now, stretches(record, group, until), present, step, factors)
     half = lr[record.step[kept] >= made / 2]

@@ -14,6 +14,7 @@ and Z.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +24,7 @@ import xarray as xr
 from weightgas.measurement.state import estimates
 from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
-from weightgas.monitoring.ahead import NEAR, UNKNOWN, Interval, constant, settling, stretches
+from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, constant, settling, stretches
 from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import Record
 from weightgas.optimizers import Optimizer
@@ -35,6 +36,7 @@ _SAME = 0.2
 """Learning rates and decays that differ by this share at most count as one setting."""
 _NORMAL = 1.96
 _NAN = (np.nan, np.nan)
+UNKNOWN = "not known to be scale-invariant"
 
 
 @dataclass(frozen=True)
@@ -44,16 +46,22 @@ class GroupState:
     ``radius`` r, ``radius_mean`` over the last half of these samples, ``elr`` η/r², ``angle`` of a step in radians,
     ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`), ``tangency`` cos(w, g), ``decay``,
     ``alignment``, ``update`` in units of r² a step, ``closure`` the largest of them in units of the largest term,
-    ``radius_star`` r* of the budget with its standard error ``radius_star_err`` over the samples averaged, and with
-    ``radius_star_low`` to ``radius_star_high``, which 95 % of what the growth may be by now lies between (:mod:`.ahead`);
-    ``radius_law`` r* of the closed form; in steps ``relaxation_time`` τ and ``steps_to_go`` until r is within 5 % of r*,
-    ``steps_to_go_low`` to ``steps_to_go_high`` (95 %, infinite where it does not come there); ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z,
-    ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
+    ``radius_star`` r* of the budget with its standard error ``radius_star_err`` over the samples averaged, and with the
+    95 % interval ``radius_star_low`` to ``radius_star_high`` of what the growth may be by now (:mod:`.ahead`);
+    ``radius_law`` r* of the closed form; in steps ``relaxation_time`` τ and ``steps_to_go`` until r is within 5 % of
+    r*, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``, infinite where it never is;
+    ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z, ``temperature_conf`` T_conf with
+    ``temperature_conf_err``, its standard error.
+
+    Exact for every group, scale-invariant or not: norm, η/r², angle, the terms of the budget, and ``decay_time``, the
+    steps in which decay alone shrinks r by the factor e. Where ``invariant`` is False all that follows from
+    scale-invariance is NaN: G, tr Σ, r*, τ, T, p, V, Z and T_conf.
     """
 
     name: str
     size: int
     rule: str
+    invariant: bool
     status: Status
     reason: str
     step: int
@@ -68,6 +76,7 @@ class GroupState:
     alignment: float
     update: float
     closure: float
+    decay_time: float
     radius_star: float
     radius_star_err: float
     radius_star_low: float
@@ -98,8 +107,8 @@ class Prediction:
     error: float
     law: float
     time: float
-    of_star: Interval = UNKNOWN
-    arrival: Interval = UNKNOWN
+    of_star: Interval = NO_INTERVAL
+    arrival: Interval = NO_INTERVAL
 
 
 def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray) -> Prediction:
@@ -116,7 +125,8 @@ def states(
 ) -> tuple[list[GroupState], tuple[float, float]]:
     """The state of every group after the last sample, and (T_conf, its error) of all together; empty before the first.
 
-    ``sizes`` by the name of each group; ``rates`` of the learning rate to come. T_conf of all is that on the sphere of them, r² = Σ rᵢ²; NaN as for one group.
+    ``sizes`` by the name of each group; ``rates`` of the learning rate to come. T_conf of all is that on the sphere of
+    them, r² = Σ rᵢ²; NaN as for one group.
     """
     if not len(record):
         return [], _NAN
@@ -148,15 +158,25 @@ def states(
             "temperature_conf_err": float(conf[1][k]),
         }
         means: dict[str, Any] = _means(record, k, rule, kept, where)
-        out.append(GroupState(name, size, rule.title, status, reason, **means, **thermal, **about))
+        out.append(GroupState(name, size, rule.title, True, status, reason, **means, **thermal, **about))
     return out, (float(conf[0][-1]), float(conf[1][-1]))
+
+
+def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, reason: str) -> GroupState:
+    """The state of a group that has no stationary radius that could be known, for ``reason``."""
+    kept = np.arange(len(record)) >= _since(record)
+    moving = kept & (record["radius"][:, group] > 0)
+    means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, Prediction(*4 * (np.nan,)))
+    thermal = ("grad_sq", "noise_trace", "temperature", "pressure", "volume", "compressibility", "temperature_conf")
+    means |= dict.fromkeys((*thermal, "temperature_conf_err"), np.nan)
+    return GroupState(name, size, rule.title, False, Status.NOT_APPLICABLE, reason, **means)
 
 
 def _settled(where: Prediction, radius: float) -> Prediction:
     """With the interval of a mean over samples of a stationary norm; the norm is there if it is near."""
     half = _NORMAL * where.error
     there = abs(radius / where.star - 1) <= NEAR
-    arrival = Interval(0.0, 0.0, 0.0) if there else UNKNOWN
+    arrival = Interval(0.0, 0.0, 0.0) if there else NO_INTERVAL
     return replace(where, of_star=Interval(where.star, where.star - half, where.star + half), arrival=arrival)
 
 
@@ -166,10 +186,8 @@ def _with_intervals(where: Prediction, record: Record, group: int, rule: Optimiz
         return where
     factors = constant
     if rates is not None:
-        try:
+        with suppress(TypeError, ValueError):  # forecast() states why; the present rate stays
             factors = rates.factors(record.step, record["lr"][:, group])
-        except (TypeError, ValueError):  # forecast() states why; the present rate stays
-            pass
     star, arrival = settling(rule, stretches(record, group), float(record["radius"][-1, group]), factors)
     return where if np.isnan(star.value) else replace(where, star=star.value, of_star=star, arrival=arrival)
 
@@ -225,15 +243,17 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
     to_go = where.arrival.value
     if np.isnan(to_go) and np.isfinite(where.star) and np.isfinite(where.time):
         to_go = rule.steps_to(radius, where.star, where.time, NEAR)
+    tangency = of["tangency"][np.isfinite(of["tangency"])]  # NaN where a gradient is 0
     with np.errstate(all="ignore"):
         return {
             "step": int(record.step[-1]),
             "radius": radius,
             "radius_mean": float(late.mean()),
-            "elr": rule.rates()[0] / radius**2,
+            "elr": rule.rates()[0] / radius**2 if radius > 0 else np.nan,
             "noise_trace": float(series.noise_and_signal(record)[0][kept, k].mean()),
-            "tangency": float(np.nanmean(of["tangency"])),
+            "tangency": float(tangency.mean()) if len(tangency) else np.nan,
             "closure": float(np.max(np.abs(of["closure"]) / terms)),
+            "decay_time": _decay_time(of["decay"], of["radius"]),
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
             **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},
             "radius_star": where.star,
@@ -246,6 +266,12 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "steps_to_go_low": where.arrival.low,
             "steps_to_go_high": where.arrival.high,
         }
+
+
+def _decay_time(decay: np.ndarray, radius: np.ndarray) -> float:
+    """Steps in which decay alone shrinks r by the factor e, −1/⟨ln(1 + decay/r²)/2⟩; infinite without decay."""
+    rate = -0.5 * float(np.log1p(decay / radius**2).mean())
+    return 1 / rate if rate != 0 else np.inf
 
 
 def _thermal(cells: xr.Dataset, judged: xr.Dataset, sizes: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -78,9 +78,10 @@ def watch(
     criteria
         What a group must satisfy to be in equilibrium, as in ``measure``.
     schedule
-        The learning rate to come, for forecasts: a ``torch.optim.lr_scheduler`` that the loop steps once after each step
-        of the optimizer, or a function of the step (0 is the first) that returns the factor of ``lr``. The scheduler is
-        copied as it is now and never stepped. Default: forecasts take the present rate throughout, and state so.
+        The learning rate to come, for forecasts: a ``torch.optim.lr_scheduler`` that the loop steps once after each
+        step of the optimizer, or a function of the step (0 is the first) that returns the factor of ``lr``. The
+        scheduler is copied as it is now and never stepped. Default: forecasts take the present rate throughout, and
+        state so.
 
     Raises
     ------
@@ -100,7 +101,9 @@ def watch(
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
-    gas = Gas(type(model).__name__ if name is None else str(name), choice, samples, forecast, criteria or Criteria(), schedule)
+    gas = Gas(
+        type(model).__name__ if name is None else str(name), choice, samples, forecast, criteria or Criteria(), schedule
+    )
     places = choice.places()
     curvature = None
     if configurational:
