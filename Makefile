@@ -16,7 +16,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo answer test test-slow test-integrations bench lint docs
+.PHONY: help venv demo answer lint test test-documents test-integrations test-slow bench docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -e 's/:.*## /:/' | awk -F: '{ printf "  make %-17s %s\n", $$1, $$2 }'
@@ -31,23 +31,27 @@ answer: $(STAMP) ## regenerate the numbers and figures of docs/answer.md: three 
 	$(BIN)/weightgas reproduce answer --preset standard --out runs/answer $(ARGS)
 	$(BIN)/python docs/pictures/answer.py runs/answer
 
-test: $(STAMP) ## every test but the slow ones (ARGS="-k radius" selects)
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
-
-test-slow: $(STAMP) ## the slow tests alone
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
-
-test-integrations: $(INTEGRATIONS) ## watch Hugging Face's Trainer, accelerate, Lightning and two processes
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m integration tests/integrations $(ARGS)
-
-bench: $(STAMP) ## every benchmark, quickly; each ends with one line of JSON
-	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" --quick $(ARGS); done
-
 lint: $(STAMP) ## style, format, types, import rules
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m pyright --pythonpath $(BIN)/python
 	$(BIN)/lint-imports --no-cache
+
+test: $(STAMP) ## the tests of every change, in minutes (ARGS="-k radius" selects)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-documents: $(STAMP) ## the code of README.md and docs/, and the site
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m documents $(ARGS)
+
+# The folder of the trainers is collected here only; a file's tests share its processes.
+test-integrations: $(INTEGRATIONS) ## other packages' trainers; processes that are killed, interrupted or share a run
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'integration and not slow' -o norecursedirs='.*' $(ARGS)
+
+test-slow: $(STAMP) ## the slow tests alone
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m slow $(ARGS)
+
+bench: $(STAMP) ## every benchmark, quickly; each ends with one line of JSON
+	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" --quick $(ARGS); done
 
 docs: $(STAMP) ## build the documentation into site/, every warning an error
 	$(BIN)/python -m mkdocs build --strict

@@ -19,6 +19,8 @@ import pages
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+QUICK = ROOT / "docs/index.md"
+"""The page whose code every change runs; that of the others is run by ``make test-documents``."""
 LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
 
 
@@ -101,7 +103,10 @@ def execute(page: Path, blocks: list[Block], folder: Path) -> None:
     assert code == 0, said
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(p, marks=() if p == QUICK else pytest.mark.documents, id=str(p.relative_to(ROOT))) for p in PAGES],
+)
 def test_page_runs(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")
     name, blocks = read(page)

@@ -1,4 +1,7 @@
-"""The repository keeps its own rules: style, types, layers, one version, a light import, tests that are collected."""
+"""The repository keeps its own rules: a target for every test, layers, one version, a light import.
+
+Style, format, types and import rules are ``make lint``.
+"""
 
 import ast
 import re
@@ -16,7 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 SETTINGS = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = SETTINGS["project"]
 TEST_FILES = sorted((ROOT / "tests").rglob("*.py"))
-SCRIPTS = Path(sys.executable).parent
 
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
@@ -24,20 +26,23 @@ def run(*command: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([str(c) for c in command], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
 
 
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param((sys.executable, "-m", "ruff", "check", "--no-cache", "."), id="style"),
-        pytest.param((sys.executable, "-m", "ruff", "format", "--no-cache", "--check", "--diff", "."), id="format"),
-        pytest.param((sys.executable, "-m", "pyright", "--pythonpath", sys.executable), id="types"),
-        pytest.param((SCRIPTS / "lint-imports", "--no-cache"), id="imports"),
-    ],
-)
-def test_lint(command: tuple[object, ...]) -> None:
-    result = run(*command)
-    assert result.returncode == 0, f"{' '.join(map(str, command))}\n{result.stdout}\n{result.stderr}"
+def test_every_test_is_run_by_a_target_and_continuous_integration_leaves_only_the_slow_out() -> None:
+    pytest_settings = SETTINGS["tool"]["pytest"]
+    markers = {marker.partition(":")[0] for marker in pytest_settings["markers"]}
+    default = pytest_settings["addopts"][pytest_settings["addopts"].index("-m") + 1]
+    assert set(re.findall(r"not (\w+)", default)) == markers
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    recipes = dict(re.findall(r"^([a-z-]+):.*\n((?:\t.*\n)*)", makefile, re.MULTILINE))
+    selected = {name: re.findall(r"-m pytest.*? -m '?(\w+)", recipe) for name, recipe in recipes.items()}
+    assert {markers_[0] for markers_ in selected.values() if markers_} == markers
+    called = re.findall(r"^make ([a-z-]+)$", (ROOT / ".ci/run").read_text(encoding="utf-8"), re.MULTILINE)
+    assert called[:2] == ["lint", "test"]
+    assert {marker for name in called for marker in selected[name]} == markers - {"slow"}
+    checks = ("ruff check", "ruff format --check", "pyright", "lint-imports")
+    assert all(check in recipes["lint"] for check in checks)
 
 
+@pytest.mark.documents
 def test_the_documentation_builds_without_warnings(tmp_path: Path) -> None:
     result = run(sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "site")
     assert result.returncode == 0, result.stdout + result.stderr

@@ -52,7 +52,7 @@ def main() -> None:
 
 def balance(name: str, course) -> None:
     """One row of the table: measured, and quasi-static in parentheses."""
-    measured, slow = wg.balance(course).isel(sample=-1), wg.analysis.quasi_static(course).isel(sample=-1)
+    measured, slow = wg.balance(course).isel(sample=-1), wg.driving.quasi_static(course).isel(sample=-1)
     start = wg.balance(course).isel(sample=0)
     cells = [name]
     for key in ("work", "heat", "exchanged"):
@@ -60,8 +60,8 @@ def balance(name: str, course) -> None:
         cells.append(f"{with_error(value, error)} ({float(slow[key]):.4g})")
     change = float(measured["entropy"] - start["entropy"])
     error = float(np.hypot(measured["entropy_err"], start["entropy_err"]))
-    exact = float(slow["entropy"] - wg.analysis.quasi_static(course)["entropy"][0])
-    response = wg.analysis.linear_response(course)["entropy_production"].isel(sample=-1)
+    exact = float(slow["entropy"] - wg.driving.quasi_static(course)["entropy"][0])
+    response = wg.driving.linear_response(course)["entropy_production"].isel(sample=-1)
     produced = with_error(float(measured["entropy_production"]), float(measured["entropy_production_err"]))
     expected = float(response + slow["entropy_production"])
     print("|", " | ".join([*cells, f"{with_error(change, error)} ({exact:.3g})", f"{produced} ({expected:.3f})"]), "|")

@@ -32,8 +32,8 @@ _PLACES = {
     "Run": "settings",
     "Evaluate": "settings",
     "simulate": "simulation",
-    "paths": "",
-    "drive": "simulation",
+    "paths": "driving",
+    "drive": "driving",
     "train": "training",
     # what was recorded
     "open_trace": "trace",
@@ -45,7 +45,7 @@ _PLACES = {
     "Findings": "analysis",
     "verdict": "analysis",
     "bootstrap": "analysis",
-    "balance": "analysis",
+    "balance": "driving",
     # the monitor on a training custom loop
     "watch": "monitoring",
     "Gas": "monitoring",
@@ -66,7 +66,7 @@ _PLACES = {
 """Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
 
 _MODULES = ("protocols", "quantities", "settings", "trace", "runs", "streams", "simulation", "training", "probes")
-_MODULES += ("measurement", "analysis", "optimizers", "symmetry", "systems", "forecast", "monitoring")
+_MODULES += ("measurement", "analysis", "driving", "optimizers", "symmetry", "systems", "forecast", "monitoring")
 """Further modules, reached as attributes too: ``weightgas.quantities.RECORDED``."""
 
 

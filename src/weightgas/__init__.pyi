@@ -1,5 +1,6 @@
 from weightgas import analysis as analysis
 from weightgas import datasets as datasets
+from weightgas import driving as driving
 from weightgas import errors as errors
 from weightgas import experiments as experiments
 from weightgas import figures as figures
@@ -9,7 +10,6 @@ from weightgas import measurement as measurement
 from weightgas import monitoring as monitoring
 from weightgas import networks as networks
 from weightgas import optimizers as optimizers
-from weightgas import paths as paths
 from weightgas import probes as probes
 from weightgas import protocols as protocols
 from weightgas import quantities as quantities
@@ -25,9 +25,11 @@ from weightgas import theory as theory
 from weightgas import trace as trace
 from weightgas import training as training
 from weightgas.analysis import Findings as Findings
-from weightgas.analysis import balance as balance
 from weightgas.analysis import bootstrap as bootstrap
 from weightgas.analysis import verdict as verdict
+from weightgas.driving import balance as balance
+from weightgas.driving import drive as drive
+from weightgas.driving import paths as paths
 from weightgas.forecast import Forecast as Forecast
 from weightgas.forecast import predict as predict
 from weightgas.measurement import measure as measure
@@ -41,7 +43,6 @@ from weightgas.settings import Evaluate as Evaluate
 from weightgas.settings import Record as Record
 from weightgas.settings import Run as Run
 from weightgas.settings import Until as Until
-from weightgas.simulation import drive as drive
 from weightgas.simulation import simulate as simulate
 from weightgas.symmetry import structural_groups as structural_groups
 from weightgas.symmetry import symmetries as symmetries

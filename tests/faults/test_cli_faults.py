@@ -360,6 +360,7 @@ def undisturbed() -> xr.Dataset:
     )
 
 
+@pytest.mark.integration
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 @pytest.mark.usefixtures("in_chunks")
@@ -414,6 +415,7 @@ def test_output_that_nobody_reads(empty: Path) -> None:
     process.stderr.close()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_a_terminal_without_the_letters(encoding: str, empty: Path) -> None:
     found = end(start(empty, "list", "protocols", PYTHONIOENCODING=encoding, LC_ALL="C"))
@@ -424,6 +426,7 @@ def test_a_terminal_without_the_letters(encoding: str, empty: Path) -> None:
     assert "Learning rate eta" in found.out
 
 
+@pytest.mark.integration
 def test_a_run_without_the_letters(empty: Path) -> None:
     before = "import sys\nfrom weightgas.cli import app, text\ntext.survive()\n"
     before += f"app({[*SIMULATE, '-o', 'run']!r}, standalone_mode=False)"

@@ -15,6 +15,8 @@ import work
 from weightgas import trace as traces
 from weightgas.status import Outcome
 
+pytestmark = pytest.mark.integration
+
 
 def live(program, folder: Path, *arguments, seconds: float = 600.0) -> bool:
     """One life of at most so many seconds; whether it was killed. Another end than a good one is an error."""

@@ -20,7 +20,12 @@ UNTIL_KNOWN = PLAN | {"targets": 0.1, "most_steps": 100_000}
 
 
 @pytest.mark.parametrize(
-    ("kind", "plan"), [(signal.SIGKILL, PLAN), (signal.SIGINT, PLAN), (signal.SIGKILL, UNTIL_KNOWN)]
+    ("kind", "plan"),
+    [
+        pytest.param(signal.SIGKILL, PLAN, id="kill"),
+        pytest.param(signal.SIGINT, PLAN, id="Ctrl-C", marks=pytest.mark.integration),
+        pytest.param(signal.SIGKILL, UNTIL_KNOWN, id="kill, until known", marks=pytest.mark.integration),
+    ],
 )
 def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, kind, plan):
     mark = tmp_path / "five cells are stored"

@@ -45,6 +45,7 @@ def whole() -> xr.Dataset:
     return train(PROTOCOL, networks.mlp(), "digits", STEPS, **flat(**OPTIONS))
 
 
+@pytest.mark.integration
 def test_killed_at_random_moments_it_ends_as_if_uninterrupted(tmp_path, whole):
     moments, folder, kills = random.Random(1), tmp_path / "run", 0
     for _ in range(3):
@@ -60,6 +61,7 @@ def test_killed_at_random_moments_it_ends_as_if_uninterrupted(tmp_path, whole):
     assert not (folder / "checkpoints").exists()
 
 
+@pytest.mark.integration
 def test_ctrl_c_saves_and_is_passed_on(tmp_path, whole):
     folder = tmp_path / "run"
     code = processes.run(work.train_with_checkpoints, folder, PROTOCOL, STEPS, OPTIONS, 0.05, 2)

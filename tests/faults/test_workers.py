@@ -90,6 +90,7 @@ def client():
         yield client
 
 
+@pytest.mark.integration
 def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client):
     """The worker that begins with the third chunk is killed: it and all that this worker still has is made again."""
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
@@ -103,6 +104,7 @@ def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client)
     same(trace, alone)
 
 
+@pytest.mark.integration
 def test_a_stack_that_kills_its_worker_once_is_trained_by_another(tmp_path, trained, client):
     network = work.DeadlyMLP(folder=str(tmp_path), lives=1)
     same(train(GRID, network, "digits", 60, **flat(client=client, folder=tmp_path / "run", **TRAINED)), trained)
@@ -110,6 +112,7 @@ def test_a_stack_that_kills_its_worker_once_is_trained_by_another(tmp_path, trai
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
 
 
+@pytest.mark.integration
 def test_a_stack_that_kills_two_workers_is_failed_and_the_rest_is_trained(tmp_path, trained, client, caplog):
     """One of the six stacks kills who trains it, twice. The same call trains it, for it has no lives left."""
     network = work.DeadlyMLP(folder=str(tmp_path), lives=2)

@@ -11,8 +11,8 @@ from gases import null, state, trace
 from weightgas import figures
 from weightgas import trace as traces
 from weightgas.analysis import Findings, verdict
+from weightgas.driving import carnot
 from weightgas.errors import TraceError, is_refusal
-from weightgas.experiments.paths import carnot
 from weightgas.figures.inputs import one, several
 
 OF_A_TRACE = ("along_run", "watched")

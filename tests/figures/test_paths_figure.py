@@ -8,10 +8,7 @@ import pytest
 from matplotlib.container import ErrorbarContainer
 
 from weightgas import figures
-from weightgas.analysis import balance, quasi_static
-from weightgas.experiments import carnot, dissipation
-from weightgas.paths import adiabat, isochore, isotherm
-from weightgas.simulation import drive
+from weightgas.driving import adiabat, balance, carnot, dissipation, drive, isochore, isotherm, quasi_static
 
 
 @cache

@@ -53,8 +53,8 @@ def test_filters_of_the_search() -> None:
     assert len(gas.names) == len(found.filters) == 48 and len(set(gas.names)) == 48
     steps(model, optimizer, 60)
     text = str(gas)
-    assert "48 groups, the 20 farthest from r* shown" in text and len(text.splitlines()) < 40
-    assert gas.table().row_count == 20 and gas.trace().sizes["group"] == 48
+    assert "48 groups in 2 roles: " in text and "0.weight[*], median of 32" in text and len(text.splitlines()) < 40
+    assert gas.table().row_count == 6 and len(gas.groups()) == 48 and gas.trace().sizes["group"] == 48
 
 
 def test_rows_beside_the_whole_are_left_out_or_refused() -> None:

@@ -3,6 +3,7 @@
 import copy
 import csv
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,8 +43,9 @@ def test_two_lines_and_a_table_within_200_steps() -> None:
     text = str(gas)
     assert "groups from the modules; not confirmed" in text and "SGD; coupled decay" in text
     assert "0.weight" in text and "τ" in text and "of the time in hooks" in text
-    assert len(gas.groups()) == 2 and all(np.isfinite(s.radius_star) for s in gas.groups())
-    assert gas.table().row_count == 2 and "2 groups, 4 samples, attached" in repr(gas)
+    assert [s.invariant for s in gas.groups()] == [True, True, False]
+    assert all(np.isfinite(s.radius_star) for s in gas.groups()[:2])
+    assert gas.table().row_count == 3 and "3 groups, 4 samples, attached" in repr(gas)
     assert gas.record.step.tolist() == [0, 16, 64, 100] and 0 < gas.cost < 0.5
 
 
@@ -65,8 +67,68 @@ def test_groups_from_the_symmetry_search() -> None:
     loss = lambda m, b: nn.functional.cross_entropy(m(b[0]), b[1])  # noqa: E731
     some = list(batches(4))
     gas = watch(model, optimizer, batches=some, loss_fn=loss)
-    assert gas.names == ("0.weight",) and gas.source == "the symmetry search"
-    assert watch(model, optimizer, groups=symmetries(model, loss, some)).names == gas.names
+    assert gas.names == ("0.weight", "3.weight") and gas.source == "the symmetry search"
+    assert gas.invariant == (True, False)
+    assert watch(model, optimizer, groups=symmetries(model, loss, some)).names == ("0.weight",)
+
+
+def test_matrices_that_are_not_known_to_be_scale_invariant_have_what_holds_without() -> None:
+    """A perceptron without a norm: exact norms, budget and decay times, and nothing that needs scale-invariance."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(64, 12), nn.Tanh(), nn.Linear(12, 10))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=1e-2)
+    gas = watch(model, optimizer, every=2)
+    steps(model, optimizer, 18)
+    norms = [float(model[k].weight.detach().norm()) for k in (0, 2)]
+    steps(model, optimizer, 2)
+    assert gas.names == ("0.weight", "2.weight") and gas.invariant == (False, False)
+    for state, norm in zip(gas.groups(), norms, strict=True):
+        assert state.step == 18 and state.radius == pytest.approx(norm, rel=1e-6)
+        assert state.decay_time == pytest.approx(1 / (0.1 * 1e-2), rel=1e-3) and state.closure < 1e-6
+        assert state.elr == pytest.approx(0.1 / state.radius**2) and state.angle > 0
+        refused = ("radius_star", "radius_law", "relaxation_time", "steps_to_go", "temperature", "pressure", "volume")
+        assert all(np.isnan(getattr(state, name)) for name in (*refused, "compressibility", "temperature_conf"))
+        assert state.status == Status.NOT_APPLICABLE and state.reason == "not known to be scale-invariant"
+    assert "0 of 2 groups are known to be scale-invariant" in str(gas) and "2.weight ·" in str(gas)
+    assert gas.forecasts() == {}
+    with pytest.raises(ValueError, match="trace: expected at least one scale-invariant group"):
+        gas.trace()
+
+
+def test_others_leave_the_scale_invariant_groups_as_they_are() -> None:
+    """The state, the trace and T_conf of all groups are those of a run in which the head is not watched."""
+    first, second = run("momentum", 60)[2], run("momentum", 60, groups=None)[2]
+    assert second.invariant == (True, True, False)
+    for one, other in zip(first.groups(), second.groups(), strict=False):
+        assert repr(replace(one, name="")) == repr(replace(other, name=""))  # NaN is not equal to itself
+    a, b = first.trace(), second.trace()
+    assert b.attrs["groups_excluded"] == ["7.weight"] and a.attrs["groups_excluded"] == []
+    assert all(np.array_equal(a[name], b[name], equal_nan=True) for name in a if a[name].dtype.kind == "f")
+
+
+def test_a_claim_that_the_gradients_deny_has_no_stationary_radius() -> None:
+    gas = run("sgd", 40, groups={"head": ["7.weight"]})[2]
+    (state,) = gas.groups()
+    assert not state.invariant and np.isnan(state.radius_star) and state.status == Status.NOT_APPLICABLE
+    assert "so it is not scale-invariant" in state.reason and "so it is not scale-invariant" in " ".join(gas.notes())
+
+
+def test_a_group_that_begins_at_zero() -> None:
+    """Refused by its reason at norm 0; once it moves, it has a state by the samples that have a norm."""
+    model = OneTensor(np.zeros(9))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
+    generator = torch.Generator().manual_seed(0)
+    for n in range(40):
+        w, noise = model.weight.detach(), torch.randn(9, generator=generator, dtype=torch.float64)
+        model.weight.grad = noise - (noise @ w) / (w @ w).clamp(min=1e-30) * w
+        optimizer.step()
+        if n == 1:
+            (state,) = gas.groups()
+            assert state.radius == 0 and "its norm is 0" in state.reason and not state.invariant
+            assert np.isnan([state.elr, state.radius_star]).all() and "–" in str(gas)
+    (state,) = gas.groups()
+    assert state.invariant and np.isfinite([state.angle, state.elr, state.grad_sq, state.radius_star]).all()
 
 
 def test_memory_is_constant_and_the_cadence_doubles() -> None:
@@ -87,7 +149,7 @@ def test_bad_input_is_refused() -> None:
         watch(model, model)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="groups: expected names from"):
         watch(model, optimizer, groups={"a": ["nothing.weight"]})
-    with pytest.raises(ValueError, match="groups: expected at least one scale-invariant group"):
+    with pytest.raises(ValueError, match="groups: expected at least one scale-invariant group or matrix"):
         watch(nn.Linear(3, 2), torch.optim.SGD(nn.Linear(3, 2).parameters(), 0.1))
     with pytest.raises(ValueError, match="groups: expected at least one scale-invariant group"):
         watch(model, optimizer, groups=[Group("a", ("0.weight", "4.weight"), "rescale", (1.0, -1.0), 0.0)])
@@ -212,7 +274,8 @@ def test_nan_gradients_are_told_and_the_run_goes_on() -> None:
     optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
     gas = watch(model, optimizer, groups={"all": ["weight"]}, every=2)
     for n in range(12):
-        model.weight.grad = torch.full((9,), torch.nan if n > 5 else 1.0, dtype=torch.float64)
+        w, away = model.weight.detach(), torch.arange(9, dtype=torch.float64)
+        model.weight.grad = away - (away @ w) / (w @ w) * w if n < 6 else torch.full_like(w, torch.nan)
         optimizer.step()
     (state,) = gas.groups()
     assert state.status == Status.DIVERGED and "not finite at step" in state.reason and gas.steps == 12

@@ -10,8 +10,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from weightgas.analysis.balance import balance
-from weightgas.analysis.quasi_static import quasi_static
+from weightgas.driving import balance, quasi_static
 from weightgas.errors import refuse
 from weightgas.figures.canvas import GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
 from weightgas.figures.families import bars
@@ -74,13 +73,13 @@ def _planes(axes: np.ndarray, trajectories: Mapping[str, xr.Dataset]) -> None:
     handles: list[Artist] = []
     colors: dict[str, int] = {}
     seen: dict[str, list[np.ndarray]] = {"pressure": [], "volume": [], "temperature": []}
-    for name, course in trajectories.items():
+    for name, trajectory in trajectories.items():
         base = name.removesuffix("fast").rstrip(" ,")
         fast = base != name
         index = colors.setdefault(base, len(colors))
         color, shape = OKABE_ITO[index % len(OKABE_ITO)], MARKERS[index % len(MARKERS)]
-        measured, slow = balance(course), quasi_static(course)
-        some = np.unique(np.linspace(0, course.sizes["sample"] - 1, _POINTS).astype(int))
+        measured, slow = balance(trajectory), quasi_static(trajectory)
+        some = np.unique(np.linspace(0, trajectory.sizes["sample"] - 1, _POINTS).astype(int))
         for ax, x, y in ((axes[0], "volume", "pressure"), (axes[1], "entropy", "temperature")):
             if not fast:
                 ax.plot(slow[x], slow[y], color=color, lw=1.0)

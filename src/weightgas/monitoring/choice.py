@@ -21,11 +21,15 @@ _FIX = (
 
 @dataclass(frozen=True)
 class Watched:
-    """One group: its name, its trained parameters by name, and the ``rows`` of those of which it is only a part."""
+    """One group: its name, its trained parameters by name, and the ``rows`` of those of which it is only a part.
+
+    ``invariant``: whether the loss is known to depend on its direction alone, so that it has r*, T, p and Z.
+    """
 
     name: str
     parameters: Mapping[str, Tensor]
     rows: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    invariant: bool = True
 
     @property
     def size(self) -> int:
@@ -67,10 +71,13 @@ def choose(
 ) -> Choice:
     """The groups of ``model`` that ``optimizer`` trains.
 
+    Unless ``groups`` are given, every matrix (two dimensions or more) that is in no scale-invariant group is watched by
+    itself, as one that is not known to be scale-invariant.
+
     Raises
     ------
     TypeError, ValueError
-        If a parameter has no such name, is in two given groups, or no scale-invariant group is trained.
+        If a parameter has no such name, is in two given groups, or nothing that can be watched is trained.
     """
     if groups is not None:
         source, found = "given", groups
@@ -87,7 +94,25 @@ def choose(
             "the modules; not confirmed, give batches= and loss_fn= for that",
             symmetry.structural_groups(model),
         )
-    return _trained(model, optimizer, _named(found), source)
+    chosen, notes = _trained(model, optimizer, _named(found))
+    if groups is None:
+        chosen += _matrices(model, optimizer, chosen)
+    if not chosen:
+        wanted = "at least one scale-invariant group" + (" or matrix" if groups is None else "")
+        got = "; ".join(notes) or ("none that is scale-invariant" if source != "given" else "none")
+        raise refuse("groups", f"{wanted} that the optimizer trains", got, _FIX)
+    return Choice(tuple(chosen), source, tuple(notes))
+
+
+def _matrices(model: nn.Module, optimizer: torch.optim.Optimizer, chosen: Sequence[Watched]) -> list[Watched]:
+    """The trained matrices of which nothing is in a group of ``chosen``, each by itself."""
+    taken = {id(p) for group in chosen for p in group.parameters.values()}
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]} - taken
+    return [
+        Watched(name, {name: p}, invariant=False)
+        for name, p in model.named_parameters()
+        if id(p) in trained and p.requires_grad and p.ndim > 1 and p.is_floating_point()
+    ]
 
 
 def _named(found: Any) -> dict[str, dict[str, tuple[int, ...]]]:
@@ -110,8 +135,9 @@ def _named(found: Any) -> dict[str, dict[str, tuple[int, ...]]]:
 
 
 def _trained(
-    model: nn.Module, optimizer: torch.optim.Optimizer, named: dict[str, dict[str, tuple[int, ...]]], source: str
-) -> Choice:
+    model: nn.Module, optimizer: torch.optim.Optimizer, named: dict[str, dict[str, tuple[int, ...]]]
+) -> tuple[list[Watched], list[str]]:
+    """The groups of ``named`` that are trained, and notes on those that are not."""
     parameters = dict(model.named_parameters(remove_duplicate=False))  # a tied parameter answers to all its names
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is a tensor in total
@@ -136,10 +162,7 @@ def _trained(
             continue
         taken |= {(t, row): name for _, t, row in places}
         chosen.append(Watched(name, own, {p: rows for p, rows in members.items() if rows and p in own}))
-    if not chosen:
-        got = "; ".join(notes) or ("none that is scale-invariant" if source != "given" else "none")
-        raise refuse("groups", "at least one scale-invariant group that the optimizer trains", got, _FIX)
-    return Choice(tuple(chosen), source, tuple(notes))
+    return chosen, notes
 
 
 def _others(taken: Mapping[tuple[int, int], str], tensor: int, row: int) -> list[tuple[int, int]]:

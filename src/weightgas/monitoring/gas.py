@@ -33,6 +33,8 @@ class Gas:
         The name of the run.
     names, sizes
         Name and number of weights of each group.
+    invariant
+        Whether each is known to be scale-invariant; only such a group has r*, T, p and Z.
     source
         Where the groups come from.
     record
@@ -44,6 +46,7 @@ class Gas:
         self.criteria = criteria
         self.names = tuple(group.name for group in choice.groups)
         self.sizes = tuple(group.size for group in choice.groups)
+        self.invariant = tuple(group.invariant for group in choice.groups)
         self.record = Record(samples, len(self.names))
         self.forecast = forecast
         self._notes += notes.unknown(forecast, self.names)
@@ -105,29 +108,46 @@ class Gas:
 
     def _states(self) -> tuple[list[GroupState], tuple[float, float]]:
         """The states, and T_conf of all groups together with its error."""
-        found, whole = states.states(self.record, self._sizes, self.rules, self.criteria)
+        if not len(self.record):
+            return [], (np.nan, np.nan)
+        spheres, others = self._spheres()
+        judged, whole = [], (np.nan, np.nan)
+        if spheres:
+            rules = [self.rules[k] for k in spheres]
+            judged, whole = states.states(self.record.of(spheres), self._sizes(spheres), rules, self.criteria)
+        by_number = dict(zip(spheres, judged, strict=True))
+        for k, reason in others.items():
+            by_number[k] = states.refused(self.record, k, self.names[k], self.sizes[k], self.rules[k], reason)
+        found = [by_number[k] for k in range(len(self.names))]
         step = self._ledger.nonfinite
         if step is not None:
             status, reason = Status.DIVERGED, f"a gradient or weight was not finite at step {step}"
             found = [replace(s, status=status, reason=f"{reason}; {status.advice}") for s in found]
         return found, whole
 
-    @property
-    def _sizes(self) -> dict[str, int]:
-        return dict(zip(self.names, self.sizes, strict=True))
+    def _sizes(self, groups: list[int]) -> dict[str, int]:
+        return {self.names[k]: self.sizes[k] for k in groups}
+
+    def _spheres(self) -> tuple[list[int], dict[int, str]]:
+        """Numbers of the groups with a state on the sphere, by their gradients so far too; of the others why not."""
+        others = notes.without_norm(self.record) | notes.radial(self.record) if len(self.record) else {}
+        others |= dict.fromkeys((k for k, known in enumerate(self.invariant) if not known), states.UNKNOWN)
+        return [k for k in range(len(self.names)) if k not in others], dict(sorted(others.items()))
 
     def forecasts(self) -> dict[str, tuple[int, float, float]]:
         """(step, r* by the budget, r* by the closed form) of each group, from its first relaxation
         time; without the groups that have not come so far, or whose learning rate or decay changes.
         """
-        each = zip(self.names, self.sizes, self.rules, strict=False)  # no rules before the first sample
-        found = {n: states.forecast(self.record, k, size, rule) for k, (n, size, rule) in enumerate(each)}
+        found = {
+            self.names[k]: states.forecast(self.record, k, self.sizes[k], self.rules[k])
+            for k in (self._spheres()[0] if self.rules else ())  # no rules before the first sample
+        }
         return {name: value for name, value in found.items() if value is not None}
 
     def notes(self) -> list[str]:
         """What the reader must know: groups that are excluded, clipping, missing hooks, non-finite gradients."""
         run = notes.of_run(self._ledger, self._probe)
-        return [*self._notes, *run, *notes.of_samples(self.record, self.names)]
+        return [*self._notes, *run, *notes.of_samples(self.record, self.names, self.invariant)]
 
     def table(self) -> Table:
         """The state as a table of rich."""
@@ -141,6 +161,10 @@ class Gas:
         cost = "" if np.isnan(self.cost) else f"; {self.cost:.2%} of the time in hooks"
         head = [f"{self.name}: {self.steps} steps, {len(self.record)} samples, {every}{cost}"]
         head.append("groups as given" if self.source == "given" else f"groups from {self.source}")
+        known = sum(self.invariant)
+        if known < len(self.names):
+            others = f"the others, marked {text.OTHER}, have no r*"
+            head.append(f"{known} of {len(self.names)} groups are known to be scale-invariant; {others}")
         head += dict.fromkeys(rule.title for rule in self.rules)
         found, whole = self._states()
         foot = [*text.reasons(found), *text.temperatures(found, whole)]
@@ -156,23 +180,30 @@ class Gas:
 
         With momentum α the cell's learning rate is η/(1 − α), of which temperature and relaxation times are a function;
         the one that was set is in ``lr`` (along samples). Settings that changed, or differ among groups: those of most
-        weights at the last sample. Groups without decay are excluded, since their norms grow for ever. Without a
-        loss passed to :meth:`loss`, ``energy`` is NaN. For optimizers other than SGD there is no noise trace in it, so
-        that no temperature can be made of it.
+        weights at the last sample. Groups without decay are excluded, since their norms grow for ever, and those that
+        are not scale-invariant. Without a loss passed to :meth:`loss`, ``energy`` is NaN. For optimizers other than SGD
+        there is no noise trace in it, so that no temperature can be made of it.
 
         Raises
         ------
         ValueError
-            Before the first sample is finished, or if no group decays: such a run has no pressure.
+            Before the first sample is finished, if no group is scale-invariant, or if none of these decays: such a run
+            has no pressure.
         """
         found = self.groups()
         if not found:
             raise refuse("trace", "at least one finished sample", "none", "Train for two steps or more.")
-        if not any(rule.decays for rule in self.rules):
+        spheres, others = self._spheres()
+        if not spheres:
+            fix = "Name the scale-invariant groups in watch(groups=), or use csv()."
+            raise refuse("trace", "at least one scale-invariant group", "none", fix)
+        rules = [self.rules[k] for k in spheres]
+        if not any(rule.decays for rule in rules):
             raise refuse("wd", "weight decay above 0", 0.0, "A run without decay has no pressure; use csv().")
-        times, statuses = [s.relaxation_time for s in found], [s.status for s in found]
+        times, statuses = ([getattr(found[k], name) for k in spheres] for name in ("relaxation_time", "status"))
         about = {"network": self.name, "steps": self.steps}
-        return series.trace(self.record, self._sizes, self.rules, times, statuses, about)
+        made = series.trace(self.record.of(spheres), self._sizes(spheres), rules, times, statuses, about)
+        return made.assign_attrs(groups_excluded=[*made.attrs["groups_excluded"], *(self.names[k] for k in others)])
 
     def csv(self, path: str | Path) -> None:
         """Write a row for each sample and group: step, group, and the variables of the record."""

@@ -38,16 +38,28 @@ def of_run(ledger: Ledger, probe: Probe | None) -> list[str]:
     return out
 
 
-def of_samples(record: Record, names: Sequence[str]) -> list[str]:
-    """Groups that are not scale-invariant, and weights that change between steps."""
-    if not len(record):
-        return []
+def radial(record: Record) -> dict[int, str]:
+    """Groups whose gradients have a part along the weights, by number: these are not scale-invariant, and the reason.
+
+    Weakness: the converse does not follow, since of many weights any two vectors are nearly orthogonal.
+    """
     tangency = np.abs(record["tangency"])
     off = np.where(np.isfinite(tangency), tangency, 0.0).mean(axis=0)
-    out = [
-        f"{names[int(k)]}: cos(w, g) is {off[k]:.2g} on average, so it is not scale-invariant; r* does not hold"
-        for k in np.flatnonzero(off > _TANGENT)
-    ]
+    reason = "cos(w, g) is {:.2g} on average, so it is not scale-invariant; r* does not hold"
+    return {int(k): reason.format(off[k]) for k in np.flatnonzero(off > _TANGENT)}
+
+
+def without_norm(record: Record) -> dict[int, str]:
+    """Groups whose weights are all zero at the last sample, by number, and what follows."""
+    reason = "its norm is 0: a direction and an effective learning rate begin when it moves"
+    return dict.fromkeys(np.flatnonzero(record["radius"][-1] == 0).tolist(), reason)
+
+
+def of_samples(record: Record, names: Sequence[str], invariant: Sequence[bool]) -> list[str]:
+    """Groups that are not scale-invariant though they were taken for it, and weights that change between steps."""
+    if not len(record):
+        return []
+    out = [f"{names[k]}: {reason}" for k, reason in radial(record).items() if invariant[k]]
     if np.nanmax(np.abs(record["between"])) > _STILL:
         out.append("weights change between steps (a projection or a constraint?): the budget does not hold that part")
     return out

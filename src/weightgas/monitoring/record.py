@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -52,6 +52,16 @@ class Record:
 
     def __getitem__(self, name: str) -> np.ndarray:
         return self._values[name][: self._length]
+
+    def of(self, groups: Sequence[int]) -> Record:
+        """A copy with these ``groups`` alone, by their numbers, from where all of them have a norm above 0."""
+        zero = (self["radius"][:, list(groups)] == 0).any(axis=1)
+        begin = int(np.flatnonzero(zero)[-1]) + 1 if zero.any() else 0
+        out = Record(len(self) - begin, len(groups))
+        out._length = len(self) - begin
+        out._step, out._energy = self.step[begin:].copy(), self.energy[begin:].copy()
+        out._values = {name: self[name][begin:, list(groups)] for name in MEANINGS}
+        return out
 
     def append(self, step: int, energy: float, row: Mapping[str, np.ndarray]) -> bool:
         """Add a sample; True where the buffer was full and every second sample was let go."""

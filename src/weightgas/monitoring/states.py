@@ -34,6 +34,7 @@ _RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
 _SAME = 0.2
 """Learning rates and decays that differ by this share at most count as one setting."""
 _NAN = (np.nan, np.nan)
+UNKNOWN = "not known to be scale-invariant"
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,16 @@ class GroupState:
     ``radius_star`` r* of the budget with ``radius_star_err``, ``radius_law`` r* of the closed form, and in steps
     ``relaxation_time`` τ and ``steps_to_go``; ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z,
     ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
+
+    Exact for every group, scale-invariant or not: norm, η/r², angle, the terms of the budget, and ``decay_time``, the
+    steps in which decay alone shrinks r by the factor e. Where ``invariant`` is False all that follows from
+    scale-invariance is NaN: G, tr Σ, r*, τ, T, p, V, Z and T_conf.
     """
 
     name: str
     size: int
     rule: str
+    invariant: bool
     status: Status
     reason: str
     step: int
@@ -65,6 +71,7 @@ class GroupState:
     alignment: float
     update: float
     closure: float
+    decay_time: float
     radius_star: float
     radius_star_err: float
     radius_law: float
@@ -136,8 +143,18 @@ def states(
             "temperature_conf_err": float(conf[1][k]),
         }
         means: dict[str, Any] = _means(record, k, rule, kept, where)
-        out.append(GroupState(name, size, rule.title, status, reason, **means, **thermal, **about))
+        out.append(GroupState(name, size, rule.title, True, status, reason, **means, **thermal, **about))
     return out, (float(conf[0][-1]), float(conf[1][-1]))
+
+
+def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, reason: str) -> GroupState:
+    """The state of a group that has no stationary radius that could be known, for ``reason``."""
+    kept = np.arange(len(record)) >= _since(record)
+    moving = kept & (record["radius"][:, group] > 0)
+    means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, Prediction(*4 * (np.nan,)))
+    thermal = ("grad_sq", "noise_trace", "temperature", "pressure", "volume", "compressibility", "temperature_conf")
+    means |= dict.fromkeys((*thermal, "temperature_conf_err"), np.nan)
+    return GroupState(name, size, rule.title, False, Status.NOT_APPLICABLE, reason, **means)
 
 
 def forecast(record: Record, group: int, size: int, rule: Optimizer) -> tuple[int, float, float] | None:
@@ -211,15 +228,17 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
     terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")]).max(axis=0)
     radius, late = float(of["radius"][-1]), of["radius"][len(of["radius"]) // 2 :]
     known = np.isfinite(where.star) and np.isfinite(where.time)
+    tangency = of["tangency"][np.isfinite(of["tangency"])]  # NaN where a gradient is 0
     with np.errstate(all="ignore"):
         return {
             "step": int(record.step[-1]),
             "radius": radius,
             "radius_mean": float(late.mean()),
-            "elr": rule.rates()[0] / radius**2,
+            "elr": rule.rates()[0] / radius**2 if radius > 0 else np.nan,
             "noise_trace": float(series.noise_and_signal(record)[0][kept, k].mean()),
-            "tangency": float(np.nanmean(of["tangency"])),
+            "tangency": float(tangency.mean()) if len(tangency) else np.nan,
             "closure": float(np.max(np.abs(of["closure"]) / terms)),
+            "decay_time": _decay_time(of["decay"], of["radius"]),
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
             **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},
             "radius_star": where.star,
@@ -228,6 +247,12 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "relaxation_time": where.time,
             "steps_to_go": rule.steps_to(radius, where.star, where.time, NEAR) if known else np.nan,
         }
+
+
+def _decay_time(decay: np.ndarray, radius: np.ndarray) -> float:
+    """Steps in which decay alone shrinks r by the factor e, −1/⟨ln(1 + decay/r²)/2⟩; infinite without decay."""
+    rate = -0.5 * float(np.log1p(decay / radius**2).mean())
+    return 1 / rate if rate != 0 else np.inf
 
 
 def _thermal(cells: xr.Dataset, judged: xr.Dataset, sizes: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,15 +10,19 @@ from dataclasses import dataclass
 import numpy as np
 from rich.table import Table
 
-from weightgas.monitoring.states import GroupState
+from weightgas.monitoring.states import UNKNOWN, GroupState
 from weightgas.status import Status
 
-_COLUMNS = ("group", "d", "r", "r*", "η/r²", "angle", "τ", "to go", "T", "Z", "T_conf", "status")
+_COLUMNS = ("group", "d", "r", "r*", "η/r²", "angle", "decay time", "τ", "to go", "T", "Z", "T_conf", "status")
 _LEFT = ("group", "status")
+OTHER = "·"
+"""Marks a group that is not known to be scale-invariant."""
 _MOST_ROWS = 40
-"""Of more groups those farthest from r* are shown, and how the others do."""
+"""More groups are folded by their role; of more roles those farthest from r* are shown."""
 _SHOWN = 20
 _MOST_REASONS = 6
+_NUMBERS = (re.compile(r"(?<=\[)[\d:]+(?=\])"), re.compile(r"\d+"))
+"""What groups of one role differ by: the rows of one tensor; that, and the layer."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +61,19 @@ class Summary:
 
 def reasons(states: Sequence[GroupState]) -> list[str]:
     """Why groups are not in equilibrium, of the first ones; of many groups how many have which status."""
-    lines = [f"{s.name}: {_short(s.reason)}" for s in states if s.status != Status.EQUILIBRIUM][:_MOST_REASONS]
+    unsettled = [s for s in states if s.status != Status.EQUILIBRIUM and s.reason != UNKNOWN]
+    lines = [f"{s.name}: {_short(s.reason)}" for s in unsettled][:_MOST_REASONS]
     if len(states) > _MOST_ROWS:
-        counts = Counter(s.status.words for s in states)
-        listed = ", ".join(f"{count} {name}" for name, count in counts.most_common())
-        lines.append(f"{len(states)} groups, the {_SHOWN} farthest from r* shown: {listed}")
+        roles = len(_roles(states))
+        which = f", the {_SHOWN} farthest from r* shown" if roles > _MOST_ROWS else ""
+        lines.append(f"{len(states)} groups in {roles} roles{which}: {_counted(states)}")
     return lines
+
+
+def _counted(states: Sequence[GroupState]) -> str:
+    """How many groups have which status, the most frequent one first."""
+    counts = Counter(s.status.words for s in states)
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
 
 
 def _short(reason: str) -> str:
@@ -73,7 +85,7 @@ def _short(reason: str) -> str:
 def temperatures(states: Sequence[GroupState], whole: tuple[float, float]) -> list[str]:
     """Which groups have no temperature, and T_conf of all groups together with its error, ``whole``."""
     lines = []
-    if any(np.isnan(s.temperature) for s in states):
+    if any(np.isnan(s.temperature) for s in states if s.invariant):
         only = "; T_conf needs no mobility" if any(np.isfinite(s.temperature_conf) for s in states) else ""
         lines.append(f"T and Z: not applicable where the optimizer is not SGD with weight decay{only}")
     if len(states) > 1 and np.isfinite(whole[0]):
@@ -81,30 +93,73 @@ def temperatures(states: Sequence[GroupState], whole: tuple[float, float]) -> li
     return lines
 
 
+def _roles(states: Sequence[GroupState]) -> dict[str, list[GroupState]]:
+    """Groups of one role together, under its name: of one tensor where that is enough, else the same in every layer."""
+    found: dict[str, list[GroupState]] = {}
+    for numbers in _NUMBERS:
+        found = {}
+        for state in states:
+            found.setdefault(numbers.sub("*", _name(state)), []).append(state)
+        if len(found) <= _MOST_ROWS:
+            break
+    return found
+
+
 def _rows(states: Sequence[GroupState]) -> list[tuple[str, ...]]:
-    """Head and one row a group; without a column T_conf that no group has."""
-    if len(states) > _MOST_ROWS:
-        states = sorted(states, key=_distance, reverse=True)[:_SHOWN]
-    rows = [_COLUMNS, *map(_cells, states)]
-    used = [k for k, name in enumerate(_COLUMNS) if name != "T_conf" or any(row[k] != "–" for row in rows[1:])]
-    return [tuple(row[k] for k in used) for row in rows]
+    """Head and one row a group, or for each role the median, least and largest; without columns that none needs."""
+    rows = [_COLUMNS]
+    if len(states) <= _MOST_ROWS:
+        rows += map(_cells, states)
+    elif len(roles := _roles(states)) <= _MOST_ROWS:
+        rows += [row for role, members in roles.items() for row in _folded(role, members)]
+    else:
+        rows += map(_cells, sorted(states, key=_distance, reverse=True)[:_SHOWN])
+    # decay alone is what there is of a relaxation time where there is no r*
+    unused = [] if any(not state.invariant for state in states) else ["decay time"]
+    unused += [] if any(row[_COLUMNS.index("T_conf")] != "–" for row in rows[1:]) else ["T_conf"]
+    kept = [k for k, name in enumerate(_COLUMNS) if name not in unused]
+    return [tuple(row[k] for k in kept) for row in rows]
+
+
+def _folded(role: str, members: Sequence[GroupState]) -> list[tuple[str, ...]]:
+    """One role: the median of each column over its groups, then the least and the largest."""
+    if len(members) == 1:
+        return [_cells(members[0])]
+    values, rows = np.array([_numbers(state) for state in members], float), []
+    for words, reduce in ((f"{role}, median of {len(members)}", np.median), ("  least", np.min), ("  largest", np.max)):
+        known = [column[np.isfinite(column)] for column in values.T]
+        numbers = [float(reduce(column)) if len(column) else np.nan for column in known]
+        rows.append((words, *_formatted(numbers), _counted(members) if reduce is np.median else ""))
+    return rows
 
 
 def _distance(state: GroupState) -> float:
-    """How far a group is from where it goes; unknown is far."""
+    """How far a group is from where it goes; unknown is far, and what cannot be known comes last."""
+    if not state.invariant:
+        return -1.0
     far = abs(np.log(state.radius / state.radius_star)) if state.radius_star > 0 else np.inf
     return far if state.status == Status.EQUILIBRIUM else far + 1
 
 
-def _cells(state: GroupState) -> tuple[str, ...]:
-    def short(value: float, form: str = ".3g") -> str:
-        return format(value, form) if np.isfinite(value) else "–"
+def _numbers(state: GroupState) -> tuple[float, ...]:
+    """The columns between name and status."""
+    return (
+        state.size, state.radius, state.radius_star, state.elr, state.angle, state.decay_time, state.relaxation_time,
+        state.steps_to_go, state.temperature, state.compressibility, state.temperature_conf,
+    )  # fmt: skip
 
-    conf = short(state.temperature_conf, ".2g")
+
+def _formatted(numbers: Sequence[float]) -> list[str]:
+    forms = (".12g", ".4g", ".4g", ".3g", ".3g", ".3g", ".3g", ".2g", ".3g", ".3g", ".2g")
+    return [format(x, form) if np.isfinite(x) else "–" for x, form in zip(numbers, forms, strict=True)]
+
+
+def _cells(state: GroupState) -> tuple[str, ...]:
+    *cells, conf = _formatted(_numbers(state))
     if np.isfinite(state.temperature_conf_err):
         conf += f" ± {state.temperature_conf_err:.1g}"
-    return (
-        state.name, f"{state.size}", short(state.radius, ".4g"), short(state.radius_star, ".4g"), short(state.elr),
-        short(state.angle), short(state.relaxation_time), short(state.steps_to_go, ".2g"), short(state.temperature),
-        short(state.compressibility), conf, state.status.words,
-    )  # fmt: skip
+    return (_name(state), *cells, conf, state.status.words)
+
+
+def _name(state: GroupState) -> str:
+    return state.name if state.invariant else f"{state.name} {OTHER}"

@@ -4,7 +4,6 @@
 ``vmf``         the solvable gas: von Mises-Fisher distribution of the direction
 ``finite_step`` the density of a discrete step to first order, for any loss
 ``stationary``  the solvable gas at any step size, by quadrature
-``driving``     what a path of hyperparameters costs when it is not slow
 ``relaxation``  how radius, direction and energy reach their stationary state
 
 Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type, sign or
@@ -14,16 +13,19 @@ finiteness raises ``ValueError`` before any work starts.
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from weightgas.theory import driving, finite_step, ideal_gas, relaxation, stationary, vmf
+from weightgas.errors import renamed_names
 
-__all__ = ["driving", "finite_step", "ideal_gas", "relaxation", "stationary", "vmf"]
+if TYPE_CHECKING:
+    from weightgas.theory import finite_step, ideal_gas, relaxation, stationary, vmf
+
+__all__ = ["finite_step", "ideal_gas", "relaxation", "stationary", "vmf"]
+
+
+_renamed = renamed_names(__name__, {"optimizers": "weightgas.optimizers", "driving": "weightgas.driving.rates"})
 
 
 def __getattr__(name: str) -> Any:
     """A module when it is first used: protocols need one of them, and SciPy takes time to load."""
     if name in __all__:
         return import_module(f"{__name__}.{name}")
-    if name == "optimizers":
-        raise AttributeError("weightgas.theory.optimizers is weightgas.optimizers since 0.2", name=name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
+    return _renamed(name)

@@ -1,9 +1,12 @@
 """Paths: what they hold, what they move, and what they refuse."""
 
+from importlib import import_module
+
 import numpy as np
 import pytest
 
-from weightgas.paths import Path, adiabat, isobar, isochore, isotherm
+import weightgas as wg
+from weightgas.driving import Path, adiabat, isobar, isochore, isotherm
 
 FOUR = {
     "isotherm": isotherm(elr=0.01, wd=(0.01, 0.04)),
@@ -102,3 +105,19 @@ def test_a_list_turned_round():
 def test_what_is_refused(make, error, match):
     with pytest.raises(error, match=match):
         make()
+
+
+@pytest.mark.parametrize("name", ["balance", "closed_production", "linear_response", "quasi_static"])
+def test_the_places_of_0_1_name_those_of_today(name):
+    with pytest.raises(AttributeError, match=f"'{name}' since 0.2: it is now weightgas.driving.{name}"):
+        getattr(wg.analysis, name)
+
+
+def test_the_modules_of_0_1_name_those_of_today():
+    assert wg.paths.isotherm is isotherm
+    with pytest.raises(ImportError, match=r"weightgas\.paths is weightgas.driving.paths since 0.2"):
+        import_module("weightgas.paths")
+    with pytest.raises(AttributeError, match=r"'driving' since 0.2: it is now weightgas.driving.rates"):
+        wg.theory.driving  # noqa: B018
+    with pytest.raises(AttributeError, match=r"'drive' since 0.2: it is now weightgas.driving.drive"):
+        wg.simulation.drive  # noqa: B018

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.balance import closed_production
-from weightgas.analysis.quasi_static import linear_response
+from weightgas.driving import rates
+from weightgas.driving.balance import closed_production
+from weightgas.driving.ensemble import drive, resting_steps
+from weightgas.driving.paths import Path, adiabat, isotherm
+from weightgas.driving.quasi_static import linear_response
 from weightgas.errors import positive_number, refuse, whole_number
 from weightgas.losses import Isotropic
-from weightgas.paths import Path, adiabat, isotherm
-from weightgas.simulation import drive
-from weightgas.simulation.drive import resting_steps
-from weightgas.theory import driving, ideal_gas, vmf
+from weightgas.theory import ideal_gas, vmf
 
 _SAMPLES = 20
 """Of each leg: the rates of linear response are summed over them."""
@@ -33,7 +33,7 @@ def dissipation(
     """Entropy that a path produces there and back, for several durations, and what theory predicts.
 
     path → rest → the path backwards → rest, so that no entropy has to be measured or known
-    (:func:`weightgas.analysis.balance.closed_production`). For slow drives it falls as 1/duration, with the coefficient
+    (:func:`weightgas.driving.balance.closed_production`). For slow drives it falls as 1/duration, with the coefficient
     of linear response; for sudden ones on a sphere it is (U₁ − U₀)(1/T₀ − 1/T₁).
 
     Parameters
@@ -66,14 +66,14 @@ def dissipation(
     produced, slow = [], []
     for n in steps:
         each = (n, 2 * rest[1], n, 2 * rest[0])
-        course = drive(there_and_back, dim, each, noise=noise, seed=seed, replicas=replicas, samples=_SAMPLES,
+        trajectory = drive(there_and_back, dim, each, noise=noise, seed=seed, replicas=replicas, samples=_SAMPLES,
                        threads=threads)  # fmt: skip
-        produced.append(closed_production(course))
-        slow.append(float(linear_response(course)["entropy_production"][-1]))
+        produced.append(closed_production(trajectory))
+        slow.append(float(linear_response(trajectory)["entropy_production"][-1]))
     sudden = np.nan
     if path.kind.projected:
         half = float((noise or Isotropic()).sigma) ** 2 / 2
-        sudden = float(driving.sudden_production(dim, *(path.at(x)["elr"] * half for x in (0.0, 1.0))))
+        sudden = float(rates.sudden_production(dim, *(path.at(x)["elr"] * half for x in (0.0, 1.0))))
     value, error = np.array(produced).T
     return xr.Dataset(
         {
@@ -167,25 +167,28 @@ def carnot(
     ]
     temperature = hot * float((noise or Isotropic()).sigma) ** 2 / 2
     gas_constant = float(ideal_gas.gas_constant(dim - 1))
-    behind = vmf.heat_capacity(dim, temperature) * driving.energy_time(dim, temperature, hot) * np.log(hot / cold)
+    behind = vmf.heat_capacity(dim, temperature) * rates.energy_time(dim, temperature, hot) * np.log(hot / cold)
     limit = 1 - cold * (1 + cold / 2) / (hot * (1 + hot / 2))
     rows = []
     for n in durations:
         quarter = max(1, whole_number("durations", n, minimum=4) // 4)
-        course = drive(
+        trajectory = drive(
             legs * (cycles + 1), dim, quarter, noise=noise, seed=seed, replicas=replicas, samples=_SAMPLES,
             threads=threads,
         )  # fmt: skip
-        work, exchanged = (course[name].values for name in ("work", "exchanged"))
-        heat, ends = course["energy"].values - work, np.arange(len(legs) * (cycles + 1) + 1) * min(_SAMPLES, quarter)
+        work, exchanged = (trajectory[name].values for name in ("work", "exchanged"))
+        heat, ends = (
+            trajectory["energy"].values - work,
+            np.arange(len(legs) * (cycles + 1) + 1) * min(_SAMPLES, quarter),
+        )
         first = ends[4]
         done = work[:, first] - work[:, -1]
         taken = (heat[:, ends[5::4]] - heat[:, ends[4:-4:4]]).sum(axis=1)
         efficiency = done.mean() / taken.mean()
         error = (done - efficiency * taken).std(ddof=1) / np.sqrt(replicas) / abs(taken.mean())
-        boundary = (course["energy"].values[:, -1] - course["energy"].values[:, first]) / temperature
+        boundary = (trajectory["energy"].values[:, -1] - trajectory["energy"].values[:, first]) / temperature
         produced = (boundary - (exchanged[:, -1] - exchanged[:, first])) / cycles
-        lost = float(linear_response(course)["entropy_production"][-1]) / (cycles + 1)
+        lost = float(linear_response(trajectory)["entropy_production"][-1]) / (cycles + 1)
         left_over = behind / quarter * (1 - cold / hot)
         slow = limit - (cold / hot * lost - left_over) / (2 * gas_constant * np.log(large / small))
         rows.append((efficiency, error, produced.mean(), produced.std(ddof=1) / np.sqrt(replicas), slow))

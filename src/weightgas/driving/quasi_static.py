@@ -8,14 +8,15 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.balance import assemble, check, legs
+from weightgas.driving import rates
+from weightgas.driving.balance import assemble, check, legs
 from weightgas.protocols import At, Protocol
-from weightgas.theory import driving, vmf
+from weightgas.theory import vmf
 
 _ROUNDS = 12
 
 
-def quasi_static(course: xr.Dataset) -> xr.Dataset:
+def quasi_static(trajectory: xr.Dataset) -> xr.Dataset:
     """What the balance would be if every sample were in equilibrium: no runs, theory alone.
 
     T, p, V and U from :mod:`weightgas.theory` to first order in the finite step, S(w̄) of von Mises and Fisher with the
@@ -30,11 +31,11 @@ def quasi_static(course: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     TypeError, TraceError
-        If ``course`` is not from ``drive``.
+        If ``trajectory`` is not from ``drive``.
     """
-    check(course)
-    dof = int(course.attrs["dof"])
-    temperature, pressure, volume, energy, direction = _equilibrium(course)
+    check(trajectory)
+    dof = int(trajectory.attrs["dof"])
+    temperature, pressure, volume, energy, direction = _equilibrium(trajectory)
     entropy = direction + dof / 2 * np.log(2 * volume)
     work = -_along(pressure * volume, np.log(volume))
     heat = energy - energy[0] - work
@@ -44,13 +45,13 @@ def quasi_static(course: xr.Dataset) -> xr.Dataset:
         "heat": heat, "exchanged": exchanged, "friction": np.zeros_like(heat), "entropy_direction": direction,
         "entropy": entropy, "entropy_production": entropy - entropy[0] - exchanged,
     }  # fmt: skip
-    return assemble(course, {name: (x, np.zeros_like(x)) for name, x in values.items()})
+    return assemble(trajectory, {name: (x, np.zeros_like(x)) for name, x in values.items()})
 
 
-def linear_response(course: xr.Dataset) -> xr.Dataset:
+def linear_response(trajectory: xr.Dataset) -> xr.Dataset:
     """Entropy produced since the start by a slow drive, first order in 1/duration: no runs, theory alone.
 
-    The rates of :mod:`weightgas.theory.driving` between the samples, in continuous time (relative errors η_e). Right
+    The rates of :mod:`.rates` between the samples, in continuous time (relative errors η_e). Right
     where a relaxation time is short against a leg and legs begin at rest.
 
     Returns
@@ -63,41 +64,45 @@ def linear_response(course: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     TypeError, TraceError
-        If ``course`` is not from ``drive``.
+        If ``trajectory`` is not from ``drive``.
     """
-    check(course)
-    dim, variance = int(course.attrs["dim"]), float(course.attrs["noise_var"])
-    slow = quasi_static(course)
-    steps = np.diff(course["step"].values).astype(float)
+    check(trajectory)
+    dim, variance = int(trajectory.attrs["dim"]), float(trajectory.attrs["noise_var"])
+    slow = quasi_static(trajectory)
+    steps = np.diff(trajectory["step"].values).astype(float)
     heating, swelling = (np.diff(np.log(slow[name].values)) / steps for name in ("temperature", "volume"))
     temperature = np.sqrt(slow["temperature"].values[1:] * slow["temperature"].values[:-1])
     elr = 2 * temperature / variance
     lag = friction = np.full(len(steps), np.nan)
     known = np.isfinite(temperature) & np.isfinite(swelling)
-    by_decay = np.isfinite(course["wd"].values[1:])
+    by_decay = np.isfinite(trajectory["wd"].values[1:])
     if known.all():
         lag, warmed = np.zeros(len(steps)), np.abs(heating) * steps > 1e-12
         if warmed.any():
             moved = (temperature[warmed], elr[warmed], heating[warmed])
-            lag[warmed] = driving.lag_rate(dim, *moved) * steps[warmed]
-        friction = np.where(by_decay, driving.friction_rate(temperature, elr, swelling) * steps, 0.0)
-    lr, wd = course["lr"].values[1:], course["wd"].values[1:]
+            lag[warmed] = rates.lag_rate(dim, *moved) * steps[warmed]
+        friction = np.where(by_decay, rates.friction_rate(temperature, elr, swelling) * steps, 0.0)
+    lr, wd = trajectory["lr"].values[1:], trajectory["wd"].values[1:]
     at_lr = np.isfinite(lr) & known
     housekeeping = np.zeros(len(steps))
     if at_lr.any():
-        rate = driving.housekeeping_rate(lr[at_lr], wd[at_lr], elr[at_lr])
+        rate = rates.housekeeping_rate(lr[at_lr], wd[at_lr], elr[at_lr])
         housekeeping[at_lr] = rate * steps[at_lr]
     parts = {"lag": lag, "friction": friction, "housekeeping": housekeeping}
     parts |= {"entropy_production": lag + friction + housekeeping, "friction_work": friction * temperature}
     summed = {name: ("sample", np.concatenate([[0.0], np.cumsum(x)])) for name, x in parts.items()}
-    return xr.Dataset(summed, course.coords, course.attrs)
+    return xr.Dataset(summed, trajectory.coords, trajectory.attrs)
 
 
-def _equilibrium(course: xr.Dataset) -> np.ndarray:
+def _equilibrium(trajectory: xr.Dataset) -> np.ndarray:
     """T, p, V, U and S(w̄) in equilibrium at the hyperparameters of every sample, (5, sample)."""
-    dim, dof, variance = int(course.attrs["dim"]), int(course.attrs["dof"]), float(course.attrs["noise_var"])
-    found = np.full((5, course.sizes["sample"]), np.nan)
-    for kind, here, at in legs(course):
+    dim, dof, variance = (
+        int(trajectory.attrs["dim"]),
+        int(trajectory.attrs["dof"]),
+        float(trajectory.attrs["noise_var"]),
+    )
+    found = np.full((5, trajectory.sizes["sample"]), np.nan)
+    for kind, here, at in legs(trajectory):
         temperature, grad_sq = _moments(kind, at, dim, variance)
         square = np.asarray(kind.stationary_square(at, grad_sq, dof))
         pressure = kind.stationary_pressure(at, square, grad_sq)

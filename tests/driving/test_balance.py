@@ -7,12 +7,11 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from weightgas.analysis import balance, closed_production, linear_response, quasi_static
+from weightgas.driving import balance, closed_production, drive, linear_response, quasi_static, rates
+from weightgas.driving.paths import Path, adiabat, isobar, isochore, isotherm
 from weightgas.errors import TraceError
 from weightgas.losses import Isotropic
-from weightgas.paths import Path, adiabat, isobar, isochore, isotherm
-from weightgas.simulation import drive
-from weightgas.theory import driving, vmf
+from weightgas.theory import vmf
 
 NOISE = Isotropic(2.0)  # T = 2 η_e
 PATHS = {
@@ -115,7 +114,7 @@ def test_production_of_a_fast_path_is_positive_and_counted_and_closed_agree():
                    replicas=4000, samples=50, threads=1)  # fmt: skip
     found = balance(course)
     produced, error = closed_production(course)
-    sudden = float(driving.sudden_production(3, 0.02, 0.1))
+    sudden = float(rates.sudden_production(3, 0.02, 0.1))
     assert abs(produced / sudden - 1) < 4 * error / sudden + 0.05  # of order η_e = 0.05
     counted, counted_error = (float(found[n][-1]) for n in ("entropy_production", "entropy_production_err"))
     assert abs(counted - produced) < 4 * counted_error

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from weightgas.experiments import carnot, dissipation, exponent
+from weightgas.driving import carnot, dissipation, exponent, isochore, isotherm
 from weightgas.losses import Isotropic
-from weightgas.paths import isochore, isotherm
 
 PATHS = {
     "lag of the direction": (isochore(radius=1.0, elr=(0.02, 0.06)), Isotropic(1.0), (1, 500, 1000), 6000),

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from weightgas.theory import driving, vmf
+from weightgas.driving import rates
+from weightgas.theory import vmf
 
 
 def by_finite_volumes(dim, temperature, cells=8000):
@@ -23,24 +24,24 @@ def by_finite_volumes(dim, temperature, cells=8000):
 
 @pytest.mark.parametrize(("dim", "temperature"), [(2, 0.3), (3, 0.02), (3, 0.1), (3, 1.0), (10, 0.1), (10, 1.0)])
 def test_energy_time_is_that_of_finite_volumes(dim, temperature):
-    assert driving.energy_time(dim, temperature, 1.0) == pytest.approx(by_finite_volumes(dim, temperature), rel=2e-6)
+    assert rates.energy_time(dim, temperature, 1.0) == pytest.approx(by_finite_volumes(dim, temperature), rel=2e-6)
 
 
 @pytest.mark.parametrize("dim", [2, 3, 10, 1000, 100_000])
 def test_energy_time_between_the_well_and_the_free_sphere(dim):
     elr = np.array([0.01, 0.1])
-    np.testing.assert_allclose(driving.energy_time(dim, 1e-5 / dim, elr), 1 / (2 * elr), rtol=1e-4)
-    np.testing.assert_allclose(driving.energy_time(dim, 1e-8 / dim, elr), 1 / (2 * elr), rtol=1e-6)
-    np.testing.assert_allclose(driving.energy_time(dim, 3e3, elr), 1 / (elr * (dim - 1) * 3e3), rtol=1e-4)
+    np.testing.assert_allclose(rates.energy_time(dim, 1e-5 / dim, elr), 1 / (2 * elr), rtol=1e-4)
+    np.testing.assert_allclose(rates.energy_time(dim, 1e-8 / dim, elr), 1 / (2 * elr), rtol=1e-6)
+    np.testing.assert_allclose(rates.energy_time(dim, 3e3, elr), 1 / (elr * (dim - 1) * 3e3), rtol=1e-4)
 
 
 def test_rates_in_a_harmonic_well():
-    lag = driving.lag_rate(3, 1e-3, 0.01, 1e-4)
+    lag = rates.lag_rate(3, 1e-3, 0.01, 1e-4)
     assert lag == pytest.approx(1.0 / (2 * 0.01) * 1e-8, rel=2e-3)
     # R τ_r (d ln V/dt)² with τ_r = 1/(η_e² tr Σ) and T = η_e σ²/2
     noise_var, elr, dim = 4.0, 0.01, 10
     radius = (dim - 1) / 2 / (elr**2 * noise_var * (dim - 1)) * 1e-4**2
-    assert driving.friction_rate(elr * noise_var / 2, elr, 1e-4) == pytest.approx(radius, rel=1e-12)
+    assert rates.friction_rate(elr * noise_var / 2, elr, 1e-4) == pytest.approx(radius, rel=1e-12)
 
 
 def test_two_jumps_are_the_relative_entropies():
@@ -51,17 +52,17 @@ def test_two_jumps_are_the_relative_entropies():
     there = -u[0] / first - log_z[0] + u[0] / second + log_z[1]
     back = -u[1] / second - log_z[1] + u[1] / first + log_z[0]
     assert there > 0 and back > 0
-    assert driving.sudden_production(3, first, second) == pytest.approx(there + back, rel=1e-12)
+    assert rates.sudden_production(3, first, second) == pytest.approx(there + back, rel=1e-12)
 
 
 @pytest.mark.parametrize(
     "call",
     [
-        lambda: driving.energy_time(1, 0.1, 0.1),
-        lambda: driving.lag_rate(3, -0.1, 0.1, 0.1),
-        lambda: driving.friction_rate(0.1, 0.1, np.nan),
-        lambda: driving.housekeeping_rate(0.0, 0.1, 0.1),
-        lambda: driving.sudden_production(3, 0.1, np.inf),
+        lambda: rates.energy_time(1, 0.1, 0.1),
+        lambda: rates.lag_rate(3, -0.1, 0.1, 0.1),
+        lambda: rates.friction_rate(0.1, 0.1, np.nan),
+        lambda: rates.housekeeping_rate(0.0, 0.1, 0.1),
+        lambda: rates.sudden_production(3, 0.1, np.inf),
     ],
 )
 def test_what_is_refused(call):

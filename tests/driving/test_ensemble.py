@@ -1,15 +1,13 @@
 """Drives: the identities of every step, and what may and may not change them."""
 
-from importlib import import_module
-
 import numba
 import numpy as np
 import pytest
 
+from weightgas.driving import Path, adiabat, ensemble, isobar, isochore, isotherm, kernel
+from weightgas.driving.ensemble import drive, resting_steps
 from weightgas.losses import Covariance, Isotropic
-from weightgas.paths import Path, adiabat, isobar, isochore, isotherm
-from weightgas.simulation import driven, lanes, reference
-from weightgas.simulation.drive import drive, resting_steps
+from weightgas.simulation import lanes, reference
 from weightgas.status import Outcome
 
 NOISE = Isotropic(1.4)
@@ -54,13 +52,13 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
     streams = generator.integers(0, 2**64, (runs, lanes.STREAM), np.uint64)
     normal, chi_square = lanes.draws(streams.copy(), steps, dim - 2)
     marks = np.arange(1, steps + 1)
-    found = np.empty((runs, steps, driven.COLUMNS))
-    now, books = np.stack([weights[:, 0], weights[:, 1] ** 2], axis=1), np.zeros((runs, driven.SUMS))
+    found = np.empty((runs, steps, kernel.COLUMNS))
+    now, books = np.stack([weights[:, 0], weights[:, 1] ** 2], axis=1), np.zeros((runs, kernel.SUMS))
     kind, volume = path.kind, (weights**2).sum(axis=1) / 2
     along = (rate, hold, hold)  # the decay, or the radius where that is fixed
-    driven.advance(kind.scaled, kind.projected, now, streams, volume, books, along, marks, dim, 1.96, 8, found)
+    kernel.advance(kind.scaled, kind.projected, now, streams, volume, books, along, marks, dim, 1.96, 8, found)
     for run in range(runs):
-        w, expected = weights[run], np.zeros(driven.SUMS)
+        w, expected = weights[run], np.zeros(kernel.SUMS)
         for k in range(steps):
             step = reference.reduced_step(
                 kind, *w, normal[run, k], chi_square[run, k], rate[k], hold[k], dim, variance=1.96
@@ -72,7 +70,7 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
             w = new
             where = (1 + w[0] / np.hypot(*w), w @ w / 2)
             np.testing.assert_allclose(found[run, k], (*where, *expected), rtol=1e-9, atol=1e-12)
-    np.testing.assert_array_equal(books, found[:, -1, driven.FIRST_SUM :])
+    np.testing.assert_array_equal(books, found[:, -1, kernel.FIRST_SUM :])
 
 
 @pytest.mark.parametrize("name", PATHS)
@@ -103,7 +101,7 @@ def test_threads_calls_and_other_replicas_change_no_bit(monkeypatch):
     legs = [PATHS["isotherm"], PATHS["isochore"], PATHS["adiabat"]]
     one = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=150, samples=7, threads=1)
     for threads, replicas, per_call in ((2, 150, 2e7), (1, 130, 2e7), (1, 150, 1500.0)):
-        monkeypatch.setattr(import_module("weightgas.simulation.drive"), "_STEPS_PER_CALL", per_call)
+        monkeypatch.setattr(ensemble, "_STEPS_PER_CALL", per_call)
         other = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=replicas, samples=7, threads=threads)
         for name in ("energy", "volume", *SUMS):
             np.testing.assert_array_equal(other[name].values, one[name].values[:replicas], err_msg=name)

@@ -28,11 +28,12 @@ import numpy as np
 import xarray as xr
 
 from weightgas import protocols, streams
+from weightgas.driving import kernel
+from weightgas.driving.paths import Path
 from weightgas.errors import refuse, whole_number
 from weightgas.losses import Isotropic
-from weightgas.paths import Path
 from weightgas.protocols import Protocol
-from weightgas.simulation import driven, model, reduced
+from weightgas.simulation import model, reduced
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.start import reduced_start
 from weightgas.status import Outcome, flags
@@ -45,13 +46,13 @@ _RELAXATION_TIMES = 5.0
 _LONGEST_WARMUP = 10**6
 
 COLUMNS = {
-    "energy": (driven.LOSS, "loss at the weights", "L"),
-    "volume": (driven.VOLUME, "half the squared norm of the weights", "V"),
-    "work": (driven.FIRST_SUM + driven.WORK, "work done on the gas since the start, −Σ p ΔV", "W"),
-    "inner_work": (driven.FIRST_SUM + driven.INNER_WORK, "the same with the pressure of the gas", "W_in"),
-    "exchanged": (driven.FIRST_SUM + driven.EXCHANGED, "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
-    "update": (driven.FIRST_SUM + driven.UPDATE, "what the gradients added to the volume since the start", "Δ_g V"),
-    "decay": (driven.FIRST_SUM + driven.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
+    "energy": (kernel.LOSS, "loss at the weights", "L"),
+    "volume": (kernel.VOLUME, "half the squared norm of the weights", "V"),
+    "work": (kernel.FIRST_SUM + kernel.WORK, "work done on the gas since the start, −Σ p ΔV", "W"),
+    "inner_work": (kernel.FIRST_SUM + kernel.INNER_WORK, "the same with the pressure of the gas", "W_in"),
+    "exchanged": (kernel.FIRST_SUM + kernel.EXCHANGED, "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
+    "update": (kernel.FIRST_SUM + kernel.UPDATE, "what the gradients added to the volume since the start", "Δ_g V"),
+    "decay": (kernel.FIRST_SUM + kernel.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
 }
 """Variables (replica, sample) of a drive: column of the kernel, long name and symbol."""
 
@@ -70,8 +71,9 @@ def drive(
 ) -> xr.Dataset:
     """Take an ensemble of the isotropic noise model along a path, or several one after the other.
 
-    The loss is L = 1 + μᵀw̄, the step exact and of the same cost in any dimension (:mod:`.reduced`). Replicas start at
-    the stationary radius and in Gibbs directions of the first hyperparameters and rest there for the warm-up.
+    The loss is L = 1 + μᵀw̄, the step exact and of the same cost in any dimension
+    (:mod:`weightgas.simulation.reduced`). Replicas start at the stationary radius and in Gibbs directions of the first
+    hyperparameters and rest there for the warm-up.
 
     Parameters
     ----------
@@ -112,7 +114,7 @@ def drive(
     whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
     replicas = whole_number("replicas", replicas, minimum=2, fix="Error bars need at least two replicas.")
     samples = whole_number("samples", samples)
-    courses = [leg.values(count) for leg, count in zip(legs, counts, strict=True)]
+    schedules = [leg.values(count) for leg, count in zip(legs, counts, strict=True)]
     first = legs[0].at(0.0)
     warmup = resting_steps(legs[0], 0.0, dim, noise) if warmup is None else whole_number("warmup", warmup, minimum=0)
     most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
@@ -120,13 +122,13 @@ def drive(
     begun, before = time.monotonic(), numba.get_num_threads()
     numba.set_num_threads(threads)
     try:
-        ensemble = _Ensemble(legs, courses, first, what, seed, replicas)
+        ensemble = _Ensemble(legs, schedules, first, what, seed, replicas)
         if warmup:
             ensemble.rest(warmup)
         found, marks = [ensemble.sample()], [np.zeros(1, np.int64)]
-        for leg, course in zip(legs, courses, strict=True):
-            marks.append(_marks(len(course[leg.axes[0]]), samples))
-            found.append(ensemble.advance(leg, course, marks[-1]))
+        for leg, schedule in zip(legs, schedules, strict=True):
+            marks.append(_marks(len(schedule[leg.axes[0]]), samples))
+            found.append(ensemble.advance(leg, schedule, marks[-1]))
     finally:
         numba.set_num_threads(before)
     notes = {
@@ -170,13 +172,13 @@ def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotro
 class _Ensemble:
     """The replicas: weights, streams, volumes and sums, moved on leg by leg."""
 
-    def __init__(self, legs, courses, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
+    def __init__(self, legs, schedules, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
         self.what, self.first, self.leg = what, first, legs[0]
-        crc = crc32(b"".join(a.encode() + v.tobytes() for course in courses for a, v in course.items()))
+        crc = crc32(b"".join(a.encode() + v.tobytes() for schedule in schedules for a, v in schedule.items()))
         key = {"course": float(crc), "dim": float(what.dim)}
         radius, self.weights, self.stream = _starts(legs[0].kind, first, what, seed, key, replicas)
         self.volume = np.full(replicas, radius**2 / 2)
-        self.sums = np.zeros((replicas, driven.SUMS))
+        self.sums = np.zeros((replicas, kernel.SUMS))
 
     def rest(self, steps: int) -> None:
         """Rest at the first hyperparameters; the identities are closed."""
@@ -190,20 +192,20 @@ class _Ensemble:
         loss = 1 + along / np.sqrt(along**2 + across_sq)
         return np.column_stack([loss, self.volume, self.sums])[:, None]
 
-    def advance(self, leg: Path, course: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
+    def advance(self, leg: Path, schedule: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
         """Go along a leg; what is read after ``marks`` steps, (replicas, marks, columns)."""
-        found = np.empty((len(self.weights), len(marks), driven.COLUMNS))
-        kind, none = leg.kind, np.zeros(len(course[leg.axes[0]]))
-        found_radius = kind.fixed_radius(course)
-        along = (kind.rate(course), kind.decay(course), none if found_radius is None else found_radius)
+        found = np.empty((len(self.weights), len(marks), kernel.COLUMNS))
+        kind, none = leg.kind, np.zeros(len(schedule[leg.axes[0]]))
+        found_radius = kind.fixed_radius(schedule)
+        along = (kind.rate(schedule), kind.decay(schedule), none if found_radius is None else found_radius)
         together = reduced.lanes_for(len(self.weights), numba.get_num_threads())
         begin = first = 0
         while first < len(marks):
             last = int(np.searchsorted(marks, begin + _STEPS_PER_CALL / len(self.weights)))
             last = min(max(last, first + 1), len(marks))
             end = int(marks[last - 1])
-            part = np.empty((len(self.weights), last - first, driven.COLUMNS))
-            driven.advance(
+            part = np.empty((len(self.weights), last - first, kernel.COLUMNS))
+            kernel.advance(
                 kind.scaled, kind.projected, self.weights, self.stream, self.volume, self.sums,
                 tuple(x[begin:end] for x in along), marks[first:last] - begin, self.what.dim,
                 float(self.what.factor[0] ** 2), together, part,
@@ -258,7 +260,7 @@ def _marks(steps: int, samples: int) -> np.ndarray:
 
 
 def _dataset(found: np.ndarray, legs: list[Path], counts: list[int], marks: list[np.ndarray], notes) -> xr.Dataset:
-    valid = np.logical_and.accumulate(np.isfinite(found).all(axis=2) & (found[:, :, driven.VOLUME] > 0), axis=1)
+    valid = np.logical_and.accumulate(np.isfinite(found).all(axis=2) & (found[:, :, kernel.VOLUME] > 0), axis=1)
     samples = valid.sum(axis=1)
     outcome = np.where(valid.all(axis=1), int(Outcome.FINISHED), int(Outcome.DIVERGED)).astype(np.int8)
     found = np.where(valid[:, :, None], found, np.nan)

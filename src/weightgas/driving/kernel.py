@@ -1,9 +1,9 @@
 """The compiled step along a path: hyperparameters of their own at every step, and the identities of the gas kept with
 it.
 
-The step is that of :mod:`.reduced`, the loss of one overlap with isotropic noise; what is added are sums that need the
-weights before and after it (:mod:`.drive` states what they mean). With L, V before and L₊, V₊ after a step and the mean
-second moment Ĝ = σ²(d−1) + 1 − z² of the gradient that was to come, whose η_e = η/(2V) at fixed LR:
+The step is that of :mod:`weightgas.simulation.reduced`, the loss of one overlap with isotropic noise. Added are sums
+that need the weights before and after it (:mod:`.ensemble` defines them). With L, V before and L₊, V₊ after a step and
+the mean second moment Ĝ = σ²(d−1) + 1 − z² of the gradient that was to come, whose η_e = η/(2V) at fixed LR:
 
     p_in dV = (η_e Ĝ/4) ln(V₊/V)                  the pressure of the gas, p_in V = η_e Ĝ/4, on the way;
               (ηĜ/8)(1/V − 1/V₊) at fixed LR      the same integral with η_e = η/(2V)
@@ -38,15 +38,15 @@ _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(
-    scaled, projected, w, stream, volume, sums, course, marks, dim, variance, together, found
+    scaled, projected, w, stream, volume, sums, schedule, marks, dim, variance, together, found
 ):  # pragma: no cover - compiled
-    """Take N runs through the steps of ``course``, η or η_e, λ and r of every step, and look after ``marks`` of them.
+    """Take N runs through the steps of ``schedule``, η or η_e, λ and r of every step, and look after ``marks`` of them.
 
     ``w`` (N, 2) holds y and t² (the root of which would be rounded at every call); it, ``stream`` (N, STREAM),
     ``volume`` (N,) and ``sums`` (N, SUMS) go on from where they are. ``found`` is (N, marks, COLUMNS), the last mark
     the number of steps. ``together`` lanes are kept side by side.
     """
-    rate, decay, radius = course
+    rate, decay, radius = schedule
     flags, heat = (scaled, projected), (variance, 1.0, 0.0)
     tasks, steps = w.shape[0], rate.shape[0]
     parts = (tasks + together - 1) // together

@@ -27,7 +27,7 @@ NAMES = (
 
 
 @np.errstate(over="ignore")  # just before a replica diverges its squares may overflow
-def balance(course: xr.Dataset) -> xr.Dataset:
+def balance(trajectory: xr.Dataset) -> xr.Dataset:
     """Ensemble averages along a drive, each with its standard error over replicas.
 
     The entropy of the direction is counted: the density of the overlap z over the replicas at one moment, whatever its
@@ -54,23 +54,23 @@ def balance(course: xr.Dataset) -> xr.Dataset:
     Raises
     ------
     TypeError, TraceError
-        If ``course`` is not from ``drive``.
+        If ``trajectory`` is not from ``drive``.
     """
-    check(course)
-    loss, volume = course["energy"].values, course["volume"].values
-    variance, dof = float(course.attrs["noise_var"]), int(course.attrs["dof"])
-    temperature = _temperature(course, volume, variance)
-    work = course["work"].values
+    check(trajectory)
+    loss, volume = trajectory["energy"].values, trajectory["volume"].values
+    variance, dof = float(trajectory.attrs["noise_var"]), int(trajectory.attrs["dof"])
+    temperature = _temperature(trajectory, volume, variance)
+    work = trajectory["work"].values
     wall = (variance * dof + loss * (2 - loss)) * temperature / (2 * variance * volume)
     each = {
         "temperature": temperature,
-        "pressure": np.where(np.isfinite(course["wd"].values), course["wd"].values, wall),
+        "pressure": np.where(np.isfinite(trajectory["wd"].values), trajectory["wd"].values, wall),
         "volume": volume,
         "energy": loss,
         "work": work,
         "heat": loss - loss[:, :1] - work,
-        "exchanged": course["exchanged"].values,
-        "friction": work - course["inner_work"].values,
+        "exchanged": trajectory["exchanged"].values,
+        "friction": work - trajectory["inner_work"].values,
     }
     root = np.sqrt(len(loss))
     found = {name: (x.mean(axis=0), x.std(axis=0, ddof=1) / root) for name, x in each.items()}
@@ -83,10 +83,10 @@ def balance(course: xr.Dataset) -> xr.Dataset:
     for name, (value, parts) in {"entropy_direction": (direction, left_out), "entropy": entropy,
                                  "entropy_production": production}.items():  # fmt: skip
         found[name] = (value, _jackknife_error(parts))
-    return assemble(course, found)
+    return assemble(trajectory, found)
 
 
-def closed_production(course: xr.Dataset) -> tuple[float, float]:
+def closed_production(trajectory: xr.Dataset) -> tuple[float, float]:
     """Entropy produced over an entire cycle that began and ended at rest, in nats, and its standard error.
 
     −⟨∮dQ/T⟩: over a cycle ΔS = 0, so no entropy is measured and none assumed. The change of L/T + pV/T (pV/(2T) at
@@ -97,10 +97,11 @@ def closed_production(course: xr.Dataset) -> tuple[float, float]:
     Raises
     ------
     TypeError, TraceError
-        If ``course`` is not from ``drive``, does not end at the hyperparameters it began with, or a replica diverged.
+        If ``trajectory`` is not from ``drive``, does not end at the hyperparameters it began with, or a replica
+        diverged.
     """
-    check(course)
-    ends = course.isel(sample=[0, -1])
+    check(trajectory)
+    ends = trajectory.isel(sample=[0, -1])
     for axis in AXES:
         first, last = ends[axis].values
         if not np.isclose(first, last, rtol=1e-9, equal_nan=True):
@@ -109,36 +110,36 @@ def closed_production(course: xr.Dataset) -> tuple[float, float]:
                 f"{last:g}. Drive there and back: [path, path.stay(), path.reversed(), path.stay(0.0)]."
             )
     loss, volume = ends["energy"].values, ends["volume"].values
-    temperature = _temperature(ends, volume, float(course.attrs["noise_var"]))
+    temperature = _temperature(ends, volume, float(trajectory.attrs["noise_var"]))
     wd = ends["wd"].values
     share = np.where(np.isfinite(ends["lr"].values), 0.5, 1.0)
     boundary = loss / temperature + np.where(np.isfinite(wd), share * wd * volume / temperature, 0.0)
-    produced = boundary[:, 1] - boundary[:, 0] - course["exchanged"].values[:, -1]
+    produced = boundary[:, 1] - boundary[:, 0] - trajectory["exchanged"].values[:, -1]
     if not np.isfinite(produced).all():
         raise TraceError("trajectory: expected every replica to finish, got diverged ones. Lower the learning rate.")
     return float(produced.mean()), float(produced.std(ddof=1) / np.sqrt(len(produced)))
 
 
-def check(course: xr.Dataset) -> None:
-    """TypeError or TraceError unless ``course`` is the result of a drive."""
-    if not isinstance(course, xr.Dataset):
-        raise TypeError(f"trajectory: expected the result of drive(), got {type(course).__name__}.")
-    if course.attrs.get("producer") != "drive":
+def check(trajectory: xr.Dataset) -> None:
+    """TypeError or TraceError unless ``trajectory`` is the result of a drive."""
+    if not isinstance(trajectory, xr.Dataset):
+        raise TypeError(f"trajectory: expected the result of drive(), got {type(trajectory).__name__}.")
+    if trajectory.attrs.get("producer") != "drive":
         raise TraceError("trajectory: expected the result of drive(), got another dataset. A trace is for measure().")
 
 
-def legs(course: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[str, np.ndarray]]]:
+def legs(trajectory: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[str, np.ndarray]]]:
     """Every protocol of a drive, the samples made under it (sample,) and the hyperparameters there."""
-    of_leg = np.array([str(name) for name in np.atleast_1d(course.attrs["protocols"])])
+    of_leg = np.array([str(name) for name in np.atleast_1d(trajectory.attrs["protocols"])])
     for name in dict.fromkeys(of_leg.tolist()):
-        here, kind = of_leg[course["leg"].values] == name, named(name)
-        yield kind, here, {axis: course[axis].values[here] for axis in kind.axes}
+        here, kind = of_leg[trajectory["leg"].values] == name, named(name)
+        yield kind, here, {axis: trajectory[axis].values[here] for axis in kind.axes}
 
 
-def _temperature(course: xr.Dataset, volume: np.ndarray, variance: float) -> np.ndarray:
+def _temperature(trajectory: xr.Dataset, volume: np.ndarray, variance: float) -> np.ndarray:
     """T = η_e σ²/2, (replica, sample)."""
     elr = np.empty_like(volume)
-    for kind, here, at in legs(course):
+    for kind, here, at in legs(trajectory):
         elr[:, here] = kind.effective_rate(at, 2 * volume[:, here])
     return np.where(np.isfinite(volume), elr * variance / 2, np.nan)
 
@@ -175,10 +176,10 @@ def _jackknife_error(left_out: np.ndarray) -> np.ndarray:
     return np.sqrt((n - 1) * left_out.var(axis=0))
 
 
-def assemble(course: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> xr.Dataset:
+def assemble(trajectory: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]]) -> xr.Dataset:
     """The dataset of a balance from values and errors (sample,) by name."""
     variables = {}
     for name in NAMES:
         variables |= quantities.of(name).estimated(*found[name], over=("sample",))
-    rates = {axis: course[axis] for axis in AXES}
-    return xr.Dataset({**variables, **rates}, course.coords, course.attrs)
+    rates = {axis: trajectory[axis] for axis in AXES}
+    return xr.Dataset({**variables, **rates}, trajectory.coords, trajectory.attrs)

@@ -1,0 +1,231 @@
+"""Paths: hyperparameters as functions of the step, named by what they hold and what they move.
+
+===========  ==========================  ===========================================  ===========================
+path         fixed                        moved by hand                                call
+===========  ==========================  ===========================================  ===========================
+`isotherm`   T (η_e)                     p (λ), and V follows; or V (r) on a sphere   ``isotherm(elr=, wd=)``
+                                                                                      ``isotherm(elr=, radius=)``
+`isobar`     p (λ)                       T (η_e), or η: an ordinary schedule          ``isobar(wd=, elr=)``
+                                                                                      ``isobar(wd=, lr=)``
+`isochore`   V (r)                       T (η_e)                                      ``isochore(radius=, elr=)``
+`adiabat`    TV = ησ²/4 (η)              λ, and V follows; or r, and η_e = η/r²       ``adiabat(lr=, wd=)``
+                                                                                      ``adiabat(lr=, radius=)``
+===========  ==========================  ===========================================  ===========================
+
+What each holds it holds exactly, at any speed. That TV = const is an adiabat, T^{C_V} V^R = const, is so where C_V = R:
+a harmonic well, (d−3)T/4 ≪ 1, for von Mises–Fisher in three dimensions up to e^{−2/T}. Any other path is a
+:class:`Path` of functions. :func:`weightgas.drive` takes a gas along.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from weightgas.errors import finite_number, positive_array, positive_number, refuse, whole_number
+from weightgas.protocols import AXES, PROTOCOLS, Protocol
+
+Schedule = float | tuple[float, float] | Callable[[float], float] | Sequence[float] | np.ndarray
+"""A number is fixed; a pair (from, to) is moved by a constant factor a step; a function takes the progress, 0 … 1, and
+returns the value; a list or array has one value for each step."""
+
+_FIX = "Pass a number, a pair (from, to), a function of the progress from 0 to 1, or a list with a value for each step."
+
+
+@dataclass(frozen=True)
+class Geometric:
+    """start · (end/start)^x: a constant factor a step."""
+
+    start: float
+    end: float
+
+    def __call__(self, progress: float) -> float:
+        """The value at a progress from 0 to 1."""
+        return self.start * (self.end / self.start) ** progress
+
+
+@dataclass(frozen=True)
+class Path:
+    """Two hyperparameters as functions of the progress, 0 … 1, of a drive; of which it states which protocol it needs.
+
+    Parameters
+    ----------
+    lr, wd, elr, radius
+        ``elr`` and ``radius`` (fixed sphere), ``elr`` and ``wd`` (fixed ELR) or ``lr`` and ``wd`` (fixed LR), each a
+        :data:`Schedule`.
+    name
+        What the path is called in tables and figures.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For any other pair of hyperparameters, and for values that are not positive finite numbers; those of functions
+        are asked for, and refused, on input of :func:`weightgas.drive`.
+    """
+
+    lr: Schedule | None = None
+    wd: Schedule | None = None
+    elr: Schedule | None = None
+    radius: Schedule | None = None
+    name: str = "path"
+
+    def __post_init__(self) -> None:
+        given = [axis for axis in AXES if getattr(self, axis) is not None]
+        if not any(set(given) == set(kind.axes) for kind in PROTOCOLS.values()):
+            fix = "A sphere takes elr and radius, fixed ELR elr and wd, fixed LR lr and wd."
+            raise refuse("path", "two hyperparameters of one protocol", " and ".join(given) or "none", fix)
+        for axis in given:
+            object.__setattr__(self, axis, _checked(axis, getattr(self, axis)))
+
+    @property
+    def kind(self) -> type[Protocol]:
+        """The protocol that takes these hyperparameters."""
+        given = {axis for axis in AXES if getattr(self, axis) is not None}
+        return next(kind for kind in PROTOCOLS.values() if set(kind.axes) == given)
+
+    @property
+    def protocol(self) -> str:
+        """Its name: ``fixed_sphere``, ``fixed_elr`` or ``fixed_lr``."""
+        return self.kind.name
+
+    @property
+    def axes(self) -> tuple[str, str]:
+        """The two hyperparameters, the rate first."""
+        return self.kind.axes
+
+    def at(self, progress: float) -> dict[str, float]:
+        """The hyperparameters at a progress from 0 to 1, by name.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If a function of the path returns something else than a positive finite number.
+        """
+        progress = finite_number("progress", progress)
+        if not 0 <= progress <= 1:
+            raise refuse("progress", "a number from 0 to 1", progress, "0 is the start of the path, 1 its end.")
+        return {axis: _value(axis, getattr(self, axis), progress) for axis in self.axes}
+
+    def values(self, steps: int) -> dict[str, np.ndarray]:
+        """The hyperparameters of each of so many steps, (steps,) float64 by name.
+
+        Step k is made with η, η_e and λ at the progress (k + ½)/steps, and ends on the radius at (k + 1)/steps.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As :meth:`at`; also if a list has another length than ``steps``.
+        """
+        steps = whole_number("steps", steps)
+        return {axis: _values(axis, getattr(self, axis), steps, 1.0 if axis == "radius" else 0.5) for axis in self.axes}
+
+    def reversed(self) -> Path:
+        """The same path from its end to its start."""
+        return replace(self, **{axis: _backwards(getattr(self, axis)) for axis in self.axes})
+
+    def stay(self, progress: float = 1.0) -> Path:
+        """The path that stays where this one is at a progress, by default at its end."""
+        return replace(self, **self.at(progress), name="stay")
+
+
+def isotherm(*, elr: float, wd: Schedule | None = None, radius: Schedule | None = None) -> Path:
+    """Temperature fixed, T = η_e σ²/2: the pressure moved by ``wd``, or the volume by ``radius``; errors as Path."""
+    return Path(elr=_number("elr", elr), wd=wd, radius=radius, name="isotherm")
+
+
+def isobar(*, wd: float, elr: Schedule | None = None, lr: Schedule | None = None) -> Path:
+    """Pressure fixed, p = λ: the temperature moved by ``elr`` or, as a schedule does, by ``lr``; errors as Path."""
+    return Path(wd=_number("wd", wd), elr=elr, lr=lr, name="isobar")
+
+
+def isochore(*, radius: float, elr: Schedule) -> Path:
+    """Volume fixed, V = r²/2: the temperature moved by ``elr`` on a sphere; errors as Path."""
+    return Path(radius=_number("radius", radius), elr=elr, name="isochore")
+
+
+def adiabat(*, lr: float, wd: Schedule | None = None, radius: Schedule | None = None) -> Path:
+    """T·V = ησ²/4 fixed: the pressure moved by ``wd``, or the volume by ``radius`` with η_e = η/r².
+
+    T^{C_V} V^R is constant along it where C_V = R, in a harmonic well.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As :class:`Path`; on a sphere also for a list of radii, which has no value between two steps.
+    """
+    lr = _number("lr", lr)
+    if radius is None:
+        return Path(lr=lr, wd=wd, name="adiabat")
+    if wd is not None:
+        raise refuse("adiabat", "wd or radius", "both", "The sphere holds the radius against any pressure.")
+    radius = _checked("radius", radius)
+    if isinstance(radius, tuple):
+        raise refuse("radius", "a pair or a function", "a list", "Pass (from, to), or Path(elr=list, radius=list).")
+    return Path(elr=_FromRadius(lr, radius), radius=radius, name="adiabat")
+
+
+@dataclass(frozen=True)
+class _FromRadius:
+    """η_e = η/r² along a trajectory of the radius."""
+
+    lr: float
+    radius: Any
+
+    def __call__(self, progress: float) -> float:
+        return self.lr / _value("radius", self.radius, progress) ** 2
+
+
+@dataclass(frozen=True)
+class _Backwards:
+    schedule: Callable[[float], float]
+
+    def __call__(self, progress: float) -> float:
+        return self.schedule(1.0 - progress)
+
+
+def _number(name: str, value: Any) -> float:
+    return positive_number(name, value, fix="This path holds it: pass one positive number, or build a Path.")
+
+
+def _checked(name: str, schedule: Any) -> Any:
+    """A float, a function, or a tuple with a value for each step."""
+    if callable(schedule):
+        return schedule
+    if isinstance(schedule, tuple) and len(schedule) == 2:
+        return Geometric(*(positive_number(name, x, fix=_FIX) for x in schedule))
+    if np.ndim(schedule) == 0:
+        return positive_number(name, schedule, fix=_FIX)
+    return tuple(positive_array(name, schedule, fix=_FIX).tolist())
+
+
+def _value(name: str, schedule: Any, progress: float) -> float:
+    if isinstance(schedule, float):
+        return schedule
+    if isinstance(schedule, tuple):
+        return schedule[min(int(progress * len(schedule)), len(schedule) - 1)]
+    where = f"{name} at progress {progress:g}"
+    return positive_number(where, schedule(progress), fix="The path must return one positive finite number.")
+
+
+def _values(name: str, schedule: Any, steps: int, offset: float) -> np.ndarray:
+    if isinstance(schedule, float):
+        return np.full(steps, schedule)
+    if isinstance(schedule, tuple):
+        if len(schedule) != steps:
+            raise refuse(name, f"a list with a value for each of {steps} steps", f"{len(schedule)} values", _FIX)
+        return np.array(schedule)
+    progress = (np.arange(steps) + offset) / steps
+    if isinstance(schedule, Geometric):
+        return schedule.start * (schedule.end / schedule.start) ** progress
+    return np.array([_value(name, schedule, x) for x in progress.tolist()])
+
+
+def _backwards(schedule: Any) -> Any:
+    if isinstance(schedule, Geometric):
+        return Geometric(schedule.end, schedule.start)
+    if isinstance(schedule, tuple):
+        return schedule[::-1]
+    return schedule if isinstance(schedule, float) else _Backwards(schedule)
