@@ -42,7 +42,13 @@ def trained(kind: Callable[[Any], torch.optim.Optimizer], look: Callable[..., No
     optimizer = kind(list(net.parameters()))
     gas = watch(net, optimizer, every=2, **more)
     if look is not None:
-        optimizer.register_step_pre_hook(lambda *_: look("in"))
+
+        def before(*_: Any) -> None:
+            grads = [p.grad for p in net.parameters()]  # live() finds what Python has seen
+            look("in")
+            del grads
+
+        optimizer.register_step_pre_hook(before)
         optimizer.register_step_post_hook(lambda *_: look("after"))
     generator = torch.Generator().manual_seed(1)
     for _ in range(STEPS):
