@@ -13,6 +13,7 @@ from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Record, Run
 from weightgas.simulation import general, kernels, model, reference, simulate
 from weightgas.simulation.arguments import Span, Tallied, Tasks
+from weightgas.simulation.buffers import Buffers
 from weightgas.trace import extend
 
 KINDS = {kind.name: kind for kind in BUILT_IN}
@@ -31,7 +32,7 @@ class Task:
         self.weights = (start * 2.0 / np.linalg.norm(start))[None]
         self.stream = streams.sequence(0, "test", {"lr": 0.1}, 0, "noise").generate_state(4, np.uint64)[None]
         self.twin = self.stream[0].copy()
-        self.buffers = general.Buffers(what, 1)
+        self.buffers = Buffers(what, 1)
         self.means, self.points = np.zeros((1, 1, kernels.COLUMNS)), np.zeros((1, 1, kernels.POINTS))
 
     def step(self):

@@ -15,6 +15,7 @@ from weightgas import trace as traces
 from weightgas.protocols import Protocol
 from weightgas.simulation import diagonal, general, kernels, reduced
 from weightgas.simulation.arguments import Form, Heat, Span, Tasks
+from weightgas.simulation.buffers import Buffers
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
@@ -54,7 +55,7 @@ def run_chunk(
         stream = before["final_stream"].values.reshape(tasks, -1).copy()
         weights, stream = reduced.unpacked(weights, stream) if small else (weights, stream)
         overlap = rates = None
-    buffers = general.Buffers(what, len(weights), before) if what.general else None
+    buffers = Buffers(what, len(weights), before) if what.general else None
     runs = _tasks(protocol, how, weights, stream, rates)
     step, groups = _compiled(how, what, len(weights), buffers)
     steering = Steering(protocol, how, what, runs, tally, buffers) if protocol.steers else None
@@ -116,7 +117,7 @@ class Steering:
     """The rate of a protocol that sets it anew after every sample, from the noise there; changes that of ``runs``."""
 
     def __init__(
-        self, protocol: Protocol, how: Plan, what: Model, runs: Tasks, tally: Tally, buffers: general.Buffers | None
+        self, protocol: Protocol, how: Plan, what: Model, runs: Tasks, tally: Tally, buffers: Buffers | None
     ) -> None:
         self._protocol, self._runs, self._tally, self._dof = protocol, runs, tally, what.dim - 1
         self._share = 1 - what.momentum
@@ -157,7 +158,7 @@ def _same(weights: np.ndarray) -> np.ndarray:
 
 
 def _compiled(
-    how: Plan, what: Model, tasks: int, buffers: general.Buffers | None
+    how: Plan, what: Model, tasks: int, buffers: Buffers | None
 ) -> tuple[Callable[..., None], tuple[Any, ...]]:
     """The compiled step, and its arguments between the runs and the tally."""
     if buffers is not None:

@@ -16,16 +16,14 @@ noise the covariance where it is linear in the normals. :mod:`weightgas.simulati
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numba
 import numpy as np
 
-from weightgas.simulation import arguments, kernels
-from weightgas.simulation.compiled import TURN, no_loss, no_noise
+from weightgas.simulation import kernels
+from weightgas.simulation.compiled import TURN
 from weightgas.simulation.density import count
-from weightgas.simulation.model import Model
-from weightgas.status import Cause, Outcome
+from weightgas.status import Cause
 
 SPREAD, CURVED, OWN = 0, 1, 2
 """How noise is made: from a covariance, from the curvature, by a function."""
@@ -159,6 +157,63 @@ def _covariance(
 
 
 @numba.njit(cache=True, error_model="numpy")
+def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2):  # pragma: no cover - compiled
+    """Take the step of weights and buffer in place: the new r² (of the sphere where it is projected), whether it is a
+    positive finite number, and (‖w₊‖² − r²)/r² before the projection."""
+    r, size = math.sqrt(r2), rate * r2 if scaled else rate
+    r2_new = pulled = pushed = 0.0
+    for i in range(x.size):
+        gradient = tangent[i] / r + decay * x[i]
+        v[i] = momentum * v[i] + gradient
+        move = gradient + momentum * v[i] if nesterov else v[i]
+        pulled += x[i] * move
+        pushed += move * move
+        x[i] -= size * move
+        r2_new += x[i] * x[i]
+    sound = math.isfinite(r2_new) and r2_new > 0.0
+    if not (projected and sound):
+        return r2_new, sound, 0.0
+    scale = math.sqrt(r2 / r2_new)
+    for i in range(x.size):
+        x[i] *= scale
+        v[i] /= scale
+    return r2, sound, (size * size * pushed - 2.0 * size * pulled) / r2
+
+
+@numba.njit(inline="always")
+def _strength(loss, offset, slope):  # pragma: no cover - compiled
+    """Standard deviation of the noise at a loss, in units of its factor."""
+    variance = offset + slope * loss
+    if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, except for rounding
+        variance = 0.0
+    return math.sqrt(variance) if slope != 0.0 else 1.0
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _read(
+    x, r2, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means, points
+):  # pragma: no cover
+    """What is read at the end of a sample, into ``points``; of a custom loss its Laplacian into ``means``."""
+    known, noise_kind, covariant = how
+    (constant, linear, curvature), (spread, offset, slope) = form, heat
+    along_linear = 0.0
+    for i in range(x.size):
+        u[i] = x[i] / math.sqrt(r2)
+        along_linear += linear[i] * u[i]
+    loss = _mean(u, known, own, constant, linear, curvature, mean, facts)
+    if not known:
+        means[kernels.LAPLACIAN] = _laplacian(u, own, scratch[1], scratch[2], scratch[3])
+    points[kernels.RADIUS], points[kernels.ENERGY], points[kernels.OVERLAP] = math.sqrt(r2), loss, along_linear
+    if covariant:
+        strength = math.sqrt(max(offset + slope * loss, 0.0)) if slope != 0.0 else 1.0
+        _covariance(
+            u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, known, own, scratch, columns, found
+        )
+    points[kernels.NOISE_TRACE_SQ], points[kernels.NOISE_COV_SQ] = found[0], found[1]
+    points[kernels.NOISE_CURVATURE] = found[2]
+
+
+@numba.njit(cache=True, error_model="numpy")
 def _run(
     task, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied
 ):  # pragma: no cover - compiled
@@ -167,11 +222,11 @@ def _run(
     w, stream, rates, decays, radii = runs
     velocity, failed, cause, momentum, nesterov = buffers
     (constant, linear, curvature), (spread, offset, slope) = form, heat
-    known, noise_kind, covariant = how
+    known, noise_kind, _ = how
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
     d = w.shape[1]
     s, x, v = stream[task].copy(), w[task].copy(), velocity[task].copy()
-    u, mean, noise_part, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
+    u, mean, noise, draws = np.empty(d), np.empty(d), np.empty(d), np.empty(d)
     scratch, columns = np.empty((4, d)), np.empty((d if d <= LARGEST_COVARIANCE else 1, d))
     facts, found, sums = np.zeros(3), np.zeros(3), np.zeros(kernels.COLUMNS)
     rate, decay = rates[task], decays[task] if not projected else 0.0
@@ -185,9 +240,7 @@ def _run(
     kept = max(0, (begin - snapshot_first) // snapshot_every + 1)
     next_snapshot = snapshot_first + kept * snapshot_every
     for sample in range(first, first + samples):
-        for column in range(kernels.COLUMNS):
-            sums[column] = 0.0
-        loss = 0.0
+        sums[:] = 0.0
         for _ in range(steps):
             if cause[task] != 0:
                 break
@@ -197,19 +250,15 @@ def _run(
                 u[i] = x[i] / r
                 along_linear += linear[i] * u[i]
             loss = _mean(u, known, own, constant, linear, curvature, mean, facts)
-            variance = offset + slope * loss
-            if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, except for rounding
-                variance = 0.0
-            strength = math.sqrt(variance) if slope != 0.0 else 1.0
             kernels._fill(s, draws)
-            _heat(u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, draws, noise_part)
+            strength = _strength(loss, offset, slope)
+            _heat(u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, draws, noise)
             grad_sq = noise_sq = mean_sq = 0.0
             for i in range(d):
                 mean_sq += mean[i] * mean[i]
-                noise_sq += noise_part[i] * noise_part[i]
-                tangent = mean[i] + noise_part[i]
-                grad_sq += tangent * tangent
-                noise_part[i] = tangent
+                noise_sq += noise[i] * noise[i]
+                noise[i] += mean[i]
+                grad_sq += noise[i] * noise[i]
             now += 1
             if not math.isfinite(loss):
                 cause[task] = _LOSS
@@ -217,29 +266,14 @@ def _run(
                 cause[task] = _GRADIENT
             elif not math.isfinite(noise_sq):
                 cause[task] = _NOISE
-            size = rate * r2 if scaled else rate
-            r2_new = pulled = pushed = 0.0
-            for i in range(d):
-                gradient = noise_part[i] / r + decay * x[i]
-                v[i] = momentum * v[i] + gradient
-                move = gradient + momentum * v[i] if nesterov else v[i]
-                pulled += x[i] * move
-                pushed += move * move
-                x[i] -= size * move
-                r2_new += x[i] * x[i]
-            if cause[task] == 0 and not (math.isfinite(r2_new) and r2_new > 0.0):
+            on_sphere = projected and cause[task] == 0
+            r2, sound, growth = _move(x, v, noise, scaled, on_sphere, rate, decay, momentum, nesterov, r2)
+            if cause[task] == 0 and not sound:
                 cause[task] = _WEIGHTS
             if cause[task] != 0:
                 failed[task] = now
                 break
-            if projected:
-                sums[kernels.GROWTH] += (size * size * pushed - 2.0 * size * pulled) / r2
-                scale = math.sqrt(r2 / r2_new)
-                for i in range(d):
-                    x[i] *= scale
-                    v[i] /= scale
-            else:
-                r2 = r2_new
+            sums[kernels.GROWTH] += growth
             sums[kernels.LOSS] += loss
             sums[kernels.LOSS_SQ] += loss * loss
             sums[kernels.GRAD_SQ] += grad_sq
@@ -262,25 +296,8 @@ def _run(
             continue
         for column in range(kernels.COLUMNS):
             means[task, sample, column] = sums[column] / steps
-        along_linear = 0.0
-        for i in range(d):
-            u[i] = x[i] / math.sqrt(r2)
-            along_linear += linear[i] * u[i]
-        loss = _mean(u, known, own, constant, linear, curvature, mean, facts)
-        if not known:
-            means[task, sample, kernels.LAPLACIAN] = _laplacian(u, own, scratch[1], scratch[2], scratch[3])
-        points[task, sample, kernels.RADIUS] = math.sqrt(r2)
-        points[task, sample, kernels.ENERGY] = loss
-        points[task, sample, kernels.OVERLAP] = along_linear
-        if covariant:
-            strength = math.sqrt(max(offset + slope * loss, 0.0)) if slope != 0.0 else 1.0
-            _covariance(
-                u, noise_kind, fill, spread, curvature, facts[_ALONG], strength, known, own, scratch, columns,
-                found,
-            )  # fmt: skip
-        points[task, sample, kernels.NOISE_TRACE_SQ] = found[0]
-        points[task, sample, kernels.NOISE_COV_SQ] = found[1]
-        points[task, sample, kernels.NOISE_CURVATURE] = found[2]
+        _read(x, r2, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means[task, sample],
+              points[task, sample])  # fmt: skip
     for i in range(d):
         w[task, i], velocity[task, i] = x[i], v[i]
     for i in range(s.size):
@@ -298,57 +315,3 @@ def advance(scaled, projected, span, runs, buffers, how, own, fill, form, heat, 
         _run(
             np.int64(task), scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied,
         )  # fmt: skip
-
-
-class Buffers:
-    """What the runs of some tasks keep besides their weights: the momentum buffer, and where a number was not finite.
-
-    ``before`` are those of a trace that is gone on from.
-    """
-
-    def __init__(self, what: Model, tasks: int, before: Any = None) -> None:
-        self.what = what
-        self.velocity = np.zeros((tasks, what.dim))
-        self.failed, self.cause = np.zeros(tasks, np.int64), np.zeros(tasks, np.int8)
-        if before is not None:
-            if "final_velocity" in before:
-                self.velocity[:] = what.to_axes(before["final_velocity"].values).reshape(tasks, -1)
-            self.failed[:] = before["failed_step"].values.ravel()
-            self.cause[:] = before["failed_cause"].values.ravel()
-
-    @property
-    def covariant(self) -> bool:
-        """Whether the covariance of the noise is read: it is linear in its normals, and there are not too many."""
-        return (self.what.own_noise is None or self.what.linear_noise) and self.what.dim <= LARGEST_ALIGNMENT
-
-    def arguments(self) -> tuple[Any, ...]:
-        """The arguments of the kernel from the buffers to the tally."""
-        what = self.what
-        buffers = arguments.Buffers(self.velocity, self.failed, self.cause, what.momentum, what.nesterov)
-        own = no_loss if what.own_loss is None else what.own_loss.evaluate
-        fill = no_noise if what.own_noise is None else what.own_noise.fill
-        kind = OWN if what.own_noise is not None else CURVED if what.curved else SPREAD
-        form = arguments.Form(float(what.form.constant), what.form.linear, what.form.curvature)
-        heat = arguments.Heat(what.spread, *what.strength)
-        return (buffers, (what.own_loss is None, kind, self.covariant), own, fill, form, heat)
-
-    @property
-    def unread(self) -> set[str]:
-        """Variables that are not recorded of such a gas."""
-        found = set() if self.what.own_loss is None else {"grad_curvature"}
-        if not self.covariant or self.what.dim > LARGEST_COVARIANCE:
-            found |= {"noise_trace_sq", "noise_cov_sq"}
-        return found if self.covariant else found | {"noise_curvature"}
-
-    def into(self, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
-        """Complete the ``arrays`` of a trace, and take out what could not be read; ``shape`` is (cells, replicas)."""
-        what = self.what
-        for name in self.unread:
-            arrays.pop(name, None)
-        own = ((self.cause == Cause.LOSS) | (self.cause == Cause.GRADIENT)) & (what.own_loss is not None)
-        own |= (self.cause == Cause.NOISE) & (what.own_noise is not None)
-        arrays["outcome"] = np.where(own.reshape(shape), int(Outcome.FAILED), arrays["outcome"])
-        arrays["failed_step"] = self.failed.reshape(shape)
-        arrays["failed_cause"] = self.cause.reshape(shape)
-        if what.momentum:
-            arrays["final_velocity"] = what.to_original(self.velocity).reshape(*shape, -1)

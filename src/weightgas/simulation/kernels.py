@@ -105,6 +105,106 @@ def standard_normals(stream, out):  # pragma: no cover - compiled
     _fill(stream, out)
 
 
+@numba.njit(inline="always")
+def _correlated(spread, draws, noise):  # pragma: no cover - compiled
+    """The factor of the covariance times the normals ``draws``, into ``noise``."""
+    for i in range(noise.size):
+        value = 0.0
+        for j in range(noise.size):
+            value += spread[i, j] * draws[j]
+        noise[i] = value
+
+
+@numba.njit(inline="always")
+def _gradient(x, inverse, constant, linear, curvature, offset, slope, amplitude, noise):  # pragma: no cover - compiled
+    """The gradient on the unit sphere, ∇L + P n, in the place of ``noise``; 1/r is ``inverse``.
+
+    Returns L, b·w̄, uᵀ(b + Au), and the squares G, ‖P n‖², ‖∇L‖² and ∇L·A∇L.
+    """
+    along_noise = along_mean = along_linear = 0.0
+    for i in range(x.size):
+        u = x[i] * inverse
+        along_noise += noise[i] * u
+        along_linear += linear[i] * u
+        along_mean += (linear[i] + curvature[i] * u) * u
+    loss = constant + along_linear + 0.5 * (along_mean - along_linear)
+    variance = offset + slope * loss
+    if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, except for rounding
+        variance = 0.0
+    strength = math.sqrt(variance) if slope != 0.0 else amplitude
+    grad_sq = noise_sq = mean_sq = curved_sq = 0.0
+    for i in range(x.size):
+        u = x[i] * inverse
+        mean = linear[i] + curvature[i] * u - along_mean * u
+        noise_part = strength * (noise[i] - along_noise * u)
+        mean_sq += mean * mean
+        curved_sq += curvature[i] * mean * mean
+        noise_sq += noise_part * noise_part
+        tangent = mean + noise_part
+        grad_sq += tangent * tangent
+        noise[i] = tangent
+    return loss, along_linear, along_mean, grad_sq, noise_sq, mean_sq, curved_sq
+
+
+@numba.njit(inline="always")
+def _move(x, tangent, scaled, projected, rate, decay, r, inverse, r2, grad_sq):  # pragma: no cover - compiled
+    """Take the step in place; the new r², and (‖w₊‖² − r²)/r² before the projection."""
+    elr = rate if scaled else rate * inverse * inverse
+    growth = 0.0
+    if projected:
+        growth = elr * elr * grad_sq
+        keep = 1.0 / math.sqrt(1.0 + growth)
+        size = elr * r * keep
+    elif scaled:
+        keep, size = 1.0 - rate * decay * r2, rate * r
+    else:
+        keep, size = 1.0 - rate * decay, rate * inverse
+    r2_new = 0.0
+    for i in range(x.size):
+        x[i] = keep * x[i] - size * tangent[i]
+        r2_new += x[i] * x[i]
+    if projected:
+        # Rounding would let the radius walk over millions of steps; it is pulled back whenever it shows.
+        if abs(r2_new - r2) > 1e-14 * r2:
+            scale = math.sqrt(r2 / r2_new)
+            for i in range(x.size):
+                x[i] *= scale
+        r2_new = r2
+    return r2_new, growth
+
+
+@numba.njit
+def _read(x, r2, constant, linear, curvature, variances, offset, slope, out):  # pragma: no cover - compiled
+    """What is read at the end of a sample, into ``out`` (POINTS)."""
+    inverse = 1.0 / math.sqrt(r2)
+    along_linear = curved = 0.0
+    for i in range(x.size):
+        u = x[i] * inverse
+        along_linear += linear[i] * u
+        curved += curvature[i] * u * u
+    loss = constant + along_linear + 0.5 * curved
+    out[RADIUS], out[ENERGY], out[OVERLAP] = math.sqrt(r2), loss, along_linear
+    # of P Σ P, P = I − uuᵀ: tr Σ − uᵀΣu and tr Σ² − 2 uᵀΣ²u + (uᵀΣu)²
+    total = squares = along = along_sq = crossed = 0.0
+    for i in range(x.size):
+        row = 0.0
+        u = x[i] * inverse
+        variance = variances[i, i]
+        for j in range(x.size):
+            row += variances[i, j] * x[j] * inverse
+            squares += variances[i, j] * variances[i, j]
+        total += variance
+        along += row * u
+        along_sq += row * row
+        crossed += curvature[i] * (variance - 2 * u * row)
+    strength = offset + slope * loss
+    # H = P A P − (uᵀ(b + Au)) P, and diag PΣP = Σᵢᵢ − 2 uᵢ(Σu)ᵢ + uᵢ² uᵀΣu
+    crossed += curved * along - (along_linear + curved) * (total - along)
+    out[NOISE_CURVATURE] = strength * crossed
+    out[NOISE_TRACE_SQ] = (strength * (total - along)) ** 2
+    out[NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
+
+
 @numba.njit(cache=True, parallel=True, error_model="numpy")
 def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no cover - compiled
     """Advance every task by some samples of some steps in place; reduce into these samples.
@@ -142,54 +242,12 @@ def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no c
                 r = math.sqrt(r2)
                 inverse = 1.0 / r
                 _fill(s, draws)
-                for i in range(d):
-                    value = 0.0
-                    for j in range(d):
-                        value += spread[i, j] * draws[j]
-                    noise[i] = value
-                along_noise = along_mean = along_linear = 0.0
-                for i in range(d):
-                    u = x[i] * inverse
-                    along_noise += noise[i] * u
-                    along_linear += linear[i] * u
-                    along_mean += (linear[i] + curvature[i] * u) * u
-                loss = constant + along_linear + 0.5 * (along_mean - along_linear)
-                variance = offset + slope * loss
-                if variance < 0.0 and variance > -1e-14 * abs(slope):  # a loss of zero, except for rounding
-                    variance = 0.0
-                strength = math.sqrt(variance) if slope != 0.0 else amplitude
-                grad_sq = noise_sq = mean_sq = curved_sq = 0.0
-                for i in range(d):
-                    u = x[i] * inverse
-                    mean = linear[i] + curvature[i] * u - along_mean * u
-                    noise_part = strength * (noise[i] - along_noise * u)
-                    mean_sq += mean * mean
-                    curved_sq += curvature[i] * mean * mean
-                    noise_sq += noise_part * noise_part
-                    tangent = mean + noise_part
-                    grad_sq += tangent * tangent
-                    noise[i] = tangent
-                elr = rate if scaled else rate * inverse * inverse
-                if projected:
-                    keep = 1.0 / math.sqrt(1.0 + elr * elr * grad_sq)
-                    size = elr * r * keep
-                elif scaled:
-                    keep, size = 1.0 - rate * decay * r2, rate * r
-                else:
-                    keep, size = 1.0 - rate * decay, rate * inverse
-                r2_new = 0.0
-                for i in range(d):
-                    x[i] = keep * x[i] - size * noise[i]
-                    r2_new += x[i] * x[i]
-                if projected:
-                    sum_growth += elr * elr * grad_sq
-                    # Rounding would let the radius walk over millions of steps; it is pulled back whenever it shows.
-                    if abs(r2_new - r2) > 1e-14 * r2:
-                        scale = math.sqrt(r2 / r2_new)
-                        for i in range(d):
-                            x[i] *= scale
-                else:
-                    r2 = r2_new
+                _correlated(spread, draws, noise)
+                loss, along_linear, along_mean, grad_sq, noise_sq, mean_sq, curved_sq = _gradient(
+                    x, inverse, constant, linear, curvature, offset, slope, amplitude, noise
+                )
+                r2, growth = _move(x, noise, scaled, projected, rate, decay, r, inverse, r2, grad_sq)
+                sum_growth += growth
                 sum_loss += loss
                 sum_loss_sq += loss * loss
                 sum_grad += grad_sq
@@ -218,35 +276,7 @@ def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no c
             means[task, sample, LAPLACIAN] = sum_laplacian / steps
             means[task, sample, GRAD_CURVATURE] = sum_curved / steps
             means[task, sample, GROWTH] = sum_growth / steps
-            inverse = 1.0 / math.sqrt(r2)
-            along_linear = curved = 0.0
-            for i in range(d):
-                u = x[i] * inverse
-                along_linear += linear[i] * u
-                curved += curvature[i] * u * u
-            loss = constant + along_linear + 0.5 * curved
-            points[task, sample, RADIUS] = math.sqrt(r2)
-            points[task, sample, ENERGY] = loss
-            points[task, sample, OVERLAP] = along_linear
-            # of P Σ P, P = I − uuᵀ: tr Σ − uᵀΣu and tr Σ² − 2 uᵀΣ²u + (uᵀΣu)²
-            total = squares = along = along_sq = crossed = 0.0
-            for i in range(d):
-                row = 0.0
-                u = x[i] * inverse
-                variance = variances[i, i]
-                for j in range(d):
-                    row += variances[i, j] * x[j] * inverse
-                    squares += variances[i, j] * variances[i, j]
-                total += variance
-                along += row * u
-                along_sq += row * row
-                crossed += curvature[i] * (variance - 2 * u * row)
-            strength = offset + slope * loss
-            # H = P A P − (uᵀ(b + Au)) P, and diag PΣP = Σᵢᵢ − 2 uᵢ(Σu)ᵢ + uᵢ² uᵀΣu
-            crossed += curved * along - (along_linear + curved) * (total - along)
-            points[task, sample, NOISE_CURVATURE] = strength * crossed
-            points[task, sample, NOISE_TRACE_SQ] = (strength * (total - along)) ** 2
-            points[task, sample, NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
+            _read(x, r2, constant, linear, curvature, variances, offset, slope, points[task, sample])
         for i in range(d):  # one by one: numba drops ``w[task] = x`` where w was unpacked from a tuple
             w[task, i] = x[i]
         for i in range(4):
