@@ -3,7 +3,7 @@
 Under wᵢ → e^{aᵢ s} wᵢ a tensor of degree d scales as e^{d s}, d a linear form in the exponents aᵢ. Products add
 degrees, powers multiply them, both sides of a sum must agree, a normalisation sets the degree to 0, a gelu or a
 softmax needs degree 0. The exponents that satisfy all of these are the symmetries. The ops are those that PyTorch
-dispatches (``aten``), so the kind of a module does not matter: an RMSNorm written out is one, a standardised weight is one.
+dispatches (``aten``), so the kind of a module does not matter: an RMSNorm that is written out counts as one.
 
 Constants up to ``SMALL`` that are added to a tensor are taken for the eps of a normalisation. An op that is not known
 needs degree 0 of everything that it takes, and is noted in ``unknown``: that may hide a symmetry and invents none.
@@ -51,8 +51,8 @@ SAME = _ops("""
 """)
 POWERS = {"reciprocal": -1, "rsqrt": -0.5, "sqrt": 0.5, "square": 2, "var": 2}
 JOIN = _ops("""
-    add cat clamp clamp_min constant_pad_nd hypot index_add index_copy index_fill index_put lerp masked_fill masked_scatter
-    maximum minimum rsub scatter scatter_add select_scatter slice_scatter stack sub where
+    add cat clamp clamp_min constant_pad_nd hypot index_add index_copy index_fill index_put lerp masked_fill
+    masked_scatter maximum minimum rsub scatter scatter_add select_scatter slice_scatter stack sub where
 """)
 """Both sides have one degree, and so has the result."""
 PRODUCTS = {
