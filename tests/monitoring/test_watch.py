@@ -41,7 +41,7 @@ def test_two_lines_and_a_table_within_200_steps() -> None:
     assert "no sample is finished yet" in str(gas)
     steps(model, optimizer, 200)
     text = str(gas)
-    assert "groups from the modules; not confirmed" in text and "SGD; coupled decay" in text
+    assert "groups from the structure; not confirmed" in text and "SGD; coupled decay" in text
     assert "0.weight" in text and "τ" in text and "of the time in hooks" in text
     assert [s.invariant for s in gas.groups()] == [True, True, False]
     assert all(np.isfinite(s.radius_star) for s in gas.groups()[:2])
