@@ -5,9 +5,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from shapes import SHAPES, Shape
 from torch import nn
 
+from shapes import SHAPES, Shape
 from weightgas.monitoring import watch
 from weightgas.symmetry import Group, structural_groups
 
