@@ -183,9 +183,10 @@ class Sample:
                 own[:, budget.DECAY, budget.DECAY] = share**2 * own[:, budget.W, budget.W]
         bent = bent.reshape(-1, 2) / [1, scale] if len(bent) else np.full((self.places.groups, 2), np.nan)
         with np.errstate(invalid="ignore"):  # gradients that are not finite
-            by_group = [self.places.by_group(x) for x in (start, steps, after, between)]
-            right = not written[0] and budget.undone_rightly(by_group[0], by_group[1])
-        return Found(np.sqrt(norm_sq) / scale, energy, *by_group, bent, right)
+            start, steps, after, between = (self.places.by_group(x) for x in (start, steps, after, between))
+            right = not written[0] and budget.undone_rightly(start, steps)
+        norm = float(np.sqrt(norm_sq) / scale)
+        return Found(norm, float(energy), start, steps, after, between, bent, bool(right))
 
     def _undone(self, i: int) -> bool:
         """Whether the weights of a tensor before the step are made again from those after it."""
