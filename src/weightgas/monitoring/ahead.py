@@ -23,15 +23,14 @@ from weightgas.monitoring.laws import Steps, between
 from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import Record
 from weightgas.optimizers import Optimizer
-from weightgas.optimizers.optimizer import ASSUMED, INSIDE
 
 NEAR = 0.05
 """Relative distance from r* that counts as there."""
 DRAWS, CELLS = 400, 48
 TANGENT, STILL = 0.02, 1e-6
 """|cos(w, g)| above which a group does not look scale-invariant; relative change of r² between steps that is none."""
-_SAME = 0.01
-"""Relative change of the learning rate that is none."""
+_SAME, _SAME_MEMORY = 0.01, 0.05
+"""Relative changes of the learning rate, and of 1 − α, that are none."""
 WIDEST = 3.0
 """Ratio of both ends of an interval above which no forecast is given."""
 _QUANTILES = (0.025, 0.5, 0.975)
@@ -190,8 +189,11 @@ def forecast(
 
 
 def stretches(record: Record, group: int, until: float = np.inf) -> Steps:
-    """The stretches of one group between all samples up to the step ``until``."""
-    kept = record.step <= until
+    """The stretches of one group between samples up to the step ``until``, since momentum or betas last changed."""
+    kept = np.flatnonzero(record.step <= until)
+    memory = 1 - np.stack([record[n][kept, group] for n in ("momentum", "second_beta")])
+    other = (np.abs(memory - memory[:, -1:]) > _SAME_MEMORY * np.abs(memory[:, -1:])).any(axis=0)
+    kept = kept[int(np.flatnonzero(other)[-1]) + 1 :] if other.any() else kept
     of = [record[n][kept, group] for n in ("radius", "decay", "lr", "wd")]
     return between(record.step[kept], of[0], -of[1], *of[2:])
 
@@ -225,8 +227,8 @@ def _against(record: Record, kept: np.ndarray, group: int, rule: Optimizer) -> s
     """Why the law of the norm does not hold for a group, or is not known to; empty where nothing speaks against it."""
     if kept.sum() < 2:
         return "fewer than two samples"
-    if rule.decays and rule.convention in (ASSUMED, INSIDE):
-        return f"how the decay of {rule.label} acts is not known"
+    if rule.refused:
+        return rule.refused
     off = float(np.nanmean(np.abs(np.append(record["tangency"][kept, group], 0.0))))
     if off > TANGENT:
         return f"cos(w, g) is {off:.2g} on average: not scale-invariant"

@@ -34,7 +34,7 @@ NOISES = np.array([0.1, 1.0, 3.0, 10.0])
 RATIO, BLOCKS, LEAST = 1.2, 12, 5
 """Ratio of the steps at both ends of a block, how many blocks at most, and how few are too few."""
 _FREE = 1e-4
-"""Least variance of a block: what the averages over a stretch leave out."""
+"""Least variance of a block: of averages over stretches."""
 
 
 @dataclass(frozen=True)

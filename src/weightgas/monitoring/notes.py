@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from weightgas.monitoring.ahead import STILL, TANGENT, NormForecast
-from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.hooks import Hooks, Ledger
 from weightgas.monitoring.record import Record
 from weightgas.monitoring.states import GroupState
 from weightgas.status import Status
 
 
-def of_run(ledger: Ledger, probe: Probe | None) -> list[str]:
+def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
     """What happened to hooks, steps and gradients."""
     out = []
     if ledger.nonfinite is not None:
