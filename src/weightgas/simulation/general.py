@@ -156,7 +156,7 @@ def _covariance(
     out[0], out[1], out[2] = total * total, squares, crossed
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(inline="always")
 def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2):  # pragma: no cover - compiled
     """Take the step of weights and buffer in place: the new r² (of the sphere where it is projected), whether it is a
     positive finite number, and (‖w₊‖² − r²)/r² before the projection."""
