@@ -76,6 +76,7 @@ def test_decay_that_is_assumed_is_judged_no_more_leniently() -> None:
         assert state.status == Status.TOO_SHORT and "radius: ln r changed by" in state.reason
 
 
+@pytest.mark.thorough
 def test_samples_of_another_learning_rate_do_not_count() -> None:
     model = OneTensor(np.full(D, STAR / D**0.5))
     optimizer = sgd(model.parameters())

@@ -9,7 +9,7 @@ from weightgas.protocols import FixedSphere
 from weightgas.simulation import reference
 
 CURVATURES = np.linspace(0, 2, 8)
-DIM, STEPS = len(CURVATURES), 20_000
+DIM, STEPS = len(CURVATURES), 8000
 
 
 def gradients(elr):
@@ -37,9 +37,9 @@ def gradients(elr):
 def noise_trace(first, second, before, after):
     """What the budget makes of it, (steps,)."""
     zero = np.zeros_like(before)
-    steps = np.stack([before, after, after - before, first, zero], axis=1)
-    pairs = np.stack([first, second, after], axis=1)
-    return budget.row(steps @ steps.swapaxes(1, 2), pairs @ pairs.swapaxes(1, 2))["noise_trace"]
+    vectors = [before, first], [before, after, after - before, zero], [first, second], [after]
+    of = [np.stack(each, axis=1) for each in vectors]
+    return budget.row(*(x @ x.swapaxes(1, 2) for x in of))["noise_trace"]
 
 
 @pytest.mark.parametrize("elr", [0.02, 0.1])

@@ -33,6 +33,7 @@ def no(verdicts):
     return np.mean([v.levels[2].answer == "no" for v in verdicts])
 
 
+@pytest.mark.thorough
 def test_a_few_seeds():
     ideal, values, _ = judged("ideal", 6, samples=1200)
     assert no(ideal) == 0

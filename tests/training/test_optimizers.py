@@ -131,6 +131,7 @@ def test_an_interrupted_run_and_a_resumed_one_are_the_whole_run(name, tmp_path):
         )
 
 
+@pytest.mark.thorough
 def test_momentum_settles_where_theory_says():
     """r of the digits grid within 1 % of r⁴ = ηGM/(2λ(1 − α)), M measured from the buffer; T, p, Z as plain SGD's."""
     alpha = 0.9

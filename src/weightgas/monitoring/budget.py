@@ -22,12 +22,16 @@ import numpy as np
 
 from weightgas.monitoring.record import MEANINGS
 
-W, AFTER, MOVED, GRADIENT, DECAY = range(5)
-"""Rows of the Gram matrix of a step: w, w₊, δ, g, a."""
-FIRST, SECOND, BETWEEN = range(3)
-"""Rows of that of two successive gradients: g, g₊, and the weights before the second step."""
-STEP, PAIR = 5, 3
+W, AFTER, MOVED, DECAY = range(4)
+"""Rows of the Gram matrix of a step: w, w₊, δ, a."""
+GRADIENT = 1
+"""Row of g in that of w and g before the step; w is row 0 there too."""
+FIRST, SECOND = range(2)
+"""Rows of that of two successive gradients, g and g₊."""
+START, STEP, PAIR = 2, 4, 2
 """Their sizes."""
+_ROUNDING = 0.01
+"""Share of the largest term of the budget that r² may be off by where weights were made again."""
 
 
 def scaled(gram: np.ndarray, rows: list[int], factor: float) -> np.ndarray:
@@ -37,30 +41,46 @@ def scaled(gram: np.ndarray, rows: list[int], factor: float) -> np.ndarray:
     return gram * each * each[:, None]
 
 
-def row(gram: np.ndarray, pair: np.ndarray) -> dict[str, np.ndarray]:
-    """Everything of a sample except the settings, (groups,) each, from Gram matrices of a step and of two gradients."""
-    before, after, moved = gram[:, W, W], gram[:, AFTER, AFTER], gram[:, MOVED, MOVED]
-    update = moved + 2 * gram[:, MOVED, DECAY] + gram[:, DECAY, DECAY]
+def terms(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Decay, alignment term and update term of r₊² − r², (groups,) each, from the Gram matrices of a step."""
+    update = gram[:, MOVED, MOVED] + 2 * gram[:, MOVED, DECAY] + gram[:, DECAY, DECAY]
     decay = gram[:, DECAY, DECAY] - 2 * gram[:, W, DECAY]
     alignment = 2 * (gram[:, W, MOVED] + gram[:, W, DECAY] - gram[:, MOVED, DECAY] - gram[:, DECAY, DECAY])
+    return decay, alignment, update
+
+
+def undone_rightly(start: np.ndarray, gram: np.ndarray) -> bool:
+    """Whether weights that were made again have the norms that were measured before the step, for every group."""
+    off, largest = np.abs(gram[:, W, W] - start[:, W, W]), np.abs(terms(gram)).max(axis=0)
+    return bool((off <= _ROUNDING * largest).all()) or not (np.isfinite(start).all() and largest.any())
+
+
+def row(start: np.ndarray, gram: np.ndarray, pair: np.ndarray, between: np.ndarray) -> dict[str, np.ndarray]:
+    """Everything of a sample except the settings, (groups,) each.
+
+    From Gram matrices of w and g before a step, of the step, and of two successive gradients, and from r² before the
+    second step, (groups, 1, 1).
+    """
+    before, after, moved = start[:, W, W], gram[:, AFTER, AFTER], gram[:, MOVED, MOVED]
+    decay, alignment, update = terms(gram)
     radius, next_radius = np.sqrt(before), np.sqrt(after)
     with np.errstate(all="ignore"):
         radial = (after - before) / (radius + next_radius)
         chord = np.sqrt(np.maximum(moved - radial**2, 0) / (radius * next_radius))
-        first, second = before * pair[:, FIRST, FIRST], after * pair[:, SECOND, SECOND]
+        first, second = before * start[:, GRADIENT, GRADIENT], after * pair[:, SECOND, SECOND]
         product = radius * next_radius * pair[:, FIRST, SECOND]
         found = {
             "radius": radius,
             "grad_sq": (first + second) / 2,
             "noise_trace": (first + second) / 2 - product,
             "mean_grad_sq": product,
-            "tangency": gram[:, W, GRADIENT] / np.sqrt(before * gram[:, GRADIENT, GRADIENT]),
+            "tangency": start[:, W, GRADIENT] / np.sqrt(before * start[:, GRADIENT, GRADIENT]),
             "angle": 2 * np.arcsin(np.minimum(chord / 2, 1)),
             "decay": decay,
             "alignment": alignment,
             "update": update,
             "closure": (after - before) - (decay + alignment + update),
-            "between": pair[:, BETWEEN, BETWEEN] / after - 1,
+            "between": between[:, 0, 0] / after - 1,
         }
     assert set(found) == set(MEANINGS) - {"lr", "wd", "laplacian", "probe_grad_sq"}
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,10 @@ _FIX = (
     "Give batches= and loss_fn= to search for scale-invariant groups, or groups={'name': ['parameter', ...]} as in "
     "model.named_parameters()."
 )
+
+
+_OTHERS = 0.01
+"""Share of the weights of a group that may have other settings of the optimizer than the others."""
 
 
 @dataclass(frozen=True)
@@ -80,28 +85,62 @@ def choose(
         If a parameter has no such name, is in two given groups, or nothing that can be watched is trained.
     """
     if groups is not None:
-        source, found = "given", groups
-        if isinstance(groups, symmetry.Symmetries):
-            source = "the symmetry search"
-    elif batches is not None:
-        if loss_fn is None:
-            raise refuse(
-                "loss_fn", "a function of (model, batch)", None, "The search for groups needs it with batches=."
-            )
-        source, found = "the symmetry search", symmetry.symmetries(model, loss_fn, batches)
+        source = "the symmetry search" if isinstance(groups, symmetry.Symmetries) else "given"
+        chosen, notes = _trained(model, optimizer, _named(groups))
     else:
-        source, found = (
-            "the modules; not confirmed, give batches= and loss_fn= for that",
-            symmetry.structural_groups(model),
-        )
-    chosen, notes = _trained(model, optimizer, _named(found))
-    if groups is None:
-        chosen += _matrices(model, optimizer, chosen)
+        source, found = _found(model, batches, loss_fn)
+        chosen, notes = _trained(model, optimizer, _named(_largest_first(model, found)))
+        chosen, more = _alike(optimizer, chosen)
+        place = {id(p): i for i, p in enumerate(model.parameters())}
+        chosen.sort(key=lambda group: min(place[id(p)] for p in group.parameters.values()))
+        chosen, notes = [*chosen, *_matrices(model, optimizer, chosen)], [*notes, *more]
     if not chosen:
         wanted = "at least one scale-invariant group" + (" or matrix" if groups is None else "")
         got = "; ".join(notes) or ("none that is scale-invariant" if source != "given" else "none")
         raise refuse("groups", f"{wanted} that the optimizer trains", got, _FIX)
     return Choice(tuple(chosen), source, tuple(notes))
+
+
+def _found(
+    model: nn.Module, batches: Any, loss_fn: Callable[..., Tensor] | None
+) -> tuple[str, tuple[symmetry.Group, ...]]:
+    """Where scale-invariant groups are looked for, and those found there."""
+    if batches is None:
+        source = "the structure; not confirmed, give batches= and loss_fn= for that"
+        return source, symmetry.structural_groups(model)
+    if loss_fn is None:
+        raise refuse("loss_fn", "a function of (model, batch)", None, "The search for groups needs it with batches=.")
+    return "the symmetry search", symmetry.symmetries(model, loss_fn, batches).scale_invariant
+
+
+def _largest_first(model: nn.Module, found: Iterable[symmetry.Group]) -> list[symmetry.Group]:
+    """Groups may share a tensor, and then one of them can be watched: the one with the most weights."""
+    sizes = {name: p.numel() for name, p in model.named_parameters()}
+    return sorted(found, key=lambda group: -sum(sizes[name] for name in group.parameters))
+
+
+def _alike(optimizer: torch.optim.Optimizer, chosen: Iterable[Watched]) -> tuple[list[Watched], list[str]]:
+    """The groups whose weights the optimizer treats alike, except for a hundredth at most; and notes on the others.
+
+    Where learning rate or decay differ inside a group, its norm has no one r*.
+    """
+    settings = {
+        id(p): repr(sorted((k, v) for k, v in group.items() if k not in ("params", "param_names")))
+        for group in optimizer.param_groups
+        for p in group["params"]
+    }
+    kept, notes = [], []
+    for group in chosen:
+        sizes: Counter[str] = Counter()
+        for p in group.parameters.values():
+            sizes[settings[id(p)]] += p.numel()
+        other = 1 - max(sizes.values()) / group.size
+        if other <= _OTHERS:
+            kept.append(group)
+        if other:
+            what = "its matrices are watched by themselves" if other > _OTHERS else "r* takes those of the others"
+            notes.append(f"{group.name}: {other:.2g} of its weights have other optimizer settings, so {what}")
+    return kept, notes
 
 
 def _matrices(model: nn.Module, optimizer: torch.optim.Optimizer, chosen: Sequence[Watched]) -> list[Watched]:
@@ -147,7 +186,8 @@ def _trained(
         if unknown:
             raise refuse("groups", "names from model.named_parameters()", unknown[0], _FIX)
         own = {p: parameters[p] for p in members}
-        own = {p: t for k, (p, t) in enumerate(own.items()) if id(t) not in [id(x) for x in list(own.values())[:k]]}
+        first = {id(t): p for p, t in reversed(own.items())}
+        own = {p: t for p, t in own.items() if first[id(t)] == p}
         beyond = [p for p, t in own.items() if members[p] and not 0 <= min(members[p]) <= max(members[p]) < len(t)]
         if beyond:
             raise refuse("groups", f"rows of {beyond[0]}, which has {len(own[beyond[0]])}", members[beyond[0]], _FIX)

@@ -1,8 +1,8 @@
-"""The two hooks of the optimizer: what they copy of a step and of the next one's gradient, one transfer for a sample.
+"""The two hooks of the optimizer: when a sample is made, and at which weights and gradients.
 
 Weights are read before the step. Gradients are read where they belong to these weights: before the step as well, since
-some optimizers write into them; where the step has a closure, which makes them, after its first call. What is read is
-copied; nothing is written, and no random number drawn. What follows from it: :mod:`.budget`.
+some optimizers write into them; where the step has a closure, which makes them, after its first call. Nothing is
+written, and no random number drawn. What is kept of a step: :mod:`.sample`; what follows from it: :mod:`.budget`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import math
 import time
 import warnings
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ from torch import Tensor
 
 from weightgas.monitoring import budget
 from weightgas.monitoring.curvature import Curvature
-from weightgas.monitoring.products import copies, grams, wide
+from weightgas.monitoring.sample import Economy, Found, Places, Sample, facts
+from weightgas.monitoring.shards import Layout, like
 from weightgas.optimizers import Optimizer, recognised
 
 _FIRST = 16
@@ -58,21 +59,6 @@ class Ledger:
         return share if self.at_largest >= 4 and share >= 0.05 else 0.0
 
 
-@dataclass
-class _Open:
-    """A sample under way: made at one step, finished at the next."""
-
-    step: int
-    rules: list[Optimizer]
-    weights: list[Tensor | None] = field(default_factory=list)
-    next_weights: Sequence[Tensor | None] = ()
-    gradients: list[Tensor | None] = field(default_factory=list)
-    shares: list[float | None] = field(default_factory=list)
-    grams: list[Tensor] = field(default_factory=list)
-    facts: list[Tensor] = field(default_factory=list)
-    curvature: Tensor | None = None
-
-
 class Probe:
     """Hooks on an optimizer. ``parameters`` and ``labels`` (:meth:`.choice.Choice.places`) say what is read.
 
@@ -93,11 +79,13 @@ class Probe:
         self.ledger, self.every = Ledger(), every
         self.loss: Tensor | float | None = None
         self.rules: list[Optimizer] = []
-        self._parameters, self._labels, self._sink = parameters, labels, sink
+        self._parameters, self._sink = parameters, sink
+        self._at = Places(parameters, labels, Layout.of(parameters))
+        self._economy = Economy.of(self._at)
         self._largest, self._curvature = _largest(parameters, labels), curvature
         self._recognise = recognise
         self._fresh = not any(optimizer.state.get(p) for p in parameters)
-        self._open: _Open | None = None
+        self._open: Sample | None = None
         self._waiting = False  # for the gradient of the present step
         self._failed = False
         self._began = 0.0
@@ -196,15 +184,15 @@ class Probe:
     def _read_weights(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
         """Before a step; those of the step after it are needed until its gradient is there, which a closure delays."""
         if self._open is not None and self._open.step < self.ledger.steps:
-            self._open.next_weights = copies(self._parameters) if closure else self._parameters
+            self._open.before_next_step()
             return
         groups = [optimizer.param_groups[k] for k in self._where(optimizer)]
         made = {id(g): self._recognise(optimizer, g) for g in {id(g): g for g in groups}.values()}
         rules = [made[id(g)] for g in groups]
-        self._open = _Open(self.ledger.steps, rules)
-        self._open.weights = copies(self._parameters)
         age = self.ledger.steps + 1.0 if self._fresh else math.inf
-        self._open.shares = [rule.decay_share(age) for rule in rules]
+        shares = [rule.decay_share(age) for rule in rules]
+        self._open = Sample(self._at, self._economy, self.ledger.steps, rules, shares)
+        self._open.before_step()
 
     def _read_gradients(self, optimizer: torch.optim.Optimizer, late: bool = False) -> None:
         """Of a step; those of the step after it finish the sample. ``late`` ones were read after the step."""
@@ -212,101 +200,53 @@ class Probe:
         if self._open is None:
             return
         if self._open.step < self.ledger.steps:
-            self._finish(self._gradients())
+            sample, self._open = self._open, None
+            self._keep(sample, sample.finish(self._gradients()))
             return
-        self._open.gradients = copies(self._gradients())
-        device = self._parameters[0].device
-        everything = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
-        everything = [g for g in everything if not g.is_sparse]
-        norm = torch.nn.utils.get_total_norm(everything) if everything else torch.zeros(())
-        scale = getattr(optimizer, "grad_scale", None)
-        loss = torch.nan if self.loss is None else self.loss
-        facts = [norm, 1.0 if scale is None else scale, loss]
-        self._open.facts = [torch.as_tensor(x, dtype=wide(device), device=device).detach() for x in facts]
+        everything = [p for group in optimizer.param_groups for p in group["params"]]
+        own = facts(self._at, everything, getattr(optimizer, "grad_scale", None), self.loss)
+        grads = self._gradients()
+        self._open.read_gradients(grads, own, late)
         self.loss = None
         if self._curvature is not None and not late:
-            self._open.curvature = self._curvature.read(self._open.gradients)
+            self._open.curvature = self._curvature.read(grads)
 
     def _read_step(self, optimizer: torch.optim.Optimizer) -> None:
         """What a step made of the weights."""
-        sample = self._open
-        assert sample is not None
-        groups = self._where(optimizer)
-        for i, (parameter, before, gradient) in enumerate(
-            zip(self._parameters, sample.weights, sample.gradients, strict=True)
-        ):
-            decay = None
-            if gradient is None:
-                sample.shares[i] = 0.0  # the optimizer leaves it alone
-            elif sample.shares[i] is None:
-                assert before is not None  # weights are there always, gradients are not
-                group, state = optimizer.param_groups[groups[i]], optimizer.state[parameter]
-                decay = sample.rules[i].decay_vector(group, state, before)
-            vectors = [before, parameter, gradient, decay]
-            sample.grams.append(grams(vectors, len(self._labels[i]), difference=True))
-        sample.weights = []
+        assert self._open is not None
+        groups = [optimizer.param_groups[k] for k in self._where(optimizer)]
+        self._open.after_step(groups, [optimizer.state.get(p, {}) for p in self._parameters])
 
-    def _finish(self, gradients: list[Tensor | None]) -> None:
-        sample = self._open
-        assert sample is not None
-        self._open = None
-        later = []
-        for weights, first, second, label in zip(
-            sample.next_weights, sample.gradients, gradients, self._labels, strict=True
-        ):
-            later.append(grams([first, second, weights], len(label)))
-        device, n = self._parameters[0].device, sum(map(len, self._labels))
-        parts = [torch.stack(sample.facts)]
-        parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in (sample.grams, later)]
-        if sample.curvature is not None:
-            parts.append(sample.curvature.to(parts[0].dtype).reshape(-1))
-        found = torch.cat(parts).double().cpu().numpy()  # the one transfer of a sample
-        sizes = [len(sample.facts), n * budget.STEP**2, n * budget.PAIR**2]
-        (norm, scale, energy), steps, pairs, bent = np.split(found, np.cumsum(sizes))
-        steps = budget.scaled(steps.reshape(n, budget.STEP, budget.STEP), [budget.GRADIENT], 1 / scale)
-        pairs = budget.scaled(pairs.reshape(n, budget.PAIR, budget.PAIR), [budget.FIRST, budget.SECOND], 1 / scale)
-        begin = 0
-        for label, share in zip(self._labels, sample.shares, strict=True):
-            own, begin = steps[begin : begin + len(label)], begin + len(label)
-            if share is not None:  # the row of a = εw
-                own[:, budget.DECAY] = own[:, :, budget.DECAY] = share * own[:, budget.W]
-                own[:, budget.DECAY, budget.DECAY] = share**2 * own[:, budget.W, budget.W]
-        bent = bent.reshape(-1, 2) / [1, scale] if len(bent) else np.full((len(self._largest), 2), np.nan)
-        self._keep(sample, norm / scale, energy, steps, pairs, bent)
-
-    def _keep(
-        self, sample: _Open, norm: float, energy: float, steps: np.ndarray, pairs: np.ndarray, bent: np.ndarray
-    ) -> None:
+    def _keep(self, sample: Sample, found: Found) -> None:
         ledger = self.ledger
         ledger.following = _next(sample.step, ledger.steps, self.every)
-        if not (np.isfinite(norm) and np.isfinite(steps).all() and np.isfinite(pairs).all()):
+        if not (np.isfinite(found.norm) and all(np.isfinite(x).all() for x in (found.start, found.steps, found.pairs))):
             ledger.nonfinite = sample.step if ledger.nonfinite is None else ledger.nonfinite
             return
+        if not found.right:  # the next ones keep what this one had to make again
+            self._economy.undo, self._economy.early = False, True
+            ledger.following = ledger.steps
+            return
         ledger.nonfinite = None
-        if not (steps[:, budget.MOVED, budget.MOVED] > 0).any():
+        if not (found.steps[:, budget.MOVED, budget.MOVED] > 0).any():
             ledger.unmoved += 1
             return
-        ledger.saw(norm)
+        ledger.saw(found.norm)
         self.rules = self._by_group(sample.rules)
-        row = budget.row(self._sums(steps), self._sums(pairs))
+        row = budget.row(found.start, found.steps, found.pairs, found.between)
         row |= dict(zip(("lr", "wd"), np.array([rule.rates() for rule in self.rules]).T, strict=True))
-        row |= {"laplacian": bent[:, 0], "probe_grad_sq": bent[:, 1]}
-        if self._sink(sample.step, energy, row):
+        row |= {"laplacian": found.curvature[:, 0], "probe_grad_sq": found.curvature[:, 1]}
+        if self._sink(sample.step, found.energy, row):
             self.every *= 2
             ledger.following = _next(sample.step, ledger.steps, self.every)
-
-    def _sums(self, matrices: np.ndarray) -> np.ndarray:
-        label = np.concatenate(self._labels)
-        out = np.zeros((len(self._largest), *matrices.shape[1:]))
-        np.add.at(out, label[label >= 0], matrices[label >= 0])
-        return out
 
     def _by_group(self, rules: list[Optimizer]) -> list[Optimizer]:
         """The rule of each group; that of its largest parameter where they differ."""
         return [rules[i] for i in self._largest]
 
     def _gradients(self) -> list[Tensor | None]:
-        found = [p.grad for p in self._parameters]
+        """This process's parts of them."""
+        found = [None if p.grad is None else like(p.grad, p) for p in self._parameters]
         return [g.to_dense() if g is not None and g.is_sparse else g for g in found]
 
     def _where(self, optimizer: torch.optim.Optimizer) -> list[int]:

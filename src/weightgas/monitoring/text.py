@@ -107,7 +107,7 @@ def _roles(states: Sequence[GroupState]) -> dict[str, list[GroupState]]:
 
 def _rows(states: Sequence[GroupState]) -> list[tuple[str, ...]]:
     """Head and one row a group, or for each role the median, least and largest; without columns that none needs."""
-    rows = [_COLUMNS]
+    rows: list[tuple[str, ...]] = [_COLUMNS]
     if len(states) <= _MOST_ROWS:
         rows += map(_cells, states)
     elif len(roles := _roles(states)) <= _MOST_ROWS:

@@ -14,6 +14,7 @@ from weightgas.monitoring.choice import choose
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.gas import Gas
 from weightgas.monitoring.probe import Probe
+from weightgas.monitoring.shards import Layout, refuse_flat
 from weightgas.optimizers import Optimizer, innermost, recogniser
 from weightgas.symmetry import Group, Symmetries
 
@@ -77,13 +78,22 @@ def watch(
     criteria
         What a group must satisfy to be in equilibrium, as in ``measure``.
 
+    Notes
+    -----
+    A sample takes at most one byte a parameter for SGD, Adam and AdamW in float32 or float64, for others at most one
+    copy of the watched tensors, for models below 4 MB copies of weights and gradients. Call ``watch`` in every process
+    that trains: sharded parameters (``fully_shard``, tensor parallelism) take one sum over the processes a sample, and
+    then all processes have the same numbers; under DistributedDataParallel each has them by itself.
+
     Raises
     ------
     TypeError, ValueError
-        If model or optimizer is none, a parameter is unknown, or no scale-invariant group is trained.
+        If model or optimizer is none, the model is wrapped by FSDP1 (FullyShardedDataParallel), a parameter is unknown,
+        or no scale-invariant group is trained.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
+    refuse_flat(model)
     optimizer = innermost(optimizer)
     if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
         got = type(optimizer).__name__
@@ -102,6 +112,8 @@ def watch(
         if batches is None or loss_fn is None:
             fix = "Pass loss_fn=lambda model, batch: ... and a list of training batches."
             raise refuse("configurational", "batches= and loss_fn= with it", None, fix)
+        if Layout.of(places[0]).mesh is not None:
+            raise refuse("configurational", "a model that is not sharded", "DTensors", "Omit it.")
         curvature = Curvature(model, loss_fn, batches, *places)
     gas.attach(Probe(optimizer, *places, every, gas.record.append, curvature, recognise))
     return gas

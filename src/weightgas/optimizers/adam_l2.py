@@ -119,10 +119,15 @@ class AdamL2(second_moment.Adam):
 
     def decay_vector(self, group: Mapping[str, Any], state: Mapping[str, Any], weights: Tensor) -> Tensor:
         """a = eta lambda w / (sqrt(v) + eps)."""
-        held = state["max_exp_avg_sq"] if group.get("amsgrad") else state["exp_avg_sq"]
-        second = held.double() / (1 - self.betas[1] ** float(state["step"]))
         lr, wd = self.rates()
-        return lr * wd * weights.double() / (second.clamp_min(0).sqrt() + self.eps)
+        return lr * wd * weights.double() / self._applied(group, state)[1]
+
+    def undone(
+        self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
+    ) -> Tensor:
+        """w_+ + eta u, u the running mean over the root."""
+        first, divisor = self._applied(group, state)
+        return after.double() + self.rates()[0] * first / divisor
 
     def step(
         self, weights: Tensor, gradient: Tensor, buffers: Mapping[str, Tensor], lr: Any, wd: Any, count: int

@@ -82,6 +82,13 @@ class AdamW(second_moment.Adam, Normalised):
         decoupled = bool(group.get("decoupled_weight_decay", False))
         return cls.from_group(group) if decoupled and torch_class(optimizer) in ("Adam", "AdamW") else None
 
+    def undone(
+        self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
+    ) -> Tensor:
+        """(w_+ + eta u) / (1 - eta lambda)."""
+        (lr, wd), (first, divisor) = self.rates(), self._applied(group, state)
+        return (after.double() + lr * first / divisor) / (1 - lr * wd)
+
     def step(
         self, weights: Tensor, gradient: Tensor, buffers: Mapping[str, Tensor], lr: Any, wd: Any, count: int
     ) -> tuple[Tensor, dict[str, Tensor]]:

@@ -267,6 +267,17 @@ class Optimizer:
         """a of a step in float64, from the ``state`` that torch's optimizer stepped with."""
         raise NotImplementedError(f"{self.label}: decay_share is None, so decay_vector has to be defined")
 
+    def undone(
+        self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
+    ) -> Tensor:
+        """w before a step in float64, from w_+ = ``after`` and the ``state`` that torch's optimizer has after it.
+
+        Element by element: ``state``, ``after`` and ``gradient`` may be pieces. Where it is defined, ``watch`` keeps no
+        copy of the weights of large models, and sees by their norm whether it is right. ``decay_vector``, if it is
+        needed, is then given pieces as well.
+        """
+        raise NotImplementedError(f"{self.label}: weights before a step are not made again")
+
     # --- a step, for many networks at once ---
 
     def buffers(self, weights: Tensor) -> dict[str, Tensor]:

@@ -54,6 +54,13 @@ class Adam(Optimizer):
         """Both running means."""
         return {name: weights.new_zeros(weights.shape) for name in ("exp_avg", "exp_avg_sq")}
 
+    def _applied(self, group: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
+        """m / (1 - beta_1^t) and sqrt(v / (1 - beta_2^t)) + eps in float64, of the step that torch's optimizer made."""
+        kept, step = state["max_exp_avg_sq" if group.get("amsgrad") else "exp_avg_sq"], state["step"]
+        step = step.double() if hasattr(step, "double") else float(step)  # on its device: no transfer
+        first, second = (1 - beta**step for beta in pair(self.betas))
+        return state["exp_avg"].double() / first, (kept.double() / second).clamp_min(0).sqrt() + self.eps
+
     def _update(self, gradient: Tensor, buffers: Mapping[str, Tensor], count: int) -> tuple[Tensor, dict[str, Tensor]]:
         """u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + eps) of step t = ``count``, and the new buffers."""
         b1, b2 = self.betas

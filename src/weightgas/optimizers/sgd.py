@@ -182,6 +182,20 @@ class SGD(Optimizer):
         buffer = left + (1 - left) * self.mobility
         return lr * wd * (1 + alpha * buffer if self.nesterov else buffer)
 
+    def undone(
+        self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
+    ) -> Tensor:
+        """w_+ + eta b with momentum, else (w_+ + eta (g + alpha b)) / (1 - eta lambda); of ``torch.optim.SGD``."""
+        (lr, wd), buffer = self.rates(), state.get("momentum_buffer")
+        if buffer is not None and not self.nesterov:
+            return after.double() + lr * buffer.double()
+        if gradient is None:
+            return after.double() * math.nan
+        update = (-1 if group.get("maximize") else 1) * gradient.double()
+        if buffer is not None:
+            update = update + float(np.asarray(self.momentum)) * buffer.double()
+        return (after.double() + lr * update) / (1 - lr * wd)
+
     def buffers(self, weights: Tensor) -> dict[str, Tensor]:
         """The momentum buffer, if there is momentum."""
         return {"momentum_buffer": weights.new_zeros(weights.shape)} if np.any(self.momentum) else {}

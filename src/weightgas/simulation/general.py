@@ -181,6 +181,16 @@ def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2)
 
 
 @numba.njit(inline="always")
+def _cause(loss, mean_sq, noise_sq):  # pragma: no cover - compiled
+    """Which number of a step is not finite, 0 if none."""
+    if not math.isfinite(loss):
+        return _LOSS
+    if not math.isfinite(mean_sq):
+        return _GRADIENT
+    return 0 if math.isfinite(noise_sq) else _NOISE
+
+
+@numba.njit(inline="always")
 def _strength(loss, offset, slope):  # pragma: no cover - compiled
     """Standard deviation of the noise at a loss, in units of its factor."""
     variance = offset + slope * loss
@@ -260,12 +270,7 @@ def _run(
                 noise[i] += mean[i]
                 grad_sq += noise[i] * noise[i]
             now += 1
-            if not math.isfinite(loss):
-                cause[task] = _LOSS
-            elif not math.isfinite(mean_sq):
-                cause[task] = _GRADIENT
-            elif not math.isfinite(noise_sq):
-                cause[task] = _NOISE
+            cause[task] = _cause(loss, mean_sq, noise_sq)
             on_sphere = projected and cause[task] == 0
             r2, sound, growth = _move(x, v, noise, scaled, on_sphere, rate, decay, momentum, nesterov, r2)
             if cause[task] == 0 and not sound:

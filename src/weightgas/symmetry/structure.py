@@ -1,42 +1,42 @@
-"""Scale-invariant groups read off the modules, without a loss or a batch: an informed guess, and only a part.
+"""Scale-invariant groups read off one forward pass, without a loss, a batch or a value of a weight.
 
-Looked for is one pattern: a linear layer or convolution whose output goes, through nothing that is not positively
-homogeneous of degree 1, into a normalisation and nowhere else: norm(c · (w x + b)) = norm(w x + b). The data flow is
-taken from ``torch.fx``; where that cannot trace a module, from its children one by one.
+A copy of the model without values (device ``meta``) is called with guessed inputs (:mod:`.example`), and the degree of
+every tensor is followed through the ops (:mod:`.degrees`): normalisations of any class, residual sums, standardised
+weights, attention. That the outputs do not change is required, and enough for any loss of them.
 
-Weakness: residual streams, affine pairs, rescalings and normalisations that are not modules of torch are not seen, a
-weight that a forward pass which cannot be traced uses a second time is not noticed, and nothing is measured.
-:func:`weightgas.symmetry.symmetries` sees all of these.
+Where no guess fits, or the pass depends on values, the children are followed one by one, and what they do to each other
+is not seen.
+
+Weakness: those of :mod:`.degrees`; an eps is taken for negligible; nothing is measured, the guessed inputs may take
+another branch than a run, and what a model does with the weights of a child that is followed alone is not noticed.
+:func:`weightgas.symmetry.symmetries` measures and confirms.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+import numpy as np
 import torch
-from torch import fx, nn
+from torch import nn
+from torch.utils._pytree import tree_map
 
+from weightgas.symmetry import basis, example
+from weightgas.symmetry.degrees import Degrees
 from weightgas.symmetry.group import Group
 
-LINEAR = frozenset(
-    (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
-)
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
-NORMS = (*BATCH_NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)
-HOMOGENEOUS = (nn.ReLU, nn.LeakyReLU, nn.PReLU, nn.Identity, nn.Flatten, nn.Unflatten, nn.Dropout, nn.Dropout2d)
-HOMOGENEOUS += (nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d)
-HOMOGENEOUS += (nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
-METHODS = frozenset(("view", "reshape", "flatten", "unflatten", "transpose", "permute", "contiguous", "relu"))
-FUNCTIONS = frozenset((torch.flatten, torch.reshape, torch.transpose, torch.permute, torch.relu, nn.functional.relu))
+_STATES = ("past_key_values", "hidden_states", "attentions", "encoder_last_hidden_state")
+"""Outputs of transformers' models that no loss is made of."""
 
 
 def structural_groups(model: nn.Module) -> tuple[Group, ...]:
-    """Weights directly before a normalisation, from the structure of ``model`` alone; residuals are NaN (not measured).
+    """The scale-invariant groups with a matrix, from one forward pass without values; residuals are NaN (not measured).
 
-    A bias belongs to the group of its weight, except directly before BatchNorm, where it has no effect. Frozen and tied
-    weights and layers that are called more than once are excluded. BatchNorm is taken to be in train mode. Sums of
-    branches are not followed, so this is a part of what :func:`symmetries` finds, and it is a guess: check it there.
+    Frozen parameters are excluded, tied ones counted once. A model in eval mode is taken for one in train mode. A
+    bias directly before BatchNorm has no effect and belongs to no group. Nothing is found where no guessed input fits,
+    nor in models that are spread over processes (parameters that are DTensors).
 
     Raises
     ------
@@ -45,55 +45,80 @@ def structural_groups(model: nn.Module) -> tuple[Group, ...]:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
-    uses = Counter(id(p) for _, p in model.named_parameters(remove_duplicate=False))
-    order = {id(p): (i, name) for i, (name, p) in enumerate(model.named_parameters())}
-    found: dict[tuple[str, ...], Group] = {}
-    for layer, bias_counts in _before_norms(model):
-        members = [layer.weight]
-        if layer.bias is not None and bias_counts:
-            members.append(layer.bias)
-        if all(p.requires_grad and uses[id(p)] == 1 for p in members):
-            names = tuple(name for _, name in sorted(order[id(p)] for p in members))
-            kind, name = ("single", names[0]) if len(names) == 1 else ("joint", f"{names[0]} + 1 more")
-            found[names] = Group(name, names, kind, (1.0,) * len(names), float("nan"))
-    rank = {name: i for i, name in order.values()}
-    return tuple(found[names] for names in sorted(found, key=lambda names: rank[names[0]]))
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.is_floating_point()]
+    if any(type(p) is not nn.Parameter for p in model.parameters()):
+        return ()
+    inner: Any = model
+    while (inside := getattr(inner, "_orig_mod", None)) is not None or isinstance(
+        inner, nn.parallel.DistributedDataParallel
+    ):
+        inner = inner.module if inside is None else inside
+    names, shapes = [name for name, _ in named], [p.shape for _, p in named]
+    vectors = []
+    for constraints, used in _parts(inner, [p for _, p in named]):
+        found = basis.chosen(constraints[:, used], [names[i] for i in used], [shapes[i] for i in used])
+        vectors += [np.bincount(used, vector, len(names)) for vector in found]
+    groups = basis.groups(vectors, names, (), [float("nan")] * len(vectors))
+    matrices = {name for name, shape in zip(names, shapes, strict=True) if len(shape) > 1}
+    return tuple(g for g in groups if g.scale_invariant and not matrices.isdisjoint(g.parameters))
 
 
-def _before_norms(module: nn.Module) -> Iterator[tuple[nn.Module, bool]]:
-    """Linear layers before a normalisation, and whether their bias has an effect there."""
-    if not any(True for _ in module.children()):
+def _parts(model: nn.Module, parameters: list[nn.Parameter]) -> Iterator[tuple[np.ndarray, list[int]]]:
+    """Constraints on ``parameters``, and which of them take part: of the model, or of children that can be followed.
+
+    A child by itself is sound where no other module has one of its parameters: such ones are not looked at there.
+    """
+    found = _followed(model, parameters)
+    if found is not None:
+        yield found
         return
+    for child in model.children():
+        inside = {id(p) for p in child.parameters()}
+        outside = {id(p) for other in model.children() if other is not child for p in other.parameters()}
+        outside |= {id(p) for p in model.parameters(recurse=False)}
+        at = [i for i, p in enumerate(parameters) if id(p) in inside - outside]
+        if at and any(True for _ in child.children()):
+            for constraints, used in _parts(child, [parameters[i] for i in at]):
+                wide = np.zeros((len(constraints), len(parameters)))
+                wide[:, at] = constraints
+                yield wide, [at[i] for i in used]
+
+
+def _followed(model: nn.Module, parameters: list[nn.Parameter]) -> tuple[np.ndarray, list[int]] | None:
+    """Constraints and used parameters of the first guessed input that the model takes; None where it takes none."""
     try:
-        graph = fx.Tracer().trace(module)
-    except Exception:  # whatever a forward pass raises when it is called with a stand-in for its input
-        for child in module.children():
-            yield from _before_norms(child)
-        return
-    calls = Counter(node.target for node in graph.nodes if node.op == "call_module")
-    read = {str(node.target) for node in graph.nodes if node.op == "get_attr"}
-    for node in graph.nodes:
-        if node.op != "call_module" or not isinstance(norm := module.get_submodule(str(node.target)), NORMS):
+        values: list[Any] = [*model.parameters(), *model.buffers()]
+        memo = {id(x): torch.empty_like(x, device="meta") for x in values}
+        memo |= {id(p): nn.Parameter(memo[id(p)], p.requires_grad) for p in model.parameters()}
+        hollow = copy.deepcopy(model, dict(memo))
+        if not model.training:
+            hollow.train()
+    except Exception:  # what a module keeps may not be made to be copied
+        return None
+    for args, kwargs in example.calls(model):
+        degrees = Degrees([memo[id(p)] for p in parameters])
+        try:
+            with (
+                torch.random.fork_rng(()),
+                torch.no_grad(),
+                torch.compiler.set_stance("force_eager"),
+                torch.device("meta"),
+            ):
+                args, kwargs = tree_map(_hollow, (args, kwargs))
+                with degrees:
+                    out = hollow(*args, **kwargs)
+        except Exception:  # whatever a forward pass raises for inputs that it is not made for
             continue
-        layer, direct = _source(module, node)
-        if layer is None or calls[layer.target] > 1 or any(name.startswith(f"{layer.target}.") for name in read):
-            continue
-        yield module.get_submodule(str(layer.target)), not (direct and isinstance(norm, BATCH_NORMS))
+        return degrees.finish(_outputs(out))
+    return None
 
 
-def _source(module: nn.Module, norm: fx.Node) -> tuple[fx.Node | None, bool]:
-    """The linear layer that feeds ``norm`` alone, if one does, and whether directly."""
-    node, direct = norm, True
-    while isinstance(before := next(iter(node.args), None), fx.Node) and len(before.users) == 1:
-        if before.op == "call_module":
-            layer = module.get_submodule(str(before.target))
-            if type(layer) in LINEAR:
-                return before, direct
-            passes = isinstance(layer, HOMOGENEOUS)
-        else:
-            known = METHODS if before.op == "call_method" else FUNCTIONS if before.op == "call_function" else ()
-            passes = before.target in known and len(before.all_input_nodes) == 1
-        if not passes:
-            break
-        node, direct = before, False
-    return None, direct
+def _outputs(out: Any) -> Any:
+    """What a loss is made of: the logits where there are some, else all tensors that are no states."""
+    if isinstance(out, Mapping):
+        return out["logits"] if out.get("logits") is not None else [v for k, v in out.items() if k not in _STATES]
+    return out
+
+
+def _hollow(value: Any) -> Any:
+    return value.to("meta") if isinstance(value, torch.Tensor) else value

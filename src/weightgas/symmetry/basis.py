@@ -1,0 +1,140 @@
+"""The basis of a space of symmetries that a person would choose, and the names of its groups.
+
+A basis of the null space is not unique: of a residual stream with value and output of attention, whose scales may be
+exchanged, either may be taken for what writes into the stream. Preferred are matrices before gains and shifts, of
+matrices those that come late (what writes into the stream), so that every layer has the same ones.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
+
+import numpy as np
+
+from weightgas.symmetry.group import Group
+
+LARGEST_DENOMINATOR = 12
+
+
+def chosen(constraints: np.ndarray, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """The null space of ``constraints`` (m, n) as vectors (n,) of exponents, by the preferences above."""
+    cost = costs(names, shapes)
+    return improved(list(null_space(constraints, cost)), cost)
+
+
+def costs(names: Sequence[str], shapes: Sequence[Sequence[int]]) -> np.ndarray:
+    """How little each tensor is wanted in a group, (n,): a gain three times as little as a matrix or its shift."""
+    light = [len(shape) > 1 or name.endswith("bias") for name, shape in zip(names, shapes, strict=True)]
+    return np.where(light, 1.0, 3.0)
+
+
+def null_space(constraints: np.ndarray, cost: np.ndarray) -> np.ndarray:
+    """The null space (k, n) of ``constraints`` (m, n) in reduced form: each vector has a tensor that no other has.
+
+    Those tensors are the least wanted and the first ones, so that the vectors hold them as seldom as can be.
+    """
+    n = len(cost)
+    order = sorted(range(n), key=lambda i: (-cost[i], i), reverse=True)
+    rows = constraints[:, order].astype(float)
+    pivots: list[int] = []
+    for column in range(n):
+        rest = rows[len(pivots) :, column]
+        if not len(rest) or not np.abs(rest).max() > 1e-9:
+            continue
+        at = len(pivots)
+        best = at + int(np.abs(rest).argmax())
+        rows[[at, best]] = rows[[best, at]]
+        rows[at] /= rows[at, column]
+        others = np.flatnonzero(np.abs(rows[:, column]) > 1e-9)
+        others = others[others != at]
+        rows[others] -= np.outer(rows[others, column], rows[at])
+        pivots.append(column)
+    free = [c for c in range(n) if c not in set(pivots)]
+    found = np.zeros((len(free), n))
+    found[np.arange(len(free)), free] = 1
+    found[:, pivots] = -rows[: len(pivots), free].T
+    back = np.empty_like(found)
+    back[:, order] = found
+    return back
+
+
+def improved(vectors: Sequence[np.ndarray], cost: np.ndarray) -> list[np.ndarray]:
+    """``vectors``, each bettered by multiples of the others as long as that can be."""
+    vectors = [normal(row) for row in vectors]
+    better = True
+    while better:
+        better = False
+        for i, vector in enumerate(vectors):
+            members = vector != 0
+            for j in (j for j, other in enumerate(vectors) if j != i and (members & (other != 0)).any()):
+                shared = np.flatnonzero((vectors[i] != 0) & (vectors[j] != 0))
+                others = [normal(vectors[i] - vectors[i][k] / vectors[j][k] * vectors[j]) for k in shared.tolist()]
+                best = min([vectors[i], *others], key=lambda v: _preference(v, cost))
+                if best is not vectors[i]:
+                    vectors[i], better = best, True
+    return vectors
+
+
+def normal(vector: np.ndarray) -> np.ndarray:
+    """``vector`` cleaned, its least entry of size 1, the first of its entries positive."""
+    clean = np.where(np.abs(vector) < 1e-6, 0.0, vector)
+    clean = clean / np.abs(clean[clean != 0]).min()
+    clean = np.array([float(Fraction(x).limit_denominator(LARGEST_DENOMINATOR)) for x in clean.tolist()])
+    return clean * np.sign(clean[np.flatnonzero(clean)[0]])
+
+
+def _preference(vector: np.ndarray, cost: np.ndarray) -> tuple[float, ...]:
+    """Least first: small ``cost`` of its members; all positive; what comes late.
+
+    With exponents of both signs, what stands together before that.
+    """
+    members, signs = np.flatnonzero(vector), vector.min() < 0
+    return float(cost[members].sum()), float(signs), float(np.ptp(members) * signs), -float(members.sum())
+
+
+def groups(
+    vectors: Iterable[np.ndarray], names: Sequence[str], affine: Iterable[str], residuals: Sequence[float]
+) -> list[Group]:
+    """The vectors (n,) as groups, in the order of their first parameters; a name that comes twice gets its number.
+
+    ``affine`` are names of gains and shifts of normalisations; ``residuals`` one for each vector.
+    """
+    gains, found = frozenset(affine), []
+    seen: dict[str, int] = {}
+    for vector, residual in sorted(zip(vectors, residuals, strict=True), key=lambda x: np.flatnonzero(x[0]).tolist()):
+        members = tuple(names[i] for i in np.flatnonzero(vector))
+        exponents = vector[np.flatnonzero(vector)]
+        if (exponents != exponents[0]).any():
+            kind = "rescale"
+        elif gains.issuperset(members):
+            kind = "affine"
+        else:
+            kind = "single" if len(members) == 1 else "joint"
+        name = named(members, kind)
+        seen[name] = seen.get(name, 0) + 1
+        name += f" ({seen[name]})" if seen[name] > 1 else ""
+        found.append(Group(name, members, kind, tuple(exponents.tolist()), residual))
+    return found
+
+
+def named(members: Sequence[str], kind: str) -> str:
+    """A short name: of one tensor its own, of one layer ``layer 3: mlp``, of what several layers write a stream."""
+    if len(members) == 1:
+        return members[0]
+    modules = dict.fromkeys(name.rpartition(".")[0] for name in members)
+    if kind == "joint" and len(modules) > 1:
+        return "residual stream"
+    if kind == "joint":
+        return _layer(next(iter(modules)))
+    return f"{members[0]} + {len(members) - 1} more"
+
+
+def _layer(path: str) -> str:
+    """``blocks.3.mlp.fc1`` as ``layer 3: mlp.fc1``; a path without numbers, or with nothing but these, as it is."""
+    numbered = re.match(r"(.*?)(\d+(?:\.\w+\.\d+)*)\.(.+)", path)
+    if numbered is None:
+        return path
+    depth = ".".join(re.findall(r"\d+", numbered[2]))
+    return f"layer {depth}: {numbered[3]}"
