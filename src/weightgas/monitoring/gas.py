@@ -19,7 +19,8 @@ from weightgas.errors import refuse
 from weightgas.measurement.stationarity import Criteria
 from weightgas.monitoring import notes, series, states, text
 from weightgas.monitoring.choice import Choice
-from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.hooks import Ledger
+from weightgas.monitoring.probe import Probe
 from weightgas.monitoring.record import MEANINGS, Record
 from weightgas.monitoring.states import GroupState
 from weightgas.optimizers import Optimizer
@@ -42,6 +43,9 @@ class Gas:
     record
         The samples: ``record.step`` (samples,) and ``record[variable]`` (samples, groups).
     """
+
+    stated = False
+    """Whether the user stated how the optimizer steps (``rule=``)."""
 
     def __init__(self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria) -> None:
         self.name, self.source, self._notes = name, choice.source, list(choice.notes)
@@ -168,7 +172,9 @@ class Gas:
         if known < len(self.names):
             others = f"the others, marked {text.OTHER}, have no r*"
             head.append(f"{known} of {len(self.names)} groups are known to be scale-invariant; {others}")
-        head += dict.fromkeys(rule.title for rule in self.rules)
+        head += dict.fromkeys(
+            f"{rule.title}{', stated by rule=' if self.stated else rule.origin}" for rule in self.rules
+        )
         found, whole = self._states()
         foot = [*text.reasons(found), *text.temperatures(found, whole)]
         foot += notes.scores(found, self.forecasts(), self.forecast, self.steps)

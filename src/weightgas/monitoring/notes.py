@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.hooks import Hooks, Ledger
 from weightgas.monitoring.record import Record
 from weightgas.monitoring.states import GroupState
 from weightgas.status import Status
@@ -17,7 +17,7 @@ _TANGENT = 0.02
 _STILL = 1e-6
 
 
-def of_run(ledger: Ledger, probe: Probe | None) -> list[str]:
+def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
     """What happened to hooks, steps and gradients."""
     out = []
     if ledger.nonfinite is not None:

@@ -74,7 +74,8 @@ def watch(
     rule
         How ``optimizer`` steps, where it is not of ``torch.optim``: a subclass of
         :class:`weightgas.optimizers.Optimizer` whose ``of`` recognises its parameter groups, or an instance, whose
-        learning rate and decay are then those of the groups. Default: as recognised, else decoupled decay is assumed.
+        learning rate and decay are then those of the groups. Default: as its class of torch has it; of any other what
+        is found by intervention on copies, and where that finds nothing there is no r*.
     criteria
         What a group must satisfy to be in equilibrium, as in ``measure``.
 
@@ -106,6 +107,7 @@ def watch(
     if samples is None:
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
     gas = Gas(type(model).__name__ if name is None else str(name), choice, samples, forecast, criteria or Criteria())
+    gas.stated = rule is not None
     places = choice.places()
     curvature = None
     if configurational:
