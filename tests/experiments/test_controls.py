@@ -20,6 +20,7 @@ def gases():
     return controls_at(50, 2e-4, 1500, replicas=2)
 
 
+@pytest.mark.thorough
 def test_they_have_the_dimension_temperature_and_samples_asked_for(gases):
     assert tuple(gases) == NAMES
     for name, control in gases.items():
@@ -31,6 +32,7 @@ def test_they_have_the_dimension_temperature_and_samples_asked_for(gases):
         assert (control.state["ess"] > 800).all() and (control.state["ess"] < 3500).all()
 
 
+@pytest.mark.thorough
 def test_each_reason_predicts_what_its_gas_does_and_no_other(gases):
     """Fluctuations from the participation ratio and the exponent, T_conf from the alignment, cell by cell."""
     for name, control in gases.items():

@@ -110,6 +110,7 @@ def test_the_bootstrap_takes_it(trace, state):
     assert found.value == mean(trace, state) and found.error > 0
 
 
+@pytest.mark.thorough
 def test_the_report_has_it(tmp_path):
     run = tmp_path / "run"
     protocol = wg.FixedLR(lr=[0.02, 0.05], wd=0.05)

@@ -232,8 +232,14 @@ OF_ITS_ENTROPY = ("entropy", "energy_and_entropy", "potential_maps", "fluctuatio
 
 
 @pytest.mark.parametrize("lost", ["entropy", "everything"])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("model", [True, False], ids=["model", "network"])
+@pytest.mark.parametrize(
+    ("model", "kind"),
+    [pytest.param(True, kind, id=f"model-{kind}") for kind in KINDS]
+    + [
+        pytest.param(False, kind, id=f"network-{kind}", marks=() if kind == "fixed_lr" else pytest.mark.thorough)
+        for kind in KINDS
+    ],
+)
 def test_a_state_without_values_is_drawn_or_refused(model: bool, kind: str, lost: str) -> None:
     data = state(kind) if model else network(kind)[1].copy(deep=True)
     for name, variable in data.data_vars.items():

@@ -98,7 +98,10 @@ def test_a_cell_is_that_of_one_run_of_its_length(finished):
         np.testing.assert_allclose(cell[name], whole[name], rtol=1e-12, err_msg=name)
 
 
-@each_protocol
+@pytest.mark.parametrize(
+    "protocol",
+    [pytest.param(GRIDS[name], id=name, marks=() if name == "fixed_lr" else pytest.mark.thorough) for name in GRIDS],
+)
 def test_threads_parts_and_other_cells_change_no_bit(protocol, monkeypatch):
     whole = simulate(protocol, 3, **flat(threads=1, **SMALL))
     for cell in (0, 3):
