@@ -126,7 +126,7 @@ def test_the_command_line_takes_it(tmp_path, capsys):
     wg.save_trace(trace_of(replicas=2), tmp_path / "trace.zarr")
     source = Path(__file__).resolve()
     with pytest.raises(SystemExit) as end:
-        cli.main(["measure", str(tmp_path / "trace.zarr"), "--entropy", f"{source}:Histogram", "--no-nulls"])
+        cli.main(["measure", str(tmp_path / "trace.zarr"), "--entropy", f"{source}:Histogram", "--no-controls"])
     assert end.value.code == 0, capsys.readouterr()
     assert wg.open_trace(tmp_path / "state.zarr").attrs["entropy_method"] == "histogram"
 
