@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gases import KINDS, PROTOCOLS, network, null, state, trace
+from gases import KINDS, PROTOCOLS, control, network, state, trace
 from weightgas import figures, report
 from weightgas import trace as traces
 from weightgas.analysis import Findings, Verdict
@@ -184,7 +184,7 @@ def test_numbers_are_rounded_and_have_a_minus() -> None:
 
 @pytest.fixture(scope="module")
 def sections() -> list[report.Section]:
-    controls = {name: Findings(*null(name), title=f"control, {name}") for name in ("ideal", "anisotropic")}
+    controls = {name: Findings(*control(name), title=f"control, {name}") for name in ("ideal", "anisotropic")}
     found = report.sections({k: Findings(trace(k), state(k)) for k in KINDS}, controls)
     return found + report.sections({k: Findings(*network(k)) for k in KINDS}, controls)
 

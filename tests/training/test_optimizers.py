@@ -185,6 +185,7 @@ def test_plain_sgd_as_an_optimizer_is_the_run_without_one():
     assert "optimizer" not in same.attrs
 
 
+@pytest.mark.thorough
 def test_adamw_has_no_temperature_and_no_pressure_but_a_radius_an_energy_and_t_conf():
     cells = FixedLR(lr=[0.002, 0.004], wd=[0.5, 1.0])
     trace = train(cells, DIGITS, "digits", 3000, optimizer=AdamW(), record=Record(samples=100, warmup=1500),

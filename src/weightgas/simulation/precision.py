@@ -11,7 +11,7 @@ spacing.
 
 Optional stopping: errors are estimates, and a run that ends when one is small ends with one that is too small on
 average. The looks are few and their places predicted with a margin, so little is left of it: the measured coverage of
-±1.96 errors is in the documentation (``docs/run-until-known.md``).
+±1.96 errors is in the documentation (``docs/target-precision.md``).
 """
 
 from __future__ import annotations
@@ -155,15 +155,7 @@ def _joined(
     reached: Sequence[np.ndarray],
 ) -> xr.Dataset:
     """One trace of the cells, in their order; the settings in its attributes are those of some of them."""
-    whole = xr.concat(
-        parts,
-        "cell",
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="override",
-    )
+    whole = traces.joined(parts, "cell")
     whole["known"] = (
         "cell",
         np.concatenate(reached),
