@@ -16,7 +16,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo answer lint test test-documents test-integrations test-slow bench docs
+.PHONY: help venv demo answer lint test test-thorough test-documents test-integrations test-slow bench docs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -e 's/:.*## /:/' | awk -F: '{ printf "  make %-17s %s\n", $$1, $$2 }'
@@ -39,6 +39,9 @@ lint: $(STAMP) ## style, format, types, import rules
 
 test: $(STAMP) ## the tests of every change, in minutes (ARGS="-k radius" selects)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
+
+test-thorough: $(STAMP) ## what takes seconds: long runs compared with theory, entire reports, large networks
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m thorough $(ARGS)
 
 test-documents: $(STAMP) ## the code of README.md and docs/, and the site
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m documents $(ARGS)

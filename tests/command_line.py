@@ -33,7 +33,9 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Called:
 
 def start(folder: Path, *arguments: object, before: str = "", **environment: str) -> subprocess.Popen:
     """``weightgas ARGUMENTS`` in a process of its own that works in ``folder``, after the statements ``before``."""
-    program = f"{before}\nimport sys; sys.argv[0] = 'weightgas'\nfrom weightgas.cli import main; main()"
+    # A shell that runs the tests in the background has its children ignore Ctrl-C.
+    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    program = f"{heard}\n{before}\nsys.argv[0] = 'weightgas'\nfrom weightgas.cli import main; main()"
     source = str(Path(weightgas.__file__).parents[1])
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", program, *map(str, arguments)],

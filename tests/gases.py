@@ -40,7 +40,7 @@ def state(kind: str) -> xr.Dataset:
 
 
 @cache
-def null(kind: str) -> tuple[xr.Dataset, xr.Dataset]:
+def control(kind: str) -> tuple[xr.Dataset, xr.Dataset]:
     """Trace and state of a reference gas, ``"ideal"`` or ``"anisotropic"``, d = 10."""
     variances = np.logspace(-1, 1, 10)
     noise = Covariance(10 * variances / variances.sum(), "anisotropic") if kind == "anisotropic" else None

@@ -26,6 +26,10 @@ def _run(page: str, blocks: list[tuple[int, str, list[str]]], folder: str, said:
         os.dup2(file.fileno(), 2)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", line_buffering=True)
+    here = (
+        Path(__file__).resolve().parent
+    )  # a reader does not have it, and transformers takes tests/datasets for a package
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
     os.chdir(folder)
     os.environ["COLUMNS"] = "100"
     warnings.simplefilter("error")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import sys
 import time
 import traceback
@@ -50,6 +51,7 @@ def wait_for(condition: Callable[[], bool], process: BaseProcess, seconds: float
 
 
 def _call(function: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a shell runs the tests in the background
     try:
         function(*arguments)
     except KeyboardInterrupt:

@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 QUICK = ROOT / "docs/index.md"
 """The page whose code every change runs; that of the others is run by ``make test-documents``."""
+TRAINERS = ROOT / "docs/trainers.md"
+"""The page whose code needs the packages of ``make test-integrations``."""
+_MARKS = {QUICK: [], TRAINERS: [pytest.mark.integration]}
 LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
 
 
@@ -105,7 +108,7 @@ def execute(page: Path, blocks: list[Block], folder: Path) -> None:
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(p, marks=() if p == QUICK else pytest.mark.documents, id=str(p.relative_to(ROOT))) for p in PAGES],
+    [pytest.param(p, marks=_MARKS.get(p, [pytest.mark.documents]), id=str(p.relative_to(ROOT))) for p in PAGES],
 )
 def test_page_runs(page: Path, tmp_path: Path) -> None:
     text = page.read_text(encoding="utf-8")

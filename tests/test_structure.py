@@ -43,3 +43,15 @@ def test_circles_are_seen_in_functions_and_under_type_checking(tmp_path):
     (root / "b.py").write_text("def f():\n    from package import a\n", encoding="utf-8")
     (root / "c.py").write_text("import package.a\n", encoding="utf-8")
     assert structure.circles(root) == [["package.a", "package.b"]]
+
+
+def test_modules_and_functions_fit_a_screen_or_some():
+    found = structure.numbers(structure.HERE)
+    assert max(structure.module_lines(structure.HERE).values()) <= 350, found["largest_module"]
+    assert max(structure.code_lines(structure.HERE).values()) <= 80, found["longest_function"]
+    assert not found["many_parameters"] and not found["circles"], found
+
+
+def test_a_long_module_and_a_long_function_would_be_seen(tmp_path):
+    (tmp_path / "long.py").write_text("def f():\n" + "    x = 1\n" * 90 + "\n" * 300, encoding="utf-8")
+    assert structure.code_lines(tmp_path) == {"long.py:f": 90} and structure.module_lines(tmp_path) == {"long.py": 391}

@@ -116,7 +116,7 @@ def test_anisotropic_noise_passes():
     assert found.whole == pytest.approx(1, abs=0.03) and abs(found.whole - 1) < 4 * found.whole_err + 0.01
 
 
-@pytest.mark.parametrize("kind", ["fixed_sphere", "fixed_elr"])
+@pytest.mark.parametrize("kind", [pytest.param("fixed_sphere", marks=pytest.mark.thorough), "fixed_elr"])
 def test_a_simulated_gas_passes_at_a_large_step(kind):
     rates = [0.04, 0.06, 0.09]
     protocol = FixedSphere(elr=rates) if kind == "fixed_sphere" else FixedELR(elr=rates, wd=0.01)

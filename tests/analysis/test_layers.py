@@ -140,7 +140,9 @@ def test_a_group_with_a_learning_rate_of_its_own_has_another_pressure(kind):
     assert z[0] < -4
 
 
-@pytest.mark.parametrize("kind", PROTOCOLS)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "fixed_lr" else pytest.mark.thorough) for kind in PROTOCOLS]
+)
 def test_networks_add_up_at_every_sample(kind):
     trace, state = gases.network(kind)
     square = trace["group_radius"] ** 2

@@ -16,7 +16,7 @@ from weightgas.simulation import simulate
 @pytest.fixture(scope="module")
 def judged():
     """Verdicts of the shipped controls."""
-    return {name: null.verdict for name, null in controls_at(10, 0.01, 8000, replicas=4).items()}
+    return {name: control.verdict for name, control in controls_at(10, 0.01, 8000, replicas=4).items()}
 
 
 def test_the_ideal_gas_passes_all_levels(judged):

@@ -172,10 +172,10 @@ def test_measure_prints_a_table_and_the_verdict(run: Path, capsys: pytest.Captur
 
 def test_measure_elsewhere_needs_force_to_overwrite(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for expected in (0, 2):
-        found = call(capsys, "measure", run, "--entropy", "integration", "-o", "other.zarr")
+        found = call(capsys, "measure", run, "--entropy", "integration", "--no-nulls", "-o", "other.zarr")
         assert found.code == expected, found.err
     assert re.search("other.zarr: expected a new place, got one in use", found.err)
-    assert call(capsys, "measure", run, "-o", "other.zarr", "--force").code == 0
+    assert call(capsys, "measure", run, "--no-nulls", "-o", "other.zarr", "--force").code == 0
     assert not (run / "state.zarr").exists()
 
 
@@ -214,7 +214,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
     run: Path, empty: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     judged = weightgas.verdict(traces.open_trace(run), title="judged")
-    null = weightgas.verdict(traces.open_trace(run), title="reference gas")
+    control = weightgas.verdict(traces.open_trace(run), title="reference gas")
     asked = []
 
     def reproduce(name: str, preset: str, **options) -> SimpleNamespace:
@@ -222,7 +222,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
         report_path = Path(options["run"].folder, "report.html")
         return SimpleNamespace(
             verdicts=[judged],
-            control_verdicts=[null],
+            control_verdicts=[control],
             lines=["a number"],
             wall_time=1.0,
             report_path=report_path,
@@ -234,7 +234,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
     assert found.code == 0, found.err
     lines = found.out.splitlines()
     assert lines[:2] == ["Verdict:", f"  judged: {judged.sentence}"]
-    assert lines[2:4] == ["Alongside, gases whose answer is known:", f"  reference gas: {null.sentence}"]
+    assert lines[2:4] == ["Alongside, gases whose answer is known:", f"  reference gas: {control.sentence}"]
     assert lines[4:6] == ["Numbers:", "  a number"]
     assert lines[6].endswith(f"Report: {empty / 'runs/isotropic-standard/report.html'}")
     options = {"seed": 3, "run": Run(Path("runs/isotropic-standard"), threads=1, progress=False)}
@@ -308,6 +308,7 @@ LOSS, NOISE, WRONG = CustomLoss(square), CustomNoise(plain), CustomLoss(growing)
 """
 
 
+@pytest.mark.thorough
 def test_ones_own_functions_and_momentum(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (empty / "gas.py").write_text(OWN_FUNCTIONS)
     parts = ("--loss", "gas.py:LOSS", "--noise", "gas.py:NOISE", "--momentum", 0.9)
@@ -384,15 +385,22 @@ def test_the_log_is_left_as_it_was(run: Path) -> None:
 def test_a_run_to_a_precision_says_what_reached_it(capsys: pytest.CaptureFixture[str]) -> None:
     command = ("simulate", "--lr", "0.01,0.1", "--wd", "0.1", "--steps", "8000", "--precision", "energy=0.03")
     command += ("--most-steps", "30000", "-o", "runs/known")
-    foreseen = call(capsys, *command, "--dry-run")
-    assert re.search(r"time   about 1 s \(the first round\) to 1 s on this machine", foreseen.out)
+    printed = call(capsys, *command, "--dry-run")
+    assert re.search(r"time   about 1 s \(the first round\) to 1 s on this machine", printed.out)
     found = call(capsys, *command)
     assert found.code == 0
     assert "2 cells: 2 finished; 1 known to the precision asked." in found.out
-    found = call(capsys, "measure", "runs/known", "--no-nulls")
+    found = call(capsys, "measure", "runs/known", "--no-controls")
     assert "1 of 2 cells not known to the precision asked" in found.out
     reason = r"precision not reached: the error of energy is [\d.]+ % of 3 % after 2.8e4 steps; about"
     assert re.search(reason, found.out)
     refused = call(capsys, *command[:-4], "--precision", "heat=1", "-o", "runs/other")
     assert refused.code == 2
     assert "targets: expected one of" in refused.err
+
+
+@pytest.mark.parametrize("old", ["--nulls", "--no-nulls"])
+@pytest.mark.parametrize("command", ["measure", "report"])
+def test_options_of_0_1_name_those_of_today(command: str, old: str, capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, command, "runs/any", old)
+    assert found.code == 2 and f"{old} is now {old.replace('nulls', 'controls')}." in found.err

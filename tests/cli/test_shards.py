@@ -76,6 +76,7 @@ def small(preset):
     )
 
 
+@pytest.mark.thorough
 def test_reproduce_in_shards(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr(experiment.presets, "networks", small)
     monkeypatch.setattr(experiment, "controls_for", lambda *_, **__: {})  # what follows entire runs takes its time

@@ -5,12 +5,12 @@ from __future__ import annotations
 import inspect
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Annotated, get_args
+from typing import get_args
 
 import pytest
-import typer
 
 from command_line import call
+from weightgas.cli import options as opt
 from weightgas.cli import producers
 from weightgas.cli.spread import spread
 from weightgas.settings import Evaluate, Record, Run, Until
@@ -20,10 +20,15 @@ NAMES = {"folder": "out", "targets": "precision"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Own:
-    """What a command alone has."""
+class Own(opt.Options):
+    """What a command alone has.
 
-    colour: Annotated[str, typer.Option(help="Of the gas.")] = "red"
+    colour
+        Of the gas. Red is hot.
+    """
+
+    panel = "Gas"
+    colour: str = "red"
 
 
 def options(command) -> dict[str, inspect.Parameter]:
@@ -59,6 +64,8 @@ def test_options_become_objects() -> None:
     found = options(simulate)
     assert {"out", "force", "shard", "threads", "colour", "precision", "most_steps", "samples", "seed"} <= set(found)
     assert not {"client", "progress", "resume_from", "noise_batches"} & set(found)
+    option = get_args(found["colour"].annotation)[1]
+    assert (option.help, option.rich_help_panel) == ("Of the gas. Red is hot.", "Gas")
     defaults = {name: parameter.default for name, parameter in found.items()}
     simulate(**defaults)
     assert seen["run"] == Run() and seen["own"] == Own() and seen["until"] is None and seen["seed"] == 0

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightgas import networks, runs
-from weightgas.cli import estimate_cost, text, values
+from weightgas.cli import cost, text, values
 from weightgas.cli.results import with_error
 from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 
@@ -157,4 +157,4 @@ def test_durations(seconds: float, said: str) -> None:
 
 @pytest.mark.parametrize(("count", "said"), [(12, "12 bytes"), (4321, "4 kB"), (2.5e6, "2 MB"), (3.14e9, "3.1 GB")])
 def test_sizes(count: float, said: str) -> None:
-    assert estimate_cost.size_of(count) == said
+    assert cost.size_of(count) == said

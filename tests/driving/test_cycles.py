@@ -53,7 +53,7 @@ def test_the_engine_tends_to_carnot():
 
 
 def test_what_is_refused():
-    with pytest.raises(TypeError, match=r"expected a weightgas.paths.Path"):
+    with pytest.raises(TypeError, match=r"expected a weightgas.driving.Path"):
         dissipation("isotherm", [10])
     with pytest.raises(ValueError, match="at least one number of steps"):
         dissipation(isochore(radius=1.0, elr=(0.1, 0.2)), [])

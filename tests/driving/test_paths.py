@@ -24,13 +24,13 @@ def test_a_path_holds_what_its_name_says(name):
     path = FOUR[name]
     assert path.name == name.split()[0]
     values = [path.at(x) for x in np.linspace(0, 1, 7)]
-    held = {
+    fixed = {
         "isotherm": lambda at: at["elr"],
         "isobar": lambda at: at["wd"],
         "isochore": lambda at: at["radius"],
         "adiabat": lambda at: at["lr"] if "lr" in at else at["elr"] * at["radius"] ** 2,
     }[path.name]
-    np.testing.assert_allclose([held(v) for v in values], held(values[0]), rtol=1e-14)
+    np.testing.assert_allclose([fixed(v) for v in values], fixed(values[0]), rtol=1e-14)
     assert values[0] != values[-1]
 
 

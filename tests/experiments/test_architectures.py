@@ -15,7 +15,7 @@ from command_line import call
 from gases import EASY
 from weightgas import datasets, networks
 from weightgas import trace as traces
-from weightgas.experiments import estimate_cost, presets, run
+from weightgas.experiments import cost, presets, run
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Record
@@ -72,13 +72,13 @@ def test_sizes_go_with_the_preset_and_steps_replace_its_length(preset):
     assert all(r.record.snapshots * r.record.snapshot_every <= r.steps for r in (*plan, *shorter))
 
 
-def test_the_foreseen_time_counts_what_the_run_will_do(monkeypatch):
+def test_the_estimated_time_counts_what_the_run_will_do(monkeypatch):
     """Steps, warm-up, and every part of every sample, by number; what is there already is not counted."""
     monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
     of = (networks.mlp(hidden=(3,)), datasets.digits())
     record = Record(samples=10, noise_samples=5)
     planned = presets.Trained("networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, record, replicas=3)
-    seconds = estimate_cost.foreseen("one", (planned,)).seconds - 20
+    seconds = cost.estimated("one", (planned,)).seconds - 20
     batches = 1797 // 128
     each = 110 * 1.0 + 10 * batches * 10.0 + 5 * (8 * 100.0 + 2 * 1000.0)
     assert seconds == pytest.approx(6 * each + 16 * batches * 10.0)

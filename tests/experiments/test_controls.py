@@ -20,27 +20,29 @@ def gases():
     return controls_at(50, 2e-4, 1500, replicas=2)
 
 
+@pytest.mark.thorough
 def test_they_have_the_dimension_temperature_and_samples_asked_for(gases):
     assert tuple(gases) == NAMES
-    for name, null in gases.items():
-        temperature = null.state["temperature"].values
-        assert null.trace.attrs["dim"] == 50
+    for name, control in gases.items():
+        temperature = control.state["temperature"].values
+        assert control.trace.attrs["dim"] == 50
         assert np.exp(np.log(temperature).mean()) == pytest.approx(
             2e-4, rel=0.15 if name == "loss-dependent" else 0.05
         )  # there T is spread further, and its mean with it
-        assert (null.state["ess"] > 800).all() and (null.state["ess"] < 3500).all()
+        assert (control.state["ess"] > 800).all() and (control.state["ess"] < 3500).all()
 
 
+@pytest.mark.thorough
 def test_each_reason_predicts_what_its_gas_does_and_no_other(gases):
     """Fluctuations from the participation ratio and the exponent, T_conf from the alignment, cell by cell."""
-    for name, null in gases.items():
-        found = reasons(null.trace, null.state)
+    for name, control in gases.items():
+        found = reasons(control.trace, control.state)
         expected = found["explained"]
         z = (found["fluctuation"] - expected) / found["fluctuation_err"]
         tolerance = 0.06 * expected / found["fluctuation_err"]  # low temperature, first order
         assert (np.abs(z) < 4 + tolerance).all(), name
-        error = np.hypot(null.state["conf_ratio_err"], found["alignment_err"])
-        z = (null.state["conf_ratio"] - found["alignment"]) / error  # the former free of the finite step
+        error = np.hypot(control.state["conf_ratio_err"], found["alignment_err"])
+        z = (control.state["conf_ratio"] - found["alignment"]) / error  # the former free of the finite step
         assert np.abs(z.values).max() < 4, name
     assert found["dependence"].min() > 1.5  # the last, loss-dependent
     assert np.allclose(found["anisotropy"], 1)
@@ -78,7 +80,13 @@ def test_what_is_refused():
 
 
 def test_names_of_0_1_name_those_of_today():
-    for old, new in (("beside", "controls_for"), ("null_gases", "controls_at"), ("Null", "Control")):
+    for old, new in (
+        ("beside", "controls_for"),
+        ("null_gases", "controls_at"),
+        ("Null", "Control"),
+        ("foresee", "estimate_cost"),
+        ("Foresight", "Cost"),
+    ):
         with pytest.raises(AttributeError, match=f"'{old}' since 0.2: it is now weightgas.experiments.{new}"):
             getattr(experiments, old)
     with pytest.raises(AttributeError, match=r"has no attribute 'zebra'\.$"):

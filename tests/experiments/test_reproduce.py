@@ -91,17 +91,17 @@ def test_unknown_names_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", list(experiments.PRESETS))
-def test_every_preset_is_foreseen(name, monkeypatch):
+def test_every_preset_is_estimated(name, monkeypatch):
     monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: training.Cost(1, 1.0, 1.0, 1.0, 1.0))
     for preset in experiments.PRESETS[name]:
-        foreseen = experiments.foresee(name, preset)
-        assert foreseen.seconds > 0 and foreseen.bytes > 0 and len(foreseen.lines) >= 4
+        expected = experiments.estimate_cost(name, preset)
+        assert expected.seconds > 0 and expected.bytes > 0 and len(expected.lines) >= 4
 
 
 def test_the_precise_preset_runs_to_a_precision():
     assert {run.until.by_name()["entropy_direction"] for run in presets.isotropic("precise")} == {0.01}
     assert {run.until for run in presets.isotropic("standard")} == {None}
-    times = [experiments.foresee("isotropic", preset).seconds for preset in ("quick", "precise")]
+    times = [experiments.estimate_cost("isotropic", preset).seconds for preset in ("quick", "precise")]
     assert times[1] > 5 * times[0]
 
 

@@ -110,6 +110,7 @@ def test_the_bootstrap_takes_it(trace, state):
     assert found.value == mean(trace, state) and found.error > 0
 
 
+@pytest.mark.thorough
 def test_the_report_has_it(tmp_path):
     run = tmp_path / "run"
     protocol = wg.FixedLR(lr=[0.02, 0.05], wd=0.05)
@@ -125,7 +126,7 @@ def test_the_command_line_takes_it(tmp_path, capsys):
     wg.save_trace(trace_of(replicas=2), tmp_path / "trace.zarr")
     source = Path(__file__).resolve()
     with pytest.raises(SystemExit) as end:
-        cli.main(["measure", str(tmp_path / "trace.zarr"), "--entropy", f"{source}:Histogram", "--no-nulls"])
+        cli.main(["measure", str(tmp_path / "trace.zarr"), "--entropy", f"{source}:Histogram", "--no-controls"])
     assert end.value.code == 0, capsys.readouterr()
     assert wg.open_trace(tmp_path / "state.zarr").attrs["entropy_method"] == "histogram"
 

@@ -52,7 +52,7 @@ def test_a_figure_of_the_user_is_in_the_report(run: Path) -> None:
 
 def test_it_is_given_on_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = ["--figure", f"{__file__}:equipartition", "--figure", f"{__file__}:TWICE"]
-    assert call(capsys, "report", str(run), "--no-nulls", *mine).code == 0
+    assert call(capsys, "report", str(run), "--no-controls", *mine).code == 0
     assert (run / "report.html").read_text().split("further figures</h2>")[1].count("<img") == 2
 
 

@@ -157,10 +157,10 @@ def test_in_train() -> None:
 
 
 def test_in_watch_without_its_class() -> None:
-    """The budget alone: decay is assumed to be decoupled, and there is no closed form."""
+    """The budget alone, by the decay that is found on copies; there is no closed form."""
     star = float(SignSGD(LR, WD).radius(DIM))
     (state,) = drawn_gas(lambda p: TorchSignSGD(p, LR, WD), 500, dim=DIM, radius=star, seed=1)[0].groups()
-    assert state.rule == "TorchSignSGD; decoupled (assumed) decay"
+    assert state.rule == "TorchSignSGD; decay found by intervention: decoupled"
     assert np.isnan(state.radius_law) and state.radius_star == pytest.approx(star, rel=0.1)
     with pytest.raises(ValueError, match="rule: expected one that recognises SGD"):
         drawn_gas(lambda p: torch.optim.SGD(p, LR), 1, rule=SignSGD)

@@ -5,6 +5,7 @@ import random
 import signal
 import time
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,14 @@ def test_ctrl_c_saves_and_is_passed_on(tmp_path, whole):
     same(train(PROTOCOL, networks.mlp(), "digits", STEPS, **flat(folder=folder, **OPTIONS)), whole)
 
 
-def interrupted(monkeypatch, folder, protocol, calls, **options):
+@cache
+def undisturbed(cells_at_once: int | None, steps: int = 1000) -> xr.Dataset:
+    """What the runs of :func:`interrupted` at fixed LR must end as."""
+    told = {"batch_size": 32, "samples": 20} | ({"cells_at_once": cells_at_once} if cells_at_once else {})
+    return train(FixedLR([0.1, 0.3], 0.05), networks.mlp(), "digits", steps, **flat(**told))
+
+
+def interrupted(monkeypatch, folder, protocol, calls, steps=1000):
     """Stop a run by Ctrl-C in the middle of its ``calls``-th segment."""
     advance, count = engine.Engine.advance, 0
 
@@ -85,8 +93,8 @@ def interrupted(monkeypatch, folder, protocol, calls, **options):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(engine.Engine, "advance", counted)
         # Told how many at once, so that no step is made to be timed.
-        told = {"cells_at_once": 2, "batch_size": 32, "samples": 20} | options
-        train(protocol, networks.mlp(), "digits", 1000, **flat(folder=folder, **told))
+        told = {"cells_at_once": 2, "batch_size": 32, "samples": 20}
+        train(protocol, networks.mlp(), "digits", steps, **flat(folder=folder, **told))
 
 
 @pytest.mark.parametrize("calls", [2, 12])
@@ -100,7 +108,8 @@ def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch,
     monkeypatch.setattr(engine.Engine, "advance", lambda *a, **k: (steps.append(a[2]), advance(*a, **k))[1])
     resumed = train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options))
     assert sum(steps) == 1100 - at  # nothing is made twice
-    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **flat(**options)))
+    monkeypatch.undo()
+    same(resumed, undisturbed(2))
 
 
 @pytest.mark.parametrize("damage", ["newest", "both", "empty"])
@@ -115,17 +124,18 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, c
     with caplog.at_level(logging.WARNING):
         resumed = train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options))
     assert sum("damaged checkpoint, skipped" in r.message for r in caplog.records) == (2 if damage == "both" else 1)
-    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **flat(**options)))
+    same(resumed, undisturbed(None))
 
 
 def test_a_checkpoint_of_other_cells_is_not_used(monkeypatch, tmp_path):
     """The part that begins with a cell may hold other cells when cells_at_once has changed."""
     protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20}
-    interrupted(monkeypatch, tmp_path / "run", protocol, 5)
+    interrupted(monkeypatch, tmp_path / "run", protocol, 5, steps=400)
+    assert stored_step(tmp_path / "run") > 0
     resumed = train(
-        protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", cells_at_once=1, **options)
+        protocol, networks.mlp(), "digits", 400, **flat(folder=tmp_path / "run", cells_at_once=1, **options)
     )
-    same(resumed, train(protocol, networks.mlp(), "digits", 1000, **flat(cells_at_once=1, **options)))
+    same(resumed, undisturbed(1, 400))
 
 
 def test_a_failed_write_leaves_the_old_checkpoint(monkeypatch, tmp_path):

@@ -7,7 +7,7 @@ import inspect
 import numpy as np
 import pytest
 
-from gases import null, state, trace
+from gases import control, state, trace
 from weightgas import figures
 from weightgas import trace as traces
 from weightgas.analysis import Findings, verdict
@@ -30,7 +30,7 @@ WRONG = {
     "unstacked": (lambda: traces.grid(state("fixed_lr")), r"a dataset over \(lr, wd.*without the dimension cell"),
     "variable": (lambda: state("fixed_lr")["energy"], "a DataArray"),
     "other dataset": (lambda: state("fixed_lr")[["energy"]], "a dataset that is no state and no trace"),
-    "verdict": (lambda: verdict(Findings(*null("ideal"))), "a Verdict"),
+    "verdict": (lambda: verdict(Findings(*control("ideal"))), "a Verdict"),
     "figure": (lambda: figures.status_map(state("fixed_lr")), "a Figure"),
 }
 
@@ -83,7 +83,7 @@ def test_paths_are_checked() -> None:
 
 
 def test_the_three_forms_of_a_run_are_one() -> None:
-    pair = null("ideal")
+    pair = control("ideal")
     findings = Findings(*pair)
     assert one(findings) is findings and several(findings) == {"fixed_sphere": findings}
     assert one(pair).trace is pair[0] and one(pair[1]).state is pair[1]
@@ -115,7 +115,7 @@ def test_every_analysis_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("collect", "fluctuation_response", "gibbs_slope", "radius_law", "state_equation", "slopes", "reasons"):
         original = getattr(findings, name)
         monkeypatch.setattr(findings, name, lambda *a, n=name, f=original, **k: made.append(n) or f(*a, **k))
-    run = Findings(*null("ideal"))
+    run = Findings(*control("ideal"))
     assert made == []
     for _ in range(2):
         verdict(run)

@@ -64,7 +64,7 @@ RUNS = {
 }
 
 
-@pytest.mark.parametrize("shape", ["constant", "cosine"])
+@pytest.mark.parametrize("shape", [pytest.param("constant", marks=pytest.mark.thorough), "cosine"])
 @pytest.mark.parametrize("name", RUNS)
 def test_norm_along_the_run(name, shape):
     """From above and below r*, at every step."""

@@ -59,10 +59,12 @@ def check(found: dict[str, Any], loop: str, kind: str) -> None:
     budget = found["decay"] + found["alignment"] + found["update"]
     scale = np.abs(found["decay"]).max()
     np.testing.assert_allclose(budget, found["own_change"][at], atol=1e-6 * scale, rtol=1e-6)
+    if loop not in loops.SAME_WEIGHTS:
+        return
     expected = plain(kind, loops.width_of(loop))
     near = np.allclose(found["weights"], expected["weights"], rtol=1e-8, atol=1e-10)
-    assert near or loop not in loops.SAME_WEIGHTS or kind == "muon", "the loop is not the plain one"
-    if loop in loops.SAME_WEIGHTS and near:
+    assert near or kind == "muon", "the loop is not the plain one"
+    if near:  # Muon rounds to bfloat16: its runs part where a sum has another order
         np.testing.assert_array_equal(at, expected["step"])
         for name in COMPARED:
             scale = np.abs(expected[name]).max()

@@ -60,8 +60,9 @@ def test_a_norm_far_from_the_budget_is_not_in_equilibrium(settled, monkeypatch: 
     assert state.status == Status.TOO_SHORT and "norm -9% from r*" in state.reason and "5% allowed" in state.reason
 
 
-def test_decay_that_is_assumed_is_judged_no_more_leniently() -> None:
-    """An optimizer that ignores the decay of its group: the norm grows, whatever r* the assumption makes of that."""
+@pytest.mark.parametrize("radius", [1.0, 30.0])
+def test_decay_that_is_ignored_gives_no_equilibrium(radius: float) -> None:
+    """An optimizer that ignores the decay of its group: nothing is assumed of it, and what was read stays."""
 
     class Ignoring(Own):
         @torch.no_grad()
@@ -69,13 +70,17 @@ def test_decay_that_is_assumed_is_judged_no_more_leniently() -> None:
             for p in (p for group in self.param_groups for p in group["params"]):
                 p.sub_(0.1 * p.grad.sign())
 
-    for radius in (1.0, 30.0):
-        gas = drawn_gas(lambda p: Ignoring(p, LR, WD), 1000, dim=D, radius=radius, seed=3)[0]
-        (state,) = gas.groups()
-        assert state.rule == "Ignoring; decoupled (assumed) decay"
-        assert state.status == Status.TOO_SHORT and "radius: ln r changed by" in state.reason
+    gas = drawn_gas(lambda p: Ignoring(p, LR, WD), 1000, dim=D, radius=radius, seed=3)[0]
+    (state,) = gas.groups()
+    assert state.status == Status.NOT_APPLICABLE and "the same weights at every weight_decay" in state.reason
+    assert np.isnan([state.radius_star, state.steps_to_go, state.decay, state.temperature]).all()
+    assert np.isinf(state.relaxation_time) and gas.forecasts() == {} and "unknown decay" in str(gas)
+    change = (gas.record["alignment"] + gas.record["update"])[:, 0]
+    np.testing.assert_allclose(change[:-1].sum() > 0, True)
+    assert np.isfinite([state.radius, state.angle, state.elr]).all() and state.closure < 1e-9
 
 
+@pytest.mark.thorough
 def test_samples_of_another_learning_rate_do_not_count() -> None:
     model = OneTensor(np.full(D, STAR / D**0.5))
     optimizer = sgd(model.parameters())

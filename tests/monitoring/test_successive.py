@@ -9,7 +9,7 @@ from weightgas.protocols import FixedSphere
 from weightgas.simulation import reference
 
 CURVATURES = np.linspace(0, 2, 8)
-DIM, STEPS = len(CURVATURES), 20_000
+DIM, STEPS = len(CURVATURES), 8000
 
 
 def gradients(elr):

@@ -326,3 +326,97 @@ def test_a_failure_of_one_of_two_watches_ends_neither_the_run_nor_the_other(monk
             optimizer.step()
     assert not gas.attached and other.attached and other.steps == 6 and len(other.record) == 3
     assert [any("out of memory" in note for note in g.notes()) for g in (gas, other)] == [True, False]
+
+
+class Twice(torch.optim.SGD):
+    """A subclass that calls the step of its parent: torch runs the hooks of both."""
+
+    def step(self, closure=None):
+        """With decay of its own before it."""
+        with torch.no_grad():
+            for p in (p for group in self.param_groups for p in group["params"]):
+                p.mul_(0.999)
+        return super().step(closure)
+
+
+def test_hooks_inside_hooks_are_read_once() -> None:
+    torch.optim.SGD(network().parameters(), 0.1)  # from here on torch calls hooks in the step of the parent too
+    torch.manual_seed(0)
+    model = network()
+    optimizer = Twice(model.parameters(), 0.0)
+    calls = []
+    handle = optimizer.register_step_pre_hook(lambda *_: calls.append(1))
+    gas = watch(model, optimizer, groups=GROUPS, every=2)
+    steps(model, optimizer, 10)
+    assert len(calls) == 20 and gas.steps == 10 and len(gas.record) == 5 and handle is not None
+    change = gas.record["decay"] + gas.record["alignment"] + gas.record["update"]
+    np.testing.assert_allclose(np.nansum([gas.record["alignment"], gas.record["update"]], axis=0), change, rtol=1e-9)
+    np.testing.assert_allclose(change / gas.record["radius"] ** 2, 0.999**2 - 1, rtol=1e-3)
+
+
+class Perturbing(torch.optim.SGD):
+    """Sharpness-aware: the closure is called at other weights than those that are stepped."""
+
+    def step(self, closure=None):
+        """w ← w − η g(w + 0.01)"""
+        params = [p for group in self.param_groups for p in group["params"]]
+        with torch.no_grad():
+            for p in params:
+                p.add_(0.01)
+        assert closure is not None
+        closure()
+        with torch.no_grad():
+            for p in params:
+                p.sub_(0.01)
+        return super().step()
+
+
+def test_weights_that_move_before_the_closure_are_refused() -> None:
+    with pytest.warns(UserWarning, match="Perturbing moves the weights before it calls its closure"):
+        model, _, gas = closures(by_closure, lambda p: Perturbing(p, 0.1))
+    torch.manual_seed(0)
+    plain = network()
+    optimizer = Perturbing(plain.parameters(), 0.1)
+    list(batches(2))
+    for x, y in batches(20):
+
+        def evaluate(x=x, y=y):
+            optimizer.zero_grad()
+            loss_fn(plain, (x, y)).backward()
+
+        optimizer.step(evaluate)
+    assert same(model, plain) and not gas.attached and len(gas.record) == 0
+    assert "moves the weights before it calls its closure" in str(gas)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, inside the compiler
+def test_a_compiled_step_is_the_same_with_hooks_and_they_are_in_no_graph() -> None:
+    graphs = []
+
+    def go(watched: bool):
+        torch.manual_seed(0)
+        model = network()
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+        gas = watch(model, optimizer, groups=GROUPS, every=2) if watched else None
+
+        def backend(graph, _):
+            graphs.append(sum(node.op.startswith("call") for node in graph.graph.nodes))
+            return graph.forward
+
+        torch._dynamo.reset()
+        optimizer.step = torch.compile(optimizer.step, backend=backend)
+        steps(model, optimizer, 12)
+        return model, gas, optimizer
+
+    (plain, _, _), unwatched = go(False), list(graphs)
+    graphs.clear()
+    model, gas, _optimizer = go(True)
+    assert gas is not None and same(model, plain) and graphs == unwatched and gas.attached and gas.notes() == []
+    assert gas.steps == 12 and len(gas.record) == 6 and gas.groups()[0].closure < 1e-4
+    torch.manual_seed(0)
+    eager = network()
+    optimizer = torch.optim.SGD(eager.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+    expected = watch(eager, optimizer, groups=GROUPS, every=2)
+    steps(eager, optimizer, 12)
+    for name in ("radius", "decay", "angle", "grad_sq"):
+        np.testing.assert_allclose(gas.record[name], expected.record[name], rtol=1e-4, err_msg=name)

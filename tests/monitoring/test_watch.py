@@ -341,14 +341,15 @@ def test_copies_pickles_and_second_watches() -> None:
     assert not gas.attached and any("hooks are off the optimizer" in n for n in gas.notes())
 
 
-def test_resumed_run_goes_on_with_its_samples() -> None:
+def test_resumed_run_goes_on_with_its_samples(tmp_path) -> None:
     whole = run("sgd", 60)[2]
     torch.manual_seed(0)
     model = network()
     optimizer = OPTIMIZERS["sgd"](model.parameters())
     gas = watch(model, optimizer, groups=GROUPS, every=5)
     steps(model, optimizer, 32)
-    saved = pickle.loads(pickle.dumps(gas.state_dict()))
+    torch.save(gas.state_dict(), tmp_path / "checkpoint.pt")
+    saved = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     gas.detach()
     again = watch(model, optimizer, groups=GROUPS, every=9)
     again.load_state_dict(saved)
@@ -373,7 +374,12 @@ def test_outputs(tmp_path) -> None:
         def add_scalar(self, tag, value, step):
             self.seen.append((tag, value, step))
 
-    assert gas.tensorboard(Writer()) == len(gas.record) and gas.tensorboard(Writer()) == 0
+    first = Writer()
+    assert gas.tensorboard(first) == len(gas.record) and gas.tensorboard(first) == 0
+    assert gas.tensorboard(Writer()) == len(gas.record) == gas.tensorboard(first, "other")
+    resumed = run("sgd", 60)[2]
+    resumed.load_state_dict(gas.state_dict())
+    assert resumed.tensorboard(Writer()) == 0 < resumed.tensorboard(Writer(), "third")
     assert ("weightgas/first/radius", gas.record["radius"][0, 0], 0) in Writer.seen
     found = gas.trace()
     trace.save(found, tmp_path / "run.zarr")
@@ -384,6 +390,13 @@ def test_outputs(tmp_path) -> None:
     assert figures.watched(found).axes
     state = measure(found)
     assert np.isfinite(state["temperature"]).all() and np.isfinite(state["compressibility"]).all()
+
+
+def test_in_a_notebook() -> None:
+    gas = run("sgd", 60)[2]
+    gas.name = "<script>"
+    found = gas._repr_html_()
+    assert "<script>" not in found and "&lt;script&gt;" in found and "r*" in found
 
 
 def test_given_loss_is_the_energy() -> None:

@@ -235,7 +235,7 @@ def test_radius_and_angle_of_muon():
     ],
     ids=["momentum", "decoupled", "nesterov", "adamw", "adam"],
 )
-@pytest.mark.parametrize("pull", [-0.5, 0.3])
+@pytest.mark.parametrize("pull", [-0.5, pytest.param(0.3, marks=pytest.mark.thorough)])
 def test_gradients_correlated_in_time(law, pull):
     """Noise n_t + pull n_(t-1): the norm feels M, whichever way the correlation goes."""
     alpha = law.momentum if isinstance(law, SGD) else law.betas[0]

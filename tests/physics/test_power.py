@@ -18,10 +18,10 @@ CHECKS = (Key.CONFIGURATIONAL, Key.FLUCTUATION, Key.GIBBS_SLOPE)
 
 def judged(name, seeds, samples=2600):
     """Verdicts of the seeds, their three checks (seeds, 3), and the mean effective sample size."""
-    null = controls_at(10, 0.01, samples * seeds, replicas=seeds, names=(name,))[name]
+    control = controls_at(10, 0.01, samples * seeds, replicas=seeds, names=(name,))[name]
     verdicts, values, effective = [], [], []
     for seed in range(seeds):
-        trace = null.trace.isel(replica=[seed])
+        trace = control.trace.isel(replica=[seed])
         state = measure(trace)
         verdicts.append(verdict(trace, state))
         values.append([verdicts[-1].check(key).value for key in CHECKS])
@@ -33,6 +33,7 @@ def no(verdicts):
     return np.mean([v.levels[2].answer == "no" for v in verdicts])
 
 
+@pytest.mark.thorough
 def test_a_few_seeds():
     ideal, values, _ = judged("ideal", 6, samples=1200)
     assert no(ideal) == 0

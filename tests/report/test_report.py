@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from gases import KINDS, PROTOCOLS, network, null, state, trace
+from gases import KINDS, PROTOCOLS, control, network, state, trace
 from weightgas import figures, report
 from weightgas import trace as traces
 from weightgas.analysis import Findings, Verdict
@@ -184,11 +184,12 @@ def test_numbers_are_rounded_and_have_a_minus() -> None:
 
 @pytest.fixture(scope="module")
 def sections() -> list[report.Section]:
-    controls = {name: Findings(*null(name), title=f"control, {name}") for name in ("ideal", "anisotropic")}
+    controls = {name: Findings(*control(name), title=f"control, {name}") for name in ("ideal", "anisotropic")}
     found = report.sections({k: Findings(trace(k), state(k)) for k in KINDS}, controls)
     return found + report.sections({k: Findings(*network(k)) for k in KINDS}, controls)
 
 
+@pytest.mark.thorough
 def test_the_sections_hold_every_figure_of_the_paper(sections: list[report.Section]) -> None:
     captions = [p.caption for s in sections for p in s.figures]
     wanted = {
@@ -205,6 +206,7 @@ def test_the_sections_hold_every_figure_of_the_paper(sections: list[report.Secti
     assert {2, 3, None} <= levels
 
 
+@pytest.mark.thorough
 def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_path: Path) -> None:
     some = [s for k, s in enumerate(sections) if k % 4 == 0 or k == len(sections) - 1]  # drawing all takes long
     path = report.write(tmp_path / "report.html", report.Content("all", sections=some))
@@ -260,6 +262,7 @@ def test_what_cannot_be_made_costs_one_line(caplog: pytest.LogCaptureFixture) ->
     assert "ZeroDivisionError" in caplog.text and "KeyError" in caplog.text
 
 
+@pytest.mark.thorough
 def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
     ran = network("fixed_elr")[0]
     assert not np.isfinite(measure(ran)["entropy"]).any()
@@ -281,6 +284,7 @@ def test_a_run_that_cannot_be_judged_has_a_report(tmp_path: Path, monkeypatch: p
     )
 
 
+@pytest.mark.thorough
 def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "run"
     simulate(PROTOCOLS["fixed_sphere"].__class__(elr=[0.01, 0.02]), 3, 8000, record=Record(samples=40), run=folder)

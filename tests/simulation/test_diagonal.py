@@ -219,7 +219,10 @@ def test_the_radius_of_the_sphere_does_not_walk():
 # --- in law ---
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    "protocol",
+    [pytest.param(name, marks=() if name == "fixed_elr" else pytest.mark.thorough) for name in PROTOCOLS],
+)
 def test_equal_in_law_to_the_step_of_dense_noise(protocol):
     """Two codes for one gas, its covariance as variances and as a matrix; half as much noise again would be seen."""
     variances, replicas = np.geomspace(0.3, 3, 5), 1500

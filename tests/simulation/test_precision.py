@@ -98,7 +98,10 @@ def test_a_cell_is_that_of_one_run_of_its_length(finished):
         np.testing.assert_allclose(cell[name], whole[name], rtol=1e-12, err_msg=name)
 
 
-@each_protocol
+@pytest.mark.parametrize(
+    "protocol",
+    [pytest.param(GRIDS[name], id=name, marks=() if name == "fixed_lr" else pytest.mark.thorough) for name in GRIDS],
+)
 def test_threads_parts_and_other_cells_change_no_bit(protocol, monkeypatch):
     whole = simulate(protocol, 3, **flat(threads=1, **SMALL))
     for cell in (0, 3):
@@ -252,7 +255,7 @@ def covered(protocol, scale, truth, **how):
     ],
 )
 def test_errors_of_runs_that_stopped_when_they_were_small_still_cover(kind, elr, dim, steps, goal):
-    """The table of docs/run-until-known.md; -s prints it."""
+    """The table of docs/target-precision.md; -s prints it."""
     protocol, scale = alike(kind, elr, 64)
     long = measure(simulate(protocol, dim, 5_000_000, seed=99, record=Record(samples=4000)))
     names = ("energy", "entropy_direction") if kind == "fixed_sphere" else ("energy", "radius", "entropy_direction")

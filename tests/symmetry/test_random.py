@@ -48,6 +48,7 @@ def compare(seed: int) -> tuple[int, int, int, int]:
     return len(groups), len(false), len(known), int(missed)
 
 
+@pytest.mark.thorough
 def test_fifty_networks():
     counts = np.array([compare(seed) for seed in range(50)])
     reported, false, known, missed = counts.sum(axis=0)

@@ -80,7 +80,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.thorough if c[1] == 10 else ()) for c in CASES])
 def test_energy_of_finite_steps(case):
     assert abs(score(*case, theory(case[0]))) < 4
 

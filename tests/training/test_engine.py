@@ -165,7 +165,7 @@ def test_rescaling_leaves_the_loss_alone(digits):
 def test_held_fixed_elr_keeps_its_norm(digits):
     engine = make_engine(PROTOCOLS[1], digits)
     state = engine.initial()
-    held, free = engine.advance(state, 20, held=True), engine.advance(state, 20)
+    held, free = engine.advance(state, 20, fixed_radius=True), engine.advance(state, 20)
     torch.testing.assert_close(held.weights.norm(dim=1), state.weights.norm(dim=1), rtol=1e-12, atol=0)
     assert not torch.allclose(free.weights.norm(dim=1), state.weights.norm(dim=1), rtol=1e-3)
 
@@ -186,7 +186,7 @@ def test_all_stays_on_the_device(protocol, network, digits):
     """On the device "meta", where tensors have shapes alone: what adds one of the CPU to them is an error there."""
     engine = Engine(protocol, network, digits, replicas=2, seed=0, batch_size=16, dtype=torch.float32,
                     device=torch.device("meta"))  # fmt: skip
-    state = engine.advance(engine.advance(engine.initial(), 2, held=True), 1)
+    state = engine.advance(engine.advance(engine.initial(), 2, fixed_radius=True), 1)
     gradients = engine.noise_gradients(state.weights, 0, 4)
     found = [*vars(engine.moments(state.weights, gradients)).values(), engine.energy(state.weights)]
     found += [*vars(engine.curvature(state.weights, gradients, 0, 1)).values(), state.growth, state.weights]

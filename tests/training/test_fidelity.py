@@ -183,7 +183,10 @@ ARCHITECTURES = {
 EACH = [
     pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"]),
     pytest.mark.parametrize("protocol", PROTOCOLS),
-    pytest.mark.parametrize("name", ARCHITECTURES),
+    pytest.mark.parametrize(
+        "name",
+        [pytest.param(name, marks=pytest.mark.thorough if name == "resnet18, layer" else ()) for name in ARCHITECTURES],
+    ),
 ]
 
 

@@ -53,7 +53,11 @@ def test_a_module_can_be_trained_as_it_is():
         train(FixedLR(0.1, 0.01), mixed().requires_grad_(True), DATA, 8, **flat(**SHORT))
 
 
-@pytest.mark.parametrize("network", [networks.convnet(2, classes=4), networks.resnet18(2, classes=4)], ids=str)
+@pytest.mark.parametrize(
+    "network",
+    [networks.convnet(2, classes=4), pytest.param(networks.resnet18(2, classes=4), marks=pytest.mark.thorough)],
+    ids=str,
+)
 def test_networks_are_trained_as_many_at_once_as_they_say(network):
     protocol = FixedLR([0.1, 0.2, 0.3], 0.01)
     options = {**SHORT, "dtype": "float64", "warmup": 2}

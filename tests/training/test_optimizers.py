@@ -131,6 +131,7 @@ def test_an_interrupted_run_and_a_resumed_one_are_the_whole_run(name, tmp_path):
         )
 
 
+@pytest.mark.thorough
 def test_momentum_settles_where_theory_says():
     """r of the digits grid within 1 % of r⁴ = ηGM/(2λ(1 − α)), M measured from the buffer; T, p, Z as plain SGD's."""
     alpha = 0.9
@@ -184,6 +185,7 @@ def test_plain_sgd_as_an_optimizer_is_the_run_without_one():
     assert "optimizer" not in same.attrs
 
 
+@pytest.mark.thorough
 def test_adamw_has_no_temperature_and_no_pressure_but_a_radius_an_energy_and_t_conf():
     cells = FixedLR(lr=[0.002, 0.004], wd=[0.5, 1.0])
     trace = train(cells, DIGITS, "digits", 3000, optimizer=AdamW(), record=Record(samples=100, warmup=1500),

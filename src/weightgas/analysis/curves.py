@@ -131,7 +131,7 @@ def temperature_law(state: xr.Dataset) -> xr.Dataset:
     if not kind.scaled:
         law = kind.stationary_temperature
         continuous = evaluate(law, at, noise, dof=dof, discrete=False)
-        discrete = evaluate(lambda held, n, m: law(held, n, dof, mean_grad_sq=m), at, noise, drift)
+        discrete = evaluate(lambda grid, n, m: law(grid, n, dof, mean_grad_sq=m), at, noise, drift)
     return xr.Dataset({"continuous": ("cell", continuous), "discrete": ("cell", discrete)}, state["cell_id"].coords)
 
 
@@ -167,14 +167,14 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     xarray.Dataset
         ``line`` on the cells, with the attributes ``slope`` and ``exact``.
     """
-    kind, held, r = kind_of(state), axes(state), state.attrs["dof"] / 2
+    kind, grid, r = kind_of(state), axes(state), state.attrs["dof"] / 2
     slopes = kind.entropy_slopes()
     if over not in slopes:
-        raise refuse("over", " or ".join(held), over, f"The protocol {state.attrs['protocol']} fixes these.")
+        raise refuse("over", " or ".join(grid), over, f"The protocol {state.attrs['protocol']} fixes these.")
     slope, exact = slopes[over][0] * r, slopes[over][1]
     if over == kind.exact_along:
         exact = _constant(np.log(kind.isotherm_key(fixed(state))), rows)
-    x, s, t = np.log(held[over]), state["entropy"].values, state["temperature"].values
+    x, s, t = np.log(grid[over]), state["entropy"].values, state["temperature"].values
     good = in_equilibrium(state) & np.isfinite(s)
     line = np.full(len(x), np.nan)
     for row in np.unique(rows[rows >= 0]):

@@ -103,13 +103,13 @@ def quadratic_fit(state: xr.Dataset) -> QuadraticFit | None:
 
 def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Coefficients of the mean slope on the entropies of the cells, and the slope of each row."""
-    held = axes(state)
-    x = np.log(held[along])
+    grid = axes(state)
+    x = np.log(grid[along])
     s = state["entropy"].values
     good = in_equilibrium(state) & np.isfinite(s)
     total, rows = np.zeros(len(x)), []
-    for value in np.unique(held[each]):
-        row = good & (held[each] == value)
+    for value in np.unique(grid[each]):
+        row = good & (grid[each] == value)
         if row.sum() < 2:
             continue
         centered = x[row] - x[row].mean()

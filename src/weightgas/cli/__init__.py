@@ -19,6 +19,9 @@ from weightgas.cli import doctor, listing, monitor, presets, producers, results,
 from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, one_line, say, unread
 from weightgas.settings import RENAMED
 
+_RENAMED = RENAMED | {"nulls": "controls", "no_nulls": "no_controls"}
+"""Options of version 0.1 and their names today."""
+
 app = typer.Typer(
     name="weightgas",
     add_completion=False,
@@ -103,8 +106,8 @@ def _call(words: Sequence[str]) -> int:
         context = getattr(error, "ctx", None)
         name = context.command_path if context is not None else "weightgas"
         old = str(getattr(error, "option_name", "")).removeprefix("--").replace("-", "_")
-        if old in RENAMED:
-            say(f"{name}: --{old.replace('_', '-')} is now --{RENAMED[old].replace('_', '-')}. See {name} --help.")
+        if old in _RENAMED:
+            say(f"{name}: --{old.replace('_', '-')} is now --{_RENAMED[old].replace('_', '-')}. See {name} --help.")
             return REFUSED
         sentence = " ".join(message().replace("Value error, ", "").split()).removesuffix(".")
         say(f"{name}: {sentence}. See {name} --help.")

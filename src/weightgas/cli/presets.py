@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from weightgas.cli import estimate_cost
+from weightgas.cli import cost
 from weightgas.cli import options as opt
 from weightgas.cli.session import given, session
 from weightgas.cli.spread import spread
@@ -103,9 +103,9 @@ def _reproduce(
 
         chosen = choice()
         if dry_run:
-            foreseen = experiments.foresee(*which, run.threads, **chosen)
-            title, *rest = estimate_cost.lines(foreseen.sentence, foreseen.seconds, foreseen.bytes, out)
-            print("\n".join((title, *(f"  {line}" for line in foreseen.lines), *rest)))
+            expected = experiments.estimate_cost(*which, run.threads, **chosen)
+            title, *rest = cost.lines(expected.sentence, expected.seconds, expected.bytes, out)
+            print("\n".join((title, *(f"  {line}" for line in expected.lines), *rest)))
             return
         if chosen:
             chosen["command"] = shlex.join(["weightgas", *given.get()])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from weightgas.cli import estimate_cost, values
+from weightgas.cli import cost, values
 from weightgas.cli import options as opt
 from weightgas.cli.session import session
 from weightgas.cli.spread import spread
@@ -96,11 +96,11 @@ def simulate(
             title, recorded = _title(f"simulate {grid.protocol}", protocol, replicas, steps), record.of("simulate")
             method = evaluate.of("simulate").method
             seconds, longest = estimated_seconds(protocol, what, steps, replicas, run.threads, method), None
-            size = estimate_cost.simulated_bytes(protocol, dim, replicas, recorded.samples, recorded.snapshots)
+            size = cost.simulated_bytes(protocol, dim, replicas, recorded.samples, recorded.snapshots)
             if until is not None:
                 rounds = MOST_ROUNDS if until.most_steps is None else until.most_steps / steps
                 longest, size = seconds * rounds, 7 * size // 4
-            print("\n".join(estimate_cost.lines(f"{title}, d = {dim}", seconds, size, out, longest=longest)))
+            print("\n".join(cost.lines(f"{title}, d = {dim}", seconds, size, out, longest=longest)))
             return
         trace = simulation.simulate(
             protocol, dim, steps, loss=surface, noise=noises, optimizer=optimizer, seed=seed, replicas=replicas,
@@ -159,13 +159,13 @@ def train(
                 evaluate=evaluate,
             )  # fmt: skip
             cells, threads = len(protocol) * replicas, run.threads or 1
-            cost = training.cost(
+            seconds = training.cost(
                 network, images, cells, batch_size=batch_size, threads=threads, evaluate=evaluate
             ).seconds(plan, cells)
             samples = record.of("train").samples
-            size = estimate_cost.trained_bytes(protocol, network.groups(images), replicas, samples, record.snapshots)
+            size = cost.trained_bytes(protocol, network.groups(images), replicas, samples, record.snapshots)
             title = _title(f"train {grid.protocol}", protocol, replicas, steps)
-            print("\n".join(estimate_cost.lines(title, cost, size, out, recording=plan.cost())))
+            print("\n".join(cost.lines(title, seconds, size, out, recording=plan.cost())))
             return
         trace = training.train(
             protocol, network, images, steps, batch_size=batch_size, seed=seed, replicas=replicas, start=start,
@@ -175,8 +175,8 @@ def train(
 
 
 def _title(command: str, protocol: Protocol, replicas: int, steps: int) -> str:
-    cells, runs = estimate_cost.counted(len(protocol), "cell"), estimate_cost.counted(replicas, "replica")
-    return f"{command}: {cells} x {runs} x {estimate_cost.counted(steps, 'step')}"
+    cells, runs = cost.counted(len(protocol), "cell"), cost.counted(replicas, "replica")
+    return f"{command}: {cells} x {runs} x {cost.counted(steps, 'step')}"
 
 
 def _summary(trace: xr.Dataset, out: Path) -> str:
@@ -187,7 +187,7 @@ def _summary(trace: xr.Dataset, out: Path) -> str:
 
     codes, counts = np.unique(trace["outcome"].values, return_counts=True)
     ended = ", ".join(f"{n} {Outcome(int(code)).name.lower()}" for code, n in zip(codes, counts, strict=True))
-    cells = estimate_cost.counted(trace.sizes["cell"], "cell")
+    cells = cost.counted(trace.sizes["cell"], "cell")
     if "known" in trace:
         ended += f"; {int(trace['known'].sum())} known to the precision asked"
     missing = (trace["outcome"] == Outcome.INTERRUPTED).any()

@@ -12,7 +12,7 @@ import typer
 
 from weightgas.cli import options as opt
 from weightgas.cli import values
-from weightgas.cli.estimate_cost import counted
+from weightgas.cli.cost import counted
 from weightgas.cli.session import session
 from weightgas.cli.spread import spread
 
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-NullsOption = Annotated[
+ControlsOption = Annotated[
     bool,
     typer.Option(
-        help="Simulate reference gases, at the same number of weights (up to 4096), temperature and effective "
+        help="Simulate controls, reference gases at the same number of weights (up to 4096), temperature and effective "
         "samples: some seconds.",
         rich_help_panel="How",
     ),
@@ -76,7 +76,7 @@ def measure(
         typer.Option(help="Integrated entropy of the coldest cell, in nats; 0 by default.", rich_help_panel="How"),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap of errors.", rich_help_panel="How")] = 0,
-    nulls: NullsOption = True,
+    controls: ControlsOption = True,
     rows: Annotated[
         int, typer.Option(min=0, help="Rows of the printed table; 0 for all cells.", rich_help_panel=opt.OUTPUT)
     ] = 20,
@@ -113,7 +113,7 @@ def measure(
 
         estimator = values.entropy_of(entropy)
         recorded = traces.check(traces.open_trace(source))
-        place = out or _beside(source)
+        place = out or _place(source)
         if dry_run:
             size = traces.valid(recorded).sum().item()
             print(
@@ -126,8 +126,8 @@ def measure(
         _show(state, rows)
         found = Findings(recorded, state)
         print(found.verdict)
-        for name, one in (_controls(found) if nulls else {}).items():
-            print(f"{'Beside it:' if name == 'ideal' else '          '} {one.title}: {one.verdict.sentence}")
+        for name, one in (_controls(found) if controls else {}).items():
+            print(f"{'Alongside:' if name == 'ideal' else '          '} {one.title}: {one.verdict.sentence}")
         print(f"State in {place}")
 
 
@@ -143,7 +143,7 @@ def report(
             rich_help_panel="What",
         ),
     ] = None,
-    nulls: NullsOption = True,
+    controls: ControlsOption = True,
     show: opt.Show,
 ) -> None:
     """Write the report of a run: one HTML file, verdict first.
@@ -161,8 +161,8 @@ def report(
 
         figures = [own(text, "--figure", call=False) for text in figure or ()]
         run = reports.findings(source)
-        controls = _controls(run) if nulls else {}
-        print(f"Report: {Path(reports.of_run(source, run, controls=controls, figures=figures)).resolve()}")
+        alongside = _controls(run) if controls else {}
+        print(f"Report: {Path(reports.of_run(source, run, controls=alongside, figures=figures)).resolve()}")
 
 
 def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:
@@ -195,7 +195,7 @@ def with_error(value: float, error: float) -> str:
     return f"{value:.{-place}f}({digits})"
 
 
-def _beside(source: Path) -> Path:
+def _place(source: Path) -> Path:
     """Where the state of a run folder or of a trace goes."""
     if (source / "trace.zarr").is_dir():
         return source / "state.zarr"
@@ -225,8 +225,8 @@ def _show(state: xr.Dataset, rows: int) -> None:
         print(f"{unknown.sum()} of {counted(cells, 'cell')} not known to the precision asked")
     if "reason" in state:
         lacking = unknown | (state["status"].values != Status.EQUILIBRIUM)
-        said = [str(r) for r, lacks in zip(state["reason"].values, lacking, strict=True) if lacks and r]
-        for reason in list(dict.fromkeys(said))[:3]:
+        reasons = [str(r) for r, lacks in zip(state["reason"].values, lacking, strict=True) if lacks and r]
+        for reason in list(dict.fromkeys(reasons))[:3]:
             print(f"  {reason}")
     if "entropy_reason" in state.attrs:
         print(f"S: {state.attrs['entropy_reason']}.")
@@ -241,10 +241,10 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
 
     from weightgas import quantities, status, trace
 
-    held = trace.kind_of(state).axes
+    fixed = trace.kind_of(state).axes
     columns = [name for name in COLUMNS if name in state]
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*held, *(quantities.of(column).head for column in columns)):
+    for name in (*fixed, *(quantities.of(column).head for column in columns)):
         table.add_column(name, justify="right")
     table.add_column("status")
     for cell in chosen:
@@ -252,6 +252,6 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
         errors = {n: float(one.get(f"{n}_err", np.nan)) for n in columns}
         numbers = [with_error(float(one[n].round() if n == "ess" else one[n]), errors[n]) for n in columns]
         table.add_row(
-            *(f"{float(one[f'{a}_set']):.4g}" for a in held), *numbers, status.names(one["status"].values).item()
+            *(f"{float(one[f'{a}_set']):.4g}" for a in fixed), *numbers, status.names(one["status"].values).item()
         )
     return table

@@ -1,8 +1,8 @@
 """Commands whose parameters are dataclasses: every field is an option of the command line.
 
 An option that the library has too is written there alone (:mod:`weightgas.settings`): its type, what it may be, what
-each producer takes for None, and its text, of which the first sentence is the help. A field that is annotated with
-``typer.Option`` belongs to the command line and is taken as it is.
+each producer takes for None, and its text, of which the first sentence is the help. A group of options of the command
+line alone (:class:`.options.Options`) has the panel and the texts in the same form; its entire texts are the help.
 """
 
 from __future__ import annotations
@@ -72,11 +72,10 @@ def _group(annotation: Any) -> type | None:
 
 def _options(kind: Any, producer: str) -> Iterator[_Option]:
     texts = _texts(kind)
-    hints = {} if issubclass(kind, Settings) else get_type_hints(kind, include_extras=True)
+    if not issubclass(kind, Settings):
+        yield from _of_command_line(kind, texts)
+        return
     for each in fields(kind):  # type: ignore[arg-type]
-        if each.name in hints:
-            yield _option(each.name, each, hints[each.name], each.default)
-            continue
         known = each.metadata
         if not known or (known["producers"] and producer not in known["producers"]):
             continue
@@ -87,10 +86,21 @@ def _options(kind: Any, producer: str) -> Iterator[_Option]:
         if written is bool and default is None:
             flags = (f"{flags[0]}/--no-{flags[0].removeprefix('--')}",)
         option = typer.Option(
-            *flags, min=known["minimum"], metavar=known["metavar"], help=texts[each.name], rich_help_panel=PANELS[kind]
-        )
+            *flags, min=known["minimum"], metavar=known["metavar"], help=_sentence(texts[each.name]),
+            rich_help_panel=PANELS[kind],
+        )  # fmt: skip
         annotation = Annotated[base if default is not None else base | None, option]
         yield _option(flags[0].partition("/")[0].removeprefix("--").replace("-", "_"), each, annotation, default)
+
+
+def _of_command_line(kind: Any, texts: dict[str, str]) -> Iterator[_Option]:
+    hints = get_type_hints(kind)
+    for each in fields(kind):
+        how = dict(each.metadata)
+        flags = how.pop("flags", (f"--{each.name.replace('_', '-')}",) if each.default is False else ())
+        default = inspect.Parameter.empty if each.default is MISSING else each.default
+        option = typer.Option(*flags, help=texts[each.name], rich_help_panel=kind.panel, **how)
+        yield _option(each.name, each, Annotated[hints[each.name], option], default)
 
 
 def _option(name: str, each: Field[Any], annotation: Any, default: Any) -> _Option:
@@ -113,7 +123,11 @@ def _made(kind: type, options: list[_Option], given: dict[str, Any]) -> Any:
 
 
 def _texts(kind: type) -> dict[str, str]:
-    """The first sentence that the docstring has of each field, in plain words."""
+    """What the docstring has of each field, in plain words."""
     found = re.findall(r"^(\w+)\n((?:    .*\n?|\n)+)", inspect.cleandoc(kind.__doc__ or "") + "\n", re.MULTILINE)
-    texts = {name: " ".join(text.split()).replace("``", "") for name, text in found}
-    return {name: re.split(r"(?<=\.)\s+(?=[A-Z0-9\"])", text, maxsplit=1)[0] for name, text in texts.items()}
+    return {name: " ".join(text.split()).replace("``", "") for name, text in found}
+
+
+def _sentence(text: str) -> str:
+    """The first sentence of a text."""
+    return re.split(r"(?<=\.)\s+(?=[A-Z0-9\"])", text, maxsplit=1)[0]

@@ -57,7 +57,7 @@ def dissipation(
         For what ``drive`` refuses.
     """
     if not isinstance(path, Path):
-        raise TypeError(f"path: expected a weightgas.paths.Path, got {type(path).__name__}.")
+        raise TypeError(f"path: expected a weightgas.driving.Path, got {type(path).__name__}.")
     steps = [whole_number("durations", n) for n in durations]
     if not steps:
         raise refuse("durations", "at least one number of steps", durations, "For instance [30, 300, 3000].")

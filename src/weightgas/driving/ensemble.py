@@ -78,7 +78,7 @@ def drive(
     Parameters
     ----------
     legs
-        A :class:`weightgas.paths.Path` or several: the weights go on from one to the next, also to another protocol.
+        A :class:`weightgas.driving.Path` or several: the weights go on from one to the next, also to another protocol.
     dim
         Number of weights d, at least 2.
     steps

@@ -20,7 +20,7 @@ from weightgas.analysis.findings import Findings
 from weightgas.errors import one_of, refuse, whole_number
 from weightgas.experiments import answer, presets, summary
 from weightgas.experiments.controls import Control, controls_for
-from weightgas.experiments.estimate_cost import Foresight, foreseen
+from weightgas.experiments.cost import Cost, estimated
 from weightgas.experiments.summary import kinds, select
 from weightgas.protocols import FixedSphere
 from weightgas.settings import Run, producer
@@ -76,13 +76,13 @@ class Experiment:
         return self.folder / "report.html"
 
 
-def foresee(name: str, preset: str = "quick", threads: int | None = None, **choice: Any) -> Foresight:
+def estimate_cost(name: str, preset: str = "quick", threads: int | None = None, **choice: Any) -> Cost:
     """Time and disk that :func:`reproduce` will need, without running anything but moments of its networks.
 
     ``choice``: ``network``, ``data`` and ``steps`` as there.
     """
     plan = _plan(name, preset, **choice)
-    return foreseen(_title(name, preset, plan, **choice), plan, threads)
+    return estimated(_title(name, preset, plan, **choice), plan, threads)
 
 
 @producer
@@ -136,7 +136,7 @@ def reproduce(
     if not (network is data is steps is None):
         config |= _choice(plan)
     # refuses what does not fit before there is a folder
-    ahead = foreseen(what, plan, way.threads, None if way.force else Path(way.folder))
+    ahead = estimated(what, plan, way.threads, None if way.force else Path(way.folder))
     folder = runs.prepare(way.folder, config, force=way.force).folder
     logger.info("%s", ahead.sentence)
     for line in ahead.lines:

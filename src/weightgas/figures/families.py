@@ -56,12 +56,12 @@ class Families:
 
         The cells themselves where the line has no value in common.
         """
-        held, x = axes(self.run.state), self.x[line.cells]
+        fixed, x = axes(self.run.state), self.x[line.cells]
         if self.other is None or len(x) < 2:
-            return x, {axis: v[line.cells] for axis, v in held.items()}
+            return x, {axis: v[line.cells] for axis, v in fixed.items()}
         x = np.geomspace(x.min(), x.max(), points)
         values = kind_of(self.run.state).solved({self.other: np.full(points, line.value), self.over: x})
-        return x, {axis: values[axis] for axis in held}
+        return x, {axis: values[axis] for axis in fixed}
 
     def points(self, ax: Axes, y: np.ndarray, error: np.ndarray | None = None) -> None:
         """Draw the values ``y`` (cells,) with error bars: filled in equilibrium, hollow and grey where not."""
@@ -118,21 +118,21 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
     """
     whole_number("lines", lines, fix="Pass how many lines to draw, for instance 5.")
     state = run.state
-    held, kind = axes(state), kind_of(state)
+    fixed, kind = axes(state), kind_of(state)
     over = kind.axes[0] if over == "lr" else over
-    known = held | kind.combined(held)
+    known = fixed | kind.combined(fixed)
     one_of(f"over ({state.attrs['protocol'].replace('_', ' ')})", over, known)
     x = known[over]
     if across is None:
-        across = next(n for n in reversed(list(held)) if n != over)
+        across = next(n for n in reversed(list(fixed)) if n != over)
     key = np.round(np.log(known[across]), 9)
-    first, second = held.values()
+    first, second = fixed.values()
     if len(np.unique(first)) * len(np.unique(second)) != len(x):
         order = np.argsort(x, kind="stable")
         return Families(over, None, x, [Line(float("nan"), order, ordered(1)[0])], run)
     values, member = np.unique(key, return_inverse=True)
     rows = [np.flatnonzero(member == k) for k in range(len(values))]
-    if across not in held:  # short diagonals at the corners of the grid say nothing
+    if across not in fixed:  # short diagonals at the corners of the grid say nothing
         rows = [r for r in rows if len(r) > 2] or rows
     picked = np.unique(np.round(np.linspace(0, len(rows) - 1, min(lines, len(rows)))).astype(int))
     rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from weightgas.monitoring.record import MEANINGS
+from weightgas.monitoring.record import MEANINGS, SETTINGS
 
 W, AFTER, MOVED, DECAY = range(4)
 """Rows of the Gram matrix of a step: w, w₊, δ, a."""
@@ -82,5 +82,5 @@ def row(start: np.ndarray, gram: np.ndarray, pair: np.ndarray, between: np.ndarr
             "closure": (after - before) - (decay + alignment + update),
             "between": between[:, 0, 0] / after - 1,
         }
-    assert set(found) == set(MEANINGS) - {"lr", "wd", "laplacian", "probe_grad_sq"}
+    assert set(found) == set(MEANINGS) - set(SETTINGS) - {"laplacian", "probe_grad_sq"}
     return found

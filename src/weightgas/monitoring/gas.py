@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import csv
+import html
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 import xarray as xr
 from rich.table import Table
 from torch import Tensor
@@ -17,7 +19,8 @@ from weightgas.errors import refuse
 from weightgas.measurement.stationarity import Criteria
 from weightgas.monitoring import notes, series, states, text
 from weightgas.monitoring.choice import Choice
-from weightgas.monitoring.probe import Ledger, Probe
+from weightgas.monitoring.hooks import Ledger
+from weightgas.monitoring.probe import Probe
 from weightgas.monitoring.record import MEANINGS, Record
 from weightgas.monitoring.states import GroupState
 from weightgas.optimizers import Optimizer
@@ -41,6 +44,9 @@ class Gas:
         The samples: ``record.step`` (samples,) and ``record[variable]`` (samples, groups).
     """
 
+    stated = False
+    """Whether the user stated how the optimizer steps (``rule=``)."""
+
     def __init__(self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria) -> None:
         self.name, self.source, self._notes = name, choice.source, list(choice.notes)
         self.criteria = criteria
@@ -52,7 +58,8 @@ class Gas:
         self._notes += notes.unknown(forecast, self.names)
         self._probe: Probe | None = None
         self._ledger, self._rules, self._every = Ledger(), [], 0
-        self._written = -1
+        self._written: dict[tuple[int, str], tuple[Any, int]] = {}  # of each sink: itself, and the last step it has
+        self._resumed_from: dict[str, int] = {}
 
     def attach(self, probe: Probe) -> None:
         """Take the samples of ``probe``; ``watch`` does this."""
@@ -60,7 +67,7 @@ class Gas:
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the hooks: a copy keeps the samples and is not attached."""
-        kept = {**self.__dict__, "_rules": self.rules, "_every": self.every, "_probe": None}
+        kept = {**self.__dict__, "_rules": self.rules, "_every": self.every, "_probe": None, "_written": {}}
         return kept
 
     # what it is doing
@@ -165,11 +172,17 @@ class Gas:
         if known < len(self.names):
             others = f"the others, marked {text.OTHER}, have no r*"
             head.append(f"{known} of {len(self.names)} groups are known to be scale-invariant; {others}")
-        head += dict.fromkeys(rule.title for rule in self.rules)
+        head += dict.fromkeys(
+            f"{rule.title}{', stated by rule=' if self.stated else rule.origin}" for rule in self.rules
+        )
         found, whole = self._states()
         foot = [*text.reasons(found), *text.temperatures(found, whole)]
         foot += notes.scores(found, self.forecasts(), self.forecast, self.steps)
         return text.Summary(tuple(head), found, (*foot, *(f"note: {note}" for note in self.notes())))
+
+    def _repr_html_(self) -> str:
+        """The text in a notebook, escaped, without line breaks of its own."""
+        return f'<pre style="white-space: pre; overflow-x: auto">{html.escape(str(self))}</pre>'
 
     def __repr__(self) -> str:
         state = "attached" if self.attached else "detached"
@@ -216,11 +229,14 @@ class Gas:
                     writer.writerow([step, group, *(repr(float(c[i, k])) for c in columns)])
 
     def tensorboard(self, writer: Any, prefix: str = "weightgas") -> int:
-        """``writer.add_scalar(f"{prefix}/{group}/{variable}", value, step)`` of the samples since the last call.
+        """``writer.add_scalar(f"{prefix}/{group}/{variable}", value, step)`` of what ``writer`` has not had yet.
 
-        Returns how many samples were written. Any object with ``add_scalar`` will do.
+        Every writer gets all samples, after :meth:`load_state_dict` those since the checkpoint. Returns how many were
+        written. Any object with ``add_scalar`` will do.
         """
-        new = np.flatnonzero(self.record.step > self._written)
+        sink = (id(writer), prefix)
+        _, last = self._written.get(sink, (writer, self._resumed_from.get(prefix, -1)))
+        new = np.flatnonzero(self.record.step > last)
         for i in new:
             step = int(self.record.step[i])
             for k, group in enumerate(self.names):
@@ -230,17 +246,20 @@ class Gas:
                         writer.add_scalar(f"{prefix}/{group}/{name}", value, step)
                 elr = self.record["lr"][i, k] / self.record["radius"][i, k] ** 2
                 writer.add_scalar(f"{prefix}/{group}/elr", float(elr), step)
-            self._written = step
+            self._written[sink] = (writer, step)
         return len(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """Samples, step counter and cost, for a checkpoint; plain arrays and numbers."""
+        """Samples, step counter and cost, for a checkpoint: what ``torch.load(..., weights_only=True)`` takes."""
+        written = dict(self._resumed_from)
+        for (_, prefix), (_, step) in self._written.items():
+            written[prefix] = max(step, written.get(prefix, -1))
         return {
             "names": self.names,
             "every": self.every,
             "ledger": asdict(self._ledger),
-            "record": self.record.arrays(),
-            "written": self._written,
+            "record": {name: torch.from_numpy(values) for name, values in self.record.arrays().items()},
+            "written": written,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -253,8 +272,10 @@ class Gas:
         """
         if tuple(state["names"]) != self.names:
             raise refuse("state", f"the groups {self.names}", tuple(state["names"]), "Watch the same groups again.")
-        self.record.restore(state["record"])
-        self._written = int(state["written"])
+        self.record.restore({name: np.asarray(values) for name, values in state["record"].items()})
+        written = state["written"]  # a number in checkpoints of 0.1
+        self._resumed_from = dict(written) if isinstance(written, Mapping) else {"weightgas": int(written)}
+        self._written = {}
         for name, value in state["ledger"].items():
             setattr(self._ledger, name, value)
         if self._probe is not None:

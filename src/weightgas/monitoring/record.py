@@ -23,8 +23,13 @@ MEANINGS = {
     "probe_grad_sq": "product of the step's gradient and a probe batch's on the unit sphere; NaN where it is not read",
     "lr": "learning rate",
     "wd": "weight decay",
+    "momentum": "momentum, or the first beta; 0 without",
+    "second_beta": "the second beta; 0 without",
+    "decay_factor": "decay of the present weights in a step over ηλ, where it was found by intervention; else NaN",
 }
 """What is read of every group, by name."""
+SETTINGS = ("lr", "wd", "momentum", "second_beta", "decay_factor")
+"""Those that are settings of the optimizer."""
 
 
 class Record:
@@ -90,4 +95,4 @@ class Record:
         self._length = len(taken["step"])
         self._step[: self._length], self._energy[: self._length] = taken["step"], taken["energy"]
         for name, array in self._values.items():
-            array[: self._length] = taken[name]
+            array[: self._length] = taken.get(name, np.nan)  # a record of 0.1 has fewer

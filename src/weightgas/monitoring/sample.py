@@ -72,7 +72,10 @@ class Economy:
 
 @dataclass(frozen=True)
 class Found:
-    """A finished sample on the host: norm of the entire gradient, loss, and products of each group."""
+    """A finished sample on the host: norm of the entire gradient, loss, and products of each group.
+
+    ``skipped``: the optimizer was to skip one of the two steps, since gradients were not finite (GradScaler).
+    """
 
     norm: float
     energy: float
@@ -82,6 +85,7 @@ class Found:
     between: np.ndarray
     curvature: np.ndarray
     right: bool
+    skipped: bool
 
 
 @dataclass
@@ -109,7 +113,7 @@ class Sample:
         self.weights = copies([None if self._undone(i) else p for i, p in enumerate(own)])
 
     def read_gradients(self, grads: Sequence[Tensor | None], facts: Tensor, late: bool) -> None:
-        """Gradients at the weights before the step; ``facts`` are norm², scale and loss, whose sums are wanted.
+        """Gradients at the weights before the step; ``facts`` are those of :func:`facts`.
 
         ``late``: after the step, which is right for copied weights alone.
         """
@@ -151,7 +155,7 @@ class Sample:
         if not self._between:
             self._between = [self._grams(i, [source(local(p))]) for i, p in enumerate(self.places.parameters)]
 
-    def finish(self, grads: Sequence[Tensor | None]) -> Found:
+    def finish(self, grads: Sequence[Tensor | None], scaled: Scaling) -> Found:
         """With the gradients of the next step: one sum over processes where there are some, and one transfer."""
         self.before_next_step()
         pairs = []
@@ -161,20 +165,20 @@ class Sample:
         assert self._facts is not None
         device, dtype = self._facts.device, self._facts.dtype
         written = torch.tensor([float(self._written)], dtype=dtype, device=device)
-        parts = [self._facts, written]
+        parts = [self._facts, written, _summed(self.places, scaled, self._facts)]
         each = (self._starts, self._steps, pairs, self._between)
         parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in each]
         parts += [] if self.curvature is None else [self.curvature.to(dtype).reshape(-1)]
         found = self.places.layout.total(torch.cat(parts)).double().cpu().numpy()
         n = sum(map(len, self.places.labels))
-        sizes = [len(self._facts), 1, n * budget.START**2, n * budget.STEP**2, n * budget.PAIR**2, n]
-        facts, written, *products, bent = np.split(found, np.cumsum(sizes))
+        sizes = [len(self._facts), 1, len(scaled), n * budget.START**2, n * budget.STEP**2, n * budget.PAIR**2, n]
+        facts, written, later, *products, bent = np.split(found, np.cumsum(sizes))
         start, steps, after, between = (
             x.reshape(n, k, k) for x, k in zip(products, (budget.START, budget.STEP, budget.PAIR, 1), strict=True)
         )
-        norm_sq, scale, energy = facts
+        norm_sq, scale, skipped, energy = facts
         start = budget.scaled(start, [budget.GRADIENT], 1 / scale)
-        after = budget.scaled(after, [budget.FIRST, budget.SECOND], 1 / scale)
+        after = budget.scaled(budget.scaled(after, [budget.FIRST], 1 / scale), [budget.SECOND], 1 / later[0])
         begin = 0
         for label, share in zip(self.places.labels, self.shares, strict=True):
             own, begin = steps[begin : begin + len(label)], begin + len(label)
@@ -183,9 +187,12 @@ class Sample:
                 own[:, budget.DECAY, budget.DECAY] = share**2 * own[:, budget.W, budget.W]
         bent = bent.reshape(-1, 2) / [1, scale] if len(bent) else np.full((self.places.groups, 2), np.nan)
         with np.errstate(invalid="ignore"):  # gradients that are not finite
-            by_group = [self.places.by_group(x) for x in (start, steps, after, between)]
-            right = not written[0] and budget.undone_rightly(by_group[0], by_group[1])
-        return Found(np.sqrt(norm_sq) / scale, energy, *by_group, bent, right)
+            start, steps, after, between = (self.places.by_group(x) for x in (start, steps, after, between))
+            right = not written[0] and budget.undone_rightly(start, steps)
+        norm = float(np.sqrt(norm_sq) / scale)
+        return Found(
+            norm, float(energy), start, steps, after, between, bent, bool(right), bool(skipped > 0 or later[1] > 0)
+        )
 
     def _undone(self, i: int) -> bool:
         """Whether the weights of a tensor before the step are made again from those after it."""
@@ -238,9 +245,19 @@ class _Undone:
         return self._rule.decay_vector(self._group, self._state(begin, end), self(begin, end))
 
 
-def facts(places: Places, everything: Sequence[Any], scale: Any, loss: Any) -> Tensor:
-    """(norm² of the entire gradient, scale, loss) on the device of the parameters, such that sums over processes are
-    their values, and for a loss that differs among them its mean."""
+Scaling = tuple[Any, Any]
+"""The factor that gradients still have inside a step, and whether the step is to be skipped."""
+
+
+def scaling(optimizer: Any) -> Scaling:
+    """What GradScaler gives to a fused optimizer, which divides the gradients itself; (1, 0) without."""
+    given = (getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None))
+    return 1.0 if given[0] is None else given[0], 0.0 if given[1] is None else given[1]
+
+
+def facts(places: Places, everything: Sequence[Any], scale: Scaling, loss: Any) -> Tensor:
+    """(norm² of the entire gradient, scale, whether to skip, loss) on the device of the parameters, such that sums over
+    processes are their values, and for a loss that differs among them its mean."""
     device = local(places.parameters[0]).device
     by_weight: dict[float, list[Tensor]] = {}
     for parameter in everything:
@@ -250,10 +267,15 @@ def facts(places: Places, everything: Sequence[Any], scale: Any, loss: Any) -> T
     norm_sq = torch.zeros((), dtype=wide(device), device=device)
     for weight, grads in by_weight.items():
         norm_sq += weight * torch.nn.utils.get_total_norm(grads).to(norm_sq) ** 2
+    rest = _summed(places, (*scale, torch.nan if loss is None else loss), norm_sq)
+    return torch.cat([norm_sq[None], rest])
+
+
+def _summed(places: Places, values: Sequence[Any], like: Tensor) -> Tensor:
+    """Numbers of which every process has its own, such that their sums over processes are the means."""
     share = 1.0 if places.layout.mesh is None else 1.0 / places.layout.mesh.size()
-    values = (1.0 if scale is None else scale, torch.nan if loss is None else loss)
-    rest = [torch.as_tensor(local(x), dtype=norm_sq.dtype, device=device).detach() * share for x in values]
-    return torch.stack([norm_sq, *rest])
+    each = [torch.as_tensor(local(x), dtype=like.dtype, device=like.device).detach().reshape(()) for x in values]
+    return torch.stack(each) * share
 
 
 def _source(gradient: Tensor | None) -> Source | None:

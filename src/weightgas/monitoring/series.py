@@ -62,7 +62,7 @@ def of_all(groups: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 def _angle(groups: Mapping[str, np.ndarray], whole: np.ndarray) -> np.ndarray:
     """Angle of the step of all groups together, from those of the groups and their norms before and after."""
     before = groups["radius"]
-    after = np.sqrt(before**2 + sum(groups[n] for n in _BUDGET))
+    after = np.sqrt(before**2 + np.nansum([groups[n] for n in _BUDGET], axis=0))  # decay that is not known is in update
     moved = (4 * np.sin(groups["angle"] / 2) ** 2 * before * after + (after - before) ** 2).sum(axis=1)
     r, r_next = np.sqrt(whole), np.sqrt((after**2).sum(axis=1))
     chord = np.sqrt(np.maximum(moved - (r_next - r) ** 2, 0) / (r * r_next))

@@ -25,7 +25,6 @@ from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
 from weightgas.monitoring.record import Record
 from weightgas.optimizers import Optimizer
-from weightgas.optimizers.optimizer import INSIDE
 from weightgas.status import Status
 
 NEAR = 0.05
@@ -33,6 +32,7 @@ NEAR = 0.05
 _RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
 _SAME = 0.2
 """Learning rates and decays that differ by this share at most count as one setting."""
+_SAME_MEMORY = 0.05
 _NAN = (np.nan, np.nan)
 UNKNOWN = "not known to be scale-invariant"
 
@@ -100,7 +100,10 @@ class Prediction:
 
 
 def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray) -> Prediction:
-    """Where a group goes, from the samples ``kept``."""
+    """Where a group goes, from the samples ``kept``; nothing of it is known where the decay is not."""
+    if rule.refused:
+        return Prediction(np.nan, np.nan, np.nan, np.inf)
+    kept = kept & np.isfinite(record["decay"][:, group])  # samples before an intervention succeeded have none
     of = {n: record[n][kept, group] for n in ("radius", "decay", "lr", "wd", "grad_sq")}
     steps = laws.between(record.step[kept], of["radius"], -of["decay"], of["lr"], of["wd"])
     grad_sq = float(of["grad_sq"].mean())
@@ -180,11 +183,17 @@ def forecast(record: Record, group: int, size: int, rule: Optimizer) -> tuple[in
 
 
 def _since(record: Record) -> int:
-    """The first of the last samples that have, except for a fifth, the present learning rates and decays."""
+    """The first of the last samples that have the present settings.
+
+    Learning rate and decay may differ by a fifth, since their effect on r* is carried over; the memory 1/(1 − α) of
+    momenta and betas, and decay over ηλ, by 5 %.
+    """
     other = np.zeros(len(record), bool)
-    for name in ("lr", "wd"):
-        values = record[name]
-        other |= (np.abs(values - values[-1]) > _SAME * np.abs(values[-1])).any(axis=1)
+    with np.errstate(all="ignore"):
+        each = [(record[n], _SAME) for n in ("lr", "wd")] + [(record["decay_factor"], _SAME_MEMORY)]
+        each += [(1 - record[n], _SAME_MEMORY) for n in ("momentum", "second_beta")]
+        for values, within in each:
+            other |= (np.abs(values - values[-1]) > within * np.abs(values[-1])).any(axis=1)
     return int(np.flatnonzero(other)[-1]) + 1 if other.any() else 0
 
 
@@ -201,10 +210,10 @@ def _judged(
     record: Record, group: int, rule: Optimizer, where: Prediction, status: Status, judged: str, begin: int
 ) -> tuple[Status, str]:
     """Status and reason of a group: the judge's, with what the budget knows."""
+    if rule.refused:
+        return Status.NOT_APPLICABLE, rule.refused
     if not rule.decays:
         return Status.NOT_APPLICABLE, "no weight decay: the norm grows for ever; add decay, or fix the norm"
-    if rule.convention == INSIDE:
-        return Status.NOT_APPLICABLE, f"{rule.label} divides the decay by a factor that is not known here"
     step, times = record.step, (record.step[-1] - record.step[begin]) / where.time
     if not np.isfinite(where.star):
         said = "no r*: too few samples, or an update that does not let the norm grow"
@@ -214,7 +223,7 @@ def _judged(
     if begin:
         if times < 1:
             reasons.append("r* changed with the learning rate, faster than the norm can follow")
-        reasons.append(f"only samples since step {step[begin]} count, when learning rate or decay changed")
+        reasons.append(f"only samples since step {step[begin]} count, when learning rate, decay or momentum changed")
     if abs(off) > NEAR and status == Status.EQUILIBRIUM:
         status = Status.TOO_SHORT
         reasons.append(f"{NEAR:.0%} allowed")
@@ -225,7 +234,7 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
     """What a state has of its record and its prediction."""
     names = ("radius", "grad_sq", "tangency", "angle", "decay", "alignment", "update", "closure")
     of = {n: record[n][kept, k] for n in names}
-    terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")]).max(axis=0)
+    terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")])
     radius, late = float(of["radius"][-1]), of["radius"][len(of["radius"]) // 2 :]
     known = np.isfinite(where.star) and np.isfinite(where.time)
     tangency = of["tangency"][np.isfinite(of["tangency"])]  # NaN where a gradient is 0
@@ -237,7 +246,7 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "elr": rule.rates()[0] / radius**2 if radius > 0 else np.nan,
             "noise_trace": float(series.noise_and_signal(record)[0][kept, k].mean()),
             "tangency": float(tangency.mean()) if len(tangency) else np.nan,
-            "closure": float(np.max(np.abs(of["closure"]) / terms)),
+            "closure": float(np.max(np.abs(of["closure"]) / np.nanmax(terms, axis=0))),
             "decay_time": _decay_time(of["decay"], of["radius"]),
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
             **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},

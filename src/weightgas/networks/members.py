@@ -51,9 +51,9 @@ def places_of(shapes: Mapping[str, torch.Size], groups: Groups) -> dict[str, np.
         ("in a group", owners == 0, "Freeze it: requires_grad_(False). Only scale-invariant weights are trained."),
         ("in one group only", owners > 1, "Omit it of one of them."),
     ):
-        held = [name for name, shape in shapes.items() if wrong[starts[name] : starts[name] + shape.numel()].any()]
-        if held:
-            raise refuse("groups", f"every trained weight {what}", ", ".join(held), fix)
+        listed = [name for name, shape in shapes.items() if wrong[starts[name] : starts[name] + shape.numel()].any()]
+        if listed:
+            raise refuse("groups", f"every trained weight {what}", ", ".join(listed), fix)
     if len(set(names)) < len(names) or min(map(len, places)) == 0:
         raise refuse("groups", "distinct names of groups that are not empty", names, "Correct the groups.")
     return dict(zip(names, places, strict=True))
@@ -62,7 +62,7 @@ def places_of(shapes: Mapping[str, torch.Size], groups: Groups) -> dict[str, np.
 def _named(groups: Any) -> list[tuple[str, list[str]]]:
     """Each group as its name and its members in text."""
     if isinstance(groups, Mapping):
-        return [(str(name), [held] if isinstance(held, str) else list(held)) for name, held in groups.items()]
+        return [(str(name), [some] if isinstance(some, str) else list(some)) for name, some in groups.items()]
     listed = list(groups) if isinstance(groups, Iterable) else [groups]
     if not all(isinstance(group, Members) for group in listed):
         fix = "Pass {name: [parameters]}, or symmetries(…, per_filter=True).filters."

@@ -50,7 +50,7 @@ from weightgas.optimizers.unknown import Adagrad, RMSprop, Unknown
 
 __all__ = [
     "SGD", "AdamW", "AdamL2", "Lion", "Muon", "RMSprop", "Adagrad", "Unknown", "Normalised", "Optimizer",
-    "KNOWN", "named", "recognised", "recogniser", "innermost", "checked",
+    "KNOWN", "named", "recognised", "recogniser", "innermost", "stepper", "checked",
 ]  # fmt: skip
 
 KNOWN: dict[str, type[Optimizer]] = {"sgd": SGD, "adamw": AdamW, "adam": AdamL2, "lion": Lion, "muon": Muon}
@@ -83,17 +83,42 @@ def named(name: str | type[Optimizer], **settings: Any) -> Optimizer:
     return kind(**given)
 
 
+_INNER = ("optimizer", "optim", "base_optimizer", "_optimizer")
+
+
 def recognised(optimizer: Any, group: Mapping[str, Any]) -> Optimizer:
     """The optimizer of a parameter group of a torch ``optimizer``, at its present settings."""
-    found = (kind.of(optimizer, group) for kind in _OF_TORCH)
+    stepping = stepper(optimizer)
+    found = (kind.of(stepping, group) for kind in _OF_TORCH)
     return next(one for one in found if one is not None)
 
 
-def innermost(optimizer: Any) -> Any:
-    """The optimizer that makes the steps, out of all that is wrapped around it as ``.optimizer``."""
-    while hasattr(inner := getattr(optimizer, "optimizer", None), "param_groups") and inner is not optimizer:
+def stepper(optimizer: Any) -> Any:
+    """The optimizer whose class makes the steps: the last of those that are wrapped (``ZeroRedundancyOptimizer``)."""
+    while (inner := _wrapped(optimizer)) is not None:
         optimizer = inner
     return optimizer
+
+
+def innermost(optimizer: Any) -> Any:
+    """The optimizer whose hooks see every step of all parameters, out of all that is wrapped around it.
+
+    That is the last one that has all parameters: of ``ZeroRedundancyOptimizer``, whose inner one has only those of its
+    process, it is the outer.
+    """
+    while (inner := _wrapped(optimizer)) is not None and _parameters(inner) >= _parameters(optimizer):
+        optimizer = inner
+    return optimizer
+
+
+def _wrapped(optimizer: Any) -> Any:
+    """What a wrapper has as ``.optimizer`` or under one of the other names in use; None for one that wraps nothing."""
+    found = (getattr(optimizer, name, None) for name in _INNER)
+    return next((inner for inner in found if hasattr(inner, "param_groups") and inner is not optimizer), None)
+
+
+def _parameters(optimizer: Any) -> set[int]:
+    return {id(p) for group in optimizer.param_groups for p in group["params"]}
 
 
 def recogniser(

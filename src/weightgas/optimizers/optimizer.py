@@ -34,7 +34,7 @@ Tensor = Any
 """A ``torch.Tensor``. This package never imports torch: it calls the methods of the tensors that it is given."""
 
 COUPLED, DECOUPLED, NONE = "coupled", "decoupled", "no"
-ASSUMED, INSIDE = "decoupled (assumed)", "coupled, not separated"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
@@ -97,6 +97,26 @@ class Optimizer:
     def convention(self) -> str:
         """Whether decay is coupled or decoupled; ``no`` without decay."""
         return DECOUPLED if self.decays else NONE
+
+    @property
+    def refused(self) -> str:
+        """Why neither r* nor the relaxation time can be known; empty where they can."""
+        return ""
+
+    @property
+    def origin(self) -> str:
+        """Where its decay is known from, to go after the title."""
+        return ", known from its class" if self.decays else ""
+
+    @property
+    def decay_known(self) -> bool:
+        """Whether the decay of a step is known."""
+        return True
+
+    @property
+    def decay_factor(self) -> float:
+        """Decay of the present weights in one step over ηλ where it had to be measured; else NaN."""
+        return math.nan
 
     @property
     def decays(self) -> bool:
@@ -301,5 +321,20 @@ class Optimizer:
 
 
 def torch_class(optimizer: Any) -> str:
-    """Name of the class of ``torch.optim`` that an optimizer is, or is derived from; ``Optimizer`` for other ones."""
-    return next((c.__name__ for c in type(optimizer).__mro__ if c.__module__.startswith("torch.optim")), "Optimizer")
+    """Name of the class of ``torch.optim`` that makes the steps of an optimizer; ``Optimizer`` for other ones.
+
+    A subclass that overrides a method of that class steps as it likes: it is another one.
+    """
+    classes = type(optimizer).__mro__
+    place = next((k for k, c in enumerate(classes) if c.__module__.startswith("torch.optim")), None)
+    if place is None:
+        return "Optimizer"
+    known = classes[place]
+    own = {name: value for c in classes[:place] for name, value in vars(c).items() if not name.startswith("__")}
+    same = all(not hasattr(known, name) or _bare(value) is _bare(getattr(known, name)) for name, value in own.items())
+    return known.__name__ if same else "Optimizer"
+
+
+def _bare(method: Any) -> Any:
+    """A method without the wrapper that torch puts around ``step`` for its hooks."""
+    return method.__wrapped__ if getattr(method, "hooked", False) else method

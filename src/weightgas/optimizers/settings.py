@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,12 @@ def pair(betas: Any) -> tuple[float, float]:
         raise refuse("betas", "a pair of numbers", betas, "Pass (beta_1, beta_2).")
     b1, b2 = (float(fraction("betas", b)) for b in betas)
     return b1, b2
+
+
+def memory(group: Mapping[str, Any]) -> tuple[float, float]:
+    """(momentum or first beta, second beta) of a parameter group of torch, 0 where there is none."""
+    first, second, *_ = (*map(float, group.get("betas") or (group.get("momentum") or 0.0,)), 0.0)
+    return first, second
 
 
 def flag(name: str, value: Any) -> bool:

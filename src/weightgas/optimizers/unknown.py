@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from weightgas.optimizers.optimizer import ASSUMED, COUPLED, DECOUPLED, INSIDE, NONE, Optimizer, Tensor, torch_class
+from weightgas.optimizers.optimizer import COUPLED, DECOUPLED, NONE, UNKNOWN, Optimizer, Tensor, torch_class
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,16 +53,24 @@ class Adagrad(RMSprop):
         return self._divided(factor, state["sum"].double(), weights)
 
 
+NOT_TRIED = "how its decay acts is not known; state it by rule="
+NO_NAME = "its parameter groups have no weight_decay, so whether it decays is not known; state it by rule="
+
+
 @dataclass(frozen=True, eq=False)
 class Unknown(Optimizer):
-    """Any other: its ``name``, and how its decay acts (a ``convention``), as far as its parameter group shows it.
+    """Any other, of the class ``name``: its decay is known as far as it was found by intervention on a copy.
 
-    Decay of an optimizer that is not of torch is taken to be decoupled; coupled decay in one of torch that is not
-    known here is divided by a factor that is not known either, and counts as update.
+    ``per_decay`` is κ in the decay a = κλw of the present weights in one step, None where that is not known.
+    ``build_up`` is what this and all later steps make of it, in units of κλw, and ``kept`` the share that passes from
+    one step to the next: with decay in a momentum buffer 1/(1 − α) and α. ``refused`` is why there is no r*.
     """
 
     name: str = "Optimizer"
-    acts: str = ASSUMED
+    refused: str = NOT_TRIED
+    per_decay: float | None = None
+    build_up: float = 1.0
+    kept: float = 0.0
 
     @property
     def label(self) -> str:
@@ -72,20 +80,49 @@ class Unknown(Optimizer):
     @property
     def convention(self) -> str:
         """As it was found."""
-        return self.acts if self.decays else NONE
+        if self.per_decay is None or not self.decays:
+            return UNKNOWN if self.decays else NONE
+        return COUPLED if self.build_up != 1 else DECOUPLED
+
+    @property
+    def title(self) -> str:
+        """With where the decay is known from."""
+        if self.convention in (NONE, UNKNOWN):
+            return f"{self.label}; {self.convention} decay"
+        factor = self.decay_factor * self.build_up
+        times = "" if math.isclose(factor, 1, rel_tol=1e-3) else f", {factor:.3g} ηλ a step"
+        same = ", or coupled without momentum" if self.build_up == 1 and self.update_power == -2 else ""
+        return f"{self.label}; decay found by intervention: {self.convention}{same}{times}"
+
+    @property
+    def origin(self) -> str:
+        """In the title."""
+        return ""
+
+    @property
+    def decay_known(self) -> bool:
+        """Whether the decay of a step is known."""
+        return self.per_decay is not None or not self.decays
+
+    @property
+    def decay_factor(self) -> float:
+        """κ/η."""
+        return math.nan if self.per_decay is None else self.per_decay / self.rates()[0]
 
     def decay_share(self, age: float = math.inf) -> float | None:
-        """eta lambda; 0 where the factor is not known."""
-        return 0.0 if self.acts == INSIDE else super().decay_share(age)
+        """κλ and what the decay of earlier steps has built up; 0 where it is not known, and counts as update."""
+        if self.per_decay is None or not self.decays:
+            return 0.0
+        return self.per_decay * self.rates()[1] * (1 + (self.build_up - 1) * (1 - self.kept ** (age - 1)))
 
     @classmethod
     def of(cls, optimizer: Any, group: Mapping[str, Any]) -> Self:
         """Whatever it is."""
-        kind = torch_class(optimizer)
-        decoupled = bool(group.get("decoupled_weight_decay", False)) or kind == "Adafactor"
-        acts = DECOUPLED if decoupled else ASSUMED if kind == "Optimizer" else INSIDE
-        made = Proportional if kind in ("ASGD", "LBFGS") else cls
-        return made.from_group(group, name=type(optimizer).__name__, acts=acts)  # type: ignore[return-value]
+        stated = group.get("weight_decay", None if torch_class(optimizer) == "Optimizer" else 0.0)
+        refused = NO_NAME if stated is None else NOT_TRIED if float(stated) else ""
+        own = {"refused": refused, "per_decay": None, "build_up": 1.0, "kept": 0.0}
+        wd = None if stated is None else float(stated)
+        return cls.from_group(group, name=type(optimizer).__name__, wd=wd, **own)
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,9 +21,9 @@ def attempt(what: str, make: Callable[[], _T], notes: list[str]) -> _T | None:
     try:
         return make()
     except Exception as error:
-        foreseen = is_refusal(error)
-        logger.log(logging.INFO if foreseen else logging.WARNING, "%s", what, exc_info=error)
+        refused = is_refusal(error)
+        logger.log(logging.INFO if refused else logging.WARNING, "%s", what, exc_info=error)
         text = " ".join(str(error).split()) or "no message"
-        reason = text if foreseen else f"{type(error).__name__}: {text} (The log has the traceback.)"
+        reason = text if refused else f"{type(error).__name__}: {text} (The log has the traceback.)"
         notes.append(f"{what}. {reason}")
         return None

@@ -27,7 +27,7 @@ from weightgas.trace.measured import Custom
 _SECONDS_PER_CALL = 0.25
 _STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 5.0, 2.5, 2.0, 6.0
 """Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step; they
-only set how many cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` foresees."""
+only set how many cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` prints."""
 
 
 def seconds_per_run(how: Plan, what: Model) -> float:
@@ -183,7 +183,7 @@ def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, ...]
     """
     weights, stream, overlap, rates = [], [], [], []
     small = how.method == "reduced"
-    drawn, held = (STREAM, STREAM) if small else (4, diagonal.STREAM if what.side_by_side else 4)
+    drawn, kept = (STREAM, STREAM) if small else (4, diagonal.STREAM if what.side_by_side else 4)
     cells, effective = protocol.cells(), what.effective(protocol).cells()
     radii, temperatures, found = reduced_start(protocol, effective, what) if small else (None, None, None)
     for i in range(len(protocol)):
@@ -203,5 +203,5 @@ def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, ...]
                 weights.append(radius * directions[-1])
                 overlap.append(what.overlap(directions))
             words = streams.sequence(*key, "noise").generate_state(drawn, np.uint64)
-            stream.append(np.pad(words, (0, held - drawn)))
+            stream.append(np.pad(words, (0, kept - drawn)))
     return np.array(weights), np.array(stream), np.array(overlap), (1 - what.momentum) * np.array(rates)

@@ -156,7 +156,7 @@ def _covariance(
     out[0], out[1], out[2] = total * total, squares, crossed
 
 
-@numba.njit(cache=True, error_model="numpy")
+@numba.njit(inline="always")
 def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2):  # pragma: no cover - compiled
     """Take the step of weights and buffer in place: the new r² (of the sphere where it is projected), whether it is a
     positive finite number, and (‖w₊‖² − r²)/r² before the projection."""
@@ -178,6 +178,16 @@ def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2)
         x[i] *= scale
         v[i] /= scale
     return r2, sound, (size * size * pushed - 2.0 * size * pulled) / r2
+
+
+@numba.njit(inline="always")
+def _cause(loss, mean_sq, noise_sq):  # pragma: no cover - compiled
+    """Which number of a step is not finite, 0 if none."""
+    if not math.isfinite(loss):
+        return _LOSS
+    if not math.isfinite(mean_sq):
+        return _GRADIENT
+    return 0 if math.isfinite(noise_sq) else _NOISE
 
 
 @numba.njit(inline="always")
@@ -260,12 +270,7 @@ def _run(
                 noise[i] += mean[i]
                 grad_sq += noise[i] * noise[i]
             now += 1
-            if not math.isfinite(loss):
-                cause[task] = _LOSS
-            elif not math.isfinite(mean_sq):
-                cause[task] = _GRADIENT
-            elif not math.isfinite(noise_sq):
-                cause[task] = _NOISE
+            cause[task] = _cause(loss, mean_sq, noise_sq)
             on_sphere = projected and cause[task] == 0
             r2, sound, growth = _move(x, v, noise, scaled, on_sphere, rate, decay, momentum, nesterov, r2)
             if cause[task] == 0 and not sound:

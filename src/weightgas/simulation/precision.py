@@ -11,7 +11,7 @@ spacing.
 
 Optional stopping: errors are estimates, and a run that ends when one is small ends with one that is too small on
 average. The looks are few and their places predicted with a margin, so little is left of it: the measured coverage of
-±1.96 errors is in the documentation (``docs/run-until-known.md``).
+±1.96 errors is in the documentation (``docs/target-precision.md``).
 """
 
 from __future__ import annotations

@@ -206,15 +206,15 @@ def grid(data: Any) -> Any:
             "grid: expected the dimension cell with its coordinates, got data without. Pass all of a variable."
         )
     sets = {str(name).removesuffix("_set"): data[name].values for name in data.coords if str(name).endswith("_set")}
-    held = {axis: v for axis, v in sets.items() if np.isfinite(v).all()}
-    if len(held) != 2 or np.prod([len(np.unique(v)) for v in held.values()]) != data.sizes["cell"]:
+    fixed = {axis: v for axis, v in sets.items() if np.isfinite(v).all()}
+    if len(fixed) != 2 or np.prod([len(np.unique(v)) for v in fixed.values()]) != data.sizes["cell"]:
         raise TraceError(
             f"grid: expected the cells of a product of two hyperparameters, got a list of {data.sizes['cell']} cells. "
             "Select by cell instead."
         )
-    axes = sorted(held, key=_order)
+    axes = sorted(fixed, key=_order)
     flat = data.drop_vars([*(f"{axis}_set" for axis in sets), "cell_id"]).assign_coords(
-        {axis: ("cell", held[axis]) for axis in axes}
+        {axis: ("cell", fixed[axis]) for axis in axes}
     )
     return flat.set_index(cell=axes).unstack("cell").transpose(*axes, ...)
 

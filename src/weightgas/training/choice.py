@@ -87,12 +87,12 @@ def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: b
     if work.steps < FEWEST * usual.at_once:
         return usual, rule
     best = Timer(engine(usual))
-    foreseen = best.seconds * work.steps
-    if foreseen < LONG:
+    expected = best.seconds * work.steps
+    if expected < LONG:
         return usual, rule
     begun, seconds = time.monotonic(), {usual.at_once: best.seconds}
     for following in (lambda k: min(2 * k, work.stacked), lambda k: k // 2):
-        while (k := following(best.mode.at_once)) and k not in seconds and time.monotonic() - begun < BUDGET * foreseen:
+        while (k := following(best.mode.at_once)) and k not in seconds and time.monotonic() - begun < BUDGET * expected:
             faster = _faster(best, other := Timer(engine(replace(usual, at_once=k))))
             seconds |= {best.mode.at_once: best.seconds, k: other.seconds}
             if not faster:

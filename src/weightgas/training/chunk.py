@@ -60,8 +60,10 @@ def run_chunk(
     try:
         while (step := state.step - plan.warmup) < plan.last and record.alive.any():
             stop = plan.next_stop(step, rescalings)
-            held = step < 0 and plan.start == "predicted"
-            state = _after(engine.advance(state, stop - step, held=held), engine, plan, record, rescalings)
+            fixed_radius = step < 0 and plan.start == "predicted"
+            state = _after(
+                engine.advance(state, stop - step, fixed_radius=fixed_radius), engine, plan, record, rescalings
+            )
             advance((stop - step) * engine.stack)
             if place is not None and time.monotonic() - saved > checkpoint.EVERY:
                 _save(engine, record, state, place)

@@ -146,8 +146,8 @@ class Engine:
         start = torch.as_tensor(weights, dtype=self._dtype, device=self._device)
         return State(step, start, 0, self._rate, zeros, groups, zeros, zeros, groups, self._empty(start))
 
-    def advance(self, state: State, steps: int, *, held: bool = False) -> State:
-        """The state ``steps`` steps later; ``held`` keeps a fixed-ELR run on the sphere of its present radius.
+    def advance(self, state: State, steps: int, *, fixed_radius: bool = False) -> State:
+        """The state ``steps`` steps later; ``fixed_radius`` keeps a fixed-ELR run on the sphere of its present radius.
 
         There the direction moves as it would in the free run, but a run that has just begun, with the large gradients
         of random weights (η_e² G > 1), does not blow up before it has come down.
@@ -156,7 +156,7 @@ class Engine:
             return self._stepped(state, steps, self._optimizer)
         weights, kind = state.weights, self.protocol
         square = None if self.radius is None else torch.from_numpy(np.array(self.radius) ** 2).to(self._device)
-        if held and kind.scaled and square is None:
+        if fixed_radius and kind.scaled and square is None:
             square = probes.group_squares(weights, self.sizes).sum(-1)
         rule = _rule(kind.scaled, square, state.rate, self._decay, self._dtype)
         squares, growths = [], []

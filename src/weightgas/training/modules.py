@@ -58,6 +58,6 @@ def finest(found: Symmetries, rows: Mapping[str, int]) -> list[Group]:
     for group in found.scale_invariant:
         parts = [f for f in found.filters if set(f.parameters) == set(group.parameters)]
         # A row without effect is in no part; then only the group in total holds every weight.
-        held = Counter(name for part in parts for name in part.parameters)
-        groups += parts if all(held[name] == rows[name] for name in group.parameters) else [group]
+        counts = Counter(name for part in parts for name in part.parameters)
+        groups += parts if all(counts[name] == rows[name] for name in group.parameters) else [group]
     return groups + [part for part in found.filters if not whole & set(part.parameters)]

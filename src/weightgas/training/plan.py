@@ -269,9 +269,9 @@ def _resumed(
     differ = [f"{k} = {theirs.get(k)!r} in the trace, {v!r} in the call" for k, v in ours.items() if theirs.get(k) != v]
     if trace.sizes["replica"] != plan.replicas:
         differ.append(f"replicas = {trace.sizes['replica']} in the trace, {plan.replicas} in the call")
-    held = {axis: trace[f"{axis}_set"].values for axis in protocol.axes}
+    fixed = {axis: trace[f"{axis}_set"].values for axis in protocol.axes}
     cells = protocol.cells()
-    if not differ and any(held[a].shape != cells[a].shape or (held[a] != cells[a]).any() for a in cells):
+    if not differ and any(fixed[a].shape != cells[a].shape or (fixed[a] != cells[a]).any() for a in cells):
         differ.append(f"{trace.sizes['cell']} cells in the trace that are not the {len(protocol)} of the call")
     if differ:
         raise TraceError(

@@ -58,6 +58,7 @@ def right_or_flagged(found):
         assert ((np.abs(off_in_errors) < 4) | (flag > 0)).all()
 
 
+@pytest.mark.thorough
 def test_a_hundred_dimensions():
     trace, truth, _ = gas(100, 3e-3, 40_000, 400)
     integrated, found = measured(trace, truth, anchor_of(float(truth[0]), trace.attrs))

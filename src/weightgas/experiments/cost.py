@@ -20,11 +20,11 @@ from weightgas.simulation import model
 from weightgas.simulation.run import estimated_seconds
 
 ROUNDS_UNTIL_KNOWN = 20
-"""First rounds that a cell of the precise preset took on average; only foresees the time."""
+"""First rounds that a cell of the precise preset took on average; it only serves to estimate the time."""
 
 
 @dataclass(frozen=True)
-class Foresight:
+class Cost:
     """What ``--dry-run`` prints: one line per run, the time in seconds and the bytes on disk, of what is left."""
 
     what: str
@@ -41,9 +41,9 @@ class Foresight:
         )
 
 
-def foreseen(
+def estimated(
     what: str, plan: Sequence[Simulated | Trained], threads: int | None = None, folder: Path | None = None
-) -> Foresight:
+) -> Cost:
     """Time and disk of a plan, less what is in ``folder`` already; ``what`` it is called."""
     lines, seconds, size, costs = [], 0.0, 0.0, {}
     for run in plan:
@@ -64,7 +64,7 @@ def foreseen(
         lines.append(f"{run.name}: {count}, about {runs.duration(cost)}, {disk / 1e6:.0f} MB")
         seconds, size = seconds + cost, size + disk
     lines.append("controls alongside each kind of run: about 20 s, 10 MB")
-    return Foresight(what, tuple(lines), seconds + 20.0, int(size) + 10**7)
+    return Cost(what, tuple(lines), seconds + 20.0, int(size) + 10**7)
 
 
 def _trained_seconds(run: Trained, cells: int, threads: int | None, costs: dict) -> float:
