@@ -10,14 +10,16 @@ step 5τ; how often the 95 % interval contains it; the median of |miss| of those
 alone; how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5 (r*(t)
 from all steps from t/1.2 to 1.2t; not there by 5τ: right if the forecast is beyond 4τ/1.5, 3τ/1.5 of time to go).
 
-    python benchmarks/forecast_accuracy.py record FOLDER [--held-out] [--quick]
+    python benchmarks/forecast_accuracy.py record FOLDER [--held-out]
     python benchmarks/forecast_accuracy.py score FOLDER
+    python benchmarks/forecast_accuracy.py --quick
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -165,14 +167,20 @@ def score(folder: Path) -> None:
 def main() -> None:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("record", "score"))
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("what", choices=("record", "score"), nargs="?")
+    parser.add_argument("folder", type=Path, nargs="?")
     parser.add_argument("--held-out", action="store_true")
-    parser.add_argument("--quick", action="store_true", help="two seeds of one ConvNet under SGD")
+    parser.add_argument("--quick", action="store_true", help="two seeds of one ConvNet under SGD, recorded and scored")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if options.what == "record":
-        record(options.folder, options.held_out, options.quick)
+    if options.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            record(Path(folder), False, True)
+            score(Path(folder))
+    elif options.what is None or options.folder is None:
+        parser.error("record or score, and a folder; or --quick")
+    elif options.what == "record":
+        record(options.folder, options.held_out, False)
     else:
         score(options.folder)
 
