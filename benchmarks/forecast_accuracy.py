@@ -2,8 +2,8 @@
 
 The runs are those of :mod:`cold_starts`: ten seeds of each network and setting from step 0. ``record`` trains them and
 keeps their budgets as npz, ``score`` makes the forecasts of ``Gas.forecast`` from these files, so that an estimator is
-compared without training anew. Estimator and its constants were chosen on the tuning settings;
-``--held-out`` are other seeds, learning rates and decays, and a network (``normed``) that is in none of the others.
+compared without training anew. Estimator and its constants were chosen on the tuning settings; ``--held-out`` are other
+seeds, learning rates and decays, and a network (``normed``) that is in none of the others.
 
 What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
 step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those that go by the budget
