@@ -6,8 +6,8 @@ compared without training anew. Estimator and its constants were chosen on the t
 seeds, learning rates and decays, and a network (``normed``) that is in none of the others.
 
 What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
-step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those that go by the budget
-alone; how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5 (r*(t)
+step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those by the budget alone;
+how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5 (r*(t)
 from all steps from t/1.2 to 1.2t; not there by 5τ: right if the forecast is beyond 4τ/1.5, 3τ/1.5 of time to go).
 
     python benchmarks/forecast_accuracy.py record FOLDER [--held-out]

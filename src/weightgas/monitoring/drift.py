@@ -52,7 +52,8 @@ class Drift:
 
     @classmethod
     def of(cls, update_power: int, steps: Steps) -> Drift | None:
-        """From the stretches of a run; None with fewer than ``LEAST`` blocks in which the norm was made to grow."""
+        """From the stretches of a run, the blocks after the last one in which the updates did not make the norm grow;
+        None where these are fewer than ``LEAST``."""
         edges, length = steps.step, np.diff(steps.step)
         weight = steps.lr**2 * steps.radius**update_power * length
         now = float(edges[-1])
@@ -64,7 +65,7 @@ class Drift:
         growth, share = (np.add.reduceat(x, at[:-1]) for x in (steps.growth * length, weight))
         with np.errstate(all="ignore"):
             value = np.log(growth / share)
-        known = np.isfinite(value)
+        known = np.arange(len(value)) > np.flatnonzero(~np.isfinite(value)).max(initial=-1)
         if known.sum() < LEAST:
             return None
         place = np.log((edges[at[1:]] + edges[at[:-1]]) / (2 * now))[known]
