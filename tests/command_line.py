@@ -48,5 +48,5 @@ def start(folder: Path, *arguments: object, before: str = "", **environment: str
 
 def end(process: subprocess.Popen) -> Called:
     """Wait for a started call and collect what it stated."""
-    out, err = process.communicate(timeout=300)
+    out, err = process.communicate(timeout=120)
     return Called(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"))

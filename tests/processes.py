@@ -41,7 +41,7 @@ def run(function: Callable[..., Any], *arguments: Any, seconds: float = 600.0) -
     return process.exitcode
 
 
-def wait_for(condition: Callable[[], bool], process: BaseProcess, seconds: float = 300.0) -> None:
+def wait_for(condition: Callable[[], bool], process: BaseProcess, seconds: float = 120.0) -> None:
     """Wait until something is so, or the process has ended."""
     end, alive = time.monotonic() + seconds, True
     while not condition() and alive:

@@ -336,7 +336,7 @@ run._SECONDS_PER_CHUNK, chunks.traces.write_cells = 0.0, write_and_wait
 
 
 def wait_for_three_cells(folder: Path, process) -> None:
-    until, store = time.monotonic() + 300, folder / "run" / "trace.zarr"
+    until, store = time.monotonic() + 120, folder / "run" / "trace.zarr"
     while not store.exists() or traces.completed_cells(store).sum() < 3:
         assert process.poll() is None and time.monotonic() < until, end(process)
         time.sleep(0.01)
@@ -409,7 +409,7 @@ def test_output_that_nobody_reads(empty: Path) -> None:
     process = start(empty, "list")
     assert process.stdout is not None
     process.stdout.close()
-    assert process.wait(timeout=300) == 0
+    assert process.wait(timeout=60) == 0
     assert process.stderr is not None
     assert process.stderr.read() == b""
     process.stderr.close()

@@ -32,7 +32,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
     process = processes.start(work.simulate_and_wait, tmp_path / "run", GRID, plan, 5, mark)
     processes.wait_for(mark.exists, process)
     os.kill(process.pid, kind)
-    process.join(300)
+    process.join(60)
     assert process.exitcode == (-kind if kind == signal.SIGKILL else processes.INTERRUPTED)
     half = traces.open_trace(tmp_path / "run")
     finished = (half["outcome"] == Outcome.FINISHED).all("replica").values

@@ -80,9 +80,6 @@ def client():
         "distributed.scheduler.allowed-failures": 1,
         "distributed.scheduler.worker-saturation": 1.0,
         "distributed.deploy.lost-worker-timeout": "1 hour",
-        "distributed.scheduler.worker-ttl": "1 hour",
-        "distributed.comm.timeouts.connect": "5 minutes",
-        "distributed.comm.timeouts.tcp": "5 minutes",
         "distributed.worker.multiprocessing-method": processes.CONTEXT.get_start_method(),
     }
     with (
