@@ -2,7 +2,7 @@
 
 The runs are those of :mod:`cold_starts`: ten seeds of each network and setting from step 0. ``record`` trains them and
 keeps their budgets as npz, ``score`` makes the forecasts of ``Gas.forecast`` from these files, so that an estimator is
-compared without training anew. Estimator and its constants were chosen on the tuning settings; ``--held-out`` are other
+compared without training anew. Estimator and its constants were chosen on the tuning settings; ``--unseen`` are other
 seeds, learning rates and decays, and a network (``normed``) that is in none of the others.
 
 What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
@@ -11,7 +11,7 @@ how many are given; arrival within 5 % of r*(t), of groups that are not there ye
 go and of the step of the run. r*(t) is that of all steps from t/1.2 to 1.2t; of a group that is not there by 5τ the
 forecast is right if it is later than 1/1.5 of that.
 
-    python benchmarks/forecast_accuracy.py record FOLDER [--held-out]
+    python benchmarks/forecast_accuracy.py record FOLDER [--unseen]
     python benchmarks/forecast_accuracy.py score FOLDER
     python benchmarks/forecast_accuracy.py --quick
 """
@@ -38,16 +38,16 @@ IMAGES = [Setting("sgd", 0.1, 400), Setting("adamw", 3e-3, 400), Setting("sgd", 
 TEXT = [Setting("sgd", 0.1, 400), Setting("adamw", 3e-3, 400), Setting("sgd", 0.02, 200), Setting("adamw", 1e-2, 200)]
 TUNING = {"digits": IMAGES, "mnist": IMAGES, "gpt": TEXT, "llama": TEXT}
 OTHER = [Setting("sgd", 0.05, 200), Setting("adamw", 5e-3, 200)]
-HELD_OUT = dict.fromkeys((*TUNING, "normed"), OTHER)
+UNSEEN = dict.fromkeys((*TUNING, "normed"), OTHER)
 END, NOWS = 5, (1, 2)
 """Relaxation times after which the norm is compared, and after which it is forecast."""
 
 
-def record(folder: Path, held_out: bool, quick: bool) -> None:
+def record(folder: Path, unseen: bool, quick: bool) -> None:
     """Train what is not in ``folder`` yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = range(100, 110) if held_out else range(2 if quick else 10)
-    for network, settings in (HELD_OUT if held_out else TUNING).items():
+    seeds = range(100, 110) if unseen else range(2 if quick else 10)
+    for network, settings in (UNSEEN if unseen else TUNING).items():
         for setting in settings[: 1 if quick else None]:
             path = folder / f"{network}+{setting.name}.npz"
             if path.exists() or (quick and network != "digits"):
@@ -177,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("record", "score"), nargs="?")
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--unseen", action="store_true")
     parser.add_argument("--quick", action="store_true", help="two seeds of one ConvNet under SGD, recorded and scored")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -188,7 +188,7 @@ def main() -> None:
     elif options.what is None or options.folder is None:
         parser.error("record or score, and a folder; or --quick")
     elif options.what == "record":
-        record(options.folder, options.held_out, False)
+        record(options.folder, options.unseen, False)
     else:
         score(options.folder)
 
