@@ -141,8 +141,9 @@ class NormForecast:
     ``present``: ``radius`` with the 95 % interval ``low`` to ``high``.
 
     ``basis`` is ``"budget"``, or ``"constant norm"`` where half the interval is as wide as the error, in 95 % too, that
-    "the norm stays" is expected to have: then ``radius`` is ``present``, and the interval contains it. Where nothing can be given it is
-    ``"none"``, the numbers are NaN and ``reason`` states why. ``reason`` also states what η was taken for.
+    "the norm stays" is expected to have: then ``radius`` is ``present``, and the interval contains it. Where nothing
+    can be given it is ``"none"``, the numbers are NaN and ``reason`` states why. ``reason`` also states what η was
+    taken for.
     """
 
     name: str
