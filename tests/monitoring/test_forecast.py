@@ -248,3 +248,21 @@ def test_a_forecast_is_the_same_for_the_same_samples() -> None:
     gas = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 300, dim=D, radius=9.0, every=5, seed=4)[0]
     first, second = (gas.forecast(1000)["all"] for _ in range(2))
     assert first == second and isinstance(first, NormForecast)
+
+
+def test_the_schedule_view_shows_where_the_norm_froze() -> None:
+    """Cosine to zero: r follows r*(t) at first, freezes above it, and η/r² falls less than η."""
+    gas, radius = scheduled(1001, cosine, given=False)
+    view = gas.schedule()
+    one = view["all"]
+    assert one.peak == 0 and one.frozen is not None and 250 < one.frozen < 1000
+    at = int(np.flatnonzero(one.step == one.frozen)[0])
+    assert one.times_left[at] < 1 <= one.times_left[at - 1]
+    np.testing.assert_allclose(one.elr, one.lr / one.radius**2)
+    np.testing.assert_allclose(one.radius[1:], radius[one.step[1:] - 1], rtol=1e-6)
+    assert one.radius[-1] > 1.3 * one.radius_star[-1] and one.radius[-1] == pytest.approx(one.radius[at], rel=0.25)
+    assert f"{one.frozen}" in str(view) and "largest 0.1 at step 0" in str(view)
+    with pytest.raises(KeyError, match="no group 'other'; there are all"):
+        _ = view["other"]
+    constant = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 100, dim=D)[0].schedule()
+    assert constant["all"].frozen is None

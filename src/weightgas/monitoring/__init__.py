@@ -2,7 +2,8 @@
 
 from weightgas.monitoring.ahead import NormForecast
 from weightgas.monitoring.gas import Gas
+from weightgas.monitoring.schedule import GroupSchedule, ScheduleView
 from weightgas.monitoring.states import GroupState
 from weightgas.monitoring.watching import watch
 
-__all__ = ["watch", "Gas", "GroupState", "NormForecast"]
+__all__ = ["watch", "Gas", "GroupState", "NormForecast", "GroupSchedule", "ScheduleView"]

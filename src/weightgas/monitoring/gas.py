@@ -24,6 +24,7 @@ from weightgas.monitoring.hooks import Ledger
 from weightgas.monitoring.probe import Probe
 from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import MEANINGS, Record
+from weightgas.monitoring.schedule import ScheduleView, along
 from weightgas.monitoring.states import GroupState
 from weightgas.optimizers import Optimizer
 from weightgas.status import Status
@@ -177,6 +178,13 @@ class Gas:
                 else ahead.norm(self.record, k, name, self.rules[k], step, until, self._rates)
             )
         return found
+
+    def schedule(self) -> ScheduleView:
+        """r against r*(t), η/r² and where the norm froze, along the run, of every scale-invariant group that decays."""
+        chosen = [k for k in self._spheres()[0] if self.rules and self.rules[k].decays and not self.rules[k].refused]
+        if not len(self.record):
+            return ScheduleView(())
+        return ScheduleView(tuple(along(self.record, k, self.names[k], self.rules[k]) for k in chosen))
 
     def _earlier(self, found: Sequence[GroupState]) -> list[NormForecast]:
         """Forecasts of the present norms from the first relaxation time, of groups that have twice as much."""
