@@ -123,7 +123,7 @@ def _copied(model: nn.Module, memo: dict[int, Any], *, sharded: bool) -> nn.Modu
         own = {name: value for name, value in vars(module).items() if not name.startswith("__")}  # those are FSDP's
         memo |= {id(v): type(v)() for name, v in own.items() if name.endswith("_hooks") and isinstance(v, dict)}
         if type(module).__name__.startswith("FSDP"):  # refuses to be copied; the class before is its last base
-            plain = type(module).__bases__[-1]
+            plain: Any = type(module).__bases__[-1]
             memo[id(module)] = made = plain.__new__(plain)
             vars(made).update({name: copy.deepcopy(value, memo) for name, value in own.items()})
     return copy.deepcopy(model, memo)
