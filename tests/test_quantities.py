@@ -54,7 +54,7 @@ def test_a_wrong_quantity_is_refused(arguments, error, message):
     ],
 )
 def test_an_old_name_is_answered_with_the_new_one(module, old, new):
-    with pytest.raises(AttributeError, match=rf"has no attribute '{old}' since 0.2: it is now {new}"):
+    with pytest.raises(ImportError, match=rf"has no attribute '{old}' since 0.2: it is now {new}"):
         getattr(module, old)
 
 

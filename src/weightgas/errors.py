@@ -45,11 +45,15 @@ def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
 
 
 def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module that answers a name of version 0.1 with what it is now."""
+    """The ``__getattr__`` of a module that answers a name of version 0.1 with what it is now.
+
+    In an ImportError, which is what ``from module import name`` shows; AttributeError for a name that never was.
+    """
 
     def find(name: str) -> Any:
-        hint = f" since 0.2: it is now {names[name]}" if name in names else ""
-        raise AttributeError(f"module {module!r} has no attribute {name!r}{hint}.")
+        if name in names:
+            raise ImportError(f"module {module!r} has no attribute {name!r} since 0.2: it is now {names[name]}.")
+        raise AttributeError(f"module {module!r} has no attribute {name!r}.")
 
     return find
 
@@ -139,14 +143,3 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     if value not in known:
         raise refuse(name, "one of " + ", ".join(known), value, "Choose from that list.")
     return value
-
-
-def moved(module: str, **names: str) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module some of whose names are gone: an ``ImportError`` that names what to use."""
-
-    def __getattr__(name: str) -> Any:
-        if name in names:
-            raise ImportError(f"{module}.{name} is gone in version 0.2: use {names[name]}.")
-        raise AttributeError(f"module {module!r} has no attribute {name!r}")
-
-    return __getattr__

@@ -109,7 +109,7 @@ def test_what_is_refused(make, error, match):
 
 @pytest.mark.parametrize("name", ["balance", "closed_production", "linear_response", "quasi_static"])
 def test_the_places_of_0_1_name_those_of_today(name):
-    with pytest.raises(AttributeError, match=f"'{name}' since 0.2: it is now weightgas.driving.{name}"):
+    with pytest.raises(ImportError, match=f"'{name}' since 0.2: it is now weightgas.driving.{name}"):
         getattr(wg.analysis, name)
 
 
@@ -117,7 +117,7 @@ def test_the_modules_of_0_1_name_those_of_today():
     assert wg.paths.isotherm is isotherm
     with pytest.raises(ImportError, match=r"weightgas\.paths is weightgas.driving.paths since 0.2"):
         import_module("weightgas.paths")
-    with pytest.raises(AttributeError, match=r"'driving' since 0.2: it is now weightgas.driving.rates"):
+    with pytest.raises(ImportError, match=r"'driving' since 0.2: it is now weightgas.driving.rates"):
         wg.theory.driving  # noqa: B018
-    with pytest.raises(AttributeError, match=r"'drive' since 0.2: it is now weightgas.driving.drive"):
+    with pytest.raises(ImportError, match=r"'drive' since 0.2: it is now weightgas.driving.drive"):
         wg.simulation.drive  # noqa: B018

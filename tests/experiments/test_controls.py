@@ -87,7 +87,7 @@ def test_names_of_0_1_name_those_of_today():
         ("foresee", "estimate_cost"),
         ("Foresight", "Cost"),
     ):
-        with pytest.raises(AttributeError, match=f"'{old}' since 0.2: it is now weightgas.experiments.{new}"):
+        with pytest.raises(ImportError, match=f"'{old}' since 0.2: it is now weightgas.experiments.{new}"):
             getattr(experiments, old)
     with pytest.raises(AttributeError, match=r"has no attribute 'zebra'\.$"):
         experiments.zebra  # noqa: B018

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import null_space
 
-from weightgas.symmetry import nullspace
+from weightgas.symmetry import basis, nullspace
 
 
 def equations_of(basis: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -17,14 +17,14 @@ def equations_of(basis: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarra
 
 
 def sparsest(rows: list[list[float]]) -> set[tuple[float, ...]]:
-    basis = np.array(rows, float)
-    rng = np.random.default_rng(0)
-    found = nullspace.spectrum(*equations_of(basis, rng))
+    wanted = np.array(rows, float)
+    count, rng = wanted.shape[1], np.random.default_rng(0)
+    found = nullspace.spectrum(*equations_of(wanted, rng))
     (cut, gap), *_ = found.cuts()
-    assert gap > 1e6 and cut == basis.shape[1] - len(basis)
-    vectors, lost = nullspace.sparsest(found, cut, 0)
+    assert gap > 1e6 and cut == count - len(wanted)
+    space, lost = nullspace.rational(found, cut)
     assert lost == 0
-    return {tuple(v.tolist()) for v in vectors}
+    return {tuple(v.tolist()) for v in basis.of_space(space, [str(i) for i in range(count)], [(2, 2)] * count)}
 
 
 @pytest.mark.parametrize(
@@ -49,12 +49,12 @@ def test_the_sparsest_basis_comes_back(rows):
 def test_the_span_is_kept(seed):
     rng = np.random.default_rng(seed)
     k, n = rng.integers(1, 4), rng.integers(5, 9)
-    basis = rng.choice([-1, 0, 0, 1], size=(k, n)).astype(float)
-    if np.linalg.matrix_rank(basis) < k:
+    some = rng.choice([-1, 0, 0, 1], size=(k, n)).astype(float)
+    if np.linalg.matrix_rank(some) < k:
         return
-    found = np.array(sorted(sparsest(basis.tolist())))
-    assert len(found) == k == np.linalg.matrix_rank(np.vstack([found, basis]))
-    assert np.count_nonzero(found) <= np.count_nonzero(basis)
+    found = np.array(sorted(sparsest(some.tolist())))
+    assert len(found) == k == np.linalg.matrix_rank(np.vstack([found, some]))
+    assert np.count_nonzero(found) <= np.count_nonzero(some)
 
 
 def test_no_gap_no_null_space():
@@ -64,7 +64,8 @@ def test_no_gap_no_null_space():
 
 def test_exponents_that_are_no_fractions_are_counted():
     products, spread = equations_of(np.array([[1, np.pi / 7, 0]]), np.random.default_rng(0))
-    assert nullspace.sparsest(nullspace.spectrum(products, spread), 2, 0) == ([], 1)
+    space, lost = nullspace.rational(nullspace.spectrum(products, spread), 2)
+    assert space.shape == (0, 3) and lost == 1
 
 
 @pytest.mark.parametrize(("rank", "equations", "shown"), [(8, 8, 8), (8, 12, 8), (20, 12, 12), (20, 24, 20)])
@@ -74,3 +75,24 @@ def test_rank_with_fewer_equations_than_columns(rank: int, equations: int, shown
     products = rng.standard_normal((equations, rank)) @ rng.standard_normal((rank, 20))
     found = nullspace.spectrum(products, np.ones_like(products))
     assert len(found.values) == 20 and found.rank == shown
+
+
+def test_matrices_before_gains_and_the_same_role_in_every_layer() -> None:
+    """Of two layers: what is read of a stream, its gain, what is written to it; any basis of their space will do."""
+    names = ["embedding", *(f"layers.{k}.{name}" for k in range(2) for name in ("value", "gain", "out", "out.bias"))]
+    shapes = [(3, 3)] * 2 + [(3,), (3, 3), (3,), (3, 3), (3,), (3, 3), (3,)]
+    stream = [1, 0, 0, 1, 1, 0, 0, 1, 1]
+    exchange = [
+        [0, 1, 0, -1, 0, 0, 0, 0, 0],
+        [0, 0, 1, -1, 0, 0, 0, 0, 0],
+        [0] * 5 + [1, 0, -1, 0],
+        [0] * 6 + [1, -1, 0],
+    ]
+    rows = np.array([stream, *exchange], float)
+    for seed in range(5):
+        mixed = np.random.default_rng(seed).standard_normal((5, 5)) @ rows
+        found = [v.tolist() for v in basis.of_space(mixed, names, shapes)]
+        assert stream in found and np.linalg.matrix_rank(np.vstack([found, rows])) == 5
+    assert basis.named([names[i] for i in (0, 3, 4, 7, 8)], "joint") == "residual stream"
+    assert basis.named(["stages.1.blocks.3.mlp.weight", "stages.1.blocks.3.mlp.bias"], "joint") == "layer 1.3: mlp"
+    assert basis.named(["head.weight"], "single") == "head.weight"

@@ -1,15 +1,17 @@
 """``symmetries``: exact on networks of known symmetries, nothing touched, nothing false, bad input refused."""
 
 import copy
+import io
 import math
 
 import pytest
 import torch
 import torch.nn.functional as F
+from rich.console import Console
 from torch import Tensor, nn
 
 from architectures import CASES, Case, image_batches, images_loss, mlp
-from weightgas.symmetry import Group, Symmetries, symmetries
+from weightgas.symmetry import Group, Symmetries, degrees, progress, symmetries
 
 
 def found_in(case: Case, **options: object) -> Symmetries:
@@ -228,10 +230,74 @@ def test_bad_input(change, error, match):
     assert torch.equal(torch.get_rng_state(), state) and torch.get_default_dtype() == dtype
 
 
-def test_equations_are_read_until_the_rank_no_longer_rises() -> None:
+def as_if_unknown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if products were ops that are not known: the degrees are of no use, equations decide."""
+    monkeypatch.setattr(degrees, "PRODUCTS", {})
+
+
+def test_few_equations_confirm_where_every_op_is_known() -> None:
+    case = CASES["pre-activation ResNet-18"]
+    assert symmetries(case.make(), case.loss_fn, case.batches()).equations == 5
+
+
+def test_equations_are_read_until_the_rank_no_longer_rises(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty convolutions with twelve symmetries need twelve equations; fourteen tensors without any need them all."""
+    as_if_unknown(monkeypatch)
     case = CASES["pre-activation ResNet-18"]
     assert symmetries(case.make(), case.loss_fn, case.batches()).equations == 12
     free = mlp((6, 8, 7, 8, 7, 8, 7, 10), nn.Tanh)
     found = symmetries(free, images_loss, image_batches((6,)))
     assert found.groups == () and found.unknowns == 14 and found.equations == 18
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_exact_by_equations_alone(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_if_unknown(monkeypatch)
+    test_exact(name)
+
+
+class Chance(nn.Module):
+    """A gain before a norm, and a term that is never anything but 0, of which the degrees cannot know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.gain = nn.Linear(6, 8), nn.Parameter(1 + torch.rand(8))
+        self.norm, self.head = nn.LayerNorm(8, elementwise_affine=False), nn.Linear(8, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.first(x))
+        return self.head(torch.tanh(self.norm(self.gain * x + (1 - self.gain.detach().sign()) * self.gain.tanh())))
+
+
+def test_a_symmetry_by_chance_is_found_by_equations() -> None:
+    found = vectors(Chance())
+    assert {("gain",), ("first.weight", "first.bias")} == {g.parameters for g in found.groups}
+    assert found.equations >= 9
+
+
+def test_a_small_gain_hides_nothing() -> None:
+    """LayerScale at 10⁻⁶ and a gate at 0 leave no effect of a branch in the loss, at the model's own weights."""
+
+    class Branch(nn.Module):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.up, self.down, self.gamma = nn.Linear(6, 8), nn.Linear(8, 6), nn.Parameter(torch.full((6,), value))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x + self.gamma * self.down(torch.relu(self.up(x)))
+
+    for value in (1e-9, 0.0):
+        torch.manual_seed(0)
+        found = vectors(nn.Sequential(nn.Linear(6, 6), Branch(value), nn.LayerNorm(6), nn.Tanh(), nn.Linear(6, 10)))
+        assert not found.inert and len(found.scale_invariant) == 1 and len(found.rescalings) == 2
+
+
+def test_progress_only_on_a_terminal_and_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for terminal, after, shown in ((True, 0.0, True), (False, 0.0, False), (True, 60.0, False)):
+        monkeypatch.setattr(progress, "AFTER", after)
+        out = io.StringIO()
+        with progress.Passes(Console(file=out, force_terminal=terminal)) as passes:
+            passes.total = 3
+            for _ in range(3):
+                passes.step()
+        assert ("symmetries: pass" in out.getvalue()) is shown

@@ -20,6 +20,7 @@ _FIX = (
 )
 
 
+_WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _OTHERS = 0.01
 """Share of the weights of a group that may have other settings of the optimizer than the others."""
 
@@ -119,6 +120,22 @@ def _largest_first(model: nn.Module, found: Iterable[symmetry.Group]) -> list[sy
     return sorted(found, key=lambda group: -sum(sizes[name] for name in group.parameters))
 
 
+def unwrapped(model: nn.Module) -> nn.Module:
+    """The module inside ``torch.compile`` and the wrappers for several processes or devices."""
+    while True:
+        inner = getattr(model, "_orig_mod", None)
+        if isinstance(model, nn.parallel.DistributedDataParallel | nn.DataParallel):
+            inner = model.module
+        if not isinstance(inner, nn.Module):
+            return model
+        model = inner
+
+
+def plain(name: str) -> str:
+    """The name of a parameter without what compiled, sharded and checkpointed modules put into it."""
+    return ".".join(part for part in name.split(".") if part not in _WRAPPERS)
+
+
 def _alike(optimizer: torch.optim.Optimizer, chosen: Iterable[Watched]) -> tuple[list[Watched], list[str]]:
     """The groups whose weights the optimizer treats alike, except for a hundredth at most; and notes on the others.
 
@@ -148,7 +165,7 @@ def _matrices(model: nn.Module, optimizer: torch.optim.Optimizer, chosen: Sequen
     taken = {id(p) for group in chosen for p in group.parameters.values()}
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]} - taken
     return [
-        Watched(name, {name: p}, invariant=False)
+        Watched(plain(name), {plain(name): p}, invariant=False)
         for name, p in model.named_parameters()
         if id(p) in trained and p.requires_grad and p.ndim > 1 and p.is_floating_point()
     ]
@@ -157,7 +174,8 @@ def _matrices(model: nn.Module, optimizer: torch.optim.Optimizer, chosen: Sequen
 def _named(found: Any) -> dict[str, dict[str, tuple[int, ...]]]:
     """Name and parameters of each scale-invariant group, with the rows that are meant; none are all of them."""
     if isinstance(found, Mapping):
-        return {str(n): dict.fromkeys((p,) if isinstance(p, str) else p, ()) for n, p in found.items()}
+        each = {str(n): (p,) if isinstance(p, str) else p for n, p in found.items()}
+        return {n: dict.fromkeys(map(plain, p), ()) for n, p in each.items()}
     members = list(found.groups if isinstance(found, symmetry.Symmetries) else found)
     wrong = [g for g in members if not isinstance(g, symmetry.Group)]
     if wrong:
@@ -166,10 +184,11 @@ def _named(found: Any) -> dict[str, dict[str, tuple[int, ...]]]:
     for group in members:
         if not group.scale_invariant:
             continue
-        rows: dict[str, tuple[int, ...]] = dict.fromkeys(group.parameters, ())
-        for name, row in zip(group.parameters, group.rows, strict=False):
+        names = [plain(name) for name in group.parameters]
+        rows: dict[str, tuple[int, ...]] = dict.fromkeys(names, ())
+        for name, row in zip(names, group.rows, strict=False):
             rows[name] = (*rows[name], row)
-        out[group.name] = rows
+        out[plain(group.name)] = rows
     return out
 
 
@@ -177,11 +196,13 @@ def _trained(
     model: nn.Module, optimizer: torch.optim.Optimizer, named: dict[str, dict[str, tuple[int, ...]]]
 ) -> tuple[list[Watched], list[str]]:
     """The groups of ``named`` that are trained, and notes on those that are not."""
-    parameters = dict(model.named_parameters(remove_duplicate=False))  # a tied parameter answers to all its names
+    named_parameters = model.named_parameters(remove_duplicate=False)  # a tied parameter answers to all its names
+    parameters = {plain(name): p for name, p in named_parameters}
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is a tensor in total
     chosen, notes = [], []
     for name, members in named.items():
+        members = {_known(p, parameters): rows for p, rows in members.items()}
         unknown = [p for p in members if p not in parameters]
         if unknown:
             raise refuse("groups", "names from model.named_parameters()", unknown[0], _FIX)
@@ -203,6 +224,13 @@ def _trained(
         taken |= {(t, row): name for _, t, row in places}
         chosen.append(Watched(name, own, {p: rows for p, rows in members.items() if rows and p in own}))
     return chosen, notes
+
+
+def _known(name: str, parameters: Mapping[str, Tensor]) -> str:
+    """``name`` without the prefixes of wrappers that are off the model."""
+    while name not in parameters and name.startswith("module."):
+        name = name.removeprefix("module.")
+    return name
 
 
 def _others(taken: Mapping[tuple[int, int], str], tensor: int, row: int) -> list[tuple[int, int]]:

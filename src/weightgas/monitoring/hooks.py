@@ -123,6 +123,13 @@ class Hooks(ABC):
         probes = [probe for h in hooks if isinstance(probe := getattr(h, "probe", None), Hooks)]
         return sum(probe is not self and not probe._failed for probe in probes)
 
+    @property
+    def averages(self) -> str:
+        """The class of a schedule-free optimizer, whose parameters are one of three sequences; else empty."""
+        optimizer = self._optimizer()
+        free = optimizer is not None and {"train_mode", "weight_sum"} <= set(optimizer.param_groups[0])
+        return type(optimizer).__name__ if free else ""
+
     def detach(self) -> None:
         """Take the hooks away; samples made so far stay."""
         for handle in self._handles:

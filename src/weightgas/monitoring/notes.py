@@ -26,8 +26,15 @@ def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
         out.append(f"a sample failed and the hooks stopped: {ledger.failure}")
     elif probe is not None and probe.removed:
         out.append(f"the hooks are off the optimizer: nothing was seen after step {ledger.steps}; watch it again")
+    if probe is not None and probe.averages:
+        out.append(
+            f"{probe.averages}: all numbers are of y, the parameters in training mode, where gradients are taken; "
+            "not of the average x, which eval() puts in, nor of the sequence z"
+        )
     if probe is not None and probe.neighbours:
         out.append(f"watched {probe.neighbours + 1} times: each watch reads, and costs, by itself")
+    if ledger.skipped:
+        out.append(f"{ledger.skipped} samples of steps that GradScaler skipped are excluded")
     if ledger.unmoved:
         out.append(f"{ledger.unmoved} samples of steps that moved no weight are excluded")
     if ledger.clipped:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from weightgas.errors import refuse, whole_number
 from weightgas.measurement.stationarity import Criteria
-from weightgas.monitoring.choice import choose
+from weightgas.monitoring.choice import choose, unwrapped
 from weightgas.monitoring.curvature import Curvature
 from weightgas.monitoring.gas import Gas
 from weightgas.monitoring.probe import Probe
@@ -50,7 +50,9 @@ def watch(
     ----------
     model, optimizer
         Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups. Of
-        an optimizer that wraps another as ``.optimizer`` (accelerate, Hugging Face's Trainer, Lightning) the inner one.
+        an optimizer that wraps another as ``.optimizer`` (accelerate, Hugging Face's Trainer, Lightning) the inner one,
+        and of a model the module inside ``torch.compile``, DistributedDataParallel and DataParallel. A model with two
+        optimizers is watched twice, once with each.
     groups
         ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or what
         :func:`weightgas.symmetries` returned; with its ``filters`` every filter by itself. Frozen
@@ -95,10 +97,11 @@ def watch(
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
     refuse_flat(model)
-    optimizer = innermost(optimizer)
+    model, optimizer = unwrapped(model), innermost(optimizer)
     if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
         got = type(optimizer).__name__
-        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. Of a wrapper pass the inner one.")
+        fix = "Of a wrapper pass the inner one; of several optimizers watch each."
+        raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. {fix}")
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:
         whole_number("samples", samples, minimum=_LEAST_SAMPLES, fix=f"Pass {_LEAST_SAMPLES} or more.")

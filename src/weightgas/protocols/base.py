@@ -286,6 +286,32 @@ class Protocol:
         return values
 
 
+class FreeRadius(Protocol):
+    """Base of the protocols whose radius is free: the step has the decay λ, and p = λ."""
+
+    projected: ClassVar[bool] = False
+
+    @classmethod
+    def decay(cls, at: At) -> Any:
+        """λ."""
+        return at["wd"]
+
+    @classmethod
+    def fixed_radius(cls, at: At) -> None:
+        """None: the radius is free."""
+
+    @classmethod
+    def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
+        """λ."""
+        return at["wd"]
+
+    @classmethod
+    def _discrete_or_continuous(cls, at: At, grad_sq: Any, stable: Any) -> np.ndarray:
+        """The stationary radius of the finite step where the mean step is ``stable``, else of continuous time."""
+        found = (cls.stationary_radius(at, grad_sq, discrete=discrete) for discrete in (True, False))
+        return tame(np.where(stable, *found))
+
+
 def tame(value: Any) -> np.ndarray:
     """Numbers from which the closed forms do not overflow: a prediction is only a place to begin."""
     return np.clip(value, 1e-100, 1e100)

@@ -9,28 +9,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.protocols.base import At, Protocol, Relation, tame
+from weightgas.protocols.base import At, FreeRadius, Relation, tame
 from weightgas.theory import ideal_gas
 from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive
 
 
-class ScaledStep(Protocol):
+class ScaledStep(FreeRadius):
     """Steps of size η_e ‖w‖² with weight decay λ, whatever sets η_e (``at["elr"]``)."""
 
     holds: ClassVar[str] = "η_e (so T) and λ (so p): NpT, minimises 𝒢"
     scaled: ClassVar[bool] = True
-    projected: ClassVar[bool] = False
 
     # --- the step ---
-
-    @classmethod
-    def decay(cls, at: At) -> Any:
-        """λ."""
-        return at["wd"]
-
-    @classmethod
-    def fixed_radius(cls, at: At) -> None:
-        """None: the radius is free."""
 
     @classmethod
     def decay_of_step(cls, at: At, square: Any) -> Any:
@@ -86,8 +76,7 @@ class ScaledStep(Protocol):
         """The discrete one up to η_e²G = ½, else that of continuous time."""
         grad_sq = tame(grad_sq)
         at = {"elr": tame(at["elr"]), "wd": tame(at["wd"])}
-        found = (cls.stationary_radius(at, grad_sq, discrete=discrete) for discrete in (True, False))
-        return tame(np.where(at["elr"] ** 2 * grad_sq < 0.5, *found))
+        return cls._discrete_or_continuous(at, grad_sq, at["elr"] ** 2 * grad_sq < 0.5)
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
@@ -102,11 +91,6 @@ class ScaledStep(Protocol):
     ) -> Numbers:
         """T = η_e tr Σ/(2 dof) = η_e σ²/2, at every step."""
         return ideal_gas.temperature(at["elr"], noise_trace, dof)
-
-    @classmethod
-    def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
-        """λ."""
-        return at["wd"]
 
     # --- the mean step of the isotropic noise model ---
 

@@ -9,27 +9,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.protocols.base import At, Protocol, Relation, tame
+from weightgas.protocols.base import At, FreeRadius, Relation, tame
 from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive, where
 
 
-class PlainStep(Protocol):
+class PlainStep(FreeRadius):
     """Steps of size η with weight decay λ, whatever sets η (``at["lr"]``)."""
 
     holds: ClassVar[str] = "η and λ: isobaric along T·V = ησ²/4, an adiabat"
     scaled: ClassVar[bool] = False
-    projected: ClassVar[bool] = False
 
     # --- the step ---
-
-    @classmethod
-    def decay(cls, at: At) -> Any:
-        """λ."""
-        return at["wd"]
-
-    @classmethod
-    def fixed_radius(cls, at: At) -> None:
-        """None: the radius is free."""
 
     @classmethod
     def decay_of_step(cls, at: At, square: Any) -> Any:
@@ -79,8 +69,7 @@ class PlainStep(Protocol):
         """The discrete one up to ηλ = 1, else that of continuous time."""
         grad_sq = tame(grad_sq)
         at = {"lr": tame(at["lr"]), "wd": tame(at["wd"])}
-        found = (cls.stationary_radius(at, grad_sq, discrete=discrete) for discrete in (True, False))
-        return tame(np.where(at["lr"] * at["wd"] < 1, *found))
+        return cls._discrete_or_continuous(at, grad_sq, at["lr"] * at["wd"] < 1)
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> Numbers:
@@ -104,11 +93,6 @@ class PlainStep(Protocol):
         spread = cls.stationary_spread(at, grad_sq, dof) / 2 if discrete else 0.0
         some = np.where(grad_sq > 0, square, 1.0)
         return (positive("lr", at["lr"]) * noise_trace / (2 * dof) * (1 + spread) / some)[()]
-
-    @classmethod
-    def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
-        """λ."""
-        return at["wd"]
 
     # --- the mean step of the isotropic noise model ---
 

@@ -154,15 +154,7 @@ def _joined(
         frame = _frame(model, work[k][1])
         frame["outcome"] = frame["outcome"].copy(data=np.full(frame["outcome"].shape, Outcome.FAILED, "int8"))
         made[k] = frame
-    whole = xr.concat(
-        [made[k] for k in sorted(made)],
-        "cell",
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="override",
-    )
+    whole = traces.joined([made[k] for k in sorted(made)], "cell")
     return whole.assign_attrs(settings=json.dumps(protocol.settings(), sort_keys=True))
 
 

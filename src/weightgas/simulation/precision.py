@@ -155,15 +155,7 @@ def _joined(
     reached: Sequence[np.ndarray],
 ) -> xr.Dataset:
     """One trace of the cells, in their order; the settings in its attributes are those of some of them."""
-    whole = xr.concat(
-        parts,
-        "cell",
-        data_vars="minimal",
-        coords="minimal",
-        compat="override",
-        join="override",
-        combine_attrs="override",
-    )
+    whole = traces.joined(parts, "cell")
     whole["known"] = (
         "cell",
         np.concatenate(reached),

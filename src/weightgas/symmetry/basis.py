@@ -16,12 +16,21 @@ import numpy as np
 from weightgas.symmetry.group import Group
 
 LARGEST_DENOMINATOR = 12
+_NONE = 1e-9
+"""Coefficients below this are rounding."""
 
 
 def chosen(constraints: np.ndarray, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
     """The null space of ``constraints`` (m, n) as vectors (n,) of exponents, by the preferences above."""
     cost = costs(names, shapes)
     return improved(list(null_space(constraints, cost)), cost)
+
+
+def of_space(vectors: np.ndarray, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
+    """The space that ``vectors`` (k, n) span, by the same preferences."""
+    cost = costs(names, shapes)
+    rows, pivots = _reduced(vectors, sorted(range(len(cost)), key=lambda i: (-cost[i], i)))
+    return improved(list(rows[: len(pivots)]), cost)
 
 
 def costs(names: Sequence[str], shapes: Sequence[Sequence[int]]) -> np.ndarray:
@@ -37,27 +46,43 @@ def null_space(constraints: np.ndarray, cost: np.ndarray) -> np.ndarray:
     """
     n = len(cost)
     order = sorted(range(n), key=lambda i: (-cost[i], i), reverse=True)
-    rows = constraints[:, order].astype(float)
-    pivots: list[int] = []
-    for column in range(n):
-        rest = rows[len(pivots) :, column]
-        if not len(rest) or not np.abs(rest).max() > 1e-9:
-            continue
-        at = len(pivots)
-        best = at + int(np.abs(rest).argmax())
-        rows[[at, best]] = rows[[best, at]]
-        rows[at] /= rows[at, column]
-        others = np.flatnonzero(np.abs(rows[:, column]) > 1e-9)
-        others = others[others != at]
-        rows[others] -= np.outer(rows[others, column], rows[at])
-        pivots.append(column)
-    free = [c for c in range(n) if c not in set(pivots)]
+    rows, pivots = _reduced(constraints, order)
+    free = [i for i in range(n) if i not in set(pivots)]
     found = np.zeros((len(free), n))
     found[np.arange(len(free)), free] = 1
     found[:, pivots] = -rows[: len(pivots), free].T
-    back = np.empty_like(found)
-    back[:, order] = found
-    return back
+    return found
+
+
+def eliminated(constraints: np.ndarray, columns: np.ndarray) -> np.ndarray:
+    """What ``constraints`` (m, n) require of the other columns, whatever the exponents in ``columns`` are."""
+    rows, pivots = _reduced(constraints, columns.tolist())
+    rest = np.delete(rows[len(pivots) :], columns, axis=1)
+    return np.unique(np.round(rest[np.abs(rest).max(axis=1, initial=0) > _NONE], 9), axis=0)
+
+
+def relaxed(constraints: np.ndarray) -> list[np.ndarray]:
+    """Directions (n,) that break one of ``constraints`` (m, n) and satisfy the others, for each where there is one."""
+    inverse = np.linalg.pinv(constraints, rcond=1e-9)
+    alone = np.flatnonzero(np.abs(np.einsum("mn,nm->m", constraints, inverse) - 1) < 1e-6)
+    return [inverse[:, i] for i in alone]
+
+
+def _reduced(constraints: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarray, list[int]]:
+    """Gauss–Jordan over ``columns`` in their order: the rows, those with a pivot first, and the columns of these."""
+    rows, pivots = constraints.astype(float), []
+    for column in columns:
+        at = len(pivots)
+        if not np.abs(rows[at:, column]).max(initial=0) > _NONE:
+            continue
+        best = at + int(np.abs(rows[at:, column]).argmax())
+        rows[[at, best]] = rows[[best, at]]
+        rows[at] /= rows[at, column]
+        others = np.flatnonzero(np.abs(rows[:, column]) > _NONE)
+        others = others[others != at]
+        rows[others] -= np.outer(rows[others, column], rows[at])
+        pivots.append(column)
+    return rows, pivots
 
 
 def improved(vectors: Sequence[np.ndarray], cost: np.ndarray) -> list[np.ndarray]:
@@ -104,7 +129,7 @@ def groups(
     gains, found = frozenset(affine), []
     seen: dict[str, int] = {}
     for vector, residual in sorted(zip(vectors, residuals, strict=True), key=lambda x: np.flatnonzero(x[0]).tolist()):
-        members = tuple(names[i] for i in np.flatnonzero(vector))
+        members = tuple(names[i] for i in np.flatnonzero(vector).tolist())
         exponents = vector[np.flatnonzero(vector)]
         if (exponents != exponents[0]).any():
             kind = "rescale"

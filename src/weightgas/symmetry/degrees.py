@@ -41,13 +41,13 @@ CREATE = _ops("""
 """Make tensors that do not depend on the values of others."""
 SAME = _ops("""
     _adaptive_avg_pool2d _adaptive_avg_pool3d _to_copy _unsafe_index _unsafe_view _upsample_bicubic2d_aa
-    _upsample_bilinear2d_aa abs adaptive_max_pool2d amax amin avg_pool1d avg_pool2d avg_pool3d clone col2im
-    contiguous copy cummax cumsum diag_embed embedding expand expand_copy flip gather im2col index
-    index_select leaky_relu linalg_vector_norm masked_select max max_pool2d_with_indices max_pool3d_with_indices mean
-    median min nan_to_num native_dropout neg nll_loss2d_forward nll_loss_forward norm pixel_shuffle pixel_unshuffle
-    reflection_pad1d reflection_pad2d relu repeat repeat_interleave replication_pad2d roll slice_backward sort std sum
-    take topk trace tril triu unfold upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d
-    upsample_nearest2d
+    _upsample_bilinear2d_aa abs adaptive_max_pool2d amax amin as_strided avg_pool1d avg_pool2d avg_pool3d clone col2im
+    contiguous copy cummax cumsum detach diag_embed embedding expand expand_copy flip gather im2col index index_select
+    leaky_relu linalg_vector_norm masked_select max max_pool2d_with_indices max_pool3d_with_indices mean median min
+    nan_to_num native_dropout neg nll_loss2d_forward nll_loss_forward norm pixel_shuffle pixel_unshuffle
+    reflection_pad1d reflection_pad2d relu repeat repeat_interleave replication_pad2d requires_grad roll
+    slice_backward sort squeeze std sum swapaxes t take topk trace transpose tril triu unfold unsqueeze
+    upsample_bicubic2d upsample_bilinear2d upsample_linear1d upsample_nearest1d upsample_nearest2d
 """)
 POWERS = {"reciprocal": -1, "rsqrt": -0.5, "sqrt": 0.5, "square": 2, "var": 2}
 JOIN = _ops("""
@@ -104,11 +104,14 @@ class Degrees(TorchDispatchMode):
     ----------
     unknown
         Names of the ops that are not known.
+    channel
+        Least number of values that a BatchNorm had of a channel; infinite without BatchNorm.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
         super().__init__()
         self.unknown: set[str] = set()
+        self.channel = math.inf
         self._constraints: list[np.ndarray] = []
         self._zero = np.zeros(len(parameters))
         self._storages: dict[int, Any] = {}  # kept, so that none is freed and its number used again
@@ -202,6 +205,7 @@ class Degrees(TorchDispatchMode):
             if not training or "_no_" in name:
                 self._equal(self._form(first), self._zero)
             else:
+                self.channel = min(self.channel, first.numel() // first.shape[1])
                 shift = self._shifts.get(self._key(first))
                 if shift is not None and (shift.size, shift.stride) == (first.shape[1], first.stride(1)):
                     self._undone.append(self._key(first))

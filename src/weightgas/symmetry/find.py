@@ -1,41 +1,56 @@
-"""``symmetries``: the scaling symmetries of a model, found in its gradients and confirmed by rescaling.
+"""``symmetries``: the scaling symmetries of a model, found in its ops or its gradients and confirmed by rescaling.
 
 Σᵢ aᵢ ⟨∇ᵢL_b, wᵢ⟩ = 0 for every batch b and every point w (Euler) if and only if L(e^{aᵢ s} wᵢ) = L(w) for every s. The
 equations are read in train mode and float64 at jittered points, so that no weight has a special value, and with the eps
 of the normalisations made negligible, since eps makes their symmetries approximate (residual ∝ eps/r²); the residual is
-then read again with the model's own eps. Every vector of the null space is confirmed by rescaling the parameters, by
-factors from e^{−1/2} to e³, where a function that is only nearly homogeneous (a tanh near 0) gives itself away.
+then read again with the model's own weights and eps.
+
+Where every op of the loss is known, the symmetries are those of the degrees (:mod:`.degrees`), and a few equations
+confirm them. They would also show one that the degrees hide, since each of the constraints is broken alone once: what
+the loss does not feel then is a symmetry by chance. In this case, and where an op is not known, equations are read
+until their rank no longer rises, one for each tensor less symmetries, and their null space is taken.
+
+All are confirmed by rescaling the parameters, by factors from e^{−1/2} to e^{12}, where a function that is only nearly
+homogeneous (a tanh near 0) gives itself away.
 
 Weakness: what is homogeneous to the tolerance even there (a tanh of numbers below 10⁻⁶) passes. An eps that is written
 into a function, not kept as an attribute ``eps`` of a module, cannot be made small; beyond the tolerance such a group
-is missed. Symmetries other than scalings (shifts, rotations) are not looked for.
+is missed. So is a symmetry by chance that breaks two constraints of the degrees at once. Symmetries other than scalings
+(shifts, rotations) are not looked for.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from weightgas.errors import positive_number, refuse, whole_number
-from weightgas.symmetry import nullspace
+from weightgas.symmetry import basis, nullspace
 from weightgas.symmetry.filters import split_rows
 from weightgas.symmetry.group import Group
 from weightgas.symmetry.probe import Equations, LossFn, Probe, largest_ratio, undisturbed
+from weightgas.symmetry.progress import Passes
 from weightgas.symmetry.result import Symmetries
 
 INERT_BELOW = 1e-8
 """A parameter with ‖∇ᵢL‖‖wᵢ‖ below this part of the largest has no effect."""
 SHIFTS = (-0.5, 0.5, 12.0)
 """s of the confirming rescalings; −12 too where exponents have both signs."""
-CONFIRMED_AT = 3
+CONFIRMED_AT = 2
 """Points at which each is confirmed."""
+CHANCE_BELOW = 1e-5
+"""Σ aᵢ⟨∇ᵢL, wᵢ⟩ in units of its terms below which a direction that the degrees deny may be a symmetry all the same."""
+KNOWN_EQUATIONS = 5
+"""Equations that are read where every op is known."""
 LEAST_EQUATIONS, MORE_EQUATIONS = 12, 4
-"""Equations are read at least, and until so many are more than the rank that they show."""
+"""Equations that are read at least elsewhere, and until so many are more than the rank that they show."""
+OWN_EQUATIONS = 2
+"""Points at which residuals are measured."""
 
 
 def symmetries(
@@ -50,8 +65,9 @@ def symmetries(
     """Find every scaling symmetry of the trained parameters of ``model``: wᵢ → exp(aᵢ s) wᵢ leaves the loss unchanged.
 
     The model is copied; itself, its gradients, buffers, train/eval mode and the generators of torch stay as they are.
-    Frozen parameters are excluded, tied ones counted once. Costs some twenty forward and backward passes, a dozen
-    forward passes, and one of the first more for each tensor, less symmetries, beyond eight, in float64.
+    Frozen parameters are excluded, tied ones counted once. Costs seven forward and backward passes and nine forward
+    passes in float64; where an op is not known, one of the first for each tensor, less symmetries. A search that takes
+    longer than a moment shows its passes on stderr, where that is a terminal.
 
     Parameters
     ----------
@@ -61,8 +77,9 @@ def symmetries(
         ``loss_fn(model, batch)`` returns the mean loss of a batch, a tensor with no dimensions. It is called with a
         float64 copy of the model and must use that. Omit penalties on the weights: they have no symmetry.
     batches
-        Batches as ``loss_fn`` takes them, a list or a data loader; the first 8 are used, one is enough. Floating
-        tensors in them (also inside tuples, lists and dicts) are passed in float64.
+        Batches as ``loss_fn`` takes them, a list or a data loader; the first 8 are used, one is enough, and of a large
+        model two to four samples of each. Floating tensors in them (also inside tuples, lists and dicts) are passed in
+        float64.
     per_filter
         Also look inside tensors: which rows, or blocks of rows, are scale-invariant by themselves.
     tolerance
@@ -82,8 +99,9 @@ def symmetries(
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
     tolerance = positive_number("tolerance", tolerance)
     seed = whole_number("seed", seed, minimum=0)
-    with undisturbed(model):
-        return _Search(Probe(model, loss_fn, batches, seed), tolerance, per_filter).result()
+    with undisturbed(model), Passes() as passes:
+        probe = Probe(model, loss_fn, batches, seed, passes, all_rows=per_filter)
+        return _Search(probe, tolerance, per_filter).result()
 
 
 class _Search:
@@ -91,40 +109,53 @@ class _Search:
 
     def __init__(self, probe: Probe, tolerance: float, per_filter: bool) -> None:
         self.probe, self.tolerance, self.per_filter = probe, tolerance, per_filter
-        self.equations, self.active, self.spectrum = self._read()
         self.notes: list[str] = []
         self.known: dict[bytes, bool] = {}
+        probe.passes.total = KNOWN_EQUATIONS + OWN_EQUATIONS + CONFIRMED_AT * (len(SHIFTS) + 1) + 1
+        self.equations = self._more(None, KNOWN_EQUATIONS if probe.degrees is not None else LEAST_EQUATIONS)
+        self.active = self._effective()
 
-    def _read(self) -> tuple[Equations, np.ndarray, nullspace.Spectrum]:
-        """Equations until ``MORE_EQUATIONS`` have not raised the rank; the columns with an effect; their spectrum."""
-        probe, most = self.probe, len(self.probe.names) + MORE_EQUATIONS
-        read, end = None, 0
+    def _more(self, read: Equations | None, end: int) -> Equations:
+        """``read``, with equations up to the number ``end``."""
+        begin = 0 if read is None else len(read.losses)
+        with self.probe.small_eps():
+            more = self.probe.equations(begin, end, rows=self.per_filter)
+        return more if read is None else read.joined(more)
+
+    def _effective(self) -> np.ndarray:
+        effect = self.equations.lengths.max(axis=0)
+        if not effect.max() > 0:
+            fix = "Every gradient is zero: look at the loss and at dead units."
+            raise refuse("loss_fn", "a loss that depends on the model's parameters", "one that does not", fix)
+        return np.flatnonzero(effect > INERT_BELOW * effect.max())
+
+    def _spectrum(self) -> nullspace.Spectrum:
+        """Read equations until ``MORE_EQUATIONS`` have not raised the rank; their spectrum."""
+        most = len(self.probe.names) + MORE_EQUATIONS
+        self.probe.passes.total += most - len(self.equations.losses)
         while True:
-            begin, end = end, max(LEAST_EQUATIONS, min(most, end + MORE_EQUATIONS))
-            with probe.small_eps():
-                more = probe.equations(begin, end, rows=self.per_filter)
-            read = more if read is None else read.joined(more)
-            effect = read.lengths.max(axis=0)
-            if not effect.max() > 0:
-                fix = "Every gradient is zero: look at the loss and at dead units."
-                raise refuse("loss_fn", "a loss that depends on the model's parameters", "one that does not", fix)
-            active = np.flatnonzero(effect > INERT_BELOW * effect.max())
-            found = nullspace.spectrum(read.products[:, active], read.spread[:, active])
-            if end >= most or found.rank + MORE_EQUATIONS <= end:
-                return read, active, found
+            self.active, end = self._effective(), len(self.equations.losses)
+            found = nullspace.spectrum(self.equations.products[:, self.active], self.equations.spread[:, self.active])
+            if end >= LEAST_EQUATIONS and (end >= most or found.rank + MORE_EQUATIONS <= end):
+                return found
+            self.equations = self._more(self.equations, max(LEAST_EQUATIONS, min(most, end + MORE_EQUATIONS)))
 
     def result(self) -> Symmetries:
         """Search, confirm, measure the residuals."""
-        probe, read = self.probe, self.equations
-        found = self.spectrum
-        vectors, gap = self._confirmed(found)
-        own = probe.equations(0, min(len(read.losses), 2 * MORE_EQUATIONS), rows=self.per_filter)
+        probe = self.probe
+        found = self._by_degrees()
+        if found is None:
+            spectrum = self._spectrum()
+            vectors, gap = self._confirmed(spectrum)
+            found = vectors, gap, spectrum.values
+        vectors, gap, values = found
+        own = probe.equations(0, OWN_EQUATIONS, rows=self.per_filter, own=True)
         groups = self._groups(vectors, own)
         holds = [group for group in groups if group.residual <= self.tolerance]
         filters: list[Group] = []
         if self.per_filter:
             with probe.small_eps():
-                filters, notes = split_rows(probe, read, own, holds, self.tolerance)
+                filters, notes = split_rows(probe, self.equations, own, holds, self.tolerance)
             self.notes += notes
         active = set(self.active.tolist())
         return Symmetries(
@@ -133,19 +164,56 @@ class _Search:
             inert=tuple(name for i, name in enumerate(probe.names) if i not in active),
             filters=tuple(filters),
             unknowns=len(active),
-            equations=len(read.losses),
-            singular_values=tuple(found.values.tolist()),
+            equations=len(self.equations.losses),
+            singular_values=tuple(values.tolist()),
             gap=gap,
             tolerance=self.tolerance,
             notes=tuple(self.notes),
         )
+
+    def _by_degrees(self) -> tuple[list[np.ndarray], float, np.ndarray] | None:
+        """The symmetries by degrees, the gap, and the sizes of Σ aᵢ⟨∇ᵢL, wᵢ⟩; None where they are not all of them."""
+        if self.probe.degrees is None:
+            return None
+        constraints, used = self.probe.degrees
+        if not set(self.active.tolist()) <= set(used):
+            return None
+        rows = basis.eliminated(constraints, np.setdiff1d(np.arange(constraints.shape[1]), self.active))
+        vectors = basis.chosen(rows, *self._described())
+        zero = np.array([self._size(vector) for vector in vectors])
+        broken = np.array([self._size(self._lightest(vector, vectors)) for vector in basis.relaxed(rows)])
+        if (zero > nullspace.ZERO_BELOW).any() or (broken < CHANCE_BELOW).any():
+            return None
+        if not self._hold_together(vectors):
+            return None
+        gap = broken.min(initial=1.0) / max(zero.max(initial=0.0), nullspace.NOISE) if len(vectors) else 1.0
+        return vectors, float(gap), np.sort(np.concatenate([broken, zero]))[::-1]
+
+    def _described(self) -> tuple[list[str], list[torch.Size]]:
+        """Names and shapes of the parameters with an effect."""
+        return [self.probe.names[i] for i in self.active], [self.probe.parameters[i].shape for i in self.active]
+
+    def _lightest(self, vector: np.ndarray, symmetries: list[np.ndarray]) -> np.ndarray:
+        """``vector`` with those multiples of the symmetries that leave the smallest terms: they change no sum."""
+        if not symmetries:
+            return vector
+        width = np.sqrt((self.equations.spread[:, self.active] ** 2).mean(axis=0))
+        free = np.array(symmetries).T
+        return vector - free @ np.linalg.lstsq(width[:, None] * free, width * vector, rcond=None)[0]
+
+    def _size(self, vector: np.ndarray) -> float:
+        """Σ aᵢ⟨∇ᵢL, wᵢ⟩ in units of what it would be if its terms did not cancel, over the equations."""
+        read = self.equations
+        terms = (read.spread[:, self.active] * vector) ** 2
+        return float(np.sqrt(((read.products[:, self.active] @ vector) ** 2).sum() / terms.sum()))
 
     def _confirmed(self, found: nullspace.Spectrum) -> tuple[list[np.ndarray], float]:
         """The widest null space in which every vector is confirmed; where there is none, that of the largest gap."""
         cuts = found.cuts()
         fallback: tuple[list[np.ndarray], float, list[str]] = ([], 1.0, [])
         for cut, gap in sorted(cuts[:4]):
-            vectors, lost = nullspace.sparsest(found, cut, self.probe.seed)
+            space, lost = nullspace.rational(found, cut)
+            vectors = basis.of_space(space, *self._described())
             kept = vectors if self._hold_together(vectors) else [vector for vector in vectors if self._holds(vector)]
             if len(kept) == len(vectors) and not lost:
                 return kept, gap
@@ -196,25 +264,6 @@ class _Search:
         return [self.probe.names[self.active[i]] for i in np.flatnonzero(vector)]
 
     def _groups(self, vectors: list[np.ndarray], own: Equations) -> list[Group]:
-        """In the order of their first parameters; a name that comes twice gets its number."""
-        groups: list[Group] = []
-        for vector in sorted(vectors, key=lambda v: np.flatnonzero(v).tolist()):
-            group = self._group(vector, own)
-            same = sum(group.name == other.name.partition(" (")[0] for other in groups)
-            groups.append(replace(group, name=f"{group.name} ({same + 1})") if same else group)
-        return groups
-
-    def _group(self, vector: np.ndarray, own: Equations) -> Group:
-        names = self._names(vector)
-        columns = self.active[np.flatnonzero(vector)]
-        exponents = vector[np.flatnonzero(vector)]
-        off = np.abs(own.products[:, columns] @ exponents)
-        residual = largest_ratio(off, np.linalg.norm(own.lengths[:, columns] * exponents, axis=1))
-        if (exponents != exponents[0]).any():
-            kind = "rescale"
-        elif all(name in self.probe.affine for name in names):
-            kind = "affine"
-        else:
-            kind = "single" if len(names) == 1 else "joint"
-        name = names[0] if len(names) == 1 else f"{names[0]} + {len(names) - 1} more"
-        return Group(name, tuple(names), kind, tuple(exponents.tolist()), residual)
+        products, lengths = own.products[:, self.active], own.lengths[:, self.active]
+        residuals = [largest_ratio(np.abs(products @ v), np.linalg.norm(lengths * v, axis=1)) for v in vectors]
+        return basis.groups(vectors, self._described()[0], self.probe.affine, residuals)

@@ -16,9 +16,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from weightgas.errors import refuse
+from weightgas.symmetry.degrees import Degrees
+from weightgas.symmetry.progress import Passes
 
+FEW = 4
+"""Samples of a batch that are enough for a large model, and half as many where no BatchNorm has few values then."""
+LARGE = 100_000
+"""Weights from which on a model counts as large: what is rare in it, a dead layer, does not depend on the batch."""
+FEW_VALUES = 16
+"""Values of a channel that a BatchNorm must have of ``FEW`` samples."""
+SPECIAL = 1e-2
+"""Weights below this part of an initial width are a special value: a zero bias or gate, a LayerScale of 1e-6."""
 MOST_BATCHES = 8
 """Batches kept; further equations come from further jittered points."""
 JITTER = 0.1
@@ -58,8 +69,10 @@ def largest_ratio(part: np.ndarray, whole: np.ndarray) -> float:
 class Probe:
     """A model, a loss and some batches, to be read at points numbered 0, 1, …: same number, same weights and batch."""
 
-    def __init__(self, model: nn.Module, loss_fn: LossFn, batches: Iterable[Any], seed: int) -> None:
-        self.loss_fn, self.seed = loss_fn, seed
+    def __init__(
+        self, model: nn.Module, loss_fn: LossFn, batches: Iterable[Any], seed: int, passes: Passes, *, all_rows: bool
+    ) -> None:
+        self.loss_fn, self.seed, self.passes = loss_fn, seed, passes
         self.model = copy.deepcopy(model).double().train()
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad and p.is_floating_point()]
         if not named:
@@ -76,7 +89,8 @@ class Probe:
         if not self.batches:
             raise refuse("batches", "at least one batch", "none", "Pass a list of batches, as loss_fn takes them.")
         self.norms = [(m, key, m.__dict__[key]) for m in self.model.modules() for key in _EPS if _is_float(m, key)]
-        self._check(self._loss(0, None))
+        self._at: int | None = None
+        self.degrees = self._followed(few=not all_rows and sum(p.numel() for p in self.parameters) > LARGE)
 
     @contextmanager
     def small_eps(self) -> Iterator[None]:
@@ -89,25 +103,58 @@ class Probe:
             for module, key, value in self.norms:
                 setattr(module, key, value)
 
-    def equations(self, begin: int, end: int, *, rows: bool = False) -> Equations:
-        """Read the points from ``begin`` to before ``end``; ``rows``: also every row of every parameter by itself."""
-        read = [self._equation(point, rows) for point in range(begin, end)]
+    def equations(self, begin: int, end: int, *, rows: bool = False, own: bool = False) -> Equations:
+        """Read the points from ``begin`` to before ``end``; ``rows``: also every row of every parameter by itself.
+
+        ``own`` points have the model's own weights too where these are special.
+        """
+        read = [self._equation(point, rows, own) for point in range(begin, end)]
         return Equations(*(np.array(column) for column in zip(*read, strict=True)))
 
     def loss(self, point: int, exponents: Mapping[int, float | Tensor]) -> float:
         """Loss at a point where parameter i is multiplied by exp(exponents[i]): a number, or one for each row."""
         with torch.no_grad():
             self._place(point)
-            for index, exponent in exponents.items():
-                parameter = self.parameters[index]
-                factor = torch.as_tensor(exponent, dtype=torch.float64, device=parameter.device).exp()
-                parameter.mul_(factor.reshape(-1, *[1] * (parameter.ndim - 1)) if factor.ndim else factor)
-            return self._loss(point, self.seed).item()
+            self._rescale(exponents, 1)
+            try:
+                return self._loss(point, self.seed).item()
+            finally:
+                self._rescale(exponents, -1)
 
-    def _equation(self, point: int, rows: bool) -> tuple[Any, ...]:
-        self._place(point)
+    def _rescale(self, exponents: Mapping[int, float | Tensor], sign: int) -> None:
+        for index, exponent in exponents.items():
+            parameter = self.parameters[index]
+            factor = (sign * torch.as_tensor(exponent, dtype=torch.float64, device=parameter.device)).exp()
+            parameter.mul_(factor.reshape(-1, *[1] * (parameter.ndim - 1)) if factor.ndim else factor)
+
+    def _followed(self, *, few: bool) -> tuple[np.ndarray, list[int]] | None:
+        """Constraints on the exponents by degrees, and the parameters in use; None where not every op is known.
+
+        With ``few`` the batches are cut to their first samples, where they can be.
+        """
+        given, self.batches = self.batches, [_first(b, FEW) for b in self.batches] if few else self.batches
+        degrees = Degrees(self.parameters)
+        self._place(0)
+        try:
+            with degrees:
+                loss = self._loss(0, self.seed)
+        except Exception:  # what the loss cannot do with few samples, or a mode of PyTorch with its ops
+            degrees.unknown.add("the forward pass")
+            self.batches = given
+            loss = self._loss(0, self.seed)
+        self._check(loss)
+        if degrees.channel < FEW_VALUES:
+            self.batches = given
+        elif few and not degrees.unknown:
+            self.batches = [_first(batch, FEW // 2) for batch in self.batches]
+        return None if degrees.unknown else degrees.finish(loss)
+
+    def _equation(self, point: int, rows: bool, own: bool) -> tuple[Any, ...]:
+        self._place(point, own)
         with torch.enable_grad():
             loss = self._loss(point, self.seed)
+            if not loss.requires_grad:
+                raise refuse("loss_fn", "a loss that depends on the model's parameters", "one that does not", _DEPENDS)
             found = torch.autograd.grad(loss, self.parameters, allow_unused=True)
         products, spreads, lengths = [], [], []
         of_rows: tuple[list[np.ndarray], ...] = ([], [], [])
@@ -128,23 +175,27 @@ class Probe:
             raise refuse("loss_fn", "finite losses and gradients near the model's weights", "NaN or infinity", _NEAR)
         return loss.item(), products, spreads, lengths, *joined
 
-    def _place(self, point: int) -> None:
+    def _place(self, point: int, own: bool = False) -> None:
+        if self._at == point and not own:
+            return
+        self._at = None if own else point
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + point)
         with torch.no_grad():
             for parameter, origin in zip(self.parameters, self.origin, strict=True):
                 # four times as fast as in float64
                 noise = torch.randn(origin.shape, generator=generator, dtype=torch.float32).to(origin)
-                width = origin.square().mean().sqrt()
-                # a zero bias, shift or gate is a special value: its inner product with any gradient is 0
-                width = width if width > 0 else (origin[0].numel() if origin.ndim > 1 else 1) ** -0.5
+                width = float(origin.square().mean().sqrt())
+                initial = (origin[0].numel() if origin.ndim > 1 else 1) ** -0.5
+                # the inner product of a zero bias with any gradient is 0, and a branch behind a tiny gain has no effect
+                width = initial if width <= SPECIAL * initial * (not own) else width
                 parameter.copy_(origin + JITTER * width * noise)
 
-    def _loss(self, point: int, seed: int | None) -> Tensor:
+    def _loss(self, point: int, seed: int) -> Tensor:
+        self.passes.step()
         with torch.no_grad():
             for buffer, value in self.buffers:
                 buffer.copy_(value)
-        if seed is not None:  # the same dropout masks wherever one point is read
-            _seed_all(seed + point, self.parameters)
+        _seed_all(seed + point, self.parameters)  # the same dropout masks wherever one point is read
         return self.loss_fn(self.model, self.batches[point % len(self.batches)])
 
     def _check(self, loss: Any) -> None:
@@ -155,12 +206,9 @@ class Probe:
             raise refuse("loss_fn", "a scalar tensor", f"a tensor of shape {tuple(loss.shape)}", fix)
         if not torch.isfinite(loss):
             raise refuse("loss_fn", "a finite loss", loss.item(), "Look at the batch and the weights first.")
-        used = loss.requires_grad and torch.autograd.grad(loss, self.parameters, allow_unused=True)
-        if not used or all(gradient is None for gradient in used):
-            fix = "Use the model that loss_fn is given, which is a copy, and do not detach its output."
-            raise refuse("loss_fn", "a loss that depends on the model's parameters", "one that does not", fix)
 
 
+_DEPENDS = "Use the model that loss_fn is given, which is a copy, and do not detach its output."
 _EPS = ("eps", "epsilon", "variance_epsilon")
 _NEAR = "The model is read with 10 % of noise on its weights, in float64; look for a singular operation."
 
@@ -178,6 +226,15 @@ def _affine(model: nn.Module) -> Iterator[str]:
     for path, module in model.named_modules():
         if "norm" in type(module).__name__.lower():
             yield from (f"{path}.{name}" if path else name for name, _ in module.named_parameters(recurse=False))
+
+
+def _first(batch: Any, count: int) -> Any:
+    """The first samples of ``batch`` where all its tensors have one first dimension; else ``batch`` as it is."""
+    tensors = [x for x in tree_leaves(batch) if isinstance(x, Tensor)]
+    sizes = {x.shape[0] if x.ndim else 0 for x in tensors}
+    if len(sizes) != 1 or not sizes.pop() > count:
+        return batch
+    return tree_map(lambda x: x[:count] if isinstance(x, Tensor) else x, batch)
 
 
 def _as_double(batch: Any) -> Any:

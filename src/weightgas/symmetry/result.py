@@ -14,7 +14,7 @@ class Symmetries:
     Attributes
     ----------
     groups
-        The confirmed symmetries: a sparsest basis of the null space, in the order of the parameters.
+        The confirmed symmetries: a basis of all of them, sparse and of matrices first, in the order of the parameters.
     approximate
         Those that are exact only as the eps of the normalisations goes to 0: with the model's own eps their residual
         is above ``tolerance``. Larger weights, or a smaller eps, would make them hold.
@@ -25,9 +25,10 @@ class Symmetries:
     unknowns, equations
         Number of parameters that have an effect, and of (batch, point) pairs they were looked at.
     singular_values
-        Of the scaled matrix of inner products, falling; about 1 where there is no symmetry.
+        Of the scaled matrix of inner products, falling; about 1 where there is no symmetry. Where every op is known:
+        the sizes of Σ aᵢ⟨∇ᵢL, wᵢ⟩ in units of its terms, along directions that break one constraint and symmetries.
     gap
-        Ratio of the last singular value kept to the first one taken as zero; infinite if that one is.
+        Ratio of the last of these kept to the first one taken as zero; infinite if that one is.
     tolerance
         Residual up to which a symmetry counts.
     notes

@@ -22,7 +22,7 @@ approximation; "first order" neglects higher powers of the named small quantity.
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import moved
+from weightgas.errors import renamed_names
 from weightgas.theory._arguments import Numbers, finite, freedom, nonnegative, positive, where
 
 # --- state variables ---
@@ -119,15 +119,17 @@ def enthalpy(energy: ArrayLike, pressure: ArrayLike, volume: ArrayLike) -> Numbe
     return finite("energy", energy) + finite("pressure", pressure) * nonnegative("volume", volume)
 
 
-__getattr__ = moved(
-    "weightgas.theory.ideal_gas",
-    temperature_fixed_lr="weightgas.FixedLR.stationary_temperature(at, noise_trace, dof)",
-    stable_fixed_elr="elr**2 * grad_sq < 1",
-    radius_fixed_elr="weightgas.FixedELR.stationary_radius(at, grad_sq)",
-    radius_fixed_lr="weightgas.FixedLR.stationary_radius(at, grad_sq)",
-    log_radius_variance_fixed_elr="weightgas.FixedELR.stationary_spread(at, grad_sq, dof)",
-    log_radius_variance_fixed_lr="weightgas.FixedLR.stationary_spread(at, grad_sq, dof)",
-    mean_square_radius_fixed_elr="weightgas.FixedELR.stationary_square(at, grad_sq, dof)",
-    mean_square_radius_fixed_lr="weightgas.FixedLR.stationary_square(at, grad_sq, dof)",
-    pressure_fixed_sphere="weightgas.FixedSphere.stationary_pressure(at, square, grad_sq)",
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "temperature_fixed_lr": "weightgas.FixedLR.stationary_temperature(at, noise_trace, dof)",
+        "stable_fixed_elr": "elr**2 * grad_sq < 1",
+        "radius_fixed_elr": "weightgas.FixedELR.stationary_radius(at, grad_sq)",
+        "radius_fixed_lr": "weightgas.FixedLR.stationary_radius(at, grad_sq)",
+        "log_radius_variance_fixed_elr": "weightgas.FixedELR.stationary_spread(at, grad_sq, dof)",
+        "log_radius_variance_fixed_lr": "weightgas.FixedLR.stationary_spread(at, grad_sq, dof)",
+        "mean_square_radius_fixed_elr": "weightgas.FixedELR.stationary_square(at, grad_sq, dof)",
+        "mean_square_radius_fixed_lr": "weightgas.FixedLR.stationary_square(at, grad_sq, dof)",
+        "pressure_fixed_sphere": "weightgas.FixedSphere.stationary_pressure(at, square, grad_sq)",
+    },
 )

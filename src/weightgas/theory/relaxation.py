@@ -7,7 +7,7 @@ relaxes as its protocol states (``radius_time`` and ``radius_after`` in :mod:`we
 
 from numpy.typing import ArrayLike
 
-from weightgas.errors import moved
+from weightgas.errors import renamed_names
 from weightgas.theory._arguments import Numbers, positive
 
 
@@ -34,12 +34,14 @@ def energy_time_harmonic(elr: ArrayLike, curvature: ArrayLike) -> Numbers:
     return direction_time_harmonic(elr, curvature) / 2
 
 
-__getattr__ = moved(
-    "weightgas.theory.relaxation",
-    radius_fixed_lr="weightgas.FixedLR.radius_after(at, step, radius_start, grad_sq)",
-    radius_fixed_elr="weightgas.FixedELR.radius_after(at, step, radius_start, grad_sq)",
-    radius_time_fixed_lr="weightgas.FixedLR.radius_time(at, grad_sq)",
-    radius_time_fixed_elr="weightgas.FixedELR.radius_time(at, grad_sq)",
-    direction_time_free="direction_time_in_noise(elr, noise_trace), or 1 / (lr * wd)",
-    direction_time_free_fixed_elr="direction_time_in_noise(elr, noise_trace)",
+__getattr__ = renamed_names(
+    __name__,
+    {
+        "radius_fixed_lr": "weightgas.FixedLR.radius_after(at, step, radius_start, grad_sq)",
+        "radius_fixed_elr": "weightgas.FixedELR.radius_after(at, step, radius_start, grad_sq)",
+        "radius_time_fixed_lr": "weightgas.FixedLR.radius_time(at, grad_sq)",
+        "radius_time_fixed_elr": "weightgas.FixedELR.radius_time(at, grad_sq)",
+        "direction_time_free": "direction_time_in_noise(elr, noise_trace), or 1 / (lr * wd)",
+        "direction_time_free_fixed_elr": "direction_time_in_noise(elr, noise_trace)",
+    },
 )

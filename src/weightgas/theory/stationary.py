@@ -31,7 +31,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, gammainc
 
-from weightgas.errors import moved, positive_number, whole_number
+from weightgas.errors import positive_number, renamed_names, whole_number
 from weightgas.theory._arguments import Kind, kind
 from weightgas.theory._chain import Stationary, solve
 
@@ -181,4 +181,4 @@ def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> f
     return value if 0 < value < 1e12 else np.inf
 
 
-__getattr__ = moved("weightgas.theory.stationary", lifetime_fixed_elr="escape_time(elr, noise_var, dim)")
+__getattr__ = renamed_names(__name__, {"lifetime_fixed_elr": "escape_time(elr, noise_var, dim)"})

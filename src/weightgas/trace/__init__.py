@@ -12,7 +12,7 @@ half cell. Symbols: ``docs/architecture.md``.
 
 from weightgas.errors import renamed_names
 from weightgas.trace.contract import check, column, custom, fixed, grid, holds, kind_of, make, protocol_of, valid
-from weightgas.trace.extension import extend
+from weightgas.trace.extension import extend, joined
 from weightgas.trace.resolution import halve, lengthen
 from weightgas.trace.store import (
     cells_per_write,
@@ -43,6 +43,7 @@ __all__ = [
     "open_trace",
     "read",
     "extend",
+    "joined",
     "halve",
     "lengthen",
     "create_store",

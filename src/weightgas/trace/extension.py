@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -165,17 +167,20 @@ def _without(trace: xr.Dataset, dim: str) -> list[str]:
     return [str(v) for v in trace.data_vars if dim not in trace[v].dims]
 
 
+def joined(parts: Sequence[xr.Dataset], along: str) -> xr.Dataset:
+    """Traces of one run, one after the other along a dimension; what does not have it, and attributes, of the first."""
+    how: dict[str, Any] = {name: "override" for name in ("compat", "join", "combine_attrs")}
+    return xr.concat(parts, along, data_vars="minimal", coords="minimal", **how)
+
+
 def _concat(
     first: xr.Dataset, second: xr.Dataset, along: str, single: list[str], *, keep_first: bool = False
 ) -> xr.Dataset:
     """Concatenate; the variables ``single`` do not have the dimension and are taken from one of the two."""
     counts = [v for v in ("overlap_counts",) if along == "sample" and v in first]
     pair = [t.drop_vars([*single, *counts], errors="ignore") for t in (first, second)]
-    joined = xr.concat(
-        pair, along, data_vars="minimal", coords="minimal", compat="override", join="override", combine_attrs="override"
-    )
     source = first if keep_first else second
-    return joined.assign({name: source[name] for name in single if name not in counts})
+    return joined(pair, along).assign({name: source[name] for name in single if name not in counts})
 
 
 def _seeds(trace: xr.Dataset) -> list[int]:

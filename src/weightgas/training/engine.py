@@ -169,16 +169,8 @@ class Engine:
                 squares.append(square)
                 if growth is not None:
                     growths.append(growth)
-            radii, gradients = torch.stack(squares, 1)
-            return replace(
-                state,
-                step=state.step + steps,
-                weights=weights,
-                count=state.count + steps,
-                grad_sq=state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
-                group_grad_sq=state.group_grad_sq + (radii * gradients).sum(0),
-                growth=state.growth + torch.stack(growths).sum(0) if growths else state.growth,
-            )
+            found = _moved(state, steps, weights, squares)
+            return replace(found, growth=state.growth + torch.stack(growths).sum(0)) if growths else found
 
     def _stepped(self, state: State, steps: int, optimizer: Optimizer) -> State:
         """:meth:`advance` with an optimizer that keeps buffers."""
@@ -194,19 +186,10 @@ class Engine:
                     kept = probes.group_squares(buffers[MOMENTUM], self.sizes)
                     buffer_sq = buffer_sq + square[0].sum(-1) * kept.sum(-1)
                     group_buffer_sq = group_buffer_sq + square[0] * kept
-            radii, gradients = torch.stack(squares, 1)
             return replace(
-                state,
-                step=state.step + steps,
-                weights=weights,
-                count=state.count + steps,
-                grad_sq=state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
-                group_grad_sq=state.group_grad_sq + (radii * gradients).sum(0),
-                buffer_sq=buffer_sq,
-                group_buffer_sq=group_buffer_sq,
-                buffers=buffers,
-                age=state.age + steps,
-            )
+                _moved(state, steps, weights, squares), buffer_sq=buffer_sq, group_buffer_sq=group_buffer_sq,
+                buffers=buffers, age=state.age + steps,
+            )  # fmt: skip
 
     def _empty(self, weights: Tensor) -> Mapping[str, Tensor]:
         """Buffers before the first step."""
@@ -273,6 +256,19 @@ class Engine:
 
     def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         return _gathered(self._inputs, self._labels, self.stack, index)
+
+
+def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor]) -> State:
+    """``state`` after its steps, with the sums of G; ``squares``: of radius and gradient (2, runs, groups), by step."""
+    radii, gradients = torch.stack(squares, 1)
+    return replace(
+        state,
+        step=state.step + steps,
+        weights=weights,
+        count=state.count + steps,
+        grad_sq=state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
+        group_grad_sq=state.group_grad_sq + (radii * gradients).sum(0),
+    )
 
 
 def _gathered(inputs: Tensor, labels: Tensor, stack: int, index: Tensor) -> tuple[Tensor, Tensor]:

@@ -95,3 +95,14 @@ class Estimator(ABC):
             raise TraceError(
                 f"entropy: expected a trace with {', '.join(missing)} for {self.name}, got none. {self.advice}".strip()
             )
+
+
+class FromDirections(Estimator):
+    """Base of those that need stored directions and nothing else."""
+
+    needs = ("directions",)
+    advice = "Run with snapshots=1000."
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.too_few = f"have too few stored directions for {cls.name}; add snapshots"

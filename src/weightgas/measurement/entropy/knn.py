@@ -41,7 +41,7 @@ from weightgas.measurement.entropy.directions import (
     samples_apart,
     scatter,
 )
-from weightgas.measurement.entropy.estimator import Entropy, Estimator
+from weightgas.measurement.entropy.estimator import Entropy, FromDirections
 from weightgas.quantities import Quantity
 from weightgas.theory import vmf
 
@@ -66,16 +66,13 @@ BIAS = Quantity("knn_bias", "bias of as many von Mises-Fisher samples of the sam
 
 
 @dataclass(frozen=True)
-class Knn(Estimator):
+class Knn(FromDirections):
     """From the distance to the ``k``-th neighbour on the sphere, neighbours in time excluded."""
 
     k: int = 3
     name = "knn"
     long_name = "entropy of the direction by nearest neighbours"
     symbol = "S_knn(w̄)"
-    needs = ("directions",)
-    advice = "Run with snapshots=1000."
-    too_few = "have too few stored directions for knn; add snapshots"
     flags = FLAGS
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:

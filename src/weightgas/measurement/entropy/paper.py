@@ -23,7 +23,7 @@ from scipy.spatial import KDTree
 from scipy.special import digamma, gammaln
 
 from weightgas.measurement.entropy.directions import chains
-from weightgas.measurement.entropy.estimator import Entropy, Estimator
+from weightgas.measurement.entropy.estimator import Entropy, FromDirections
 from weightgas.quantities import Quantity
 
 WINDOW = 5
@@ -42,15 +42,12 @@ NEAR = Quantity("temporal_neighbours", "fraction of nearest neighbours within fi
 
 
 @dataclass(frozen=True)
-class Paper(Estimator):
+class Paper(FromDirections):
     """The published estimator, nearest neighbours in angles; to compare with: it sees diffusion."""
 
     name = "paper"
     long_name = "entropy by the published estimator"
     symbol = "S_paper(w̄)"
-    needs = ("directions",)
-    advice = "Run with snapshots=1000."
-    too_few = "have too few stored directions for paper; add snapshots"
     flags = FLAGS
     independent = False
 

@@ -38,7 +38,7 @@ from weightgas.measurement.entropy.directions import (
     samples_apart,
     scatter,
 )
-from weightgas.measurement.entropy.estimator import Entropy, Estimator
+from weightgas.measurement.entropy.estimator import Entropy, FromDirections
 
 FLAGS = {
     0: "",
@@ -69,15 +69,12 @@ class _Group(NamedTuple):
 
 
 @dataclass(frozen=True)
-class QuasiHarmonic(Estimator):
+class QuasiHarmonic(FromDirections):
     """The entropy of a Gaussian with the covariance of the stored directions; for one narrow well."""
 
     name = "quasi_harmonic"
     long_name = "entropy of the direction by its covariance"
     symbol = "S_qh(w̄)"
-    needs = ("directions",)
-    advice = "Run with snapshots=1000."
-    too_few = "have too few stored directions for quasi_harmonic; add snapshots"
     flags = FLAGS
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
