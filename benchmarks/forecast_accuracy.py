@@ -1,212 +1,188 @@
-"""How well the first relaxation time predicts where the norms settle: every group, misses included.
+"""How well the norm of a run is forecast from its first relaxation time or two, from a cold start, misses included.
 
-A ConvNet with affine BatchNorm and a small transformer (LayerNorm, QK-normalisation) on the digits, under SGD, momentum
-and AdamW. ``watch`` forecasts r* of each scale-invariant group from its first relaxation time, by the radial budget and
-by the closed form of the measured G; settled is the mean norm over the last third of a run of eight relaxation times;
-the other side is to say that the norm stays where it is. A warm-up comes first: the loss must have settled, since no
-law knows how G changes while a network learns. It holds the norms at their initial values, so that the entire way to r*
-is left to be forecast. Labels are redrawn for a share of each batch, so that gradients keep
-their noise when the digits are learned. Weights decay; gains, shifts and biases do not, as is usual. In ``adamw-far``
-the norm has threefold to fall: the network changes on the way, and r* with it.
+The runs are those of :mod:`cold_starts`: ten seeds of each network and setting from step 0. ``record`` trains them and
+keeps their budgets as npz, ``score`` makes the forecasts of ``Gas.forecast`` from these files, so that an estimator is
+compared without training anew. Estimator and its constants were chosen on the tuning settings; ``--held-out`` are other
+seeds, learning rates and decays, and a network (``normed``) that is in none of the others.
 
-The seeds are trained side by side, one network in each row of stacked tensors, with a start and batches of its own; the
-loss is the sum of theirs and the optimizers act on every weight by itself, so that none knows of the others. ``watch``
-takes each row of a tensor for a group.
+What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
+step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those by the budget alone;
+how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5 (r*(t)
+from all steps from t/1.2 to 1.2t; not there by 5τ: right if the forecast is beyond 4τ/1.5, 3τ/1.5 of time to go).
 
-    python benchmarks/forecast_accuracy.py [--quick] [--seeds N] [--first N] [--warm N] [--only NETWORK]
-        [--optimizer NAME]
+    python benchmarks/forecast_accuracy.py record FOLDER [--held-out]
+    python benchmarks/forecast_accuracy.py score FOLDER
+    python benchmarks/forecast_accuracy.py --quick
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import statistics
+import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
+import cold_starts
+import numpy as np
 import torch
-from torch import Tensor, nn
+from cold_starts import Setting
 
-from weightgas.datasets import digits
-from weightgas.monitoring import Gas, watch
-from weightgas.symmetry import Group
+from weightgas.monitoring import ahead, laws
+from weightgas.monitoring.record import MEANINGS, Record
+from weightgas.optimizers import SGD, AdamW, Optimizer
 
-SETTINGS = {
-    "sgd": (torch.optim.SGD, {"lr": 0.1, "weight_decay": 2e-3}),
-    "momentum": (torch.optim.SGD, {"lr": 0.02, "momentum": 0.9, "weight_decay": 1e-3}),
-    "adamw": (torch.optim.AdamW, {"lr": 4e-3, "betas": (0.9, 0.99), "weight_decay": 0.1}),
-    "adamw-far": (torch.optim.AdamW, {"lr": 1e-3, "betas": (0.9, 0.99), "weight_decay": 0.4}),
-}
-"""Optimizer and its settings; relaxation times of 1250 steps."""
-WARM, RUN, DRAWN = 5000, 10_000, 500
-"""Steps of warm-up (the transformer's loss falls for 3000 to 4000) and of the run; batches drawn at a time."""
-NOISE = 0.3
-TARGET = 0.03
-"""Median miss to be reached over sgd, momentum and adamw."""
+IMAGES = [Setting("sgd", 0.1, 400), Setting("adamw", 3e-3, 400), Setting("sgd", 0.03, 200), Setting("adamw", 2e-3, 200)]
+TEXT = [Setting("sgd", 0.1, 400), Setting("adamw", 3e-3, 400), Setting("sgd", 0.02, 200), Setting("adamw", 1e-2, 200)]
+TUNING = {"digits": IMAGES, "mnist": IMAGES, "gpt": TEXT, "llama": TEXT}
+OTHER = [Setting("sgd", 0.05, 200), Setting("adamw", 5e-3, 200)]
+HELD_OUT = dict.fromkeys((*TUNING, "normed"), OTHER)
+END, NOWS = 5, (1, 2)
+"""Relaxation times after which the norm is compared, and after which it is forecast."""
 
 
-class Attention(nn.Module):
-    """One head with normalised queries and keys: their weights are scale-invariant."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.query, self.key, self.value, self.out = (nn.Linear(width, width, bias=False) for _ in range(4))
-        self.query_norm, self.key_norm = nn.LayerNorm(width), nn.LayerNorm(width)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """softmax(norm(q) norm(k)ᵀ/√width) v"""
-        q, k = self.query_norm(self.query(x)), self.key_norm(self.key(x))
-        return self.out(torch.softmax(q @ k.transpose(1, 2) / x.shape[-1] ** 0.5, -1) @ self.value(x))
-
-
-class Transformer(nn.Module):
-    """The eight rows of a digit as tokens; embedding before a LayerNorm, one block, mean over tokens."""
-
-    def __init__(self, width: int = 16) -> None:
-        super().__init__()
-        self.embed = nn.Linear(8, width, bias=False)
-        self.embed_norm, self.norm1, self.norm2 = (nn.LayerNorm(width) for _ in range(3))
-        self.place = nn.Parameter(0.5 * torch.randn(8, width))
-        self.attention = Attention(width)
-        self.up, self.up_norm = nn.Linear(width, 2 * width, bias=False), nn.LayerNorm(2 * width)
-        self.down, self.head = nn.Linear(2 * width, width, bias=False), nn.Linear(width, 10)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits of images (batch, 64)."""
-        x = self.embed_norm(self.embed(x.view(-1, 8, 8))) + self.place
-        x = x + self.attention(self.norm1(x))
-        x = x + self.down(torch.relu(self.up_norm(self.up(self.norm2(x)))))
-        return self.head(x.mean(1))
-
-
-def convnet() -> nn.Sequential:
-    """Three convolutions, each before a BatchNorm with gain and shift."""
-    layers: list[nn.Module] = [nn.Unflatten(1, (1, 8, 8))]
-    for before, after, stride in ((1, 8, 1), (8, 12, 2), (12, 16, 2)):
-        norm = nn.BatchNorm2d(after, track_running_stats=False)
-        layers += [nn.Conv2d(before, after, 3, stride, 1, bias=False), norm, nn.ReLU()]
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(16, 10))
-
-
-NETWORKS = {
-    "convnet": (convnet, ["1.weight", "4.weight", "7.weight"]),
-    "transformer": (Transformer, ["embed.weight", "attention.query.weight", "attention.key.weight", "up.weight"]),
-}
-
-
-def batches(seeds: Sequence[int], images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-    """Images (seeds, 32, 64) and labels (seeds, 32), from a generator for each seed; without end."""
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    while True:
-        drawn = [
-            (
-                torch.randint(len(images), (DRAWN, 32), generator=generator),
-                torch.rand(DRAWN, 32, generator=generator) < NOISE,
-                torch.randint(10, (DRAWN, 32), generator=generator),
+def record(folder: Path, held_out: bool, quick: bool) -> None:
+    """Train what is not in ``folder`` yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+    seeds = range(100, 110) if held_out else range(2 if quick else 10)
+    for network, settings in (HELD_OUT if held_out else TUNING).items():
+        for setting in settings[: 1 if quick else None]:
+            path = folder / f"{network}+{setting.name}.npz"
+            if path.exists() or (quick and network != "digits"):
+                continue
+            began = time.perf_counter()
+            gas, losses = cold_starts.run(network, setting, seeds, END * setting.time + 40)
+            cold_starts.save(path, gas, losses)
+            print(
+                f"{path.stem}: {time.perf_counter() - began:.0f} s, loss {losses[0]:.2f} to {losses[-1]:.2f}",
+                flush=True,
             )
-            for generator in generators
-        ]
-        chosen, redrawn, random = (torch.stack(part, 1) for part in zip(*drawn, strict=True))
-        targets = torch.where(redrawn, random, labels[chosen])
-        yield from zip(images[chosen], targets, strict=True)
 
 
-def run(network: str, kind: str, seeds: Sequence[int], warm: int = WARM) -> Gas:
-    """A watched run of all seeds after the warm-up; the groups are named ``seed/parameter``."""
-    data = digits()
-    make, names = NETWORKS[network]
-    models = []
-    for seed in seeds:
-        torch.manual_seed(seed)
-        models.append(make())
-    parameters, buffers = torch.func.stack_module_state(models)
-    stacked = nn.ParameterDict({name.replace(".", "/"): nn.Parameter(p.detach()) for name, p in parameters.items()})
-    forward = torch.func.vmap(lambda p, x: torch.func.functional_call(models[0], (p, buffers), (x,)))
-    make_optimizer, settings = SETTINGS[kind]
-    plain = [p for p in stacked.values() if p.ndim < 3]
-    decayed = [p for p in stacked.values() if p.ndim >= 3]
-    optimizer = make_optimizer([{"params": decayed}, {"params": plain, "weight_decay": 0.0}], **settings)
-    held = [stacked[name.replace(".", "/")] for name in names]
-    norms = [t.detach().flatten(1).norm(dim=1) for t in held]
-    gas = None
-    drawn = batches(seeds, torch.tensor(data.inputs), torch.tensor(data.labels))
-    for step, (images, labels) in enumerate(itertools.islice(drawn, warm + RUN)):
-        if step == warm:
-            groups = [
-                Group(f"{seed}/{n}", (n.replace(".", "/"),), "single", (1.0,), 0.0, (k,))
-                for k, seed in enumerate(seeds)
-                for n in names
-            ]
-            gas = watch(stacked, optimizer, groups=groups, every=8, samples=2048)
-        optimizer.zero_grad()
-        logits = forward({name.replace("/", "."): p for name, p in stacked.items()}, images)
-        (len(seeds) * nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten())).backward()
-        optimizer.step()
-        if step < warm:
-            for tensor, norm in zip(held, norms, strict=True):
-                rows = tensor.detach().flatten(1)
-                rows.mul_((norm / rows.norm(dim=1))[:, None])
-    assert gas is not None
-    return gas
+def opened(path: Path) -> tuple[Record, list[str], Optimizer, int]:
+    """(record, names of its groups, optimizer, relaxation time) of a file."""
+    arrays = dict(np.load(path))
+    names = [str(name) for name in arrays.pop("names")]
+    one = Record(len(arrays["step"]), len(names))
+    empty = np.zeros((len(arrays["step"]), len(names)))
+    known = {name: arrays.get(name, empty) for name in MEANINGS}
+    one.restore({"step": arrays["step"], "energy": np.zeros(len(empty)), **known})
+    kind = path.stem.split("+")[1]
+    lr, wd = float(arrays["lr"][0, 0]), float(arrays["wd"][0, 0])
+    if kind.startswith("sgd"):
+        rule: Optimizer = SGD(lr, wd, 0.9)
+        return one, names, rule, round(0.1 / (4 * lr * wd))
+    return one, names, AdamW(lr, wd, (0.9, 0.99)), round(1 / (2 * lr * wd))
+
+
+def arrived(rule: Optimizer, steps: laws.Steps, radius: np.ndarray, now: float) -> float:
+    """Steps from ``now`` until the norm is within 5 % of r*(t); 0 where it is already, infinite where it never is."""
+    long = np.diff(steps.step)
+    growth = np.append(0, np.cumsum(steps.growth * long))
+    weight = np.append(0, np.cumsum(steps.lr**2 * steps.radius**rule.update_power * long))
+    step = steps.step
+    begin, end = step / 1.2, np.minimum(step * 1.2, step[-1])
+    part = [np.interp(end, step, total) - np.interp(begin, step, total) for total in (growth, weight)]
+    with np.errstate(all="ignore"):
+        star = (rule.rates()[0] ** 2 * part[0] / part[1] / ahead.strength(rule, steps)) ** (1 / rule.power)
+        off = radius / star - 1
+    later = step >= now
+    side = np.sign(off[later][0])
+    there = np.flatnonzero(off[later] * side <= ahead.NEAR)
+    return float(step[later][there[0]] - now) if len(there) else np.inf
+
+
+def scored(path: Path, times: int) -> list[dict[str, Any]]:
+    """A row for each group of a file, forecast after ``times`` relaxation times."""
+    one, names, rule, time_ = opened(path)
+    now, end, rows = times * time_, END * time_, []
+    for k, name in enumerate(names):
+        radius = one["radius"][:, k]
+        found = ahead.norm(one, k, name, rule, end, now, None)
+        actual = float(np.interp(end, one.step, radius))
+        _, arrival = ahead.settling(rule, ahead.stretches(one, k, now), found.present)
+        upto = one.step <= end * 1.03
+        true = arrived(rule, ahead.stretches(one, k, end * 1.03), radius[upto], found.made)
+        left = (END - times) * time_
+        right = None
+        if true > left:
+            right = bool(arrival.value > left / 1.5)
+        elif true > 0:
+            right = bool(1 / 1.5 <= arrival.value / true <= 1.5)
+        rows.append(
+            {
+                "run": path.stem, "group": name, "basis": found.basis, "reason": found.reason,
+                "miss": abs(found.radius / actual - 1), "stay": abs(found.present / actual - 1),
+                "inside": found.low <= actual <= found.high, "half": (found.high - found.low) / 2 / actual,
+                "arrival": right, "arrival_inside": bool(arrival.low <= true <= arrival.high),
+            }
+        )  # fmt: skip
+    return rows
+
+
+def line(rows: list[dict[str, Any]]) -> dict[str, float]:
+    """The scores of some rows."""
+
+    def median(values: list[float]) -> float:
+        return round(float(np.median(values)), 4) if values else float("nan")
+
+    given = [r for r in rows if r["basis"] != "none"]
+    budget = [r for r in rows if r["basis"] == "budget"]
+    coming = [r for r in rows if r["arrival"] is not None]
+    return {
+        "n": len(rows),
+        "given": round(len(given) / len(rows), 3),
+        "budget": round(len(budget) / len(rows), 3),
+        "coverage": round(float(np.mean([r["inside"] for r in given])), 3) if given else float("nan"),
+        "miss": median([r["miss"] for r in given]),
+        "budget miss": median([r["miss"] for r in budget]),
+        "stays": median([r["stay"] for r in rows]),
+        "half width": median([r["half"] for r in given]),
+        "coming": len(coming),
+        "arrival": round(float(np.mean([r["arrival"] for r in coming])), 3) if coming else float("nan"),
+        "arrival coverage": round(float(np.mean([r["arrival_inside"] for r in coming])), 3) if coming else float("nan"),
+    }
+
+
+def score(folder: Path) -> None:
+    """A line for each file, one for all, and one JSON line."""
+    detail = {}
+    for times in NOWS:
+        rows = [row for path in sorted(folder.glob("*.npz")) for row in scored(path, times)]
+        if not rows:
+            raise SystemExit(f"no npz in {folder}: record first")
+        runs = {row["run"]: None for row in rows}
+        lines = {run: line([r for r in rows if r["run"] == run]) for run in runs} | {"all": line(rows)}
+        detail[f"after {times}"] = lines["all"]
+        print(f"forecast after {times} relaxation times of the norm after {END}")
+        print(f"{'':34}" + "".join(f"{name:>12}" for name in lines["all"]))
+        for run, found in lines.items():
+            print(f"{run:34}" + "".join(f"{value:12.6g}" for value in found.values()))
+    ratio = 0.1 / detail["after 1"]["miss"]
+    print(json.dumps({"benchmark": "forecast_accuracy", "ratio": round(ratio, 3), "unit": "10 % / median miss",
+                      "detail": detail}))  # fmt: skip
 
 
 def main() -> None:
-    """Print a line for every group of every run, and one JSON line."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="two seeds of the ConvNet under SGD after a short warm-up")
-    parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--warm", type=int, default=WARM, help="steps of warm-up")
-    parser.add_argument("--only", choices=NETWORKS, default=None)
-    parser.add_argument("--optimizer", choices=SETTINGS, default=None)
+    parser.add_argument("what", choices=("record", "score"), nargs="?")
+    parser.add_argument("folder", type=Path, nargs="?")
+    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="two seeds of one ConvNet under SGD, recorded and scored")
     options = parser.parse_args()
-    if options.quick:
-        options.seeds, options.warm, options.only, options.optimizer = 2, 500, "convnet", "sgd"
     torch.set_num_threads(1)
-    misses: dict[tuple[str, str, str], list[float]] = {}
-    begun = time.perf_counter()
-    columns = ("start", "budget", "law", "settled", "stay", "budget", "law")
-    print(f"{'network':12}{'optimizer':10}{'seed':>5}  {'group':24}" + "".join(f"{c:>9}" for c in columns))
-    kinds = list(SETTINGS) if options.optimizer is None else [options.optimizer]
-    for network in NETWORKS if options.only is None else [options.only]:
-        for kind in kinds:
-            gas = run(network, kind, range(options.first, options.first + options.seeds), options.warm)
-            found = gas.forecasts()
-            for k, state in enumerate(gas.groups()):
-                seed, name = state.name.split("/")
-                radius = gas.record["radius"][:, k]
-                settled = float(radius[2 * len(radius) // 3 :].mean())
-                _, budget, law = found.get(state.name, (0, float("nan"), float("nan")))
-                told = {"stay": float(radius[0]), "budget": budget, "law": law}
-                off = {source: value / settled - 1 for source, value in told.items()}
-                for source, value in off.items():
-                    misses.setdefault((network, kind, source), []).append(abs(value))
-                numbers = "".join(f"{x:9.3f}" for x in (told["stay"], budget, law, settled))
-                numbers += "".join(f"{x:+9.1%}" for x in off.values())
-                print(f"{network:12}{kind:10}{seed:>5}  {name:24}{numbers}  {state.status.name.lower()}", flush=True)
-
-    def median(name: str, of: Iterable[str], network: str | None = None) -> float:
-        chosen = [v for (n, k, e), v in misses.items() if e == name and k in of and network in (None, n)]
-        return round(statistics.median(itertools.chain(*chosen)), 4)
-
-    usual = [kind for kind in kinds if kind != "adamw-far"] or kinds
-    detail: dict[str, float] = {name: median(name, usual) for name in ("stay", "budget", "law")}
-    for kind in kinds:
-        detail |= {f"{kind} {name}": median(name, [kind]) for name in ("stay", "budget", "law")}
-        present = [network for network in NETWORKS if (network, kind, "budget") in misses]
-        detail |= {f"{kind} {network} budget": median("budget", [kind], network) for network in present}
-        detail |= {f"{kind} largest {name}": round(max(itertools.chain(*(misses[n, kind, name] for n in present))), 4)
-                   for name in ("budget", "law")}  # fmt: skip
-    detail |= {"seconds": round(time.perf_counter() - begun, 1), "seeds": options.seeds, "warm": options.warm}
-    line = {
-        "benchmark": "forecast_accuracy",
-        "ratio": round(TARGET / detail["budget"], 3),
-        "unit": "3 % / median miss of r* over sgd, momentum and adamw",
-        "detail": detail,
-    }
-    print(json.dumps(line))
+    if options.quick:
+        with tempfile.TemporaryDirectory() as folder:
+            record(Path(folder), False, True)
+            score(Path(folder))
+    elif options.what is None or options.folder is None:
+        parser.error("record or score, and a folder; or --quick")
+    elif options.what == "record":
+        record(options.folder, options.held_out, False)
+    else:
+        score(options.folder)
 
 
 if __name__ == "__main__":

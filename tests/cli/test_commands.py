@@ -172,10 +172,10 @@ def test_measure_prints_a_table_and_the_verdict(run: Path, capsys: pytest.Captur
 
 def test_measure_elsewhere_needs_force_to_overwrite(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for expected in (0, 2):
-        found = call(capsys, "measure", run, "--entropy", "integration", "--no-nulls", "-o", "other.zarr")
+        found = call(capsys, "measure", run, "--entropy", "integration", "--no-controls", "-o", "other.zarr")
         assert found.code == expected, found.err
     assert re.search("other.zarr: expected a new place, got one in use", found.err)
-    assert call(capsys, "measure", run, "--no-nulls", "-o", "other.zarr", "--force").code == 0
+    assert call(capsys, "measure", run, "--no-controls", "-o", "other.zarr", "--force").code == 0
     assert not (run / "state.zarr").exists()
 
 

@@ -227,7 +227,7 @@ def test_a_damaged_config(capsys: pytest.CaptureFixture[str]) -> None:
         r"run: expected .*got a damaged config\.toml\. Nothing was deleted", refused(capsys, *SIMULATE, "-o", "run")
     )
     assert config.read_bytes() == before
-    assert call(capsys, "measure", "run", "--no-nulls").code == 0, "the trace does not need it"
+    assert call(capsys, "measure", "run", "--no-controls").code == 0, "the trace does not need it"
 
 
 def foreign(run: Path) -> None:
@@ -284,19 +284,19 @@ def test_an_unfinished_trace_is_measured_as_far_as_it_goes(capsys: pytest.Captur
     part = store[["completed"]].load().drop_vars([str(c) for c in store.coords])
     part["completed"][0] = 0
     part.to_zarr("run/trace.zarr", mode="r+", consolidated=False)
-    found = call(capsys, "measure", "run", "--no-nulls")
+    found = call(capsys, "measure", "run", "--no-controls")
     assert found.code == 0, found.err
     assert re.search(
         r"1 of 2 cells failed: The cell did not finish .*run the same command again to resume it", found.out
     )
     assert "1 of 2 cells are already there" in call(capsys, *command).err
-    assert "failed" not in call(capsys, "measure", "run", "--no-nulls").out
+    assert "failed" not in call(capsys, "measure", "run", "--no-controls").out
 
 
 def test_what_is_extreme_runs_and_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "simulate", "--lr", "0.1,1e4", "--wd", "1", "--steps", "20000", "-o", "run")
     assert (found.code, found.out.splitlines()[0]) == (0, "2 cells: 1 finished, 1 diverged. Trace in run/trace.zarr")
-    found = call(capsys, "measure", "run", "--no-nulls")
+    found = call(capsys, "measure", "run", "--no-controls")
     assert found.code == 0, found.err
     assert re.search(r"1e\+04 .* diverged", found.out)
     assert re.search(

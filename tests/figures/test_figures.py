@@ -63,7 +63,11 @@ ALL = {
 }
 
 
-@pytest.mark.parametrize("name", ALL)
+AGAIN = {f"{name} {k}" for name in ("entropy", "entropy lr", "maps", "temperature") for k in KINDS if k != "fixed_lr"}
+"""Figures that another protocol has too."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.thorough if n in AGAIN else ()) for n in ALL])
 def test_every_figure_is_named_inside_the_page_and_leaves_the_settings_alone(name: str) -> None:
     with mpl.rc_context({"font.size": 20, "axes.facecolor": "black", "text.usetex": True, "xtick.color": "white"}):
         before = dict(mpl.rcParams)

@@ -22,7 +22,7 @@ OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "muon": lambda p: torch.optim.Muon(p, 1e-2, weight_decay=0.1),
 }
 ONE = ("plain", "accumulation", "clipping", "compiled model", "compiled step", "tied", "closure", "two optimizers")
-TWO = ("ddp", "fsdp even", "fsdp uneven", "tensor parallel")
+TWO = ("ddp", "zero", "fsdp even", "fsdp uneven", "tensor parallel")
 SAME_WEIGHTS = ("accumulation", "compiled model", "compiled step", "closure", *TWO)
 """Loops whose weights are those of the plain one."""
 
@@ -55,7 +55,7 @@ def net_of(loop: str, width: int) -> nn.Module:
     """The model of a loop, from the same seed in every process."""
     torch.manual_seed(0)
     net = Net(width, tied=loop == "tied").double()
-    if loop == "ddp":
+    if loop in ("ddp", "zero"):
         return nn.parallel.DistributedDataParallel(net)
     if loop.startswith("fsdp"):
         from torch.distributed.fsdp import fully_shard
@@ -98,7 +98,9 @@ def trained(
     """What is recorded in process ``rank`` of ``count``, what the loop sees itself, and the weights at the end."""
     width = width_of(loop)
     net = net_of(loop, width)
-    inner: Any = {"ddp": lambda: net.module, "compiled model": lambda: net._orig_mod}.get(loop, lambda: net)()
+    inner: Any = {"ddp": lambda: net.module, "zero": lambda: net.module, "compiled model": lambda: net._orig_mod}.get(
+        loop, lambda: net
+    )()
     layers = {"first": inner.first.weight, "second": inner.second.weight}
     groups = {name: [f"{name}.weight"] for name in layers}
     if loop == "tied":
@@ -106,6 +108,10 @@ def trained(
     other = []
     if loop == "two optimizers":
         optimizer, other = OPTIMIZERS[kind](list(layers.values())), [torch.optim.SGD([inner.readout.weight], 0.1)]
+    elif loop == "zero":
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+
+        optimizer: Any = ZeroRedundancyOptimizer(net.parameters(), OPTIMIZERS[kind])
     else:
         optimizer = OPTIMIZERS[kind](net.parameters())
     gas = watch(inner, optimizer, groups=groups, every=2) if watched else None
@@ -124,7 +130,7 @@ def trained(
             nn.utils.clip_grad_norm_(net.parameters(), 0.3)
         return loss.detach()
 
-    shared = loop == "ddp" or loop.startswith("fsdp")
+    shared = loop in ("ddp", "zero") or loop.startswith("fsdp")
     for x, y in batches(width):
         x, y = (x[rank::count], y[rank::count]) if shared else (x, y)
         before = [entire(w) for w in layers.values()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
     from weightgas.protocols import Protocol
 
 
+@dataclass(frozen=True, kw_only=True)
+class Gas(opt.Options):
+    """The loss, the noise of its gradient and the momentum.
+
+    dim
+        Number of weights d.
+    loss
+        Loss on the sphere: linear (L = 1 + w0/r), quadratic:EIGENVALUES such as quadratic:0,0.5,1, or a custom
+        FILE.py:NAME (runs that file).
+    sigma
+        Isotropic noise: standard deviation per direction; 1 if not given.
+    noise
+        Other noise: covariance:VARIANCES such as covariance:0.1,1,10, hessian:SCALE, loss-dependent:SLOPE,OFFSET, or a
+        custom FILE.py:NAME (runs that file).
+    momentum
+        α of SGD's momentum, decay in the buffer as in torch.
+    nesterov
+        Nesterov's momentum.
+    """
+
+    panel = opt.MODEL
+    dim: int = opt.option(3, min=2)
+    loss: str = "linear"
+    sigma: float | None = None
+    noise: str | None = None
+    momentum: float = 0.0
+    nesterov: bool = False
+
+
 @spread
 def simulate(
     *,
     grid: opt.Grid,
-    dim: Annotated[int, typer.Option(min=2, help="Number of weights d.", rich_help_panel=opt.MODEL)] = 3,
-    loss: Annotated[
-        str,
-        typer.Option(
-            help="Loss on the sphere: linear (L = 1 + w0/r), quadratic:EIGENVALUES such as quadratic:0,0.5,1, or a "
-            "custom FILE.py:NAME (runs that file).",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = "linear",
-    sigma: Annotated[
-        float | None,
-        typer.Option(
-            help="Isotropic noise: standard deviation per direction; 1 if not given.", rich_help_panel=opt.MODEL
-        ),
-    ] = None,
-    noise: Annotated[
-        str | None,
-        typer.Option(
-            help="Other noise: covariance:VARIANCES such as covariance:0.1,1,10, hessian:SCALE, "
-            "loss-dependent:SLOPE,OFFSET, or a custom FILE.py:NAME (runs that file).",
-            rich_help_panel=opt.MODEL,
-        ),
-    ] = None,
-    momentum: Annotated[
-        float,
-        typer.Option(help="α of SGD's momentum, decay in the buffer as in torch.", rich_help_panel=opt.MODEL),
-    ] = 0.0,
-    nesterov: Annotated[
-        bool, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=opt.MODEL)
-    ] = False,
+    gas: Gas,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
     ] = 2_000_000,
@@ -83,27 +83,27 @@ def simulate(
     out = Path(run.folder or Path("runs", f"simulate-{grid.protocol}"))
     with session("simulate", show, out=out, dry_run=dry_run):
         protocol = grid.meant()
-        surface, noises = values.loss_of(loss), values.noise_of(noise, sigma)
+        loss, noise = values.loss_of(gas.loss), values.noise_of(gas.noise, gas.sigma)
         from weightgas import simulation
         from weightgas.optimizers import SGD
         from weightgas.simulation import model
         from weightgas.simulation.precision import MOST_ROUNDS
         from weightgas.simulation.run import estimated_seconds
 
-        optimizer = SGD(momentum=momentum, nesterov=nesterov)
-        what = model.resolved(surface, noises, dim, optimizer)
+        optimizer = SGD(momentum=gas.momentum, nesterov=gas.nesterov)
+        what = model.resolved(loss, noise, gas.dim, optimizer)
         if dry_run:
             title, recorded = _title(f"simulate {grid.protocol}", protocol, replicas, steps), record.of("simulate")
             method = evaluate.of("simulate").method
             seconds, longest = estimated_seconds(protocol, what, steps, replicas, run.threads, method), None
-            size = cost.simulated_bytes(protocol, dim, replicas, recorded.samples, recorded.snapshots)
+            size = cost.simulated_bytes(protocol, gas.dim, replicas, recorded.samples, recorded.snapshots)
             if until is not None:
                 rounds = MOST_ROUNDS if until.most_steps is None else until.most_steps / steps
                 longest, size = seconds * rounds, 7 * size // 4
-            print("\n".join(cost.lines(f"{title}, d = {dim}", seconds, size, out, longest=longest)))
+            print("\n".join(cost.lines(f"{title}, d = {gas.dim}", seconds, size, out, longest=longest)))
             return
         trace = simulation.simulate(
-            protocol, dim, steps, loss=surface, noise=noises, optimizer=optimizer, seed=seed, replicas=replicas,
+            protocol, gas.dim, steps, loss=loss, noise=noise, optimizer=optimizer, seed=seed, replicas=replicas,
             record=record, until=until, run=replace(run, folder=out, progress=show.progress), evaluate=evaluate,
         )  # fmt: skip
         print(_summary(trace, out))

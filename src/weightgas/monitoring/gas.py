@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,22 @@ import xarray as xr
 from rich.table import Table
 from torch import Tensor
 
-from weightgas.errors import refuse
+from weightgas.errors import refuse, whole_number
 from weightgas.measurement.stationarity import Criteria
-from weightgas.monitoring import notes, series, states, text
+from weightgas.monitoring import ahead, notes, series, states, text
+from weightgas.monitoring.ahead import NormForecast
 from weightgas.monitoring.choice import Choice
 from weightgas.monitoring.hooks import Ledger
 from weightgas.monitoring.probe import Probe
+from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import MEANINGS, Record
+from weightgas.monitoring.schedule import ScheduleView, along
 from weightgas.monitoring.states import GroupState
 from weightgas.optimizers import Optimizer
 from weightgas.status import Status
+
+_MOST_SCORED = 6
+"""Groups whose earlier forecasts are printed."""
 
 
 class Gas:
@@ -47,14 +53,16 @@ class Gas:
     stated = False
     """Whether the user stated how the optimizer steps (``rule=``)."""
 
-    def __init__(self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria) -> None:
+    def __init__(
+        self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria, schedule: Any = None
+    ) -> None:
         self.name, self.source, self._notes = name, choice.source, list(choice.notes)
         self.criteria = criteria
         self.names = tuple(group.name for group in choice.groups)
         self.sizes = tuple(group.size for group in choice.groups)
         self.invariant = tuple(group.invariant for group in choice.groups)
         self.record = Record(samples, len(self.names))
-        self.forecast = forecast
+        self._given, self._rates = forecast, None if schedule is None else Rates(schedule)
         self._notes += notes.unknown(forecast, self.names)
         self._probe: Probe | None = None
         self._ledger, self._rules, self._every = Ledger(), [], 0
@@ -121,7 +129,9 @@ class Gas:
         judged, whole = [], (np.nan, np.nan)
         if spheres:
             rules = [self.rules[k] for k in spheres]
-            judged, whole = states.states(self.record.of(spheres), self._sizes(spheres), rules, self.criteria)
+            judged, whole = states.states(
+                self.record.of(spheres), self._sizes(spheres), rules, self.criteria, self._rates
+            )
         by_number = dict(zip(spheres, judged, strict=True))
         for k, reason in others.items():
             by_number[k] = states.refused(self.record, k, self.names[k], self.sizes[k], self.rules[k], reason)
@@ -141,15 +151,52 @@ class Gas:
         others |= dict.fromkeys((k for k, known in enumerate(self.invariant) if not known), states.UNKNOWN)
         return [k for k in range(len(self.names)) if k not in others], dict(sorted(others.items()))
 
-    def forecasts(self) -> dict[str, tuple[int, float, float]]:
-        """(step, r* by the budget, r* by the closed form) of each group, from its first relaxation
-        time; without the groups that have not come so far, or whose learning rate or decay changes.
+    def forecast(self, step: int, *, made: int | None = None) -> dict[str, NormForecast]:
+        """The norm of each group at ``step`` with a 95 % interval, from the samples up to step ``made`` (default: all).
+
+        The learning rate is that of ``watch(schedule=)``, else the present one throughout. A group for which nothing
+        can be given has a reason in place of numbers: :class:`.ahead.NormForecast`. Empty before the first sample.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If ``step`` is no whole number or before the last sample that is used.
         """
-        found = {
-            self.names[k]: states.forecast(self.record, k, self.sizes[k], self.rules[k])
-            for k in (self._spheres()[0] if self.rules else ())  # no rules before the first sample
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        step = whole_number("step", step)
+        until = self.steps if made is None else whole_number("made", made, minimum=0)
+        used = self.record.step[self.record.step <= until]
+        if len(used) and step < used[-1]:
+            raise refuse("step", f"{used[-1]} or later", step, "It is in the record; pass made= to go back.")
+        if not len(used):
+            return {}
+        found, others = {}, self._spheres()[1]
+        for k, name in enumerate(self.names):
+            present = float(self.record["radius"][len(used) - 1, k])
+            found[name] = (
+                ahead.no_forecast(name, int(used[-1]), step, present, others[k])
+                if k in others
+                else ahead.norm(self.record, k, name, self.rules[k], step, until, self._rates)
+            )
+        return found
+
+    def schedule(self) -> ScheduleView:
+        """r against r*(t), η/r² and where the norm froze, along the run, of every scale-invariant group that decays."""
+        chosen = [k for k in self._spheres()[0] if self.rules and self.rules[k].decays and not self.rules[k].refused]
+        if not len(self.record):
+            return ScheduleView(())
+        return ScheduleView(tuple(along(self.record, k, self.names[k], self.rules[k]) for k in chosen))
+
+    def _earlier(self, found: Sequence[GroupState]) -> list[NormForecast]:
+        """Forecasts of the present norms from the first relaxation time, of groups that have twice as much."""
+        chosen = [k for k, s in enumerate(found) if s.step >= 2 * s.relaxation_time][:_MOST_SCORED]
+        return [
+            ahead.norm(self.record, k, s.name, self.rules[k], s.step, int(s.relaxation_time), self._rates)
+            for k, s in ((k, found[k]) for k in chosen)
+        ]
+
+    def forecasts(self) -> None:
+        """Now :meth:`forecast`; raises AttributeError."""
+        raise AttributeError("forecasts: now forecast(step), which has intervals; r* and its interval are in groups()")
 
     def notes(self) -> list[str]:
         """What the reader must know: groups that are excluded, clipping, missing hooks, non-finite gradients."""
@@ -177,7 +224,7 @@ class Gas:
         )
         found, whole = self._states()
         foot = [*text.reasons(found), *text.temperatures(found, whole)]
-        foot += notes.scores(found, self.forecasts(), self.forecast, self.steps)
+        foot += notes.scores(found, self._earlier(found), self._given, self.steps)
         return text.Summary(tuple(head), found, (*foot, *(f"note: {note}" for note in self.notes())))
 
     def _repr_html_(self) -> str:
@@ -278,5 +325,7 @@ class Gas:
         self._written = {}
         for name, value in state["ledger"].items():
             setattr(self._ledger, name, value)
+        if self._rates is not None:
+            self._rates.begin(self._ledger.steps)
         if self._probe is not None:
             self._probe.resume(int(state["every"]))

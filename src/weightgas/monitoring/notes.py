@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from weightgas.monitoring.ahead import STILL, TANGENT, NormForecast
 from weightgas.monitoring.hooks import Hooks, Ledger
 from weightgas.monitoring.record import Record
 from weightgas.monitoring.states import GroupState
 from weightgas.status import Status
-
-_TANGENT = 0.02
-"""|cos(w, g)| above which a group does not look scale-invariant."""
-_STILL = 1e-6
 
 
 def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
@@ -53,7 +50,7 @@ def radial(record: Record) -> dict[int, str]:
     tangency = np.abs(record["tangency"])
     off = np.where(np.isfinite(tangency), tangency, 0.0).mean(axis=0)
     reason = "cos(w, g) is {:.2g} on average, so it is not scale-invariant; r* does not hold"
-    return {int(k): reason.format(off[k]) for k in np.flatnonzero(off > _TANGENT)}
+    return {int(k): reason.format(off[k]) for k in np.flatnonzero(off > TANGENT)}
 
 
 def without_norm(record: Record) -> dict[int, str]:
@@ -67,28 +64,28 @@ def of_samples(record: Record, names: Sequence[str], invariant: Sequence[bool]) 
     if not len(record):
         return []
     out = [f"{names[k]}: {reason}" for k, reason in radial(record).items() if invariant[k]]
-    if np.nanmax(np.abs(record["between"])) > _STILL:
+    if np.nanmax(np.abs(record["between"])) > STILL:
         out.append("weights change between steps (a projection or a constraint?): the budget does not hold that part")
     return out
 
 
-def scores(
-    states: Iterable[GroupState], own: Mapping[str, tuple[int, float, float]], forecast: Any, steps: int
-) -> list[str]:
-    """One line for each group of ``forecast``, and for each that has settled and a forecast of its ``own``."""
-    states, scheduled = list(states), bool(getattr(forecast, "scheduled", False))
-    given, lines = given_radii(forecast, [s.name for s in states], steps), []
-    for state in states:
-        there = state.status == Status.EQUILIBRIUM and not (scheduled and state.name in given)
-        if state.name in given:
-            radius, what = given[state.name], f"forecast {f'r at step {steps}' if scheduled else 'r*'}"
-        elif state.name in own and there:
-            step, radius, _ = own[state.name]
-            what = f"forecast at step {step} r*"
-        else:
-            continue
+_MOST_SCORES = 6
+
+
+def scores(states: Sequence[GroupState], own: Iterable[NormForecast], forecast: Any, steps: int) -> list[str]:
+    """One line for each group of ``forecast``, and for the first ones of which there is an earlier forecast of now."""
+    scheduled, lines = bool(getattr(forecast, "scheduled", False)), []
+    given = given_radii(forecast, [s.name for s in states], steps)
+    for state in (s for s in states if s.name in given):
+        there = state.status == Status.EQUILIBRIUM and not scheduled
+        radius, what = given[state.name], f"forecast {f'r at step {steps}' if scheduled else 'r*'}"
         found, verb = (state.radius_mean, "settled at") if there else (state.radius, "now")
         lines.append(f"{state.name}: {what} {radius:.4g}, {verb} {found:.4g} ({found / radius - 1:+.1%})")
+    now = {s.name: s.radius for s in states if s.name not in given}
+    for one in [f for f in own if f.name in now and f.basis != "none"][:_MOST_SCORES]:
+        found = now[one.name]
+        where = "inside" if one.low <= found <= one.high else "outside"
+        lines.append(f"{one}; now {found:.4g}, {where} ({found / one.radius - 1:+.1%})")
     return lines
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from weightgas.monitoring import budget
 from weightgas.monitoring.curvature import Curvature
-from weightgas.monitoring.hooks import Hooks
+from weightgas.monitoring.hooks import Hooks, Unwatchable
 from weightgas.monitoring.intervention import Interventions
 from weightgas.monitoring.record import SETTINGS
 from weightgas.monitoring.sample import Economy, Found, Places, Sample, facts, scaling
@@ -53,6 +53,7 @@ class Probe(Hooks):
         self._sink = sink
         self._at = Places(parameters, labels, Layout.of(parameters))
         self._economy = Economy.of(self._at)
+        self._economy.undo &= stepper(optimizer) is optimizer  # else a process may have no state of a tensor
         self._largest, self._curvature = _largest(parameters, labels), curvature
         self._recognise = recognise
         self._interventions = Interventions(optimizer)
@@ -120,7 +121,12 @@ class Probe(Hooks):
         if self._open is None or self._open.step != self.ledger.steps:
             return
         groups, state = [optimizer.param_groups[k] for k in self._where(optimizer)], stepper(optimizer).state
-        self._open.after_step(groups, [state.get(p, {}) for p in self._parameters])
+        states = [state.get(p, {}) for p in self._parameters]
+        each = zip(self._parameters, states, self._open.shares, strict=True)
+        if any(share is None and not s and p.grad is not None for p, s, share in each):
+            name = type(stepper(optimizer)).__name__
+            raise Unwatchable(f"decay of {name} takes its state, which other processes have of some tensors")
+        self._open.after_step(groups, states)
 
     def _keep(self, sample: Sample, found: Found) -> None:
         ledger = self.ledger

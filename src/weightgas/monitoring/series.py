@@ -122,7 +122,7 @@ def trace(
         for name in ("noise_trace",) if "laplacian" in groups else ("noise_trace", "mean_grad_sq"):
             groups.pop(name)
     whole = of_all(groups) | {"energy": record.energy, "lr": record["lr"][:, main], "wd": record["wd"][:, main]}
-    groups["radius_star"] = np.stack([_star(record, k, rules[k]) for k in chosen], axis=1)
+    groups["radius_star"] = np.stack([star_along(record, k, rules[k]) for k in chosen], axis=1)
     arrays = {name: v[None, None] for name, v in whole.items()}
     arrays |= {f"group_{name}": v[None, None] for name, v in groups.items()}
     outcome = Outcome.DIVERGED if Status.DIVERGED in statuses else Outcome.FINISHED
@@ -140,7 +140,7 @@ def trace(
     return traces.make(protocol, arrays, facts, {"grad_sq": "point", "group_grad_sq": "point"})
 
 
-def _star(record: Record, group: int, rule: Optimizer) -> np.ndarray:
+def star_along(record: Record, group: int, rule: Optimizer) -> np.ndarray:
     """r* at each sample from those of the last quarter of the run before it, at its settings, (samples,)."""
     step, lr, wd = record.step, record["lr"][:, group], record["wd"][:, group]
     steps = laws.between(step, record["radius"][:, group], -record["decay"][:, group], lr, wd)

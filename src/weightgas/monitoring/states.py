@@ -14,7 +14,8 @@ and Z.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,15 +24,16 @@ import xarray as xr
 from weightgas.measurement.state import estimates
 from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
+from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, constant, settling, stretches
+from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import Record
 from weightgas.optimizers import Optimizer
 from weightgas.status import Status
 
-NEAR = 0.05
-"""Relative distance from r* that counts as there."""
 _RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
 _SAME = 0.2
 """Learning rates and decays that differ by this share at most count as one setting."""
+_NORMAL = 1.96
 _SAME_MEMORY = 0.05
 _NAN = (np.nan, np.nan)
 UNKNOWN = "not known to be scale-invariant"
@@ -44,9 +46,12 @@ class GroupState:
     ``radius`` r, ``radius_mean`` over the last half of these samples, ``elr`` η/r², ``angle`` of a step in radians,
     ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`), ``tangency`` cos(w, g), ``decay``,
     ``alignment``, ``update`` in units of r² a step, ``closure`` the largest of them in units of the largest term,
-    ``radius_star`` r* of the budget with ``radius_star_err``, ``radius_law`` r* of the closed form, and in steps
-    ``relaxation_time`` τ and ``steps_to_go``; ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z,
-    ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
+    ``radius_star`` r* of the budget with its standard error ``radius_star_err`` over the samples averaged, and with the
+    95 % interval ``radius_star_low`` to ``radius_star_high`` of what the growth may be by now (:mod:`.ahead`);
+    ``radius_law`` r* of the closed form; in steps ``relaxation_time`` τ and ``steps_to_go`` until r is within 5 % of
+    r*, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``, infinite where it never is;
+    ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z, ``temperature_conf`` T_conf with
+    ``temperature_conf_err``, its standard error.
 
     Exact for every group, scale-invariant or not: norm, η/r², angle, the terms of the budget, and ``decay_time``, the
     steps in which decay alone shrinks r by the factor e. Where ``invariant`` is False all that follows from
@@ -74,9 +79,13 @@ class GroupState:
     decay_time: float
     radius_star: float
     radius_star_err: float
+    radius_star_low: float
+    radius_star_high: float
     radius_law: float
     relaxation_time: float
     steps_to_go: float
+    steps_to_go_low: float
+    steps_to_go_high: float
     temperature: float
     pressure: float
     volume: float
@@ -91,12 +100,15 @@ class GroupState:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Where the norm of a group goes: r* of the budget and its error, r* of the closed form, relaxation time τ."""
+    """Where the norm of a group goes: r* of the budget and its error, r* of the closed form, relaxation time τ; with
+    intervals of r* and of the steps until the norm is there, where they are known."""
 
     star: float
     error: float
     law: float
     time: float
+    of_star: Interval = NO_INTERVAL
+    arrival: Interval = NO_INTERVAL
 
 
 def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray) -> Prediction:
@@ -112,11 +124,12 @@ def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.n
 
 
 def states(
-    record: Record, sizes: Mapping[str, int], rules: Sequence[Optimizer], criteria: Criteria
+    record: Record, sizes: Mapping[str, int], rules: Sequence[Optimizer], criteria: Criteria, rates: Rates | None = None
 ) -> tuple[list[GroupState], tuple[float, float]]:
     """The state of every group after the last sample, and (T_conf, its error) of all together; empty before the first.
 
-    ``sizes`` by the name of each group. T_conf of all is that on the sphere of them, r² = Σ rᵢ²; NaN as for one group.
+    ``sizes`` by the name of each group; ``rates`` of the learning rate to come. T_conf of all is that on the sphere of
+    them, r² = Σ rᵢ²; NaN as for one group.
     """
     if not len(record):
         return [], _NAN
@@ -134,7 +147,9 @@ def states(
         kept, where = segment & (np.arange(len(record)) >= begin + int(judged["burn_in"][k])), recent[k]
         status = Status(int(judged["status"][k]))
         if status == Status.EQUILIBRIUM:
-            where = predicted(record, k, size, rule, kept)
+            where = _settled(predicted(record, k, size, rule, kept), float(record["radius"][-1, k]))
+        else:
+            where = _with_intervals(where, record, k, rule, rates)
         status, reason = _judged(record, k, rule, where, status, str(judged["reason"].values[k]), begin)
         thermal = {n: float(found[n][0][k]) for n in ("temperature", "compressibility")}
         has = np.isfinite(thermal["temperature"])
@@ -160,26 +175,24 @@ def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, r
     return GroupState(name, size, rule.title, False, Status.NOT_APPLICABLE, reason, **means)
 
 
-def forecast(record: Record, group: int, size: int, rule: Optimizer) -> tuple[int, float, float] | None:
-    """(step, r* of the budget with its trend, r* of the closed form) from the first relaxation time.
+def _settled(where: Prediction, radius: float) -> Prediction:
+    """With the interval of a mean over samples of a stationary norm; the norm is there if it is near."""
+    half = _NORMAL * where.error
+    there = abs(radius / where.star - 1) <= NEAR
+    arrival = Interval(0.0, 0.0, 0.0) if there else NO_INTERVAL
+    return replace(where, of_star=Interval(where.star, where.star - half, where.star + half), arrival=arrival)
 
-    Without its first tenth, in which a momentum buffer still fills. None before that time, and where learning rate or
-    decay change.
-    """
-    lr, wd = record["lr"][:, group], record["wd"][:, group]
-    if len(lr) < series.LEAST or np.ptp(lr) > 1e-6 * lr[0] or np.ptp(wd) > 0:
-        return None
-    step, kept = record.step, np.ones(len(record), bool)
-    for _ in range(3):
-        time = predicted(record, group, size, rule, kept).time
-        if not step[-1] >= time:
-            return None
-        kept = (step >= time / 10) & (step <= time)
-        if kept.sum() < series.LEAST:
-            return None
-    of = [record[n][kept, group] for n in ("radius", "decay", "lr", "wd")]
-    star = laws.forecast_radius(rule, laws.between(step[kept], of[0], -of[1], *of[2:]))
-    return int(step[kept][-1]), star, laws.closed_radius(rule, size, float(record["grad_sq"][kept, group].mean()))
+
+def _with_intervals(where: Prediction, record: Record, group: int, rule: Optimizer, rates: Rates | None) -> Prediction:
+    """r* of the growth at the last sample in place of a mean, with the intervals of r* and arrival."""
+    if not np.isfinite(where.star):
+        return where
+    factors = constant
+    if rates is not None:
+        with suppress(TypeError, ValueError):  # forecast() states why; the present rate stays
+            factors = rates.factors(record.step, record["lr"][:, group])
+    star, arrival = settling(rule, stretches(record, group), float(record["radius"][-1, group]), factors)
+    return where if np.isnan(star.value) else replace(where, star=star.value, of_star=star, arrival=arrival)
 
 
 def _since(record: Record) -> int:
@@ -236,7 +249,9 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
     of = {n: record[n][kept, k] for n in names}
     terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")])
     radius, late = float(of["radius"][-1]), of["radius"][len(of["radius"]) // 2 :]
-    known = np.isfinite(where.star) and np.isfinite(where.time)
+    to_go = where.arrival.value
+    if np.isnan(to_go) and np.isfinite(where.star) and np.isfinite(where.time):
+        to_go = rule.steps_to(radius, where.star, where.time, NEAR)
     tangency = of["tangency"][np.isfinite(of["tangency"])]  # NaN where a gradient is 0
     with np.errstate(all="ignore"):
         return {
@@ -252,9 +267,13 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},
             "radius_star": where.star,
             "radius_star_err": where.error,
+            "radius_star_low": where.of_star.low,
+            "radius_star_high": where.of_star.high,
             "radius_law": where.law,
             "relaxation_time": where.time,
-            "steps_to_go": rule.steps_to(radius, where.star, where.time, NEAR) if known else np.nan,
+            "steps_to_go": to_go,
+            "steps_to_go_low": where.arrival.low,
+            "steps_to_go_high": where.arrival.high,
         }
 
 

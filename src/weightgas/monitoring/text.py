@@ -156,6 +156,12 @@ def _formatted(numbers: Sequence[float]) -> list[str]:
 
 def _cells(state: GroupState) -> tuple[str, ...]:
     *cells, conf = _formatted(_numbers(state))
+    for column, low, high in (
+        ("r*", state.radius_star_low, state.radius_star_high),
+        ("to go", state.steps_to_go_low, state.steps_to_go_high),
+    ):
+        if low < high:  # NaN where there is no interval
+            cells[_COLUMNS.index(column) - 1] += f" ({low:.3g}–{high:.3g})"
     if np.isfinite(state.temperature_conf_err):
         conf += f" ± {state.temperature_conf_err:.1g}"
     return (_name(state), *cells, conf, state.status.words)

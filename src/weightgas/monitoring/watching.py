@@ -38,6 +38,7 @@ def watch(
     configurational: bool = False,
     rule: Optimizer | type[Optimizer] | None = None,
     criteria: Criteria | None = None,
+    schedule: Any = None,
 ) -> Gas:
     """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
 
@@ -80,6 +81,11 @@ def watch(
         is found by intervention on copies, and where that finds nothing there is no r*.
     criteria
         What a group must satisfy to be in equilibrium, as in ``measure``.
+    schedule
+        The learning rate to come, for forecasts: a ``torch.optim.lr_scheduler`` that the loop steps once after each
+        step of the optimizer, or a function of the step (0 is the first) that returns the factor of ``lr``. The
+        scheduler is copied as it is now and never stepped. Default: forecasts take the present rate throughout, and
+        state so.
 
     Notes
     -----
@@ -109,7 +115,9 @@ def watch(
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
-    gas = Gas(type(model).__name__ if name is None else str(name), choice, samples, forecast, criteria or Criteria())
+    gas = Gas(
+        type(model).__name__ if name is None else str(name), choice, samples, forecast, criteria or Criteria(), schedule
+    )
     gas.stated = rule is not None
     places = choice.places()
     curvature = None

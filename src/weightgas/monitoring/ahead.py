@@ -1,0 +1,239 @@
+"""Where the norm of a group goes from a sample on: r* there, when it is near it, and the norm at a later step.
+
+    d r²/dt = −k(t) r^a + η(t)² c(t) r^b,    k = κ η(t) λ
+
+with κ, the decay of a step in units of ηλ r^a, and c measured: alignment and update terms of all steps so far, so that
+the memory of momentum and of successive gradients is in them. c is drawn from what :mod:`.drift` makes of the run; η is
+that of the schedule, if there is one, else it stays that of ``rule``. Each draw is followed in steps of constant η and
+c, in which r^m, m = a − b, relaxes exponentially. Quantiles of some hundred draws are the intervals; draws are the same
+for the same samples.
+
+Weakness: groups are drawn independently of each other, and the settings other than η for constant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from weightgas.monitoring.drift import LEAST, Drift
+from weightgas.monitoring.laws import Steps, between
+from weightgas.monitoring.rates import Rates
+from weightgas.monitoring.record import Record
+from weightgas.optimizers import Optimizer
+
+NEAR = 0.05
+"""Relative distance from r* that counts as there."""
+DRAWS, CELLS = 400, 48
+TANGENT, STILL = 0.02, 1e-6
+"""|cos(w, g)| above which a group does not look scale-invariant; relative change of r² between steps that is none."""
+_SAME, _SAME_MEMORY = 0.01, 0.05
+"""Relative changes of the learning rate, and of 1 − α, that are none."""
+WIDEST = 3.0
+"""Ratio of both ends of an interval above which no forecast is given."""
+_QUANTILES = (0.025, 0.5, 0.975)
+_FAR = 30.0
+"""Relaxation times in which an arrival is looked for."""
+
+Factors = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""Means of η and η² between edges of steps, in units of the present η and its square."""
+
+
+def constant(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A learning rate that stays."""
+    return np.ones(len(edges) - 1), np.ones(len(edges) - 1)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """Median and the 95 % interval of something; NaN where it is not known, infinite where it does not come."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, draws: np.ndarray) -> Interval:
+        """From draws (count,); infinite ones are late."""
+        low, value, high = np.quantile(draws, _QUANTILES, method="inverted_cdf")
+        return cls(float(value), float(low), float(high))
+
+
+NO_INTERVAL = Interval(np.nan, np.nan, np.nan)
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Drawn futures of a norm: ``radius`` (draws, cells + 1) at ``edges``, and ``star`` (draws, cells) between them.
+
+    ``star`` is r* of the growth without its fluctuations, at the learning rate of the time; infinite without decay.
+    """
+
+    edges: np.ndarray
+    radius: np.ndarray
+    star: np.ndarray
+
+    def arrival(self) -> np.ndarray:
+        """Steps from the first edge until the norm is within ``NEAR`` of r*, (draws,); infinite where it never is."""
+        with np.errstate(all="ignore"):
+            off = np.column_stack([self.radius[:, 0] / self.star[:, 0], self.radius[:, 1:] / self.star]) - 1
+        off *= np.where(off[:, :1] < 0, -1.0, 1.0)
+        there = off <= NEAR
+        at = there.argmax(axis=1)
+        rows, before = np.arange(len(off)), np.maximum(at - 1, 0)
+        near, far = off[rows, at], off[rows, before]
+        with np.errstate(all="ignore"):
+            share = np.where(at > 0, (far - NEAR) / (far - near), 0.0)
+        step = self.edges[before] + share * (self.edges[at] - self.edges[before]) - self.edges[0]
+        return np.where(there.any(axis=1), step, np.inf)
+
+
+def follow(
+    rule: Optimizer, steps: Steps, drift: Drift, radius: float, until: float, factors: Factors = constant
+) -> Paths:
+    """Draws of the norm from its last sample, where it is ``radius``, to the step ``until``."""
+    edges = np.geomspace(drift.now, max(until, drift.now + 1), CELLS + 1)
+    smooth, noise = drift.draws(edges, DRAWS)
+    linear, square = factors(edges)
+    decay = strength(rule, steps) * linear
+    m, a = rule.power, rule.decay_power
+    gain = rule.rates()[0] ** 2 * square
+    with np.errstate(all="ignore"):
+        star = np.where(decay > 0, (gain * np.exp(smooth) / decay) ** (1 / m), np.inf)
+    y = np.full(DRAWS, radius**m)
+    out = [y]
+    for j, (long, k) in enumerate(zip(np.diff(edges), decay, strict=True)):
+        speed = m / 2 * long * y ** ((a - 2) / m)
+        x = k * speed
+        share = np.where(x > 0, -np.expm1(-x) / np.where(x > 0, x, 1.0), 1.0)
+        y = y + speed * share * (gain[j] * np.exp(smooth[:, j] + noise[:, j]) - k * y)
+        out.append(y)
+    return Paths(edges, np.stack(out, axis=1) ** (1 / m), star)
+
+
+def strength(rule: Optimizer, steps: Steps) -> float:
+    """k, the decay of a step over r^a at the settings of ``rule``, from the later half; 0 without decay."""
+    late = slice(len(steps.radius) // 2, None)
+    with np.errstate(all="ignore"):
+        unit = (steps.decay / (steps.radius**rule.decay_power * steps.lr * steps.wd))[late]
+    known = unit[np.isfinite(unit)]
+    return float(known.mean() * np.prod(rule.rates())) if len(known) else 0.0
+
+
+def settling(rule: Optimizer, steps: Steps, radius: float, factors: Factors = constant) -> tuple[Interval, Interval]:
+    """(r* at the last sample, steps until the norm is within ``NEAR`` of r*); unknown without growth or decay."""
+    drift = Drift.of(rule.update_power, steps) if len(steps.radius) else None
+    k = strength(rule, steps) if drift is not None else 0.0
+    if drift is None or not k > 0:
+        return NO_INTERVAL, NO_INTERVAL
+    time = 2 / (rule.power * k * radius ** (rule.decay_power - 2))
+    paths = follow(rule, steps, drift, radius, drift.now + _FAR * time, factors)
+    return Interval.of(paths.star[:, 0]), Interval.of(paths.arrival())
+
+
+@dataclass(frozen=True)
+class NormForecast:
+    """The norm of group ``name`` at ``step``, as the samples up to step ``made`` let it be estimated, when it was
+    ``present``: ``radius`` with the 95 % interval ``low`` to ``high``.
+
+    ``basis`` is ``"budget"``, or ``"constant norm"`` where the change that the budget expects is smaller than its
+    standard error: then ``radius`` is ``present``, and the interval contains it. Where nothing can be given it is
+    ``"none"``, the numbers are NaN and ``reason`` states why. ``reason`` also states what η was taken for.
+    """
+
+    name: str
+    made: int
+    step: int
+    present: float
+    radius: float
+    low: float
+    high: float
+    basis: str
+    reason: str
+
+    def __str__(self) -> str:
+        at = f"{self.name}: forecast at step {self.made} of the norm at step {self.step}"
+        if self.basis == "none":
+            return f"{at}: none, {self.reason}"
+        return f"{at}: {self.radius:.4g} ({self.low:.4g} to {self.high:.4g}); {self.basis}, {self.reason}"
+
+
+def no_forecast(name: str, made: int, step: int, present: float, reason: str) -> NormForecast:
+    """None, for ``reason``."""
+    return NormForecast(name, made, step, present, np.nan, np.nan, np.nan, "none", reason)
+
+
+def forecast(
+    name: str, rule: Optimizer, steps: Steps, present: float, step: int, factors: Factors | None
+) -> NormForecast:
+    """The norm at ``step`` from stretches up to the last sample, where it is ``present``; else η stays as it is."""
+    made = int(steps.step[-1])
+    drift = Drift.of(rule.update_power, steps)
+    if drift is None:
+        reason = f"fewer than {LEAST} blocks of samples in which updates made the norm grow"
+        return no_forecast(name, made, step, present, reason)
+    ends = follow(rule, steps, drift, present, step, constant if factors is None else factors).radius[:, -1]
+    found = Interval.of(ends)
+    if found.high > WIDEST * found.low:
+        reason = f"the growth changes so much that the interval is {found.low:.3g} to {found.high:.3g}"
+        return no_forecast(name, made, step, present, reason)
+    rate = "constant learning rate assumed" if factors is None else "learning rate of the schedule"
+    expected = found.value - present
+    if abs(expected) > float(np.std(ends)):
+        return NormForecast(name, made, step, present, found.value, found.low, found.high, "budget", rate)
+    low, high = min(found.low, present), max(found.high, present)
+    reason = f"the budget expects {expected / present:+.1%}, less than its error; {rate}"
+    return NormForecast(name, made, step, present, present, low, high, "constant norm", reason)
+
+
+def stretches(record: Record, group: int, until: float = np.inf) -> Steps:
+    """The stretches of one group between samples up to the step ``until``, since momentum or betas last changed."""
+    kept = np.flatnonzero(record.step <= until)
+    memory = 1 - np.stack([record[n][kept, group] for n in ("momentum", "second_beta")])
+    other = (np.abs(memory - memory[:, -1:]) > _SAME_MEMORY * np.abs(memory[:, -1:])).any(axis=0)
+    kept = kept[int(np.flatnonzero(other)[-1]) + 1 :] if other.any() else kept
+    of = [record[n][kept, group] for n in ("radius", "decay", "lr", "wd")]
+    return between(record.step[kept], of[0], -of[1], *of[2:])
+
+
+def norm(
+    record: Record, group: int, name: str, rule: Optimizer, step: int, until: int, rates: Rates | None
+) -> NormForecast:
+    """The norm of a group at ``step`` from the samples up to ``until``, or the reason why none is given."""
+    kept = record.step <= until
+    lr, present = record["lr"][kept, group], float(record["radius"][kept, group][-1]) if kept.any() else np.nan
+    made = int(record.step[kept][-1]) if kept.any() else 0
+    reason = _against(record, kept, group, rule)
+    factors = None
+    if rates is not None and not reason:
+        try:
+            factors = rates.factors(record.step[kept], lr)
+        except (TypeError, ValueError) as error:
+            reason = str(error)
+    if reason:
+        return no_forecast(name, made, step, present, reason)
+    now = rule.at(float(lr[-1]), float(record["wd"][kept, group][-1]))
+    found = forecast(name, now, stretches(record, group, until), present, step, factors)
+    half = lr[record.step[kept] >= made / 2]
+    if factors is None and np.ptp(half) > _SAME * lr[-1]:
+        changed = "which has changed: pass watch(schedule=)"
+        return replace(found, reason=f"{found.reason}, {changed}")
+    return found
+
+
+def _against(record: Record, kept: np.ndarray, group: int, rule: Optimizer) -> str:
+    """Why the law of the norm does not hold for a group, or is not known to; empty where nothing speaks against it."""
+    if kept.sum() < 2:
+        return "fewer than two samples"
+    if rule.refused:
+        return rule.refused
+    off = float(np.nanmean(np.abs(np.append(record["tangency"][kept, group], 0.0))))
+    if off > TANGENT:
+        return f"cos(w, g) is {off:.2g} on average: not scale-invariant"
+    if np.nanmax(np.abs(record["between"][kept, group])) > STILL:
+        return "the weights change between steps"
+    if not record["lr"][kept, group][-1] > 0:
+        return "the learning rate is 0"
+    return ""

@@ -1,0 +1,139 @@
+"""How the growth of a norm drifts along a run, and where it may go from there.
+
+A step adds η² c r^b to r² (b the ``update_power`` of the optimizer). c is constant where nothing is learned; in a run
+that learns it is not, and no law knows its way. What is known of it, from blocks of a fixed ratio of steps:
+
+    ln c(x) = level + s x + W(x) + white noise,    x = ln(step/step now)
+
+with a free level, a slope s ~ N(0, SLOPE²), a random walk W whose variance grows by σ² e^{−CALMING·x} for each unit of
+x, and noise whose variance falls with the steps of a block. So a run that has learned for t steps changes from t to 2t
+somewhat less than it did from t/2 to t. σ² and the size of the noise are not known: draws come from all values of a
+grid, as often as each is likely, by the likelihood of the blocks and a prior. The noise that stretches show among
+themselves is only where the grid begins, since bursts last longer than one.
+
+Weakness: an abrupt change that is still to come (a burst, a phase of learning) is not in the blocks. The prior of σ
+and s is empirical: that of small networks that learn from their first step, ``benchmarks/forecast_accuracy.py``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from weightgas.monitoring.laws import Steps
+
+SLOPE, CALMING = 0.15, 0.5
+"""Standard deviation of s, and the rate at which the walk calms down."""
+WALKS = np.geomspace(0.003, 1.0, 8)
+"""σ² that are tried."""
+TYPICAL, WIDTH = 0.06, 1.0
+"""Median of the prior of σ², and its standard deviation in ln σ²."""
+NOISES = np.array([0.1, 1.0, 3.0, 10.0])
+"""Multiples of the noise between stretches that are tried."""
+RATIO, BLOCKS, LEAST = 1.2, 12, 5
+"""Ratio of the steps at both ends of a block, how many blocks at most, and how few are too few."""
+_FREE = 1e-4
+"""Least variance of a block: of averages over stretches."""
+
+
+@dataclass(frozen=True)
+class Drift:
+    """ln c of blocks of a run up to step ``now``: ``place`` x, ``value`` ln c and ``length`` in steps, (blocks,) each.
+
+    ``white`` is the variance of ln c of a single step, as stretches show it.
+    """
+
+    now: float
+    place: np.ndarray
+    value: np.ndarray
+    length: np.ndarray
+    white: float
+
+    @classmethod
+    def of(cls, update_power: int, steps: Steps) -> Drift | None:
+        """From the stretches of a run, the blocks after the last one in which the updates did not make the norm grow;
+        None where these are fewer than ``LEAST``."""
+        edges, length = steps.step, np.diff(steps.step)
+        weight = steps.lr**2 * steps.radius**update_power * length
+        now = float(edges[-1])
+        wanted = now * RATIO ** -np.arange(BLOCKS, -1.0, -1.0)
+        at = np.unique(np.searchsorted(edges, wanted, side="right") - 1)
+        at = at[at >= 0]
+        if len(at) < LEAST + 1:
+            return None
+        growth, share = (np.add.reduceat(x, at[:-1]) for x in (steps.growth * length, weight))
+        with np.errstate(all="ignore"):
+            value = np.log(growth / share)
+        known = np.arange(len(value)) > np.flatnonzero(~np.isfinite(value)).max(initial=-1)
+        if known.sum() < LEAST:
+            return None
+        place = np.log((edges[at[1:]] + edges[at[:-1]]) / (2 * now))[known]
+        since = slice(int(at[0]), None)
+        mid = np.log((edges[1:] + edges[:-1])[since] / (2 * now))
+        unit = (steps.growth * length / weight)[since] / np.exp(np.interp(mid, place, value[known]))
+        return cls(now, place, value[known], np.diff(edges[at])[known], _white(unit, length[since]))
+
+    def draws(self, edges: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Paths of ln c and the noise on them, (count, cells) both, between ``edges`` (cells + 1,) from ``now`` on."""
+        ahead, long = np.log((edges[1:] + edges[:-1]) / (2 * self.now)), np.diff(edges)
+        tried = [_Tried(self, walk, noise * self.white) for walk in WALKS for noise in NOISES]
+        likelihood = np.array([one.likelihood for one in tried])
+        weight = np.exp(likelihood - likelihood.max())
+        ends = np.floor(np.cumsum(weight / weight.sum()) * (count / 2) + 0.5).astype(int)
+        generator, paths, noises = np.random.default_rng(seed), [], []
+        for one, number in zip(tried, np.diff(ends, prepend=0), strict=True):
+            if number:
+                mean, covariance = one.at(ahead)
+                size, axes = np.linalg.eigh(covariance)
+                normal = generator.standard_normal((2, number, len(ahead)))
+                away = normal[0] * np.sqrt(np.maximum(size, 0.0)) @ axes.T
+                noise = normal[1] * np.sqrt(np.minimum(one.white / long, 1.0))
+                paths += [mean + away, mean - away]
+                noises += [noise, -noise]
+        return np.concatenate(paths), np.concatenate(noises)
+
+
+class _Tried:
+    """A Gaussian process for one σ² and one noise: what the blocks are likely to be, and what follows of ln c ahead."""
+
+    def __init__(self, drift: Drift, walk: float, white: float) -> None:
+        self.walk, self.white, self.place = walk, white, drift.place
+        inside = self._covariance(drift.place, drift.place) + np.diag(white / drift.length + _FREE)
+        self.inverse = np.linalg.inv(inside)
+        self.level_variance = float(1 / self.inverse.sum())
+        self.level = self.level_variance * float(self.inverse.sum(axis=0) @ drift.value)
+        off = drift.value - self.level
+        self.rest = self.inverse @ off
+        prior = -0.5 * (np.log(walk / TYPICAL) / WIDTH) ** 2
+        fit = off @ self.rest + np.linalg.slogdet(inside)[1] - np.log(self.level_variance)
+        self.likelihood = float(prior - 0.5 * fit)
+
+    def at(self, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of ln c at ``ahead``, given the blocks."""
+        across = self._covariance(ahead, self.place)
+        free = 1 - across @ self.inverse.sum(axis=1)
+        spread = self._covariance(ahead, ahead) - across @ self.inverse @ across.T
+        return self.level + across @ self.rest, spread + self.level_variance * np.outer(free, free)
+
+    def _covariance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        """Of line and walk, both 0 at x = 0; the walks to either side of it know nothing of each other."""
+        product = a[:, None] * b[None, :]
+        common = np.minimum(np.abs(_spent(a))[:, None], np.abs(_spent(b))[None, :])
+        return self.walk * np.where(product > 0, common, 0.0) + SLOPE**2 * product
+
+
+def _spent(x: np.ndarray) -> np.ndarray:
+    """Variance of the walk between 0 and x in units of σ²; negative before 0."""
+    return -np.expm1(-CALMING * x) / CALMING
+
+
+def _white(unit: np.ndarray, length: np.ndarray) -> float:
+    """Variance of a single step, from the differences of neighbouring stretches (at least two together where many)."""
+    together = max(1, len(unit) // 32)
+    at = np.arange(0, len(unit) - together + 1, together)
+    long = np.add.reduceat(length, at)
+    mean = np.add.reduceat(unit * length, at) / long
+    if len(mean) < 3:
+        return 1.0
+    return float(np.mean(np.diff(mean) ** 2 / (1 / long[1:] + 1 / long[:-1])))

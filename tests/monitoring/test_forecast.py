@@ -1,0 +1,268 @@
+"""The forecast of a norm and its interval: drawn growths of a known law, runs of a drawn gas, and what is refused."""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+from watched_runs import OneTensor, drawn_gas, run
+from weightgas.monitoring import NormForecast, ahead, drift, laws, watch
+from weightgas.monitoring.drift import Drift
+from weightgas.monitoring.rates import Rates
+from weightgas.optimizers import SGD, AdamL2, AdamW, Optimizer
+
+D = 60
+TIME = 500.0
+RULES = {"sgd": SGD(0.1, 0.005), "adamw": AdamW(0.01, 0.1), "adam": AdamL2(0.01, 0.05)}
+"""Relaxation times of ``TIME`` steps for the first two."""
+
+
+def drawn(rule: Optimizer, log_c, until: float, every: int = 10) -> tuple[np.ndarray, laws.Steps]:
+    """(r at the samples, stretches) of dr²/dt = −k r^a + η² c r^b from 1 by small steps, ln c at t = ``log_c(t)``."""
+    lr, wd = rule.rates()
+    step = np.arange(0, until + 1, every, dtype=float)
+    fine = 5
+    y, out = 1.0, [1.0]
+    for t in step[:-1]:
+        for k in range(fine):
+            c = np.exp(log_c(t + (k + 0.5) * every / fine))
+            y += every / fine * (-2 * lr * wd * y ** (rule.decay_power / 2) + lr**2 * c * y ** (rule.update_power / 2))
+        out.append(np.sqrt(y))
+    radius = np.array(out)
+    ones = np.ones(len(step))
+    return radius, laws.between(step, radius, 2 * lr * wd * radius**rule.decay_power, lr * ones, wd * ones)
+
+
+def first(steps: laws.Steps, count: int) -> laws.Steps:
+    """The first stretches."""
+    names = ("radius", "growth", "decay", "lr", "wd")
+    return laws.Steps(steps.step[: count + 1], *(getattr(steps, n)[:count] for n in names))
+
+
+def level(rule: Optimizer, star: float) -> float:
+    """ln c whose r* is ``star``."""
+    lr, wd = rule.rates()
+    return float(np.log(2 * lr * wd * star**rule.power / lr**2))
+
+
+@pytest.mark.parametrize("kind", RULES)
+@pytest.mark.parametrize("star", [0.4, 3.0])
+def test_constant_growth_is_followed_to_its_end(kind: str, star: float) -> None:
+    """No drift: the norm at later steps is that of the law, and so is the arrival, for three powers."""
+    rule = RULES[kind]
+    radius, steps = drawn(rule, lambda t: level(rule, star), 3000)
+    now = 60  # samples, 600 steps
+    seen = first(steps, now)
+    for at in (120, 300):
+        found = ahead.forecast("all", rule, seen, radius[now], 10 * at, None)
+        assert found.low < radius[at] < found.high
+        assert found.basis == "constant norm" or found.radius == pytest.approx(radius[at], rel=0.03)
+    of_star, arrival = ahead.settling(rule, seen, radius[now])
+    assert of_star.value == pytest.approx(star, rel=0.02) and of_star.low < star < of_star.high
+    there = np.flatnonzero(np.abs(radius / star - 1) <= ahead.NEAR)
+    expected = max(10.0 * (there[0] - now), 0.0) if len(there) else 10.0 * (len(radius) - now)
+    assert arrival.high >= expected - 20 and (arrival.low <= expected + 20 or not len(there))
+    if expected and len(there):
+        assert 1 / 1.5 < arrival.value / expected < 1.5
+
+
+def walk(rng: np.random.Generator, now: float, begin: float = 25.0, white: float = 1.0):
+    """ln c as :mod:`weightgas.monitoring.drift` takes it: a line and a walk that calms down in ln t, with noise."""
+    place = np.arange(np.log(begin / now), 2.0, 0.02)
+    size = np.exp(rng.normal(np.log(drift.TYPICAL), 0.7)) * np.exp(-drift.CALMING * place) * 0.02
+    value = np.cumsum(rng.standard_normal(len(place)) * np.sqrt(size)) + rng.normal(0, drift.SLOPE) * place
+    noise = np.sqrt(white / 5) * rng.standard_normal(int(np.exp(2) * now / 5))  # one value in five steps
+    return lambda t: np.interp(np.log(max(t, 1.0) / now), place, value) + noise[int(t / 5)]
+
+
+def test_intervals_cover_drifting_growth() -> None:
+    """ln c walks at random in ln t: 95 % intervals contain the norm at five relaxation times in 90–99 % of 120 runs."""
+    rng, rule, now = np.random.default_rng(0), RULES["sgd"], int(TIME) // 25
+    inside, misses, stays = [], [], []
+    for _ in range(120):
+        path, base = walk(rng, TIME), level(rule, np.exp(rng.uniform(-1, 1)))
+        radius, steps = drawn(rule, lambda t, path=path, base=base: base + path(t), 5 * TIME, every=25)
+        seen = first(steps, now)
+        found = Drift.of(rule.update_power, seen)
+        assert found is not None
+        ends = ahead.Interval.of(ahead.follow(rule, seen, found, radius[now], 5 * TIME).radius[:, -1])
+        inside.append(ends.low <= radius[-1] <= ends.high)
+        misses.append(abs(np.log(ends.value / radius[-1])))
+        stays.append(abs(np.log(radius[now] / radius[-1])))
+    assert 0.90 <= np.mean(inside) <= 0.99
+    assert np.median(misses) < 0.6 * np.median(stays)
+
+
+def test_a_wrong_law_is_not_covered() -> None:
+    """Planted fault: growth that jumps tenfold after the forecast. The interval is not so wide that it hides it."""
+    rule = RULES["sgd"]
+    radius, steps = drawn(rule, lambda t: level(rule, 2.0) + np.log(10) * (t > TIME), 5 * TIME)
+    now = int(TIME) // 10
+    seen = first(steps, now)
+    found = ahead.forecast("all", rule, seen, radius[now], int(5 * TIME), None)
+    assert found.basis == "budget" and not found.low <= radius[-1] <= found.high
+
+
+def test_forecasts_of_a_drawn_gas() -> None:
+    """Runs of the real monitor from twice r*: forecasts after one relaxation time of the norm after four."""
+    rule = SGD(0.1, 0.01)
+    star, inside = float(rule.radius(D, D - 1.0)), []
+    for seed in range(4):
+        make = lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01)  # noqa: E731
+        gas = drawn_gas(make, 1001, dim=D, radius=2 * star, every=25, seed=seed)[0]
+        found = gas.forecast(1000, made=250)["all"]
+        assert found.made == 250 and found.basis == "budget", found
+        assert "constant learning rate assumed" in found.reason
+        actual = float(gas.record["radius"][-1, 0])
+        assert found.radius == pytest.approx(actual, rel=0.08) and found.high / found.low < 1.5
+        inside.append(found.low <= actual <= found.high)
+    assert sum(inside) >= 3
+    (state,) = gas.groups()
+    assert state.radius_star_low < state.radius_star < state.radius_star_high
+    assert f"forecast at step {int(state.relaxation_time) // 25 * 25} of the norm at step {state.step}" in str(gas)
+
+
+def test_the_state_has_intervals_on_the_way() -> None:
+    make, star = (lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01)), float(SGD(0.1, 0.01).radius(D, D - 1.0))
+    gas = drawn_gas(make, 251, dim=D, radius=2 * star, every=5, seed=1)[0]
+    (state,) = gas.groups()
+    assert state.radius_star_low < star < state.radius_star_high and state.radius_star == pytest.approx(star, rel=0.1)
+    assert 0 < state.steps_to_go_low <= state.steps_to_go <= state.steps_to_go_high
+    assert f"({state.radius_star_low:.3g}–{state.radius_star_high:.3g})" in str(gas)
+    assert f"({state.steps_to_go_low:.3g}–{state.steps_to_go_high:.3g})" in str(gas)
+    later = drawn_gas(make, 1400, dim=D, radius=2 * star, every=10, seed=1)[0]
+    radius, step = later.record["radius"][:, 0], later.record.step
+    arrived = step[np.abs(radius / star - 1) <= 0.05][0] - 250
+    assert 1 / 1.5 < state.steps_to_go / arrived < 1.5
+
+
+def test_where_the_interval_is_wide_the_norm_stays() -> None:
+    """At r*: the budget expects no change that is larger than its error."""
+    make, star = (lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01)), float(SGD(0.1, 0.01).radius(D, D - 1.0))
+    found = drawn_gas(make, 600, dim=D, radius=star, every=5, seed=2)[0].forecast(2000)["all"]
+    assert found.basis == "constant norm" and found.radius == found.present
+    assert found.low <= found.radius <= found.high and "less than its error" in found.reason
+
+
+def test_what_is_refused_and_why() -> None:
+    readout = run("sgd", 60, groups={"readout": ["7.weight"]})[2]
+    assert readout.forecast(500)["readout"].reason.startswith("cos(w, g) is")
+    hidden = run("radam", 100)[2]
+    assert hidden.forecast(500)["first"].reason.startswith("what weight decay does in RAdam is not known")
+    few = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 20, dim=D, every=10)[0]
+    assert "fewer than 5 blocks" in few.forecast(500)["all"].reason
+    for gas in (readout, hidden, few):
+        one = next(iter(gas.forecast(500).values()))
+        assert one.basis == "none" and np.isnan([one.radius, one.low, one.high]).all() and "none, " in str(one)
+    with pytest.raises(ValueError, match="step: expected 95 or later"):
+        hidden.forecast(50)
+    with pytest.raises(AttributeError, match=r"forecasts: now forecast\(step\)"):
+        hidden.forecasts()
+
+
+def scheduled(steps: int, schedule_of, given: bool = True, seed: int = 3):
+    """A drawn gas under a scheduler: (gas, radius after each step)."""
+    torch.manual_seed(seed)
+    model = OneTensor(np.full(D, 2 * float(SGD(0.1, 0.01).radius(D, D - 1.0)) / D**0.5))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.01)
+    scheduler = schedule_of(optimizer)
+    before = scheduler.state_dict() | {}
+    gas = watch(model, optimizer, groups={"all": ["weight"]}, every=10, schedule=scheduler if given else None)
+    assert scheduler.state_dict() == before
+    radius = []
+    for _ in range(steps):
+        w = model.weight.detach()
+        force = torch.randn(D, dtype=torch.float64)
+        model.weight.grad = (force - (force @ w) / (w @ w) * w) / w.norm()
+        optimizer.step()
+        scheduler.step()
+        radius.append(float(w.norm()))
+    return gas, np.array(radius)
+
+
+def cosine(optimizer):
+    return torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, 1050)
+
+
+def test_a_schedule_is_followed() -> None:
+    """Cosine to zero: the norm freezes above the r* of the end; a constant rate would let it fall on."""
+    gas, radius = scheduled(1001, cosine)
+    found = gas.forecast(1000, made=500)["all"]
+    assert found.basis == "budget" and "learning rate of the schedule" in found.reason
+    assert found.low < radius[999] < found.high and found.radius == pytest.approx(radius[999], rel=0.05)
+    plain, same = scheduled(1001, cosine, given=False)
+    assert np.array_equal(radius, same)
+    blind = plain.forecast(1000, made=500)["all"]
+    assert "which has changed: pass watch(schedule=)" in blind.reason
+
+
+def test_rates_of_a_scheduler_are_those_of_the_loop() -> None:
+    optimizer = torch.optim.SGD([{"params": [torch.ones(1)]}, {"params": [torch.ones(1)], "lr": 0.3}], 0.1)
+    part = torch.optim.lr_scheduler
+    warm = part.LinearLR(optimizer, 0.1, 1.0, 20)
+    scheduler = part.SequentialLR(optimizer, [warm, part.CosineAnnealingLR(optimizer, 60)], [20])
+    rates, seen = Rates(scheduler), []
+    for _ in range(70):
+        seen.append([g["lr"] for g in optimizer.param_groups])
+        optimizer.step()
+        scheduler.step()
+    np.testing.assert_allclose(rates.at(np.arange(70)), np.array(seen)[:, 0] / 0.1, rtol=1e-9)
+    np.testing.assert_allclose(rates.at(np.arange(70)), np.array(seen)[:, 1] / 0.3, rtol=1e-9)
+    edges = np.array([10.0, 30.0, 50.0])
+    linear, square = rates.factors(np.arange(10, 11), np.array([seen[10][0]]))(edges)
+    factor = np.array(seen)[:, 0] / seen[10][0]
+    np.testing.assert_allclose(linear, [factor[10:30].mean(), factor[30:50].mean()], rtol=1e-9)
+    np.testing.assert_allclose(square, [(factor[10:30] ** 2).mean(), (factor[30:50] ** 2).mean()], rtol=1e-9)
+
+
+def test_schedules_that_are_none() -> None:
+    optimizer = torch.optim.SGD([torch.ones(1)], 0.1, momentum=0.9)
+    part = torch.optim.lr_scheduler
+    with pytest.raises(TypeError, match="ReduceLROnPlateau has no future"):
+        Rates(part.ReduceLROnPlateau(optimizer))
+    with pytest.raises(TypeError, match="expected a scheduler or a function, got float"):
+        Rates(0.1)
+    with pytest.raises(ValueError, match="finite factors of at least 0"):
+        Rates(lambda step: -1.0).at([3])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cycled = Rates(part.OneCycleLR(optimizer, 0.1, total_steps=100))
+    with pytest.raises(ValueError, match="a constant momentum"):
+        cycled.at([10])
+    gas = scheduled(160, cosine, given=False)[0]
+    gas._rates = Rates(lambda step: 1 / (1 + step))
+    assert "the recorded learning rates" in gas.forecast(500)["all"].reason
+
+
+def test_a_resumed_run_goes_on_with_its_schedule() -> None:
+    rates = Rates(cosine(torch.optim.SGD([torch.ones(1)], 0.1)))
+    rates.begin(100)
+    assert np.isnan(rates.at([50])[0]) and rates.at([100])[0] == 1.0
+    absolute = Rates(lambda step: 1 / (1 + step))
+    absolute.begin(100)
+    assert absolute.at([1])[0] == 0.5
+
+
+def test_a_forecast_is_the_same_for_the_same_samples() -> None:
+    gas = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 300, dim=D, radius=9.0, every=5, seed=4)[0]
+    first, second = (gas.forecast(1000)["all"] for _ in range(2))
+    assert first == second and isinstance(first, NormForecast)
+
+
+def test_the_schedule_view_shows_where_the_norm_froze() -> None:
+    """Cosine to zero: r follows r*(t) at first, freezes above it, and η/r² falls less than η."""
+    gas, radius = scheduled(1001, cosine, given=False)
+    view = gas.schedule()
+    one = view["all"]
+    assert one.peak == 0 and one.frozen is not None and 250 < one.frozen < 1000
+    at = int(np.flatnonzero(one.step == one.frozen)[0])
+    assert one.times_left[at] < 1 <= one.times_left[at - 1]
+    np.testing.assert_allclose(one.elr, one.lr / one.radius**2)
+    np.testing.assert_allclose(one.radius[1:], radius[one.step[1:] - 1], rtol=1e-6)
+    assert one.radius[-1] > 1.3 * one.radius_star[-1] and one.radius[-1] == pytest.approx(one.radius[at], rel=0.25)
+    assert f"{one.frozen}" in str(view) and "largest 0.1 at step 0" in str(view)
+    with pytest.raises(KeyError, match="no group 'other'; there are all"):
+        _ = view["other"]
+    constant = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01), 100, dim=D)[0].schedule()
+    assert constant["all"].frozen is None
