@@ -193,7 +193,7 @@ def test_what_is_none_of_these_is_refused_with_the_reason(name: str) -> None:
 
 
 def test_a_rule_that_is_stated_is_taken_without_intervention(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weightgas.monitoring.intervention._Copies", None)
+    monkeypatch.setattr("weightgas.monitoring.intervention.Copies", None)
     gas = run(lambda p: MomentumL2(p, momentum=0.9), rule=SGD(momentum=0.9))[2]
     assert gas.rules[0].title == "SGD, momentum 0.9; coupled decay" and "stated by rule=" in str(gas)
 
@@ -226,3 +226,51 @@ def test_the_budget_with_found_decay_leads_where_the_closed_form_does() -> None:
     assert state.relaxation_time == pytest.approx(float(law.relaxation_time(dim, dim - 1.0)), rel=0.05)
     for name in ("decay", "alignment", "update", "angle", "radius_mean"):
         assert getattr(state, name) == pytest.approx(getattr(expected, name), rel=1e-3), name
+
+
+def test_gradients_that_are_not_usual_do_not_make_a_refusal_final() -> None:
+    """Learning rates that begin at 0, gradients of 0 and infinite ones: what decay does is found later."""
+    torch.manual_seed(0)
+    model = network()
+    optimizer = PlainL2(model.parameters(), lr=0.0)
+    gas = watch(model, optimizer, groups=GROUPS, every=2)
+    for n, (x, y) in enumerate(batches(60)):
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+        if 4 <= n < 30:
+            for p in model.parameters():
+                assert p.grad is not None
+                p.grad.mul_(0.0 if n < 16 else torch.inf)
+        kept = [p.detach().clone() for p in model.parameters()]
+        optimizer.param_groups[0]["lr"] = 0.1 if n >= 4 else 0.0
+        optimizer.step()
+        if n < 30:
+            with torch.no_grad():
+                for p, w in zip(model.parameters(), kept, strict=True):
+                    p.copy_(w)
+    assert gas.attached and gas.rules[0].refused == "" and "found by intervention" in gas.rules[0].title
+
+
+def test_r_star_along_the_run_is_refused_too() -> None:
+    """Of an update in proportion to the weights, whose decay is known and whose power is not."""
+
+    class Relative(Custom):
+        def move(self, p, g, group, state) -> None:
+            p.sub_(
+                group["lr"] * group["weight_decay"] * p + group["lr"] * g / g.norm() * state.setdefault("r", p.norm())
+            )
+
+    gas = run(lambda p: Relative(p, lr=1e-2), count=60)[2]
+    assert gas is not None and gas.rules[0].decay_known and "its update goes as g^" in gas.rules[0].refused
+    assert np.isnan(gas.trace()["group_radius_star"].values).all()
+    state = gas.groups()[0]
+    assert state.status == Status.NOT_APPLICABLE and np.isnan(state.radius_star) and state.decay < 0
+
+
+def test_r_star_along_the_run_knows_momentum() -> None:
+    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.5, weight_decay=1e-2)  # noqa: E731
+    _, optimizer, gas = run(make, count=100)
+    assert gas is not None and np.isfinite(gas.trace()["group_radius_star"].values[0, 0, -1]).all()
+    values = gas.record._values["momentum"]
+    values[: len(gas.record) - 2] = 0.9
+    assert np.isnan(gas.trace()["group_radius_star"].values[0, 0, -1]).all() and optimizer.param_groups

@@ -170,7 +170,7 @@ def test_refusals(tmp_path: Path) -> None:
         report.of_run(tmp_path)
     with pytest.raises(TypeError, match=r"nulls: since 0\.2 this keyword is controls="):
         report.of_run(tmp_path, nulls={})  # type: ignore[call-arg]
-    with pytest.raises(AttributeError, match=r"isotropic_sections' since 0\.2: it is now sections\."):
+    with pytest.raises(ImportError, match=r"isotropic_sections' since 0\.2: it is now sections\."):
         report.isotropic_sections  # type: ignore[attr-defined]  # noqa: B018
     with pytest.raises(AttributeError, match=r"no attribute 'nonsense'\."):
         report.nonsense  # type: ignore[attr-defined]  # noqa: B018

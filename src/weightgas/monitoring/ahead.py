@@ -21,7 +21,7 @@ import numpy as np
 from weightgas.monitoring.drift import LEAST, Drift
 from weightgas.monitoring.laws import Steps, between
 from weightgas.monitoring.rates import Rates
-from weightgas.monitoring.record import Record
+from weightgas.monitoring.record import SAME_MEMORY, Record
 from weightgas.optimizers import Optimizer
 
 NEAR = 0.05
@@ -29,8 +29,8 @@ NEAR = 0.05
 DRAWS, CELLS = 400, 48
 TANGENT, STILL = 0.02, 1e-6
 """|cos(w, g)| above which a group does not look scale-invariant; relative change of r² between steps that is none."""
-_SAME, _SAME_MEMORY = 0.01, 0.05
-"""Relative changes of the learning rate, and of 1 − α, that are none."""
+_SAME = 0.01
+"""Relative change of the learning rate that is none."""
 WIDEST = 3.0
 """Ratio of both ends of an interval above which no forecast is given."""
 _QUANTILES = (0.025, 0.5, 0.975)
@@ -189,10 +189,12 @@ def forecast(
 
 
 def stretches(record: Record, group: int, until: float = np.inf) -> Steps:
-    """The stretches of one group between samples up to the step ``until``, since momentum or betas last changed."""
-    kept = np.flatnonzero(record.step <= until)
-    memory = 1 - np.stack([record[n][kept, group] for n in ("momentum", "second_beta")])
-    other = (np.abs(memory - memory[:, -1:]) > _SAME_MEMORY * np.abs(memory[:, -1:])).any(axis=0)
+    """The stretches of one group between samples up to the step ``until``, since momentum, betas or what a step's decay
+    is over ηλ last changed; without samples whose decay is not known."""
+    kept = np.flatnonzero((record.step <= until) & np.isfinite(record["decay"][:, group]))
+    memory = np.stack([1 - record[n][kept, group] for n in ("momentum", "second_beta")])
+    memory = np.vstack([memory, record["decay_factor"][kept, group]])
+    other = (np.abs(memory - memory[:, -1:]) > SAME_MEMORY * np.abs(memory[:, -1:])).any(axis=0)
     kept = kept[int(np.flatnonzero(other)[-1]) + 1 :] if other.any() else kept
     of = [record[n][kept, group] for n in ("radius", "decay", "lr", "wd")]
     return between(record.step[kept], of[0], -of[1], *of[2:])
@@ -215,7 +217,10 @@ def norm(
     if reason:
         return no_forecast(name, made, step, present, reason)
     now = rule.at(float(lr[-1]), float(record["wd"][kept, group][-1]))
-    found = forecast(name, now, stretches(record, group, until), present, step, factors)
+    steps = stretches(record, group, until)
+    if not len(steps.radius):
+        return no_forecast(name, made, step, present, "fewer than two samples at the present momentum and decay")
+    found = forecast(name, now, steps, present, step, factors)
     half = lr[record.step[kept] >= made / 2]
     if factors is None and np.ptp(half) > _SAME * lr[-1]:
         changed = "which has changed: pass watch(schedule=)"
@@ -225,10 +230,10 @@ def norm(
 
 def _against(record: Record, kept: np.ndarray, group: int, rule: Optimizer) -> str:
     """Why the law of the norm does not hold for a group, or is not known to; empty where nothing speaks against it."""
-    if kept.sum() < 2:
-        return "fewer than two samples"
     if rule.refused:
         return rule.refused
+    if (kept & np.isfinite(record["decay"][:, group])).sum() < 2:
+        return "fewer than two samples"
     off = float(np.nanmean(np.abs(np.append(record["tangency"][kept, group], 0.0))))
     if off > TANGENT:
         return f"cos(w, g) is {off:.2g} on average: not scale-invariant"

@@ -30,6 +30,8 @@ MEANINGS = {
 """What is read of every group, by name."""
 SETTINGS = ("lr", "wd", "momentum", "second_beta", "decay_factor")
 """Those that are settings of the optimizer."""
+SAME_MEMORY = 0.05
+"""Relative change of 1 − α of momentum and betas, and of decay over ηλ, below which they count as the same."""
 
 
 class Record:

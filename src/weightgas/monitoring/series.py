@@ -13,7 +13,7 @@ import xarray as xr
 
 from weightgas import trace as traces
 from weightgas.monitoring import laws
-from weightgas.monitoring.record import Record
+from weightgas.monitoring.record import SAME_MEMORY, Record
 from weightgas.optimizers import Optimizer
 from weightgas.protocols import FixedLR
 from weightgas.quantities import MATRIX
@@ -141,7 +141,12 @@ def trace(
 
 
 def star_along(record: Record, group: int, rule: Optimizer) -> np.ndarray:
-    """r* at each sample from those of the last quarter of the run before it, at its settings, (samples,)."""
+    """r* at each sample from those of the last quarter of the run before it, at its settings, (samples,).
+
+    NaN where it is refused, or where momentum, betas or decay over ηλ are others at the begin of these samples.
+    """
+    if rule.refused:
+        return np.full(len(record), np.nan)
     step, lr, wd = record.step, record["lr"][:, group], record["wd"][:, group]
     steps = laws.between(step, record["radius"][:, group], -record["decay"][:, group], lr, wd)
     last = np.arange(len(step))
@@ -153,4 +158,7 @@ def star_along(record: Record, group: int, rule: Optimizer) -> np.ndarray:
         sums = [np.append(0, np.cumsum(np.where(known, x, 0.0))) for x in (growth, decay, ~known)]
         of_growth, of_decay, unknown = (s[last] - s[first] for s in sums)
         found = (lr / wd * of_growth / of_decay) ** (1 / rule.power)
-    return np.where((last >= LEAST - 1) & (unknown == 0), found, np.nan)
+    known = (last >= LEAST - 1) & (unknown == 0)
+    for setting in (1 - record["momentum"], 1 - record["second_beta"], record["decay_factor"]):
+        known &= ~(np.abs(setting[first, group] / setting[last, group] - 1) > SAME_MEMORY)
+    return np.where(known, found, np.nan)

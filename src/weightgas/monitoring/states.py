@@ -26,7 +26,7 @@ from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
 from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, constant, settling, stretches
 from weightgas.monitoring.rates import Rates
-from weightgas.monitoring.record import Record
+from weightgas.monitoring.record import SAME_MEMORY, Record
 from weightgas.optimizers import Optimizer
 from weightgas.status import Status
 
@@ -34,7 +34,6 @@ _RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
 _SAME = 0.2
 """Learning rates and decays that differ by this share at most count as one setting."""
 _NORMAL = 1.96
-_SAME_MEMORY = 0.05
 _NAN = (np.nan, np.nan)
 UNKNOWN = "not known to be scale-invariant"
 
@@ -203,8 +202,8 @@ def _since(record: Record) -> int:
     """
     other = np.zeros(len(record), bool)
     with np.errstate(all="ignore"):
-        each = [(record[n], _SAME) for n in ("lr", "wd")] + [(record["decay_factor"], _SAME_MEMORY)]
-        each += [(1 - record[n], _SAME_MEMORY) for n in ("momentum", "second_beta")]
+        each = [(record[n], _SAME) for n in ("lr", "wd")] + [(record["decay_factor"], SAME_MEMORY)]
+        each += [(1 - record[n], SAME_MEMORY) for n in ("momentum", "second_beta")]
         for values, within in each:
             other |= (np.abs(values - values[-1]) > within * np.abs(values[-1])).any(axis=1)
     return int(np.flatnonzero(other)[-1]) + 1 if other.any() else 0
