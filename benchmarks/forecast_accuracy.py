@@ -10,7 +10,7 @@ step 5τ; how often the 95 % interval contains it; the median of |miss| of those
 how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5 (r*(t)
 from all steps from t/1.2 to 1.2t; not there by 5τ: right if the forecast is beyond 4τ/1.5, 3τ/1.5 of time to go).
 
-    python benchmarks/forecast_accuracy.py record FOLDER [--held-out]
+    python benchmarks/forecast_accuracy.py record FOLDER [``--held-out``]
     python benchmarks/forecast_accuracy.py score FOLDER
     python benchmarks/forecast_accuracy.py --quick
 """
