@@ -305,3 +305,34 @@ def test_a_step_with_a_closure_finds_the_same(kind: Any) -> None:
     for name, array in expected.record.arrays().items():
         rtol = 1e-5 if name in ("decay", "alignment", "closure", "decay_factor") else 0
         np.testing.assert_allclose(gas.record.arrays()[name], array, rtol=rtol, atol=1e-9, err_msg=name)
+
+
+class NeedsTensors(MomentumL2):
+    """One that fails on a parameter group without gradients, as functions of torch on lists do."""
+
+    def step(self, closure: Any = None) -> None:
+        """As any."""
+        assert all(any(p.grad is not None for p in group["params"]) for group in self.param_groups)
+        super().step(closure)
+
+
+@pytest.mark.parametrize("cap", [1 << 24, 600])
+def test_several_parameter_groups_and_large_tensors(cap: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that comes later, one of vectors without decay, and one with tensors that are too large to be copied."""
+    monkeypatch.setattr("weightgas.monitoring.copies._LARGEST", cap)
+
+    def make(parameters: Any) -> torch.optim.Optimizer:
+        every = list(parameters)
+        vectors = {"params": [p for p in every if p.ndim < 2], "weight_decay": 0.0}
+        optimizer = NeedsTensors([vectors, {"params": [every[0]]}], momentum=0.9)
+        optimizer.add_param_group({"params": [p for p in every[1:] if p.ndim == 2], "lr": 0.05})
+        return optimizer
+
+    (model, _optimizer, gas), (plain, _, _) = run(make), run(make, watched=False)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+    first, second = gas.rules
+    assert second.title == f"NeedsTensors; {_BY} coupled, 10 ηλ a step" and second.rates() == (0.05, 1e-2)
+    if cap > 600:
+        assert first.title == second.title and first.rates() == (0.1, 1e-2)
+    else:
+        assert "it takes a watched tensor of 8 to 600 elements" in gas.groups()[0].reason
