@@ -66,7 +66,8 @@ def live() -> int:
 
 
 def _tensor(thing: Any) -> bool:
-    return issubclass(type(thing), Tensor)
+    kind = type(thing)  # those of torch.compile, which another test may have left, have no storage
+    return issubclass(kind, Tensor) and not kind.__module__.startswith("torch._subclasses")
 
 
 def kept_by_a_sample(kind: Callable[[Any], torch.optim.Optimizer]) -> float:
@@ -104,7 +105,7 @@ def test_the_numbers_are_those_of_copies(monkeypatch: pytest.MonkeyPatch, kind: 
     found = trained(make).record
     np.testing.assert_array_equal(found.step, exact.step)
     for name in ("radius", "grad_sq", "tangency"):
-        np.testing.assert_array_equal(found[name], exact[name])
+        np.testing.assert_allclose(found[name], exact[name], rtol=1e-10, atol=1e-12)
     np.testing.assert_allclose(found["angle"], exact["angle"], rtol=1e-5)
     largest = np.abs(exact["decay"]).max()
     for name in ("decay", "alignment", "update", "closure"):
@@ -122,7 +123,7 @@ def test_weights_that_are_not_made_again_rightly_are_copied(large: None, monkeyp
     assert record.step[0] > 0 and len(record) >= len(exact) - 2
     for name in ("radius", "alignment", "update"):
         found = [exact[name][list(exact.step).index(step)] for step in record.step if step in exact.step]
-        np.testing.assert_array_equal(record[name][np.isin(record.step, exact.step)], found)
+        np.testing.assert_allclose(record[name][np.isin(record.step, exact.step)], found, rtol=1e-9)
 
 
 class WritesIntoGradients(torch.optim.Optimizer):
@@ -164,7 +165,7 @@ def test_an_optimizer_that_writes_into_gradients(large: None, monkeypatch: pytes
 
 @pytest.mark.parametrize("tail", [1, 10, 1000])
 def test_products_of_a_compressed_vector(tail: float) -> None:
-    """Gaussian elements, some of them many times larger: off by what steps of 3 (x² m)^(1/3)/127 leave, not biased."""
+    """Gaussian elements, some of them many times larger: off by what steps of 4 (x³ m)^(1/4)/127 leave, not biased."""
     generator = torch.Generator().manual_seed(0)
     x, y = torch.randn((2, 300, 1000), generator=generator)
     x[:, ::100] *= tail
@@ -172,7 +173,8 @@ def test_products_of_a_compressed_vector(tail: float) -> None:
     for one, other in zip(x, y, strict=True):
         both = source(other)
         made, true = (grams([first, both], one, 1)[0, 0, 1].item() for first in (Compressed.of(one), source(one)))
-        step = 3 * (one**2 * one.abs().max()) ** (1 / 3) / 127
+        step = 4 * (one.abs() ** 3 * one.abs().max()) ** (1 / 4) / 127
+        step[one.abs().argmax()] = 0  # that one is exact
         off.append(made - true)
         expected.append((step**2 / 12 * other**2).sum().sqrt().item())
     z = np.array(off) / expected

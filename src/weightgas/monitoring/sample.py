@@ -119,12 +119,15 @@ class Sample:
         """
         self._facts = facts
         for i, (parameter, gradient) in enumerate(zip(self.places.parameters, grads, strict=True)):
+            self._versions.append(-1 if gradient is None else gradient._version)
+            if not self.economy.compress:  # both are copies, and taken together after the step
+                self.gradients.append(self._kept(gradient))
+                continue
             before = self.weights[i] if late else local(parameter)
             self._written |= before is None
             before = local(parameter) if before is None else before
             self._starts.append(self._grams(i, [source(before), _source(gradient)]))
-            self._versions.append(-1 if gradient is None else gradient._version)
-            keep = not self.economy.compress or self._undone(i) or self.economy.early or late
+            keep = self._undone(i) or self.economy.early or late
             self.gradients.append(self._kept(gradient) if keep else None)
 
     def after_step(self, groups: Sequence[Mapping[str, Any]], states: Sequence[Mapping[str, Any]]) -> None:
@@ -144,7 +147,13 @@ class Sample:
             else:
                 past = _Undone(rule, group, state, after, gradient)
                 before, decay = past, past.decay if self.shares[i] is None else None
-            self._steps.append(self._grams(i, [before, source(after), decay], difference=True))
+            kept = self.gradients[i]
+            if isinstance(kept, Tensor) or (kept is None and not self.economy.compress):
+                found = self._grams(i, [before, source(after), decay, _source(kept)], difference=True)
+                self._steps.append(found[:, : budget.STEP, : budget.STEP])
+                self._starts.append(found[:, :: budget.STEP, :: budget.STEP])  # its first and last rows
+            else:
+                self._steps.append(self._grams(i, [before, source(after), decay], difference=True))
             self.weights[i] = None
             if given and self.gradients[i] is None:
                 self._written |= gradient is None or gradient._version != self._versions[i]
@@ -157,16 +166,20 @@ class Sample:
 
     def finish(self, grads: Sequence[Tensor | None], scaled: Scaling) -> Found:
         """With the gradients of the next step: one sum over processes where there are some, and one transfer."""
-        self.before_next_step()
-        pairs = []
+        pairs, between = [], list(self._between)
         for i, (first, second) in enumerate(zip(self.gradients, grads, strict=True)):
             one = first if isinstance(first, Compressed) or first is None else source(first)
-            pairs.append(self._grams(i, [one, _source(second)]))
+            if self._between:
+                pairs.append(self._grams(i, [one, _source(second)]))
+            else:
+                found = self._grams(i, [one, _source(second), source(local(self.places.parameters[i]))])
+                pairs.append(found[:, : budget.PAIR, : budget.PAIR])
+                between.append(found[:, budget.PAIR :, budget.PAIR :])
         assert self._facts is not None
         device, dtype = self._facts.device, self._facts.dtype
         written = torch.tensor([float(self._written)], dtype=dtype, device=device)
         parts = [self._facts, written, _summed(self.places, scaled, self._facts)]
-        each = (self._starts, self._steps, pairs, self._between)
+        each = (self._starts, self._steps, pairs, between)
         parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in each]
         parts += [] if self.curvature is None else [self.curvature.to(dtype).reshape(-1)]
         found = self.places.layout.total(torch.cat(parts)).double().cpu().numpy()
