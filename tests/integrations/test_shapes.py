@@ -1,11 +1,14 @@
 """GPT-2, Llama, ViT, ConvNeXt, Mixer and NF-ResNet in two lines; every symmetry is checked by brute-force rescaling."""
 
 import copy
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.distributed.fsdp import fully_shard
+from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
 
 from shapes import SHAPES, Shape
 from weightgas.monitoring import watch
@@ -85,6 +88,38 @@ def test_symmetries_are_exact(name: str, monkeypatch: pytest.MonkeyPatch) -> Non
     assert measured.equations > 2 * found.equations and measured.inert == found.inert
     spans = [rows(result, model) for result in (found, measured)]
     assert np.linalg.matrix_rank(np.vstack(spans)) == len(spans[0]) == len(spans[1])
+
+
+@pytest.fixture
+def one_process(tmp_path) -> Iterator[torch.distributed.DeviceMesh]:
+    """A process group of this process alone."""
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    yield torch.distributed.init_device_mesh("cpu", (1,))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.parametrize("how", ["ddp", "fsdp", "tensor parallel", "compiled"])
+def test_a_wrapped_model_has_the_groups_of_the_plain_one(how: str, one_process: torch.distributed.DeviceMesh) -> None:
+    plain = structural_groups(made(SHAPES["Llama"]))
+    model: nn.Module = made(SHAPES["Llama"])
+    if how == "ddp":
+        model = nn.parallel.DistributedDataParallel(model)
+    elif how == "compiled":
+        model = torch.compile(model, backend="eager")
+    elif how == "fsdp":
+        for layer in model.model.layers:
+            fully_shard(layer, mesh=one_process)
+        fully_shard(model, mesh=one_process)
+    else:
+        plan = {"mlp.up_proj": ColwiseParallel(), "mlp.down_proj": RowwiseParallel()}
+        for layer in model.model.layers:
+            parallelize_module(layer, one_process, plan)
+    (group,) = structural_groups(model)
+    assert len(plain) == 1 and group.name == plain[0].name
+    assert tuple(name.removeprefix("module.").removeprefix("_orig_mod.") for name in group.parameters) == (
+        plain[0].parameters
+    )
 
 
 def rows(found: Symmetries, model: nn.Module) -> np.ndarray:

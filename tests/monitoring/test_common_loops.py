@@ -282,7 +282,7 @@ def test_momentum_that_is_cycled_gives_no_false_equilibrium() -> None:
     assert 1 <= memory.max() / memory.min() < 1.06 and len(memory) < len(momentum) / 2
 
 
-@pytest.mark.parametrize("setting", ["momentum", "betas"])
+@pytest.mark.parametrize("setting", ["momentum", pytest.param("betas", marks=pytest.mark.thorough)])
 def test_a_change_of_momentum_ends_the_samples_that_count(setting: str) -> None:
     dim, generator = 60, torch.Generator().manual_seed(1)
     if setting == "momentum":

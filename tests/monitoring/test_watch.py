@@ -106,6 +106,37 @@ def test_others_leave_the_scale_invariant_groups_as_they_are() -> None:
     assert all(np.array_equal(a[name], b[name], equal_nan=True) for name in a if a[name].dtype.kind == "f")
 
 
+@pytest.mark.parametrize(("width", "apart", "name"), [(64, False, "0"), (64, True, "0.weight"), (128, True, "0")])
+def test_a_group_that_the_optimizer_treats_in_two_ways_has_no_one_radius(width: int, apart: bool, name: str) -> None:
+    """A weight and its bias before LayerNorm: together unless the bias, without decay, is more than a hundredth."""
+    model = nn.Sequential(nn.Linear(width, 32), nn.LayerNorm(32), nn.Tanh(), nn.Linear(32, 10))
+    bias = {"params": [model[0].bias], "weight_decay": 0.0 if apart else 0.1}
+    gas = watch(model, torch.optim.AdamW([{"params": [model[0].weight, model[3].weight]}, bias], weight_decay=0.1))
+    assert gas.names == (name, "3.weight") and gas.invariant == (name == "0", False)
+    said = "; ".join(gas.notes())
+    assert ("have other optimizer settings" in said) is apart
+    assert ("its matrices are watched by themselves" in said) is (name == "0.weight")
+
+
+def test_of_groups_that_share_a_tensor_the_larger_one_is_watched() -> None:
+    class Shared(nn.Module):
+        """As in ConvNeXt: the bias of a layer before a norm scales with the stream, and with the layer's weight."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.embed, self.mix, self.down = nn.Linear(64, 8, bias=False), nn.Linear(8, 8), nn.Linear(8, 8)
+            self.norm, self.head = nn.LayerNorm(8), nn.Linear(8, 10)
+
+        def forward(self, x):
+            x = self.embed(x)
+            return self.head(torch.tanh(self.norm(x + self.down(torch.tanh(self.norm(self.mix(x)))))))
+
+    model = Shared()
+    gas = watch(model, torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1))
+    assert gas.names == ("residual stream", "mix.weight", "head.weight") and gas.invariant == (True, False, False)
+    assert any("is in residual stream already" in note for note in gas.notes())
+
+
 def test_a_claim_that_the_gradients_deny_has_no_stationary_radius() -> None:
     gas = run("sgd", 40, groups={"head": ["7.weight"]})[2]
     (state,) = gas.groups()

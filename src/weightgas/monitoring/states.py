@@ -110,6 +110,9 @@ class Prediction:
     arrival: Interval = NO_INTERVAL
 
 
+_NOWHERE = Prediction(np.nan, np.nan, np.nan, np.nan)
+
+
 def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray) -> Prediction:
     """Where a group goes, from the samples ``kept``; nothing of it is known where the decay is not."""
     if rule.refused:
@@ -168,7 +171,7 @@ def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, r
     """The state of a group that has no stationary radius that could be known, for ``reason``."""
     kept = np.arange(len(record)) >= _since(record)
     moving = kept & (record["radius"][:, group] > 0)
-    means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, Prediction(*4 * (np.nan,)))
+    means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, _NOWHERE)
     thermal = ("grad_sq", "noise_trace", "temperature", "pressure", "volume", "compressibility", "temperature_conf")
     means |= dict.fromkeys((*thermal, "temperature_conf_err"), np.nan)
     return GroupState(name, size, rule.title, False, Status.NOT_APPLICABLE, reason, **means)

@@ -40,7 +40,7 @@ def watch(
     criteria: Criteria | None = None,
     schedule: Any = None,
 ) -> Gas:
-    """Watch the norms of the scale-invariant groups of ``model`` while ``optimizer`` trains them.
+    """Watch the norms of the scale-invariant groups and of the other matrices of ``model`` that ``optimizer`` trains.
 
     The loop stays as it is: ``gas = watch(model, optimizer)`` before it, ``print(gas)`` in it or after it. Samples are
     made by the optimizer's own hooks at the steps 0, 16, 64 and then every ``every`` steps; each looks at one
@@ -60,7 +60,8 @@ def watch(
         parameters and those not in the optimizer are excluded, noted.
     batches, loss_fn
         If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and ``groups`` they are
-        taken from the kinds of the modules.
+        those of :func:`weightgas.structural_groups`. Every other trained matrix is watched by itself, without r*, T and
+        Z, which follow from scale-invariance.
     every
         Steps between samples, at least 2. Choose a tenth of the relaxation time for runs that are over soon.
     samples
@@ -98,7 +99,7 @@ def watch(
     ------
     TypeError, ValueError
         If model or optimizer is none, the model is wrapped by FSDP1 (FullyShardedDataParallel), a parameter is unknown,
-        or no scale-invariant group is trained.
+        or neither a scale-invariant group nor a matrix is trained.
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")

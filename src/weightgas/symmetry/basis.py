@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from fractions import Fraction
 
 import numpy as np
 
 from weightgas.symmetry.group import Group
 
-LARGEST_DENOMINATOR = 12
+_DENOMINATOR = 27720
+"""Of exponents: the least common multiple of 1 to 12."""
 _NONE = 1e-9
 """Coefficients below this are rounding."""
 
@@ -88,25 +88,26 @@ def _reduced(constraints: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarra
 def improved(vectors: Sequence[np.ndarray], cost: np.ndarray) -> list[np.ndarray]:
     """``vectors``, each bettered by multiples of the others as long as that can be."""
     vectors = [normal(row) for row in vectors]
-    better = True
-    while better:
-        better = False
-        for i, vector in enumerate(vectors):
-            members = vector != 0
-            for j in (j for j, other in enumerate(vectors) if j != i and (members & (other != 0)).any()):
-                shared = np.flatnonzero((vectors[i] != 0) & (vectors[j] != 0))
-                others = [normal(vectors[i] - vectors[i][k] / vectors[j][k] * vectors[j]) for k in shared.tolist()]
-                best = min([vectors[i], *others], key=lambda v: _preference(v, cost))
-                if best is not vectors[i]:
-                    vectors[i], better = best, True
+    members = np.array([row != 0 for row in vectors]).reshape(len(vectors), len(cost))
+    waiting = list(range(len(vectors)))
+    while waiting:
+        i = waiting.pop(0)
+        for j in np.flatnonzero((members & members[i]).any(axis=1)).tolist():
+            shared = np.flatnonzero(members[i] & members[j]).tolist() if j != i else []
+            factors = {vectors[i][k] / vectors[j][k] for k in shared}
+            others = [normal(vectors[i] - factor * vectors[j]) for factor in sorted(factors)]
+            best = min([vectors[i], *others], key=lambda v: _preference(v, cost))
+            if best is not vectors[i]:
+                vectors[i], members[i] = best, best != 0
+                near = np.flatnonzero((members & members[i]).any(axis=1)).tolist()
+                waiting += [k for k in near if k not in waiting]
     return vectors
 
 
 def normal(vector: np.ndarray) -> np.ndarray:
     """``vector`` cleaned, its least entry of size 1, the first of its entries positive."""
     clean = np.where(np.abs(vector) < 1e-6, 0.0, vector)
-    clean = clean / np.abs(clean[clean != 0]).min()
-    clean = np.array([float(Fraction(x).limit_denominator(LARGEST_DENOMINATOR)) for x in clean.tolist()])
+    clean = np.round(clean / np.abs(clean[clean != 0]).min() * _DENOMINATOR) / _DENOMINATOR
     return clean * np.sign(clean[np.flatnonzero(clean)[0]])
 
 
@@ -116,7 +117,7 @@ def _preference(vector: np.ndarray, cost: np.ndarray) -> tuple[float, ...]:
     With exponents of both signs, what stands together before that.
     """
     members, signs = np.flatnonzero(vector), vector.min() < 0
-    return float(cost[members].sum()), float(signs), float(np.ptp(members) * signs), -float(members.sum())
+    return float(cost[members].sum()), float(signs), float((members[-1] - members[0]) * signs), -float(members.sum())
 
 
 def groups(

@@ -177,6 +177,10 @@ class Degrees(TorchDispatchMode):
         if name in PRODUCTS:
             form = self._product(*(self._form(given[key]) for key in PRODUCTS[name]))
             return self._shifted(form, given.get(ADDED.get(name, "")), outputs[0], 1 if "conv" in name else -1)
+        if name == "addcmul":
+            return self._equal(
+                self._form(first), self._product(*(self._form(given[k]) for k in ("tensor1", "tensor2")))
+            )
         if name == "div" and given.get("rounding_mode") is None:
             return self._product(self._form(first), _times(self._form(given["other"]), -1))
         if name == "_weight_norm_interface":

@@ -35,8 +35,9 @@ def structural_groups(model: nn.Module) -> tuple[Group, ...]:
     """The scale-invariant groups with a matrix, from one forward pass without values; residuals are NaN (not measured).
 
     Frozen parameters are excluded, tied ones counted once. A model in eval mode is taken for one in train mode. A
-    bias directly before BatchNorm has no effect and belongs to no group. Nothing is found where no guessed input fits,
-    nor in models that are spread over processes (parameters that are DTensors).
+    bias directly before BatchNorm has no effect and belongs to no group. A sharded model (parameters that are DTensors)
+    counts as the one that it was made of. Nothing is found where no guessed input fits, nor where parameters are of a
+    class of their own, as with the first FSDP.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def structural_groups(model: nn.Module) -> tuple[Group, ...]:
     if not isinstance(model, nn.Module):
         raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad and p.is_floating_point()]
-    if any(type(p) is not nn.Parameter for p in model.parameters()):
+    if any(type(p) is not nn.Parameter and not _sharded(p) for p in model.parameters()):
         return ()
     inner: Any = model
     while (inside := getattr(inner, "_orig_mod", None)) is not None or isinstance(
@@ -88,9 +89,9 @@ def _followed(model: nn.Module, parameters: list[nn.Parameter]) -> tuple[np.ndar
     """Constraints and used parameters of the first guessed input that the model takes; None where it takes none."""
     try:
         values: list[Any] = [*model.parameters(), *model.buffers()]
-        memo = {id(x): torch.empty_like(x, device="meta") for x in values}
+        memo: dict[int, Any] = {id(x): torch.empty(x.shape, dtype=x.dtype, device="meta") for x in values}
         memo |= {id(p): nn.Parameter(memo[id(p)], p.requires_grad) for p in model.parameters()}
-        hollow = copy.deepcopy(model, dict(memo))
+        hollow = _copied(model, dict(memo), sharded=any(map(_sharded, values)))
         if not model.training:
             hollow.train()
     except Exception:  # what a module keeps may not be made to be copied
@@ -111,6 +112,25 @@ def _followed(model: nn.Module, parameters: list[nn.Parameter]) -> tuple[np.ndar
             continue
         return degrees.finish(_outputs(out))
     return None
+
+
+def _copied(model: nn.Module, memo: dict[int, Any], *, sharded: bool) -> nn.Module:
+    """A deep copy with the parameters in ``memo``; of a sharded model in the classes it had before, and without hooks.
+
+    These gather and scatter, of which there is nothing in a copy without values.
+    """
+    for module in reversed(list(model.modules())) if sharded else ():
+        own = {name: value for name, value in vars(module).items() if not name.startswith("__")}  # those are FSDP's
+        memo |= {id(v): type(v)() for name, v in own.items() if name.endswith("_hooks") and isinstance(v, dict)}
+        if type(module).__name__.startswith("FSDP"):  # refuses to be copied; the class before is its last base
+            plain: Any = type(module).__bases__[-1]
+            memo[id(module)] = made = plain.__new__(plain)
+            vars(made).update({name: copy.deepcopy(value, memo) for name, value in own.items()})
+    return copy.deepcopy(model, memo)
+
+
+def _sharded(value: Any) -> bool:
+    return type(value).__name__ == "DTensor"
 
 
 def _outputs(out: Any) -> Any:
