@@ -2,15 +2,16 @@
 
 The runs are those of :mod:`cold_starts`: ten seeds of each network and setting from step 0. ``record`` trains them and
 keeps their budgets as npz, ``score`` makes the forecasts of ``Gas.forecast`` from these files, so that an estimator is
-compared without training anew. Estimator and its constants were chosen on the tuning settings; ``--held-out`` are other
+compared without training anew. Estimator and its constants were chosen on the tuning settings; ``--unseen`` are other
 seeds, learning rates and decays, and a network (``normed``) that is in none of the others.
 
 What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
 step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those by the budget alone;
-how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5 (r*(t)
-from all steps from t/1.2 to 1.2t; not there by 5τ: right if the forecast is beyond 4τ/1.5, 3τ/1.5 of time to go).
+how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5: of the steps to
+go and of the step of the run. r*(t) is that of all steps from t/1.2 to 1.2t; of a group that is not there by 5τ the
+forecast is right if it is later than 1/1.5 of that.
 
-    python benchmarks/forecast_accuracy.py record FOLDER [``--held-out``]
+    python benchmarks/forecast_accuracy.py record FOLDER [--unseen]
     python benchmarks/forecast_accuracy.py score FOLDER
     python benchmarks/forecast_accuracy.py --quick
 """
@@ -37,16 +38,16 @@ IMAGES = [Setting("sgd", 0.1, 400), Setting("adamw", 3e-3, 400), Setting("sgd", 
 TEXT = [Setting("sgd", 0.1, 400), Setting("adamw", 3e-3, 400), Setting("sgd", 0.02, 200), Setting("adamw", 1e-2, 200)]
 TUNING = {"digits": IMAGES, "mnist": IMAGES, "gpt": TEXT, "llama": TEXT}
 OTHER = [Setting("sgd", 0.05, 200), Setting("adamw", 5e-3, 200)]
-HELD_OUT = dict.fromkeys((*TUNING, "normed"), OTHER)
+UNSEEN = dict.fromkeys((*TUNING, "normed"), OTHER)
 END, NOWS = 5, (1, 2)
 """Relaxation times after which the norm is compared, and after which it is forecast."""
 
 
-def record(folder: Path, held_out: bool, quick: bool) -> None:
+def record(folder: Path, unseen: bool, quick: bool) -> None:
     """Train what is not in ``folder`` yet."""
     folder.mkdir(parents=True, exist_ok=True)
-    seeds = range(100, 110) if held_out else range(2 if quick else 10)
-    for network, settings in (HELD_OUT if held_out else TUNING).items():
+    seeds = range(100, 110) if unseen else range(2 if quick else 10)
+    for network, settings in (UNSEEN if unseen else TUNING).items():
         for setting in settings[: 1 if quick else None]:
             path = folder / f"{network}+{setting.name}.npz"
             if path.exists() or (quick and network != "digits"):
@@ -93,6 +94,11 @@ def arrived(rule: Optimizer, steps: laws.Steps, radius: np.ndarray, now: float) 
     return float(step[later][there[0]] - now) if len(there) else np.inf
 
 
+def _near(found: float, true: float, last: float) -> bool:
+    """Within a factor 1.5; of what has not come by ``last`` whether it was not expected before ``last``/1.5."""
+    return bool(found > last / 1.5 if true > last else 1 / 1.5 <= found / true <= 1.5)
+
+
 def scored(path: Path, times: int) -> list[dict[str, Any]]:
     """A row for each group of a file, forecast after ``times`` relaxation times."""
     one, names, rule, time_ = opened(path)
@@ -104,18 +110,16 @@ def scored(path: Path, times: int) -> list[dict[str, Any]]:
         _, arrival = ahead.settling(rule, ahead.stretches(one, k, now), found.present)
         upto = one.step <= end * 1.03
         true = arrived(rule, ahead.stretches(one, k, end * 1.03), radius[upto], found.made)
-        left = (END - times) * time_
-        right = None
-        if true > left:
-            right = bool(arrival.value > left / 1.5)
-        elif true > 0:
-            right = bool(1 / 1.5 <= arrival.value / true <= 1.5)
+        right = [
+            None if true <= 0 else _near(first + arrival.value, first + true, first + (END - times) * time_)
+            for first in (0, times * time_)
+        ]
         rows.append(
             {
                 "run": path.stem, "group": name, "basis": found.basis, "reason": found.reason,
                 "miss": abs(found.radius / actual - 1), "stay": abs(found.present / actual - 1),
                 "inside": found.low <= actual <= found.high, "half": (found.high - found.low) / 2 / actual,
-                "arrival": right, "arrival_inside": bool(arrival.low <= true <= arrival.high),
+                "to_go": right[0], "arrival": right[1], "arrival_inside": bool(arrival.low <= true <= arrival.high),
             }
         )  # fmt: skip
     return rows
@@ -126,6 +130,9 @@ def line(rows: list[dict[str, Any]]) -> dict[str, float]:
 
     def median(values: list[float]) -> float:
         return round(float(np.median(values)), 4) if values else float("nan")
+
+    def share(name: str) -> float:
+        return round(float(np.mean([r[name] for r in coming])), 3) if coming else float("nan")
 
     given = [r for r in rows if r["basis"] != "none"]
     budget = [r for r in rows if r["basis"] == "budget"]
@@ -140,8 +147,9 @@ def line(rows: list[dict[str, Any]]) -> dict[str, float]:
         "stays": median([r["stay"] for r in rows]),
         "half width": median([r["half"] for r in given]),
         "coming": len(coming),
-        "arrival": round(float(np.mean([r["arrival"] for r in coming])), 3) if coming else float("nan"),
-        "arrival coverage": round(float(np.mean([r["arrival_inside"] for r in coming])), 3) if coming else float("nan"),
+        "to go": share("to_go"),
+        "arrival": share("arrival"),
+        "its coverage": share("arrival_inside"),
     }
 
 
@@ -169,7 +177,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=("record", "score"), nargs="?")
     parser.add_argument("folder", type=Path, nargs="?")
-    parser.add_argument("--held-out", action="store_true")
+    parser.add_argument("--unseen", action="store_true")
     parser.add_argument("--quick", action="store_true", help="two seeds of one ConvNet under SGD, recorded and scored")
     options = parser.parse_args()
     torch.set_num_threads(1)
@@ -180,7 +188,7 @@ def main() -> None:
     elif options.what is None or options.folder is None:
         parser.error("record or score, and a folder; or --quick")
     elif options.what == "record":
-        record(options.folder, options.held_out, False)
+        record(options.folder, options.unseen, False)
     else:
         score(options.folder)
 

@@ -142,7 +142,7 @@ def test_where_the_interval_is_wide_the_norm_stays() -> None:
     make, star = (lambda p: torch.optim.SGD(p, 0.1, weight_decay=0.01)), float(SGD(0.1, 0.01).radius(D, D - 1.0))
     found = drawn_gas(make, 600, dim=D, radius=star, every=5, seed=2)[0].forecast(2000)["all"]
     assert found.basis == "constant norm" and found.radius == found.present
-    assert found.low <= found.radius <= found.high and "less than its error" in found.reason
+    assert found.low <= found.radius <= found.high and "far less than its error" in found.reason
 
 
 def test_what_is_refused_and_why() -> None:

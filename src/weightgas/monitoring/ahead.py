@@ -31,6 +31,8 @@ TANGENT, STILL = 0.02, 1e-6
 """|cos(w, g)| above which a group does not look scale-invariant; relative change of r² between steps that is none."""
 _SAME = 0.01
 """Relative change of the learning rate that is none."""
+_BETTER = 1.05
+"""By what factor the error of a constant norm must be the larger one."""
 WIDEST = 3.0
 """Ratio of both ends of an interval above which no forecast is given."""
 _QUANTILES = (0.025, 0.5, 0.975)
@@ -138,9 +140,10 @@ class NormForecast:
     """The norm of group ``name`` at ``step``, as the samples up to step ``made`` let it be estimated, when it was
     ``present``: ``radius`` with the 95 % interval ``low`` to ``high``.
 
-    ``basis`` is ``"budget"``, or ``"constant norm"`` where the change that the budget expects is smaller than its
-    standard error: then ``radius`` is ``present``, and the interval contains it. Where nothing can be given it is
-    ``"none"``, the numbers are NaN and ``reason`` states why. ``reason`` also states what η was taken for.
+    ``basis`` is ``"budget"``, or ``"constant norm"`` where half the interval is as wide as the error, in 95 % too, that
+    "the norm stays" is expected to have: then ``radius`` is ``present``, and the interval contains it. Where nothing
+    can be given it is ``"none"``, the numbers are NaN and ``reason`` states why. ``reason`` also states what η was
+    taken for.
     """
 
     name: str
@@ -180,11 +183,11 @@ def forecast(
         reason = f"the growth changes so much that the interval is {found.low:.3g} to {found.high:.3g}"
         return no_forecast(name, made, step, present, reason)
     rate = "constant learning rate assumed" if factors is None else "learning rate of the schedule"
-    expected = found.value - present
-    if abs(expected) > float(np.std(ends)):
+    of_constant = float(np.quantile(np.abs(ends - present), 0.95))
+    if of_constant > _BETTER * (found.high - found.low) / 2:
         return NormForecast(name, made, step, present, found.value, found.low, found.high, "budget", rate)
     low, high = min(found.low, present), max(found.high, present)
-    reason = f"the budget expects {expected / present:+.1%}, less than its error; {rate}"
+    reason = f"the budget expects {found.value / present - 1:+.1%}, far less than its error; {rate}"
     return NormForecast(name, made, step, present, present, low, high, "constant norm", reason)
 
 

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 
 from weightgas.errors import positive_array, refuse
+from weightgas.theory import ideal_gas
 
 AXES = ("lr", "wd", "elr", "radius")
 """The hyperparameters of the protocols here; a trace has a coordinate ``<axis>_set`` for each, NaN where not fixed."""
@@ -211,8 +212,10 @@ class Protocol:
     def stationary_temperature(
         cls, at: At, noise_trace: Any, dof: Any, *, mean_grad_sq: Any = 0.0, discrete: bool = True
     ) -> Any:
-        """T = E[η_e] tr Σ/(2 dof)."""
-        raise NotImplementedError
+        """T = E[η_e] tr Σ/(2 dof); where the step is scaled η_e σ²/2, at every step."""
+        if not cls.scaled:
+            raise NotImplementedError
+        return ideal_gas.temperature(cls.rate(at), noise_trace, dof)
 
     @classmethod
     def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:

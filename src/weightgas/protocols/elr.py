@@ -85,13 +85,6 @@ class ScaledStep(FreeRadius):
         total = roots.sum(axis=-1, keepdims=True)
         return cls.stationary_radius(at, total**2) * np.sqrt(roots / total)
 
-    @classmethod
-    def stationary_temperature(
-        cls, at: At, noise_trace: Any, dof: Any, *, mean_grad_sq: Any = 0.0, discrete: bool = True
-    ) -> Numbers:
-        """T = η_e tr Σ/(2 dof) = η_e σ²/2, at every step."""
-        return ideal_gas.temperature(at["elr"], noise_trace, dof)
-
     # --- the mean step of the isotropic noise model ---
 
     limit: ClassVar[str] = "eta_e^2 G >= 1"

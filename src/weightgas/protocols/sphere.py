@@ -69,13 +69,6 @@ class ProjectedStep(Protocol):
         return at["radius"] * np.sqrt(roots / roots.sum(axis=-1, keepdims=True))
 
     @classmethod
-    def stationary_temperature(
-        cls, at: At, noise_trace: Any, dof: Any, *, mean_grad_sq: Any = 0.0, discrete: bool = True
-    ) -> Numbers:
-        """T = η_e tr Σ/(2 dof) = η_e σ²/2, at every step."""
-        return ideal_gas.temperature(at["elr"], noise_trace, dof)
-
-    @classmethod
     def stationary_pressure(
         cls,
         at: At,
