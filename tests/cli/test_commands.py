@@ -309,6 +309,33 @@ LOSS, NOISE, WRONG = CustomLoss(square), CustomNoise(plain), CustomLoss(growing)
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("options", "name", "gas"),
+    [
+        (("--momentum", 0.9), "SGD", True),
+        (("--momentum", 0.9, "--nesterov"), "SGD", True),
+        (("--optimizer", "adamw", "--betas", "0.8,0.99"), "AdamW", False),
+        (("--optimizer", "sgd"), None, True),
+    ],
+)
+def test_train_with_an_optimizer(
+    capsys: pytest.CaptureFixture[str], options: tuple, name: str | None, gas: bool
+) -> None:
+    size = ("--steps", 20, "--samples", 4, "--batch-size", 16, "--hidden", "3", "--per-class", 4)
+    found = call(capsys, "train", "--lr", 0.01, "--wd", 0.1, *size, *options, "--out", "trained", "-q")
+    assert found.code == 0, found.err
+    made = traces.open_trace("trained/trace.zarr")
+    assert str(made.attrs.get("optimizer", "")).split("(")[0] == (name or "")
+    assert bool(np.isfinite(weightgas.measure(made)["temperature"]).all()) == gas
+
+
+def test_train_refuses_what_an_optimizer_does_not_have(capsys: pytest.CaptureFixture[str]) -> None:
+    found = call(capsys, "train", "--lr", 0.01, "--wd", 0.1, "--optimizer", "lion", "--momentum", 0.9)
+    assert found.code and "momentum: expected none for Lion" in found.err
+    found = call(capsys, "train", "--protocol", "fixed-elr", "--elr", 0.01, "--wd", 0.1, "--momentum", 0.9)
+    assert found.code and "optimizer: expected FixedLR" in found.err
+
+
 def test_ones_own_functions_and_momentum(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (empty / "gas.py").write_text(OWN_FUNCTIONS)
     parts = ("--loss", "gas.py:LOSS", "--noise", "gas.py:NOISE", "--momentum", 0.9)

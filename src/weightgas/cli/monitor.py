@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,60 +12,12 @@ import typer
 
 from weightgas.cli import options as opt
 from weightgas.cli import values
+from weightgas.cli.optimized import Optimized, named
 from weightgas.cli.session import session
 from weightgas.cli.spread import spread
 
 if TYPE_CHECKING:
     from weightgas.forecast import Forecast
-    from weightgas.optimizers import Optimizer
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimized(opt.Options):
-    """The settings of an optimizer.
-
-    lr
-        Learning rate η.
-    wd
-        Weight decay λ; 0 forecasts growth.
-    momentum
-        Of sgd.
-    nesterov
-        Nesterov's momentum.
-    betas
-        Of adamw, adam, lion, as in 0.9,0.95.
-    eps
-        Of adamw and adam; 1e-8.
-    decoupled
-        Decay on the weights directly, not through the gradient.
-    update_memory
-        Of muon: 1 + 2 × the summed autocorrelation of its updates, measured.
-    update_sq
-        Of muon: mean square length of an update.
-    grad_memory
-        Memory of the gradients under momentum, measured; 1 in pure noise.
-    batch_size
-        Batch size of these settings, for --at-batch-size.
-    """
-
-    panel = "Optimizer"
-    lr: float
-    wd: float
-    momentum: float | None = None
-    nesterov: bool = False
-    betas: str | None = opt.option(metavar="B1,B2")
-    eps: float | None = None
-    decoupled: bool = False
-    update_memory: float | None = None
-    update_sq: float | None = None
-    grad_memory: float | None = None
-    batch_size: int | None = None
-
-    def meant(self, optimizer: str) -> Optimizer:
-        """The optimizer of that name with these settings, those that were given."""
-        given = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "batch_size"}
-        switches = {name: given[name] or None for name in ("nesterov", "decoupled")}
-        return _optimizer(optimizer, **given | switches | {"betas": _betas(self.betas)})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +84,7 @@ class Equivalent(opt.Options):
         if self.at_batch_size is not None:
             yield f"at batch size {self.at_batch_size}:", found.at_batch_size(self.at_batch_size)
         if self.as_optimizer is not None:
-            yield f"as {self.as_optimizer}:", found.as_optimizer(_optimizer(self.as_optimizer))
+            yield f"as {self.as_optimizer}:", found.as_optimizer(named(self.as_optimizer))
         if self.fixed_norm:
             yield "at fixed norm:", found.at_fixed_norm()
 
@@ -258,25 +210,6 @@ def symmetries(
         print(found)
         for group in found.filters:
             print(f"  rows        {group.residual:>9.1e}  {group.parameters[0]}[{_ranges(group.rows)}]")
-
-
-def _optimizer(text: str, **settings: Any) -> Optimizer:
-    """The optimizer of that name, or of the class of that name in a file, with the settings that are not None."""
-    from weightgas.optimizers import named
-
-    return named(values.own(text, "OPTIMIZER", call=False) if values.is_file(text) else text, **settings)
-
-
-def _betas(text: str | None) -> tuple[float, float] | None:
-    from weightgas.errors import refuse
-
-    if text is None:
-        return None
-    try:
-        first, second = map(float, text.split(","))
-    except ValueError:
-        raise refuse("--betas", "two numbers", text, "Write them as 0.9,0.95.") from None
-    return first, second
 
 
 def _problem(source: str, search: Search) -> tuple[Any, Any, Any]:

@@ -10,6 +10,7 @@ import typer
 
 from weightgas.cli import cost, values
 from weightgas.cli import options as opt
+from weightgas.cli.optimized import Buffers
 from weightgas.cli.session import session
 from weightgas.cli.spread import spread
 from weightgas.settings import Evaluate, Record, Run, Until
@@ -123,6 +124,15 @@ def train(
             help="Begin at the predicted radius of every filter, or where fresh weights are.", rich_help_panel=opt.MODEL
         ),
     ] = "predicted",
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            help="sgd, adamw, adam, lion, or FILE.py:NAME of a class as in weightgas.optimizers (runs your file). "
+            "Other than plain sgd: under fixed-lr.",
+            rich_help_panel="Optimizer",
+        ),
+    ] = "sgd",
+    buffers: Buffers,
     steps: Annotated[
         int, typer.Option(min=1, help="Steps of every run after its warm-up.", rich_help_panel=opt.LENGTH)
     ] = 20_000,
@@ -136,12 +146,15 @@ def train(
 ) -> None:
     """Train scale-invariant networks on real images, many cells at once.
 
-    Plain SGD under the protocol. The trace goes to the run folder,
+    Plain SGD under the protocol, or any optimizer under fixed-lr. The trace goes to the run folder,
     runs/train-PROTOCOL by default; cells in flight have a checkpoint every 15 s,
     and the same command resumes an interrupted run.
 
     Three by three cells:
       weightgas train --lr 0.03:0.3:3 --wd 0.003:0.03:3 --steps 20000
+    With momentum, and with AdamW, which has no temperature but a radius and T_conf:
+      weightgas train --lr 0.01:0.1:3 --wd 0.01 --momentum 0.9
+      weightgas train --optimizer adamw --lr 0.001:0.01:3 --wd 0.1
     How long a wider network would take on the sphere (in one line):
       weightgas train --protocol fixed-sphere --elr 0.003:0.1:7
         --hidden 16,16 --dry-run
@@ -152,6 +165,7 @@ def train(
         from weightgas import training
 
         network, images = learned.meant()
+        stepping = buffers.meant(optimizer)
         if dry_run:
             network, images = training.fitting(network, images)
             plan = training.planned(
@@ -168,8 +182,8 @@ def train(
             print("\n".join(cost.lines(title, seconds, size, out, recording=plan.cost())))
             return
         trace = training.train(
-            protocol, network, images, steps, batch_size=batch_size, seed=seed, replicas=replicas, start=start,
-            record=record, run=replace(run, folder=out, progress=show.progress), evaluate=evaluate,
+            protocol, network, images, steps, optimizer=stepping, batch_size=batch_size, seed=seed, replicas=replicas,
+            start=start, record=record, run=replace(run, folder=out, progress=show.progress), evaluate=evaluate,
         )  # fmt: skip
         print(_summary(trace, out))
 

@@ -124,7 +124,8 @@ def _made(kind: type, options: list[_Option], given: dict[str, Any]) -> Any:
 
 def _texts(kind: type) -> dict[str, str]:
     """What the docstring has of each field, in plain words."""
-    found = re.findall(r"^(\w+)\n((?:    .*\n?|\n)+)", inspect.cleandoc(kind.__doc__ or "") + "\n", re.MULTILINE)
+    docs = "\n".join(inspect.cleandoc(one.__doc__ or "") for one in kind.__mro__ if is_dataclass(one))
+    found = re.findall(r"^(\w+)\n((?:    .*\n?|\n)+)", docs + "\n", re.MULTILINE)
     return {name: " ".join(text.split()).replace("``", "") for name, text in found}
 
 

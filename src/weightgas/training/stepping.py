@@ -35,13 +35,14 @@ def checked(optimizer: Any, protocol: Protocol) -> Optimizer | None:
     if optimizer is None:
         return None
     found = optimizers.checked(optimizer)
-    if not isinstance(protocol, FixedLR):
+    plain = isinstance(found, SGD) and not found.buffers(torch.zeros(1, 1))
+    if not plain and not isinstance(protocol, FixedLR):
         fix = "At a fixed radius or effective rate a step is that of plain SGD; omit optimizer, or pass FixedLR."
         raise refuse("optimizer", "FixedLR with an optimizer", type(protocol).__name__, fix)
     if found.lr is not None or found.wd is not None:
         raise refuse("optimizer", "one without lr and wd", str(found), "FixedLR holds both; pass SGD(momentum=0.9).")
-    kept = found.buffers(torch.zeros(1, 1))
-    return None if isinstance(found, SGD) and not kept else found
+    found.buffers(torch.zeros(1, 1))  # TypeError if it has none
+    return None if plain else found
 
 
 def is_gas(optimizer: Optimizer | None) -> bool:
