@@ -271,6 +271,7 @@ def cycled(cls, steps: int, wd: float, dim: int = 60):
     return statuses, np.array(off), gas
 
 
+@pytest.mark.thorough
 def test_momentum_that_is_cycled_gives_no_false_equilibrium() -> None:
     wd = 0.05
     statuses, off, gas = cycled(lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=wd), 2000, wd)
@@ -282,7 +283,27 @@ def test_momentum_that_is_cycled_gives_no_false_equilibrium() -> None:
     assert 1 <= memory.max() / memory.min() < 1.06 and len(memory) < len(momentum) / 2
 
 
-@pytest.mark.parametrize("setting", ["momentum", pytest.param("betas", marks=pytest.mark.thorough)])
+@pytest.mark.parametrize(
+    ("make", "small", "large"),
+    [
+        (lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2), {"momentum": 0.902}, {"momentum": 0.93}),
+        (lambda p: torch.optim.AdamW(p, 1e-3), {"betas": (0.902, 0.999)}, {"betas": (0.9, 0.9985)}),
+    ],
+    ids=["momentum", "betas"],
+)
+def test_samples_of_another_momentum_do_not_count(make, small, large) -> None:
+    """By 5 % of 1 − α, not of α."""
+    _, optimizer, gas = plain_run(make, 20)
+    assert gas is not None and states._since(gas.record) == 0
+    for setting, begin in ((small, 0), (large, 20)):
+        optimizer.param_groups[0].update(setting)
+        for _ in range(4):
+            optimizer.step()
+        assert gas.record.step[states._since(gas.record)] == begin + (4 if begin else 0)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("setting", ["momentum", "betas"])
 def test_a_change_of_momentum_ends_the_samples_that_count(setting: str) -> None:
     dim, generator = 60, torch.Generator().manual_seed(1)
     if setting == "momentum":

@@ -22,6 +22,9 @@ class Custom(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """One step of all parameters."""
+        if closure is not None:
+            with torch.enable_grad():
+                closure()
         for group in self.param_groups:
             for p in (p for p in group["params"] if p.grad is not None):
                 self.move(p, p.grad, group, self.state[p])
@@ -211,6 +214,7 @@ def test_a_subclass_with_decay_of_its_own_is_not_its_parent() -> None:
     assert gas.steps == 25 and (gas.record["closure"] < 1e-9).all()  # hooks inside hooks count once
 
 
+@pytest.mark.thorough
 def test_the_budget_with_found_decay_leads_where_the_closed_form_does() -> None:
     """A home-made SGD with L2 in its momentum, from twice r*: r*, relaxation time and equilibrium as of torch's."""
     lr, wd, dim = 0.1, 0.05, 60
@@ -274,3 +278,61 @@ def test_r_star_along_the_run_knows_momentum() -> None:
     values = gas.record._values["momentum"]
     values[: len(gas.record) - 2] = 0.9
     assert np.isnan(gas.trace()["group_radius_star"].values[0, 0, -1]).all() and optimizer.param_groups
+
+
+@pytest.mark.parametrize("kind", [MomentumL2, Own], ids=["called", "never called"])
+def test_a_step_with_a_closure_finds_the_same(kind: Any) -> None:
+    """Where it is never called, the gradients and the copy's tensors are read after the step."""
+
+    def go(closed: bool):
+        torch.manual_seed(0)
+        model = network()
+        optimizer = kind(model.parameters(), lr=1e-2, weight_decay=1e-2, **({} if kind is Own else {"momentum": 0.9}))
+        gas = watch(model, optimizer, groups=GROUPS, every=5)
+        for x, y in batches(20):
+
+            def evaluate(x=x, y=y) -> None:
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(x), y).backward()
+
+            if not closed or kind is Own:
+                evaluate()
+            optimizer.step(evaluate if closed else None)
+        return gas, optimizer
+
+    (gas, _optimizer), (expected, _other) = go(True), go(False)
+    assert gas.rules[0].title == expected.rules[0].title and "found by intervention" in gas.rules[0].title
+    for name, array in expected.record.arrays().items():
+        rtol = 1e-5 if name in ("decay", "alignment", "closure", "decay_factor") else 0
+        np.testing.assert_allclose(gas.record.arrays()[name], array, rtol=rtol, atol=1e-9, err_msg=name)
+
+
+class NeedsTensors(MomentumL2):
+    """One that fails on a parameter group without gradients, as functions of torch on lists do."""
+
+    def step(self, closure: Any = None) -> None:
+        """As any."""
+        assert all(any(p.grad is not None for p in group["params"]) for group in self.param_groups)
+        super().step(closure)
+
+
+@pytest.mark.parametrize("cap", [1 << 24, 600])
+def test_several_parameter_groups_and_large_tensors(cap: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group that comes later, one of vectors without decay, and one with tensors that are too large to be copied."""
+    monkeypatch.setattr("weightgas.monitoring.copies._LARGEST", cap)
+
+    def make(parameters: Any) -> torch.optim.Optimizer:
+        every = list(parameters)
+        vectors = {"params": [p for p in every if p.ndim < 2], "weight_decay": 0.0}
+        optimizer = NeedsTensors([vectors, {"params": [every[0]]}], momentum=0.9)
+        optimizer.add_param_group({"params": [p for p in every[1:] if p.ndim == 2], "lr": 0.05})
+        return optimizer
+
+    (model, _optimizer, gas), (plain, _, _) = run(make), run(make, watched=False)
+    assert all(torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
+    first, second = gas.rules
+    assert second.title == f"NeedsTensors; {_BY} coupled, 10 ηλ a step" and second.rates() == (0.05, 1e-2)
+    if cap > 600:
+        assert first.title == second.title and first.rates() == (0.1, 1e-2)
+    else:
+        assert "it takes a watched tensor of 8 to 600 elements" in gas.groups()[0].reason

@@ -20,8 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-_SMALLEST = 8
-"""Elements of a tensor, at least: of fewer nearly every direction is along w."""
+_SMALLEST, _LARGEST = 8, 1 << 24
+"""Elements of a tensor: of fewer nearly every direction is along w, and copies of more take too much memory."""
 
 
 class Refused(Exception):
@@ -39,10 +39,11 @@ class CopiedTensor:
 
 
 def chosen(optimizer: Any, group: int, weights: Sequence[tuple[int, Tensor, Tensor]]) -> list[CopiedTensor]:
-    """The smallest watched tensor of each number of dimensions of a group, and one of every other group."""
+    """The smallest watched tensor of each number of dimensions of a group, and one of every other group that has one
+    of less than 16 million elements; the copy has no other groups."""
     found: dict[tuple[int, int], CopiedTensor] = {}
     for k, parameter, before in sorted(weights, key=lambda x: x[1].numel()):
-        if parameter.grad is None or parameter.numel() < _SMALLEST:
+        if parameter.grad is None or not _SMALLEST <= parameter.numel() <= _LARGEST:
             continue
         if hasattr(parameter, "device_mesh") or parameter.grad.is_sparse:
             raise Refused("sharded tensors and sparse gradients are not copied")
@@ -51,9 +52,9 @@ def chosen(optimizer: Any, group: int, weights: Sequence[tuple[int, Tensor, Tens
     if not any(
         k == group and id(t.parameter) in map(id, optimizer.param_groups[k]["params"]) for (k, _), t in found.items()
     ):
-        raise Refused(f"it takes a watched tensor of {_SMALLEST} elements or more")
+        raise Refused(f"it takes a watched tensor of {_SMALLEST} to {_LARGEST} elements")
     for k, others in enumerate(optimizer.param_groups):
-        some = [p for p in others["params"] if p.grad is not None and not p.grad.is_sparse]
+        some = [p for p in others["params"] if p.grad is not None and not p.grad.is_sparse and p.numel() <= _LARGEST]
         if some and not any(place[0] == k for place in found):
             small = min(some, key=lambda p: p.numel())
             found[k, 0] = CopiedTensor(k, small, small, small.grad.detach())
@@ -68,6 +69,7 @@ class Copies:
     ) -> None:
         self._optimizer, self._group, self._tensors, self._fresh = optimizer, group, tensors, fresh
         self.weights = [t.weights.double() for t in tensors if t.group == group]
+        self._number = sorted({t.group for t in tensors}).index(group)
 
     def settings(self, name: str) -> Any:
         """A setting of the parameter group."""
@@ -99,7 +101,7 @@ class Copies:
         given = [t.gradient.to(p.dtype) * gradient for t, p in zip(self._tensors, parameters, strict=True)]
         step, out = _bare_step(made), []
         for n in range(count):
-            made.param_groups[self._group]["weight_decay"] = 0.0 if n else wd
+            made.param_groups[self._number]["weight_decay"] = 0.0 if n else wd
             for p, g in zip(parameters, given, strict=True):
                 p.grad = (g.flatten().roll(n).view_as(g) if anew else g).clone()
             with torch.enable_grad():
@@ -129,12 +131,14 @@ class Copies:
         for name, value in own.items():
             hooks = name.startswith("_optimizer_") and isinstance(value, OrderedDict)
             made.__dict__[name] = OrderedDict() if hooks else copy.deepcopy(value, memo)
-        settings = self._fresh if fresh and self._fresh is not None else map(settings_of, original.param_groups)
+        settings = [settings_of(group) for group in original.param_groups]
+        if fresh and self._fresh is not None and len(self._fresh) == len(settings):
+            settings = self._fresh
         groups = [copy.deepcopy(dict(s), memo) for s in settings]
         for now, group in zip(original.param_groups, groups, strict=True):
             if "lr" in now:
                 group["lr"] = copy.deepcopy(now["lr"])
-        made.param_groups = [{**group, "params": places[k]} for k, group in enumerate(groups)]
+        made.param_groups = [{**group, "params": places[k]} for k, group in enumerate(groups) if k in places]
         made.state = defaultdict(dict)
         if not anew:
             for t, p in zip(self._tensors, parameters, strict=True):
