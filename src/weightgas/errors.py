@@ -65,7 +65,8 @@ def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, 
         @wraps(function)
         def call(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
             for name in names.keys() & keywords.keys():
-                raise TypeError(f"{name}: since 0.2 this keyword is {names[name]}=. Pass that.")
+                new = names[name] + ("=" if names[name].isidentifier() else "")
+                raise TypeError(f"{name}: since 0.2 this keyword is {new}. Pass that.")
             return function(*arguments, **keywords)
 
         return call
@@ -76,7 +77,7 @@ def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, 
 def is_refusal(error: BaseException) -> bool:
     """Whether an error prints what is wrong with the input: this package raised it, and it is of a type for input.
 
-    A ``ValueError`` that comes out of another library, or custom out file, is not: it was not estimated.
+    A ``ValueError`` that another library raises, or a file of the user's, is none: nobody wrote it for that input.
     """
     if not isinstance(error, (ValueError, TypeError, ModuleNotFoundError)) or error.__traceback__ is None:
         return False
