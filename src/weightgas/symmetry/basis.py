@@ -162,7 +162,7 @@ def named(members: Sequence[str], kind: str) -> str:
 
 
 def _layer(path: str) -> str:
-    """``blocks.3.mlp.fc1`` as ``layer 3: mlp.fc1``; a path without a number as it is, of a stream without its module."""
+    """``blocks.3.mlp.fc1`` as ``layer 3: mlp.fc1``; a path without a number as it is, a stream without its module."""
     numbered = re.match(r"(.*?)(\d+(?:\.\w+\.\d+)*)\.(.+)", path)
     if numbered is None:
         return "residual stream" if path.endswith("residual stream") else path
