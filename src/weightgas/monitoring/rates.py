@@ -41,8 +41,8 @@ class Rates:
         if not self._absolute:
             self._next = _of_scheduler(schedule)
         elif callable(schedule):
-            function: Callable[[int], Any] = schedule
-            self._next = lambda step: float(function(step))
+            factor: Callable[[int], Any] = schedule
+            self._next = lambda step: float(factor(step))
         else:
             raise TypeError(f"schedule: expected a scheduler or a function, got {type(schedule).__name__}. {_FIX}")
 
