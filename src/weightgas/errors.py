@@ -64,7 +64,8 @@ def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, 
         @wraps(function)
         def call(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
             for name in names.keys() & keywords.keys():
-                raise TypeError(f"{name}: since 0.2 this keyword is {names[name]}=. Pass that.")
+                new = names[name] + ("=" if names[name].isidentifier() else "")
+                raise TypeError(f"{name}: since 0.2 this keyword is {new}. Pass that.")
             return function(*arguments, **keywords)
 
         return call

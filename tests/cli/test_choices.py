@@ -14,7 +14,7 @@ from weightgas.experiments import PRESETS
 from weightgas.measurement.entropy import METHODS
 from weightgas.networks import KNOWN as NETWORKS
 from weightgas.optimizers import KNOWN as OPTIMIZERS
-from weightgas.protocols import PROTOCOLS
+from weightgas.protocols import BUILT_IN, PROTOCOLS
 from weightgas.status import Status
 from weightgas.training.plan import STARTS
 
@@ -35,7 +35,7 @@ CHOICES = {
 PLACES = (settings.Record, settings.Until, settings.Run, settings.Evaluate)
 GENERATED = {each.name: each.metadata["among"] for k in PLACES for each in fields(k) if each.metadata.get("among")}
 LISTS = {
-    "protocol": tuple(name.replace("_", "-") for name in PROTOCOLS),
+    "protocol": tuple(kind.name.replace("_", "-") for kind in BUILT_IN),
     "start": STARTS,
     **GENERATED,
 }

@@ -3,7 +3,9 @@
 Every loop also computes radius, angle and change of r² of each step itself, from entire copies of the weights.
 """
 
+import json
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -169,6 +171,22 @@ def compared(before: list[Tensor], after: list[Tensor]) -> dict[str, list[float]
     return out
 
 
+def refused(rank: int, count: int) -> tuple[str, list[str]]:
+    """(table, warnings) of Adam with L2, whose decay takes a state that the other process has of some tensors."""
+    from torch.distributed.optim import ZeroRedundancyOptimizer
+
+    net = net_of("zero", width_of("zero"))
+    optimizer = ZeroRedundancyOptimizer(net.parameters(), torch.optim.Adam, lr=1e-2, weight_decay=0.1)
+    gas = watch(net, optimizer, groups={name: [f"module.{name}.weight"] for name in ("first", "second")}, every=2)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        for x, y in batches(width_of("zero"))[:4]:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x[rank::count]), y[rank::count]).backward()
+            optimizer.step()
+    return str(gas), [str(w.message) for w in seen]
+
+
 def main(rank: int, count: int, folder: Path) -> None:
     """Train with the others, with and without ``watch``, and write what was recorded."""
     torch.set_num_threads(1)
@@ -179,6 +197,7 @@ def main(rank: int, count: int, folder: Path) -> None:
             found = trained(loop, kind, rank, count)
             found["unwatched"] = trained(loop, kind, rank, count, watched=False)["weights"]
             np.savez(folder / f"{loop}-{kind}-{rank}.npz", **found)
+    (folder / f"refused-{rank}.json").write_text(json.dumps(refused(rank, count)))
     torch.distributed.destroy_process_group()
 
 

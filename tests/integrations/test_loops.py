@@ -1,5 +1,6 @@
 """``watch`` in loops of all kinds has the numbers of the plain single process, and leaves the weights alone."""
 
+import json
 import os
 import subprocess
 import sys
@@ -88,3 +89,10 @@ def test_two_processes(folder: Path, loop: str, kind: str) -> None:
         check(found, loop, kind)
         np.testing.assert_array_equal(found["weights"], found["unwatched"])
         assert str(found["table"]) == str(ranks[0]["table"])
+
+
+def test_a_state_that_another_process_has_is_refused_by_name(folder: Path) -> None:
+    reason = "decay of Adam takes its state, which other processes have of some tensors"
+    for rank in range(COUNT):
+        table, seen = json.loads((folder / f"refused-{rank}.json").read_text())
+        assert reason in table and any(reason in warning for warning in seen)

@@ -330,3 +330,17 @@ def test_a_change_of_momentum_ends_the_samples_that_count(setting: str) -> None:
     assert state.status == Status.TOO_SHORT and "only samples since step 4000 count" in state.reason, state.reason
     further(6000)
     assert gas.groups()[0].status == Status.EQUILIBRIUM, gas.groups()[0].reason
+
+
+def test_samples_of_an_older_checkpoint_have_no_momentum() -> None:
+    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2)  # noqa: E731
+    _, optimizer, gas = plain_run(make, 20)
+    model, other, again = plain_run(make, 0)
+    assert gas is not None and again is not None and optimizer.param_groups
+    state = gas.state_dict()
+    for name in ("momentum", "second_beta", "decay_factor"):
+        del state["record"][name]
+    again.load_state_dict(state)
+    steps(model, other, 10)
+    assert np.isnan(again.record["momentum"][:10]).all() and (again.record["momentum"][10:] == 0.9).all()
+    assert states._since(again.record) == 0 and len(again.groups()) == 2

@@ -501,3 +501,13 @@ def test_scaled_gradients_and_the_steps_a_scaler_skips() -> None:
         scaler.update()
     assert gas.steps == 8 and all("not finite" not in note for note in gas.notes())
     np.testing.assert_allclose(gas.record["grad_sq"][0] / gas.record["radius"][0] ** 2, 9, rtol=0.2)
+
+
+def test_the_name_is_an_attribute() -> None:
+    model = network()
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    with pytest.raises(TypeError, match=r"name: since .* this keyword is the attribute name of what watch returns"):
+        watch(model, optimizer, groups=GROUPS, name="run")
+    gas = watch(model, optimizer, groups=GROUPS)
+    gas.name = "run"
+    assert str(gas).startswith("run: 0 steps")

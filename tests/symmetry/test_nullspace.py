@@ -95,4 +95,7 @@ def test_matrices_before_gains_and_the_same_role_in_every_layer() -> None:
         assert stream in found and np.linalg.matrix_rank(np.vstack([found, rows])) == 5
     assert basis.named([names[i] for i in (0, 3, 4, 7, 8)], "joint") == "residual stream"
     assert basis.named(["stages.1.blocks.3.mlp.weight", "stages.1.blocks.3.mlp.bias"], "joint") == "layer 1.3: mlp"
+    stage = ["stages.1.downsample.1.weight", "stages.1.blocks.0.fc2.weight", "stages.1.blocks.2.fc2.weight"]
+    assert basis.named(stage, "joint") == "layer 1: residual stream"
+    assert basis.named(["trunk.stem.weight", "trunk.blocks.0.fc2.weight"], "joint") == "residual stream"
     assert basis.named(["head.weight"], "single") == "head.weight"

@@ -64,6 +64,53 @@ class Untraceable(nn.Module):
         return self.norm(self.outside(x)) if x.sum() > 0 else self.inside(x)
 
 
+class Masked(nn.Module):
+    """A mask that is no buffer, and a tensor that deepcopy refuses."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.norm, self.mask = nn.Linear(6, 6), nn.LayerNorm(6), torch.ones(6)
+        self.left = self.inner.weight * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.inner(x) * self.mask)
+
+
+def test_tensors_that_are_no_buffers() -> None:
+    assert [g.parameters for g in structural_groups(Masked())] == [("inner.weight", "inner.bias")]
+
+
+class WrittenOut(nn.Module):
+    """An RMSNorm in plain operations."""
+
+    def __init__(self, eps: float) -> None:
+        super().__init__()
+        self.eps = eps
+        self.inner, self.head = nn.Linear(6, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.inner(x)
+        return self.head(x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + self.eps))
+
+
+@pytest.mark.parametrize(("eps", "count"), [(1e-6, 1), (0.0, 1), (1.0, 0)])
+def test_a_constant_is_an_eps_while_it_is_small(eps: float, count: int) -> None:
+    assert len(structural_groups(WrittenOut(eps))) == count
+
+
+@pytest.mark.parametrize("pad", [0.0, 1.0])
+def test_what_is_padded_with_zeros_alone_keeps_its_scale(pad: float) -> None:
+    network = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ConstantPad2d(1, pad), nn.GroupNorm(2, 8), nn.Flatten(1), nn.Tanh())
+    assert len(structural_groups(network)) == (pad == 0)
+
+
+def test_batch_norm_in_eval_mode_is_a_function_like_any_other() -> None:
+    network = nn.Sequential(nn.Linear(6, 6, bias=False), nn.BatchNorm1d(6), nn.Tanh(), nn.Linear(6, 4))
+    assert [g.parameters for g in structural_groups(network)] == [("0.weight",)]
+    network[1].eval()  # one that is frozen in a model that trains
+    assert structural_groups(network) == ()
+
+
 def test_weights_that_are_used_twice():
     assert [g.parameters for g in structural_groups(Branches())] == [("twice.weight",), ("plain.weight",)]
 

@@ -93,10 +93,16 @@ class Paths:
 
 
 def follow(
-    rule: Optimizer, steps: Steps, drift: Drift, radius: float, until: float, factors: Factors = constant
+    rule: Optimizer,
+    steps: Steps,
+    drift: Drift,
+    radius: float,
+    until: float,
+    factors: Factors = constant,
+    cells: int = CELLS,
 ) -> Paths:
     """Draws of the norm from its last sample, where it is ``radius``, to the step ``until``."""
-    edges = np.geomspace(drift.now, max(until, drift.now + 1), CELLS + 1)
+    edges = np.geomspace(drift.now, max(until, drift.now + 1), cells + 1)
     smooth, noise = drift.draws(edges, DRAWS)
     linear, square = factors(edges)
     decay = strength(rule, steps) * linear
@@ -131,7 +137,7 @@ def settling(rule: Optimizer, steps: Steps, radius: float, factors: Factors = co
     if drift is None or not k > 0:
         return NO_INTERVAL, NO_INTERVAL
     time = 2 / (rule.power * k * radius ** (rule.decay_power - 2))
-    paths = follow(rule, steps, drift, radius, drift.now + _FAR * time, factors)
+    paths = follow(rule, steps, drift, radius, drift.now + _FAR * time, factors, CELLS // 2)
     return Interval.of(paths.star[:, 0]), Interval.of(paths.arrival())
 
 

@@ -39,7 +39,7 @@ class Gas:
     Attributes
     ----------
     name
-        The name of the run.
+        The name of the run in tables and files, the class of the model until another one is set.
     names, sizes
         Name and number of weights of each group.
     invariant

@@ -44,15 +44,15 @@ class Steps:
 def between(step: np.ndarray, radius: np.ndarray, decay: np.ndarray, lr: np.ndarray, wd: np.ndarray) -> Steps:
     """The stretches between samples (samples,): B = Δr²/Δt + A has every step in it, not only those that were read.
 
-    A is the logarithmic mean of both ends, exact where it falls exponentially. Single steps scatter far more, since the
-    product of weights and a momentum buffer does.
+    A/η is the logarithmic mean of both ends, exact where it falls exponentially, times the mean of η. Single steps
+    scatter far more, since the product of weights and a momentum buffer does.
     """
     growth = np.diff(radius**2) / np.diff(step)
     mean = [(x[1:] + x[:-1]) / 2 for x in (radius, decay, lr, wd)]
-    first, last = decay[:-1], decay[1:]
     with np.errstate(all="ignore"):
+        first, last = (decay / lr)[:-1], (decay / lr)[1:]
         apart = (first > 0) & (last > 0) & (np.abs(last / first - 1) > _EQUAL)
-        mean[1] = np.where(apart, (last - first) / np.log(last / first), mean[1])
+        mean[1] = np.where(apart, (last - first) / np.log(last / first) * mean[2], mean[1])
     return Steps(step, mean[0], growth + mean[1], *mean[1:])
 
 

@@ -41,7 +41,8 @@ class Rates:
         if not self._absolute:
             self._next = _of_scheduler(schedule)
         elif callable(schedule):
-            self._next = lambda step: float(schedule(step))
+            factor: Callable[[int], Any] = schedule
+            self._next = lambda step: float(factor(step))
         else:
             raise TypeError(f"schedule: expected a scheduler or a function, got {type(schedule).__name__}. {_FIX}")
 

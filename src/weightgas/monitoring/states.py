@@ -34,6 +34,8 @@ _RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
 _SAME = 0.2
 """Learning rates and decays that differ by this share at most count as one setting."""
 _NORMAL = 1.96
+_MOST_INTERVALS = 256
+"""Groups up to which each has intervals, at some milliseconds a group; of more r* is the mean of the last samples."""
 _NAN = (np.nan, np.nan)
 UNKNOWN = "not known to be scale-invariant"
 
@@ -48,9 +50,9 @@ class GroupState:
     ``radius_star`` r* of the budget with its standard error ``radius_star_err`` over the samples averaged, and with the
     95 % interval ``radius_star_low`` to ``radius_star_high`` of what the growth may be by now (:mod:`.ahead`);
     ``radius_law`` r* of the closed form; in steps ``relaxation_time`` τ and ``steps_to_go`` until r is within 5 % of
-    r*, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``, infinite where it never is;
-    ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z, ``temperature_conf`` T_conf with
-    ``temperature_conf_err``, its standard error.
+    r*, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``, infinite where it never is (of more than 256
+    groups only those in equilibrium have intervals); ``temperature`` T, ``pressure`` p, ``volume`` V,
+    ``compressibility`` Z, ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
 
     Exact for every group, scale-invariant or not: norm, η/r², angle, the terms of the budget, and ``decay_time``, the
     steps in which decay alone shrinks r by the factor e. Where ``invariant`` is False all that follows from
@@ -150,7 +152,7 @@ def states(
         status = Status(int(judged["status"][k]))
         if status == Status.EQUILIBRIUM:
             where = _settled(predicted(record, k, size, rule, kept), float(record["radius"][-1, k]))
-        else:
+        elif len(sizes) <= _MOST_INTERVALS:
             where = _with_intervals(where, record, k, rule, rates)
         status, reason = _judged(record, k, rule, where, status, str(judged["reason"].values[k]), begin)
         thermal = {n: float(found[n][0][k]) for n in ("temperature", "compressibility")}

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import refuse, renamed_keywords, whole_number
 from weightgas.measurement.stationarity import Criteria
 from weightgas.monitoring.choice import choose, unwrapped
 from weightgas.monitoring.curvature import Curvature
@@ -24,6 +24,7 @@ SAMPLES = 1024
 _LEAST_SAMPLES = 16
 
 
+@renamed_keywords(name="the attribute name of what watch returns")
 def watch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -33,7 +34,6 @@ def watch(
     loss_fn: Callable[..., Tensor] | None = None,
     every: int = EVERY,
     samples: int | None = None,
-    name: str | None = None,
     forecast: Any = None,
     configurational: bool = False,
     rule: Optimizer | type[Optimizer] | None = None,
@@ -66,8 +66,6 @@ def watch(
         Steps between samples, at least 2. Choose a tenth of the relaxation time for runs that are over soon.
     samples
         Size of the buffer, at least 16; 1024 if not given, fewer for more than 256 groups.
-    name
-        Of the run, in tables and files; the class of the model if not given.
     forecast
         What ``predict`` returned, or ``{"group": r*}``, by the names of the groups: scored in the table.
     configurational
@@ -116,9 +114,7 @@ def watch(
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
-    gas = Gas(
-        type(model).__name__ if name is None else str(name), choice, samples, forecast, criteria or Criteria(), schedule
-    )
+    gas = Gas(type(model).__name__, choice, samples, forecast, criteria or Criteria(), schedule)
     gas.stated = rule is not None
     places = choice.places()
     curvature = None

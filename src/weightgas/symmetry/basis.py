@@ -7,6 +7,7 @@ matrices those that come late (what writes into the stream), so that every layer
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Sequence
 
@@ -151,16 +152,19 @@ def named(members: Sequence[str], kind: str) -> str:
         return members[0]
     modules = dict.fromkeys(name.rpartition(".")[0] for name in members)
     if kind == "joint" and len(modules) > 1:
-        return "residual stream"
+        same = itertools.takewhile(
+            lambda parts: len(set(parts)) == 1, zip(*(m.split(".") for m in modules), strict=False)
+        )
+        return _layer(".".join([*(parts[0] for parts in same), "residual stream"]))
     if kind == "joint":
         return _layer(next(iter(modules)))
     return f"{members[0]} + {len(members) - 1} more"
 
 
 def _layer(path: str) -> str:
-    """``blocks.3.mlp.fc1`` as ``layer 3: mlp.fc1``; a path without numbers, or with nothing but these, as it is."""
+    """``blocks.3.mlp.fc1`` as ``layer 3: mlp.fc1``; a path without a number as it is, a stream without its module."""
     numbered = re.match(r"(.*?)(\d+(?:\.\w+\.\d+)*)\.(.+)", path)
     if numbered is None:
-        return path
+        return "residual stream" if path.endswith("residual stream") else path
     depth = ".".join(re.findall(r"\d+", numbered[2]))
     return f"layer {depth}: {numbered[3]}"

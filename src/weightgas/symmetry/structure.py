@@ -89,6 +89,7 @@ def _followed(model: nn.Module, parameters: list[nn.Parameter]) -> tuple[np.ndar
     """Constraints and used parameters of the first guessed input that the model takes; None where it takes none."""
     try:
         values: list[Any] = [*model.parameters(), *model.buffers()]
+        values += [x for m in model.modules() for x in vars(m).values() if isinstance(x, torch.Tensor)]
         memo: dict[int, Any] = {id(x): torch.empty(x.shape, dtype=x.dtype, device="meta") for x in values}
         memo |= {id(p): nn.Parameter(memo[id(p)], p.requires_grad) for p in model.parameters()}
         hollow = _copied(model, dict(memo), sharded=any(map(_sharded, values)))
