@@ -1,9 +1,8 @@
 """What is refused on input, and how the refusal reads.
 
-A value that is wrong in type, sign or finiteness raises before any work starts, and the message states what was
-expected,
-what came, and how to fix the call. A value that is merely extreme runs; the status of its cell then states what
-happened (:mod:`weightgas.status`).
+A value of the wrong type or sign, or one that is not finite, raises an error before any work starts. The message states
+what was expected, what was passed, and how to fix the call. A value that is merely extreme is run, and the status of
+its cell then states what happened (:mod:`weightgas.status`).
 """
 
 from __future__ import annotations
@@ -24,30 +23,30 @@ _R = TypeVar("_R")
 
 
 class WeightgasError(Exception):
-    """Base of the errors that only this library raises."""
+    """Base of the errors that are defined by this library."""
 
 
 class TraceError(WeightgasError, ValueError):
-    """A store or dataset is not a trace (or state) that this version can read, or two of them do not fit together."""
+    """A store or dataset is not a trace (or state) that this version can read, or two of them are incompatible."""
 
 
 class RunExistsError(WeightgasError, FileExistsError):
-    """A run folder is already in use by something this call would overwrite."""
+    """The run folder already contains something that this call would overwrite."""
 
 
 class OutOfMemoryError(WeightgasError, MemoryError):
-    """Memory ran out, and there is nothing left to make smaller but what only the caller can."""
+    """Memory ran out, and only the caller can make the problem smaller."""
 
 
 def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
-    """The ``ValueError`` of this library: ``name``: expected, got, how to fix."""
+    """A ``ValueError`` in the format of this library: ``name``: expected, got, how to fix."""
     return ValueError(f"{name}: expected {expected}, got {got!r}. {fix}")
 
 
 def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of a module that answers a name of version 0.1 with what it is now.
+    """A ``__getattr__`` for a module, which answers a name of version 0.1 with its present name.
 
-    In an ImportError, which is what ``from module import name`` shows; AttributeError for a name that never was.
+    It raises ImportError, which ``from module import name`` shows; AttributeError for a name that never existed.
     """
 
     def find(name: str) -> Any:
@@ -59,7 +58,7 @@ def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]
 
 
 def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
-    """Decorate a function so that it answers a keyword of version 0.1 with what it is now, in a TypeError."""
+    """Decorate a function so that a keyword of version 0.1 raises a TypeError with its present name."""
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         @wraps(function)
@@ -75,9 +74,9 @@ def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, 
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether an error prints what is wrong with the input: this package raised it, and it is of a type for input.
+    """Whether an error reports wrong input: this package raised it, and its type is one that is used for wrong input.
 
-    A ``ValueError`` that another library raises, or a file of the user's, is none: nobody wrote it for that input.
+    A ``ValueError`` from another library, or from the user's code, does not count: it is an unexpected error.
     """
     if not isinstance(error, (ValueError, TypeError, ModuleNotFoundError)) or error.__traceback__ is None:
         return False
@@ -95,7 +94,7 @@ def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:
     ValueError
         If it is empty, has more than one dimension, or holds a number that is not finite and positive.
     """
-    import numpy as np  # takes time to load, and the help of the command line needs what else is here
+    import numpy as np  # slow to import, and the help of the command line needs only the rest of this file
 
     try:
         array = np.asarray(value)

@@ -1,3 +1,3 @@
-"""The place of the paths in version 0.1."""
+"""The paths, where version 0.1 had them."""
 
 raise ImportError("weightgas.paths is weightgas.driving.paths since 0.2: from weightgas import paths gives it.")

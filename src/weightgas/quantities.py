@@ -1,9 +1,9 @@
-"""What is recorded and measured: one record a quantity, read by traces, states, axes, tables, glossary and pages.
+"""What is recorded and measured: one record per quantity, used by traces, states, axes, tables, glossary and pages.
 
-:data:`RECORDED` is the trace contract, along samples; :data:`DERIVED` what ``measure`` and the analyses make of it, one
-value a cell. A custom quantity is another :class:`Quantity`: with a function of the weights every producer records it
-(``Record(quantities=...)``), and the state has its mean with a standard error. A stored variable carries its record in
-its attributes, so nothing else has to know of it.
+:data:`RECORDED` is the trace contract, along samples; :data:`DERIVED` is what ``measure`` and the analyses compute from
+it, one value per cell. A custom quantity is another :class:`Quantity`. If it has a function of the weights, every
+producer records it (``Record(quantities=...)``), and the state has its mean with a standard error. A stored variable
+has its record in its attributes, so a custom quantity is registered nowhere else.
 """
 
 from __future__ import annotations
@@ -17,41 +17,41 @@ from weightgas.errors import one_of, refuse
 ALONG = ("replica", "sample")
 GROUPS = ("replica", "sample", "group")
 MATRIX = "matrix"
-"""Value of the attribute ``mobility`` where it is no number: temperature and pressure do not apply."""
+"""Value of the attribute ``mobility`` if it is not a number: temperature and pressure do not apply."""
 METHODS = ("point", "mean", "root_mean_square", "sum")
 AVERAGES = ("mean", "root_mean_square", "none")
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """One quantity: how it is called, in which units and dimensions it is, and how it is averaged.
+    """One quantity: its names, units and dimensions, and how it is averaged.
 
     Parameters
     ----------
     name, long_name, symbol, latex
-        As a variable of a trace or state; in words; in plain text; in LaTeX mathematics without dollar signs.
+        Its name as a variable of a trace or state; in words; in plain text; in LaTeX mathematics without dollar signs.
     units
         ``"1"`` (dimensionless), ``"nat"``, ``"step"`` or others.
     dims
-        Dimensions after ``cell``: ``("replica", "sample")`` and, of a quantity that is an array, one more.
+        Dimensions after ``cell``: ``("replica", "sample")`` and, for a quantity that is an array, one more.
     method
-        CF cell method along samples: read at the sample's step (``"point"``), or the mean, root mean square or sum over
-        the steps since the sample before. Of a state: whether it is made of samples at points alone.
+        CF cell method along samples: the value at the sample's step (``"point"``), or the mean, root mean square or sum
+        over the steps since the previous sample. In a state: whether it derives from samples at points alone.
     dtype
-        In which it is stored.
+        Type in which it is stored.
     label, equation
-        The short name on axes and table heads (default: ``long_name``); what it is made of, for the glossary.
+        The short name on axes and table heads (default: ``long_name``); its definition, for the glossary.
     average
-        Of a custom quantity, what a state has of its samples x: ``"mean"`` E x, ``"root_mean_square"``
-        √(E x²), ``"none"`` nothing.
+        For a custom quantity, the average of its samples x in a state: ``"mean"`` E x, ``"root_mean_square"`` √(E x²),
+        ``"none"`` nothing.
     measure
-        Of a custom quantity: ``measure(weights)`` gives its value, a number (or an array along the dimension after
-        ``sample``), from the scale-invariant weights of one run, a float64 array of shape (dim,) that is a copy.
+        For a custom quantity: ``measure(weights)`` returns its value, a number (or an array along the dimension after
+        ``sample``). Its argument is a copy of the scale-invariant weights of one run, a float64 array of shape (dim,).
 
     Raises
     ------
     TypeError, ValueError
-        If the name is no identifier, a method or average is unknown, or ``measure`` cannot be called.
+        If the name is not an identifier, a method or average is unknown, or ``measure`` is not callable.
     """
 
     name: str
@@ -80,26 +80,26 @@ class Quantity:
 
     @property
     def head(self) -> str:
-        """Over a column: the symbol, or the label where there is none."""
+        """Head of a column: the symbol, or the label if there is none."""
         return self.symbol or self.label or self.long_name
 
     @property
     def axis(self) -> str:
-        """On an axis: label, symbol in LaTeX, and the units where there are any."""
+        """Label of an axis: label, symbol in LaTeX, and the units if there are any."""
         symbol = f" ${self.latex}$" if self.latex else f" {self.symbol}" if self.symbol else ""
         units = {"1": "", "step": "", "nat": " (nats)"}.get(self.units, f" ({self.units})")
         return (self.label or self.long_name) + symbol + units
 
     @property
     def attributes(self) -> dict[str, Any]:
-        """The attributes of a variable that holds it."""
+        """The attributes of a variable of this quantity."""
         return {"units": self.units, "long_name": self.long_name, "symbol": self.symbol}
 
     def variable(self, values: Any, method: str | None = None) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
-        """``values`` (cells, *dims) as a variable that carries this record: ``trace.assign({q.name: q.variable(x)})``.
+        """``values`` (cells, *dims) as a variable with this record: ``trace.assign({q.name: q.variable(x)})``.
 
-        ``method`` where it was recorded by another CF cell method than the record's. The attribute ``average`` of a
-        custom quantity makes ``measure`` average it.
+        Pass ``method`` if it was recorded by another CF cell method than that of the record. The attribute ``average``
+        of a custom quantity makes ``measure`` average it.
         """
         notes = self.attributes
         if "sample" in self.dims:
@@ -110,7 +110,7 @@ class Quantity:
 
     @classmethod
     def described(cls, name: str, dims: Iterable[Any], attributes: Mapping[Any, Any]) -> Quantity | None:
-        """The custom quantity that a stored variable with these dimensions and attributes is; None where it is none."""
+        """The custom quantity of a stored variable with these dimensions and attributes; None if it is not one."""
         if "average" not in attributes:
             return None
         notes: dict[str, Any] = {
@@ -122,7 +122,7 @@ class Quantity:
     def estimated(
         self, value: Any, error: Any = None, *, over: tuple[str, ...] = ("cell",)
     ) -> dict[str, tuple[tuple[str, ...], Any, dict[str, Any]]]:
-        """Variables of a state: ``value`` for every cell (or ``over`` others) and, where there is one, ``error``."""
+        """Variables of a state: ``value`` for every cell (or along ``over``) and, if there is one, ``error``."""
         dims = (*over, *(d for d in self.dims if d not in ALONG))
         found = {self.name: (dims, value, self.attributes)}
         if error is not None:
@@ -195,16 +195,16 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("outcome", "how the run of a cell ended", dims=_CELL, dtype="int8"),
     _Q("known", "whether a cell ran until all its errors reached their target", dims=(), dtype="int8"),
 )  # fmt: skip
-"""Every variable of the library's own that a trace may hold, by name, with its dimensions after ``cell``.
+"""Every built-in variable that a trace may have, by name, with its dimensions after ``cell``.
 ``radius, energy, grad_sq, samples, step, outcome`` are in every trace."""
 
 OF_NOISE = ("noise_trace", "mean_grad_sq", "noise_trace_sq", "noise_cov_sq", "laplacian", "laplacian_far")
 OF_NOISE += ("noise_curvature", *(f"group_{name}" for name in OF_NOISE))
-"""What costs extra gradients: with the attribute ``noise_every`` at steps that are its multiples alone, else NaN."""
+"""The variables that cost extra gradients: with the attribute ``noise_every`` NaN except at multiples of it."""
 
 
 def _cell(name: str, long_name: str, symbol: str = "", latex: str = "", **more: Any) -> Quantity:
-    """A quantity with one value a cell."""
+    """A quantity with one value per cell."""
     return Quantity(name, long_name, symbol, latex, **{"dims": (), "method": "mean", **more})
 
 
@@ -288,15 +288,14 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("entropy_production", "entropy produced since the start", "ΔS − ∫dQ/T"),
     _cell("product", "learning rate × weight decay", "ηλ", r"\eta\lambda"),
 )  # fmt: skip
-"""What is computed: one value a cell, group, layer or sample of a drive. The entropy by one estimator has its record
-there (:mod:`weightgas.measurement.entropy`)."""
+"""What is computed: one value per cell, group, layer or sample of a drive; entropies: :mod:`.measurement.entropy`."""
 
 TARGETS = (
     *("energy", "energy_variance", "grad_sq", "mean_grad_sq", "noise_trace", "temperature", "temperature_conf"),
     *("conf_ratio", "pressure", "compressibility", "radius", "volume", "elr", "temperature_virial"),
     *("entropy_direction", "entropy"),
 )
-"""What can have a target precision: a standard error relative to the value, of an entropy in nats."""
+"""Quantities that can have a target precision: a standard error relative to the value, for an entropy in nats."""
 
 NOTATION = (
     ("w, d", "weights of the scale-invariant groups, their number", "weights, dim"),
@@ -309,7 +308,7 @@ NOTATION = (
     ("R = (d−1)/2", "gas constant: half the degrees of freedom Σ(dᵢ−1)", "dof = 2R"),
     ("z = μᵀw̄", "overlap with the direction of the linear loss", "overlap"),
 )
-"""Symbols that are no quantity of a state, with their names in code."""
+"""Symbols that are not quantities of a state, with their names in code."""
 
 
 def glossary() -> list[tuple[str, str, str]]:
@@ -319,10 +318,10 @@ def glossary() -> list[tuple[str, str, str]]:
 
 
 def of(name: str) -> Quantity:
-    """The record of a name: what is computed before what is recorded; of an unknown name one with that name alone."""
+    """The record with this name, computed quantities first; for an unknown name, a record with only the name."""
     return DERIVED.get(name) or RECORDED.get(name) or Quantity(name, dims=())
 
 
 def in_nats(name: str) -> bool:
-    """Whether a quantity is an entropy, whose target is not relative."""
+    """Whether a quantity is an entropy, which has an absolute target."""
     return of(name).units == "nat"

@@ -1,9 +1,9 @@
-"""What the producers of runs share: four frozen objects, each checked when it is made.
+"""The options that the producers of runs share: four frozen objects, each checked when it is made.
 
-``Record``: what is recorded of a run, and when. ``Until``: how precise it has to become. ``Run``: where the work is
-done and by whom. ``Evaluate``: how a step is computed. Each option is written once, as a field: its type, the values it
-may have, what each producer takes where it is None (:func:`option`), and its text in the docstring, whose first
-sentence the command line prints as the help of the option of that name. Nothing heavy is imported.
+``Record``: what is recorded of a run, and when. ``Until``: the target precision. ``Run``: where and by whom the work is
+done. ``Evaluate``: how a step is computed. Each option is defined once, as a field. The field has its type, its
+possible values, the value each producer uses for None (:func:`option`), and its text in the docstring. The command line
+prints the first sentence of that text as the help of the option. Nothing slow is imported.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ def option(
     default
         Its value unless given.
     minimum, among, fix
-        The least whole number or the words that it may be, and how to correct a call with another.
+        The smallest whole number or the words that are accepted, and how to correct a call with another value.
     flags, metavar
-        Its names on the command line, where they are not that of the field; what its value is called there.
+        Its names on the command line, if they differ from the field's; the name of its value there.
     producers
-        By name, what each producer takes where the field is None; a producer without a name here refuses the field.
-        None at all: the field is the same for every producer.
+        By name, the value each producer uses where the field is None; a producer that is not named here refuses the
+        field. None: the field is the same for every producer.
     """
     known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "metavar": metavar}
     return field(default=default, metadata=known | {"producers": producers})
 
 
 class Settings:
-    """Base of the four objects: checks the fields, and knows what each producer takes for those that are None."""
+    """Base of the four objects: checks the fields, and replaces those that are None by the defaults of a producer."""
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ class Settings:
 
     @classmethod
     def given(cls, value: Any) -> Self:
-        """The object of an argument: itself, the default for None, or one of its first field; TypeError for others."""
+        """The object for an argument: itself, the default for None, or one with this first field; else TypeError."""
         if isinstance(value, cls):
             return value
         if value is None:
@@ -70,7 +70,7 @@ class Settings:
         return cls(**{fields(cls)[0].name: value})  # type: ignore[arg-type]
 
     def of(self, producer: str) -> Any:
-        """The same as ``producer`` takes it, with its own choice for what is None (so its fields are typed ``Any``).
+        """A copy with the defaults of ``producer`` for the fields that are None (so its fields are typed ``Any``).
 
         Raises
         ------
@@ -106,19 +106,19 @@ def _check(
 class Record(Settings):
     """What is recorded of a run, when, and with which spacing.
 
-    What is None is the choice of the producer. A field that a producer does not have is refused by it.
+    A field that is None has the default of the producer. A producer refuses a field that it does not have.
 
     Parameters
     ----------
     samples
         How often each run is sampled, at most once a step. 400 in ``simulate``, 300 in ``train`` (one every
-        ``steps // samples`` steps). Means are over every step since the sample before.
+        ``steps // samples`` steps). Means are over every step since the previous sample.
     warmup
         Steps before the recording begins; a tenth of the steps if not given. In ``simulate`` they also place the bins
         of the overlap's density. The attribute ``step`` of a trace counts from their end.
     blocks
         Blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20 unless given.
-        This and the next two: ``simulate`` alone.
+        This and the next two are for ``simulate`` alone.
     bins
         Bins of those counts. 256 unless given.
     density_every
@@ -129,21 +129,21 @@ class Record(Settings):
     snapshot_every
         Steps between two of them. 50 in ``simulate``, 25 in ``train``.
     noise_batches
-        Extra batches at each sample of the noise, at least 2. 8 unless given. With 4 or more a sample also holds
-        unbiased ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group. This and what follows:
+        Extra batches at each sample of the noise, at least 2. 8 unless given. With 4 or more a sample also has unbiased
+        ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group. This and the options below are for
         ``train`` alone.
     curvature_batches
         Extra batches at each sample of the curvature, each with a random probe; 0: none. 2 unless given
         (:mod:`weightgas.probes.laplacian`): ``laplacian``, ``laplacian_far``, both also for each group, and
         ``noise_curvature``. Each costs six gradients. The weights of a run do not depend on it.
     noise_samples
-        Samples that also hold noise and curvature; if not given as many as cost 1.75 % of the gradients, and 40 at
-        least. One in ``samples // noise_samples``, those at the multiples of the attribute ``noise_every`` of the trace
-        (all, where it is absent). Diagnostics that rest on the noise need many: pass ``samples`` for all.
+        Samples that also hold noise and curvature; if not given, as many as cost 1.75 % of the gradients, and at least
+        40. They are one in ``samples // noise_samples``, those at multiples of the attribute ``noise_every`` of the
+        trace (all, if it is absent). Diagnostics that use the noise need many: pass ``samples`` for all.
     energy_batches
-        Disjoint batches in an energy; if not given all, or as many as cost 2.5 %, and 16 at least. The first ones of a
-        fixed order, the same for all cells and samples; where they are not all, the attribute ``energy_batches`` of
-        the trace holds their number. Three losses count as one gradient.
+        Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16. They are the first
+        in a fixed order, the same for all cells and samples; if they are not all, the attribute ``energy_batches`` of
+        the trace is their number. Three losses count as one gradient.
     quantities
         Custom quantities to measure at every sample: :class:`~weightgas.quantities.Quantity` with ``measure``, a
         function of the weights of one run. They are variables of the trace, and the state has their averages with
@@ -229,23 +229,24 @@ class Run(Settings):
     Parameters
     ----------
     folder
-        Run folder; the same call resumes there where it stopped. Cells that are finished are safe, of those in training
-        there is a checkpoint every 15 s. None: nothing is written.
+        Run folder; the same call resumes there where it stopped. Finished cells are kept, and cells in training have a
+        checkpoint every 15 s. None: nothing is written.
     force
         Overwrite a run with other settings in that folder.
     shard
         Make only share I of N shares of the cells, as I/N; N processes with the same folder make the run together. The
-        cells of the others are ``interrupted`` until they are there.
+        cells of the others are ``interrupted`` until they are written.
     client
         A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers make chunks of the grid. Dask
-        gives a chunk whose worker died to another one, which resumes from its checkpoint if there is one; where it
-        gives up (``allowed-failures``) its cells are ``failed``, and the same call tries them again. If the pool of an
+        gives a chunk whose worker died to another one, which resumes from the checkpoint if there is one. If Dask gives
+        up (``allowed-failures``), the cells are ``failed``, and the same call tries them again. If the pool of an
         executor breaks, the call ends (:mod:`weightgas.runs.clients`).
     threads
         Threads to compute with; the default is the producer's own choice. All cores for ``simulate``, whose results do
-        not depend on it; one for ``train``, since small networks gain little by a second, and lose on a busy machine.
+        not depend on it; one for ``train``, since small networks gain little from a second thread, and are slower on a
+        busy machine.
     progress
-        Whether to show a progress bar; None: where standard error is a terminal.
+        Whether to show a progress bar; None: if standard error is a terminal.
     resume_from
         A finished trace of the same call: continue where it ended, without warm-up, and return the new samples alone.
         ``weightgas.extend(first, second, "sample")`` joins them.
@@ -283,29 +284,29 @@ class Run(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Settings):
-    """How steps are computed; results agree up to rounding, those of ``method`` in law.
+    """How steps are computed; results agree up to rounding, for ``method`` in distribution.
 
     Parameters
     ----------
     method
         full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the same in any
         dimension; auto is reduced where it applies. Only for ``simulate``. The reduced one is a Markov chain of overlap
-        and radius (:mod:`weightgas.simulation.reduced`), equal in law, not draw by draw; its final weights are in the
-        plane of μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full where directions or further quantities are recorded.
+        and radius (:mod:`weightgas.simulation.reduced`), equal in distribution, not draw by draw; its final weights are
+        in the plane of μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full if directions or custom quantities are recorded.
     device
-        Torch device, such as cpu or cuda:0. This and what follows: ``train`` alone.
+        Torch device, such as cpu or cuda:0. This and the options below are for ``train`` alone.
     dtype
         Precision of the weights. ``"float32"`` unless given; norms are always float64.
     cells_at_once
         Runs that are trained together, in one stack of weights; as is fastest for the network if not given. Runs are
-        cells times replicas. Not given, they are as many as are evaluated at once: 35, or what the network has as
-        ``together``, where the run is short; where it is estimated to take more than 20 s, what is fastest of the
-        numbers that are timed, which are in the log. With a client, so few that each worker gets some. The choice is
-        kept in the run folder, and in the attributes of the trace.
+        cells times replicas. By default, a short run trains as many as are evaluated at once: 35, or the attribute
+        ``together`` of the network. If a run is estimated to take more than 20 s, several numbers are timed, and the
+        fastest is used; the log has the times. With a client there are so few that each worker gets some. The choice is
+        stored in the run folder and in the attributes of the trace.
     compile
         Compile the gradients (needs a C++ compiler); tried in very long runs if not given. Compiling takes up to a
-        minute; where it fails, the log has the reason and eager torch is used. Not given, it is tried where more than
-        10 minutes are estimated and ``cells_at_once`` is not given, and kept if it is measured to be faster.
+        minute; if it fails, the log has the reason and eager torch is used. By default it is tried if more than 10
+        minutes are estimated and ``cells_at_once`` is not given, and kept if it is measured to be faster.
     """
 
     method: str | None = option(among=("auto", "reduced", "full"), simulate="auto")
@@ -318,7 +319,7 @@ class Evaluate(Settings):
 _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate}
 RENAMED = {"readings": "samples", "noise_readings": "noise_samples", "out": "folder", "executor": "client"}
 RENAMED |= {"precision": "targets", "potential": "loss"}
-"""Options of version 0.1 and their names today."""
+"""Options of version 0.1 and their present names."""
 _ELSEWHERE = {name: f"optimizer=SGD({name}=...)" for name in ("momentum", "nesterov")} | {"potential": "loss=..."}
 
 P = ParamSpec("P")
@@ -326,7 +327,7 @@ R = TypeVar("R")
 
 
 def moved(name: str) -> str | None:
-    """Where a keyword of version 0.1 is now; None for one that never was."""
+    """Where a keyword of version 0.1 is now; None for one that never existed."""
     now = RENAMED.get(name, name)
     for argument, kind in _ARGUMENTS.items():
         if now in {each.name for each in fields(kind)}:
@@ -335,7 +336,7 @@ def moved(name: str) -> str | None:
 
 
 def producer(function: Callable[P, R]) -> Callable[P, R]:
-    """``function``, which answers a keyword of version 0.1 with its new place, mostly in one of the four objects."""
+    """Wrap ``function``: a keyword of version 0.1 raises an error with its new place, mostly in these objects."""
     known = inspect.signature(function).parameters
 
     @wraps(function)

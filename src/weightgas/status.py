@@ -1,7 +1,7 @@
 """How a cell ended: one list, each entry with a sentence of advice.
 
 ``status`` in a state is int8 with these codes (CF ``flag_values`` and ``flag_meanings``). ``outcome`` in a trace is
-what the producer saw, before any statistics.
+what the producer reports, before any statistics.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 
 
 class Outcome(IntEnum):
-    """What the producer of a trace saw at the end of one replica of one cell."""
+    """How one replica of one cell ended, as the producer of the trace reports it."""
 
     FINISHED = 0
     DIVERGED = 1
@@ -21,7 +21,7 @@ class Outcome(IntEnum):
 
 
 class Cause(IntEnum):
-    """What was not finite where a simulated run ended before its time."""
+    """What was not finite in a simulated run that ended early."""
 
     NONE = 0
     LOSS = 1
@@ -31,7 +31,7 @@ class Cause(IntEnum):
 
 
 class Status(IntEnum):
-    """The judgement of the measurement on one cell."""
+    """The result of the measurement for one cell."""
 
     EQUILIBRIUM = 0
     CONVERGING = 1
@@ -76,7 +76,7 @@ ADVICE: dict[Status, str] = {
 
 
 def flags(kind: type[IntEnum]) -> dict[str, object]:
-    """The CF attributes ``flag_values`` and ``flag_meanings`` of a variable that holds codes of ``kind``."""
+    """The CF attributes ``flag_values`` and ``flag_meanings`` of a variable with codes of ``kind``."""
     members = list(kind)
     return {
         "flag_values": [int(m) for m in members],

@@ -1,7 +1,7 @@
-"""Random streams: one seed, a stream per cell and replica keyed by what the cell *is*, never by where it stands.
+"""Random streams: one seed, and a stream per cell and replica with a key that depends on the cell, not on its position.
 
-The key holds the bits of the cell's own hyperparameters, so a cell draws the same numbers whatever else runs in the
-grid, in whichever order and with however many threads.
+The key contains the bits of the hyperparameters of the cell. So a cell draws the same numbers whatever the other cells
+of the grid, their order and the number of threads.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ def sequence(seed: int, protocol: str, cell: Mapping[str, float], replica: int, 
     Parameters
     ----------
     seed
-        The one integer of the run, at least 0.
+        The seed of the run, an integer of at least 0.
     protocol
         Name of the protocol.
     cell
-        The hyperparameters that the cell holds, by name.
+        The hyperparameters of the cell, by name.
     replica
         Number of the replica, from 0.
     purpose
-        What is drawn (``"start"``, ``"noise"``, ``"batches"``, …): different purposes never share a stream.
+        What is drawn (``"start"``, ``"noise"``, ``"batches"``, …); different purposes never share a stream.
     """
     whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
     words = [crc32(protocol.encode()), crc32(purpose.encode()), replica]

@@ -1,4 +1,4 @@
-"""Laws tested on the states of a grid: the analyses of a run, each once, and its verdict in three levels."""
+"""Tests of laws on the states of a grid: the analyses of a run, each made once, and its verdict in three levels."""
 
 from weightgas.analysis.bootstrap import bootstrap
 from weightgas.analysis.checks import Check, Key, Level, Verdict

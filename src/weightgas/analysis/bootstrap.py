@@ -1,14 +1,14 @@
-"""Intervals through the entire chain: resample the trace, measure it again, fit it again.
+"""Confidence intervals through all stages: resample the trace, measure it again, fit it again.
 
-What is computed passes through ``measure`` as the original did, so the errors of a fitted law know that its entropies
-were integrated over the same cells. Of eight replicas or more entire replicas are drawn with replacement: where they
-differ by more than their samples let expect, as in a loss with many basins, the interval knows it. Of fewer the kept
-samples are drawn in blocks of five correlation times, in each replica by itself (circular block bootstrap: Politis and
-Romano 1992). Never both: drawing at two levels counts the scatter of the samples twice (Davison and Hinkley 1997,
-section 3.8).
+Each replicate passes through ``measure`` like the original, so the errors of a fitted law include the correlation of
+entropies that were integrated over the same cells. With eight replicas or more, entire replicas are drawn with
+replacement, so that the interval includes differences between replicas, as in a loss with many basins. With fewer, the
+kept samples are drawn in blocks of five correlation times within each replica (circular block bootstrap: Politis and
+Romano 1992). The two are never combined: drawing at two levels counts the scatter of the samples twice (Davison and
+Hinkley 1997, section 3.8).
 
-Weakness: blocks cannot see a scatter between basins, and one replica has none to show. Stored directions are drawn with
-their replicas and never in blocks, so entropies made of them (``knn``, ``quasi_harmonic``, ``paper``) have no error
+Weakness: blocks do not include a scatter between basins, and neither does a single replica. Stored directions are drawn
+with their replicas and never in blocks, so entropies from them (``knn``, ``quasi_harmonic``, ``paper``) have no error
 with few replicas.
 """
 
@@ -28,7 +28,7 @@ from weightgas.measurement.entropy import METHODS, Estimator
 CORRELATION_TIMES = 5.0
 """Length of a block in integrated correlation times of the slower of energy and radius."""
 ENOUGH_REPLICAS = 8
-"""From so many on, replicas are drawn instead of blocks."""
+"""From this number on, replicas are drawn instead of blocks."""
 
 Statistic = Callable[[xr.Dataset, xr.Dataset], float]
 """A number from a trace and its state."""
@@ -36,7 +36,7 @@ Statistic = Callable[[xr.Dataset, xr.Dataset], float]
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its standard error, the ends of its interval at ``level``, and the replicates it comes from."""
+    """A value with its standard error, the ends of its interval at ``level``, and its bootstrap replicates."""
 
     value: float
     error: float
@@ -67,20 +67,19 @@ def bootstrap(
     trace
         A trace; it is not changed.
     statistic
-        What is computed from a trace and its state, for instance
-        ``lambda trace, state: weightgas.analysis.maxwell.slopes(state)[0].value``. Which cells are in equilibrium is
-        taken from the original.
+        A function of a trace and its state, for instance ``lambda trace, state:
+        weightgas.analysis.maxwell.slopes(state)[0].value``. The cells in equilibrium are those of the original.
     state
-        What ``measure`` made of it; measured here if not given, and its choice of entropy is kept.
+        The result of ``measure``; measured here if not given. Its choice of entropy is kept.
     entropy
-        The estimator of the entropy, where it is a custom one.
+        The estimator of the entropy, if it is a custom one.
     draws, level, seed
-        Replicates, the level of the interval, value ± normal quantile × error, and the seed.
+        The number of replicates, the level of the interval (value ± normal quantile × error), and the seed.
 
     Returns
     -------
     Interval
-        NaN where fewer than half of the replicates give a finite number.
+        NaN if fewer than half of the replicates give a finite number.
 
     Raises
     ------
@@ -107,19 +106,19 @@ def bootstrap(
     if len(found) < draws / 2:
         return Interval(value, np.nan, np.nan, np.nan, level, replicates)
     replicas = trace.sizes["replica"]
-    # R drawn replicas scatter √((R − 1)/R) times as much as new ones would.
+    # The scatter of R drawn replicas is √((R − 1)/R) times that of new ones.
     wider = np.sqrt(replicas / (replicas - 1)) if replicas >= ENOUGH_REPLICAS else 1.0
     deviations = wider * (found - found.mean())
     error = float(deviations.std(ddof=1))
-    # Quantiles of some ten or hundred replicates cover less than their level, those of a normal distribution do not.
+    # Quantiles of ten or a hundred replicates cover less than their level, those of a normal distribution do not.
     reach = error * norm.ppf((1 + level) / 2)
     return Interval(value, error, float(value - reach), float(value + reach), level, replicates)
 
 
 def resampled(trace: xr.Dataset, state: xr.Dataset, generator: np.random.Generator) -> xr.Dataset:
-    """A trace of the same shape whose valid samples are the kept ones, drawn anew: entire replicas, or blocks in each.
+    """A trace of the same shape from the kept samples, drawn with replacement: entire replicas, or blocks in each.
 
-    Counts of the overlap are drawn in their own blocks.
+    Counts of the overlap are drawn in the blocks in which they are stored.
     """
     cells, replicas, samples = (trace.sizes[d] for d in ("cell", "replica", "sample"))
     rows = np.arange(cells)[:, None, None]

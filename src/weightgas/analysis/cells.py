@@ -1,4 +1,4 @@
-"""Which cells an analysis may use, and how they lie on the grid."""
+"""Which cells an analysis may use, and their positions on the grid."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def axes(state: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> np.ndarray:
-    """``function`` where every array argument is finite and positive, NaN elsewhere; the theory refuses what is not.
+    """``function`` where every array argument is finite and positive, NaN elsewhere; theory refuses other values.
 
-    The first argument may be hyperparameters by axis, as the members of a protocol take them.
+    The first argument may be hyperparameters by axis, as for the members of a protocol.
     """
     at = arguments[0] if isinstance(arguments[0], Mapping) else {}
     values = [*at.values(), *arguments[bool(at) :]]
@@ -43,7 +43,7 @@ def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> n
 def isotherms(state: xr.Dataset) -> np.ndarray:
     """Number of the isotherm of each cell, (cells,), −1 where the cell may not be used; cold to hot.
 
-    Cells share one temperature in law when they share η_e or, at fixed LR, the product ηλ.
+    Cells have the same expected temperature if they share η_e or, at fixed LR, the product ηλ.
     """
     key = kind_of(state).isotherm_key(fixed(state))
     usable = in_equilibrium(state) & np.isfinite(state["temperature"].values)
@@ -54,7 +54,7 @@ def isotherms(state: xr.Dataset) -> np.ndarray:
 
 
 def weighted_mean(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """Mean with weights 1/error² and its standard error, over the entries that are finite; NaN without any."""
+    """Mean with weights 1/error² and its standard error, over the finite entries; NaN without any."""
     good = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
     if not good.any():
         return float("nan"), float("nan")

@@ -1,9 +1,9 @@
-"""What a verdict is made of: checks in three levels. Code finds a check by its key; the words are for people.
+"""The parts of a verdict: checks in three levels. Code finds a check by its key; the text is for readers.
 
 1. Stationary?          burn-in, effective sample size, trend, relaxation times.
 2. Consistency checks   Z, the radius law, Maxwell: identities of any stationary run. A failure is a bug or a short run;
-                        a success means nothing about a gas.
-3. Diagnostic tests     configurational temperature, fluctuation and response, the Gibbs slope, Clausius with an entropy
+a success does not show that the gas is ideal. 3. Diagnostic tests     configurational temperature, fluctuation and
+response, the Gibbs slope, Clausius with an entropy
                         that was not integrated. Only these can falsify an ideal gas.
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 
 CONSISTENCY_TOLERANCE = 0.01
 DIAGNOSTIC_TOLERANCE = 0.05
-"""How far from its expectation a check may lie, besides three standard errors, and still be called consistent."""
+"""Deviation from its expectation, beyond three standard errors, at which a check still counts as consistent."""
 
 
 class Key(StrEnum):
-    """What a check is about. Its value is stable; its :attr:`label` is for people."""
+    """The subject of a check. Its value is stable; its :attr:`label` is for readers."""
 
     CELLS = "cells"
     ESS = "ess"
@@ -43,7 +43,7 @@ class Key(StrEnum):
 
     @property
     def label(self) -> str:
-        """How the check is called in tables and sentences."""
+        """Name of the check in tables and sentences."""
         return _LABELS[self]
 
 
@@ -72,8 +72,8 @@ _LABELS = {
 class Check:
     """One check: measured value with standard error against its expectation.
 
-    ``outcome`` is yes, no, undecided, or empty for a number that is only reported. ``of`` shows checks of one key apart
-    in words: the slope of a Maxwell relation, the estimator of an entropy.
+    ``outcome`` is yes, no, undecided, or empty for a number that is only reported. ``of`` distinguishes checks of one
+    key: the slope of a Maxwell relation, the estimator of an entropy.
     """
 
     key: Key
@@ -86,7 +86,7 @@ class Check:
 
     @property
     def name(self) -> str:
-        """The label of the key and what it is of, for people."""
+        """The label of the key with ``of``, for readers."""
         return f"{self.key.label}, {self.of}" if self.of else self.key.label
 
     def __str__(self) -> str:
@@ -100,7 +100,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Level:
-    """One level: its number and question, its answer (yes, no or undecided) and the checks behind it."""
+    """One level: its number and question, its answer (yes, no or undecided) and its checks."""
 
     number: int
     question: str
@@ -157,8 +157,8 @@ class Verdict:
 def judge(value: float, error: float, expected: float, tolerance: float) -> str:
     """Yes, no or undecided.
 
-    No: further off than the tolerance by more than three standard errors. Yes: not so, and the error is no larger
-    than the tolerance (relative to the expectation), so that a no was possible.
+    No: the deviation exceeds the tolerance by more than three standard errors. Yes: it does not, and the error is at
+    most the tolerance (relative to the expectation), so that a no was possible.
     """
     if not (np.isfinite(value) and np.isfinite(error)):
         return "undecided"
@@ -169,7 +169,7 @@ def judge(value: float, error: float, expected: float, tolerance: float) -> str:
 
 
 def all_of(checks: Iterable[Check]) -> str:
-    """The answer of a level: no where one check is a no, yes where all that are judged are, else undecided."""
+    """The answer of a level: no if one check is no, yes if all judged checks are yes, else undecided."""
     outcomes = {c.outcome for c in checks if c.outcome}
     if "no" in outcomes:
         return "no"

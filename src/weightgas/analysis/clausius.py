@@ -2,26 +2,26 @@
 
     ratio = Σ ΔU/T_m / (S_last − S_first),   T_m = (T₂ − T₁)/ln(T₂/T₁)
 
-over neighbouring isotherms, S the entropy of the direction on the unit sphere; for one pair ΔU/(T_m ΔS). The same in
-heat capacities: dU/dT over C = dS/d ln T, so C is given too, in units of R = dof/2. Of simulated runs whose loss has a
-``laplacian_slope`` s the finite step is taken into account (by the density of :mod:`weightgas.theory.finite_step`;
-networks are not corrected):
+over neighbouring isotherms, S the entropy of the direction on the unit sphere; for one pair ΔU/(T_m ΔS). In terms of
+heat capacities this is dU/dT over C = dS/d ln T, so C is given too, in units of R = dof/2. For simulated runs whose
+loss has a ``laplacian_slope`` s the finite step is corrected for (by the density of
+:mod:`weightgas.theory.finite_step`; networks are not corrected):
 
     Σ ΔU/T_m → Σ [ΔU/T_m + (2/σ²)(s/2 + c) T̄ ΔU − Δ⟨‖∇L‖²⟩/(2σ²)],   T̄ = (T₁ + T₂)/2
 
-and for a linear loss what is added is ΔS − ΔU/T_m of isotropic noise at these steps, which is right to all orders
+and for a linear loss the added term is ΔS − ΔU/T_m of isotropic noise at these steps, which is exact to all orders
 (:mod:`weightgas.theory.stationary`).
 
-An entropy by ``integration`` is excluded: it is this sum, so its ratio is 1 for any gas. Level 3, but the weakest of
-its checks. It falsifies an entropy that is too steep, such as that of neighbours in time, and noise that grows
-strongly with the loss: U = RT holds there too, but dS/d ln T is not R (9 degrees of freedom, T doubled: the ratio is
-1.04 where the noise at L = U is twice that at the minimum, 1.18 at four times). **It cannot falsify anisotropic noise
-in the harmonic regime**: the variance of every direction is proportional to T, so S = R ln T + const and U = RT
-whatever the covariance, and the ratio is 1. Fluctuation and Gibbs slope see that gas.
+An entropy by ``integration`` is excluded: it is this sum, so its ratio is 1 for any gas. This is the weakest check of
+level 3. It falsifies an entropy that is too steep, such as that of neighbours in time, and noise that grows strongly
+with the loss. For such noise U = RT holds too, but dS/d ln T is not R (9 degrees of freedom, T doubled: the ratio is
+1.04 if the noise at L = U is twice that at the minimum, 1.18 at four times). **It cannot falsify anisotropic noise in
+the harmonic regime**: the variance of every direction is proportional to T, so S = R ln T + const and U = RT for any
+covariance, and the ratio is 1. Fluctuation and Gibbs slope detect that gas.
 
-Source: Clausius (1865); arXiv 2511.07308 for weights. Weakness, besides: U and S of one run rise and fall together.
-That is neglected and makes the errors too large (safe, but less power). A method's bias enters unless it is the same
-at both temperatures.
+Source: Clausius (1865); arXiv 2511.07308 for weights. Other weaknesses: U and S of one run are positively correlated.
+Neglecting this makes the errors too large (safe, but with less power). The bias of a method matters unless it is the
+same at both temperatures.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ class Clausius:
     """The check with the entropy of one ``method``, between the isotherms that have it, cold to hot.
 
     ``temperature`` (pairs,) geometric mean of a pair; ``ratio`` (pairs,) ∫dU/T over ΔS, ``whole`` the same over the
-    entire range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy. Each with its standard error.
-    ``judged`` is False where a flag of the method is set in a cell that entered: then it is reported and no more.
-    ``corrected``: whether the finite step was taken out. ``advice``: what is lacking.
+    entire range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy. Each has its standard error.
+    ``judged`` is False if a flag of the method is set in a cell that is used: then the check is only reported.
+    ``corrected``: whether the finite step was corrected for. ``advice``: what is missing.
     """
 
     method: str
@@ -66,8 +66,8 @@ class Clausius:
 def clausius(state: xr.Dataset, isotherms: Isotherms | None = None) -> tuple[Clausius, ...]:
     """The check for every independent entropy that the state has, in the order of METHODS, then custom ones.
 
-    ``entropy_direction`` counts as ``density`` where that is its method. A method is flagged where
-    ``entropy_<method>_flag`` (cell,) is not 0. ``isotherms`` as in ``fluctuation_response``.
+    ``entropy_direction`` counts as ``density`` if that is its method. A method is flagged if ``entropy_<method>_flag``
+    (cell,) is not 0. ``isotherms`` as in ``fluctuation_response``.
     """
     t = collect(state) if isotherms is None else isotherms
     custom = (str(name).removeprefix("entropy_") for name, v in state.data_vars.items() if v.attrs.get("independent"))
@@ -76,7 +76,7 @@ def clausius(state: xr.Dataset, isotherms: Isotherms | None = None) -> tuple[Cla
 
 
 def _variable(state: xr.Dataset, method: str) -> str:
-    """The name of the entropy of a method in a state, empty without."""
+    """The name of the entropy of a method in a state, empty if there is none."""
     if {f"entropy_{method}", f"entropy_{method}_err"} <= set(state):
         return f"entropy_{method}"
     return "entropy_direction" if state.attrs.get("entropy_method") == method else ""
@@ -125,7 +125,7 @@ def _one(state: xr.Dataset, t: Isotherms, method: str, name: str) -> Clausius:
 
 
 def _finite_step(state: xr.Dataset, t: Isotherms, kept: np.ndarray, drift: np.ndarray, slope: float) -> np.ndarray:
-    """What is added to ΔU/T_m of each pair of neighbours."""
+    """The finite-step term that is added to ΔU/T_m of each pair of neighbours."""
     bracket = slope / 2 + finite_step.curvature_term(kind_of(state), state.attrs["dim"])
     temperature, energy = t.temperature[kept], t.energy[kept]
     mean = (temperature[1:] + temperature[:-1]) / 2
@@ -144,7 +144,7 @@ def _finite_step(state: xr.Dataset, t: Isotherms, kept: np.ndarray, drift: np.nd
 def _ratio(
     t: Isotherms, where: np.ndarray, entropy: np.ndarray, spread: np.ndarray, extra: np.ndarray
 ) -> tuple[float, float]:
-    """∫dU/T over ΔS of the isotherms ``where``, and its error from those of T, U and S, all independent."""
+    """∫dU/T over ΔS of the isotherms ``where``, and its error from those of T, U and S, taken as independent."""
     temperature = t.temperature[where]
     step, rise, log_step = np.diff(temperature), np.diff(t.energy[where]), np.diff(np.log(temperature))
     change = entropy[-1] - entropy[0]

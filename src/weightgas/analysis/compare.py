@@ -1,4 +1,4 @@
-"""The same quantities as the paper quotes, published and measured, side by side."""
+"""The quantities that the paper reports, published and measured, side by side."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ from weightgas.trace import kind_of
 
 @dataclass(frozen=True)
 class Comparison:
-    """One quantity: what the paper printed (with its spread), what this run gives (with its standard error), and
-    theory.
-    """
+    """One quantity: the published value (with spread), the value of this run (with standard error), and theory."""
 
     quantity: str
     published: float
@@ -36,7 +34,7 @@ def reference() -> dict[str, Any]:
 
 
 def compare_isotropic(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
-    """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols among ``runs``."""
+    """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols in ``runs``."""
     published = reference()["isotropic"]
     rows = []
     for protocol, run in runs.items():
@@ -51,10 +49,10 @@ def compare_isotropic(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
 
 
 def compare_networks(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
-    """Quality of the quadratic fit of S and the Maxwell relations of networks, and the range that the paper prints for
-    its five.
+    """Quality of the quadratic fit of S and Maxwell relations of networks, and the published range for five networks.
 
-    The published networks are larger and of other data: the column shows the middle of their range and half its width.
+    The published networks are larger and have other data: the column shows the middle of their range and half its
+    width.
     """
     published = [v for v in reference()["networks"].values() if "dim" in v]
     rows = []

@@ -1,7 +1,8 @@
 """Configurational temperature over that of the noise, T_conf/T, over the cells of a grid.
 
-T_conf = ⟨‖∇L‖²⟩/⟨ΔL⟩ on the unit sphere (Rugh 1997, Phys. Rev. Lett. 78, 772); 1 in an ideal gas, more where the noise
-lies along the curvature. Level 3: it can fail. Weakness: blind to a noise that depends on the loss, at low temperature.
+T_conf = ⟨‖∇L‖²⟩/⟨ΔL⟩ on the unit sphere (Rugh 1997, Phys. Rev. Lett. 78, 772); 1 in an ideal gas, more if the noise is
+aligned with the curvature. Level 3: it can fail. Weakness: at low temperature it does not detect noise that depends on
+the loss.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ class Configurational:
     """T_conf/T of every cell in equilibrium (cells,), cold to hot, with standard errors, and the mean over them.
 
     The mean is over the cells whose step is small enough (:func:`weightgas.analysis.fluctuation.largest_step`).
-    ``advice``: what is lacking.
+    ``advice``: what is missing.
     """
 
     temperature: np.ndarray
@@ -34,7 +35,7 @@ class Configurational:
 
 
 def configurational(state: xr.Dataset) -> Configurational:
-    """T_conf/T from ``conf_ratio`` of a state; empty and NaN where the Laplacian was not recorded."""
+    """T_conf/T from ``conf_ratio`` of a state; empty and NaN if the Laplacian was not recorded."""
     nan, empty = float("nan"), np.empty(0)
     if "conf_ratio" not in state:
         advice = "needs the Laplacian: record it (curvature_batches)"

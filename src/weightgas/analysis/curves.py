@@ -1,4 +1,4 @@
-"""Theory curves for the figures: computed here, drawn there."""
+"""Theory curves for the figures, which draw them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def is_paper_model(data: xr.Dataset) -> bool:
 
 
 def model_values(state: xr.Dataset, *, finite_step: bool = True) -> xr.Dataset:
-    """What the isotropic noise model has in every cell: ``energy`` and ``entropy_direction``.
+    """Values of the isotropic noise model in every cell: ``energy`` and ``entropy_direction``.
 
-    With ``finite_step`` those of the discrete step at the cell's hyperparameters, to all orders in η_e, and ``radius``
-    and ``temperature`` too: nothing measured enters but σ² (:mod:`weightgas.theory.stationary`); NaN where there is no
-    stationary state. Without: von Mises–Fisher at the measured temperature.
+    With ``finite_step`` they are those of the discrete step at the cell's hyperparameters, to all orders in η_e, with
+    ``radius`` and ``temperature`` too. Only σ² is measured (:mod:`weightgas.theory.stationary`); NaN if there is no
+    stationary state. Without it: von Mises–Fisher at the measured temperature.
     """
     if finite_step:
         found = _model(state, fixed(state))
@@ -58,9 +58,9 @@ def model_step_curve(state: xr.Dataset) -> dict[str, np.ndarray]:
 def model_radius(state: xr.Dataset, at: At, *, discrete: bool) -> np.ndarray:
     """Root mean square radius of the isotropic noise model at any hyperparameters.
 
-    No measured G enters. ``discrete``: of the finite step, to all orders (:mod:`weightgas.theory.stationary`). In
+    It uses no measured G. ``discrete``: of the finite step, to all orders (:mod:`weightgas.theory.stationary`). In
     continuous time G = σ²(d−1) + E‖∇L‖², E‖∇L‖² = (d−1)T(1−U) in the laws of :mod:`weightgas.theory.ideal_gas`; at
-    fixed LR T and r are solved together by iteration.
+    fixed LR T and r are solved for together by iteration.
     """
     if discrete:
         return _model(state, at)["radius"]
@@ -74,7 +74,7 @@ def model_radius(state: xr.Dataset, at: At, *, discrete: bool) -> np.ndarray:
 
 
 def model_pressure(state: xr.Dataset, at: At, *, discrete: bool) -> np.ndarray:
-    """Pressure of the isotropic noise model on the sphere: RT/V, or η_eG/(2r²) which holds at every step."""
+    """Pressure of the isotropic noise model on the sphere: RT/V, or η_eG/(2r²), which holds at every step."""
     kind, at = kind_of(state), _complete(state, at)
     grad_sq = _mean(state, "noise_trace") + (_model(state, at)["mean_grad_sq"] if discrete else 0.0)
     return evaluate(kind.stationary_pressure, at, np.square(kind.fixed_radius(at)), grad_sq)
@@ -112,7 +112,7 @@ def _model(state: xr.Dataset, at: At) -> dict[str, np.ndarray]:
 
 
 def _complete(state: xr.Dataset, at: At) -> At:
-    """``at``, with the rate where the protocol steers it: as it would be at the mean σ² of the cells."""
+    """``at``, with the rate at the mean σ² of the cells if the protocol steers it."""
     protocol = protocol_of(state)
     if not protocol.steers or protocol.steers in at:
         return at
@@ -123,7 +123,7 @@ def _complete(state: xr.Dataset, at: At) -> At:
 def temperature_law(state: xr.Dataset) -> xr.Dataset:
     """Temperature of every fixed-LR cell from its own noise and drift, ``continuous`` and ``discrete``; level 2.
 
-    √(ηλσ²/(2 dof)) in continuous time; NaN for the other protocols, where T = η_e σ²/2 is what is measured.
+    √(ηλσ²/(2 dof)) in continuous time; NaN for the other protocols, whose measured temperature is T = η_e σ²/2.
     """
     kind, at, dof = kind_of(state), fixed(state), int(state.attrs["dof"])
     noise, drift = state["noise_trace"].values, np.maximum(state["mean_grad_sq"].values, 1e-300)
@@ -139,7 +139,7 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     """Straight lines of S against the logarithm of a hyperparameter, one for each row, with the slope of theory.
 
     ============  ==========================  =====  ================================================
-    protocol      S over                      slope  holds
+    protocol      S against                   slope  validity
     ============  ==========================  =====  ================================================
     fixed ELR     λ                           −R     exactly, a Maxwell relation
     fixed sphere  r                           2R     exactly, a Maxwell relation
@@ -158,9 +158,9 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     state
         A state.
     over
-        The hyperparameter S is drawn over; ``"product"`` rows (constant ηλ) make the fixed-LR line over η exact.
+        The hyperparameter on the axis; ``"product"`` rows (constant ηλ) make the fixed-LR line over η exact.
     rows
-        Number of the row of each cell, (cells,); -1 where it is in none.
+        Number of the row of each cell, (cells,); -1 if it is in none.
 
     Returns
     -------
@@ -186,12 +186,12 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
 
 
 def along_run(trace: xr.Dataset, windows: int = 40) -> xr.Dataset:
-    """Means of the samples in equal stretches of a run, over replicas too; for runs that need not be stationary.
+    """Means of the samples in equal windows of a run, over replicas too; the run need not be stationary.
 
     Returns
     -------
     xarray.Dataset
-        On ``cell, window``: ``step`` (mean step of the stretch), ``energy``, ``radius`` and, where it was read,
+        On ``cell, window``: ``step`` (mean step of the window), ``energy``, ``radius`` and, if recorded,
         ``noise_trace``; NaN after the end of a cell.
     """
     valid, length = traces.valid(trace).values, trace.sizes["sample"]
@@ -212,15 +212,15 @@ def along_run(trace: xr.Dataset, windows: int = 40) -> xr.Dataset:
 def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Dataset:
     """The published entropy of the direction in successive windows of the stored directions.
 
-    By default there are 32 directions or more to a window, and at most 12 windows.
-    It measures diffusion wherever neighbours in space are neighbours in time, which ``temporal_neighbours`` shows
+    By default a window has at least 32 directions, and there are at most 12 windows. It measures diffusion if
+    neighbours in space are neighbours in time, which ``temporal_neighbours`` shows
     (:mod:`weightgas.measurement.entropy.paper`).
 
     Returns
     -------
     xarray.Dataset
         On ``cell, window``: ``step``, ``entropy_direction`` (nats, mean over replicas), ``temporal_neighbours``;
-        NaN where the weights stopped being finite or did not move.
+        NaN if the weights are no longer finite or did not move.
 
     Raises
     ------
@@ -256,7 +256,7 @@ def _constant(values: np.ndarray, rows: np.ndarray) -> bool:
 
 
 def _mean(state: xr.Dataset, name: str) -> float:
-    """Mean over the cells that have a value; NaN where none has."""
+    """Mean over the cells with a value; NaN if none has one."""
     values = state[name].values
     good = np.isfinite(values)
     return float(values[good].mean()) if good.any() else float("nan")

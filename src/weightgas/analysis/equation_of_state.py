@@ -1,6 +1,6 @@
-"""Radius law and state equation: measured over predicted, continuous and discrete.
+"""Radius law and equation of state: measured over predicted, continuous and discrete.
 
-Level 2, consistency checks: with the same run's G these are identities of any stationary run. With G from another run,
+Level 2, consistency checks: with G of the same run these are identities of any stationary run. With G from another run,
 on the sphere at the same η_e, the radius law is a prediction.
 """
 
@@ -18,9 +18,9 @@ from weightgas.trace import fixed, kind_of
 def radius_law(state: xr.Dataset) -> xr.Dataset:
     """Predicted radius of every cell and measured/predicted.
 
-    r⁴ = ηG/(2λ) and ηG/(λ(2−ηλ)) at fixed LR, r² = η_eG/(2λ) and η_eλr² = 1−√(1−η_e²G) at fixed ELR, the discrete
-    ones with the spread of r to first order (:mod:`weightgas.theory.ideal_gas`). On the sphere there is nothing to
-    predict: NaN.
+    r⁴ = ηG/(2λ) and ηG/(λ(2−ηλ)) at fixed LR, r² = η_eG/(2λ) and η_eλr² = 1−√(1−η_e²G) at fixed ELR, the discrete ones
+    with the spread of r to first order (:mod:`weightgas.theory.ideal_gas`). NaN on the sphere, where the radius is
+    fixed.
 
     Returns
     -------
@@ -30,7 +30,7 @@ def radius_law(state: xr.Dataset) -> xr.Dataset:
     """
     kind, at, grad_sq = kind_of(state), fixed(state), state["grad_sq"].values
     dof, share = int(state.attrs["dof"]), momentum_share(state.attrs)
-    if share != 1.0:  # of the mean gradient the radius feels a share alone
+    if share != 1.0:  # only a share of the mean gradient affects the radius
         grad_sq = state["noise_trace"].values + share * state["mean_grad_sq"].values
     continuous = square = np.full(len(grad_sq), np.nan)
     if not kind.projected:
@@ -86,9 +86,9 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
 def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
     """Radius of fixed-LR cells predicted from G measured on the sphere at the same effective learning rate.
 
-    Solves r⁴ = ηG(η_e)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; nothing of
-    the fixed-LR run enters. The step of the direction at fixed LR, which decays the weights before it turns them, is
-    that of the sphere at η_e = η/(r²(1−ηλ)). NaN where the solution lies outside the sphere's range.
+    Solves r⁴ = ηG(η_e)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; the fixed-LR
+    run is not used. At fixed LR the weights decay before the direction changes, so its step is that of the sphere at
+    η_e = η/(r²(1−ηλ)). NaN if the solution is outside the sphere's range.
 
     Returns ``predicted``, ``elr`` and ``ratio`` on the cells of ``state``.
     """
@@ -118,18 +118,18 @@ def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
 
 
 def sphere_elr(state: xr.Dataset, elr: np.ndarray) -> np.ndarray:
-    """η_e/(1−ηλ): the effective learning rate of the sphere on which the direction steps as in fixed-LR cells of η_e.
+    """η_e/(1−ηλ): the effective learning rate on the sphere with the steps of the direction of fixed-LR cells at η_e.
 
-    With the measured E[η/r²] for η_e both runs have one temperature.
+    With the measured E[η/r²] for η_e both runs have the same temperature.
     """
     return elr / (1 - kind_of(state).decay_of_step(fixed(state), state["radius"].values ** 2))
 
 
 def radius_from_partners(state: xr.Dataset, partners: xr.Dataset) -> xr.Dataset:
-    """Radius of fixed-LR cells from G of a partner each, on the sphere at the cell's own η_e, from its own weights.
+    """Radius of fixed-LR cells from G of partner runs on the sphere, which start from their weights at their η_e.
 
-    r⁴ = ηG/(λ(2−ηλ)) with G of the partner. The measured radius enters through η_e alone; what is tested is that the
-    two ensembles have one G in the same basin of the loss. Returns ``predicted``, ``elr`` and ``ratio``.
+    r⁴ = ηG/(λ(2−ηλ)) with G of the partner. The measured radius enters only through η_e; the test is whether the two
+    ensembles have the same G in one basin of the loss. Returns ``predicted``, ``elr`` and ``ratio``.
     """
     predicted = evaluate(kind_of(state).stationary_radius, fixed(state), partners["grad_sq"].values)
     predicted = np.where(in_equilibrium(partners), predicted, np.nan)

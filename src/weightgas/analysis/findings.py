@@ -1,4 +1,4 @@
-"""What a run and its state say: every analysis once, when it is first asked for."""
+"""The analyses of a run and its state, each made once, when it is first used."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ from weightgas.protocols import PROTOCOLS
 
 
 class Findings:
-    """The analyses of one run; each is made when it is first asked for, and kept.
+    """The analyses of one run; each is made when it is first used, and cached.
 
     Parameters
     ----------
     trace
-        From ``simulate``, ``train`` or ``open_trace``. None where there is a state alone: then what needs the trace
-        (``gibbs_slope``, ``reasons``, ``layers``, ``verdict``) raises TypeError.
+        From ``simulate``, ``train`` or ``open_trace``. None if there is only a state: then analyses that need the trace
+        (``gibbs_slope``, ``reasons``, ``layers``, ``verdict``) raise TypeError.
     state
         What ``measure`` made of it; measured here if not given.
     title
@@ -42,9 +42,9 @@ class Findings:
     Raises
     ------
     TypeError
-        If the trace is no trace or the state no state, or for a change of what is in it: make another one.
+        If the trace is not a trace or the state not a state, or if an attribute is changed: make another one.
     TraceError
-        If they are of different cells, or a trace lacks what every trace has.
+        If they have different cells, or a trace lacks a required variable.
     """
 
     trace: xr.Dataset | None
@@ -64,16 +64,16 @@ class Findings:
         self.__dict__.update(trace=trace, state=state, title=title or _title(state))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Refuse: what was found stays."""
+        """Refuse, since findings are constant."""
         raise TypeError(f"{name}: expected Findings to stay as they are, got a new value. Make another Findings.")
 
     def __repr__(self) -> str:
-        """What ran, and how many cells."""
+        """The title and the number of cells."""
         return f"Findings({self.title}, {self.state.sizes['cell']} cells)"
 
     @property
     def traced(self) -> xr.Dataset:
-        """The trace; TypeError where there is a state alone."""
+        """The trace; TypeError if there is only a state."""
         if self.trace is None:
             raise TypeError("trace: expected the trace besides its state, got none. Pass Findings(trace, state).")
         return self.trace
@@ -125,12 +125,12 @@ class Findings:
 
     @cached_property
     def minima(self) -> xr.Dataset:
-        """Where the potential of every cell is least (:mod:`~weightgas.analysis.potentials`)."""
+        """The minimum of the potential of every cell (:mod:`~weightgas.analysis.potentials`)."""
         return minima(self.state)
 
     @cached_property
     def scores(self) -> tuple[Score, ...]:
-        """r, U and S against the closed form (:mod:`~weightgas.analysis.scores`); empty unless it is the model."""
+        """r, U and S against the closed form (:mod:`~weightgas.analysis.scores`); empty for anything but the model."""
         return model_scores(self.state) if self.is_model else ()
 
     @cached_property
@@ -155,7 +155,7 @@ class Findings:
 
     @cached_property
     def reasons(self) -> xr.Dataset:
-        """Why it is not ideal (:mod:`~weightgas.analysis.reasons`)."""
+        """Why the gas is not ideal (:mod:`~weightgas.analysis.reasons`)."""
         return reasons(self.traced, self.state)
 
     @cached_property
@@ -165,7 +165,7 @@ class Findings:
 
     @cached_property
     def verdict(self) -> Verdict:
-        """The three levels; two and three are empty where nothing is stationary."""
+        """The three levels; two and three are empty if nothing is stationary."""
         one = levels.stationary(self.state)
         if one.answer == "no":
             two, three = (Level(n, levels.QUESTIONS[n - 1], "undecided") for n in (2, 3))
@@ -177,7 +177,7 @@ class Findings:
 
 
 def findings(run: Any, state: xr.Dataset | None = None, *, title: str = "") -> Findings:
-    """``run`` as Findings: a trace (with its state, which is measured if not given), or Findings as they are."""
+    """``run`` as Findings: from a trace (and its state, measured if not given), or unchanged if it is Findings."""
     if isinstance(run, Findings):
         return run
     return Findings(run, state, title=title)
@@ -204,7 +204,7 @@ def verdict(run: xr.Dataset | Findings, state: xr.Dataset | None = None, *, titl
 
 
 def described(value: Any) -> str:
-    """What a value is, in the words of this library: a trace, a state, one unstacked by ``grid``, or its type."""
+    """The kind of a value: a trace, a state, one unstacked by ``grid``, or its type."""
     if not isinstance(value, xr.Dataset):
         return f"a {type(value).__name__}"
     if "cell" not in value.dims:
@@ -221,7 +221,7 @@ def _expect(name: str, value: Any, kind: str, fix: str) -> None:
 
 
 def _title(state: xr.Dataset) -> str:
-    """The protocol and what ran."""
+    """The protocol and the loss or network."""
     about = state.attrs
     what = about.get("network") or f"{about.get('loss', '')} loss, {about.get('noise', '')} noise"
     return f"{PROTOCOLS[about['protocol']].title}, {what}, d = {about['dim']}"

@@ -5,15 +5,15 @@ compared with the rise of the energy, each interval by the trapezoid in T:
 
     ratio = Σ ½(C₁ + C₂)(T₂ − T₁)/(U_last − U_first),   C = (Var U/T²)(1 − hT(s/2 + c)),   h = η_e
 
-The bracket takes the finite step out of simulated runs whose loss has a ``laplacian_slope`` s, to first order
-(:mod:`weightgas.theory.finite_step`). For a linear loss (dU/dT)/(Var U/T²) of isotropic noise at that step stands in
-its place, to all orders (:mod:`weightgas.theory.stationary`). Networks are not corrected. The heat capacity is dU/dT =
+The bracket corrects simulated runs whose loss has a ``laplacian_slope`` s for the finite step, to first order
+(:mod:`weightgas.theory.finite_step`). For a linear loss it is replaced by (dU/dT)/(Var U/T²) of isotropic noise at that
+step, to all orders (:mod:`weightgas.theory.stationary`). Networks are not corrected. The heat capacity is dU/dT =
 ΔU/ΔT, for an ideal gas C_V = R = dof/2 (harmonic regime).
 
 Level 3: it can fail, and does for noise that is not isotropic. Source: Kubo (1966), Rep. Prog. Phys. 29, 255; the check
-for simulations in Shirts (2013), J. Chem. Theory Comput. 9, 909. Weakness: noise in T of a network enters ΔT, so close
-temperatures mean little; the correlation of U and Var U of one run is taken as that of a Gibbs state in the harmonic
-regime.
+for simulations in Shirts (2013), J. Chem. Theory Comput. 9, 909. Weakness: the noise in T of a network enters ΔT, so
+close temperatures give little information; the correlation of U and Var U of one run is assumed to be that of a Gibbs
+state in the harmonic regime.
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from weightgas.theory import finite_step, stationary
 from weightgas.trace import fixed, kind_of
 
 LARGEST_ELR = 0.1
-"""Simulated isotherms above this effective learning rate are excluded. Up to here the first order in η_e is enough: the
-ratio stayed within 0.7 % of 1 (linear loss d = 3, quadratic d = 10, all protocols); at 0.2 it was off by up to 1.6 %.
+"""Simulated isotherms above this effective learning rate are excluded. Below it first order in η_e suffices: the ratio
+stayed within 0.7 % of 1 (linear loss d = 3, quadratic d = 10, all protocols); at 0.2 it was off by up to 1.6 %.
 """
 LARGEST_ELR_UNCORRECTED = 0.02
-"""The same where the finite step cannot be corrected for: there the step alone moves U by about half of it."""
+"""The limit without a correction for the finite step, which then changes U by a relative amount of about η_e/2."""
 
 
 @dataclass(frozen=True)
 class Isotherms:
     """Averages over the cells of each temperature, cold to hot, (isotherms,) each, with standard errors.
 
-    ``number`` (cells,) is the isotherm of each cell in this order, −1 where the cell is not used.
+    ``number`` (cells,) is the isotherm of each cell in this order, −1 if the cell is not used.
     """
 
     temperature: np.ndarray
@@ -59,12 +59,11 @@ class Isotherms:
 
 @dataclass(frozen=True)
 class Fluctuation:
-    """Ratios (Var U/T²)/(dU/dT) between neighbouring isotherms with errors, at ``temperature``; and over the total
-    range.
+    """Ratios (Var U/T²)/(dU/dT) of neighbouring isotherms with errors, at ``temperature``; and over the full range.
 
     ``capacity`` is dU/dT between neighbours; ``capacity_over_R`` that of the entire range over dof/2, 1 if ideal.
-    ``quadrature_error``: what the trapezoid is wrong by in ``whole``, from halving the grid; NaN below three isotherms.
-    ``corrected``: whether the finite step was taken out. ``advice``: what to add, or why it was not corrected.
+    ``quadrature_error``: the error of the trapezoid in ``whole``, from halving the grid; NaN below three isotherms.
+    ``corrected``: whether the finite step was corrected for. ``advice``: what to add, or why there is no correction.
     """
 
     temperature: np.ndarray
@@ -82,13 +81,13 @@ class Fluctuation:
 
 
 def laplacian_slope(state: xr.Dataset) -> float | None:
-    """s of ΔL = s L + constant of a simulated run; None where there is no such number, so no correction."""
+    """s of ΔL = s L + constant of a simulated run; None if there is no such number, and so no correction."""
     value = state.attrs.get("laplacian_slope")
     return float(value) if state.attrs["producer"] == "simulate" and value is not None else None
 
 
 def largest_step(state: xr.Dataset, corrected: bool) -> float:
-    """The largest η_e at which simulated cells may enter, with and without a correction; infinite for other runs."""
+    """The largest η_e at which simulated cells are used, with and without a correction; infinite for other runs."""
     if state.attrs["producer"] != "simulate":
         return np.inf
     return (LARGEST_ELR if corrected else LARGEST_ELR_UNCORRECTED) * (1 + 1e-6)
@@ -97,7 +96,7 @@ def largest_step(state: xr.Dataset, corrected: bool) -> float:
 def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
     """Average temperature, energy and its variance over the cells of each isotherm, weighted by effective sample size.
 
-    Not by 1/error²: where the variance came out small, so did its error, and the mean would be too low.
+    The weight is not 1/error²: a variance that is small by chance has a small error, so the mean would be too low.
     Cells above ``largest_elr`` are excluded; default LARGEST_ELR or LARGEST_ELR_UNCORRECTED in simulations, else none.
     """
     if largest_elr is None:
@@ -130,7 +129,7 @@ _NAMES = ("temperature", "energy", "energy_variance")
 def fluctuation_response(state: xr.Dataset, isotherms: Isotherms | None = None) -> Fluctuation:
     """The ratio between neighbouring isotherms and, with more power, over the entire range of temperature.
 
-    Empty and NaN with fewer than two isotherms; NaN where the energy does not vary. ``isotherms``: those of
+    Empty and NaN with fewer than two isotherms; NaN if the energy does not vary. ``isotherms``: those of
     :func:`collect`, by default of the cells whose step is small enough.
     """
     t = collect(state) if isotherms is None else isotherms
@@ -174,7 +173,7 @@ def fluctuation_response(state: xr.Dataset, isotherms: Isotherms | None = None) 
 
 
 def linear_loss_noise(state: xr.Dataset, t: Isotherms) -> float | None:
-    """σ² to four digits where the loss is linear, so that the finite step is known to all orders; else None."""
+    """σ² to four digits if the loss is linear, so that the finite step is known to all orders; else None."""
     noise_var = t.noise_var if len(t.temperature) else float("nan")
     linear = laplacian_slope(state) == 1 - int(state.attrs["dim"])
     return float(f"{noise_var:.4g}") if linear and np.isfinite(noise_var) and noise_var > 0 else None
@@ -189,9 +188,9 @@ def step_sizes(state: xr.Dataset, t: Isotherms) -> list[float]:
 def _ratio(t: Isotherms, response: np.ndarray, where: np.ndarray) -> tuple[float, float]:
     """The ratio over the isotherms ``where``, and its error.
 
-    From the errors of T, U and Var U of every isotherm; isotherms are independent, and one between two intervals enters
-    once, with the sum of its two weights. In one isotherm U and Var U are correlated by 2/√(6 + 2 Var U/T²), that of a
-    Gamma density of scale T, which the energy has in the harmonic regime if the state is Gibbs.
+    It follows from the errors of T, U and Var U of every isotherm. Isotherms are independent; one between two intervals
+    enters once, with the sum of its two weights. Within an isotherm the correlation of U and Var U is 2/√(6 + 2 Var
+    U/T²): that of a Gamma density of scale T, which the energy has in a Gibbs state in the harmonic regime.
     """
     temperature, c = t.temperature[where], response[where]
     step = np.diff(temperature)

@@ -1,19 +1,21 @@
 """The Gibbs slope: is ln P₂(U)/P₁(U) linear in U with slope 1/T₁ − 1/T₂?
 
 Two runs at temperatures T₁ < T₂ sample ρ ∝ e^{−L/T} if and only if the logarithm of the ratio of their energy
-densities is linear in U with that slope. Of simulated runs whose loss has a ``laplacian_slope`` s the finite step is
-taken into account, networks are not corrected (:mod:`weightgas.theory.finite_step`):
+densities is linear in U with that slope. Simulated runs whose loss has a ``laplacian_slope`` s are corrected for the
+finite step, networks are not (:mod:`weightgas.theory.finite_step`):
 
     expected = 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c)
 
-For a linear loss that is multiplied by what the same regression gives of two states of isotropic noise at these step
-sizes, over the formula at their temperatures: so it is right to all orders (:mod:`weightgas.theory.stationary`).
+For a linear loss this is multiplied by the result of the same regression for two states of isotropic noise at these
+step sizes, divided by the formula at their temperatures, and so is exact to all orders
+(:mod:`weightgas.theory.stationary`).
 
-Measured by maximum likelihood, a logistic regression of "which run" on the energies of all samples after the burn-in.
-Its error is a sandwich: every sample has an influence f on the estimate (minus its mean over the isotherm), and the
-variance is Σ f² over the samples of each run times N/ESS of the series f. Influences of several pairs add, so the mean
-over the chain of neighbouring pairs knows that they share runs. At 5 % this rejects true Gibbs states in 4 to 6 % of
-cases. Thinning to independent samples instead costs a quarter of the precision and rejects 6 to 14 %.
+The slope is measured by maximum likelihood: a logistic regression of "which run" on the energies of all samples after
+the burn-in. Its error is a sandwich estimate: every sample has an influence f on the estimate (minus its mean over the
+isotherm), and the variance is Σ f² over the samples of each run times N/ESS of the series f. Influences of several
+pairs add, so the error of the mean over all neighbouring pairs includes their common runs. At 5 % this rejects true
+Gibbs states in 4 to 6 % of cases. Thinning to independent samples instead loses a quarter of the precision and rejects
+6 to 14 %.
 
 Level 3: it can fail. Weakness: it needs overlap, ln(T₂/T₁) below about 4√(2/dof) (:mod:`weightgas.analysis.planner`);
 cells of one isotherm count as runs of one density, so basins of different energy make the error too small. Source:
@@ -38,7 +40,7 @@ from weightgas.theory import finite_step, stationary
 from weightgas.trace import kind_of
 
 LEAST_OVERLAP = 0.05
-"""Smallest share of the two histograms that must be common; below, the slope hangs on a handful of samples."""
+"""Smallest common share of the two histograms; below, the slope depends on a few samples."""
 LEAST_SAMPLES = 20
 """Effective samples that an isotherm needs."""
 WINDOW = 4.0
@@ -52,8 +54,8 @@ Series = Sequence[np.ndarray]
 class GibbsSlope:
     """Measured over expected slope of neighbouring isotherms with errors, their overlap, and the mean over the chain.
 
-    ``expected`` is the slope of each pair in 1/energy, ``corrected`` whether it has the finite step in it. ``advice``
-    states what to add where pairs lack overlap.
+    ``expected`` is the slope of each pair in 1/energy, ``corrected`` whether it includes the finite step. ``advice``
+    states what to add if pairs lack overlap.
     """
 
     cold: np.ndarray
@@ -139,10 +141,10 @@ def combine(
 ) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Ratios of the slopes of the ``pairs`` (k, k + 1), their errors, their best mean, and its error.
 
-    The weights are those of generalised least squares, with one N/ESS for all influences of an isotherm,
-    ``inefficiency`` (isotherms,): with their own the weights would follow the noise of the error and make it too small.
-    The error of the mean comes from its own influences. The temperatures, independent of each other, enter through the
-    expected slopes.
+    The weights are those of generalised least squares, with the same N/ESS for all influences of an isotherm,
+    ``inefficiency`` (isotherms,): with separate values the weights would follow the noise of the errors and make the
+    error too small. The error of the mean comes from its own influences. The independent errors of the temperatures
+    enter through the expected slopes.
     """
     n, isotherms = len(pairs), len(t.temperature)
     ratio = np.array([s.value for s in slopes]) / expected[pairs]
@@ -199,23 +201,23 @@ def _samples(trace: xr.Dataset, state: xr.Dataset, cells: np.ndarray) -> Series:
 
 
 def _effective(series: Series) -> float:
-    """Effective samples of one isotherm; 0 where they do not vary or are not numbers."""
+    """Effective samples of one isotherm; 0 if they do not vary or are not numbers."""
     good = all(np.isfinite(s).all() and s.size for s in series) and any(np.ptp(s) > 0 for s in series)
     return sum(effective_sample_size(s) for s in series if s.shape[1] >= 4 and np.ptp(s) > 0) if good else 0.0
 
 
 def _centered(series: Series) -> Series:
-    """Minus the mean over the isotherm: the number of its samples is not random."""
+    """Subtract the mean over the isotherm, since the number of its samples is not random."""
     mean = np.mean(np.concatenate([s.ravel() for s in series]))
     return [s - mean for s in series]
 
 
 def _error(influences: Sequence[Series], more: float = 0.0) -> float:
-    """Standard error of a sum of independent series of influences, with ``more`` variance of other origin.
+    """Standard error of a sum of independent series of influences, with ``more`` variance from other sources.
 
-    Σ f² N/ESS of each series. N/ESS takes in lags up to about ± w N/(2 ESS), w = WINDOW. So it is too small by a share
-    of w/ESS, as its autocovariances are about the mean of the run; and it has ESS/w degrees of freedom, for which
-    Student's t makes the error one whose ±1.96 covers 95 % (Welch–Satterthwaite where there are several series).
+    Σ f² N/ESS of each series. N/ESS includes lags up to about ± w N/(2 ESS), w = WINDOW. So it is too small by a share
+    of w/ESS, since its autocovariances are about the mean of the run. It has ESS/w degrees of freedom, for which
+    Student's t gives an error whose ±1.96 covers 95 % (Welch–Satterthwaite for several series).
     """
     variances, freedom = [], []
     for f in (f for series in influences for f in series if np.ptp(f) > 0):
@@ -230,13 +232,13 @@ def _error(influences: Sequence[Series], more: float = 0.0) -> float:
 
 
 def _split(values: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> Series:
-    """The flat values of one isotherm or more as the series they came from."""
+    """Split the flat values of one isotherm or more into their series."""
     ends = np.cumsum([int(np.prod(shape)) for shape in shapes])[:-1]
     return [part.reshape(shape) for part, shape in zip(np.split(values, ends), shapes, strict=True)]
 
 
 def _overlap(a: Series, b: Series) -> float:
-    """Common share of two histograms, ∫ min(P₁, P₂); NaN without energies that are numbers and vary."""
+    """Common share of two histograms, ∫ min(P₁, P₂); NaN unless the energies are numbers and vary."""
     first, second = (np.concatenate([s.ravel() for s in x]) for x in (a, b))
     both = np.concatenate([first, second])
     if not (len(first) and len(second) and np.isfinite(both).all() and np.ptp(both) > 0):

@@ -1,6 +1,6 @@
-"""The gases of a network: temperature, pressure and volume of every group or layer, and what they add up to.
+"""The gases of a network: temperature, pressure and volume of every group or layer, and their sums.
 
-Every scale-invariant group i is a gas of its own, R_i = (d_i − 1)/2 of the degrees of freedom. With η the step of the
+Every scale-invariant group i is a separate gas with R_i = (d_i − 1)/2. With η the step of the
 weights (η_e r² at fixed ELR and on the sphere) and g_i the gradient of its weights,
 
     V_i = E[r_i²]/2      R_i T_i = E[η tr Σ_i/r_i²]/4      p_i V_i = E[η G_i/r_i²]/(4 (1 − c/2))      G_i = r_i² ‖g_i‖²
@@ -9,10 +9,10 @@ c = ηλ, 0 on the sphere. All three are sums of squares over weights, so those 
 those of layers to the network's: ΣV_i = V, ΣR_i T_i = RT and Σp_i V_i = pV, at every step. A layer has T = ΣR_i
 T_i/ΣR_i, the mean over its degrees of freedom, and p = Σp_i V_i/ΣV_i.
 
-Stationarity fixes the pressures, and nothing but it: E[r_i²] neither grows nor falls, so p_i = λ for every group where
-weights decay, and on the sphere, where they share r², one p for all, that of the total. Groups in contact are in
-mechanical equilibrium, as gases behind movable walls are. Temperatures need not be equal, unless the noise is isotropic
-over all groups: what heats a group is its own gradient. p_i V_i = R_i T_i (1 + ‖∇_i L‖²/tr Σ_i)/(1 − c/2).
+Stationarity alone fixes the pressures: E[r_i²] neither grows nor falls, so p_i = λ for every group under weight decay.
+On the sphere, where groups share r², all have the same p, that of the total. Groups are in mechanical equilibrium, like
+gases with movable walls. Temperatures need not be equal, unless the noise is isotropic over all groups, since each
+group is heated by its own gradient. p_i V_i = R_i T_i (1 + ‖∇_i L‖²/tr Σ_i)/(1 − c/2).
 
 Level 2, consistency checks. Source: arXiv 2511.07308 for one group; the sums follow from the definitions.
 """
@@ -43,9 +43,9 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
     Parameters
     ----------
     trace, state
-        A run of networks, and what ``measure`` made of it: its burn-in and correlation times.
+        A run of networks, and its state, for burn-in and correlation times.
     by
-        ``"layer"`` (groups whose names have one beginning, ``conv1`` of ``conv1.0``) or ``"group"``.
+        ``"layer"`` (groups whose names begin alike, ``conv1`` of ``conv1.0``) or ``"group"``.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
         On (cell, part), each with ``<name>_err``: ``volume``, ``temperature``, ``pressure``, ``temperature_ratio`` and
         ``pressure_ratio`` to those of the network (of the pressure: λ, on the sphere that of the growth of the norm),
         ``heat_share`` = R_i T_i/(RT). On part the coordinate ``part`` (its name), ``dof`` and ``groups``. On cell
-        ``volume_sum``, ``heat_sum`` and ``work_sum``: sums over the parts by the network's own, 1.
+        ``volume_sum``, ``heat_sum`` and ``work_sum``: sums over the parts divided by the value of the network, 1.
 
     Raises
     ------
@@ -86,9 +86,9 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
 
 
 def over_cells(found: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
-    """Means over the cells in equilibrium of what :func:`layer_gases` found; NaN without any.
+    """Means over the cells in equilibrium of the result of :func:`layer_gases`; NaN without any.
 
-    Errors are those of the scatter among cells, which differ in temperature; of one cell, its own.
+    Errors are from the scatter among cells, which differ in temperature; for one cell, its own error.
     """
     good = in_equilibrium(state)
     out = found.isel(cell=good).mean("cell").assign_attrs(found.attrs)
@@ -102,7 +102,7 @@ _SUMS = {"volume_sum": "square", "heat_sum": "heat", "work_sum": "update"}
 
 
 def _membership(trace: xr.Dataset, by: str) -> tuple[list[str], np.ndarray]:
-    """Names of the parts, and (groups, parts) which group belongs to which."""
+    """Names of the parts, and a matrix (groups, parts) that assigns the groups."""
     groups = [str(name) for name in np.atleast_1d(trace.attrs["group_names"])]
     labels = groups if by == "group" else [name.split(".")[0] for name in groups]
     parts = list(dict.fromkeys(labels))
@@ -113,8 +113,8 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
     """Block means (cells, blocks, parts) of r_i², η tr Σ_i/r_i² and η G_i/r_i²/(1 − c/2); of the total, as one part;
     and the pressure that each part should have.
 
-    G_i is a mean over the steps since the sample before, and goes with the norm there: a large gradient makes the norm
-    after it larger, the one before it does not know.
+    G_i is a mean over the steps since the previous sample, and is combined with the norm there: a large gradient
+    increases the norm after it, but is not correlated with the norm before it.
     """
     kind, at = kind_of(trace), {axis: v[:, None, None] for axis, v in fixed(trace).items()}
     radius, square = trace["radius"].values, trace["group_radius"].values ** 2
@@ -145,5 +145,5 @@ def _columns(trace: xr.Dataset, blocks: Blocks, belongs: np.ndarray) -> tuple[di
 
 
 def _before(series: np.ndarray) -> np.ndarray:
-    """What was at the sample before, (cells, replicas, samples[, groups]); the first stays as it is."""
+    """The values at the previous sample, (cells, replicas, samples[, groups]); the first is unchanged."""
     return np.concatenate([series[:, :, :1], series[:, :, :-1]], axis=2)

@@ -1,4 +1,4 @@
-"""The three levels of a verdict, from what the analyses found (:mod:`weightgas.analysis.checks`)."""
+"""The three levels of a verdict, from the results of the analyses (:mod:`weightgas.analysis.checks`)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TIMES = (Key.ESS, Key.RELAXATIONS, Key.SHARE_RELAXATIONS, Key.ENERGY_RELAXATION
 
 
 def stationary(state: xr.Dataset) -> Level:
-    """Level 1: how many cells are in equilibrium, and the least of what each criterion asks."""
+    """Level 1: the number of cells in equilibrium, and the smallest value for each criterion."""
     counts = Counter(Status(int(s)) for s in state["status"].values)
     good = in_equilibrium(state)
     share = float(good.mean())
@@ -61,7 +61,7 @@ def diagnostics(
     gibbs: GibbsSlope,
     entropies: Sequence[Clausius],
 ) -> Level:
-    """Level 3: what can falsify an ideal gas, and numbers that belong to it and are not judged."""
+    """Level 3: the checks that can falsify an ideal gas, and related numbers that are not judged."""
     note = f"cells from {conf.least:.3g} to {conf.most:.3g}" if np.isfinite(conf.least) else conf.advice
     f, tolerance = fluctuation, DIAGNOSTIC_TOLERANCE
     checks = (
@@ -84,7 +84,7 @@ def _judged(
 
 
 def _clausius(found: Clausius) -> Check:
-    """The check by one independent entropy: it can falsify; to pass means little, as anisotropic noise passes too."""
+    """The check by one independent entropy: it can falsify; passing means little: anisotropic noise passes."""
     outcome = judge(found.whole, found.whole_err, 1.0, DIAGNOSTIC_TOLERANCE) if found.judged else ""
     note = found.advice or ("passes; so does anisotropic noise" if outcome == "yes" else "")
     of = f"entropy by {found.method.replace('_', ' ')}"
@@ -92,7 +92,7 @@ def _clausius(found: Clausius) -> Check:
 
 
 def _reported(state: xr.Dataset) -> list[Check]:
-    """In how many directions the noise lives, and how far apart the temperatures of the groups are."""
+    """The effective rank of the noise covariance, and the spread of the temperatures of the groups."""
     good, checks, dof = in_equilibrium(state), [], int(state.attrs["dof"])
     if "noise_dim" in state and np.isfinite(state["noise_dim"].values[good]).any():
         mean, error = weighted_mean(state["noise_dim"].values[good], state["noise_dim_err"].values[good])

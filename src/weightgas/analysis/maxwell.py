@@ -23,7 +23,7 @@ NAMES = {
     "dS_dlnr": "dS/dln r",
     "difference": "dS/dln η − dS/dln λ",
 }
-"""The slopes by key, and how they are written."""
+"""The slopes by key, with their formulas."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Slope:
 
     @property
     def name(self) -> str:
-        """How it is written."""
+        """Its formula."""
         return NAMES[self.key]
 
 
@@ -58,16 +58,16 @@ class QuadraticFit:
     axes: tuple[str, ...]
 
     def along(self, axis: str) -> np.ndarray:
-        """The slope on every cell along an axis, or along the isotherm, on which the product of both is constant."""
+        """The slope at every cell along an axis, or along the isotherm, where the product of both is constant."""
         slopes = dict(zip(self.axes, (self.slope_first, self.slope_second), strict=True))
         return slopes.get(axis, self.slope_first - self.slope_second)
 
 
 def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
-    """The mean slopes that the protocol's Maxwell relation is about, with errors carried from the entropies.
+    """The mean slopes in the Maxwell relation of the protocol, with errors propagated from the entropies.
 
-    Each slope is linear in the entropies, so its error follows from theirs; for integrated entropies, whose errors
-    are correlated, from the bootstrap replicates. Empty where fewer than three cells in a row have an entropy.
+    Each slope is linear in the entropies, so its error follows from theirs; for integrated entropies, whose errors are
+    correlated, from the bootstrap replicates. Empty if fewer than three cells in a row have an entropy.
     """
     r, names = state.attrs["dof"] / 2, kind_of(state).axes
     found = []
@@ -124,8 +124,8 @@ def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, n
 def _along_isotherms(state: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     """The same for the slope at constant ηλ, ∂S/∂y with y = (ln η − ln λ)/2, which is ∂S/∂ln η − ∂S/∂ln λ.
 
-    Within isotherms, because S bends along ηλ: with a cell missing the difference of two mean slopes would be off by
-    that bend.
+    The slope is taken within isotherms, because S is curved along ηλ: if a cell is missing, this curvature would bias
+    the difference of two mean slopes.
     """
     (first, second), good = axes(state).values(), in_equilibrium(state) & np.isfinite(state["entropy"].values)
     product = np.round(np.log(kind_of(state).isotherm_key(fixed(state))), 9)

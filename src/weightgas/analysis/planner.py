@@ -1,13 +1,13 @@
-"""Which temperature to add, so that the Gibbs slope can be measured.
+"""The temperatures to add so that the Gibbs slope can be measured.
 
     ln(T₂/T₁) = SEPARATION · √(Var U)/(T dU/dT),      for an ideal gas  SEPARATION · √(2/dof)
 
-is the distance of two temperatures at which N independent samples of each measure the slope of ln P₂(U)/P₁(U) with
-the least relative error, 1.37/√N for a large dof. Closer, the slope to be measured is small; further apart, few
-samples lie where both densities do. Source: Shirts (2013), J. Chem. Theory Comput. 9, 909, who finds 2 to 3 standard
-deviations for the distance; the constant is from minimising the sandwich variance of the logistic regression over the
-distance, by quadrature, for Gamma densities of the energy (the harmonic regime). Weakness: heat capacity and variance
-are taken as those of the nearest temperatures that were measured.
+is the distance of two temperatures at which N independent samples of each give the slope of ln P₂(U)/P₁(U) with the
+smallest relative error, 1.37/√N for a large dof. At smaller distances the slope is small; at larger ones few samples
+are in the common range of the densities. Source: Shirts (2013), J. Chem. Theory Comput. 9, 909, who finds 2 to 3
+standard deviations for the distance; the constant minimises the sandwich variance of the logistic regression, by
+quadrature, for Gamma densities of the energy (the harmonic regime). Weakness: heat capacity and variance are assumed to
+be those of the nearest measured temperatures.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from weightgas.trace import fixed, kind_of
 
 SEPARATION = 1.95
 """Best distance of two temperatures in standard deviations of the energy: 1.93 to 2.00 for Gamma densities of shape
-dof/2 from ½ to ∞. Between 1.5 and 2.5 the error is within 5 % of the least.
+dof/2 from ½ to ∞. Between 1.5 and 2.5 the error is within 5 % of the minimum.
 """
 WIDEST = 4.0
-"""At this distance about 5 % of the two densities are common, the least that the Gibbs slope accepts."""
+"""At this distance the densities have about 5 % in common, the smallest overlap that the Gibbs slope accepts."""
 LEAST_ERROR = 1.37
 """Relative error of the slope at the best distance times √N."""
 _MOST_LISTED = 6
@@ -35,9 +35,9 @@ _MOST_LISTED = 6
 
 @dataclass(frozen=True)
 class Next:
-    """The next temperatures ``below`` and ``above`` one that was measured, and their ratio ``factor`` to it.
+    """The next temperatures ``below`` and ``above`` a measured one, and their ratio ``factor`` to it.
 
-    η_e is changed by the same factor, and at fixed LR ηλ by its square (T ∝ √(ηλ)), while σ² stays what it is.
+    η_e is changed by the same factor, and at fixed LR ηλ by its square (T ∝ √(ηλ)), at constant σ².
     """
 
     below: np.ndarray
@@ -47,11 +47,11 @@ class Next:
 
 @dataclass(frozen=True)
 class Plan:
-    """What to add: ``temperature`` (n,) and the ``value`` (n,) of the hyperparameter ``name`` that should reach it.
+    """The cells to add: ``temperature`` (n,) and ``value`` (n,) of the hyperparameter ``name`` that should reach it.
 
     ``name`` is ``"elr"`` or, at fixed LR, ``"lr * wd"``. ``cold`` and ``hot`` (pairs,) are the neighbours that lack
-    overlap, empty if none does. ``relative_error``: what the Gibbs slope of a new pair would have, with as many
-    effective samples as the isotherms have now. ``advice`` puts it into a sentence.
+    overlap, empty if none do. ``relative_error`` is that of the Gibbs slope of a new pair with as many effective
+    samples as the present isotherms. ``advice`` is the plan as a sentence.
     """
 
     cold: np.ndarray
@@ -102,7 +102,7 @@ def plan(
     state
         From ``measure``.
     isotherms
-        What ``fluctuation.collect`` gave, default just that.
+        The result of ``fluctuation.collect``, by default computed here.
     gaps
         Boolean (isotherms − 1,): which neighbours lack overlap; default those more than WIDEST apart.
     separation
@@ -141,7 +141,7 @@ def plan(
 
 
 def _widths(t: Isotherms) -> np.ndarray:
-    """√(Var U)/(T dU/dT) of each pair of neighbours, at their geometric mean; dU/dT by Var U/T² where it falls."""
+    """√(Var U)/(T dU/dT) of each pair of neighbours, at their geometric mean; dU/dT is Var U/T² where U falls."""
     rise, step = np.diff(t.energy), np.diff(t.temperature)
     variance = np.sqrt(t.variance[1:] * t.variance[:-1])
     temperature = np.sqrt(t.temperature[1:] * t.temperature[:-1])

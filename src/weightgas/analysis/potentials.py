@@ -1,8 +1,9 @@
 """The minimum of the potentials over the grid.
 
 The state measured at (T*, p*) should minimise 𝒢(state) = U − T*S + p*V over the states of the grid; on the sphere, at
-each radius, the state at T* minimises U − T*S [arXiv 2511.07308]. Between levels 2 and 3: with an independent entropy
-it has power (a slope 20 % too steep moves the minimum by a cell), with an integrated one it does not.
+each radius, the state at T* minimises U − T*S [arXiv 2511.07308]. The test is between levels 2 and 3: with an
+independent entropy it has power (a slope 20 % too steep moves the minimum by a cell), with an integrated one it has
+none.
 """
 
 from __future__ import annotations
@@ -15,8 +16,7 @@ from weightgas.trace import fixed, kind_of
 
 
 def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
-    """The potential of every cell (cells,) at the temperature and pressure of cell ``target``, relative to its least
-    value.
+    """The potential of every cell (cells,) at the temperature and pressure of cell ``target``, relative to its minimum.
 
     𝒢 = U − T*S + p*V; on the sphere F = U − T*S, NaN for cells of another radius. NaN for cells out of equilibrium.
     """
@@ -34,7 +34,7 @@ def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
 
 
 def minima(state: xr.Dataset) -> xr.Dataset:
-    """For every cell in equilibrium: where over the grid its potential is least, and how many grid steps away that is.
+    """For every cell in equilibrium: the minimum of its potential over the grid, and its distance in grid steps.
 
     Returns ``minimum`` (index of the cell, −1 without one) and ``offset`` (largest number of grid steps along an
     axis, NaN without). At fixed LR the temperature follows ηλ alone, so cells along constant ηλ/const share T but not

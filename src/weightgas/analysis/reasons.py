@@ -1,21 +1,21 @@
-"""Why a gas is not ideal: anisotropy of the noise, its dependence on the loss, the finite step; each with its number.
+"""Why a gas is not ideal: anisotropy of the noise, its dependence on the loss, and the finite step, each as a number.
 
 At low temperature, in a minimum with Hessian H on the sphere (eigenvalues h) and noise Σ (s in the same directions),
 direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
 
-    anisotropy   (Var U/T²)/R = (d−1) tr Σ²/(tr Σ)² = (d−1)/d_eff        few directions carry all of the heat
+    anisotropy   (Var U/T²)/R = (d−1) tr Σ²/(tr Σ)² = (d−1)/d_eff        low effective rank of the noise
     alignment    T_conf/T     = (d−1) tr(HΣ)/(tr H tr Σ)                  the hot directions are the curved ones
-    dependence   T follows L with d ln tr Σ/d ln L = b: fluctuations of L bring heat with them, and Var U grows by
+    dependence   T follows L with d ln tr Σ/d ln L = b: fluctuations of L heat the gas, and Var U grows by
                  1/(1 − b RT/U)
     finite step  direction i is hotter by 1/(1 − η_e h/2), where the noise is by about 1/(1 − η_e κ/2), κ = tr(HΣ)/tr Σ;
-                 T_conf is above the alignment by the mean of that, Var U by the mean of its square
+                 T_conf exceeds the alignment by the mean of this factor, Var U by the mean of its square
 
-so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². The right is made of gradients, the mean energy
-and the slope of the noise on the loss, never of how large the fluctuations are: an explanation that can fail.
-The first three are exact in the limits they name, the product is approximate: the means of the step are taken with
-other weights. The alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf measures how noise and
-curvature are aligned, and is blind to a noise that depends on the loss, at low temperature.
-Weakness: Σ and H share no axes in general, and a network is in no quadratic minimum.
+so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². The right-hand side contains gradients, the mean
+energy and the slope of the noise on the loss, but not the size of the fluctuations, so the explanation can fail. The
+first three are exact in their limits; the product is approximate, since the means over the step have other weights. The
+alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf measures the alignment of noise and curvature,
+and at low temperature does not detect noise that depends on the loss. Weakness: Σ and H have different axes in general,
+and a network is not in a quadratic minimum.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ import xarray as xr
 from weightgas import trace as traces
 
 BLOCKS = 16
-"""Blocks of samples whose scatter gives the error of the exponent."""
+"""Number of blocks of samples whose scatter gives the error of the exponent."""
 
 
 def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
-    """What each reason predicts, and what is measured, in every cell; NaN where it was not recorded.
+    """The prediction of each reason and the measurement in every cell; NaN if it was not recorded.
 
     Returns
     -------
@@ -83,7 +83,7 @@ def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndar
     if "noise_trace" not in trace:
         return value, error
     energy, noise = trace["energy"].values, trace["noise_trace"].values
-    if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps, which moved the energy
+    if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps, which changed the energy
         noise = np.sqrt(trace["noise_trace_sq"].values)
     ends, holds = trace["samples"].values.min(axis=1), traces.holds(trace, "noise_trace")
     for i in range(cells):
@@ -93,7 +93,7 @@ def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndar
             continue
         x, y = (v[i, :, begin:end] if kept.all() else v[i, :, begin:end][:, kept] for v in (energy, noise))
         level = y.mean() / x.mean()
-        # Replicas may sit in different minima; only what happens within one is dependence of its noise on its loss.
+        # Replicas may be in different minima; the dependence of noise on loss is that within each replica.
         x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
         edges = np.linspace(0, kept.sum(), BLOCKS + 1).astype(int)[:-1]
         products, squares = (np.add.reduceat(v, edges, axis=1).sum(axis=0) for v in (x * y, x * x))

@@ -1,4 +1,4 @@
-"""How close the simulated model comes to its closed form, cell by cell, in per cent and in standard errors."""
+"""The agreement of the simulated model with its closed form, cell by cell, in per cent and in standard errors."""
 
 from __future__ import annotations
 
@@ -13,16 +13,15 @@ from weightgas.trace import kind_of
 
 SYMBOLS = {"radius": "r", "energy": "U", "entropy_direction": "S"}
 IN_NATS = ("entropy_direction",)
-"""Not relative: an entropy has no zero."""
+"""Absolute, since an entropy has no natural zero."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """One variable of a state over the cells it applies to: their number, the worst deviation, the largest error.
+    """One variable of a state over the cells where it applies: their number, the worst deviation, the largest error.
 
     ``worst`` and ``error`` are relative, for an entropy in nats. Of the deviations in standard errors ``worst_z`` is
-    the largest, ``mean_z`` the mean and ``deviation_z`` the standard deviation: 0 and 1 where theory and errors are
-    right.
+    the largest, ``mean_z`` the mean and ``deviation_z`` the standard deviation: 0 and 1 if theory and errors are right.
     """
 
     key: str
@@ -40,7 +39,7 @@ class Score:
 
     @property
     def unit(self) -> tuple[str, float]:
-        """Per cent or nats, and the factor to it."""
+        """Per cent or nats, and the conversion factor."""
         return ("nats", 1.0) if self.key in IN_NATS else ("%", 100.0)
 
     def __str__(self) -> str:
@@ -55,10 +54,10 @@ class Score:
 
 
 def model_scores(state: xr.Dataset) -> tuple[Score, ...]:
-    """r, U and S of every cell in equilibrium against the stationary state of the discrete step, from hyperparameters.
+    """r, U and S of cells in equilibrium compared with the stationary state of the discrete step.
 
-    For the isotropic noise model only; nothing measured enters the theory but σ² (:mod:`weightgas.theory.stationary`).
-    On the sphere r is fixed and has no score.
+    For the isotropic noise model only; theory uses hyperparameters and only the measured σ²
+    (:mod:`weightgas.theory.stationary`). On the sphere r is fixed and has no score.
     """
     good, theory, found = in_equilibrium(state), model_values(state), []
     for name in SYMBOLS:

@@ -1,6 +1,6 @@
 """The command line ``weightgas``: one subcommand per stage of the flow.
 
-Only typer and the standard library are imported here, and the rest by the command that needs it: ``--help`` is quick.
+Only typer and the standard library are imported here, and the rest by the command that needs it, so ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, one
 from weightgas.settings import RENAMED
 
 _RENAMED = RENAMED | {"nulls": "controls", "no_nulls": "no_controls"}
-"""Options of version 0.1 and their names today."""
+"""Options of version 0.1 and their present names."""
 
 app = typer.Typer(
     name="weightgas",
@@ -98,7 +98,7 @@ def _call(words: Sequence[str]) -> int:
     except typer.Abort:
         return FAILED
     except Exception as error:
-        # What the parser refuses; typer has its own copy of click or click itself, by its version.
+        # Errors of the parser; depending on its version, typer has its own copy of click or uses click.
         message = getattr(error, "format_message", None)
         if message is None:
             say(f"weightgas: {one_line(error)}")
@@ -116,7 +116,7 @@ def _call(words: Sequence[str]) -> int:
 
 @contextmanager
 def _polite_kill() -> Iterator[None]:
-    """SIGTERM is an interruption as Ctrl-C is one: what is in flight is saved."""
+    """SIGTERM interrupts like Ctrl-C: unfinished cells are saved."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

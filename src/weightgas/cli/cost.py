@@ -1,4 +1,4 @@
-"""What ``--dry-run`` prints: time and disk of a run, without making it."""
+"""The output of ``--dry-run``: time and disk of a run, without making it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from weightgas.protocols import Protocol
 
 _PER_READING = 14
-"""Variables of a sample, of 8 bytes each; zarr compresses them, so the estimated disk is an upper bound."""
+"""Number of variables of a sample, of 8 bytes each; zarr compresses them, so the estimated disk is an upper bound."""
 
 
 def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, snapshots: int) -> int:
@@ -34,11 +34,11 @@ def lines(
     longest: float | None = None,
     recording: tuple[float, float] | None = None,
 ) -> list[str]:
-    """The lines of a dry run: what, how long (or from ``seconds`` to ``longest``), how much, where.
+    """The lines of a dry run: the run, its time (or from ``seconds`` to ``longest``), disk and folder.
 
-    ``recording`` is what energies and noise cost, in gradients for each gradient of a step.
+    ``recording`` is the cost of energies and noise, in gradients for each gradient of a step.
     """
-    from weightgas.runs import duration  # its package takes time to load
+    from weightgas.runs import duration  # its package is slow to import
 
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         place = "which is new"
@@ -63,7 +63,7 @@ def counted(number: int, thing: str) -> str:
 
 
 def size_of(count: float) -> str:
-    """Bytes for a reader: ``300 kB``, ``12 MB``, ``1.5 GB``."""
+    """Bytes in readable form: ``300 kB``, ``12 MB``, ``1.5 GB``."""
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.0f} {unit}"

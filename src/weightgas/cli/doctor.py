@@ -19,7 +19,7 @@ from weightgas.cli.session import FAILED, session
 
 
 class Problem(Exception):
-    """Something that does not work here: what it is, and how to fix it."""
+    """A problem on this machine, and how to fix it."""
 
     def __init__(self, what: str, fix: str) -> None:
         super().__init__(what)
@@ -187,7 +187,7 @@ def _text() -> str:
 
 
 def _write(folder: Path) -> None:
-    """Write and remove a file in a folder, which is left as it was."""
+    """Write and remove a file in a folder, which is then unchanged."""
     made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     try:

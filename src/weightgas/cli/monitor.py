@@ -78,7 +78,7 @@ class Equivalent(opt.Options):
     fixed_norm: bool = False
 
     def of(self, found: Forecast) -> Iterator[tuple[str, Any]]:
-        """(title, settings) of what was asked for."""
+        """(title, settings) of the requested equivalents."""
         if self.rescale is not None:
             yield f"rescaled, {self.rescale:g} times the learning rate:", found.rescaled(self.rescale)
         if self.at_batch_size is not None:
@@ -213,7 +213,7 @@ def symmetries(
 
 
 def _problem(source: str, search: Search) -> tuple[Any, Any, Any]:
-    """(model, loss_fn, batches) of the user's name; loss and batches of images where there is a model alone."""
+    """(model, loss_fn, batches) from the user's file; loss and batches of images are made if there is only a model."""
     from weightgas.errors import refuse
 
     if not values.is_file(source):

@@ -1,4 +1,4 @@
-"""The options of the command line alone, each once; those of the library are spread from its own objects.
+"""The options that only the command line has; those of the library come from its objects.
 
 A group of options is a dataclass derived from :class:`Options`: fields with their types, texts in the docstring.
 """
@@ -39,13 +39,13 @@ Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an e
 
 
 class Options:
-    """Base of the groups of options; ``panel`` is the heading under which the help has them."""
+    """Base of the groups of options; ``panel`` is their heading in the help."""
 
     panel: ClassVar[str]
 
 
 def option(default: Any = None, *flags: str, **how: Any) -> Any:
-    """A field of a group with the names of its option, and what else ``typer.Option`` takes."""
+    """A field of a group with the names of its option, and other arguments of ``typer.Option``."""
     return field(default=default, metadata={**({"flags": flags} if flags else {}), **how})
 
 
@@ -68,7 +68,7 @@ class Show(Options):
 
     @property
     def progress(self) -> bool | None:
-        """The ``progress`` of a run: never if quiet, else where standard error is a terminal."""
+        """The ``progress`` of a run: never if quiet, else if standard error is a terminal."""
         return False if self.quiet else None
 
 
@@ -101,7 +101,7 @@ class Grid(Options):
     paired: bool = False
 
     def meant(self) -> Protocol:
-        """The protocol with its grid; ValueError where name and axes do not go together."""
+        """The protocol with its grid; ValueError if name and axes do not match."""
         axes = {axis: getattr(self, axis) for axis in ("lr", "wd", "elr", "radius")}
         return values.protocol_of(self.protocol, paired=self.paired, **axes)
 
@@ -139,7 +139,7 @@ class Learned(Options):
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """What distinguishes one choice from another, in words."""
+        """The choices that distinguish this run from others, as text."""
         return (self.network or "mlp", self.hidden, self.data or "digits", self.per_class, self.label_noise)
 
     def meant(self) -> tuple[Any, Images]:

@@ -194,7 +194,7 @@ def _title(command: str, protocol: Protocol, replicas: int, steps: int) -> str:
 
 
 def _summary(trace: xr.Dataset, out: Path) -> str:
-    """How the runs ended, where the trace is, and what to do next."""
+    """Print how the runs ended, where the trace is, and what to do next."""
     import numpy as np
 
     from weightgas.status import Outcome

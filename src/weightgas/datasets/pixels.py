@@ -1,4 +1,4 @@
-"""From stored pixels to inputs: every channel less its mean, divided by its standard deviation."""
+"""From stored pixels to inputs: every channel minus its mean, divided by its standard deviation."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 def normalised(pixels: np.ndarray) -> np.ndarray:
     """Inputs x = (p − p̄)/s of the same shape, float32; p̄ and s are of all pixels of all images in a channel.
 
-    ``pixels`` are bytes of shape (N, channels, …). There are 256 of them at most, so both are computed from counts,
+    ``pixels`` are bytes of shape (N, channels, …). They have at most 256 values, so both are computed from counts,
     exactly and without a copy in float64. A channel of one value becomes 0.
     """
     inputs = np.empty(pixels.shape, np.float32)

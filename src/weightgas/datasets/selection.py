@@ -1,4 +1,4 @@
-"""A data set made from another: fewer images, or labels that are wrong on purpose."""
+"""A data set made from another: fewer images, or deliberately wrong labels."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from weightgas.errors import finite_number, refuse, whole_number
 
 
 def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
-    """``per_class`` images of every class, drawn without replacement, in the order they have in ``data``.
+    """``per_class`` images of every class, drawn without replacement, in their order in ``data``.
 
-    Inputs stay as they are, normalised over all of ``data``. The name shows the subset: ``digits[50 per class, seed
+    Inputs are unchanged, normalised over all of ``data``. The name shows the subset: ``digits[50 per class, seed
     0]``.
 
     Raises
@@ -34,7 +34,7 @@ def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
 
 
 def with_label_noise(data: Images, share: float, *, seed: int = 0) -> Images:
-    """The same images, a ``share`` of them (rounded to full images) with a wrong label, uniformly one of the others.
+    """The same images, a ``share`` of them (rounded) with a wrong label, drawn uniformly from the other classes.
 
     Symmetric label noise: memorising it needs capacity, so it makes a network less over-parameterised. The name shows
     it: ``digits[20 % wrong labels, seed 0]``.

@@ -1,12 +1,12 @@
-"""Driving: the solvable gas along paths of hyperparameters, and what a path costs.
+"""Driving: the solvable gas along paths of hyperparameters, and the entropy production of a path.
 
-``paths``         hyperparameters as functions of the step: isotherm, isobar, isochore, adiabat, any other
+``paths``         hyperparameters as functions of the step: isotherm, isobar, isochore, adiabat, or any other
 ``ensemble``      ``drive``: many replicas along a path, with the work and heat of every step
 ``kernel``        the compiled step along a path
 ``balance``       ensemble averages along a drive, and the entropy it produced
-``rates``         closed forms of linear response: what a slow path costs a step
+``rates``         closed forms of linear response: the entropy production of a slow path per step
 ``quasi_static``  the prediction for a path: the slow limit, and linear response
-``cycles``        what a duration costs there and back, and a heat engine
+``cycles``        entropy production there and back against duration, and a heat engine
 """
 
 from importlib import import_module
@@ -40,7 +40,7 @@ _COMPILED = {"drive": "ensemble", "dissipation": "cycles", "exponent": "cycles",
 
 
 def __getattr__(name: str) -> Any:
-    """A function that drives, when it is first used: numba takes time to load, and figures need it not."""
+    """Import a driving function when it is first used: numba is slow to import, and figures do not need it."""
     if name not in _COMPILED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     return getattr(import_module(f"{__name__}.{_COMPILED[name]}"), name)

@@ -1,8 +1,8 @@
-"""The balance of a drive: averages over replicas along a path, and what the quasi-static path would give.
+"""The balance of a drive: averages over replicas along a path, with entropy production.
 
 W = −∫ p dV, Q = ΔU − W with U = E[L], and S(w) = S(w̄) + (d−1) E[ln r]: for the ideal gas of weights T dS = dU + p dV,
-the direction giving T dS(w̄) = dU, the radius T (d−1) d ln r = RT dV/V = p dV. Theory predicts for a path:
-:mod:`.quasi_static`.
+where the direction contributes T dS(w̄) = dU and the radius T (d−1) d ln r = RT dV/V = p dV. Predictions for a path are
+in :mod:`.quasi_static`.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ NAMES = (
 def balance(trajectory: xr.Dataset) -> xr.Dataset:
     """Ensemble averages along a drive, each with its standard error over replicas.
 
-    The entropy of the direction is counted: the density of the overlap z over the replicas at one moment, whatever its
-    form (:mod:`weightgas.measurement.entropy.density`), its bias taken off and its error by the jackknife over groups
-    of replicas, and so is that of the production, of which it is a part. It cannot be known better than √(R/replicas).
+    The entropy of the direction comes from counts of the overlap z over the replicas at one step, for a density of any
+    form (:mod:`weightgas.measurement.entropy.density`). The jackknife over groups of replicas corrects its bias and
+    gives its error, and those of the production, which contains it. Its error is at least √(R/replicas).
 
-    The friction, W − W_in, holds also what fluctuations of the loss do to the radius, η_e³ R T² a step at fixed ELR,
-    which the lag gives back: little, and nothing in the entire production.
+    The friction, W − W_in, also contains the effect of fluctuations of the loss on the radius, η_e³ R T² per step at
+    fixed ELR. The lag compensates this small term, which therefore does not change the total production.
 
-    A production is ΔS − ∫dQ/T, exact for steps without end: at finite ones it misses about η_e |ΔS|/2, because the
-    heat is that of states that are not quite those of Gibbs. There and back it cancels: :func:`closed_production`.
+    The production is ΔS − ∫dQ/T, which is exact for infinitesimal steps. Finite steps cause an error of about η_e
+    |ΔS|/2, since the states are not exactly Gibbs states. It cancels there and back: :func:`closed_production`.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def balance(trajectory: xr.Dataset) -> xr.Dataset:
     -------
     xarray.Dataset
         The variables of :data:`NAMES` (sample), with the hyperparameters, ``step`` and ``leg`` of the trajectory. NaN
-        from the sample on where a replica has diverged: an average over those that are left would be another ensemble.
+        from the sample at which a replica has diverged: an average over the others would be another ensemble.
 
     Raises
     ------
@@ -87,12 +87,12 @@ def balance(trajectory: xr.Dataset) -> xr.Dataset:
 
 
 def closed_production(trajectory: xr.Dataset) -> tuple[float, float]:
-    """Entropy produced over an entire cycle that began and ended at rest, in nats, and its standard error.
+    """Entropy produced over an entire cycle that begins and ends in equilibrium, in nats, and its standard error.
 
-    −⟨∮dQ/T⟩: over a cycle ΔS = 0, so no entropy is measured and none assumed. The change of L/T + pV/T (pV/(2T) at
-    fixed LR) from start to end, of mean zero, is taken off replica by replica: it is most of the noise. Along a path
-    there and back, what a finite step adds to U and pV cancels too; round a loop in the plane of T and V it does not:
-    on the sphere pV = RT(1 + η_e/2) in a harmonic well leaves −R ∮ (η_e/2) d ln V.
+    −⟨∮dQ/T⟩: over a cycle ΔS = 0, so no entropy is measured or assumed. The change of L/T + pV/T (pV/(2T) at fixed LR)
+    from start to end, which has mean zero, is subtracted for each replica: it is most of the noise. Along a path there
+    and back, the finite-step terms of U and pV cancel too. Around a loop in the plane of T and V they do not: on the
+    sphere pV = RT(1 + η_e/2) in a harmonic well leaves −R ∮ (η_e/2) d ln V.
 
     Raises
     ------
@@ -129,7 +129,7 @@ def check(trajectory: xr.Dataset) -> None:
 
 
 def legs(trajectory: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[str, np.ndarray]]]:
-    """Every protocol of a drive, the samples made under it (sample,) and the hyperparameters there."""
+    """Every protocol of a drive, its samples (sample,) and the hyperparameters there."""
     of_leg = np.array([str(name) for name in np.atleast_1d(trajectory.attrs["protocols"])])
     for name in dict.fromkeys(of_leg.tolist()):
         here, kind = of_leg[trajectory["leg"].values] == name, named(name)

@@ -1,4 +1,4 @@
-"""Experiments along paths: what a duration costs, there and back, and a heat engine."""
+"""Experiments along paths: entropy production there and back against duration, and a heat engine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weightgas.losses import Isotropic
 from weightgas.theory import ideal_gas, vmf
 
 _SAMPLES = 20
-"""Of each leg: the rates of linear response are summed over them."""
+"""Samples of each leg: the rates of linear response are summed over them."""
 
 
 def dissipation(
@@ -30,16 +30,16 @@ def dissipation(
     replicas: int = 10_000,
     threads: int | None = None,
 ) -> xr.Dataset:
-    """Entropy that a path produces there and back, for several durations, and what theory predicts.
+    """Entropy that a path produces there and back, for several durations, with the prediction of theory.
 
-    path → rest → the path backwards → rest, so that no entropy has to be measured or known
+    The drive is path → rest → reversed path → rest, so that no entropy has to be measured or known
     (:func:`weightgas.driving.balance.closed_production`). For slow drives it falls as 1/duration, with the coefficient
-    of linear response; for sudden ones on a sphere it is (U₁ − U₀)(1/T₀ − 1/T₁).
+    of linear response; for sudden drives on a sphere it is (U₁ − U₀)(1/T₀ − 1/T₁).
 
     Parameters
     ----------
     path
-        What is driven.
+        The path to drive.
     durations
         Steps one way, several numbers.
     dim, noise, seed, replicas, threads
@@ -49,12 +49,12 @@ def dissipation(
     -------
     xarray.Dataset
         ``produced`` and ``produced_err`` (duration,) in nats; ``slow``, linear response; ``relaxation``, the longest
-        relaxation time at both ends, in steps; ``sudden``, NaN but on a sphere.
+        relaxation time at both ends, in steps; ``sudden``, NaN except on a sphere.
 
     Raises
     ------
     TypeError, ValueError
-        For what ``drive`` refuses.
+        For arguments that ``drive`` refuses.
     """
     if not isinstance(path, Path):
         raise TypeError(f"path: expected a weightgas.driving.Path, got {type(path).__name__}.")
@@ -89,7 +89,7 @@ def dissipation(
 
 
 def exponent(found: xr.Dataset, *, times: float = 20.0) -> tuple[float, float]:
-    """Slope of ln(produced) over ln(duration) and its error, from drives of at least ``times`` relaxation times.
+    """Slope of ln(produced) against ln(duration) and its error, from drives of at least ``times`` relaxation times.
 
     Weighted least squares; −1 is linear response. Points without a significant production (below three errors) have
     no logarithm and are excluded.
@@ -123,10 +123,10 @@ def carnot(
 ) -> xr.Dataset:
     """A heat engine on the sphere: its efficiency for several durations of a cycle.
 
-    Isotherm at the hot ``elr`` from ``radius[0]`` to ``radius[1]``, adiabat to the cold, isotherm back, adiabat; a
-    quarter of the steps each. Efficiency −W/Q_hot, with Q_hot the heat of the hot isotherm, tends to
-    1 − T_cold/T_hot; at finite steps to 1 − T_c(1 + h_c/2)/(T_h(1 + h_h/2)), h the ``elr``, because pV = RT(1 + h/2)
-    in a harmonic well.
+    The cycle is an isotherm at the hot ``elr`` from ``radius[0]`` to ``radius[1]``, an adiabat to the cold one, an
+    isotherm back and an adiabat, with a quarter of the steps each. The efficiency −W/Q_hot, with Q_hot the heat of the
+    hot isotherm, tends to 1 − T_cold/T_hot; at finite steps to 1 − T_c(1 + h_c/2)/(T_h(1 + h_h/2)), h the ``elr``,
+    because pV = RT(1 + h/2) in a harmonic well.
 
     Parameters
     ----------
@@ -137,22 +137,22 @@ def carnot(
     durations
         Steps of an entire cycle, several numbers.
     cycles
-        Cycles that are averaged, after a first one.
+        Number of cycles that are averaged, after a first one.
     dim, noise, seed, replicas, threads
         As for :func:`weightgas.drive`.
 
     Returns
     -------
     xarray.Dataset
-        ``efficiency`` and ``efficiency_err``, ``produced`` and ``produced_err`` (nats a cycle) along ``duration``;
+        ``efficiency`` and ``efficiency_err``, ``produced`` and ``produced_err`` (nats per cycle) along ``duration``;
         ``carnot``, 1 − T_cold/T_hot, ``limit`` with the finite step, and ``slow``, the efficiency to first order in
         1/duration: limit − [(T_c/T_h) Σ − (1 − T_c/T_h) C_V τ_L d ln T/dt]/(R ln V₂/V₁), Σ the production of linear
-        response; the second term is heat that an adiabat leaves to the isotherm, the gas arriving late.
+        response; the second term is heat that is exchanged on the isotherm because the gas lags behind on the adiabat.
 
     Raises
     ------
     TypeError, ValueError
-        For what ``drive`` refuses, or if the first ``elr`` is not the hot one.
+        For arguments that ``drive`` refuses, or if the first ``elr`` is not the hot one.
     """
     hot, cold = (positive_number("elr", x) for x in elr)
     if hot <= cold:

@@ -1,19 +1,19 @@
 """``drive``: many replicas of the solvable gas along a path of hyperparameters, and the identities of each.
 
-The gas has the loss L(w̄) and the volume V = ‖w‖²/2. Its surroundings hold a temperature T and a pressure p: λ where
-weights decay, on the sphere that of the wall, p V = η_e E[‖g̃‖² | w]/4. Every step of every replica is booked:
+The gas has the loss L(w̄) and the volume V = ‖w‖²/2. Its surroundings fix a temperature T and a pressure p: λ under
+weight decay; on the sphere that of the wall, p V = η_e E[‖g̃‖² | w]/4. Heat and work are computed at every step of
+every replica:
 
-    heat       Q = ΔL + p ΔV      what the bath gives          work   W = −p ΔV      what is done on the gas
+    heat       Q = ΔL + p ΔV      from the bath                work   W = −p ΔV      done on the gas
     first law  ΔL = Q + W         at every step, by definition of Q
-    exchanged  ∫ dQ/T             the entropy that the bath gives
+    exchanged  ∫ dQ/T             the entropy from the bath
 
-Under weight decay Q is the change of L + λV = L + λ‖w‖²/2 in the step: the objective with its L2 term is the enthalpy,
-and Sekimoto's heat (1998) is what dynamics does to it, his work V dλ what moving λ does at fixed weights.
+Under weight decay Q is the change of L + λV = L + λ‖w‖²/2 in the step: the objective with its L2 term is the enthalpy.
+Sekimoto's heat (1998) is its change by the dynamics, his work V dλ its change with λ at fixed weights.
 
 The volume is a piston with friction, V₊ − V = update term + decay in every step (exact): in the mean 4 η_e V² (p_in −
-λ), with
-p_in = η_eĜ/(4V) the pressure of the gas. What λ does and p_in does not, ∫(p_in − λ) dV, is lost to friction; on the
-sphere there is none. Volume and pressure do not enter the motion of the direction.
+λ), with p_in = η_eĜ/(4V) the pressure of the gas. The difference of the work of λ and of p_in, ∫(p_in − λ) dV, is lost
+to friction; on the sphere there is none. The motion of the direction does not depend on volume and pressure.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from weightgas.status import Outcome, flags
 from weightgas.theory import relaxation, vmf
 
 _STEPS_PER_CALL = 2e7
-"""About a quarter of a second, so that Ctrl-C is prompt."""
+"""Work of about a quarter of a second, so that Ctrl-C is prompt."""
 _BATCH = 100
 _RELAXATION_TIMES = 5.0
 _LONGEST_WARMUP = 10**6
@@ -69,45 +69,47 @@ def drive(
     warmup: int | None = None,
     threads: int | None = None,
 ) -> xr.Dataset:
-    """Take an ensemble of the isotropic noise model along a path, or several one after the other.
+    """Drive an ensemble of the isotropic noise model along one path, or along several in sequence.
 
-    The loss is L = 1 + μᵀw̄, the step exact and of the same cost in any dimension
+    The loss is L = 1 + μᵀw̄, and the step is exact, with the same cost in any dimension
     (:mod:`weightgas.simulation.reduced`). Replicas start at the stationary radius and in Gibbs directions of the first
-    hyperparameters and rest there for the warm-up.
+    hyperparameters, which are fixed during the warm-up.
 
     Parameters
     ----------
     legs
-        A :class:`weightgas.driving.Path` or several: the weights go on from one to the next, also to another protocol.
+        One :class:`weightgas.driving.Path` or several: the weights continue from one to the next, also to another
+        protocol.
     dim
         Number of weights d, at least 2.
     steps
-        Steps of every leg, or of each. A path is a function of the progress, so the same one is driven fast or slowly.
+        Steps of every leg, one number or one for each. A path is a function of the progress, so it may be fast or slow.
     noise
-        Gradient noise, :class:`~weightgas.losses.Isotropic`; default σ = 1. T = η_e σ²/2: at a given T the finite
-        step is the smaller the larger σ is.
+        Gradient noise, :class:`~weightgas.losses.Isotropic`; default σ = 1. T = η_e σ²/2: at a given T, a larger σ
+        makes the steps smaller.
     seed, replicas
-        One integer, and how many independent runs.
+        The seed, an integer, and the number of independent runs.
     samples
-        Samples of every leg (fewer where it has fewer steps), evenly spaced; the start is one more.
+        Evenly spaced samples of every leg (fewer if it has fewer steps); the start is an additional one.
     warmup
-        Steps at the first hyperparameters, default five of the longest relaxation time there, at most a million.
+        Steps at the first hyperparameters; default five times the longest relaxation time there, at most a million.
     threads
         Threads of the compiled step; default all cores. The results do not depend on it.
 
     Returns
     -------
     xarray.Dataset
-        ``energy, volume, work, inner_work, exchanged, update, decay`` (replica, sample), sample 0 the start, the sums
-        since then; the hyperparameters in force ``lr, wd, elr, radius`` (sample), NaN where not set; ``step`` and
-        ``leg``; ``outcome`` and the number of valid ``samples`` (replica): one whose weights overflow has diverged.
-        :func:`weightgas.balance` makes ensemble averages of it. It is no trace: nothing in it is stationary.
+        ``energy, volume, work, inner_work, exchanged, update, decay`` (replica, sample), where sample 0 is the start,
+        from which the sums count; the current hyperparameters ``lr, wd, elr, radius`` (sample), NaN where not set;
+        ``step`` and ``leg``; ``outcome`` and the number of valid ``samples`` (replica): one whose weights overflow has
+        diverged. :func:`weightgas.balance` computes ensemble averages from it. It is not a trace, since it is not
+        stationary.
 
     Raises
     ------
     TypeError, ValueError
-        For what is wrong in type, sign, length or finiteness, the values of the paths' functions among it, before any
-        work starts.
+        For arguments, including values of the functions of paths, that have the wrong type, sign or length or are not
+        finite, before any work starts.
     """
     legs, counts = _legs(legs, steps)
     what = _model(noise, dim)
@@ -149,15 +151,15 @@ def drive(
 
 
 def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotropic | None = None) -> int:
-    """Five of the longest relaxation time at one point of a path, in steps, at most a million.
+    """Five times the longest relaxation time at one point of a path, in steps, at most a million.
 
-    The relaxation times are that of the direction, in its well or by the noise alone, and that of the radius;
-    continuous time.
+    The relaxation times are those of the direction, in its well or by noise alone, and of the radius, in continuous
+    time.
 
     Raises
     ------
     TypeError, ValueError
-        For what :func:`drive` would refuse.
+        For arguments that :func:`drive` refuses.
     """
     what, here = _model(noise, dim), path.at(progress)
     variance, dof = float(what.factor[0] ** 2), what.dim - 1
@@ -170,7 +172,7 @@ def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotro
 
 
 class _Ensemble:
-    """The replicas: weights, streams, volumes and sums, moved on leg by leg."""
+    """The replicas: weights, streams, volumes and sums, advanced leg by leg."""
 
     def __init__(self, legs, schedules, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
         self.what, self.first, self.leg = what, first, legs[0]
@@ -181,19 +183,19 @@ class _Ensemble:
         self.sums = np.zeros((replicas, kernel.SUMS))
 
     def rest(self, steps: int) -> None:
-        """Rest at the first hyperparameters; the identities are closed."""
+        """Rest at the first hyperparameters, then reset the sums."""
         stay = self.leg.stay(0.0)
         self.advance(stay, {axis: np.full(steps, v) for axis, v in self.first.items()}, np.array([steps]))
         self.sums[:] = 0.0
 
     def sample(self) -> np.ndarray:
-        """Where the replicas are, (replicas, 1, columns)."""
+        """The current values of the replicas, (replicas, 1, columns)."""
         along, across_sq = self.weights.T
         loss = 1 + along / np.sqrt(along**2 + across_sq)
         return np.column_stack([loss, self.volume, self.sums])[:, None]
 
     def advance(self, leg: Path, schedule: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
-        """Go along a leg; what is read after ``marks`` steps, (replicas, marks, columns)."""
+        """Follow a leg; the values after ``marks`` steps, (replicas, marks, columns)."""
         found = np.empty((len(self.weights), len(marks), kernel.COLUMNS))
         kind, none = leg.kind, np.zeros(len(schedule[leg.axes[0]]))
         found_radius = kind.fixed_radius(schedule)
@@ -218,7 +220,7 @@ class _Ensemble:
 def _starts(
     kind: type[Protocol], first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Radius, y and t² (replicas, 2), streams (replicas, words); drawn by the hundred, the same whatever else runs."""
+    """Radius, y and t² (replicas, 2), streams (replicas, words); drawn in hundreds, the same whatever else runs."""
     found = reduced_start(kind, {axis: np.array([value]) for axis, value in first.items()}, what)
     radius, temperature, _ = (x.item() for x in found)
     gaps, words = [], []

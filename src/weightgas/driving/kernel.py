@@ -1,19 +1,18 @@
-"""The compiled step along a path: hyperparameters of their own at every step, and the identities of the gas kept with
-it.
+"""The compiled step along a path: hyperparameters that change at every step, with heat and work of the gas.
 
-The step is that of :mod:`weightgas.simulation.reduced`, the loss of one overlap with isotropic noise. Added are sums
-that need the weights before and after it (:mod:`.ensemble` defines them). With L, V before and L₊, V₊ after a step and
-the mean second moment Ĝ = σ²(d−1) + 1 − z² of the gradient that was to come, whose η_e = η/(2V) at fixed LR:
+The step is that of :mod:`weightgas.simulation.reduced`, the loss of one overlap with isotropic noise. It also computes
+sums that need the weights before and after a step (:mod:`.ensemble` defines them). With L, V before and L₊, V₊ after
+it, the mean second moment Ĝ = σ²(d−1) + 1 − z² of its gradient and η_e = η/(2V) at fixed LR:
 
-    p_in dV = (η_e Ĝ/4) ln(V₊/V)                  the pressure of the gas, p_in V = η_e Ĝ/4, on the way;
+    p_in dV = (η_e Ĝ/4) ln(V₊/V)                  the pressure of the gas, p_in V = η_e Ĝ/4, during the step;
               (ηĜ/8)(1/V − 1/V₊) at fixed LR      the same integral with η_e = η/(2V)
     p dV    = λ (V₊ − V), on the sphere p_in dV   the pressure of the surroundings
     β       = 2/(η_e σ²); at fixed LR 4V̄/(ησ²), V̄ = (V + V₊)/2
     work −= p dV      inner work −= p_in dV       exchanged += β (L₊ − L + p dV)
     update term += C²G/2     decay −= sλ(2−sλ) V         C = s/r, s = η or η_e r²
 
-V̄ is the midpoint (Stratonovich; Sekimoto 1998), and the integrals over V are exact: what depends on V alone adds up to
-nothing over any closed way, however it fluctuates. The first order rule would make a steady state pay.
+V̄ is the midpoint (Stratonovich; Sekimoto 1998), and the integrals over V are exact: terms that depend on V alone sum
+to zero over any closed path, despite fluctuations. The first-order rule would add spurious entropy in a steady state.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ SUMS = 5
 """The sums of a run, from the start of the first leg."""
 LOSS, VOLUME, FIRST_SUM = 0, 1, 2
 COLUMNS = FIRST_SUM + SUMS
-"""What is read of a run: where it is, and its sums."""
+"""The values of a run at a mark: its position, and its sums."""
 _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 
 
@@ -40,11 +39,11 @@ _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 def advance(
     scaled, projected, w, stream, volume, sums, schedule, marks, dim, variance, together, found
 ):  # pragma: no cover - compiled
-    """Take N runs through the steps of ``schedule``, η or η_e, λ and r of every step, and look after ``marks`` of them.
+    """Take N runs through the steps of ``schedule`` (η or η_e, λ and r of each), and record values after ``marks``.
 
-    ``w`` (N, 2) holds y and t² (the root of which would be rounded at every call); it, ``stream`` (N, STREAM),
-    ``volume`` (N,) and ``sums`` (N, SUMS) go on from where they are. ``found`` is (N, marks, COLUMNS), the last mark
-    the number of steps. ``together`` lanes are kept side by side.
+    ``w`` (N, 2) is y and t² (whose root would be rounded at every call). ``w``, ``stream`` (N, STREAM), ``volume`` (N,)
+    and ``sums`` (N, SUMS) are updated in place. ``found`` is (N, marks, COLUMNS); the last mark is the number of steps.
+    ``together`` lanes are computed side by side.
     """
     rate, decay, radius = schedule
     flags, heat = (scaled, projected), (variance, 1.0, 0.0)
@@ -94,7 +93,7 @@ def advance(
 
 @numba.njit(inline="always")
 def _book(f, overlap, room, kept, many, flags, now, dim, variance):  # pragma: no cover - compiled
-    """Enter the step just made by every lane; ``overlap`` and ``room`` (z and V) are from before it and move on."""
+    """Add the last step of every lane to its sums; ``overlap`` and ``room`` (z and V before it) are updated."""
     (scaled, projected), (rate, decay, radius) = flags, now
     for i in range(many):
         y, across_sq = f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i]

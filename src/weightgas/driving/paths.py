@@ -1,7 +1,7 @@
-"""Paths: hyperparameters as functions of the step, named by what they hold and what they move.
+"""Paths: hyperparameters as functions of the step, named by what they fix and what they change.
 
 ===========  ==========================  ===========================================  ===========================
-path         fixed                        moved by hand                                call
+path         fixed                       changed                                      call
 ===========  ==========================  ===========================================  ===========================
 `isotherm`   T (η_e)                     p (λ), and V follows; or V (r) on a sphere   ``isotherm(elr=, wd=)``
                                                                                       ``isotherm(elr=, radius=)``
@@ -12,9 +12,9 @@ path         fixed                        moved by hand                         
                                                                                       ``adiabat(lr=, radius=)``
 ===========  ==========================  ===========================================  ===========================
 
-What each holds it holds exactly, at any speed. That TV = const is an adiabat, T^{C_V} V^R = const, is so where C_V = R:
-a harmonic well, (d−3)T/4 ≪ 1, for von Mises–Fisher in three dimensions up to e^{−2/T}. Any other path is a
-:class:`Path` of functions. :func:`weightgas.drive` takes a gas along.
+The fixed quantity is exactly fixed, at any speed. TV = const is an adiabat, T^{C_V} V^R = const, if C_V = R: in a
+harmonic well, (d−3)T/4 ≪ 1, and for von Mises–Fisher in three dimensions up to e^{−2/T}. Any other path is a
+:class:`Path` of functions. :func:`weightgas.drive` drives a gas along a path.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from weightgas.errors import finite_number, positive_array, positive_number, ref
 from weightgas.protocols import AXES, PROTOCOLS, Protocol
 
 Schedule = float | tuple[float, float] | Callable[[float], float] | Sequence[float] | np.ndarray
-"""A number is fixed; a pair (from, to) is moved by a constant factor a step; a function takes the progress, 0 … 1, and
+"""A number is fixed; a pair (from, to) changes by a constant factor per step; a function takes the progress, 0 … 1, and
 returns the value; a list or array has one value for each step."""
 
 _FIX = "Pass a number, a pair (from, to), a function of the progress from 0 to 1, or a list with a value for each step."
@@ -37,7 +37,7 @@ _FIX = "Pass a number, a pair (from, to), a function of the progress from 0 to 1
 
 @dataclass(frozen=True)
 class Geometric:
-    """start · (end/start)^x: a constant factor a step."""
+    """start · (end/start)^x: a constant factor per step."""
 
     start: float
     end: float
@@ -49,7 +49,7 @@ class Geometric:
 
 @dataclass(frozen=True)
 class Path:
-    """Two hyperparameters as functions of the progress, 0 … 1, of a drive; of which it states which protocol it needs.
+    """Two hyperparameters as functions of the progress, 0 … 1, of a drive; they determine the protocol.
 
     Parameters
     ----------
@@ -57,13 +57,13 @@ class Path:
         ``elr`` and ``radius`` (fixed sphere), ``elr`` and ``wd`` (fixed ELR) or ``lr`` and ``wd`` (fixed LR), each a
         :data:`Schedule`.
     name
-        What the path is called in tables and figures.
+        Name of the path in tables and figures.
 
     Raises
     ------
     TypeError, ValueError
         For any other pair of hyperparameters, and for values that are not positive finite numbers; those of functions
-        are asked for, and refused, on input of :func:`weightgas.drive`.
+        are checked by :func:`weightgas.drive`.
     """
 
     lr: Schedule | None = None
@@ -82,7 +82,7 @@ class Path:
 
     @property
     def kind(self) -> type[Protocol]:
-        """The protocol that takes these hyperparameters."""
+        """The protocol with these hyperparameters."""
         given = {axis for axis in AXES if getattr(self, axis) is not None}
         return next(kind for kind in PROTOCOLS.values() if set(kind.axes) == given)
 
@@ -102,7 +102,7 @@ class Path:
         Raises
         ------
         TypeError, ValueError
-            If a function of the path returns something else than a positive finite number.
+            If a function of the path does not return a positive finite number.
         """
         progress = finite_number("progress", progress)
         if not 0 <= progress <= 1:
@@ -112,12 +112,12 @@ class Path:
     def values(self, steps: int) -> dict[str, np.ndarray]:
         """The hyperparameters of each of so many steps, (steps,) float64 by name.
 
-        Step k is made with η, η_e and λ at the progress (k + ½)/steps, and ends on the radius at (k + 1)/steps.
+        Step k has η, η_e and λ at the progress (k + ½)/steps, and ends on the radius at (k + 1)/steps.
 
         Raises
         ------
         TypeError, ValueError
-            As :meth:`at`; also if a list has another length than ``steps``.
+            As :meth:`at`; also if the length of a list is not ``steps``.
         """
         steps = whole_number("steps", steps)
         return {axis: _values(axis, getattr(self, axis), steps, 1.0 if axis == "radius" else 0.5) for axis in self.axes}
@@ -127,29 +127,29 @@ class Path:
         return replace(self, **{axis: _backwards(getattr(self, axis)) for axis in self.axes})
 
     def stay(self, progress: float = 1.0) -> Path:
-        """The path that stays where this one is at a progress, by default at its end."""
+        """The path that stays at one point of this one, by default at its end."""
         return replace(self, **self.at(progress), name="stay")
 
 
 def isotherm(*, elr: float, wd: Schedule | None = None, radius: Schedule | None = None) -> Path:
-    """Temperature fixed, T = η_e σ²/2: the pressure moved by ``wd``, or the volume by ``radius``; errors as Path."""
+    """Temperature fixed, T = η_e σ²/2: the pressure changed by ``wd``, or the volume by ``radius``; errors as Path."""
     return Path(elr=_number("elr", elr), wd=wd, radius=radius, name="isotherm")
 
 
 def isobar(*, wd: float, elr: Schedule | None = None, lr: Schedule | None = None) -> Path:
-    """Pressure fixed, p = λ: the temperature moved by ``elr`` or, as a schedule does, by ``lr``; errors as Path."""
+    """Pressure fixed, p = λ: the temperature changed by ``elr`` or, as in a schedule, by ``lr``; errors as Path."""
     return Path(wd=_number("wd", wd), elr=elr, lr=lr, name="isobar")
 
 
 def isochore(*, radius: float, elr: Schedule) -> Path:
-    """Volume fixed, V = r²/2: the temperature moved by ``elr`` on a sphere; errors as Path."""
+    """Volume fixed, V = r²/2: the temperature changed by ``elr`` on a sphere; errors as Path."""
     return Path(radius=_number("radius", radius), elr=elr, name="isochore")
 
 
 def adiabat(*, lr: float, wd: Schedule | None = None, radius: Schedule | None = None) -> Path:
-    """T·V = ησ²/4 fixed: the pressure moved by ``wd``, or the volume by ``radius`` with η_e = η/r².
+    """T·V = ησ²/4 fixed: the pressure changed by ``wd``, or the volume by ``radius`` with η_e = η/r².
 
-    T^{C_V} V^R is constant along it where C_V = R, in a harmonic well.
+    T^{C_V} V^R is constant along it if C_V = R, in a harmonic well.
 
     Raises
     ------

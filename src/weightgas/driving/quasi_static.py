@@ -1,6 +1,6 @@
-"""The prediction for a path before it is driven: the slow limit, and what leaving it costs to first order.
+"""The prediction for a path: the slow limit, and the entropy production to first order.
 
-Both are asked for the samples of a trajectory and say nothing of its runs.
+Both use the sample times of a trajectory, but not its runs.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _ROUNDS = 12
 
 
 def quasi_static(trajectory: xr.Dataset) -> xr.Dataset:
-    """What the balance would be if every sample were in equilibrium: no runs, theory alone.
+    """The balance if every sample were in equilibrium, from theory alone.
 
     T, p, V and U from :mod:`weightgas.theory` to first order in the finite step, S(w̄) of von Mises and Fisher with the
-    correction that belongs to that of U, and W and ∫dQ/T by the trapezoidal rule in ln V and in Q over the samples.
-    The production is not quite 0, because the states at finite steps are not quite those of Gibbs: about η_e |ΔS|/2.
+    corresponding correction, and W and ∫dQ/T by the trapezoidal rule in ln V and in Q over the samples. The production
+    is about η_e |ΔS|/2 rather than 0, because the states at finite steps are not exactly Gibbs states.
 
     Returns
     -------
@@ -49,17 +49,17 @@ def quasi_static(trajectory: xr.Dataset) -> xr.Dataset:
 
 
 def linear_response(trajectory: xr.Dataset) -> xr.Dataset:
-    """Entropy produced since the start by a slow drive, first order in 1/duration: no runs, theory alone.
+    """Entropy produced since the start by a slow drive, to first order in 1/duration, from theory alone.
 
-    The rates of :mod:`.rates` between the samples, in continuous time (relative errors η_e). Right
-    where a relaxation time is short against a leg and legs begin at rest.
+    The rates of :mod:`.rates` are integrated over the samples, in continuous time (relative errors η_e). Valid if
+    relaxation times are much shorter than a leg and legs begin in equilibrium.
 
     Returns
     -------
     xarray.Dataset
         ``lag`` of the direction, ``friction`` of the radius, ``housekeeping`` (fixed LR) and their sum
-        ``entropy_production``, in nats, and ``friction_work``, all (sample,) and summed from the start. The work
-        itself is more by ``friction_work`` where λ moves, and not at all where it is fixed: −λΔV.
+        ``entropy_production``, in nats, and ``friction_work``, all (sample,) and summed from the start. The work is
+        larger by ``friction_work`` if λ changes, but not if it is fixed: −λΔV.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def _equilibrium(trajectory: xr.Dataset) -> np.ndarray:
 
 
 def _moments(kind: type[Protocol], at: At, dim: int, variance: float) -> tuple[np.ndarray, np.ndarray]:
-    """T and G: the gradient of the loss depends on T, and at fixed LR, by the radius, weakly T on it."""
+    """T and G: the gradient of the loss depends on T and, at fixed LR, T weakly on the gradient through the radius."""
     dof, noise = dim - 1, variance * (dim - 1)
     drift, temperature = np.zeros_like(kind.rate(at)), np.zeros_like(kind.rate(at))
     for _ in range(1 if kind.scaled else _ROUNDS):
@@ -127,7 +127,7 @@ def _moments(kind: type[Protocol], at: At, dim: int, variance: float) -> tuple[n
 
 
 def _drift(dim: int, temperature: np.ndarray, elr: np.ndarray, kind: type[Protocol]) -> np.ndarray:
-    """‖∇L‖² = 1 − z² in the mean, (d−1)TA, and what the finite step adds: 2A δU where z hardly varies."""
+    """Mean of ‖∇L‖² = 1 − z², (d−1)TA, with the finite-step correction: 2A δU where z hardly varies."""
     overlap = -vmf.mean_overlap(dim, temperature)
     return overlap * ((dim - 1) * temperature + 2 * vmf.finite_step_energy(dim, temperature, elr, kind))
 

@@ -1,15 +1,15 @@
-"""Driving the solvable gas: what a path costs when it is not slow, to first order in 1/duration.
+"""Driving the solvable gas: the entropy production of a path, to first order in 1/duration.
 
-A gas whose hyperparameters move lags behind them. Entropy is then produced, Σ = ΔS − ∫dQ/T ≥ 0, and for slow paths
-(Sivak and Crooks, Phys. Rev. Lett. 108, 190602, 2012) at the rate, in nats a step,
+A gas lags behind changing hyperparameters. Entropy is then produced, Σ = ΔS − ∫dQ/T ≥ 0, for slow paths (Sivak and
+Crooks, Phys. Rev. Lett. 108, 190602, 2012) at the rate, in nats per step,
 
     dΣ/dt = C_V τ_L (d ln T/dt)²  +  (d ln V/dt)² / (4 η_e T)
 
-The first term is the direction, τ_L the relaxation time of the loss in its fluctuations. The second is the friction of
-a radius that weight decay moves; it is R τ_r (d ln V/dt)² with τ_r = 1/(η_e² tr Σ), the time of r² at fixed ELR. A
-radius moved by hand, on the sphere, has none. The friction is larger by 1/((d−1)T) in a harmonic well: the slow
-relaxation time
-is that of the radius. Continuous time: relative errors of order η_e. Names as in ``weightgas.theory.vmf``.
+The first term is that of the direction, with τ_L the relaxation time of the fluctuations of the loss. The second is the
+friction of a radius under weight decay; it is R τ_r (d ln V/dt)² with τ_r = 1/(η_e² tr Σ), the time of r² at fixed ELR.
+A prescribed radius, on the sphere, has no friction. In a harmonic well the friction is larger by 1/((d−1)T), since the
+radius relaxes slowly. The rates are those of continuous time, with relative errors of order η_e. Names as in
+``weightgas.theory.vmf``.
 """
 
 import numpy as np
@@ -38,41 +38,43 @@ def energy_time(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike) -> Numbe
 
 
 def lag_rate(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, heating: ArrayLike) -> Numbers:
-    """Entropy that the lag of the direction produces a step, C_V τ_L (d ln T/dt)², in nats.
+    """Entropy that the lag of the direction produces per step, C_V τ_L (d ln T/dt)², in nats.
 
-    ``heating`` is d ln T/dt, a step.
+    ``heating`` is d ln T/dt, per step.
     """
     time = energy_time(dim, temperature, elr)
     return vmf.heat_capacity(dim, temperature) * time * finite("heating", heating) ** 2
 
 
 def friction_rate(temperature: ArrayLike, elr: ArrayLike, swelling: ArrayLike) -> Numbers:
-    """Entropy that the friction of the radius produces a step, (d ln V/dt)²/(4η_eT), in nats.
+    """Entropy that the friction of the radius produces per step, (d ln V/dt)²/(4η_eT), in nats.
 
-    ``swelling`` is d ln V/dt, a step. From dV/dt = 4η_eV²(p_in − λ): (p_in − λ) dV/T is that whatever the dimension.
+    ``swelling`` is d ln V/dt, per step. It is (p_in − λ) dV/T with dV/dt = 4η_eV²(p_in − λ), in any dimension.
     """
     return finite("swelling", swelling) ** 2 / (4 * positive("elr", elr) * positive("temperature", temperature))
 
 
 def sudden_production(dim: ArrayLike, first: ArrayLike, second: ArrayLike) -> Numbers:
-    """Entropy produced by going from one temperature to another and back in two jumps, at rest after each, in nats.
+    """Entropy produced by two jumps, to another temperature and back, with rest after each, in nats.
 
-    (U₁ − U₀)(1/T₀ − 1/T₁), the sum of the two relative entropies: what a fast path on the sphere tends to.
+    (U₁ − U₀)(1/T₀ − 1/T₁), the sum of the two relative entropies, is the limit of a fast path on the sphere.
     """
     change = vmf.energy(dim, second) - vmf.energy(dim, first)
     return change * (1 / positive("first", first) - 1 / positive("second", second))
 
 
 def housekeeping_rate(lr: ArrayLike, wd: ArrayLike, elr: ArrayLike) -> Numbers:
-    """Entropy produced a step at fixed η and λ, ηλ η_e in nats: leading order in a harmonic well.
+    """Entropy produced per step at fixed η and λ, ηλ η_e in nats: leading order in a harmonic well.
 
-    At fixed LR a steady state is no equilibrium, because the temperature follows the radius. The gas expands when its
-    loss is high, ‖∇L‖² ≈ 2L being part of the pressure, and cools when it expands; so with β = 1/T and R = (d−1)/2
+    At fixed LR a steady state is not an equilibrium, because the temperature depends on the radius. The gas expands
+    when its loss is high, since ‖∇L‖² ≈ 2L is part of the pressure, and cools when it expands. With β = 1/T and R =
+    (d−1)/2
 
-        E[β ∘ dL] = −E[L ∘ dβ] = −β E[δL · 2η_e² δL] = −2η_e² R T = −ηλ η_e   a step
+        E[β ∘ dL] = −E[L ∘ dβ] = −β E[δL · 2η_e² δL] = −2η_e² R T = −ηλ η_e   per step
 
-    (Stratonovich products). In the time 1/(4ηλ) of the radius that is η_e/4 nats, nothing in continuous time. The next
-    order is relative (d−1)T; measured, −0.8(d−1)T. At fixed ELR and on the sphere T is fixed and there is none.
+    (Stratonovich products). In the time 1/(4ηλ) of the radius that is η_e/4 nats, which vanishes in continuous time.
+    The relative size of the next order is (d−1)T; measured, −0.8(d−1)T. At fixed ELR and on the sphere T is fixed and
+    there is none.
     """
     return positive("lr", lr) * positive("wd", wd) * positive("elr", elr)
 

@@ -1,6 +1,6 @@
-"""Is it an ideal gas? The outcome of the experiment ``answer`` as tables and sentences that its numbers decide.
+"""Is it an ideal gas? The outcome of the experiment ``answer`` as tables and sentences that follow from its numbers.
 
-What the numbers mean is written by people, in ``docs/answer.md``; the blocks of this page are copied into it by name
+The interpretation is written by hand in ``docs/answer.md``; the blocks of this page are copied into it by name
 (``docs/pictures/answer.py``).
 """
 
@@ -21,7 +21,7 @@ from weightgas.runs import write_atomically
 
 TITLES = {"under": "under-parameterised", "middle": "middle", "over": "over-parameterised"}
 TESTS = (Key.CONFIGURATIONAL, Key.FLUCTUATION, Key.GIBBS_SLOPE)
-"""The diagnostic tests that have a column of their own."""
+"""The diagnostic tests with a separate column."""
 WILD = 2.0
 """Above this factor the dependence of the noise on the loss is called strong."""
 
@@ -40,7 +40,7 @@ _FIGURES = {
 
 
 def write(folder: Path, runs: Runs, controls: Controls, command: str) -> Path:
-    """Write ``answer.md`` and its three figures, in ``pictures``, into ``folder`` and return the path of the page.
+    """Write ``answer.md``, and its three figures in ``pictures``, into ``folder``; return the path of the page.
 
     ``runs`` by name, ``SIZE/PROTOCOL``; ``controls`` by size.
     """
@@ -60,7 +60,7 @@ def write(folder: Path, runs: Runs, controls: Controls, command: str) -> Path:
 
 
 def settled(runs: Runs) -> dict[str, Findings]:
-    """The runs with a cell in equilibrium, by the name that figures and tables give them."""
+    """The runs with a cell in equilibrium, by their names in figures and tables."""
     return {
         f"{TITLES.get(name.split('/')[0], name)}, {plain(name.split('/')[1])}": run
         for name, run in runs.items()
@@ -90,7 +90,7 @@ def blocks(runs: Runs, controls: Controls, command: str) -> dict[str, str]:
 
 
 def outcome(verdicts: Sequence[Verdict], why: Medians) -> str:
-    """The outcome in words, each sentence decided by the numbers."""
+    """The outcome in words; every sentence follows from the numbers."""
     answers = [verdict.levels[2].answer for verdict in verdicts]
     if answers.count("no") == len(answers):
         head = "**No.** The diagnostic tests falsify an ideal gas in every run."
@@ -124,7 +124,7 @@ def outcome(verdicts: Sequence[Verdict], why: Medians) -> str:
 
 
 def verdict_table(judged: Mapping[str, Findings], controls: Mapping[str, Control]) -> str:
-    """The three levels of runs and of the controls alongside them, a row each."""
+    """The three levels of runs and of their controls, one row each."""
     head = ("", "1 stationary", "2 identities", "Z", "Maxwell", "3 ideal gas", *(key.label for key in TESTS))
     rows = [_row(plain(name), run) for name, run in judged.items()]
     rows += [_row(f"*control: {name}*", control.findings) for name, control in controls.items()]
@@ -132,7 +132,7 @@ def verdict_table(judged: Mapping[str, Findings], controls: Mapping[str, Control
 
 
 def _levels(runs: Runs, controls: Controls) -> str:
-    """A heading and a table for each size, and which cells did not settle."""
+    """A heading and a table for each size, and the cells that are not in equilibrium."""
     parts = []
     for size in kinds(runs):
         ran = select(runs, size)
@@ -188,7 +188,7 @@ def _medians(run: Findings) -> dict[str, float]:
 
 
 def _share_of_top(run: Findings, cell: int) -> float:
-    """Share of the variance of the energy of a cell that the 5 % of its samples furthest from the mean hold."""
+    """Share of the variance of the energy of a cell from the 5 % of its samples furthest from the mean."""
     begin, end = int(run.state["burn_in"].values[cell]), int(run.traced["samples"].values[cell].min())
     energy = run.traced["energy"].values[cell, :, begin:end]
     squares = np.sort((energy - energy.mean(axis=1, keepdims=True)).ravel() ** 2)
@@ -212,7 +212,7 @@ def _number(check: Check | None) -> str:
 
 
 def _span(values: Iterable[float]) -> str:
-    """``9.1 to 19``, or one number where both ends read alike; empty without a finite value."""
+    """``9.1 to 19``, or one number if both ends are equal in print; empty without a finite value."""
     finite = [v for v in values if np.isfinite(v)]
     if not finite:
         return ""

@@ -1,15 +1,14 @@
-"""Controls: simulations whose answer is known, at the dimension, temperature and effective sample size of a run.
+"""Controls: simulations with a known answer, at the dimension, temperature and effective sample size of a run.
 
-A verdict means little without them: how do the same checks judge a gas that is ideal, and three that are not, from as
-many independent samples? All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and
-2/9 … 2, and noise of equal trace:
+They show how the same checks judge an ideal gas, and three gases that are not ideal, from as many independent samples.
+All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and 2/9 … 2, and noise of equal trace:
 
 ``ideal``             isotropic noise: Gibbs, exactly except for the finite step
 ``anisotropic``       variances from 0.1 to 10, largest where the curvature is: hot and cold directions
-``hessian``           Σ ∝ A: what mini-batches of a least-squares loss have
-``loss-dependent``    Σ ∝ (1 + L/U)/2: noise that dies with the loss, as in a network that can fit its data
+``hessian``           Σ ∝ A: the noise of mini-batches of a least-squares loss
+``loss-dependent``    Σ ∝ (1 + L/U)/2: noise that falls with the loss, as in a network that can fit its data
 
-They satisfy the identities as any stationary run does. At low temperature, with h and s the eigenvalues of A and Σ:
+They satisfy the identities, like any stationary run. At low temperature, with h and s the eigenvalues of A and Σ:
 T_conf/T = (d−1) h·s/(Σh Σs) and (Var U/T²)/(dU/dT) = (d−1) Σs²/(Σs)² = (d−1)/d_eff, both 1 for the ideal gas.
 """
 
@@ -35,19 +34,19 @@ from weightgas.simulation import simulate
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent")
 
 LARGEST_DIM = 4096
-"""More weights than this are simulated as this many: half a minute on two cores."""
+"""Largest number of weights that is simulated: half a minute on two cores."""
 STEP = 0.04
 """Largest η_e times curvature."""
 TEMPERATURES = 4
 RELAXATIONS = 1.5
 """Relaxation times of the softest direction between two samples, so that they are nearly independent."""
 SAMPLES = (100, 4000)
-"""Least and most samples."""
+"""Smallest and largest number of samples."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A reference simulation and what was found of it."""
+    """A reference simulation with its trace, state and verdict."""
 
     name: str
     findings: Findings
@@ -76,7 +75,7 @@ def curvatures(dim: int) -> np.ndarray:
 def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
     """The noise of a control, tr Σ = ``noise_var`` · (dim − 1) at the minimum; ValueError for an unknown name.
 
-    ``energy`` is the mean energy of the ideal gas, which the loss-dependent one is compared with.
+    ``energy`` is the mean energy of the ideal gas, which the loss-dependent noise needs as a scale.
     """
     if name == "ideal":
         return Isotropic(np.sqrt(noise_var))
@@ -106,10 +105,10 @@ def controls_at(
     dim
         Number of weights, at least 2.
     temperature
-        The middle of the temperatures; they are spaced so that neighbouring energies overlap, ΔT/T = 1.5 √(2/(d−1)) and
-        at most 0.35.
+        The middle of the temperatures. Their spacing lets neighbouring energies overlap: ΔT/T = 1.5 √(2/(d−1)), at most
+        0.35.
     samples
-        Samples of each temperature, nearly independent ones, so this is the effective sample size.
+        Samples at each temperature; they are nearly independent, so this is the effective sample size.
     replicas
         Runs that share the samples.
     names

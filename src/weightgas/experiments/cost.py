@@ -1,7 +1,7 @@
-"""How long a plan will take on this machine, and how much it will write.
+"""The time that a plan will take on this machine, and the space on disk.
 
-Networks are timed, a moment each (:func:`weightgas.training.cost`); simulations have a known cost per step. What is in
-the folder already is not counted.
+Networks are timed briefly (:func:`weightgas.training.cost`); simulations have a known cost per step. Finished cells in
+the folder are not counted.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from weightgas.simulation import model
 from weightgas.simulation.run import estimated_seconds
 
 ROUNDS_UNTIL_KNOWN = 20
-"""First rounds that a cell of the precise preset took on average; it only serves to estimate the time."""
+"""Average number of first rounds of a cell of the precise preset, for the estimate of the time."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What ``--dry-run`` prints: one line per run, the time in seconds and the bytes on disk, of what is left."""
+    """What ``--dry-run`` prints: one line per run, and the remaining time in seconds and bytes on disk."""
 
     what: str
     lines: tuple[str, ...]
@@ -34,7 +34,7 @@ class Cost:
 
     @property
     def sentence(self) -> str:
-        """The time in one line."""
+        """Time and disk in one line."""
         return (
             f"{self.what}: about {runs.duration(self.seconds)} on this machine if it has nothing else to do; "
             "--shard i/n divides it"
@@ -44,7 +44,7 @@ class Cost:
 def estimated(
     what: str, plan: Sequence[Simulated | Trained], threads: int | None = None, folder: Path | None = None
 ) -> Cost:
-    """Time and disk of a plan, less what is in ``folder`` already; ``what`` it is called."""
+    """Time and disk of a plan without what is already in ``folder``; ``what`` is its name."""
     lines, seconds, size, costs = [], 0.0, 0.0, {}
     for run in plan:
         cells = len(run.protocol)
@@ -68,10 +68,10 @@ def estimated(
 
 
 def _trained_seconds(run: Trained, cells: int, threads: int | None, costs: dict) -> float:
-    """Seconds of ``cells`` of a run; ``costs`` holds what was timed for the runs before."""
+    """Seconds of ``cells`` of a run; ``costs`` caches the timings of earlier runs."""
     from weightgas import training  # torch is loaded only where a network is trained
 
-    plan = training.planned(  # or the refusal of what does not fit
+    plan = training.planned(  # or an error if something does not fit
         run.protocol, run.network, run.data, run.steps, replicas=run.replicas, record=run.record
     )
     stack = len(run.protocol) * run.replicas

@@ -1,4 +1,4 @@
-"""Which grids, how long, how often: everything that distinguishes one preset from another, and nothing else."""
+"""The presets: which grids, how many steps, how many samples."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Trained:
     start: str = "predicted"
     replicas: int = 1
     partner_of: str | None = None
-    """Name of a fixed-LR run: each cell is then one on the sphere of that cell's radius and step, from its weights."""
+    """Name of a fixed-LR run: each cell is then on the sphere, with weights, radius and step of a cell of that run."""
 
     @property
     def groups(self) -> dict[str, int]:
@@ -54,12 +54,12 @@ class Trained:
 
     @property
     def auxiliary(self) -> bool:
-        """Whether the run serves another one or claims no stationary state, and so gets no verdict of its own."""
+        """Whether the run only serves another one or claims no stationary state, and so has no verdict."""
         return self.partner_of is not None or self.name.endswith("along_run")
 
 
 def _record(samples: int, snapshots: int = 0, every: int = 25, **more: Any) -> Record:
-    """What a training run records; noise and curvature at every sample unless given, since level 3 rests on them."""
+    """What a training run records; noise and curvature at every sample unless given, since level 3 uses them."""
     options: dict[str, Any] = {"noise_samples": samples} | more
     return Record(samples=samples, snapshots=snapshots, snapshot_every=every, **options)
 
@@ -68,7 +68,7 @@ def isotropic(preset: str) -> tuple[Simulated, ...]:
     """The three protocols of the isotropic noise model on the notebook's 17 x 17 grids: d = 3, σ = 1.
 
     quick: a first look. standard: errors small enough for the published slopes. precise: every cell until its errors
-    are 0.3 % in r and U and 0.01 nats in S. paper: the notebook's own length, with its stored directions for the
+    are 0.3 % in r and U and 0.01 nats in S. paper: the length of the notebook, with its stored directions for the
     published entropy.
     """
     steps, replicas, snapshots = {
@@ -77,7 +77,7 @@ def isotropic(preset: str) -> tuple[Simulated, ...]:
         "precise": (2_000_000, 1, 0),
         "paper": (2_000_000, 1, 1000),
     }[preset]
-    samples = 1200 if preset == "quick" else 400  # energies for the Gibbs slope, where one replica must give them all
+    samples = 1200 if preset == "quick" else 400  # energies for the Gibbs slope, all from one replica
     rates, decays, radii = np.logspace(-3, -1, 17), np.logspace(-3, -1, 17), np.logspace(-1, 1, 17)
     protocols = (FixedSphere(elr=rates, radius=radii), FixedELR(elr=rates, wd=decays), FixedLR(lr=rates, wd=decays))
     record = Record(samples=samples, snapshots=snapshots)
@@ -91,11 +91,10 @@ def networks(preset: str) -> tuple[Trained, ...]:
 
     ``networks/``: 64-20-10 (d = 1280) under the three protocols. ``narrow/``: 64-6-6-10 (d = 420) at fixed LR and on
     the sphere, for the radius law, and partners on the sphere that start from the weights of each fixed-LR cell: its
-    loss has many basins, replicas of one cell settle at different energies, and an entropy integrated over its cells
-    measures that scatter. ``networks/along_run``: 64-32-32-10 (d = 3072),
-    over-parameterised, along its run.
+    loss has many basins, so replicas of one cell equilibrate at different energies, and an entropy integrated over its
+    cells contains that scatter. ``networks/along_run``: 64-32-32-10 (d = 3072), over-parameterised, along its run.
 
-    demo: 15 cells and 20 000 steps a protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
+    demo: 15 cells and 20 000 steps per protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
     steps. standard and paper: 300 000 and 1 000 000 steps.
     """
     from weightgas.datasets import digits  # torch is loaded only where a network is trained
@@ -106,7 +105,7 @@ def networks(preset: str) -> tuple[Trained, ...]:
     steps = {"demo": 20_000, "quick": 60_000, "standard": 300_000, "paper": 1_000_000}[preset]
     snapshots = {"demo": 400, "quick": 1000, "standard": 4000, "paper": 4000}[preset]
     lr, wd, elr = np.logspace(-2, 0, size), np.logspace(-3, -1, other), np.logspace(-2.25, -1, size)
-    # One radius on the sphere: G depends on η_e alone, and the range holds the η_e of the fixed-LR grid.
+    # One radius on the sphere: G depends on η_e alone, and the range contains the η_e of the fixed-LR grid.
     sphere, fixed_lr = FixedSphere(elr=np.logspace(-3, -0.7, 15)), FixedLR(lr=lr, wd=wd)
     # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
     wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, other)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
@@ -123,16 +122,17 @@ def networks(preset: str) -> tuple[Trained, ...]:
 
 
 STORED = 64e6
-"""Most bytes of directions for one cell of a network of one's choice: they are in memory and in every checkpoint."""
+"""Most bytes of directions for one cell of a chosen network: they are in memory and in every checkpoint."""
 
 
 def architecture(preset: str, network: Network, data: Images, steps: int | None = None) -> tuple[Trained, ...]:
-    """A network on a data set under the three protocols, and cold cells of it along their run from fresh weights.
+    """A network on a data set under the three protocols, and cold cells along their run from fresh weights.
 
     quick: four effective learning rates over half a decade, 6000 steps. standard: seven over a decade, two weight
     decays where it is fixed, 60 000 steps, directions stored on the sphere. paper: the published ranges, lengths and
-    radii; how many values lie in a range is not published, here four a decade of learning rates and two of weight
-    decays. Its directions are of the published 100 000 last steps, as many as fit :data:`STORED`, at most 4000.
+    radii; the number of values in a range is not published; here there are four per decade of learning rates and two of
+    weight decays. Its directions are from the last 100 000 steps, as published, as many as fit :data:`STORED`, at most
+    4000.
 
     ``steps`` replaces the length.
     """
@@ -143,8 +143,8 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
         "standard": (7, 2, 60_000, 300, 150),
     }[preset]
     length = steps or length
-    # Where networks of a few to a hundred groups settle within thousands of steps: η_e of some hundredths, ηλ of some
-    # thousandths. At fixed LR always two weight decays, so that cells share isotherms.
+    # Here networks of a few to a hundred groups equilibrate within thousands of steps: η_e of a few hundredths, ηλ of a
+    # few thousandths. At fixed LR there are always two weight decays, so that cells share isotherms.
     rates, factor = 10 ** (np.arange(count) / 6), 10 ** (1 / 3)
     groups = len(network.groups(data))
     protocols = (
@@ -178,7 +178,7 @@ def _published(network: Network, data: Images, steps: int | None) -> tuple[Train
 
 
 def _cold(network: Network, data: Images, steps: int) -> Trained:
-    """Cells whose ηλ is far too small to settle in ``steps``: does the noise die, or is there just too little time?"""
+    """Cells whose ηλ is far too small for equilibrium in ``steps``: does the noise vanish, or is the time too short?"""
     cold, stored = FixedLR(lr=[0.01, 0.1], wd=1e-3), _stored(network.dim(data), min(400, steps))
     record = _record(200, stored, steps // stored, warmup=0, noise_samples=50)
     return Trained("networks/along_run", cold, network, data, steps, record, start="random")
@@ -196,7 +196,8 @@ def answer(preset: str) -> tuple[Trained, ...]:
     """Is it an ideal gas? Three networks on digits under three protocols, at temperatures that overlap.
 
     The under-parameterised one cannot fit the digits, the over-parameterised one can. Effective learning rates over a
-    decade in seven steps; where weight decay is fixed, two of them, so that cells share isotherms. Two replicas.
+    decade in seven steps; with weight decay, there are two decays, so that cells share isotherms. There are two
+    replicas.
 
     quick: 20 000 steps, a first look. standard: 100 000.
     """
@@ -208,7 +209,7 @@ def answer(preset: str) -> tuple[Trained, ...]:
     plan = []
     for size, hidden in SIZES.items():
         network = mlp(hidden=hidden)
-        # A weight decay for which radii stay above 1, where BatchNorm's eps does not show: the noise of the wide
+        # A weight decay for which radii stay above 1, where the eps of BatchNorm is negligible: the noise of the wide
         # network is smaller.
         decay = (1e-3 if size == "over" else 1e-2) * np.array([1, factor**2])
         protocols = (
@@ -217,7 +218,7 @@ def answer(preset: str) -> tuple[Trained, ...]:
             FixedLR(lr=0.05 * factor ** np.arange(7.0), wd=decay),
         )
         for protocol in protocols:
-            # Directions for the entropies that are not integrated; temperature alone matters, so one protocol will do.
+            # Directions for the entropies that are not integrated; only temperature matters, so one protocol suffices.
             snapshots = 1000 if protocol.projected else 0
             record = _record(400, snapshots, steps // 1000)
             plan.append(Trained(f"{size}/{protocol.name}", protocol, network, data, steps, record, replicas=2))

@@ -44,7 +44,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Experiment:
-    """What a preset gave: findings by run, controls by kind of run, and where the report is."""
+    """The result of a preset: findings by run, controls by kind of run, and the path of the report."""
 
     name: str
     preset: str
@@ -53,12 +53,12 @@ class Experiment:
     command: str = ""
     findings: dict[str, Findings] = field(default_factory=dict)
     judged: dict[str, Findings] = field(default_factory=dict)
-    """Those of the runs that claim a stationary state."""
+    """The findings of runs that claim a stationary state."""
     lines: list[str] = field(default_factory=list)
     controls: dict[str, dict[str, Control]] = field(default_factory=dict)
     wall_time: float = 0.0
     missing: list[str] = field(default_factory=list)
-    """Runs that lack cells of other shards; while there are any, nothing is judged and no report written."""
+    """Runs without the cells of other shards; while there are any, nothing is judged and no report is written."""
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -77,9 +77,9 @@ class Experiment:
 
 
 def estimate_cost(name: str, preset: str = "quick", threads: int | None = None, **choice: Any) -> Cost:
-    """Time and disk that :func:`reproduce` will need, without running anything but moments of its networks.
+    """Time and disk that :func:`reproduce` will need; only its networks are timed briefly.
 
-    ``choice``: ``network``, ``data`` and ``steps`` as there.
+    ``choice``: ``network``, ``data`` and ``steps`` as in :func:`reproduce`.
     """
     plan = _plan(name, preset, **choice)
     return estimated(_title(name, preset, plan, **choice), plan, threads)
@@ -106,16 +106,16 @@ def reproduce(
     network, data, steps
         With ``"networks"``: the three protocols of a network (:mod:`weightgas.networks`; an MLP unless given) on a data
         set or the name of one (digits unless given), for ``steps`` instead of the preset's. Without any of them the
-        MLPs on digits, as the preset has them.
+        MLPs on digits of the preset.
     seed
         As in ``simulate``.
     run
         Folder of the experiment, or a :class:`~weightgas.Run` with one: in it a run folder for each protocol,
         ``report.html`` and ``manifest.json``. The same call on an unfinished folder resumes it. With ``shard`` that
-        share of every run is made; when all have ended, the call without it makes what needs complete runs, and the
-        report.
+        share of every run is made; when all have ended, the call without it makes the parts that need complete runs,
+        and the report.
     command
-        The command that the report names as its own.
+        The command that the report prints.
 
     Raises
     ------
@@ -135,7 +135,7 @@ def reproduce(
     what = _title(name, preset, plan, network=network, data=data, steps=steps)
     if not (network is data is steps is None):
         config |= _choice(plan)
-    # refuses what does not fit before there is a folder
+    # errors are raised before there is a folder
     ahead = estimated(what, plan, way.threads, None if way.force else Path(way.folder))
     folder = runs.prepare(way.folder, config, force=way.force).folder
     logger.info("%s", ahead.sentence)
@@ -169,14 +169,14 @@ def reproduce(
 
 
 def _choice(plan: Sequence[presets.Simulated | presets.Trained]) -> dict[str, Any]:
-    """The network, data and length of a plan of one's choice, as a run folder knows it again."""
+    """The network, data and length of a chosen plan, which identify it in a run folder."""
     run = plan[0]
     assert isinstance(run, presets.Trained)
     return {"network": {"name": run.network.name, **run.network.settings()}, "data": run.data.name, "steps": run.steps}
 
 
 def _title(name: str, preset: str, plan: Sequence[presets.Simulated | presets.Trained], **choice: Any) -> str:
-    """What runs, in a line."""
+    """A description of the plan, in a line."""
     run = plan[0]
     if all(c is None for c in choice.values()) or isinstance(run, presets.Simulated):
         return f"{name}, preset {preset}"
@@ -207,7 +207,7 @@ def _plan(
 
 
 def _architecture(preset: str, network: Any, data: Images | str, steps: int | None) -> tuple[presets.Trained, ...]:
-    """The plan of a network of one's choice, checked as ``train`` would, before any work."""
+    """The plan of a chosen network, checked like in ``train``, before any work."""
     from weightgas import networks, training  # torch is loaded only where a network is trained
 
     network, images = training.fitting(networks.mlp() if network is None else network, data)
@@ -217,7 +217,7 @@ def _architecture(preset: str, network: Any, data: Images | str, steps: int | No
 
 
 def _share(planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int) -> xr.Dataset | None:
-    """What a shard has of a run; None where it has no cell of it, or where it needs a run that is not complete yet."""
+    """The trace of a run in a shard; None if it has no cell of it, or needs a run that is not complete yet."""
     if isinstance(planned, presets.Trained) and planned.partner_of in result.missing:
         return None
     number, count = run.share

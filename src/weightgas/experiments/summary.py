@@ -1,4 +1,4 @@
-"""An experiment in a few plain sentences, made of its verdicts, and its scores, one line each."""
+"""An experiment in a few plain sentences from its verdicts, and its scores, one line each."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ _ANSWERS = (
     {"yes": "identities satisfied", "undecided": "inconclusive", "no": "violated"},
     {"yes": "consistent with an ideal gas", "undecided": "undecided", "no": "not an ideal gas"},
 )
-"""What each answer of a level means."""
+"""The meaning of each answer of a level."""
 
 _T = TypeVar("_T")
 
 
 def select(items: Mapping[str, _T], kind: str) -> dict[str, _T]:
-    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``) by the name that follows it."""
+    """The runs of one kind (``"isotropic"``, ``"networks"``, ``"narrow"``) by the rest of their names."""
     return {name.split("/")[1]: item for name, item in items.items() if name.startswith(f"{kind}/")}
 
 
@@ -36,7 +36,7 @@ def kinds(names: Iterable[str]) -> list[str]:
 
 
 def sentences(runs: Mapping[str, Findings], controls: Mapping[str, Mapping[str, Control]]) -> list[str]:
-    """One sentence for the model, for each network, and for each control alongside them."""
+    """One sentence for the model, for each network, and for each control."""
     found = []
     for kind in kinds(runs):
         ran = select(runs, kind)
@@ -50,7 +50,7 @@ def sentences(runs: Mapping[str, Findings], controls: Mapping[str, Mapping[str, 
 
 
 def scores(runs: Mapping[str, Findings]) -> list[str]:
-    """How close the model comes to its closed form and to the published slopes, and networks to the radius law."""
+    """The agreement of the model with its closed form and the published slopes, and of networks with the radius law."""
     model = select(runs, "isotropic")
     lines = [f"isotropic, {kind_of(run.state).title}: {score}" for run in model.values() for score in run.scores]
     for row in compare_isotropic(model):
@@ -71,12 +71,12 @@ def scores(runs: Mapping[str, Findings]) -> list[str]:
 
 
 def radius_across(runs: Mapping[str, Findings], kind: str) -> xr.Dataset | None:
-    """The radius of the fixed-LR cells from G on the sphere: from partners where they ran, else from a grid."""
+    """The radius of the fixed-LR cells from G on the sphere: from partner runs if there are any, else from a grid."""
     return next(reversed(_crossed(select(runs, kind)).values()), None)
 
 
 def _crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
-    """The radius of the fixed-LR cells from G of other runs, by where G is from; the most exact one last."""
+    """The radius of the fixed-LR cells from G of other runs, by the source of G; the most exact one is last."""
     found = {}
     free, sphere = _pair(runs)
     if free is not None and sphere is not None and sphere.settled.sum() > 1:
@@ -89,7 +89,7 @@ def _crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
 
 
 def _pair(runs: Mapping[str, Findings]) -> tuple[Findings | None, Findings | None]:
-    """The run whose temperature is free, and the one on a grid of the sphere; None where there is none."""
+    """The run whose temperature is free, and the one on a grid of the sphere; None if it does not exist."""
     grids = [run for name, run in runs.items() if name != "partners"]
     free = next((run for run in grids if not kind_of(run.state).scaled), None)
     return free, next((run for run in grids if kind_of(run.state).projected), None)
@@ -103,7 +103,7 @@ def _off(ratio: xr.DataArray, good: np.ndarray) -> str:
 
 
 def counted(verdicts: Sequence[Verdict]) -> str:
-    """How many runs have which answer at each level, in a sentence."""
+    """The number of runs with each answer at each level, in a sentence."""
     levels = []
     for number, meanings in enumerate(_ANSWERS):
         answers = [verdict.levels[number].answer for verdict in verdicts]

@@ -1,8 +1,8 @@
 """Figures: measured points with error bars, and the predictions of theory; computed in ``analysis``, drawn here.
 
-Every function takes a run, or several by name, and returns a ``matplotlib.figure.Figure``; matplotlib's own settings
-stay as they are. A run is its Findings, its state, or the pair (trace, state) (:mod:`weightgas.figures.inputs`). The
-figures of a report, with their captions, stand in :mod:`weightgas.figures.registry`.
+Every function takes a run, or several by name, and returns a ``matplotlib.figure.Figure``; matplotlib's settings are
+not changed. A run is its Findings, its state, or the pair (trace, state) (:mod:`weightgas.figures.inputs`). The figures
+of a report, with their captions, are in :mod:`weightgas.figures.registry`.
 """
 
 from weightgas.figures.along import along_run

@@ -1,4 +1,4 @@
-"""What happens along a run that need not be stationary: the over-parameterised network."""
+"""Quantities along a run that need not be stationary: the over-parameterised network."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from weightgas.status import Outcome
 def along_run(trace: xr.Dataset | Findings, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
     """Loss, radius, noise and entropy along a run, for a range of learning rates.
 
-    Samples are averaged over ``windows`` stretches. The entropy of the direction is the published estimate in
-    successive windows of the stored directions (:func:`weightgas.analysis.curves.entropy_along_run`); its panel is
-    absent where a trace has none.
+    Samples are averaged over ``windows`` windows. The entropy of the direction is the published estimate in successive
+    windows of the stored directions (:func:`weightgas.analysis.curves.entropy_along_run`); without them there is no
+    such panel.
 
     Parameters
     ----------
     trace
-        A trace, or the Findings of one; on the sphere the radius panel shows what is fixed.
+        A trace, or the Findings of one; on the sphere the radius panel shows the fixed radius.
     lines
-        How many (effective) learning rates are drawn.
+        Number of (effective) learning rates that are drawn.
     at
         The value of the other hyperparameter, by default its middle one.
     windows
-        Stretches over which samples are averaged.
+        Number of windows over which samples are averaged.
 
     Raises
     ------
     TypeError
-        If it is no trace.
+        If it is not a trace.
     ValueError
         If no cell has the value ``at``.
     """

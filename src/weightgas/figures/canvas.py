@@ -1,7 +1,7 @@
 """The look that all figures share: sizes and colours.
 
-Nothing is set globally: a figure is drawn under matplotlib's defaults plus :data:`LOOK`, whatever the user's own
-settings are, and these are untouched when the function returns.
+Nothing is set globally: a figure is drawn with matplotlib's defaults plus :data:`LOOK`, for any settings of the user,
+which are unchanged when the function returns.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from weightgas import protocols
 
 WIDTH = 6.3
-"""Inches; readable down to half of it."""
+"""Width in inches; readable at half of it."""
 
 LOOK: dict[Any, Any] = {
     "font.size": 9.0,
@@ -46,14 +46,14 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))
-"""They have the first looks, so that a protocol has one colour in all figures."""
+"""They have the first colours and markers, so that a protocol looks the same in all figures."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
 
 def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Run a drawing function under matplotlib's defaults and :data:`LOOK`, and leave the settings as they were."""
+    """Run a drawing function with matplotlib's defaults and :data:`LOOK`, without changing the settings."""
 
     @wraps(function)
     def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
@@ -77,13 +77,13 @@ def canvas(rows: int = 1, columns: int = 1, *, height: float, width: float = WID
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
     axes = figure.subplots(rows, columns, squeeze=False, **options)
     for ax in axes.flat:
-        # Ticks are made when they are first needed, perhaps under other settings: so everything is set now.
+        # Ticks are made when they are first needed, perhaps with other settings, so everything is set now.
         ax.tick_params(which="both", labelsize=8, color="black", labelcolor="black", width=0.7)
     return figure, axes
 
 
 def logarithmic(axis: XAxis | YAxis, values: np.ndarray) -> None:
-    """Make an axis logarithmic, with readable ticks also over less than a decade; ``values`` are those drawn."""
+    """Make an axis logarithmic, with readable ticks even over less than a decade; ``values`` are those drawn."""
     good = np.asarray(values, float)
     good = good[np.isfinite(good) & (good > 0)]
     if not good.size:
@@ -116,7 +116,7 @@ def number(value: float) -> str:
 
 
 def with_error(value: float, error: float) -> str:
-    """A value and its standard error, rounded to two digits of the error: ``1.013 ± 0.012``; no error, four digits."""
+    """A value and its standard error, rounded to two digits of the error: ``1.013 ± 0.012``; else four digits."""
     if not np.isfinite(value):
         return "–"
     if not (np.isfinite(error) and error > 0):
@@ -132,13 +132,13 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plain(name: str) -> str:
-    """The name of a protocol, run or gas as a reader knows it; safe from matplotlib's mathematics."""
+    """The name of a protocol, run or gas for readers, escaped from matplotlib's mathematics."""
     known = {kind.name: kind.title for kind in protocols.PROTOCOLS.values()}
     return known.get(str(name), str(name).replace("_", " ")).replace("$", r"\$")
 
 
 def place(protocol: str) -> int:
-    """Number of the look of a protocol; custom those come after the three."""
+    """Number of the look of a protocol; custom protocols come after the three."""
     return list(dict.fromkeys((*PROTOCOLS, *protocols.PROTOCOLS))).index(protocol)
 
 
@@ -148,7 +148,7 @@ def named(name: str, control: bool) -> str:
 
 
 def looks(names: Iterable[str]) -> list[tuple[str, str]]:
-    """Colour and marker for each name; a protocol has its own, whatever stands next to it."""
+    """Colour and marker for each name; a protocol always has the same."""
     found, free = [], len(PROTOCOLS)
     for name in names:
         if name in PROTOCOLS:
@@ -160,12 +160,12 @@ def looks(names: Iterable[str]) -> list[tuple[str, str]]:
 
 
 def ordered(count: int) -> list[tuple[float, float, float, float]]:
-    """Colours for an ordered family, dark to light, none so light that it is lost on white."""
+    """Colours for an ordered family, dark to light, all visible on white."""
     return [tuple(colormaps["viridis"](x)) for x in np.linspace(0, 0.86, count)]  # type: ignore[misc]
 
 
 def legend(figure: Figure, handles: Sequence[Artist], title: str = "", columns: int = 2) -> Legend:
-    """The legend above the axes, where it hides nothing; ``title`` states what ran."""
+    """The legend above the axes, where it hides nothing; ``title`` describes the run."""
     found = figure.legend(
         handles=list(handles), loc="outside upper left", ncols=columns, frameon=False, title=title or None,
         alignment="left",

@@ -1,4 +1,4 @@
-"""Which cells of a grid are in equilibrium."""
+"""The cells of a grid that are in equilibrium."""
 
 from __future__ import annotations
 

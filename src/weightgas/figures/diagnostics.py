@@ -1,4 +1,4 @@
-"""Level 3: the diagnostic tests, which can falsify an ideal gas, drawn alongside reference simulations."""
+"""Level 3: the diagnostic tests, which can falsify an ideal gas, drawn with reference simulations."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fluctuation(runs: Runs, *, controls: Runs | None = None) -> Figure:
 def gibbs_slope(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """Slope of ln P₂(U)/P₁(U) between neighbouring temperatures, measured/expected: 1 for Gibbs states.
 
-    ``runs`` and ``controls`` as for :func:`fluctuation`, with their traces; also what is raised.
+    ``runs`` and ``controls`` as for :func:`fluctuation`, with their traces; the errors are the same.
     """
     series = []
     for name, run, control in _all(several(runs, trace=True), several(controls, "controls", trace=True, empty=True)):
@@ -72,10 +72,10 @@ def gibbs_slope(runs: Runs, *, controls: Runs | None = None) -> Figure:
 
 @drawn
 def configurational(runs: Runs, *, controls: Runs | None = None) -> Figure:
-    """T_conf/T of every cell in equilibrium: 1 for an ideal gas, more where the noise lies along the curvature.
+    """T_conf/T of every cell in equilibrium: 1 for an ideal gas, more if the noise is aligned with the curvature.
 
-    Free of the finite step to first order for simulations, not for networks. The legend gives the weighted mean over
-    the cells that the verdict judges. ``runs`` and ``controls`` as for :func:`fluctuation`, also what is raised.
+    Simulations are corrected for the finite step to first order, networks are not. The legend gives the weighted mean
+    over the cells that the verdict judges. ``runs``, ``controls`` and errors as for :func:`fluctuation`.
     """
     series = []
     for name, run, control in _all(several(runs), several(controls, "controls", empty=True)):
@@ -86,15 +86,15 @@ def configurational(runs: Runs, *, controls: Runs | None = None) -> Figure:
 
 @drawn
 def group_temperatures(run: Run) -> Figure:
-    """Temperatures of the scale-invariant groups against that of the total, cells in equilibrium.
+    """Temperatures of the scale-invariant groups against that of all weights, for cells in equilibrium.
 
-    Left T_i = η_e,i tr Σ_i/(2(d_i − 1)) from the noise of each group, right the configurational ones where the
-    Laplacian was recorded. In an ideal gas all lie on the line.
+    Left: T_i = η_e,i tr Σ_i/(2(d_i − 1)) from the noise of each group. Right: the configurational temperatures, if the
+    Laplacian was recorded. In an ideal gas all are on the line.
 
     Raises
     ------
     TypeError, ValueError
-        If it is no run, or has no groups.
+        If it is not a run, or has no groups.
     """
     state = one(run).state
     if "temperature_group" not in state or state.sizes.get("group", 1) < 2:
@@ -124,7 +124,7 @@ def group_temperatures(run: Run) -> Figure:
 
 @dataclass(frozen=True)
 class _Series:
-    """Ratios of one run over temperature, and that of the total."""
+    """Ratios of one run against temperature, and that of the full range."""
 
     name: str
     control: bool
@@ -165,7 +165,7 @@ def _ratios(series: list[_Series], label: str, title: str) -> Figure:
 
 
 def _limits(ax: Axes, values: np.ndarray, errors: np.ndarray) -> None:
-    """Keep the ideal value and the points in sight whatever one error bar does; far from 1 the scale is logarithmic."""
+    """Keep the ideal value and the points visible despite large error bars; far from 1 the scale is logarithmic."""
     good = np.isfinite(values)
     values, errors = values[good], np.nan_to_num(errors[good])
     low, high = min([0.9, *values]), max([1.1, *values])

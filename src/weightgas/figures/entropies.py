@@ -38,8 +38,8 @@ RESIDUALS = ("relative", "standard errors")
 def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
     """Energy U and direction entropy S(w̄) against temperature; below, for the isotropic model, the distance from it.
 
-    The solid line is the von Mises–Fisher gas; below it is the zero line, and the coloured lines are what a finite
-    step adds to it, which depends on the protocol (:mod:`weightgas.theory.stationary`).
+    The solid line is the von Mises–Fisher gas; below, it is the zero line, and the coloured lines are the effect of the
+    finite step, which depends on the protocol (:mod:`weightgas.theory.stationary`).
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
     Raises
     ------
     TypeError, ValueError
-        For an unknown residual, for what is no run, or without any.
+        For an unknown residual, for something that is not a run, or without any run.
     """
     one_of("residual", residual, RESIDUALS)
     ran = several(runs)
@@ -95,19 +95,19 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
 def entropy(
     run: Run, *, over: str | None = None, across: str | None = None, lines: int = 5, smoothing: bool = False
 ) -> Figure:
-    """Entropy S of the weights over a hyperparameter, with the slope of theory, and the distance from that slope below.
+    """Entropy S of the weights over a hyperparameter, with the slope of theory; below, the deviation from it.
 
     The slopes are those of :func:`weightgas.analysis.curves.slope_lines`: exact Maxwell relations over λ at fixed
-    ELR, over r on the sphere and over η at constant ηλ at fixed LR (``across="product"``); elsewhere what a
-    harmonic gas does at low temperature.
+    ELR, over r on the sphere and over η at constant ηλ at fixed LR (``across="product"``); elsewhere those of a
+    harmonic gas at low temperature.
 
     Parameters
     ----------
     run
         A run, as Findings, a state or (trace, state).
     over
-        Hyperparameter along the axis; by default ``"wd"`` or ``"radius"``. ``"lr"`` means the effective one where
-        that is fixed.
+        Hyperparameter along the axis; by default ``"wd"`` or ``"radius"``. ``"lr"`` means the effective one if that is
+        fixed.
     across
         ``"product"``: lines of constant ηλ at fixed LR, over ``"lr"``.
     lines
@@ -119,7 +119,7 @@ def entropy(
     Raises
     ------
     TypeError, ValueError
-        If it is no run, or for a hyperparameter that the protocol does not fix or a state without any entropy.
+        If it is not a run, for a hyperparameter that the protocol does not fix, or for a state without any entropy.
     """
     ran = one(run)
     state = ran.state
@@ -150,7 +150,7 @@ def entropy(
         handles.append(line("isotropic noise model"))
     fit = ran.quadratic_fit if smoothing else None
     if fit is not None:
-        fitted = np.where(ran.settled, fit.fitted, np.nan)  # beyond its cells it means nothing
+        fitted = np.where(ran.settled, fit.fitted, np.nan)  # it is valid only for its cells
         found.curve(top, fitted, ":")
         found.curve(below, fitted - straight, ":")
         handles.append(line(f"quadratic fit, $R^2={fit.r_squared:.5f}$", ":"))
@@ -169,7 +169,7 @@ def entropy(
 
 
 def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: str) -> list[Line2D]:
-    """Names on the axes and zero lines of the residuals; returns the legend entry that the residuals need."""
+    """Axis labels and zero lines of the residuals; returns the legend entry of the residuals."""
     for column, quantity in enumerate(QUANTITIES):
         logarithmic(axes[0, column].xaxis, temperatures)
         axes[0, column].set_ylabel(of(quantity).axis)
@@ -217,7 +217,7 @@ def _two_kinds(
     shape: str,
     t_error: np.ndarray | None = None,
 ) -> None:
-    """Filled in equilibrium, hollow and grey where not."""
+    """Filled in equilibrium, else hollow and grey."""
     seen, good = np.isfinite(t) & np.isfinite(y), run.settled
     for filled in (False, True):
         here = seen & (good == filled)

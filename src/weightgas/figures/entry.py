@@ -1,4 +1,4 @@
-"""One figure of a report: how it is called, what to see in it, what it needs, and how it is drawn."""
+"""One figure of a report: its name, its caption, the data it needs, and how it is drawn."""
 
 from __future__ import annotations
 
@@ -25,19 +25,20 @@ class Figure:
     Parameters
     ----------
     name
-        How it is called, also where it could not be drawn.
+        Its name, also used if it cannot be drawn.
     caption
-        What to see in it: a text, or a function of the run.
+        The caption: a text, or a function of the run.
     draw
-        From the :class:`~weightgas.analysis.Findings` of a run to a ``matplotlib.figure.Figure``, for each run. If
-        ``joint``, one figure of all runs, from ``{name: Findings}`` and, by the keyword ``controls``, the reference
-        simulations in the same form. A ValueError names what the data lack; the report prints it and continues.
+        A function from the :class:`~weightgas.analysis.Findings` of a run to a ``matplotlib.figure.Figure``, called for
+        each run. If ``joint``, one figure of all runs, from ``{name: Findings}`` and, by the keyword ``controls``, the
+        reference simulations in the same form. A ValueError states what the data lack; the report prints it and
+        continues.
     needs
         Variables of the trace or the state without which it cannot be drawn.
     level
-        The level of the verdict it belongs to; None between or before them.
+        The level of the verdict to which it belongs; None for no level.
     suits
-        Which runs it is about: of others it is not drawn, and nothing is stated.
+        The runs to which it applies: for others it is not drawn, without a note.
     joint
         Whether it shows all runs together.
     """
@@ -52,7 +53,7 @@ class Figure:
 
     @classmethod
     def of(cls, figure: Figure | Draw) -> Figure:
-        """A figure as it is; of a function, the figure with its name, explained by the first lines of its docstring.
+        """The figure itself; for a function, a figure with its name, and the first lines of its docstring as caption.
 
         Raises
         ------
@@ -68,11 +69,11 @@ class Figure:
         return cls(name, text or f"{name[0].upper()}{name[1:]}.", figure)
 
     def runs(self, runs: Mapping[str, Findings]) -> dict[str, Findings]:
-        """The runs it is about."""
+        """The runs to which it applies."""
         return {name: run for name, run in runs.items() if self.suits(run)}
 
     def lacks(self, run: Findings) -> tuple[str, ...]:
-        """What it needs and neither the trace nor the state holds."""
+        """The variables it needs that are in neither the trace nor the state."""
         known = {*run.state.variables, *(() if run.trace is None else run.trace.variables)}
         return tuple(name for name in self.needs if name not in known)
 

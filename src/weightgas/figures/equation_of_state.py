@@ -23,7 +23,7 @@ def radius(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """Radius over a hyperparameter, predicted in continuous time and for discrete steps; below, the deviation.
 
     For the isotropic noise model the predictions are made from the hyperparameters alone
-    (:func:`weightgas.analysis.curves.model_radius`); for anything else from the G measured in the same cell
+    (:func:`weightgas.analysis.curves.model_radius`); otherwise from the G measured in the same cell
     (:func:`weightgas.analysis.equation_of_state.radius_law`), which makes them identities of a stationary run.
 
     Parameters
@@ -65,7 +65,7 @@ def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     Raises
     ------
     ValueError
-        For another protocol, where the pressure is the weight decay that is fixed.
+        For another protocol, where the pressure is the fixed weight decay.
     """
     ran = one(run)
     state = ran.state
@@ -79,7 +79,7 @@ def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
 
 @drawn
 def radius_from_sphere(run: Run, predicted: xr.Dataset) -> Figure:
-    """Measured over predicted radius at fixed LR, with G measured on the sphere at the same η_e: a real prediction.
+    """Measured over predicted radius at fixed LR, with G measured on the sphere at the same η_e: a true prediction.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def radius_from_sphere(run: Run, predicted: xr.Dataset) -> Figure:
 
 
 def _model(run: Findings, law: Law) -> Law | None:
-    """The law of the isotropic noise model, with the state in it, where the state is of that model."""
+    """The law of the isotropic noise model for the state, if the state is of that model."""
     if not run.is_model:
         return None
     return lambda at, discrete: law(run.state, at, discrete=discrete)

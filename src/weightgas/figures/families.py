@@ -1,4 +1,4 @@
-"""Cells of a grid as lines: one hyperparameter along the axis, a handful of values of the other as colours."""
+"""Cells of a grid as lines: one hyperparameter along the axis, a few values of the other as colours."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Color = tuple[float, float, float, float] | str
 
 @dataclass(frozen=True)
 class Line:
-    """The cells of one line, sorted along the axis, the value they share (NaN if none), and their colour."""
+    """The cells of one line, sorted along the axis, their common value (NaN if none), and their colour."""
 
     value: float
     cells: np.ndarray
@@ -36,7 +36,7 @@ class Line:
 
 @dataclass
 class Families:
-    """Lines of cells over one hyperparameter; counts what is drawn hollow and what cannot be drawn."""
+    """Lines of cells over one hyperparameter; counts the points that are hollow or cannot be drawn."""
 
     over: str
     other: str | None
@@ -54,7 +54,7 @@ class Families:
     def dense(self, line: Line, points: int = 200) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Along a line between its ends: x, and the hyperparameters by axis, (points,) each.
 
-        The cells themselves where the line has no value in common.
+        The cells themselves if the line has no common value.
         """
         fixed, x = axes(self.run.state), self.x[line.cells]
         if self.other is None or len(x) < 2:
@@ -64,7 +64,7 @@ class Families:
         return x, {axis: values[axis] for axis in fixed}
 
     def points(self, ax: Axes, y: np.ndarray, error: np.ndarray | None = None) -> None:
-        """Draw the values ``y`` (cells,) with error bars: filled in equilibrium, hollow and grey where not."""
+        """Draw the values ``y`` (cells,) with error bars: filled in equilibrium, else hollow and grey."""
         good = self.run.settled
         for line in self.lines:
             seen = np.isfinite(y[line.cells]) & np.isfinite(self.x[line.cells])
@@ -77,13 +77,13 @@ class Families:
                     bars(ax, self.x[here], y[here], None if error is None else error[here], color, hollow=not filled)
 
     def curve(self, ax: Axes, y: np.ndarray, style: str = "-") -> None:
-        """Join the values ``y`` (cells,) of every line, past those that are not there."""
+        """Join the values ``y`` (cells,) of every line, skipping missing ones."""
         for line in self.lines:
             here = line.cells[np.isfinite(y[line.cells])]
             ax.plot(self.x[here], y[here], ls=style, color=line.color, zorder=1)
 
     def color_bar(self, figure: Figure, where: np.ndarray) -> None:
-        """A bar of the colours with the values they stand for."""
+        """A colour bar with its values."""
         if self.other is None or len(self.lines) < 2:
             return
         count = len(self.lines)
@@ -107,14 +107,14 @@ class Families:
 def families(run: Findings, over: str, lines: int = 5, across: str | None = None) -> Families:
     """Split the cells of a run into at most ``lines`` lines over the hyperparameter ``over``.
 
-    ``over`` is a hyperparameter the protocol holds (``"lr"`` is also understood as ``"elr"``) or, at fixed LR,
-    ``"product"`` for ηλ. ``across`` is what the cells of one line share: the other hyperparameter, unless given; or
-    ``"product"``. Cells that are no product of two hyperparameters make one line.
+    ``over`` is a hyperparameter that the protocol fixes (``"lr"`` may mean ``"elr"``) or, at fixed LR, ``"product"``
+    for ηλ. ``across`` is constant along a line: by default the other hyperparameter; or ``"product"``. Cells that are
+    not a product of two hyperparameters form one line.
 
     Raises
     ------
     ValueError
-        If the protocol does not hold ``over``.
+        If the protocol does not fix ``over``.
     """
     whole_number("lines", lines, fix="Pass how many lines to draw, for instance 5.")
     state = run.state
@@ -132,7 +132,7 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
         return Families(over, None, x, [Line(float("nan"), order, ordered(1)[0])], run)
     values, member = np.unique(key, return_inverse=True)
     rows = [np.flatnonzero(member == k) for k in range(len(values))]
-    if across not in fixed:  # short diagonals at the corners of the grid say nothing
+    if across not in fixed:  # short diagonals at the corners of the grid are not useful
         rows = [r for r in rows if len(r) > 2] or rows
     picked = np.unique(np.round(np.linspace(0, len(rows) - 1, min(lines, len(rows)))).astype(int))
     rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]
@@ -146,7 +146,7 @@ def measured(run: Findings, name: str) -> tuple[np.ndarray, np.ndarray]:
     Raises
     ------
     ValueError
-        If no cell has a finite value: there is nothing to draw.
+        If no cell has a finite value.
     """
     state = run.state
     value = state[name].values
@@ -168,7 +168,7 @@ def bars(
     hollow: bool = False,
     x_error: np.ndarray | None = None,
 ) -> None:
-    """Points with error bars; an error that is not known is not drawn."""
+    """Points with error bars; unknown errors are not drawn."""
     face = "none" if hollow else color
     ax.errorbar(
         x, y, yerr=error, xerr=x_error, fmt=shape, ms=3.4, color=color, mfc=face, mec=color, mew=0.8,
@@ -177,7 +177,7 @@ def bars(
 
 
 def status_handles(run: Findings, hollow: set[int], missing: set[int]) -> list[Line2D]:
-    """Legend entries that say which cells are hollow, and which are not there at all, with their status."""
+    """Legend entries for hollow and for missing cells, with their status."""
     found = []
     if hollow:
         found.append(marker(f"hollow: {_words(run, hollow)}", GREY, hollow=True))
@@ -193,7 +193,7 @@ def _words(run: Findings, cells: set[int]) -> str:
 
 
 def what_ran(data: xr.Dataset) -> str:
-    """One line: the protocol and what was simulated or trained."""
+    """One line: the protocol and the loss or network."""
     protocol = plain(data.attrs.get("protocol", ""))
     if "network" in data.attrs:
         what = f"{data.attrs['network']} on {data.attrs.get('data', 'data')}"
@@ -205,7 +205,7 @@ def what_ran(data: xr.Dataset) -> str:
 
 
 def only(run: Findings, fits: Callable[[type[Protocol]], bool], advice: str) -> None:
-    """Refuse a run of a protocol that does not fit: TraceError (a ValueError) with ``advice``."""
+    """Refuse a run of an unsuitable protocol: TraceError (a ValueError) with ``advice``."""
     if not fits(kind_of(run.state)):
         wanted = " or ".join(kind.title for kind in PROTOCOLS.values() if fits(kind))
         raise TraceError(f"state: expected {wanted}, got {run.protocol!r}. {advice}")

@@ -1,8 +1,8 @@
-"""What a figure takes: one convention for all of them.
+"""The arguments of figures: one convention for all.
 
 A run is its :class:`~weightgas.analysis.Findings`, its state, or the pair (trace, state). A figure of one run takes
-one; a figure of several takes one, or a mapping of them by name. A figure of what was recorded along the steps takes a
-trace or the Findings of one. Anything else is a TypeError that names what came and how to fix the call.
+one; a figure of several takes one, or a mapping of them by name. A figure of quantities along the steps takes a trace
+or the Findings of one. Anything else is a TypeError that states what was passed and how to fix the call.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Runs = Run | Mapping[str, Run]
 
 
 def one(run: Any, name: str = "run", *, trace: bool = False) -> Findings:
-    """The Findings of one run; ``trace``: with its trace, which a state alone lacks.
+    """The Findings of one run; ``trace``: whether they must have the trace, which a state alone lacks.
 
     Raises
     ------
@@ -44,7 +44,7 @@ def one(run: Any, name: str = "run", *, trace: bool = False) -> Findings:
 
 
 def several(runs: Any, name: str = "runs", *, trace: bool = False, empty: bool = False) -> dict[str, Findings]:
-    """The Findings of runs by name; one run alone has the name of its protocol.
+    """The Findings of runs by name; a single run has the name of its protocol.
 
     Raises
     ------
@@ -73,14 +73,14 @@ def recorded(run: Any, name: str = "trace") -> xr.Dataset:
 
 
 def result(value: Any, name: str, variables: tuple[str, ...], maker: str) -> xr.Dataset:
-    """A dataset with ``variables``, as ``maker`` returns it; TypeError for anything else."""
+    """A dataset with ``variables``, the result of ``maker``; TypeError for anything else."""
     if not isinstance(value, xr.Dataset) or not set(variables) <= set(value.variables):
         raise TypeError(f"{name}: expected the result of {maker}, got {_got(value)}. Pass that.")
     return value
 
 
 def results(values: Any, name: str, variables: tuple[str, ...], maker: str) -> None:
-    """Refuse what is no mapping, by name, of datasets with ``variables``: TypeError as :func:`result`."""
+    """Refuse anything but a mapping, by name, of datasets with ``variables``: TypeError as :func:`result`."""
     if not isinstance(values, Mapping) or isinstance(values, xr.Dataset):
         raise TypeError(f"{name}: expected results of {maker} by name, got {_got(values)}. Pass {{'name': result}}.")
     for key, value in values.items():
@@ -94,7 +94,7 @@ def _got(value: Any) -> str:
 
 
 def _fix(value: Any) -> str:
-    """How to come from a wrong input to the right one."""
+    """How to get from a wrong input to the right one."""
     if described(value) == "a trace":
         return "Measure it: pass Findings(trace), or measure(trace)."
     if isinstance(value, Mapping) and not isinstance(value, xr.Dataset):

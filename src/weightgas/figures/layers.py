@@ -13,7 +13,7 @@ from weightgas.figures.inputs import Runs, several
 
 @drawn
 def layers(runs: Runs) -> Figure:
-    """Temperature and pressure of every layer, over those of the network, mean over the cells in equilibrium.
+    """Temperature and pressure of every layer, relative to the network, averaged over the cells in equilibrium.
 
     Parameters
     ----------

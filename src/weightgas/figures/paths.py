@@ -1,4 +1,4 @@
-"""Paths: where the gas goes in the planes of state, and what haste costs."""
+"""Paths of the gas in the planes of state, and their entropy production."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weightgas.figures.inputs import result, results
 from weightgas.quantities import of
 
 _POINTS = 9
-"""Samples of a path that are drawn; lines go through all."""
+"""Number of samples of a path that are drawn as points; lines use all."""
 
 
 @drawn
@@ -28,12 +28,12 @@ def paths(
     dissipation: Mapping[str, xr.Dataset] | None = None,
     engine: xr.Dataset | None = None,
 ) -> Figure:
-    """Drives in the planes of pressure and volume and of temperature and entropy, and what they cost against duration.
+    """Drives in the planes of p and V and of T and S, and their entropy production against duration.
 
     Points are ensemble averages with standard errors, lines the quasi-static paths; a name that ends in "fast" is drawn
-    hollow, in the colour of the name before it and without a line of its own. Below, the entropy produced there and
-    back with linear response (slope −1, drawn from one relaxation time on) and the two jumps it tends to on a sphere
-    (dots), and the efficiency of a heat engine with linear response and that of Carnot.
+    hollow, in the colour of the previous name and without a line. Below, the entropy produced there and back with
+    linear response (slope −1, drawn from one relaxation time on) and, on a sphere, its limit of two jumps (dots), and
+    the efficiency of a heat engine with linear response and that of Carnot.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Maps of the thermodynamic potentials: does the state that is measured minimise them?"""
+"""Maps of the thermodynamic potentials: does the measured state minimise them?"""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def potential_maps(run: Run, *, targets: int = 3) -> Figure:
     """Potential of every cell at T and p of a target cell, in units of that T; the target should be its minimum.
 
     At fixed ELR and fixed LR: maps of 𝒢 = U − T*S + p*V over the grid, for ``targets`` × ``targets`` target cells.
-    On the sphere: maps of F = U − T*S at four radii, every row a target η_e, every column a state; the minima
-    should lie on the diagonal.
+    On the sphere: maps of F = U − T*S at four radii, every row a target η_e, every column a state; the minima should be
+    on the diagonal.
 
     Raises
     ------
@@ -109,14 +109,14 @@ def _helmholtz(state: xr.Dataset) -> Figure:
 
 
 def _spread(count: int, wanted: int) -> np.ndarray:
-    """``wanted`` indices spread over ``count``, without the edges where there is room."""
+    """``wanted`` indices spread over ``count``, without the edges if there is room."""
     if count <= wanted:
         return np.arange(count)
     return np.floor((np.arange(wanted) + 0.5) * count / wanted).astype(int)
 
 
 def _norm(maps: list[np.ndarray]) -> LogNorm:
-    """One logarithmic colour scale for all maps, that spares the extremes."""
+    """One logarithmic colour scale for all maps, without the extremes."""
     values = np.concatenate([m.ravel() for m in maps])
     values = values[np.isfinite(values) & (values > 0)]
     if not values.size:
@@ -146,9 +146,9 @@ def _marks(ax: Axes, x: int, y: int, values: np.ndarray) -> None:
 
 
 def _ticks(ax: Axes, rows: np.ndarray, columns: np.ndarray) -> None:
-    """Hyperparameters at the middle of the cells, two or three to an axis; the cells are drawn of one size."""
+    """Hyperparameters at the middle of the cells, two or three per axis; the cells are drawn in equal size."""
     for axis, values in ((ax.xaxis, columns), (ax.yaxis, rows)):
-        wanted = 2 if len(values) in (2, 4, 6) else 3  # the middle one only where there is one, or many
+        wanted = 2 if len(values) in (2, 4, 6) else 3  # the middle one only if there is one, or many
         shown = np.unique(np.round(np.linspace(0, len(values) - 1, wanted)).astype(int))
         axis.set_ticks(shown + 0.5, [number(float(values[k])) for k in shown])
 

@@ -1,4 +1,4 @@
-"""Why a gas is not ideal: what each reason predicts, alongside what the energies do."""
+"""Why a gas is not ideal: the prediction of each reason, and the measured energies."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from weightgas.quantities import of
 
 @drawn
 def anisotropy(runs: Runs, *, controls: Runs | None = None) -> Figure:
-    """(Var U/T²)/R over what the reasons predict, each point one cell in equilibrium: on the diagonal it is explained.
+    """(Var U/T²)/R against the prediction of the reasons, for cells in equilibrium: on the diagonal it is explained.
 
-    Horizontal: participation ratio of the noise, its dependence on the loss and the finite step, none from the
-    size of the fluctuations (:func:`weightgas.analysis.reasons.reasons`). Vertical: what the energies do.
+    Horizontal: effective rank of the noise, its dependence on the loss and the finite step, none from the size of the
+    fluctuations (:func:`weightgas.analysis.reasons.reasons`). Vertical: the measured fluctuations of the energy.
 
     Parameters
     ----------
@@ -69,12 +69,12 @@ def anisotropy(runs: Runs, *, controls: Runs | None = None) -> Figure:
 
 @drawn
 def loss_dependence(runs: Runs) -> Figure:
-    """Noise trace over energy, a point for each cell in equilibrium, with the slope among the samples of each.
+    """Noise trace against energy, a point for each cell in equilibrium, with the slope among the samples of each.
 
     A short line through a point has the exponent d ln tr Σ/d ln L of its cell: how the noise follows the loss within
-    one stationary run. Flat lines: T does not depend on where the run is. One panel for each network.
+    one stationary run. If lines are flat, T does not depend on the loss. There is one panel for each network.
 
-    ``runs`` as for :func:`anisotropy`, also what is raised.
+    ``runs`` and errors as for :func:`anisotropy`.
     """
     shown = _looks(runs, None)
     panels = list(dict.fromkeys(run.state.attrs.get("network", "simulation") for _, run, *_ in shown))
@@ -105,12 +105,12 @@ def loss_dependence(runs: Runs) -> Figure:
 
 @drawn
 def finite_step(runs: Runs, *, controls: Runs | None = None) -> Figure:
-    """T_conf/T over what the alignment of noise and curvature gives, against the step η_eκ/2; 1 at vanishing steps.
+    """T_conf/T over the alignment of noise and curvature, against the step η_eκ/2; 1 at vanishing steps.
 
-    κ = tr(HΣ)/tr Σ is the curvature that the noise sees. A single curvature would lie on 1/(1 − η_eκ/2), several lie
+    κ = tr(HΣ)/tr Σ is the curvature weighted by the noise. A single curvature would be on 1/(1 − η_eκ/2), several are
     above.
 
-    ``runs`` and ``controls`` as for :func:`anisotropy`, also what is raised.
+    ``runs``, ``controls`` and errors as for :func:`anisotropy`.
     """
     shown = _looks(runs, controls)
     figure, ((ax,),) = canvas(height=3.2 + 0.12 * len(shown))
@@ -133,7 +133,7 @@ def finite_step(runs: Runs, *, controls: Runs | None = None) -> Figure:
 
 
 def _looks(runs: Runs, controls: Runs | None) -> list[tuple[str, Findings, bool, str, str]]:
-    """Name, run, whether it is a reference simulation, colour and marker: a colour a network, a marker a protocol."""
+    """Name, run, whether it is a reference simulation, colour (one per network) and marker (one per protocol)."""
     measured = several(runs, trace=True)
     networks = list(dict.fromkeys(run.state.attrs.get("network", "") for run in measured.values()))
     found = []

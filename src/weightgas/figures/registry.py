@@ -1,6 +1,6 @@
-"""The library's own figures of a report, by chapter, with what to see in each.
+"""The built-in figures of a report, by chapter, with their captions.
 
-A figure from outside is one more :class:`~weightgas.figures.entry.Figure`.
+A custom figure is another :class:`~weightgas.figures.entry.Figure`.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure
 
 
 def _shares_products(run: Findings) -> bool:
-    """Whether there is an exact slope within isotherms (at fixed LR, of one ηλ), and three cells or more have one."""
+    """Whether there is an exact slope within isotherms (at fixed LR, of one ηλ), for three cells or more."""
     kind = kind_of(run.state)
     if not kind.exact_along:
         return False
@@ -278,4 +278,4 @@ CHAPTERS: dict[str, tuple[Figure, ...]] = {
     "along the run": (ALONG_RUN,),
     "watched": (WATCHED,),
 }
-"""The library's own figures by chapter, in the order of a report."""
+"""The built-in figures by chapter, in the order of a report."""

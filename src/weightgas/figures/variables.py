@@ -18,12 +18,13 @@ from weightgas.trace import kind_of
 
 @drawn
 def temperature(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
-    """Temperature T = η_e σ²/2 over the (effective) learning rate, and what is predicted for it.
+    """Temperature T = η_e σ²/2 over the (effective) learning rate, and its prediction.
 
     The line is that of the isotropic model or, at fixed LR, of the radius law with the noise of the same cell.
 
-    ``over``: a hyperparameter that the protocol fixes, or ``"product"`` (ηλ) at fixed LR; ``lines``: how many values of
-    the other are drawn. Raises ValueError for a hyperparameter that is not fixed, or a state without any temperature.
+    ``over``: a hyperparameter that the protocol fixes, or ``"product"`` (ηλ) at fixed LR; ``lines``: number of values
+    of the other that are drawn. Raises ValueError for a hyperparameter that is not fixed, or a state without any
+    temperature.
     """
     ran = one(run)
     found = families(ran, over, lines)
@@ -41,7 +42,7 @@ def temperature(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
 def energy(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     """Energy U (the mean training loss) over the (effective) learning rate; arguments as for :func:`temperature`.
 
-    For a network the level of random weights is drawn where it is in sight.
+    For a network the level of random weights is drawn if it is in the range.
     """
     ran = one(run)
     state = ran.state

@@ -1,4 +1,4 @@
-"""A watched run in one figure: what the norms do, where they go, and what that makes of the learning rate."""
+"""A watched run in one figure: the norms, their predictions, and the effective learning rate."""
 
 from __future__ import annotations
 
@@ -17,11 +17,10 @@ _MOST_NAMED = 8
 
 @drawn
 def watched(trace: xr.Dataset | Findings) -> Figure:
-    """Norm with r*, effective learning rate, angle of a step, and the budget, along a run that ``watch`` saw.
+    """Norm with r*, effective learning rate, angle of a step, and the budget, along a run with ``watch``.
 
     Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time, the shortest of the groups.
-    The budget is that of all groups together: what decay takes and what alignment term and update term give, in units
-    of r² a step.
+    The budget is that of all groups together: decay, alignment term and update term, in units of r² per step.
 
     Parameters
     ----------
@@ -31,7 +30,7 @@ def watched(trace: xr.Dataset | Findings) -> Figure:
     Raises
     ------
     TypeError
-        If it is no trace.
+        If it is not a trace.
     TraceError
         If the trace has no budget: ``simulate`` and ``train`` do not record one.
     """

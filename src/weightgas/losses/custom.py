@@ -1,7 +1,7 @@
-"""A loss and a gradient custom noise: plain Python functions of the weights, compiled by the simulation.
+"""A custom loss and a custom gradient noise: plain Python functions of the weights, compiled by the simulation.
 
-Functions are written for one vector of weights, with NumPy, loops and ``math``, as numba compiles them; a function that
-is compiled already is taken as it is. They are called with unit vectors alone, since the loss is scale-invariant.
+Functions are written for one vector of weights, with NumPy, loops and ``math`` in the form that numba compiles; a
+compiled function is used as it is. They are called only with unit vectors, since the loss is scale-invariant.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ class CustomLoss:
     Parameters
     ----------
     loss
-        ``loss(w) -> float`` of weights ``w`` of shape (dim,), which it leaves alone; homogeneous of degree 0.
+        ``loss(w) -> float`` of weights ``w`` of shape (dim,), which it must not change; homogeneous of degree 0.
     gradient
         ``gradient(w, out)`` writes ∇L(w), of shape (dim,), into ``out``; ⟨w, ∇L⟩ = 0 and ∇L(cw) = ∇L(w)/c. Without it
-        central differences of the loss are taken, 2 dim calls of it a step, right to about 10⁻⁹.
+        central differences of the loss are used, with 2 dim calls per step, accurate to about 10⁻⁹.
     sampler
-        ``sampler(dim, temperature, size, generator)`` returns ``size`` unit vectors (size, dim) of ρ ∝ exp(−L/T), where
-        runs begin; called from Python. Without it they begin in random directions, at the radius of those, and the
-        warm-up has to bring them to equilibrium.
+        ``sampler(dim, temperature, size, generator)`` returns ``size`` unit vectors (size, dim) of ρ ∝ exp(−L/T), the
+        starting directions of the runs; called from Python. Without it runs start in random directions, at the
+        corresponding radius, and equilibrate during the warm-up.
     name
-        For traces and reports, by default that of ``loss``.
+        Name in traces and reports, by default that of ``loss``.
 
     Raises
     ------
     TypeError
-        If ``loss``, ``gradient`` or ``sampler`` cannot be called, or ``name`` is no text.
+        If ``loss``, ``gradient`` or ``sampler`` is not callable, or ``name`` is not text.
 
-    What else is wrong is seen when a simulation begins, in its dimension: a function that fails or that numba cannot
+    Other errors are found when a simulation begins, in its dimension: a function that fails or that numba cannot
     compile, a loss that is not scale-invariant or not finite, a gradient that is not that of the loss (ValueError).
     """
 
@@ -55,7 +55,7 @@ class CustomLoss:
         return f"CustomLoss({self.name})"
 
     def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
-        """``size`` unit vectors to begin with, (size, dim): the sampler's, or random ones."""
+        """``size`` unit vectors as starting directions, (size, dim): from the sampler, or random ones."""
         if self.sampler is None:
             x = generator.standard_normal((size, dim))
         else:
@@ -69,21 +69,21 @@ class CustomLoss:
 
 @dataclass(frozen=True, repr=False)
 class CustomNoise:
-    """A gradient custom noise on the unit sphere, any function of normals and weights.
+    """A custom gradient noise on the unit sphere, any function of normals and weights.
 
     Parameters
     ----------
     noise
-        ``noise(w, normals, out)`` writes the noise at the unit vector ``w``, of shape (dim,), into ``out``, made of
-        ``dim`` independent standard normals; its mean is zero. Its component along ``w`` is taken out. Where it is
-        linear in the normals its covariance is known, and the trace has participation ratio and alignment too.
+        ``noise(w, normals, out)`` writes the noise at the unit vector ``w``, of shape (dim,), into ``out``, from
+        ``dim`` independent standard normals; its mean is zero. Its component along ``w`` is removed. If it is linear in
+        the normals its covariance is known, and the trace also has effective rank and alignment.
     name
-        For traces and reports, by default that of ``noise``.
+        Name in traces and reports, by default that of ``noise``.
 
     Raises
     ------
     TypeError
-        If ``noise`` cannot be called, or ``name`` is no text. What else is wrong is seen when a simulation begins.
+        If ``noise`` is not callable, or ``name`` is not text. Other errors are found when a simulation begins.
     """
 
     noise: Callable[..., Any]

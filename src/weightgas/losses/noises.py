@@ -14,11 +14,11 @@ from weightgas.losses.solvable import as_tuples, symmetric_or_diagonal
 
 @runtime_checkable
 class Noise(Protocol):
-    """What ``simulate`` asks of a gradient noise."""
+    """The interface of a gradient noise for ``simulate``."""
 
     @property
     def name(self) -> str:
-        """How the noise is named in traces and reports."""
+        """Name of the noise in traces and reports."""
         ...
 
     def factor(self, dim: int) -> np.ndarray:
@@ -97,14 +97,14 @@ class Covariance:
 
 @dataclass(frozen=True)
 class Hessian:
-    """Σ(w̄) ∝ the Hessian of the loss at w̄: what mini-batches of a least-squares loss have near its minimum.
+    """Σ(w̄) ∝ the Hessian of the loss at w̄: as for mini-batches of a least-squares loss near its minimum.
 
     For L = c + b·w̄ + ½ w̄ᵀAw̄ the Hessian on the sphere is H = P (A − m) P, m = w̄·(b + Aw̄), and
 
         Σ(w̄) = scale · P max(A − m, 0) P
 
-    with the maximum taken in the eigenbasis of A: P H P where the loss curves up in every direction, and no noise along
-    those eigenvectors where it curves down. As m grows with the loss, the noise falls with it; the covariance frozen in
+    with the maximum taken in the eigenbasis of A: P H P where the curvature is positive in every direction, and no
+    noise along eigenvectors with negative curvature. As m grows with the loss, the noise decreases; the covariance at
     the minimum is ``Covariance(scale * (a - a.min()))``, a the eigenvalues of A. Losses other than linear and quadratic
     are refused when a simulation begins.
 
@@ -132,18 +132,18 @@ class Hessian:
 class LossDependent:
     """A noise whose covariance grows with the loss: Σ(w̄) = (offset + slope · L(w̄)) Σ_base.
 
-    Over-parameterised networks have such noise: it dies with the loss. With an isotropic base the stationary state is
-    known and not a Gibbs state: ρ ∝ D^{−1} exp(−∫ dL/D), D(L) = (η_e σ²/2)(offset + slope · L).
+    Over-parameterised networks have such noise, which vanishes with the loss. With an isotropic base the stationary
+    state is known and is not a Gibbs state: ρ ∝ D^{−1} exp(−∫ dL/D), D(L) = (η_e σ²/2)(offset + slope · L).
 
-    With ``offset`` 0 the noise is gone where the loss is zero, and ρ ∝ L^{−1−1/k} with k = η_e σ² slope/2. In d − 1
-    directions that has a norm only if k (d − 3) > 2: then the state is stationary, a power law. If not, the loss falls
-    as exp(−(2 − k (d − 3)) η_e t), the temperature with it, and the cell converges.
+    With ``offset`` 0 the noise vanishes where the loss is zero, and ρ ∝ L^{−1−1/k} with k = η_e σ² slope/2. In d − 1
+    directions this can be normalised only if k (d − 3) > 2: then the stationary state is a power law. If not, loss and
+    temperature fall as exp(−(2 − k (d − 3)) η_e t), and the cell converges.
 
     Parameters
     ----------
     slope, offset
-        The noise variance in units of the base, which must stay positive over the losses that occur; where it does
-        not, the cell ends as diverged.
+        The noise variance in units of the base, which must stay positive over the losses that occur; if it does not,
+        the cell ends as diverged.
     base
         The noise that is scaled, by default ``Isotropic()``.
 
@@ -170,12 +170,12 @@ class LossDependent:
 
     @property
     def name(self) -> str:
-        """The base and the law."""
+        """Name of the base, slope and offset."""
         return f"{self.base.name} x ({self.offset:g} + {self.slope:g} L)"
 
     @property
     def strength(self) -> tuple[float, float]:
-        """Offset and slope, which ``simulate`` asks of a noise that has them."""
+        """Offset and slope, which ``simulate`` uses if a noise has them."""
         return self.offset, self.slope
 
     @property
@@ -184,5 +184,5 @@ class LossDependent:
         return bool(getattr(self.base, "follows_curvature", False))
 
     def factor(self, dim: int) -> np.ndarray:
-        """That of the base."""
+        """The factor of the base."""
         return self.base.factor(dim)

@@ -15,7 +15,7 @@ from weightgas.theory import vmf
 
 @dataclass(frozen=True)
 class QuadraticForm:
-    """L(w̄) = constant + linear·w̄ + ½ Σ curvature_i w̄_i², with w̄ = axesᵀ x where the user's coordinates x are others.
+    """L(w̄) = constant + linear·w̄ + ½ Σ curvature_i w̄_i², with w̄ = axesᵀ x if the user's coordinates x differ.
 
     ``linear`` and ``curvature`` have shape (dim,), ``axes`` has shape (dim, dim) with the new axes in its columns.
     """
@@ -38,15 +38,15 @@ class QuadraticForm:
 
 @runtime_checkable
 class Loss(Protocol):
-    """What ``simulate`` asks of a loss on the sphere."""
+    """The interface of a loss on the sphere for ``simulate``."""
 
     @property
     def name(self) -> str:
-        """How the loss is named in traces and reports."""
+        """Name of the loss in traces and reports."""
         ...
 
     def form(self, dim: int) -> QuadraticForm:
-        """The loss in ``dim`` dimensions; ValueError where it does not exist there."""
+        """The loss in ``dim`` dimensions; ValueError if it does not exist there."""
         ...
 
     def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
@@ -55,7 +55,7 @@ class Loss(Protocol):
 
 
 def symmetric_or_diagonal(name: str, value: ArrayLike, fix: str) -> np.ndarray:
-    """``value`` as a finite array (dim,), or a symmetric one (dim, dim), of at least two dimensions; or a refusal."""
+    """``value`` as a finite array (dim,), or a symmetric one (dim, dim), of at least two dimensions; else an error."""
     try:
         matrix = np.asarray(value)
     except ValueError as error:  # lists of unequal length
@@ -138,7 +138,7 @@ class Quadratic:
         """
         positive_number("temperature", temperature)
         curvature = self.form(dim).curvature
-        with np.errstate(over="ignore"):  # so steep that only the deepest directions are left
+        with np.errstate(over="ignore"):  # so steep that only the deepest directions remain
             rates = np.minimum((curvature - curvature.min()) / (2 * temperature), 1e150)
         # One of the rates is 0, so the sum is at least 1 at b = 1 and at most 1 at b = dim.
         width = float(np.asarray(brentq(lambda b: np.sum(1 / (b + 2 * rates)) - 1, 0.5, dim + 0.5)))

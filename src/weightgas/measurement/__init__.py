@@ -1,4 +1,4 @@
-"""From a trace to a state: one estimator per file, each with its error bar."""
+"""From a trace to a state: one file for each estimator, which returns values with standard errors."""
 
 from weightgas.errors import renamed_names
 from weightgas.measurement.state import measure

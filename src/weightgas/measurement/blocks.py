@@ -1,13 +1,13 @@
-"""Means over blocks of samples, and the jackknife that carries their scatter into everything computed from them.
+"""Means over blocks of samples, and the jackknife that propagates their scatter to everything computed from them.
 
-Samples are correlated; blocks of some correlation times hardly are. Leaving one block out at a time gives the standard
-error of any function of the means (Quenouille; Efron and Tibshirani 1993, chapter 11). Two factors, :func:`inflation`,
-make it one whose ±1.96 covers 95 %: what correlation is left between blocks, and that few blocks say little of their
-own scatter.
+Samples are correlated; blocks of several correlation times hardly are. The delete-one-block jackknife gives the
+standard error of any function of the means (Quenouille; Efron and Tibshirani 1993, chapter 11). Two factors
+(:func:`inflation`) make ±1.96 standard errors cover 95 %. They correct for the correlation that remains between blocks
+and for the small number of blocks.
 
-Coverage of ±1.96 errors, correlation times estimated too (1000 exponential series each): 0.95 for times of 0 to 10 in
-400 samples and up to 0.965 in 4000, 0.90 for a time of 30 in 400. Weakness: so few effective samples (7) do not tell
-their own correlation; such cells are refused at level 1.
+Coverage of ±1.96 errors with estimated correlation times (1000 exponential series each): 0.95 for times of 0 to 10 in
+400 samples and up to 0.965 in 4000, 0.90 for a time of 30 in 400. Weakness: so few effective samples (7) do not suffice
+to estimate the correlation; such cells are refused at level 1.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from weightgas.quantities import OF_NOISE
 MOST_BLOCKS = 20
 """Blocks per replica where the samples are many and independent."""
 LEAST_BLOCKS = 8
-"""Blocks per replica where they are not; then the factor for the correlation between them does the rest."""
+"""Blocks per replica where they are not; the factor for the correlation between blocks then corrects the error."""
 CORRELATION_TIMES = 2
 """A block is at least this many integrated correlation times long, if LEAST_BLOCKS allows."""
 LEAST_RECORDED = 2
-"""And so long that it has this many samples of the noise where not all hold it, if LEAST_BLOCKS allows."""
+"""A block also has at least this many samples with the noise, where not all have it, if LEAST_BLOCKS allows."""
 
 
 def edges(
@@ -38,7 +38,7 @@ def edges(
     """First samples of the blocks of each cell, and the end: (cells, MOST_BLOCKS + 1); unused blocks are empty.
 
     ``burn_in``, ``samples`` and ``correlation`` (integrated correlation time in samples, NaN if unknown) are
-    (cells,); ``recorded`` (cells, samples): which samples have the noise, where not all do.
+    (cells,); ``recorded`` (cells, samples): which samples have the noise, if not all do.
     """
     length = np.maximum(samples - burn_in, 0)
     longest = np.maximum(np.where(np.isfinite(correlation), correlation, np.inf) * CORRELATION_TIMES, 1.0)
@@ -53,7 +53,7 @@ def edges(
 
 
 def inflation(block_edges: np.ndarray, replicas: int, correlation: np.ndarray) -> np.ndarray:
-    """What the jackknife error of each cell is multiplied by, (cells,): c · t₀.₉₇₅(n − 1)/1.96, n blocks in all.
+    """The factor of the jackknife error of each cell, (cells,): c · t₀.₉₇₅(n − 1)/1.96, with n blocks in all.
 
     c² = (n − 1) V_N/(R V_b − V_N): with exponential correlation, time τ, the mean over a time L has the variance V_L =
     (2τ/L)(1 − (τ/L)(1 − e^{−L/τ})) of single samples, b is the length of a block, N of a replica, R their number.
@@ -82,8 +82,8 @@ def mean_variance(length: np.ndarray) -> np.ndarray:
 def means(series: np.ndarray, block_edges: np.ndarray, recorded: np.ndarray | None = None) -> np.ndarray:
     """Block means of ``series`` (cells, replicas, samples[, more]): (cells, replicas · MOST_BLOCKS[, more]).
 
-    NaN where a block is empty or holds a value that is not finite. ``recorded`` (cells, samples): over these samples
-    alone.
+    NaN where a block is empty or contains a value that is not finite. With ``recorded`` (cells, samples), the means are
+    over these samples alone.
     """
     more = (1,) * (series.ndim - 3)
     index = block_edges.reshape(len(series), 1, -1, *more)
@@ -105,7 +105,7 @@ def means(series: np.ndarray, block_edges: np.ndarray, recorded: np.ndarray | No
 
 
 def spread(per_cell: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """A (cells,) array with as many trailing axes of length one as ``like`` has more."""
+    """A (cells,) array, with trailing axes of length one up to the number of axes of ``like``."""
     return per_cell.reshape(-1, *(1 for _ in like.shape[1:]))
 
 
@@ -149,7 +149,7 @@ class Blocks:
         return self._cache[name, key]
 
     def series(self, name: str, like: np.ndarray) -> np.ndarray:
-        """A variable itself, with as many trailing axes of length one as ``like`` has more."""
+        """The variable, with trailing axes of length one up to the number of axes of ``like``."""
         series = self._trace[name].values.astype(float)
         return series.reshape(*series.shape, *(1 for _ in like.shape[series.ndim :]))
 
@@ -168,7 +168,7 @@ class Blocks:
             center = np.nansum(left_out, axis=1) / n
             error = np.sqrt((n - 1) / n * np.nansum((left_out - center[:, None]) ** 2, axis=1))
             error = error * spread(self.inflation, error)
-            if self._recorded is not None:  # a block may be without the noise
+            if self._recorded is not None:  # a block may have no sample with the noise
                 error = error * _few(n) / _few(spread(self.count, n))
         return value, np.where(n > 1, error, np.nan)
 

@@ -1,18 +1,18 @@
 """Configurational temperature T_conf = ⟨‖∇L‖²⟩/⟨ΔL⟩ on the unit sphere.
 
-From ρ ∝ e^{−L/T} by parts [Rugh 1997, Phys. Rev. Lett. 78, 772]; T_conf = T_g in a Gibbs state and only there. It needs
-no grid of temperatures and no mobility: only gradients and the Laplacian. Averages of numerator and denominator are
-taken apart; ‖∇L‖² is the unbiased one, from independent batches.
+It follows from ρ ∝ e^{−L/T} by integration by parts [Rugh 1997, Phys. Rev. Lett. 78, 772]; T_conf = T_g in a Gibbs
+state and only there. It needs neither a grid of temperatures nor the mobility, only gradients and the Laplacian.
+Numerator and denominator are averaged separately; ‖∇L‖² is the unbiased estimate from independent batches.
 
 ``temperature_conf``             the ratio; for groups ``temperature_conf_group`` with their own gradients and ΔᵢL
 ``temperature_conf_far``         the same with the Laplacian from the larger displacement (networks): the two must agree
-``temperature_conf_corrected``   free of the finite step where the loss is known well enough: to first order; for a
+``temperature_conf_corrected``   corrected for the finite step where the loss allows it: to first order; for a
                                  linear loss to all orders, T_conf over T_conf/T of isotropic noise at this step
-``conf_ratio``, ``conf_ratio_group``   T_conf over the temperature of the noise; the corrected one where it is there
+``conf_ratio``, ``conf_ratio_group``   T_conf over the temperature of the noise; the corrected T_conf if there is one
 
 Weakness: at finite steps the ratio is off by about η_e/2 times the curvature along the gradient
 (:mod:`weightgas.theory.finite_step`, for the linear loss :mod:`weightgas.theory.stationary`), and a Laplacian that is
-not positive has no temperature.
+not positive gives no temperature.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from weightgas.theory import finite_step, stationary
 def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any]) -> Estimates:
     """The temperatures above and ``laplacian`` of every cell, each with its standard error.
 
-    ``rate`` is that of the cells, ``facts`` the attributes of the trace: dof, dim, and where they are known
-    ``group_sizes`` and ``laplacian_slope``. Empty where no Laplacian was read.
+    ``rate`` is that of the cells, ``facts`` the attributes of the trace: dof, dim and, where known, ``group_sizes`` and
+    ``laplacian_slope``. Empty if no Laplacian was recorded.
     """
     if "laplacian" not in blocks or "mean_grad_sq" not in blocks:
         return {}
@@ -85,7 +85,7 @@ def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any]) -> Estimates:
 def _of_linear_loss(rate: Rate, noise: np.ndarray, dim: int, slope: float) -> np.ndarray:
     """T_conf/T of isotropic noise at the step size of each cell; NaN for another loss, or where it is not known.
 
-    σ² is the mean over the cells of one step size, which have one law, to four digits.
+    σ² is the mean over the cells of one step size, to four digits: these cells have the same distribution.
     """
     with np.errstate(over="ignore"):
         size = rate.kind.step_number(rate.at)

@@ -1,7 +1,7 @@
 """Custom quantities of a trace: the mean E x or the root mean square √(E x²) of their samples, with its standard error.
 
-The blocks are long against the correlation of the quantity itself and of energy and radius, whichever is longest
-(:mod:`.blocks`). Which average is taken is a matter of the quantity (:class:`weightgas.quantities.Quantity`).
+The blocks are longer than the correlation times of the quantity, the energy and the radius (:mod:`.blocks`). The
+quantity determines which average is taken (:class:`weightgas.quantities.Quantity`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _LEAST = 8
 def estimate(trace: xr.Dataset, level_one: xr.Dataset) -> dict[Quantity, tuple[np.ndarray, np.ndarray]]:
     """Value and standard error, (cells[, more]), of every custom quantity that has an average.
 
-    ``level_one`` is what :func:`weightgas.measurement.stationarity.assess` found. TraceError where the name of one is
-    that of a quantity of a state.
+    ``level_one`` is what :func:`weightgas.measurement.stationarity.assess` found. TraceError if a custom quantity has
+    the name of a quantity of a state.
     """
     found = {}
     begin, end = level_one["burn_in"].values, trace["samples"].values.min(axis=1)

@@ -1,7 +1,8 @@
-"""The entropy of the direction: by every estimator that the trace has data for, and the one that was chosen.
+"""The entropy of the direction by every estimator that the trace has data for, and the chosen one.
 
-Each is in the state under its own name, ``entropy_<name>``, with what is needed to judge it; ``entropy_direction`` is
-the chosen one. By default that is the first of :data:`weightgas.measurement.entropy.ESTIMATORS` that is possible.
+The state has each of them under the name ``entropy_<name>``, with the diagnostics of the estimator;
+``entropy_direction`` is the chosen one. By default that is the first of
+:data:`weightgas.measurement.entropy.ESTIMATORS` that is possible.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from weightgas.measurement.entropy import ESTIMATORS, METHODS, Entropy, Estimato
 
 
 def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Estimator:
-    """The estimator of a name, of ``"auto"``, or the user's own; ``settings`` go to a named one with such fields.
+    """The named, automatic or custom estimator; ``settings`` are passed to a named one that has such fields.
 
     Raises
     ------
     TypeError, ValueError
-        If it is neither a name nor an :class:`Estimator`, or has no name, or that of another.
+        If it is neither a name nor an :class:`Estimator`, or if it has no name or the name of another estimator.
     TraceError
         If the trace lacks what it needs.
     """
@@ -47,8 +48,8 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
 def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.Dataset:
     """Entropies of the direction as variables of a state, with the notes on the chosen one as attributes.
 
-    ``state`` is what has been measured so far. Raises TypeError or ValueError where a custom estimator returns
-    something else than an :class:`Entropy` of these cells.
+    ``state`` is what has been measured so far. Raises TypeError or ValueError where a custom estimator does not return
+    an :class:`Entropy` of these cells.
     """
     found: dict[str, Any] = {}
     notes: dict[str, Any] = {"entropy_method": estimator.name}
@@ -74,7 +75,7 @@ def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.D
 
 
 def _checked(estimator: Estimator, result: Entropy, cells: int) -> Entropy:
-    """``result`` if it is what an estimator returns."""
+    """``result``, if it is an :class:`Entropy` of the right shape."""
     if not isinstance(result, Entropy):
         kind = type(result).__name__
         raise TypeError(f"entropy {estimator.name}: expected estimate() to return an Entropy, got {kind}. Wrap it.")

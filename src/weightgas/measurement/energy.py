@@ -1,8 +1,8 @@
 """Energy U = ⟨L⟩ and its variance from instantaneous energies.
 
-Equation: U = E L(w̄), Var U = E L² − U². Where the producer averaged over every step (``energy_mean``) those averages
-are used: they carry all of the run. Weakness: for a network L is read on a fixed partition of the data into training
-batches, so it is the loss that training sees under BatchNorm, not that of single examples.
+Equation: U = E L(w̄), Var U = E L² − U². If the producer averaged over every step (``energy_mean``), those averages are
+used, since they contain every step. Weakness: for a network, L is evaluated on a fixed partition of the data into
+training batches. It is therefore the training loss under BatchNorm, not that of single examples.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Gradient noise on the unit sphere: tr Σ, σ² = tr Σ/dof, G = tr Σ + ‖∇L‖², the signal-to-noise ratio, d_eff.
 
-d_eff = E(tr Σ)²/E tr Σ²   the participation ratio: in how many directions the noise lives, dof if it is isotropic; of
-                           each group too. Both moments are unbiased estimates of a sample.
+d_eff = E(tr Σ)²/E tr Σ²   the effective rank (participation ratio) of the noise covariance, dof if it is isotropic;
+                           also of each group. A sample has unbiased estimates of both moments.
 
-Sources: arXiv 2511.07308 for σ² and T. Averages of numerators and denominators are taken apart. Weakness: with K
-gradients a sample the relative error of one tr Σ is at least √(2/(d_eff (K−1))); only the average over many samples
-is worth quoting.
+Sources: arXiv 2511.07308 for σ² and T. Numerators and denominators are averaged separately. Weakness: with K gradients
+per sample the relative error of one tr Σ is at least √(2/(d_eff (K−1))), so only averages over many samples are
+meaningful.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from weightgas.measurement.energy import Estimates
 
 def estimate(blocks: Blocks, dof: int) -> Estimates:
     """``grad_sq`` and, where they were recorded, ``noise_trace``, ``noise_var``, ``mean_grad_sq``, ``signal_to_noise``,
-    ``noise_dim``, ``noise_dim_group`` and ``step_curvature`` = tr(HΣ)/tr Σ, the curvature that the noise sees.
+    ``noise_dim``, ``noise_dim_group`` and ``step_curvature`` = tr(HΣ)/tr Σ, the curvature weighted by the noise
+    covariance.
     """
     return blocks.estimates(
         {

@@ -1,9 +1,9 @@
-"""Are the errors of a cell as small as was asked? Runs to a target precision stop by this; a state has it too.
+"""Are the errors of a cell as small as requested? This ends a run to a target precision; a state has the result too.
 
-A target is the standard error of one of :data:`weightgas.quantities.TARGETS`, relative to the value, of an entropy in
-nats. A cell is known if every error is at most its target and level 1 calls it equilibrium, split R̂ included. What is
-missing is predicted by err ∝ 1/√steps, except for what is recorded at points (the radius): once its samples are
-independent, only more of them help.
+A target is a standard error of one of :data:`weightgas.quantities.TARGETS`: relative to the value, for an entropy in
+nats. A cell has reached its targets if no error is above its target and level 1 finds equilibrium, split R̂ included.
+The steps still needed follow from err ∝ 1/√steps. Quantities recorded at points (the radius) differ: once their samples
+are independent, only more samples help.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from weightgas.quantities import DERIVED, in_nats
 from weightgas.status import Status
 
 _INDEPENDENT = 0.8
-"""Effective samples of the radius, as a share of all, from which on more steps between them would not help."""
+"""Effective samples of the radius, as a share of all, at which more steps between them would not help."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Of every cell, (cells,): is it known, how many times its steps does it need, can steps not help, and why.
+    """For every cell, (cells,): are its targets met, how many times its steps it needs, can steps not help, and why.
 
-    ``longer`` is at least 1, and NaN where nothing can be predicted; ``stuck``: all that steps can reach is
-    reached; ``reason`` is empty where the cell is known.
+    ``longer`` is at least 1, and NaN where nothing can be predicted; ``stuck``: more steps would not help; ``reason``
+    is empty where the targets are met.
     """
 
     known: np.ndarray
@@ -45,7 +45,7 @@ def judge(
     replicas: int,
     samples: int,
 ) -> Judgement:
-    """Hold the errors of every cell against their targets.
+    """Compare the errors of every cell with their targets.
 
     ``found`` are values and errors, ``level_one`` what :func:`weightgas.measurement.stationarity.assess` found,
     ``steps`` (cells,) recorded, ``samples`` the most that a replica can have.
@@ -78,7 +78,7 @@ def judge(
 
 
 def _shortfall(name: str, error: float, target: float, steps: float, kept: int | None) -> str:
-    """What an error lacks; ``kept`` samples are reported where their number is what limits it."""
+    """Why an error is above its target; the number of ``kept`` samples is reported if it is the limit."""
     what = f"precision not reached: the error of {name}"
     if not np.isfinite(error):
         return f"{what} is not known after {_number(steps)} steps"
@@ -94,6 +94,6 @@ def _size(name: str, error: float) -> str:
 
 
 def _number(value: float) -> str:
-    """Two digits: 700, 2e7, 1.4e8."""
+    """A number with two digits: 700, 2e7, 1.4e8."""
     value = float(f"{value:.2g}")
     return f"{value:.0f}" if value < 1e4 else f"{value:.2g}".replace("e+0", "e").replace("e+", "e")

@@ -3,7 +3,8 @@
 V = E[r²]/2;  p = λ at fixed ELR and fixed LR;  on the sphere p = (‖w₊‖² − r²)/(2 η_e r⁴) = η_e G/(2 r²), w₊ before the
 projection.
 Split into heat and drift, p = η_e tr Σ/(2 r²) + η_e ‖∇L‖²/(2 r²). Z = pV/(RT), R = dof/2 [arXiv 2511.07308].
-Weakness: Z is an identity of any stationary run, (1 + SNR)/(1 − ηλ/2); it cannot tell an ideal gas from another.
+Weakness: Z = (1 + SNR)/(1 − ηλ/2) is an identity of any stationary run; it cannot distinguish an ideal gas from
+another.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from weightgas.measurement.rate import Rate
 def estimate(blocks: Blocks, rate: Rate) -> Estimates:
     """``radius`` (root mean square), ``log_radius`` (E ln r), ``volume``, ``pressure``, ``compressibility``.
 
-    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_signal``, where the noise was read.
-    ``rate`` is that of the cells.
+    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_signal``, where the noise was recorded. ``rate``
+    is that of the cells.
     """
     square = blocks.of("radius", np.square, "square")
     inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")
@@ -53,7 +54,7 @@ def estimate(blocks: Blocks, rate: Rate) -> Estimates:
 
 
 def _growth(blocks: Blocks, rate: Rate, square: np.ndarray) -> np.ndarray:
-    """E‖w₊‖² of a step that is projected; of a steered rate E r² + E[(‖w₊‖² − r²)/η_e], as ``number`` is 1 then."""
+    """E‖w₊‖² of a projected step; with a steered rate E r² + E[(‖w₊‖² − r²)/η_e], since ``number`` is then 1."""
     if rate.kind.steers:
         if "radius_unprojected" not in blocks:
             return square * (1 + rate.times("grad_sq"))
@@ -61,5 +62,5 @@ def _growth(blocks: Blocks, rate: Rate, square: np.ndarray) -> np.ndarray:
         return square + blocks.of("radius_unprojected", lambda w: (w**2 - radius**2) / elr, "growth over the rate")
     if "radius_unprojected" in blocks:
         return blocks.of("radius_unprojected", np.square, "square")
-    # ‖w₊‖² = r² (1 + η_e² G), exact for a step that is tangent
+    # ‖w₊‖² = r² (1 + η_e² G), exact for a tangent step
     return square * (1 + rate.number[:, None] ** 2 * blocks.of("grad_sq"))

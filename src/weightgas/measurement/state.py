@@ -47,26 +47,26 @@ def measure(
     entropy
         ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"paper"``
         (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the trace has it, else integration
-        along temperature. A custom one is an instance of an :class:`weightgas.measurement.entropy.Estimator`. The
-        others that the trace has data for are in the state under names of their own.
+        along temperature. A custom one is an instance of an :class:`weightgas.measurement.entropy.Estimator`. The other
+        estimates that the trace has data for are in the state as ``entropy_<name>``.
     anchor
-        Where the constant of an integration comes from, which gives differences only: a number, the entropy of the
-        direction in the coldest cell; ``"uniform"`` (the hottest cell is nearly uniform on the sphere); ``"gaussian"``
-        (the coldest is a harmonic well, simulations only). ``"auto"`` and ``"coldest"`` count from the coldest cell.
+        The constant of the integration, which gives differences only: a number, the entropy of the direction in the
+        coldest cell; ``"uniform"`` (the hottest cell is nearly uniform on the sphere); ``"gaussian"`` (the coldest is a
+        harmonic well, simulations only). ``"auto"`` and ``"coldest"`` count from the coldest cell.
     criteria
         What a cell must satisfy to be called stationary.
     seed
-        Of the bootstrap of the integrated entropy.
+        Seed of the bootstrap of the integrated entropy.
 
     Returns
     -------
     xarray.Dataset
         On ``cell``: ``temperature``, ``pressure``, ``volume``, ``energy``, ``entropy``, ``entropy_direction``,
         ``compressibility``, ``helmholtz``, ``gibbs`` and others, each with ``<name>_err``; ``status``, ``ess``,
-        ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be had is NaN,
-        and ``entropy_reason`` is why. Of a trace that was run to a precision also ``known``: whether each cell is in
-        equilibrium with every error at most its target; if not, ``reason`` is what is missing. The mean of every custom
-        quantity of the trace, under its own name.
+        ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be computed is
+        NaN, and ``entropy_reason`` states why. For a run to a target precision there is also ``known``: whether each
+        cell is in equilibrium with every error at most its target; if not, ``reason`` states what is missing. The mean
+        of every custom quantity of the trace is under its name.
 
     Raises
     ------
@@ -97,10 +97,9 @@ def measure(
 
 
 def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:
-    """Whether each cell by itself has errors as small as the attribute ``precision`` of the trace asks.
-
-    By the same estimates and criteria as :func:`measure`. ``samples`` is the most that a replica
-    can have, by default what the trace has room for.
+    """Whether each single cell has errors as small as the attribute ``precision`` of the trace requires. The estimates
+    and criteria are those of :func:`measure`. ``samples`` is the most that a replica can have, by default what the
+    trace has room for.
     """
     level_one = stationarity.assess(trace, stationarity.Criteria())
     found, slow, group_dof = _estimates(trace, level_one)
@@ -119,7 +118,7 @@ def _judged(trace: xr.Dataset, found: Estimates, level_one: xr.Dataset, samples:
 
 
 def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
-    """Put into a state what is known, and why the rest is not."""
+    """Add to a state which cells have reached their targets, and why the others have not."""
     both = zip(judged.reason, state["reason"].values, strict=True)
     reason = np.array(["; ".join(filter(None, r)) for r in both], np.dtypes.StringDType())
     state["reason"] = state["reason"].copy(data=reason)
@@ -132,12 +131,12 @@ def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
 
 
 def estimates(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
-    """What every cell gives by itself, with errors, except entropies; ``level_one`` is that of ``assess``."""
+    """The quantities of single cells with errors, except entropies; ``level_one`` is the result of ``assess``."""
     return _estimates(trace, level_one)[0]
 
 
 def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blocks, np.ndarray | None]:
-    """What every cell gives by itself except entropies; its slow blocks and the groups' degrees of freedom."""
+    """The quantities of single cells except entropies; the slow blocks and the groups' degrees of freedom."""
     kept = (level_one["burn_in"].values, trace["samples"].values.min(axis=1))
     blocks, slow = Blocks(trace, *kept, level_one["correlation"].values), Blocks.slow(trace, level_one)
     dof = int(trace.attrs["dof"])
@@ -157,7 +156,7 @@ def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blo
 
 
 def _needs_mobility(name: str) -> bool:
-    """Whether a quantity belongs only to runs whose mobility is a number: not to those of adaptive optimizers."""
+    """Whether a quantity is defined only for runs whose mobility is a number, not for those of adaptive optimizers."""
     free = ("temperature_conf", "temperature_conf_far", "temperature_conf_group")
     return name.startswith(("temperature", "pressure", "compressibility", "conf_ratio")) and name not in free
 
@@ -179,7 +178,7 @@ def _whole_entropy(trace: xr.Dataset, blocks: Blocks, group_dof: np.ndarray | No
 
 
 def _potentials(found: Estimates) -> None:
-    """F = U − TS and 𝒢 = U − TS + pV with errors added as independent ones."""
+    """F = U − TS and 𝒢 = U − TS + pV with the errors added as if independent."""
     if "temperature" not in found:
         return
     (u, du), (t, dt), (s, ds) = found["energy"], found["temperature"], found["entropy"]

@@ -6,8 +6,9 @@ T_v = λ E[r²] (1 − m ηλ/2)/dof                  (sphere: η_e (tr Σ + m �
 T_i = η_e,i tr Σ_i/(2 (d_i − 1))                η_e,i = η_e r²/r_i² for group i on its own sphere
 T_v,i = λ E[r_i²] (1 − m ηλ/2)/(d_i − 1)        (sphere: η_e,i G_i/(2 (d_i − 1)))
 
-m is 1 without momentum, else what it leaves of the finite step (:func:`weightgas.theory.finite_step.momentum_share`).
-Weakness: none of the three tests the Gibbs form; they agree in any stationary run.
+m is 1 without momentum, else the share of the finite-step term that remains with it
+(:func:`weightgas.theory.finite_step.momentum_share`). Weakness: none of the three tests the Gibbs form, since they
+agree in any stationary run.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from weightgas.theory import finite_step
 
 
 def momentum_share(facts: Mapping[Any, Any]) -> float:
-    """What momentum leaves of the finite step, from the attributes of a trace or state; 1 without it."""
+    """The share of the finite-step term that momentum leaves, from attributes of a trace or state; 1 without it."""
     nesterov = bool(facts.get("nesterov", 0))
     return float(finite_step.momentum_share(facts.get("momentum", 0.0), nesterov=nesterov))
 

@@ -1,8 +1,8 @@
 """Scale-invariant networks, evaluated for many sets of weights at once.
 
-A network is a frozen description that keeps the protocol :class:`Network`; one's own needs no base class. The networks
-of this package have normalisations without gain (batch, group or layer), no biases, and a frozen linear head; a module
-of custom torch becomes a network by :func:`module`.
+A network is a frozen description with the interface :class:`Network`; a custom one needs no base class. The networks of
+this package have normalisations without gain (batch, group or layer), no biases, and a frozen linear head;
+:func:`module` makes a network from a custom torch module.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,9 @@ __all__ = ["KNOWN", "MLP", "ConvNet", "Data", "Network", "OwnModule", "ResNet18"
            "mlp", "module", "named", "resnet18", "shared_losses", "together"]  # fmt: skip
 
 KNOWN: dict[str, Callable[..., Network]] = {"mlp": mlp, "convnet": convnet, "resnet18": resnet18}
-"""The networks that have a name, by name."""
+"""The built-in networks, by name."""
 
 
 def named(name: str, **settings: Any) -> Network:
-    """The network called ``name`` with ``settings`` (see its function); else a ValueError that lists the known."""
+    """The network called ``name`` with ``settings`` (see its function); else a ValueError with the known names."""
     return KNOWN[one_of("network", name, KNOWN)](**settings)

@@ -17,13 +17,13 @@ from weightgas.networks.plain import PlainConvNet
 
 @dataclass(frozen=True)
 class ConvNet(Convolutional):
-    """Four convolutions of 3 × 3 and ``width``, 2, 4 and 8 times as many channels, then a frozen linear head.
+    """Four 3 × 3 convolutions with ``width`` and 2, 4 and 8 times as many channels, then a frozen linear head.
 
-    Each is followed by a normalisation without gain and ReLU, all but the first by max pooling over 2 × 2, the last
-    also by the maximum over what is left of the image. No biases. Of c channels d = 9 (ck + 42 k²) for width k.
+    Each is followed by a normalisation without gain and ReLU, all but the first by 2 × 2 max pooling, the last also by
+    the maximum over the remaining image. There are no biases. For c channels and width k, d = 9 (ck + 42 k²).
 
-    Groups: with BatchNorm every filter is scale-invariant by itself; with ``"group"`` the filters of one block of
-    channels together; with ``"layer"`` those of one convolution. Images need 8 pixels a side or more.
+    Groups: with BatchNorm every filter is scale-invariant; with ``"group"`` the filters of one block of channels
+    together; with ``"layer"`` those of one convolution. Images need at least 8 × 8 pixels.
     """
 
     kind = "convnet"
@@ -38,7 +38,7 @@ class ConvNet(Convolutional):
         return found
 
     def tensors(self, weights: Tensor, channels: int) -> dict[str, Tensor]:
-        """Each convolution (C, out, in, 3, 3) from flat ``weights`` (C, dim), as :meth:`plain` names them."""
+        """Each convolution (C, out, in, 3, 3) from flat ``weights`` (C, dim), with the names of :meth:`plain`."""
         shapes = list(zip(self.widths, (channels, *self.widths), strict=False))
         parts = weights.split([9 * a * b for a, b in shapes], 1)
         kernels = [part.unflatten(1, (*shape, 3, 3)) for part, shape in zip(parts, shapes, strict=True)]
@@ -50,8 +50,8 @@ class ConvNet(Convolutional):
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         for i, kernels in enumerate(tensors.values()):
             images = self._normalised(convolved(images, kernels), len(kernels))
-            # ReLU after the pooling that usually follows it: the same numbers, a quarter of the work. In place: no
-            # gradient needs what a normalisation or the pooling made.
+            # ReLU comes after the pooling instead of before: the same numbers, a quarter of the work. It is in place,
+            # since no gradient needs the output of a normalisation or of the pooling.
             images = torch.relu_(functional.max_pool2d(images, 2) if i else images)
         return images.amax((2, 3))
 

@@ -1,9 +1,9 @@
 """Convolutional networks side by side in one tensor: network c has the channels c·width … (c+1)·width − 1.
 
-Images lie as (B, C·channels, H, W) with the channels last in memory, and a convolution of all C networks is one grouped
-convolution. On a CPU that pays while the channels of the first layer together are few: they do not fill a vector
-register; and while what the layers make of a batch of images stays in the cache. :func:`Convolutional.together` is a
-rule for both, found on one machine; a long run measures (:mod:`weightgas.training.choice`).
+Images are (B, C·channels, H, W) with the channels last in memory, and a convolution of all C networks is one grouped
+convolution. On a CPU that is faster if the first layer has few channels, which do not fill a vector register, and if
+the activations of a batch fit into the cache. :func:`Convolutional.together` is a rule for both, found on one machine;
+a long run measures (:mod:`weightgas.training.choice`).
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from weightgas.networks.network import Data
 from weightgas.networks.plain import batch_norm
 
 LANES, LANES_OF_LARGE, LARGE = 16, 8, 16 * 16
-"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once: of small
-images, and of those of more than ``LARGE`` pixels. Of small images two are always faster than one after the other."""
+"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once: for small
+images, and for those of more than ``LARGE`` pixels. For small images two at once are always faster."""
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Channels, height, width of inputs of this ``shape``: (C, H, W), (H, W), or a square (H·H,), as the digits are.
+    """Channels, height, width of inputs of this ``shape``: (C, H, W), (H, W), or a square (H·H,), as for the digits.
 
     ValueError for anything else.
     """
@@ -79,9 +79,9 @@ class Convolutional(FrozenHead):
         """Features (B, C·8·width) of images (B, C·channels, H, W)."""
 
     def plain(self, data: Data, weights: Tensor | np.ndarray) -> nn.Module:
-        """One network with ``weights`` (dim,) as an ordinary module of torch, in their type; images to logits.
+        """One network with ``weights`` (dim,) as an ordinary torch module of their type, from images to logits.
 
-        The parameters that are trained here are those that require gradients there; the head is frozen.
+        The trained weights are the parameters that require gradients; the head is frozen.
         """
         flat = torch.as_tensor(weights)
         channels = image_shape(data.inputs.shape[1:])[0]
@@ -94,7 +94,7 @@ class Convolutional(FrozenHead):
 
     @abstractmethod
     def _plain(self, data: Data, channels: int) -> nn.Module:
-        """The module of :meth:`plain`, with weights of its own."""
+        """The module of :meth:`plain`, with its initial weights."""
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
@@ -133,9 +133,9 @@ class Convolutional(FrozenHead):
 class _BatchNorm(torch.autograd.Function):
     """BatchNorm of images with the channels last in memory, without gain.
 
-    That of torch adds up all numbers of a channel one after another there, which in float32 is wrong by 1e-5 of a
-    standard deviation and turns enough units of ReLU over to change a gradient by a per cent. Here sums over single
-    images come first, and torch normalises with the mean and variance that it is given, at the same speed.
+    For this memory layout torch sums all numbers of a channel sequentially. In float32 the error is 1e-5 of a standard
+    deviation, which switches enough ReLU units to change a gradient by a per cent. Here single images are summed first,
+    and torch normalises with this mean and variance, at the same speed.
     """
 
     @staticmethod

@@ -1,8 +1,8 @@
 """A custom torch module as a network: any forward pass, its weights in scale-invariant groups.
 
-The module is called through ``torch.func``, without change: modules with convolutions one at a time, others many at
-once by ``vmap``. That is several times faster for perceptrons; for convolutions it gains little on small images, is
-slower than a loop on large ones, and needs the memory of all.
+The unchanged module is called through ``torch.func``: modules with convolutions one at a time, others many at once by
+``vmap``. The latter is several times faster for perceptrons. For convolutions it gains little on small images, is
+slower than a loop on large ones, and needs the memory of all networks.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from weightgas.networks.members import Groups, places_of
 from weightgas.networks.network import Data
 
 TOLERANCE = 1e-2
-"""Largest |⟨∇_i L, w_i⟩|/(‖∇_i L‖‖w_i‖) of a group that is taken for scale-invariant, at fresh weights with norms of 1.
+"""Largest |⟨∇_i L, w_i⟩|/(‖∇_i L‖‖w_i‖) of a scale-invariant group, at fresh weights with norms of 1.
 
-Looser than that of ``symmetries``, since ε of the normalisations is felt most there.
+Larger than that of ``symmetries``, since ε of the normalisations matters most there.
 """
 
 CHECKED_ON = 32
-"""Inputs on which a module is tried before it is trained."""
+"""Number of inputs on which a module is checked before it is trained."""
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Mean loss, a scalar, of outputs (B, …) and labels (B,)."""
@@ -56,25 +56,25 @@ class OwnModule:
         sums += [crc32(t.detach().cpu().numpy().tobytes()) for t in self._rest.values()]
         self._checksum = f"{crc32(np.array(sums, dtype=np.uint32).tobytes()):08x}"
         self._checked: set[tuple[int, ...]] = set()
-        self.separable = False  # until it has been tried on data
+        self.separable = False  # until it has been checked on data
 
     @property
     def name(self) -> str:
-        """Class of the module, and a checksum of all that is not trained."""
+        """Class of the module, and a checksum of everything that is not trained."""
         return f"{type(self._model).__name__}({self._checksum})"
 
     @property
     def together(self) -> int | None:
-        """One with convolutions, else any number."""
+        """One for modules with convolutions, else any number."""
         return 1 if any(isinstance(m, nn.modules.conv._ConvNd) for m in self._model.modules()) else None
 
     def settings(self) -> dict[str, object]:
-        """What shows it from others; it cannot be made again from these."""
+        """What distinguishes it from others; these values do not suffice to make it again."""
         loss = self._loss if isinstance(self._loss, str) else getattr(self._loss, "__name__", repr(self._loss))
         return {"network": "module", "class": type(self._model).__name__, "loss": loss, "checksum": self._checksum}
 
     def groups(self, data: Data) -> dict[str, int]:
-        """Name and size of each group. The module is tried on data of a new shape; see :func:`module`."""
+        """Name and size of each group. The module is checked on data of a new shape; see :func:`module`."""
         shape = (*data.inputs.shape[1:], data.classes)
         if shape not in self._checked:
             self._try(data)
@@ -86,12 +86,12 @@ class OwnModule:
         return sum(self._sizes.values())
 
     def initial(self, generator: np.random.Generator, data: Data) -> np.ndarray:
-        """Weights (dim,): independent normal numbers of variance 1/d_i, whatever the module itself begins with."""
+        """Weights (dim,): independent normal numbers of variance 1/d_i, whatever the initial weights of the module."""
         sizes = list(self._sizes.values())
         return generator.standard_normal(sum(sizes)) / np.sqrt(np.repeat(sizes, sizes))
 
     def flat(self, model: nn.Module) -> np.ndarray:
-        """The weights (dim,) of a module of the same shape, float64, as ``train`` takes them for a start."""
+        """The weights (dim,) of a module of the same shape, float64, as a start for ``train``."""
         named = dict(model.named_parameters())
         flat = np.concatenate([named[name].detach().cpu().double().numpy().ravel() for name in self._shapes])
         return flat if self._inverse is None else flat[np.argsort(self._inverse.numpy())]
@@ -106,7 +106,7 @@ class OwnModule:
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
         tensors = self.tensors(weights)
-        # A copy: buffers that a forward pass changes begin each one as they were.
+        # A copy, so that every forward pass starts with the same buffers.
         rest = {
             name: t.to(weights.device, weights.dtype if t.is_floating_point() else t.dtype, copy=True)
             for name, t in self._rest.items()
@@ -124,7 +124,7 @@ class OwnModule:
         return torch.stack([one(*each) for each in alone])
 
     def _try(self, data: Data) -> None:
-        """Refuse what :func:`module` states is refused, after some evaluations of the first inputs."""
+        """Raise the errors that :func:`module` lists, after some evaluations of the first inputs."""
         weights = torch.from_numpy(np.stack([self.initial(np.random.default_rng(k), data) for k in range(2)]))
         inputs = torch.as_tensor(data.inputs[:CHECKED_ON], dtype=torch.float64)
         labels = torch.arange(len(inputs)) % data.classes
@@ -153,7 +153,7 @@ class OwnModule:
     def _try_stacked(self, weights: Tensor, inputs: Tensor, labels: Tensor, alone: Tensor) -> None:
         try:
             stacked = self.losses(weights, inputs, labels)
-        except Exception as error:  # whatever vmap makes of a forward pass that it cannot follow
+        except Exception as error:  # whatever vmap raises for a forward pass that it does not support
             expected = "a forward pass that torch.func.vmap can follow"
             raise refuse("network", expected, str(error).splitlines()[0], "Avoid branches on values.") from error
         torch.testing.assert_close(stacked, alone, rtol=1e-6, atol=1e-9)
@@ -181,30 +181,29 @@ class OwnModule:
 def module(
     model: nn.Module | Callable[[], nn.Module], groups: Groups, *, loss: str | Loss = "cross_entropy"
 ) -> OwnModule:
-    """A custom network module of torch, for ``train``.
+    """A network from a custom torch module, for ``train``.
 
     Parameters
     ----------
     model
-        A module, or a function without arguments that makes one; it is copied. Inputs of the data set, (B, features…),
-        go in; logits (B, classes) come out, or whatever ``loss`` takes. What does not require gradients stays as it is.
-        The module is used in train mode: BatchNorm has the statistics of the batch, its running ones are dropped, and
-        other buffers begin every evaluation as they were.
+        A module, or a function without arguments that makes one; it is copied. Its input is that of the data set, (B,
+        features…); its output is logits (B, classes), or whatever ``loss`` takes. Parameters that do not require
+        gradients are constant. The module is used in train mode: BatchNorm has the statistics of the batch without
+        running ones, and every evaluation starts with the same buffers.
     groups
-        The scale-invariant groups, which hold every trained weight exactly once: names of parameters for each name of a
-        group, a name followed by ``[3]`` or ``[0:4]`` for some rows (first index) of a tensor; or groups as
-        ``symmetries(…)`` finds them (``.scale_invariant``, ``.filters``). ``train(protocol, model, data)`` looks for
-        them itself.
+        The scale-invariant groups, which contain every trained weight exactly once: names of parameters for each name
+        of a group, where ``[3]`` or ``[0:4]`` after a name selects rows (first index) of a tensor; or the groups of
+        ``symmetries(…)`` (``.scale_invariant``, ``.filters``). ``train(protocol, model, data)`` finds them itself.
     loss
         ``"cross_entropy"``, ``"squared_error"``, or a function of outputs and labels that returns the mean loss.
 
     Raises
     ------
     TypeError
-        If the model is no module, or a group no list of names.
+        If the model is not a module, or a group is not a list of names.
     ValueError
-        If a parameter is unknown, in two groups, or in none (freeze it with ``requires_grad_(False)``). When the data
-        is known: if the module does not take it, the loss differs from one call to the next (dropout, noise), or a
+        If a parameter is unknown, in two groups, or in none (freeze it with ``requires_grad_(False)``). Once the data
+        is known: if the module does not accept it, the loss differs from one call to the next (dropout, noise), or a
         group is not scale-invariant.
     """
     made = model if isinstance(model, nn.Module) or not callable(model) else model()
@@ -214,7 +213,7 @@ def module(
 
 
 def does_not_fit(features: tuple[int, ...], classes: int, error: Exception) -> ValueError:
-    """The refusal of a module whose forward pass of inputs with these ``features`` ended in ``error``."""
+    """The error for a module whose forward pass of inputs with these ``features`` raised ``error``."""
     shape = ", ".join(map(str, ("B", *features)))
     expected = f"a module that makes logits (B, {classes}) of inputs ({shape})"
     return refuse("network", expected, str(error).splitlines()[0], "Put a layer before it, or take other data.")

@@ -1,4 +1,4 @@
-"""What the networks of this package share: normalisations without gain, a frozen linear head, and the loss."""
+"""The common parts of the networks of this package: normalisations without gain, a frozen linear head, and the loss."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from weightgas.errors import one_of, positive_number, refuse, whole_number
 from weightgas.networks.network import Data
 
 EPS = 1e-5
-"""Added to the variance by every normalisation, as in torch. Scale invariance fails where the variance is as small."""
+"""Added to the variance by every normalisation, as in torch. Scale invariance fails for a variance this small."""
 
 NORMALISATIONS = ("batch", "group", "layer")
-"""Over the batch, each channel by itself; over blocks of channels of one input; over all channels of one input."""
+"""Over the batch, for each channel; over blocks of channels of one input; over all channels of one input."""
 
 LOSSES = {"cross_entropy": 10.0, "squared_error": 1.5}
-"""The losses, with the norm of the head that the paper's code gives to each."""
+"""The losses, each with the norm of the head in the paper's code."""
 
 
 def losses_of(loss: str, logits: Tensor, labels: Tensor) -> Tensor:
@@ -39,10 +39,10 @@ def losses_of(loss: str, logits: Tensor, labels: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class FrozenHead(ABC):
-    """Base of a network that ends in a linear head, drawn once from ``head_seed`` and never trained.
+    """Base of a network with a linear head, which is drawn once from ``head_seed`` and not trained.
 
-    The head has no bias and the Frobenius norm ``head_norm``, unless given that of :data:`LOSSES`: were it trained, the
-    loss could fall by scaling it. ``channel_groups`` is for the normalisation ``"group"`` alone.
+    The head has no bias and the Frobenius norm ``head_norm``, by default that of :data:`LOSSES`. If it were trained,
+    scaling it could reduce the loss. ``channel_groups`` is for the normalisation ``"group"`` alone.
     """
 
     normalisation: str = "batch"
@@ -68,7 +68,7 @@ class FrozenHead(ABC):
 
     @property
     def name(self) -> str:
-        """As ``mlp(hidden=(6, 6))``: what is always stated, then what differs from the defaults."""
+        """As ``mlp(hidden=(6, 6))``: the fields that are always shown, then those that differ from the defaults."""
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         if changed["head_norm"] == LOSSES[self.loss]:
             del changed["head_norm"]
@@ -77,7 +77,7 @@ class FrozenHead(ABC):
 
     @property
     def separable(self) -> bool:
-        """Whether the loss of a batch is the mean of the losses of its inputs: not with statistics of the batch."""
+        """Whether the loss of a batch is the mean of the losses of its inputs: false with statistics of the batch."""
         return self.normalisation != "batch"
 
     def settings(self) -> dict[str, object]:
@@ -103,7 +103,7 @@ class FrozenHead(ABC):
             raise refuse("network", f"a head of {data.classes} classes as in the data", self.classes, fix)
 
     def _check_widths(self, widths: Iterable[int], smallest: int) -> None:
-        """Every width must fall into the blocks of the normalisation, with at least ``smallest`` channels in each."""
+        """Check that every width divides into blocks of the normalisation, each with at least ``smallest`` channels."""
         for width in widths if self.normalisation != "batch" else ():
             blocks = self._blocks(width)
             if width % blocks or width < smallest * blocks:
@@ -111,7 +111,7 @@ class FrozenHead(ABC):
                 raise refuse("normalisation", expected, f"{blocks} blocks", "Change the width or channel_groups.")
 
     def _blocks(self, width: int) -> int:
-        """Into how many scale-invariant blocks the channels of a layer of this width fall."""
+        """Number of scale-invariant blocks of the channels of a layer of this width."""
         return {"batch": width, "group": self.channel_groups, "layer": 1}[self.normalisation]
 
     def _block_names(self, name: str, width: int) -> list[str]:
@@ -129,7 +129,7 @@ class FrozenHead(ABC):
 
 
 def head_of(classes: int, width: int, norm: float, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """The head (classes, width) of a norm and a seed, always the same tensor."""
+    """The head (classes, width) for a norm and a seed, always the same tensor."""
     return _drawn(classes, width, norm, seed, dtype, device)
 
 
@@ -140,7 +140,7 @@ def _drawn(classes: int, width: int, norm: float, seed: int, dtype: torch.dtype,
 
 
 def checked_settings(kind: type[FrozenHead], settings: dict[str, Any]) -> dict[str, Any]:
-    """``settings`` if they are fields of ``kind``, else a TypeError that lists the fields."""
+    """``settings`` if they are fields of ``kind``, else a TypeError with the fields."""
     known = {f.name for f in fields(kind) if f.default is not MISSING}
     if unknown := sorted(set(settings) - known):
         raise TypeError(

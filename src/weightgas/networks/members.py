@@ -1,4 +1,4 @@
-"""Which weights of a module make up each of its groups, from what a user or ``symmetries`` states of them."""
+"""Which weights of a module form each of its groups, as specified by the user or by ``symmetries``."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from weightgas.errors import refuse
 
 @runtime_checkable
 class Members(Protocol):
-    """A group as :func:`weightgas.symmetry.symmetries` finds them: a row for each parameter, or none for all rows
-    ones."""
+    """A group of :func:`weightgas.symmetry.symmetries`: a row for each parameter, or none for all of its rows."""
 
     @property
     def name(self) -> str:
-        """What the group is called."""
+        """Name of the group."""
         ...
 
     @property
@@ -37,7 +36,7 @@ Groups = Mapping[str, Iterable[str]] | Iterable[Members]
 
 
 def places_of(shapes: Mapping[str, torch.Size], groups: Groups) -> dict[str, np.ndarray]:
-    """Where the weights of each group lie in all parameters one after another, or the refusal of such groups."""
+    """Indices of the weights of each group in the concatenated parameters; errors for invalid groups."""
     starts = dict(zip(shapes, np.cumsum([0, *(s.numel() for s in shapes.values())]), strict=False))
     total = sum(s.numel() for s in shapes.values())
     names: list[str] = []
@@ -74,7 +73,7 @@ def _named(groups: Any) -> list[tuple[str, list[str]]]:
 
 
 def _rows(shapes: Mapping[str, torch.Size], starts: Mapping[str, Any], member: str) -> np.ndarray:
-    """The places of ``conv1.weight``, ``conv1.weight[3]`` or ``conv1.weight[0:4]``."""
+    """The indices of ``conv1.weight``, ``conv1.weight[3]`` or ``conv1.weight[0:4]``."""
     parts = re.fullmatch(r"(.+?)(?:\[(\d+)(?::(\d+))?\])?", member)
     name = parts[1] if parts else member
     if name not in shapes:

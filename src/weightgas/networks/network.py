@@ -1,4 +1,4 @@
-"""What a network must offer to be trained here."""
+"""The interface of a network that can be trained here."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 @runtime_checkable
 class Data(Protocol):
-    """What a network asks of a data set."""
+    """The interface of a data set for a network."""
 
     @property
     def inputs(self) -> np.ndarray:
@@ -27,22 +27,22 @@ class Data(Protocol):
 
 @runtime_checkable
 class Network(Protocol):
-    """A network whose trained weights, one flat vector of ``dim`` numbers, fall into scale-invariant groups.
+    """A network whose trained weights, a flat vector of ``dim`` numbers, consist of scale-invariant groups.
 
-    The loss is homogeneous of degree 0 in every group by itself: L(…, c w_i, …) = L(…, w_i, …) for c > 0. Nothing
+    The loss is homogeneous of degree 0 in every group: L(…, c w_i, …) = L(…, w_i, …) for c > 0. Nothing
     outside the vector of weights is trained, and the loss of a batch depends on that batch and the weights alone
-    (BatchNorm uses the statistics of the batch; there are no running buffers that measuring could change).
+    (BatchNorm uses the statistics of the batch; there are no running buffers that a measurement could change).
 
     A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
-    autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches that all networks see,
+    autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches common to all networks,
     (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate them at
-    once, or a function of the shape of an input (features…) that states it; and ``separable = True`` where the loss of
-    a batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts where memory is short.
+    once, or a function of the shape of an input (features…) that returns it; and ``separable = True`` if the loss of a
+    batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts to save memory.
     """
 
     @property
     def name(self) -> str:
-        """One line that shows this network from others, for traces and reports."""
+        """One line that distinguishes this network from others, for traces and reports."""
         ...
 
     def settings(self) -> dict[str, object]:
@@ -62,7 +62,7 @@ class Network(Protocol):
         ...
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Mean loss of each of C networks on a batch of its own.
+        """Mean loss of each of C networks on its own batch.
 
         ``weights`` (C, dim), ``inputs`` (C, B, features…), ``labels`` (C, B) to losses (C,), differentiable in the
         weights.
@@ -71,15 +71,15 @@ class Network(Protocol):
 
 
 def losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """The losses (C,) of :meth:`Network.losses`, as many networks at once as is fastest for the network."""
+    """The losses (C,) of :meth:`Network.losses`, with the number of networks at once that is fastest."""
     return torch.cat([network.losses(*part) for part in _parts(network, weights, inputs, labels)])
 
 
 def shared_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Losses (C,) of C networks, averaged over M batches that all of them see; not differentiable.
+    """Losses (C,) of C networks, averaged over M common batches; not differentiable.
 
-    ``weights`` (C, dim), ``inputs`` (M, B, features…), ``labels`` (M, B). By the network's own formula where it has
-    one, which need not copy the inputs for every network.
+    ``weights`` (C, dim), ``inputs`` (M, B, features…), ``labels`` (M, B). The network's own function is used if there
+    is one; it need not copy the inputs for every network.
     """
     own = getattr(network, "shared_losses", None)
     with torch.no_grad():
@@ -90,7 +90,7 @@ def shared_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Ten
 
 
 def averaged_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """As :func:`shared_losses`, one batch after the other, each repeated for every network."""
+    """As :func:`shared_losses`, batch by batch, each repeated for every network."""
     total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
     with torch.no_grad():
         for x, y in zip(inputs, labels, strict=True):
@@ -99,10 +99,10 @@ def averaged_losses(network: Network, weights: Tensor, inputs: Tensor, labels: T
 
 
 def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Gradients (C, dim) of the losses, by the network's own formula where it has one, else by autograd.
+    """Gradients (C, dim) of the losses, by the network's own function if there is one, else by autograd.
 
-    Shapes as :meth:`Network.losses`. Neither the weights nor anything else is changed. As many networks are evaluated
-    at once as is fastest for the network; what autograd keeps is that of so many.
+    Shapes as :meth:`Network.losses`. Nothing is changed. The number of networks evaluated at once is the fastest one,
+    which also determines the memory for autograd.
     """
     found = [gradients_at_once(network, *part) for part in _parts(network, weights, inputs, labels)]
     return found[0] if len(found) == 1 else torch.cat(found)

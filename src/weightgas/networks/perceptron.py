@@ -26,7 +26,7 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tenso
 class MLP(FrozenHead):
     """Layers of weights without bias, each with a normalisation and an activation, then a frozen linear head.
 
-    The normalisation has no affine part and ε = 1e-5, and divides the norm of the weights before it out. With BatchNorm
+    The normalisation has no affine part and ε = 1e-5, and cancels the norm of the weights before it. With BatchNorm
     (statistics of the batch) the incoming weights of every hidden neuron are a scale-invariant group; with ``"group"``
     those of each of ``channel_groups`` blocks of neurons together; with ``"layer"`` those of an entire layer.
     """
@@ -50,7 +50,7 @@ class MLP(FrozenHead):
         )
         one_of("activation", self.activation, ACTIVATIONS)
         super().__post_init__()
-        self._check_widths(self.hidden, 3)  # two neurons, normalised together, are ±1 whatever the weights
+        self._check_widths(self.hidden, 3)  # two neurons that are normalised together are ±1 for any weights
 
     def groups(self, data: Data) -> dict[str, int]:
         """Name and size of each group, ``layer1.0`` for a neuron; ValueError if the data has other classes."""
@@ -73,7 +73,7 @@ class MLP(FrozenHead):
         return losses_of(self.loss, logits, labels)
 
     def shared_losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-        """Loss (C,), mean over batches that all C networks see: ``inputs`` (M, B, features…), ``labels`` (M, B).
+        """Loss (C,), mean over batches common to all C networks: ``inputs`` (M, B, features…), ``labels`` (M, B).
 
         The first layer is one product for all networks and batches.
         """
@@ -92,7 +92,7 @@ class MLP(FrozenHead):
         return losses_of(self.loss, logits, labels.flatten().expand(cells, -1))
 
     def gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-        """The gradients (C, dim) of :meth:`losses`, the chain rule written out: less work than autograd."""
+        """The gradients (C, dim) of :meth:`losses` by an explicit chain rule, with less work than autograd."""
         act, act_backward = ACTIVATIONS[self.activation]
         norm_backward: Any = torch.ops.aten.native_layer_norm_backward
         cells, batch = labels.shape
@@ -105,7 +105,7 @@ class MLP(FrozenHead):
             saved.append((linear, mean, inverse))
             below.append(act(self._restored(normed)))
         upper = self._head(weights).expand(cells, -1, -1)
-        # By the logits the gradient of the summed cross-entropy is softmax − one-hot, of the squares 2 (f − one-hot).
+        # With respect to the logits, the gradient of cross-entropy is softmax − one-hot, of squares 2 (f − one-hot).
         logits = torch.bmm(upper, below[-1])
         gradient = torch.softmax(logits, 1) if self.loss == "cross_entropy" else logits
         gradient.scatter_add_(1, labels.unsqueeze(1), gradient.new_tensor(-1.0).expand(cells, 1, batch))
@@ -123,7 +123,7 @@ class MLP(FrozenHead):
         return torch.cat(gradients[::-1], 1).div_(batch)
 
     def _arranged(self, linear: Tensor) -> Tensor:
-        """What is normalised in the last dimension, where LayerNorm does it: of (C, width, B) the batch, or neurons."""
+        """Move the dimension to normalise, batch or neurons of (C, width, B), to the last place, for LayerNorm."""
         if self.normalisation == "batch":
             return linear
         return linear.unflatten(1, (self._blocks(linear.shape[1]), -1)).transpose(-1, -2).contiguous()

@@ -1,7 +1,7 @@
-"""The convolutional networks as one would write them for one network, of the modules of torch.
+"""The convolutional networks in the usual form for one network, from torch modules.
 
 The reference of :mod:`weightgas.networks.convnet` and :mod:`weightgas.networks.resnet`, and a form in which trained
-weights can be taken elsewhere. All but the head is trained.
+weights can be exported. Everything except the head is trained.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 Norm = Callable[[int], nn.Module]
-"""Makes the normalisation of so many channels."""
+"""Makes the normalisation for this number of channels."""
 
 
 def batch_norm(width: int) -> nn.Module:
@@ -40,7 +40,7 @@ class PlainConvNet(nn.Module):
 
 
 class PreActivationBlock(nn.Module):
-    """Adds conv(relu(norm(conv(relu(norm(x)))))) to x; normalised again before the shortcut, where there is one."""
+    """Adds conv(relu(norm(conv(relu(norm(x)))))) to x; normalised again before the shortcut, if there is one."""
 
     def __init__(self, width_in: int, width: int, stride: int, norm: Norm = batch_norm) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class PreActivationBlock(nn.Module):
             self.shortcut = nn.Sequential(norm(width_in), nn.Conv2d(width_in, width, 1, stride, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
-        """The stream behind the block."""
+        """The stream after the block."""
         h = torch.relu(self.norm1(x))
         kept = x if self.shortcut is None else self.shortcut(h)
         return kept + self.conv2(torch.relu(self.norm2(self.conv1(h))))
@@ -62,7 +62,7 @@ class PreActivationBlock(nn.Module):
 class PreActivationResNet(nn.Module):
     """ResNet-18 of the paper: 20 convolutions, no gains, shifts or biases, a frozen head.
 
-    ``side`` is the smaller side of the images: strides end where they would leave less than 2 pixels.
+    ``side`` is the smaller side of the images: strides are 1 where larger ones would leave less than 2 pixels.
     """
 
     def __init__(

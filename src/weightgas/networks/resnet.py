@@ -1,4 +1,4 @@
-"""The residual network of the paper: ResNet-18 with pre-activation, every norm without gain."""
+"""The residual network of the paper: ResNet-18 with pre-activation and normalisations without gain."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ BLOCKS = 8
 
 @dataclass(frozen=True)
 class ResNet18(Convolutional):
-    """Pre-activation ResNet-18 with ``width``, 2, 4 and 8 times as many channels in its stages; 20 convolutions.
+    """Pre-activation ResNet-18 with ``width`` and 2, 4 and 8 times as many channels in its stages; 20 convolutions.
 
-    A block adds to its input x the convolution of relu(norm(conv(h))), h = relu(norm(x)), both of 3 × 3. Where the
-    channels become more (the first block of stages 2 to 4) x is first replaced by a convolution of norm(h) of 1 × 1,
-    and the stride is 2 while that leaves 2 × 2 pixels: on one pixel eight of nine weights would have no effect. After
-    the last block normalisation, ReLU, the mean over the image, the frozen linear head. No gains, no biases. Of c
-    channels d = 9 ck + 2724 k² for width k.
+    A block adds to its input x the convolution of relu(norm(conv(h))), h = relu(norm(x)), both 3 × 3. Where the number
+    of channels grows (the first block of stages 2 to 4), x is first replaced by a 1 × 1 convolution of norm(h). The
+    stride there is 2 if this leaves 2 × 2 pixels, since on one pixel eight of nine weights would have no effect. The
+    last block is followed by normalisation, ReLU, the mean over the image and the frozen linear head. There are no
+    gains or biases. For c channels and width k, d = 9 ck + 2724 k².
 
-    Groups: everything that reads a residual stream normalises it first, so all that is written into one channel of a
-    stream scales together. With BatchNorm the groups are single filters of each block's first convolution, and, for
-    every channel of the stream of a stage, its filters in all convolutions that write to it (stem or shortcut, and the
-    second of each block). With ``"group"`` they are blocks of such channels, with ``"layer"`` the 8 first convolutions
-    and the 4 streams.
+    Groups: a residual stream is normalised wherever it is used, so all weights that write to one of its channels scale
+    together. With BatchNorm the groups are single filters of each block's first convolution, and, for every channel of
+    the stream of a stage, its filters in all convolutions that write to it (stem or shortcut, and the second of each
+    block). With ``"group"`` they are blocks of such channels, with ``"layer"`` the 8 first convolutions and the 4
+    streams.
     """
 
     width: int = 4
@@ -64,9 +64,9 @@ class ResNet18(Convolutional):
         return found
 
     def _matrices(self, channels: int) -> Iterator[tuple[str, int, dict[str, tuple[int, int]]]]:
-        """What lies in the flat vector one after another: a name, the channels written, and by whom.
+        """The parts of the flat vector in order: a name, the channels that are written, and their convolutions.
 
-        Of every convolution that writes them: its name, its input channels and the side of its kernel.
+        Each convolution is its name, its input channels and the side of its kernel.
         """
         for stage, width in enumerate(self.widths):
             first, second = 2 * stage, 2 * stage + 1
@@ -83,7 +83,7 @@ class ResNet18(Convolutional):
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         stream, cells = convolved(images, tensors["stem.weight"]), len(tensors["stem.weight"])
         for block in range(BLOCKS):
-            hidden = torch.relu_(self._normalised(stream, cells))  # in place: no gradient needs what was normalised
+            hidden = torch.relu_(self._normalised(stream, cells))  # in place: no gradient needs the normalised values
             shortcut = tensors.get(f"blocks.{block}.shortcut.1.weight")
             stride = 2 if shortcut is not None and min(hidden.shape[2:]) >= 4 else 1
             if shortcut is not None:

@@ -1,4 +1,4 @@
-"""What is read from the weights and gradients of networks, many at once; sample changes nothing."""
+"""Measurements on the weights and gradients of many networks at once; they change nothing."""
 
 from weightgas.probes.energy import disjoint_batches, energies
 from weightgas.probes.laplacian import (

@@ -1,7 +1,7 @@
 """Energy: the loss at the weights, averaged over fixed disjoint batches of the training batch size, in train mode.
 
-Under BatchNorm the loss depends on the batch size, so the energy is that of training batches; and it is the loss at
-w_t, not the loss of the batch that made the step to w_t, which is lower.
+Under BatchNorm the loss depends on the batch size, so the energy is that of training batches. It is the loss at w_t,
+not the lower loss of the batch of the step to w_t.
 """
 
 from __future__ import annotations
@@ -16,17 +16,16 @@ Losses = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Losses (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
 
 SharedLosses = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Losses (C,) of C networks, averaged over M batches that all see: weights (C, dim), inputs (M, B, features…), labels
-(M, B)."""
+"""Losses (C,) averaged over M common batches: weights (C, dim), inputs (M, B, features…), labels (M, B)."""
 
 AT_ONCE = 4
-"""Batches that are evaluated together: enough that calls cost little, few enough to fit where a gradient does."""
+"""Batches that are evaluated together: enough to make calls cheap, few enough to fit where a gradient does."""
 
 
 def disjoint_batches(length: int, batch_size: int) -> np.ndarray:
-    """Indices (batches, batch_size) of a fixed partition of ``length`` inputs; what is left over is not used.
+    """Indices (batches, batch_size) of a fixed partition of ``length`` inputs; a remainder is not used.
 
-    The order is a fixed permutation, the same for every run, so that batches are alike even where the data are sorted.
+    The order is a fixed permutation, the same for every run, so that batches are similar even if the data are sorted.
     """
     count = length // batch_size
     return np.random.default_rng(0).permutation(length)[: count * batch_size].reshape(count, batch_size)

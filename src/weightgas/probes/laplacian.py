@@ -1,24 +1,25 @@
-"""Curvature of the loss on the unit sphere, from gradients at weights turned to either side.
+"""Curvature of the loss on the unit sphere, from gradients at weights rotated to either side.
 
 The loss is homogeneous of degree 0 in every group, so with H the Hessian at w and Σ the noise covariance there
 
     ΔL    = r² tr H(w),   Δ_i L = r_i² tr H_ii      Laplacian on the unit sphere, and on that of each group
     tr HΣ = r⁴ ½ E[δgᵀ H δg],   δg = g_k − g_l      curvature along the noise, g_k, g_l of independent batches
 
-(wᵀHw = 0, so the trace over all directions is that over the tangent ones.) A trace is a mean over random probes x of
-signs ±1 (Hutchinson 1990): with t_i the part of x_i perpendicular to w_i and u_i = r_i t_i/‖t_i‖,
+(wᵀHw = 0, so the trace over all directions is that over the tangent ones.) A trace is a mean over random probes x with
+entries ±1 (Hutchinson 1990): with t_i the part of x_i perpendicular to w_i and u_i = r_i t_i/‖t_i‖,
 
     Δ_i L = E ‖t_i‖² ⟨u_i, (H u)_i⟩,   H u = (∇L(w cos θ + u sin θ) − ∇L(w cos θ − u sin θ))/(2θ cos θ)
 
-both gradients on one batch. Every group is turned by the same angle θ and keeps its norm, and ⟨u, Hu⟩ is exactly the
-mean of d²L/dθ² over the arc: 1/cos θ because the gradients are perpendicular to the turned weights. Products of
-different groups average out, so one probe serves all groups; a batch and a probe are drawn anew each time.
+with both gradients on one batch. Every group is rotated by the same angle θ and keeps its norm, and ⟨u, Hu⟩ is exactly
+the mean of d²L/dθ² over the arc; the factor 1/cos θ arises because the gradients are perpendicular to the rotated
+weights. Products of different groups average out, so one probe serves all groups; every estimate has a new batch and a
+new probe.
 
-Second derivatives by autograd (:func:`hessian_products`) are those between the kinks of ReLU: the kinks, where the
-gradient jumps, are a fifth to a quarter of ΔL on the digits, and autograd cannot see them. The gradients at turned
-weights see them, at any angle, on average over batches and weights. Weakness: one estimate scatters by tens of per
-cent, with kinks the more the smaller θ; at large θ the mean over the arc is not that at the weights. Hence two angles:
-where they agree, the value stands (docs/laplacian.md).
+Second derivatives by autograd (:func:`hessian_products`) are those between the kinks of ReLU. The kinks, where the
+gradient jumps, contribute a fifth to a quarter of ΔL on the digits, and autograd misses them. The gradients at rotated
+weights include them at any angle, on average over batches and weights. Weakness: one estimate scatters by tens of per
+cent, with kinks more at smaller θ; at large θ the mean over the arc differs from the curvature at the weights. Hence
+two angles are used: where they agree, the value is reliable (docs/laplacian.md).
 """
 
 from __future__ import annotations
@@ -36,13 +37,13 @@ from weightgas.probes.energy import Losses
 from weightgas.probes.norms import group_products, group_squares
 
 NEAR, FAR = 0.01, 0.03
-"""Angles in radians by which the weights are turned, for ``laplacian`` and ``laplacian_far``."""
+"""Angles in radians by which the weights are rotated, for ``laplacian`` and ``laplacian_far``."""
 
 Gradients = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Gradients (C, dim) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
 
 Product = Callable[[Tensor], Tensor]
-"""Hessian times vectors (C, dim), those on the sphere of the weights and perpendicular to them; on one batch."""
+"""Hessian times vectors (C, dim) that are tangent to the sphere of the weights and as long as them; on one batch."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +62,8 @@ def turned(
 ) -> Tensor:
     """H u by a central difference, (C, dim): (∇L(w cos θ + u sin θ) − ∇L(w cos θ − u sin θ))/(2θ cos θ).
 
-    ``across`` (C, dim) is u, perpendicular to ``weights`` and as long; ``angle`` θ is in radians. Only the part of the
-    result along u is meant. All in the type of the weights.
+    ``across`` (C, dim) is u, perpendicular to ``weights`` and equally long; ``angle`` θ is in radians. Only the
+    component of the result along u is valid. All arrays have the type of the weights.
     """
     along, aside = weights * math.cos(angle), across.to(weights.dtype) * math.sin(angle)
     difference = gradients(along + aside, inputs, labels) - gradients(along - aside, inputs, labels)
@@ -70,7 +71,7 @@ def turned(
 
 
 def hessian_products(losses: Losses, weights: Tensor, vectors: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """H v (C, dim) by differentiating ``losses`` twice, in the type of the weights: blind to kinks."""
+    """H v (C, dim) by differentiating ``losses`` twice, in the type of the weights; it misses kinks."""
     with torch.enable_grad():
         variables = weights.detach().requires_grad_()
         first = torch.autograd.grad(losses(variables, inputs, labels).sum(), variables, create_graph=True)[0]
@@ -78,7 +79,7 @@ def hessian_products(losses: Losses, weights: Tensor, vectors: Tensor, inputs: T
 
 
 def tangents(signs: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """u (C, dim), in every group perpendicular to its weights and as long, and ‖t_i‖² (C, groups), float64.
+    """u (C, dim), perpendicular to the weights of every group and equally long, and ‖t_i‖² (C, groups), float64.
 
     ``signs`` (C, dim) is the probe x, t_i = x_i − w_i⟨x_i, w_i⟩/r_i². A group of one weight has no direction: zeros.
     """
@@ -95,7 +96,7 @@ def laplacians(product: Product, weights: Tensor, signs: Tensor, sizes: tuple[in
     """One estimate of Δ_i L of every group on its unit sphere, float64 (C, groups), from one batch and one probe.
 
     ``product`` is H on the batch, by :func:`turned` or :func:`hessian_products`; ``signs`` (C, dim) are ±1; ``sizes``
-    those of the groups. :func:`whole` makes ΔL of it.
+    those of the groups. :func:`whole` computes ΔL from it.
     """
     across, lengths = tangents(signs, weights, sizes)
     return lengths * group_products(across, product(across), sizes)
@@ -115,7 +116,7 @@ def noise_curvature(product: Product, weights: Tensor, difference: Tensor) -> Te
     difference = difference.double()
     square = weights.double().square().sum(-1)
     noise = difference.square().sum(-1)
-    # Along u of the length of w: at a given angle in all, whatever the size of the noise. No noise, no curvature of it.
+    # Along u of the length of w: at the same angle for any size of the noise. Without noise there is no curvature.
     across = difference * (square / torch.where(noise > 0, noise, 1.0)).sqrt().unsqueeze(-1)
     return noise * square * (across * product(across)).sum(-1) / 2
 
@@ -127,7 +128,7 @@ def curvature(
     noise: Tensor,
     sizes: tuple[int, ...],
 ) -> Curvature:
-    """Everything from M ``batches`` of inputs (C, B, features…), labels (C, B) and signs (C, dim), averaged over them.
+    """All estimates, averaged over M ``batches`` of inputs (C, B, features…), labels (C, B) and signs (C, dim).
 
     ``noise`` (K, C, dim) are K ≥ 2 gradients at ``weights`` (C, dim) of other batches. Costs 6 M gradients. ValueError
     without batches or with fewer than two gradients.

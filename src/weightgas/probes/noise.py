@@ -1,4 +1,4 @@
-"""Noise and drift from several gradients at the same weights, carried to the unit sphere.
+"""Noise and drift from several gradients at the same weights, on the unit sphere.
 
 With g_1 … g_K gradients of independent training batches at one w and ḡ their mean,
 
@@ -7,11 +7,11 @@ With g_1 … g_K gradients of independent training batches at one w and ḡ thei
     G      = r² Σ_k ‖g_k‖² / K                              the sum of the two
 
 and the same with r_i², g_i for each group i. Each g_k must be the gradient of a *full training batch*: under BatchNorm
-the loss itself depends on the batch size, so tr Σ of small batches divided by their number is another quantity.
+the loss depends on the batch size, so tr Σ of small batches divided by their number is another quantity.
 
-In how many directions the noise lives is the participation ratio d_eff = (tr Σ)²/tr Σ². Both moments follow from the
-K × K Gram matrix M_kl = ⟨g_k − ḡ, g_l − ḡ⟩ without Σ. With S = Σ_k (g_k − ḡ)(g_k − ḡ)ᵀ/(K − 1), tr S = tr M/(K − 1),
-tr S² = ‖M‖²/(K − 1)² and Q = Σ_k M_kk²/(K − 1),
+The effective rank of the noise covariance is the participation ratio d_eff = (tr Σ)²/tr Σ². Both moments follow from
+the K × K Gram matrix M_kl = ⟨g_k − ḡ, g_l − ḡ⟩ without Σ. With S = Σ_k (g_k − ḡ)(g_k − ḡ)ᵀ/(K − 1), tr S = tr M/(K −
+1), tr S² = ‖M‖²/(K − 1)² and Q = Σ_k M_kk²/(K − 1),
 
     tr Σ²   = r⁴ c [(K − 1)(K − 2) tr S² + (tr S)² − K Q]
     (tr Σ)² = r⁴ c [2 tr S² + (K² − 3K + 1)(tr S)² − K Q]       c = (K − 1)/(K (K − 2)(K − 3))
@@ -31,7 +31,7 @@ from weightgas.errors import refuse
 from weightgas.probes.norms import by_group, group_squares
 
 FOR_SQUARES = 4
-"""Gradients from which (tr Σ)² and tr Σ² can be estimated without bias."""
+"""Number of gradients needed for unbiased estimates of (tr Σ)² and tr Σ²."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ def moments(gradients: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> Momen
     """The moments from ``gradients`` (K, …, dim), K ≥ 2 independent ones at ``weights`` (…, dim).
 
     ``sizes`` are those of the groups (:func:`weightgas.probes.group_squares`). The relative error of tr Σ is at least
-    √(2/(d_eff (K − 1))) with d_eff the number of effective rank of the noise covariance: average over many samples,
-    numerators and denominators apart. ValueError with fewer than 2 gradients.
+    √(2/(d_eff (K − 1))) with d_eff the effective rank of the noise covariance: average numerators and denominators
+    separately, over many samples. ValueError with fewer than 2 gradients.
     """
     count = len(gradients)
     if count < 2:

@@ -12,7 +12,7 @@ from torch import Tensor
 def group_squares(vectors: Tensor, sizes: tuple[int, ...]) -> Tensor:
     """‖v_i‖² of every group i: ``vectors`` (…, dim) to float64 (…, groups).
 
-    ``sizes`` are the sizes of the groups in the order in which they lie in the vector, without gaps. The squared norm
+    ``sizes`` are the sizes of the groups in their order in the vector, without gaps. The squared norm
     of all weights is the sum over the last dimension.
     """
     return _sums(vectors.to(torch.float64, copy=True).square_(), sizes)
@@ -24,7 +24,7 @@ def group_products(left: Tensor, right: Tensor, sizes: tuple[int, ...]) -> Tenso
 
 
 def by_group(vectors: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
-    """Views (…, groups, size) of ``vectors`` (…, dim), one for each run of neighbouring groups of equal size."""
+    """Views (…, groups, size) of ``vectors`` (…, dim), one for each sequence of neighbouring groups of equal size."""
     return [vectors[..., a:b].unflatten(-1, (count, -1)) for a, b, count in _runs(sizes)]
 
 
@@ -35,7 +35,7 @@ def _sums(values: Tensor, sizes: tuple[int, ...]) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _runs(sizes: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
-    """Runs of neighbouring groups of one size: where each begins and ends in the vector, and how many groups it has."""
+    """Sequences of neighbouring groups of one size: start and end of each in the vector, and its number of groups."""
     runs, start = [], 0
     for size, members in groupby(sizes):
         count = len(list(members))

@@ -1,4 +1,4 @@
-"""The ways of training: what is fixed, the cells of a grid of hyperparameters, and the physics of each.
+"""The protocols of training: what is fixed, the cells of a grid of hyperparameters, and the physics of each.
 
 ==============  ==================================  =============================  ============================
 protocol        step                                fixed                          ensemble
@@ -8,8 +8,8 @@ protocol        step                                fixed                       
 `FixedLR`       w ← w − η (g + λ w), ordinary SGD   η, λ; T follows r              isobaric along T·V = ησ²/4
 ==============  ==================================  =============================  ============================
 
-One file each, with the same members in the same order (:class:`Protocol`). Everything else asks the protocol: a new
-one is a class, here or in the user's own code, and is known by its ``name`` from its definition on.
+Each has one file, with the same members in the same order (:class:`Protocol`). All other code uses these members: a new
+protocol is a class, here or in user code, which is registered by its ``name`` when it is defined.
 
 Source: arXiv 2511.07308, section 3.
 """

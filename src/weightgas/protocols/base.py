@@ -1,10 +1,10 @@
-"""What every protocol is: two axes of hyperparameters, their cells, and the members in which its physics lies.
+"""The base of all protocols: two axes of hyperparameters, their cells, and the members that define the physics.
 
-The physics is asked of the class, at hyperparameters ``at``: a mapping of axis to number or array, such as ``cells()``
-of a grid or the coordinates of a state. Arrays broadcast. Letters: η learning rate, λ weight decay, η_e = η/r²
-effective learning rate, r radius, G = E‖g̃‖² = tr Σ + ‖∇L‖² on the unit sphere, dof = d − 1.
+The physics is in class methods, at hyperparameters ``at``: a mapping of axis to number or array, such as ``cells()`` of
+a grid or the coordinates of a state. Arrays broadcast. Letters: η learning rate, λ weight decay, η_e = η/r² effective
+learning rate, r radius, G = E‖g̃‖² = tr Σ + ‖∇L‖² on the unit sphere, dof = d − 1.
 
-A step is w ← w − s (g + λw), then, where ``projected``, w ← w r/‖w‖. Its size s is η, or where ``scaled`` η_e ‖w‖².
+A step is w ← w − s (g + λw), then w ← w r/‖w‖ if it is ``projected``. Its size s is η, or η_e ‖w‖² if ``scaled``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ At = Mapping[str, Any]
 """Hyperparameters by axis: numbers or arrays."""
 
 PROTOCOLS: dict[str, type[Protocol]] = {}
-"""Every protocol whose class is defined, by its name."""
+"""All protocol classes that are defined, by name."""
 
 _FIX = {
     "lr": "The learning rate η must be positive, for instance 0.1.",
@@ -36,7 +36,7 @@ _FIX = {
 
 
 class Relation(NamedTuple):
-    """A Maxwell relation: the mean slope of S along an axis (or ``"isotherm"``) in units of R; NaN: only reported."""
+    """A Maxwell relation: the mean slope of S along an axis (or ``"isotherm"``) in units of R; NaN: no prediction."""
 
     key: str
     along: str
@@ -47,10 +47,10 @@ class Protocol:
     """Base of the protocols: two axes of hyperparameters and how they make cells.
 
     Each axis is a number or a one-dimensional list of positive finite numbers. The cells are the product of the axes,
-    the first axis slowest; with ``paired=True`` the axes have one length (or length 1) and cell k is the k-th pair.
+    the first axis slowest; with ``paired=True`` the axes have equal length (or length 1) and cell k is the k-th pair.
 
-    A subclass is a frozen dataclass of its axes, ``paired`` and whatever else it needs, with a ``name``. It is known by
-    that name from its definition on. To open a trace of it, its module must have been imported.
+    A subclass is a frozen dataclass with its axes, ``paired``, other fields if needed, and a ``name``, by which it is
+    registered when it is defined. To open a trace of it, its module must have been imported.
 
     Raises
     ------
@@ -65,8 +65,8 @@ class Protocol:
     scaled: ClassVar[bool]
     projected: ClassVar[bool]
     steers: ClassVar[str] = ""
-    """The rate that the protocol sets anew after every sample (``"elr"`` or ``"lr"``), by :meth:`steered`; else empty.
-    Then ``at`` holds it alongside the axes: as predicted where a run starts, as recorded where one is measured."""
+    """The rate that the protocol sets after every sample (``"elr"`` or ``"lr"``), by :meth:`steered`; else empty.
+    ``at`` then also has this rate: the predicted one at the start of a run, the recorded one in measurements."""
     paired: bool
 
     # --- the grid ---
@@ -132,12 +132,12 @@ class Protocol:
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        """What the class takes besides its axes: ``paired``, and the custom fields."""
+        """The fields of the class besides its axes: ``paired``, and custom fields."""
         return tuple(f.name for f in dataclasses.fields(cls) if f.name not in cls.axes)  # type: ignore[arg-type]
 
     @classmethod
     def required(cls) -> tuple[str, ...]:
-        """What must be given."""
+        """The fields without a default."""
         missing = dataclasses.MISSING
         return tuple(f.name for f in dataclasses.fields(cls) if f.default is missing)  # type: ignore[arg-type]
 
@@ -145,17 +145,17 @@ class Protocol:
 
     @classmethod
     def rate(cls, at: At) -> Any:
-        """η, or η_e where the step is scaled."""
+        """η, or η_e if the step is scaled."""
         return at[cls.steers or cls.axes[0]]
 
     @classmethod
     def decay(cls, at: At) -> Any:
-        """λ; 0 where the step has no decay."""
+        """λ; 0 if the step has no decay."""
         raise NotImplementedError
 
     @classmethod
     def fixed_radius(cls, at: At) -> Any:
-        """r where it is fixed; None where it is free."""
+        """r if it is fixed; None if it is free."""
         raise NotImplementedError
 
     @classmethod
@@ -170,14 +170,14 @@ class Protocol:
 
     @classmethod
     def decay_of_step(cls, at: At, square: Any) -> Any:
-        """ηλ, the share of the weights that a step takes away at the squared norm ``square``."""
+        """ηλ, the share of the weights that a step removes at the squared norm ``square``."""
         raise NotImplementedError
 
     def steered(self, at: At, noise_var: np.ndarray, rate: np.ndarray | None = None) -> np.ndarray:
-        """The rate that follows on ``rate`` when the noise variance per degree of freedom is σ² = ``noise_var``.
+        """The rate that follows ``rate`` if the noise variance per degree of freedom is σ² = ``noise_var``.
 
-        Called after every sample that holds the noise, with arrays (runs,), and with ``rate=None`` before the first
-        step. Only of a protocol that ``steers``.
+        It is called after every sample with the noise, with arrays (runs,), and with ``rate=None`` before the first
+        step. Only for a protocol that ``steers``.
         """
         raise NotImplementedError
 
@@ -190,7 +190,7 @@ class Protocol:
 
     @classmethod
     def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
-        """E[r²] with the spread of r to first order; ``share`` is what momentum leaves of the finite step."""
+        """E[r²] with the spread of r to first order; ``share`` of the finite-step term remains with momentum."""
         raise NotImplementedError
 
     @classmethod
@@ -200,7 +200,7 @@ class Protocol:
 
     @classmethod
     def start_radius(cls, at: At, grad_sq: Any) -> Any:
-        """Where a simulated run begins: the discrete radius where the mean step is stable, else the continuous one."""
+        """The start of a simulated run: the discrete radius if the mean step is stable, else the continuous one."""
         raise NotImplementedError
 
     @classmethod
@@ -212,43 +212,43 @@ class Protocol:
     def stationary_temperature(
         cls, at: At, noise_trace: Any, dof: Any, *, mean_grad_sq: Any = 0.0, discrete: bool = True
     ) -> Any:
-        """T = E[η_e] tr Σ/(2 dof); where the step is scaled η_e σ²/2, at every step."""
+        """T = E[η_e] tr Σ/(2 dof); η_e σ²/2 at every step if the step is scaled."""
         if not cls.scaled:
             raise NotImplementedError
         return ideal_gas.temperature(cls.rate(at), noise_trace, dof)
 
     @classmethod
     def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
-        """p at the squared norm ``square``: λ, or that on the wall of the sphere."""
+        """p at the squared norm ``square``: λ, or the pressure on the wall of the sphere."""
         raise NotImplementedError
 
     # --- the mean step of the isotropic noise model: :mod:`weightgas.theory.stationary` ---
 
     limit: ClassVar[str] = ""
-    """From where on the mean step has no stationary radius."""
+    """The limit beyond which the mean step has no stationary radius."""
 
     @classmethod
     def step_number(cls, at: At) -> Any:
-        """The one number on which overlap and scaled radius of the isotropic model depend: η_e, or ηλ."""
+        """The only number on which overlap and scaled radius of the isotropic model depend: η_e, or ηλ."""
         raise NotImplementedError
 
     @classmethod
     def square_unit(cls, at: At) -> Any:
-        """r²/x, x the scaled square in which that chain is written."""
+        """r²/x, with x the scaled square of that chain."""
         raise NotImplementedError
 
     @classmethod
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
-        """η_e, ηλ and the spread of ln r² where the mean step rests, from G at η_e; NaN where it does not."""
+        """η_e, ηλ and the spread of ln r² at the fixed point of the mean step, from G at η_e; NaN if there is none."""
         raise NotImplementedError
 
     # --- relaxation, in steps and continuous time ---
 
     @classmethod
     def radius_time(cls, at: At, grad_sq: Any) -> Any:
-        """Relaxation time of the radius; 0 where it is fixed."""
+        """Relaxation time of the radius; 0 if it is fixed."""
         raise NotImplementedError
 
     @classmethod
@@ -263,24 +263,24 @@ class Protocol:
     isotherm_name: ClassVar[str]
     """Name of :meth:`isotherm_key`: an axis, or one of :meth:`combined`."""
     isotherm_text: ClassVar[str]
-    """How it is written in advice."""
+    """Its form in advice."""
     maxwell: ClassVar[tuple[Relation, ...]]
     exact_along: ClassVar[str] = ""
     """The axis along which the slope of S is exact within an isotherm."""
 
     @classmethod
     def isotherm_key(cls, at: At) -> Any:
-        """What cells of one temperature have in common."""
+        """The value that cells of one temperature share."""
         return {**at, **cls.combined(at)}[cls.isotherm_name]
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
-        """∂S/∂ln axis by axis, in units of R, and whether it is exact or that of low temperature."""
+        """∂S/∂ln axis by axis, in units of R, and whether it is exact or a low-temperature limit."""
         raise NotImplementedError
 
     @classmethod
     def combined(cls, at: At) -> dict[str, Any]:
-        """Combinations of the axes that figures may be drawn over, by name."""
+        """Combinations of the axes that figures may use as an axis, by name."""
         return {}
 
     @classmethod
@@ -310,11 +310,11 @@ class FreeRadius(Protocol):
 
     @classmethod
     def _discrete_or_continuous(cls, at: At, grad_sq: Any, stable: Any) -> np.ndarray:
-        """The stationary radius of the finite step where the mean step is ``stable``, else of continuous time."""
+        """The stationary radius of the finite step if the mean step is ``stable``, else of continuous time."""
         found = (cls.stationary_radius(at, grad_sq, discrete=discrete) for discrete in (True, False))
         return tame(np.where(stable, *found))
 
 
 def tame(value: Any) -> np.ndarray:
-    """Numbers from which the closed forms do not overflow: a prediction is only a place to begin."""
+    """Clip numbers so that the closed forms do not overflow: a prediction is only a start."""
     return np.clip(value, 1e-100, 1e100)

@@ -1,4 +1,4 @@
-"""Fixed ELR: w ← w − η_e ‖w‖² (g + λ w). Temperature and pressure are fixed, the volume settles."""
+"""Fixed ELR: w ← w − η_e ‖w‖² (g + λ w). Temperature and pressure are fixed; the volume relaxes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive
 
 
 class ScaledStep(FreeRadius):
-    """Steps of size η_e ‖w‖² with weight decay λ, whatever sets η_e (``at["elr"]``)."""
+    """Steps of size η_e ‖w‖² with weight decay λ, for any rule of η_e (``at["elr"]``)."""
 
     holds: ClassVar[str] = "η_e (so T) and λ (so p): NpT, minimises 𝒢"
     scaled: ClassVar[bool] = True
@@ -34,8 +34,8 @@ class ScaledStep(FreeRadius):
         """r* without the spread of r.
 
         Discrete (fixed point of the mean step): η_e λ r*² = 1 − √(1 − η_e²G); NaN where η_e²G ≥ 1. A run needs η_e²G
-        well below 1, as ‖g̃‖² fluctuates: in simulations of pure noise every run blew up at 0.99 for d = 100 and at 0.72
-        already for d = 3. Continuous time [arXiv 2511.07308]: r*² = η_eG/(2λ).
+        well below 1, as ‖g̃‖² fluctuates: in simulations of pure noise every run diverged at 0.99 for d = 100, and
+        already at 0.72 for d = 3. Continuous time [arXiv 2511.07308]: r*² = η_eG/(2λ).
         """
         elr, wd, step = positive("elr", at["elr"]), positive("wd", at["wd"]), _step(at, grad_sq)
         return np.sqrt((ideal_gas.balanced_decay(step) if discrete else step / 2) / (elr * wd))
@@ -44,8 +44,8 @@ class ScaledStep(FreeRadius):
     def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
         """E[r²] with the spread of r: r*²(1 − η_e²σ²) for small steps.
 
-        From E ln(r₊²/r²) = 0 to second order in the fluctuations, so first order in 1/dof, any η_e²G < 1 that is
-        stable; isotropic noise. NaN where η_e²G ≥ 1. With momentum, ``share`` m: x(2 − mx) = η_e²G, x = η_e λ r²,
+        It follows from E ln(r₊²/r²) = 0 to second order in the fluctuations, so to first order in 1/dof, for any stable
+        η_e²G < 1 and isotropic noise. NaN where η_e²G ≥ 1. With momentum, ``share`` m: x(2 − mx) = η_e²G, x = η_e λ r²,
         without the spread of r.
         """
         if share != 1.0:
@@ -63,8 +63,8 @@ class ScaledStep(FreeRadius):
         """Stationary variance of ln r².
 
         With y = 1 − √(1 − h) and h = η_e²G: var = (h²/dof)/(2y(1 − y)(1 − y(1 − y))), which is η_e²σ² for small steps.
-        First order in 1/dof (the step linearised about r*), isotropic noise; for other noise put its participation
-        ratio in place of dof. NaN where h ≥ 1.
+        It is first order in 1/dof (the step linearised about r*) for isotropic noise; for other noise replace dof by
+        the effective rank. NaN where h ≥ 1.
         """
         step = _step(at, grad_sq)
         decay = np.where(step > 0, ideal_gas.balanced_decay(step), 0.5)
@@ -73,14 +73,14 @@ class ScaledStep(FreeRadius):
 
     @classmethod
     def start_radius(cls, at: At, grad_sq: Any) -> np.ndarray:
-        """The discrete one up to η_e²G = ½, else that of continuous time."""
+        """The discrete radius up to η_e²G = ½, else that of continuous time."""
         grad_sq = tame(grad_sq)
         at = {"elr": tame(at["elr"]), "wd": tame(at["wd"])}
         return cls._discrete_or_continuous(at, grad_sq, at["elr"] ** 2 * grad_sq < 0.5)
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
-        """r_i² ∝ √G_i, and r that of G = (Σ_i √G_i)²."""
+        """r_i² ∝ √G_i, with r that of G = (Σ_i √G_i)²."""
         roots = np.sqrt(grad_sq)
         total = roots.sum(axis=-1, keepdims=True)
         return cls.stationary_radius(at, total**2) * np.sqrt(roots / total)
@@ -126,7 +126,7 @@ class ScaledStep(FreeRadius):
         phase = elr**2 * nonnegative("grad_sq", grad_sq) * step
         loss = 2 * elr * nonnegative("wd", at["wd"]) * start**2 * step
         with np.errstate(divide="ignore"):
-            from scipy.special import exprel  # here, since SciPy takes time to load
+            from scipy.special import exprel  # here, since SciPy is slow to import
 
             return start / np.sqrt(np.exp(-phase) + loss * exprel(-phase))
 
@@ -145,7 +145,7 @@ class ScaledStep(FreeRadius):
 
 @dataclass(frozen=True)
 class FixedELR(ScaledStep):
-    """w ← w − η_e ‖w‖² (g + λ w): temperature and pressure fixed, the volume settles."""
+    """w ← w − η_e ‖w‖² (g + λ w): temperature and pressure are fixed, the volume relaxes."""
 
     elr: ArrayLike
     wd: ArrayLike

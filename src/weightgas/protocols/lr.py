@@ -1,4 +1,4 @@
-"""Fixed LR: w ← w − η (g + λ w), ordinary SGD. The pressure is fixed, the temperature follows the radius."""
+"""Fixed LR: w ← w − η (g + λ w), ordinary SGD. The pressure is fixed; the temperature follows the radius."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive,
 
 
 class PlainStep(FreeRadius):
-    """Steps of size η with weight decay λ, whatever sets η (``at["lr"]``)."""
+    """Steps of size η with weight decay λ, for any rule of η (``at["lr"]``)."""
 
     holds: ClassVar[str] = "η and λ: isobaric along T·V = ησ²/4, an adiabat"
     scaled: ClassVar[bool] = False
@@ -43,8 +43,8 @@ class PlainStep(FreeRadius):
     def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
         """E[r²] with the spread of r: r*²(1 + ηλ/(2 dof)) for small steps.
 
-        From the exact balance λ(2 − ηλ) E[r²] = η E[G/r²], to first order in var(ln r²); isotropic noise. NaN where
-        ηλ ≥ 2 or = 1. With momentum, ``share`` m: r*⁴ = ηG/(λ(2 − mηλ)).
+        It follows from the exact balance λ(2 − ηλ) E[r²] = η E[G/r²], to first order in var(ln r²), for isotropic
+        noise. NaN where ηλ ≥ 2 or = 1. With momentum, ``share`` m: r*⁴ = ηG/(λ(2 − mηλ)).
         """
         square = cls.stationary_radius(at, grad_sq) ** 2 * (1 + cls.stationary_spread(at, grad_sq, dof) / 2)
         if share == 1.0:
@@ -56,9 +56,9 @@ class PlainStep(FreeRadius):
     def stationary_spread(cls, at: At, grad_sq: Any, dof: Any) -> Numbers:
         """Stationary variance of ln r².
 
-        var = ηλ(2 − ηλ)/(2 dof (1 − ηλ)²), which is ηλ/dof for small steps, whatever G. First order in 1/dof (the step
-        linearised about r*), isotropic noise; for other noise put its participation ratio in place of dof. NaN where
-        ηλ ≥ 2 or = 1: there the fixed point is not stable.
+        var = ηλ(2 − ηλ)/(2 dof (1 − ηλ)²), which is ηλ/dof for small steps and any G. It is first order in 1/dof (the
+        step linearised about r*) for isotropic noise; for other noise replace dof by the effective rank. NaN where ηλ ≥
+        2 or = 1: there the fixed point is not stable.
         """
         decay, dof = positive("lr", at["lr"]) * positive("wd", at["wd"]), freedom("dof", dof)
         stable = (decay < 2) & (decay != 1)
@@ -66,14 +66,14 @@ class PlainStep(FreeRadius):
 
     @classmethod
     def start_radius(cls, at: At, grad_sq: Any) -> np.ndarray:
-        """The discrete one up to ηλ = 1, else that of continuous time."""
+        """The discrete radius up to ηλ = 1, else that of continuous time."""
         grad_sq = tame(grad_sq)
         at = {"lr": tame(at["lr"]), "wd": tame(at["wd"])}
         return cls._discrete_or_continuous(at, grad_sq, at["lr"] * at["wd"] < 1)
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> Numbers:
-        """r_i⁴ = ηG_i/(λ(2 − ηλ)), each group by itself."""
+        """r_i⁴ = ηG_i/(λ(2 − ηλ)) for each group."""
         return cls.stationary_radius(at, grad_sq)
 
     @classmethod
@@ -82,7 +82,7 @@ class PlainStep(FreeRadius):
     ) -> Numbers:
         """T = (ησ²/2) E[1/r²].
 
-        Continuous time [arXiv 2511.07308]: √(ηλσ²/(2 dof)) for pure noise. ``discrete`` takes the stationary radius of
+        Continuous time [arXiv 2511.07308]: √(ηλσ²/(2 dof)) for pure noise. ``discrete`` uses the stationary radius of
         the finite step and E[1/r²] = E[r²]/r*⁴ (exact for constant G), E[r²] to first order in the spread of r. NaN
         where :meth:`stationary_square` is NaN. With G = 0 there is no noise: T = 0.
         """
@@ -112,13 +112,13 @@ class PlainStep(FreeRadius):
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
-        """1/x at the fixed point, which depends on G and G on it; ηλ; and the spread there."""
+        """1/x at the fixed point, where x and G depend on each other; ηλ; and the spread there."""
         if number >= 1:
             return np.nan, 0.0, 0.0
         size = np.sqrt(number * (2 - number) / (dof * noise_var))
         for _ in range(8):
             before, size = size, float(np.sqrt(number * (2 - number) / grad_sq(size)))
-            if abs(size / before - 1) < 1e-6:  # the density is found around it, wherever it is
+            if abs(size / before - 1) < 1e-6:  # accurate enough as the centre of the density
                 break
         spread = cls.stationary_spread({"lr": number, "wd": 1.0}, 1.0, dof)
         return size, number, float(np.sqrt(spread))
@@ -134,12 +134,12 @@ class PlainStep(FreeRadius):
     def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Numbers:
         """r(t): r⁴ = r*⁴ + (r₀⁴ − r*⁴) e^{−4ηλt}, r*⁴ = ηG/(2λ).
 
-        Solves d(r⁴)/dt = −4ηλ r⁴ + 2η²G; λ may be 0 (r⁴ then grows by 2η²G a step).
+        Solves d(r⁴)/dt = −4ηλ r⁴ + 2η²G; λ may be 0 (r⁴ then grows by 2η²G per step).
         """
         start, step, lr = positive("radius_start", radius_start), nonnegative("step", step), positive("lr", at["lr"])
         phase = 4 * lr * nonnegative("wd", at["wd"]) * step
         gain = 2 * lr**2 * nonnegative("grad_sq", grad_sq) * step
-        from scipy.special import exprel  # here, since SciPy takes time to load
+        from scipy.special import exprel  # here, since SciPy is slow to import
 
         return (start**4 * np.exp(-phase) + gain * exprel(-phase)) ** 0.25
 
@@ -176,7 +176,7 @@ class PlainStep(FreeRadius):
 
 @dataclass(frozen=True)
 class FixedLR(PlainStep):
-    """w ← w − η (g + λ w), ordinary SGD with coupled weight decay: pressure fixed, temperature follows the radius."""
+    """w ← w − η (g + λ w), ordinary SGD with coupled weight decay: pressure fixed, temperature set by the radius."""
 
     lr: ArrayLike
     wd: ArrayLike

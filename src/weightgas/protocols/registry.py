@@ -1,4 +1,4 @@
-"""Protocols by name, and from settings. Nothing is imported or unpickled for a name that a file holds."""
+"""Protocols by name, and from settings. Nothing is imported or unpickled for a name in a file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from weightgas.protocols.base import PROTOCOLS, Protocol
 
 
 def named(name: str) -> type[Protocol]:
-    """The class of a protocol's name; ``-`` and ``_`` are one.
+    """The class of a protocol's name; ``-`` and ``_`` are equivalent.
 
     Raises
     ------
     ValueError
-        If no class that is defined has this name.
+        If no defined class has this name.
     """
     found = PROTOCOLS.get(name.replace("-", "_"))
     if found is None:
@@ -31,7 +31,7 @@ def load(place: str) -> type[Protocol]:
     Raises
     ------
     ValueError
-        If there is no such module or class, or it is no protocol.
+        If there is no such module or class, or it is not a protocol.
     """
     module, _, name = place.partition(":")
     if "" not in sys.path:
@@ -46,14 +46,14 @@ def load(place: str) -> type[Protocol]:
 
 
 def from_settings(settings: Mapping[str, object]) -> Protocol:
-    """The protocol of ``{"protocol": name, axis: values, …}``, as a configuration, a trace or a command line gives it.
+    """The protocol of ``{"protocol": name, axis: values, …}``, from a configuration, a trace or a command line.
 
-    Values that are None count as not given; ``-`` and ``_`` are one in the name.
+    Values that are None count as not given; ``-`` and ``_`` are equivalent in the name.
 
     Raises
     ------
     ValueError
-        For an unknown protocol, or hyperparameters that it does not take or lacks; the message states which it takes.
+        For an unknown protocol, or for unknown or missing hyperparameters; the message states the expected ones.
     """
     given = {k: v for k, v in settings.items() if v is not None and k != "protocol"}
     kind = named(str(settings.get("protocol", "")))

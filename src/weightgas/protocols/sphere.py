@@ -1,4 +1,4 @@
-"""The fixed sphere: w ← r · normalize(w − η_e r² g). Temperature and volume are fixed, the pressure is measured."""
+"""The fixed sphere: w ← r · normalize(w − η_e r² g). Temperature and volume are fixed; the pressure is measured."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PressureConvention = Literal["energy", "exact_decay", "published"]
 
 
 class ProjectedStep(Protocol):
-    """Steps of size η_e r² that end on the sphere of radius r, whatever sets η_e (``at["elr"]``)."""
+    """Steps of size η_e r² that end on the sphere of radius r, for any rule of η_e (``at["elr"]``)."""
 
     holds: ClassVar[str] = "η_e (so T) and r (so V): NVT, minimises F"
     scaled: ClassVar[bool] = True
@@ -27,7 +27,7 @@ class ProjectedStep(Protocol):
 
     @classmethod
     def decay(cls, at: At) -> np.ndarray:
-        """0: the projection takes the growth away."""
+        """0: the projection removes the growth."""
         return np.zeros_like(at["radius"], dtype=float)
 
     @classmethod
@@ -82,7 +82,7 @@ class ProjectedStep(Protocol):
 
         ``"energy"``       (E‖w₊‖² − r²)/(2η_e r⁴) = η_eG/(2r²) =: p; exact. It equals λ(1 − ηλ/2) of the fixed-ELR run
         with the same radius.
-        ``"exact_decay"``  the weight decay that undoes the growth, (1 − √(1 − η_e²G))/(η_e r²) = p(1 + η_e²G/4 + …);
+        ``"exact_decay"``  the weight decay that balances the growth, (1 − √(1 − η_e²G))/(η_e r²) = p(1 + η_e²G/4 + …);
         exact for the mean step; NaN where η_e²G ≥ 1.
         ``"published"``    E(‖w₊‖ − r)/(η_e r³) as in the code of arXiv 2511.07308, = p(1 − (η_e²G/4)(1 + 2/dof) + …);
         first order in 1/dof. ``dof`` (isotropic noise) adds the spread of ‖g̃‖²; without it dof is infinite.
@@ -118,7 +118,7 @@ class ProjectedStep(Protocol):
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
-        """η_e; neither decay nor spread."""
+        """η_e; no decay and no spread."""
         return number, 0.0, 0.0
 
     # --- relaxation ---
@@ -148,7 +148,7 @@ class ProjectedStep(Protocol):
 
 @dataclass(frozen=True)
 class FixedSphere(ProjectedStep):
-    """w ← r · normalize(w − η_e r² g): temperature and volume fixed, pressure measured from the unprojected norm."""
+    """w ← r · normalize(w − η_e r² g): temperature and volume fixed, pressure from the norm before projection."""
 
     elr: ArrayLike
     radius: ArrayLike = 1.0

@@ -1,4 +1,4 @@
-"""One self-contained HTML file: the verdict first, then tables, figures, set-up."""
+"""One self-contained HTML file: the verdict, then tables, figures and set-up."""
 
 from weightgas.errors import renamed_names
 from weightgas.report.chapters import section, sections

@@ -1,4 +1,4 @@
-"""The sections of a report: for each kind of run, which figures and tables it has, in which order."""
+"""The sections of a report: the figures and tables of each kind of run, in order."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Tables = Callable[[Runs], Iterable[Table]]
 
 
 def sections(runs: Runs, controls: Runs | None = None, *, figures: Sequence[Figure] = ()) -> list[Section]:
-    """The sections about runs of one producer: simulations, trained networks, or a run that was watched.
+    """The sections about runs of one producer: simulations, trained networks, or a watched run.
 
     Parameters
     ----------
     runs
         Findings by protocol (``"fixed_lr"``, …), all of one producer.
     controls
-        Findings of the reference simulations alongside, by name.
+        Findings of the reference simulations, by name.
     figures
-        Further figures, which make a section of their own.
+        Further figures, for a separate section.
     """
     if not runs:
         return []
@@ -56,7 +56,7 @@ def section(
     text: str = "",
     tables: Tables | None = None,
 ) -> Section:
-    """One section: the figures drawn of all runs that they suit; what cannot be made is a note."""
+    """One section: the figures of all runs to which they apply, with a note for each that cannot be made."""
     pictures: list[Picture] = []
     notes: list[str] = []
     made = attempt(f"No tables: {title}", lambda: tuple(tables(runs)), notes) if tables else ()
@@ -71,7 +71,7 @@ def section(
 def _drawings(
     figure: Figure, runs: Runs, controls: Runs, notes: list[str]
 ) -> Iterator[tuple[str, str, Callable[[], mpl.Figure]]]:
-    """Name, caption and call of a figure, of each run or of all; a note of each run that lacks what it needs."""
+    """Name, caption and call of a figure, for each run or for all; a note for each run without the data."""
     found = {}
     for name, run in figure.runs(runs).items():
         if lacking := figure.lacks(run):
@@ -89,7 +89,7 @@ def _drawings(
 
 @dataclass(frozen=True)
 class Chapter:
-    """What a section about runs holds; ``suits`` is false for runs that it is not about."""
+    """The content of a section about runs; ``suits`` is false for runs to which it does not apply."""
 
     title: str
     figures: tuple[Figure, ...]
@@ -99,7 +99,7 @@ class Chapter:
 
 
 def length(state: xr.Dataset) -> str:
-    """How long every cell ran, and from which seed."""
+    """The number of steps of every cell, and its seed."""
     steps = f"{int(state.attrs['steps']):,}".replace(",", "\u202f")
     return f"{steps} steps for each cell, seed {state.attrs['seed']}."
 
@@ -136,7 +136,7 @@ def _about_network(runs: Runs) -> tuple[str, str]:
 
 
 def _about_watched(runs: Runs) -> tuple[str, str]:
-    """One cell: laws between cells (Maxwell, fluctuation, Gibbs slope) have nothing to compare."""
+    """One cell: relations between cells (Maxwell, fluctuation, Gibbs slope) do not apply."""
     about = next(iter(runs.values())).state.attrs
     text = (
         f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
@@ -188,4 +188,4 @@ _CHAPTERS = {
     "watch": (_WATCHED,),
 }
 _ABOUT = {"simulate": _about_simulation, "train": _about_network, "watch": _about_watched}
-"""By what made a run: the chapters after its states, and title and text of its report."""
+"""By the producer of a run: the chapters after its states, and title and text of its report."""

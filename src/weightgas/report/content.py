@@ -1,4 +1,4 @@
-"""What a report is made of: plain frozen records, filled by whoever ran the experiment."""
+"""The content of a report: plain frozen records, filled by the code that ran the experiment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weightgas.analysis import Verdict
 class Table:
     """A table of texts and numbers; a cell may be a pair (value, standard error), which is rounded to its error.
 
-    ``folded`` tables are shown when the reader asks for them.
+    ``folded`` tables are collapsed until the reader opens them.
     """
 
     caption: str
@@ -26,9 +26,9 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A figure, what to see in it, and the level of the verdict that it belongs to (None: between or before).
+    """A figure, its caption, and the level of the verdict to which it belongs (None: to no level).
 
-    ``name`` stands in the report's note if the figure cannot be saved; by default the caption.
+    ``name`` is used in a note of the report if the figure cannot be saved; by default it is the caption.
     """
 
     figure: Figure
@@ -50,12 +50,12 @@ class Section:
 
 @dataclass(frozen=True)
 class Content:
-    """A entire report.
+    """A complete report.
 
-    ``summary``: one text or several lines. ``verdicts``: of the runs, and ``controls`` of the reference simulations
-    alongside; both stand at the head. ``settings``: what was asked for. ``environment``: from
-    :func:`weightgas.runs.environment`. ``wall_time`` in seconds. ``seeds``: the seeds used. ``command``: how to make it
-    again.
+    ``summary``: one text or several lines. ``verdicts`` are those of the runs and ``controls`` those of the reference
+    simulations; both are at the top. ``settings``: the arguments. ``environment``: from
+    :func:`weightgas.runs.environment`. ``wall_time`` is in seconds. ``seeds``: the seeds used. ``command``: the command
+    that makes it again.
     """
 
     title: str

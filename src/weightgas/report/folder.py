@@ -26,7 +26,7 @@ from weightgas.report.page import write
 def findings(folder: str | os.PathLike[str]) -> Findings:
     """The Findings of a run folder.
 
-    The state is read from ``state.zarr`` where it is there and belongs to the trace, else measured and saved.
+    The state is read from ``state.zarr`` if that exists and belongs to the trace, else measured and saved.
 
     Raises
     ------
@@ -48,19 +48,19 @@ def of_run(
     controls: Mapping[str, Findings] | None = None,
     figures: Sequence[Figure | Draw] = (),
 ) -> Path:
-    """Write ``report.html`` into a run folder and return the path. A report that is there is replaced.
+    """Write ``report.html`` into a run folder and return the path. An existing report is replaced.
 
     Parameters
     ----------
     folder
         A run folder with ``trace.zarr``.
     run
-        What :func:`findings` found in it, if that is known already.
+        The result of :func:`findings` for the folder, if already computed.
     controls
-        Findings of the reference simulations alongside, by name (:func:`weightgas.experiments.controls_for`).
+        Findings of the reference simulations, by name (:func:`weightgas.experiments.controls_for`).
     figures
-        Custom figures, which make a section of their own: each a :class:`weightgas.figures.Figure`, or a function from
-        :class:`~weightgas.analysis.Findings` to a ``matplotlib.figure.Figure``. One that fails costs a line.
+        Custom figures, for a separate section: each a :class:`weightgas.figures.Figure`, or a function from
+        :class:`~weightgas.analysis.Findings` to a ``matplotlib.figure.Figure``. One that fails becomes a line of text.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def of_run(
 
 
 def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:
-    """The stored state if it was measured from this trace, else a new one, saved alongside."""
+    """The stored state if it was measured from this trace, else a new one, which is saved next to it."""
     if path.is_dir():
         try:
             state = traces.open_trace(path)
@@ -105,14 +105,14 @@ def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:
             if same and "status" in state and state.attrs.get("steps") == trace.attrs.get("steps"):
                 return state
         except (TraceError, KeyError):
-            pass  # damaged or of something else: it follows from the trace, so it is made again
+            pass  # damaged or of another trace: it is measured again
     state = measure(trace)
     traces.save(state, path, force=True)
     return state
 
 
 def _read(path: Path, parse: Callable[[str], Any]) -> Mapping[str, Any]:
-    """A file of settings as a mapping; empty where it is missing or damaged, as the report can do without."""
+    """A file of settings as a mapping; empty if it is missing or damaged, since the report does not need it."""
     try:
         found = parse(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Nothing that fails may cost a report: what could not be made is one line of the page, and a traceback in the log."""
+"""No error may prevent a report: what could not be made becomes one line of the page, and a traceback in the log."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _T = TypeVar("_T")
 
 
 def attempt(what: str, make: Callable[[], _T], notes: list[str]) -> _T | None:
-    """What ``make`` returns; where it fails, for whatever reason, None and a line in ``notes`` after ``what``.
+    """The result of ``make``; if it fails for any reason, None, and a line in ``notes`` that begins with ``what``.
 
-    A refusal of this package explains itself. Any other error is named by its type, and is a warning in the log.
+    An error of this package explains itself. Any other error is named by its type, and is a warning in the log.
     """
     try:
         return make()

@@ -19,7 +19,7 @@ def text_of(value: Any) -> str:
 
 
 def range_of(values: np.ndarray) -> str:
-    """The range of the finite values, three digits: ``0.00102 … 0.51``; a dash without any."""
+    """The range of the finite values, three digits: ``0.00102 … 0.51``; a dash if there are none."""
     good = np.asarray(values, float)
     good = good[np.isfinite(good)]
     if not good.size:
@@ -29,10 +29,10 @@ def range_of(values: np.ndarray) -> str:
 
 
 def is_numeric(value: Any) -> bool:
-    """Whether a cell of a table is set as a number: it is no text, or a text that is a range."""
+    """Whether a cell of a table is formatted as a number: it is not text, or it is a range."""
     return not isinstance(value, str) or "…" in value
 
 
 def is_finite(value: float) -> bool:
-    """Whether a number is there, as a test in templates."""
+    """Whether there is a number, as a test in templates."""
     return bool(np.isfinite(value))

@@ -1,6 +1,6 @@
-"""A report as one HTML file that needs nothing else: no network, no script, figures inside.
+"""A report as one self-contained HTML file: no network, no script, embedded figures.
 
-What is shown is computed here and in :mod:`weightgas.report.chapters`; how it is laid out is in ``templates``.
+The content is computed here and in :mod:`weightgas.report.chapters`; the layout is in ``templates``.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from weightgas.report.numbers import is_finite, is_numeric, text_of
 
 DPI = 150
 CSS_PIXELS_PER_INCH = 112
-"""So that the text in figures is as large as the text around them; the picture itself is finer, for good screens."""
+"""Makes text in figures as large as the surrounding text; the picture has a higher resolution, for good screens."""
 
 
 def write(path: str | os.PathLike[str], content: Content) -> Path:
-    """Write a report to ``path``: the entire file or nothing.
+    """Write a report to ``path``: the complete file or nothing.
 
     Raises
     ------
@@ -48,7 +48,7 @@ def write(path: str | os.PathLike[str], content: Content) -> Path:
 
 
 def render(content: Content) -> str:
-    """The report as text: verdict first, then the contents, the sections, the set-up and the glossary."""
+    """The report as text: the verdict, then the contents, the sections, the set-up and the glossary."""
     environment = {"versions": {}, **content.environment}
     versions = environment.pop("versions")
     facts: dict[str, Any] = {}
@@ -79,7 +79,7 @@ def png(figure: Figure) -> str:
 
 @cache
 def _templates() -> Environment:
-    """The templates, which escape every text; a name that is not there is an error."""
+    """The templates, which escape every text; an undefined name is an error."""
     found = Environment(
         loader=PackageLoader("weightgas.report"),
         autoescape=True,
@@ -94,12 +94,12 @@ def _templates() -> Environment:
 
 
 def _section(section: Section) -> dict[str, Any]:
-    """A section as its template takes it: figures as images, and a note for each that cannot be saved."""
+    """A section in the form of its template: figures as images, and a note for each that cannot be saved."""
     if not isinstance(section, Section):
         raise refuse("sections", "weightgas.report.Section objects", section, "Build them with Section(title, …).")
     notes = [str(n) for n in section.notes]
     images = []
-    for picture in section.figures:  # matplotlib draws when it saves: much can fail only here
+    for picture in section.figures:  # matplotlib draws when it saves, so many errors occur only here
         images.append(attempt(f"Not drawn: {picture.name or picture.caption}", partial(_image, picture), notes))
     images = [image for image in images if image is not None]
     return {"title": section.title, "text": section.text, "tables": section.tables, "images": images, "notes": notes}
@@ -112,7 +112,7 @@ def _image(picture: Picture) -> dict[str, Any]:
 
 
 def _settings(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Settings as lines ``name = value``, what is nested below its own name; long lists by their ends."""
+    """Settings as lines ``name = value``, nested ones below their name; long lists by their ends."""
     lines = []
     for key, value in settings.items():
         name = f"{prefix}{key}"

@@ -1,4 +1,4 @@
-"""Tables of runs: compact first, every cell for who wants it. Each yields its tables; none where there is nothing."""
+"""Tables of runs: compact ones first, then every cell. Each function yields its tables, or none without data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLUMNS = ("temperature", "pressure", "radius", "energy", "entropy", "compressib
 
 
 def states(runs: Runs) -> Iterator[Table]:
-    """The paper's values and ours, the states in a row each, advice on statuses, and every cell."""
+    """The paper's values and ours, one row per state, advice on statuses, and every cell."""
     yield from paper(runs)
     short = COLUMNS[:6]
     rows = []
@@ -65,7 +65,7 @@ def _head(name: str) -> str:
 
 
 def paper(runs: Runs) -> Iterator[Table]:
-    """What the paper printed alongside ours, for its model and for networks."""
+    """The published values next to ours, for the paper's model and for networks."""
     if all(run.is_model for run in runs.values()):
         found = compare_isotropic(runs)
     elif all(run.state.attrs["producer"] == "train" for run in runs.values()):
@@ -78,7 +78,7 @@ def paper(runs: Runs) -> Iterator[Table]:
 
 
 def maxwell(runs: Runs) -> Iterator[Table]:
-    """The mean slopes of the entropy, with those of the Maxwell relations."""
+    """The mean slopes of the entropy, and those of the Maxwell relations."""
     rows = []
     for name, run in runs.items():
         r = float(run.state.attrs["dof"]) / 2
@@ -90,7 +90,7 @@ def maxwell(runs: Runs) -> Iterator[Table]:
 
 
 def potentials(runs: Runs) -> Iterator[Table]:
-    """Where the potentials are least: at the target cell itself, or how far off."""
+    """The minima of the potentials: at the target cell, or how far from it."""
     rows = []
     for name, run in runs.items():
         offset = run.minima["offset"].values
@@ -103,7 +103,7 @@ def potentials(runs: Runs) -> Iterator[Table]:
 
 
 def layers(runs: Runs) -> Iterator[Table]:
-    """The gas of every layer, means over the cells in equilibrium, and the sums."""
+    """The gas of every layer: means over the cells in equilibrium, and the sums."""
     values = ("volume", "temperature_ratio", "pressure_ratio", "heat_share")
     names = {"volume_sum": "ΣV/V", "work_sum": "ΣpV/(pV)", "heat_sum": "ΣRT/(RT)"}
     columns = ("layer", "groups", "degrees of freedom", "V", "T/T of the network", "p/p of the network", "share of RT")
@@ -118,7 +118,7 @@ def layers(runs: Runs) -> Iterator[Table]:
 
 
 def scores(runs: Runs) -> Iterator[Table]:
-    """The model against theory with the finite step: worst deviation, largest error, distances in standard errors."""
+    """The model and finite-step theory compared: worst deviation, largest error, distances in standard errors."""
     rows = []
     for name, run in runs.items():
         for s in run.scores:

@@ -1,4 +1,4 @@
-"""A grid made chunk by chunk: what is finished is safe on disk, what is not is made by the next call."""
+"""A grid made chunk by chunk: finished chunks are on disk, the others are made by the next call."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def in_chunks(
     client: Client | None = None,
     advance: Callable[[float], None] | None = None,
 ) -> xr.Dataset:
-    """Produce the cells of ``protocol`` a chunk at a time, each finished chunk safe on disk before the next begins.
+    """Produce the cells of ``protocol`` a chunk at a time; each chunk is on disk before the next begins.
 
     ``produce(indices, part)`` returns the trace of the cells ``indices`` of the grid, ``part`` being those cells as a
     paired protocol. With a ``run`` the chunks go to its store, those already there are not produced again, and a
-    resumed run keeps the chunks that it began with. Returns the trace of all cells; those that are missing, because
-    they are of another shard, come as ``interrupted``.
+    resumed run keeps its original chunks. Returns the trace of all cells; cells of other shards that are missing have
+    the outcome ``interrupted``.
 
     With a ``client`` (:mod:`weightgas.runs.clients`) the chunks are produced by its workers, in any order; ``produce``
     must be picklable, and ``advance(cells)`` is called as chunks end. A chunk that Dask gave up has the outcome
@@ -49,9 +49,9 @@ def in_chunks(
     Raises
     ------
     RunExistsError
-        If another process makes the same shard of the run.
+        If another process is making the same shard of the run.
     TraceError
-        If the store of the run is of another grid, or of chunks of another size.
+        If the store of the run has another grid, or chunks of another size.
     """
     if run is not None and run.trace_path.exists():
         done = traces.completed_cells(run.trace_path)
@@ -100,7 +100,7 @@ def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
 def _wanted(
     protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard
 ) -> tuple[list[np.ndarray], int]:
-    """The indices of the parts of a shard that are not there yet, and the size of a part."""
+    """The indices of the missing parts of a shard, and the size of a part."""
     done = np.zeros(len(protocol), bool)
     if run is not None and run.trace_path.exists():
         done = traces.completed_cells(run.trace_path)
@@ -116,7 +116,7 @@ def _wanted(
 
 def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
     if not run.trace_path.exists():
-        with preparing(run.folder):  # of several shards that come first, one makes the frame
+        with preparing(run.folder):  # if several shards start together, one makes the frame
             if not run.trace_path.exists():
                 traces.create_store(_frame(part, protocol), run.trace_path, cells_per_chunk)
     theirs = traces.cells_per_write(run.trace_path)
@@ -130,13 +130,13 @@ def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk
 
 
 def _closed(run: RunFolder, lost: dict[int, Lost], wanted: list[np.ndarray]) -> xr.Dataset:
-    """The trace of a run whose parts are written, those that are lost marked in it."""
+    """The trace of a run whose parts are written, with lost parts marked in it."""
     if lost and not run.trace_path.exists():
         raise _nothing_came(lost)
     for k in lost:
         traces.mark_failed(run.trace_path, int(wanted[k][0]), len(wanted[k]))
     if is_complete(run):
-        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)  # another shard that has ended may do the same
+        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)  # another finished shard may do the same
     return traces.open_trace(run.trace_path)
 
 

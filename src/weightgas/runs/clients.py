@@ -1,7 +1,7 @@
 """Chunks of a grid computed elsewhere: by the workers of Dask, or of any executor of ``concurrent.futures``.
 
-Dask replaces a worker that died and gives its chunk to another one; how often is its own setting
-(``distributed.scheduler.allowed-failures``). An executor is a plain map: if its pool breaks, the call ends.
+Dask replaces a dead worker and gives its chunk to another one; a setting of Dask limits how often
+(``distributed.scheduler.allowed-failures``). With an executor, the call ends if its pool breaks.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Client = Any
-"""A ``distributed.Client`` or a ``concurrent.futures.Executor``; typed so since ``distributed`` is an extra."""
+"""A ``distributed.Client`` or a ``concurrent.futures.Executor``; of type Any since ``distributed`` is an extra."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def checked(client: Any) -> Client | None:
     TypeError
         If it is neither a synchronous ``distributed.Client`` nor an executor.
     """
-    distributed = sys.modules.get("distributed")  # whoever has a Client has imported it
+    distributed = sys.modules.get("distributed")  # a caller with a Client has imported it
     is_dask = distributed is not None and isinstance(client, distributed.Client) and not client.asynchronous
     if client is None or is_dask or isinstance(client, futures.Executor):
         return client
@@ -43,9 +43,9 @@ def checked(client: Any) -> Client | None:
 
 
 def workers(client: Client | None) -> int:
-    """How many calls the workers of a client compute at once, those asked for but not there yet included; 1 if unknown.
+    """Number of calls that the workers of a client compute at once, including requested workers; 1 if unknown.
 
-    There is no public name for it in executors; those of the standard library, and those that follow them, have one.
+    Executors have no public attribute for it; those of the standard library, and similar ones, have a private one.
     """
     if client is None:
         return 1
@@ -63,10 +63,10 @@ def each(client: Client, work: Callable[..., Any], arguments: Sequence[tuple[Any
     Raises
     ------
     Exception
-        What ``work`` raised, or that the pool of an executor is broken. Results that are there are handed over before,
+        The exception that ``work`` raised, or that of a broken pool of an executor. Finished results are yielded first,
         and calls that have not begun are cancelled.
     KeyboardInterrupt
-        Passed on; calls that have not begun are cancelled.
+        It is passed on; calls that have not begun are cancelled.
     """
     died: tuple[type[BaseException], ...] = ()
     if isinstance(client, futures.Executor):
@@ -77,11 +77,11 @@ def each(client: Client, work: Callable[..., Any], arguments: Sequence[tuple[Any
         from dask.config import set as configured
 
         died, completed, cancel = (distributed.KilledWorker,), distributed.as_completed, client.cancel
-        # All calls in one graph, in which ``work`` and the data that it carries are sent and kept once.
+        # All calls are in one graph, in which ``work`` and its data are sent and stored once.
         with configured({"distributed.admin.large-graph-warning-threshold": "1 TB"}):
             sent = client.map(work, *zip(*arguments, strict=True), pure=False) if arguments else []
         calls = {call: k for k, call in enumerate(sent)}
-        del sent  # else the results would stay with the workers
+        del sent  # otherwise the workers would keep the results
     try:
         for call in completed(list(calls)):
             number = calls.pop(call)
@@ -97,7 +97,7 @@ def each(client: Client, work: Callable[..., Any], arguments: Sequence[tuple[Any
                 raise
             yield number, result
     finally:
-        with suppress(Exception):  # the client was closed meanwhile
+        with suppress(Exception):  # the client may have been closed
             cancel(list(calls))
 
 

@@ -1,4 +1,4 @@
-"""The folder of a run: made, found again, overwritten only with ``force``, and never while another process uses it."""
+"""The folder of a run: made, re-opened, overwritten only with ``force``, and never while another process uses it."""
 
 from __future__ import annotations
 
@@ -52,26 +52,26 @@ class RunFolder:
 
     @property
     def manifest_path(self) -> Path:
-        """What made the run; written when every cell is there."""
+        """The versions and times of the run; written when every cell is finished."""
         return self.folder / "manifest.json"
 
     @property
     def checkpoint_folder(self) -> Path:
-        """Where a producer keeps what it needs to resume cells that are not finished; removed at the end."""
+        """The folder for checkpoints of unfinished cells; removed at the end."""
         return self.folder / "checkpoints"
 
 
 def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False) -> RunFolder:
     """Make or re-open the run folder of a call with ``config``.
 
-    Values of ``config`` that are None count as not given. ``force`` deletes the files of another run there, or of
-    this one if its trace is damaged, and nothing else; a folder that does not hold a run is refused even so.
+    Values of ``config`` that are None count as not given. ``force`` deletes only the files of another run there, or of
+    this one if its trace is damaged; a folder that is not a run is refused even with ``force``.
 
     Raises
     ------
     RunExistsError
         If the folder holds a run of another configuration and ``force`` is not given, files that are not a run, or a
-        run to be overwritten that another process is making.
+        run to overwrite that another process is making.
     OSError
         If the folder cannot be written; the message names it.
     """
@@ -87,7 +87,7 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
             return RunFolder(folder, config)
         folder.mkdir(parents=True, exist_ok=True)
         with preparing(folder):
-            if _is_used(folder) and _same_run(folder, config, force=force):  # another process came first
+            if _is_used(folder) and _same_run(folder, config, force=force):  # another process was faster
                 return RunFolder(folder, config)
             for lock in active(folder):
                 raise in_use(folder, lock)
@@ -104,7 +104,7 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
 
 
 def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:
-    """Whether the folder holds the run of ``config``; False if, with ``force``, what it holds is to be deleted."""
+    """Whether the folder holds the run of ``config``; False if, with ``force``, its content must be deleted."""
     before = _settings_in(folder)
     if before is not None and _is_of_0_1(folder) and traces.in_names_of_today(before) == config:
         raise RunExistsError(
@@ -129,16 +129,16 @@ def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:
 
 
 def _is_of_0_1(folder: Path) -> bool:
-    """Whether version 0.1 has made the run in ``folder``: its settings or its trace are in the names of then."""
+    """Whether version 0.1 made the run in ``folder``: its settings or its trace have the old names."""
     settings = _settings_in(folder) or {}
     return traces.in_names_of_today(settings) != settings or traces.is_old(folder / "trace.zarr")
 
 
 def convert(folder: str | os.PathLike[str]) -> list[Path]:
-    """Bring runs of version 0.1 to the names of this one, so that the same call resumes them; which they were.
+    """Convert runs of version 0.1 to the names of this one, so that the same call resumes them; returns these runs.
 
-    All runs in ``folder`` and below it. Numbers stay as they are, bit by bit. Checkpoints are removed: the cells in
-    flight, which are not finished, begin anew.
+    This includes all runs in ``folder`` and below it. Numbers are unchanged to the bit. Checkpoints are removed, so
+    unfinished cells start again.
 
     Raises
     ------
@@ -158,7 +158,7 @@ def convert(folder: str | os.PathLike[str]) -> list[Path]:
                 if store.exists():
                     traces.upgrade(store)
             remove(place / "checkpoints")
-            # Last, so that the run is still one of 0.1 if this is stopped before.
+            # Last, so that the run is still one of 0.1 if this is interrupted.
             _write_config(place, traces.in_names_of_today(_settings_in(place) or {}))
     return old
 
@@ -169,16 +169,16 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
 
 
 def _settings_in(folder: Path) -> dict[str, Any] | None:
-    """The settings of the run in ``folder``, None where there are none or they cannot be read."""
+    """The settings of the run in ``folder``, None if there are none or they cannot be read."""
     try:
         text = (folder / "config.toml").read_text(encoding="utf-8")
         return json.loads(json.dumps(tomllib.loads(text))) if text.startswith(_MARK) else None
-    except (OSError, ValueError, TypeError):  # no file; no text, no TOML; a TOML date, which no run has
+    except (OSError, ValueError, TypeError):  # no file; not text or TOML; a TOML date, which no run has
         return None
 
 
 def _is_damaged(store: Path) -> bool:
-    """Whether there is a trace that can neither be resumed nor read."""
+    """Whether there is a trace that can be neither resumed nor read."""
     try:
         return store.exists() and not len(traces.completed_cells(store))
     except TraceError:
@@ -193,29 +193,29 @@ def _is_marked(folder: Path) -> bool:
 
 
 def _is_used(folder: Path) -> bool:
-    """Whether the folder holds anything but locks and what a kill left.
+    """Whether the folder holds anything except locks and the remains of a killed process.
 
-    By the names, in one look: other shards take locks and write files meanwhile.
+    It lists the names only once, since other shards take locks and write files meanwhile.
     """
     ours = (".*.lock", *(f".{name}-????????" for name in _CONTENTS))
     return any(not any(fnmatch(path.name, pattern) for pattern in ours) for path in folder.iterdir())
 
 
 def _scratch(folder: Path) -> Iterator[Path]:
-    """What a kill in the middle of a write left: the names that this library's own temporary files have."""
+    """The remains of an interrupted write: files with the names of this library's temporary files."""
     for name in _CONTENTS:
         yield from folder.glob(f".{name}-????????")
 
 
 def _tidy(folder: Path) -> None:
-    """Remove what a kill left, locks too, unless it may be of a process that is writing now."""
+    """Remove the remains of killed processes and their locks, unless a process may still be writing."""
     if not active(folder):
         for path in list(_scratch(folder)):
             remove(path)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it exists."""
     if path.is_dir():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""What is written about a run: its manifest, its progress, and text files that are complete or not there."""
+"""The files about a run: its manifest, its progress, and text files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 
 def finish(folder: Path, facts: Mapping[str, Any]) -> None:
-    """Write ``manifest.json``: what made the run, with which versions, and how long it took."""
+    """Write ``manifest.json``: the command of the run, its versions, and its wall time."""
     write_atomically(folder / "manifest.json", json.dumps({**environment(), **facts}, indent=2, default=str) + "\n")
 
 
 def environment() -> dict[str, Any]:
-    """Versions, platform and revision, as they go into every manifest and report."""
+    """Versions, platform and revision, for manifests and reports."""
     packages = ("weightgas", "numpy", "scipy", "numba", "xarray", "zarr", "torch", "arviz-stats", "matplotlib")
     versions = {}
     for name in packages:
@@ -51,7 +51,7 @@ def write_atomically(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        umask = os.umask(0)  # a temporary file is its owner's alone; this one is as any other
+        umask = os.umask(0)  # a temporary file is private to its owner; this one gets the usual permissions
         os.umask(umask)
         os.chmod(scratch, 0o666 & ~umask)
         os.replace(scratch, path)
@@ -61,7 +61,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person reads them: ``40 s``, ``3 min``, ``2.5 h``, ``12 days``."""
+    """Seconds in readable form: ``40 s``, ``3 min``, ``2.5 h``, ``12 days``."""
     if seconds < 90:
         return f"{max(1, round(seconds))} s"
     if seconds < 5400:
@@ -70,12 +70,12 @@ def duration(seconds: float) -> str:
 
 
 def unseen(amount: float) -> None:
-    """The ``advance`` of work whose progress nobody sees."""
+    """The ``advance`` of work without a progress display."""
 
 
 @contextmanager
 def progress(label: str, total: float, show: bool | None = None) -> Iterator[Callable[[float], None]]:
-    """Progress with the time left: a bar on a terminal, a line in the log now and then elsewhere.
+    """Progress with the remaining time: a bar on a terminal, otherwise occasional lines in the log.
 
     Yields ``advance(n)``. ``show`` None means: a bar if standard error is a terminal.
     """
@@ -108,7 +108,7 @@ def progress(label: str, total: float, show: bool | None = None) -> Iterator[Cal
 
 
 def _revision() -> str:
-    """The git revision of this source tree; an installed package has none, whatever repository it lies in."""
+    """The git revision of this source tree; an installed package has none, even if it is inside a repository."""
     root = Path(__file__).resolve().parents[3]
     if not (root / ".git").exists():
         return "unknown"

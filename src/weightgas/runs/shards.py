@@ -1,7 +1,7 @@
-"""Shards: several processes make one run, each its share of the chunks; locks keep two from making the same.
+"""Shards: several processes make one run, each its share of the chunks; locks prevent duplicate work.
 
-A lock is kept by the operating system, so that of a killed process is free at once. It works on the file systems that
-support ``flock``, those of most clusters among them.
+Locks belong to the operating system, so that of a killed process is free at once. They work on file systems that
+support ``flock``, including those of most clusters.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from weightgas.errors import RunExistsError, refuse
 from weightgas.settings import Run
 
 _WAIT = 1.0
-"""Seconds to wait for the lock of a shard: a look whether it is free takes it for an instant."""
+"""Seconds to wait for the lock of a shard: a check whether it is free takes it for an instant."""
 _PREPARING = 60.0
-"""Seconds to wait for another process that prepares the same folder."""
+"""Seconds to wait for another process that is preparing the same folder."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def cells_per_chunk(self, cells: int) -> int:
-        """Most cells in a part for which every shard has one."""
+        """Largest number of cells in a part for which every shard has a part."""
         size = -(-cells // self.count)
         return size if -(-cells // size) >= self.count else cells // self.count
 
@@ -44,12 +44,12 @@ UNSHARDED = Shard(1, 1)
 
 
 def shard_of(run: Run, cells: int | None = None) -> Shard:
-    """The share that is made of a run of so many ``cells``.
+    """The share to make of a run with ``cells`` cells.
 
     Raises
     ------
     ValueError
-        If there are more shards than ``cells``, or no folder that they share.
+        If there are more shards than ``cells``, or no common folder.
     """
     shard = Shard(*run.share)
     if run.shard is not None and run.folder is None:
@@ -62,7 +62,7 @@ def shard_of(run: Run, cells: int | None = None) -> Shard:
 
 @contextmanager
 def preparing(folder: Path) -> Iterator[None]:
-    """Hold a run folder alone for a moment, to prepare it or to make the frame of its store."""
+    """Lock a run folder for a moment, to prepare it or to make the frame of its store."""
     place = folder / ".prepare.lock"
     try:
         with _held(place, _PREPARING):
@@ -76,17 +76,17 @@ def preparing(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def claimed(folder: Path, shard: Shard) -> Iterator[None]:
-    """Hold a shard of the run in ``folder``.
+    """Lock a shard of the run in ``folder``.
 
     Raises
     ------
     RunExistsError
-        If another process makes the same shard, or shards of another count.
+        If another process is making the same shard, or shards of another count.
     """
     mine = folder / f".shard-{shard.number}-of-{shard.count}.lock"
     try:
         with _held(mine, _WAIT):
-            # Each takes its own first and looks then, so of two that do not go together at least one sees the other.
+            # Each process takes its lock first and then checks, so of two in conflict at least one detects the other.
             others = [place for place in active(folder) if place.stem.partition("-of-")[2] != str(shard.count)]
             if others:
                 raise in_use(folder, others[0])
@@ -96,12 +96,12 @@ def claimed(folder: Path, shard: Shard) -> Iterator[None]:
 
 
 def active(folder: Path) -> list[Path]:
-    """The locks of shards of the run in ``folder`` that a living process holds."""
+    """The locks of shards of the run in ``folder`` that live processes hold."""
     return [place for place in sorted(folder.glob(".shard-*-of-*.lock")) if not _is_free(place)]
 
 
 def in_use(folder: Path, place: Path) -> RunExistsError:
-    """The refusal of a run that the process that holds the lock ``place`` is making."""
+    """The error for a run that another process, with the lock ``place``, is making."""
     number, _, count = place.stem.removeprefix(".shard-").partition("-of-")
     what = "this run" if count == "1" else f"shard {number}/{count} of this run"
     return RunExistsError(
@@ -113,17 +113,17 @@ def in_use(folder: Path, place: Path) -> RunExistsError:
 @contextmanager
 def _held(place: Path, wait: float) -> Iterator[None]:
     with FileLock(place, timeout=wait):
-        with suppress(OSError):  # not on Windows, where a file that is locked cannot be written
+        with suppress(OSError):  # fails on Windows, where a locked file cannot be written
             place.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
         try:
             yield
         finally:
-            with suppress(OSError):  # before it is released: who takes the lock looks whether the file is still there
+            with suppress(OSError):  # before the release: who takes the lock checks whether the file exists
                 place.unlink()
 
 
 def _is_free(place: Path) -> bool:
-    """Whether nobody holds a lock; what a kill left of it is removed."""
+    """Whether no process holds a lock; the file of a killed process is removed."""
     try:
         with FileLock(place, timeout=0):
             with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The isotropic noise model and its relatives: many cells, compiled, reduced while they run."""
+"""The isotropic noise model and its variants: many cells, compiled code, series reduced while the cells run."""
 
 from weightgas.errors import renamed_names
 from weightgas.simulation.run import simulate

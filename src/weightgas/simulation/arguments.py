@@ -1,4 +1,4 @@
-"""What the compiled steps are given, in groups: plain tuples with names, which numba takes apart."""
+"""The arguments of the compiled steps, in groups: named tuples, which numba unpacks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 class Span(NamedTuple):
     """The samples from ``first`` on, each of ``steps`` steps; ``begin``: steps since recording began, negative before.
 
-    In a warm-up the samples are its parts.
+    In a warm-up the samples are its pieces.
     """
 
     first: int
@@ -23,7 +23,7 @@ class Tasks(NamedTuple):
     """The runs of one call, N of them in d dimensions; ``weights`` and ``stream`` are changed in place.
 
     ``weights`` (N, d), ``stream`` (N, words), ``rate`` (N,) η or, where the step is scaled, η_e, ``decay`` (N,) λ, and
-    ``radius`` (N,) of the sphere where it is projected.
+    ``radius`` (N,) of the sphere where the step is projected.
     """
 
     weights: np.ndarray
@@ -42,7 +42,7 @@ class Form(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """The noise: its factor (d, d), (d,) where coordinates are independent; a and b of a covariance (a + b L) Σ."""
+    """The noise: its factor (d, d), or (d,) if coordinates are independent; a and b of a covariance (a + b L) Σ."""
 
     spread: np.ndarray
     offset: float
@@ -50,13 +50,13 @@ class Heat(NamedTuple):
 
 
 class Tallied(NamedTuple):
-    """Where a step adds what it finds, changed in place.
+    """The arrays to which a step adds its results, changed in place.
 
     ``means`` (N, all samples, COLUMNS)   means over the steps of each sample, columns as named in :mod:`.kernels`
-    ``points`` (N, all samples, POINTS)   what is found after each sample, columns as named there
-    ``every``                 logit of the overlap read every so many steps (0: never), into ``moments`` (N, 3) during
+    ``points`` (N, all samples, POINTS)   values at the end of each sample, columns as named there
+    ``every``                 steps between two logits of the overlap (0: none), into ``moments`` (N, 3) during
                               the warm-up, else into ``counts`` (N, blocks of the run, bins)
-    ``blocks`` (all samples,) which block a sample belongs to
+    ``blocks`` (all samples,) the block of each sample
     ``origin``, ``width`` (N,)   of the bins
     ``snapshots`` (N, kept, d)   directions after step ``snapshot_first`` and every ``snapshot_every`` steps from there
     """
@@ -75,7 +75,7 @@ class Tallied(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """Of the general step: the momentum buffers (N, d), and at which step and in what a number was not finite (N,)."""
+    """For the general step: the momentum buffers (N, d), and where and at which step a number was not finite (N,)."""
 
     velocity: np.ndarray
     failed: np.ndarray

@@ -1,4 +1,4 @@
-"""What the general step keeps of its runs besides their weights, and what it is given of the model."""
+"""What the general step stores for its runs besides their weights, and its arguments from the model."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from weightgas.status import Cause, Outcome
 
 
 class Buffers:
-    """What the runs of some tasks keep besides their weights: the momentum buffer, and where a number was not finite.
+    """What runs store besides their weights: the momentum buffer, and where a number was not finite.
 
-    ``before`` are those of a trace that is gone on from.
+    ``before`` is the trace that is continued.
     """
 
     def __init__(self, what: Model, tasks: int, before: Any = None) -> None:
@@ -30,7 +30,7 @@ class Buffers:
 
     @property
     def covariant(self) -> bool:
-        """Whether the covariance of the noise is read: it is linear in its normals, and there are not too many."""
+        """Whether the covariance of the noise is recorded: it is linear in its normals, which are few enough."""
         return (self.what.own_noise is None or self.what.linear_noise) and self.what.dim <= general.LARGEST_ALIGNMENT
 
     def arguments(self) -> tuple[Any, ...]:
@@ -46,14 +46,14 @@ class Buffers:
 
     @property
     def unread(self) -> set[str]:
-        """Variables that are not recorded of such a gas."""
+        """Variables that are not recorded for such a gas."""
         found = set() if self.what.own_loss is None else {"grad_curvature"}
         if not self.covariant or self.what.dim > general.LARGEST_COVARIANCE:
             found |= {"noise_trace_sq", "noise_cov_sq"}
         return found if self.covariant else found | {"noise_curvature"}
 
     def into(self, arrays: dict[str, np.ndarray], shape: tuple[int, ...]) -> None:
-        """Complete the ``arrays`` of a trace, and take out what could not be read; ``shape`` is (cells, replicas)."""
+        """Complete the ``arrays`` of a trace, and remove what was not recorded; ``shape`` is (cells, replicas)."""
         what = self.what
         for name in self.unread:
             arrays.pop(name, None)

@@ -1,4 +1,4 @@
-"""Some cells of a simulation, from their start or on from a trace to their end."""
+"""Simulate some cells to their end, from the start or from the end of a trace."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from weightgas.trace.measured import Custom
 _SECONDS_PER_CALL = 0.25
 _STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 5.0, 2.5, 2.0, 6.0
 """Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step; they
-only set how many cells are finished together, how often Ctrl-C is heard, and what ``--dry-run`` prints."""
+only determine how many cells are finished together, how often Ctrl-C is checked, and what ``--dry-run`` prints."""
 
 
 def seconds_per_run(how: Plan, what: Model) -> float:
@@ -42,7 +42,7 @@ def seconds_per_run(how: Plan, what: Model) -> float:
 def run_chunk(
     protocol: Protocol, how: Plan, what: Model, advance: Callable[[float], None], before: xr.Dataset | None
 ) -> xr.Dataset:
-    """Simulate some cells from the start or on from ``before``; tasks are (cell, replica), the replica fastest."""
+    """Simulate cells from the start or from the end of ``before``; tasks are (cell, replica), the replica fastest."""
     tasks = len(protocol) * how.replicas
     begin = 0 if before is None else int(before["step"].max())
     tally = Tally(how, what.dim, tasks, begin, linear_loss=what.linear)
@@ -65,7 +65,7 @@ def run_chunk(
     call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
 
     def go(begin: int, samples: int, steps: int) -> None:
-        """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress moves."""
+        """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress is shown."""
         recorded = custom and begin >= 0
         most = 1 if steering or recorded else max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
         for k in range(0, samples, most):
@@ -114,7 +114,7 @@ def run_chunk(
 
 
 class Steering:
-    """The rate of a protocol that sets it anew after every sample, from the noise there; changes that of ``runs``."""
+    """The rate of a protocol that sets it after every sample, from the noise there; it changes the rate of ``runs``."""
 
     def __init__(
         self, protocol: Protocol, how: Plan, what: Model, runs: Tasks, tally: Tally, buffers: Buffers | None
@@ -125,25 +125,25 @@ class Steering:
         self._at = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
 
     def resume(self, before: xr.Dataset) -> None:
-        """Set the rate that follows on the last sample of a trace."""
+        """Set the rate that follows the last sample of a trace."""
         noise = np.sqrt(before["noise_trace_sq"].values) if self._exact else before["noise_trace"].values
         self._set(noise[:, :, -1].ravel(), before[self._protocol.steers].values[:, :, -1].ravel())
 
     def after(self, sample: int) -> None:
-        """Write down the rate of a sample that was made, and set the next: where tr Σ is known exactly, from that."""
+        """Record the rate of a finished sample, and set the next: from tr Σ if it is known exactly."""
         rate = self._runs.rate / self._share
         self._tally.rates[:, sample] = rate
         squares = self._tally.points[:, sample, kernels.NOISE_TRACE_SQ]
         self._set(np.sqrt(squares) if self._exact else self._tally.means[:, sample, kernels.NOISE_SQ], rate)
 
     def _set(self, noise_trace: np.ndarray, rate: np.ndarray) -> None:
-        with np.errstate(all="ignore"):  # of a run that diverged
+        with np.errstate(all="ignore"):  # for a run that diverged
             found = self._protocol.steered(self._at, noise_trace / self._dof, rate)
         self._runs.rate[:] = self._share * found
 
 
 def _tasks(protocol: Protocol, how: Plan, weights: np.ndarray, stream: np.ndarray, rates: np.ndarray | None) -> Tasks:
-    """The runs of every cell, the replica fastest; ``rates`` where the protocol steers them."""
+    """The runs of every cell, the replica fastest; ``rates`` if the protocol steers them."""
     at = {axis: np.repeat(v, how.replicas) for axis, v in protocol.cells().items()}
     none = np.zeros(len(weights))
     if protocol.steers:
@@ -160,7 +160,7 @@ def _same(weights: np.ndarray) -> np.ndarray:
 def _compiled(
     how: Plan, what: Model, tasks: int, buffers: Buffers | None
 ) -> tuple[Callable[..., None], tuple[Any, ...]]:
-    """The compiled step, and its arguments between the runs and the tally."""
+    """The compiled step, and its arguments between ``runs`` and the tally."""
     if buffers is not None:
         return general.advance, buffers.arguments()
     constant, threads = float(what.form.constant), numba.get_num_threads()
@@ -175,7 +175,7 @@ def _compiled(
 
 
 def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, ...]:
-    """Weights (tasks, dim), or y and t² (tasks, 2) where reduced; streams (tasks, words); overlaps (tasks, samples);
+    """Weights (tasks, dim), or y and t² (tasks, 2) if reduced; streams (tasks, words); overlaps (tasks, samples);
     rates (tasks,).
 
     Every run begins at the predicted radius of its cell in a direction drawn from the Gibbs distribution, the last of

@@ -1,6 +1,6 @@
-"""The user's functions, compiled: one signature each, so that one kernel runs them all.
+"""Custom functions, compiled: one signature for each kind, so that one kernel runs them all.
 
-A function that raises while it runs counts as one that returns NaN.
+A function that raises counts as one that returns NaN.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ TURN = 1e-4
 
 @numba.cfunc(LOSS_SIGNATURE, cache=True)
 def no_loss(w, out):  # pragma: no cover - compiled
-    """In the place of a loss that is known as a form."""
+    """Placeholder where the loss is known as a form."""
     return 0.0
 
 
 @numba.cfunc(NOISE_SIGNATURE, cache=True)
 def no_noise(w, normals, out):  # pragma: no cover - compiled
-    """In the place of a noise that is known by its covariance."""
+    """Placeholder where the noise is known by its covariance."""
     out[0] = 0.0
 
 
@@ -69,7 +69,7 @@ class CompiledNoise:
 
 @dataclass(frozen=True)
 class CustomForm(QuadraticForm):
-    """A custom loss where a :class:`QuadraticForm` is asked for its values; it has no coefficients."""
+    """A custom loss in the place of a :class:`QuadraticForm`; it has no coefficients."""
 
     compiled: CompiledLoss | None = None
 
@@ -87,7 +87,7 @@ class CustomForm(QuadraticForm):
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The Python function of one that is compiled, else itself."""
+    """The Python function of a compiled one, else the function itself."""
     return getattr(function, "py_func", function)
 
 
@@ -156,7 +156,7 @@ def _jitted(what: str, function: Callable[..., Any], arguments: tuple[Any, ...],
     try:
         compiled.compile(arguments)
         found = compiled.overloads[arguments].signature.return_type
-    except Exception as error:  # numba has errors of its own and lets others through
+    except Exception as error:  # numba raises its own errors and passes others on
         raise ValueError(
             f"{what}: expected a function that numba can compile, got {name}: {_reason(error)}. {fix}"
         ) from error
@@ -168,7 +168,7 @@ def _jitted(what: str, function: Callable[..., Any], arguments: tuple[Any, ...],
 
 
 def _reason(error: Exception) -> str:
-    """What matters of a message of numba, in one line: it repeats the stages of the compiler and its web pages."""
+    """The essential part of a numba message in one line, without compiler stages and web addresses."""
     noise = ("Failed in", "During", "File", "This error", "For more information", "To see", "If you think", "Please")
     lines = [line.strip() for line in str(error).splitlines()]
     kept = [s for s in lines if s and not s.startswith((*noise, "https", "<source", "^", "- "))]

@@ -1,15 +1,15 @@
 """The compiled step that keeps every weight, many runs side by side: a loss c + b·w̄ + ½ Σ aᵢw̄ᵢ², independent noises.
 
-Weights and noise lie dimension after dimension, the lanes of each alongside one another, so a step is three passes over
-the dimensions whose inner loops are vector instructions. With u = w/r, noise n, m = b + au:
+Weights and noise are stored dimension after dimension, with all lanes of one dimension adjacent. So a step is three
+passes over the dimensions, whose inner loops are vector instructions. With u = w/r, noise n, m = b + au:
 
 1. uᵀn, uᵀb, uᵀm                      2. ∇L = m − (uᵀm)u, P n = n − (uᵀn)u, G = ‖∇L + P n‖², …
 3. w ← Kw − C(∇L + P n), r² = ‖w‖²    K and C of the three protocols below
 
-On the sphere K = R/(r√(1 + η_e²G)) with R the radius that is fixed and r the one that rounding left, so that it cannot
-walk away. Fewer lanes than a vector has go one after the other, by the same arithmetic in the same order: a run is the
-same to the bit whatever lies alongside it. It is :func:`weightgas.simulation.reference.step`. Lanes as in
-:mod:`.lanes`.
+On the sphere K = R/(r√(1 + η_e²G)) with R the fixed radius and r its value after rounding, so that rounding errors do
+not accumulate. Fewer lanes than a vector has are computed one by one, by the same arithmetic in the same order: a run
+is the same to the bit whatever runs alongside it. The step is :func:`weightgas.simulation.reference.step`. Lanes are
+those of :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -25,20 +25,19 @@ from weightgas.simulation.lanes import FEW, ROOM, WIDTH, as_bits, as_float, fma
 from weightgas.simulation.lanes import log as _log
 
 STREAM = 6
-"""Words of a run: four of the generator, the second of a pair of normals that waits for the next step, whether it does.
-All runs of one call wait or none."""
+"""Words of a run: four of the generator, the second of a pair of normals for the next step, and whether there is one.
+This is the same for all runs of a call."""
 _CACHE = 2**16
-"""Weights of all lanes together that still lie in the cache."""
+"""Number of weights of all lanes together that fit into the cache."""
 _SHARED, _ALONE = 4, 3
-"""Rough cost of what lanes share and of a lane by itself, in that of a lane among others; they only set how many go
-together."""
+"""Rough cost of what lanes share and of a single lane, relative to one of many; for the choice of their number."""
 (_RATE, _DECAY, _RADIUS, _INVERSE, _SQUARE, _NOISE, _LINEAR, _MEAN, _STRENGTH, _MEAN_SQ, _CURVED, _NOISE_SQ, _GRAD_SQ,
  _KEEP, _UPDATE, _SUMS) = range(16)  # fmt: skip
 """Quantities of a lane, WIDTH of each: η or η_e, λ, R, 1/r, r², uᵀn, uᵀb, uᵀm, strength, squares, K, C."""
 
 
 def lanes_for(tasks: int, threads: int, dim: int) -> int:
-    """How many lanes side by side finish first on so many threads; it changes no result."""
+    """The fastest number of lanes side by side on so many threads; it changes no result."""
     most = min(max(16, min(WIDTH, _CACHE // dim)), tasks)
 
     def cost(n: int) -> int:
@@ -50,13 +49,13 @@ def lanes_for(tasks: int, threads: int, dim: int) -> int:
 
 @numba.njit(inline="always")
 def _products(x, n, b, a, s, square, noise, linear, curved):  # pragma: no cover - compiled
-    """‖w‖², wᵀn, wᵀb and wᵀaw, one dimension further."""
+    """‖w‖², wᵀn, wᵀb and wᵀaw, with one more dimension."""
     return fma(x, x, square), fma(s * n, x, noise), fma(b, x, linear), fma(a * x, x, curved)
 
 
 @numba.njit(inline="always")
 def _along(square, noise, linear, curved, constant, offset, slope, amplitude):  # pragma: no cover - compiled
-    """1/r, uᵀn, uᵀb, uᵀm, the loss and the amplitude of the noise at it."""
+    """1/r, uᵀn, uᵀb, uᵀm, the loss and the amplitude of the noise at this loss."""
     inverse = 1.0 / math.sqrt(square)
     linear = linear * inverse
     mean = fma(curved * inverse, inverse, linear)
@@ -70,7 +69,7 @@ def _along(square, noise, linear, curved, constant, offset, slope, amplitude):  
 
 @numba.njit(inline="always")
 def _tangent(x, n, b, a, s, inverse, noise, mean, strength, mean_sq, curved, noise_sq, grad_sq):  # pragma: no cover
-    """∇L + P n in one dimension, and ‖∇L‖², ∇L·a∇L, ‖P n‖² and G one dimension further."""
+    """∇L + P n in one dimension, and ‖∇L‖², ∇L·a∇L, ‖P n‖² and G with one more dimension."""
     u = x * inverse
     drift = fma(a, u, b) - mean * u
     heat = strength * fma(s, n, -(noise * u))
@@ -94,7 +93,7 @@ def _factors(scaled, projected, rate, decay, radius, square, inverse, grad_sq): 
 
 @numba.njit(inline="always")
 def _add(f, lane, dim, trace, loss, linear, mean, mean_sq, curved, noise_sq, grad_sq, growth):  # pragma: no cover
-    """What a step read, to the sums of a lane."""
+    """Add the values of a step to the sums of a lane."""
     f[(_SUMS + kernels.LOSS) * WIDTH + lane] += loss
     f[(_SUMS + kernels.LOSS_SQ) * WIDTH + lane] += loss * loss
     f[(_SUMS + kernels.GRAD_SQ) * WIDTH + lane] += grad_sq
@@ -163,7 +162,7 @@ def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pra
 
 @numba.njit(error_model="numpy")
 def _apart(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pragma: no cover - compiled
-    """The same of fewer lanes, one after the other."""
+    """The same for fewer lanes, one by one."""
     (scaled, projected), (constant, linear, curvature), (spread, offset, slope) = flags, form, heat
     dim, lanes = x.shape
     amplitude = math.sqrt(offset)
@@ -207,14 +206,14 @@ def _logits(x, out, linear):  # pragma: no cover - compiled
             out[WIDTH + l] = fma(x[i, l], x[i, l], out[WIDTH + l])
     for l in range(lanes):
         z = out[l] / math.sqrt(out[WIDTH + l])
-        above, below = 1.0 + z, 1.0 - z  # rounding may have left z a little outside ±1
+        above, below = 1.0 + z, 1.0 - z  # rounding may put z slightly outside ±1
         above, below = above if above > 1e-300 else 1e-300, below if below > 1e-300 else 1e-300
         out[l] = _log(above / below)
 
 
 @numba.njit
 def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # pragma: no cover - compiled
-    """What is read at the end of a sample, into ``out`` (POINTS)."""
+    """The values at the end of a sample, into ``out`` (POINTS)."""
     square = 0.0
     for i in range(linear.size):
         square = fma(x[i, lane], x[i, lane], square)
@@ -260,7 +259,7 @@ def advance(scaled, projected, span, runs, form, heat, together, tallied):  # pr
         start = part * together
         many = min(together, tasks - start)
         f = np.zeros((_SUMS + kernels.COLUMNS) * WIDTH)
-        # Vectors are filled up with lanes that repeat the last run and that nothing is read from.
+        # Vectors are filled up with lanes that repeat the last run and whose results are not used.
         wide = many if many < FEW else (many + 7) // 8 * 8
         chunk = max(1, ROOM // (dim * wide))
         half = (chunk * dim + 2) // 2

@@ -1,16 +1,16 @@
-"""The compiled step of every other gas: a user's own loss or noise, noise that follows the curvature, momentum.
+"""The compiled step of every other gas: a custom loss or noise, noise that follows the curvature, momentum.
 
     v ← αv + g + λw,   w ← w − s v            s = η (fixed LR), η_e ‖w‖² (fixed ELR)
     v ← αv + g,        w₊ = w − s v,  s = η_e r²,  w ← w₊ r/‖w₊‖,  v ← v ‖w₊‖/r          (fixed sphere)
 
-as in ``torch.optim.SGD``, decay in the buffer, with g + λw + αv in the place of v for Nesterov's. On the sphere
-the buffer is scaled as a gradient is, which goes as 1/‖w‖: so the directions are those of a run that is free to grow.
-With the buffer left alone T_conf is η̂_e²G/(2(1 − α)) too low. Without momentum the step of :mod:`.kernels`, which is
-faster and whose columns these are. The buffer begins at zero. Where a number is not
-finite the run of that task ends there: ``failed`` and ``cause`` say at which step and in what.
+as in ``torch.optim.SGD``, with decay in the buffer; Nesterov's momentum has g + λw + αv in the place of v. On the
+sphere the buffer is scaled like a gradient, ∝ 1/‖w‖, so that the directions are those of a run with free norm. Without
+this scaling T_conf is η̂_e²G/(2(1 − α)) too low. Without momentum it is the step of :mod:`.kernels`, which is faster
+and has the same columns. The buffer starts at zero. If a number is not finite the run of that task ends: ``failed`` and
+``cause`` give the step and the number.
 
-Of a custom loss the curvature is known from differences of the gradient at the end of every sample, of its
-noise the covariance where it is linear in the normals. :mod:`weightgas.simulation.reference` has the plain step.
+The curvature of a custom loss follows from differences of the gradient at the end of every sample. The covariance of a
+custom noise is known if it is linear in the normals. :mod:`weightgas.simulation.reference` has the plain step.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from weightgas.status import Cause
 SPREAD, CURVED, OWN = 0, 1, 2
 """How noise is made: from a covariance, from the curvature, by a function."""
 LARGEST_COVARIANCE, LARGEST_ALIGNMENT = 100, 1000
-"""In more dimensions tr Σ² is not read, as it costs their cube, nor tr HΣ, which costs their square."""
+"""In more dimensions tr Σ² is not computed, as its cost is cubic, nor tr HΣ, with quadratic cost."""
 _LOSS, _GRADIENT, _NOISE, _WEIGHTS = (int(c) for c in (Cause.LOSS, Cause.GRADIENT, Cause.NOISE, Cause.WEIGHTS))
 _LAPLACIAN, _CURVED_SQ, _ALONG = 0, 1, 2
 
 
 @numba.njit(cache=True, error_model="numpy")
 def _mean(u, known, own, constant, linear, curvature, out, facts):  # pragma: no cover - compiled
-    """L at the unit vector ``u``, with ∇L in ``out``; of a form ΔL, ∇L·H∇L and the slope along u in ``facts``."""
+    """L at the unit vector ``u``, with ∇L in ``out``; for a form, ΔL, ∇L·H∇L and the slope along u in ``facts``."""
     d = u.size
     if not known:
         loss = own(u, out)
@@ -89,7 +89,7 @@ def _heat(u, kind, own, spread, curvature, along, strength, normals, out):  # pr
 
 @numba.njit(cache=True, error_model="numpy")
 def _bend(u, way, known, own, curvature, along, moved, above, below):  # pragma: no cover - compiled
-    """way·H way of a tangent vector ``way``, H the Hessian on the sphere; by differences where it is not known."""
+    """way·H way for a tangent vector ``way``, H the Hessian on the sphere; by differences if it is not known."""
     d = u.size
     square = 0.0
     for i in range(d):
@@ -116,7 +116,7 @@ def _bend(u, way, known, own, curvature, along, moved, above, below):  # pragma:
 
 @numba.njit(cache=True, error_model="numpy")
 def _laplacian(u, own, moved, above, below):  # pragma: no cover - compiled
-    """ΔL on the unit sphere, that of the flat space there as L does not depend on the norm."""
+    """ΔL on the unit sphere; it equals that of the flat space since L does not depend on the norm."""
     total = 0.0
     for i in range(u.size):
         moved[i] = u[i]
@@ -134,7 +134,7 @@ def _laplacian(u, own, moved, above, below):  # pragma: no cover - compiled
 def _covariance(
     u, kind, noise, spread, curvature, along, strength, known, own, scratch, columns, out
 ):  # pragma: no cover - compiled
-    """(tr Σ)², tr Σ² and tr HΣ into ``out``: Σ = C Cᵀ, C what the noise makes of each unit vector of normals."""
+    """(tr Σ)², tr Σ² and tr HΣ into ``out``: Σ = C Cᵀ, the columns of C being the noise of unit normals."""
     d = u.size
     unit, moved, above, below = scratch[0], scratch[1], scratch[2], scratch[3]
     total = crossed = squares = 0.0
@@ -158,8 +158,7 @@ def _covariance(
 
 @numba.njit(inline="always")
 def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2):  # pragma: no cover - compiled
-    """Take the step of weights and buffer in place: the new r² (of the sphere where it is projected), whether it is a
-    positive finite number, and (‖w₊‖² − r²)/r² before the projection."""
+    """Step weights and buffer in place; r² (after a projection), is it finite and above 0, (‖w₊‖² − r²)/r² before."""
     r, size = math.sqrt(r2), rate * r2 if scaled else rate
     r2_new = pulled = pushed = 0.0
     for i in range(x.size):
@@ -203,7 +202,7 @@ def _strength(loss, offset, slope):  # pragma: no cover - compiled
 def _read(
     x, r2, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means, points
 ):  # pragma: no cover
-    """What is read at the end of a sample, into ``points``; of a custom loss its Laplacian into ``means``."""
+    """The values at the end of a sample, into ``points``; the Laplacian of a custom loss into ``means``."""
     known, noise_kind, covariant = how
     (constant, linear, curvature), (spread, offset, slope) = form, heat
     along_linear = 0.0

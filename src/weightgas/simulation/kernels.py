@@ -1,8 +1,8 @@
-"""The compiled step of the simulation: the only home of numba.
+"""The compiled step of the simulation.
 
-Each task is one replica of one cell. It keeps its weights and its random stream from call to call and nothing else, so
-the results are bit-equal for any number of threads and any division into calls. :mod:`weightgas.simulation.reference`
-is the same step in plain NumPy.
+Each task is one replica of one cell. Only its weights and its random stream are kept from call to call, so the results
+are bit-equal for any number of threads and any division into calls. :mod:`weightgas.simulation.reference` is the same
+step in plain NumPy.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from weightgas.simulation.density import count
 LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, LAPLACIAN, GRAD_CURVATURE, GROWTH = range(COLUMNS := 8)
 """Columns of the sums over steps: L, L², G, ‖noise‖², ‖∇L‖², ΔL, ∇L·H∇L, (‖w₊‖² − r²)/r² before the projection."""
 RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ, NOISE_CURVATURE = range(POINTS := 6)
-"""Columns of what is read at the end of a sample: r, L, b·w̄, (tr Σ)², tr Σ² and tr HΣ."""
+"""Columns of the values at the end of a sample: r, L, b·w̄, (tr Σ)², tr Σ² and tr HΣ."""
 
 
 def _ziggurat_table(layers: int = 256, edge: float = 3.6541528853610088) -> np.ndarray:
-    """Right edges of layers of equal area under exp(−x²/2): Marsaglia and Tsang (2000), laid out by Doornik (2005)."""
+    """Right edges of layers of equal area under exp(−x²/2): Marsaglia and Tsang (2000), as in Doornik (2005)."""
     area = edge * math.exp(-0.5 * edge * edge) + math.sqrt(math.pi / 2) * math.erfc(edge / math.sqrt(2))
     x = np.empty(layers + 1)
     x[0] = area / math.exp(-0.5 * edge * edge)
@@ -69,9 +69,9 @@ def _rare(s, layer, u):  # pragma: no cover - compiled
 
 @numba.njit(inline="always")
 def _fill(s, out):  # pragma: no cover - compiled
-    """Fill ``out`` with standard normals: low byte picks the layer, the top 53 bits the place.
+    """Fill ``out`` with standard normals: the low byte selects the layer, the top 53 bits the position.
 
-    The state is kept in four variables meanwhile, so that it stays in registers: worth a third of the step at d = 10.
+    Meanwhile the state is in four variables, so that it stays in registers: this saves a third of the step at d = 10.
     """
     s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
     for i in range(out.size):
@@ -101,7 +101,7 @@ def _fill(s, out):  # pragma: no cover - compiled
 
 @numba.njit(cache=True)
 def standard_normals(stream, out):  # pragma: no cover - compiled
-    """Fill ``out`` with standard normals and move ``stream`` (four uint64) on, as a task of :func:`advance` does."""
+    """Fill ``out`` with standard normals and advance ``stream`` (four uint64), as a task of :func:`advance` does."""
     _fill(stream, out)
 
 
@@ -117,7 +117,7 @@ def _correlated(spread, draws, noise):  # pragma: no cover - compiled
 
 @numba.njit(inline="always")
 def _gradient(x, inverse, constant, linear, curvature, offset, slope, amplitude, noise):  # pragma: no cover - compiled
-    """The gradient on the unit sphere, ∇L + P n, in the place of ``noise``; 1/r is ``inverse``.
+    """The gradient on the unit sphere, ∇L + P n, in place of ``noise``; 1/r is ``inverse``.
 
     Returns L, b·w̄, uᵀ(b + Au), and the squares G, ‖P n‖², ‖∇L‖² and ∇L·A∇L.
     """
@@ -148,7 +148,7 @@ def _gradient(x, inverse, constant, linear, curvature, offset, slope, amplitude,
 
 @numba.njit(inline="always")
 def _move(x, tangent, scaled, projected, rate, decay, r, inverse, r2, grad_sq):  # pragma: no cover - compiled
-    """Take the step in place; the new r², and (‖w₊‖² − r²)/r² before the projection."""
+    """Step in place. Returns the new r², and (‖w₊‖² − r²)/r² before the projection."""
     elr = rate if scaled else rate * inverse * inverse
     growth = 0.0
     if projected:
@@ -164,7 +164,7 @@ def _move(x, tangent, scaled, projected, rate, decay, r, inverse, r2, grad_sq): 
         x[i] = keep * x[i] - size * tangent[i]
         r2_new += x[i] * x[i]
     if projected:
-        # Rounding would let the radius walk over millions of steps; it is pulled back whenever it shows.
+        # Rounding errors would accumulate in the radius over millions of steps; it is reset when they are visible.
         if abs(r2_new - r2) > 1e-14 * r2:
             scale = math.sqrt(r2 / r2_new)
             for i in range(x.size):
@@ -175,7 +175,7 @@ def _move(x, tangent, scaled, projected, rate, decay, r, inverse, r2, grad_sq): 
 
 @numba.njit
 def _read(x, r2, constant, linear, curvature, variances, offset, slope, out):  # pragma: no cover - compiled
-    """What is read at the end of a sample, into ``out`` (POINTS)."""
+    """The values at the end of a sample, into ``out`` (POINTS)."""
     inverse = 1.0 / math.sqrt(r2)
     along_linear = curved = 0.0
     for i in range(x.size):
@@ -209,7 +209,7 @@ def _read(x, r2, constant, linear, curvature, variances, offset, slope, out):  #
 def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no cover - compiled
     """Advance every task by some samples of some steps in place; reduce into these samples.
 
-    The step is of size η, or where ``scaled`` η_e r²; where ``projected`` it ends on the sphere and has no decay. The
+    The step size is η, or η_e r² if ``scaled``; if ``projected``, the step ends on the sphere and has no decay. The
     groups are those of :mod:`.arguments`: Span, Tasks with streams of 4 words, Form, Heat with (d, d), Tallied.
     """
     first, samples, steps, begin = span

@@ -1,14 +1,14 @@
 """Random numbers for many runs side by side, in loops over lanes that a compiler turns into vector instructions.
 
-A lane is one run with a stream of its own, xoshiro256++ (Blackman and Vigna 2021). Arrays are flat, quantity after
-quantity, ``WIDTH`` lanes each, so that the compiler sees that they do not overlap; every lane does the same arithmetic,
-without branches and without calls: the logarithm, sine and cosine are polynomials, fused multiply-adds are asked for by
-name and nowhere else made. So a lane's numbers are the same to the bit alongside any others, alone, and on any threads.
+A lane is one run with its own stream, xoshiro256++ (Blackman and Vigna 2021). Arrays are flat, quantity after quantity,
+``WIDTH`` lanes each, so that the compiler detects that they do not overlap. Every lane does the same arithmetic,
+without branches and calls: logarithm, sine and cosine are polynomials, and fused multiply-adds are explicit and occur
+nowhere else. So the numbers of a lane are the same to the bit alone, alongside others, and on any number of threads.
 
 Normals are pairs by Box and Muller (1958), R = √(−2 ln u), cos φ and sin φ, with u and φ of 52 bits each, so that
-|n| < 8.5. A χ² of k ≥ 2 degrees is 2D v³ by Marsaglia and Tsang (2000), D = k/2 − ⅓, v = 1 + x/√(9D), taken in
-95 % of the lanes at k = 2 and more above. What must be drawn again, lane by lane, comes from a second stream of the
-run, so that the first is at the same word after the same step however steps are divided.
+|n| < 8.5. A χ² of k ≥ 2 degrees is 2D v³ by Marsaglia and Tsang (2000), D = k/2 − ⅓, v = 1 + x/√(9D), accepted in 95 %
+of the lanes at k = 2 and in more above. Rejected draws are repeated from a second stream of the run, lane by lane, so
+that the position of the first stream depends only on the number of steps.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from numba.extending import intrinsic
 from numpy.polynomial import Chebyshev, Polynomial
 
 WIDTH = 64
-"""Lanes that are kept side by side at most: enough to hide the latency of square roots, few enough for the cache."""
+"""Largest number of lanes side by side: enough to hide the latency of square roots, few enough for the cache."""
 STREAM = 8
-"""Words of a run's two streams: the second is for what is drawn again."""
+"""Words of a run's two streams: the second is for repeated draws."""
 FEW = 5
-"""Fewer lanes than this are served one after the other, by the same arithmetic, rather than as a vector."""
+"""Fewer lanes than this are computed one by one, by the same arithmetic, rather than as a vector."""
 CHUNK = 16
 """Steps for which random numbers are drawn together."""
 ROOM = CHUNK * WIDTH
 WORDS = 3
-"""Words a step at most: two for a pair of normals, one for the test of a χ²."""
+"""Largest number of words per step: two for a pair of normals, one for the test of a χ²."""
 
 
 def _fma(typingctx, a, b, c):  # pragma: no cover - compiled
@@ -60,7 +60,7 @@ as_bits: Any = intrinsic(_as_bits)
 
 
 def _log_series() -> tuple[float, ...]:
-    """Coefficients of ln(1 + x)/x on √½ ≤ 1 + x ≤ √2, interpolated at the Chebyshev points: right to 4·10⁻¹⁵."""
+    """Coefficients of ln(1 + x)/x on √½ ≤ 1 + x ≤ √2, interpolated at the Chebyshev points: accurate to 4·10⁻¹⁵."""
     ends = [math.sqrt(0.5) - 1, math.sqrt(2) - 1]
     found = Chebyshev.interpolate(lambda x: np.log1p(x) / x, 17, domain=ends).convert(kind=Polynomial)
     return tuple(float(c) for c in found.coef)
@@ -69,7 +69,7 @@ def _log_series() -> tuple[float, ...]:
 _L = _log_series()
 _S = tuple((-1) ** k / math.factorial(2 * k + 1) * (math.pi / 4) ** (2 * k + 1) for k in range(8))
 _C = tuple((-1) ** k / math.factorial(2 * k) * (math.pi / 4) ** (2 * k) for k in range(9))
-"""Of sin and cos of πa/4, 0 ≤ a < 1: the Taylor series, right to the last bit."""
+"""Of sin and cos of πa/4, 0 ≤ a < 1: the Taylor series, accurate to the last bit."""
 _MANTISSA, _ONE = np.uint64(0x000FFFFFFFFFFFFF), np.uint64(0x3FF0000000000000)
 _INTEGER, _SIGN = np.uint64(0x4330000000000000), np.uint64(0x8000000000000000)
 _EXPONENT = 2.0**52 + 1023
@@ -78,7 +78,7 @@ _ROOT_TWO, _LN_TWO = math.sqrt(2), math.log(2)
 
 @numba.njit(inline="always")
 def log(x):  # pragma: no cover - compiled
-    """ln x of a positive normal number; of infinity 710, of NaN anything."""
+    """ln x of a positive normal number; 710 for infinity, undefined for NaN."""
     bits = as_bits(x)
     exponent = as_float((bits >> np.uint64(52)) | _INTEGER) - _EXPONENT
     part = as_float((bits & _MANTISSA) | _ONE)
@@ -114,7 +114,7 @@ def pair(first, second):  # pragma: no cover - compiled
 
 @numba.njit(inline="always")
 def _turn(s0, s1, s2, s3):  # pragma: no cover - compiled
-    """One word of xoshiro256++ and the four of its state after it."""
+    """One word of xoshiro256++ and the four words of its next state."""
     total = s0 + s3
     word = ((total << np.uint64(23)) | (total >> np.uint64(41))) + s0
     shifted = s1 << np.uint64(17)
@@ -129,7 +129,7 @@ def _turn(s0, s1, s2, s3):  # pragma: no cover - compiled
 
 @numba.njit(inline="always")
 def _next(state, lane):  # pragma: no cover - compiled
-    """One word of a lane, or 4·WIDTH further on of its second stream; ``state`` are STREAM·WIDTH words."""
+    """One word of a lane, or from 4·WIDTH on of its second stream; ``state`` is STREAM·WIDTH words."""
     s0, s1 = state[lane], state[WIDTH + lane]
     s2, s3 = state[2 * WIDTH + lane], state[3 * WIDTH + lane]
     word, s0, s1, s2, s3 = _turn(s0, s1, s2, s3)
@@ -142,8 +142,8 @@ def _next(state, lane):  # pragma: no cover - compiled
 def draw(state, words, normals, steps, lanes, degrees):  # pragma: no cover - compiled
     """A standard normal and a χ² of ``degrees`` for each of ``steps`` (at most CHUNK) steps and ``lanes`` lanes.
 
-    Into ``normals`` (2·ROOM): at step · lanes + lane, and ROOM further on. ``state`` (STREAM·WIDTH) moves on,
-    ``words`` (3·ROOM) is scratch.
+    They go into ``normals`` (2·ROOM), at step · lanes + lane and ROOM further on. ``state`` (STREAM·WIDTH) advances;
+    ``words`` (3·ROOM) is work space.
     """
     kinds = 3 if degrees > 1 else 2
     for step in range(steps):
@@ -176,7 +176,7 @@ def draw(state, words, normals, steps, lanes, degrees):  # pragma: no cover - co
 
 @numba.njit(inline="always")
 def _candidate(x, word, depth, slope):  # pragma: no cover - compiled
-    """v³ of a standard normal x and a word, and whether Marsaglia and Tsang take it."""
+    """v³ of a standard normal x and a word, and whether Marsaglia and Tsang's test accepts it."""
     u = 2.0 - as_float((word >> np.uint64(12)) | _ONE)  # (0, 1]
     v = fma(slope, x, 1.0)
     positive = v > 0.0
@@ -201,8 +201,8 @@ def _again(state, lane, depth, slope):  # pragma: no cover - compiled
 def fill(state, words, normals, first, pairs):  # pragma: no cover - compiled
     """Standard normals of every lane, from pair ``first`` to before ``pairs``, into ``normals`` (2·rows, lanes).
 
-    Number j of a lane is in row (j >> 1), or ``rows`` further on where j is odd: both of a pair are used, one after the
-    other. ``words`` (2·ROOM) is scratch, filled again and again, so that it stays in the cache.
+    Number j of a lane is in row (j >> 1), or ``rows`` further on if j is odd: both of a pair are used, one after the
+    other. ``words`` (2·ROOM) is work space, which is reused so that it stays in the cache.
     """
     lanes = normals.shape[1]
     flat, half, most = normals.ravel(), normals.size // 2, ROOM // lanes
@@ -237,7 +237,7 @@ def fill(state, words, normals, first, pairs):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, error_model="numpy")
 def draws(streams, steps, degrees):  # pragma: no cover - compiled
-    """(normals, χ²) of ``degrees``, (runs, steps) each, from ``streams`` (runs, STREAM), which move on: for tests."""
+    """(normals, χ²) of ``degrees``, (runs, steps) each, from ``streams`` (runs, STREAM), which advance: for tests."""
     runs = streams.shape[0]
     out = np.empty((2, runs, steps))
     state, words, normals = np.empty(STREAM * WIDTH, np.uint64), np.empty(WORDS * ROOM, np.uint64), np.empty(2 * ROOM)
@@ -265,7 +265,7 @@ def load(streams, first, lanes, state):  # pragma: no cover - compiled
 
 @numba.njit(cache=True)
 def save(state, first, lanes, streams):  # pragma: no cover - compiled
-    """And back."""
+    """The lanes back into the streams."""
     for lane in range(lanes):
         for word in range(streams.shape[1]):
             streams[first + lane, word] = state[word * WIDTH + lane]

@@ -12,17 +12,17 @@ from weightgas.simulation.plan import Plan
 from weightgas.simulation.start import SAMPLES
 
 _VARIABLES = 14
-"""Numbers kept of every sample."""
+"""Numbers stored per sample."""
 _COPIES = 2
-"""The tally and the trace made of it, or the traces of the chunks and of all, are there together."""
+"""The tally and its trace, or the traces of the chunks and the complete trace, are in memory together."""
 _START_COPIES = 4
-"""Arrays of the size of all starting directions of a cell while its start is sought."""
+"""Number of arrays as large as all starting directions of a cell, while its start is computed."""
 
 
 def check(how: Plan, what: Model, cells: int, threads: int) -> None:
-    """ValueError where ``cells`` of a plan, kept together, need more memory than there is, with the size of both.
+    """ValueError with both sizes if ``cells`` of a plan together need more memory than there is.
 
-    The need does not depend on the steps. It is an estimate from the arrays that grow with the call.
+    The need does not depend on the steps. It is estimated from the arrays that grow with the arguments.
     """
     free = available()
     each = _COPIES * cells * bytes_of_run(how, what)
@@ -40,15 +40,15 @@ def check(how: Plan, what: Model, cells: int, threads: int) -> None:
 
 
 def bytes_of_run(how: Plan, what: Model) -> int:
-    """What is kept of one replica of one cell: samples, counts, snapshots, weights, overlaps of its start."""
+    """Bytes of one replica of one cell: samples, counts, snapshots, weights, overlaps of its start."""
     counts = how.blocks * how.bins if what.linear else 0
     weights = 2 if how.method == "reduced" else what.dim
-    snapshot = 12 if what.form.axes is not None else 4  # bytes a number: turned back, they are float64 for a while
+    snapshot = 12 if what.form.axes is not None else 4  # bytes per number: they are float64 while they are rotated back
     return 8 * (_VARIABLES * how.samples + counts + weights + SAMPLES) + snapshot * how.snapshots * what.dim
 
 
 def available() -> float | None:
-    """Bytes of memory that are free, or that the system has where it does not say; None where neither is known."""
+    """Bytes of free memory, or of all memory if that is unknown; None if neither is known."""
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
         return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))

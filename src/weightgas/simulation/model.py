@@ -19,11 +19,11 @@ from weightgas.simulation.compiled import CompiledLoss, CompiledNoise, CustomFor
 class Model:
     """A loss and a noise in ``dim`` dimensions.
 
-    ``form`` is the loss; ``factor`` is B of the noise covariance Σ = B Bᵀ in the axes of the loss, (dim,) where the
-    coordinates are independent, else (dim, dim). ``strength`` are a and b of a noise whose covariance is (a + b L) Σ.
+    ``form`` is the loss; ``factor`` is B of the noise covariance Σ = B Bᵀ in the axes of the loss, (dim,) if the
+    coordinates are independent, else (dim, dim). ``strength`` is a and b of a noise with the covariance (a + b L) Σ.
     ``curved``: Σ = B² max(A − m, 0), A − m the curvature of the loss in its axes. ``own_loss`` and ``own_noise`` are
-    the user's, compiled, and then ``form`` has no coefficients and ``factor`` is 1; ``linear_noise`` where the user's
-    is linear in its normals. ``momentum`` α, and whether it is Nesterov's.
+    compiled custom functions; ``form`` then has no coefficients and ``factor`` is 1. ``linear_noise``: whether a custom
+    noise is linear in its normals. ``momentum`` is α, ``nesterov`` whether it is Nesterov's.
     """
 
     loss: Loss | CustomLoss
@@ -41,7 +41,7 @@ class Model:
 
     @property
     def general(self) -> bool:
-        """Whether it takes the step of :mod:`.general`: momentum, functions of the user's, noise of the curvature."""
+        """Whether it needs the step of :mod:`.general`: momentum, custom functions, noise of the curvature."""
         return bool(self.momentum or self.curved or self.own_loss or self.own_noise)
 
     @property
@@ -56,22 +56,22 @@ class Model:
 
     @property
     def isotropic(self) -> bool:
-        """Whether Σ is a multiple of the identity before the projection, of whatever strength."""
+        """Whether Σ is a multiple of the identity before the projection, for any strength."""
         return self.own_noise is None and self.factor.ndim == 1 and bool((self.factor == self.factor[0]).all())
 
     @property
     def state_dependent(self) -> bool:
-        """Whether Σ depends on where the weights are; unknown, so assumed, of a user's function."""
+        """Whether Σ depends on the weights; it is unknown, and so assumed, for a custom function."""
         return self.curved or self.strength[1] != 0 or self.own_noise is not None
 
     @property
     def reducible(self) -> bool:
-        """Whether overlap and radius are a Markov chain of their own: linear loss, isotropic noise of any strength."""
+        """Whether overlap and radius form a Markov chain: linear loss, isotropic noise of any strength."""
         return self.linear and self.isotropic and not self.general
 
     @property
     def spread(self) -> np.ndarray:
-        """The factor as kernels take it: (dim, dim), for :mod:`.general` also one column (dim, 1)."""
+        """The factor in the form of the kernels: (dim, dim), for :mod:`.general` also one column (dim, 1)."""
         return np.ascontiguousarray(self.factor[:, None] if self.factor.ndim == 1 else self.factor)
 
     def overlap(self, directions: np.ndarray) -> np.ndarray:
@@ -91,15 +91,15 @@ class Model:
         return strength * (np.sum(self.factor**2) - np.sum(along**2, axis=-1))
 
     def to_original(self, vectors: np.ndarray) -> np.ndarray:
-        """From the axes of the loss to the coordinates the user gave it in."""
+        """Transform from the axes of the loss to the user's coordinates."""
         return vectors if self.form.axes is None else vectors @ self.form.axes.T
 
     def to_axes(self, vectors: np.ndarray) -> np.ndarray:
-        """From the user's coordinates to the axes of the loss."""
+        """Transform from the user's coordinates to the axes of the loss."""
         return vectors if self.form.axes is None else vectors @ self.form.axes
 
     def attributes(self) -> dict[str, Any]:
-        """Names and checksums, by which a trace states what was simulated."""
+        """Names and checksums that identify in a trace what was simulated."""
         form, where = self.form, validation.points(self.dim)
         arrays = [np.float64(form.constant), form.linear, form.curvature, *([] if form.axes is None else [form.axes])]
         if self.own_loss is not None:
@@ -124,13 +124,13 @@ class Model:
         return protocol.with_cells(cells | {rate: np.array(values)})
 
     def facts(self) -> dict[str, float]:
-        """What is known exactly of the noise and the loss and later checks need, where it is.
+        """What is known exactly about noise and loss and is needed by later checks.
 
         ``noise_isotropic`` and ``noise_state_dependent``, 1 or 0: the kind of the noise.
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
         (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate, and
-        the number of equal ``minima``: a quadratic loss has that of w̄ at −w̄ too. Of a user's loss nothing is known;
-        with momentum no slope is given, as the correction it serves is that of plain SGD.
+        the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. For a custom loss nothing is
+        known; with momentum there is no slope, since its correction is that of plain SGD.
         """
         form, dim = self.form, self.dim
         kind: dict[str, float] = {"noise_isotropic": int(self.isotropic and not self.curved)}
@@ -149,7 +149,7 @@ class Model:
 def resolved(
     loss: Loss | CustomLoss | None, noise: Noise | CustomNoise | None, dim: int, optimizer: SGD | None = None
 ) -> Model:
-    """The model, by default linear loss and isotropic noise; TypeError or ValueError where a part of it is wrong."""
+    """The model, by default linear loss and isotropic noise; TypeError or ValueError if a part of it is wrong."""
     loss = Linear() if loss is None else loss
     noise = Isotropic() if noise is None else noise
     for name, given, kinds, has in (
@@ -187,7 +187,7 @@ def resolved(
     if own_noise is not None and form.axes is not None:
         fix = "Give the loss by its eigenvalues, or as a CustomLoss."
         raise refuse("noise", "a loss in the coordinates of the noise", "a matrix that is not diagonal", fix)
-    same = factor.ndim == 1 and bool((factor == factor[0]).all())  # isotropic noise is so in any axes
+    same = factor.ndim == 1 and bool((factor == factor[0]).all())  # isotropic noise is isotropic in any axes
     if form.axes is not None and not same:
         factor = form.axes.T @ (np.diag(factor) if factor.ndim == 1 else factor)
     offset, slope = (float(x) for x in getattr(noise, "strength", (1.0, 0.0)))
@@ -200,7 +200,7 @@ def resolved(
 
 
 def _momentum(optimizer: SGD | None) -> tuple[float, bool]:
-    """α, and whether it is Nesterov's, of the optimizer of a call; its learning rate and decay are the protocol's."""
+    """α of the optimizer of a call, and whether it is Nesterov's; learning rate and decay come from the protocol."""
     if optimizer is None:
         return 0.0, False
     fix = "For instance SGD(momentum=0.9); lr and wd are those of the protocol."

@@ -1,4 +1,4 @@
-"""How a simulation is run and recorded, in numbers: what a record leaves open is resolved here."""
+"""How a simulation is run and recorded, in numbers: defaults of a record are resolved here."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from weightgas.errors import refuse, whole_number
 from weightgas.quantities import Quantity
 
 MOST_BLOCKS = 20
-"""Blocks of the counts of the overlap where the record has none: the largest divisor of the samples up to this."""
+"""Blocks of the counts of the overlap if the record has none: the largest divisor of the samples up to this."""
 _STEPS_PER_CALL = 1000
-"""Steps of the warm-up in one call of the compiled step, at least."""
+"""Smallest number of warm-up steps in one call of the compiled step."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that shapes a simulation but its cells and its model."""
+    """All settings of a simulation except its cells and its model."""
 
     steps: int
     replicas: int
@@ -32,7 +32,7 @@ class Plan:
     quantities: tuple[Quantity, ...] = ()
 
     def settings(self) -> dict[str, Any]:
-        """By what a run folder knows it again: the numbers, and the names of custom quantities, if there are any."""
+        """What identifies it in a run folder: the numbers, and the names of custom quantities, if there are any."""
         numbers = {name: value for name, value in vars(self).items() if name != "quantities"}
         return numbers | ({"quantities": [q.name for q in self.quantities]} if self.quantities else {})
 
@@ -43,15 +43,15 @@ class Plan:
 
     @property
     def warmup_calls(self) -> int:
-        """In how many pieces the warm-up runs; it is a multiple of them."""
+        """Number of pieces of the warm-up, whose steps are a multiple of it."""
         return _calls(self.warmup, self.samples)
 
 
 def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, reducible: bool) -> Plan:
-    """The plan of the arguments of ``simulate``; TypeError or ValueError for the first that is wrong.
+    """The plan for the arguments of ``simulate``; TypeError or ValueError for the first that is wrong.
 
-    ``record`` is a :class:`~weightgas.Record` as the producer takes it. ``reducible``: the model is that of an overlap;
-    ``method="auto"`` is then the reduced one, unless directions are to be kept.
+    ``record`` is a :class:`~weightgas.Record` with the producer's defaults. ``reducible``: the model is that of an
+    overlap; ``method="auto"`` is then the reduced one, unless directions are stored.
     """
     reducible = reducible and not record.snapshots and not record.quantities
     if method == "reduced" and not reducible:

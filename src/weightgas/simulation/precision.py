@@ -1,17 +1,17 @@
-"""Run to a target precision: every cell continues until its standard errors reach their target, or a bound of steps.
+"""Run to a target precision: every cell continues until its errors reach their targets, or the largest number of steps.
 
-All cells of a chunk climb one ladder of steps, four rungs to each doubling of the first round. On the way a cell is
-looked at where err ∝ 1/√steps predicts that it will be known, at the latest after four times as many steps; one that is
-known, or has diverged, or would not gain by more steps, leaves the ladder. Nothing but the cell itself decides where,
-so what it records is the same bit by bit whatever else runs.
+All cells of a chunk follow one ladder of steps, with four rungs for each doubling of the first round. A cell is checked
+where err ∝ 1/√steps predicts that it will reach its targets, at the latest after four times as many steps. A cell that
+has reached them or diverged, or that more steps would not help, leaves the ladder. Only the cell itself determines
+this, so its record is the same to the bit whatever else runs.
 
-Memory is that of the first round and three quarters: at each doubling of the steps samples are joined in pairs
-(:func:`weightgas.trace.halve`), so a cell has the first round's number of samples or up to 7/4 of it, of 2ᵏ times its
-spacing.
+The memory is 7/4 of that of the first round: at each doubling of the steps, samples are joined in pairs
+(:func:`weightgas.trace.halve`). So a cell has between 1 and 7/4 times the samples of the first round, with 2ᵏ times
+their spacing.
 
-Optional stopping: errors are estimates, and a run that ends when one is small ends with one that is too small on
-average. The looks are few and their places predicted with a margin, so little is left of it: the measured coverage of
-±1.96 errors is in the documentation (``docs/target-precision.md``).
+Optional stopping: errors are estimates, and a run that ends when its error is small has too small an error on average.
+The checks are few and placed with a margin, so this bias is small: the measured coverage of ±1.96 errors is in the
+documentation (``docs/target-precision.md``).
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from weightgas.simulation.plan import Plan
 from weightgas.status import Outcome
 
 MOST_ROUNDS = 100
-"""The bound, in lengths of the first round, where the call gives none."""
+"""The default of the largest number of steps, in lengths of the first round."""
 _RUNGS = 4
-"""Rungs to each doubling, fewer where the blocks cannot be divided so."""
+"""Rungs for each doubling, fewer if the blocks cannot be divided like this."""
 _MARGIN = 1.15
-"""A cell is looked at when so many times the steps are done that its last error asked for."""
+"""A cell is checked after this many times the steps that its last error requires."""
 _FARTHEST = 4.0
-"""A cell is looked at again after so many times its steps at the latest: the first errors are rough."""
+"""A cell is checked again at the latest after this many times its steps, since the first errors are rough."""
 
 Produce = Callable[[Protocol, Plan, Callable[[float], None], "xr.Dataset | None"], xr.Dataset]
 
 
 def resolved(until: Until, how: Plan, *, counted: bool, resumed: bool) -> Until:
-    """The target of a call with its bound of steps; ValueError where it does not fit the plan.
+    """The target of a call with its largest number of steps; ValueError if it does not fit the plan.
 
-    ``counted`` is whether the density of the overlap is, without which no entropy can be known in a single cell.
+    ``counted`` is whether the density of the overlap is counted; without it no entropy of a single cell is known.
     """
     if resumed:
         fix = "Resume by steps, or run again with a larger most_steps."
@@ -69,12 +69,12 @@ def resolved(until: Until, how: Plan, *, counted: bool, resumed: bool) -> Until:
 
 
 def attributes(until: Until) -> dict[str, Any]:
-    """The target as it stands in a trace and in the settings of a run."""
+    """The target in the form of a trace and of the settings of a run."""
     return {"precision": json.dumps(until.by_name(), sort_keys=True), "most_steps": until.most_steps}
 
 
 def room(how: Plan) -> Plan:
-    """The plan with as many samples and blocks as a cell may come to hold."""
+    """The plan with the largest number of samples and blocks that a cell may have."""
     rungs = _rungs(how)
     longer = {name: getattr(how, name) * (2 * rungs - 1) // rungs for name in ("samples", "blocks")}
     return replace(how, **longer)
@@ -85,7 +85,8 @@ def to_precision(
 ) -> xr.Dataset:
     """Run the cells of ``protocol`` to the precision of ``until``, which is :func:`resolved`.
 
-    ``produce(protocol, plan, advance, before)`` simulates cells from their start, or on from the trace ``before``.
+    ``produce(protocol, plan, advance, before)`` simulates cells from their start, or from the end of the trace
+    ``before``.
     """
     most_steps, longest = until.most_steps or how.steps, room(how)
     meter = _Meter(len(protocol), most_steps, advance)
@@ -118,7 +119,7 @@ def _rungs(how: Plan) -> int:
 
 
 def _ladder(how: Plan, most_steps: int) -> Iterator[tuple[int, Plan | None]]:
-    """Steps done at each rung, and the plan of the way to the next; None where that is beyond the bound."""
+    """Steps done at each rung, and the plan up to the next; None beyond the largest number of steps."""
     rungs = _rungs(how)
     steps, every = how.steps, how.sample_every
     piece = replace(how, warmup=0, samples=how.samples // rungs, blocks=how.blocks // rungs)
@@ -138,11 +139,11 @@ def _ended(trace: xr.Dataset) -> np.ndarray:
 
 
 def _look(trace: xr.Dataset, steps: int, samples: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Which cells are known, which leave the ladder, and after how many steps the others are looked at next."""
+    """Which cells have reached their targets, which leave the ladder, and when the others are checked next."""
     if not trace.sizes["cell"]:
         return np.zeros(0, bool), np.zeros(0, bool), np.zeros(0)
     judged = known(trace, samples)
-    # errors that are small enough in a cell that is not in equilibrium do not say how long it takes
+    # small errors in a cell that is not in equilibrium do not show how long it still takes
     longer = np.where(judged.longer > 1, judged.longer * _MARGIN, 2.0)
     longer = np.where(np.isnan(judged.longer), _FARTHEST, np.minimum(longer, _FARTHEST))
     return judged.known, judged.known | judged.stuck | _ended(trace), steps * longer
@@ -154,7 +155,7 @@ def _joined(
     parts: Sequence[xr.Dataset],
     reached: Sequence[np.ndarray],
 ) -> xr.Dataset:
-    """One trace of the cells, in their order; the settings in its attributes are those of some of them."""
+    """One trace of the cells, in their order; its attributes have the settings of some of them."""
     whole = traces.joined(parts, "cell")
     whole["known"] = (
         "cell",
@@ -163,14 +164,14 @@ def _joined(
     )
     whole = whole.isel(cell=np.argsort(np.concatenate(cells)))
     whole.attrs["steps"] = how.steps
-    del whole.attrs["sample_every"]  # each cell has its own
+    del whole.attrs["sample_every"]  # it differs between cells
     return traces.check(whole)
 
 
 class _Meter:
-    """Progress in cells, by steps done and steps that the cells will need; before they were looked at, by the bound.
+    """Progress in cells, from the steps done and the steps needed; before the first check, from the largest number.
 
-    So the time left is an upper bound at first. It never goes back.
+    So the remaining time is an upper bound at first. The progress never decreases.
     """
 
     def __init__(self, cells: int, most_steps: int, advance: Callable[[float], None]) -> None:
@@ -178,7 +179,7 @@ class _Meter:
         self._done, self._told, self._advance = 0.0, 0.0, advance
 
     def moved(self, steps: int) -> Callable[[float], None]:
-        """What is called with the number of cells that made ``steps`` steps more."""
+        """The function that is called with the number of cells that made ``steps`` more steps."""
 
         def move(cells: float) -> None:
             self._done += cells * steps
@@ -187,7 +188,7 @@ class _Meter:
         return move
 
     def expect(self, cells: np.ndarray, steps: np.ndarray) -> None:
-        """The steps that cells will have made at their end."""
+        """The predicted total steps of the cells."""
         self._needed[cells] = steps
         self._tell()
 

@@ -1,14 +1,14 @@
-"""The compiled step for the loss of one overlap and isotropic noise: two numbers a run, in any dimension.
+"""The compiled step for the loss of one overlap and isotropic noise: two numbers per run, in any dimension.
 
-For L = c + z, z = μᵀw̄, and noise of variance σ² in every tangent direction the pair y = w·μ, t = ‖w − yμ‖ is a Markov
-chain of its own: all directions across are alike. With n ~ N(0, 1), q ~ χ²_{d−2}, ζ = t/r, a = ζ + σn and a step
-w ← Kw − Cg̃ (g̃ the gradient on the unit sphere),
+For L = c + z, z = μᵀw̄, and noise of variance σ² in every tangent direction, the pair y = w·μ, t = ‖w − yμ‖ is a Markov
+chain, since all directions perpendicular to μ are equivalent. With n ~ N(0, 1), q ~ χ²_{d−2}, ζ = t/r, a = ζ + σn and a
+step w ← Kw − Cg̃ (g̃ the gradient on the unit sphere),
 
     y ← Ky − Caζ        t² ← (Kt + Caz)² + C²σ²q        G = a² + σ²q
 
-K = 1 − ηλ, C = η/r (fixed LR), K = 1 − η_e r²λ, C = η_e r (fixed ELR), K = 1, C = η_e r and back to r (sphere). Exact,
-and of the same cost in three dimensions as in three millions: :func:`weightgas.simulation.reference.reduced_step`. What
-is read is what the entire step reads (:mod:`.kernels`, whose columns these are). Lanes as in :mod:`.lanes`.
+K = 1 − ηλ, C = η/r (fixed LR), K = 1 − η_e r²λ, C = η_e r (fixed ELR), K = 1, C = η_e r and back to r (sphere). It is
+exact, and costs the same in three dimensions as in three million: :func:`weightgas.simulation.reference.reduced_step`.
+It records what the full step records, with the columns of :mod:`.kernels`. Lanes are those of :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -25,34 +25,34 @@ from weightgas.simulation.lanes import log as _log
 
 _Y, _ACROSS_SQ, _RATE, _DECAY, _RADIUS, _SUMS = range(6)
 _LATENCY, _EACH = 20.0, 2.5
-"""Rough nanoseconds of a step: those that lanes share and those of a lane; they only set how many go together."""
+"""Rough nanoseconds of a step: those that lanes share and those of a lane; for the choice of their number."""
 
 
 def lanes_for(tasks: int, threads: int) -> int:
-    """How many lanes side by side finish first on so many threads; it changes no result."""
+    """The fastest number of lanes side by side on so many threads; it changes no result."""
     sizes = [min(n, tasks) for n in range(8, WIDTH + 1, 8)]
     return min(sizes, key=lambda n: math.ceil(math.ceil(tasks / n) / threads) * (_LATENCY + n * _EACH))
 
 
 def packed(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a trace holds of (N, 2) y and t² and of (N, STREAM) words: y and t, and behind the words the bits of t².
+    """What a trace stores of (N, 2) y and t² and of (N, STREAM) words: y and t, and after the words the bits of t².
 
-    The root is rounded, so a run that continues from t alone would not be the one that was never interrupted.
+    The root is rounded, so a run continued from t alone would differ from one without interruption.
     """
     bits = np.ascontiguousarray(weights[:, 1]).view(np.uint64)
-    with np.errstate(invalid="ignore"):  # of a run that diverged
+    with np.errstate(invalid="ignore"):  # for a run that diverged
         return np.column_stack([weights[:, 0], np.sqrt(weights[:, 1])]), np.column_stack([stream, bits])
 
 
 def unpacked(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What :func:`packed` was made of."""
+    """The inverse of :func:`packed`."""
     across_sq = np.ascontiguousarray(stream[:, STREAM]).view(np.float64)
     return np.column_stack([weights[:, 0], across_sq]), np.ascontiguousarray(stream[:, :STREAM])
 
 
 @numba.njit(inline="always")
 def _step(f, normals, place, lanes, flags, constant, heat):  # pragma: no cover - compiled
-    """One step of every lane, added to the sums; ``place`` is that of its draws."""
+    """One step of every lane, added to the sums; ``place`` is the position of its draws."""
     (scaled, projected), (variance, offset, slope) = flags, heat
     least = -1e-14 * abs(slope)  # a variance above this is zero, except for the rounding of the loss
     for i in range(lanes):

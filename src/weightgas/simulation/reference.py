@@ -1,10 +1,10 @@
-"""The step of the simulation in plain NumPy: slow, obvious, and what the compiled step is compared with, draw by draw.
+"""The step of the simulation in plain NumPy: slow and simple, for comparison with the compiled step, draw by draw.
 
 w ← w − η (g + λ w)                 fixed LR
 w ← w − η_e ‖w‖² (g + λ w)          fixed ELR
 w ← r · normalize(w − η_e r² g)     fixed sphere,  g = (∇L(w̄) + P n)/r,  P = I − w̄w̄ᵀ,  n = √(a + b L) B ξ
 
-and with momentum α, v ← αv + g + λw in the place of g + λw (:func:`general_step`).
+and with momentum α, v ← αv + g + λw in place of g + λw (:func:`general_step`).
 
 Source: arXiv 2511.07308, section 3; momentum as in ``torch.optim.SGD``.
 """
@@ -20,7 +20,7 @@ from weightgas.protocols import Protocol
 
 
 class ReducedStep(NamedTuple):
-    """y = w·μ and t = ‖w − yμ‖ after a step, and what it read of the weights it started from."""
+    """y = w·μ and t = ‖w − yμ‖ after a step, and the values at the weights before it."""
 
     along: float
     across: float
@@ -34,7 +34,7 @@ class ReducedStep(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What one step read of the weights it started from, and the weights after it."""
+    """The values at the weights before a step, and the weights after it."""
 
     weights: np.ndarray
     loss: float
@@ -59,9 +59,9 @@ def step(
 ) -> Step:
     """One step of one cell from ``weights`` (dim,) with standard normal ``draws`` (dim,).
 
-    ``protocol`` is the class of one; ``rate`` is η, or η_e where the step is scaled; ``decay`` is λ, unused where it is
-    projected; ``factor`` is B of the noise, (dim,) or (dim, dim); ``strength`` are a and b of the noise variance
-    a + b L in units of B Bᵀ.
+    ``protocol`` is a protocol class; ``rate`` is η, or η_e if the step is scaled; ``decay`` is λ, unused if the step is
+    projected; ``factor`` is B of the noise, (dim,) or (dim, dim); ``strength`` is a and b of the noise variance a + b L
+    in units of B Bᵀ.
     """
     radius = np.linalg.norm(weights)
     direction = weights / radius
@@ -78,7 +78,7 @@ def step(
         after = radius * after / np.linalg.norm(after)
     unit_grad = radius * gradient
     overlap = form.linear @ direction
-    # The Hessian on the sphere: that of the flat extension, less the slope along the radius.
+    # The Hessian on the sphere: that of the flat extension minus the slope along the radius.
     flat = form.linear + form.curvature * direction
     hessian = projection @ np.diag(form.curvature) @ projection - (flat @ direction) * projection
     squares = (float(unit_grad @ unit_grad), float(heat @ heat), float(mean @ mean))
@@ -87,7 +87,7 @@ def step(
 
 
 class GeneralStep(NamedTuple):
-    """Weights and momentum buffer after a step, and what it read of the weights it started from."""
+    """Weights and momentum buffer after a step, and the values at the weights before it."""
 
     weights: np.ndarray
     velocity: np.ndarray
@@ -148,10 +148,10 @@ def reduced_step(
     variance: float = 1.0,
     strength: tuple[float, float] = (1.0, 0.0),
 ) -> ReducedStep:
-    """The same for L = constant + μᵀw̄ and isotropic noise, of y = w·μ and t = ‖w − yμ‖ alone.
+    """The same for L = constant + μᵀw̄ and isotropic noise, for y = w·μ and t = ‖w − yμ‖ alone.
 
-    ``normal`` is the draw along the tangent towards μ, ``chi_square`` the squared length of the dim − 2 others. Exact:
-    noise and loss are the same in all directions across μ.
+    ``normal`` is the draw along the tangent towards μ, ``chi_square`` the squared length of the dim − 2 others. Exact,
+    since noise and loss are the same in all directions perpendicular to μ.
     """
     radius = np.hypot(along, across)
     z, zeta = along / radius, across / radius

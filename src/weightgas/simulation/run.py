@@ -47,9 +47,9 @@ def simulate(
 ) -> xr.Dataset:
     """Simulate SGD on a scale-invariant loss with Gaussian gradient noise, every cell of ``protocol`` at once.
 
-    w ← w − η (g + λ w) and its two relatives (:mod:`weightgas.protocols`), with g = (∇L(w̄) + P n)/‖w‖, n ~ N(0, Σ),
-    P = I − w̄w̄ᵀ. Every cell starts at its predicted stationary radius, in a direction drawn from ρ ∝ exp(−L/T), and is
-    reduced while it runs: memory does not grow with ``steps``.
+    w ← w − η (g + λ w) and its two variants (:mod:`weightgas.protocols`), with g = (∇L(w̄) + P n)/‖w‖, n ~ N(0, Σ),
+    P = I − w̄w̄ᵀ. Every cell starts at its predicted stationary radius, in a direction drawn from ρ ∝ exp(−L/T). Its
+    series are reduced while it runs, so memory does not grow with ``steps``.
 
     Parameters
     ----------
@@ -58,8 +58,8 @@ def simulate(
     dim
         Number of weights d, at least 2.
     steps
-        Steps of every replica after the warm-up; rounded down to a multiple of the samples. With ``until`` those of the
-        first round.
+        Steps of every replica after the warm-up; rounded down to a multiple of the samples. With ``until`` they are
+        those of the first round.
     loss, noise
         Loss on the sphere (default :class:`~weightgas.losses.Linear`, the paper's) and gradient noise (default
         isotropic, σ = 1); those of :mod:`weightgas.losses`, or custom functions
@@ -68,20 +68,20 @@ def simulate(
         ``SGD(momentum=0.9, nesterov=True)`` of :mod:`weightgas.optimizers`, weight decay in the buffer; plain SGD
         unless given. At fixed ELR and on the sphere a step is η_e ‖w‖² times the buffer
         (:mod:`weightgas.simulation.general`). T = η_e tr Σ/(2(1 − α)(d − 1)), r⁴ = ηG/(2λ(1 − α)): as in a monitored
-        run the cells of the trace hold η/(1 − α), and the attribute ``momentum`` is α.
+        run, the cells of the trace have η/(1 − α), and the attribute ``momentum`` is α.
     seed, replicas
-        One integer, and how many independent runs of every cell.
+        The seed, an integer, and the number of independent runs of every cell.
     record
         What is recorded (:class:`~weightgas.Record`): samples, warm-up, counts of the overlap, directions.
     until
         Run every cell to a target precision (:class:`~weightgas.Until`, or its targets): 0.003, or
         ``{"energy": 0.003, "entropy_direction": 0.01}``. Cells end at different steps; ``known`` in the trace and in
-        the state marks those that reached it, and ``reason`` in the state is what the others lack
+        the state marks those that reached it, and ``reason`` in the state is why the others did not
         (:mod:`weightgas.simulation.precision`). A cell that is not in equilibrium by the criteria of ``measure``,
-        split R̂ over its replicas included, continues. Samples are joined in pairs as the run gets longer: a replica
-        has ``samples`` of them or up to 7/4 of that.
+        including split R̂ over its replicas, continues. Samples are joined in pairs in longer runs: a replica has
+        between 1 and 7/4 times ``samples`` of them.
     run
-        Run folder, force, shard, client, threads, progress, and the trace that is continued
+        Run folder, force, shard, client, threads, progress, and the trace to continue
         (:class:`~weightgas.Run`, or its folder). The results do not depend on threads, shards or client.
     evaluate
         ``Evaluate(method="full")`` or ``"reduced"`` (:class:`~weightgas.Evaluate`).
@@ -95,8 +95,8 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        For what is wrong in type, sign or finiteness, and for more replicas than there is memory for, before any work
-        starts.
+        For an argument of the wrong type or sign or that is not finite, and for more replicas than fit into memory,
+        before any work starts.
     TraceError
         If ``resume_from`` is not a trace of the same call.
     RunExistsError, OSError
@@ -120,7 +120,7 @@ def simulate(
     mine = runs.shard_of(run, len(protocol))
     if before is not None:
         _check_resume(before, protocol, how, what)
-    # All shards of a run must come to the same chunks, whatever the threads of each.
+    # All shards of a run must use the same chunks, whatever the threads of each.
     together = threads if mine == runs.UNSHARDED else 1
     cells = min(_cells_per_chunk(how, what, together, until), mine.cells_per_chunk(len(protocol)))
     longest = how if until is None else precision.room(how)
@@ -160,7 +160,7 @@ def estimated_seconds(
 
 
 def _cells_per_chunk(how: Plan, what: Model, threads: int, until: Until | None) -> int:
-    """Cells that are finished together: some seconds of work; to a precision, as many as fill the lanes too."""
+    """Cells that are finished together: a few seconds of work; to a target precision, also enough to fill the lanes."""
     longest = how if until is None else replace(how, steps=until.most_steps or how.steps)
     cells = round(_SECONDS_PER_CHUNK * threads / (how.replicas * seconds_per_run(longest, what)))
     lanes = how.method == "reduced" or what.side_by_side
@@ -174,7 +174,7 @@ def _threads(threads: int | None) -> int:
 
 
 def _resumable(record: Record, before: xr.Dataset | None) -> Record:
-    """The record of a run that continues ``before``: without warm-up, its blocks of the same length."""
+    """The record of a run that continues ``before``: without warm-up, with blocks of the same length."""
     if before is None:
         return record
     traces.check(before)
@@ -214,9 +214,9 @@ def _produce(
     before: xr.Dataset | None,
     advance: Callable[[float], None] = runs.unseen,
 ) -> xr.Dataset:
-    """Simulate the cells ``where`` of ``grid``, here or in a worker, whose threads are its own.
+    """Simulate the cells ``where`` of ``grid``, here or in a worker with its own threads.
 
-    ``part`` are those cells as the trace has them, with the learning rate that momentum makes of the one that was set.
+    ``part`` are those cells as in the trace, with the learning rate that includes momentum.
     """
     numba.set_num_threads(threads)
     cells = runs.subset(grid, where)

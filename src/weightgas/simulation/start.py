@@ -1,4 +1,4 @@
-"""Where a simulated cell begins: the predicted stationary radius and a direction drawn from the Gibbs distribution."""
+"""The start of a simulated cell: the predicted stationary radius and a direction drawn from the Gibbs distribution."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def stationary_start(
     """Predicted radius of the cell ``at``, ``SAMPLES`` directions (SAMPLES, dim) in the axes of the loss, and the rate.
 
     The temperature T = η_e tr Σ/(2(d−1)) gives Gibbs directions, these give tr Σ and G = tr Σ + ‖∇L‖², and G gives the
-    radius. At fixed LR η_e = η/r² depends on the radius in turn: a few rounds from the pure-noise radius settle it.
+    radius. At fixed LR η_e = η/r² depends on the radius in turn: a few iterations from the pure-noise radius converge.
     """
     dof = model.dim - 1
     noise_trace = grad_sq = float(np.sum(model.factor**2)) * dof / model.dim
@@ -31,7 +31,7 @@ def stationary_start(
             elr = protocol.effective_rate(now, protocol.start_radius(now, grad_sq) ** 2)
         temperature = ideal_gas.temperature(tame(elr), tame(noise_trace), dof)
         directions = model.loss.sample(model.dim, float(tame(temperature)), SAMPLES, generator)
-        # a function of the user's may not be finite everywhere; then the run states so
+        # a custom function may not be finite everywhere; the run then reports this
         noise_trace = float(np.nanmean(model.noise_trace(directions)))
         grad_sq = noise_trace + float(np.nanmean(model.form.mean_grad_sq(directions)))
     now = _complete(protocol, at, noise_trace / dof)
@@ -41,7 +41,7 @@ def stationary_start(
 def reduced_start(
     protocol: Protocol | type[Protocol], at: At, model: Model
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Predicted radii, temperatures and rates (cells,) of a reducible model, where nothing has to be drawn for them.
+    """Predicted radii, temperatures and rates (cells,) of a reducible model, which need no random draws.
 
     The Gibbs distribution is von Mises–Fisher about −μ whatever the dimension (:mod:`weightgas.theory.vmf`): with
     its ⟨1 + z⟩ = U₀, tr Σ = (a + bU) σ² (d−1) and E‖∇L‖² = (d−1) T (1 − U₀).
@@ -66,7 +66,7 @@ def _rounds(protocol: Protocol | type[Protocol]) -> int:
 
 
 def _complete(protocol: Protocol | type[Protocol], at: At, noise_var: Any) -> At:
-    """``at``, with the rate where the protocol steers it."""
+    """``at``, with the rate if the protocol steers it."""
     if not protocol.steers or isinstance(protocol, type):
         return at
     return {**at, protocol.steers: protocol.steered(at, np.asarray(noise_var))}

@@ -1,4 +1,4 @@
-"""The arrays that some cells are reduced into while they run, and the trace made of them."""
+"""The arrays to which some cells are reduced while they run, and the trace made from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENOUGH_VISITS = 20
 class Tally:
     """Samples, counts of the overlap and snapshots of ``tasks`` runs: cells times replicas, the replica fastest.
 
-    ``begin`` is the number of steps taken before the first that is recorded here, not counting the warm-up.
+    ``begin`` is the number of steps before the first that is recorded here, without the warm-up.
     """
 
     def __init__(self, plan: Plan, dim: int, tasks: int, begin: int, *, linear_loss: bool) -> None:
@@ -39,9 +39,9 @@ class Tally:
         return Tallied(self.means, self.points, self.every, self.moments, *bins, *snapshots)
 
     def place_bins(self, overlap: np.ndarray) -> None:
-        """Place the bins of logit((1+z)/2) of every cell, from its warm-up and Gibbs samples of z (tasks, samples).
+        """Set the bins of logit((1+z)/2) of every cell, from its warm-up and Gibbs samples of z (tasks, samples).
 
-        They reach ten standard deviations either side of the means of both. Widths are powers of two and origins
+        They extend ten standard deviations to either side of the means of both. Widths are powers of two and origins
         multiples of the width, so the counts of other replicas of a cell can be added exactly.
         """
         replicas, bins = self.plan.replicas, self.plan.bins
@@ -58,7 +58,7 @@ class Tally:
             expected = gibbs.mean(axis=1) + sign * 10 * gibbs.std(axis=1)
             warm = np.where(usable, seen + sign * 10 * deviation, expected)
             ends.append(np.minimum(expected, warm) if sign < 0 else np.maximum(expected, warm))
-        # one bin is left at each side for the rounding of the origin
+        # one spare bin at each side for the rounding of the origin
         width = 2.0 ** np.ceil(np.log2((ends[1] - ends[0]) / (bins - 2)))
         origin = width * np.round((ends[0] + ends[1]) / 2 / width - bins / 2)
         self.set_bins(origin, width)
@@ -69,7 +69,7 @@ class Tally:
         self.width[:] = np.repeat(width, self.plan.replicas)
 
     def arrays(self, protocol: Protocol) -> dict[str, np.ndarray]:
-        """The values of a trace; a task diverged at its first sample that is not finite, where its samples end."""
+        """The values of a trace; a task diverged at its first sample that is not finite, and its samples end there."""
         plan = self.plan
         means, points = self.means, self.points
         sound = np.isfinite(means).all(axis=2) & np.isfinite(points).all(axis=2) & (points[:, :, kernels.RADIUS] > 0)

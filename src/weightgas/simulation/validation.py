@@ -1,7 +1,7 @@
-"""What a user's own loss and noise are checked for before a simulation begins, at some points of the sphere.
+"""The checks of a custom loss and noise before a simulation begins, at some points of the sphere.
 
 The points are the same in every call. A loss must be a finite number at each and homogeneous of degree 0; a gradient
-that of the loss, tangent and of degree −1; a noise finite, made of its normals alone, and of mean zero.
+that of the loss, tangent and of degree −1; a noise must be finite, depend on its normals alone, and have mean zero.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weightgas.simulation.compiled import SHIFT, CompiledLoss, CompiledNoise, pl
 POINTS, DRAWS = 8, 4000
 SCALES = (0.5, 2.0, 30.0)
 INVARIANCE = 1e-6
-"""Largest change of the loss with the norm, in units of its spread over the sphere (a BatchNorm's eps makes one)."""
+"""Largest change of the loss with the norm, in units of its spread over the sphere (BatchNorm's eps causes one)."""
 AGREEMENT = 1e-3
 """Largest difference of a directional derivative, in units of its size over all directions."""
 LARGEST_MEAN = 6.0
@@ -26,16 +26,16 @@ LARGEST_MEAN = 6.0
 
 
 def points(dim: int, count: int = POINTS) -> np.ndarray:
-    """The unit vectors (count, dim) at which functions are tried."""
+    """The unit vectors (count, dim) at which functions are checked."""
     x = np.random.default_rng(dim).standard_normal((count, dim))
     return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
 def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: int, normals: int = 0) -> Any:
-    """Call a function once as plain Python, where a wrong index is an error and not a wrong address.
+    """Call a function once as plain Python, where a wrong index raises an error.
 
     With arguments w, ``normals`` arrays of normals and ``outputs`` to write to. Returns what it returned, or the array
-    it wrote. ValueError if it raises, changes its input, returns no number or leaves the output unwritten.
+    it wrote. ValueError if it raises, changes its input, does not return a number or does not write the output.
     """
     name = getattr(function, "__name__", repr(function))
     w = points(dim, 2)
@@ -61,7 +61,7 @@ def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: in
 
 
 def check_loss(compiled: CompiledLoss, dim: int) -> None:
-    """ValueError that states what was found where a loss or its gradient is not what it must be."""
+    """ValueError with a description of what is wrong with a loss or its gradient, if anything."""
     gradient = compiled.loss.gradient
     name = compiled.loss.name
     w = points(dim)
@@ -94,7 +94,7 @@ def check_loss(compiled: CompiledLoss, dim: int) -> None:
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
     measured = (_losses(compiled, w + SHIFT * ways) - _losses(compiled, w - SHIFT * ways)) / (2 * SHIFT)
     given = np.sum(ways * slope, axis=1)
-    # a random way sees 1/√dim of a gradient
+    # the component of a gradient in a random direction is 1/√dim of it
     allowed = AGREEMENT * max(size, float(np.sqrt(np.mean(measured**2)))) + noise
     off = np.abs(given - measured)
     if off.max() > allowed:
@@ -112,8 +112,7 @@ def check_loss(compiled: CompiledLoss, dim: int) -> None:
 
 
 def check_noise(compiled: CompiledNoise, dim: int) -> bool:
-    """Whether a noise is linear in its normals; ValueError that states what was found where it is not what it must
-    be."""
+    """Whether a noise is linear in its normals; ValueError with what is wrong with it, if anything."""
     name = compiled.noise.name
     w, generator = points(dim), np.random.default_rng(dim)
     first, second = generator.standard_normal((2, *w.shape))
@@ -146,9 +145,7 @@ def check_noise(compiled: CompiledNoise, dim: int) -> bool:
 
 
 def noise_trace(compiled: CompiledNoise, directions: np.ndarray, *, linear: bool) -> np.ndarray:
-    """tr Σ on the tangent space of unit vectors (n, dim), shape (n,): from every normal by itself if it is linear in
-    them, else from 64 draws.
-    """
+    """tr Σ on the tangent space at unit vectors (n, dim): shape (n,), exact for linear noise, else from 64 draws."""
     dim = directions.shape[1]
     if linear:
         normals, weight = np.eye(dim), 1.0
@@ -163,7 +160,7 @@ def noise_trace(compiled: CompiledNoise, directions: np.ndarray, *, linear: bool
 
 
 def fingerprint(*arrays: np.ndarray) -> int:
-    """Checksum of what functions gave at the points, by which a run is known again."""
+    """Checksum of the values of functions at the points, which identifies a run."""
     return crc32(b"".join(np.ascontiguousarray(a, float).tobytes() for a in arrays))
 
 
@@ -182,6 +179,6 @@ def _all_finite(what: str, name: str, values: np.ndarray, weights: np.ndarray, f
 
 
 def _vector(w: np.ndarray) -> str:
-    """A vector in short."""
+    """A vector in short form."""
     shown = ", ".join(f"{x:.3g}" for x in w[:4])
     return f"[{shown}{', …' if len(w) > 4 else ''}]"

@@ -6,9 +6,9 @@ transform (of a Gaussian integral over all lengths; Kume and Wood 2005, Biometri
     Z = 2/(2πi) ∫ e^s Π √(π/(s + λ_i)) ds,        E x_i² = ⟨1/(2(s + λ_i))⟩,
     E (Σ λ_i x_i²)² = ⟨(½ Σ λ_i/(s + λ_i))² + ½ Σ λ_i²/(s + λ_i)²⟩,
 
-⟨·⟩ being the mean along the contour. It passes through the saddle ½ Σ 1/(s + λ_i) = 1 and is the parabola that follows
-the steepest descent there, so that the integrand decays at both ends and the trapezoid rule converges exponentially
-(Weideman and Trefethen 2007): 1e-12 max(1, |value|) in any dimension, with up to some hundred points.
+with ⟨·⟩ the mean along the contour. This is the parabola of steepest descent through the saddle ½ Σ 1/(s + λ_i) = 1, so
+that the integrand decays at both ends and the trapezoid rule converges exponentially (Weideman and Trefethen 2007). The
+error is 1e-12 max(1, |value|) in any dimension, with up to several hundred points.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from weightgas.losses import Quadratic
 from weightgas.losses.solvable import as_tuples, symmetric_or_diagonal
 
 _NEGLIGIBLE = 1e-17
-"""The contour ends where the integrand has fallen to this share of its largest value."""
+"""The contour ends where the integrand has fallen to this fraction of its maximum."""
 
 
 class _Integral(NamedTuple):
-    """ln Z of the gaps λ_i − λ_min, the mean of Σ (λ_i − λ_min) x_i², and its variance."""
+    """ln Z for the gaps λ_i − λ_min, the mean of Σ (λ_i − λ_min) x_i², and its variance."""
 
     log_z: float
     mean: float
@@ -115,7 +115,7 @@ class Bingham:
 
 
 def _integrate(gaps: np.ndarray) -> _Integral:
-    """Z and two moments for rates ``gaps`` ≥ 0 (dim,), one of them 0; equal ones are taken together."""
+    """Z and two moments for rates ``gaps`` ≥ 0 (dim,), one of them 0; equal ones are combined."""
     rates, count = np.unique(gaps, return_counts=True)
     half = count / 2
     saddle = float(np.asarray(brentq(lambda s: half @ (1 / (s + rates)) - 1, 0.25, len(gaps) / 2 + 1, xtol=1e-14)))
@@ -126,7 +126,7 @@ def _integrate(gaps: np.ndarray) -> _Integral:
     mean_there = half @ (rates * inverse)
 
     def along(u: np.ndarray) -> tuple[NDArray[np.complex128], NDArray[np.complex128], NDArray[np.complex128]]:
-        """Integrand ds/du over its value at the saddle; Σ gaps x² there, less its value at the saddle; and the rest."""
+        """Integrand ds/du over its value at the saddle; Σ gaps x² minus its value at the saddle; and the rest."""
         step = 1j * u - bend * u**2
         weight, first, rest = (np.empty(len(u), np.complex128) for _ in range(3))
         for part in np.array_split(np.arange(len(u)), max(1, len(u) * len(rates) // 2**20)):

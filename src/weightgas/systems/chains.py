@@ -1,4 +1,4 @@
-"""Autoregressive chains: correlated like the samples of a run, with an entropy that is known nevertheless."""
+"""Autoregressive chains: correlated like the samples of a run, but with known entropy."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from weightgas.systems.system import log_area
 class SphereAutoregression:
     """x_t = y_t/‖y_t‖ with y_{t+1} = ρ x_t + √((1 − ρ²)/d) n: a chain without a preferred direction.
 
-    Every step commutes with rotations, so the uniform law is stationary and S = ln area(S^{d−1}) exactly. The step
-    shrinks ⟨x_t, x_0⟩ by one factor c, so E⟨x_t, x_0⟩ = c^t; c = ρ up to O(1/d).
+    Every step commutes with rotations, so the uniform distribution is stationary and S = ln area(S^{d−1}) exactly. A
+    step reduces ⟨x_t, x_0⟩ by the factor c, so E⟨x_t, x_0⟩ = c^t; c = ρ up to O(1/d).
 
     Raises TypeError or ValueError unless ``dim`` ≥ 2 and 0 ≤ ``correlation`` < 1.
     """
@@ -43,8 +43,8 @@ class SphereAutoregression:
     def autocorrelation(self) -> float:
         """c = √(2m/π) ∫ cos^d φ e^{−m sin²φ/2} dφ over 0 … π/2, m = ρ²d/(1 − ρ²): the mean of a projected Gaussian.
 
-        From 1/‖v‖ = π^{−1/2} ∫ t^{−1/2} e^{−t‖v‖²} dt. Source of the law: Presnell, Morrison and Littell (1998), J. Am.
-        Stat. Assoc. 93, 1068.
+        It follows from 1/‖v‖ = π^{−1/2} ∫ t^{−1/2} e^{−t‖v‖²} dt. Source of the distribution: Presnell, Morrison and
+        Littell (1998), J. Am. Stat. Assoc. 93, 1068.
         """
         rho, d = self.correlation, self.dim
         if rho == 0:
@@ -69,7 +69,7 @@ class SphereAutoregression:
 
 @dataclass(frozen=True)
 class WellAutoregression:
-    """A Gaussian AR(1) chain y in the tangent plane of the first axis, put on the sphere: x = (−1, y)/√(1 + ‖y‖²).
+    """A Gaussian AR(1) chain y in the tangent plane of the first axis, mapped to the sphere: x = (−1, y)/√(1 + ‖y‖²).
 
     Every coordinate of y has the autocorrelation ρ^t, and y the variances v. The map has the area (1 + ‖y‖²)^{−d/2}, so
 
@@ -80,7 +80,7 @@ class WellAutoregression:
     dim
         d ≥ 2.
     variances
-        v, one number for all d − 1 coordinates or as many as these.
+        v, one number for all d − 1 coordinates or one for each.
     correlation
         0 ≤ ρ < 1; 0 gives independent samples.
 
@@ -119,7 +119,7 @@ class WellAutoregression:
 
     @property
     def autocorrelation(self) -> float:
-        """ρ: that of y in one step, and of x up to O(Σ v)."""
+        """ρ, the correlation of y after one step, and of x up to O(Σ v)."""
         return self.correlation
 
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:

@@ -14,7 +14,7 @@ from weightgas.theory import vmf
 
 @dataclass(frozen=True)
 class UniformSphere:
-    """ρ = 1/area(S^{d−1}): S = ln area, the largest there is. TypeError or ValueError unless ``dim`` ≥ 2."""
+    """ρ = 1/area(S^{d−1}): S = ln area, the maximum. TypeError or ValueError unless ``dim`` ≥ 2."""
 
     dim: int
 
@@ -72,7 +72,7 @@ class VonMisesFisher:
         return float(vmf.heat_capacity(self.dim, self.temperature))
 
     def energy(self, directions: np.ndarray) -> np.ndarray:
-        """L = 1 + w̄₀, from the other coordinates where it is small."""
+        """L = 1 + w̄₀, computed from the other coordinates where it is small."""
         rest = np.sum(directions[..., 1:] ** 2, axis=-1)
         first = directions[..., 0]
         return np.where(first < 0, rest / (1 - np.minimum(first, 0.0)), 1 + first)

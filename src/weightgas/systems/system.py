@@ -1,4 +1,4 @@
-"""What every solvable system has."""
+"""The interface of a solvable system."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class System(Protocol):
 
     @property
     def name(self) -> str:
-        """How it is named in tables."""
+        """Name in tables."""
         ...
 
     @property

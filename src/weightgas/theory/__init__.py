@@ -1,4 +1,4 @@
-"""Closed forms of the gas of weights: no runs, no measurements, only NumPy and SciPy.
+"""Closed forms of the gas of weights, without runs and measurements; only NumPy and SciPy are needed.
 
 ``ideal_gas``   state variables, equation of state, potentials, stationary radii
 ``vmf``         the solvable gas: von Mises-Fisher distribution of the direction
@@ -6,8 +6,8 @@
 ``stationary``  the solvable gas at any step size, by quadrature
 ``relaxation``  how radius, direction and energy reach their stationary state
 
-Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type, sign or
-finiteness raises ``ValueError`` before any work starts.
+Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type or sign,
+or one that is not finite, raises ``ValueError`` before any work starts.
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ _renamed = renamed_names(__name__, {"optimizers": "weightgas.optimizers", "drivi
 
 
 def __getattr__(name: str) -> Any:
-    """A module when it is first used: protocols need one of them, and SciPy takes time to load."""
+    """Import a module when it is first used: protocols need one of them, and SciPy is slow to import."""
     if name in __all__:
         return import_module(f"{__name__}.{name}")
     return _renamed(name)

@@ -1,6 +1,6 @@
 """Input validation of the theory functions: each returns float64 numbers or raises ``ValueError``.
 
-A float is judged without NumPy, which takes a tenth of the time: a monitor checks settings in the loop of its user.
+A float is checked without NumPy, in a tenth of the time, since a monitor checks settings in the training loop.
 """
 
 import math
@@ -68,7 +68,7 @@ def where(stable: Any, formula: Callable[[Any], Any]) -> Numbers:
 
 
 class Steps(Protocol):
-    """What theory asks of a protocol: the flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
+    """What theory needs from a protocol: the flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
 
     scaled: ClassVar[bool]
     projected: ClassVar[bool]
@@ -88,7 +88,7 @@ class Steps(Protocol):
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
-        """η_e, ηλ and the spread of ln r² where the mean step rests."""
+        """η_e, ηλ and the spread of ln r² at the fixed point of the mean step."""
         ...
 
 
@@ -97,7 +97,7 @@ Kind = type[Steps]
 
 
 def kind(protocol: Any) -> Any:
-    """``protocol`` if it is (the class of) a protocol; the name of one was taken up to version 0.1."""
+    """``protocol`` if it is (the class of) a protocol; version 0.1 also accepted its name."""
     if not hasattr(protocol, "step_number"):
         raise TypeError(
             f"protocol: expected the class of a protocol, got {protocol!r}. Pass for instance weightgas.FixedLR."

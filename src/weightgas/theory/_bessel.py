@@ -6,8 +6,8 @@ With nu = dim/2 - 1 and s = sqrt(nu^2 + kappa^2) the uniform (Debye) expansion o
 
 (Olver, Asymptotics and Special Functions, ch. 10.7; DLMF 10.41). It holds for every kappa once nu is large. Its
 derivatives with respect to kappa give A = I_{nu+1}/I_nu and dA/dkappa term by term. For small nu it is evaluated at
-nu + 16 and carried down by the recurrence I_nu = I_{nu+2} + 2 (nu+1) I_{nu+1} / kappa, which is stable downwards. So
-there is one formula for all dimensions and temperatures, and no region to choose.
+nu + 16 and reduced by the recurrence I_nu = I_{nu+2} + 2 (nu+1) I_{nu+1} / kappa, which is stable downwards. So one
+formula holds for all dimensions and temperatures.
 """
 
 from typing import NamedTuple
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from weightgas.theory._arguments import Numbers
 
 LEAST_ORDER = 16
-"""The expansion is used from this order on; with ``TERMS`` terms it is then good to rounding error."""
+"""The expansion is used from this order on; with ``TERMS`` terms it is then accurate to rounding error."""
 TERMS = 12
 
 
@@ -44,7 +44,7 @@ def bessel(dim: NDArray[np.float64], kappa: NDArray[np.float64]) -> Bessel:
     dim, kappa = np.broadcast_arrays(dim, kappa)
     small = dim / 2 - 1 < LEAST_ORDER
     order = dim / 2 - 1 + np.where(small, LEAST_ORDER, 0)
-    # dA/dkappa falls as 1/kappa^2; it is carried times max(1, kappa)^2 so that it neither underflows nor overflows.
+    # dA/dkappa falls as 1/kappa^2; it is multiplied by max(1, kappa)^2 so that it neither underflows nor overflows.
     unit = np.maximum(kappa, 1.0)
     log_scaled, over_kappa, complement, slope = _debye(order, kappa, unit)
     ratio = kappa * over_kappa
@@ -93,7 +93,7 @@ def _debye(order: NDArray, kappa: NDArray, unit: NDArray) -> tuple[NDArray, NDAr
 
 
 def _series() -> tuple[NDArray, NDArray, NDArray]:
-    """Coefficients [k, j] of s^-k (nu/s)^2j in f, -s f', s^2 f'' (for f and beyond its first three terms).
+    """Coefficients [k, j] of s^-k (nu/s)^2j in f, -s f', s^2 f'' (for f, beyond its first three terms).
 
     theta = d ln I / d ln kappa obeys d theta/d ln kappa + theta^2 = s^2. The ansatz theta = s - (1-t) sum_k e_k(t) s^-k
     with t = (nu/s)^2 gives e_0 = 1/2 and, order by order,

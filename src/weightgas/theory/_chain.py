@@ -1,4 +1,4 @@
-"""The Galerkin solution behind :mod:`weightgas.theory.stationary`, where its equations are."""
+"""The Galerkin solution of the equations in :mod:`weightgas.theory.stationary`."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from weightgas.theory._arguments import Kind
 from weightgas.theory._rules import Array, OverlapRule, chi_square_rule, hermite, normal_rule, overlap_rule
 
 _TOLERANCE = 1e-4
-"""What U may change by when the highest degree is excluded, relative, before the state counts as not resolved."""
+"""Largest relative change of U without the highest degree for which the state counts as resolved."""
 
 
 @dataclass(frozen=True)
 class Stationary:
-    """Means over the stationary state; NaN with a ``reason`` where there is none or it is not resolved.
+    """Means over the stationary state; NaN with a ``reason`` if there is none or it is not resolved.
 
     energy, energy_variance    U = E[1 + z] and Var z
     entropy_direction          S(w̄) in nats, with respect to the surface of the unit sphere
     mean_grad_sq               E‖∇L‖² = E[1 − z²] on the unit sphere
-    elr                        E[η/r²]; η_e where it is fixed
+    elr                        E[η/r²]; η_e if that is fixed
     temperature                T = E[η/r²] σ²/2
-    square, log_square         E[x] and E[ln x], x = r²/η, where the step is scaled η_e λ r², on a sphere 1
+    square, log_square         E[x] and E[ln x], x = r²/η; η_e λ r² if the step is scaled, 1 on a sphere
     log_square_variance        Var ln r²
     conf_ratio                 T_conf/T = E‖∇L‖²/(T E[ΔL]), ΔL = −(d−1)z: 1 in continuous time
     error                      relative change of U, or E[r²], when the highest degrees are excluded
@@ -50,7 +50,7 @@ class Stationary:
 
 
 class _Reference(NamedTuple):
-    """Where ρ₀ stands: h, and ηλ = η_e λ r², at the centre of ln r²; the spread of ln r²; T of the direction."""
+    """The parameters of ρ₀: h, and ηλ = η_e λ r², at the centre of ln r²; the spread of ln r²; T of the direction."""
 
     size: float
     decay: float
@@ -59,10 +59,10 @@ class _Reference(NamedTuple):
 
 
 def _reference(protocol: Kind, dim: int, step: float, noise_var: float) -> _Reference:
-    """From the laws of the mean step; NaN where it has no fixed point.
+    """The parameters from the mean step; NaN where it has no fixed point.
 
-    The direction is taken at the temperature at which the mean of z does not move in a step: in high dimensions that of
-    continuous time would be many widths of the density away.
+    The temperature of the direction is that at which a step does not change the mean of z: in high dimensions that of
+    continuous time would be off by many widths of the density.
     """
     at = _radius(protocol, dim, step, noise_var, None)
     if not np.isfinite(at.size + at.decay + at.spread):
@@ -182,7 +182,7 @@ def _after(gap: Array, size: Array, noise_var: float, dim: int, degree: int) -> 
     (n, n_weight), (q, q_weight) = normal_rule(degree + 6), chi_square_rule(dim - 2, degree)
     n, q, weight = np.repeat(n, q.size), np.tile(q, n.size), np.outer(n_weight, q_weight).ravel()
     gap, size = gap[..., None], size[..., None]
-    sine = np.sqrt(np.maximum(gap * (2 - gap), 0.0))  # a node may lie past z = 1 by a rounding
+    sine = np.sqrt(np.maximum(gap * (2 - gap), 0.0))  # rounding may put a node beyond z = 1
     along = sine + np.sqrt(noise_var) * n
     growth = size**2 * (along**2 + noise_var * q)
     root = np.sqrt(1 + growth)

@@ -1,7 +1,7 @@
 """Gauss rules and orthonormal polynomials for the densities of the isotropic noise model.
 
-Nodes are the eigenvalues of the Jacobi matrix (Golub and Welsch 1969), weights 1/Σ p_i² at the nodes: relatively exact
-however small, which the squared eigenvectors are not.
+Nodes are the eigenvalues of the Jacobi matrix (Golub and Welsch 1969), weights 1/Σ p_i² at the nodes: these have a
+small relative error even if they are tiny, unlike the squared eigenvectors.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class OverlapRule(NamedTuple):
 def overlap_rule(dim: int, temperature: float, size: int) -> OverlapRule:
     """``size`` nodes for ρ(z) ∝ (1 − z²)^{(d−3)/2} e^{−z/T}, by the Stieltjes procedure on a fine grid in artanh z.
 
-    There the density is analytic and falls at both ends, so equal steps integrate it to rounding error; 1 + z has no
-    cancellation, however cold.
+    In artanh z the density is analytic and falls off at both ends, so equal steps integrate it to rounding error; 1 + z
+    has no cancellation at any temperature.
     """
     dof, kappa = dim - 1.0, 1 / temperature
     root = np.hypot(dof, 2 * kappa)
@@ -54,7 +54,7 @@ def overlap_rule(dim: int, temperature: float, size: int) -> OverlapRule:
     gap, rest = 2 / (1 + np.exp(-2 * t)), 2 / (1 + np.exp(2 * t))
     log_weight = dof / 2 * np.log(gap * rest) - kappa * gap
     log_weight -= log_weight.max()
-    # Towards large 1 + z powers grow: there the tail counts for longer.
+    # Powers of 1 + z grow, so the upper tail must extend further.
     kept = (log_weight > -80) | ((gap > mode) & (log_weight > -400))
     gap, weight = gap[kept], np.exp(log_weight[kept])
     weight /= weight.sum()
@@ -80,14 +80,14 @@ def overlap_rule(dim: int, temperature: float, size: int) -> OverlapRule:
 
 @lru_cache(maxsize=64)
 def normal_rule(size: int) -> tuple[Array, Array]:
-    """Nodes and weights for a standard normal; remembered, so not to be written into."""
+    """Nodes and weights for a standard normal; cached, so do not change them."""
     nodes = _nodes(np.zeros(size), np.sqrt(np.arange(size)))
     return _kept(nodes, 1 / np.sum(hermite(nodes, size) ** 2, axis=0))
 
 
 @lru_cache(maxsize=64)
 def chi_square_rule(freedom: int, size: int) -> tuple[Array, Array]:
-    """Nodes and weights for a chi-square variable; of 0 degrees of freedom, the number 0. Remembered too."""
+    """Nodes and weights for a chi-square variable; for 0 degrees of freedom, the number 0. Cached too."""
     if freedom == 0:
         return _kept(np.zeros(1), np.ones(1))
     order, alpha = np.arange(size, dtype=np.float64), freedom / 2 - 1

@@ -1,16 +1,16 @@
-"""The stationary density of a discrete step, to first order in the step: what an ideal gas looks like at finite η_e.
+"""The stationary density of a discrete step to first order in the step: the ideal gas at finite η_e.
 
-With isotropic noise, T = h σ²/2 and h = η_e the step w̄₊ = normalize(w̄ − h g) has on the unit sphere the density
+With isotropic noise, T = h σ²/2 and h = η_e, the step w̄₊ = normalize(w̄ − h g) has the density on the unit sphere
 
     ρ ∝ exp(−[L + h Φ₁]/T),   Φ₁ = (T/2) ΔL − ¼ ‖∇L‖² + c T L
 
-with ΔL the Laplace–Beltrami operator and c = d on the fixed sphere. With weight decay the direction feels η_e/(1 − ηλ),
-which makes it c = 1 at fixed ELR; so also at fixed LR, except for the spread of r (a share of about ηλ/2). For any
-loss;
-for the linear one ``vmf.finite_step_energy`` follows. Exact to first order in h at fixed T; the term ¼‖∇L‖² is that of
-backward error analysis in flat space (Shardlow 2006, SIAM J. Numer. Anal. 44, 430), c that of the curved sphere.
+with ΔL the Laplace–Beltrami operator and c = d on the fixed sphere. With weight decay the direction moves with η_e/(1 −
+ηλ), hence c = 1 at fixed ELR; this also holds at fixed LR, except for the spread of r (a share of about ηλ/2). It holds
+for any loss; ``vmf.finite_step_energy`` is the linear case. It is exact to first order in h at fixed T; the term ¼‖∇L‖²
+is that of backward error analysis in flat space (Shardlow 2006, SIAM J. Numer. Anal. 44, 430), c that of the curved
+sphere.
 
-Below ``laplacian_slope`` is s where ΔL = s L + constant: −(d−1) for a linear loss, −2d for a quadratic one.
+Below, ``laplacian_slope`` is s in ΔL = s L + constant: −(d−1) for a linear loss, −2d for a quadratic one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from weightgas.theory._arguments import Kind, Numbers, kind
 
 
 def curvature_term(protocol: Kind, dim: ArrayLike) -> Numbers:
-    """c: ``dim`` where the step is projected on a sphere, else 1; ``protocol`` is the class of one."""
+    """c: ``dim`` if the step is projected on a sphere, else 1; ``protocol`` is a protocol class."""
     size = np.asarray(dim, dtype=float)
     return size if kind(protocol).projected else np.ones_like(size)
 
@@ -34,12 +34,12 @@ def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
         Z = (1 + m ‖∇L‖²/tr Σ)/(1 − m η̂λ/2)         r⁴ = η̂ (tr Σ + m ‖∇L‖²)/(λ (2 − m η̂λ))
         m = (1 − α)/(1 + α),   Nesterov's (1 − α)(1 + 2α)²/(1 + α) − 2α
 
-    On the sphere, where the growth of the norm is read step by step, Z has a factor 1 + α²η̂_e²G/(1 − α²) besides
-    (Nesterov's α⁴), in the mean step.
+    On the sphere, where the growth of the norm is recorded step by step, Z has an additional factor 1 + α²η̂_e²G/(1 −
+    α²) (Nesterov's α⁴), in the mean step.
 
     From the stationary covariance of weights and buffer in a harmonic well and in pure noise; exact in η̂λ for pure
-    noise and heavy ball, else first order in the step. For relaxation times long against 1/(1 − α), decay in the
-    buffer.
+    noise and heavy ball, else first order in the step. It holds for relaxation times much longer than 1/(1 − α), with
+    decay in the buffer.
     """
     alpha = np.asarray(momentum, dtype=float)
     if nesterov:
@@ -59,7 +59,8 @@ def configurational_temperature(
 ) -> Numbers:
     """T_conf = [⟨‖∇L‖²⟩ (1 + hT(s/2 + c)) − (h/2) ⟨∇L·H∇L⟩]/⟨ΔL⟩, equal to T to first order in h for isotropic noise.
 
-    From ρ by parts: T⟨ΔL⟩ = ⟨∇L·∇(L + hΦ₁)⟩. All moments are those on the unit sphere, H the Hessian there.
+    From ρ, by integration by parts: T⟨ΔL⟩ = ⟨∇L·∇(L + hΦ₁)⟩. All moments are those on the unit sphere, H the Hessian
+    there.
     """
     factor = 1 + np.multiply(elr, temperature) * _bracket(protocol, dim, laplacian_slope)
     return (np.multiply(mean_grad_sq, factor) - np.multiply(elr, grad_curvature) / 2) / np.asarray(laplacian)
@@ -81,7 +82,7 @@ def heat_capacity(
 def gibbs_slope(
     cold: ArrayLike, hot: ArrayLike, noise_var: ArrayLike, protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike
 ) -> Numbers:
-    """Slope in L of ln ρ_hot/ρ_cold: 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c), T₁ the ``cold`` one, at one σ²."""
+    """Slope in L of ln ρ_hot/ρ_cold: 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c), T₁ the ``cold`` one, at equal σ²."""
     cold, hot = np.asarray(cold, dtype=float), np.asarray(hot, dtype=float)
     return 1 / cold - 1 / hot - 2 / np.asarray(noise_var) * (hot - cold) * _bracket(protocol, dim, laplacian_slope)
 

@@ -1,10 +1,10 @@
 """Ideal gas of weights: state variables, equation of state and thermodynamic potentials.
 
-The stationary radii, temperatures and pressures of the protocols are with these, in :mod:`weightgas.protocols`.
+The stationary radii, temperatures and pressures of the protocols are in :mod:`weightgas.protocols`.
 
 A group of ``dim`` scale-invariant weights has radius r, direction w/r and dof = dim - 1 degrees of freedom. Gradients
-are carried to the unit sphere, g~ = r g. All quantities are dimensionless; T, U, F, G and H are in units of the loss,
-S and R in nats. Notation and keyword names:
+are those on the unit sphere, g~ = r g. All quantities are dimensionless; T, U, F, G and H are in units of the loss, S
+and R in nats. Notation and keyword names:
 
     lr            eta            learning rate
     wd            lambda         weight decay, coupled as in ``torch.optim.SGD``: step -lr (g + wd w)
@@ -12,7 +12,7 @@ S and R in nats. Notation and keyword names:
     radius        r              norm of the group
     noise_trace   tr Sigma       trace of the covariance of g~ (heat)
     mean_grad_sq  |grad L|^2     squared mean gradient on the unit sphere (drift)
-    grad_sq       G              E|g~|^2 = tr Sigma + |grad L|^2: what the radius feels
+    grad_sq       G              E|g~|^2 = tr Sigma + |grad L|^2, which drives the radius
     dof           d - 1          degrees of freedom; sum of (d_i - 1) for a network of groups
 
 Sources: [P] Sadrtdinov et al., arXiv 2511.07308, in continuous time; "exact" follows from the discrete step without
@@ -49,9 +49,9 @@ def pressure(temperature: ArrayLike, volume: ArrayLike, dof: ArrayLike) -> Numbe
 
 
 def balanced_decay(step: ArrayLike) -> Numbers:
-    """ηλ at which the decay of r² in the mean step undoes its growth, 1 − √(1 − η_e²G), from ``step`` = η_e²G.
+    """ηλ at which the decay of r² in the mean step balances its growth, 1 − √(1 − η_e²G), from ``step`` = η_e²G.
 
-    Written without cancellation; NaN from η_e²G = 1 on, where no decay of a scaled step suffices.
+    Written without cancellation; NaN for η_e²G ≥ 1, where no decay of a scaled step suffices.
     """
     step = nonnegative("step", step)
     return where(step < 1, lambda ok: step / (1 + np.sqrt(np.where(ok, 1 - step, 0.0))))
@@ -73,7 +73,8 @@ def compressibility(noise_trace: ArrayLike, mean_grad_sq: ArrayLike, lr_times_wd
 
     At fixed LR exact for constant G, with V = E[r^2]/2 and T from E[1/r^2]; at fixed ELR the spread of r lowers
     it by the factor E[r^2]/r*^2 (1 - eta_e^2 sigma^2 for small steps). On the fixed sphere leave ``lr_times_wd`` at 0.
-    It states nothing about a gas: it is a signal-to-noise ratio and a finite-step check. NaN where eta lambda >= 2.
+    It does not test whether the state is a gas: it is a signal-to-noise ratio and a finite-step check. NaN where eta
+    lambda >= 2.
     """
     ratio = nonnegative("mean_grad_sq", mean_grad_sq) / positive("noise_trace", noise_trace)
     decay = nonnegative("lr_times_wd", lr_times_wd)
@@ -98,7 +99,7 @@ def harmonic_entropy(dof: ArrayLike, temperature: ArrayLike, log_det_hessian: Ar
 
 
 def entropy_of_radius(radius: ArrayLike, dof: ArrayLike) -> Numbers:
-    """dof ln r, what a sphere of radius r adds to the direction entropy, in nats [P]; sum it over groups."""
+    """dof ln r, which a sphere of radius r adds to the direction entropy, in nats [P]; sum it over groups."""
     return freedom("dof", dof) * np.log(positive("radius", radius))
 
 

@@ -14,8 +14,8 @@ from weightgas.theory._arguments import Numbers, positive
 def direction_time_in_noise(elr: ArrayLike, noise_trace: ArrayLike) -> Numbers:
     """Decay time of <w_t . w_0> / (r_t r_0) in pure noise, 2 / (eta_e^2 tr Sigma) steps.
 
-    A tangent step of variance eta_e^2 tr(Sigma) turns the direction by E cos = 1 - eta_e^2 tr(Sigma) / 2. With weight
-    decay that is 1 / (eta lambda) at the stationary radius of pure noise.
+    A tangent step of variance eta_e^2 tr(Sigma) rotates the direction by E cos = 1 - eta_e^2 tr(Sigma) / 2. With weight
+    decay the time is 1 / (eta lambda) at the stationary radius of pure noise.
     """
     return 2 / (positive("elr", elr) ** 2 * positive("noise_trace", noise_trace))
 
@@ -30,7 +30,7 @@ def direction_time_harmonic(elr: ArrayLike, curvature: ArrayLike) -> Numbers:
 
 
 def energy_time_harmonic(elr: ArrayLike, curvature: ArrayLike) -> Numbers:
-    """Autocorrelation time of the energy in a harmonic well, half that of the direction: energy is quadratic in it."""
+    """Autocorrelation time of the energy in a harmonic well: half that of the direction, as energy is quadratic."""
     return direction_time_harmonic(elr, curvature) / 2
 
 

@@ -1,25 +1,26 @@
-"""The isotropic noise model at any step size: the stationary state of its discrete step, to quadrature.
+"""The isotropic noise model at any step size: the stationary state of its discrete step, by quadrature.
 
-For L = 1 + z and noise of variance σ² in every tangent direction, radius and overlap are a Markov chain of their own.
-With a step h = η/r², K = 1 − hλr² = 1 − ηλ, e = h/K, n ~ N(0, 1), q ~ χ²_{d−2} and ζ = √(1 − z²),
+For L = 1 + z and noise of variance σ² in every tangent direction, radius and overlap form a Markov chain. With a step h
+= η/r², K = 1 − hλr² = 1 − ηλ, e = h/K, n ~ N(0, 1), q ~ χ²_{d−2} and ζ = √(1 − z²),
 
     G = (ζ + σn)² + σ²q        z₊ = (z − e(ζ + σn)ζ)/√(1 + e²G)        r₊² = r² K² (1 + e²G)
 
     fixed sphere   K = 1, h = η_e, r fixed: a chain of z alone             step size: η_e
-    fixed ELR      h = η_e; y = η_e λ r² and z, whatever λ                 step size: η_e
-    fixed LR       K = 1 − ηλ; h = η/r² and z, whatever η and λ alone      step size: ηλ
+    fixed ELR      h = η_e; y = η_e λ r² and z, for any λ                 step size: η_e
+    fixed LR       K = 1 − ηλ; h = η/r² and z, for any η and λ      step size: ηλ
 
 Let ρ₀ be von Mises–Fisher in z at the temperature of continuous time, times a normal density of ln r². The stationary
 density is ρ₀ Σ c_b φ_b with φ_b the orthonormal polynomials of ρ₀, and Σ_b c_b ∫ρ₀ φ_b (Pφ_a − φ_a) = 0 for every a,
 where Pφ is the mean of φ after a step: Gauss rules over z, ln r², n and q (a Galerkin method; Atkinson and Han,
 Theoretical Numerical Analysis, ch. 12). The corrections to ρ₀ are close to polynomials (:mod:`.finite_step` to first
-order), so twelve degrees reach about eight digits. No order in η_e is neglected. What the closed forms of
-:mod:`.vmf` and :mod:`.ideal_gas` neglect is the difference.
+order), so twelve degrees reach about eight digits. No order in η_e is neglected: the difference from :mod:`.vmf` and
+:mod:`.ideal_gas` is what those closed forms neglect.
 
 On the sphere and at fixed LR there is a stationary state for every η_e and every 0 < ηλ < 1. At fixed ELR strictly
-there is none: from every radius one large enough gradient makes r grow without end. What is given is the state in which
-a run stays until then; ``escape_time`` states how long. Its mean step has no fixed point from η_e²G = 1 on. Steps
-so large that the quadrature misses 10⁻⁴ of U are not resolved: η_e above about 0.5 in three dimensions at σ = 1.
+there is none: from every radius one sufficiently large gradient makes r grow without limit. The result is the
+metastable state before that; ``escape_time`` returns its duration. The mean step has no fixed point for η_e²G ≥ 1.
+Steps so large that the quadrature error of U exceeds 10⁻⁴ are not resolved: η_e above about 0.5 in three dimensions at
+σ = 1.
 """
 
 from __future__ import annotations
@@ -47,20 +48,19 @@ __all__ = [
 DEGREE = 12
 """Degree of the polynomials in z; in ln r² it is six tenths of that."""
 _LEAST = 1e-200
-"""Step times σ² below which nothing is left of a finite step, and the quadrature would overflow."""
+"""Step times σ² below which finite-step effects are negligible and the quadrature would overflow."""
 _MOST, _SPACING = 36, 1 / 9
-"""Up to so many distinct step sizes are solved one by one; more are interpolated between multiples of that spacing of
-the logarithm, which all curves of one model share."""
+"""Most step sizes that are solved one by one; more are interpolated on a grid with this spacing of the logarithm."""
 
 
 def stationary_state(
     protocol: Kind, dim: int, step_size: float, noise_var: float = 1.0, *, degree: int = DEGREE
 ) -> Stationary:
-    """The stationary state of the isotropic noise model, exact except for the quadrature, in 10 to 25 ms; remembered.
+    """The stationary state of the isotropic noise model, exact except for the quadrature, in 10 to 25 ms; cached.
 
-    ``protocol`` is the class of one; ``step_size`` is η_e on the fixed sphere and at fixed ELR, ηλ at fixed LR (its
-    ``step_number``); ``noise_var`` is σ². Raises ``TypeError`` or ``ValueError`` for a protocol, dimension or number
-    that is none; beyond stability the result is NaN, with a reason.
+    ``protocol`` is a protocol class; ``step_size`` is η_e on the fixed sphere and at fixed ELR, ηλ at fixed LR (its
+    ``step_number``); ``noise_var`` is σ². Raises ``TypeError`` or ``ValueError`` for an invalid protocol, dimension or
+    number; beyond stability the result is NaN, with a reason.
     """
     protocol = kind(protocol)
     whole_number("dim", dim, minimum=2)
@@ -76,9 +76,9 @@ def stationary_values(
 ) -> dict[str, NDArray[np.float64]]:
     """``radius`` (root mean square), ``log_radius`` and the means of :class:`Stationary` at hyperparameters.
 
-    ``at`` are those of the protocol by axis, arrays that broadcast. One state is found for each distinct step size; of
-    more than 36 by splines in the logarithm of the step size, which are good to a relative 10⁻⁵. NaN where there is no
-    state or it is not resolved.
+    ``at`` has those of the protocol by axis, as arrays that broadcast. One state is computed for each distinct step
+    size; more than 36 are interpolated by splines in the logarithm of the step size, with a relative error of 10⁻⁵. NaN
+    if there is no state or it is not resolved.
     """
     protocol = kind(protocol)
     arrays = np.broadcast_arrays(*(np.asarray(v, float) for v in at.values()))
@@ -106,7 +106,7 @@ def _solved(protocol: Kind, dim: int, log_size: NDArray, noise_var: float) -> li
 
 
 def _nodes(low: float, high: float) -> NDArray[np.float64]:
-    """Both ends, and between them the multiples of the spacing that are not too near; twice as far apart from 96 on."""
+    """Both ends, and the multiples of the spacing between them that are not too near; twice the spacing from 96 on."""
     spacing = _SPACING
     while high - low > 96 * spacing:
         spacing *= 2
@@ -115,7 +115,7 @@ def _nodes(low: float, high: float) -> NDArray[np.float64]:
 
 
 def _between(nodes: NDArray, values: NDArray, x: NDArray) -> NDArray[np.float64]:
-    """By a cubic spline, of the logarithm where all are positive; NaN beyond the first row of nodes with values."""
+    """Cubic spline, of the logarithm if all are positive; NaN beyond the first row of nodes with values."""
     good = np.append(np.isfinite(values), False)
     first = int(np.argmax(good))
     end = first + int(np.argmin(good[first:]))
@@ -136,10 +136,10 @@ def response_ratio(protocol: Kind, dim: int, step_size: float, noise_var: float 
 
 
 def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
-    """What the Gibbs slope of two such states is measured as: the logistic regression of "hot or cold" on the energy.
+    """The expected measured Gibbs slope of two such states: the logistic regression of "hot or cold" on the energy.
 
-    Of equally many energies from both, without end: the maximum of E_cold ln(1 − p) + E_hot ln p over a line for the
-    logit of p. In continuous time 1/T_cold − 1/T_hot. NaN where a state is not there.
+    For infinitely many energies, as many from each: the maximum of E_cold ln(1 − p) + E_hot ln p over a line for the
+    logit of p. In continuous time 1/T_cold − 1/T_hot. NaN if there is no such state.
     """
     if cold.reason or hot.reason:
         return np.nan
@@ -162,8 +162,8 @@ def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> f
     """Mean number of steps until a run at fixed ELR escapes to infinite radius, from its stationary radius.
 
     Pure noise: y = η_e λ r² becomes y((1 − y)² + η_e²σ²χ²_{d−1}); it has escaped above the unstable fixed point of the
-    mean step, y = 1 + √(1 − H), H = η_e²σ²(d−1). The chain of ln y on ``bins`` equal intervals (Ulam's method), the
-    escape time by one linear system. Infinite beyond 10¹², where rounding hides it; 0 from H = 1 on.
+    mean step, y = 1 + √(1 − H), H = η_e²σ²(d−1). The chain of ln y is discretised on ``bins`` equal intervals (Ulam's
+    method); a linear system gives the escape time. Infinite beyond 10¹², where rounding dominates; 0 for H ≥ 1.
     """
     dof = whole_number("dim", dim, minimum=2) - 1
     unit = positive_number("elr", elr) ** 2 * positive_number("noise_var", noise_var)
@@ -175,7 +175,7 @@ def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> f
     y = np.exp((edges[1:] + edges[:-1]) / 2)
     need = np.exp(edges) / y[:, None] - (1 - y[:, None]) ** 2
     below = gammainc(dof / 2, np.maximum(need, 0) / (2 * unit))
-    below[:, 0] = 0.0  # whatever would fall under the lowest bin stays in it
+    below[:, 0] = 0.0  # what would fall below the lowest bin stays in it
     times = np.linalg.solve(np.eye(bins) - np.diff(below, axis=1), np.ones(bins))
     value = float(times[np.argmin(np.abs(y - center))])
     return value if 0 < value < 1e12 else np.inf

@@ -8,13 +8,12 @@ of the loss. With A = I_{dim/2}(kappa) / I_{dim/2-1}(kappa) and dof = dim - 1 (a
     ln Z = (dim/2) ln 2 pi + ln I_{dim/2-1}(kappa) - (dim/2 - 1) ln kappa        (Z without the 1 in L)
     S = ln Z - kappa (1 - U)        F = U - T S = 1 - T ln Z
 
-Valid for 2 <= dim <= 3e6 and 1e-300 <= T <= 1e300 (``weightgas.theory._bessel`` states how). Against quadrature:
-relative
-error below 1e-12 for U, A, v and C, and below 1e-12 max(1, |value|) for S, F and ln Z, except where ln Z crosses zero:
-there it is ill-conditioned, one rounding of T changes it by kappa A times 1e-16.
+Valid for 2 <= dim <= 3e6 and 1e-300 <= T <= 1e300 (method: ``weightgas.theory._bessel``). Compared with quadrature, the
+relative error is below 1e-12 for U, A, v and C, and below 1e-12 max(1, |value|) for S, F and ln Z. Where ln Z crosses
+zero it is ill-conditioned: one rounding of T changes it by kappa A times 1e-16.
 
-``elr`` is the effective learning rate eta_e at which the gas is simulated with finite steps; the stationary density
-stated by [P] (arXiv 2511.07308) is the limit eta_e -> 0 at constant T = eta_e sigma^2 / 2.
+``elr`` is the effective learning rate eta_e at which the gas is simulated with finite steps; the stationary density of
+[P] (arXiv 2511.07308) is the limit eta_e -> 0 at constant T = eta_e sigma^2 / 2.
 """
 
 import numpy as np
@@ -35,7 +34,7 @@ def mean_overlap(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
 
 
 def energy(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """U = <L> = 1 - A(1/T): (dim - 1) T / 2 at low T, 1 at high T. Relative accuracy also where it is tiny."""
+    """U = <L> = 1 - A(1/T): (dim - 1) T / 2 at low T, 1 at high T. Its relative error is small even where U is tiny."""
     return _bessel(dim, temperature).complement
 
 
@@ -96,11 +95,11 @@ def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, p
         FixedELR      phi = +((dim-3)/2) z - z^2/(4T)    delta U = eta_e [dof T A + (dim - 5) v] / 4
         FixedLR       that of fixed ELR + eta_e v [1 - dof T (1 + dof T/m) / (4 dof T + m)],  m = dof T^2 A / v
 
-    With weight decay the direction moves as if at eta_e / (1 - eta lambda): hence fixed ELR is not the sphere. At fixed
-    LR the temperature also fluctuates with the radius, var(ln r^2) = eta_e T, as fast as the direction moves. The term
-    added is first order too; its bracket is exact for low and for high T and takes one relaxation rate m for the
-    overlap in between (error at most 0.04 in a bracket of 0.6 to 1, at dim = 2). There ``elr`` is E[eta / r^2] of the
-    run and T = E[eta / r^2] sigma^2 / 2.
+    With weight decay the direction moves as if at eta_e / (1 - eta lambda): hence fixed ELR differs from the sphere. At
+    fixed LR the temperature also fluctuates with the radius, var(ln r^2) = eta_e T, as fast as the direction moves.
+    This term is also of first order; its bracket is exact for low and for high T and assumes one relaxation rate m for
+    the overlap in between (error at most 0.04 in a bracket of 0.6 to 1, at dim = 2). There ``elr`` is E[eta / r^2] of
+    the run and T = E[eta / r^2] sigma^2 / 2.
     """
     dim, elr, gas = dimension("dim", dim), positive("elr", elr), _bessel(dim, temperature)
     protocol = kind(protocol)
@@ -138,7 +137,7 @@ def sample(dim: int, temperature: float, size: Size, generator: np.random.Genera
 
 
 def sample_energy(dim: int, temperature: float, size: Size, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Independent energies L = 1 + z of the gas, shape ``size``, to full relative accuracy however small."""
+    """Independent energies L = 1 + z of the gas, shape ``size``, to full relative accuracy even where they are tiny."""
     return _sample_gaps(dim, temperature, size, generator)[0]
 
 

@@ -1,13 +1,13 @@
-"""The contract: what a run recorded, along steps, as one ``xarray.Dataset``.
+"""The trace contract: the record of a run along its steps, as one ``xarray.Dataset``.
 
 Dimensions ``cell, replica, sample`` and, where they apply, ``group`` (scale-invariant groups of weights), ``block,
 bin`` (counts of the overlap), ``snapshot, weight`` (stored directions and the final weights), ``word`` (state of a
 random stream).
 
-On ``cell`` stand the coordinates ``lr_set, wd_set, elr_set, radius_set`` (NaN where a protocol does not hold them) and
-``cell_id``. ``samples(cell, replica)`` is the number of valid samples, ``step(cell, sample)`` at which steps,
-``outcome(cell, replica)`` how it ended. In a store, ``completed(cell, replica)`` is written last, so a kill leaves no
-half cell. Symbols: ``docs/architecture.md``.
+The coordinates on ``cell`` are ``lr_set, wd_set, elr_set, radius_set`` (NaN where a protocol does not have them) and
+``cell_id``. ``samples(cell, replica)`` is the number of valid samples, ``step(cell, sample)`` their steps,
+``outcome(cell, replica)`` how the run ended. In a store, ``completed(cell, replica)`` is written last, so that an
+interrupted run has no half-written cell. Symbols: ``docs/architecture.md``.
 """
 
 from weightgas.errors import renamed_names

@@ -1,4 +1,4 @@
-"""What a trace holds: its variables, how one is made and checked, and its cells as a grid."""
+"""The content of a trace: its variables, how it is made and checked, and its cells as a grid."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weightgas.quantities import ALONG, OF_NOISE, RECORDED, Quantity
 from weightgas.status import Cause, Outcome, flags
 
 FORMAT_VERSION = 2
-"""Since 2 the dimension along the recorded series is ``sample``; in 1 it had another name."""
+"""In format 2 the dimension along the recorded series is ``sample``; in format 1 it had another name."""
 
 REQUIRED = ("step", "samples", "radius", "energy", "grad_sq", "outcome")
 ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps", "format_version")
@@ -45,9 +45,9 @@ def make(
         At least ``producer, dim, dof, seed, steps``; the protocol with its settings and the version of the format are
         added here. None means absent.
     methods
-        Where a variable was read by another CF cell method than its default (``{"noise_trace": "mean"}``).
+        For variables recorded by another CF cell method than their default (``{"noise_trace": "mean"}``).
     quantities
-        The user's own that are among the values.
+        The custom quantities among the values.
 
     Raises
     ------
@@ -68,7 +68,7 @@ def make(
     settings = json.dumps(protocol.settings(), sort_keys=True)
     notes = {**attributes, "protocol": protocol.name, "settings": settings, "format_version": FORMAT_VERSION}
     place = f"{type(protocol).__module__}:{type(protocol).__qualname__}"
-    notes["protocol_class"] = None if place.startswith("weightgas.") else place  # where a user's own was defined
+    notes["protocol_class"] = None if place.startswith("weightgas.") else place  # where a custom protocol was defined
     try:
         trace = xr.Dataset(variables, coordinates, {k: v for k, v in notes.items() if v is not None})
     except ValueError as error:
@@ -91,7 +91,7 @@ _CODES = {"outcome": Outcome, "failed_cause": Cause}
 
 
 def check(trace: xr.Dataset) -> xr.Dataset:
-    """Return ``trace`` if it keeps the contract.
+    """Return ``trace`` if it satisfies the contract.
 
     Raises
     ------
@@ -99,7 +99,7 @@ def check(trace: xr.Dataset) -> xr.Dataset:
         If it is not an ``xarray.Dataset``.
     TraceError
         If an attribute, a coordinate or a required variable is missing, a variable has other dimensions, the protocol
-        is none that is defined, or the format is newer than this version reads.
+        is not defined, or the format is newer than this version reads.
     """
     if not isinstance(trace, xr.Dataset):
         raise TypeError(
@@ -143,14 +143,14 @@ def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
 
 
 def kind_of(data: xr.Dataset | xr.DataArray) -> type[protocols.Protocol]:
-    """The class of the protocol of a trace or state, of whom its physics is asked; ValueError if none has its name."""
+    """The protocol class of a trace or state, which defines its physics; ValueError if no class has its name."""
     return protocols.named(str(data.attrs["protocol"]))
 
 
 def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     """The hyperparameters of every cell of a trace or state, (cells,) each, by axis in the order of the protocol.
 
-    Where the protocol steers a rate, also its mean in every cell: of a trace over the valid samples.
+    If the protocol steers a rate, also its mean in every cell: for a trace over the valid samples.
     """
     kind = kind_of(data)
     at = {axis: data[f"{axis}_set"].values for axis in kind.axes}
@@ -167,7 +167,7 @@ def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
 
 
 def column(data: xr.Dataset, name: str, like: str) -> np.ndarray:
-    """The values of a variable as floats; where it is absent, NaN in the shape of the variable ``like``."""
+    """The values of a variable as floats; if it is absent, NaN in the shape of the variable ``like``."""
     return data[name].values.astype(float) if name in data else np.full(data[like].shape, np.nan)
 
 
@@ -177,7 +177,7 @@ def valid(trace: xr.Dataset) -> xr.DataArray:
 
 
 def holds(trace: xr.Dataset, name: str) -> np.ndarray:
-    """Boolean (cell, sample): where the variable ``name`` was to be read; a NaN there was a failure."""
+    """Boolean (cell, sample): where the variable ``name`` had to be recorded; a NaN there is a failure."""
     if name not in OF_NOISE or "noise_every" not in trace.attrs:
         return np.ones((trace.sizes["cell"], trace.sizes["sample"]), bool)
     return trace["step"].values % int(trace.attrs["noise_every"]) == 0
@@ -187,7 +187,7 @@ def grid(data: Any) -> Any:
     """Unstack ``cell`` into the two hyperparameters of a product protocol, which become the first two dimensions.
 
     The new coordinates are ``lr, wd``, ``elr, wd`` or ``elr, radius``, in rising order. A variable of the same name
-    (the radius on the sphere, the effective learning rate where it is fixed) gives way to its coordinate.
+    (the radius on the sphere, the effective learning rate where it is fixed) is replaced by its coordinate.
 
     Parameters
     ----------
@@ -220,6 +220,6 @@ def grid(data: Any) -> Any:
 
 
 def _order(axis: str) -> int:
-    """The rate comes first, the other hyperparameter second; those of a custom protocol keep their order."""
+    """The rate is first, the other hyperparameter second; those of a custom protocol keep their order."""
     known = ("elr", "lr", "wd", "radius")
     return known.index(axis) if axis in known else -1

@@ -15,23 +15,23 @@ from weightgas.trace.contract import check, protocol_of
 _ONE_VALUE = ("producer", "protocol", "dim", "dof", "sample_every")
 _ONE_VALUE += ("loss", "loss_crc", "noise", "noise_crc", "network", "data", "batch_size", "noise_batches")
 _ONE_VALUE += ("curvature_batches", "noise_every", "energy_batches", "momentum", "nesterov", "optimizer")
-"""Attributes in which two traces of one experiment agree; the seed too, except for new replicas."""
+"""Attributes that must agree in two traces of one experiment; the seed too, except for new replicas."""
 
 
 def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:
     """Join two traces of the same experiment along ``"sample"`` (more steps), ``"cell"`` or ``"replica"``.
 
-    Samples of the second go on where the first stopped (``simulate(…, resume_from=first)``); cells are new ones;
-    replicas come from another seed, as the same one would draw the same numbers again.
+    Samples of the second continue where the first stopped (``simulate(…, resume_from=first)``). Cells must be new ones.
+    Replicas must have another seed, since the same seed would draw the same numbers again.
 
     Raises
     ------
     TypeError, ValueError
         If one is not a trace, or ``along`` is not one of the three.
     TraceError
-        If they differ in protocol, loss, noise, network, data, dimension or what they hold; in the seed (for replicas:
-        if they do not); if the cells differ (for samples and replicas) or overlap (for cells); if the second does not
-        go on where the first stopped (for samples) or was read at other steps (for replicas).
+        If they differ in protocol, loss, noise, network, data, dimension or variables; if the seeds differ (for
+        replicas: if they are equal); if the cells differ (for samples and replicas) or overlap (for cells); if the
+        second does not continue where the first stopped (for samples) or was recorded at other steps (for replicas).
     """
     check(first)
     check(second)
@@ -135,7 +135,7 @@ def _more_replicas(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
 
 
 def _one_set_of_bins(first: xr.Dataset, second: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The coarser bins of the two, cell by cell; the simulation's widths are powers of two, its origins multiples."""
+    """The coarser bins of the two, cell by cell; widths in simulations are powers of two, origins multiples of them."""
     widths, origins = ([t[v].values for t in (first, second)] for v in ("overlap_width", "overlap_origin"))
     width = np.maximum(*widths)
     for w, o in zip(widths, origins, strict=True):
@@ -152,7 +152,7 @@ def _one_set_of_bins(first: xr.Dataset, second: xr.Dataset) -> dict[str, xr.Data
 
 
 def _rebin(trace: xr.Dataset, joined: xr.Dataset) -> np.ndarray:
-    """The counts of ``trace`` in the bins of ``joined``; what is outside goes to the bins at the edges."""
+    """The counts of ``trace`` in the bins of ``joined``; counts outside go to the bins at the edges."""
     counts = trace["overlap_counts"].values
     out = np.zeros_like(counts)
     for i in range(len(counts)):
@@ -168,7 +168,7 @@ def _without(trace: xr.Dataset, dim: str) -> list[str]:
 
 
 def joined(parts: Sequence[xr.Dataset], along: str) -> xr.Dataset:
-    """Traces of one run, one after the other along a dimension; what does not have it, and attributes, of the first."""
+    """Traces of one run, joined along a dimension; attributes and variables without it are those of the first."""
     how: dict[str, Any] = {name: "override" for name in ("compat", "join", "combine_attrs")}
     return xr.concat(parts, along, data_vars="minimal", coords="minimal", **how)
 
@@ -176,7 +176,7 @@ def joined(parts: Sequence[xr.Dataset], along: str) -> xr.Dataset:
 def _concat(
     first: xr.Dataset, second: xr.Dataset, along: str, single: list[str], *, keep_first: bool = False
 ) -> xr.Dataset:
-    """Concatenate; the variables ``single`` do not have the dimension and are taken from one of the two."""
+    """Concatenate; the variables ``single`` do not have the dimension and come from one of the two."""
     counts = [v for v in ("overlap_counts",) if along == "sample" and v in first]
     pair = [t.drop_vars([*single, *counts], errors="ignore") for t in (first, second)]
     source = first if keep_first else second

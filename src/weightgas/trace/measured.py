@@ -1,4 +1,4 @@
-"""Custom quantities while a run is made: measured on the weights at its samples, kept as the arrays of a trace."""
+"""Custom quantities during a run: measured on the weights at its samples, stored as the arrays of a trace."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weightgas.quantities import Quantity
 class Custom:
     """The values of custom quantities of several runs, arrays of shape (runs, samples[, more]); NaN where not measured.
 
-    ``weights`` (runs, dim) are those at the start, on which each is tried.
+    ``weights`` (runs, dim) are those at the start, on which each quantity is tested.
     """
 
     def __init__(self, quantities: Sequence[Quantity], samples: int, weights: np.ndarray) -> None:
@@ -30,7 +30,7 @@ class Custom:
         Raises
         ------
         ValueError
-            If a function fails, or its value is no number or array of the shape that it had before.
+            If a function fails, or its value is not a number or an array of the previous shape.
         """
         for run in np.flatnonzero(np.isfinite(weights).all(axis=1) if alive is None else alive):
             for quantity in self._quantities:
@@ -42,7 +42,7 @@ class Custom:
 
 
 def _value(quantity: Quantity, weights: np.ndarray) -> np.ndarray:
-    """The value of a quantity at the weights (dim,) of one run, of which the function gets a copy."""
+    """The value of a quantity at the weights (dim,) of one run; the function gets a copy of them."""
     name, more = f"measure of {quantity.name}", len(quantity.dims) - 2
     if quantity.measure is None:
         raise refuse(name, "a function of the weights", None, "Pass Quantity(name, measure=function).")

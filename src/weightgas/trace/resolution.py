@@ -1,4 +1,4 @@
-"""Samples of a trace made fewer or longer, so that a run of unknown length fits into a fixed number of them."""
+"""Change the number or spacing of the samples of a trace, so that a run of any length has a fixed number of them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _POWERS = {"sample: mean": 1, "sample: root_mean_square": 2}
 
 
 def halve(trace: xr.Dataset) -> xr.Dataset:
-    """The trace with half the samples, each of two: means of means over steps, every second of what is read at points.
+    """The trace with half the samples: means over steps are averaged in pairs, every second point value is kept.
 
-    Of an odd number of valid samples the last is dropped. Blocks of counts are added in pairs, snapshots and final
-    weights stay. The attribute ``sample_every``, where it is there, doubles.
+    Of an odd number of valid samples the last is dropped. Blocks of counts are added in pairs; snapshots and final
+    weights are unchanged. The attribute ``sample_every``, if present, doubles.
 
     Raises
     ------
@@ -42,7 +42,7 @@ def halve(trace: xr.Dataset) -> xr.Dataset:
 
 
 def lengthen(trace: xr.Dataset, samples: int, blocks: int) -> xr.Dataset:
-    """The trace with room for so many samples and blocks of counts: NaN and 0, the steps going on as they went."""
+    """The trace extended to this many samples and blocks of counts, by NaN and 0; the steps continue evenly."""
     sizes = {"sample": samples, "block": blocks}
     out = {}
     for name, v in trace.data_vars.items():

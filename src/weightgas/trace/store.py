@@ -1,7 +1,7 @@
-"""Traces and states on disk: Zarr stores that are complete or known not to be.
+"""Traces and states on disk: Zarr stores that are complete or recognised as incomplete.
 
-Every chunk is written, also where it is empty, so a missing one is seen; chunks carry a checksum. A run is written in
-parts: the frame first, then each part with ``completed`` last.
+Every chunk is written, even if it is empty, so that a missing one is detected; chunks have a checksum. A run is written
+in parts: the frame first, then each part with ``completed`` last.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _CHUNK_BYTES = 2**24
 def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write a trace or state to a Zarr store at ``path``: all of it appears, or nothing.
 
-    ``force`` replaces another store of this library, and nothing else.
+    ``force`` replaces another store of this library, but no other file or folder.
 
     Raises
     ------
     TypeError
         If ``data`` is not a dataset.
     FileExistsError
-        Where something is already there and ``force`` is not given, or it is not a store of this library.
+        If something already exists there and ``force`` is not given, or it is not a store of this library.
     OSError
-        Where the folder cannot be written; the message names it.
+        If the folder cannot be written; the message names it.
     """
     if not isinstance(data, xr.Dataset):
         raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
@@ -62,15 +62,15 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a trace or a state from a Zarr store (or the trace of a run folder that holds ``trace.zarr``) into memory.
 
-    Cells of a trace that a killed run left unfinished come as ``interrupted`` with no valid samples, those whose worker
-    died as ``failed``.
+    Unfinished cells of an interrupted run have the outcome ``interrupted`` and no valid samples, those whose worker
+    died ``failed``.
 
     Raises
     ------
     FileNotFoundError
-        If nothing is there.
+        If the path does not exist.
     TraceError
-        If what is there is no trace or state of this library, is damaged, or is of a newer format.
+        If the store is not a trace or state of this library, is damaged, or has a newer format.
     """
     path = Path(path)
     trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
@@ -107,7 +107,7 @@ _SINCE_1 = {
     "group_kick": "group_update",
     "groups_left_out": "groups_excluded",
 }
-"""Names of dimensions, variables and attributes of format 1, and those of today."""
+"""Names of dimensions, variables and attributes of format 1, and the present ones."""
 
 
 def in_names_of_today(attributes: Mapping[Any, Any]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def current(data: xr.Dataset) -> xr.Dataset:
         if method := variable.attrs.get("cell_methods"):
             variable.attrs["cell_methods"] = method.replace("reading:", "sample:")  # word: the name of 0.1
     attributes = in_names_of_today(data.attrs)
-    if "noise" in attributes:  # format 1 had the kind of a simulated noise in its name alone
+    if "noise" in attributes:  # in format 1 only the name of a simulated noise had its kind
         name = str(attributes["noise"])
         kind = {"noise_isotropic": name.startswith("isotropic"), "noise_state_dependent": " x (" in name}
         attributes |= {key: int(value) for key, value in kind.items()}
@@ -137,7 +137,7 @@ def current(data: xr.Dataset) -> xr.Dataset:
 
 
 def upgrade(path: Path) -> bool:
-    """Rewrite a store of an older format in the names of this version, chunks and all; False where it is of this one.
+    """Rewrite a store of an older format with the names of this version, including chunks; False if it has this format.
 
     It is replaced completely or not at all.
 
@@ -157,7 +157,7 @@ def is_old(path: Path) -> bool:
     """Whether there is a store of an older format, which is read but not resumed."""
     try:
         return zarr.open_group(path, mode="r").attrs.get("format_version") in range(1, FORMAT_VERSION)
-    except Exception:  # whatever zarr raises for what is no store
+    except Exception:  # whatever zarr raises for something that is not a store
         return False
 
 
@@ -170,7 +170,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
         missing = _missing_chunks(store)
         with xr.open_zarr(store, consolidated=False, chunks=None) as data:
             data.load()
-    except Exception as error:  # zarr, json and the codecs each raise their own kinds for a damaged store
+    except Exception as error:  # zarr, json and the codecs each raise different errors for a damaged store
         raise TraceError(
             f"{store}: expected a Zarr store written by weightgas, got something unreadable "
             f"({type(error).__name__}: {error}). It is damaged or not a trace; run the command that made it again."
@@ -186,7 +186,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
 def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
     """Write the frame of a run at ``path``: coordinates, attributes and empty variables, no cell completed.
 
-    Parts of ``cells_per_chunk`` cells (default: all) have chunks of their own, so writing one touches no other.
+    Parts of ``cells_per_chunk`` cells (default: all) have separate chunks, so writing one does not change the others.
     """
     shape = (template.sizes["cell"], template.sizes["replica"])
     frame = template.assign(completed=(("cell", "replica"), np.zeros(shape, "int8")))
@@ -204,7 +204,7 @@ def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
 
 
 def mark_failed(path: Path, start: int, cells: int) -> None:
-    """Give ``cells`` cells from ``start`` on the outcome ``failed``; they stay incomplete, to be tried again."""
+    """Set the outcome of ``cells`` cells from ``start`` on to ``failed``; they remain incomplete, to be tried again."""
     with xr.open_zarr(path, consolidated=False, chunks=None) as data:
         replicas = data.sizes["replica"]
     failed = np.full((cells, replicas), Outcome.FAILED, "int8")
@@ -215,12 +215,12 @@ def mark_failed(path: Path, start: int, cells: int) -> None:
 
 
 def completed_cells(path: Path) -> np.ndarray:
-    """Boolean (cells,): which cells of a store are complete in every replica. TraceError where it is damaged."""
+    """Boolean (cells,): which cells of a store are complete in every replica. TraceError if it is damaged."""
     return _completed(path)[:].astype(bool).all(axis=1)
 
 
 def cells_per_write(path: Path) -> int:
-    """How many cells a chunk of the store at ``path`` has; a resumed run keeps the same chunks."""
+    """Number of cells per chunk of the store at ``path``; a resumed run keeps the same chunks."""
     return int(_completed(path, whole=False).chunks[0])
 
 
@@ -237,7 +237,7 @@ def _completed(path: Path, whole: bool = True) -> Any:
 
 
 def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
-    """Write next to ``path`` and put it there with a rename."""
+    """Write to a temporary path and rename it to ``path``."""
     encoding = {}
     for name, v in data.variables.items():
         whole = [max(1, n) for n in v.shape]
@@ -262,7 +262,7 @@ def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = Non
 
 
 def _missing_chunks(path: Path) -> list[str]:
-    """Names of the arrays of a store that lack some of their chunks."""
+    """Names of the arrays of a store with missing chunks."""
     group = zarr.open_group(path, mode="r")
     return [name for name, array in group.arrays() if array.nchunks_initialized < array.nchunks]
 
@@ -270,5 +270,5 @@ def _missing_chunks(path: Path) -> list[str]:
 def _is_ours(path: Path) -> bool:
     try:
         return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr raises for a file or a folder that is no store
+    except Exception:  # whatever zarr raises for a file or a folder that is not a store
         return False

@@ -1,7 +1,7 @@
-"""Checkpoints of a part that is being trained: a kill at any moment loses seconds, not the part.
+"""Checkpoints of a part in training: an interruption at any moment loses only seconds.
 
-A checkpoint is one NumPy archive of plain arrays, written to a temporary file, flushed to disk and renamed; the one
-before is kept. A damaged one is skipped with a warning in the log.
+A checkpoint is one NumPy archive of plain arrays, written to a temporary file, flushed to disk and renamed; the
+previous one is kept. A damaged one is skipped with a warning in the log.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ EVERY = 15.0
 
 
 def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write ``arrays`` as the newest checkpoint ``name`` in ``folder``; the newest so far is kept next to it."""
+    """Write ``arrays`` as the newest checkpoint ``name`` in ``folder``; the previous one is kept."""
     folder.mkdir(parents=True, exist_ok=True)
     newest = folder / f"{name}.npz"
     handle, scratch = tempfile.mkstemp(prefix=f".{name}-", suffix=".part", dir=folder)
@@ -32,7 +32,7 @@ def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez(file, **arrays)  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        with suppress(FileNotFoundError):  # the first one, or a worker that was given up for dead saves the same part
+        with suppress(FileNotFoundError):  # the first one, or a worker that seemed dead saves the same part
             os.replace(newest, folder / f"{name}.before.npz")
         os.replace(scratch, newest)
     except BaseException:
@@ -41,7 +41,7 @@ def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load(folder: Path, name: str) -> dict[str, np.ndarray] | None:
-    """The arrays of the newest readable checkpoint ``name``, or None where there is none."""
+    """The arrays of the newest readable checkpoint ``name``, or None if there is none."""
     for path in (folder / f"{name}.npz", folder / f"{name}.before.npz"):
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:

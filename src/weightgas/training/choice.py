@@ -1,9 +1,9 @@
-"""The mode of a run, chosen once at its beginning: by rule where the run is short, by measurement where it pays.
+"""The mode of a run, chosen once at its start: by a rule for a short run, by timing for a long one.
 
-What is fastest depends on the network, the images, the cache and the versions of libraries; no rule knows them all. So
-a run that is estimated to be long times steps of a few modes and takes the fastest. A run folder keeps the choice
-(``mode.json``): whatever continues there, a resumed run or another shard, evaluates alike, so that its numbers are the
-same to the bit.
+The fastest mode depends on the network, the images, the cache and the versions of libraries; no rule covers them all.
+So a run that is estimated to be long times steps of a few modes and uses the fastest. The choice is stored in the run
+folder (``mode.json``), so that a resumed run or another shard uses the same mode and its numbers are the same to the
+bit.
 """
 
 from __future__ import annotations
@@ -24,25 +24,24 @@ from weightgas.training.mode import Mode
 logger = logging.getLogger(__name__)
 
 LONG = 20.0
-"""Seconds that a run must be estimated to take before modes are measured for it."""
+"""Shortest estimated duration of a run, in seconds, for which modes are timed."""
 
 VERY_LONG = 600.0
-"""Seconds that a run must be estimated to take before compiling is tried: that alone takes up to a minute."""
+"""Shortest estimated duration, in seconds, for which compiling is tried: this takes up to a minute."""
 
 BUDGET = 0.03
-"""Share of the estimated time after which no other number of networks is tried."""
+"""Share of the estimated time after which no further number of networks is tried."""
 
 GAIN = 0.03
-"""Share of the time that a mode must save to be taken instead of the one before it."""
+"""Share of the time that a mode must save to replace the previous one."""
 
 FEWEST, ROUNDS, ROUND = 200, 5, 0.03
-"""Steps of all stacks below which nothing is timed; rounds of a timing, of which the fastest counts; seconds of one at
-least, or that of a step."""
+"""Fewest steps of all stacks for timing; rounds, of which the fastest counts; shortest round, in seconds or a step."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """What a run has before it: at most ``stacked`` networks in a stack, and ``steps`` of all networks together."""
+    """The remaining work of a run: at most ``stacked`` networks in a stack, and ``steps`` of all networks together."""
 
     stacked: int
     steps: int
@@ -51,9 +50,10 @@ class Work:
 def chosen(
     usual: Mode, engine: Callable[[Mode], Engine], work: Work, run: runs.RunFolder | None, compile: bool | None
 ) -> Mode:
-    """The mode of a run: the one its folder keeps, else measured, else the ``usual`` one; it is logged and kept.
+    """The mode of a run: the one in its folder, else a timed one, else the ``usual`` one; it is logged and stored.
 
-    ``engine`` makes one of ``mode.at_once`` networks. ``compile``: whether to; None where it is measured to pay.
+    ``engine`` makes one of ``mode.at_once`` networks. ``compile``: whether to compile; None: if it is measured to be
+    faster.
     """
     path = None if run is None else run.folder / "mode.json"
     mode = None if path is None else _kept(path)
@@ -62,14 +62,14 @@ def chosen(
         mode = mode if compile is None else replace(mode, compiled=compile)
         logger.log(logging.INFO if "(" in said else logging.DEBUG, "%s", said)
         if run is not None and path is not None:
-            with runs.preparing(run.folder):  # of several shards that come first, one decides
+            with runs.preparing(run.folder):  # if several shards start together, one decides
                 mode = _kept(path) or mode
                 runs.write_atomically(path, json.dumps({**asdict(mode), "said": said}, indent=1) + "\n")
     return mode if compile is None else replace(mode, compiled=compile)
 
 
 def _kept(path: Path) -> Mode | None:
-    """The mode in a run folder; None where there is none, or none that can be read."""
+    """The mode in a run folder; None if there is none, or it cannot be read."""
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
         return Mode(*(stored[name] for name in ("at_once", "compiled", "inputs")))
@@ -81,7 +81,7 @@ def _kept(path: Path) -> Mode | None:
 
 
 def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: bool | None) -> tuple[Mode, str]:
-    """The mode that is measured to be the fastest, or the usual one, and the reason in a line."""
+    """The mode that is measured to be the fastest, or the usual one, and the reason, in a line."""
     usual = replace(usual, at_once=min(usual.at_once, work.stacked))
     rule = f"{_networks(usual.at_once)} at once, by rule"
     if work.steps < FEWEST * usual.at_once:
@@ -108,7 +108,7 @@ def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: b
 
 
 def _compiled(best: Timer, engine: Callable[[Mode], Engine], work: Work) -> tuple[Mode, str]:
-    """The mode compiled, of as many networks or twice as many, if that is faster; and what was measured."""
+    """The compiled mode, with the same number of networks or twice as many, if that is faster; and the timings."""
     eager, begun, found = best, time.monotonic(), []
     for at_once in sorted({eager.mode.at_once, min(2 * eager.mode.at_once, work.stacked)}):
         other = Timer(engine(replace(eager.mode, at_once=at_once, compiled=True)))
@@ -121,7 +121,7 @@ def _compiled(best: Timer, engine: Callable[[Mode], Engine], work: Work) -> tupl
 
 
 def _faster(best: Timer, other: Timer) -> bool:
-    """Whether ``other`` saves enough to be taken instead: both timed in turn, since the rest of a machine changes."""
+    """Whether ``other`` saves enough to replace it: both are timed in turn, since the load of the machine changes."""
     for _ in range(ROUNDS if other.works else 0):
         best.round()
         other.round()
@@ -131,14 +131,13 @@ def _faster(best: Timer, other: Timer) -> bool:
 class Timer:
     """Times the steps of an engine, from the same weights.
 
-    ``seconds`` of a step of one of its networks, in the fastest round so far: at first those of a single step, which
-    are too many rather than too few. Infinite where it does not work: if the mode is too large for the memory or does
-    not compile.
+    ``seconds`` is the time of a step of one of its networks in the fastest round so far; at first that of a single
+    step, which is an overestimate. It is infinite if the mode does not fit into memory or does not compile.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine, self._state, self.mode = engine, engine.initial(), engine.network.mode
-        self._timed(1)  # what is slow only once, compiling too
+        self._timed(1)  # one-time costs, including compilation
         found = self._timed(1)
         self._steps = max(1, round(ROUND / found))
         self.works = engine.network.mode == self.mode
@@ -154,7 +153,7 @@ class Timer:
         if weights.device.type != "cpu":
             torch.accelerator.synchronize(weights.device)
         clock, processor = time.perf_counter() - clock, time.process_time() - processor
-        # The time of the processor excludes what other processes take, wall time counts no thread twice.
+        # Processor time excludes other processes; wall time counts parallel threads once.
         return (min(clock, processor) if weights.device.type == "cpu" else clock) / steps
 
 

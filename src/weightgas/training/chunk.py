@@ -1,4 +1,4 @@
-"""One part of the grid from its start, or from its checkpoint, to its end."""
+"""Train one part of the grid from its start, or from its checkpoint, to its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from weightgas.training.record import Samples, variables
 from weightgas.training.start import FIRST_GUESS, rescaling_steps
 
 BUFFER = "buffer_"
-"""What the names of the optimizer's buffers begin with in a checkpoint."""
+"""Prefix of the names of the optimizer's buffers in a checkpoint."""
 
 
 def run_chunk(
@@ -38,12 +38,12 @@ def run_chunk(
     Parameters
     ----------
     weights, buffers
-        Weights (stack, dim) to begin with at step ``plan.first``, None for the start that the plan names; buffers of
-        the optimizer (stack, buffers, dim) to resume with, None where it keeps none.
+        Initial weights (stack, dim) at step ``plan.first``, None for the start in the plan; buffers of the optimizer
+        (stack, buffers, dim), None if it has none.
     place
-        Folder and name of the checkpoints; None to keep none.
+        Folder and name of the checkpoints; None for no checkpoints.
     advance
-        Called with the number of steps made, summed over the stack, for the display of progress.
+        It is called with the number of steps made, summed over the stack, to show progress.
     """
     protocol = engine.protocol
     names = variables(plan, protocol, engine.has_momentum)
@@ -85,19 +85,19 @@ def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.n
             return state
         stored = torch.as_tensor(buffers, dtype=state.weights.dtype, device=state.weights.device)
         kept = {name: stored[:, k] for k, name in enumerate(state.buffers)}
-        rescaled = plan.start == "predicted"  # at the end of the warm-up, where the buffers were emptied
+        rescaled = plan.start == "predicted"  # at the end of the warm-up, where the buffers were reset
         return replace(state, buffers=kept, age=plan.first + (0 if rescaled else plan.warmup))
     if weights is not None:
         return engine.given(weights)
     state = engine.initial()
-    if plan.start == "predicted":  # a first guess, so that the first steps are not wild
+    if plan.start == "predicted":  # a first guess, so that the first steps are not too large
         gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
         state = engine.rescaled(state, engine.moments(state.weights, gradients).group_grad_sq)
     return state
 
 
 def _after(state: State, engine: Engine, plan: Plan, record: Samples, rescalings: list[int]) -> State:
-    """What is due at the step that ``state`` has reached."""
+    """Record and rescale as required at the step of ``state``."""
     step = state.step - plan.warmup
     record.check(state.weights)
     if step <= 0:
@@ -118,7 +118,7 @@ def _after(state: State, engine: Engine, plan: Plan, record: Samples, rescalings
 
 
 def _estimates(state: State, engine: Engine, plan: Plan, step: int) -> dict[str, Tensor]:
-    """What the extra batches of the sample at ``step`` say, by the names of the trace."""
+    """The estimates from the extra batches of the sample at ``step``, by their names in the trace."""
     number = step // plan.every
     gradients = engine.noise_gradients(state.weights, number, plan.noise_batches)
     found = dict(vars(engine.moments(state.weights, gradients)))
@@ -158,11 +158,11 @@ def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]
 
 
 def _resumed(engine: Engine, record: Samples, place: tuple[Path, str] | None) -> State | None:
-    """The state of the checkpoint, its record restored; None where there is none of these cells."""
+    """The state of the checkpoint, whose record is restored; None if there is none for these cells."""
     stored = None if place is None else checkpoint.load(*place)
     if stored is None or not np.array_equal(stored["cells"], _cells(engine)):
         return None
-    if "mode" in stored:  # with less in it where memory ran out
+    if "mode" in stored:  # a smaller one if memory ran out
         engine.take(Mode.of(stored["mode"]))
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
     state = engine.state(int(stored["step"]), stored["weights"])

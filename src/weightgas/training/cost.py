@@ -1,8 +1,8 @@
-"""What a run costs on this machine: its parts are timed, a moment each, on the network itself, before the run.
+"""The cost of a run on this machine: its parts are timed briefly on the network before the run.
 
-The network is evaluated as the run will, as many cells at once, on batches of its size, from fresh weights: the steps
-of :class:`weightgas.training.engine.Engine`, and every part of a sample. How often each comes is known from the plan.
-One thread is timed by its own processor time, so that what else the machine is doing does not count.
+The network is evaluated as in the run, with as many cells at once and batches of the same size, from fresh weights: the
+steps of :class:`weightgas.training.engine.Engine`, and every part of a sample. The plan determines how often each
+occurs. One thread is timed by its processor time, so that other work of the machine does not count.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from weightgas.training.plan import DTYPES, Plan
 from weightgas.training.setting import device_of, limited
 
 MOMENT = 0.15
-"""Seconds for which each part is timed; one that takes longer is timed once, with what is slow only once in it."""
+"""Seconds for which each part is timed; a longer one is timed once, including one-time costs."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Cost:
         """Seconds of ``runs`` cells times replicas after ``plan``."""
         energy = plan.energy_batches * self.loss
         noise = plan.noise_batches * self.gradient + plan.curvature_batches * self.curvature
-        # The energy of random weights, read once: as in Engine.random_energy.
+        # The energy of random weights, evaluated once, as in Engine.random_energy.
         start = (RANDOM if self.together > SLOW_RANDOM else SLOW_RANDOM) * energy
         return runs * ((plan.steps + plan.warmup) * self.step + plan.rows * energy + plan.noises * noise) + start
 
@@ -62,11 +62,11 @@ def cost(
 ) -> Cost:
     """Time the parts of training ``network`` on ``data`` for ``runs`` cells times replicas; a second or two.
 
-    As many are timed at once as :func:`weightgas.training.train` trains together. Nothing is written.
+    They are timed with as many at once as :func:`weightgas.training.train` trains together. Nothing is written.
     """
     how = Evaluate.given(evaluate).of("train")
     together = min(usual(network, data.inputs.shape[1:], how.cells_at_once).at_once, runs)
-    sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # mild: none overflows
+    sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # small enough that none overflows
     engine = Engine(
         sample, network, data, replicas=1, seed=0, batch_size=batch_size, dtype=DTYPES[how.dtype],
         device=device_of(how.device),

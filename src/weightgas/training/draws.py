@@ -1,7 +1,7 @@
-"""Which inputs make up each batch: drawn with replacement, for every cell and replica from streams of its own.
+"""The inputs of each batch: drawn with replacement, from separate streams for every cell and replica.
 
-The draws are stateless: those of any step follow from the seed, the cell and the number of the step, so a resumed or an
-extended run sees the batches that an uninterrupted one would have seen.
+The draws are stateless: those of any step follow from the seed, the cell and the number of the step. So a resumed or
+extended run has the batches of an uninterrupted one.
 """
 
 from __future__ import annotations

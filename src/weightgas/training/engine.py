@@ -1,7 +1,8 @@
 """The step of many networks at once: one flat (stack, dim) tensor of weights, one step of the protocol for all.
 
 The stack holds the cells and replicas of a part of the grid, replica fastest. Weights have the chosen dtype, norms and
-everything accumulated are float64. Per-network results do not depend on what else is in the stack, except for rounding.
+everything accumulated are float64. Apart from rounding, the results of a network do not depend on the rest of the
+stack.
 """
 
 from __future__ import annotations
@@ -26,16 +27,16 @@ from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory,
 from weightgas.training.start import FIRST_GUESS, optimizer_radii, predicted_radii
 
 RANDOM, SLOW_RANDOM = 64, 16
-"""Random networks from which the energy of a random walk is known."""
+"""Number of random networks that give the energy of a random walk."""
 
 MOMENTUM = "momentum_buffer"
-"""The name that torch and :mod:`weightgas.optimizers` give the buffer b of SGD with momentum."""
+"""The name of the buffer b of SGD with momentum in torch and :mod:`weightgas.optimizers`."""
 
 START, WARMUP = 2**30, 2**30 + 1
 """Numbers of the draws of extra gradients before the first sample; those of the samples count from 1."""
 
 SUMS = ("grad_sq", "group_grad_sq", "growth", "buffer_sq", "group_buffer_sq")
-"""What a state sums over the steps since the last sample."""
+"""The sums of a state over the steps since the last sample."""
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
 """From w, g (stack, dim), ‖w_i‖² and ‖g_i‖² (stack, groups): decay c and size s of w ← w − (c w + s g), as columns,
@@ -44,12 +45,12 @@ and on the sphere the growth of the norm."""
 
 @dataclass(frozen=True)
 class State:
-    """The stack between two steps; never changed in place, so an interrupted call leaves the last one intact.
+    """The stack between two steps; never changed in place, so an interrupted call does not damage the last one.
 
     ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
     r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,). ``buffers`` are
-    what the optimizer keeps between steps, ``age`` steps after they were empty, and with a momentum buffer b
-    ``buffer_sq`` and ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups).
+    those of the optimizer, ``age`` steps after they were reset, and with a momentum buffer b ``buffer_sq`` and
+    ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups).
     """
 
     step: int
@@ -87,7 +88,7 @@ class Engine:
         energy_batches: int | None = None,
         mode: Mode | None = None,
     ) -> None:
-        """``optimizer``: what steps at fixed LR, with the learning rate and decay of each cell; None for plain SGD."""
+        """``optimizer`` makes the steps at fixed LR, with learning rate and decay of each cell; None for plain SGD."""
         self.protocol, self.data, self.replicas, self._given = protocol, data, replicas, network
         self.sizes = tuple(network.groups(data).values())
         self.stack = len(protocol) * replicas
@@ -108,7 +109,7 @@ class Engine:
     def take(self, mode: Mode) -> None:
         """Evaluate the networks in another mode from now on."""
         self.network: Any = Evaluated(self._given, mode)
-        # Gather, gradients and norms in one, where the network has gradients that can be compiled.
+        # Gather, gradients and norms in one function, if the network has gradients that can be compiled.
         whole = mode.compiled and self.stack <= mode.at_once and hasattr(self._given, "gradients")
         self._fast = _compiled_measured() if whole else None
 
@@ -125,7 +126,7 @@ class Engine:
         return self.steered(state, START) if self.protocol.steers else state
 
     def steered(self, state: State, number: int, noise_trace: Tensor | None = None) -> State:
-        """The state with the rate that a protocol that steers sets from tr Σ, by default that of extra gradients there.
+        """The state with the rate that a steering protocol sets from tr Σ, by default from extra gradients there.
 
         ``number`` is that of their draw, as in :meth:`noise_gradients`.
         """
@@ -134,7 +135,7 @@ class Engine:
             gradients = self.noise_gradients(state.weights, number, FIRST_GUESS)
             noise_trace = self.moments(state.weights, gradients).noise_trace
         dof = sum(size - 1 for size in self.sizes)
-        with np.errstate(all="ignore"):  # of a run that diverged
+        with np.errstate(all="ignore"):  # for a run that diverged
             noise_var, before = noise_trace.cpu().numpy() / dof, None if first else state.rate.cpu().numpy()
             rate = self.protocol.steered(self._at, noise_var, before)
         return replace(state, rate=torch.as_tensor(rate, dtype=torch.float64, device=self._device))
@@ -147,10 +148,10 @@ class Engine:
         return State(step, start, 0, self._rate, zeros, groups, zeros, zeros, groups, self._empty(start))
 
     def advance(self, state: State, steps: int, *, fixed_radius: bool = False) -> State:
-        """The state ``steps`` steps later; ``fixed_radius`` keeps a fixed-ELR run on the sphere of its present radius.
+        """The state ``steps`` steps later; ``fixed_radius`` keeps a fixed-ELR run on the sphere of its current radius.
 
-        There the direction moves as it would in the free run, but a run that has just begun, with the large gradients
-        of random weights (η_e² G > 1), does not blow up before it has come down.
+        There the direction moves as in the free run, but a new run, with the large gradients of random weights (η_e² G
+        > 1), does not diverge before they decrease.
         """
         if self._optimizer is not None:
             return self._stepped(state, steps, self._optimizer)
@@ -164,7 +165,7 @@ class Engine:
             for step in range(state.step, state.step + steps):
                 gradient, square = self._measured_gradients(weights, self._draws.training(step))
                 decay, size, growth = rule(weights, gradient, *square)
-                # Written as a difference: 1 − ηλ alone would be rounded by more than a small ηλ.
+                # Written as a difference: the rounding of 1 − ηλ may exceed a small ηλ.
                 weights = weights - torch.addcmul(weights * decay, gradient, size)
                 squares.append(square)
                 if growth is not None:
@@ -201,7 +202,7 @@ class Engine:
         return probes.energies(losses, weights, self._inputs, self._labels, self._fixed)
 
     def noise_gradients(self, weights: Tensor, sample: int, batches: int) -> Tensor:
-        """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``sample`` numbers the draw."""
+        """Gradients (batches, stack, dim) at the ``weights`` of the stack; ``sample`` is the number of the draw."""
         return torch.stack([self._gradients(weights, index) for index in self._draws.noise(sample, batches)])
 
     def moments(self, weights: Tensor, gradients: Tensor) -> Moments:
@@ -209,13 +210,13 @@ class Engine:
         return probes.moments(gradients, weights, self.sizes)
 
     def curvature(self, weights: Tensor, gradients: Tensor, sample: int, batches: int) -> Curvature:
-        """Laplacian, and curvature along the noise of ``gradients``, from as many ``batches`` and probes again."""
+        """Laplacian, and curvature along the noise of ``gradients``, from ``batches`` and as many probes."""
         indices, signs = self._draws.curvature(sample, batches, weights.shape[1])
         drawn = ((*self._batch(index), probe) for index, probe in zip(indices, signs, strict=True))
         return probes.curvature(partial(networks.gradients, self.network), weights, drawn, gradients, self.sizes)
 
     def rescaled(self, state: State, group_grad_sq: Tensor) -> State:
-        """The state with every group at the radius that its G_i predicts, if there is one; sums and buffers empty."""
+        """The state with every group at the radius predicted from G_i, if there is one; sums and buffers are reset."""
         squares = group_grad_sq.cpu().numpy()
         if self._optimizer is None:
             steered = {self.protocol.steers: state.rate.cpu().numpy()} if self.protocol.steers else {}
@@ -231,8 +232,8 @@ class Engine:
         return replace(state.cleared(), weights=weights, buffers=self._empty(weights), age=0)
 
     def random_energy(self) -> tuple[float, float]:
-        """Mean and standard deviation of the energy of random directions: what a random walk would read."""
-        # Networks that are evaluated a few at a time are slow ones: a rough value is enough.
+        """Mean and standard deviation of the energy of random directions: the values of a random walk."""
+        # Networks that are evaluated few at a time are slow: a rough value suffices.
         fast = networks.together(self._given, self.data.inputs.shape[1:]) is None
         generator = np.random.default_rng(0)
         drawn = [self.network.initial(generator, self.data) for _ in range(RANDOM if fast else SLOW_RANDOM)]
@@ -249,7 +250,7 @@ class Engine:
                 return self._fast(self._given, self.sizes, self._inputs, self._labels, weights, index)
             except Exception as error:
                 self._fast = None
-                if not is_out_of_memory(error):  # if it is, what follows makes the mode smaller
+                if not is_out_of_memory(error):  # if it is, the code below makes the mode smaller
                     self.network.give_up(error)
         gradient = self._gradients(weights, index)
         return gradient, probes.group_squares(torch.stack((weights, gradient)), self.sizes)
@@ -279,7 +280,7 @@ def _gathered(inputs: Tensor, labels: Tensor, stack: int, index: Tensor) -> tupl
 def _measured(
     network: Any, sizes: tuple[int, ...], inputs: Tensor, labels: Tensor, weights: Tensor, index: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """:meth:`Engine._measured_gradients` without what a compiler cannot follow, all networks in one evaluation."""
+    """:meth:`Engine._measured_gradients` in a form that can be compiled, all networks in one evaluation."""
     gradient = network.gradients(weights, *_gathered(inputs, labels, len(weights), index))
     return gradient, probes.group_squares(torch.stack((weights, gradient)), sizes)
 
@@ -290,7 +291,7 @@ def _compiled_measured() -> Callable[..., tuple[Tensor, Tensor]]:
 
 
 def _rule(scaled: bool, square: Tensor | None, rate: Tensor, decay: Tensor, dtype: torch.dtype) -> Rule:
-    """The rule of steps of size η, or η_e ‖w‖² where they are ``scaled``; on the sphere of r² = ``square`` if given."""
+    """The rule of steps of size η, or η_e ‖w‖² if they are ``scaled``; on the sphere of r² = ``square`` if given."""
     if square is not None:
         return _on_sphere(rate if scaled else rate / square, square)
     if scaled:

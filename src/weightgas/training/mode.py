@@ -1,7 +1,7 @@
-"""In which mode the networks of a stack are evaluated: how many at once, how much of a batch, compiled or not.
+"""The mode in which the networks of a stack are evaluated: how many at once, parts of batches, compiled or not.
 
-All modes give the same losses and gradients up to rounding; what differs is time and memory. Where memory runs out
-the mode is made smaller and the evaluation repeated.
+All modes give the same losses and gradients up to rounding, but differ in time and memory. If memory runs out, the mode
+is made smaller and the evaluation is repeated.
 """
 
 from __future__ import annotations
@@ -25,56 +25,56 @@ from weightgas.networks.network import averaged_losses, gradients_at_once
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 35
-"""Networks at once where the network does not say: calls of torch cost little, and the stack stays in the cache."""
+"""Networks at once by default: calls of torch are cheap, and the stack stays in the cache."""
 
 _SAID_BY = ("can't allocate memory", "out of memory", "bad_alloc", "bad allocation")
-"""The words of torch, in a RuntimeError, where the memory of the machine or of a device is at its end."""
+"""Messages of torch, in a RuntimeError, when the memory of the machine or of a device is exhausted."""
 
 
 @dataclass(frozen=True)
 class Mode:
-    """``at_once`` networks in one evaluation, of at most ``inputs`` inputs of each batch (None: of all at once)."""
+    """``at_once`` networks in one evaluation, with at most ``inputs`` inputs of each batch (None: all at once)."""
 
     at_once: int
     compiled: bool = False
     inputs: int | None = None
 
     def array(self) -> np.ndarray:
-        """The numbers of it, for a checkpoint."""
+        """The mode as numbers, for a checkpoint."""
         return np.array([self.at_once, self.compiled, self.inputs or 0])
 
     @classmethod
     def of(cls, numbers: np.ndarray) -> Mode:
-        """The mode of the numbers that :meth:`array` gives."""
+        """The mode from the numbers of :meth:`array`."""
         at_once, compiled, inputs = map(int, numbers)
         return cls(at_once, bool(compiled), inputs or None)
 
 
 def usual(network: Network, shape: tuple[int, ...], stack: int | None = None) -> Mode:
-    """The mode by rule, for inputs of this ``shape``; ``stack`` networks are evaluated at once where any number may."""
+    """The mode by rule, for inputs of this ``shape``; ``stack`` networks at once if any number is possible."""
     return Mode(networks.together(network, shape) or stack or AT_ONCE)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that memory ran out, that of the machine or of a device."""
+    """Whether an error means that the memory of the machine or of a device ran out."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error).lower() for words in _SAID_BY)
 
 
 class Evaluated:
-    """A network in a mode; itself a :class:`weightgas.networks.Network`, so that whatever takes one takes it.
+    """A network in a mode; itself a :class:`weightgas.networks.Network`, which can be used like any other.
 
-    ``mode`` is the one in force: with less in it than what was asked for, where memory ran out or nothing compiles.
+    ``mode`` is the current one: a smaller one than requested if memory ran out or compilation failed.
     """
 
     def __init__(self, network: Network, mode: Mode) -> None:
         self.network, self.mode = network, mode
         self._fast: Any = _compiled(network) if mode.compiled else None
-        self._size = 0  # networks in an evaluation that is compiled: one number, for each is compiled by itself
+        self._size = 0  # networks in a compiled evaluation: one number, since each is compiled separately
 
     def __getattr__(self, name: str) -> Any:
-        if name == "network":  # not there yet: being unpickled
+        if name == "network":  # not defined yet during unpickling
             raise AttributeError(name)
         return getattr(self.network, name)
 
@@ -115,13 +115,13 @@ class Evaluated:
         return gradients_at_once(self.network, weights, inputs, labels)
 
     def give_up(self, error: Exception) -> None:
-        """Go on without what is compiled."""
+        """Continue without compiled functions."""
         said = next(iter(str(error).splitlines()), "")
         logger.warning("torch.compile failed, eager torch is used (%s: %s)", type(error).__name__, said)
         self._fast, self.mode = None, replace(self.mode, compiled=False)
 
     def _evaluated(self, function: Callable[..., Tensor], *stacked: Tensor) -> Tensor:
-        """``function`` of all networks, in as many evaluations as the mode in force has."""
+        """``function`` of all networks, in as many evaluations as the current mode requires."""
         while True:
             try:
                 parts = zip(*(tensor.split(self.mode.at_once) for tensor in stacked), strict=True)
@@ -132,7 +132,7 @@ class Evaluated:
                 self._shrink(stack, batch, error)
 
     def _by_inputs(self, function: Callable[..., Tensor], weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-        """``function``, a mean over the batch, of a batch in parts: the mean of the parts, by their sizes."""
+        """``function``, a mean over the batch, for a batch in parts: the mean of the parts, weighted by their sizes."""
         size = labels.shape[1]
         if self.mode.inputs is None or self.mode.inputs >= size:
             return function(weights, inputs, labels)
@@ -140,9 +140,9 @@ class Evaluated:
         return torch.stack([function(weights, x, y) * (y.shape[1] / size) for x, y in parts]).sum(0)
 
     def _shrink(self, stack: int, batch: int, error: MemoryError | RuntimeError) -> None:
-        """Take a mode that needs less memory for ``stack`` networks and batches of ``batch`` inputs.
+        """Switch to a mode that needs less memory for ``stack`` networks and batches of ``batch`` inputs.
 
-        Any other error is raised again, and OutOfMemoryError where no mode needs less.
+        Any other error is raised again; OutOfMemoryError if no mode needs less.
         """
         if not is_out_of_memory(error):
             raise error
@@ -167,7 +167,7 @@ class Evaluated:
 
 
 def _compiled(network: Network) -> Any:
-    """The losses, and gradients where the network has its own, of a network, compiled when first called."""
+    """The losses of a network, and its own gradients if it has them, compiled when first called."""
     found = SimpleNamespace(losses=compiled(network.losses))
     if hasattr(network, "gradients"):
         found.gradients = compiled(network.gradients)  # type: ignore[attr-defined]
@@ -175,11 +175,11 @@ def _compiled(network: Network) -> Any:
 
 
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """``function`` as torch.compile makes it for every new shape of its tensors, when it is called.
+    """``function`` compiled by torch.compile at the first call with each shape of its tensors.
 
-    The compiled code is torch's to keep: TORCHINDUCTOR_CACHE_DIR sets where.
+    Torch stores the compiled code in TORCHINDUCTOR_CACHE_DIR.
     """
-    # What is drawn once and kept is a constant to the compiler, which cannot look into the draws.
+    # Cached draws are constants for the compiler, which cannot compile the draws.
     torch.compiler.assume_constant_result(frozen_head.head_of)
     made, seen = torch.compile(function, dynamic=False, fullgraph=True), set()
 
@@ -187,7 +187,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         shapes = tuple(each.shape for each in arguments if isinstance(each, Tensor))
         if shapes in seen:
             return made(*arguments)
-        with warnings.catch_warnings():  # the compiler's, of itself and of the functions that it looks into
+        with warnings.catch_warnings():  # from the compiler, about itself and about the compiled functions
             warnings.simplefilter("ignore")
             found = made(*arguments)
         seen.add(shapes)

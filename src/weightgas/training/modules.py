@@ -1,4 +1,4 @@
-"""A module of torch as a network: its scale-invariant groups, found."""
+"""A torch module as a network: finding its scale-invariant groups."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weightgas.networks.frozen_head import losses_of
 from weightgas.symmetry import Group, Symmetries, symmetries
 
 BATCHES, MOST = 8, 128
-"""Batches of the data on which groups are looked for, and most inputs in one."""
+"""Number of batches of the data for the search of groups, and most inputs in one."""
 
 
 def network_of(
@@ -23,14 +23,14 @@ def network_of(
 ) -> custom.OwnModule:
     """The custom network ``model`` on ``data``, with the finest scale-invariant groups that ``symmetries`` finds.
 
-    Filters where rows are invariant by themselves (before BatchNorm), rows of several tensors where these only scale
-    together (the channels of a residual stream), entire tensors else. Arguments as :func:`weightgas.networks.module`.
+    They are filters if single rows are invariant (before BatchNorm), rows of several tensors if these only scale
+    together (the channels of a residual stream), else entire tensors. Arguments as :func:`weightgas.networks.module`.
 
     Raises
     ------
     TypeError, ValueError
-        As :func:`weightgas.networks.module` and :func:`weightgas.symmetry.symmetries`: among others where the module
-        does not take the data, or a trained weight is in no scale-invariant group.
+        As :func:`weightgas.networks.module` and :func:`weightgas.symmetry.symmetries`: for example if the module does
+        not accept the data, or a trained weight is in no scale-invariant group.
     """
     inputs, labels = torch.as_tensor(data.inputs), torch.as_tensor(data.labels)
     fixed = probes.disjoint_batches(len(data), min(MOST, len(data)))[:BATCHES]
@@ -49,15 +49,15 @@ def network_of(
 
 
 def finest(found: Symmetries, rows: Mapping[str, int]) -> list[Group]:
-    """The scale-invariant groups, each replaced by its rows or blocks of rows where these hold all of it.
+    """The scale-invariant groups, each replaced by its rows or blocks of rows if these contain all of it.
 
-    ``rows``: how many each tensor has. Blocks of rows of tensors that are not invariant in total are included.
+    ``rows``: the number of rows of each tensor. Blocks of rows of tensors that are not invariant in total are included.
     """
     groups: list[Group] = []
     whole = {name for group in found.scale_invariant for name in group.parameters}
     for group in found.scale_invariant:
         parts = [f for f in found.filters if set(f.parameters) == set(group.parameters)]
-        # A row without effect is in no part; then only the group in total holds every weight.
+        # A row without effect is in no part; then only the entire group contains every weight.
         counts = Counter(name for part in parts for name in part.parameters)
         groups += parts if all(counts[name] == rows[name] for name in group.parameters) else [group]
     return groups + [part for part in found.filters if not whole & set(part.parameters)]

@@ -1,4 +1,4 @@
-"""The plan of a training run: its numbers, resolved, and the steps at which something happens."""
+"""The plan of a training run: its resolved numbers, and the steps at which something happens."""
 
 from __future__ import annotations
 
@@ -24,30 +24,30 @@ from weightgas.training import stepping
 from weightgas.training.modules import network_of
 
 SEGMENT = 100
-"""Most steps between two moments at which an interruption, an overflow or the time is noticed."""
+"""Most steps between two checks for an interruption, an overflow or the time."""
 
 NOISE_SHARE = 0.0175
-"""Share of the gradients of a run that noise and curvature cost where the record does not say."""
+"""Default cost of noise and curvature, as a share of the gradients of a run."""
 
 LEAST_NOISE = 40
-"""Samples of them at least: the blocks of :mod:`weightgas.measurement.blocks` need two each."""
+"""Smallest number of their samples: the blocks of :mod:`weightgas.measurement.blocks` need two each."""
 
 ENERGY_SHARE = 0.025
-"""Share of the gradients of a run that energies cost where the record does not say."""
+"""Default cost of energies, as a share of the gradients of a run."""
 
 LEAST_ENERGY = 16
-"""Batches in an energy at least."""
+"""Smallest number of batches in an energy."""
 
 FORWARD = 1 / 3
-"""A loss in units of a gradient."""
+"""Cost of a loss in units of a gradient."""
 
 PER_CURVATURE = 6
-"""Gradients for each batch of the curvature."""
+"""Number of gradients for each batch of the curvature."""
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 STARTS = ("predicted", "random")
-"""Where a network may start, by name."""
+"""The possible starts of a network, by name."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Plan:
     quantities: tuple[Quantity, ...] = ()
 
     def settings(self) -> dict[str, Any]:
-        """By what a run folder knows it again: the numbers, and the names of custom quantities, if there are any."""
+        """What identifies it in a run folder: the numbers, and the names of custom quantities, if there are any."""
         numbers = {name: value for name, value in vars(self).items() if name != "quantities"}
         return numbers | ({"quantities": [q.name for q in self.quantities]} if self.quantities else {})
 
@@ -92,7 +92,7 @@ class Plan:
         return self.first + self.steps
 
     def row(self, step: int) -> int | None:
-        """Which sample is made at ``step``, None where none is."""
+        """The number of the sample at ``step``, None if there is none."""
         if step <= self.first or step % self.every:
             return None
         return step // self.every - self.first // self.every - 1
@@ -108,7 +108,7 @@ class Plan:
         return self.rows * self.energy_batches * FORWARD / steps, self.noises * each / steps
 
     def snapshot(self, step: int) -> int | None:
-        """Which direction is stored at ``step``, None where none is."""
+        """The number of the direction stored at ``step``, None if there is none."""
         number, rest = divmod(self.last - step, self.snapshot_every)
         return self.snapshots - 1 - number if step >= self.first and not rest and number < self.snapshots else None
 
@@ -119,7 +119,7 @@ class Plan:
     def next_stop(self, step: int, rescalings: list[int]) -> int:
         """The next step at which something may happen: a sample, a snapshot, a rescaling, or the end of a segment.
 
-        It depends on ``step`` alone, so a resumed run is cut into the same segments.
+        It depends on ``step`` alone, so a resumed run has the same segments.
         """
         if step < 0:
             return min([step + SEGMENT, 0, *(s for s in rescalings if s > step)])
@@ -131,7 +131,7 @@ class Plan:
 
 
 def fitting(network: Any, data: Any) -> tuple[Network, Images]:
-    """A network and the data set it fits, of what ``train`` takes for them."""
+    """A network and a matching data set, from the arguments of ``train``."""
     if isinstance(data, str):
         data = named(data)
     if not isinstance(data, Images):
@@ -164,9 +164,9 @@ def planned(
     evaluate: Evaluate | None = None,
     before: xr.Dataset | None = None,
 ) -> Plan:
-    """The plan of a call of :func:`weightgas.train`, or the refusal of what is wrong (errors as there).
+    """The plan of a call of :func:`weightgas.train` (with the same errors).
 
-    ``network`` and ``data`` are :func:`fitting`, ``before`` is the trace that is continued.
+    ``network`` and ``data`` come from :func:`fitting`; ``before`` is the trace that is continued.
     """
     if not isinstance(protocol, Protocol):
         raise TypeError(
@@ -211,7 +211,7 @@ def planned(
 
 
 def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -> Plan:
-    """The plan with as many samples of the noise, and batches of an energy, as were asked for or cost little."""
+    """The plan with the samples of the noise and batches of an energy that were requested or cost little."""
     gradients, batches = plan.steps + plan.warmup, plan.energy_batches
     if noise_samples is None:
         each = plan.noise_batches + PER_CURVATURE * plan.curvature_batches
@@ -226,7 +226,7 @@ def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -
 
 
 def _start(start: Any, shape: tuple[int, ...]) -> str:
-    """The name of a start; one given as weights (cells, replicas, dim) is named by its checksum."""
+    """The name of a start; weights (cells, replicas, dim) are named by their checksum."""
     if isinstance(start, str):
         return one_of("start", start, STARTS)
     weights = np.asarray(start)
@@ -249,7 +249,7 @@ def _resumed(
     warmup: int | None,
     optimizer: str | None,
 ) -> Plan:
-    """The plan that continues where ``trace`` stopped; TraceError where it is of another experiment."""
+    """The plan that continues where ``trace`` stopped; TraceError if that is of another experiment."""
     traces.check(trace)
     if "final_weights" not in trace:
         raise TraceError(

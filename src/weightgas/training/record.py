@@ -1,4 +1,4 @@
-"""What is kept of the cells in training, as plain arrays: the samples made so far and who is still running."""
+"""The record of the cells in training, as plain arrays: the samples so far, and which cells still run."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CURVATURE = ("laplacian", "laplacian_far", "noise_curvature", "group_laplacian",
 
 
 def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]:
-    """The variables of the samples of ``plan`` under a protocol, with a ``momentum`` buffer or none."""
+    """The variables of the samples of ``plan`` under a protocol, with or without a ``momentum`` buffer."""
     names = (*ALWAYS, "radius_unprojected") if protocol.projected else ALWAYS
     names = (*names, protocol.steers) if protocol.steers else names
     names = (*names, "buffer_sq", "group_buffer_sq") if momentum else names
@@ -31,10 +31,10 @@ def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]
 
 
 class Samples:
-    """Arrays of shape (stack, samples[, groups]), NaN where nothing was read, and the stored directions.
+    """Arrays of shape (stack, samples[, groups]), NaN where nothing was recorded, and the stored directions.
 
-    ``names`` are the variables to keep, ``custom`` what the user adds to them. A row depends only on the state it is
-    written from, so writing it again (after an interruption) changes nothing.
+    ``names`` are the variables to record, ``custom`` those of custom quantities. A row depends only on the state at its
+    step, so writing it again (after an interruption) changes nothing.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Samples:
         self.alive = np.ones(stack, bool)
 
     def check(self, weights: Tensor) -> None:
-        """Take out of the record every cell whose weights overflowed, stopped being finite or vanished."""
+        """End the record of every cell whose weights overflowed, are no longer finite or vanished."""
         squares = probes.group_squares(weights, self._sizes).sum(-1)
         self.alive &= (torch.isfinite(squares) & (squares > 0)).cpu().numpy()
 
@@ -63,8 +63,8 @@ class Samples:
     ) -> None:
         """Write sample ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere.
 
-        ``estimates`` holds by name what the extra batches say, where there were any. A cell ends where a variable of
-        every trace is not finite; one that is not always recorded must not decide that.
+        ``estimates`` are those of the extra batches, if any, by name. A cell ends if a variable that every trace has is
+        not finite; other variables do not count.
         """
         squares = probes.group_squares(state.weights, self._sizes)
         new = {
@@ -77,7 +77,7 @@ class Samples:
         new |= {
             name: getattr(state, name) / state.count for name in ("buffer_sq", "group_buffer_sq") if name in self.values
         }
-        new |= {name: state.rate for name in ("elr", "lr") if name in self.values}  # of a protocol that steers it
+        new |= {name: state.rate for name in ("elr", "lr") if name in self.values}  # for a protocol that steers it
         new |= {name: tensor for name, tensor in estimates.items() if name in self.values and name not in new}
         arrays = {name: tensor.cpu().numpy() for name, tensor in new.items()}
         if radius is not None:
@@ -98,7 +98,7 @@ class Samples:
         self.directions[self.alive, number] = directions.cpu().numpy()[self.alive]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Everything, for a checkpoint."""
+        """The complete record, for a checkpoint."""
         return {
             **self.values,
             **self.custom.values,
@@ -108,7 +108,7 @@ class Samples:
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Take everything from a checkpoint; ValueError or KeyError where it is not of this record."""
+        """Restore the record from a checkpoint; ValueError or KeyError if that is of another record."""
         for name, mine in self.arrays().items():
             if arrays[name].shape != mine.shape:
                 raise ValueError(f"{name}: expected shape {mine.shape}, got {arrays[name].shape}")

@@ -1,4 +1,4 @@
-"""``train``: networks under a protocol, a grid of hyperparameters at once, to a trace."""
+"""``train``: train networks under a protocol on a grid of hyperparameters; the result is a trace."""
 
 from __future__ import annotations
 
@@ -46,51 +46,53 @@ def train(
     run: Run | str | os.PathLike[str] | None = None,
     evaluate: Evaluate | None = None,
 ) -> xr.Dataset:
-    """Train ``network`` on ``data`` under ``protocol``, every cell and replica by itself, and return the trace.
+    """Train ``network`` on ``data`` under ``protocol``, each cell and replica independently, and return the trace.
 
-    The steps are those of :mod:`weightgas.protocols`: plain SGD, or at fixed LR another ``optimizer``; batches drawn
-    with replacement, each cell and replica from a stream of its own that does not depend on what else is in the grid.
+    The steps are those of :mod:`weightgas.protocols`: plain SGD, or at fixed LR another ``optimizer``. Batches are
+    drawn with replacement, for each cell and replica from a separate stream that does not depend on the rest of the
+    grid.
 
     Parameters
     ----------
     protocol
         ``FixedLR``, ``FixedELR`` or ``FixedSphere`` with its grid of hyperparameters.
     network, data
-        A network (:class:`weightgas.networks.Network`) and a data set or the name of one. A module of torch is taken as
-        :func:`weightgas.training.network_of` makes a network of it: its scale-invariant groups are looked for first.
+        A network (:class:`weightgas.networks.Network`) and a data set or the name of one.
+        :func:`weightgas.training.network_of` makes a network from a torch module, by finding its scale-invariant
+        groups.
     steps
-        Steps that are recorded; those of the warm-up come before.
+        Recorded steps; those of the warm-up come before.
     optimizer
-        At fixed LR what makes the steps, without its learning rate and decay, which the protocol gives:
+        The optimizer at fixed LR, without learning rate and decay, which the protocol sets:
         ``optimizers.SGD(momentum=0.9)``, ``optimizers.SGD(momentum=0.9, nesterov=True)``, ``optimizers.AdamW()``, or a
         custom class with ``buffers`` and ``step``. Steps are those of ``torch.optim``. With momentum α the cells of the
-        trace hold η/(1 − α), as in a simulated and a monitored run, the attribute ``momentum`` is α, and
-        ``buffer_sq`` is r²‖b‖² of the momentum buffer: (1 − α²) of it over ``grad_sq`` is the memory M of the
-        gradients in r⁴ = ηGM/(2λ(1 − α)). Of other optimizers temperature and pressure are not applicable.
+        trace have η/(1 − α), as in a simulated and a monitored run, the attribute ``momentum`` is α, and ``buffer_sq``
+        is r²‖b‖² of the momentum buffer: M = (1 − α²) ``buffer_sq``/``grad_sq`` is the memory of the gradients in r⁴ =
+        ηGM/(2λ(1 − α)). For other optimizers temperature and pressure do not apply.
     batch_size, seed
-        Inputs in a batch (at least 2); the one seed of the run.
+        Inputs in a batch (at least 2); the seed of the run.
     replicas
         Runs of each cell that differ in their start and batches.
     start
         ``"predicted"``: during the warm-up each group is scaled several times to the radius that the gradients so far
-        predict (:func:`weightgas.training.start.predicted_radii`), which leaves the loss as it is; a fixed-ELR run
-        keeps its norm between these moments. ``"random"``: the radii of the fresh weights are left as they are (scaled
-        together to ``radius`` on the sphere). Or weights to start from, (cells, replicas, dim), for instance
-        ``trace["final_weights"].values`` of another run: how to compare protocols in one basin of the loss.
+        predict (:func:`weightgas.training.start.predicted_radii`), which does not change the loss; a fixed-ELR run
+        keeps its norm between these steps. ``"random"``: the radii of the fresh weights are not changed (on the sphere
+        they are scaled together to ``radius``). Or initial weights, (cells, replicas, dim), for instance
+        ``trace["final_weights"].values`` of another run, to compare protocols in one basin of the loss.
     record
-        What is recorded (:class:`~weightgas.Record`). A sample holds, of the weights w_t at its step: radius and energy
-        (loss over fixed disjoint batches of the data); and the mean of r²‖g‖² over every step since the sample before
-        (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. Some also hold ``noise_trace`` and
-        ``mean_grad_sq`` from extra gradients (:mod:`weightgas.probes.noise`), and the curvature. All but the energy
-        also for each group.
+        What is recorded (:class:`~weightgas.Record`). A sample has radius and energy (loss over fixed disjoint batches
+        of the data) of the weights w_t at its step, and the mean of r²‖g‖² over every step since the previous sample
+        (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. Some samples also have ``noise_trace`` and
+        ``mean_grad_sq`` from extra gradients (:mod:`weightgas.probes.noise`), and the curvature. Everything except the
+        energy is also recorded for each group.
     run
-        Run folder, force, shard, client, threads, progress, and the trace that is continued
+        Run folder, force, shard, client, threads, progress, and the trace to continue
         (:class:`~weightgas.Run`, or its folder). A resumed run is bit-equal with the same ``cells_at_once`` and
-        ``threads``, and so is one by the workers of a client. A run that continues a trace has its spacing, noise and
-        energies.
+        ``threads``, and so is one by the workers of a client. A run that continues a trace records the same samples,
+        noise and energies.
     evaluate
-        Device, dtype, how many networks at once, compiled or not (:class:`~weightgas.Evaluate`); it changes results by
-        rounding alone.
+        Device, dtype, how many networks at once, compiled or not (:class:`~weightgas.Evaluate`); it changes results
+        only by rounding.
 
     Returns
     -------
@@ -101,18 +103,18 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        For arguments of a wrong kind or size, before any work.
+        For arguments of the wrong type or size, before any work.
     TraceError
         If ``resume_from`` is not a trace of this experiment.
     RunExistsError
-        If the folder holds something else and ``force`` is not given, or another process is making the same.
+        If the folder holds something else and ``force`` is not given, or another process is making the same run.
     OutOfMemoryError
-        If memory does not suffice for one network. Before that fewer are evaluated at once, and where the normalisation
-        allows it (``"group"``, ``"layer"``) a batch in pieces; the log has it.
+        If memory does not suffice for one network. Before that, fewer networks are evaluated at once, and batches in
+        parts if the normalisation allows it (``"group"``, ``"layer"``); the log reports this.
     RuntimeError
         If no worker of the client returned anything.
     KeyboardInterrupt
-        Passed on, after the cells in flight are saved.
+        It is passed on, after the unfinished cells are saved.
     """
     stepper = stepping.checked(optimizer, protocol)
     network, images = fitting(network, data)
@@ -177,7 +179,7 @@ def train(
 
 
 def _begin(start: str | np.ndarray, before: xr.Dataset | None) -> tuple[np.ndarray | None, np.ndarray | None]:
-    """Weights (cells, replicas, dim) and buffers of the optimizer to begin with: those at the end of ``before``."""
+    """Initial weights (cells, replicas, dim) and buffers of the optimizer: those at the end of ``before``."""
     if before is None:
         return None if isinstance(start, str) else np.asarray(start), None
     weights = before["final_weights"].where(before["outcome"] == Outcome.FINISHED).values
@@ -185,12 +187,12 @@ def _begin(start: str | np.ndarray, before: xr.Dataset | None) -> tuple[np.ndarr
 
 
 def _even(cells: int, most: int) -> int:
-    """The size of chunks of at most ``most`` cells that are all of one size, or nearly."""
+    """The size of chunks of at most ``most`` cells that are nearly equal."""
     return -(-cells // -(-cells // most))
 
 
 def _log_cost(plan: Plan, batches: int) -> None:
-    """Log what recording costs."""
+    """Log the cost of recording."""
     energy, noise = plan.cost()
     logger.info(
         "recording: %.1f %% of the gradients for energies of %d of %d batches at %d samples, %.1f %% for noise and "
@@ -230,7 +232,7 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
 def _config(
     protocol: Protocol, network: Network, images: Images, plan: Plan, optimizer: Optimizer | None
 ) -> dict[str, Any]:
-    """What makes a run this run: everything that its numbers depend on but rounding."""
+    """What identifies a run: everything on which its numbers depend, except for rounding."""
     return {
         "command": "train",
         "protocol": protocol.settings(),

@@ -1,4 +1,4 @@
-"""What all parts of a run have in common, and the making of one of them: here, or in the worker of a client."""
+"""The common settings of all parts of a run, and how one part is made, here or in the worker of a client."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from weightgas.training.plan import DTYPES, Plan
 
 @dataclass(frozen=True)
 class Setting:
-    """What all chunks of a run have in common; it travels to the workers of a client.
+    """The common settings of all chunks of a run; they are sent to the workers of a client.
 
-    ``weights`` (cells, replicas, dim) and ``buffers`` (cells, replicas, buffers, dim) are those to begin with, None
-    where the plan names the start, or the optimizer keeps none.
+    ``weights`` (cells, replicas, dim) and ``buffers`` (cells, replicas, buffers, dim) are the initial ones, None if the
+    plan names the start, or the optimizer has none.
     """
 
     protocol: Protocol
@@ -47,11 +47,11 @@ class Setting:
     checkpoints: Path | None
 
     def in_mode(self, mode: Mode) -> Setting:
-        """The same in another mode, which is in the attributes of the trace."""
+        """A copy in another mode, which is added to the attributes of the trace."""
         return replace(self, mode=mode).noted(networks_at_once=mode.at_once, compiled=int(mode.compiled))
 
     def noted(self, **attributes: Any) -> Setting:
-        """The same with further attributes of the trace."""
+        """A copy with further attributes of the trace."""
         return replace(self, attributes={**self.attributes, **attributes})
 
     def engine(self, indices: np.ndarray) -> Engine:
@@ -59,7 +59,7 @@ class Setting:
         return self._engine(indices, self.plan.replicas, self.mode)
 
     def timed(self, mode: Mode) -> Engine:
-        """The engine of as many networks as ``mode`` evaluates at once, all of the first cell, to be timed."""
+        """An engine for timing, with as many networks as ``mode`` evaluates at once, all of the first cell."""
         return self._engine(np.array([0]), mode.at_once, mode)
 
     def _engine(self, indices: np.ndarray, replicas: int, mode: Mode) -> Engine:
@@ -81,7 +81,7 @@ class Setting:
 def produce(
     indices: np.ndarray, part: Protocol, *, setting: Setting, advance: Callable[[float], None] = runs.unseen
 ) -> xr.Dataset:
-    """Train the cells ``indices`` of the grid; ``part`` are those cells as the trace has them."""
+    """Train the cells ``indices`` of the grid; ``part`` are those cells as in the trace."""
     stack = len(indices) * setting.plan.replicas
     weights, buffers = (
         None if of is None else of[indices].reshape(stack, *of.shape[2:]) for of in (setting.weights, setting.buffers)
@@ -93,7 +93,7 @@ def produce(
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, OutOfMemoryError) or not is_out_of_memory(error):
             raise
-        raise OutOfMemoryError(  # not in an evaluation, which would have been made smaller
+        raise OutOfMemoryError(  # not in an evaluation, which would be made smaller
             f"memory: expected room for the weights, batches and samples of a stack of {stack} networks, got "
             f"{str(error) or 'no memory'!r}. Lower cells_at_once, replicas, samples or snapshots."
         ) from error
@@ -102,9 +102,9 @@ def produce(
 
 @contextmanager
 def limited(threads: int) -> Iterator[None]:
-    """Give torch so many threads for a while."""
+    """Let torch use this many threads within the context."""
     before = torch.get_num_threads()
-    if before == threads:  # so that parts in the threads of one process do not put back what others have set
+    if before == threads:  # so that parts in threads of one process do not reset the number of the others
         yield
         return
     torch.set_num_threads(threads)
@@ -115,7 +115,7 @@ def limited(threads: int) -> Iterator[None]:
 
 
 def device_of(name: Any) -> torch.device:
-    """The torch device of a name, tried out; ValueError where it does not exist here."""
+    """The torch device of a name, after a test; ValueError if it does not exist here."""
     try:
         torch.zeros(1, dtype=torch.float64, device=name).item()
         return torch.device(name)

@@ -1,8 +1,8 @@
-"""Where a run starts: the radii that the gradients measured on the way predict, each group at its own.
+"""The start of a run: the radius of each group is predicted from gradients during the warm-up.
 
-Relaxation is slow (physics: 1/(4ηλ) steps at fixed learning rate, slower at small effective learning rates), and scale
-invariance makes it free to skip: multiplying a group of weights by a number leaves the loss as it is. During the
-warm-up a fixed-ELR run is kept on the sphere of the radius predicted last
+Relaxation is slow (physics: 1/(4ηλ) steps at fixed learning rate, slower at small effective learning rates), but can be
+skipped because of scale invariance: multiplying a group of weights by a number does not change the loss. During the
+warm-up a fixed-ELR run stays on the sphere of the last predicted radius
 (:meth:`weightgas.training.engine.Engine.advance`).
 """
 
@@ -14,10 +14,10 @@ from weightgas.optimizers import Optimizer
 from weightgas.protocols import At, Protocol
 
 MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-"""When, as fractions of the warm-up, the groups are set to the radii predicted from the gradients since the last."""
+"""Fractions of the warm-up at which the groups are scaled to the radii predicted from the gradients since the last."""
 
 FIRST_GUESS = 8
-"""Gradients of the fresh weights from which the first radii are predicted."""
+"""Number of gradients at the fresh weights for the first predicted radii."""
 
 
 def rescaling_steps(warmup: int) -> list[int]:
@@ -28,8 +28,8 @@ def rescaling_steps(warmup: int) -> list[int]:
 def predicted_radii(protocol: Protocol, at: At, group_grad_sq: np.ndarray) -> np.ndarray:
     """Stationary radius r_i of every group from its G_i = r_i² E‖g_i‖², (runs, groups); ``at`` is (runs,) each.
 
-    From the discrete step in conditional mean, r_i² (1 − (1 − c)²) = s² G_i / r_i² with c the decay and s the size of
-    the step:
+    It follows from the conditional mean of the discrete step, r_i² (1 − (1 − c)²) = s² G_i / r_i² with c the decay and
+    s the size of the step:
 
     * fixed LR      c = ηλ, s = η:             r_i⁴ = η G_i / (λ (2 − ηλ))
     * fixed ELR     c = η_e λ r², s = η_e r²:  r_i² ∝ √G_i and r that of G = (Σ_i √G_i)²
@@ -40,7 +40,7 @@ def predicted_radii(protocol: Protocol, at: At, group_grad_sq: np.ndarray) -> np
     cells = {axis: v[:, None] for axis, v in at.items()}
     usable = np.isfinite(group_grad_sq).all(axis=1, keepdims=True) & (group_grad_sq > 0).any(axis=1, keepdims=True)
     grad_sq = np.where(usable, group_grad_sq, 1.0)
-    # A group that feels no gradient would have no weights at all; it stays findable.
+    # A group without gradient would shrink to zero; it keeps a small norm.
     grad_sq = np.maximum(grad_sq, 1e-8 * grad_sq.mean(axis=1, keepdims=True))
     radii = protocol.group_radii(cells, grad_sq)
     return np.where(usable, radii, np.nan)

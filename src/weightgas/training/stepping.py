@@ -1,10 +1,10 @@
-"""The optimizer of a run: checked before any work, and what a trace holds of it.
+"""The optimizer of a run: its checks before any work, and its attributes in a trace.
 
-With SGD, momentum α and decay in the buffer a long run of steps acts as plain SGD with the learning rate c η, where
-c = 1/(1 − α) is the mobility. So, as for a simulated and a watched run, the cells of the trace hold c η, and the
-attributes ``momentum`` and ``nesterov`` state what the finite step keeps of it. The mobility of any other optimizer is
-a matrix: its cells hold η as set, the attribute ``mobility`` is "matrix", and neither a temperature nor a pressure
-belongs to the run; T_conf, r and U remain.
+Over many steps, SGD with momentum α and decay in the buffer acts like plain SGD with the learning rate c η, where c =
+1/(1 − α) is the mobility. So, as for a simulated and a watched run, the cells of the trace have c η, and the attributes
+``momentum`` and ``nesterov`` determine the finite-step terms. The mobility of any other optimizer is a matrix: its
+cells have η as set, the attribute ``mobility`` is "matrix", and the run has neither a temperature nor a pressure;
+T_conf, r and U remain.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from weightgas.quantities import MATRIX
 
 
 def checked(optimizer: Any, protocol: Protocol) -> Optimizer | None:
-    """The optimizer of a call of ``train``; None for plain SGD, which the protocol's own step makes.
+    """The optimizer of a call of ``train``; None for plain SGD, which is the step of the protocol.
 
     Raises
     ------
     TypeError
-        If it is no optimizer, or one without a step.
+        If it is not an optimizer, or has no step.
     ValueError
-        If it sets a learning rate or decay, which are the protocol's, or the protocol is not at fixed LR.
+        If it sets a learning rate or decay, which belong to the protocol, or the protocol is not fixed LR.
     """
     if optimizer is None:
         return None
@@ -51,7 +51,7 @@ def is_gas(optimizer: Optimizer | None) -> bool:
 
 
 def effective(protocol: Protocol, optimizer: Optimizer | None) -> Protocol:
-    """The cells of the trace: with c η for η where there is a mobility c."""
+    """The cells of the trace: with c η in place of η if there is a mobility c."""
     if optimizer is None or not is_gas(optimizer):
         return protocol
     settings: dict[str, Any] = protocol.settings()
@@ -61,7 +61,7 @@ def effective(protocol: Protocol, optimizer: Optimizer | None) -> Protocol:
 
 
 def attributes(optimizer: Optimizer | None, protocol: Protocol) -> dict[str, Any]:
-    """What a trace states of the optimizer: nothing of plain SGD."""
+    """The attributes of a trace for the optimizer: none for plain SGD."""
     if optimizer is None:
         return {}
     settings = {f.name: getattr(optimizer, f.name) for f in fields(optimizer) if f.name not in ("lr", "wd")}

@@ -1,4 +1,4 @@
-"""Entropy of the direction of the weights: which estimators there are, and what each assumes.
+"""Entropy of the direction of the weights: the estimators, and what each assumes.
 
 ==================  =======================================================  ===========================================
 method              what it needs                                            what it assumes
@@ -10,8 +10,8 @@ method              what it needs                                            wha
 ``paper``           stored directions                                        independent samples, else it sees diffusion
 ==================  =======================================================  ===========================================
 
-How right each is on systems with known entropies: docs/entropies.md. A custom one is an :class:`Estimator` passed to
-``measure(entropy=)``; one of the library's own is a file of this folder and an entry of :data:`ESTIMATORS`.
+Their accuracy on systems with known entropies is in docs/entropies.md. A custom estimator is an :class:`Estimator`
+passed to ``measure(entropy=)``; a built-in one is a file of this folder and an entry of :data:`ESTIMATORS`.
 """
 
 from weightgas.measurement.entropy import anchors, density, integration, knn, paper, quasi_harmonic
@@ -24,7 +24,7 @@ from weightgas.measurement.entropy.paper import Paper
 from weightgas.measurement.entropy.quasi_harmonic import QuasiHarmonic
 
 ESTIMATORS: dict[str, type[Estimator]] = {kind.name: kind for kind in (Density, Integration, Knn, QuasiHarmonic, Paper)}
-"""All estimators by name; ``"auto"`` is the first whose needs a trace meets."""
+"""All estimators by name; ``"auto"`` is the first that the trace has the data for."""
 METHODS = tuple(ESTIMATORS)
 
 __all__ = ["ESTIMATORS", "METHODS", "Entropy", "Estimator", "Density", "Integration", "Knn", "Paper", "QuasiHarmonic"]

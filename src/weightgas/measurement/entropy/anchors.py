@@ -1,12 +1,12 @@
-"""Where the constant of an integrated entropy comes from: a value, the uniform sphere, or the harmonic well.
+"""The constant of an integrated entropy: a given value, the uniform sphere, or the harmonic well.
 
     coldest    S(T₁) = the value given, T₁ the coldest cell
     uniform    S(T_n) = ln area − Var U/(2T_n²), T_n the hottest: ∫ dU/T from T_n to ∞ with U = U_∞ − Var U/T
     gaussian   S(T₁) = ln m + R ln(2πe T₁) − ½ ln det H, R = dof/2, H the Hessian on the unit sphere, m equal minima
 
-Weakness: the last two are the first terms of expansions. What the next would add is estimated from the cells and
-returned as ``neglected``: for ``uniform`` from how Var U changes between the two hottest cells, for ``gaussian`` from
-how far dU/dT between the two coldest is from R (there also where noise or loss are such that no gas is ideal).
+Weakness: the last two are the first terms of expansions. The size of the next term is estimated from the cells and
+returned as ``neglected``: for ``uniform`` from the change of Var U between the two hottest cells, for ``gaussian`` from
+the difference of dU/dT between the two coldest from R (also where noise or loss permit no ideal gas).
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from weightgas.systems import log_area
 
 KINDS = ("coldest", "uniform", "gaussian")
 MOST_TAIL = 0.5
-"""Largest Var U/(2T²) of the hottest cell, in nats, at which it is hot enough for ``uniform``."""
+"""Largest Var U/(2T²) of the hottest cell, in nats, for which ``uniform`` applies."""
 
 
 class Anchor(Protocol):
-    """What ``integration.estimate`` asks of an anchor; arrays are (…, cells) in the order of the temperatures."""
+    """The interface of an anchor; arrays are (…, cells) in the order of the temperatures."""
 
     @property
     def cell(self) -> int:
-        """The cell that is anchored: 0 the coldest, −1 the hottest."""
+        """Index of the anchored cell: 0 is the coldest, −1 the hottest."""
         ...
 
     @property
     def note(self) -> str:
-        """What it is, for the attribute ``entropy_anchor`` of a state."""
+        """A description, for the attribute ``entropy_anchor`` of a state."""
         ...
 
     def value(self, temperature: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -48,7 +48,7 @@ class Anchor(Protocol):
         ...
 
     def advice(self, temperature: np.ndarray, variance: np.ndarray) -> str:
-        """Why it cannot be had from these cells and what to do; empty where it can."""
+        """Why these cells do not determine it and what to do; empty if they do."""
         ...
 
 
@@ -62,19 +62,19 @@ class Coldest:
 
     @property
     def note(self) -> str:
-        """The value, or that there is none."""
+        """The value, or a note that there is none."""
         return f"{self.entropy:g} nats in the coldest cell" if self.known else "relative to the coldest cell"
 
     def value(self, temperature: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """The same whatever the cells."""
+        """The given value, whatever the cells."""
         return np.full(temperature.shape[:-1], self.entropy)
 
     def neglected(self, temperature: np.ndarray, energy: np.ndarray, variance: np.ndarray) -> float:
-        """Nothing."""
+        """Zero: nothing is neglected."""
         return 0.0
 
     def advice(self, temperature: np.ndarray, variance: np.ndarray) -> str:
-        """None needed."""
+        """Empty: a value is always possible."""
         return ""
 
 
@@ -105,7 +105,7 @@ class Uniform:
         return float(np.fmin(change, tail / 3))
 
     def advice(self, temperature: np.ndarray, variance: np.ndarray) -> str:
-        """Where the hottest is not hot."""
+        """A sentence if the hottest cell is not hot enough."""
         tail = variance[-1] / (2 * temperature[-1] ** 2)
         if tail <= MOST_TAIL:
             return ""
@@ -117,7 +117,7 @@ class Uniform:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """The coldest cell is a harmonic well with the Hessian H on the unit sphere, ``minima`` of them equal."""
+    """The coldest cell is a harmonic well with the Hessian H on the unit sphere; there are ``minima`` equal wells."""
 
     dof: int
     log_det_hessian: float
@@ -142,12 +142,12 @@ class Gaussian:
         return float(np.abs(slope - self.dof / 2) * 2 * temperature[0] / (temperature[0] + temperature[1]))
 
     def advice(self, temperature: np.ndarray, variance: np.ndarray) -> str:
-        """None: how good it is is a matter of ``neglected``."""
+        """Empty: ``neglected`` measures how accurate it is."""
         return ""
 
 
 def anchor_of(kind: float | str, attributes: Mapping[str, Any]) -> Anchor:
-    """The anchor of a name or number, for a trace with these attributes.
+    """The anchor with this name or number, for a trace with these attributes.
 
     ``"auto"`` and ``"coldest"`` are relative to the coldest cell, a number is its entropy. ``"uniform"`` needs ``dim``
     or ``group_sizes``; ``"gaussian"`` needs ``dof`` and ``log_det_hessian``, with ``minima`` (default 1) equal minima.

@@ -3,10 +3,10 @@
 S = −∫ ρ(u) ln ρ(u) du + E[ln |dz/du|] + E[ln area(S^{d−2}) + ((d−3)/2) ln(1−z²)],  u = ln((1+z)/(1−z)),
 dz/du = (1−z²)/2.
 
-Exact where ρ(w̄) depends on z alone (linear loss, isotropic noise), any d ≥ 2: what the width of the bins adds is
-extrapolated away, to 10⁻⁴ nats. The jackknife over blocks removes the bias of the finite sample to first order and
-gives the standard error. Weakness: with another noise the distribution about μ is not symmetric and this is an upper
-bound.
+Exact where ρ(w̄) depends on z alone (linear loss, isotropic noise), any d ≥ 2. The bias of the finite bin width is
+removed by extrapolation, to 10⁻⁴ nats. The jackknife over blocks removes the bias of the finite sample to first order
+and gives the standard error. Weakness: with other noise the distribution about μ is not symmetric, and the estimate is
+an upper bound.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def estimate(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Entropy of every cell in nats and its standard error, (cells,); NaN where fewer than two blocks are left.
 
-    ``burn_in`` (cells,) samples are dropped, in entire blocks; so is what comes after the last valid sample.
-    ``correlation`` (cells,) of the energy in samples widens the error where blocks are not long against it.
+    ``burn_in`` (cells,) samples are dropped, in entire blocks, as are those after the last valid sample.
+    ``correlation`` (cells,) of the energy in samples increases the error where blocks are not long compared with it.
     """
     counts = trace["overlap_counts"].values.astype(float)
     cells, replicas, blocks = counts.shape[:3]
@@ -71,8 +71,8 @@ def estimate(
 def entropy(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int) -> np.ndarray:
     """Entropy in nats of the direction from counts (cells, some, bins) of ln((1+z)/(1−z)): (cells, some).
 
-    ``origin`` and ``width`` of the bins are (cells,). Bins of width h add about (h/σ)²/12 nats, so those of twice the
-    width are taken against them: (4 S(h) − S(2h))/3.
+    ``origin`` and ``width`` of the bins are (cells,). Bins of width h add about (h/σ)²/12 nats, which is removed with
+    bins of twice the width: (4 S(h) − S(2h))/3.
     """
     if counts.shape[-1] % 2:
         counts = np.concatenate([counts, np.zeros_like(counts[..., :1])], axis=-1)
@@ -82,7 +82,7 @@ def entropy(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int)
 
 def _in_bins(counts: np.ndarray, origin: np.ndarray, width: np.ndarray, dim: int) -> np.ndarray:
     logit = origin[:, None] + width[:, None] * (np.arange(counts.shape[-1]) + 0.5)
-    with np.errstate(invalid="ignore"):  # a cell that is not finished has no bins
+    with np.errstate(invalid="ignore"):  # an unfinished cell has no bins
         log_one_minus_z_squared = -2 * (np.logaddexp(logit / 2, -logit / 2) - np.log(2))
     per_bin = (dim - 1) / 2 * log_one_minus_z_squared + np.log(width / 2)[:, None] + log_area(dim - 1)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -1,6 +1,6 @@
-"""Stored directions as samples: one chain at a time, how correlated they are, caps on the sphere, scatter.
+"""Stored directions as samples: single chains, their correlation, areas of caps on the sphere, standard errors.
 
-Shared by the estimators that need directions and nothing else.
+Shared by the estimators that need only directions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from scipy.stats import t as student
 from weightgas.systems import log_area
 
 LEAST_REPLICAS = 4
-"""From so many replicas on the error is their scatter; with fewer it comes from blocks within each."""
+"""With at least this many replicas the error is their scatter; with fewer it comes from blocks within each."""
 _NODES, _WEIGHTS = np.polynomial.laguerre.laggauss(32)
 
 
@@ -25,7 +25,7 @@ def chains(trace: xr.Dataset) -> Iterator[tuple[int, int, np.ndarray]]:
     directions = trace["directions"].values
     for i, j in np.ndindex(directions.shape[:2]):
         norms = np.linalg.norm(directions[i, j], axis=1)
-        if len(norms) > 1 and np.allclose(norms, 1, rtol=1e-3):  # else the run ended before
+        if len(norms) > 1 and np.allclose(norms, 1, rtol=1e-3):  # otherwise the run ended early
             x = directions[i, j].astype(float)
             yield i, j, x / np.linalg.norm(x, axis=1, keepdims=True)
 
@@ -42,14 +42,14 @@ def renormalised(x: np.ndarray, sizes: list[int]) -> list[np.ndarray]:
 
 
 def correlation_steps(trace: xr.Dataset, state: xr.Dataset) -> np.ndarray:
-    """Integrated correlation time of the energy in steps, (cells,); one sample where it is unknown."""
+    """Integrated correlation time of the energy in steps, (cells,); where it is unknown, the spacing of one sample."""
     step = trace["step"].values
     spacing = np.diff(step, axis=1).mean(axis=1) if step.shape[1] > 1 else 1.0
     return np.nan_to_num(state["correlation"].values, nan=1.0) * spacing
 
 
 def samples_apart(trace: xr.Dataset, correlation: np.ndarray | None) -> np.ndarray:
-    """``correlation`` (cells,) in steps in units of the spacing of the stored directions; 1 where it is not known."""
+    """``correlation`` (cells,), in steps, in units of the spacing of the stored directions; 1 where it is unknown."""
     cells = trace.sizes["cell"]
     if correlation is None or trace.sizes["snapshot"] < 2:
         return np.ones(cells)
@@ -58,8 +58,7 @@ def samples_apart(trace: xr.Dataset, correlation: np.ndarray | None) -> np.ndarr
 
 
 class Memory(NamedTuple):
-    """``time``: relaxation time τ in samples. Samples for one independent x (``single``, 1 + 2 Σ ρ) and square of x
-    (``pairs``, 1 + 2 Σ ρ²).
+    """``time``: relaxation time τ in samples. Samples per independent x (``single``) or x² (``pairs``, 1 + 2 Σ ρ²).
 
     ``apart`` (samples,): mean of ‖x_t − x_{t+lag}‖² at every lag; ``spread``: over all pairs, twice the variance.
     """
@@ -93,7 +92,7 @@ def memory(x: np.ndarray) -> Memory:
         return Memory(np.inf, float(samples), float(samples), apart, 0.0)
     measured = rho = covariance / variance
     s, last = 1.0, 0
-    for _ in range(4):  # the mean is that of the samples and takes s/N of the variance with it
+    for _ in range(4):  # the sample mean removes s/N of the variance
         sums = 1 + 2 * np.concatenate([[0.0], np.cumsum(rho[1:])])
         long_enough = np.arange(samples) >= 2.5 * sums
         last = int(long_enough.argmax()) if long_enough.any() else samples // 2
@@ -131,7 +130,7 @@ def log_ball_volume(dim: int) -> float:
 def scatter(per_replica: np.ndarray, within: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean of (cells, replicas) and its standard error; ``within`` (cells, replicas) are the errors of each replica.
 
-    From :data:`LEAST_REPLICAS` on it is the scatter between replicas, widened for their small number.
+    With at least :data:`LEAST_REPLICAS` it is the scatter between replicas, increased for their small number.
     """
     replicas = per_replica.shape[1]
     with np.errstate(invalid="ignore"):  # −inf of a frozen run

@@ -1,6 +1,6 @@
-"""What an estimator of the entropy of the direction is: a frozen object with a name, and ``estimate(trace, state)``.
+"""The interface of an entropy estimator: a frozen object with a name and ``estimate(trace, state)``.
 
-The library's own and the user's have one shape::
+Built-in and custom estimators have the same form::
 
     @dataclass(frozen=True)
     class Mine(Estimator):
@@ -36,10 +36,10 @@ from weightgas.quantities import Quantity
 class Entropy:
     """The entropy of the direction of every cell in nats, (cells,), with its standard error; NaN where there is none.
 
-    ``flag`` (cells,): 0 where nothing is wrong, else a number of the estimator's ``flags``, NaN without an entropy.
+    ``flag`` (cells,): 0 if nothing is wrong, else a key of the estimator's ``flags``; NaN without an entropy.
     ``more``: further quantities for the state, each with value and, where it has one, error (cells,). ``notes``:
-    attributes of the state where this is the chosen entropy; ``entropy_reason`` is why something is NaN. ``draws``
-    (cells, draws): bootstrap replicates, where errors of cells are correlated.
+    attributes of the state if this is the chosen entropy; ``entropy_reason`` is why a value is NaN. ``draws`` (cells,
+    draws): bootstrap replicates, where errors of cells are correlated.
     """
 
     value: np.ndarray
@@ -52,13 +52,13 @@ class Entropy:
 
 @dataclass(frozen=True)
 class Estimator(ABC):
-    """Base of all estimators; make a frozen dataclass of it, whose fields are the estimator's settings.
+    """Base of all estimators; derive a frozen dataclass from it, whose fields are the estimator's settings.
 
     Class attributes: ``name``, an identifier; ``long_name`` and ``symbol`` of the quantity; ``needs``, the variables
-    without which a trace is refused, with ``advice`` how to record them; ``too_few``, what cells without a value lack
-    and what to do; ``flags``, what the values of a flag mean. ``automatic``: whether every state has it whose trace
-    holds what it needs. ``independent``: whether it assumes neither a Gibbs state nor independent samples, so that it
-    can test one.
+    without which a trace is refused, with ``advice`` on how to record them; ``too_few``, what cells without a value
+    lack and what to do; ``flags``, the meanings of the values of a flag. ``automatic``: whether it is in every state
+    whose trace has what it needs. ``independent``: whether it can test a Gibbs state, assuming neither that nor
+    independent samples.
     """
 
     name: ClassVar[str] = ""
@@ -98,7 +98,7 @@ class Estimator(ABC):
 
 
 class FromDirections(Estimator):
-    """Base of those that need stored directions and nothing else."""
+    """Base of the estimators that need only stored directions."""
 
     needs = ("directions",)
     advice = "Run with snapshots=1000."

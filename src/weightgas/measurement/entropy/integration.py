@@ -1,17 +1,17 @@
-"""Entropy of the direction by integration along temperature: dS = dU/T at fixed directions' space.
+"""Entropy of the direction by integration along temperature: dS = dU/T on the fixed space of directions.
 
-S(T₂) − S(T₁) = Σ (ΔU/ΔT) ln(T₂/T₁) + Σ c: U linear in T within each interval (the log-mean rule; a trapezoid in 1/T is
-far off), and what that neglects, to leading order: the integral over two neighbouring intervals changes by δ when the
-temperature between them is omitted; of that, an interval of width h in ln T has c = h³δ/((h₁+h₂)³ − h₁³ − h₂³)
-as its own error (Richardson 1911), from the pairs on both sides of it. U depends on the temperature alone, so cells
-of any protocol are put in the order of their temperatures.
+S(T₂) − S(T₁) = Σ (ΔU/ΔT) ln(T₂/T₁) + Σ c: U is linear in T within each interval (the log-mean rule; a trapezoid in 1/T
+is far off). c is the leading-order error of that rule. If omitting the temperature between two neighbouring intervals
+changes the integral by δ, an interval of width h in ln T has the error c = h³δ/((h₁+h₂)³ − h₁³ − h₂³) (Richardson
+1911), from the pairs on both sides of it. U depends on the temperature alone, so cells of any protocol are sorted by
+temperature.
 
-It gives differences; the constant is an anchor (:mod:`weightgas.measurement.entropy.anchors`). Half of Σ|c| counts as
-error of the grid. Errors of neighbouring cells are correlated: the bootstrap replicates carry that, and the errors of
-grid and anchor, into whatever is fitted.
+The integral gives differences; the constant is an anchor (:mod:`weightgas.measurement.entropy.anchors`). Half of Σ|c|
+counts as error of the grid. Errors of neighbouring cells are correlated: the bootstrap replicates propagate this
+correlation and the errors of grid and anchor to every fit.
 
-Weakness: exact in the limit of a fine grid *if the state is Gibbs*, which is what an ideal gas is and this cannot test.
-It does not see what a finite step does to the state. Fewer than about five temperatures per decade are too few.
+Weakness: it is exact in the limit of a fine grid *if the state is Gibbs*, as for an ideal gas, which it cannot test. It
+does not include the effect of a finite step on the state. Fewer than about five temperatures per decade are too few.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from weightgas.status import Status
 
 @dataclass(frozen=True)
 class Integration(Estimator):
-    """By integration of dU/T along temperature; it assumes a Gibbs state, so it cannot test one.
+    """Integration of dU/T along temperature; it assumes a Gibbs state, so it cannot test one.
 
     ``anchor`` as in :func:`weightgas.measurement.entropy.anchor_of`; ``seed`` and number of ``draws`` of the bootstrap.
     """
@@ -46,11 +46,11 @@ class Integration(Estimator):
     independent = False
 
     def check(self, trace: xr.Dataset) -> None:
-        """Errors of the anchor."""
+        """Raise what a wrong anchor raises."""
         anchor_of(self.anchor, trace.attrs)
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
-        """Of the cells in equilibrium or in a random walk; all NaN, with a reason, where there are fewer than two."""
+        """Entropies of cells in equilibrium or in a random walk; all NaN, with a reason, if fewer than two."""
         usable = np.isin(state["status"].values, [Status.EQUILIBRIUM, Status.RANDOM_WALK])
         reason = ""
         if "noise_trace" not in trace:
@@ -82,8 +82,8 @@ class Integrated:
     """Entropy (cells,), standard error, bootstrap replicates (cells, draws), error of the grid over the entire range.
 
     ``error`` and ``draws`` contain that of the grid up to each cell. With two temperatures it is NaN, and omitted.
-    ``anchor_note`` describes the anchor, ``anchor_neglected`` how large its first neglected term is in nats (in
-    ``error`` and ``draws`` too); ``reason`` why everything is NaN, if it is.
+    ``anchor_note`` describes the anchor; ``anchor_neglected`` is the size of its first neglected term in nats
+    (contained in ``error`` and ``draws``); ``reason`` is why everything is NaN, if it is.
     """
 
     entropy: np.ndarray
@@ -121,7 +121,7 @@ def estimate(
     """Integrated entropy of the ``usable`` cells (boolean mask), NaN elsewhere; ``anchor``: a number is the coldest's.
 
     The bootstrap resamples the blocks of every cell and repeats temperature, energy, anchor and integral; deviations
-    are widened by the inflation of the blocks. Each replicate also gets its share of what grid and anchor neglect.
+    are multiplied by the inflation of the blocks. Each replicate also contains a random error of grid and anchor.
     """
     origin: Anchor = Coldest(float(anchor)) if isinstance(anchor, int | float) else anchor
     samples = _Samples(blocks, rate, dof, usable)
@@ -156,7 +156,7 @@ def estimate(
 
 
 class _Samples:
-    """Block means of the usable cells that have two blocks at least, and what resampling makes of them."""
+    """Block means of the usable cells that have at least two blocks, and their bootstrap replicates."""
 
     def __init__(self, blocks: Blocks, rate: Rate, dof: int, usable: np.ndarray) -> None:
         stepwise = "energy_mean" in blocks
@@ -184,14 +184,14 @@ class _Samples:
 
 
 class _Grid:
-    """The distinct temperatures of cells in rising order, and what the log-mean rule neglects between them."""
+    """The distinct temperatures of cells in rising order, and the error of the log-mean rule between them."""
 
     def __init__(self, temperature: np.ndarray) -> None:
         self.group = np.cumsum(np.concatenate([[True], np.diff(np.log(temperature)) > 1e-3])) - 1
         self._count = np.bincount(self.group)
         h = np.diff(np.log(self.means(temperature)))
         shares = _both_sides((h[:-1] + h[1:]) ** 3 - h[:-1] ** 3 - h[1:] ** 3)
-        # Where the neighbours are much narrower they say little: at most half of what they see.
+        # Much narrower neighbours determine it badly: at most half of their change counts.
         self._share = np.minimum(h**3 / shares, 0.5) if len(h) > 1 else np.zeros(len(h))
 
     def corrections(self, temperature: np.ndarray, energy: np.ndarray) -> np.ndarray:
@@ -205,7 +205,7 @@ class _Grid:
         return self._share * _both_sides(fine[:-1] + fine[1:] - coarse)
 
     def means(self, values: np.ndarray) -> np.ndarray:
-        """Over the cells of each distinct temperature."""
+        """Means over the cells of each distinct temperature."""
         return np.bincount(self.group, values) / self._count
 
 

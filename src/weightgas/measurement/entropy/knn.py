@@ -5,13 +5,13 @@ S = (1/N) Σ_t [ψ(m_t + 1) − ψ(k) + ln cap(θ_t)]
 θ_t is the angle from sample t to its k-th nearest among the m_t samples more than ``window`` away in time, and cap(θ)
 the area of the cap of that angle: exact for uniform samples in any dimension (Kozachenko and Leonenko 1987 with the
 ball of a sphere; the nearest by angle are the nearest by chord). The window is W = τ max(2, ln(d/2)) samples (Theiler
-1986), τ the relaxation time of the slowest observable: at 2τ ln √(d/2) what is left of the correlation, which brings
-samples nearer by the factor √(1 − ρ), is worth about a nat.
+1986), with τ the relaxation time of the slowest observable. Correlation reduces distances by the factor √(1 − ρ); at 2τ
+ln √(d/2) it changes the entropy by about a nat.
 
-Weakness: within a cap the density is taken as constant. Where d ≫ ln N no cap is that small, and the estimate is too
-high by up to (d/2) ln 2, whatever the window; with correlated samples and too small a window by (d/2) ln(2(1 − ρ)),
-which is negative. So every value comes with the bias that it would have on von Mises–Fisher samples of the same
-spread, and with a flag. Samples of several groups lie on a product of spheres, where a ball is taken as flat.
+Weakness: the density is taken as constant within a cap. Where d ≫ ln N no cap is that small, and the estimate is too
+high by up to (d/2) ln 2, whatever the window. With correlated samples and too small a window the bias is (d/2) ln(2(1 −
+ρ)), which is negative. So every value is reported with a flag and with its bias on von Mises–Fisher samples of the same
+spread. Samples of several groups lie on a product of spheres, where balls are treated as flat.
 """
 
 from __future__ import annotations
@@ -51,11 +51,11 @@ FLAGS = {
     2: "neighbours are still neighbours in time: space the samples wider, or give a longer correlation time",
     3: "the window leaves less than half of the samples: run longer",
 }
-"""What the values of the flag mean."""
+"""Meanings of the values of the flag."""
 TOO_MANY = 0.05
-"""Excess of neighbours in time over chance from which they are flagged."""
+"""Excess of neighbours in time over chance at which they are flagged."""
 _CHUNK = 2**22
-"""Distances in memory at one time."""
+"""Number of distances in memory at a time."""
 _PAIRS = 2_000_000
 """Pairs of samples drawn for the bias."""
 
@@ -67,7 +67,7 @@ BIAS = Quantity("knn_bias", "bias of as many von Mises-Fisher samples of the sam
 
 @dataclass(frozen=True)
 class Knn(FromDirections):
-    """From the distance to the ``k``-th neighbour on the sphere, neighbours in time excluded."""
+    """Entropy from the distance to the ``k``-th neighbour on the sphere, neighbours in time excluded."""
 
     k: int = 3
     name = "knn"
@@ -93,25 +93,25 @@ class Neighbours(NamedTuple):
 
 
 def estimate(trace: xr.Dataset, correlation: np.ndarray | None = None, k: int = 3) -> Entropy:
-    """The entropy of every cell with what is needed to judge it, from the stored directions of a trace.
+    """The entropy of every cell and its diagnostics, from the stored directions of a trace.
 
     Parameters
     ----------
     trace
-        With ``directions``.
+        A trace with ``directions``.
     correlation
-        Integrated correlation time 2τ of the slowest observable in steps, (cells,); the directions' own is measured,
-        and the larger of the two counts.
+        Integrated correlation time 2τ of the slowest observable in steps, (cells,). That of the directions is measured,
+        and the larger of the two is used.
     k
-        Which neighbour; larger k scatters less and is biased earlier.
+        Which neighbour; larger k has less scatter and more bias.
 
     Returns
     -------
     Entropy
-        With the scatter over replicas or, with fewer than four, from blocks within each; ``knn_window`` in samples;
-        ``knn_temporal``, by how much more than chance neighbours are near in time; ``knn_bias``, what von Mises–Fisher
-        samples of the same number and spread would have; the flag (:data:`FLAGS`) is the largest of the replicas. NaN
-        where fewer than k candidates are left.
+        The error is the scatter over replicas or, with fewer than four, from blocks within each. ``knn_window`` is in
+        samples; ``knn_temporal`` is the excess of neighbours in time over chance; ``knn_bias`` is the bias on von
+        Mises–Fisher samples of the same number and spread; the flag (:data:`FLAGS`) is the largest of the replicas. NaN
+        if fewer than k candidates are left.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def _one_chain(x: np.ndarray, sizes: list[int], k: int, known: float) -> tuple[f
     error, error_of_change = _jackknife(near, k, int(window), 2 * time)
     excess = _temporal(near.index[:, :k], near.candidates, window, time)
     bias, unsure = reference_bias(dof + 1, _spread(own, int(window)), int(np.median(near.candidates)), k)
-    # A bias that grows as (k/N)^{2/(d−1)} is the change from k to 4k over growth: is it half an error, and significant?
+    # A bias ∝ (k/N)^{2/(d−1)} is the change from k to 4k over growth: does it exceed half an error significantly?
     growth = np.expm1(2 * np.log(4) / dof)
     uneven = abs(entropies[1] - entropies[0]) > max(growth * error / 2, 4 * error_of_change)
     few = uneven or near.index.shape[1] < 4 * k or abs(bias) > max(error / 2, 3 * unsure)
@@ -169,8 +169,8 @@ def nearest_neighbour_entropy(
     """Entropy in nats of unit vectors (samples, dim) in the order of time, and its standard error.
 
     Neighbours up to ``window`` samples away in time do not count. ``sizes`` of groups, each of unit vectors, make it
-    the entropy on the product of their spheres. −∞ where a sample is repeated. The error is the delete-a-block
-    jackknife, widened for the correlation of the samples.
+    the entropy on the product of their spheres. −∞ if a sample is repeated. The error is the delete-a-block jackknife,
+    increased for the correlation of the samples.
 
     Raises
     ------
@@ -191,7 +191,7 @@ def neighbours(x: np.ndarray, count: int, window: int, sizes: list[int]) -> Neig
     samples = len(x)
     place = np.arange(samples)
     candidates = np.maximum(place - window, 0) + np.maximum(samples - 1 - place - window, 0)
-    # A tree helps only in few dimensions, and has to be asked for all that the window will exclude.
+    # A tree is faster only in few dimensions, and the query must include all that the window will exclude.
     few = x.shape[1] <= 10 and 4 * (count + 2 * window + 1) < samples
     index = _by_tree(x, count, window) if few else _by_distances(x, count, window)
     chord = np.stack([np.linalg.norm(x - x[column], axis=1) for column in index.T], axis=1)
@@ -207,11 +207,11 @@ def neighbours(x: np.ndarray, count: int, window: int, sizes: list[int]) -> Neig
 
 
 def _jackknife(near: Neighbours, k: int, window: int, correlation: float) -> tuple[float, float]:
-    """Standard errors of the entropy and of its change from k to the last neighbour that is known.
+    """Standard errors of the entropy and of its change from k to the last known neighbour.
 
-    Blocks are omitted as samples and as neighbours, so that what samples share of their neighbours is counted; for
-    nearest neighbours that is known to err on the large side, up to 1.6 times on uniform samples.
-    ``correlation`` = 2τ in samples widens the error (:mod:`weightgas.measurement.blocks`).
+    A block is omitted both as samples and as neighbours, to include the correlation of samples that share neighbours.
+    For nearest neighbours this overestimates the error, by up to 1.6 times on uniform samples. ``correlation`` = 2τ in
+    samples increases the error (:mod:`weightgas.measurement.blocks`).
     """
     samples = len(near.index)
     bounds = edges(np.array([0]), np.array([samples]), np.array([correlation]))
@@ -222,7 +222,7 @@ def _jackknife(near: Neighbours, k: int, window: int, correlation: float) -> tup
         inside = np.maximum(np.minimum(kept + window + 1, last) - np.maximum(kept - window, first), 0)
         candidates = near.candidates[kept] - (last - first - inside)
         rank = np.cumsum(still, axis=1)
-        # Where so many are omitted that the k-th is not known, the last that is known stands for it, with its rank.
+        # If so many are omitted that the k-th is unknown, the last known neighbour replaces it, with its rank.
         wanted = np.minimum(k, rank[:, -1:])
         column = np.argmax(rank >= np.maximum(wanted, 1), axis=1)[:, None]
         volume = np.take_along_axis(near.volume[kept], column, axis=1)[:, 0]
@@ -265,7 +265,7 @@ def _by_distances(x: np.ndarray, k: int, window: int) -> np.ndarray:
 def _temporal(index: np.ndarray, candidates: np.ndarray, window: float, time: float) -> float:
     """By how much more than chance the neighbours (samples, k) are neighbours in time, of the sample or of each other.
 
-    Of the sample: within ``window`` + τ. Of each other: within τ, a sign that they come in clumps, fewer than they
+    Of the sample: within ``window`` + τ. Of each other: within τ, a sign that they form clumps and are fewer than they
     seem. τ is at least one sample.
     """
     (samples, k), reach = index.shape, max(1, int(np.ceil(time)))
@@ -287,7 +287,7 @@ def _spread(own: Memory, window: int) -> float:
 
 
 def reference_bias(dim: int, spread: float, candidates: int, k: int) -> tuple[float, float]:
-    """What the estimator adds for independent von Mises–Fisher samples of mean squared chord ``spread``, and its error.
+    """Bias of the estimator on independent von Mises–Fisher samples of mean squared chord ``spread``, and its error.
 
     0 on the uniform sphere, (d/2) ln 2 in a narrow well with d ≫ ln N. By Monte Carlo with a fixed seed.
     """
@@ -299,7 +299,7 @@ def reference_bias(dim: int, spread: float, candidates: int, k: int) -> tuple[fl
     def above(log_temperature: float) -> float:
         return float(np.log(vmf.energy(dim, np.exp(log_temperature)))) - float(np.log(energy))
 
-    # Below the harmonic limit nothing changes, so all narrow wells share one reference.
+    # Below the harmonic limit the bias is constant, so all narrow wells share one reference.
     low, high = np.log(1e-3 / dim**2), np.log(1e3)
     log_temperature = (
         low if above(low) > 0 else high if above(high) < 0 else float(np.asarray(brentq(above, low, high)))

@@ -5,12 +5,12 @@ S = ψ(N) − ψ(1) + ln V_{d−1} + ((d−1)/N) Σ ln ε_k + E[Σ_i (d−1−i)
 with ε_k the distance of sample k to its nearest neighbour in the angles φ_1 … φ_{d−1}, V_n the volume of the unit ball
 (Kozachenko and Leonenko 1987; arXiv 2511.07308).
 
-Weakness: the angles are not invariant under rotations; where their metric is stretched (about the first axes) the
-bias is larger. Weakness, and why every value comes with ``temporal_neighbours``: successive weights in high dimension
-are each other's nearest neighbours. Then ε measures how far the weights diffuse between two samples, not how much
-room they have. The fraction of nearest neighbours within ``window`` samples in time is reported with its chance
-value min(1, 2·window/N), and every value has a flag. It is kept as it was published, to compare with; for an entropy
-take :mod:`weightgas.measurement.entropy.knn`.
+Weaknesses: the angles are not invariant under rotations; where their metric is stretched (about the first axes) the
+bias is larger. In high dimension, successive weights are each other's nearest neighbours, so that ε measures how far
+the weights diffuse between two samples, not the volume they explore. Hence ``temporal_neighbours``, the fraction of
+nearest neighbours within ``window`` samples in time, is reported with its chance value min(1, 2·window/N), and every
+value has a flag. The estimator is kept as published, for comparison; for an entropy use
+:mod:`weightgas.measurement.entropy.knn`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ FLAGS = {
     1: "more dimensions than ln N: the estimate is too high, by up to (d/2) ln 2 nats",
     2: "nearest neighbours are neighbours in time: the estimate is of diffusion, not of entropy",
 }
-"""What the values of the flag mean."""
+"""Meanings of the values of the flag."""
 TOO_MANY = 0.05
-"""Excess of temporal neighbours over chance from which they are flagged."""
+"""Excess of temporal neighbours over chance at which they are flagged."""
 
 
 NEAR = Quantity("temporal_neighbours", "fraction of nearest neighbours within five samples in time", dims=())
@@ -43,7 +43,7 @@ NEAR = Quantity("temporal_neighbours", "fraction of nearest neighbours within fi
 
 @dataclass(frozen=True)
 class Paper(FromDirections):
-    """The published estimator, nearest neighbours in angles; to compare with: it sees diffusion."""
+    """The published estimator, nearest neighbours in angles; for comparison only, since it measures diffusion."""
 
     name = "paper"
     long_name = "entropy by the published estimator"
@@ -59,7 +59,7 @@ class Paper(FromDirections):
 def estimate(trace: xr.Dataset) -> Entropy:
     """The entropy of every cell, averaged over replicas, with ``temporal_neighbours`` and its flag (:data:`FLAGS`).
 
-    The standard error is the scatter over replicas, NaN with one: there is no honest one within a chain.
+    The standard error is the scatter over replicas, NaN with one: a single chain gives no valid error.
     """
     cells, replicas, samples, dim = trace["directions"].shape
     entropy, fraction = np.full((cells, replicas), np.nan), np.full((cells, replicas), np.nan)
@@ -76,7 +76,8 @@ def estimate(trace: xr.Dataset) -> Entropy:
 def nearest_neighbour_entropy(directions: np.ndarray, window: int = WINDOW) -> tuple[float, float]:
     """Entropy in nats of unit vectors (samples, dim) in the order of time, and the fraction of temporal neighbours.
 
-    −∞ where a sample is repeated: a continuous distribution never does that, a frozen run or float32 may.
+    −∞ where a sample is repeated: this never happens in a continuous distribution, but may in a frozen run or in
+    float32.
     """
     x = np.asarray(directions, dtype=float)
     samples, dim = x.shape
@@ -98,7 +99,7 @@ def nearest_neighbour_entropy(directions: np.ndarray, window: int = WINDOW) -> t
 
 
 def _nearest(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Distance to and index of the nearest other point; a tree helps only in few dimensions."""
+    """Distance to and index of the nearest other point; a tree is faster only in few dimensions."""
     if points.shape[1] <= 10:
         distance, index = (np.asarray(x) for x in KDTree(points).query(points, k=2))
         return distance[:, 1], index[:, 1]

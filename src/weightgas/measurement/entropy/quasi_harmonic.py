@@ -4,15 +4,16 @@ S = ½ ln det(2πe C), C the covariance in the d − 1 coordinates about the mea
 at the angle θ lies at the distance ρ(θ) with (volume of the ball of radius ρ) = (area of the cap of angle θ), the
 azimuthal projection of Lambert (1772) in any dimension. A Gaussian has the largest entropy of all distributions of one
 covariance, so with the true C this is an upper bound of S (method: Karplus and Kushick 1981, Macromolecules 14, 325).
-Of the groups of a network it is the sum.
+For a network it is the sum over its groups.
 
 C is estimated from N_eff independent samples: with N_eff ≥ 10 d the plain covariance, whose ln det is too low for a
-Gaussian by Σ_{j<d−1} ψ((ν−j)/2) − (d−1) ln(ν/2), ν = N_eff − 1 (Wishart), which is taken off; with fewer C* =
+Gaussian by Σ_{j<d−1} ψ((ν−j)/2) − (d−1) ln(ν/2), ν = N_eff − 1 (Wishart), which is subtracted; with fewer, C* =
 (1−a) C + a μ I, μ = tr C/(d−1), a = min(1, E‖xxᵀ − C‖²/(N_eff ‖C − μI‖²)) (Ledoit and Wolf 2004, J. Multivar. Anal. 88,
 365).
 
-Weakness: blind to everything but second moments: several wells, curved valleys, heavy tails all make it too high. With
-few samples the shrunken covariance is too round and so again too high, while the plain one is too low and no bound.
+Weakness: it depends on second moments alone, so several wells, curved valleys and heavy tails all make it too high.
+With few samples the shrunken covariance is too isotropic and the entropy again too high; the plain one gives too low an
+entropy, which is no bound.
 """
 
 from __future__ import annotations
@@ -46,19 +47,19 @@ FLAGS = {
     2: "not one narrow well: an upper bound",
     3: "some weights do not move, as those of an input that is always zero: no finite entropy",
 }
-"""What the values of the flag mean."""
+"""Meanings of the values of the flag."""
 ENOUGH = 10
-"""Independent samples for each dimension from which the plain covariance is used."""
+"""Independent samples per dimension at which the plain covariance is used."""
 LEAST_SAMPLES = 3
-"""Without a third sample nothing is left to compare two with."""
+"""Fewer samples give no covariance."""
 NARROW = 0.5
 """Smallest ‖E x‖² at which the directions are one narrow well."""
 
 
 class _Group(NamedTuple):
-    """Coordinates (samples, d) of a group, perpendicular to ``axis``; ``per_sample``: samples for an independent one.
+    """Coordinates (samples, d) of a group, perpendicular to ``axis``; ``per_sample``: samples per independent one.
 
-    ``mean_sq`` = ‖E x‖², ``mean_per_sample``: samples for an independent one in the mean.
+    ``mean_sq`` = ‖E x‖², ``mean_per_sample``: samples per independent one for the mean.
     """
 
     coordinates: np.ndarray
@@ -85,9 +86,9 @@ class QuasiHarmonic(FromDirections):
 def estimate(trace: xr.Dataset, correlation: np.ndarray | None = None) -> Entropy:
     """The entropy of every cell with its flag (:data:`FLAGS`), from stored directions.
 
-    ``correlation`` (cells,) is the integrated correlation time of the energy in steps; the directions' own is measured,
-    and the larger counts. The error is the scatter over replicas or, with fewer than four, the delete-a-block jackknife
-    within each. NaN where the run ended before the directions were stored.
+    ``correlation`` (cells,) is the integrated correlation time of the energy in steps; that of the directions is
+    measured, and the larger is used. The error is the scatter over replicas or, with fewer than four, the
+    delete-a-block jackknife within each. NaN where the run ended before the directions were stored.
     """
     shape = (trace.sizes["cell"], trace.sizes["replica"])
     entropy, within, flag = (np.full(shape, np.nan) for _ in range(3))
@@ -154,7 +155,7 @@ def _entropies(group: _Group, cuts: np.ndarray) -> tuple[float, np.ndarray]:
     y, axis = group.coordinates, group.axis
     samples, dim = y.shape
     subsets = [slice(0, 0), *(slice(a, b) for a, b in pairwise(cuts))]
-    few = samples < dim  # then all that is needed of the samples is their scalar products
+    few = samples < dim  # then only the scalar products of the samples are needed
     whole = y @ y.T if few else y.T @ y
     squares = np.sum(y**2, axis=1)
     values = []
@@ -172,13 +173,13 @@ def _entropies(group: _Group, cuts: np.ndarray) -> tuple[float, np.ndarray]:
             second = (whole - part.T @ part) / n - np.outer(mean, mean)
             fourth = float(np.mean(squares[kept] ** 2))
             values.append(_from_moments(second, fourth, dim - 1, n / group.per_sample, axis))
-    # the mean is that of the samples themselves and takes its own variance off
+    # the sample mean removes its variance
     found = np.array(values) - (dim - 1) / 2 * np.log1p(-group.mean_per_sample / samples)
     return float(found[0]), found[1:]
 
 
 def _from_moments(second: np.ndarray, fourth: float, dof: int, effective: float, axis: np.ndarray | None) -> float:
-    """Entropy from a covariance that has the null vector ``axis``, or without one yyᵀ/n (n, n) of n ≤ dof samples.
+    """Entropy from a covariance with the null vector ``axis`` or, without one, from yyᵀ/n (n, n) of n ≤ dof samples.
 
     ``fourth`` is the mean of ‖y‖⁴, ``effective`` the number of independent samples.
     """

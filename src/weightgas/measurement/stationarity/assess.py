@@ -1,12 +1,12 @@
 """Burn-in, effective sample sizes, trends, relaxation times, and the status that follows, with its reason.
 
-Level 1 of the verdict. Nothing here knows whether the stationary state is a gas. Radius, the groups' shares of its
-square, energy and direction each have recorded steps in predicted relaxation times (:mod:`.relaxation_times`), an
+Level 1 of the verdict. Nothing here tests whether the stationary state is a gas. Radius, the groups' shares of its
+square, energy and direction each have their recorded steps in predicted relaxation times (:mod:`.relaxation_times`), an
 effective sample size (:mod:`.sample_size`, :mod:`.snapshots`) and, except the direction, a test for a trend
 (:mod:`.trend`).
 
-Power, by statistics alone (single replica, 4000 samples, exponential correlation, 500 series each): times of 500,
-1500 and 5000 samples are refused in at least 99 %, a time of 20 is accepted in at least 95 %.
+Power, by statistics alone (single replica, 4000 samples, exponential correlation, 500 series each): series with times
+of 500, 1500 and 5000 samples are refused in at least 99 % of cases, those with a time of 20 accepted in at least 95 %.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from weightgas.measurement.stationarity.trend import CONSTANT, change, largest_t
 from weightgas.status import Cause, Outcome, Status, flags
 
 _NEGLIGIBLE = 2e-3
-"""Where ln r moves by less in all, no burn-in is looked for in it: it would cut at random between long correlations."""
+"""If the total change of ln r is smaller, its burn-in is not estimated: the cut would be random."""
 _OF_CELLS = (
     *("burn_in", "samples_kept", "ess", "ess_radius", "ess_share", "ess_direction", "rhat", "correlation"),
     *("correlation_radius", "relaxations", "share_relaxations", "energy_relaxations", "turns", "radius_trend"),
@@ -45,8 +45,8 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
         ``correlation_radius`` (at least what theory predicts), ``relaxations``, ``energy_relaxations``, ``turns``,
         ``radius_trend`` and ``energy_trend``, each with ``_z`` (standard errors), ``noise_trend``; of traces with
         groups also ``ess_share``, ``share_trend``, ``share_trend_z``, ``share_relaxations``. NaN where the trace lacks
-        what is needed. ``status`` and ``regime`` (int8 with flags); ``reason`` (text): what failed, by how much, how
-        much longer to run, and what was dropped as burn-in; empty where all is well.
+        the data. ``status`` and ``regime`` (int8 with flags); ``reason`` (text): what failed, by how much, how much
+        longer to run, and what was dropped as burn-in; empty where all is well.
 
     Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the samples; ESS and
     split-R̂ by arviz (Vehtari et al. 2021) and the modules named above.
@@ -87,10 +87,10 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
 
 
 def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
-    """What the series of every cell give, (cells,) each; NaN where they are too short or not finite."""
+    """Statistics of the series of every cell, (cells,) each; NaN where they are too short or not finite."""
     energy = (trace["energy_mean"] if "energy_mean" in trace else trace["energy"]).values
     measured = np.asarray(~np.isnan(energy).all(axis=(1, 2)))
-    energy = np.where(measured[:, None, None], energy, trace["grad_sq"].values)  # which fluctuates as fast
+    energy = np.where(measured[:, None, None], energy, trace["grad_sq"].values)  # grad_sq fluctuates as fast
     with np.errstate(all="ignore"):
         log_radius = np.log(trace["radius"].values)
     noise, recorded = traces.column(trace, "noise_trace", "radius"), traces.holds(trace, "noise_trace")
@@ -119,7 +119,7 @@ def _one_cell(
     *,
     recorded: np.ndarray,
 ) -> dict[str, float]:
-    """What the series (replicas, samples[, groups]) of one cell give; empty where energy or radius is not finite.
+    """Statistics of the series (replicas, samples[, groups]) of one cell; empty if energy or radius is not finite.
 
     ``recorded`` (samples,): which samples have the noise.
     """
@@ -169,7 +169,7 @@ def _shares(groups: np.ndarray) -> dict[str, float]:
 
 
 def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteria, short: np.ndarray) -> np.ndarray:
-    """The status codes: producers' outcomes first, then what forbids an average, then equilibrium."""
+    """The status codes: first the outcomes of the producer, then what prevents an average, then equilibrium."""
     status = np.full(trace.sizes["cell"], int(Status.EQUILIBRIUM), np.int8)
     status[short] = Status.TOO_SHORT
     falling = shortfalls.trends(found, "energy", criteria.energy_trend, criteria.significance) < 0
@@ -186,7 +186,7 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
 
 
 def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list[str]:
-    """The reasons, where the status is not a matter of length with what it is one of."""
+    """The reasons; a status that more steps would not change has its cause."""
     out = list(reasons)
     samples, all_samples = trace["samples"].values, trace.sizes["sample"]
     for i in np.flatnonzero(~np.isin(status, [Status.EQUILIBRIUM, Status.TOO_SHORT])):
@@ -202,7 +202,7 @@ def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list
 
 
 def _where(trace: xr.Dataset, cell: int | np.integer) -> str:
-    """Where a simulation recorded it: in what, at which step and in which replica a number was not finite."""
+    """What was not finite, at which step and in which replica, if the simulation recorded it."""
     if "failed_cause" not in trace or not trace["failed_cause"].values[cell].any():
         return ""
     causes, steps = trace["failed_cause"].values[cell], trace["failed_step"].values[cell]

@@ -1,14 +1,13 @@
-"""How many samples at the start are not yet of the stationary state: MSER, where the start differs significantly.
+"""How many samples precede the stationary state: MSER, where the start differs significantly.
 
-The cut m ≤ n/2 that makes (1/(n − m)²) Σ_{t ≥ m} (x_t − x̄_m)² least: the squared standard error of the mean of what is
-left, were its samples independent (White 1997, Simulation 69, 323). It is made where it gains a tenth, and where the
-dropped mean differs from the kept one by 3.5 standard errors with the correlation of what is kept.
+The cut m ≤ n/2 minimises (1/(n − m)²) Σ_{t ≥ m} (x_t − x̄_m)²: the squared standard error of the mean of the kept
+samples, if they were independent (White 1997, Simulation 69, 323). The cut is made if this falls by a tenth, and if the
+dropped mean differs from the kept one by 3.5 standard errors with the correlation of the kept samples.
 
-Without the second condition a quarter of stationary series of 7 effective samples lose up to half of them to chance,
-and their 95 % intervals hold the truth in 69 % of cases.
+Without the second condition, a quarter of stationary series of 7 effective samples lose up to half of them by chance,
+and their 95 % intervals cover the true value in 69 % of cases.
 
-Weakness: a start that is off by less than the scatter of single samples gains less than a tenth and stays; the trend
-test is what sees it.
+Weakness: a start that is off by less than the scatter of single samples is not cut; the trend test detects it.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from weightgas.measurement.blocks import mean_variance
 from weightgas.measurement.stationarity.sample_size import exponential_sample_size
 
 _WORTHWHILE = 0.9
-"""A burn-in is dropped if it brings the squared standard error below this share of that without."""
+"""A burn-in is dropped if this reduces the squared standard error below this fraction."""
 _SIGNIFICANT = 3.5
-"""Standard errors between the mean of what is dropped and of what is kept."""
+"""Standard errors between the means of the dropped and of the kept samples."""
 _CURVED = 2
-"""The scatter of the kept part counts as that of residuals of such a polynomial: the cut chose a flat part."""
+"""The scatter of the kept part is that of residuals of a polynomial of this degree, since the cut chose a flat part."""
 
 
 def burn_in(series: np.ndarray) -> int:
@@ -41,7 +40,7 @@ def burn_in(series: np.ndarray) -> int:
 
 
 def _apart(dropped: np.ndarray, kept: np.ndarray) -> bool:
-    """Whether the means differ by more than chance lets them, both (samples,)."""
+    """Whether the means differ by more than chance permits, both (samples,)."""
     ess = min(float(exponential_sample_size(kept[None], _CURVED)), len(kept))
     time = len(kept) / ess / 2
     variance = kept.var() * ess / max(ess - 1, 0.25)

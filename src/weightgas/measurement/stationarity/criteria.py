@@ -1,4 +1,4 @@
-"""What a cell must satisfy to be called stationary: the gates of level 1 and their default values."""
+"""The conditions for a cell to count as stationary: the criteria of level 1 and their default values."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from weightgas.errors import positive_number, renamed_keywords
 
 @dataclass(frozen=True)
 class Criteria:
-    """What a cell must satisfy to be called stationary; pass another to ``measure`` to be stricter.
+    """The conditions for a cell to count as stationary; pass stricter ones to ``measure`` if needed.
 
     ``ess``: effective samples of the energy, summed over replicas. ``relaxations``: recorded steps in predicted
-    relaxation times of the radius, of the groups' shares of r² and of the energy, ``turns``: in times after which pure
-    noise would have turned the direction away (the physics gate: no statistic can see a relaxation longer than the
-    run). ``radius_trend``: largest |Δ ln r| between the halves of the kept samples, a quarter of it
-    where it is also ``significance`` standard errors. ``energy_trend`` and
-    ``share_trend``: largest relative change of the energy and of any group's share of r² between the halves, where it
-    is also ``significance`` standard errors (3: one false alarm in 370). ``rhat``: largest split-R̂ of the energy.
-    ``ess_direction``: effective snapshots, where directions are stored (free diffusion has 1).
+    relaxation times of the radius, of the groups' shares of r² and of the energy; ``turns``: in decay times of the
+    direction under pure noise (predicted, since no statistic detects a relaxation longer than the run).
+    ``radius_trend``: largest |Δ ln r| between the halves of the kept samples, or a quarter of it if the change is also
+    ``significance`` standard errors. ``energy_trend`` and ``share_trend``: largest relative change of the energy and of
+    any group's share of r² between the halves, if it is also ``significance`` standard errors (3: one false alarm in
+    370). ``rhat``: largest split-R̂ of the energy. ``ess_direction``: effective snapshots, where directions are stored
+    (free diffusion has 1).
 
-    Shares wander with the basin in networks that are stationary in everything else, by a tenth in MLPs of 400 weights.
+    In networks that are otherwise stationary the shares drift with the basin, by a tenth in MLPs of 400 weights.
 
-    The default of ``ess``: single series 8 correlation times long pass in 0.2 %, those 60 long (300 samples, time 5)
-    in 82 %; with 25 it would be none and 63 %, with 15 1 % and 90 %.
+    The default of ``ess``: of single series 8 correlation times long 0.2 % pass, of those 60 long (300 samples, time 5)
+    82 %; with 25 these would be none and 63 %, with 15 1 % and 90 %.
 
     Raises TypeError or ValueError unless each is a positive finite number.
     """

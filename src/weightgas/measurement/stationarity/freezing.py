@@ -1,8 +1,8 @@
-"""Does the noise die with the loss? T → 0: the cell converges, to a minimum, and has no stationary state but that.
+"""Does the noise vanish with the loss? Then T → 0: the cell converges to a minimum, its only stationary state.
 
-Two ways to see it: the noise falls by orders of magnitude while the cell is recorded, in most replicas; or it is gone
-already, so that energy and direction do not move any more. Weakness: noise that comes in bursts, as that of a loss
-near zero does at fixed LR, may fall by as much by chance.
+Two tests: the noise falls by orders of magnitude while the cell is recorded, in most replicas; or it has vanished, so
+that energy and direction no longer change. Weakness: noise that occurs in bursts, as for a loss near zero at fixed LR,
+may fall as much by chance.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import xarray as xr
 from weightgas.measurement.stationarity import relaxation_times
 
 FALL = 1e-3
-"""Noise of the last quarter of the samples over that of the first, below which it is dying."""
+"""Noise of the last quarter of the samples over that of the first, below which it is vanishing."""
 STILL = 1e-6
-"""Share of a decay time of the direction that a run turns by at most, where the noise is gone."""
+"""Largest run length in decay times of the direction for which the noise counts as gone."""
 
 
 def frozen(trace: xr.Dataset) -> np.ndarray:
-    """Boolean (cells,): the noise is dying or gone. False where its mean over the steps was not recorded."""
+    """Boolean (cells,): the noise is vanishing or gone. False where its mean over the steps was not recorded."""
     cells = trace.sizes["cell"]
     if "noise_trace" not in trace or "mean" not in trace["noise_trace"].attrs.get("cell_methods", ""):
         return np.zeros(cells, bool)
@@ -39,7 +39,7 @@ def frozen(trace: xr.Dataset) -> np.ndarray:
 
 
 def _still(trace: xr.Dataset, cell: int, samples: int) -> bool:
-    """Whether the energy of the second half is constant to rounding, of a loss whose size is of order one."""
+    """Whether the energy of the second half is constant to rounding, for a loss of order one."""
     energy = trace["energy"].values[cell, :, samples // 2 : samples]
     scale = max(float(np.abs(trace["energy"].values[cell, :, :samples]).max()), 1e-3)
     return bool(np.isfinite(energy).all() and np.ptp(energy, axis=1).max() <= 1e-12 * scale)

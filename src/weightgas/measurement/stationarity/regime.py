@@ -1,14 +1,14 @@
-"""What a cell does: the regimes of training with noise, distinguished by the samples.
+"""The regime of a cell: the regimes of training with noise, distinguished by the samples.
 
-noise_dominated   ‖∇L‖² ≤ tr Σ: the norm is fed by noise, as the theory of the ideal gas has it
-signal_dominated  ‖∇L‖² > tr Σ: the mean gradient feeds the norm more than the noise does
-converging        energy and noise die out together, T → 0: no stationary state but the minimum
-random_walk       the energy is that of random weights: the noise has drowned the loss
-unknown           no samples, or none of the gradient
+noise_dominated   ‖∇L‖² ≤ tr Σ: noise makes the norm grow, as the theory of the ideal gas assumes
+signal_dominated  ‖∇L‖² > tr Σ: the mean gradient makes the norm grow more than the noise does
+converging        energy and noise vanish together, T → 0: the minimum is the only stationary state
+random_walk       the energy is that of random weights: the noise dominates the loss
+unknown           no samples, or none with the gradient
 
-Whether the samples are enough is a matter of the status. Source of the names: arXiv 2511.07308 (converging
-and random-walk regimes); the signal-to-noise ratio is the part of the pressure that is signal over the part that is
-heat. Weakness: ‖∇L‖² is unbiased and may be negative by chance; a ratio near 1 is decided by its noise.
+The status states whether the samples suffice. Source of the names: arXiv 2511.07308 (converging
+and random-walk regimes); the signal-to-noise ratio is the ratio of the signal part of the pressure to its thermal part.
+Weakness: ‖∇L‖² is unbiased and may be negative by chance; near a ratio of 1 chance decides.
 """
 
 from __future__ import annotations

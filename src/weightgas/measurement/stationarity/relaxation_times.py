@@ -1,13 +1,13 @@
-"""Predicted relaxation times, in steps, of radius, shares, energy and direction: what no statistic of a run can see.
+"""Predicted relaxation times, in steps, of radius, shares, energy and direction, which no statistic of a run detects.
 
 With r² = Σ r_i², s_i = r_i²/r², η_e = η/r², G_i on the unit sphere of the group and G = Σ G_i/s_i on that of all,
 the mean equations d r_i²/dt = −2η_e λ r² r_i² + η_e² r⁴ G_i/r_i² give
 
     radius     fixed LR r⁴ at 4ηλ, fixed ELR r² at η_e² G, sphere: fixed
-    shares     d s_i/dt = η_e² (G_i/s_i − G s_i): decay and projection scale all groups alike and drop out. They go to
+    shares     d s_i/dt = η_e² (G_i/s_i − G s_i): decay and projection scale all groups alike and cancel. They tend to
                s_i = √G_i/Σ√G_j, all at the one rate 2η_e² G (at fixed LR that is 4ηλ in the stationary state)
     direction  η_e² tr Σ/2 in pure noise
-    energy     2η_e κ and the rate of the direction, κ = tr(HΣ)/tr Σ the curvature that the noise sees
+    energy     2η_e κ and the rate of the direction, κ = tr(HΣ)/tr Σ the curvature weighted by the noise
 
 Sources: arXiv 2511.07308 for the equations of radius and energy; shares and energy from the same equations, to first
 order in the deviation. Weakness: continuous time, plain SGD; soft directions of a network relax slower than κ predicts.
@@ -21,13 +21,13 @@ import xarray as xr
 from weightgas import trace as traces
 
 _FIXED = 1e-300
-"""Relaxation time of what the protocol fixes: next to nothing."""
+"""Relaxation time of what the protocol fixes: practically zero."""
 
 
 def radius_time(trace: xr.Dataset) -> np.ndarray:
-    """Relaxation time of the radius, (cells,); next to nothing on the sphere.
+    """Relaxation time of the radius, (cells,); practically zero on the sphere.
 
-    That of a watched run is the attribute ``relaxation_time``: that of its slowest group, by its optimizer.
+    For a watched run it is the attribute ``relaxation_time``: that of the slowest group, from its optimizer.
     """
     if "relaxation_time" in trace.attrs:
         return np.broadcast_to(trace.attrs["relaxation_time"], trace.sizes["cell"]).astype(float)
@@ -37,7 +37,7 @@ def radius_time(trace: xr.Dataset) -> np.ndarray:
 
 
 def share_time(trace: xr.Dataset) -> np.ndarray:
-    """Relaxation time of the groups' shares of r², 1/(2η_e² G), (cells,); next to nothing without groups."""
+    """Relaxation time of the groups' shares of r², 1/(2η_e² G), (cells,); practically zero without groups."""
     if "group_radius" not in trace or trace.sizes["group"] < 2:
         return np.full(trace.sizes["cell"], _FIXED)
     if "relaxation_time" in trace.attrs:
@@ -46,9 +46,9 @@ def share_time(trace: xr.Dataset) -> np.ndarray:
 
 
 def direction_time(trace: xr.Dataset) -> np.ndarray:
-    """Decay time of the direction's memory in pure noise, 2/(η_e² tr Σ), (cells,).
+    """Decay time of the autocorrelation of the direction in pure noise, 2/(η_e² tr Σ), (cells,).
 
-    NaN where a watched run has no noise, its optimizer having no such mobility.
+    NaN for a watched run without noise, whose optimizer has no such mobility.
     """
     noise = mean_of_valid(trace, "noise_trace" if "noise_trace" in trace else "grad_sq")
     if "relaxation_time" in trace.attrs:
@@ -82,6 +82,6 @@ def mean_of_valid(trace: xr.Dataset, name: str) -> np.ndarray:
 
 
 def _inverse(rate: np.ndarray) -> np.ndarray:
-    """1/rate; infinite where the rate is none or unknown."""
+    """1/rate; infinite where the rate is zero or unknown."""
     usable = np.isfinite(rate) & (rate > 0)
     return np.where(usable, 1 / np.where(usable, rate, 1.0), np.inf)

@@ -5,15 +5,15 @@ Analysis 16, 667). :func:`cautious_sample_size` takes the smaller of that and th
 
     ESS = N (1 − ρ)/(1 + ρ),   ρ = ρ̂ + ((k + 1) + (k + 3) ρ̂)/n
 
-with ρ̂ the correlation of neighbours in series of n samples from which a polynomial of degree k was taken, and the
-bias of ρ̂ in short series put right (Kendall 1954, Biometrika 41, 403; k = 0 there). They fail in different ways:
-where a series has only some correlation times in it Geyer's sum is cut off too early, and where a slow component
-hides under fast noise ρ̂ does not see it.
+with ρ̂ the lag-one correlation in series of n samples from which a polynomial of degree k was subtracted, and the bias
+of ρ̂ in short series corrected (Kendall 1954, Biometrika 41, 403; k = 0 there). They fail in different ways: Geyer's
+sum is cut off too early in a series of only a few correlation times, and ρ̂ does not detect a slow component under fast
+noise.
 
-Weakness: neither sees a correlation longer than the run, which the predicted relaxation times have to catch. In series
-of 8 correlation times and fewer the value scatters by its own size. Fast noise on a slow part cuts Geyer's sum off: of
-series with a time of 1500 in 4000 samples a tenth looks like 20 effective samples or more with noise of 0.09 times
-the variance of the slow part, half of them with 2.25 times.
+Weakness: neither detects a correlation longer than the run, for which there are the predicted relaxation times. In
+series of at most 8 correlation times the value scatters by its own size. Fast noise on a slow part cuts Geyer's sum
+off: of series with a time of 1500 in 4000 samples, a tenth appears to have 20 or more effective samples with noise of
+0.09 times the variance of the slow part, half of them with 2.25 times.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def effective_sample_size(series: np.ndarray) -> float:
 def cautious_sample_size(series: np.ndarray, degree: int = 0) -> float:
     """The smaller of arviz' and the exponential effective sample size of a series (replicas, samples).
 
-    ``degree`` of the polynomial in time that was taken out of the series before.
+    ``degree`` of the polynomial in time that was subtracted from the series.
     """
     return min(effective_sample_size(series), float(exponential_sample_size(series, degree)))
 
@@ -39,7 +39,7 @@ def cautious_sample_size(series: np.ndarray, degree: int = 0) -> float:
 def exponential_sample_size(series: np.ndarray, degree: int = 0) -> np.ndarray:
     """Effective sample size for exponential correlation of series (..., replicas, samples): (...).
 
-    At least one a replica: of less nothing is known but that the mean may be off by more than the series scatters.
+    At least one per replica: below that, the mean may be off by more than the scatter of the series.
     """
     n = series.shape[-1]
     rest = series - series.mean(axis=-1, keepdims=True)
@@ -55,5 +55,5 @@ def split_rhat(series: np.ndarray) -> float:
 
     half = series.shape[1] // 2
     halves = series[:, : 2 * half].reshape(-1, half)
-    with np.errstate(divide="ignore", invalid="ignore"):  # halves that are constant: infinite, or NaN if they are one
+    with np.errstate(divide="ignore", invalid="ignore"):  # constant halves: infinite, or NaN if they are equal
         return float(np.asarray(array_stats.rhat(halves, chain_axis=0, draw_axis=1, method="identity")))

@@ -1,7 +1,7 @@
-"""What a cell lacks to be called stationary: which criterion failed, by how much, and how much longer to run.
+"""Why a cell does not count as stationary: which criterion failed, by how much, and how much longer to run.
 
-How much longer: effective samples, relaxation times and R̂² − 1 grow and shrink in proportion to the steps; a trend
-that is seen asks for twice the steps, since the samples do not say when it will end.
+How much longer: effective samples and relaxation times are proportional to the steps, R̂² − 1 inversely; a detected
+trend needs twice the steps, since the samples do not show when it will end.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ LEAST_SAMPLES = 8
 
 @dataclass(frozen=True)
 class Criterion:
-    """One gate: in which cells it failed (cells,), times as many steps it asks for, and the sentence for a cell."""
+    """One criterion: where it failed (cells,), how many times the steps it requires, and the sentence for a cell."""
 
     failed: np.ndarray
     longer: np.ndarray
@@ -28,13 +28,13 @@ class Criterion:
 
 
 def trends(found: Found, name: str, least: float, significance: float) -> np.ndarray:
-    """Sign of a trend that matters and is significant: −1, 0 or 1 (cells,)."""
+    """Sign of a trend that is both large and significant: −1, 0 or 1 (cells,)."""
     size, z = found[f"{name}_trend"], found[f"{name}_trend_z"]
     return np.where((np.abs(size) > least) & (np.abs(z) > significance), np.sign(z), 0.0)
 
 
 def at_least(value: np.ndarray, least: float, what: str | np.ndarray, unit: str, *, unknown: str = "") -> Criterion:
-    """Failed where ``value`` is below ``least``; where it is NaN only with ``unknown``, the reason."""
+    """A criterion that fails where ``value`` is below ``least``; where it is NaN only with ``unknown``, the reason."""
     missing = np.isnan(value)
     with np.errstate(all="ignore"):
         longer = np.where(missing, np.nan, least / value)
@@ -47,7 +47,7 @@ def at_least(value: np.ndarray, least: float, what: str | np.ndarray, unit: str,
 
 
 def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
-    """The gates of :class:`Criteria`, in the order in which they are reported."""
+    """The criteria of :class:`Criteria`, in the order in which they are reported."""
     c, trend_r, rhat = criteria, found["radius_trend"], found["rhat"]
     energy = trends(found, "energy", c.energy_trend, c.significance)
     shares = trends(found, "share", c.share_trend, c.significance)
@@ -57,7 +57,7 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
         mixing = np.maximum((rhat**2 - 1) / max(c.rhat**2 - 1, 1e-3), 1.1)
     times = "predicted relaxation times"
     unread = np.isnan(found["radius_trend_z"])
-    ess = np.where(unread, np.inf, found["ess"])  # those have a reason of their own
+    ess = np.where(unread, np.inf, found["ess"])  # those have another reason
     fast = np.where(found["measured"], "energy", "gradient")
     return [
         Criterion(unread, np.full(len(rhat), np.nan), lambda i: _unread(found, i)),
@@ -88,10 +88,7 @@ def _unread(found: Found, i: int) -> str:
 
 
 def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[str]:
-    """For every cell what failed, by how much, how much longer to run, and what was dropped; empty if nothing.
-
-    ``steps`` (cells,) were recorded.
-    """
+    """For each cell what failed, by how much, how much longer to run, what was dropped; ``steps`` (cells,) recorded."""
     out = []
     broken = np.array([c.failed for c in failed])
     longer = np.array([np.where(c.failed, c.longer, np.nan) for c in failed])

@@ -1,14 +1,14 @@
-"""How many independent directions the stored ones amount to: the split R-hat of a vector.
+"""The effective number of stored directions: the split R-hat of a vector.
 
 With m₁, m₂ the mean directions of the two halves of a replica: B = ‖m₁ − m₂‖²/2 between halves, W = 1 − (‖m₁‖² +
 ‖m₂‖²)/2 within them, both averaged over replicas, ESS = 2W/B for each. Stationary and independent: the number of
-snapshots; free diffusion that never comes back: 1; a straight path: 1/3. (The vector form of Gelman and Rubin's
-statistic, R̂² = 1 + B/W, by traces: Brooks and Gelman 1998, J. Comput. Graph. Stat. 7, 434.) In many dimensions one run
-of two halves gives it well, since all directions are averaged over.
+snapshots; free diffusion that never returns: 1; a straight path: 1/3. (The vector form of Gelman and Rubin's
+statistic, R̂² = 1 + B/W, by traces: Brooks and Gelman 1998, J. Comput. Graph. Stat. 7, 434.) In many dimensions the two
+halves of one run suffice, since all directions are averaged over.
 
 Replicas are not compared with each other: those of a network settle in basins that are permutations of one another.
 
-Weakness: a run that is caught in one basin counts as settled.
+Weakness: a run that is trapped in one basin counts as stationary.
 """
 
 from __future__ import annotations
