@@ -37,7 +37,7 @@ _FREE = 1e-4
 """Least variance of a block: of averages over stretches."""
 
 
-_DIGITS = 8
+_DIGITS = 5
 """Decimals of ln c that count."""
 
 
@@ -77,7 +77,7 @@ class Drift:
         mid = np.log((edges[1:] + edges[:-1])[since] / (2 * now))
         unit = (steps.growth * length / weight)[since] / np.exp(np.interp(mid, place, value[known]))
         # Draws turn on the last bits: sums in another order, as in another process, must not choose others.
-        white = float(f"{_white(unit, length[since]):.8g}")
+        white = float(f"{_white(unit, length[since]):.5g}")
         return cls(now, place, np.round(value[known], _DIGITS), np.diff(edges[at])[known], white)
 
     def draws(self, edges: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
