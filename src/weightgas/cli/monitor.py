@@ -62,11 +62,11 @@ class Equivalent(opt.Options):
     """Which equivalent hyperparameters are printed.
 
     rescale
-        The exact symmetry, with so many times the learning rate.
+        The exact symmetry, with the learning rate multiplied by this factor.
     at_batch_size
         The same run per sample at this batch size.
     as_optimizer
-        Another optimizer that turns the weights as fast, with its default momentum.
+        Another optimizer that rotates the weights as fast, with its default momentum.
     fixed_norm
         No decay, the norm fixed at r*.
     """
@@ -190,11 +190,11 @@ def symmetries(
     ] = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Find which weights of a custom model can be rescaled without changing its loss.
+    """Find the weights of your model that can be rescaled without changing its loss.
 
     The search runs your file, in train mode and float64 on a copy of the model,
-    and confirms every symmetry by rescaling. Give loss and custom batches
-    where images and classes are not what the model is about.
+    and confirms every symmetry by rescaling. Give your loss and batches if the
+    model does not classify images.
 
       weightgas symmetries model.py:make_model --input-shape 3,32,32
     """
