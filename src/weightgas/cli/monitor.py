@@ -48,8 +48,8 @@ class Length(opt.Options):
     steps
         Length of the run.
     schedule
-        Of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in step:0.1,30000,60000, or
-        FILE.py:NAME of a function of the step that returns its factor (runs your file).
+        Schedule of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in
+        step:0.1,30000,60000, or FILE.py:NAME of a function of the step that returns its factor (runs your file).
     """
 
     panel = opt.LENGTH
@@ -59,7 +59,7 @@ class Length(opt.Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Equivalent(opt.Options):
-    """Which equivalent hyperparameters are printed.
+    """The equivalent hyperparameters that are printed.
 
     rescale
         The exact symmetry, with the learning rate multiplied by this factor.
@@ -91,21 +91,21 @@ class Equivalent(opt.Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Search(opt.Options):
-    """How symmetries are searched for.
+    """The search for symmetries.
 
     input_shape
-        Of a model alone: shape of one input, as in 3,32,32. Inputs are Gaussian, the loss is cross-entropy with random
-        labels.
+        For a model without loss and batches: shape of one input, as in 3,32,32. Inputs are Gaussian, the loss is
+        cross-entropy with random labels.
     classes
-        Of a model alone: number of classes; those of its output if not given.
+        For a model without batches: number of classes; that of its output if not given.
     batch_size
-        Of a model alone.
+        For a model without batches: inputs in a batch.
     per_filter
-        Look inside tensors too, at rows and blocks of rows.
+        Also test parts of tensors: rows and blocks of rows.
     tolerance
         Residual up to which a symmetry counts.
     seed
-        Of jitter, inputs and dropout.
+        Seed of jitter, inputs and dropout.
     """
 
     panel = opt.MODEL
