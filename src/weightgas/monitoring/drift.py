@@ -37,6 +37,10 @@ _FREE = 1e-4
 """Least variance of a block: of averages over stretches."""
 
 
+_DIGITS = 8
+"""Decimals of ln c that count."""
+
+
 @dataclass(frozen=True)
 class Drift:
     """ln c of blocks of a run up to step ``now``: ``place`` x, ``value`` ln c and ``length`` in steps, (blocks,) each.
@@ -72,7 +76,9 @@ class Drift:
         since = slice(int(at[0]), None)
         mid = np.log((edges[1:] + edges[:-1])[since] / (2 * now))
         unit = (steps.growth * length / weight)[since] / np.exp(np.interp(mid, place, value[known]))
-        return cls(now, place, value[known], np.diff(edges[at])[known], _white(unit, length[since]))
+        # Draws turn on the last bits: sums in another order, as in another process, must not choose others.
+        white = float(f"{_white(unit, length[since]):.8g}")
+        return cls(now, place, np.round(value[known], _DIGITS), np.diff(edges[at])[known], white)
 
     def draws(self, edges: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Paths of ln c and the noise on them, (count, cells) both, between ``edges`` (cells + 1,) from ``now`` on."""
