@@ -139,7 +139,7 @@ class Learned(Options):
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """The choices that distinguish this run from others, as text."""
+        """The choices that distinguish one run from another, in the form of their options."""
         return (self.network or "mlp", self.hidden, self.data or "digits", self.per_class, self.label_noise)
 
     def meant(self) -> tuple[Any, Images]:
