@@ -248,7 +248,7 @@ class Run(Settings):
     progress
         Whether to show a progress bar; None: if standard error is a terminal.
     resume_from
-        A finished trace of the same call: continue where it ended, without warm-up, and return the new samples alone.
+        A finished trace of the same call: continue where it ended, without warm-up, and return only the new samples.
         ``weightgas.extend(first, second, "sample")`` joins them.
     """
 
@@ -268,7 +268,7 @@ class Run(Settings):
 
     @property
     def share(self) -> tuple[int, int]:
-        """Number (from 1) and count of the shares that ``shard`` names; ValueError where it names none."""
+        """Number (from 1) and count of the shares in ``shard``; ValueError if it is not of this form."""
         if self.shard is None:
             return 1, 1
         fix = "Write for instance '1/4' and run 2/4, 3/4 and 4/4 too, each in a process of its own."

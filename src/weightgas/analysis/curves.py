@@ -150,7 +150,7 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
     fixed LR      λ                           0      at low temperature (harmonic)
     ============  ==========================  =====  ================================================
 
-    An exact line goes through the mean of its row's cells in equilibrium, a harmonic one through that of the
+    An exact line passes through the mean of the cells in equilibrium of its row, a harmonic one through that of the
     coldest third.
 
     Parameters

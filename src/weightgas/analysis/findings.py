@@ -35,7 +35,7 @@ class Findings:
         From ``simulate``, ``train`` or ``open_trace``. None if there is only a state: then analyses that need the trace
         (``gibbs_slope``, ``reasons``, ``layers``, ``verdict``) raise TypeError.
     state
-        What ``measure`` made of it; measured here if not given.
+        The result of ``measure``; measured here if not given.
     title
         How the verdict is headed; by default the protocol and what ran.
 
@@ -191,7 +191,7 @@ def verdict(run: xr.Dataset | Findings, state: xr.Dataset | None = None, *, titl
     run
         A trace from ``simulate``, ``train`` or ``open_trace``, or the :class:`Findings` of one.
     state
-        What ``measure`` made of it; measured here if not given.
+        The result of ``measure``; measured here if not given.
     title
         How the verdict is headed; by default the protocol and what ran.
 

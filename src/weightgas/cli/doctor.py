@@ -30,7 +30,7 @@ def doctor(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder where runs would go.")] = Path("runs"),
     debug: opt.Debug = False,
 ) -> None:
-    """Check this machine, and say how to fix what is wrong.
+    """Check this machine, and print how to fix what is wrong.
 
     Python, versions of packages, compiler, torch and its devices, data,
     folders, cores, time. Exit code 1 if there is a problem.

@@ -1,4 +1,4 @@
-"""``weightgas list``: what has a name here."""
+"""``weightgas list``: the names that the commands accept."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def show(
     ] = None,
     debug: opt.Debug = False,
 ) -> None:
-    """List what has a name here: protocols, presets, losses, statuses, and so on.
+    """List the names that commands accept: protocols, presets, losses, and so on.
 
     Everything, or one kind:
       weightgas list

@@ -48,8 +48,8 @@ class Length(opt.Options):
     steps
         Length of the run.
     schedule
-        Of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in step:0.1,30000,60000, or
-        FILE.py:NAME of a function of the step that returns its factor (runs your file).
+        Schedule of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in
+        step:0.1,30000,60000, or FILE.py:NAME of a function of the step that returns its factor (runs your file).
     """
 
     panel = opt.LENGTH
@@ -59,14 +59,14 @@ class Length(opt.Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Equivalent(opt.Options):
-    """Which equivalent hyperparameters are printed.
+    """The equivalent hyperparameters that are printed.
 
     rescale
-        The exact symmetry, with so many times the learning rate.
+        The exact symmetry, with the learning rate multiplied by this factor.
     at_batch_size
         The same run per sample at this batch size.
     as_optimizer
-        Another optimizer that turns the weights as fast, with its default momentum.
+        Another optimizer that rotates the weights as fast, with its default momentum.
     fixed_norm
         No decay, the norm fixed at r*.
     """
@@ -91,21 +91,21 @@ class Equivalent(opt.Options):
 
 @dataclass(frozen=True, kw_only=True)
 class Search(opt.Options):
-    """How symmetries are searched for.
+    """The search for symmetries.
 
     input_shape
-        Of a model alone: shape of one input, as in 3,32,32. Inputs are Gaussian, the loss is cross-entropy with random
-        labels.
+        For a model without loss and batches: shape of one input, as in 3,32,32. Inputs are Gaussian, the loss is
+        cross-entropy with random labels.
     classes
-        Of a model alone: number of classes; those of its output if not given.
+        For a model without batches: number of classes; that of its output if not given.
     batch_size
-        Of a model alone.
+        For a model without batches: inputs in a batch.
     per_filter
-        Look inside tensors too, at rows and blocks of rows.
+        Also test parts of tensors: rows and blocks of rows.
     tolerance
         Residual up to which a symmetry counts.
     seed
-        Of jitter, inputs and dropout.
+        Seed of jitter, inputs and dropout.
     """
 
     panel = opt.MODEL
@@ -190,11 +190,11 @@ def symmetries(
     ] = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Find which weights of a custom model can be rescaled without changing its loss.
+    """Find the weights of your model that can be rescaled without changing its loss.
 
     The search runs your file, in train mode and float64 on a copy of the model,
-    and confirms every symmetry by rescaling. Give loss and custom batches
-    where images and classes are not what the model is about.
+    and confirms every symmetry by rescaling. Give your loss and batches if the
+    model does not classify images.
 
       weightgas symmetries model.py:make_model --input-shape 3,32,32
     """

@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Buffers(opt.Options):
-    """What an optimizer keeps between steps, and how it decays.
+    """The state of an optimizer between steps, and its decay.
 
     momentum
-        Of sgd.
+        Momentum of sgd.
     nesterov
         Nesterov's momentum.
     betas
-        Of adamw, adam, lion, as in 0.9,0.95.
+        Betas of adamw, adam and lion, as in 0.9,0.95.
     eps
-        Of adamw and adam; 1e-8.
+        Epsilon of adamw and adam; 1e-8.
     decoupled
         Decay on the weights directly, not through the gradient.
     """
@@ -36,7 +36,7 @@ class Buffers(opt.Options):
     decoupled: bool = False
 
     def meant(self, optimizer: str) -> Optimizer:
-        """The optimizer of that name with these settings, those that were given."""
+        """The optimizer with this name and the settings that were given."""
         given = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "batch_size"}
         switches = {name: given[name] or None for name in ("nesterov", "decoupled")}
         return named(optimizer, **given | switches | {"betas": _betas(self.betas)})
@@ -51,9 +51,9 @@ class Optimized(Buffers):
     wd
         Weight decay λ; 0 forecasts growth.
     update_memory
-        Of muon: 1 + 2 × the summed autocorrelation of its updates, measured.
+        For muon: 1 + 2 × the summed autocorrelation of its updates, measured.
     update_sq
-        Of muon: mean square length of an update.
+        For muon: mean square length of an update.
     grad_memory
         Memory of the gradients under momentum, measured; 1 in pure noise.
     batch_size
@@ -69,7 +69,7 @@ class Optimized(Buffers):
 
 
 def named(text: str, **settings: Any) -> Optimizer:
-    """The optimizer of that name, or of the class of that name in a file, with the settings that are not None."""
+    """The optimizer with this name, or from the class with this name in a file, with the settings that are not None."""
     from weightgas import optimizers
 
     return optimizers.named(values.own(text, "OPTIMIZER", call=False) if values.is_file(text) else text, **settings)

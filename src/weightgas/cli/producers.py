@@ -67,7 +67,7 @@ def simulate(
     dry_run: opt.DryRun = False,
     show: opt.Show,
 ) -> None:
-    """Simulate SGD in Gaussian gradient noise: the paper's model and relatives.
+    """Simulate SGD in Gaussian gradient noise: the paper's model and variants.
 
     Every cell of the grid starts at its predicted stationary radius. The trace
     goes to the run folder, runs/simulate-PROTOCOL by default; the same command
@@ -77,7 +77,7 @@ def simulate(
       weightgas simulate --lr 1e-3:1e-1:17 --wd 1e-3:1e-1:17
     The same to 1 % in energy and radius, each cell as long as it needs:
       weightgas simulate --lr 1e-3:1e-1:17 --wd 1e-3:1e-1:17 --precision 0.01
-    A gas that is not ideal, on the sphere (give the words in one line):
+    A gas that is not ideal, on the sphere (in one line):
       weightgas simulate --protocol fixed-sphere --elr 0.01,0.02
         --loss quadratic:0,1,2 --noise covariance:0.1,1,10
     """

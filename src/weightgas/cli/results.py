@@ -43,10 +43,10 @@ def convert(
     source: Annotated[Path, typer.Argument(metavar="FOLDER", help="A run folder, or a folder of run folders.")],
     show: opt.Show,
 ) -> None:
-    """Bring runs of version 0.1 to the names of this version.
+    """Convert runs of version 0.1 to the names of this version.
 
-    The same command then resumes them; numbers stay as they are. To measure or
-    report a run of version 0.1 this is not needed.
+    The same command then resumes them; numbers are unchanged. Measuring or
+    reporting a run of version 0.1 does not need this.
 
     All runs in a folder:
       weightgas convert runs

@@ -110,7 +110,7 @@ class Path:
         return {axis: _value(axis, getattr(self, axis), progress) for axis in self.axes}
 
     def values(self, steps: int) -> dict[str, np.ndarray]:
-        """The hyperparameters of each of so many steps, (steps,) float64 by name.
+        """The hyperparameters of each of ``steps`` steps, (steps,) float64 by name.
 
         Step k has η, η_e and λ at the progress (k + ½)/steps, and ends on the radius at (k + 1)/steps.
 

@@ -165,7 +165,7 @@ def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, /,
     Parameters
     ----------
     run, state
-        A trace and what ``measure`` made of it (measured here if not given), or Findings.
+        A trace and its state (measured here if not given), or Findings.
     options
         ``names, seed, run`` of :func:`controls_at`.
 

@@ -117,8 +117,7 @@ def slowest(state: xr.Dataset) -> np.ndarray:
 class Blocks:
     """The block means of one trace, and functions of their averages with jackknife errors.
 
-    ``correlation`` (cells,) is the integrated correlation time in samples of the slowest series that goes into what is
-    estimated here.
+    ``correlation`` (cells,) is the integrated correlation time in samples of the slowest series that is used.
     """
 
     def __init__(self, trace: xr.Dataset, burn_in: np.ndarray, samples: np.ndarray, correlation: np.ndarray) -> None:

@@ -22,8 +22,8 @@ _LEAST = 8
 def estimate(trace: xr.Dataset, level_one: xr.Dataset) -> dict[Quantity, tuple[np.ndarray, np.ndarray]]:
     """Value and standard error, (cells[, more]), of every custom quantity that has an average.
 
-    ``level_one`` is what :func:`weightgas.measurement.stationarity.assess` found. TraceError if a custom quantity has
-    the name of a quantity of a state.
+    ``level_one`` is the result of :func:`weightgas.measurement.stationarity.assess`. TraceError if a custom quantity
+    has the name of a quantity of a state.
     """
     found = {}
     begin, end = level_one["burn_in"].values, trace["samples"].values.min(axis=1)

@@ -48,8 +48,8 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
 def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.Dataset:
     """Entropies of the direction as variables of a state, with the notes on the chosen one as attributes.
 
-    ``state`` is what has been measured so far. Raises TypeError or ValueError where a custom estimator does not return
-    an :class:`Entropy` of these cells.
+    ``state`` has the quantities measured so far. Raises TypeError or ValueError where a custom estimator does not
+    return an :class:`Entropy` of these cells.
     """
     found: dict[str, Any] = {}
     notes: dict[str, Any] = {"entropy_method": estimator.name}

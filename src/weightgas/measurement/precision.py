@@ -47,7 +47,7 @@ def judge(
 ) -> Judgement:
     """Compare the errors of every cell with their targets.
 
-    ``found`` are values and errors, ``level_one`` what :func:`weightgas.measurement.stationarity.assess` found,
+    ``found`` are values and errors, ``level_one`` is the result of :func:`weightgas.measurement.stationarity.assess`,
     ``steps`` (cells,) recorded, ``samples`` the most that a replica can have.
     """
     names = np.array(list(targets))

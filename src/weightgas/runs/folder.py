@@ -52,7 +52,7 @@ class RunFolder:
 
     @property
     def manifest_path(self) -> Path:
-        """The versions and times of the run; written when every cell is finished."""
+        """The manifest, with command, versions and wall time; written when every cell is finished."""
         return self.folder / "manifest.json"
 
     @property

@@ -118,7 +118,7 @@ def _held(place: Path, wait: float) -> Iterator[None]:
         try:
             yield
         finally:
-            with suppress(OSError):  # before the release: who takes the lock checks whether the file exists
+            with suppress(OSError):  # before the release: a process with the lock checks whether the file exists
                 place.unlink()
 
 

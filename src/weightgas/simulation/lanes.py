@@ -228,7 +228,7 @@ def fill(state, words, normals, first, pairs):  # pragma: no cover - compiled
                     words[ROOM + place + lane], s0, s1, s2, s3 = _turn(s0, s1, s2, s3)
                     state[lane], state[WIDTH + lane] = s0, s1
                     state[2 * WIDTH + lane], state[3 * WIDTH + lane] = s2, s3
-        # Views: an index that might be negative, as numba sees it, would keep the loop from being vectorised.
+        # Views: an index that numba cannot prove to be non-negative would prevent vectorisation of the loop.
         place = begin * lanes
         one, two = flat[place : place + count], flat[half + place : half + place + count]
         for i in range(count):

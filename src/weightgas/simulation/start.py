@@ -43,7 +43,7 @@ def reduced_start(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Predicted radii, temperatures and rates (cells,) of a reducible model, which need no random draws.
 
-    The Gibbs distribution is von Mises–Fisher about −μ whatever the dimension (:mod:`weightgas.theory.vmf`): with
+    The Gibbs distribution is von Mises–Fisher about −μ in any dimension (:mod:`weightgas.theory.vmf`): with
     its ⟨1 + z⟩ = U₀, tr Σ = (a + bU) σ² (d−1) and E‖∇L‖² = (d−1) T (1 − U₀).
     """
     dof, variance = model.dim - 1, float(model.factor[0] ** 2)

@@ -28,8 +28,7 @@ def curvature_term(protocol: Kind, dim: ArrayLike) -> Numbers:
 
 
 def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
-    """m of SGD with momentum α: what is left of the finite step in the identities, m (‖∇L‖²/tr Σ and η̂λ/2), η̂ = η/(1
-    − α).
+    """m of SGD with momentum α: the share of ‖∇L‖²/tr Σ and η̂λ/2 that remains in the identities, η̂ = η/(1 − α).
 
         Z = (1 + m ‖∇L‖²/tr Σ)/(1 − m η̂λ/2)         r⁴ = η̂ (tr Σ + m ‖∇L‖²)/(λ (2 − m η̂λ))
         m = (1 − α)/(1 + α),   Nesterov's (1 − α)(1 + 2α)²/(1 + α) − 2α

@@ -1,7 +1,7 @@
 """The mode of a run, chosen once at its start: by a rule for a short run, by timing for a long one.
 
 The fastest mode depends on the network, the images, the cache and the versions of libraries; no rule covers them all.
-So a run that is estimated to be long times steps of a few modes and uses the fastest. The choice is stored in the run
+So a long run (by estimate) times steps of a few modes and uses the fastest. The choice is stored in the run
 folder (``mode.json``), so that a resumed run or another shard uses the same mode and its numbers are the same to the
 bit.
 """

@@ -1,13 +1,13 @@
 """Entropy of the direction of the weights: the estimators, and what each assumes.
 
 ==================  =======================================================  ===========================================
-method              what it needs                                            what it assumes
+method              needs                                                    assumes
 ==================  =======================================================  ===========================================
 ``density``         counts of the overlap z (linear loss, any dim)           symmetry about μ, which is exact there
 ``integration``     energy and temperature of two or more temperatures       a Gibbs state: it cannot test one
 ``knn``             stored directions, many for the dimension                an even density as far as the neighbours
 ``quasi_harmonic``  stored directions, ten independent ones per dimension    one narrow well, Gaussian
-``paper``           stored directions                                        independent samples, else it sees diffusion
+``paper``           stored directions                                        independent samples, else diffusion
 ==================  =======================================================  ===========================================
 
 Their accuracy on systems with known entropies is in docs/entropies.md. A custom estimator is an :class:`Estimator`

@@ -46,7 +46,7 @@ class Integration(Estimator):
     independent = False
 
     def check(self, trace: xr.Dataset) -> None:
-        """Raise what a wrong anchor raises."""
+        """Raise the errors of :func:`anchor_of` for an unusable anchor."""
         anchor_of(self.anchor, trace.attrs)
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:

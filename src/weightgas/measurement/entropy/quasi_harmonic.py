@@ -51,7 +51,7 @@ FLAGS = {
 ENOUGH = 10
 """Independent samples per dimension at which the plain covariance is used."""
 LEAST_SAMPLES = 3
-"""Fewer samples give no covariance."""
+"""Smallest number of samples for an estimate of the covariance."""
 NARROW = 0.5
 """Smallest ‖E x‖² at which the directions are one narrow well."""
 

@@ -6,7 +6,7 @@ snapshots; free diffusion that never returns: 1; a straight path: 1/3. (The vect
 statistic, R̂² = 1 + B/W, by traces: Brooks and Gelman 1998, J. Comput. Graph. Stat. 7, 434.) In many dimensions the two
 halves of one run suffice, since all directions are averaged over.
 
-Replicas are not compared with each other: those of a network settle in basins that are permutations of one another.
+Replicas are not compared with each other: those of a network are in basins that are permutations of one another.
 
 Weakness: a run that is trapped in one basin counts as stationary.
 """
