@@ -7,6 +7,7 @@ The state has each of them under the name ``entropy_<name>``, with the diagnosti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -45,17 +46,24 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
     return estimator
 
 
-def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.Dataset:
+def wanted(trace: xr.Dataset, estimator: Estimator) -> list[Estimator]:
+    """The estimators that are applied to a trace: those for which it has data, and the chosen one last."""
+    others = [kind() for kind in ESTIMATORS.values() if kind.automatic and kind.name != estimator.name]
+    return [*(other for other in others if other.possible(trace)), estimator]
+
+
+def estimate(
+    trace: xr.Dataset, state: xr.Dataset, estimator: Estimator, known: Mapping[str, Entropy] | None = None
+) -> xr.Dataset:
     """Entropies of the direction as variables of a state, with the notes on the chosen one as attributes.
 
-    ``state`` has the quantities measured so far. Raises TypeError or ValueError where a custom estimator does not
-    return an :class:`Entropy` of these cells.
+    ``state`` has the quantities measured so far; ``known`` the results of estimators, by name, that are already there.
+    Raises TypeError or ValueError where a custom estimator does not return an :class:`Entropy` of these cells.
     """
     found: dict[str, Any] = {}
     notes: dict[str, Any] = {"entropy_method": estimator.name}
-    others = [kind() for kind in ESTIMATORS.values() if kind.automatic and kind.name != estimator.name]
-    for one in (*(other for other in others if other.possible(trace)), estimator):
-        result = _checked(one, one.estimate(trace, state), trace.sizes["cell"])
+    for one in wanted(trace, estimator):
+        result = known[one.name] if known and one.name in known else checked(one, trace, state)
         name = one.quantity.name
         found |= one.quantity.estimated(result.value, result.error)
         found[name][2]["independent"] = int(one.independent)
@@ -74,8 +82,9 @@ def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.D
     return xr.Dataset(found, attrs=notes | dict(result.notes))
 
 
-def _checked(estimator: Estimator, result: Entropy, cells: int) -> Entropy:
-    """``result``, if it is an :class:`Entropy` of the right shape."""
+def checked(estimator: Estimator, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+    """The result of an estimator, if it is an :class:`Entropy` of the right shape."""
+    result, cells = estimator.estimate(trace, state), trace.sizes["cell"]
     if not isinstance(result, Entropy):
         kind = type(result).__name__
         raise TypeError(f"entropy {estimator.name}: expected estimate() to return an Entropy, got {kind}. Wrap it.")

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas.measurement.state import estimates
+from weightgas.measurement.batched import estimates
 from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
 from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, constant, settling, stretches

@@ -49,6 +49,7 @@ class Paper(FromDirections):
     long_name = "entropy by the published estimator"
     symbol = "S_paper(w̄)"
     flags = FLAGS
+    of_single_cells = True
     independent = False
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
