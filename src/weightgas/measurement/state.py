@@ -45,7 +45,7 @@ def measure(
     trace
         From ``simulate``, ``train`` or ``open_trace``; it is not changed.
     entropy
-        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"paper"``
+        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"published"``
         (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the trace has it, else integration
         along temperature. A custom one is an instance of an :class:`weightgas.measurement.entropy.Estimator`. The other
         estimates that the trace has data for are in the state as ``entropy_<name>``.
@@ -84,7 +84,7 @@ def measure(
     state = _dataset(trace, level_one, found)
     entropies = direction.estimate(trace, state, estimator)
     found["entropy_direction"] = (entropies["entropy_direction"].values, entropies["entropy_direction_err"].values)
-    _whole_entropy(trace, slow, group_dof, found)
+    _whole_entropy(trace, slow, group_dof, found, estimator.as_one_vector)
     _potentials(found)
     state = _dataset(trace, level_one, found).assign(entropies.data_vars).assign_attrs(entropies.attrs)
     if trace.attrs.get("mobility") == quantities.MATRIX:
@@ -165,13 +165,16 @@ def _blank(value: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.full(np.shape(value), np.nan), np.full(np.shape(error), np.nan)
 
 
-def _whole_entropy(trace: xr.Dataset, blocks: Blocks, group_dof: np.ndarray | None, found: Estimates) -> None:
-    """S(ρ_w) = S(ρ_w̄) + Σ (d_i − 1) E ln r_i."""
-    if group_dof is not None and "group_radius" in trace:
+def _whole_entropy(
+    trace: xr.Dataset, blocks: Blocks, group_dof: np.ndarray | None, found: Estimates, as_one_vector: bool = False
+) -> None:
+    """S(ρ_w) = S(ρ_w̄) + Σ (d_i − 1) E ln r_i over groups, or + (d − 1) E ln r of all weights as one vector."""
+    if group_dof is not None and "group_radius" in trace and not as_one_vector:
         shift = blocks.estimate(lambda x: x, blocks.of("group_radius", np.log, "log") @ group_dof)
     else:
         mean, error = found["log_radius"]
-        shift = (int(trace.attrs["dof"]) * mean, int(trace.attrs["dof"]) * error)
+        dof = trace.sizes["weight"] - 1 if as_one_vector else int(trace.attrs["dof"])
+        shift = (dof * mean, dof * error)
     found["log_radius_entropy"] = shift
     value, error = found["entropy_direction"]
     found["entropy"] = (value + shift[0], np.hypot(error, shift[1]))

@@ -58,7 +58,8 @@ class Estimator(ABC):
     without which a trace is refused, with ``advice`` on how to record them; ``too_few``, what cells without a value
     lack and what to do; ``flags``, the meanings of the values of a flag. ``automatic``: whether it is in every state
     whose trace has what it needs. ``independent``: whether it can test a Gibbs state, assuming neither that nor
-    independent samples.
+    independent samples. ``as_one_vector``: whether it is of the direction of all weights together, so that the radius
+    adds (d − 1) ln r of all, where otherwise each group adds (d_i − 1) ln r_i.
     """
 
     name: ClassVar[str] = ""
@@ -70,6 +71,7 @@ class Estimator(ABC):
     flags: ClassVar[Mapping[int, str]] = {0: ""}
     automatic: ClassVar[bool] = True
     independent: ClassVar[bool] = True
+    as_one_vector: ClassVar[bool] = False
 
     @abstractmethod
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
