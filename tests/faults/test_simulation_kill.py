@@ -11,6 +11,7 @@ import work
 from calls import flat
 from weightgas import trace as traces
 from weightgas.protocols import FixedLR
+from weightgas.runs import Growing
 from weightgas.simulation import reduced, run, simulate
 from weightgas.status import Outcome
 
@@ -49,7 +50,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
 
 
 def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 1)
+    monkeypatch.setattr(run, "_chunks", lambda *_: Growing(1, 1, 0.0))
     original, calls = reduced.advance, []
 
     def interrupted(*arguments):

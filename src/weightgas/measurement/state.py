@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from weightgas import quantities
+from weightgas import __version__, quantities
 from weightgas import trace as traces
 from weightgas.errors import whole_number
 from weightgas.measurement import (
@@ -24,10 +27,12 @@ from weightgas.measurement import (
 )
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.energy import Estimates
-from weightgas.measurement.entropy import Estimator, anchor_of, density
+from weightgas.measurement.entropy import ESTIMATORS, Estimator, anchor_of, density
 from weightgas.measurement.rate import Rate
 from weightgas.status import Status
 from weightgas.theory import ideal_gas
+
+logger = logging.getLogger(__name__)
 
 
 def measure(
@@ -66,7 +71,8 @@ def measure(
         ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be computed is
         NaN, and ``entropy_reason`` states why. For a run to a target precision there is also ``known``: whether each
         cell is in equilibrium with every error at most its target; if not, ``reason`` states what is missing. The mean
-        of every custom quantity of the trace is under its name.
+        of every custom quantity of the trace is under its name. ``measured_from`` is a digest of each cell of the
+        trace, and the attribute ``measured_with`` holds the arguments and the version.
 
     Raises
     ------
@@ -79,7 +85,8 @@ def measure(
     estimator = direction.chosen(entropy, trace, anchor=anchor, seed=seed)
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
-    level_one = stationarity.assess(trace, stationarity.Criteria() if criteria is None else criteria)
+    criteria = stationarity.Criteria() if criteria is None else criteria
+    level_one = stationarity.assess(trace, criteria)
     found, slow, group_dof = _estimates(trace, level_one)
     state = _dataset(trace, level_one, found)
     entropies = direction.estimate(trace, state, estimator)
@@ -93,7 +100,54 @@ def measure(
         state = state.assign(quantity.estimated(value, error))
     if "precision" in trace.attrs:
         _add_known(state, _judged(trace, found, level_one, trace.sizes["sample"]))
-    return state
+    state.attrs["measured_with"] = _record(entropy, anchor, criteria, seed)
+    return state.assign(traces.digest.variable(trace))
+
+
+def renewed(trace: xr.Dataset, state: xr.Dataset | None) -> xr.Dataset:
+    """``state`` if it was measured from ``trace`` as it is, by this version; else a new one, by the same arguments.
+
+    A state that does not record its arguments is measured by the default ones; so is one of a custom estimator of the
+    entropy, which a record cannot contain.
+    """
+    if state is None:
+        return measure(trace)
+    how = _recorded(state)
+    if how.get("version") == __version__ and traces.digest.is_of(state, trace):
+        return state
+    logger.info("the state is measured again: the stored one is of another trace, or of another version")
+    try:
+        return measure(trace, **_arguments(how))
+    except (KeyError, TypeError, ValueError):  # not a record of measure, or of what this version does not have
+        return measure(trace)
+
+
+def _record(entropy: Any, anchor: float | str, criteria: stationarity.Criteria, seed: int) -> str:
+    """The arguments of :func:`measure` and the version as JSON, for the attribute ``measured_with``."""
+    if isinstance(entropy, Estimator):
+        ours = type(entropy) is ESTIMATORS.get(entropy.name)
+        entropy = {"name": entropy.name, **(asdict(entropy) if ours else {"custom": repr(entropy)})}
+    how = {"entropy": entropy, "anchor": anchor, "criteria": asdict(criteria), "seed": seed, "version": __version__}
+    return json.dumps(how, sort_keys=True, default=repr)
+
+
+def _recorded(state: xr.Dataset) -> Mapping[str, Any]:
+    """The record of a state; empty if it has none that can be read."""
+    try:
+        how = json.loads(state.attrs["measured_with"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return how if isinstance(how, dict) else {}
+
+
+def _arguments(how: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of :func:`measure` in a record; KeyError, TypeError or ValueError if they cannot be made of it."""
+    entropy = how["entropy"]
+    if isinstance(entropy, dict):
+        settings = {name: value for name, value in entropy.items() if name != "name"}
+        entropy = ESTIMATORS[entropy["name"]](**settings)
+    made = {"entropy": entropy, "criteria": stationarity.Criteria(**how["criteria"])}
+    return {name: how[name] for name in ("anchor", "seed")} | made
 
 
 def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:

@@ -5,7 +5,7 @@ overwritten without ``force``. The same call on an unfinished folder resumes whe
 returns the result.
 """
 
-from weightgas.runs.chunks import in_chunks, is_complete, subset, to_do
+from weightgas.runs.chunks import Growing, in_chunks, is_complete, subset, to_do
 from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
 from weightgas.runs.folder import RunFolder, convert, prepare
@@ -15,6 +15,7 @@ from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 __all__ = [
     "UNSHARDED",
     "Client",
+    "Growing",
     "RunFolder",
     "Shard",
     "checked_client",
