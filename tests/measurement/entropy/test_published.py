@@ -172,5 +172,5 @@ def test_its_null_is_a_walk_of_the_same_diffusion():
 def test_the_old_name_is_answered_with_the_new():
     trace = synthetic.make(directions=vmf.sample(3, 0.05, (1, 1, 50), np.random.default_rng(0)),
                            snapshot_step=np.zeros((1, 50)))  # fmt: skip
-    with pytest.raises(ValueError, match="'published', which is the name since 0.2"):
+    with pytest.raises(ValueError, match=r"'published', which is the name since 0\.2"):
         measure(trace, entropy="paper")
