@@ -48,7 +48,8 @@ class Found:
 def level_one(trace: xr.Dataset, criteria: stationarity.Criteria, client: Client | None = None) -> xr.Dataset:
     """:func:`weightgas.measurement.stationarity.assess` of every cell."""
     unread = [name for name in (*_UNREAD, "overlap_counts") if name in trace]
-    return traces.joined(_each(trace.drop_vars(unread), partial(_assessed, criteria=criteria), client=client), "cell")
+    found = _each(trace.drop_vars(unread), partial(_assessed, criteria=criteria), client=client)
+    return found[0] if len(found) == 1 else traces.joined(found, "cell")
 
 
 def cells(

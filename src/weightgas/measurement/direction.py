@@ -18,6 +18,17 @@ from weightgas import quantities
 from weightgas.errors import one_of, refuse
 from weightgas.measurement.entropy import ESTIMATORS, METHODS, Entropy, Estimator
 
+_SINCE_1 = {"paper": "published"}
+"""Names of estimators in version 0.1, and the present ones."""
+
+
+def named(entropy: str, option: str = "entropy") -> str:
+    """``entropy``, if it is ``"auto"`` or the name of an estimator; ValueError otherwise."""
+    if entropy in _SINCE_1:
+        new = _SINCE_1[entropy]
+        raise refuse(option, f"{new!r}, which is the name since 0.2", entropy, f"Pass {new!r}.")
+    return one_of(option, entropy, ("auto", *METHODS))
+
 
 def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Estimator:
     """The named, automatic or custom estimator; ``settings`` are passed to a named one that has such fields.
@@ -34,7 +45,7 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
         if not str(entropy.name).isidentifier() or not isinstance(entropy, ESTIMATORS.get(entropy.name, Estimator)):
             raise refuse("name of the entropy estimator", "an identifier of its own", entropy.name, "Choose another.")
     elif isinstance(entropy, str):
-        one_of("entropy", entropy, ("auto", *METHODS))
+        named(entropy)
         kind = ESTIMATORS.get(entropy) or next(e for e in ESTIMATORS.values() if e().possible(trace))
         estimator = kind(**{f.name: settings[f.name] for f in fields(kind) if f.name in settings})
     else:

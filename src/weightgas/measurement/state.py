@@ -41,7 +41,7 @@ def measure(
         From ``simulate``, ``train`` or ``open_trace``; it is not changed. It is measured a batch of cells at a time, so
         one that stays in its store takes the memory of a batch and of the state.
     entropy
-        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"paper"``
+        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"published"``
         (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the trace has it, else integration
         along temperature. A custom one is an instance of an :class:`weightgas.measurement.entropy.Estimator`. The other
         estimates that the trace has data for are in the state as ``entropy_<name>``.
@@ -88,6 +88,10 @@ def measure(
     state = batched.dataset(trace, level_one, found)
     entropies = direction.estimate(trace, state, estimator, of_cells.entropies)
     found["entropy_direction"] = (entropies["entropy_direction"].values, entropies["entropy_direction_err"].values)
+    if estimator.as_one_vector:
+        mean, error = found["log_radius"]
+        dof = trace.sizes["weight"] - 1
+        found["log_radius_entropy"] = (dof * mean, dof * error)
     _whole_entropy(found)
     _potentials(found)
     state = batched.dataset(trace, level_one, found).assign(entropies.data_vars).assign_attrs(entropies.attrs)
@@ -182,7 +186,7 @@ def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
 
 
 def _whole_entropy(found: Estimates) -> None:
-    """S(ρ_w) = S(ρ_w̄) + Σ (d_i − 1) E ln r_i."""
+    """S(ρ_w) = S(ρ_w̄) + Σ (d_i − 1) E ln r_i over groups, or + (d − 1) E ln r of all weights as one vector."""
     (value, error), shift = found["entropy_direction"], found["log_radius_entropy"]
     found["entropy"] = (value + shift[0], np.hypot(error, shift[1]))
 

@@ -72,7 +72,8 @@ class Estimator(ABC):
     lack and what to do; ``flags``, the meanings of the values of a flag. ``automatic``: whether it is in every state
     whose trace has what it needs. ``independent``: whether it can test a Gibbs state, assuming neither that nor
     independent samples. ``of_single_cells``: whether the entropy of a cell follows from this cell alone, so that
-    ``estimate`` may be called with some cells at a time.
+    ``estimate`` may be called with some cells at a time. ``as_one_vector``: whether it is of the direction of all
+    weights together, so that the radius adds (d − 1) ln r of all, where otherwise each group adds (d_i − 1) ln r_i.
     """
 
     name: ClassVar[str] = ""
@@ -85,6 +86,7 @@ class Estimator(ABC):
     automatic: ClassVar[bool] = True
     independent: ClassVar[bool] = True
     of_single_cells: ClassVar[bool] = False
+    as_one_vector: ClassVar[bool] = False
 
     @abstractmethod
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
