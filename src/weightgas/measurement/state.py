@@ -24,6 +24,7 @@ from weightgas.theory import ideal_gas
 logger = logging.getLogger(__name__)
 
 
+@np.errstate(all="ignore")  # a cell may be extreme
 def measure(
     trace: xr.Dataset,
     *,

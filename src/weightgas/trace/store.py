@@ -21,9 +21,12 @@ from xarray.core import indexing
 from zarr.codecs import ZstdCodec
 
 from weightgas.errors import TraceError
+from weightgas.quantities import RECORDED, Quantity
 from weightgas.status import Outcome
-from weightgas.trace.contract import FORMAT_VERSION, check
+from weightgas.trace.attributes import FORMAT_VERSION
 from weightgas.trace.format_1 import current
+from weightgas.trace.schema import check, check_range, check_state
+from weightgas.trace.storable import storable
 
 _CHUNK_BYTES = 2**24
 """Size of a chunk where no parts determine it."""
@@ -40,8 +43,8 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 
     Raises
     ------
-    TypeError
-        If ``data`` is not a dataset.
+    TypeError, TraceError
+        If ``data`` is not a dataset, or something in it is neither numbers nor texts.
     FileExistsError
         If something already exists there and ``force`` is not given, or it is not a store of this library.
     OSError
@@ -49,7 +52,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     """
     if not isinstance(data, xr.Dataset):
         raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
-    path = Path(path)
+    path, data = Path(path), storable(data)
     if path.exists() and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
     if path.exists() and not _is_ours(path):
@@ -85,7 +88,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     path = Path(path)
     trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
     if is_state(trace):
-        return trace
+        return check_state(trace)
     check(trace)
     if "completed" in trace:
         finished = trace["completed"].values.astype(bool)
@@ -145,7 +148,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
             f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
             "run the command that made it again."
         )
-    return data.assign({name: _Stored.variable(data[name].variable, store) for name in large})
+    return data.assign({name: _Stored.variable(data[name].variable, store, RECORDED.get(str(name))) for name in large})
 
 
 def _damaged(store: Path, error: Exception) -> TraceError:
@@ -157,15 +160,16 @@ def _damaged(store: Path, error: Exception) -> TraceError:
 
 
 class _Stored(BackendArray):
-    """A variable that is read where it is used; TraceError if it is damaged."""
+    """A variable that is read, and checked, where it is used; TraceError if it is damaged or out of its range."""
 
-    def __init__(self, variable: xr.Variable, store: Path) -> None:
+    def __init__(self, variable: xr.Variable, store: Path, quantity: Quantity | None) -> None:
         self.shape, self.dtype, self._variable, self._store = variable.shape, variable.dtype, variable, store
+        self._quantity = quantity
 
     @classmethod
-    def variable(cls, variable: xr.Variable, store: Path) -> xr.Variable:
-        """The same variable, so wrapped."""
-        array = indexing.LazilyIndexedArray(cls(variable, store))
+    def variable(cls, variable: xr.Variable, store: Path, quantity: Quantity | None) -> xr.Variable:
+        """The same variable, so wrapped, with its record if it is one of the contract."""
+        array = indexing.LazilyIndexedArray(cls(variable, store, quantity))
         return xr.Variable(variable.dims, array, variable.attrs, variable.encoding)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -174,9 +178,12 @@ class _Stored(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         try:
-            return self._variable[key].values
+            values = self._variable[key].values
         except Exception as error:
             raise _damaged(self._store, error) from error
+        if self._quantity is not None:
+            check_range(self._quantity, values)
+        return values
 
 
 def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
