@@ -9,19 +9,19 @@ from weightgas.runs.chunks import in_chunks, is_complete, subset, to_do
 from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
 from weightgas.runs.folder import RunFolder, convert, prepare
-from weightgas.runs.journal import duration, environment, finish, progress, unseen, write_atomically
+from weightgas.runs.journal import (
+    duration,
+    environment,
+    finish,
+    manifest,
+    progress,
+    remove,
+    remove_folder,
+    unseen,
+    write_atomically,
+)
 from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
-__all__ = [
-    "UNSHARDED",
-    "Client",
-    "RunFolder",
-    "Shard",
-    "checked_client",
-    "convert",
-    "duration",
-    "environment",
-    "finish",
-]
-__all__ += ["in_chunks", "is_complete", "prepare", "preparing", "progress", "shard_of", "subset", "to_do", "unseen"]
-__all__ += ["workers", "write_atomically"]
+__all__ = ["UNSHARDED", "Client", "RunFolder", "Shard", "checked_client", "convert", "duration", "environment"]
+__all__ += ["finish", "in_chunks", "is_complete", "manifest", "prepare", "preparing", "progress", "remove"]
+__all__ += ["remove_folder", "shard_of", "subset", "to_do", "unseen", "workers", "write_atomically"]

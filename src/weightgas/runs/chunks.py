@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import numpy as np
 import xarray as xr
@@ -16,6 +15,7 @@ from weightgas.errors import TraceError
 from weightgas.protocols import Protocol
 from weightgas.runs.clients import Client, Lost, each
 from weightgas.runs.folder import RunFolder
+from weightgas.runs.journal import remove
 from weightgas.runs.shards import UNSHARDED, Shard, claimed, preparing
 from weightgas.status import Outcome
 
@@ -118,7 +118,7 @@ def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk
     if not run.trace_path.exists():
         with preparing(run.folder):  # if several shards start together, one makes the frame
             if not run.trace_path.exists():
-                traces.create_store(_frame(part, protocol), run.trace_path, cells_per_chunk)
+                traces.create_store(_frame(part, protocol), run.trace_path, cells_per_chunk, run.digest)
     theirs = traces.cells_per_write(run.trace_path)
     if theirs != cells_per_chunk:
         raise TraceError(
@@ -136,7 +136,8 @@ def _closed(run: RunFolder, lost: dict[int, Lost], wanted: list[np.ndarray]) -> 
     for k in lost:
         traces.mark_failed(run.trace_path, int(wanted[k][0]), len(wanted[k]))
     if is_complete(run):
-        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)  # another finished shard may do the same
+        with suppress(OSError):  # another finished shard may do the same
+            remove(run.checkpoint_folder)
     return traces.open_trace(run.trace_path)
 
 

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shlex
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import tomli_w
 
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
-from weightgas.runs.journal import write_atomically
+from weightgas.runs.journal import finish, manifest, remove, write_atomically
 from weightgas.runs.shards import UNSHARDED, active, claimed, in_use, preparing
+
+logger = logging.getLogger(__name__)
 
 _MARK = "# A run of weightgas"
 """First line of ``config.toml``: many programs have a file of that name, and only a run may be overwritten."""
@@ -31,6 +37,8 @@ _CONTENTS = (
     "mode.json",
     "checkpoints",
 )
+_RUNS = "*/*/config.toml"
+"""Where the runs of an experiment have their settings."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +68,26 @@ class RunFolder:
         """The folder for checkpoints of unfinished cells; removed at the end."""
         return self.folder / "checkpoints"
 
+    @property
+    def digest(self) -> str:
+        """A checksum of the settings of the run, which its trace has too."""
+        return f"{crc32(json.dumps(self.config, sort_keys=True).encode()):08x}"
+
+    def conclude(self, facts: Mapping[str, Any]) -> None:
+        """Write the manifest of a run of which every cell is there, if it has none or a damaged one."""
+        if "versions" in manifest(self.folder):
+            return
+        if os.path.lexists(self.manifest_path):
+            logger.warning("%s: damaged, and is written again", self.manifest_path)
+        finish(self.folder, facts)
+
 
 def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False) -> RunFolder:
     """Make or re-open the run folder of a call with ``config``.
 
-    Values of ``config`` that are None count as not given. ``force`` deletes only the files of another run there, or of
-    this one if its trace is damaged; a folder that is not a run is refused even with ``force``.
+    Values of ``config`` that are None count as not given. ``force`` replaces another run there, or this one if its
+    trace cannot be resumed: only its own files are deleted, all of them or none, and of links only the link. A folder
+    that is not a run is refused even with ``force``.
 
     Raises
     ------
@@ -79,53 +101,94 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
     config = json.loads(json.dumps({k: v for k, v in config.items() if v is not None}))
     if folder.exists() and not folder.is_dir():
         raise RunExistsError(f"{folder}: expected a folder, got a file. Choose another folder.")
+    run = RunFolder(folder, config)
     try:
-        if folder.is_dir() and _is_used(folder) and _same_run(folder, config, force=force):
+        if folder.is_dir() and _is_used(folder) and _same_run(run, force=force):
             if any(folder.glob(".*.lock")) or any(_scratch(folder)):
                 with preparing(folder):
                     _tidy(folder)
-            return RunFolder(folder, config)
+            return run
         folder.mkdir(parents=True, exist_ok=True)
         with preparing(folder):
-            if _is_used(folder) and _same_run(folder, config, force=force):  # another process was faster
-                return RunFolder(folder, config)
+            if _is_used(folder) and _same_run(run, force=force):  # another process was faster
+                return run
             for lock in active(folder):
                 raise in_use(folder, lock)
-            for name in _CONTENTS:
-                remove(folder / name)
+            _replace(folder, config)
             _tidy(folder)
-            _write_config(folder, config)
     except RunExistsError:
         raise
     except OSError as error:
-        message = f"{folder}: expected a folder that can be written, got {error.strerror or error}. Choose another."
-        raise type(error)(error.errno, message) from error
-    return RunFolder(folder, config)
+        raise unusable(folder, error) from error
+    return run
 
 
-def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:
-    """Whether the folder holds the run of ``config``; False if, with ``force``, its content must be deleted."""
+def unusable(folder: Path, error: OSError) -> OSError:
+    """The error of a folder that cannot be written or read, of the same type, with what helps."""
+    place = "" if error.filename is None or Path(error.filename) == folder else f" of {error.filename}"
+    got = f"{str(error.strerror or error).lower() if place else error.strerror or error}{place}"
+    fix = "Choose another."
+    if isinstance(error, PermissionError) and os.name == "posix" and folder.exists():
+        fix = f"`chmod -R u+rwX {shlex.quote(str(folder))}` makes it writable, or choose another."
+    message = f"{folder}: expected a folder that can be written, got {got}. {fix}"
+    return type(error)(error.errno, message)
+
+
+def _replace(folder: Path, config: Mapping[str, Any]) -> None:
+    """Replace the files of a run by the settings of another.
+
+    They are moved away together before any is deleted, the settings last, so that a kill leaves the old run without its
+    trace or the new one.
+    """
+    old = Path(tempfile.mkdtemp(prefix=".trace.zarr-", dir=folder))
+    for name in sorted(_CONTENTS, key=lambda name: (name != "trace.zarr", name == "config.toml")):
+        if os.path.lexists(folder / name):
+            os.rename(folder / name, old / name)
+    _write_config(folder, config)
+    shutil.rmtree(old)
+
+
+def _same_run(run: RunFolder, *, force: bool) -> bool:
+    """Whether the folder holds the run of a call; False if, with ``force``, its content must be replaced.
+
+    Damaged settings are written again if the trace shows that it is this run.
+    """
+    folder, config = run.folder, run.config
     before = _settings_in(folder)
     if before is not None and _is_of_0_1(folder) and traces.in_names_of_today(before) == config:
         raise RunExistsError(
             f"{folder}: expected a run of this version, got one of version 0.1. `weightgas convert {folder}` renames "
             "what has another name now; then the same call resumes it. It can be measured as it is."
         )
+    if before is None and _is_of_this(run):
+        logger.warning("%s: config.toml was damaged, and is written again: the trace has the digest of it", folder)
+        _write_config(folder, config)
+        before = dict(config)
     if before == config and not (force and _is_damaged(folder / "trace.zarr")):
         return True
-    if before is None:
-        what = "a damaged config.toml" if _is_marked(folder) else "files that are not a run of weightgas"
+    if before is None and not _is_marked(folder) and not _is_ours(folder):
         raise RunExistsError(
-            f"{folder}: expected a new folder or one of this same run, got {what}. "
+            f"{folder}: expected a new folder or one of this same run, got files that are not a run of weightgas. "
             "Nothing was deleted; empty it yourself or choose another folder."
         )
     if not force:
-        differ = sorted(k for k in {*config, *before} if config.get(k) != before.get(k))
+        what = "a damaged config.toml, which may have had other settings"
+        if before is not None:
+            differ = sorted(k for k in {*config, *before} if config.get(k) != before.get(k))
+            what = f"other settings ({', '.join(differ)})"
         raise RunExistsError(
-            f"{folder}: expected a new folder or one of this same run, got a run with other settings "
-            f"({', '.join(differ)}). Choose another folder, or pass force (--force) to overwrite it."
+            f"{folder}: expected a new folder or one of this same run, got a run with {what}. Choose another folder, "
+            "or pass force (--force) to overwrite it."
         )
     return False
+
+
+def _is_of_this(run: RunFolder) -> bool:
+    """Whether the trace in the folder, or the runs of an experiment, show that it is of these settings."""
+    if traces.seal.made_by(run.trace_path) == run.digest:
+        return True
+    folder = run.folder
+    return run.config.get("command") == "reproduce" and any(map(_is_marked, (p.parent for p in folder.glob(_RUNS))))
 
 
 def _is_of_0_1(folder: Path) -> bool:
@@ -173,14 +236,14 @@ def _settings_in(folder: Path) -> dict[str, Any] | None:
     try:
         text = (folder / "config.toml").read_text(encoding="utf-8")
         return json.loads(json.dumps(tomllib.loads(text))) if text.startswith(_MARK) else None
-    except (OSError, ValueError, TypeError):  # no file; not text or TOML; a TOML date, which no run has
+    except (OSError, ValueError, TypeError, RecursionError):  # no file; not text or TOML, or too deep; a TOML date
         return None
 
 
 def _is_damaged(store: Path) -> bool:
-    """Whether there is a trace that can be neither resumed nor read."""
+    """Whether there is a trace that cannot be resumed."""
     try:
-        return store.exists() and not len(traces.completed_cells(store))
+        return os.path.lexists(store) and not len(traces.completed_cells(store))
     except TraceError:
         return True
 
@@ -190,6 +253,19 @@ def _is_marked(folder: Path) -> bool:
         return (folder / "config.toml").read_bytes().startswith(_MARK.encode())
     except OSError:
         return False
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder without a readable config.toml is a run: its trace, manifest, log or checkpoints show it."""
+    if any(traces.seal.is_ours(folder / name) for name in ("trace.zarr", "state.zarr")):
+        return True
+    log = folder / "log.txt"
+    try:
+        if log.is_file() and b" weightgas.cli: weightgas " in log.read_bytes()[:1000]:
+            return True
+    except OSError:
+        pass
+    return "versions" in manifest(folder) or any(folder.glob("checkpoints/cells-*.npz")) or any(folder.glob(_RUNS))
 
 
 def _is_used(folder: Path) -> bool:
@@ -205,6 +281,9 @@ def _scratch(folder: Path) -> Iterator[Path]:
     """The remains of an interrupted write: files with the names of this library's temporary files."""
     for name in _CONTENTS:
         yield from folder.glob(f".{name}-????????")
+    checkpoints = folder / "checkpoints"
+    if os.path.lexists(checkpoints) and not checkpoints.is_dir():
+        yield checkpoints  # something else of that name, which checkpoints cannot be written to
 
 
 def _tidy(folder: Path) -> None:
@@ -212,11 +291,3 @@ def _tidy(folder: Path) -> None:
     if not active(folder):
         for path in list(_scratch(folder)):
             remove(path)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it exists."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

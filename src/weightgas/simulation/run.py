@@ -144,9 +144,9 @@ def simulate(
     finally:
         numba.set_num_threads(threads_before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if folder is not None and runs.is_complete(folder) and not folder.manifest_path.exists():
+    if folder is not None and runs.is_complete(folder):
         facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
-        runs.finish(folder.folder, facts)
+        folder.conclude(facts)
     return trace
 
 

@@ -21,7 +21,9 @@ from zarr.codecs import ZstdCodec
 from weightgas.errors import TraceError
 from weightgas.quantities import RECORDED
 from weightgas.status import Outcome
+from weightgas.trace import seal
 from weightgas.trace.contract import FORMAT_VERSION, check
+from weightgas.trace.seal import is_ours
 
 _CHUNK_BYTES = 2**24
 
@@ -43,9 +45,9 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     if not isinstance(data, xr.Dataset):
         raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
     path = Path(path)
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
-    if path.exists() and not _is_ours(path):
+    if os.path.lexists(path) and not is_ours(path):
         raise FileExistsError(
             f"{path}: expected a store of weightgas to replace, got something else. Nothing was deleted; "
             "choose another path."
@@ -167,6 +169,8 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
     if not store.exists():
         raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
     try:
+        if seal.broken(store) and seal.attributes(store).get("format_version", 0) <= FORMAT_VERSION:
+            raise ValueError("its metadata are not those that were written")
         missing = _missing_chunks(store)
         with xr.open_zarr(store, consolidated=False, chunks=None) as data:
             data.load()
@@ -175,6 +179,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
             f"{store}: expected a Zarr store written by weightgas, got something unreadable "
             f"({type(error).__name__}: {error}). It is damaged or not a trace; run the command that made it again."
         ) from error
+    data.attrs.pop(seal.SEAL, None)
     if missing and "format_version" in data.attrs:
         raise TraceError(
             f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
@@ -183,15 +188,16 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
     return data
 
 
-def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
+def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None, run: str | None = None) -> None:
     """Write the frame of a run at ``path``: coordinates, attributes and empty variables, no cell completed.
 
     Parts of ``cells_per_chunk`` cells (default: all) have separate chunks, so writing one does not change the others.
+    ``run`` is the digest of the settings of the run.
     """
     shape = (template.sizes["cell"], template.sizes["replica"])
     frame = template.assign(completed=(("cell", "replica"), np.zeros(shape, "int8")))
     frame["outcome"] = frame["outcome"].copy(data=np.full(shape, Outcome.INTERRUPTED, "int8"))
-    _write_whole(frame, path, cells_per_chunk)
+    _write_whole(frame, path, cells_per_chunk, run=run)
 
 
 def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
@@ -236,7 +242,7 @@ def _completed(path: Path, whole: bool = True) -> Any:
         ) from error
 
 
-def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
+def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None, *, run: str | None = None) -> None:
     """Write to a temporary path and rename it to ``path``."""
     encoding = {}
     for name, v in data.variables.items():
@@ -254,7 +260,8 @@ def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = Non
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
         bare.to_zarr(scratch / "store", mode="w", consolidated=False, encoding=encoding, write_empty_chunks=True)
-        if path.exists():
+        seal.put(scratch / "store", run)
+        if os.path.lexists(path):
             os.replace(path, scratch / "old")
         os.replace(scratch / "store", path)
     finally:
@@ -265,10 +272,3 @@ def _missing_chunks(path: Path) -> list[str]:
     """Names of the arrays of a store with missing chunks."""
     group = zarr.open_group(path, mode="r")
     return [name for name, array in group.arrays() if array.nchunks_initialized < array.nchunks]
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr raises for a file or a folder that is not a store
-        return False

@@ -173,8 +173,8 @@ def train(
             advance=lambda cells: advance(cells * each),
         )
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if folder is not None and runs.is_complete(folder) and not folder.manifest_path.exists():
-        runs.finish(folder.folder, {"command": "train", "seed": plan.seed, "wall_time": trace.attrs["wall_time"]})
+    if folder is not None and runs.is_complete(folder):
+        folder.conclude({"command": "train", "seed": plan.seed, "wall_time": trace.attrs["wall_time"]})
     return trace
 
 
