@@ -61,7 +61,7 @@ def simulate_and_wait(folder: Path, grid: FixedLR, options: dict, cells: int, ma
             mark.touch()
             time.sleep(600)
 
-    simulation_run._cells_per_chunk = lambda *_: 1
+    simulation_run._chunks = lambda *_: chunks.Growing(1, 1, 0.0)
     chunks.traces.write_cells = write_and_wait
     simulation_run.simulate(grid, 3, **flat(folder=folder, threads=1, **options))
 

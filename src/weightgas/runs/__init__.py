@@ -5,10 +5,10 @@ overwritten without ``force``. The same call on an unfinished folder resumes whe
 returns the result.
 """
 
-from weightgas.runs.chunks import in_chunks, is_complete, subset, to_do
+from weightgas.runs.chunks import Growing, in_chunks, is_complete, subset, to_do
 from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
-from weightgas.runs.folder import RunFolder, convert, prepare
+from weightgas.runs.folder import RunFolder, convert, prepare, save_state
 from weightgas.runs.journal import (
     duration,
     environment,
@@ -22,6 +22,7 @@ from weightgas.runs.journal import (
 )
 from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
-__all__ = ["UNSHARDED", "Client", "RunFolder", "Shard", "checked_client", "convert", "duration", "environment"]
-__all__ += ["finish", "in_chunks", "is_complete", "manifest", "prepare", "preparing", "progress", "remove"]
-__all__ += ["remove_folder", "shard_of", "subset", "to_do", "unseen", "workers", "write_atomically"]
+__all__ = ["UNSHARDED", "Client", "Growing", "RunFolder", "Shard", "checked_client", "convert", "duration"]
+__all__ += ["environment", "finish", "in_chunks", "is_complete", "manifest", "prepare", "preparing", "progress"]
+__all__ += ["remove", "remove_folder", "save_state", "shard_of", "subset", "to_do", "unseen", "workers"]
+__all__ += ["write_atomically"]

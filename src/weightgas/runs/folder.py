@@ -17,11 +17,12 @@ from typing import Any
 from zlib import crc32
 
 import tomli_w
+import xarray as xr
 
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.runs.journal import finish, manifest, remove, write_atomically
-from weightgas.runs.shards import UNSHARDED, active, claimed, in_use, preparing
+from weightgas.runs.shards import UNSHARDED, Shard, active, claimed, in_use, preparing
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ _MARK = "# A run of weightgas"
 _CONTENTS = (
     "config.toml",
     "trace.zarr",
+    "damaged.zarr",
     "state.zarr",
     "report.html",
     "log.txt",
@@ -69,6 +71,18 @@ class RunFolder:
         return self.folder / "checkpoints"
 
     @property
+    def damaged_path(self) -> Path:
+        """Where a trace with a damaged frame is until its parts are used again."""
+        return self.folder / "damaged.zarr"
+
+    def adopt(self) -> None:
+        """Move what can be read of a damaged trace to the new one, once that is there."""
+        if self.trace_path.is_dir() and os.path.lexists(self.damaged_path):
+            cells = traces.repair.adopt(self.trace_path, self.damaged_path)
+            logger.warning("%s: %d cells of the damaged trace are used again", self.trace_path, cells)
+            remove(self.damaged_path)
+
+    @property
     def digest(self) -> str:
         """A checksum of the settings of the run, which its trace has too."""
         return f"{crc32(json.dumps(self.config, sort_keys=True).encode()):08x}"
@@ -82,12 +96,15 @@ class RunFolder:
         finish(self.folder, facts)
 
 
-def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False) -> RunFolder:
+def prepare(
+    folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False, shard: Shard = UNSHARDED
+) -> RunFolder:
     """Make or re-open the run folder of a call with ``config``.
 
     Values of ``config`` that are None count as not given. ``force`` replaces another run there, or this one if its
-    trace cannot be resumed: only its own files are deleted, all of them or none, and of links only the link. A folder
-    that is not a run is refused even with ``force``.
+    trace is of another: only its own files are deleted, all of them or none, and of links only the link. A folder
+    that is not a run is refused even with ``force``. What is damaged of this run is repaired as far as that is possible
+    without making cells: damaged parts, of those of ``shard``, are marked so that they are made again.
 
     Raises
     ------
@@ -107,13 +124,13 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
             if any(folder.glob(".*.lock")) or any(_scratch(folder)):
                 with preparing(folder):
                     _tidy(folder)
+            _heal(run, shard)
             return run
         folder.mkdir(parents=True, exist_ok=True)
         with preparing(folder):
             if _is_used(folder) and _same_run(run, force=force):  # another process was faster
                 return run
-            for lock in active(folder):
-                raise in_use(folder, lock)
+            _refuse_if_used(folder)
             _replace(folder, config)
             _tidy(folder)
     except RunExistsError:
@@ -123,14 +140,28 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
     return run
 
 
+def save_state(folder: Path, state: xr.Dataset) -> None:
+    """Replace ``state.zarr`` of a run, whatever is in its place: the name is the run's, and the trace has it all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the message names it.
+    """
+    path = folder / "state.zarr"
+    if not traces.seal.is_ours(path):
+        remove(path)
+    traces.save(state, path, force=True)
+
+
 def unusable(folder: Path, error: OSError) -> OSError:
     """The error of a folder that cannot be written or read, of the same type, with what helps."""
     place = "" if error.filename is None or Path(error.filename) == folder else f" of {error.filename}"
     got = f"{str(error.strerror or error).lower() if place else error.strerror or error}{place}"
     fix = "Choose another."
     if isinstance(error, PermissionError) and os.name == "posix" and folder.exists():
-        fix = f"`chmod -R u+rwX {shlex.quote(str(folder))}` makes it writable, or choose another."
-    message = f"{folder}: expected a folder that can be written, got {got}. {fix}"
+        fix = f"`chmod -R u+rwX {shlex.quote(str(folder))}` gives the permission, or choose another."
+    message = f"{folder}: expected a folder that can be read and written, got {got}. {fix}"
     return type(error)(error.errno, message)
 
 
@@ -148,13 +179,46 @@ def _replace(folder: Path, config: Mapping[str, Any]) -> None:
     shutil.rmtree(old)
 
 
+def _refuse_if_used(folder: Path) -> None:
+    for lock in active(folder):
+        raise in_use(folder, lock)
+
+
+def _heal(run: RunFolder, shard: Shard) -> None:
+    """Repair the trace of a run: mark damaged parts, move a store with a damaged frame away, use its parts again."""
+    store, old = run.trace_path, run.damaged_path
+    if os.path.lexists(store):
+        damage = traces.repair.examine(store, (shard.number, shard.count))
+        if damage.frame:
+            with preparing(run.folder):
+                _refuse_if_used(run.folder)
+                if os.path.lexists(old):  # the older one was used as far as that was possible
+                    remove(old)
+                os.rename(store, old)
+            logger.warning(
+                "%s: damaged (%s), and is made again; what can be read of it is used again", store, damage.frame
+            )
+            return
+        if not _fits(run):
+            raise TraceError(
+                f"{store}: expected the trace of this run, got that of a run with other settings, put in its place. "
+                "Choose another folder, or pass force (--force) to overwrite it."
+            )
+        if damage.parts:
+            traces.repair.reopen(store, damage)
+            logger.warning(
+                "%s: %s damaged in cells %s, which are made again", store, ", ".join(damage.variables), damage.cells
+            )
+    run.adopt()
+
+
 def _same_run(run: RunFolder, *, force: bool) -> bool:
     """Whether the folder holds the run of a call; False if, with ``force``, its content must be replaced.
 
     Damaged settings are written again if the trace shows that it is this run.
     """
     folder, config = run.folder, run.config
-    before = _settings_in(folder)
+    before = settings_in(folder)
     if before is not None and _is_of_0_1(folder) and traces.in_names_of_today(before) == config:
         raise RunExistsError(
             f"{folder}: expected a run of this version, got one of version 0.1. `weightgas convert {folder}` renames "
@@ -164,7 +228,7 @@ def _same_run(run: RunFolder, *, force: bool) -> bool:
         logger.warning("%s: config.toml was damaged, and is written again: the trace has the digest of it", folder)
         _write_config(folder, config)
         before = dict(config)
-    if before == config and not (force and _is_damaged(folder / "trace.zarr")):
+    if before == config and not (force and not _fits(run)):
         return True
     if before is None and not _is_marked(folder) and not _is_ours(folder):
         raise RunExistsError(
@@ -193,7 +257,7 @@ def _is_of_this(run: RunFolder) -> bool:
 
 def _is_of_0_1(folder: Path) -> bool:
     """Whether version 0.1 made the run in ``folder``: its settings or its trace have the old names."""
-    settings = _settings_in(folder) or {}
+    settings = settings_in(folder) or {}
     return traces.in_names_of_today(settings) != settings or traces.is_old(folder / "trace.zarr")
 
 
@@ -211,7 +275,7 @@ def convert(folder: str | os.PathLike[str]) -> list[Path]:
         If a trace is damaged.
     """
     folder = Path(folder)
-    found = sorted(path.parent for path in folder.rglob("config.toml") if _settings_in(path.parent) is not None)
+    found = sorted(path.parent for path in folder.rglob("config.toml") if settings_in(path.parent) is not None)
     if not found:
         raise RunExistsError(f"{folder}: expected a run folder, or one that holds some, got none. Check the path.")
     old = [place for place in found if _is_of_0_1(place)]
@@ -222,7 +286,7 @@ def convert(folder: str | os.PathLike[str]) -> list[Path]:
                     traces.upgrade(store)
             remove(place / "checkpoints")
             # Last, so that the run is still one of 0.1 if this is interrupted.
-            _write_config(place, traces.in_names_of_today(_settings_in(place) or {}))
+            _write_config(place, traces.in_names_of_today(settings_in(place) or {}))
     return old
 
 
@@ -231,7 +295,7 @@ def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
     write_atomically(folder / "config.toml", f"{_MARK}\n{tomli_w.dumps(config)}")
 
 
-def _settings_in(folder: Path) -> dict[str, Any] | None:
+def settings_in(folder: Path) -> dict[str, Any] | None:
     """The settings of the run in ``folder``, None if there are none or they cannot be read."""
     try:
         text = (folder / "config.toml").read_text(encoding="utf-8")
@@ -240,12 +304,9 @@ def _settings_in(folder: Path) -> dict[str, Any] | None:
         return None
 
 
-def _is_damaged(store: Path) -> bool:
-    """Whether there is a trace that cannot be resumed."""
-    try:
-        return os.path.lexists(store) and not len(traces.completed_cells(store))
-    except TraceError:
-        return True
+def _fits(run: RunFolder) -> bool:
+    """Whether the trace in the folder of a run says that it is of that run, or nothing."""
+    return traces.seal.made_by(run.trace_path) in (None, run.digest)
 
 
 def _is_marked(folder: Path) -> bool:

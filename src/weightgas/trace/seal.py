@@ -65,8 +65,9 @@ def _checksum(store: Path, root: dict[str, Any]) -> str:
     """A checksum of the metadata of a store and of its arrays, without the seal."""
     plain = {k: v for k, v in root.get("attributes", {}).items() if k != SEAL}
     found = crc32(json.dumps({**root, "attributes": plain}, sort_keys=True).encode())
-    for path in sorted(store.glob(f"*/{_METADATA}")):
-        found = crc32(path.parent.name.encode() + path.read_bytes(), found)
+    for folder in sorted(path for path in store.iterdir() if path.is_dir()):
+        if (path := folder / _METADATA).is_file():
+            found = crc32(folder.name.encode() + path.read_bytes(), found)
     return f"{found:08x}"
 
 
