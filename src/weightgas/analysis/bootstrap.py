@@ -8,8 +8,8 @@ Romano 1992). The two are never combined: drawing at two levels counts the scatt
 Hinkley 1997, section 3.8).
 
 Weakness: blocks do not include a scatter between basins, and neither does a single replica. Stored directions are drawn
-with their replicas and never in blocks, so entropies from them (``knn``, ``quasi_harmonic``, ``paper``) have no error
-with few replicas.
+with their replicas and never in blocks, so entropies from them (``knn``, ``quasi_harmonic``, ``published``) have no
+error with few replicas.
 """
 
 from __future__ import annotations

@@ -16,6 +16,7 @@ import numpy as np
 import xarray as xr
 
 from weightgas.errors import TraceError
+from weightgas.trace.batches import each
 
 NAME = "measured_from"
 """The variable of a state with the digests of the cells it was measured from."""
@@ -33,15 +34,20 @@ def digests(trace: xr.Dataset) -> np.ndarray:
     It covers every variable except the final weights and streams, the attributes except the grid and what describes the
     machine, and the options of the protocol. A trace has the same digests in memory and when it is opened again.
     """
+    kept = trace.drop_vars([name for name in _END if name in trace.variables])
+    return np.concatenate([_of_cells(batch) for _, batch in each(kept)])
+
+
+def _of_cells(trace: xr.Dataset) -> np.ndarray:
     common = blake2b(json.dumps(_about(trace), sort_keys=True, default=_plain).encode(), digest_size=8)
     rows = []
-    for name in sorted(map(str, trace.variables.keys() - set(_END))):
+    for name in sorted(map(str, trace.variables)):
         variable = trace.variables[name]
-        each = "cell" in variable.dims
-        values = variable.transpose("cell", ...).values if each else variable.values
+        own = "cell" in variable.dims
+        values = variable.transpose("cell", ...).values if own else variable.values
         notes = {key: str(variable.attrs[key]) for key in _METHODS if key in variable.attrs}
-        common.update(f"{name} {variable.dims} {values.shape[each:]} {values.dtype.str} {notes};".encode())
-        if each:
+        common.update(f"{name} {variable.dims} {values.shape[own:]} {values.dtype.str} {notes};".encode())
+        if own:
             rows.append(values)
         else:
             common.update(_bytes(values))
@@ -54,9 +60,9 @@ def digests(trace: xr.Dataset) -> np.ndarray:
     return found
 
 
-def variable(trace: xr.Dataset) -> dict[str, Any]:
-    """The digests of a trace as a variable of its state."""
-    return {NAME: ("cell", digests(trace), {"units": "1", "long_name": "digest of what the cell was measured from"})}
+def variable(found: np.ndarray) -> dict[str, Any]:
+    """The digests of the cells of a trace, (cells,), as a variable of its state."""
+    return {NAME: ("cell", found, {"units": "1", "long_name": "digest of what the cell was measured from"})}
 
 
 def is_of(state: xr.Dataset, trace: xr.Dataset) -> bool:
