@@ -8,7 +8,8 @@ returns the result.
 from weightgas.runs.chunks import Growing, in_chunks, is_complete, subset, to_do
 from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
-from weightgas.runs.folder import RunFolder, convert, prepare, save_state
+from weightgas.runs.conversion import convert
+from weightgas.runs.folder import RunFolder, prepare, save_state
 from weightgas.runs.journal import (
     duration,
     environment,

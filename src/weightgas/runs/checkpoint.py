@@ -97,7 +97,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(stored: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array, of at most the size of the file, whatever its header says."""
+    """One array, of at most the size of the file, whatever is in its header."""
     if info.compress_type != zipfile.ZIP_STORED:
         raise ValueError("it is compressed")
     with stored.open(info) as file:

@@ -22,7 +22,7 @@ import xarray as xr
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.runs.journal import finish, manifest, remove, write_atomically
-from weightgas.runs.shards import UNSHARDED, Shard, active, claimed, in_use, preparing
+from weightgas.runs.shards import UNSHARDED, Shard, active, in_use, preparing
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _replace(folder: Path, config: Mapping[str, Any]) -> None:
     for name in sorted(_CONTENTS, key=lambda name: (name != "trace.zarr", name == "config.toml")):
         if os.path.lexists(folder / name):
             os.rename(folder / name, old / name)
-    _write_config(folder, config)
+    write_config(folder, config)
     shutil.rmtree(old)
 
 
@@ -219,14 +219,14 @@ def _same_run(run: RunFolder, *, force: bool) -> bool:
     """
     folder, config = run.folder, run.config
     before = settings_in(folder)
-    if before is not None and _is_of_0_1(folder) and traces.in_names_of_today(before) == config:
+    if before is not None and is_of_0_1(folder) and traces.in_names_of_today(before) == config:
         raise RunExistsError(
             f"{folder}: expected a run of this version, got one of version 0.1. `weightgas convert {folder}` renames "
             "what has another name now; then the same call resumes it. It can be measured as it is."
         )
     if before is None and _is_of_this(run):
         logger.warning("%s: config.toml was damaged, and is written again: the trace has the digest of it", folder)
-        _write_config(folder, config)
+        write_config(folder, config)
         before = dict(config)
     if before == config and not (force and not _fits(run)):
         return True
@@ -255,42 +255,13 @@ def _is_of_this(run: RunFolder) -> bool:
     return run.config.get("command") == "reproduce" and any(map(_is_marked, (p.parent for p in folder.glob(_RUNS))))
 
 
-def _is_of_0_1(folder: Path) -> bool:
+def is_of_0_1(folder: Path) -> bool:
     """Whether version 0.1 made the run in ``folder``: its settings or its trace have the old names."""
     settings = settings_in(folder) or {}
     return traces.in_names_of_today(settings) != settings or traces.is_old(folder / "trace.zarr")
 
 
-def convert(folder: str | os.PathLike[str]) -> list[Path]:
-    """Convert runs of version 0.1 to the names of this one, so that the same call resumes them; returns these runs.
-
-    This includes all runs in ``folder`` and below it. Numbers are unchanged to the bit. Checkpoints are removed, so
-    unfinished cells start again.
-
-    Raises
-    ------
-    RunExistsError
-        If there is no run, or another process is making one.
-    TraceError
-        If a trace is damaged.
-    """
-    folder = Path(folder)
-    found = sorted(path.parent for path in folder.rglob("config.toml") if settings_in(path.parent) is not None)
-    if not found:
-        raise RunExistsError(f"{folder}: expected a run folder, or one that holds some, got none. Check the path.")
-    old = [place for place in found if _is_of_0_1(place)]
-    for place in old:
-        with claimed(place, UNSHARDED):
-            for store in (place / "trace.zarr", place / "state.zarr"):
-                if store.exists():
-                    traces.upgrade(store)
-            remove(place / "checkpoints")
-            # Last, so that the run is still one of 0.1 if this is interrupted.
-            _write_config(place, traces.in_names_of_today(settings_in(place) or {}))
-    return old
-
-
-def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write the settings of a run."""
     write_atomically(folder / "config.toml", f"{_MARK}\n{tomli_w.dumps(config)}")
 
@@ -305,7 +276,7 @@ def settings_in(folder: Path) -> dict[str, Any] | None:
 
 
 def _fits(run: RunFolder) -> bool:
-    """Whether the trace in the folder of a run says that it is of that run, or nothing."""
+    """Whether the trace in the folder of a run has the digest of that run, or none."""
     return traces.seal.made_by(run.trace_path) in (None, run.digest)
 
 

@@ -1,4 +1,4 @@
-"""What a store says about itself: whether it is of this library, which run made it, and a checksum of its metadata.
+"""The attribute by which a store is recognised: which run made it, and a checksum of its metadata.
 
 Chunks have checksums of their own; the JSON files that say what the numbers mean have one in the attribute ``seal`` of
 the store, which is not an attribute of the trace or state. A store of an older version has none and is not checked.
