@@ -1,7 +1,7 @@
 """How the stages of a run grow with its cells: seconds, peak memory and files, each stage in a process of its own.
 
 A grid at fixed LR in d = 3 with 200 samples a cell is simulated into a run folder, opened, measured, judged and
-reported. Seconds are those of the stage without imports, by the clock and of the processor, which other processes do
+reported. Seconds are those of the stage without imports: wall time, and that of the processor, which other processes do
 not lengthen; memory is the peak of its process, imports included. The slopes are those of log processor seconds in log
 cells.
 
@@ -65,9 +65,8 @@ def grown(cells: int) -> dict[str, float]:
         found["files"] = sum(path.is_file() for path in (folder / "trace.zarr").rglob("*"))
         found["trace_MB"] = sum(path.stat().st_size for path in (folder / "trace.zarr").rglob("*")) / 1e6
         found["page_MB"] = (folder / "report.html").stat().st_size / 1e6
-        print(
-            f"{cells:8d} files {found['files']:.0f}, trace {found['trace_MB']:.1f} MB, report {found['report_MB']:.2f}"
-        )
+        sizes = f"trace {found['trace_MB']:.1f} MB, page {found['page_MB']:.2f} MB"
+        print(f"{cells:8d} {found['files']:.0f} files, {sizes}", flush=True)
     return {name: round(value, 2) for name, value in found.items()}
 
 
