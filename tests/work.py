@@ -21,9 +21,9 @@ from weightgas import datasets
 from weightgas import trace as traces
 from weightgas.networks import MLP
 from weightgas.protocols import FixedLR
-from weightgas.runs import chunks
+from weightgas.runs import checkpoint, chunks
 from weightgas.simulation import run as simulation_run
-from weightgas.training import checkpoint, train
+from weightgas.training import train
 
 
 def square(k: int) -> int:

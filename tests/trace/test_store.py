@@ -267,7 +267,7 @@ def test_a_damaged_store_cannot_be_resumed(trace, tmp_path, damage):
     damage(path)
     if damage is missing_variable:
         shutil.rmtree(path / "completed")
-    with pytest.raises(TraceError, match=r"expected a store that can be resumed.*Start again with force"):
+    with pytest.raises(TraceError, match=r"expected a store that can be resumed.*The command that made it repairs it"):
         traces.completed_cells(path)
 
 

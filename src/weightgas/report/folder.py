@@ -110,7 +110,7 @@ def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:
             logger.info("the state is measured again: %s", error)
     state = renewed(trace, stored)
     if state is not stored:
-        traces.save(state, path, force=True)
+        runs.save_state(path.parent, state)
     return state
 
 

@@ -134,7 +134,7 @@ def simulate(
         config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **how.settings(), **what.attributes()}
         config |= {} if until is None else precision.attributes(until)
         config["resumed_at"] = None if before is None else int(before["step"].max())
-        folder = runs.prepare(run.folder, config, force=run.force)
+        folder = runs.prepare(run.folder, config, force=run.force, shard=mine)
     to_do = runs.to_do(grid, chunks, folder, mine)
     produce = partial(_produce, grid=protocol, how=how, what=what, until=until, threads=threads, before=before)
     begun = time.monotonic()
@@ -148,9 +148,9 @@ def simulate(
     finally:
         numba.set_num_threads(threads_before)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if folder is not None and runs.is_complete(folder) and not folder.manifest_path.exists():
+    if folder is not None and runs.is_complete(folder):
         facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
-        runs.finish(folder.folder, facts)
+        folder.conclude(facts)
     return trace
 
 

@@ -11,7 +11,7 @@ interrupted run has no half-written cell. Symbols: ``docs/architecture.md``.
 """
 
 from weightgas.errors import renamed_names
-from weightgas.trace import batches, digest
+from weightgas.trace import batches, digest, repair, seal
 from weightgas.trace.contract import column, fixed, grid, holds, kind_of, make, protocol_of, valid
 from weightgas.trace.extension import extend, joined
 from weightgas.trace.format_1 import in_names_of_today
@@ -43,6 +43,8 @@ __all__ = [
     "holds",
     "grid",
     "digest",
+    "repair",
+    "seal",
     "batches",
     "save",
     "open_trace",

@@ -23,9 +23,12 @@ from zarr.codecs import ZstdCodec
 from weightgas.errors import TraceError
 from weightgas.quantities import RECORDED, Quantity
 from weightgas.status import Outcome
+from weightgas.trace import seal
 from weightgas.trace.attributes import FORMAT_VERSION
 from weightgas.trace.format_1 import current
+from weightgas.trace.repair import chunk_files
 from weightgas.trace.schema import check, check_range, check_state
+from weightgas.trace.seal import is_ours
 from weightgas.trace.storable import storable
 
 _CHUNK_BYTES = 2**24
@@ -53,9 +56,9 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     if not isinstance(data, xr.Dataset):
         raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
     path, data = Path(path), storable(data)
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
-    if path.exists() and not _is_ours(path):
+    if os.path.lexists(path) and not is_ours(path):
         raise FileExistsError(
             f"{path}: expected a store of weightgas to replace, got something else. Nothing was deleted; "
             "choose another path."
@@ -137,25 +140,33 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
     if not store.exists():
         raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
     try:
+        if seal.broken(store) and seal.attributes(store).get("format_version", 0) <= FORMAT_VERSION:
+            raise ValueError("its metadata are not those that were written")
         missing = _missing_chunks(store)
         data = xr.open_zarr(store, consolidated=False, chunks=None)
         large = [n for n, v in data.data_vars.items() if data.nbytes > _IN_MEMORY and v.nbytes > _CHUNK_BYTES]
         data.drop_vars(large).load()
     except Exception as error:
         raise _damaged(store, error) from error
+    data.attrs.pop(seal.SEAL, None)
     if missing and "format_version" in data.attrs:
         raise TraceError(
-            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
-            "run the command that made it again."
+            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged. "
+            + _advice(store)
         )
     return data.assign({name: _Stored.variable(data[name].variable, store, RECORDED.get(str(name))) for name in large})
+
+
+def _advice(store: Path) -> str:
+    place = store.parent if store.name in ("trace.zarr", "state.zarr") else store
+    return f"The command that made it repairs it; `weightgas doctor {place}` names what is damaged."
 
 
 def _damaged(store: Path, error: Exception) -> TraceError:
     """For what was raised by opening it: zarr, json and the codecs each raise different errors for a damaged store."""
     return TraceError(
         f"{store}: expected a Zarr store written by weightgas, got something unreadable "
-        f"({type(error).__name__}: {error}). It is damaged or not a trace; run the command that made it again."
+        f"({type(error).__name__}: {error}). It is damaged or not a trace. {_advice(store)}"
     )
 
 
@@ -186,15 +197,16 @@ class _Stored(BackendArray):
         return values
 
 
-def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
+def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None, run: str | None = None) -> None:
     """Write the frame of a run at ``path``: coordinates, attributes and variables without values, no cell completed.
 
     Parts of ``cells_per_chunk`` cells (default: all) have separate chunks, so writing one does not change the others.
+    ``run`` is the digest of the settings of the run.
     """
     shape = (template.sizes["cell"], template.sizes["replica"])
     frame = template.assign(completed=(("cell", "replica"), np.zeros(shape, "int8")))
     frame["outcome"] = frame["outcome"].copy(data=np.full(shape, Outcome.INTERRUPTED, "int8"))
-    _write_whole(frame, path, shape[0] if cells_per_chunk is None else cells_per_chunk, values=False)
+    _write_whole(frame, path, shape[0] if cells_per_chunk is None else cells_per_chunk, values=False, run=run)
 
 
 def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
@@ -234,12 +246,12 @@ def _completed(path: Path, whole: bool = True) -> Any:
             raise TraceError(f"missing chunks of {', '.join(missing)}")
         return zarr.open_array(path / "completed", mode="r")
     except Exception as error:  # as in read()
-        raise TraceError(
-            f"{path}: expected a store that can be resumed, got {error}. Start again with force."
-        ) from error
+        raise TraceError(f"{path}: expected a store that can be resumed, got {error}. {_advice(path)}") from error
 
 
-def _write_whole(data: xr.Dataset, path: Path, cells_per_part: int | None = None, *, values: bool = True) -> None:
+def _write_whole(
+    data: xr.Dataset, path: Path, cells_per_part: int | None = None, *, values: bool = True, run: str | None = None
+) -> None:
     """Write to a temporary path and rename it to ``path``, without ``values`` only the frame of a run."""
     codec = ZstdCodec(level=1, checksum=True)
     encoding: dict[Any, Any] = {name: {"compressors": (codec,)} for name in data.variables}
@@ -254,7 +266,8 @@ def _write_whole(data: xr.Dataset, path: Path, cells_per_part: int | None = None
             bare.to_zarr(scratch / "store", mode="w", consolidated=False, encoding=encoding, write_empty_chunks=True)
         else:
             _write_frame(bare, scratch / "store", encoding)
-        if path.exists():
+        seal.put(scratch / "store", run)
+        if os.path.lexists(path):
             os.replace(path, scratch / "old")
         os.replace(scratch / "store", path)
     finally:
@@ -301,17 +314,8 @@ def _missing_chunks(path: Path) -> list[str]:
 
 def _lacks(folder: Path, array: Any, done: np.ndarray | None) -> bool:
     """Whether an array lacks chunks, where cells are ``done`` (cells,)."""
-    if array.nchunks_initialized == array.nchunks:
-        return False
-    if done is None or array.shape[:1] != done.shape or array.nchunks != array.cdata_shape[0]:
-        return True
-    begun = np.add.reduceat(done, np.arange(0, len(done), array.chunks[0])) > 0
-    rest = "/".join("0" * (array.ndim - 1))
-    return not all((folder / f"c/{k}" / rest).is_file() for k in np.flatnonzero(begun))
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr raises for a file or a folder that is not a store
-        return False
+    if done is None or array.shape[:1] != done.shape:
+        return not all(path.is_file() for path in chunk_files(folder, array))
+    rows = array.chunks[0]
+    begun = np.flatnonzero(np.add.reduceat(done, np.arange(0, len(done), rows)))
+    return not all(path.is_file() for k in begun for path in chunk_files(folder, array, k * rows, (k + 1) * rows))
