@@ -21,7 +21,7 @@ from weightgas.analysis.maxwell import QuadraticFit, Slope, quadratic_fit, slope
 from weightgas.analysis.potentials import minima
 from weightgas.analysis.reasons import reasons
 from weightgas.analysis.scores import Score, model_scores
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, typed, wrong_type
 from weightgas.measurement import measure
 from weightgas.protocols import PROTOCOLS
 
@@ -51,6 +51,7 @@ class Findings:
     state: xr.Dataset
     title: str
 
+    @typed
     def __init__(self, trace: xr.Dataset | None = None, state: xr.Dataset | None = None, *, title: str = "") -> None:
         if trace is None and state is None:
             raise TypeError("trace: expected a trace or a state, got neither. Pass Findings(trace) or (trace, state).")
@@ -178,11 +179,14 @@ class Findings:
 
 def findings(run: Any, state: xr.Dataset | None = None, *, title: str = "") -> Findings:
     """``run`` as Findings: from a trace (and its state, measured if not given), or unchanged if it is Findings."""
-    if isinstance(run, Findings):
+    if isinstance(run, Findings) and state is None:
         return run
+    if isinstance(run, Findings):
+        raise wrong_type("state", "None with Findings, which have their state", state, "Pass Findings(trace, state).")
     return Findings(run, state, title=title)
 
 
+@typed
 def verdict(run: xr.Dataset | Findings, state: xr.Dataset | None = None, *, title: str = "") -> Verdict:
     """Judge a run in three levels.
 

@@ -16,7 +16,7 @@ from weightgas.datasets.embedded import digits
 from weightgas.datasets.images import Images
 from weightgas.datasets.packaged import mnist
 from weightgas.datasets.selection import subset, with_label_noise
-from weightgas.errors import one_of, refuse
+from weightgas.errors import one_of, refuse, typed
 
 __all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "mnist", "named", "subset", "with_label_noise"]
 
@@ -26,6 +26,7 @@ KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, "ci
 _FROM_FILES = ("cifar10", "cifar100")
 
 
+@typed
 def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
     """The data set called ``name``; ``data_dir`` and ``download`` as in :func:`cifar10`.
 

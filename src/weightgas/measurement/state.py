@@ -10,7 +10,7 @@ import xarray as xr
 
 from weightgas import quantities
 from weightgas import trace as traces
-from weightgas.errors import whole_number
+from weightgas.errors import seed_number
 from weightgas.measurement import (
     configurational,
     custom,
@@ -75,7 +75,7 @@ def measure(
     """
     traces.check(trace)
     anchor_of(anchor, trace.attrs)
-    whole_number("seed", seed, minimum=0)
+    seed_number(seed)
     estimator = direction.chosen(entropy, trace, anchor=anchor, seed=seed)
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")

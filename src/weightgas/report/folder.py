@@ -14,7 +14,7 @@ import xarray as xr
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.analysis.findings import Findings
-from weightgas.errors import TraceError, renamed_keywords
+from weightgas.errors import TraceError, path_of, renamed_keywords, typed
 from weightgas.figures.entry import Draw, Figure
 from weightgas.measurement import measure
 from weightgas.report.chapters import sections
@@ -23,6 +23,7 @@ from weightgas.report.guard import attempt
 from weightgas.report.page import write
 
 
+@typed
 def findings(folder: str | os.PathLike[str]) -> Findings:
     """The Findings of a run folder.
 
@@ -33,7 +34,7 @@ def findings(folder: str | os.PathLike[str]) -> Findings:
     FileNotFoundError, TraceError
         If there is no trace in the folder, or a damaged one.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     if not (folder / "trace.zarr").is_dir():
         raise FileNotFoundError(f"{folder}: expected a run folder with trace.zarr, got none there. Check the path.")
     trace = traces.open_trace(folder)
@@ -41,6 +42,7 @@ def findings(folder: str | os.PathLike[str]) -> Findings:
 
 
 @renamed_keywords(nulls="controls")
+@typed
 def of_run(
     folder: str | os.PathLike[str],
     run: Findings | None = None,
@@ -71,7 +73,7 @@ def of_run(
     OSError
         If the folder cannot be written.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     custom = [Figure.of(figure) for figure in figures]
     run = findings(folder) if run is None else run
     notes: list[str] = []

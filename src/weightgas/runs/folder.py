@@ -15,7 +15,7 @@ from typing import Any
 import tomli_w
 
 from weightgas import trace as traces
-from weightgas.errors import RunExistsError, TraceError
+from weightgas.errors import RunExistsError, TraceError, path_of, typed
 from weightgas.runs.journal import write_atomically
 from weightgas.runs.shards import UNSHARDED, active, claimed, in_use, preparing
 
@@ -75,7 +75,7 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
     OSError
         If the folder cannot be written; the message names it.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     config = json.loads(json.dumps({k: v for k, v in config.items() if v is not None}))
     if folder.exists() and not folder.is_dir():
         raise RunExistsError(f"{folder}: expected a folder, got a file. Choose another folder.")
@@ -134,6 +134,7 @@ def _is_of_0_1(folder: Path) -> bool:
     return traces.in_names_of_today(settings) != settings or traces.is_old(folder / "trace.zarr")
 
 
+@typed
 def convert(folder: str | os.PathLike[str]) -> list[Path]:
     """Convert runs of version 0.1 to the names of this one, so that the same call resumes them; returns these runs.
 
@@ -147,7 +148,7 @@ def convert(folder: str | os.PathLike[str]) -> list[Path]:
     TraceError
         If a trace is damaged.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     found = sorted(path.parent for path in folder.rglob("config.toml") if _settings_in(path.parent) is not None)
     if not found:
         raise RunExistsError(f"{folder}: expected a run folder, or one that holds some, got none. Check the path.")

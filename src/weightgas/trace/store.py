@@ -18,7 +18,7 @@ import xarray as xr
 import zarr
 from zarr.codecs import ZstdCodec
 
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, path_of, typed
 from weightgas.quantities import RECORDED
 from weightgas.status import Outcome
 from weightgas.trace.contract import FORMAT_VERSION, check
@@ -26,6 +26,7 @@ from weightgas.trace.contract import FORMAT_VERSION, check
 _CHUNK_BYTES = 2**24
 
 
+@typed
 def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write a trace or state to a Zarr store at ``path``: all of it appears, or nothing.
 
@@ -42,7 +43,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     """
     if not isinstance(data, xr.Dataset):
         raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
-    path = Path(path)
+    path = path_of("path", path)
     if path.exists() and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
     if path.exists() and not _is_ours(path):
@@ -59,6 +60,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     return path
 
 
+@typed
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a trace or a state from a Zarr store (or the trace of a run folder that holds ``trace.zarr``) into memory.
 
@@ -72,7 +74,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     TraceError
         If the store is not a trace or state of this library, is damaged, or has a newer format.
     """
-    path = Path(path)
+    path = path_of("path", path)
     trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
     if is_state(trace):
         return trace
@@ -161,9 +163,10 @@ def is_old(path: Path) -> bool:
         return False
 
 
+@typed
 def read(store: str | os.PathLike[str]) -> xr.Dataset:
     """Read any Zarr store of this library into memory; errors as :func:`open_trace`."""
-    store = Path(store)
+    store = path_of("store", store)
     if not store.exists():
         raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
     try:
