@@ -304,6 +304,8 @@ def refusal(call: str, function: Callable[..., Any], error: BaseException) -> Fi
         return Finding(call, "refused", text=text)
     if frames and Path(frames[-1].filename) == Path(__file__) and frames[-1].name in ("quits", "fails"):
         return Finding(call, "accepted", text="the user's own error")
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return Finding(call, "refused", text=text)  # the operating system's own sentence, which names the file
     place = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "call"
     shown = f"{type(error).__name__}: {text[:200]}"
     if not isinstance(error, (TypeError, ValueError, OSError, MemoryError, AttributeError, ImportError)):

@@ -19,7 +19,7 @@ from hostile import Target
 MODULES = (
     "theory.ideal_gas", "theory.vmf", "theory.finite_step", "theory.stationary", "theory.relaxation", "protocols",
     "optimizers", "settings", "losses", "networks", "datasets", "systems", "monitoring", "symmetry", "forecast",
-    "trace", "status", "errors", "simulation", "training", "measurement", "analysis", "driving", "figures", "report",
+    "trace", "status", "simulation", "training", "measurement", "analysis", "driving", "figures", "report",
     "experiments", "quantities", "runs",
 )  # fmt: skip
 """The modules of docs/api.md whose functions a user calls."""
@@ -38,22 +38,13 @@ NOT_CALLED = {
         "optimizers.Optimizer optimizers.Unknown optimizers.Normalised protocols.PlainStep protocols.ProjectedStep "
         "protocols.Protocol protocols.ScaledStep settings.Settings"
     ),
-    "errors, and the helpers that make them": (
-        "errors.WeightgasError errors.TraceError errors.RunExistsError errors.OutOfMemoryError errors.refuse "
-        "errors.renamed_names errors.renamed_keywords errors.is_refusal errors.positive_array errors.positive_number "
-        "errors.finite_number errors.whole_number errors.one_of errors.typed errors.shown errors.checked_types "
-        "errors.checked_fields errors.tried settings.option settings.moved settings.producer"
-    ),
-    "input validation of theory": (
-        "theory.ideal_gas.finite theory.ideal_gas.freedom theory.ideal_gas.nonnegative theory.ideal_gas.positive "
-        "theory.ideal_gas.where theory.vmf.dimension theory.vmf.bessel theory.finite_step.kind theory.vmf.Bessel"
-    ),
     "between producers and stores": (
         "trace.make trace.joined trace.halve trace.lengthen trace.create_store trace.write_cells trace.mark_failed "
         "trace.completed_cells trace.cells_per_write trace.is_old trace.upgrade trace.in_names_of_today trace.column "
         "runs.RunFolder runs.Shard runs.checked_client runs.duration runs.environment runs.finish runs.in_chunks "
         "runs.is_complete runs.prepare runs.preparing runs.progress runs.shard_of runs.subset runs.to_do runs.unseen "
-        "runs.workers runs.write_atomically networks.gradients networks.losses networks.shared_losses "
+        "runs.workers runs.write_atomically runs.Growing runs.manifest runs.remove runs.remove_folder runs.save_state "
+        "settings.option settings.moved settings.producer networks.gradients networks.losses networks.shared_losses "
         "networks.together training.planned optimizers.recogniser optimizers.innermost optimizers.stepper "
         "optimizers.recognised report.section report.sections"
     ),

@@ -228,8 +228,8 @@ def path_of(name: str, value: Any) -> Path:
         encoded = os.fsencode(value)
     except (TypeError, ValueError):
         raise refuse(name, "a path that this system can write", value, "Choose another name.") from None
-    if b"\0" in encoded or any(len(piece) > 255 for piece in encoded.split(os.sep.encode())):
-        raise refuse(name, "names of at most 255 bytes, none of them zero", value, "Choose a shorter name.")
+    if not encoded or b"\0" in encoded or any(len(piece) > 255 for piece in encoded.split(os.sep.encode())):
+        raise refuse(name, "names of 1 to 255 bytes, none of them zero", value, "Choose another name.")
     return Path(os.fsdecode(value))
 
 

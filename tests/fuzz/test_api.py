@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,12 @@ def test_every_public_name_is_called_here_or_excluded_with_a_reason():
     names = {name for name, _ in surface.public()}
     assert not excluded - names, "names that are gone"
     assert not (set(surface.PARTICULAR) - set(targets())), "arguments for names that are gone"
+    for name, target in targets().items():
+        known = inspect.signature(target.function).parameters.values()
+        needed = {p.name for p in known if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
+        assert needed <= set(target.arguments()), (
+            f"surface.py lacks usual arguments of {name}, or a reason to leave it out"
+        )
 
 
 @pytest.mark.slow
