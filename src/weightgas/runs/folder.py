@@ -149,9 +149,18 @@ def save_state(folder: Path, state: xr.Dataset) -> None:
         If it cannot be written; the message names it.
     """
     path = folder / "state.zarr"
-    if not traces.seal.is_ours(path):
-        remove(path)
-    traces.save(state, path, force=True)
+    with preparing(folder):
+        _tidy(folder)
+        if not traces.seal.is_ours(path):
+            remove(path)
+        traces.save(state, path, force=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed processes left in a folder, unless a process is making cells there."""
+    if any(_scratch(folder)):
+        with preparing(folder):
+            _tidy(folder)
 
 
 def unusable(folder: Path, error: OSError) -> OSError:
@@ -204,6 +213,8 @@ def _heal(run: RunFolder, shard: Shard) -> None:
                 f"{store}: expected the trace of this run, got that of a run with other settings, put in its place. "
                 "Choose another folder, or pass force (--force) to overwrite it."
             )
+        if not active(run.folder):
+            traces.repair.tidy(store)
         if damage.parts:
             traces.repair.reopen(store, damage)
             logger.warning(

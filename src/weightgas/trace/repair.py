@@ -123,6 +123,12 @@ def adopt(store: Path, old: Path) -> int:
     return moved
 
 
+def tidy(store: Path) -> None:
+    """Remove the files that a killed process was writing; nothing reads them."""
+    for path in store.glob("*/c/**/*.partial"):
+        path.unlink(missing_ok=True)
+
+
 def part_size(store: Path) -> int | None:
     """The number of cells in a part of a store that may be damaged: that of most variables; None if it has none."""
     found: Counter[int] = Counter()
