@@ -58,6 +58,8 @@ def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
     try:
         if seal.broken(store):
             return Damage("its metadata are not those that were written")
+        if "format_version" not in seal.attributes(store):
+            return Damage("it lacks its attributes")
         group = zarr.open_group(store, mode="r")
         arrays = dict(group.arrays())
         for name, array in arrays.items():
