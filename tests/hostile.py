@@ -211,10 +211,14 @@ class Target:
 
     name: str
     function: Callable[..., Any]
-    arguments: Callable[[], dict[str, Any]]
+    usual: Mapping[str, Callable[[], Any]]
     slow: bool = False
     fixed: tuple[str, ...] = ()
     """Parameters that are not replaced: what they accept is free, or would reach the network."""
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments that are right, made anew."""
+        return {name: make() for name, make in self.usual.items()}
 
     @property
     def parameters(self) -> dict[str, inspect.Parameter]:

@@ -43,7 +43,8 @@ NOT_CALLED = {
         "trace.completed_cells trace.cells_per_write trace.is_old trace.upgrade trace.in_names_of_today trace.column "
         "runs.RunFolder runs.Shard runs.checked_client runs.duration runs.environment runs.finish runs.in_chunks "
         "runs.is_complete runs.prepare runs.preparing runs.progress runs.shard_of runs.subset runs.to_do runs.unseen "
-        "runs.workers runs.write_atomically runs.Growing runs.manifest runs.remove runs.remove_folder runs.save_state "
+        "runs.workers runs.write_atomically runs.Growing runs.tidy "
+        "runs.manifest runs.remove runs.remove_folder runs.save_state "
         "settings.option settings.moved settings.producer networks.gradients networks.losses networks.shared_losses "
         "networks.together training.planned optimizers.recogniser optimizers.innermost optimizers.stepper "
         "optimizers.recognised report.section report.sections"
@@ -373,11 +374,11 @@ def targets() -> dict[str, Target]:
 
 def _arguments(
     function: Callable[..., Any], particular: Mapping[str, Callable[[], Any]]
-) -> Callable[[], dict[str, Any]]:
+) -> dict[str, Callable[[], Any]]:
     known = inspect.signature(function).parameters
     makers = {name: make for name, make in particular.items() if name in known}
     for name, parameter in known.items():
         needed = parameter.default is parameter.empty and parameter.kind not in (4, 2)
         if needed and name not in makers and name in USUAL:
             makers[name] = USUAL[name]
-    return lambda: {name: make() for name, make in makers.items()}
+    return makers

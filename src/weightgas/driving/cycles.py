@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +13,7 @@ from weightgas.driving.balance import closed_production
 from weightgas.driving.ensemble import drive, resting_steps
 from weightgas.driving.paths import Path, adiabat, isotherm
 from weightgas.driving.quasi_static import linear_response
-from weightgas.errors import positive_number, refuse, typed, whole_number, wrong_type
+from weightgas.errors import SCHEDULE, positive_number, refuse, typed, whole_number, wrong_type
 from weightgas.losses import Isotropic
 from weightgas.theory import ideal_gas, vmf
 
@@ -58,9 +59,7 @@ def dissipation(
     """
     if not isinstance(path, Path):
         raise TypeError(f"path: expected a weightgas.driving.Path, got {type(path).__name__}.")
-    steps = [whole_number("durations", n) for n in durations]
-    if not steps:
-        raise refuse("durations", "at least one number of steps", durations, "For instance [30, 300, 3000].")
+    steps = _steps(durations, 1)
     rest = [resting_steps(path, progress, dim, noise) for progress in (0.0, 1.0)]
     there_and_back = [path, path.stay(), path.reversed(), path.stay(0.0)]
     produced, slow = [], []
@@ -86,6 +85,16 @@ def dissipation(
         {"duration": ("duration", np.array(steps), {"units": "step", "long_name": "steps one way"})},
         {"path": path.name, "protocol": path.protocol, "dim": dim, "seed": seed, "replicas": replicas},
     )
+
+
+def _steps(durations: Any, minimum: int) -> list[int]:
+    """Several numbers of steps."""
+    fix = "Pass several numbers of steps, for instance [30, 300, 3000]."
+    if not isinstance(durations, list | tuple | range | np.ndarray) or np.ndim(durations) != 1:
+        raise wrong_type("durations", "a list of whole numbers", durations, fix)
+    if not len(durations):
+        raise refuse("durations", "at least one number of steps", durations, fix)
+    return [whole_number("durations", n, minimum=minimum, bound=SCHEDULE, fix=fix) for n in durations]
 
 
 def _pair(name: str, values: Sequence[float]) -> tuple[float, float]:
@@ -177,15 +186,14 @@ def carnot(
         isotherm(elr=cold, radius=(large * stretch, small * stretch)),
         adiabat(lr=hot * small**2, radius=(small * stretch, small)),
     ]
-    if not durations:
-        raise refuse("durations", "at least one number", durations, "For instance (400, 4000).")
+    durations = _steps(durations, 4)
     temperature = hot * float((noise or Isotropic()).sigma) ** 2 / 2
     gas_constant = float(ideal_gas.gas_constant(dim - 1))
     behind = vmf.heat_capacity(dim, temperature) * rates.energy_time(dim, temperature, hot) * np.log(hot / cold)
     limit = 1 - cold * (1 + cold / 2) / (hot * (1 + hot / 2))
     rows = []
     for n in durations:
-        quarter = max(1, whole_number("durations", n, minimum=4) // 4)
+        quarter = n // 4
         trajectory = drive(
             legs * (cycles + 1), dim, quarter, noise=noise, seed=seed, replicas=replicas, samples=_SAMPLES,
             threads=threads,
