@@ -12,6 +12,7 @@ takes each row of a tensor for a group. No warm-up, nothing is fixed.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -181,6 +182,26 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Draw], dict[str,
 }  # fmt: skip
 
 
+def _cosine(step: int, steps: int) -> float:
+    return 0.01 + 0.99 * (1 + math.cos(math.pi * min(step / steps, 1))) / 2
+
+
+def _warm_up(step: int, steps: int) -> float:
+    """A tenth of the run up, then down to a hundredth in a straight line."""
+    rise = steps / 10
+    return min((step + 1) / rise, 1) if step < rise else max(1 - 0.99 * (step - rise) / (steps - rise), 0.01)
+
+
+def _stable_decay(step: int, steps: int) -> float:
+    """Constant, and the last third down to a hundredth."""
+    return 1.0 if step < 2 * steps / 3 else max(1 - 2.97 * (step / steps - 2 / 3), 0.01)
+
+
+SCHEDULES: dict[str, Callable[..., float]] = {
+    "constant": lambda step, steps: 1.0, "cosine": _cosine, "warm-up": _warm_up, "stable-decay": _stable_decay
+}  # fmt: skip
+
+
 @dataclass(frozen=True)
 class Setting:
     """An optimizer with learning rate and decay; ``steps`` are the relaxation time of its closed form."""
@@ -190,6 +211,11 @@ class Setting:
     time: int
     memory: float = 0.9
     betas: tuple[float, float] = (0.9, 0.99)
+    schedule: str = "constant"
+
+    def factor(self, steps: int) -> Callable[[int], float]:
+        """The learning rate in units of ``lr``, a function of the step, in a run of ``steps``."""
+        return functools.partial(SCHEDULES[self.schedule], steps=steps)
 
     def make(self, groups: list[dict]) -> torch.optim.Optimizer:
         """The optimizer; the decay is that of the relaxation time ``time``."""
@@ -200,8 +226,16 @@ class Setting:
 
     @property
     def name(self) -> str:
-        own = f"{self.memory:g}" if self.kind == "sgd" else "-".join(f"{b:g}" for b in self.betas)
-        return f"{self.kind}-{self.lr:g}-{self.time}-{own}"
+        own = (self.memory,) if self.kind == "sgd" else self.betas
+        return "_".join([self.kind, f"{self.lr:g}", str(self.time), *(f"{x:g}" for x in own), self.schedule])
+
+    @classmethod
+    def named(cls, name: str) -> Setting:
+        """The setting of a name."""
+        kind, lr, time, *own, schedule = name.split("_")
+        first, *second = map(float, own)
+        memory, betas = (first, cls.betas) if kind == "sgd" else (cls.memory, (first, second[0]))
+        return cls(kind, float(lr), int(time), memory, betas, schedule)
 
 
 def _batches(draw: Draw, seeds: Sequence[int]) -> Iterator[tuple[Tensor, Tensor]]:
@@ -230,6 +264,7 @@ def run(network: str, setting: Setting, seeds: Sequence[int], steps: int, every:
         for name, of in groups.items()
     ]
     gas = watch(stacked, optimizer, groups=watched, every=every, samples=4096)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, setting.factor(steps))
     losses = []
     for inputs, targets in itertools.islice(_batches(data(), seeds), steps):
         optimizer.zero_grad()
@@ -237,6 +272,7 @@ def run(network: str, setting: Setting, seeds: Sequence[int], steps: int, every:
         loss = nn.functional.cross_entropy(outputs.flatten(0, -2), targets.flatten())
         (len(seeds) * loss).backward()
         optimizer.step()
+        scheduler.step()
         losses.append(loss.detach())
     tenths = torch.stack(losses).chunk(10)
     return gas, [float(part.mean()) for part in tenths]

@@ -21,9 +21,9 @@ from weightgas import datasets
 from weightgas import trace as traces
 from weightgas.networks import MLP
 from weightgas.protocols import FixedLR
-from weightgas.runs import chunks
+from weightgas.runs import checkpoint, chunks
 from weightgas.simulation import run as simulation_run
-from weightgas.training import checkpoint, train
+from weightgas.training import train
 
 
 def square(k: int) -> int:
@@ -61,7 +61,7 @@ def simulate_and_wait(folder: Path, grid: FixedLR, options: dict, cells: int, ma
             mark.touch()
             time.sleep(600)
 
-    simulation_run._cells_per_chunk = lambda *_: 1
+    simulation_run._chunks = lambda *_: chunks.Growing(1, 1, 0.0)
     chunks.traces.write_cells = write_and_wait
     simulation_run.simulate(grid, 3, **flat(folder=folder, threads=1, **options))
 

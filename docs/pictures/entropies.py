@@ -14,7 +14,7 @@ import xarray as xr
 import weightgas as wg
 from weightgas.measurement import Criteria, stationarity
 from weightgas.measurement.blocks import Blocks
-from weightgas.measurement.entropy import Entropy, anchor_of, density, integration, knn, paper, quasi_harmonic
+from weightgas.measurement.entropy import Entropy, anchor_of, density, integration, knn, published, quasi_harmonic
 from weightgas.protocols import FixedSphere
 from weightgas.systems import (
     Bingham,
@@ -128,7 +128,7 @@ def rows(generator: np.random.Generator) -> Rows:
         for what, system in systems(dim):
             trace = stored(system.sample(SAMPLES, generator))
             cells = [
-                shown(system.entropy, *only(paper.estimate(trace))),
+                shown(system.entropy, *only(published.estimate(trace))),
                 shown(system.entropy, *only(knn.estimate(trace))),
                 shown(system.entropy, *only(quasi_harmonic.estimate(trace))),
                 shown(system.entropy, *integrated(system, generator)) if isinstance(system, ThermalSystem) else "",
@@ -177,7 +177,7 @@ def simulated() -> Rows:
     by_energy = integration.estimate(blocks, cells, dim - 1, everywhere, float(truth[0]))
     times = correlation * trace.attrs["sample_every"]
     estimates = {
-        "paper": paper.estimate(trace),
+        "published": published.estimate(trace),
         "knn": knn.estimate(trace, times),
         "quasi_harmonic": quasi_harmonic.estimate(trace, times),
     }
@@ -212,7 +212,7 @@ def write(tables: dict[str, tuple[str, Rows]]) -> None:
 def main() -> None:
     """Estimate, simulate, write."""
     generator = np.random.default_rng(0)
-    methods = "paper | knn | quasi_harmonic | integration | density"
+    methods = "published | knn | quasi_harmonic | integration | density"
     write(
         {
             "systems": (f"d | system | S | {methods}", rows(generator)),

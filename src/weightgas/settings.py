@@ -124,8 +124,8 @@ class Record(Settings):
     density_every
         Steps between two counts. 10 unless given.
     snapshots
-        Directions of the weights to keep from the end of the run, for `measure --entropy paper`. In float32, the last
-        one at the last step.
+        Directions of the weights to keep from the end of the run, for `measure --entropy published`. In float32, the
+        last one at the last step.
     snapshot_every
         Steps between two of them. 50 in ``simulate``, 25 in ``train``.
     noise_batches

@@ -28,7 +28,10 @@ def test_digits():
 
 def test_by_name():
     assert np.array_equal(datasets.named("digits").inputs, datasets.digits().inputs)
-    with pytest.raises(ValueError, match="data: expected one of cifar10, cifar100, digits, mnist, got 'svhn'"):
+    with pytest.raises(
+        ValueError,
+        match="data: expected one of cifar10, cifar100, digits, fashion_mnist, fashion_mnist_14, mnist, got 'svhn'",
+    ):
         datasets.named("svhn")
 
 

@@ -30,12 +30,16 @@ SAME_WEIGHTS = ("accumulation", "compiled model", "compiled step", "closure", *T
 
 
 class Net(nn.Module):
-    """Two layers before LayerNorm, which does not mix the samples of a batch, and a readout; matrices only."""
+    """Layers before LayerNorm, which does not mix the samples of a batch, and a readout; matrices only.
+
+    Tensor parallelism leaves ``third`` alone: an ordinary tensor among DTensors.
+    """
 
     def __init__(self, width: int, tied: bool) -> None:
         super().__init__()
         self.first = nn.Linear(width, width, bias=False)
         self.second = nn.Linear(width, width, bias=False)
+        self.third = nn.Linear(width, width, bias=False)
         self.norm = nn.LayerNorm(width, elementwise_affine=False)
         self.readout = nn.Linear(width, 3, bias=False)
         if tied:
@@ -43,7 +47,7 @@ class Net(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits."""
-        for layer in (self.first, self.second):
+        for layer in (self.first, self.second, self.third):
             x = self.norm(layer(x)).tanh()
         return self.readout(x)
 
@@ -62,7 +66,7 @@ def net_of(loop: str, width: int) -> nn.Module:
     if loop.startswith("fsdp"):
         from torch.distributed.fsdp import fully_shard
 
-        for layer in (net.first, net.second, net.readout):
+        for layer in (net.first, net.second, net.third, net.readout):
             fully_shard(layer)
         fully_shard(net)
     if loop == "tensor parallel":
@@ -103,7 +107,7 @@ def trained(
     inner: Any = {"ddp": lambda: net.module, "zero": lambda: net.module, "compiled model": lambda: net._orig_mod}.get(
         loop, lambda: net
     )()
-    layers = {"first": inner.first.weight, "second": inner.second.weight}
+    layers = {name: getattr(inner, name).weight for name in ("first", "second", "third")}
     groups = {name: [f"{name}.weight"] for name in layers}
     if loop == "tied":
         del layers["second"], groups["second"]

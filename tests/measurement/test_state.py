@@ -210,9 +210,9 @@ def test_cells_that_ended_badly_have_what_they_can():
         ({"entropy": "exact"}, ValueError, "entropy: expected one of auto, density, integration, .*, got 'exact'"),
         ({"entropy": "density"}, TraceError, "expected a trace with overlap_counts for density, got none"),
         (
-            {"entropy": "paper"},
+            {"entropy": "published"},
             TraceError,
-            "expected a trace with directions for paper, got none. Run with snapshots=1000",
+            "expected a trace with directions for published, got none. Run with snapshots=1000",
         ),
         ({"entropy": "knn"}, TraceError, "expected a trace with directions for knn, got none. Run with snapshots=1000"),
         ({"anchor": "cold"}, ValueError, "anchor: expected one of auto, coldest, gaussian, uniform, got 'cold'"),

@@ -97,6 +97,53 @@ def test_a_step_that_is_skipped_is_no_sample(kind: str, inf) -> None:
     assert gas.steps == 24 - (0 if fused else len(inf))
 
 
+# --- autocast ---
+
+
+def autocast(make, dtype: torch.dtype, scale: bool, watched: bool = True):
+    """(model, gas, expected) of two steps under autocast; ``expected`` is what the loop itself sees of its sample."""
+    torch.manual_seed(0)
+    model = network()
+    optimizer = make(model.parameters())
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, enabled=scale)
+    gas = watch(model, optimizer, groups=GROUPS, every=2) if watched else None
+    layers = (model[0].weight, model[4].weight)
+    weights, gradients = [[w.detach().double().clone() for w in layers]], []
+    for x, y in batches(2):
+        optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=dtype):
+            loss = nn.functional.cross_entropy(model(x), y)
+        scaler.scale(loss).backward()
+        gradients.append([w.grad.double() / scaler.get_scale() for w in layers])
+        scaler.step(optimizer)
+        scaler.update()
+        weights.append([w.detach().double().clone() for w in layers])
+    (before, after, _), (first, second) = weights, gradients
+    scaled = [(w.norm() * g, v.norm() * h) for w, v, g, h in zip(before, after, first, second, strict=True)]
+    expected = {
+        "radius": [w.norm() for w in before],
+        "grad_sq": [(g.square().sum() + h.square().sum()) / 2 for g, h in scaled],
+        "noise_trace": [(g - h).square().sum() / 2 for g, h in scaled],
+        "angle": [torch.arccos((w * v).sum() / (w.norm() * v.norm())) for w, v in zip(before, after, strict=True)],
+        "change": [v.square().sum() - w.square().sum() for w, v in zip(before, after, strict=True)],
+    }
+    return model, gas, {name: np.array([float(x) for x in values]) for name, values in expected.items()}
+
+
+@pytest.mark.parametrize("scale", [False, True])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", SCALED)
+def test_a_sample_under_autocast_is_of_the_gradients_that_the_loop_has(kind: str, dtype, scale: bool) -> None:
+    """To 1e-3 on equal weights; against float32 the loop's own gradients differ by what its dtype rounds away."""
+    (model, gas, expected), (plain, _, _) = (autocast(SCALED[kind], dtype, scale, watched) for watched in (True, False))
+    assert gas is not None and same(model, plain) and gas.notes() == []
+    sample = {name: gas.record[name][0] for name in (*expected, "decay", "alignment", "update") if name != "change"}
+    for name in ("radius", "grad_sq", "noise_trace", "angle"):
+        np.testing.assert_allclose(sample[name], expected[name], rtol=1e-3, err_msg=name)
+    change = sample["update"] + sample["alignment"] + sample["decay"]
+    assert np.abs(change - expected["change"]).max() < 1e-3 * np.abs(expected["change"]).max()
+
+
 # --- implementations of one optimizer ---
 
 

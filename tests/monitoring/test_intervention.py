@@ -189,7 +189,7 @@ def test_what_is_none_of_these_is_refused_with_the_reason(name: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
     for state in gas.groups():
         assert state.status == Status.NOT_APPLICABLE and reason in state.reason, state.reason
-        assert np.isnan([state.radius_star, state.radius_star_err, state.radius_law, state.steps_to_go]).all()
+        assert np.isnan([state.radius_star, state.radius_star_low, state.radius_law, state.steps_to_go]).all()
         assert np.isinf(state.relaxation_time) and np.isfinite([state.radius, state.angle, state.elr]).all()
     assert "unknown decay" in gas.rules[0].title and np.isnan(gas.record["decay"][1:]).all()
     assert gas.attached and all(one.basis == "none" for one in gas.forecast(500).values())

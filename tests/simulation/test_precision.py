@@ -13,7 +13,7 @@ from weightgas.losses import Covariance, Quadratic
 from weightgas.measurement import measure
 from weightgas.measurement.state import known
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
-from weightgas.runs import subset
+from weightgas.runs import Growing, subset
 from weightgas.settings import Record, Run, Until
 from weightgas.simulation import plan, precision, reduced, run, simulate
 from weightgas.status import Outcome, Status
@@ -108,7 +108,7 @@ def test_threads_parts_and_other_cells_change_no_bit(protocol, monkeypatch):
         assert same(
             simulate(subset(protocol, np.array([cell])), 3, **flat(threads=2, **SMALL)), whole.isel(cell=[cell])
         )
-    monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 3)
+    monkeypatch.setattr(run, "_chunks", lambda *_: Growing(3, 3, 0.0))
     apart = simulate(protocol, 3, **flat(**SMALL))
     assert same(apart, whole)
     assert apart.attrs["settings"] == whole.attrs["settings"]
@@ -289,7 +289,7 @@ def test_errors_cover_in_small():
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch):
     protocol = GRIDS["fixed_lr"]
     whole = simulate(protocol, 3, **flat(**SMALL))
-    monkeypatch.setattr(run, "_cells_per_chunk", lambda *_: 1)
+    monkeypatch.setattr(run, "_chunks", lambda *_: Growing(1, 1, 0.0))
     original, calls = reduced.advance, []
 
     def interrupted(*arguments):

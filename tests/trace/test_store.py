@@ -1,5 +1,6 @@
 import json
 import os
+import pickle
 import shutil
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from weightgas import measurement
 from weightgas import trace as traces
 from weightgas.errors import TraceError
 from weightgas.status import Outcome, names
+from weightgas.trace import store
 
 
 @pytest.fixture(scope="module")
@@ -261,11 +263,66 @@ def test_a_cell_that_was_written_without_its_mark_is_not_there(trace, tmp_path, 
 @pytest.mark.parametrize("damage", [missing_chunk, no_root, missing_variable], ids=lambda f: f.__name__)
 def test_a_damaged_store_cannot_be_resumed(trace, tmp_path, damage):
     path = frame(trace, tmp_path / "trace.zarr")
+    traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
     damage(path)
     if damage is missing_variable:
         shutil.rmtree(path / "completed")
-    with pytest.raises(TraceError, match=r"expected a store that can be resumed.*Start again with force"):
+    with pytest.raises(TraceError, match=r"expected a store that can be resumed.*The command that made it repairs it"):
         traces.completed_cells(path)
+
+
+def test_only_finished_parts_have_files_one_for_each_variable(trace, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_CHUNK_BYTES", 1)  # where no part determines the size, a file holds one cell
+    path = frame(trace, tmp_path / "trace.zarr")
+    assert [len(chunks(path, name)) for name in ("energy", "step", "outcome", "completed")] == [0, 0, 2, 2]
+    traces.write_cells(trace.isel(cell=[2]), path, 2)
+    assert [p.parents[1].name for name in ("energy", "step") for p in chunks(path, name)] == ["1", "c"]
+    assert traces.open_trace(path).isel(cell=[2]).identical(trace.isel(cell=[2]))
+    chunks(path, "step")[0].unlink()
+    with pytest.raises(TraceError, match="lacks chunks of step"):
+        traces.open_trace(path)
+
+
+def test_a_part_that_no_chunk_can_hold_has_several_of_equal_size(trace, tmp_path, monkeypatch):
+    monkeypatch.setattr(store, "_MOST_BYTES", 2 * trace["energy"].nbytes // 3)
+    path = frame(trace, tmp_path / "trace.zarr", 3)
+    traces.write_cells(trace, path, 0)
+    assert traces.cells_per_write(path) == 3
+    assert [len(chunks(path, name)) for name in ("energy", "samples")] == [3, 1]
+    assert traces.open_trace(path).identical(trace)
+
+
+# --- a trace that is larger than what is read at once ---
+
+
+@pytest.fixture
+def large(trace, tmp_path, monkeypatch):
+    """The path of a trace whose large variables stay in the store."""
+    path = frame(trace, tmp_path / "trace.zarr")
+    for start in (0, 2):
+        traces.write_cells(trace.isel(cell=slice(start, start + 2)), path, start)
+    monkeypatch.setattr(store, "_IN_MEMORY", 0)
+    monkeypatch.setattr(store, "_CHUNK_BYTES", 100)
+    return path
+
+
+def test_large_variables_are_read_where_they_are_used(trace, large):
+    opened = traces.open_trace(large)
+    assert not opened["energy"].variable._in_memory
+    assert opened["samples"].variable._in_memory
+    assert opened.identical(trace)
+    assert not opened["energy"].variable._in_memory
+    assert pickle.loads(pickle.dumps(opened)).isel(cell=[2, 0]).identical(trace.isel(cell=[2, 0]))
+    assert opened.load().identical(trace)
+    assert opened["energy"].variable._in_memory
+
+
+def test_only_the_parts_of_the_asked_cells_are_read(trace, large):
+    opened = traces.open_trace(large)
+    flipped_bit(large)
+    assert opened.isel(cell=[2]).load().identical(trace.isel(cell=[2]))
+    with pytest.raises(TraceError, match=r"trace\.zarr: expected a Zarr store written by weightgas, got something unr"):
+        opened.isel(cell=[1]).load()
 
 
 def test_large_cells_have_chunks_of_their_own(tmp_path):

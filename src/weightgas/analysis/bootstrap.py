@@ -8,8 +8,8 @@ Romano 1992). The two are never combined: drawing at two levels counts the scatt
 Hinkley 1997, section 3.8).
 
 Weakness: blocks do not include a scatter between basins, and neither does a single replica. Stored directions are drawn
-with their replicas and never in blocks, so entropies from them (``knn``, ``quasi_harmonic``, ``paper``) have no error
-with few replicas.
+with their replicas and never in blocks, so entropies from them (``knn``, ``quasi_harmonic``, ``published``) have no
+error with few replicas.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from scipy.stats import norm
 from weightgas.errors import finite_number, refuse, whole_number
 from weightgas.measurement import measure
 from weightgas.measurement.entropy import METHODS, Estimator
+from weightgas.trace.digest import check_pair
 
 CORRELATION_TIMES = 5.0
 """Length of a block in integrated correlation times of the slower of energy and radius."""
@@ -84,13 +85,17 @@ def bootstrap(
     Raises
     ------
     TypeError, ValueError
-        For draws or a level out of range, or a state with a custom entropy and no estimator.
+        For draws or a level out of range, a state that was not measured from the trace, or one with a custom entropy
+        and no estimator.
     """
     draws = whole_number("draws", draws, minimum=10, fix="Ask for at least 10, 200 is usual.")
     level = finite_number("level", level)
     if not 0 < level < 1:
         raise refuse("level", "a number between 0 and 1", level, "For instance 0.95.")
-    state = measure(trace) if state is None else state
+    if state is None:
+        state = measure(trace)
+    else:
+        check_pair(trace, state)
     value = float(statistic(trace, state))
     generator = np.random.default_rng(seed)
     method = str(state.attrs.get("entropy_method", "auto"))

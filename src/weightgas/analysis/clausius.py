@@ -77,8 +77,9 @@ def clausius(state: xr.Dataset, isotherms: Isotherms | None = None) -> tuple[Cla
 
 def _variable(state: xr.Dataset, method: str) -> str:
     """The name of the entropy of a method in a state, empty if there is none."""
-    if {f"entropy_{method}", f"entropy_{method}_err"} <= set(state):
-        return f"entropy_{method}"
+    for name in (f"entropy_{method}_direction", f"entropy_{method}"):
+        if {name, f"{name}_err"} <= set(state):
+            return name
     return "entropy_direction" if state.attrs.get("entropy_method") == method else ""
 
 

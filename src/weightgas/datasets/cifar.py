@@ -135,7 +135,7 @@ def _contents(published: Published, place: Path, download: bool) -> Mapping[str,
     if download:
         from weightgas.datasets.download import fetch
 
-        fetch(published.url, published.sha256, archive)
+        fetch(published.url, f"sha256:{published.sha256}", archive)
     if not archive.is_file():
         raise FileNotFoundError(
             f"{place}: expected {published.archive} or {published.folder} there, got neither. {_fix(published, place)}"

@@ -8,8 +8,10 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 
-def fetch(url: str, sha256: str, target: Path) -> None:
+def fetch(url: str, checksum: str, target: Path) -> None:
     """Download ``url`` to ``target`` unless it exists with this checksum; the file is written completely or not at all.
+
+    ``checksum`` is ``sha256:…`` or ``md5:…``.
 
     Raises
     ------
@@ -30,10 +32,10 @@ def fetch(url: str, sha256: str, target: Path) -> None:
         ) from error
     logger.info("%s: downloading %s unless it is there", target, url)
     try:
-        pooch.retrieve(url, f"sha256:{sha256}", fname=target.name, path=target.parent)
+        pooch.retrieve(url, checksum, fname=target.name, path=target.parent)
     except ValueError as error:
         raise ValueError(
-            f"{url}: expected a file with the SHA-256 {sha256}, got another. Nothing was kept; try again, or get "
+            f"{url}: expected a file with the checksum {checksum}, got another. Nothing was kept; try again, or get "
             f"it elsewhere and put it into {target.parent}."
         ) from error
     except OSError as error:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from weightgas import figures, report, runs
-from weightgas import trace as traces
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.analysis.findings import Findings
@@ -149,7 +148,7 @@ def reproduce(
             result.missing.append(each.name)
             continue
         result.findings[each.name] = found = Findings(trace)
-        traces.save(found.state, folder / each.name / "state.zarr", force=True)
+        runs.save_state(folder / each.name, found.state)
     if result.missing:
         return result
     judged = [each.name for each in plan if not (isinstance(each, presets.Trained) and each.auxiliary)]

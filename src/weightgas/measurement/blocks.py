@@ -114,6 +114,11 @@ def slowest(state: xr.Dataset) -> np.ndarray:
     return np.fmax(state["correlation"].values, state["correlation_radius"].values)
 
 
+def _series(variable: xr.DataArray, like: np.ndarray) -> np.ndarray:
+    series = variable.values.astype(float)
+    return series.reshape(*series.shape, *(1 for _ in like.shape[series.ndim :]))
+
+
 class Blocks:
     """The block means of one trace, and functions of their averages with jackknife errors.
 
@@ -138,19 +143,28 @@ class Blocks:
     def __contains__(self, name: str) -> bool:
         return name in self._trace
 
-    def of(self, name: str, function: Callable[[np.ndarray], np.ndarray] | None = None, key: str = "") -> np.ndarray:
-        """Block means of a variable, or of a function of it (named by ``key`` so that it is computed once)."""
-        if (name, key) not in self._cache:
-            series = self._trace[name].values.astype(float)
+    def of(
+        self, name: str, function: Callable[[np.ndarray], np.ndarray] | None = None, key: str = "", by: str = ""
+    ) -> np.ndarray:
+        """Block means of a variable, or of a function of it (named by ``key`` so that it is computed once), times that
+        of the name ``by``. A variable in a store is read a batch of cells at a time.
+        """
+        if (name, key or by) not in self._cache:
+            stored = not traces.batches.in_memory(self._trace[name])
             recorded = self._recorded if name in OF_NOISE else None
-            with np.errstate(all="ignore"):
-                self._cache[name, key] = means(series if function is None else function(series), self._edges, recorded)
-        return self._cache[name, key]
+            found = []
+            for cells in traces.batches.batches(self._trace) if stored else [slice(None)]:
+                series = self._trace[name][cells].values.astype(float)
+                with np.errstate(all="ignore"):
+                    series = series if function is None else function(series)
+                    series = series * _series(self._trace[by][cells], like=series) if by else series
+                    found.append(means(series, self._edges[cells], None if recorded is None else recorded[cells]))
+            self._cache[name, key or by] = np.concatenate(found)
+        return self._cache[name, key or by]
 
     def series(self, name: str, like: np.ndarray) -> np.ndarray:
         """The variable, with trailing axes of length one up to the number of axes of ``like``."""
-        series = self._trace[name].values.astype(float)
-        return series.reshape(*series.shape, *(1 for _ in like.shape[series.ndim :]))
+        return _series(self._trace[name], like)
 
     def estimate(self, function: Callable[..., np.ndarray], *columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """``function`` of the averages of block means (cells, blocks[, more]), and its error: both (cells[, more])."""

@@ -25,14 +25,16 @@ import numpy as np
 from weightgas.measurement.blocks import Blocks, spread
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.rate import Rate
+from weightgas.protocols import Protocol
 from weightgas.theory import finite_step, stationary
 
 
-def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any]) -> Estimates:
+def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any], exact: np.ndarray | None = None) -> Estimates:
     """The temperatures above and ``laplacian`` of every cell, each with its standard error.
 
     ``rate`` is that of the cells, ``facts`` the attributes of the trace: dof, dim and, where known, ``group_sizes`` and
-    ``laplacian_slope``. Empty if no Laplacian was recorded.
+    ``laplacian_slope``; ``exact`` the result of :func:`of_linear_loss` for these cells among all, by default for these
+    alone. Empty if no Laplacian was recorded.
     """
     if "laplacian" not in blocks or "mean_grad_sq" not in blocks:
         return {}
@@ -52,7 +54,7 @@ def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any]) -> Estimates:
     columns = (drift, laplacian, rate.inverse, noise)
     if "laplacian_slope" in facts and "grad_curvature" in blocks:
         how = (rate.kind, int(facts["dim"]), facts["laplacian_slope"])
-        exact = _of_linear_loss(rate, blocks.of("noise_trace"), *how[1:])
+        exact = of_linear_loss(blocks, rate.kind, rate.at, facts) if exact is None else exact
 
         def corrected(
             m: np.ndarray, c: np.ndarray, x: np.ndarray, n: np.ndarray, k: np.ndarray, a: np.ndarray
@@ -82,22 +84,25 @@ def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any]) -> Estimates:
     return out
 
 
-def _of_linear_loss(rate: Rate, noise: np.ndarray, dim: int, slope: float) -> np.ndarray:
+def of_linear_loss(
+    blocks: Blocks, kind: type[Protocol], at: Mapping[str, np.ndarray], facts: Mapping[str, Any]
+) -> np.ndarray:
     """T_conf/T of isotropic noise at the step size of each cell; NaN for another loss, or where it is not known.
 
     σ² is the mean over the cells of one step size, to four digits: these cells have the same distribution.
     """
     with np.errstate(over="ignore"):
-        size = rate.kind.step_number(rate.at)
-    found = np.full(len(size), np.nan)
-    if slope != 1 - dim:
+        size = kind.step_number(at)
+    found, dim = np.full(len(size), np.nan), int(facts["dim"])
+    if facts.get("laplacian_slope") != 1 - dim or not ("noise_trace" in blocks and "grad_curvature" in blocks):
         return found
+    noise = blocks.of("noise_trace")
     for step in np.unique(size[np.isfinite(size) & (size > 0)]):
         here = size == step
         with np.errstate(all="ignore"):
             variance = np.nanmean(noise[here]) / (dim - 1) if np.isfinite(noise[here]).any() else np.nan
         if np.isfinite(variance) and variance > 0:
-            found[here] = stationary.stationary_state(rate.kind, dim, step, float(f"{variance:.4g}")).conf_ratio
+            found[here] = stationary.stationary_state(kind, dim, step, float(f"{variance:.4g}")).conf_ratio
     return found
 
 

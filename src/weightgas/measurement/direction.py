@@ -7,6 +7,7 @@ The state has each of them under the name ``entropy_<name>``, with the diagnosti
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -16,6 +17,17 @@ import xarray as xr
 from weightgas import quantities
 from weightgas.errors import one_of, refuse
 from weightgas.measurement.entropy import ESTIMATORS, METHODS, Entropy, Estimator
+
+_SINCE_1 = {"paper": "published"}
+"""Names of estimators in version 0.1, and the present ones."""
+
+
+def named(entropy: str, option: str = "entropy") -> str:
+    """``entropy``, if it is ``"auto"`` or the name of an estimator; ValueError otherwise."""
+    if entropy in _SINCE_1:
+        new = _SINCE_1[entropy]
+        raise refuse(option, f"{new!r}, which is the name since 0.2", entropy, f"Pass {new!r}.")
+    return one_of(option, entropy, ("auto", *METHODS))
 
 
 def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Estimator:
@@ -33,7 +45,7 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
         if not str(entropy.name).isidentifier() or not isinstance(entropy, ESTIMATORS.get(entropy.name, Estimator)):
             raise refuse("name of the entropy estimator", "an identifier of its own", entropy.name, "Choose another.")
     elif isinstance(entropy, str):
-        one_of("entropy", entropy, ("auto", *METHODS))
+        named(entropy)
         kind = ESTIMATORS.get(entropy) or next(e for e in ESTIMATORS.values() if e().possible(trace))
         estimator = kind(**{f.name: settings[f.name] for f in fields(kind) if f.name in settings})
     else:
@@ -45,17 +57,24 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
     return estimator
 
 
-def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.Dataset:
+def wanted(trace: xr.Dataset, estimator: Estimator) -> list[Estimator]:
+    """The estimators that are applied to a trace: those for which it has data, and the chosen one last."""
+    others = [kind() for kind in ESTIMATORS.values() if kind.automatic and kind.name != estimator.name]
+    return [*(other for other in others if other.possible(trace)), estimator]
+
+
+def estimate(
+    trace: xr.Dataset, state: xr.Dataset, estimator: Estimator, known: Mapping[str, Entropy] | None = None
+) -> xr.Dataset:
     """Entropies of the direction as variables of a state, with the notes on the chosen one as attributes.
 
-    ``state`` has the quantities measured so far. Raises TypeError or ValueError where a custom estimator does not
-    return an :class:`Entropy` of these cells.
+    ``state`` has the quantities measured so far; ``known`` the results of estimators, by name, that are already there.
+    Raises TypeError or ValueError where a custom estimator does not return an :class:`Entropy` of these cells.
     """
     found: dict[str, Any] = {}
     notes: dict[str, Any] = {"entropy_method": estimator.name}
-    others = [kind() for kind in ESTIMATORS.values() if kind.automatic and kind.name != estimator.name]
-    for one in (*(other for other in others if other.possible(trace)), estimator):
-        result = _checked(one, one.estimate(trace, state), trace.sizes["cell"])
+    for one in wanted(trace, estimator):
+        result = known[one.name] if known and one.name in known else checked(one, trace, state)
         name = one.quantity.name
         found |= one.quantity.estimated(result.value, result.error)
         found[name][2]["independent"] = int(one.independent)
@@ -74,8 +93,9 @@ def estimate(trace: xr.Dataset, state: xr.Dataset, estimator: Estimator) -> xr.D
     return xr.Dataset(found, attrs=notes | dict(result.notes))
 
 
-def _checked(estimator: Estimator, result: Entropy, cells: int) -> Entropy:
-    """``result``, if it is an :class:`Entropy` of the right shape."""
+def checked(estimator: Estimator, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
+    """The result of an estimator, if it is an :class:`Entropy` of the right shape."""
+    result, cells = estimator.estimate(trace, state), trace.sizes["cell"]
     if not isinstance(result, Entropy):
         kind = type(result).__name__
         raise TypeError(f"entropy {estimator.name}: expected estimate() to return an Entropy, got {kind}. Wrap it.")

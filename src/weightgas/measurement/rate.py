@@ -34,4 +34,4 @@ class Rate:
         """Block means of a variable (cells, replicas, samples[, groups]), times the rate where it is steered."""
         if self._steered is None:
             return self.blocks.of(name)
-        return self.blocks.of(name, lambda x: x * self.blocks.series(self.kind.steers, like=x), "times the rate")
+        return self.blocks.of(name, by=str(self.kind.steers))

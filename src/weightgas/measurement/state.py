@@ -3,31 +3,25 @@
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from weightgas import quantities
+from weightgas import __version__, quantities
 from weightgas import trace as traces
 from weightgas.errors import whole_number
-from weightgas.measurement import (
-    configurational,
-    custom,
-    direction,
-    energy,
-    noise,
-    precision,
-    pressure,
-    stationarity,
-    temperature,
-)
-from weightgas.measurement.blocks import Blocks
+from weightgas.measurement import batched, direction, precision, stationarity
 from weightgas.measurement.energy import Estimates
-from weightgas.measurement.entropy import Estimator, anchor_of, density
-from weightgas.measurement.rate import Rate
+from weightgas.measurement.entropy import ESTIMATORS, Estimator, anchor_of, density
+from weightgas.runs import Client, checked_client
 from weightgas.status import Status
 from weightgas.theory import ideal_gas
+
+logger = logging.getLogger(__name__)
 
 
 def measure(
@@ -37,15 +31,17 @@ def measure(
     anchor: float | str = "auto",
     criteria: stationarity.Criteria | None = None,
     seed: int = 0,
+    client: Client | None = None,
 ) -> xr.Dataset:
     """Measure the thermodynamic state of every cell of a trace.
 
     Parameters
     ----------
     trace
-        From ``simulate``, ``train`` or ``open_trace``; it is not changed.
+        From ``simulate``, ``train`` or ``open_trace``; it is not changed. It is measured a batch of cells at a time, so
+        one that stays in its store takes the memory of a batch and of the state.
     entropy
-        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"paper"``
+        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"published"``
         (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the trace has it, else integration
         along temperature. A custom one is an instance of an :class:`weightgas.measurement.entropy.Estimator`. The other
         estimates that the trace has data for are in the state as ``entropy_<name>``.
@@ -57,6 +53,9 @@ def measure(
         What a cell must satisfy to be called stationary.
     seed
         Seed of the bootstrap of the integrated entropy.
+    client
+        Whose workers measure the batches: a ``distributed.Client`` or an executor (:mod:`weightgas.runs.clients`). The
+        state is the same.
 
     Returns
     -------
@@ -66,7 +65,8 @@ def measure(
         ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be computed is
         NaN, and ``entropy_reason`` states why. For a run to a target precision there is also ``known``: whether each
         cell is in equilibrium with every error at most its target; if not, ``reason`` states what is missing. The mean
-        of every custom quantity of the trace is under its name.
+        of every custom quantity of the trace is under its name. ``measured_from`` is a digest of each cell of the
+        trace, and the attribute ``measured_with`` holds the arguments and the version.
 
     Raises
     ------
@@ -76,24 +76,79 @@ def measure(
     traces.check(trace)
     anchor_of(anchor, trace.attrs)
     whole_number("seed", seed, minimum=0)
+    client = checked_client(client)
     estimator = direction.chosen(entropy, trace, anchor=anchor, seed=seed)
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
-    level_one = stationarity.assess(trace, stationarity.Criteria() if criteria is None else criteria)
-    found, slow, group_dof = _estimates(trace, level_one)
-    state = _dataset(trace, level_one, found)
-    entropies = direction.estimate(trace, state, estimator)
+    criteria = stationarity.Criteria() if criteria is None else criteria
+    level_one = batched.level_one(trace, criteria, client)
+    single = [one for one in direction.wanted(trace, estimator) if one.of_single_cells]
+    of_cells = batched.cells(trace, level_one, single, client)
+    found = of_cells.estimates
+    state = batched.dataset(trace, level_one, found)
+    entropies = direction.estimate(trace, state, estimator, of_cells.entropies)
     found["entropy_direction"] = (entropies["entropy_direction"].values, entropies["entropy_direction_err"].values)
-    _whole_entropy(trace, slow, group_dof, found)
+    if estimator.as_one_vector:
+        mean, error = found["log_radius"]
+        dof = trace.sizes["weight"] - 1
+        found["log_radius_entropy"] = (dof * mean, dof * error)
+    _whole_entropy(found)
     _potentials(found)
-    state = _dataset(trace, level_one, found).assign(entropies.data_vars).assign_attrs(entropies.attrs)
+    state = batched.dataset(trace, level_one, found).assign(entropies.data_vars).assign_attrs(entropies.attrs)
     if trace.attrs.get("mobility") == quantities.MATRIX:
         state.attrs["not_applicable"] = f"temperature, pressure and Z: {Status.NOT_APPLICABLE.advice}"
-    for quantity, (value, error) in custom.estimate(trace, level_one).items():
+    for quantity, (value, error) in of_cells.custom.items():
         state = state.assign(quantity.estimated(value, error))
     if "precision" in trace.attrs:
         _add_known(state, _judged(trace, found, level_one, trace.sizes["sample"]))
-    return state
+    state.attrs["measured_with"] = _record(entropy, anchor, criteria, seed)
+    return state.assign(traces.digest.variable(of_cells.digests))
+
+
+def renewed(trace: xr.Dataset, state: xr.Dataset | None) -> xr.Dataset:
+    """``state`` if it was measured from ``trace`` as it is, by this version; else a new one, by the same arguments.
+
+    A state that does not record its arguments is measured by the default ones; so is one of a custom estimator of the
+    entropy, which a record cannot contain.
+    """
+    if state is None:
+        return measure(trace)
+    how = _recorded(state)
+    if how.get("version") == __version__ and traces.digest.is_of(state, trace):
+        return state
+    logger.info("the state is measured again: the stored one is of another trace, or of another version")
+    try:
+        return measure(trace, **_arguments(how))
+    except (KeyError, TypeError, ValueError):  # not a record of measure, or of what this version does not have
+        return measure(trace)
+
+
+def _record(entropy: Any, anchor: float | str, criteria: stationarity.Criteria, seed: int) -> str:
+    """The arguments of :func:`measure` and the version as JSON, for the attribute ``measured_with``."""
+    if isinstance(entropy, Estimator):
+        ours = type(entropy) is ESTIMATORS.get(entropy.name)
+        entropy = {"name": entropy.name, **(asdict(entropy) if ours else {"custom": repr(entropy)})}
+    how = {"entropy": entropy, "anchor": anchor, "criteria": asdict(criteria), "seed": seed, "version": __version__}
+    return json.dumps(how, sort_keys=True, default=repr)
+
+
+def _recorded(state: xr.Dataset) -> Mapping[str, Any]:
+    """The record of a state; empty if it has none that can be read."""
+    try:
+        how = json.loads(state.attrs["measured_with"])
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return {}
+    return how if isinstance(how, dict) else {}
+
+
+def _arguments(how: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of :func:`measure` in a record; KeyError, TypeError or ValueError if they cannot be made of it."""
+    entropy = how["entropy"]
+    if isinstance(entropy, dict):
+        settings = {name: value for name, value in entropy.items() if name != "name"}
+        entropy = ESTIMATORS[entropy["name"]](**settings)
+    made = {"entropy": entropy, "criteria": stationarity.Criteria(**how["criteria"])}
+    return {name: how[name] for name in ("anchor", "seed")} | made
 
 
 def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:
@@ -102,11 +157,11 @@ def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:
     trace has room for.
     """
     level_one = stationarity.assess(trace, stationarity.Criteria())
-    found, slow, group_dof = _estimates(trace, level_one)
+    found = batched.estimates(trace, level_one)
     if "overlap_counts" in trace:
         counted = density.estimate(trace, level_one["burn_in"].values, level_one["correlation"].values)
         found["entropy_direction"] = counted
-        _whole_entropy(trace, slow, group_dof, found)
+        _whole_entropy(found)
     return _judged(trace, found, level_one, trace.sizes["sample"] if samples is None else samples)
 
 
@@ -130,50 +185,9 @@ def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
     )
 
 
-def estimates(trace: xr.Dataset, level_one: xr.Dataset) -> Estimates:
-    """The quantities of single cells with errors, except entropies; ``level_one`` is the result of ``assess``."""
-    return _estimates(trace, level_one)[0]
-
-
-def _estimates(trace: xr.Dataset, level_one: xr.Dataset) -> tuple[Estimates, Blocks, np.ndarray | None]:
-    """The quantities of single cells except entropies; the slow blocks and the groups' degrees of freedom."""
-    kept = (level_one["burn_in"].values, trace["samples"].values.min(axis=1))
-    blocks, slow = Blocks(trace, *kept, level_one["correlation"].values), Blocks.slow(trace, level_one)
-    dof = int(trace.attrs["dof"])
-    rate = Rate(slow, traces.kind_of(trace), traces.fixed(trace))
-    sizes = trace.attrs.get("group_sizes")
-    group_dof = np.maximum(np.atleast_1d(sizes) - 1, 1) if sizes is not None else None
-    found: Estimates = {
-        **energy.estimate(blocks),
-        **noise.estimate(blocks, dof),
-        **temperature.estimate(slow, rate, dof, group_dof, temperature.momentum_share(trace.attrs)),
-        **pressure.estimate(slow, rate),
-        **configurational.estimate(slow, rate, trace.attrs),
-    }
-    if trace.attrs.get("mobility") == quantities.MATRIX:
-        found = {name: _blank(*each) if _needs_mobility(name) else each for name, each in found.items()}
-    return found, slow, group_dof
-
-
-def _needs_mobility(name: str) -> bool:
-    """Whether a quantity is defined only for runs whose mobility is a number, not for those of adaptive optimizers."""
-    free = ("temperature_conf", "temperature_conf_far", "temperature_conf_group")
-    return name.startswith(("temperature", "pressure", "compressibility", "conf_ratio")) and name not in free
-
-
-def _blank(value: np.ndarray, error: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.full(np.shape(value), np.nan), np.full(np.shape(error), np.nan)
-
-
-def _whole_entropy(trace: xr.Dataset, blocks: Blocks, group_dof: np.ndarray | None, found: Estimates) -> None:
-    """S(ρ_w) = S(ρ_w̄) + Σ (d_i − 1) E ln r_i."""
-    if group_dof is not None and "group_radius" in trace:
-        shift = blocks.estimate(lambda x: x, blocks.of("group_radius", np.log, "log") @ group_dof)
-    else:
-        mean, error = found["log_radius"]
-        shift = (int(trace.attrs["dof"]) * mean, int(trace.attrs["dof"]) * error)
-    found["log_radius_entropy"] = shift
-    value, error = found["entropy_direction"]
+def _whole_entropy(found: Estimates) -> None:
+    """S(ρ_w) = S(ρ_w̄) + Σ (d_i − 1) E ln r_i over groups, or + (d − 1) E ln r of all weights as one vector."""
+    (value, error), shift = found["entropy_direction"], found["log_radius_entropy"]
     found["entropy"] = (value + shift[0], np.hypot(error, shift[1]))
 
 
@@ -190,12 +204,3 @@ def _potentials(found: Estimates) -> None:
         found["helmholtz"] = (np.where(usable, ideal_gas.helmholtz(*safe[:3]), np.nan), spread)
         error = np.hypot(spread, np.hypot(v * dp, p * dv))
         found["gibbs"] = (np.where(usable, ideal_gas.gibbs(*safe), np.nan), error)
-
-
-def _dataset(trace: xr.Dataset, level_one: xr.Dataset, found: Estimates) -> xr.Dataset:
-    variables: dict[str, Any] = {}
-    for name, (value, error) in found.items():
-        variables |= quantities.of(name).estimated(value, error)
-    variables |= {str(k): v for k, v in level_one.data_vars.items()}
-    kept = {k: v for k, v in trace.attrs.items() if k not in ("threads", "device")}
-    return xr.Dataset(variables, trace["cell_id"].coords, kept)

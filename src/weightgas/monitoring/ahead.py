@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from weightgas.monitoring.drift import LEAST, Drift
-from weightgas.monitoring.laws import Steps, between
+from weightgas.monitoring.laws import Steps, between, unit_decay
 from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import SAME_MEMORY, Record
 from weightgas.optimizers import Optimizer
@@ -123,9 +123,7 @@ def follow(
 
 def strength(rule: Optimizer, steps: Steps) -> float:
     """k, the decay of a step over r^a at the settings of ``rule``, from the later half; 0 without decay."""
-    late = slice(len(steps.radius) // 2, None)
-    with np.errstate(all="ignore"):
-        unit = (steps.decay / (steps.radius**rule.decay_power * steps.lr * steps.wd))[late]
+    unit = unit_decay(rule, steps)[len(steps.radius) // 2 :]
     known = unit[np.isfinite(unit)]
     return float(known.mean() * np.prod(rule.rates())) if len(known) else 0.0
 

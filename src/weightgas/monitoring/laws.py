@@ -82,11 +82,15 @@ def relaxation_time(rule: Optimizer, size: int, grad_sq: float, steps: Steps) ->
 
 
 def shrinkage(rule: Optimizer, steps: Steps) -> float:
-    """Mean of the decay of a step over r^shrink, at the present settings; NaN where nothing decays."""
-    with np.errstate(all="ignore"):
-        unit = steps.decay / (steps.radius**rule.decay_power * steps.lr * steps.wd)
+    """Mean of the decay of a step over r^a, at the present settings; NaN where nothing decays."""
     lr, wd = rule.rates()
-    return float(np.mean(unit)) * lr * wd
+    return float(np.mean(unit_decay(rule, steps))) * lr * wd
+
+
+def unit_decay(rule: Optimizer, steps: Steps) -> np.ndarray:
+    """κ, the decay of a step over ηλ r^a, of each stretch; not finite where nothing decays."""
+    with np.errstate(all="ignore"):
+        return steps.decay / (steps.radius**rule.decay_power * steps.lr * steps.wd)
 
 
 def _closed(rule: Optimizer, grad_sq: float) -> bool:

@@ -95,5 +95,5 @@ def grams(sources: Sequence[Source | None], like: Tensor, rows: int, *, differen
                     part[:, at] = vector(start, start + count * long).reshape(count, long)
             if difference:
                 torch.sub(part[:, 1], part[:, 0], out=part[:, 2])
-            out[first : first + count] += torch.bmm(part, part.transpose(1, 2))
+            out[first : first + count].baddbmm_(part, part.transpose(1, 2))
     return out

@@ -160,26 +160,20 @@ class Sample:
                 self.gradients[i] = None if gradient is None else self._kept(gradient)
 
     def before_next_step(self) -> None:
-        """Norms of the weights before the next step, once."""
-        if not self._between:
-            self._between = [self._grams(i, [source(local(p))]) for i, p in enumerate(self.places.parameters)]
+        """Norms of the weights before the next step, which a closure may still move."""
+        self._between = [self._grams(i, [source(local(p))]) for i, p in enumerate(self.places.parameters)]
 
     def finish(self, grads: Sequence[Tensor | None], scaled: Scaling) -> Found:
         """With the gradients of the next step: one sum over processes where there are some, and one transfer."""
-        pairs, between = [], list(self._between)
+        pairs = []
         for i, (first, second) in enumerate(zip(self.gradients, grads, strict=True)):
-            one = first if isinstance(first, Compressed) or first is None else source(first)
-            if self._between:
-                pairs.append(self._grams(i, [one, _source(second)]))
-            else:
-                found = self._grams(i, [one, _source(second), source(local(self.places.parameters[i]))])
-                pairs.append(found[:, : budget.PAIR, : budget.PAIR])
-                between.append(found[:, budget.PAIR :, budget.PAIR :])
+            one = first if isinstance(first, Compressed) else _source(first)
+            pairs.append(self._grams(i, [one, _source(second)]))
         assert self._facts is not None
         device, dtype = self._facts.device, self._facts.dtype
         written = torch.tensor([float(self._written)], dtype=dtype, device=device)
         parts = [self._facts, written, _summed(self.places, scaled, self._facts)]
-        each = (self._starts, self._steps, pairs, between)
+        each = (self._starts, self._steps, pairs, self._between)
         parts += [torch.cat([m.to(device) for m in some]).reshape(-1) for some in each]
         parts += [] if self.curvature is None else [self.curvature.to(dtype).reshape(-1)]
         found = self.places.layout.total(torch.cat(parts)).double().cpu().numpy()
@@ -222,7 +216,9 @@ class Sample:
         """Products over this process's part of a tensor, (rows of the tensor or 1, k, k)."""
         parameter, rows = self.places.parameters[i], len(self.places.labels[i])
         here, own, layout = self.places.layout.rows(parameter, rows), local(parameter), self.places.layout
-        found = grams(sources, own, here.stop - here.start, difference=difference) * layout.weight(parameter)
+        found = grams(sources, own, here.stop - here.start, difference=difference)
+        if layout.mesh is not None:
+            found *= layout.weight(parameter)
         if here == slice(0, rows):
             return found
         out = found.new_zeros((rows, *found.shape[1:]))
@@ -284,10 +280,10 @@ def facts(places: Places, everything: Sequence[Any], scale: Scaling, loss: Any) 
     return torch.cat([norm_sq[None], rest])
 
 
-def _summed(places: Places, values: Sequence[Any], like: Tensor) -> Tensor:
+def _summed(places: Places, values: Sequence[Any], alike: Tensor) -> Tensor:
     """Numbers of which every process has its own, such that their sums over processes are the means."""
     share = 1.0 if places.layout.mesh is None else 1.0 / places.layout.mesh.size()
-    each = [torch.as_tensor(local(x), dtype=like.dtype, device=like.device).detach().reshape(()) for x in values]
+    each = [torch.as_tensor(local(x), dtype=alike.dtype, device=alike.device).detach().reshape(()) for x in values]
     return torch.stack(each) * share
 
 

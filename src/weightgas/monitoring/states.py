@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas.measurement.state import estimates
+from weightgas.measurement.batched import estimates
 from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
 from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, constant, settling, stretches
@@ -47,8 +47,8 @@ class GroupState:
     ``radius`` r, ``radius_mean`` over the last half of these samples, ``elr`` η/r², ``angle`` of a step in radians,
     ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`), ``tangency`` cos(w, g), ``decay``,
     ``alignment``, ``update`` in units of r² a step, ``closure`` the largest of them in units of the largest term,
-    ``radius_star`` r* of the budget with its standard error ``radius_star_err`` over the samples averaged, and with the
-    95 % interval ``radius_star_low`` to ``radius_star_high`` of what the growth may be by now (:mod:`.ahead`);
+    ``radius_star`` r* of the budget with the 95 % interval ``radius_star_low`` to ``radius_star_high``, of what the
+    growth may be by now (:mod:`.ahead`);
     ``radius_law`` r* of the closed form; in steps ``relaxation_time`` τ and ``steps_to_go`` until r is within 5 % of
     r*, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``, infinite where it never is (of more than 256
     groups only those in equilibrium have intervals); ``temperature`` T, ``pressure`` p, ``volume`` V,
@@ -79,7 +79,6 @@ class GroupState:
     closure: float
     decay_time: float
     radius_star: float
-    radius_star_err: float
     radius_star_low: float
     radius_star_high: float
     radius_law: float
@@ -95,7 +94,8 @@ class GroupState:
     temperature_conf_err: float
 
     def __getattr__(self, name: str) -> float:
-        new = {"clock": "relaxation_time", "drag": "alignment", "kick": "update"}.get(name)  # word: names of 0.1
+        names = {"clock": "relaxation_time", "drag": "alignment", "kick": "update"}  # word: names of 0.1
+        new = (names | {"radius_star_err": "radius_star_low and radius_star_high, an interval"}).get(name)
         raise AttributeError(f"GroupState has no {name}" if new is None else f"{name}: now {new}")
 
 
@@ -270,7 +270,6 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
             **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},
             "radius_star": where.star,
-            "radius_star_err": where.error,
             "radius_star_low": where.of_star.low,
             "radius_star_high": where.of_star.high,
             "radius_law": where.law,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
@@ -16,17 +17,20 @@ from weightgas import trace as traces
 from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError, renamed_keywords
 from weightgas.figures.entry import Draw, Figure
-from weightgas.measurement import measure
+from weightgas.measurement.state import renewed
 from weightgas.report.chapters import sections
 from weightgas.report.content import Content
 from weightgas.report.guard import attempt
 from weightgas.report.page import write
 
+logger = logging.getLogger(__name__)
+
 
 def findings(folder: str | os.PathLike[str]) -> Findings:
     """The Findings of a run folder.
 
-    The state is read from ``state.zarr`` if that exists and belongs to the trace, else measured and saved.
+    The state is read from ``state.zarr`` if it was measured from this trace as it is, by this version. Else it is
+    measured and saved, by the arguments of ``measure`` that the stored one records.
 
     Raises
     ------
@@ -97,17 +101,16 @@ def of_run(
 
 
 def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:
-    """The stored state if it was measured from this trace, else a new one, which is saved next to it."""
+    """The stored state if it was measured from this trace by this version, else a new one, which is saved there."""
+    stored = None
     if path.is_dir():
         try:
-            state = traces.open_trace(path)
-            same = list(state["cell_id"].values) == list(trace["cell_id"].values)
-            if same and "status" in state and state.attrs.get("steps") == trace.attrs.get("steps"):
-                return state
-        except (TraceError, KeyError):
-            pass  # damaged or of another trace: it is measured again
-    state = measure(trace)
-    traces.save(state, path, force=True)
+            stored = traces.open_trace(path)
+        except TraceError as error:
+            logger.info("the state is measured again: %s", error)
+    state = renewed(trace, stored)
+    if state is not stored:
+        runs.save_state(path.parent, state)
     return state
 
 

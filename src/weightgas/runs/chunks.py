@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
+import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
 
 import numpy as np
 import xarray as xr
@@ -16,6 +17,7 @@ from weightgas.errors import TraceError
 from weightgas.protocols import Protocol
 from weightgas.runs.clients import Client, Lost, each
 from weightgas.runs.folder import RunFolder
+from weightgas.runs.journal import remove
 from weightgas.runs.shards import UNSHARDED, Shard, claimed, preparing
 from weightgas.status import Outcome
 
@@ -25,9 +27,25 @@ Produce = Callable[[np.ndarray, Protocol], xr.Dataset]
 """The trace of the cells of the given indices of the grid, and those cells as a paired protocol."""
 
 
+@dataclass(frozen=True)
+class Growing:
+    """Chunks as large as the time allows: of ``first`` cells until their speed is known, then of as many as are made in
+    ``seconds``, at most ``most`` unless ``first`` is more."""
+
+    first: int
+    most: int
+    seconds: float
+
+    def size(self, cells: int, seconds_per_cell: float) -> int:
+        """Cells of a chunk of a grid of ``cells``; chunks are nearly equal."""
+        fast = min(self.seconds / seconds_per_cell, cells) if seconds_per_cell > 0 else cells
+        size = max(self.first, min(int(fast), self.most), 1)
+        return -(-cells // -(-cells // size))
+
+
 def in_chunks(
     protocol: Protocol,
-    cells_per_chunk: int,
+    cells_per_chunk: int | Growing,
     produce: Produce,
     run: RunFolder | None,
     *,
@@ -39,8 +57,11 @@ def in_chunks(
 
     ``produce(indices, part)`` returns the trace of the cells ``indices`` of the grid, ``part`` being those cells as a
     paired protocol. With a ``run`` the chunks go to its store, those already there are not produced again, and a
-    resumed run keeps its original chunks. Returns the trace of all cells; cells of other shards that are missing have
-    the outcome ``interrupted``.
+    resumed run keeps its original chunks, as do its shards those of the first that stores something. Returns the trace
+    of all cells; cells of other shards that are missing have the outcome ``interrupted``.
+
+    The chunks of a store are the files of each variable. :class:`Growing` ones are measured on the first cells of a new
+    store, which are kept. Without a store, or with a client, the first size is used.
 
     With a ``client`` (:mod:`weightgas.runs.clients`) the chunks are produced by its workers, in any order; ``produce``
     must be picklable, and ``advance(cells)`` is called as chunks end. A chunk that Dask gave up has the outcome
@@ -51,14 +72,18 @@ def in_chunks(
     RunExistsError
         If another process is making the same shard of the run.
     TraceError
-        If the store of the run has another grid, or chunks of another size.
+        If the store of the run has another grid.
     """
     if run is not None and run.trace_path.exists():
         done = traces.completed_cells(run.trace_path)
         logger.info("%s: %d of %d cells are already there", run.folder, int(done.sum()), done.size)
     busy = run is not None and to_do(protocol, cells_per_chunk, run, shard)
     with claimed(run.folder, shard) if run is not None and busy else nullcontext():
-        wanted, cells_per_chunk = _wanted(protocol, cells_per_chunk, run, shard)
+        if run is not None and busy and run.damaged_path.exists() and not run.trace_path.exists():
+            _remade(protocol, cells_per_chunk, produce, run, shard)
+        elif run is not None and client is None and isinstance(cells_per_chunk, Growing) and busy:
+            produce = _begun(protocol, cells_per_chunk, produce, run, shard)
+        wanted = _wanted(protocol, cells_per_chunk, run, shard)
         work = [(indices, subset(protocol, indices)) for indices in wanted]
         made: dict[int, xr.Dataset] = {}
         lost: dict[int, Lost] = {}
@@ -73,7 +98,7 @@ def in_chunks(
             elif run is None:
                 made[k] = result
             else:
-                _write(result, run, protocol, cells_per_chunk, int(wanted[k][0]))
+                _write(result, run, protocol, _first(cells_per_chunk), int(wanted[k][0]))
             if client is not None and advance is not None:
                 advance(len(wanted[k]))
         if run is None:
@@ -81,10 +106,9 @@ def in_chunks(
         return _closed(run, lost, wanted)
 
 
-def to_do(protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard = UNSHARDED) -> int:
-    """How many cells :func:`in_chunks` would produce."""
-    wanted, _ = _wanted(protocol, cells_per_chunk, run, shard)
-    return sum(map(len, wanted))
+def to_do(protocol: Protocol, cells_per_chunk: int | Growing, run: RunFolder | None, shard: Shard = UNSHARDED) -> int:
+    """How many cells :func:`in_chunks` would produce; for a shard of a new store with growing chunks, about so many."""
+    return sum(map(len, _wanted(protocol, cells_per_chunk, run, shard)))
 
 
 def is_complete(run: RunFolder) -> bool:
@@ -97,34 +121,88 @@ def subset(protocol: Protocol, indices: np.ndarray) -> Protocol:
     return protocol.with_cells({axis: v[indices] for axis, v in protocol.cells().items()})
 
 
+def _first(cells_per_chunk: int | Growing) -> int:
+    return cells_per_chunk.first if isinstance(cells_per_chunk, Growing) else cells_per_chunk
+
+
 def _wanted(
-    protocol: Protocol, cells_per_chunk: int, run: RunFolder | None, shard: Shard
-) -> tuple[list[np.ndarray], int]:
-    """The indices of the missing parts of a shard, and the size of a part."""
-    done = np.zeros(len(protocol), bool)
+    protocol: Protocol, cells_per_chunk: int | Growing, run: RunFolder | None, shard: Shard
+) -> list[np.ndarray]:
+    """The indices of the missing parts of a shard."""
+    done, size = np.zeros(len(protocol), bool), _first(cells_per_chunk)
     if run is not None and run.trace_path.exists():
         done = traces.completed_cells(run.trace_path)
         if done.shape != (len(protocol),):
             raise TraceError(
-                f"{run.trace_path}: expected {len(protocol)} cells, got {done.size}. Pass force to start again."
+                f"{run.trace_path}: expected {len(protocol)} cells, got {done.size}: it is the trace of another run. "
+                "Choose another folder, or delete it."
             )
-        cells_per_chunk = traces.cells_per_write(run.trace_path)
-    starts = range(0, len(protocol), cells_per_chunk)[shard.number - 1 :: shard.count]
-    parts = (np.arange(start, min(start + cells_per_chunk, len(protocol))) for start in starts)
-    return [indices for indices in parts if not done[indices].all()], cells_per_chunk
+        size = traces.cells_per_write(run.trace_path)
+    elif run is not None:
+        size = traces.repair.part_size(run.damaged_path) or size
+    starts = range(0, len(protocol), size)[shard.number - 1 :: shard.count]
+    parts = (np.arange(start, min(start + size, len(protocol))) for start in starts)
+    return [indices for indices in parts if not done[indices].all()]
+
+
+def _begun(protocol: Protocol, growing: Growing, produce: Produce, run: RunFolder, shard: Shard) -> Produce:
+    """``produce``, after the first cells of a new store were timed and its frame was made; they are not made again.
+
+    The faster of two pieces counts, since the first may include compilation. A shard begins with the cells of its share
+    if all chunks had the first size.
+    """
+    begin = end = growing.first * (shard.number - 1)
+    pieces: list[xr.Dataset] = []
+    fastest = np.inf
+    while len(pieces) < 2 and end < len(protocol) and not run.trace_path.exists():
+        indices, start = np.arange(end, min(end + growing.first, len(protocol))), time.monotonic()
+        pieces.append(produce(indices, subset(protocol, indices)))
+        took, end = time.monotonic() - start, end + len(indices)
+        fastest = min(fastest, took / len(indices))
+        if took > 2 * growing.seconds:
+            break
+    if not pieces:
+        return produce
+    size = min(growing.size(len(protocol), fastest), shard.cells_per_chunk(len(protocol)))
+    _create(pieces[0], run, protocol, size)
+    made, kept = np.arange(begin, end), traces.joined(pieces, "cell")
+
+    def resumed(indices: np.ndarray, part: Protocol) -> xr.Dataset:
+        """The trace of a part, with the cells that are already there."""
+        here, others = np.intersect1d(made, indices), np.setdiff1d(indices, made)
+        if not len(here):
+            return produce(indices, part)
+        found = [kept.isel(cell=here - begin)]
+        if len(others):
+            found.append(produce(others, subset(protocol, others)))
+        return traces.joined(found, "cell").isel(cell=np.argsort(np.concatenate([here, others])))
+
+    return resumed
+
+
+def _remade(protocol: Protocol, cells_per_chunk: int | Growing, produce: Produce, run: RunFolder, shard: Shard) -> None:
+    """Make the store of a run, of which the damaged one is there, with one part; others are taken from that."""
+    first = _wanted(protocol, cells_per_chunk, run, shard)[0]
+    _write(produce(first, subset(protocol, first)), run, protocol, _first(cells_per_chunk), int(first[0]))
+
+
+def _create(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int) -> None:
+    """The store of a run, unless it is there; if several shards start together, one makes it."""
+    if not run.trace_path.exists():
+        with preparing(run.folder):
+            if not run.trace_path.exists():
+                size = traces.repair.part_size(run.damaged_path) or cells_per_chunk
+                traces.create_store(_frame(part, protocol), run.trace_path, size, run.digest)
+                run.adopt()
 
 
 def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
-    if not run.trace_path.exists():
-        with preparing(run.folder):  # if several shards start together, one makes the frame
-            if not run.trace_path.exists():
-                traces.create_store(_frame(part, protocol), run.trace_path, cells_per_chunk)
+    _create(part, run, protocol, cells_per_chunk)
     theirs = traces.cells_per_write(run.trace_path)
-    if theirs != cells_per_chunk:
+    if start % theirs or part.sizes["cell"] != min(theirs, len(protocol) - start):
         raise TraceError(
             f"{run.trace_path}: expected chunks of {theirs} cells, which another shard began with, got "
-            f"{cells_per_chunk}."
-            " Call all shards alike; the same call now takes those chunks."
+            f"{part.sizes['cell']}. Call all shards alike; the same call now takes those chunks."
         )
     traces.write_cells(part, run.trace_path, start)
 
@@ -136,7 +214,8 @@ def _closed(run: RunFolder, lost: dict[int, Lost], wanted: list[np.ndarray]) -> 
     for k in lost:
         traces.mark_failed(run.trace_path, int(wanted[k][0]), len(wanted[k]))
     if is_complete(run):
-        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)  # another finished shard may do the same
+        with suppress(OSError):  # another finished shard may do the same
+            remove(run.checkpoint_folder)
     return traces.open_trace(run.trace_path)
 
 
@@ -169,11 +248,12 @@ def _nothing_came(lost: dict[int, Lost]) -> RuntimeError:
 
 
 def _frame(part: xr.Dataset, protocol: Protocol) -> xr.Dataset:
-    """An empty trace of all cells of ``protocol`` in the shape of one of its chunks."""
+    """An empty trace of all cells of ``protocol`` in the shape of one of its chunks; it takes no memory."""
     n = len(protocol)
     values, methods = {}, {}
     for name, v in part.data_vars.items():
-        values[str(name)] = np.full((n, *v.shape[1:]), np.nan if v.dtype.kind == "f" else 0, v.dtype)
+        empty = np.full((), np.nan if v.dtype.kind == "f" else 0, v.dtype)
+        values[str(name)] = np.broadcast_to(empty, (n, *v.shape[1:]))
         if "cell_methods" in v.attrs:
             methods[str(name)] = v.attrs["cell_methods"].removeprefix("sample: ")
     attributes = {k: v for k, v in part.attrs.items() if k not in ("protocol", "settings", "format_version")}

@@ -26,7 +26,12 @@ from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
 from weightgas.simulation.threads import Threads, at_most
 
-_SECONDS_PER_CHUNK = 4.0
+_SECONDS_PER_CHUNK = 8.0
+"""Seconds in which the cells that are stored together are made: a kill loses as much."""
+_FULL_LANES = 4
+"""At most so many cells for every lane are made before the speed is known."""
+_BYTES_PER_CHUNK = 5 * 2**24
+"""The samples of these cells are in memory together."""
 
 
 @producer
@@ -120,27 +125,26 @@ def simulate(
     mine = runs.shard_of(run, len(protocol))
     if before is not None:
         _check_resume(before, protocol, how, what)
-    # All shards of a run must use the same chunks, whatever the threads of each.
-    together = threads if mine == runs.UNSHARDED else 1
-    cells = min(_cells_per_chunk(how, what, together, until), mine.cells_per_chunk(len(protocol)))
     longest = how if until is None else precision.room(how)
-    memory.check(longest, what, len(protocol) if run.folder is None else cells, threads)
+    chunks = _chunks(how, what, threads, until, mine.cells_per_chunk(len(protocol)))
+    together = len(protocol) if run.folder is None else min(max(chunks.first, chunks.most), len(protocol))
+    memory.check(longest, what, together, threads)
     folder, grid = None, what.effective(protocol)
     if run.folder is not None:
         config = {"command": "simulate", **protocol.settings(), "dim": what.dim, **how.settings(), **what.attributes()}
         config |= {} if until is None else precision.attributes(until)
         config["resumed_at"] = None if before is None else int(before["step"].max())
-        folder = runs.prepare(run.folder, config, force=run.force)
-    to_do = runs.to_do(grid, cells, folder, mine)
+        folder = runs.prepare(run.folder, config, force=run.force, shard=mine)
+    to_do = runs.to_do(grid, chunks, folder, mine)
     produce = partial(_produce, grid=protocol, how=how, what=what, until=until, threads=threads, before=before)
     begun = time.monotonic()
     with runs.progress("simulate " + protocol.name.replace("_", " "), to_do, run.progress) as advance:
         work = produce if client is not None else partial(produce, advance=advance)
-        trace = runs.in_chunks(grid, cells, work, folder, shard=mine, client=client, advance=advance)
+        trace = runs.in_chunks(grid, chunks, work, folder, shard=mine, client=client, advance=advance)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if folder is not None and runs.is_complete(folder) and not folder.manifest_path.exists():
+    if folder is not None and runs.is_complete(folder):
         facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
-        runs.finish(folder.folder, facts)
+        folder.conclude(facts)
     return trace
 
 
@@ -153,13 +157,22 @@ def estimated_seconds(
     return len(protocol) * replicas * seconds_per_run(how, what) / at_most(threads)
 
 
-def _cells_per_chunk(how: Plan, what: Model, threads: int, until: Until | None) -> int:
-    """Cells that are finished together: a few seconds of work; to a target precision, also enough to fill the lanes."""
+def _chunks(how: Plan, what: Model, threads: int, until: Until | None, share: int) -> runs.Growing:
+    """The cells that are finished together: at first those of half the seconds, as estimated, or a few for every lane.
+
+    To a target precision the first are at least enough to fill the lanes. ``share``: at most so many, for all shards to
+    have some.
+    """
     longest = how if until is None else replace(how, steps=until.most_steps or how.steps)
-    cells = round(_SECONDS_PER_CHUNK * threads / (how.replicas * seconds_per_run(longest, what)))
-    lanes = how.method == "reduced" or what.side_by_side
-    full = WIDTH * threads // how.replicas if until is not None and lanes else 1
-    return max(cells, full, 1)
+    cells = _SECONDS_PER_CHUNK / 2 * threads / (how.replicas * seconds_per_run(longest, what))
+    lanes = WIDTH * threads // how.replicas
+    few = _FULL_LANES * (threads if what.general else lanes)  # nobody knows what a user's functions cost
+    first = min(round(cells), few)
+    if until is not None and (how.method == "reduced" or what.side_by_side):
+        first = max(first, lanes)
+    room = memory.bytes_of_run(how if until is None else precision.room(how), what) * how.replicas
+    most = max(_BYTES_PER_CHUNK // room, 1)
+    return runs.Growing(max(min(first, most, share), 1), min(most, share), _SECONDS_PER_CHUNK)
 
 
 def _resumable(record: Record, before: xr.Dataset | None) -> Record:

@@ -5,6 +5,8 @@
 ``finite_step`` the density of a discrete step to first order, for any loss
 ``stationary``  the solvable gas at any step size, by quadrature
 ``relaxation``  how radius, direction and energy reach their stationary state
+``anisotropic`` any noise in a harmonic well: energies, fluctuations and entropy from H, Σ and η_e
+``virial``      what noise costs, U − L(m), from norms and steps
 
 Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type or sign,
 or one that is not finite, raises ``ValueError`` before any work starts.
@@ -16,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from weightgas.errors import renamed_names
 
 if TYPE_CHECKING:
-    from weightgas.theory import finite_step, ideal_gas, relaxation, stationary, vmf
+    from weightgas.theory import anisotropic, finite_step, ideal_gas, relaxation, stationary, virial, vmf
 
-__all__ = ["finite_step", "ideal_gas", "relaxation", "stationary", "vmf"]
+__all__ = ["anisotropic", "finite_step", "ideal_gas", "relaxation", "stationary", "virial", "vmf"]
 
 
 _renamed = renamed_names(__name__, {"optimizers": "weightgas.optimizers", "driving": "weightgas.driving.rates"})

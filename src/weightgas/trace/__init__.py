@@ -11,14 +11,15 @@ interrupted run has no half-written cell. Symbols: ``docs/architecture.md``.
 """
 
 from weightgas.errors import renamed_names
+from weightgas.trace import batches, digest, repair, seal
 from weightgas.trace.contract import check, column, custom, fixed, grid, holds, kind_of, make, protocol_of, valid
 from weightgas.trace.extension import extend, joined
+from weightgas.trace.format_1 import in_names_of_today
 from weightgas.trace.resolution import halve, lengthen
 from weightgas.trace.store import (
     cells_per_write,
     completed_cells,
     create_store,
-    in_names_of_today,
     is_old,
     mark_failed,
     open_trace,
@@ -39,6 +40,10 @@ __all__ = [
     "valid",
     "holds",
     "grid",
+    "digest",
+    "repair",
+    "seal",
+    "batches",
     "save",
     "open_trace",
     "read",

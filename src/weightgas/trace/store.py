@@ -1,7 +1,8 @@
 """Traces and states on disk: Zarr stores that are complete or recognised as incomplete.
 
-Every chunk is written, even if it is empty, so that a missing one is detected; chunks have a checksum. A run is written
-in parts: the frame first, then each part with ``completed`` last.
+Every chunk of a complete store is written, even if it is empty, so that a missing one is detected; chunks have a
+checksum. A run is written in parts: the frame first, without the chunks of its parts, then each part with ``completed``
+last. A part is one file of each variable, which no other part shares.
 """
 
 from __future__ import annotations
@@ -9,21 +10,30 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xarray as xr
 import zarr
+from xarray.backends import BackendArray
+from xarray.core import indexing
 from zarr.codecs import ZstdCodec
 
 from weightgas.errors import TraceError
-from weightgas.quantities import RECORDED
 from weightgas.status import Outcome
+from weightgas.trace import seal
 from weightgas.trace.contract import FORMAT_VERSION, check
+from weightgas.trace.format_1 import current
+from weightgas.trace.repair import chunk_files
+from weightgas.trace.seal import is_ours
 
 _CHUNK_BYTES = 2**24
+"""Size of a chunk where no parts determine it."""
+_MOST_BYTES = 2**30
+"""Largest chunk of a part; the compressor takes up to twice as much."""
+_IN_MEMORY = 2**28
+"""A trace above this size is opened without its large variables, which are read where they are used."""
 
 
 def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -43,9 +53,9 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     if not isinstance(data, xr.Dataset):
         raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
     path = Path(path)
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
-    if path.exists() and not _is_ours(path):
+    if os.path.lexists(path) and not is_ours(path):
         raise FileExistsError(
             f"{path}: expected a store of weightgas to replace, got something else. Nothing was deleted; "
             "choose another path."
@@ -61,6 +71,9 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a trace or a state from a Zarr store (or the trace of a run folder that holds ``trace.zarr``) into memory.
+
+    Of a trace of more than 256 MB the large variables stay in the store and are read where they are used, in part where
+    only some cells are; ``trace.load()`` reads them all.
 
     Unfinished cells of an interrupted run have the outcome ``interrupted`` and no valid samples, those whose worker
     died ``failed``.
@@ -93,49 +106,6 @@ def is_state(data: xr.Dataset) -> bool:
     return known and "status" in data and "step" not in data
 
 
-_SINCE_1 = {
-    "reading": "sample",  # word: the name of 0.1
-    "readings": "samples",  # word: the name of 0.1
-    "readings_kept": "samples_kept",
-    "reading_every": "sample_every",
-    "potential": "loss",
-    "potential_crc": "loss_crc",
-    "group_clock": "group_relaxation_time",
-    "drag": "alignment",  # word: the name of 0.1
-    "kick": "update",  # word: the name of 0.1
-    "group_drag": "group_alignment",
-    "group_kick": "group_update",
-    "groups_left_out": "groups_excluded",
-}
-"""Names of dimensions, variables and attributes of format 1, and the present ones."""
-
-
-def in_names_of_today(attributes: Mapping[Any, Any]) -> dict[str, Any]:
-    """Attributes of format 1, or the settings of a run of version 0.1, in the names of this version."""
-    return {_SINCE_1.get(str(name), str(name)): value for name, value in attributes.items()}
-
-
-def current(data: xr.Dataset) -> xr.Dataset:
-    """A stored trace or state in the names of this version; that of a newer format is returned as it is."""
-    if data.attrs.get("format_version") != 1:
-        return data
-    names = {*map(str, data.variables), *map(str, data.dims)}
-    trends = {old: old.replace("pressure_drift", "pressure_signal").replace("_drift", "_trend") for old in names}
-    renamed = data.rename({old: new for old, new in (trends | _SINCE_1).items() if old in names and old != new})
-    for name, variable in renamed.variables.items():
-        if name in RECORDED:
-            variable.attrs["long_name"] = RECORDED[str(name)].long_name
-        if method := variable.attrs.get("cell_methods"):
-            variable.attrs["cell_methods"] = method.replace("reading:", "sample:")  # word: the name of 0.1
-    attributes = in_names_of_today(data.attrs)
-    if "noise" in attributes:  # in format 1 only the name of a simulated noise had its kind
-        name = str(attributes["noise"])
-        kind = {"noise_isotropic": name.startswith("isotropic"), "noise_state_dependent": " x (" in name}
-        attributes |= {key: int(value) for key, value in kind.items()}
-    renamed.attrs = attributes | {"format_version": FORMAT_VERSION}
-    return renamed
-
-
 def upgrade(path: Path) -> bool:
     """Rewrite a store of an older format with the names of this version, including chunks; False if it has this format.
 
@@ -149,7 +119,7 @@ def upgrade(path: Path) -> bool:
     data = read(path)
     if not is_old(path):
         return False
-    _write_whole(current(data), path, cells_per_write(path) if "completed" in data else None)
+    _write_whole(current(data).load(), path, cells_per_write(path) if "completed" in data else None)
     return True
 
 
@@ -162,36 +132,74 @@ def is_old(path: Path) -> bool:
 
 
 def read(store: str | os.PathLike[str]) -> xr.Dataset:
-    """Read any Zarr store of this library into memory; errors as :func:`open_trace`."""
+    """Read any Zarr store of this library, large variables where they are used; errors as :func:`open_trace`."""
     store = Path(store)
     if not store.exists():
         raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
     try:
+        if seal.broken(store) and seal.attributes(store).get("format_version", 0) <= FORMAT_VERSION:
+            raise ValueError("its metadata are not those that were written")
         missing = _missing_chunks(store)
-        with xr.open_zarr(store, consolidated=False, chunks=None) as data:
-            data.load()
-    except Exception as error:  # zarr, json and the codecs each raise different errors for a damaged store
-        raise TraceError(
-            f"{store}: expected a Zarr store written by weightgas, got something unreadable "
-            f"({type(error).__name__}: {error}). It is damaged or not a trace; run the command that made it again."
-        ) from error
+        data = xr.open_zarr(store, consolidated=False, chunks=None)
+        large = [n for n, v in data.data_vars.items() if data.nbytes > _IN_MEMORY and v.nbytes > _CHUNK_BYTES]
+        data.drop_vars(large).load()
+    except Exception as error:
+        raise _damaged(store, error) from error
+    data.attrs.pop(seal.SEAL, None)
     if missing and "format_version" in data.attrs:
         raise TraceError(
-            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
-            "run the command that made it again."
+            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged. "
+            + _advice(store)
         )
-    return data
+    return data.assign({name: _Stored.variable(data[name].variable, store) for name in large})
 
 
-def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
-    """Write the frame of a run at ``path``: coordinates, attributes and empty variables, no cell completed.
+def _advice(store: Path) -> str:
+    place = store.parent if store.name in ("trace.zarr", "state.zarr") else store
+    return f"The command that made it repairs it; `weightgas doctor {place}` names what is damaged."
+
+
+def _damaged(store: Path, error: Exception) -> TraceError:
+    """For what was raised by opening it: zarr, json and the codecs each raise different errors for a damaged store."""
+    return TraceError(
+        f"{store}: expected a Zarr store written by weightgas, got something unreadable "
+        f"({type(error).__name__}: {error}). It is damaged or not a trace. {_advice(store)}"
+    )
+
+
+class _Stored(BackendArray):
+    """A variable that is read where it is used; TraceError if it is damaged."""
+
+    def __init__(self, variable: xr.Variable, store: Path) -> None:
+        self.shape, self.dtype, self._variable, self._store = variable.shape, variable.dtype, variable, store
+
+    @classmethod
+    def variable(cls, variable: xr.Variable, store: Path) -> xr.Variable:
+        """The same variable, so wrapped."""
+        array = indexing.LazilyIndexedArray(cls(variable, store))
+        return xr.Variable(variable.dims, array, variable.attrs, variable.encoding)
+
+    def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
+        """The values at an index."""
+        return indexing.explicit_indexing_adapter(key, self.shape, indexing.IndexingSupport.OUTER, self._read)
+
+    def _read(self, key: tuple[Any, ...]) -> np.ndarray:
+        try:
+            return self._variable[key].values
+        except Exception as error:
+            raise _damaged(self._store, error) from error
+
+
+def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None, run: str | None = None) -> None:
+    """Write the frame of a run at ``path``: coordinates, attributes and variables without values, no cell completed.
 
     Parts of ``cells_per_chunk`` cells (default: all) have separate chunks, so writing one does not change the others.
+    ``run`` is the digest of the settings of the run.
     """
     shape = (template.sizes["cell"], template.sizes["replica"])
     frame = template.assign(completed=(("cell", "replica"), np.zeros(shape, "int8")))
     frame["outcome"] = frame["outcome"].copy(data=np.full(shape, Outcome.INTERRUPTED, "int8"))
-    _write_whole(frame, path, cells_per_chunk)
+    _write_whole(frame, path, shape[0] if cells_per_chunk is None else cells_per_chunk, values=False, run=run)
 
 
 def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
@@ -231,44 +239,76 @@ def _completed(path: Path, whole: bool = True) -> Any:
             raise TraceError(f"missing chunks of {', '.join(missing)}")
         return zarr.open_array(path / "completed", mode="r")
     except Exception as error:  # as in read()
-        raise TraceError(
-            f"{path}: expected a store that can be resumed, got {error}. Start again with force."
-        ) from error
+        raise TraceError(f"{path}: expected a store that can be resumed, got {error}. {_advice(path)}") from error
 
 
-def _write_whole(data: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
-    """Write to a temporary path and rename it to ``path``."""
-    encoding = {}
+def _write_whole(
+    data: xr.Dataset, path: Path, cells_per_part: int | None = None, *, values: bool = True, run: str | None = None
+) -> None:
+    """Write to a temporary path and rename it to ``path``, without ``values`` only the frame of a run."""
+    codec = ZstdCodec(level=1, checksum=True)
+    encoding: dict[Any, Any] = {name: {"compressors": (codec,)} for name in data.variables}
     for name, v in data.variables.items():
-        whole = [max(1, n) for n in v.shape]
-        if v.ndim and v.dims[0] == "cell":
-            most = max(1, _CHUNK_BYTES * whole[0] // max(1, v.nbytes))
-            if cells_per_chunk is None or name in data.coords:
-                whole[0] = min(whole[0], most)
-            else:
-                whole[0] = cells_per_chunk if cells_per_chunk <= most else 1
-        encoding[name] = {"compressors": (ZstdCodec(level=1, checksum=True),)} | (
-            {"chunks": tuple(whole)} if whole else {}
-        )
+        if v.ndim:
+            parts = None if name in data.coords else cells_per_part
+            encoding[name]["chunks"] = (_rows(v, parts), *(max(1, n) for n in v.shape[1:]))
     bare = data.drop_encoding()
     scratch = Path(tempfile.mkdtemp(prefix=f".{path.name}-", dir=path.parent))
     try:
-        bare.to_zarr(scratch / "store", mode="w", consolidated=False, encoding=encoding, write_empty_chunks=True)
-        if path.exists():
+        if values:
+            bare.to_zarr(scratch / "store", mode="w", consolidated=False, encoding=encoding, write_empty_chunks=True)
+        else:
+            _write_frame(bare, scratch / "store", encoding)
+        seal.put(scratch / "store", run)
+        if os.path.lexists(path):
             os.replace(path, scratch / "old")
         os.replace(scratch / "store", path)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def _rows(variable: xr.Variable, cells_per_part: int | None) -> int:
+    """Cells in a chunk of a variable: those of a part, or a divisor of them if they are more than a chunk can hold."""
+    if variable.dims[0] != "cell":
+        return max(1, len(variable))
+    each = max(1, variable.nbytes // max(1, len(variable)))
+    if cells_per_part is None:
+        return max(1, min(len(variable), _CHUNK_BYTES // each))
+    return next(
+        n for n in range(cells_per_part, 0, -1) if n == 1 or (cells_per_part % n == 0 and n * each <= _MOST_BYTES)
+    )
+
+
+def _write_frame(data: xr.Dataset, store: Path, encoding: dict[Any, Any]) -> None:
+    """A store in which only coordinates and what states how far the run is have chunks; the rest has fill values."""
+    small = [name for name in data.variables if name in data.coords or name in _PROGRESS]
+    data.isel(cell=slice(0)).to_zarr(store, mode="w", consolidated=False, encoding=encoding, write_empty_chunks=False)
+    with zarr.config.set({"array.write_empty_chunks": True}):
+        group = zarr.open_group(store, mode="r+")
+        for name, array in group.arrays():
+            array.resize(data[name].shape)
+        for name in small:
+            group[str(name)][...] = data[name].values
+
+
+_PROGRESS = ("completed", "outcome")
+
+
 def _missing_chunks(path: Path) -> list[str]:
-    """Names of the arrays of a store with missing chunks."""
+    """Names of the arrays of a store with missing chunks; the values of cells that are not completed may be missing."""
     group = zarr.open_group(path, mode="r")
-    return [name for name, array in group.arrays() if array.nchunks_initialized < array.nchunks]
+    done = group["completed"][:].any(axis=1) if "completed" in group else None  # type: ignore[index]
+    return [
+        name
+        for name, array in group.arrays()
+        if _lacks(path / name, array, done if "coordinates" in array.attrs and name not in _PROGRESS else None)
+    ]
 
 
-def _is_ours(path: Path) -> bool:
-    try:
-        return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr raises for a file or a folder that is not a store
-        return False
+def _lacks(folder: Path, array: Any, done: np.ndarray | None) -> bool:
+    """Whether an array lacks chunks, where cells are ``done`` (cells,)."""
+    if done is None or array.shape[:1] != done.shape:
+        return not all(path.is_file() for path in chunk_files(folder, array))
+    rows = array.chunks[0]
+    begun = np.flatnonzero(np.add.reduceat(done, np.arange(0, len(done), rows)))
+    return not all(path.is_file() for k in begun for path in chunk_files(folder, array, k * rows, (k + 1) * rows))

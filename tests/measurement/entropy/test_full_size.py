@@ -7,7 +7,7 @@ import weightgas as wg
 from weightgas.losses import Isotropic
 from weightgas.measurement import Criteria, stationarity
 from weightgas.measurement.blocks import Blocks
-from weightgas.measurement.entropy import anchor_of, integration, knn, paper, quasi_harmonic
+from weightgas.measurement.entropy import anchor_of, integration, knn, published, quasi_harmonic
 from weightgas.measurement.rate import Rate
 from weightgas.protocols import FixedSphere
 from weightgas.theory import vmf
@@ -45,7 +45,7 @@ def measured(trace, truth, anchor):
     estimates = {
         "knn": knn.estimate(trace, times),
         "quasi_harmonic": quasi_harmonic.estimate(trace, times),
-        "paper": paper.estimate(trace),
+        "published": published.estimate(trace),
     }
     return integrated, {
         name: ((found.value - truth) / found.error, found.value - truth, found.flag)
@@ -69,7 +69,7 @@ def test_a_hundred_dimensions():
     assert np.abs(found["quasi_harmonic"][1]).max() < 4
     assert (found["knn"][2][:4] > 0).all()
     assert (found["knn"][1][:4] > 1).all()  # and needs its flag: nats too high where it is cold
-    assert (found["paper"][2] > 0).all()
+    assert (found["published"][2] > 0).all()
 
 
 # At 1.5e-6 a run needs 1e8 steps to be called stationary: test_integration.py has it with exact energies.
@@ -90,5 +90,5 @@ def test_a_thousand_dimensions(low, steps, sigma):
     assert (off <= 1.96 * absolute.error + step).all()
     right_or_flagged(found)
     assert np.abs(found["quasi_harmonic"][1] / truth).max() < 0.01
-    assert (found["paper"][2] > 0).all()
-    assert np.abs(found["paper"][1]).max() > 100
+    assert (found["published"][2] > 0).all()
+    assert np.abs(found["published"][1]).max() > 100

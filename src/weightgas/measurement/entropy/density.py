@@ -21,6 +21,9 @@ from weightgas.measurement.blocks import inflation
 from weightgas.measurement.entropy.estimator import Entropy, Estimator
 from weightgas.systems import log_area
 
+_CELLS = 64
+"""Cells whose counts, a hundred kilobytes each with what is computed of them, are in memory together."""
+
 
 @dataclass(frozen=True)
 class Density(Estimator):
@@ -31,6 +34,7 @@ class Density(Estimator):
     needs = ("overlap_counts",)
     advice = "Only a linear loss has them; use integration."
     too_few = "have fewer than two blocks of counts; add steps or blocks"
+    of_single_cells = True
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
         """As :func:`estimate`, after the burn-in of the state."""
@@ -45,6 +49,14 @@ def estimate(
     ``burn_in`` (cells,) samples are dropped, in entire blocks, as are those after the last valid sample.
     ``correlation`` (cells,) of the energy in samples increases the error where blocks are not long compared with it.
     """
+    some = [slice(k, k + _CELLS) for k in range(0, trace.sizes["cell"], _CELLS)]
+    correlation = np.full(trace.sizes["cell"], np.nan) if correlation is None else correlation
+    found = [_estimate(trace.isel(cell=cells), burn_in[cells], correlation[cells]) for cells in some]
+    value, error = (np.concatenate(column) for column in zip(*found, strict=True))
+    return value, error
+
+
+def _estimate(trace: xr.Dataset, burn_in: np.ndarray, correlation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     counts = trace["overlap_counts"].values.astype(float)
     cells, replicas, blocks = counts.shape[:3]
     bounds = np.arange(blocks + 1) * trace.sizes["sample"] // blocks
@@ -52,7 +64,7 @@ def estimate(
     kept = (bounds[None, :-1] >= burn_in[:, None]) & (bounds[None, 1:] <= samples[:, None])
     first, last = kept.argmax(axis=1), kept.sum(axis=1)
     block_edges = bounds[np.minimum(first[:, None] + np.arange(blocks + 1), (first + last)[:, None])]
-    wider = inflation(block_edges, replicas, np.full(cells, np.nan) if correlation is None else correlation)
+    wider = inflation(block_edges, replicas, correlation)
     counts = np.where(kept[:, None, :, None], counts, 0.0).reshape(cells, -1, counts.shape[3])
     full = counts.sum(axis=2) > 0
     n = full.sum(axis=1)

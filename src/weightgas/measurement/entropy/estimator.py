@@ -21,8 +21,8 @@ follow from it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -49,6 +49,19 @@ class Entropy:
     notes: Mapping[str, Any] = field(default_factory=dict)
     draws: np.ndarray | None = None
 
+    @classmethod
+    def joined(cls, batches: Sequence[Entropy]) -> Entropy:
+        """The entropies of batches of cells as one; their notes are those of the first."""
+
+        def column(*arrays: np.ndarray | None) -> Any:
+            return None if arrays[0] is None else np.concatenate(arrays)  # type: ignore[arg-type]
+
+        first = batches[0]
+        every = zip(*(b.more for b in batches), strict=True)
+        more = tuple((m[0][0], column(*(x[1] for x in m)), column(*(x[2] for x in m))) for m in every)
+        names = ("value", "error", "flag", "draws")
+        return replace(first, more=more, **{n: column(*(getattr(b, n) for b in batches)) for n in names})
+
 
 @dataclass(frozen=True)
 class Estimator(ABC):
@@ -58,7 +71,9 @@ class Estimator(ABC):
     without which a trace is refused, with ``advice`` on how to record them; ``too_few``, what cells without a value
     lack and what to do; ``flags``, the meanings of the values of a flag. ``automatic``: whether it is in every state
     whose trace has what it needs. ``independent``: whether it can test a Gibbs state, assuming neither that nor
-    independent samples.
+    independent samples. ``of_single_cells``: whether the entropy of a cell follows from this cell alone, so that
+    ``estimate`` may be called with some cells at a time. ``as_one_vector``: whether it is of the direction of all
+    weights together, so that the radius adds (d − 1) ln r of all, where otherwise each group adds (d_i − 1) ln r_i.
     """
 
     name: ClassVar[str] = ""
@@ -70,6 +85,8 @@ class Estimator(ABC):
     flags: ClassVar[Mapping[int, str]] = {0: ""}
     automatic: ClassVar[bool] = True
     independent: ClassVar[bool] = True
+    of_single_cells: ClassVar[bool] = False
+    as_one_vector: ClassVar[bool] = False
 
     @abstractmethod
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:

@@ -74,6 +74,7 @@ class Knn(FromDirections):
     long_name = "entropy of the direction by nearest neighbours"
     symbol = "S_knn(w̄)"
     flags = FLAGS
+    of_single_cells = True
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
         """As :func:`estimate`, with the correlation time of the energy from the state."""

@@ -77,6 +77,7 @@ class QuasiHarmonic(FromDirections):
     long_name = "entropy of the direction by its covariance"
     symbol = "S_qh(w̄)"
     flags = FLAGS
+    of_single_cells = True
 
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
         """As :func:`estimate`, with the correlation time of the energy from the state."""

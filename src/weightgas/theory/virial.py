@@ -1,0 +1,93 @@
+"""The virial law: what noise costs, U − L(m), from norms and steps alone.
+
+m is the mean of the weights over a stationary run. The weights' squared distance from m, or ⟨m, w⟩ and ‖w‖², stays the
+same on average, which gives the virial E⟨w − m, ∇L⟩ for any loss, any noise and any step: an identity of stationary
+runs (Yaida, arXiv 1810.00004, with its origin at m). The physics is the shape of the loss along the rays from m: where
+L(m + s(w − m)) − L(m) grows as sⁿ, E⟨w − m, ∇L⟩ = n(U − L(m)), so that
+
+    U − L(m) = E⟨w − m, ∇L⟩/n,    n = 2 where the rays are harmonic
+
+For a scale-invariant group that is (2/n) ½λ‖m‖²: pressure times volume is what noise costs. Exact for quadratic losses;
+empirical for networks, whose n must be measured, from s ≤ ½, as s near 1 makes the law a tautology.
+
+λ is coupled weight decay unless stated otherwise, g the gradient of a batch without decay. Source of the momentum
+forms: stationarity of E‖θ − m‖², derived here.
+"""
+
+from __future__ import annotations
+
+from numpy.typing import ArrayLike
+
+from weightgas.theory._arguments import Numbers, finite, nonnegative, positive
+
+
+def of_group(wd: ArrayLike, mean_sq: ArrayLike) -> Numbers:
+    """E⟨w − m, ∇L⟩ = λ‖m‖² of a scale-invariant group at fixed LR: SGD, momentum and Nesterov, exact at any step.
+
+    ``mean_sq`` is ‖m‖². At fixed effective LR exact with m the mean weighted by r². With momentum ∇L is the gradient
+    at the weights where it is taken, and the decay is in the buffer.
+    """
+    return (nonnegative("wd", wd) * nonnegative("mean_sq", mean_sq))[()]
+
+
+def of_sgd(lr: ArrayLike, wd: ArrayLike, step_sq: ArrayLike, variance: ArrayLike) -> Numbers:
+    """E⟨θ − m, ∇L⟩ = (η/2) E‖g + λθ‖² − λ tr Cov θ of any parameters under plain SGD.
+
+    ``step_sq`` is E‖g + λθ‖², ``variance`` is tr Cov θ.
+    """
+    return (positive("lr", lr) / 2 * nonnegative("step_sq", step_sq) - _decay(wd, variance))[()]
+
+
+def of_heavy_ball(
+    lr: ArrayLike, wd: ArrayLike, momentum: ArrayLike, buffer_sq: ArrayLike, variance: ArrayLike
+) -> Numbers:
+    """E⟨θ − m, ∇L⟩ = (η/2)(1 + α) E‖v‖² − λ tr Cov θ of any parameters under SGD with momentum α.
+
+    v₊ = αv + g + λθ, θ₊ = θ − ηv₊; ``buffer_sq`` is E‖v‖².
+    """
+    rate = positive("lr", lr) / 2 * (1 + nonnegative("momentum", momentum))
+    return (rate * nonnegative("buffer_sq", buffer_sq) - _decay(wd, variance))[()]
+
+
+def of_nesterov(
+    lr: ArrayLike, wd: ArrayLike, momentum: ArrayLike, step_sq: ArrayLike, step_buffer: ArrayLike, variance: ArrayLike
+) -> Numbers:
+    """E⟨θ − m, ∇L⟩ = η[(1 − α) E‖u‖²/2 + α² E⟨u, v₊⟩] − λ tr Cov θ of any parameters under Nesterov's momentum.
+
+    v₊ = αv + g + λθ, u = g + λθ + αv₊, θ₊ = θ − ηu; ``step_sq`` is E‖u‖², ``step_buffer`` is E⟨u, v₊⟩.
+    """
+    alpha = nonnegative("momentum", momentum)
+    found = (1 - alpha) / 2 * nonnegative("step_sq", step_sq) + alpha**2 * finite("step_buffer", step_buffer)
+    return (positive("lr", lr) * found - _decay(wd, variance))[()]
+
+
+def boundary(lr: ArrayLike, steps: ArrayLike, change: ArrayLike) -> Numbers:
+    """What a window of W steps adds to λ‖m‖², ⟨m, w_end − w_start⟩/(ηW), for a scale-invariant group under SGD.
+
+    ``change`` is ⟨m, w_end − w_start⟩, ``steps`` is W: exact in expectation at fixed LR.
+    """
+    return (finite("change", change) / (positive("lr", lr) * positive("steps", steps)))[()]
+
+
+def cost_of_noise(virial: ArrayLike, exponent: ArrayLike = 2.0) -> Numbers:
+    """U − L(m) = E⟨w − m, ∇L⟩/n for rays of exponent n."""
+    return (finite("virial", virial) / positive("exponent", exponent))[()]
+
+
+def fall(thermal: ArrayLike, drift: ArrayLike, cut: ArrayLike) -> Numbers:
+    """By how much the loss falls if the learning rate is divided by c: (1 − 1/c)(pV)_thermal + (1 − 1/c²)(pV)_drift.
+
+    Within 1/(η_eκ) ≪ t ≪ 1/(ηλ) steps, where rays are harmonic: the heat of the noise falls as η, that of the mean
+    gradient, p_drift = η_e‖∇L‖²/(2r²), as its square. Approximate; exact as η_e h → 0.
+
+    Raises
+    ------
+    ValueError
+        If ``cut`` is not above 0, or another argument is negative.
+    """
+    c = positive("cut", cut)
+    return ((1 - 1 / c) * nonnegative("thermal", thermal) + (1 - 1 / c**2) * nonnegative("drift", drift))[()]
+
+
+def _decay(wd: ArrayLike, variance: ArrayLike) -> Numbers:
+    return nonnegative("wd", wd) * nonnegative("variance", variance)
