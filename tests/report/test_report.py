@@ -217,6 +217,23 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
     assert "reference simulation" in page.text.lower() and "cannot show" in page.text
 
 
+def test_many_cells_are_summarised_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Findings(trace("fixed_lr"), state("fixed_lr"))
+    for place in ("figures.families.MOST_POINTS", "report.chapters.MOST_POINTS", "report.tables.MOST_ROWS"):
+        monkeypatch.setattr(f"weightgas.{place}", 7)
+    monkeypatch.setattr("weightgas.figures.cells.MOST_LETTERS", 24)
+    first = report.sections({"fixed_lr": run})[0]
+    assert "There are 25 cells. The table of cells lists at most 7 of them" in first.text
+    assert "state.zarr" in first.text
+    table = first.tables[-1]
+    assert (table.caption, len(table.rows)) == ("7 of 25 cells, evenly spaced, fixed LR", 7)
+    counts = next(t for t in first.tables if t.caption.startswith("States"))
+    assert str(counts.rows[0][1]).startswith("25: ")
+    points = figures.energy_and_entropy({"fixed_lr": run}).axes[0].containers[0].lines[0].get_xdata()
+    assert len(points) == 7
+    assert not figures.status_map(run).axes[0].texts
+
+
 def test_what_cannot_be_drawn_is_said() -> None:
     ran = simulate(
         PROTOCOLS["fixed_elr"].__class__(elr=[0.01, 0.02], wd=[0.1, 0.2], paired=True),

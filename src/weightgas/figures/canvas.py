@@ -40,6 +40,9 @@ LOOK: dict[Any, Any] = {
     "figure.constrained_layout.h_pad": 0.05,
 }
 
+MOST_POINTS = 2000
+"""Points of one kind that are drawn with error bars; of more, so many that are evenly spaced in their order."""
+
 GREY = "#6e6e6e"
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Colours for categories, distinct with any colour vision (Okabe and Ito 2008)."""

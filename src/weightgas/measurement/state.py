@@ -17,11 +17,16 @@ from weightgas.errors import whole_number
 from weightgas.measurement import batched, direction, precision, stationarity
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import ESTIMATORS, Estimator, anchor_of, density
-from weightgas.runs import Client, checked_client
+from weightgas.runs import Client, checked_client, memory
 from weightgas.status import Status
 from weightgas.theory import ideal_gas
 
 logger = logging.getLogger(__name__)
+
+_BATCHES = 4
+"""What is in memory while a batch is measured, in units of the batch."""
+_BYTES_PER_CELL = 12_000
+"""What is in memory of a cell, for each of its replicas and groups, while a state is put together."""
 
 
 def measure(
@@ -81,6 +86,7 @@ def measure(
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
     criteria = stationarity.Criteria() if criteria is None else criteria
+    _foresee(trace)
     level_one = batched.level_one(trace, criteria, client)
     single = [one for one in direction.wanted(trace, estimator) if one.of_single_cells]
     of_cells = batched.cells(trace, level_one, single, client)
@@ -149,6 +155,14 @@ def _arguments(how: Mapping[str, Any]) -> dict[str, Any]:
         entropy = ESTIMATORS[entropy["name"]](**settings)
     made = {"entropy": entropy, "criteria": stationarity.Criteria(**how["criteria"])}
     return {name: how[name] for name in ("anchor", "seed")} | made
+
+
+def _foresee(trace: xr.Dataset) -> None:
+    """Refuse a trace whose state does not fit into memory with what it is made of: ValueError before it is taken."""
+    of_batch = max(trace.isel(cell=cells).nbytes for cells in traces.batches.batches(trace)[:1])
+    groups = trace.sizes["replica"] * trace.sizes.get("group", 1)
+    need = _BATCHES * of_batch + _BYTES_PER_CELL * trace.sizes["cell"] * groups
+    memory.foresee(need, f"the state of {trace.sizes['cell']} cells", "Measure some cells: trace.isel(cell=...).")
 
 
 def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:

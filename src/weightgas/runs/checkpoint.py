@@ -104,6 +104,8 @@ def _array(stored: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("it has another format")
         shape, in_columns, dtype = np.lib.format.read_array_header_1_0(file)
+        if dtype.hasobject:  # its bytes would be taken for pointers
+            raise ValueError("it has objects")
         return np.ndarray(shape, dtype, file.read(), order="F" if in_columns else "C").copy()
 
 
