@@ -97,6 +97,7 @@ def of_run(
         wall_time=float(wall_time) if isinstance(wall_time, (int, float)) else None,
         seeds=() if about["producer"] == "watch" else (int(about["seed"]),),
     )
+    runs.tidy(folder)
     return write(folder / "report.html", content)
 
 
