@@ -32,7 +32,7 @@ class Threads:
         self._stop = np.zeros(1, np.uint8)
 
     def run(self, advance: Callable[..., None], runs: int, together: int, *arguments: Any) -> None:
-        """Call ``advance(portion, *arguments)`` for portions of the runs, each of whole groups of ``together``."""
+        """Call ``advance(portion, *arguments)`` for every portion of the runs, divided at multiples of ``together``."""
         if not getattr(advance, "signatures", True):  # compile in this thread, where Ctrl-C ends it
             advance(Portion(0, 0, self._stop), *arguments)
         each = -(-runs // (together * self.number)) * together
