@@ -13,10 +13,12 @@ from calls import flat
 from weightgas import networks
 from weightgas import trace as traces
 from weightgas.losses import Linear, Quadratic
+from weightgas.measurement import measure
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run as simulation_run
 from weightgas.simulation import simulate
 from weightgas.status import Outcome
+from weightgas.trace import batches
 from weightgas.training import train
 
 GRID = FixedLR([0.03, 0.1, 0.3], [0.003, 0.01])
@@ -102,6 +104,22 @@ def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client)
     client.unregister_worker_plugin("killer")
     assert len(list(tmp_path.glob("begun-*"))) == 3
     same(trace, alone)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("count", [3, 8], ids=["stationarity", "estimates"])
+def test_a_measurement_of_which_a_worker_is_killed(tmp_path, monkeypatch, client, count):
+    """Six cells, each a batch, are judged and then measured: twelve calls, of which one kills its worker."""
+    trace = simulate(GRID, 3, 20_000, **flat(threads=1, **SIMULATED))
+    alone = measure(trace)
+    monkeypatch.setattr(batches, "_BYTES", 1)
+    from killer import Killer
+
+    client.register_plugin(Killer(tmp_path, count), name="killer")
+    state = measure(trace, client=client)
+    client.unregister_worker_plugin("killer")
+    assert len(list(tmp_path.glob("begun-*"))) == count
+    xr.testing.assert_identical(state, alone)
 
 
 @pytest.mark.integration
