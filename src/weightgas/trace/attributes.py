@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import reprlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, shown
 from weightgas.quantities import MATRIX, TARGETS
 from weightgas.status import Status
 
@@ -124,8 +123,3 @@ def json_of(text: Any) -> Any:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):
         return None
-
-
-def shown(value: Any) -> str:
-    """A value in a sentence: in one line, and short."""
-    return " ".join(reprlib.repr(value).split())[:80]

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from weightgas import protocols
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, shown, typed
 from weightgas.quantities import OF_NOISE, RECORDED, Quantity
 from weightgas.status import flags
 from weightgas.trace.attributes import FORMAT_VERSION
@@ -56,7 +56,9 @@ def make(
     coordinates["cell_id"] = ("cell", np.array(ids, np.dtypes.StringDType()))
     known = RECORDED | {q.name: q for q in quantities}
     if unknown := [name for name in values if name not in known]:
-        raise TraceError(f"variable: expected one of the contract's, got {unknown[0]!r}. Known: {', '.join(known)}.")
+        raise TraceError(
+            f"variable: expected one of the contract's, got {shown(unknown[0])}. Known: {', '.join(known)}."
+        )
     variables = {name: _variable(known[name], array, (methods or {}).get(name)) for name, array in values.items()}
     settings = json.dumps(protocol.settings(), sort_keys=True)
     notes = {**attributes, "protocol": protocol.name, "settings": settings, "format_version": FORMAT_VERSION}
@@ -80,16 +82,19 @@ def _variable(quantity: Quantity, array: Any, method: str | None) -> xr.Variable
     return xr.Variable(dims, values, notes)
 
 
+@typed
 def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
     """The protocol of a trace or state, with its grid of hyperparameters; ValueError if no class has its name."""
     return protocols.from_settings(json.loads(trace.attrs["settings"]))
 
 
+@typed
 def kind_of(data: xr.Dataset | xr.DataArray) -> type[protocols.Protocol]:
     """The protocol class of a trace or state, which defines its physics; ValueError if no class has its name."""
     return protocols.named(str(data.attrs["protocol"]))
 
 
+@typed
 def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     """The hyperparameters of every cell of a trace or state, (cells,) each, by axis in the order of the protocol.
 
@@ -108,11 +113,13 @@ def column(data: xr.Dataset, name: str, like: str) -> np.ndarray:
     return data[name].values.astype(float) if name in data else np.full(data[like].shape, np.nan)
 
 
+@typed
 def valid(trace: xr.Dataset) -> xr.DataArray:
     """Boolean (cell, replica, sample): which samples were made before the cell ended."""
     return trace["samples"] > xr.DataArray(np.arange(trace.sizes["sample"]), dims="sample")
 
 
+@typed
 def holds(trace: xr.Dataset, name: str) -> np.ndarray:
     """Boolean (cell, sample): where the variable ``name`` had to be recorded; a NaN there is a failure."""
     if name not in OF_NOISE or "noise_every" not in trace.attrs:

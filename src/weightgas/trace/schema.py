@@ -16,10 +16,10 @@ import numpy as np
 import xarray as xr
 
 from weightgas import protocols
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, shown, typed
 from weightgas.quantities import ALONG, DERIVED, RECORDED, Quantity
 from weightgas.status import Cause, Outcome, Status
-from weightgas.trace.attributes import check_attributes, elements, json_of, shown
+from weightgas.trace.attributes import check_attributes, elements, json_of
 from weightgas.trace.batches import each, in_memory
 
 REQUIRED = ("step", "samples", "radius", "energy", "grad_sq", "outcome")
@@ -120,6 +120,7 @@ def check_state(state: xr.Dataset) -> xr.Dataset:
     return state
 
 
+@typed
 def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
     """The custom quantities that a trace holds, as its variables describe them (:meth:`Quantity.variable`)."""
     found = (Quantity.described(str(n), v.dims, v.attrs) for n, v in trace.data_vars.items() if n not in RECORDED)

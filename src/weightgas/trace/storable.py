@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas.errors import TraceError
-from weightgas.trace.attributes import shown
+from weightgas.errors import TraceError, shown
 
 _NUMBERS = "biufc"
 _TEXTS = "TUO"
