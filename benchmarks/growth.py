@@ -1,8 +1,9 @@
 """How the stages of a run grow with its cells: seconds, peak memory and files, each stage in a process of its own.
 
 A grid at fixed LR in d = 3 with 200 samples a cell is simulated into a run folder, opened, measured, judged and
-reported. Seconds are those of the stage without imports; memory is the peak of its process, imports included. The
-slopes are those of log seconds in log cells.
+reported. Seconds are those of the stage without imports: wall time, and that of the processor, which other processes do
+not lengthen; memory is the peak of its process, imports included. The slopes are those of log processor seconds in log
+cells.
 
     python benchmarks/growth.py [--quick] [--huge]
 
@@ -34,7 +35,7 @@ def stage(name: str, folder: Path, cells: int) -> None:
 
     rows = round(cells**0.5)
     protocol = FixedLR(lr=np.logspace(-3, -1, rows), wd=np.logspace(-3, -1, cells // rows))
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
     if name == "simulate":
         simulate(protocol, 3, STEPS, record=Record(samples=SAMPLES), run=Run(folder=folder, progress=False))
     elif name == "open":
@@ -45,9 +46,9 @@ def stage(name: str, folder: Path, cells: int) -> None:
         verdict(open_trace(folder), open_trace(folder / "state.zarr"))
     else:
         reports.of_run(folder)
-    seconds = time.perf_counter() - begun
+    seconds, used = time.perf_counter() - begun, time.process_time() - used
     unit = 1024**2 if sys.platform == "darwin" else 1024
-    print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit]))
+    print(json.dumps([seconds, used, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit]))
 
 
 def grown(cells: int) -> dict[str, float]:
@@ -58,14 +59,14 @@ def grown(cells: int) -> dict[str, float]:
         for name in STAGES:
             command = [sys.executable, __file__, "--stage", name, str(folder), str(cells)]
             printed = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            found[f"{name}_seconds"], found[f"{name}_MB"] = json.loads(printed.splitlines()[-1])
-            print(f"{cells:8d} {name:10s} {found[f'{name}_seconds']:9.1f} s {found[f'{name}_MB']:9.0f} MB", flush=True)
+            seconds, used, megabytes = json.loads(printed.splitlines()[-1])
+            found |= {f"{name}_seconds": seconds, f"{name}_cpu": used, f"{name}_MB": megabytes}
+            print(f"{cells:8d} {name:10s} {seconds:9.1f} s {used:9.1f} s cpu {megabytes:9.0f} MB", flush=True)
         found["files"] = sum(path.is_file() for path in (folder / "trace.zarr").rglob("*"))
         found["trace_MB"] = sum(path.stat().st_size for path in (folder / "trace.zarr").rglob("*")) / 1e6
-        found["report_MB"] = (folder / "report.html").stat().st_size / 1e6
-        print(
-            f"{cells:8d} files {found['files']:.0f}, trace {found['trace_MB']:.1f} MB, report {found['report_MB']:.2f}"
-        )
+        found["page_MB"] = (folder / "report.html").stat().st_size / 1e6
+        sizes = f"trace {found['trace_MB']:.1f} MB, page {found['page_MB']:.2f} MB"
+        print(f"{cells:8d} {found['files']:.0f} files, {sizes}", flush=True)
     return {name: round(value, 2) for name, value in found.items()}
 
 
@@ -79,7 +80,7 @@ def main() -> None:
     sizes += [100_000] if "--huge" in sys.argv else []
     found = {cells: grown(cells) for cells in sizes}
     slopes = {
-        name: round(float(np.polyfit(np.log(sizes), np.log([found[n][f"{name}_seconds"] for n in sizes]), 1)[0]), 3)
+        name: round(float(np.polyfit(np.log(sizes), np.log([found[n][f"{name}_cpu"] for n in sizes]), 1)[0]), 3)
         for name in STAGES
     }
     print(json.dumps({"benchmark": "growth", "slopes": slopes, "detail": found}))

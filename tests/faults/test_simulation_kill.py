@@ -69,20 +69,17 @@ def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, mon
     assert len(calls) > 10
 
 
-def test_a_store_that_was_damaged_in_between_is_not_continued(tmp_path):
-    simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
-    (tmp_path / "run/trace.zarr/completed/c/0/0").unlink()
-    with pytest.raises(ValueError, match=r"expected a store that can be resumed.*Start again with force"):
-        simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
-
-
-def test_force_starts_a_damaged_run_again(tmp_path):
+@pytest.mark.parametrize(
+    "damaged", ["completed/c/0/0", "energy/c/0/0/0", "energy/zarr.json", "zarr.json", "lr_set/c/0"]
+)
+def test_a_store_that_was_damaged_is_repaired(tmp_path, caplog, damaged):
     first = simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
-    (tmp_path / "run/trace.zarr/zarr.json").write_text("{")
-    with pytest.raises(ValueError, match="Start again with force"):
-        simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
-    again = simulate(GRID, 3, **flat(folder=tmp_path / "run", force=True, **PLAN))
+    (tmp_path / "run/trace.zarr" / damaged).write_text("{")
+    with caplog.at_level("WARNING", "weightgas"):
+        again = simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     assert again.drop_attrs().identical(first.drop_attrs())
+    assert "damaged" in caplog.records[0].message
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
 
 
 def test_a_kill_between_the_last_cell_and_the_manifest(tmp_path):

@@ -17,7 +17,8 @@ import work
 from calls import flat
 from weightgas import networks
 from weightgas.protocols import FixedLR, FixedSphere
-from weightgas.training import checkpoint, engine, train
+from weightgas.runs import checkpoint
+from weightgas.training import engine, train
 
 PROTOCOL = FixedSphere([0.003, 0.01, 0.03], [1.0])
 OPTIONS = {"batch_size": 32, "samples": 50, "noise_batches": 2, "snapshots": 5, "replicas": 2, "cells_at_once": 4}

@@ -13,10 +13,12 @@ from calls import flat
 from weightgas import networks
 from weightgas import trace as traces
 from weightgas.losses import Linear, Quadratic
+from weightgas.measurement import measure
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run as simulation_run
 from weightgas.simulation import simulate
 from weightgas.status import Outcome
+from weightgas.trace import batches
 from weightgas.training import train
 
 GRID = FixedLR([0.03, 0.1, 0.3], [0.003, 0.01])
@@ -105,11 +107,36 @@ def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client)
 
 
 @pytest.mark.integration
+@pytest.mark.parametrize("count", [3, 8], ids=["stationarity", "estimates"])
+def test_a_measurement_of_which_a_worker_is_killed(tmp_path, monkeypatch, client, count):
+    """Six cells, each a batch, are judged and then measured: twelve calls, of which one kills its worker."""
+    trace = simulate(GRID, 3, 20_000, **flat(threads=1, **SIMULATED))
+    alone = measure(trace)
+    monkeypatch.setattr(batches, "_BYTES", 1)
+    from killer import Killer
+
+    client.register_plugin(Killer(tmp_path, count), name="killer")
+    state = measure(trace, client=client)
+    client.unregister_worker_plugin("killer")
+    assert len(list(tmp_path.glob("begun-*"))) == count
+    xr.testing.assert_identical(state, alone)
+
+
+@pytest.mark.integration
 def test_a_stack_that_kills_its_worker_once_is_trained_by_another(tmp_path, trained, client):
     network = work.DeadlyMLP(folder=str(tmp_path), lives=1)
     same(train(GRID, network, "digits", 60, **flat(client=client, folder=tmp_path / "run", **TRAINED)), trained)
     assert (tmp_path / "life-0").exists()
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
+
+
+@pytest.mark.integration
+def test_a_stack_whose_worker_is_killed_after_a_checkpoint(tmp_path, trained, client):
+    """The worker that takes over begins at the checkpoint, and the numbers are those of a run without kills."""
+    client.run(work.save_always)
+    network = work.DeadlyMLP(folder=str(tmp_path), lives=1, late=True)
+    same(train(GRID, network, "digits", 60, **flat(client=client, folder=tmp_path / "run", **TRAINED)), trained)
+    assert (tmp_path / "life-0").exists()
 
 
 @pytest.mark.integration

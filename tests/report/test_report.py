@@ -162,7 +162,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"weightgas.report.Content"):
+    with pytest.raises(TypeError, match=r"content: expected report.Content, got 'text'"):
         report.write(tmp_path / "r.html", "text")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="folder that exists"):
         report.write(tmp_path / "none" / "r.html", content())
@@ -215,6 +215,23 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
     tables = [t.caption for s in sections for t in s.tables]
     assert any("paper printed" in t for t in tables) and "Every cell, fixed LR" in tables
     assert "reference simulation" in page.text.lower() and "cannot show" in page.text
+
+
+def test_many_cells_are_summarised_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = Findings(trace("fixed_lr"), state("fixed_lr"))
+    for place in ("figures.families.MOST_POINTS", "report.chapters.MOST_POINTS", "report.tables.MOST_ROWS"):
+        monkeypatch.setattr(f"weightgas.{place}", 7)
+    monkeypatch.setattr("weightgas.figures.cells.MOST_LETTERS", 24)
+    first = report.sections({"fixed_lr": run})[0]
+    assert "There are 25 cells. The table of cells lists at most 7 of them" in first.text
+    assert "state.zarr" in first.text
+    table = first.tables[-1]
+    assert (table.caption, len(table.rows)) == ("7 of 25 cells, evenly spaced, fixed LR", 7)
+    counts = next(t for t in first.tables if t.caption.startswith("States"))
+    assert str(counts.rows[0][1]).startswith("25: ")
+    points = figures.energy_and_entropy({"fixed_lr": run}).axes[0].containers[0].lines[0].get_xdata()
+    assert len(points) == 7
+    assert not figures.status_map(run).axes[0].texts
 
 
 def test_what_cannot_be_drawn_is_said() -> None:

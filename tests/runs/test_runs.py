@@ -11,7 +11,7 @@ from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
 from weightgas.protocols import FixedLR
-from weightgas.runs import chunks, journal
+from weightgas.runs import checkpoint, chunks, journal
 from weightgas.runs.shards import Shard
 
 CONFIG = {"command": "simulate", "lr": (0.1, 0.2), "wd": [0.01], "seed": 0, "absent": None}
@@ -58,16 +58,18 @@ def test_another_run_is_overwritten_only_with_force(tmp_path):
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_force_on_the_same_run_keeps_it_unless_it_is_damaged(tmp_path):
-    run = runs.prepare(tmp_path, CONFIG)
-    runs.in_chunks(GRID, 6, produced([]), run)
-    runs.prepare(tmp_path, CONFIG, force=True)
-    assert run.trace_path.exists()
-    (run.trace_path / "completed/zarr.json").unlink()
-    runs.prepare(tmp_path, CONFIG)
-    assert run.trace_path.exists()
-    runs.prepare(tmp_path, CONFIG, force=True)
-    assert not run.trace_path.exists()
+def test_force_on_the_same_run_keeps_it_unless_the_trace_is_of_another(tmp_path):
+    run, other = runs.prepare(tmp_path / "run", CONFIG), runs.prepare(tmp_path / "other", CONFIG | {"seed": 1})
+    for each in (run, other):
+        runs.in_chunks(GRID, 6, produced([]), each)
+    runs.prepare(run.folder, CONFIG, force=True)
+    assert runs.is_complete(run)
+    runs.remove(run.trace_path)
+    other.trace_path.rename(run.trace_path)
+    with pytest.raises(TraceError, match=r"expected the trace of this run, got that of another .*\(--force\)"):
+        runs.prepare(run.folder, CONFIG)
+    runs.prepare(run.folder, CONFIG, force=True)
+    assert [p.name for p in run.folder.iterdir()] == ["config.toml"]
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -90,12 +92,65 @@ def test_what_is_not_a_run_is_never_deleted(tmp_path, files, force):
     assert everything_in(tmp_path) == before
 
 
-@pytest.mark.parametrize("force", [False, True])
-def test_a_damaged_config_is_named(tmp_path, force):
+def test_a_damaged_config_without_a_trace_needs_force(tmp_path):
     path = runs.prepare(tmp_path, CONFIG).folder / "config.toml"
     path.write_text(path.read_text() + "][")
-    with pytest.raises(RunExistsError, match=r"got a damaged config\.toml\. Nothing was deleted"):
-        runs.prepare(tmp_path, CONFIG, force=force)
+    with pytest.raises(RunExistsError, match=r"got a run with a damaged config\.toml, which may .*\(--force\)"):
+        runs.prepare(tmp_path, CONFIG)
+    runs.prepare(tmp_path, CONFIG, force=True)
+    assert tomllib.loads(path.read_text())["seed"] == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"# A run of weightgas\nseed = [", b"\0" * 80, b"\xff", None])
+def test_a_damaged_config_is_written_again_if_the_trace_is_of_this_call(tmp_path, caplog, content):
+    run = runs.prepare(tmp_path, CONFIG)
+    path, whole = tmp_path / "config.toml", runs.in_chunks(GRID, 6, produced([]), run)
+    before = path.read_bytes()
+    path.unlink() if content is None else path.write_bytes(content)
+    with pytest.raises(RunExistsError, match=r"a damaged config\.toml"):
+        runs.prepare(tmp_path, CONFIG | {"seed": 1})
+    again = runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path, CONFIG))
+    assert path.read_bytes() == before and again.identical(whole)
+    assert [r.message for r in caplog.records if "config.toml was damaged" in r.message] != []
+
+
+def test_force_removes_a_link_and_not_what_it_leads_to(tmp_path):
+    run = runs.prepare(tmp_path / "run", CONFIG)
+    whole = runs.in_chunks(GRID, 6, produced([]), run)
+    run.trace_path.rename(tmp_path / "large disk")
+    run.trace_path.symlink_to(tmp_path / "large disk")
+    assert runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path / "run", CONFIG)).identical(whole)
+    runs.prepare(tmp_path / "run", CONFIG | {"seed": 1}, force=True)
+    assert [p.name for p in (tmp_path / "run").iterdir()] == ["config.toml"]
+    assert traces.open_trace(tmp_path / "large disk").identical(whole)
+
+
+def test_what_force_replaces_is_moved_away_together(tmp_path, monkeypatch):
+    """Killed while it deletes, it leaves the new run and remains that the next call clears."""
+    runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path, CONFIG))
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.folder.shutil, "rmtree", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            runs.prepare(tmp_path, CONFIG | {"seed": 1}, force=True)
+    assert sorted(p.name[:12] for p in tmp_path.iterdir()) == [".trace.zarr-", "config.toml"]
+    runs.prepare(tmp_path, CONFIG | {"seed": 1})
+    assert [p.name for p in tmp_path.iterdir()] == ["config.toml"]
+
+
+@pytest.mark.parametrize("odd", ["file", "dead link", "link"])
+def test_something_else_at_the_place_of_the_checkpoints(tmp_path, odd):
+    run = runs.prepare(tmp_path / "run", CONFIG)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere/mine").touch()
+    if odd == "file":
+        run.checkpoint_folder.touch()
+    else:
+        run.checkpoint_folder.symlink_to(tmp_path / ("elsewhere" if odd == "link" else "nowhere"))
+    run = runs.prepare(tmp_path / "run", CONFIG)
+    checkpoint.save(run.checkpoint_folder, "part", {"x": np.arange(3)})
+    runs.in_chunks(GRID, 6, produced([]), run)
+    assert sorted(p.name for p in run.folder.iterdir()) == ["config.toml", "trace.zarr"]
+    assert (tmp_path / "elsewhere/mine").exists()
 
 
 def test_places_that_cannot_be_written_are_named(tmp_path):
@@ -103,7 +158,9 @@ def test_places_that_cannot_be_written_are_named(tmp_path):
     with pytest.raises(RunExistsError, match="expected a folder, got a file"):
         runs.prepare(tmp_path / "file", CONFIG)
     for place in (tmp_path / "file/run", Path("/proc/weightgas")):
-        with pytest.raises(OSError, match=rf"{place}: expected a folder that can be written, got .*Choose another"):
+        with pytest.raises(
+            OSError, match=rf"{place}: expected a folder that can be read and written, got .*Choose another"
+        ):
             runs.prepare(place, CONFIG)
 
 
@@ -222,7 +279,7 @@ def test_a_frame_of_many_cells_takes_neither_memory_nor_many_files(tmp_path):
 def test_a_store_of_another_grid_is_refused(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
     runs.in_chunks(GRID, 6, produced([]), run)
-    with pytest.raises(TraceError, match=r"expected 1 cells, got 6\. Pass force"):
+    with pytest.raises(TraceError, match=r"expected 1 cells, got 6: it is the trace of another run\. Choose"):
         runs.in_chunks(FixedLR(0.1, 0.1), 1, produced([]), run)
 
 
@@ -264,3 +321,39 @@ def test_progress_is_a_bar_on_a_terminal_and_a_line_in_the_log_elsewhere(caplog,
     with runs.progress("work", 4, show=True) as advance:
         advance(4)
     assert "work" in capsys.readouterr().err
+
+
+def test_something_else_in_the_place_of_a_trace_is_not_deleted_without_force(tmp_path):
+    run = runs.prepare(tmp_path, CONFIG)
+    whole = runs.in_chunks(GRID, 6, produced([]), run)
+    runs.remove(run.trace_path)
+    run.trace_path.mkdir()
+    (run.trace_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(TraceError, match=r"got that of another or something else.*\(--force\)"):
+        runs.prepare(tmp_path, CONFIG)
+    assert (run.trace_path / "thesis.txt").exists()
+    assert runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path, CONFIG, force=True)).identical(whole)
+
+
+@pytest.mark.parametrize("interrupted", ["while the parts are moved", "before they are removed"])
+def test_a_repair_that_is_interrupted_goes_on(tmp_path, monkeypatch, interrupted):
+    """Of a store without its metadata one part is made again, the others are moved, by two calls together."""
+    run = runs.prepare(tmp_path, CONFIG)
+    whole = runs.in_chunks(GRID, 2, produced([]), run)
+    (run.trace_path / "zarr.json").write_text("{")
+    place, name = (traces.repair, "_mark") if interrupted.startswith("while") else (runs.folder, "remove")
+    stop, calls = getattr(place, name), []
+
+    def stopped(*arguments, **options):
+        if "damaged.zarr" in str(arguments[0]) or options.get("done"):
+            raise KeyboardInterrupt
+        return stop(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            runs.in_chunks(GRID, 2, produced(calls), runs.prepare(tmp_path, CONFIG))
+    assert run.damaged_path.exists() and calls == [[0, 1]]
+    again = runs.in_chunks(GRID, 2, produced(calls), runs.prepare(tmp_path, CONFIG))
+    assert again.identical(whole) and len(calls) <= 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]

@@ -145,7 +145,7 @@ def test_a_run_goes_on_in_the_smaller_mode_and_so_does_one_that_is_resumed(tmp_p
     plain = train(PROTOCOL, MLP, DATA, 20, **flat(dtype="float64", **SHORT))
     short = train(PROTOCOL, Planted(MLP, 2 * 15), DATA, 20, **flat(dtype="float64", **SHORT))
     np.testing.assert_allclose(short["final_weights"], plain["final_weights"], rtol=1e-9)
-    monkeypatch.setattr("weightgas.training.checkpoint.EVERY", 0.0)
+    monkeypatch.setattr("weightgas.runs.checkpoint.EVERY", 0.0)
     network = Planted(MLP, 2 * 15)
     advance, calls = engine.Engine.advance, []
 

@@ -40,6 +40,11 @@ def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> n
     return out
 
 
+def spaced(count: int, most: int) -> np.ndarray:
+    """Indices of at most ``most`` of ``count`` things, evenly spaced, with both ends."""
+    return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
+
+
 def isotherms(state: xr.Dataset) -> np.ndarray:
     """Number of the isotherm of each cell, (cells,), −1 where the cell may not be used; cold to hot.
 

@@ -36,8 +36,9 @@ from scipy.stats import t as student
 from weightgas.analysis import planner
 from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
 from weightgas.measurement.stationarity import effective_sample_size
+from weightgas.runs import memory
 from weightgas.theory import finite_step, stationary
-from weightgas.trace import kind_of
+from weightgas.trace import batches, kind_of
 
 LEAST_OVERLAP = 0.05
 """Smallest common share of the two histograms; below, the slope depends on a few samples."""
@@ -45,6 +46,9 @@ LEAST_SAMPLES = 20
 """Effective samples that an isotherm needs."""
 WINDOW = 4.0
 """Width of the window of lags from which N/ESS is estimated, in integrated correlation times N/ESS."""
+
+_COPIES = 8
+"""Arrays as large as all energies that are in memory together."""
 
 Series = Sequence[np.ndarray]
 """Energies of one isotherm: an array (replicas, samples) for each of its cells."""
@@ -84,8 +88,11 @@ def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, isotherms: Isotherms | Non
     ``advice`` lists the effective learning rates to add. ``isotherms`` as in ``fluctuation_response``.
     """
     t = collect(state) if isotherms is None else isotherms
+    size = _COPIES * trace["energy"].nbytes
+    memory.foresee(size, f"the energies of {trace.sizes['cell']} cells", "Analyse some cells: isel(cell=...) of both.")
     pairs = max(len(t.temperature) - 1, 0)
-    series = [_samples(trace, state, np.flatnonzero(t.number == k)) for k in range(len(t.temperature))]
+    energies = _energies(trace, state)
+    series = [[energies[i] for i in np.flatnonzero(t.number == k)] for k in range(len(t.temperature))]
     effective = np.array([_effective(s) for s in series])
     enough = effective >= LEAST_SAMPLES
     expected = _expected(state, t) if pairs else np.empty(0)
@@ -193,11 +200,13 @@ def _expected(state: xr.Dataset, t: Isotherms) -> np.ndarray:
     return np.where(np.isfinite(exact), first * exact, first)
 
 
-def _samples(trace: xr.Dataset, state: xr.Dataset, cells: np.ndarray) -> Series:
-    """Instantaneous energies of the cells after their burn-in."""
-    end = trace["samples"].values.min(axis=1)
-    begin = state["burn_in"].values
-    return [trace["energy"].values[i, :, int(begin[i]) : int(end[i])] for i in cells]
+def _energies(trace: xr.Dataset, state: xr.Dataset) -> list[np.ndarray]:
+    """Instantaneous energies of every cell after its burn-in, (replicas, samples) each."""
+    found: list[np.ndarray] = []
+    for cells, batch in batches.each(trace, "energy", "samples"):
+        ends = zip(state["burn_in"].values[cells], batch["samples"].values.min(axis=1), strict=True)
+        found += [batch["energy"].values[i, :, int(a) : int(b)] for i, (a, b) in enumerate(ends)]
+    return found
 
 
 def _effective(series: Series) -> float:

@@ -26,9 +26,9 @@ import xarray as xr
 
 from weightgas import quantities
 from weightgas.analysis.cells import in_equilibrium
-from weightgas.errors import TraceError, one_of
+from weightgas.errors import TraceError, one_of, typed
 from weightgas.measurement.blocks import Blocks
-from weightgas.trace import fixed, kind_of
+from weightgas.trace import batches, fixed, kind_of
 from weightgas.trace.digest import check_pair
 
 NAMES = (
@@ -38,6 +38,7 @@ NAMES = (
 """Variables of the layers; each has its standard error ``<name>_err``."""
 
 
+@typed
 def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> xr.Dataset:
     """Volume, temperature and pressure of every layer, or group, of each cell.
 
@@ -67,10 +68,24 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
         raise TraceError(f"trace: expected {', '.join(lacking)}, got none. Pass a trace of train().")
     check_pair(trace, state)
     parts, belongs = _membership(trace, by)
+    dof = belongs.T @ (np.atleast_1d(trace.attrs["group_sizes"]) - 1)
+    names = [*needed, "radius", "grad_sq", "radius_unprojected", "samples", "step", kind_of(trace).steers]
+    some = [name for name in names if name in trace]
+    found = [_gases(batch, state.isel(cell=cells), belongs, dof) for cells, batch in batches.each(trace, *some)]
+    out = xr.Dataset(coords={"part": ("part", np.array(parts, np.dtypes.StringDType())), **state["cell_id"].coords})
+    out["dof"], out["groups"] = ("part", dof), ("part", belongs.sum(axis=0))
+    for name in found[0]:
+        value, error = (np.concatenate([one[name][k] for one in found]) for k in (0, 1))
+        out = out.assign(quantities.of(name).estimated(value, error, over=("cell", "part")[: value.ndim]))
+    return out.assign_attrs(state.attrs)
+
+
+def _gases(
+    trace: xr.Dataset, state: xr.Dataset, belongs: np.ndarray, dof: np.ndarray
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """The quantities of the parts of some cells, (cells, parts), and their sums, (cells,), with errors."""
     blocks = Blocks.slow(trace, state)
     whole, each, expected = _columns(trace, blocks, belongs)
-    dof = belongs.T @ (np.atleast_1d(trace.attrs["group_sizes"]) - 1)
-
     found = {
         "volume": blocks.estimate(lambda v: v / 2, each["square"]),
         "temperature": blocks.estimate(lambda h: h / (2 * dof), each["heat"]),
@@ -80,11 +95,7 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
         "pressure_ratio": blocks.estimate(lambda k, v, p: k / (2 * v * p), each["update"], each["square"], expected),
     }
     sums = {n: blocks.estimate(lambda a, b: a / b, each[k].sum(-1), whole[k][..., 0]) for n, k in _SUMS.items()}
-    out = xr.Dataset(coords={"part": ("part", np.array(parts, np.dtypes.StringDType())), **state["cell_id"].coords})
-    out["dof"], out["groups"] = ("part", dof), ("part", belongs.sum(axis=0))
-    for name, (value, error) in (found | sums).items():
-        out = out.assign(quantities.of(name).estimated(value, error, over=("cell", "part")[: value.ndim]))
-    return out.assign_attrs(state.attrs)
+    return found | sums
 
 
 def over_cells(found: xr.Dataset, state: xr.Dataset) -> xr.Dataset:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.analysis.cells import axes, in_equilibrium, spaced
 from weightgas.trace import fixed, kind_of
 
 
@@ -33,17 +33,22 @@ def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
     return value - np.nanmin(value) if good.any() else value
 
 
+MOST_TARGETS = 2000
+"""Cells whose minimum is sought: each is sought among all cells."""
+
+
 def minima(state: xr.Dataset) -> xr.Dataset:
     """For every cell in equilibrium: the minimum of its potential over the grid, and its distance in grid steps.
 
-    Returns ``minimum`` (index of the cell, −1 without one) and ``offset`` (largest number of grid steps along an
-    axis, NaN without). At fixed LR the temperature follows ηλ alone, so cells along constant ηλ/const share T but not
-    p; the offset counts both axes.
+    Of more than :data:`MOST_TARGETS` such cells, for so many that are evenly spaced. Returns ``minimum`` (index of the
+    cell, −1 without one) and ``offset`` (largest number of grid steps along an axis, NaN without). At fixed LR the
+    temperature follows ηλ alone, so cells along constant ηλ/const share T but not p; the offset counts both axes.
     """
     cells = state.sizes["cell"]
     places = [np.unique(v, return_inverse=True)[1] for v in axes(state).values()]
     minimum, offset = np.full(cells, -1), np.full(cells, np.nan)
-    for i in np.flatnonzero(in_equilibrium(state) & np.isfinite(state["entropy"].values)):
+    targets = np.flatnonzero(in_equilibrium(state) & np.isfinite(state["entropy"].values))
+    for i in targets[spaced(len(targets), MOST_TARGETS)]:
         values = potential_map(state, int(i))
         if np.isfinite(values).any():
             minimum[i] = int(np.nanargmin(values))

@@ -78,28 +78,32 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
 
 def _exponent(trace: xr.Dataset, state: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Slope of tr Σ on L among the samples of each cell, times ⟨L⟩/⟨tr Σ⟩, with its error from blocks."""
-    cells = trace.sizes["cell"]
-    value, error = np.full(cells, np.nan), np.full(cells, np.nan)
+    value, error = np.full(trace.sizes["cell"], np.nan), np.full(trace.sizes["cell"], np.nan)
     if "noise_trace" not in trace:
         return value, error
-    energy, noise = trace["energy"].values, trace["noise_trace"].values
-    if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps, which changed the energy
-        noise = np.sqrt(trace["noise_trace_sq"].values)
-    ends, holds = trace["samples"].values.min(axis=1), traces.holds(trace, "noise_trace")
-    for i in range(cells):
-        begin, end = int(state["burn_in"].values[i]), int(ends[i])
-        kept = holds[i, begin:end]
-        if kept.sum() < 2 * BLOCKS:
-            continue
-        x, y = (v[i, :, begin:end] if kept.all() else v[i, :, begin:end][:, kept] for v in (energy, noise))
-        level = y.mean() / x.mean()
-        # Replicas may be in different minima; the dependence of noise on loss is that within each replica.
-        x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
-        edges = np.linspace(0, kept.sum(), BLOCKS + 1).astype(int)[:-1]
-        products, squares = (np.add.reduceat(v, edges, axis=1).sum(axis=0) for v in (x * y, x * x))
-        if not squares.sum() > 0:
-            continue
-        value[i] = products.sum() / squares.sum() / level
-        left_out = (products.sum() - products) / (squares.sum() - squares) / level
-        error[i] = np.sqrt((BLOCKS - 1) * left_out.var())
+    names = [name for name in ("energy", "noise_trace", "noise_trace_sq", "samples", "step") if name in trace]
+    for cells, batch in traces.batches.each(trace, *names):
+        energy, noise = batch["energy"].values, batch["noise_trace"].values
+        if trace.attrs["producer"] == "simulate":  # its noise_trace is that of the steps, which changed the energy
+            noise = np.sqrt(batch["noise_trace_sq"].values)
+        ends, holds = batch["samples"].values.min(axis=1), traces.holds(batch, "noise_trace")
+        for i, begin in enumerate(state["burn_in"].values[cells]):
+            valid = slice(int(begin), int(ends[i]))
+            kept = holds[i, valid]
+            if kept.sum() >= 2 * BLOCKS:
+                x, y = (v[i, :, valid] if kept.all() else v[i, :, valid][:, kept] for v in (energy, noise))
+                value[cells][i], error[cells][i] = _slope(x, y)
     return value, error
+
+
+def _slope(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope of y on x, (replicas, samples) both, in units of their means, and its error from blocks of samples."""
+    level = y.mean() / x.mean()
+    # Replicas may be in different minima; the dependence of noise on loss is that within each replica.
+    x, y = (v - v.mean(axis=1, keepdims=True) for v in (x, y))
+    edges = np.linspace(0, x.shape[1], BLOCKS + 1).astype(int)[:-1]
+    products, squares = (np.add.reduceat(v, edges, axis=1).sum(axis=0) for v in (x * y, x * x))
+    if not squares.sum() > 0:
+        return np.nan, np.nan
+    left_out = (products.sum() - products) / (squares.sum() - squares) / level
+    return products.sum() / squares.sum() / level, np.sqrt((BLOCKS - 1) * left_out.var())

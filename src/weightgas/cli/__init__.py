@@ -8,6 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn
@@ -114,14 +115,36 @@ def _call(words: Sequence[str]) -> int:
         return REFUSED
 
 
+_PATIENCE = 10.0
+"""Seconds after a Ctrl-C within which further ones are ignored, since the run is being saved."""
+
+
+class _Interrupt:
+    """A signal handler that raises KeyboardInterrupt, but not again while the first is being handled."""
+
+    def __init__(self) -> None:
+        self.last = -_PATIENCE
+
+    def __call__(self, number: int, frame: object) -> None:
+        now = time.monotonic()
+        if now - self.last >= _PATIENCE:
+            self.last = now
+            raise KeyboardInterrupt
+
+
 @contextmanager
 def _polite_kill() -> Iterator[None]:
-    """SIGTERM interrupts like Ctrl-C: unfinished cells are saved."""
+    """SIGTERM interrupts like Ctrl-C: unfinished cells are saved, whether or not a second signal comes meanwhile.
+
+    After an interruption the handlers stay, until the process has ended.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    handler = _Interrupt()
+    numbers = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
+    before = {number: signal.signal(number, handler) for number in numbers}
+    yield
+    if handler.last < 0:
+        for number, old in before.items():
+            signal.signal(number, old)

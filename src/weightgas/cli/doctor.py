@@ -1,4 +1,4 @@
-"""``weightgas doctor``: is this machine ready?"""
+"""``weightgas doctor``: is this machine ready, or is this run undamaged?"""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Annotated
 import typer
 
 from weightgas.cli import options as opt
+from weightgas.cli.health import examined
 from weightgas.cli.session import FAILED, session
 
 
@@ -27,15 +28,27 @@ class Problem(Exception):
 
 
 def doctor(
+    source: Annotated[
+        Path | None,
+        typer.Argument(metavar="RUN", help="A run folder, a folder of some, or a .zarr store: examine that instead."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder where runs would go.")] = Path("runs"),
     debug: opt.Debug = False,
 ) -> None:
-    """Check this machine, and print how to fix what is wrong.
+    """Check this machine, or a run, and print how to fix what is wrong.
 
     Python, versions of packages, compiler, torch and its devices, data,
-    folders, cores, time. Exit code 1 if there is a problem.
+    folders, cores, time; of a run its trace, state, settings and checkpoints.
+    Nothing is changed. Exit code 1 if there is a problem.
+
+      weightgas doctor
+      weightgas doctor runs/simulate-fixed-lr
     """
     with session("doctor", opt.Show(quiet=True, debug=debug)):
+        if source is not None:
+            if not examined(source):
+                raise typer.Exit(FAILED)
+            return
         checks: dict[str, Callable[[], str]] = {
             "python": _python,
             "packages": _packages,
@@ -136,7 +149,7 @@ def _torch() -> str:
     try:
         import torch
     except ImportError as error:
-        raise Problem(f"cannot be imported ({error})", "Only `train` needs it: pip install torch") from None
+        raise Problem(f"cannot be imported ({error})", "Networks, train and watch need it: pip install torch") from None
     torch.ones(8, 8).mm(torch.ones(8, 8))
     devices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():

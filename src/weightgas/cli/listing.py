@@ -79,8 +79,11 @@ def _noises() -> Rows:
 
 
 def _networks() -> Rows:
-    from weightgas.networks import KNOWN
-
+    try:
+        from weightgas.networks import KNOWN
+    except ImportError as error:  # they alone need torch
+        yield "none", f"torch cannot be imported ({error}): pip install torch"
+        return
     for name, make in KNOWN.items():
         yield name if name == "mlp" else f"{name}:WIDTH", _first(make)
     yield "FILE.py:NAME", "your own: a module of torch, or see weightgas.networks.Network"

@@ -107,7 +107,7 @@ def measure(
     folder = source if (source / "trace.zarr").is_dir() else None
     log = folder if out is None and not dry_run else None
     with session("measure", show, out=log):
-        from weightgas import measurement
+        from weightgas import measurement, runs
         from weightgas import trace as traces
         from weightgas.analysis import Findings
 
@@ -122,7 +122,10 @@ def measure(
             print(f"  state  {place}\n  Nothing was written.")
             return
         state = measurement.measure(recorded, entropy=estimator, anchor="auto" if anchor is None else anchor, seed=seed)
-        traces.save(state, place, force=force if out else True)
+        if folder is not None and out is None:
+            runs.save_state(folder, state)
+        else:
+            traces.save(state, place, force=force if out else True)
         _show(state, rows)
         found = Findings(recorded, state)
         print(found.verdict)

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 import xarray as xr
 
 from weightgas import figures, report, runs
-from weightgas import trace as traces
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.analysis.findings import Findings
-from weightgas.errors import one_of, refuse, whole_number
+from weightgas.errors import STEPS, one_of, refuse, typed, whole_number
 from weightgas.experiments import answer, presets, summary
 from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.cost import Cost, estimated
@@ -76,16 +75,28 @@ class Experiment:
         return self.folder / "report.html"
 
 
-def estimate_cost(name: str, preset: str = "quick", threads: int | None = None, **choice: Any) -> Cost:
+@typed
+def estimate_cost(
+    name: str,
+    preset: str = "quick",
+    threads: int | None = None,
+    *,
+    network: Network | None = None,
+    data: Images | str | None = None,
+    steps: int | None = None,
+) -> Cost:
     """Time and disk that :func:`reproduce` will need; only its networks are timed briefly.
 
-    ``choice``: ``network``, ``data`` and ``steps`` as in :func:`reproduce`.
+    ``network``, ``data`` and ``steps`` as in :func:`reproduce`.
     """
+    threads = None if threads is None else whole_number("threads", threads)
+    choice: dict[str, Any] = {"network": network, "data": data, "steps": steps}
     plan = _plan(name, preset, **choice)
     return estimated(_title(name, preset, plan, **choice), plan, threads)
 
 
 @producer
+@typed
 def reproduce(
     name: str,
     preset: str = "quick",
@@ -149,7 +160,7 @@ def reproduce(
             result.missing.append(each.name)
             continue
         result.findings[each.name] = found = Findings(trace)
-        traces.save(found.state, folder / each.name / "state.zarr", force=True)
+        runs.save_state(folder / each.name, found.state)
     if result.missing:
         return result
     judged = [each.name for each in plan if not (isinstance(each, presets.Trained) and each.auxiliary)]
@@ -212,7 +223,7 @@ def _architecture(preset: str, network: Any, data: Images | str, steps: int | No
 
     network, images = training.fitting(networks.mlp() if network is None else network, data)
     if steps is not None:
-        steps = whole_number("steps", steps, minimum=200, fix="Pass for instance 6000.")
+        steps = whole_number("steps", steps, minimum=200, bound=STEPS, fix="Pass for instance 6000.")
     return presets.architecture(preset, network, images, steps)
 
 

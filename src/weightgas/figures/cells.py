@@ -16,12 +16,13 @@ from weightgas.quantities import of
 from weightgas.status import Status
 
 COLORS = ("#56B4E9", "#E69F00", "#CC79A7", "#F0E442", "#D55E00", "#555555", "#DDDDDD")
+MOST_LETTERS = 2500
 LETTERS = ("", "c", "w", "s", "d", "f", "n")
 
 
 @drawn
 def status_map(run: Run) -> Figure:
-    """The status of every cell over the two hyperparameters, by colour and by letter.
+    """The status of every cell over the two hyperparameters, by colour and, of up to 2500 cells, by letter.
 
     Raises
     ------
@@ -37,8 +38,10 @@ def status_map(run: Run) -> Figure:
     size = min(0.3, 5.0 / len(columns), 4.5 / len(rows))
     figure, ((ax,),) = canvas(height=1.5 + max(size * len(rows), 0.5), width=max(4.2, 1.2 + size * len(columns)))
     norm = BoundaryNorm(np.arange(len(Status) + 1) - 0.5, len(Status))
-    ax.pcolormesh(codes, cmap=ListedColormap(COLORS), norm=norm, edgecolors="white", linewidth=0.8)
-    for i, j in np.ndindex(codes.shape):
+    lettered = codes.size <= MOST_LETTERS
+    edges = {"edgecolors": "white", "linewidth": 0.8} if lettered else {}
+    ax.pcolormesh(codes, cmap=ListedColormap(COLORS), norm=norm, **edges)
+    for i, j in np.ndindex(codes.shape) if lettered else ():
         dark = codes[i, j] in (Status.DIVERGED, Status.FAILED)
         letter = LETTERS[codes[i, j]]
         ax.text(j + 0.5, i + 0.5, letter, ha="center", va="center", fontsize=8, color="white" if dark else "black")
@@ -51,7 +54,7 @@ def status_map(run: Run) -> Figure:
     for s in Status:
         count = int((codes == s).sum())
         if count:
-            letter = f" ({LETTERS[s]})" if LETTERS[s] else ""
+            letter = f" ({LETTERS[s]})" if LETTERS[s] and lettered else ""
             handles.append(Patch(color=COLORS[s], label=f"{s.words}{letter}: {count}"))
     legend(figure, handles, what_ran(state), columns=min(3, len(handles)))
     return figure

@@ -13,10 +13,10 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from weightgas.analysis.cells import axes
+from weightgas.analysis.cells import axes, spaced
 from weightgas.analysis.findings import Findings
-from weightgas.errors import TraceError, one_of, refuse, whole_number
-from weightgas.figures.canvas import GREY, marker, number, ordered, plain
+from weightgas.errors import TraceError, one_of, refuse, shown, whole_number
+from weightgas.figures.canvas import GREY, MOST_POINTS, marker, number, ordered, plain
 from weightgas.protocols import PROTOCOLS, Protocol
 from weightgas.quantities import of
 from weightgas.status import Status
@@ -168,10 +168,11 @@ def bars(
     hollow: bool = False,
     x_error: np.ndarray | None = None,
 ) -> None:
-    """Points with error bars; unknown errors are not drawn."""
-    face = "none" if hollow else color
+    """Points with error bars, at most :data:`~weightgas.figures.canvas.MOST_POINTS`; unknown errors are not drawn."""
+    face, some = "none" if hollow else color, spaced(len(x), MOST_POINTS)
+    y_error, x_error = (None if e is None else e[..., some] for e in (error, x_error))
     ax.errorbar(
-        x, y, yerr=error, xerr=x_error, fmt=shape, ms=3.4, color=color, mfc=face, mec=color, mew=0.8,
+        x[some], y[some], yerr=y_error, xerr=x_error, fmt=shape, ms=3.4, color=color, mfc=face, mec=color, mew=0.8,
         elinewidth=0.8, capsize=1.6, capthick=0.8, zorder=2 if hollow else 3,
     )  # fmt: skip
 
@@ -208,4 +209,4 @@ def only(run: Findings, fits: Callable[[type[Protocol]], bool], advice: str) -> 
     """Refuse a run of an unsuitable protocol: TraceError (a ValueError) with ``advice``."""
     if not fits(kind_of(run.state)):
         wanted = " or ".join(kind.title for kind in PROTOCOLS.values() if fits(kind))
-        raise TraceError(f"state: expected {wanted}, got {run.protocol!r}. {advice}")
+        raise TraceError(f"state: expected {wanted}, got {shown(run.protocol)}. {advice}")

@@ -97,8 +97,11 @@ def of_linear_loss(
     if facts.get("laplacian_slope") != 1 - dim or not ("noise_trace" in blocks and "grad_curvature" in blocks):
         return found
     noise = blocks.of("noise_trace")
-    for step in np.unique(size[np.isfinite(size) & (size > 0)]):
-        here = size == step
+    usable = np.flatnonzero(np.isfinite(size) & (size > 0))
+    # ηλ of one isotherm differs between cells by rounding.
+    _, first, member = np.unique(np.round(np.log(size[usable]), 9), return_index=True, return_inverse=True)
+    cells = np.split(usable[np.argsort(member, kind="stable")], np.cumsum(np.bincount(member))[:-1])
+    for step, here in zip(size[usable[first]], cells, strict=True):
         with np.errstate(all="ignore"):
             variance = np.nanmean(noise[here]) / (dim - 1) if np.isfinite(noise[here]).any() else np.nan
         if np.isfinite(variance) and variance > 0:

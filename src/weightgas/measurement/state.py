@@ -13,17 +13,23 @@ import xarray as xr
 
 from weightgas import __version__, quantities
 from weightgas import trace as traces
-from weightgas.errors import whole_number
+from weightgas.errors import seed_number
 from weightgas.measurement import batched, direction, precision, stationarity
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import ESTIMATORS, Estimator, anchor_of, density
-from weightgas.runs import Client, checked_client
+from weightgas.runs import Client, checked_client, memory
 from weightgas.status import Status
 from weightgas.theory import ideal_gas
 
 logger = logging.getLogger(__name__)
 
+_BATCHES = 4
+"""What is in memory while a batch is measured, in units of the batch."""
+_BYTES_PER_CELL = 12_000
+"""What is in memory of a cell, for each of its replicas and groups, while a state is put together."""
 
+
+@np.errstate(all="ignore")  # a cell may be extreme
 def measure(
     trace: xr.Dataset,
     *,
@@ -75,12 +81,13 @@ def measure(
     """
     traces.check(trace)
     anchor_of(anchor, trace.attrs)
-    whole_number("seed", seed, minimum=0)
+    seed_number(seed)
     client = checked_client(client)
     estimator = direction.chosen(entropy, trace, anchor=anchor, seed=seed)
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):
         raise TypeError(f"criteria: expected Criteria, got {type(criteria).__name__}. Pass Criteria(ess=100).")
     criteria = stationarity.Criteria() if criteria is None else criteria
+    _foresee(trace)
     level_one = batched.level_one(trace, criteria, client)
     single = [one for one in direction.wanted(trace, estimator) if one.of_single_cells]
     of_cells = batched.cells(trace, level_one, single, client)
@@ -149,6 +156,14 @@ def _arguments(how: Mapping[str, Any]) -> dict[str, Any]:
         entropy = ESTIMATORS[entropy["name"]](**settings)
     made = {"entropy": entropy, "criteria": stationarity.Criteria(**how["criteria"])}
     return {name: how[name] for name in ("anchor", "seed")} | made
+
+
+def _foresee(trace: xr.Dataset) -> None:
+    """Refuse a trace whose state does not fit into memory with what it is made of: ValueError before it is taken."""
+    of_batch = max(trace.isel(cell=cells).nbytes for cells in traces.batches.batches(trace)[:1])
+    groups = trace.sizes["replica"] * trace.sizes.get("group", 1)
+    need = _BATCHES * of_batch + _BYTES_PER_CELL * trace.sizes["cell"] * groups
+    memory.foresee(need, f"the state of {trace.sizes['cell']} cells", "Measure some cells: trace.isel(cell=...).")
 
 
 def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:

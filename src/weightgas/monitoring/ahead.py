@@ -5,7 +5,7 @@
 with κ, the decay of a step in units of ηλ r^a, and c measured: alignment and update terms of all steps so far, so that
 the memory of momentum and of successive gradients is in them. c is drawn from what :mod:`.drift` makes of the run; η is
 that of the schedule, if there is one, else it stays that of ``rule``. With a schedule c also follows η, as η^β: upwards
-in networks that come to fit their data, whose gradients vanish with the rate, downwards in small language models. β is
+in networks that come to fit their data, whose gradients vanish with the rate, downwards in language models. β is
 not known beforehand and is drawn. Each draw is followed in steps of constant η and
 c, in which r^m, m = a − b, relaxes exponentially. Quantiles of some hundred draws are the intervals; draws are the same
 for the same samples.

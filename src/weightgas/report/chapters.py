@@ -11,7 +11,7 @@ import xarray as xr
 from matplotlib import figure as mpl
 
 from weightgas.analysis.findings import Findings
-from weightgas.figures.canvas import plain
+from weightgas.figures.canvas import MOST_POINTS, plain
 from weightgas.figures.entry import Figure
 from weightgas.figures.registry import CHAPTERS
 from weightgas.report import tables as tabulate
@@ -99,9 +99,20 @@ class Chapter:
 
 
 def length(state: xr.Dataset) -> str:
-    """The number of steps of every cell, and its seed."""
-    steps = f"{int(state.attrs['steps']):,}".replace(",", "\u202f")
-    return f"{steps} steps for each cell, seed {state.attrs['seed']}."
+    """The number of steps of every cell, and its seed; what tables and figures show of many cells."""
+    text = f"{_number(state.attrs['steps'])} steps for each cell, seed {state.attrs['seed']}."
+    if state.sizes["cell"] > min(tabulate.MOST_ROWS, MOST_POINTS):
+        text += (
+            f"\n\nThere are {_number(state.sizes['cell'])} cells. The table of cells lists at most "
+            f"{_number(tabulate.MOST_ROWS)} of them and a figure with a point for each cell draws at most "
+            f"{_number(MOST_POINTS)}, evenly spaced. All values are in the state of the run (state.zarr), and "
+            "weightgas measure --rows 0 prints them. Laws, checks and counts are of all cells."
+        )
+    return text
+
+
+def _number(value: int) -> str:
+    return f"{int(value):,}".replace(",", "\u202f")
 
 
 def _is_model(runs: Runs) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import axes
+from weightgas.analysis.cells import axes, spaced
 from weightgas.analysis.compare import compare_isotropic, compare_networks
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
@@ -22,6 +22,8 @@ Runs = Mapping[str, Findings]
 
 COLUMNS = ("temperature", "pressure", "radius", "energy", "entropy", "compressibility", "noise_var", "grad_sq")
 """Variables of the table of every cell; the first six are in the overview."""
+MOST_ROWS = 1000
+"""Rows of the table of cells."""
 
 
 def states(runs: Runs) -> Iterator[Table]:
@@ -48,7 +50,12 @@ def status_counts(state: xr.Dataset) -> str:
 
 
 def every_cell(name: str, state: xr.Dataset) -> Table:
-    """Every cell of a state with its values, errors, effective samples and status; folded."""
+    """Every cell of a state with its values, errors, effective samples and status; folded.
+
+    Of more than :data:`MOST_ROWS` cells, so many that are evenly spaced.
+    """
+    cells = state.sizes["cell"]
+    state = state.isel(cell=spaced(cells, MOST_ROWS))
     fixed, present = axes(state), [n for n in COLUMNS if n in state]
     rows = []
     for i, status in enumerate(state["status"].values):
@@ -57,7 +64,8 @@ def every_cell(name: str, state: xr.Dataset) -> Table:
         rows.append((*(f"{v[i]:.4g}" for v in fixed.values()), *values, ess, Status(int(status)).words))
     heads = [f"{_head(a)} fixed" if a in present else _head(a) for a in fixed]
     columns = (*heads, *map(_head, present), "effective samples", "status")
-    return Table(f"Every cell, {plain(name)}", columns, rows, folded=True)
+    which = "Every cell" if cells == len(rows) else f"{len(rows)} of {cells} cells, evenly spaced"
+    return Table(f"{which}, {plain(name)}", columns, rows, folded=True)
 
 
 def _head(name: str) -> str:
@@ -98,7 +106,13 @@ def potentials(runs: Runs) -> Iterator[Table]:
         if offset.size:
             exact, near = int((offset == 0).sum()), int((offset <= 1).sum())
             rows.append((plain(name), str(offset.size), str(exact), str(near), f"{offset.max():.0f}"))
-    columns = ("protocol", "targets", "minimum at the target", "within one grid step", "furthest (grid steps)")
+    columns = (
+        "protocol",
+        "targets (at most 2000)",
+        "minimum at the target",
+        "within one grid step",
+        "furthest (grid steps)",
+    )
     yield from _table("Minima of the potentials over the grid", columns, rows)
 
 

@@ -8,21 +8,22 @@ returns the result.
 from weightgas.runs.chunks import Growing, in_chunks, is_complete, subset, to_do
 from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
-from weightgas.runs.folder import RunFolder, convert, prepare
-from weightgas.runs.journal import duration, environment, finish, progress, unseen, write_atomically
+from weightgas.runs.conversion import convert
+from weightgas.runs.folder import RunFolder, prepare, save_state, tidy
+from weightgas.runs.journal import (
+    duration,
+    environment,
+    finish,
+    manifest,
+    progress,
+    remove,
+    remove_folder,
+    unseen,
+    write_atomically,
+)
 from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
-__all__ = [
-    "UNSHARDED",
-    "Client",
-    "Growing",
-    "RunFolder",
-    "Shard",
-    "checked_client",
-    "convert",
-    "duration",
-    "environment",
-    "finish",
-]
-__all__ += ["in_chunks", "is_complete", "prepare", "preparing", "progress", "shard_of", "subset", "to_do", "unseen"]
-__all__ += ["workers", "write_atomically"]
+__all__ = ["UNSHARDED", "Client", "Growing", "RunFolder", "Shard", "checked_client", "convert", "duration"]
+__all__ += ["environment", "finish", "in_chunks", "is_complete", "manifest", "prepare", "preparing", "progress"]
+__all__ += ["remove", "remove_folder", "save_state", "shard_of", "subset", "tidy", "to_do", "unseen", "workers"]
+__all__ += ["write_atomically"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from weightgas.errors import TraceError
 from weightgas.protocols import Protocol
 from weightgas.runs.clients import Client, Lost, each
 from weightgas.runs.folder import RunFolder
+from weightgas.runs.journal import remove
 from weightgas.runs.shards import UNSHARDED, Shard, claimed, preparing
 from weightgas.status import Outcome
 
@@ -79,7 +79,9 @@ def in_chunks(
         logger.info("%s: %d of %d cells are already there", run.folder, int(done.sum()), done.size)
     busy = run is not None and to_do(protocol, cells_per_chunk, run, shard)
     with claimed(run.folder, shard) if run is not None and busy else nullcontext():
-        if run is not None and client is None and isinstance(cells_per_chunk, Growing) and busy:
+        if run is not None and busy and run.damaged_path.exists() and not run.trace_path.exists():
+            _remade(protocol, cells_per_chunk, produce, run, shard)
+        elif run is not None and client is None and isinstance(cells_per_chunk, Growing) and busy:
             produce = _begun(protocol, cells_per_chunk, produce, run, shard)
         wanted = _wanted(protocol, cells_per_chunk, run, shard)
         work = [(indices, subset(protocol, indices)) for indices in wanted]
@@ -132,9 +134,12 @@ def _wanted(
         done = traces.completed_cells(run.trace_path)
         if done.shape != (len(protocol),):
             raise TraceError(
-                f"{run.trace_path}: expected {len(protocol)} cells, got {done.size}. Pass force to start again."
+                f"{run.trace_path}: expected {len(protocol)} cells, got {done.size}: it is the trace of another run. "
+                "Choose another folder, or delete it."
             )
         size = traces.cells_per_write(run.trace_path)
+    elif run is not None:
+        size = traces.repair.part_size(run.damaged_path) or size
     starts = range(0, len(protocol), size)[shard.number - 1 :: shard.count]
     parts = (np.arange(start, min(start + size, len(protocol))) for start in starts)
     return [indices for indices in parts if not done[indices].all()]
@@ -175,12 +180,20 @@ def _begun(protocol: Protocol, growing: Growing, produce: Produce, run: RunFolde
     return resumed
 
 
+def _remade(protocol: Protocol, cells_per_chunk: int | Growing, produce: Produce, run: RunFolder, shard: Shard) -> None:
+    """Make the store of a run, of which the damaged one is there, with one part; others are taken from that."""
+    first = _wanted(protocol, cells_per_chunk, run, shard)[0]
+    _write(produce(first, subset(protocol, first)), run, protocol, _first(cells_per_chunk), int(first[0]))
+
+
 def _create(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int) -> None:
     """The store of a run, unless it is there; if several shards start together, one makes it."""
     if not run.trace_path.exists():
         with preparing(run.folder):
             if not run.trace_path.exists():
-                traces.create_store(_frame(part, protocol), run.trace_path, cells_per_chunk)
+                size = traces.repair.part_size(run.damaged_path) or cells_per_chunk
+                traces.create_store(_frame(part, protocol), run.trace_path, size, run.digest)
+                run.adopt()
 
 
 def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int, start: int) -> None:
@@ -201,7 +214,8 @@ def _closed(run: RunFolder, lost: dict[int, Lost], wanted: list[np.ndarray]) -> 
     for k in lost:
         traces.mark_failed(run.trace_path, int(wanted[k][0]), len(wanted[k]))
     if is_complete(run):
-        shutil.rmtree(run.checkpoint_folder, ignore_errors=True)  # another finished shard may do the same
+        with suppress(OSError):  # another finished shard may do the same
+            remove(run.checkpoint_folder)
     return traces.open_trace(run.trace_path)
 
 

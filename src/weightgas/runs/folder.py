@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
+import shlex
 import shutil
+import tempfile
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import tomli_w
+import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.errors import RunExistsError, TraceError
-from weightgas.runs.journal import write_atomically
-from weightgas.runs.shards import UNSHARDED, active, claimed, in_use, preparing
+from weightgas.errors import RunExistsError, TraceError, path_of
+from weightgas.runs.journal import finish, manifest, remove, write_atomically
+from weightgas.runs.shards import UNSHARDED, Shard, active, in_use, preparing
+
+logger = logging.getLogger(__name__)
 
 _MARK = "# A run of weightgas"
 """First line of ``config.toml``: many programs have a file of that name, and only a run may be overwritten."""
 _CONTENTS = (
     "config.toml",
     "trace.zarr",
+    "damaged.zarr",
     "state.zarr",
     "report.html",
     "log.txt",
@@ -31,6 +39,8 @@ _CONTENTS = (
     "mode.json",
     "checkpoints",
 )
+_RUNS = "*/*/config.toml"
+"""Where the runs of an experiment have their settings."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +70,41 @@ class RunFolder:
         """The folder for checkpoints of unfinished cells; removed at the end."""
         return self.folder / "checkpoints"
 
+    @property
+    def damaged_path(self) -> Path:
+        """Where a trace with a damaged frame is until its parts are used again."""
+        return self.folder / "damaged.zarr"
 
-def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False) -> RunFolder:
+    def adopt(self) -> None:
+        """Move what can be read of a damaged trace to the new one, once that is there."""
+        if self.trace_path.is_dir() and os.path.lexists(self.damaged_path):
+            cells = traces.repair.adopt(self.trace_path, self.damaged_path)
+            logger.warning("%s: %d cells of the damaged trace are used again", self.trace_path, cells)
+            remove(self.damaged_path)
+
+    @property
+    def digest(self) -> str:
+        """A checksum of the settings of the run, which its trace has too."""
+        return f"{crc32(json.dumps(self.config, sort_keys=True).encode()):08x}"
+
+    def conclude(self, facts: Mapping[str, Any]) -> None:
+        """Write the manifest of a run of which every cell is there, if it has none or a damaged one."""
+        if "versions" in manifest(self.folder):
+            return
+        if os.path.lexists(self.manifest_path):
+            logger.warning("%s: damaged, and is written again", self.manifest_path)
+        finish(self.folder, facts)
+
+
+def prepare(
+    folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False, shard: Shard = UNSHARDED
+) -> RunFolder:
     """Make or re-open the run folder of a call with ``config``.
 
-    Values of ``config`` that are None count as not given. ``force`` deletes only the files of another run there, or of
-    this one if its trace is damaged; a folder that is not a run is refused even with ``force``.
+    Values of ``config`` that are None count as not given. ``force`` replaces another run there, or this one if its
+    trace is of another: only its own files are deleted, all of them or none, and of links only the link. A folder
+    that is not a run is refused even with ``force``. What is damaged of this run is repaired as far as that is possible
+    without making cells: damaged parts, of those of ``shard``, are marked so that they are made again.
 
     Raises
     ------
@@ -75,114 +114,188 @@ def prepare(folder: str | os.PathLike[str], config: Mapping[str, Any], *, force:
     OSError
         If the folder cannot be written; the message names it.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     config = json.loads(json.dumps({k: v for k, v in config.items() if v is not None}))
     if folder.exists() and not folder.is_dir():
         raise RunExistsError(f"{folder}: expected a folder, got a file. Choose another folder.")
+    run = RunFolder(folder, config)
     try:
-        if folder.is_dir() and _is_used(folder) and _same_run(folder, config, force=force):
+        if folder.is_dir() and _is_used(folder) and _same_run(run, force=force):
             if any(folder.glob(".*.lock")) or any(_scratch(folder)):
                 with preparing(folder):
                     _tidy(folder)
-            return RunFolder(folder, config)
+            _heal(run, shard)
+            return run
         folder.mkdir(parents=True, exist_ok=True)
         with preparing(folder):
-            if _is_used(folder) and _same_run(folder, config, force=force):  # another process was faster
-                return RunFolder(folder, config)
-            for lock in active(folder):
-                raise in_use(folder, lock)
-            for name in _CONTENTS:
-                remove(folder / name)
+            if _is_used(folder) and _same_run(run, force=force):  # another process was faster
+                return run
+            _refuse_if_used(folder)
+            _replace(folder, config)
             _tidy(folder)
-            _write_config(folder, config)
     except RunExistsError:
         raise
     except OSError as error:
-        message = f"{folder}: expected a folder that can be written, got {error.strerror or error}. Choose another."
-        raise type(error)(error.errno, message) from error
-    return RunFolder(folder, config)
+        raise unusable(folder, error) from error
+    return run
 
 
-def _same_run(folder: Path, config: Mapping[str, Any], *, force: bool) -> bool:
-    """Whether the folder holds the run of ``config``; False if, with ``force``, its content must be deleted."""
-    before = _settings_in(folder)
-    if before is not None and _is_of_0_1(folder) and traces.in_names_of_today(before) == config:
+def save_state(folder: Path, state: xr.Dataset) -> None:
+    """Replace ``state.zarr`` of a run, whatever is in its place: the name is the run's, and the trace has it all.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written; the message names it.
+    """
+    path = folder / "state.zarr"
+    with preparing(folder):
+        _tidy(folder)
+        if not traces.seal.is_ours(path):
+            remove(path)
+        traces.save(state, path, force=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed processes left in a folder, unless a process is making cells there."""
+    if any(_scratch(folder)):
+        with preparing(folder):
+            _tidy(folder)
+
+
+def unusable(folder: Path, error: OSError) -> OSError:
+    """The error of a folder that cannot be written or read, of the same type, with what helps."""
+    place = "" if error.filename is None or Path(error.filename) == folder else f" of {error.filename}"
+    got = f"{str(error.strerror or error).lower() if place else error.strerror or error}{place}"
+    fix = "Choose another."
+    if isinstance(error, PermissionError) and os.name == "posix" and folder.exists():
+        fix = f"`chmod -R u+rwX {shlex.quote(str(folder))}` gives the permission, or choose another."
+    message = f"{folder}: expected a folder that can be read and written, got {got}. {fix}"
+    return type(error)(error.errno, message)
+
+
+def _replace(folder: Path, config: Mapping[str, Any]) -> None:
+    """Replace the files of a run by the settings of another.
+
+    They are moved away together before any is deleted, the settings last, so that a kill leaves the old run without its
+    trace or the new one.
+    """
+    old = Path(tempfile.mkdtemp(prefix=".trace.zarr-", dir=folder))
+    for name in sorted(_CONTENTS, key=lambda name: (name != "trace.zarr", name == "config.toml")):
+        if os.path.lexists(folder / name):
+            os.rename(folder / name, old / name)
+    write_config(folder, config)
+    shutil.rmtree(old)
+
+
+def _refuse_if_used(folder: Path) -> None:
+    for lock in active(folder):
+        raise in_use(folder, lock)
+
+
+def _heal(run: RunFolder, shard: Shard) -> None:
+    """Repair the trace of a run: mark damaged parts, move a store with a damaged frame away, use its parts again."""
+    store, old = run.trace_path, run.damaged_path
+    if os.path.lexists(store):
+        damage = traces.repair.examine(store, (shard.number, shard.count))
+        if not (_fits(run) or (damage.frame and _is_empty(store))):
+            raise TraceError(
+                f"{store}: expected the trace of this run, got that of another or something else, put in its place. "
+                "Choose another folder, or pass force (--force) to overwrite it."
+            )
+        if damage.frame:
+            with preparing(run.folder):
+                _refuse_if_used(run.folder)
+                if os.path.lexists(old):  # the older one was used as far as that was possible
+                    remove(old)
+                os.rename(store, old)
+            logger.warning(
+                "%s: damaged (%s), and is made again; what can be read of it is used again", store, damage.frame
+            )
+            return
+        if not active(run.folder):
+            traces.repair.tidy(store)
+        if damage.parts:
+            traces.repair.reopen(store, damage)
+            logger.warning(
+                "%s: %s damaged in cells %s, which are made again", store, ", ".join(damage.variables), damage.cells
+            )
+    run.adopt()
+
+
+def _same_run(run: RunFolder, *, force: bool) -> bool:
+    """Whether the folder holds the run of a call; False if, with ``force``, its content must be replaced.
+
+    Damaged settings are written again if the trace shows that it is this run.
+    """
+    folder, config = run.folder, run.config
+    before = settings_in(folder)
+    if before is not None and is_of_0_1(folder) and traces.in_names_of_today(before) == config:
         raise RunExistsError(
             f"{folder}: expected a run of this version, got one of version 0.1. `weightgas convert {folder}` renames "
             "what has another name now; then the same call resumes it. It can be measured as it is."
         )
-    if before == config and not (force and _is_damaged(folder / "trace.zarr")):
+    if before is None and _is_of_this(run):
+        logger.warning("%s: config.toml was damaged, and is written again: the trace has the digest of it", folder)
+        write_config(folder, config)
+        before = dict(config)
+    if before == config and not (force and not _fits(run)):
         return True
-    if before is None:
-        what = "a damaged config.toml" if _is_marked(folder) else "files that are not a run of weightgas"
+    if before is None and not _is_marked(folder) and not _is_ours(folder):
         raise RunExistsError(
-            f"{folder}: expected a new folder or one of this same run, got {what}. "
+            f"{folder}: expected a new folder or one of this same run, got files that are not a run of weightgas. "
             "Nothing was deleted; empty it yourself or choose another folder."
         )
     if not force:
-        differ = sorted(k for k in {*config, *before} if config.get(k) != before.get(k))
+        what = "a damaged config.toml, which may have had other settings"
+        if before is not None:
+            differ = sorted(k for k in {*config, *before} if config.get(k) != before.get(k))
+            what = f"other settings ({', '.join(differ)})"
         raise RunExistsError(
-            f"{folder}: expected a new folder or one of this same run, got a run with other settings "
-            f"({', '.join(differ)}). Choose another folder, or pass force (--force) to overwrite it."
+            f"{folder}: expected a new folder or one of this same run, got a run with {what}. Choose another folder, "
+            "or pass force (--force) to overwrite it."
         )
     return False
 
 
-def _is_of_0_1(folder: Path) -> bool:
+def _is_of_this(run: RunFolder) -> bool:
+    """Whether the trace in the folder, or the runs of an experiment, show that it is of these settings."""
+    if traces.seal.made_by(run.trace_path) == run.digest:
+        return True
+    folder = run.folder
+    return run.config.get("command") == "reproduce" and any(map(_is_marked, (p.parent for p in folder.glob(_RUNS))))
+
+
+def is_of_0_1(folder: Path) -> bool:
     """Whether version 0.1 made the run in ``folder``: its settings or its trace have the old names."""
-    settings = _settings_in(folder) or {}
+    settings = settings_in(folder) or {}
     return traces.in_names_of_today(settings) != settings or traces.is_old(folder / "trace.zarr")
 
 
-def convert(folder: str | os.PathLike[str]) -> list[Path]:
-    """Convert runs of version 0.1 to the names of this one, so that the same call resumes them; returns these runs.
-
-    This includes all runs in ``folder`` and below it. Numbers are unchanged to the bit. Checkpoints are removed, so
-    unfinished cells start again.
-
-    Raises
-    ------
-    RunExistsError
-        If there is no run, or another process is making one.
-    TraceError
-        If a trace is damaged.
-    """
-    folder = Path(folder)
-    found = sorted(path.parent for path in folder.rglob("config.toml") if _settings_in(path.parent) is not None)
-    if not found:
-        raise RunExistsError(f"{folder}: expected a run folder, or one that holds some, got none. Check the path.")
-    old = [place for place in found if _is_of_0_1(place)]
-    for place in old:
-        with claimed(place, UNSHARDED):
-            for store in (place / "trace.zarr", place / "state.zarr"):
-                if store.exists():
-                    traces.upgrade(store)
-            remove(place / "checkpoints")
-            # Last, so that the run is still one of 0.1 if this is interrupted.
-            _write_config(place, traces.in_names_of_today(_settings_in(place) or {}))
-    return old
-
-
-def _write_config(folder: Path, config: Mapping[str, Any]) -> None:
+def write_config(folder: Path, config: Mapping[str, Any]) -> None:
     """Write the settings of a run."""
     write_atomically(folder / "config.toml", f"{_MARK}\n{tomli_w.dumps(config)}")
 
 
-def _settings_in(folder: Path) -> dict[str, Any] | None:
+def settings_in(folder: Path) -> dict[str, Any] | None:
     """The settings of the run in ``folder``, None if there are none or they cannot be read."""
     try:
         text = (folder / "config.toml").read_text(encoding="utf-8")
         return json.loads(json.dumps(tomllib.loads(text))) if text.startswith(_MARK) else None
-    except (OSError, ValueError, TypeError):  # no file; not text or TOML; a TOML date, which no run has
+    except (OSError, ValueError, TypeError, RecursionError):  # no file; not text or TOML, or too deep; a TOML date
         return None
 
 
-def _is_damaged(store: Path) -> bool:
-    """Whether there is a trace that can be neither resumed nor read."""
-    try:
-        return store.exists() and not len(traces.completed_cells(store))
-    except TraceError:
-        return True
+def _fits(run: RunFolder) -> bool:
+    """Whether the trace in the folder of a run, if any, is of this library and has the digest of that run, or none."""
+    if os.path.lexists(run.trace_path) and not traces.seal.is_ours(run.trace_path):
+        return False
+    return traces.seal.made_by(run.trace_path) in (None, run.digest)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether nothing is lost without what is here: a link to nothing, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _is_marked(folder: Path) -> bool:
@@ -190,6 +303,19 @@ def _is_marked(folder: Path) -> bool:
         return (folder / "config.toml").read_bytes().startswith(_MARK.encode())
     except OSError:
         return False
+
+
+def _is_ours(folder: Path) -> bool:
+    """Whether a folder without a readable config.toml is a run: its trace, manifest, log or checkpoints show it."""
+    if any(traces.seal.is_ours(folder / name) for name in ("trace.zarr", "state.zarr")):
+        return True
+    log = folder / "log.txt"
+    try:
+        if log.is_file() and b" weightgas.cli: weightgas " in log.read_bytes()[:1000]:
+            return True
+    except OSError:
+        pass
+    return "versions" in manifest(folder) or any(folder.glob("checkpoints/cells-*.npz")) or any(folder.glob(_RUNS))
 
 
 def _is_used(folder: Path) -> bool:
@@ -205,6 +331,9 @@ def _scratch(folder: Path) -> Iterator[Path]:
     """The remains of an interrupted write: files with the names of this library's temporary files."""
     for name in _CONTENTS:
         yield from folder.glob(f".{name}-????????")
+    checkpoints = folder / "checkpoints"
+    if os.path.lexists(checkpoints) and not checkpoints.is_dir():
+        yield checkpoints  # something else of that name, which checkpoints cannot be written to
 
 
 def _tidy(folder: Path) -> None:
@@ -212,11 +341,3 @@ def _tidy(folder: Path) -> None:
     if not active(folder):
         for path in list(_scratch(folder)):
             remove(path)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder, if it exists."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -22,6 +23,15 @@ logger = logging.getLogger(__name__)
 def finish(folder: Path, facts: Mapping[str, Any]) -> None:
     """Write ``manifest.json``: the command of the run, its versions, and its wall time."""
     write_atomically(folder / "manifest.json", json.dumps({**environment(), **facts}, indent=2, default=str) + "\n")
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a run; empty if there is none or it is damaged."""
+    try:
+        found = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def environment() -> dict[str, Any]:
@@ -43,8 +53,29 @@ def environment() -> dict[str, Any]:
     }
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a folder, or a link but not what it leads to, if it exists."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def remove_folder(path: Path) -> None:
+    """Remove an empty folder at the place of a file, so that the file can be written again.
+
+    Raises
+    ------
+    OSError
+        If the folder is not empty.
+    """
+    if path.is_dir() and not path.is_symlink():
+        path.rmdir()
+
+
 def write_atomically(path: Path, text: str) -> None:
-    """Write text so that the file is either the old one or the new one."""
+    """Write text so that the file is either the old one or the new one; an empty folder there is replaced."""
+    remove_folder(path)
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

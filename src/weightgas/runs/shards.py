@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from weightgas.errors import RunExistsError, refuse
+from weightgas.runs.journal import remove_folder
 from weightgas.settings import Run
 
 _WAIT = 1.0
@@ -112,6 +113,7 @@ def in_use(folder: Path, place: Path) -> RunExistsError:
 
 @contextmanager
 def _held(place: Path, wait: float) -> Iterator[None]:
+    remove_folder(place)
     with FileLock(place, timeout=wait):
         with suppress(OSError):  # fails on Windows, where a locked file cannot be written
             place.write_text(f"{os.getpid()} on {platform.node()}", encoding="utf-8")
@@ -124,6 +126,7 @@ def _held(place: Path, wait: float) -> Iterator[None]:
 
 def _is_free(place: Path) -> bool:
     """Whether no process holds a lock; the file of a killed process is removed."""
+    remove_folder(place)
     try:
         with FileLock(place, timeout=0):
             with suppress(OSError):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-
 from weightgas.errors import refuse
+from weightgas.runs.memory import available
 from weightgas.simulation.lanes import WIDTH
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
@@ -45,16 +43,3 @@ def bytes_of_run(how: Plan, what: Model) -> int:
     weights = 2 if how.method == "reduced" else what.dim
     snapshot = 12 if what.form.axes is not None else 4  # bytes per number: they are float64 while they are rotated back
     return 8 * (_VARIABLES * how.samples + counts + weights + SAMPLES) + snapshot * how.snapshots * what.dim
-
-
-def available() -> float | None:
-    """Bytes of free memory, or of all memory if that is unknown; None if neither is known."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return 1024.0 * next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:"))
-    except (OSError, StopIteration):  # not Linux
-        pass
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (OSError, ValueError, AttributeError):
-        return None

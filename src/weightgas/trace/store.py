@@ -20,10 +20,16 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 from zarr.codecs import ZstdCodec
 
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, path_of, typed
+from weightgas.quantities import RECORDED, Quantity
 from weightgas.status import Outcome
-from weightgas.trace.contract import FORMAT_VERSION, check
+from weightgas.trace import seal
+from weightgas.trace.attributes import FORMAT_VERSION
 from weightgas.trace.format_1 import current
+from weightgas.trace.repair import chunk_files
+from weightgas.trace.schema import check, check_range, check_state
+from weightgas.trace.seal import is_ours
+from weightgas.trace.storable import storable
 
 _CHUNK_BYTES = 2**24
 """Size of a chunk where no parts determine it."""
@@ -33,6 +39,7 @@ _IN_MEMORY = 2**28
 """A trace above this size is opened without its large variables, which are read where they are used."""
 
 
+@typed
 def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write a trace or state to a Zarr store at ``path``: all of it appears, or nothing.
 
@@ -40,19 +47,18 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 
     Raises
     ------
-    TypeError
-        If ``data`` is not a dataset.
+    TypeError, TraceError
+        If ``data`` is not a dataset, or something in it is neither numbers nor texts.
     FileExistsError
         If something already exists there and ``force`` is not given, or it is not a store of this library.
     OSError
         If the folder cannot be written; the message names it.
     """
-    if not isinstance(data, xr.Dataset):
-        raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
-    path = Path(path)
-    if path.exists() and not force:
+    path = path_of("path", path)
+    data = storable(data)
+    if os.path.lexists(path) and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
-    if path.exists() and not _is_ours(path):
+    if os.path.lexists(path) and not is_ours(path):
         raise FileExistsError(
             f"{path}: expected a store of weightgas to replace, got something else. Nothing was deleted; "
             "choose another path."
@@ -66,6 +72,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     return path
 
 
+@typed
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a trace or a state from a Zarr store (or the trace of a run folder that holds ``trace.zarr``) into memory.
 
@@ -82,10 +89,10 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     TraceError
         If the store is not a trace or state of this library, is damaged, or has a newer format.
     """
-    path = Path(path)
+    path = path_of("path", path)
     trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
     if is_state(trace):
-        return trace
+        return check_state(trace)
     check(trace)
     if "completed" in trace:
         finished = trace["completed"].values.astype(bool)
@@ -128,44 +135,54 @@ def is_old(path: Path) -> bool:
         return False
 
 
+@typed
 def read(store: str | os.PathLike[str]) -> xr.Dataset:
     """Read any Zarr store of this library, large variables where they are used; errors as :func:`open_trace`."""
-    store = Path(store)
+    store = path_of("store", store)
     if not store.exists():
         raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
     try:
+        if seal.broken(store) and seal.attributes(store).get("format_version", 0) <= FORMAT_VERSION:
+            raise ValueError("its metadata are not those that were written")
         missing = _missing_chunks(store)
         data = xr.open_zarr(store, consolidated=False, chunks=None)
         large = [n for n, v in data.data_vars.items() if data.nbytes > _IN_MEMORY and v.nbytes > _CHUNK_BYTES]
         data.drop_vars(large).load()
     except Exception as error:
         raise _damaged(store, error) from error
+    data.attrs.pop(seal.SEAL, None)
     if missing and "format_version" in data.attrs:
         raise TraceError(
-            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged; "
-            "run the command that made it again."
+            f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged. "
+            + _advice(store)
         )
-    return data.assign({name: _Stored.variable(data[name].variable, store) for name in large})
+    return data.assign({name: _Stored.variable(data[name].variable, store, RECORDED.get(str(name))) for name in large})
+
+
+def _advice(store: Path) -> str:
+    place = store.parent if store.name in ("trace.zarr", "state.zarr") else store
+    return f"The command that made it repairs it; `weightgas doctor {place}` names what is damaged."
 
 
 def _damaged(store: Path, error: Exception) -> TraceError:
     """For what was raised by opening it: zarr, json and the codecs each raise different errors for a damaged store."""
     return TraceError(
         f"{store}: expected a Zarr store written by weightgas, got something unreadable "
-        f"({type(error).__name__}: {error}). It is damaged or not a trace; run the command that made it again."
+        f"({type(error).__name__}: {error}). It is damaged or not a trace. {_advice(store)}"
     )
 
 
 class _Stored(BackendArray):
-    """A variable that is read where it is used; TraceError if it is damaged."""
+    """A variable that is read, and checked, where it is used; TraceError if it is damaged or out of its range."""
 
-    def __init__(self, variable: xr.Variable, store: Path) -> None:
+    def __init__(self, variable: xr.Variable, store: Path, quantity: Quantity | None) -> None:
         self.shape, self.dtype, self._variable, self._store = variable.shape, variable.dtype, variable, store
+        self._quantity = quantity
 
     @classmethod
-    def variable(cls, variable: xr.Variable, store: Path) -> xr.Variable:
-        """The same variable, so wrapped."""
-        array = indexing.LazilyIndexedArray(cls(variable, store))
+    def variable(cls, variable: xr.Variable, store: Path, quantity: Quantity | None) -> xr.Variable:
+        """The same variable, so wrapped, with its record if it is one of the contract."""
+        array = indexing.LazilyIndexedArray(cls(variable, store, quantity))
         return xr.Variable(variable.dims, array, variable.attrs, variable.encoding)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -174,20 +191,24 @@ class _Stored(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         try:
-            return self._variable[key].values
+            values = self._variable[key].values
         except Exception as error:
             raise _damaged(self._store, error) from error
+        if self._quantity is not None:
+            check_range(self._quantity, values)
+        return values
 
 
-def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None) -> None:
+def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None, run: str | None = None) -> None:
     """Write the frame of a run at ``path``: coordinates, attributes and variables without values, no cell completed.
 
     Parts of ``cells_per_chunk`` cells (default: all) have separate chunks, so writing one does not change the others.
+    ``run`` is the digest of the settings of the run.
     """
     shape = (template.sizes["cell"], template.sizes["replica"])
     frame = template.assign(completed=(("cell", "replica"), np.zeros(shape, "int8")))
     frame["outcome"] = frame["outcome"].copy(data=np.full(shape, Outcome.INTERRUPTED, "int8"))
-    _write_whole(frame, path, shape[0] if cells_per_chunk is None else cells_per_chunk, values=False)
+    _write_whole(frame, path, shape[0] if cells_per_chunk is None else cells_per_chunk, values=False, run=run)
 
 
 def write_cells(part: xr.Dataset, path: Path, start: int) -> None:
@@ -227,12 +248,12 @@ def _completed(path: Path, whole: bool = True) -> Any:
             raise TraceError(f"missing chunks of {', '.join(missing)}")
         return zarr.open_array(path / "completed", mode="r")
     except Exception as error:  # as in read()
-        raise TraceError(
-            f"{path}: expected a store that can be resumed, got {error}. Start again with force."
-        ) from error
+        raise TraceError(f"{path}: expected a store that can be resumed, got {error}. {_advice(path)}") from error
 
 
-def _write_whole(data: xr.Dataset, path: Path, cells_per_part: int | None = None, *, values: bool = True) -> None:
+def _write_whole(
+    data: xr.Dataset, path: Path, cells_per_part: int | None = None, *, values: bool = True, run: str | None = None
+) -> None:
     """Write to a temporary path and rename it to ``path``, without ``values`` only the frame of a run."""
     codec = ZstdCodec(level=1, checksum=True)
     encoding: dict[Any, Any] = {name: {"compressors": (codec,)} for name in data.variables}
@@ -247,7 +268,8 @@ def _write_whole(data: xr.Dataset, path: Path, cells_per_part: int | None = None
             bare.to_zarr(scratch / "store", mode="w", consolidated=False, encoding=encoding, write_empty_chunks=True)
         else:
             _write_frame(bare, scratch / "store", encoding)
-        if path.exists():
+        seal.put(scratch / "store", run)
+        if os.path.lexists(path):
             os.replace(path, scratch / "old")
         os.replace(scratch / "store", path)
     finally:
@@ -294,17 +316,8 @@ def _missing_chunks(path: Path) -> list[str]:
 
 def _lacks(folder: Path, array: Any, done: np.ndarray | None) -> bool:
     """Whether an array lacks chunks, where cells are ``done`` (cells,)."""
-    if array.nchunks_initialized == array.nchunks:
-        return False
-    if done is None or array.shape[:1] != done.shape or array.nchunks != array.cdata_shape[0]:
-        return True
-    begun = np.add.reduceat(done, np.arange(0, len(done), array.chunks[0])) > 0
-    rest = "/".join("0" * (array.ndim - 1))
-    return not all((folder / f"c/{k}" / rest).is_file() for k in np.flatnonzero(begun))
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        return "format_version" in zarr.open_group(path, mode="r").attrs
-    except Exception:  # whatever zarr raises for a file or a folder that is not a store
-        return False
+    if done is None or array.shape[:1] != done.shape:
+        return not all(path.is_file() for path in chunk_files(folder, array))
+    rows = array.chunks[0]
+    begun = np.flatnonzero(np.add.reduceat(done, np.arange(0, len(done), rows)))
+    return not all(path.is_file() for k in begun for path in chunk_files(folder, array, k * rows, (k + 1) * rows))

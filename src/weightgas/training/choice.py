@@ -13,11 +13,11 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 
 import torch
 
 from weightgas import runs
+from weightgas import trace as traces
 from weightgas.training.engine import Engine
 from weightgas.training.mode import Mode
 
@@ -56,28 +56,36 @@ def chosen(
     faster.
     """
     path = None if run is None else run.folder / "mode.json"
-    mode = None if path is None else _kept(path)
+    mode = None if run is None else _kept(run)
     if mode is None:
         mode, said = _found(usual, engine, work, compile)
         mode = mode if compile is None else replace(mode, compiled=compile)
         logger.log(logging.INFO if "(" in said else logging.DEBUG, "%s", said)
         if run is not None and path is not None:
             with runs.preparing(run.folder):  # if several shards start together, one decides
-                mode = _kept(path) or mode
+                mode = _kept(run) or mode
                 runs.write_atomically(path, json.dumps({**asdict(mode), "said": said}, indent=1) + "\n")
     return mode if compile is None else replace(mode, compiled=compile)
 
 
-def _kept(path: Path) -> Mode | None:
-    """The mode in a run folder; None if there is none, or it cannot be read."""
+def _kept(run: runs.RunFolder) -> Mode | None:
+    """The mode in a run folder, or in its trace; None if there is none."""
+    path = run.folder / "mode.json"
     try:
         stored = json.loads(path.read_text(encoding="utf-8"))
-        return Mode(*(stored[name] for name in ("at_once", "compiled", "inputs")))
+        return Mode.of([stored["at_once"], stored["compiled"], stored["inputs"] or 0])
     except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("%s: damaged, chosen anew (%s: %s)", path, type(error).__name__, error)
-        return None
+        damage = ""
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        damage = f"{type(error).__name__}: {error}"
+    about = traces.seal.attributes(run.trace_path)
+    try:
+        mode = Mode.of([about["networks_at_once"], about["compiled"], 0])
+    except (KeyError, TypeError, ValueError):
+        mode = None
+    if damage:
+        logger.warning("%s: damaged, %s (%s)", path, "chosen anew" if mode is None else "taken from the trace", damage)
+    return mode
 
 
 def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: bool | None) -> tuple[Mode, str]:

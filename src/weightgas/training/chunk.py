@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from weightgas.runs import checkpoint
 from weightgas.status import Outcome
 from weightgas.trace.measured import Custom
-from weightgas.training import checkpoint
 from weightgas.training.engine import SUMS, WARMUP, Engine, State
 from weightgas.training.mode import Mode
 from weightgas.training.plan import Plan
@@ -51,7 +52,7 @@ def run_chunk(
     custom = Custom(plan.quantities, plan.rows, first)
     record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom)
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
-    state = _resumed(engine, record, place)
+    state = _resumed(engine, plan, record, place)
     if state is None:
         state = _begun(engine, plan, weights, buffers)
         record.check(state.weights)
@@ -157,19 +158,39 @@ def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
 
-def _resumed(engine: Engine, record: Samples, place: tuple[Path, str] | None) -> State | None:
-    """The state of the checkpoint, whose record is restored; None if there is none for these cells."""
-    stored = None if place is None else checkpoint.load(*place)
-    if stored is None or not np.array_equal(stored["cells"], _cells(engine)):
+def _resumed(engine: Engine, plan: Plan, record: Samples, place: tuple[Path, str] | None) -> State | None:
+    """The state of the newest undamaged checkpoint, whose record is restored; None if there is none for these cells."""
+    return None if place is None else checkpoint.load(*place, partial(_restored, engine, plan, record))
+
+
+def _restored(engine: Engine, plan: Plan, record: Samples, stored: Mapping[str, np.ndarray]) -> State | None:
+    """The state of a checkpoint, None if it is of other cells; KeyError, TypeError or ValueError if it is damaged."""
+    if not np.array_equal(stored["cells"], _cells(engine)):
         return None
-    if "mode" in stored:  # a smaller one if memory ran out
-        engine.take(Mode.of(stored["mode"]))
+    mode = Mode.of(stored["mode"])
+    step, count, age = (int(stored[name]) for name in ("step", "count", "age"))
+    first = plan.warmup + plan.first if plan.first else 0
+    if not (first <= step <= plan.warmup + plan.last and 0 <= count <= step and age >= 0):
+        raise ValueError(f"expected a step from {first} to {plan.warmup + plan.last}, got {step} (count {count})")
+    state = engine.state(step, stored["weights"])
+    if state.weights.shape != (engine.stack, sum(engine.sizes)):
+        raise ValueError(f"weights: expected shape {(engine.stack, sum(engine.sizes))}, got {state.weights.shape}")
+    sums = {name: _like(getattr(state, name), stored[name], name) for name in (*SUMS, "rate")}
+    buffers = {name: _like(like, stored[f"{BUFFER}{name}"], name) for name, like in state.buffers.items()}
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
-    state = engine.state(int(stored["step"]), stored["weights"])
-    device = state.weights.device
-    sums = {name: torch.from_numpy(stored[name]).to(device) for name in (*SUMS, "rate") if name in stored}
-    buffers = {name: torch.from_numpy(stored[f"{BUFFER}{name}"]).to(device) for name in state.buffers}
-    return replace(state, count=int(stored["count"]), age=int(stored["age"]), buffers=buffers, **sums)
+    engine.take(mode)  # a smaller one if memory ran out
+    return replace(state, count=count, age=age, buffers=buffers, **sums)
+
+
+def _like(expected: Tensor, array: np.ndarray, name: str) -> Tensor:
+    """A stored array as a tensor on the device of ``expected``; ValueError if it has another shape or type."""
+    found = torch.from_numpy(array).to(expected.device)
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        raise ValueError(
+            f"{name}: expected {expected.dtype} of shape {tuple(expected.shape)}, got {found.dtype} of "
+            f"shape {tuple(found.shape)}"
+        )
+    return found
 
 
 def _cells(engine: Engine) -> np.ndarray:

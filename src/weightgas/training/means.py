@@ -1,7 +1,7 @@
 """The loss at the mean of the weights of a run, and along the rays from there, from its stored directions.
 
 With a trace that has ``snapshots``, the mean m of the weights over the end of a run costs no training: L(m), the mean
-loss U of the same weights over the same batches, and L(m + s(w − m)) for some of them. What this says of the gas is in
+loss U of the same weights over the same batches, and L(m + s(w − m)) for some of them. What follows for the gas is in
 :mod:`weightgas.analysis.virial`.
 """
 
@@ -57,7 +57,7 @@ def mean_weights(
     rays
         Rays, to stored weights evenly apart.
     blocks
-        Blocks of successive directions, each of which is left out once, for errors and for the bias of L(m).
+        Blocks of successive directions, each of which is omitted once, for errors and for the bias of L(m).
     batches
         Batches of a loss; None for all of them.
     device

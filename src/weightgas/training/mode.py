@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from weightgas import networks
-from weightgas.errors import OutOfMemoryError
+from weightgas.errors import OutOfMemoryError, shown
 from weightgas.networks import Network, frozen_head
 from weightgas.networks.network import averaged_losses, gradients_at_once
 
@@ -44,9 +44,11 @@ class Mode:
         return np.array([self.at_once, self.compiled, self.inputs or 0])
 
     @classmethod
-    def of(cls, numbers: np.ndarray) -> Mode:
-        """The mode from the numbers of :meth:`array`."""
+    def of(cls, numbers: Iterable[Any]) -> Mode:
+        """The mode from the numbers of :meth:`array`; ValueError if they are not such numbers."""
         at_once, compiled, inputs = map(int, numbers)
+        if at_once < 1 or compiled not in (0, 1) or inputs < 0:
+            raise ValueError(f"mode: expected numbers of networks and inputs, got {numbers}")
         return cls(at_once, bool(compiled), inputs or None)
 
 
@@ -161,7 +163,7 @@ class Evaluated:
         said = next(iter(str(error).splitlines()), "") or "no memory"
         raise OutOfMemoryError(
             f"memory: expected room for one {self.network.name} with {inputs} of the {batch} inputs of a batch{why}, "
-            f"got {said!r}. Lower batch_size, the width of the network or the size of the images, or take another "
+            f"got {shown(said)}. Lower batch_size, the width of the network or the size of the images, or take another "
             "machine or device."
         ) from error
 

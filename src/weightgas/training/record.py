@@ -108,8 +108,13 @@ class Samples:
         }
 
     def restore(self, arrays: Mapping[str, np.ndarray]) -> None:
-        """Restore the record from a checkpoint; ValueError or KeyError if that is of another record."""
-        for name, mine in self.arrays().items():
-            if arrays[name].shape != mine.shape:
-                raise ValueError(f"{name}: expected shape {mine.shape}, got {arrays[name].shape}")
-            mine[...] = arrays[name]
+        """Restore the record from a checkpoint; ValueError or KeyError, and no change, if that is of another record."""
+        mine = self.arrays()
+        for name, array in mine.items():
+            if arrays[name].shape != array.shape or arrays[name].dtype != array.dtype:
+                raise ValueError(
+                    f"{name}: expected {array.dtype} of shape {array.shape}, got {arrays[name].dtype} of shape "
+                    f"{arrays[name].shape}"
+                )
+        for name, array in mine.items():
+            array[...] = arrays[name]

@@ -129,7 +129,8 @@ def train(
     mine, client = runs.shard_of(run, len(protocol)), runs.checked_client(run.client)
     begun, folder = time.monotonic(), None
     if run.folder is not None:
-        folder = runs.prepare(run.folder, _config(protocol, network, images, plan, stepper), force=run.force)
+        config = _config(protocol, network, images, plan, stepper)
+        folder = runs.prepare(run.folder, config, force=run.force, shard=mine)
     workers = runs.workers(client)
     weights, buffers = _begin(start, run.resume_from)
     setting = Setting(
@@ -173,8 +174,8 @@ def train(
             advance=lambda cells: advance(cells * each),
         )
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
-    if folder is not None and runs.is_complete(folder) and not folder.manifest_path.exists():
-        runs.finish(folder.folder, {"command": "train", "seed": plan.seed, "wall_time": trace.attrs["wall_time"]})
+    if folder is not None and runs.is_complete(folder):
+        folder.conclude({"command": "train", "seed": plan.seed, "wall_time": trace.attrs["wall_time"]})
     return trace
 
 

@@ -1,0 +1,45 @@
+"""``weightgas doctor RUN``: what is damaged in a run, and what it costs to repair it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from weightgas.cli.cost import counted
+
+
+def examined(source: Path) -> bool:
+    """Print the condition of every run in a folder; whether all are undamaged.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no run.
+    """
+    from weightgas.runs import duration, health
+
+    found = health.runs_in(source) if source.exists() else []
+    if not found:
+        raise FileNotFoundError(f"{source}: expected a run folder, or one that holds some, got none. Check the path.")
+    damaged = 0
+    for place in found:
+        one = health.examine(place)
+        if not one.damages:
+            print(f"ok       {place}{_so_far(one.finished, one.cells)}", flush=True)
+            continue
+        damaged += 1
+        for damage in one.damages:
+            cells = f" ({counted(damage.cells, 'cell')})" if damage.cells else ""
+            print(f"damaged  {damage.path}: {damage.what}\n         {damage.repair}{cells}", flush=True)
+        time = f", about {duration(one.seconds)} to make cells again" if one.seconds else ""
+        if one.command is not None:
+            print(f"         the command of this run: `{one.command}`{time}", flush=True)
+    print("All is well." if not damaged else f"{counted(damaged, 'run')} of {len(found)} damaged. Nothing was changed.")
+    return not damaged
+
+
+def _so_far(finished: int | None, cells: int | None) -> str:
+    if cells is None or finished is None:
+        return ""
+    if finished == cells:
+        return f": {counted(cells, 'cell')}"
+    return f": {finished} of {counted(cells, 'cell')}; the same command makes the others"
