@@ -8,7 +8,6 @@ has its record in its attributes, so a custom quantity is registered nowhere els
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -41,7 +40,7 @@ class Quantity:
     dtype
         Type in which it is stored.
     low, high, positive
-        The range of its values, ends included; ``positive``: above 0. NaN is in every range.
+        The range of its values, ends included, None for no end; ``positive``: above 0. NaN is in every range.
     label, equation
         The short name on axes and table heads (default: ``long_name``); its definition, for the glossary.
     average
@@ -65,8 +64,8 @@ class Quantity:
     dims: tuple[str, ...] = ALONG
     method: str = "point"
     dtype: str = "float64"
-    low: float = -math.inf
-    high: float = math.inf
+    low: float | None = None
+    high: float | None = None
     positive: bool = False
     label: str = ""
     equation: str = ""
@@ -101,9 +100,9 @@ class Quantity:
         """Which of an array of values are out of the range, and what is expected instead, for each of its ends."""
         if self.positive:
             yield values <= 0, "numbers above 0"
-        if self.low > -math.inf:
+        if self.low is not None:
             yield values < self.low, f"numbers of at least {self.low:g}"
-        if self.high < math.inf:
+        if self.high is not None:
             yield values > self.high, f"numbers of at most {self.high:g}"
 
     @property
