@@ -20,7 +20,7 @@ import tomli_w
 import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.errors import RunExistsError, TraceError
+from weightgas.errors import RunExistsError, TraceError, path_of
 from weightgas.runs.journal import finish, manifest, remove, write_atomically
 from weightgas.runs.shards import UNSHARDED, Shard, active, claimed, in_use, preparing
 
@@ -114,7 +114,7 @@ def prepare(
     OSError
         If the folder cannot be written; the message names it.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     config = json.loads(json.dumps({k: v for k, v in config.items() if v is not None}))
     if folder.exists() and not folder.is_dir():
         raise RunExistsError(f"{folder}: expected a folder, got a file. Choose another folder.")
