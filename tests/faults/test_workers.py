@@ -13,10 +13,12 @@ from calls import flat
 from weightgas import networks
 from weightgas import trace as traces
 from weightgas.losses import Linear, Quadratic
+from weightgas.measurement import measure
 from weightgas.protocols import FixedLR
 from weightgas.simulation import run as simulation_run
 from weightgas.simulation import simulate
 from weightgas.status import Outcome
+from weightgas.trace import batches, store
 from weightgas.training import train
 
 GRID = FixedLR([0.03, 0.1, 0.3], [0.003, 0.01])
@@ -102,6 +104,27 @@ def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client)
     client.unregister_worker_plugin("killer")
     assert len(list(tmp_path.glob("begun-*"))) == 3
     same(trace, alone)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("begun", [2, 8], ids=["in level one", "in the quantities"])
+def test_a_measurement_of_which_a_worker_is_killed(tmp_path, monkeypatch, client, begun):
+    """Of a trace that stays in its store, in batches of one cell: six for level one, six for the quantities."""
+    monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
+    alone = simulate(GRID, 3, 2000, **flat(threads=1, folder=tmp_path / "run", **SIMULATED))
+    expected = measure(alone)
+    monkeypatch.setattr(store, "_IN_MEMORY", 0)
+    monkeypatch.setattr(store, "_CHUNK_BYTES", 1)
+    monkeypatch.setattr(batches, "_BYTES", 1)
+    stored = traces.open_trace(tmp_path / "run")
+    assert not batches.in_memory(stored["radius"])
+    from killer import Killer
+
+    client.register_plugin(Killer(tmp_path, begun), name="killer")
+    state = measure(stored, client=client)
+    client.unregister_worker_plugin("killer")
+    assert len(list(tmp_path.glob("begun-*"))) == begun
+    same(state, expected)
 
 
 @pytest.mark.integration
