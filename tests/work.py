@@ -19,9 +19,13 @@ import synthetic
 from calls import flat
 from weightgas import datasets
 from weightgas import trace as traces
+from weightgas.cli import main
+from weightgas.experiments import presets
+from weightgas.experiments import run as experiments_run
 from weightgas.networks import MLP
-from weightgas.protocols import FixedLR
+from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.runs import checkpoint, chunks
+from weightgas.settings import Record
 from weightgas.simulation import run as simulation_run
 from weightgas.training import train
 
@@ -80,6 +84,11 @@ def train_with_checkpoints(folder: Path, protocol, steps: int, options: dict, ev
     train(protocol, MLP(), "digits", steps, **flat(folder=folder, **options))
 
 
+def save_always() -> None:
+    """Make a checkpoint at every opportunity from now on."""
+    checkpoint.EVERY = 0.0
+
+
 def train_35_cells(folder: Path, steps: int, at_once: int, shard: str | None = None) -> None:
     """A grid of 35 cells, with a checkpoint at every opportunity."""
     checkpoint.EVERY = 0.01
@@ -93,6 +102,48 @@ def simulate_35_cells(folder: Path, steps: int, at_once: int, shard: str | None 
     simulation_run._SECONDS_PER_CHUNK = 0.0
     grid = FixedLR([0.01 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)])
     simulation_run.simulate(grid, 3, 5000 * steps, **flat(samples=20, blocks=4, threads=1, folder=folder, shard=shard))
+
+
+def precise_35_cells(folder: Path, steps: int, at_once: int, shard: str | None = None) -> None:
+    """The same to a target precision, which the cells reach at different steps."""
+    simulation_run._SECONDS_PER_CHUNK = 0.0
+    grid = FixedLR([0.01 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)])
+    until = {"targets": 0.1, "most_steps": 20_000 * steps}
+    options = flat(samples=40, blocks=4, threads=1, folder=folder, shard=shard, **until)
+    simulation_run.simulate(grid, 3, 1000 * steps, **options)
+
+
+def command(folder: Path, *arguments: str) -> None:
+    """A command in the folder that ``folder`` is in; it must be done."""
+    os.chdir(folder.parent)
+    try:
+        main([*arguments])
+    except SystemExit as ended:
+        if ended.code:
+            raise RuntimeError(f"{arguments} ended with {ended.code}") from ended
+
+
+def simulated(folder: Path) -> None:
+    """A small run to measure."""
+    command(folder, "simulate", "--lr", "0.03:0.1:4", "--wd", "0.03:0.1:3", "--steps", "20000", "-o", folder.name)
+
+
+def measured(folder: Path) -> None:
+    command(folder, "measure", folder.name, "--no-controls")
+
+
+def reported(folder: Path) -> None:
+    command(folder, "report", folder.name, "--no-controls")
+
+
+def reproduced(folder: Path) -> None:
+    """An experiment of two small runs, without controls."""
+    simulation_run._SECONDS_PER_CHUNK = 0.0
+    spheres = {name: FixedSphere(elr=rates) for name, rates in {"first": [0.03, 0.1], "second": [0.05, 0.07]}.items()}
+    record = Record(samples=40)
+    plan = [presets.Simulated(f"isotropic/{name}", on, 3, 400_000, 1, record) for name, on in spheres.items()]
+    experiments_run._plan, experiments_run.controls_for = lambda *_, **__: plan, lambda *_, **__: {}
+    command(folder, "reproduce", "isotropic", "--threads", "1", "-o", folder.name)
 
 
 class Deadly:
@@ -114,17 +165,22 @@ class Deadly:
 
 @dataclass(frozen=True)
 class DeadlyMLP(MLP):
-    """An MLP that kills the worker of the stack that first asks for gradients, and again, ``lives`` times in all."""
+    """An MLP that kills the worker of the stack that first asks for gradients, and again, ``lives`` times in all.
+
+    With ``late``, none asks for them before there is a checkpoint of some stack.
+    """
 
     folder: str = ""
     lives: int = 1
+    late: bool = False
 
     @property
     def name(self) -> str:
         return MLP(self.hidden).name
 
     def gradients(self, weights, inputs, labels):
-        if multiprocessing.parent_process() is not None:
+        saved = not self.late or any(Path(self.folder).glob("run/checkpoints/cells-*.npz"))
+        if multiprocessing.parent_process() is not None and saved:
             stack, victim = str(crc32(weights.detach().numpy().tobytes())), Path(self.folder, "victim")
             with suppress(FileExistsError), victim.open("x") as file:
                 file.write(stack)

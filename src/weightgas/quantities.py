@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from weightgas.errors import one_of, refuse
+from weightgas.errors import check_fields, one_of, refuse, typed
 
 ALONG = ("replica", "sample")
 GROUPS = ("replica", "sample", "group")
@@ -75,6 +75,7 @@ class Quantity:
         if self.measure is not None and not callable(self.measure):
             kind = type(self.measure).__name__
             raise TypeError(f"measure of {self.name}: expected a function of the weights, got {kind}. Pass a function.")
+        check_fields(self)
         if not self.long_name:
             object.__setattr__(self, "long_name", self.name.replace("_", " "))
 
@@ -317,11 +318,13 @@ def glossary() -> list[tuple[str, str, str]]:
     return [*NOTATION, *defined]
 
 
+@typed
 def of(name: str) -> Quantity:
     """The record with this name, computed quantities first; for an unknown name, a record with only the name."""
     return DERIVED.get(name) or RECORDED.get(name) or Quantity(name, dims=())
 
 
+@typed
 def in_nats(name: str) -> bool:
     """Whether a quantity is an entropy, which has an absolute target."""
     return of(name).units == "nat"

@@ -1,6 +1,5 @@
 """Drives: the identities of every step, and what may and may not change them."""
 
-import numba
 import numpy as np
 import pytest
 
@@ -8,6 +7,7 @@ from weightgas.driving import Path, adiabat, ensemble, isobar, isochore, isother
 from weightgas.driving.ensemble import drive, resting_steps
 from weightgas.losses import Covariance, Isotropic
 from weightgas.simulation import lanes, reference
+from weightgas.simulation.arguments import Portion
 from weightgas.status import Outcome
 
 NOISE = Isotropic(1.4)
@@ -56,7 +56,8 @@ def test_every_entry_is_the_plain_one_with_the_same_draws(name, dim):
     now, books = np.stack([weights[:, 0], weights[:, 1] ** 2], axis=1), np.zeros((runs, kernel.SUMS))
     kind, volume = path.kind, (weights**2).sum(axis=1) / 2
     along = (rate, hold, hold)  # the decay, or the radius where that is fixed
-    kernel.advance(kind.scaled, kind.projected, now, streams, volume, books, along, marks, dim, 1.96, 8, found)
+    portion = Portion(0, runs, np.zeros(1, np.uint8))
+    kernel.advance(portion, kind.scaled, kind.projected, now, streams, volume, books, along, marks, dim, 1.96, 8, found)
     for run in range(runs):
         w, expected = weights[run], np.zeros(kernel.SUMS)
         for k in range(steps):
@@ -107,7 +108,6 @@ def test_threads_calls_and_other_replicas_change_no_bit(monkeypatch):
             np.testing.assert_array_equal(other[name].values, one[name].values[:replicas], err_msg=name)
     again = drive(legs, 4, (300, 50, 77), noise=NOISE, replicas=150, samples=7, threads=1, seed=1)
     assert not np.array_equal(again["energy"], one["energy"])
-    assert numba.get_num_threads() == numba.config.NUMBA_NUM_THREADS
 
 
 def test_what_a_course_holds():

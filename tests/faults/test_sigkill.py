@@ -29,6 +29,7 @@ def live(program, folder: Path, *arguments, seconds: float = 600.0) -> bool:
     params=[
         pytest.param(work.train_35_cells, id="train"),
         pytest.param(work.simulate_35_cells, id="simulate", marks=pytest.mark.slow),
+        pytest.param(work.precise_35_cells, id="precision", marks=pytest.mark.slow),
     ]
 )
 def program(request):
@@ -81,7 +82,7 @@ def test_nothing_finished_is_lost(tmp_path, program, kills, steps, at_once):
 @pytest.mark.slow
 def test_shards_that_are_killed_share_a_run(tmp_path, program):
     """Three processes at once in one folder, each killed four times at random moments, then let live."""
-    steps = 400 if program is work.simulate_35_cells else 100
+    steps = 100 if program is work.train_35_cells else 400
     began = time.monotonic()
     assert not live(program, tmp_path / "whole", steps, 2)
     length = time.monotonic() - began

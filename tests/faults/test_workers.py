@@ -136,6 +136,15 @@ def test_a_stack_that_kills_its_worker_once_is_trained_by_another(tmp_path, trai
 
 
 @pytest.mark.integration
+def test_a_stack_whose_worker_is_killed_after_a_checkpoint(tmp_path, trained, client):
+    """The worker that takes over begins at the checkpoint, and the numbers are those of a run without kills."""
+    client.run(work.save_always)
+    network = work.DeadlyMLP(folder=str(tmp_path), lives=1, late=True)
+    same(train(GRID, network, "digits", 60, **flat(client=client, folder=tmp_path / "run", **TRAINED)), trained)
+    assert (tmp_path / "life-0").exists()
+
+
+@pytest.mark.integration
 def test_a_stack_that_kills_two_workers_is_failed_and_the_rest_is_trained(tmp_path, trained, client, caplog):
     """One of the six stacks kills who trains it, twice. The same call trains it, for it has no lives left."""
     network = work.DeadlyMLP(folder=str(tmp_path), lives=2)

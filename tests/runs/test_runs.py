@@ -66,7 +66,7 @@ def test_force_on_the_same_run_keeps_it_unless_the_trace_is_of_another(tmp_path)
     assert runs.is_complete(run)
     runs.remove(run.trace_path)
     other.trace_path.rename(run.trace_path)
-    with pytest.raises(TraceError, match=r"expected the trace of this run, got that of a run .*\(--force\)"):
+    with pytest.raises(TraceError, match=r"expected the trace of this run, got that of another .*\(--force\)"):
         runs.prepare(run.folder, CONFIG)
     runs.prepare(run.folder, CONFIG, force=True)
     assert [p.name for p in run.folder.iterdir()] == ["config.toml"]
@@ -321,3 +321,39 @@ def test_progress_is_a_bar_on_a_terminal_and_a_line_in_the_log_elsewhere(caplog,
     with runs.progress("work", 4, show=True) as advance:
         advance(4)
     assert "work" in capsys.readouterr().err
+
+
+def test_something_else_in_the_place_of_a_trace_is_not_deleted_without_force(tmp_path):
+    run = runs.prepare(tmp_path, CONFIG)
+    whole = runs.in_chunks(GRID, 6, produced([]), run)
+    runs.remove(run.trace_path)
+    run.trace_path.mkdir()
+    (run.trace_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(TraceError, match=r"got that of another or something else.*\(--force\)"):
+        runs.prepare(tmp_path, CONFIG)
+    assert (run.trace_path / "thesis.txt").exists()
+    assert runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path, CONFIG, force=True)).identical(whole)
+
+
+@pytest.mark.parametrize("interrupted", ["while the parts are moved", "before they are removed"])
+def test_a_repair_that_is_interrupted_goes_on(tmp_path, monkeypatch, interrupted):
+    """Of a store without its metadata one part is made again, the others are moved, by two calls together."""
+    run = runs.prepare(tmp_path, CONFIG)
+    whole = runs.in_chunks(GRID, 2, produced([]), run)
+    (run.trace_path / "zarr.json").write_text("{")
+    place, name = (traces.repair, "_mark") if interrupted.startswith("while") else (runs.folder, "remove")
+    stop, calls = getattr(place, name), []
+
+    def stopped(*arguments, **options):
+        if "damaged.zarr" in str(arguments[0]) or options.get("done"):
+            raise KeyboardInterrupt
+        return stop(*arguments, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, stopped)
+        with pytest.raises(KeyboardInterrupt):
+            runs.in_chunks(GRID, 2, produced(calls), runs.prepare(tmp_path, CONFIG))
+    assert run.damaged_path.exists() and calls == [[0, 1]]
+    again = runs.in_chunks(GRID, 2, produced(calls), runs.prepare(tmp_path, CONFIG))
+    assert again.identical(whole) and len(calls) <= 2
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]

@@ -44,7 +44,7 @@ def test_the_text_of_a_shard():
         ("5/4", ValueError, "a number from 1 to 4, got 5"),
         ("1/0", ValueError, "a number from 1 to 0"),
         ("1/9", ValueError, "at most as many shards as cells, 8, got 9"),
-        ((1, 4), TypeError, "expected text such as '1/4'"),
+        ((1, 4), TypeError, "shard: expected text or None"),
     ],
 )
 def test_wrong_shards_are_refused(text, error, match):

@@ -1,6 +1,5 @@
 """The step that keeps every weight, in lanes: the plain one draw by draw, whatever lies alongside it, and in law."""
 
-import numba
 import numpy as np
 import pytest
 from scipy import stats
@@ -10,6 +9,7 @@ from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadr
 from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere
 from weightgas.simulation import diagonal, kernels, lanes, model, reference, simulate
 from weightgas.simulation.arguments import Form, Heat, Span, Tallied, Tasks
+from weightgas.simulation.threads import Threads
 
 KINDS = {kind.name: kind for kind in BUILT_IN}
 PROTOCOLS = {
@@ -74,7 +74,7 @@ class Run:
         self.snapshots = np.zeros((tasks, snapshots, what.dim), np.float32)
         self.every, self.plan = every, (first, between)
 
-    def advance(self, samples=1, steps=1, begin=0, first=0, together=64):
+    def advance(self, samples=1, steps=1, begin=0, first=0, together=64, threads=1):
         form, tasks = self.what.form, len(self.weights)
         tallied = Tallied(
             self.means, self.points, self.every, self.moments, self.counts, np.zeros(self.means.shape[1], np.int64),
@@ -84,7 +84,9 @@ class Run:
         runs = Tasks(self.weights, self.stream, self.rate, self.hold, self.hold)
         form = Form(float(form.constant), form.linear, form.curvature)
         heat, span = Heat(self.what.factor, *self.what.strength), Span(first, samples, steps, begin)
-        diagonal.advance(self.kind.scaled, self.kind.projected, span, runs, form, heat, together, tallied)
+        kind = (self.kind.scaled, self.kind.projected)
+        with Threads(threads) as pool:
+            pool.run(diagonal.advance, tasks, together, *kind, span, runs, form, heat, together, tallied)
         return self
 
 
@@ -147,11 +149,9 @@ def test_lanes_and_calls_and_threads_change_no_bit(dim, steps):
     plan = {"every": 3, "snapshots": 4, "first": 5, "between": 4}
     for together, calls, threads in ((64, 1, 2), (64, 8, 1), (8, 1, 1), (1, 4, 1), (4, 2, 2), (23, 2, 2)):
         run, each = Run("fixed_lr", models(dim)["linear"], 70, 8, **plan), 8 // calls
-        before = numba.get_num_threads()
-        numba.set_num_threads(min(threads, before))
         for call in range(calls):
-            run.advance(each, steps, begin=call * each * steps, first=call * each, together=together)
-        numba.set_num_threads(before)
+            first = call * each
+            run.advance(each, steps, begin=first * steps, first=first, together=together, threads=threads)
         found.append(run)
     for name in ("weights", "stream", "means", "points", "counts", "snapshots"):
         for other in found[1:]:

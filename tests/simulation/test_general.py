@@ -12,7 +12,7 @@ from weightgas.optimizers import SGD
 from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Record, Run
 from weightgas.simulation import general, kernels, model, reference, simulate
-from weightgas.simulation.arguments import Span, Tallied, Tasks
+from weightgas.simulation.arguments import Portion, Span, Tallied, Tasks
 from weightgas.simulation.buffers import Buffers
 from weightgas.trace import extend
 
@@ -41,7 +41,15 @@ class Task:
         held = np.full(1, self.hold)  # the decay, or the radius where that is fixed
         task = Tasks(self.weights, self.stream, np.full(1, self.rate), held, held)
         kind, span = KINDS[self.protocol], Span(0, 1, 1, 0)
-        general.advance(kind.scaled, kind.projected, span, task, *self.buffers.arguments(), tally)
+        general.advance(
+            Portion(0, 1, np.zeros(1, np.uint8)),
+            kind.scaled,
+            kind.projected,
+            span,
+            task,
+            *self.buffers.arguments(),
+            tally,
+        )
 
     def plain(self):
         """The step with the draws that are next."""

@@ -8,7 +8,7 @@ from weightgas import streams
 from weightgas.losses import Covariance, Isotropic, Linear, LossDependent, Quadratic
 from weightgas.protocols import BUILT_IN, FixedLR
 from weightgas.simulation import kernels, model, reference
-from weightgas.simulation.arguments import Form, Heat, Span, Tallied, Tasks
+from weightgas.simulation.arguments import Form, Heat, Portion, Span, Tallied, Tasks
 
 KINDS = {kind.name: kind for kind in BUILT_IN}
 ROOT = np.random.default_rng(5).standard_normal((6, 6))
@@ -50,11 +50,12 @@ class Recorder:
 def advance(recorder, protocol, what, weights, stream, rate, hold, *, samples=1, steps=1, begin=0):
     form = what.form
     spread = what.factor if what.factor.ndim == 2 else np.diag(what.factor)
-    loss = (Form(float(form.constant), form.linear, form.curvature), Heat(spread, *what.strength))
+    loss = (Form(float(form.constant), form.linear, form.curvature), Heat(spread, *what.strength), spread @ spread.T)
     held = np.full(len(weights), hold)  # the decay, or the radius where that is fixed
     tasks = Tasks(weights, stream, np.full(len(weights), rate), held, held)
     kind, span = KINDS[protocol], Span(0, samples, steps, begin)
-    kernels.advance(kind.scaled, kind.projected, span, tasks, *loss, recorder.arguments())
+    portion = Portion(0, len(weights), np.zeros(1, np.uint8))
+    kernels.advance(portion, kind.scaled, kind.projected, span, tasks, *loss, recorder.arguments())
 
 
 def projected_covariance(what, direction):

@@ -13,7 +13,7 @@ from weightgas.measurement import measure
 from weightgas.protocols import BUILT_IN, FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Evaluate, Record, Run
 from weightgas.simulation import kernels, lanes, model, reduced, reference, simulate
-from weightgas.simulation.arguments import Heat, Span, Tallied, Tasks
+from weightgas.simulation.arguments import Heat, Portion, Span, Tallied, Tasks
 from weightgas.theory import vmf
 
 KINDS = {kind.name: kind for kind in BUILT_IN}
@@ -57,8 +57,8 @@ def advance(kind, weights, streams, rate, hold, what, *, samples=1, steps=1, tog
     tallied = Tallied(means, points, *none, np.zeros(tasks), np.ones(tasks), *snapshots)
     held = np.full(tasks, hold)  # the decay, or the radius where that is fixed
     runs, heat = Tasks(weights, streams, np.full(tasks, rate), held, held), Heat(what.factor[0] ** 2, *what.strength)
-    span = Span(0, samples, steps, 0)
-    reduced.advance(kind.scaled, kind.projected, span, runs, 1.0, what.dim, heat, together, tallied)
+    portion, span = Portion(0, tasks, np.zeros(1, np.uint8)), Span(0, samples, steps, 0)
+    reduced.advance(portion, kind.scaled, kind.projected, span, runs, 1.0, what.dim, heat, together, tallied)
     return means, points
 
 

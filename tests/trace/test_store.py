@@ -74,7 +74,7 @@ def test_a_place_that_cannot_be_written_is_named(trace, tmp_path):
     for place in (tmp_path / "file/trace.zarr", tmp_path / "file/below/trace.zarr", Path("/proc/weightgas/trace.zarr")):
         with pytest.raises(OSError, match=rf"{place}: expected a place that can be written, got .*Choose another"):
             traces.save(trace, place)
-    with pytest.raises(TypeError, match="save: expected a trace or state, got ndarray"):
+    with pytest.raises(TypeError, match=r"data: expected an xarray\.Dataset, got array"):
         traces.save(np.ones(3), tmp_path / "x.zarr")
 
 

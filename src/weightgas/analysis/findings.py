@@ -21,6 +21,7 @@ from weightgas.analysis.maxwell import QuadraticFit, Slope, quadratic_fit, slope
 from weightgas.analysis.potentials import minima
 from weightgas.analysis.reasons import reasons
 from weightgas.analysis.scores import Score, model_scores
+from weightgas.errors import typed
 from weightgas.measurement import measure
 from weightgas.protocols import PROTOCOLS
 
@@ -50,6 +51,7 @@ class Findings:
     state: xr.Dataset
     title: str
 
+    @typed
     def __init__(self, trace: xr.Dataset | None = None, state: xr.Dataset | None = None, *, title: str = "") -> None:
         if trace is None and state is None:
             raise TypeError("trace: expected a trace or a state, got neither. Pass Findings(trace) or (trace, state).")
@@ -186,6 +188,7 @@ def findings(run: Any, state: xr.Dataset | None = None, *, title: str = "") -> F
     return Findings(run, state, title=title)
 
 
+@typed
 def verdict(run: xr.Dataset | Findings, state: xr.Dataset | None = None, *, title: str = "") -> Verdict:
     """Judge a run in three levels.
 

@@ -23,19 +23,19 @@ from collections.abc import Sequence
 from typing import Any
 from zlib import crc32
 
-import numba
 import numpy as np
 import xarray as xr
 
 from weightgas import protocols, streams
 from weightgas.driving import kernel
 from weightgas.driving.paths import Path
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import SCHEDULE, refuse, seed_number, whole_number, wrong_type
 from weightgas.losses import Isotropic
 from weightgas.protocols import Protocol
 from weightgas.simulation import model, reduced
 from weightgas.simulation.lanes import STREAM
 from weightgas.simulation.start import reduced_start
+from weightgas.simulation.threads import Threads
 from weightgas.status import Outcome, flags
 from weightgas.theory import relaxation, vmf
 
@@ -113,26 +113,23 @@ def drive(
     """
     legs, counts = _legs(legs, steps)
     what = _model(noise, dim)
-    whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
+    seed_number(seed)
     replicas = whole_number("replicas", replicas, minimum=2, fix="Error bars need at least two replicas.")
     samples = whole_number("samples", samples)
     schedules = [leg.values(count) for leg, count in zip(legs, counts, strict=True)]
     first = legs[0].at(0.0)
-    warmup = resting_steps(legs[0], 0.0, dim, noise) if warmup is None else whole_number("warmup", warmup, minimum=0)
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    threads = most if threads is None else min(whole_number("threads", threads), most)
-    begun, before = time.monotonic(), numba.get_num_threads()
-    numba.set_num_threads(threads)
-    try:
-        ensemble = _Ensemble(legs, schedules, first, what, seed, replicas)
+    warmup = resting_steps(legs[0], 0.0, dim, noise) if warmup is None else warmup
+    warmup = whole_number("warmup", warmup, minimum=0, bound=SCHEDULE)
+    threads = None if threads is None else whole_number("threads", threads)
+    begun = time.monotonic()
+    with Threads(threads) as pool:
+        ensemble = _Ensemble(legs, schedules, first, what, seed, replicas, pool)
         if warmup:
             ensemble.rest(warmup)
         found, marks = [ensemble.sample()], [np.zeros(1, np.int64)]
         for leg, schedule in zip(legs, schedules, strict=True):
             marks.append(_marks(len(schedule[leg.axes[0]]), samples))
             found.append(ensemble.advance(leg, schedule, marks[-1]))
-    finally:
-        numba.set_num_threads(before)
     notes = {
         "producer": "drive",
         **what.attributes(),
@@ -144,7 +141,7 @@ def drive(
         "legs": [leg.name for leg in legs],
         "protocols": [leg.protocol for leg in legs],
         "leg_steps": counts,
-        "threads": threads,
+        "threads": pool.number,
         "wall_time": round(time.monotonic() - begun, 3),
     }
     return _dataset(np.concatenate(found, axis=1), legs, counts, marks, notes)
@@ -174,8 +171,10 @@ def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotro
 class _Ensemble:
     """The replicas: weights, streams, volumes and sums, advanced leg by leg."""
 
-    def __init__(self, legs, schedules, first: dict[str, float], what: model.Model, seed: int, replicas: int) -> None:
-        self.what, self.first, self.leg = what, first, legs[0]
+    def __init__(
+        self, legs, schedules, first: dict[str, float], what: model.Model, seed: int, replicas: int, threads: Threads
+    ) -> None:
+        self.what, self.first, self.leg, self.threads = what, first, legs[0], threads
         crc = crc32(b"".join(a.encode() + v.tobytes() for schedule in schedules for a, v in schedule.items()))
         key = {"course": float(crc), "dim": float(what.dim)}
         radius, self.weights, self.stream = _starts(legs[0].kind, first, what, seed, key, replicas)
@@ -200,15 +199,16 @@ class _Ensemble:
         kind, none = leg.kind, np.zeros(len(schedule[leg.axes[0]]))
         found_radius = kind.fixed_radius(schedule)
         along = (kind.rate(schedule), kind.decay(schedule), none if found_radius is None else found_radius)
-        together = reduced.lanes_for(len(self.weights), numba.get_num_threads())
+        together = reduced.lanes_for(len(self.weights), self.threads.number)
         begin = first = 0
         while first < len(marks):
             last = int(np.searchsorted(marks, begin + _STEPS_PER_CALL / len(self.weights)))
             last = min(max(last, first + 1), len(marks))
             end = int(marks[last - 1])
             part = np.empty((len(self.weights), last - first, kernel.COLUMNS))
-            kernel.advance(
-                kind.scaled, kind.projected, self.weights, self.stream, self.volume, self.sums,
+            self.threads.run(
+                kernel.advance, len(part), together, kind.scaled, kind.projected,
+                self.weights, self.stream, self.volume, self.sums,
                 tuple(x[begin:end] for x in along), marks[first:last] - begin, self.what.dim,
                 float(self.what.factor[0] ** 2), together, part,
             )  # fmt: skip
@@ -237,22 +237,26 @@ def _starts(
 def _legs(legs: Path | Sequence[Path], steps: int | Sequence[int]) -> tuple[list[Path], list[int]]:
     found = [legs] if isinstance(legs, Path) else list(legs) if isinstance(legs, list | tuple) else []
     if not found or not all(isinstance(leg, Path) for leg in found):
-        raise TypeError(
-            f"legs: expected a Path or a list of them, got {legs!r}. "
-            "Make one with weightgas.paths.isotherm, isobar, isochore, adiabat or Path."
+        raise wrong_type(
+            "legs",
+            "a Path or a list of them",
+            legs,
+            "Make one with weightgas.paths.isotherm, isobar, isochore, adiabat or Path.",
         )
     if not isinstance(steps, list | tuple | np.ndarray):
-        return found, [whole_number("steps", steps)] * len(found)
+        return found, [whole_number("steps", steps, bound=SCHEDULE)] * len(found)
     if len(steps) != len(found):
         raise refuse("steps", f"one number, or one for each of {len(found)} legs", list(steps), "Give as many as legs.")
-    return found, [whole_number("steps", n) for n in steps]
+    return found, [whole_number("steps", n, bound=SCHEDULE) for n in steps]
 
 
 def _model(noise: Isotropic | None, dim: int) -> model.Model:
     if noise is not None and not isinstance(noise, Isotropic):
-        raise TypeError(
-            f"noise: expected weightgas.losses.Isotropic, got {noise!r}. "
-            "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0)."
+        raise wrong_type(
+            "noise",
+            "weightgas.losses.Isotropic",
+            noise,
+            "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0).",
         )
     return model.resolved(None, noise, dim)
 

@@ -35,9 +35,9 @@ COLUMNS = FIRST_SUM + SUMS
 _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 
 
-@numba.njit(cache=True, parallel=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def advance(
-    scaled, projected, w, stream, volume, sums, schedule, marks, dim, variance, together, found
+    portion, scaled, projected, w, stream, volume, sums, schedule, marks, dim, variance, together, found
 ):  # pragma: no cover - compiled
     """Take N runs through the steps of ``schedule`` (η or η_e, λ and r of each), and record values after ``marks``.
 
@@ -47,11 +47,9 @@ def advance(
     """
     rate, decay, radius = schedule
     flags, heat = (scaled, projected), (variance, 1.0, 0.0)
-    tasks, steps = w.shape[0], rate.shape[0]
-    parts = (tasks + together - 1) // together
-    for part in numba.prange(parts):
-        start = part * together
-        many = min(together, tasks - start)
+    (begin_run, end_run, stop), steps = portion, rate.shape[0]
+    for start in range(begin_run, end_run, together):
+        many = min(together, end_run - start)
         f = np.zeros((reduced._SUMS + kernels.COLUMNS) * WIDTH)
         normals = np.empty(2 * ROOM)
         state, words = np.empty(STREAM * WIDTH, np.uint64), np.empty(WORDS * ROOM, np.uint64)
@@ -65,6 +63,8 @@ def advance(
                 kept[number * WIDTH + i] = sums[start + i, number]
         done = sample = 0
         while done < steps:
+            if stop[0]:
+                return
             some = min(CHUNK, marks[sample] - done)
             lanes.draw(state, words, normals, some, many, dim - 2)
             for step in range(some):

@@ -17,6 +17,10 @@ from weightgas.errors import refuse
 
 Run = Findings | xr.Dataset | tuple[xr.Dataset, xr.Dataset]
 """One run: Findings, a state, or (trace, state)."""
+Recorded = xr.Dataset | Findings
+"""What a figure along the steps takes."""
+Results = Mapping[str, xr.Dataset]
+"""Results of the solvable gas by name."""
 Runs = Run | Mapping[str, Run]
 """One run, or several by name."""
 

@@ -9,7 +9,7 @@ from weightgas.runs.chunks import Growing, in_chunks, is_complete, subset, to_do
 from weightgas.runs.clients import Client, workers
 from weightgas.runs.clients import checked as checked_client
 from weightgas.runs.conversion import convert
-from weightgas.runs.folder import RunFolder, prepare, save_state
+from weightgas.runs.folder import RunFolder, prepare, save_state, tidy
 from weightgas.runs.journal import (
     duration,
     environment,
@@ -25,5 +25,5 @@ from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
 __all__ = ["UNSHARDED", "Client", "Growing", "RunFolder", "Shard", "checked_client", "convert", "duration"]
 __all__ += ["environment", "finish", "in_chunks", "is_complete", "manifest", "prepare", "preparing", "progress"]
-__all__ += ["remove", "remove_folder", "save_state", "shard_of", "subset", "to_do", "unseen", "workers"]
+__all__ += ["remove", "remove_folder", "save_state", "shard_of", "subset", "tidy", "to_do", "unseen", "workers"]
 __all__ += ["write_atomically"]

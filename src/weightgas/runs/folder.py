@@ -20,7 +20,7 @@ import tomli_w
 import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.errors import RunExistsError, TraceError
+from weightgas.errors import RunExistsError, TraceError, path_of
 from weightgas.runs.journal import finish, manifest, remove, write_atomically
 from weightgas.runs.shards import UNSHARDED, Shard, active, in_use, preparing
 
@@ -114,7 +114,7 @@ def prepare(
     OSError
         If the folder cannot be written; the message names it.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     config = json.loads(json.dumps({k: v for k, v in config.items() if v is not None}))
     if folder.exists() and not folder.is_dir():
         raise RunExistsError(f"{folder}: expected a folder, got a file. Choose another folder.")
@@ -149,9 +149,18 @@ def save_state(folder: Path, state: xr.Dataset) -> None:
         If it cannot be written; the message names it.
     """
     path = folder / "state.zarr"
-    if not traces.seal.is_ours(path):
-        remove(path)
-    traces.save(state, path, force=True)
+    with preparing(folder):
+        _tidy(folder)
+        if not traces.seal.is_ours(path):
+            remove(path)
+        traces.save(state, path, force=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove what killed processes left in a folder, unless a process is making cells there."""
+    if any(_scratch(folder)):
+        with preparing(folder):
+            _tidy(folder)
 
 
 def unusable(folder: Path, error: OSError) -> OSError:
@@ -189,6 +198,11 @@ def _heal(run: RunFolder, shard: Shard) -> None:
     store, old = run.trace_path, run.damaged_path
     if os.path.lexists(store):
         damage = traces.repair.examine(store, (shard.number, shard.count))
+        if not (_fits(run) or (damage.frame and _is_empty(store))):
+            raise TraceError(
+                f"{store}: expected the trace of this run, got that of another or something else, put in its place. "
+                "Choose another folder, or pass force (--force) to overwrite it."
+            )
         if damage.frame:
             with preparing(run.folder):
                 _refuse_if_used(run.folder)
@@ -199,11 +213,8 @@ def _heal(run: RunFolder, shard: Shard) -> None:
                 "%s: damaged (%s), and is made again; what can be read of it is used again", store, damage.frame
             )
             return
-        if not _fits(run):
-            raise TraceError(
-                f"{store}: expected the trace of this run, got that of a run with other settings, put in its place. "
-                "Choose another folder, or pass force (--force) to overwrite it."
-            )
+        if not active(run.folder):
+            traces.repair.tidy(store)
         if damage.parts:
             traces.repair.reopen(store, damage)
             logger.warning(
@@ -276,8 +287,15 @@ def settings_in(folder: Path) -> dict[str, Any] | None:
 
 
 def _fits(run: RunFolder) -> bool:
-    """Whether the trace in the folder of a run has the digest of that run, or none."""
+    """Whether the trace in the folder of a run, if any, is of this library and has the digest of that run, or none."""
+    if os.path.lexists(run.trace_path) and not traces.seal.is_ours(run.trace_path):
+        return False
     return traces.seal.made_by(run.trace_path) in (None, run.digest)
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether nothing is lost without what is here: a link to nothing, or an empty folder."""
+    return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
 def _is_marked(folder: Path) -> bool:

@@ -7,6 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 
+class Portion(NamedTuple):
+    """The runs of one call of a compiled step: from ``first`` to before ``end``, until ``stop`` (1,) is set.
+
+    Runs are independent, so any division into portions gives the same bits.
+    """
+
+    first: int
+    end: int
+    stop: np.ndarray
+
+
 class Span(NamedTuple):
     """The samples from ``first`` on, each of ``steps`` steps; ``begin``: steps since recording began, negative before.
 

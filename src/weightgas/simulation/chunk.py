@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import xarray as xr
 
@@ -21,6 +20,7 @@ from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
 from weightgas.simulation.start import SAMPLES, reduced_start, stationary_start
 from weightgas.simulation.tally import Tally
+from weightgas.simulation.threads import Threads
 from weightgas.theory import vmf
 from weightgas.trace.measured import Custom
 
@@ -40,7 +40,12 @@ def seconds_per_run(how: Plan, what: Model) -> float:
 
 
 def run_chunk(
-    protocol: Protocol, how: Plan, what: Model, advance: Callable[[float], None], before: xr.Dataset | None
+    protocol: Protocol,
+    how: Plan,
+    what: Model,
+    threads: Threads,
+    advance: Callable[[float], None],
+    before: xr.Dataset | None,
 ) -> xr.Dataset:
     """Simulate cells from the start or from the end of ``before``; tasks are (cell, replica), the replica fastest."""
     tasks = len(protocol) * how.replicas
@@ -56,22 +61,23 @@ def run_chunk(
         weights, stream = reduced.unpacked(weights, stream) if small else (weights, stream)
         overlap = rates = None
     buffers = Buffers(what, len(weights), before) if what.general else None
-    runs = _tasks(protocol, how, weights, stream, rates)
-    step, groups = _compiled(how, what, len(weights), buffers)
-    steering = Steering(protocol, how, what, runs, tally, buffers) if protocol.steers else None
+    state = _tasks(protocol, how, weights, stream, rates)
+    step, together, groups = _compiled(how, what, len(weights), threads.number, buffers)
+    steering = Steering(protocol, how, what, state, tally, buffers) if protocol.steers else None
     if steering and before is not None:
         steering.resume(before)
     custom = Custom(how.quantities, how.samples, to_original(weights) if how.quantities else weights)
-    call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / numba.get_num_threads()
+    call_seconds = tasks * seconds_per_run(how, what) / (how.steps + how.warmup) / threads.number
 
     def go(begin: int, samples: int, steps: int) -> None:
-        """Advance all tasks in calls of a fraction of a second each, so that Ctrl-C is prompt and progress is shown."""
+        """Advance all tasks in calls of a fraction of a second each, so that progress is shown."""
         recorded = custom and begin >= 0
         most = 1 if steering or recorded else max(1, int(_SECONDS_PER_CALL / (call_seconds * steps)))
         for k in range(0, samples, most):
             some = min(most, samples - k)
             span = Span(k, some, steps, begin + k * steps)
-            step(protocol.scaled, protocol.projected, span, runs, *groups, tally.for_kernel())
+            kind = (protocol.scaled, protocol.projected)
+            threads.run(step, tasks, together, *kind, span, state, *groups, tally.for_kernel())
             if recorded:
                 custom.read(k, to_original(weights))
             if steering:
@@ -107,7 +113,7 @@ def run_chunk(
         "warmup": how.warmup,
         "sample_every": how.sample_every,
         "method": how.method,
-        "threads": numba.get_num_threads(),
+        "threads": threads.number,
         "device": "cpu",
     }
     return traces.make(what.effective(protocol), arrays, attributes, dict.fromkeys(means, "mean"), how.quantities)
@@ -158,20 +164,20 @@ def _same(weights: np.ndarray) -> np.ndarray:
 
 
 def _compiled(
-    how: Plan, what: Model, tasks: int, buffers: Buffers | None
-) -> tuple[Callable[..., None], tuple[Any, ...]]:
-    """The compiled step, and its arguments between ``runs`` and the tally."""
+    how: Plan, what: Model, tasks: int, threads: int, buffers: Buffers | None
+) -> tuple[Callable[..., None], int, tuple[Any, ...]]:
+    """The compiled step, how many tasks it takes together, and its arguments between the tasks and the tally."""
     if buffers is not None:
-        return general.advance, buffers.arguments()
-    constant, threads = float(what.form.constant), numba.get_num_threads()
+        return general.advance, 1, buffers.arguments()
+    constant = float(what.form.constant)
     if how.method == "reduced":
-        heat = Heat(what.factor[0] ** 2, *what.strength)
-        return reduced.advance, (constant, what.dim, heat, reduced.lanes_for(tasks, threads))
+        heat, together = Heat(what.factor[0] ** 2, *what.strength), reduced.lanes_for(tasks, threads)
+        return reduced.advance, together, (constant, what.dim, heat, together)
     form = Form(constant, np.array(what.form.linear, float), np.array(what.form.curvature, float))
     if what.side_by_side:
         together = diagonal.lanes_for(tasks, threads, what.dim)
-        return diagonal.advance, (form, Heat(np.array(what.factor), *what.strength), together)
-    return kernels.advance, (form, Heat(what.spread, *what.strength))
+        return diagonal.advance, together, (form, Heat(np.array(what.factor), *what.strength), together)
+    return kernels.advance, 1, (form, Heat(what.spread, *what.strength), what.spread @ what.spread.T)
 
 
 def _start(protocol: Protocol, how: Plan, what: Model) -> tuple[np.ndarray, ...]:

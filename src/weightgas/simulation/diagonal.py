@@ -240,24 +240,23 @@ def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # 
     out[kernels.NOISE_CURVATURE] = strength * crossed
 
 
-@numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(scaled, projected, span, runs, form, heat, together, tallied):  # pragma: no cover - compiled
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def advance(portion, scaled, projected, span, runs, form, heat, together, tallied):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for standard deviations ``spread`` (d,) of the noise and ``stream`` (N, STREAM).
 
     ``together`` lanes are kept side by side.
     """
+    begin_task, end_task, stop = portion
     first, samples, steps, begin = span
     w, stream, rate, decay, radius = runs
     constant, linear, curvature = form
     spread, offset, slope = heat
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
     flags = (scaled, projected)
-    tasks, dim = w.shape
+    dim = w.shape[1]
     trace = curvature.sum()
-    parts = (tasks + together - 1) // together
-    for part in numba.prange(parts):
-        start = part * together
-        many = min(together, tasks - start)
+    for start in range(begin_task, end_task, together):
+        many = min(together, end_task - start)
         f = np.zeros((_SUMS + kernels.COLUMNS) * WIDTH)
         # Vectors are filled up with lanes that repeat the last run and whose results are not used.
         wide = many if many < FEW else (many + 7) // 8 * 8
@@ -282,6 +281,8 @@ def advance(scaled, projected, span, runs, form, heat, together, tallied):  # pr
             f[_SUMS * WIDTH :] = 0.0
             done = 0
             while done < steps:
+                if stop[0]:
+                    return
                 some = min(chunk, steps - done)
                 numbers = spare + some * dim
                 lanes.fill(state, words, normals, spare, (numbers + 1) // 2)

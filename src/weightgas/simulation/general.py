@@ -200,9 +200,11 @@ def _strength(loss, offset, slope):  # pragma: no cover - compiled
 
 @numba.njit(cache=True, error_model="numpy")
 def _read(
-    x, r2, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means, points
+    x, r2, steps, sums, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means, points
 ):  # pragma: no cover
-    """The values at the end of a sample, into ``points``; the Laplacian of a custom loss into ``means``."""
+    """The end of a sample: its means, with the Laplacian of a custom loss at its end, and the values there."""
+    for column in range(kernels.COLUMNS):
+        means[column] = sums[column] / steps
     known, noise_kind, covariant = how
     (constant, linear, curvature), (spread, offset, slope) = form, heat
     along_linear = 0.0
@@ -224,7 +226,7 @@ def _read(
 
 @numba.njit(cache=True, error_model="numpy")
 def _run(
-    task, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied
+    task, stop, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied
 ):  # pragma: no cover - compiled
     """One task of :func:`advance`."""
     first, samples, steps, begin = span
@@ -251,6 +253,8 @@ def _run(
     for sample in range(first, first + samples):
         sums[:] = 0.0
         for _ in range(steps):
+            if stop[0]:
+                return
             if cause[task] != 0:
                 break
             r = math.sqrt(r2)
@@ -298,24 +302,23 @@ def _run(
         if cause[task] != 0:
             means[task, sample, kernels.LOSS] = np.nan
             continue
-        for column in range(kernels.COLUMNS):
-            means[task, sample, column] = sums[column] / steps
-        _read(x, r2, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means[task, sample],
-              points[task, sample])  # fmt: skip
+        _read(x, r2, steps, sums, how, own, fill, form, heat, u, mean, facts, scratch, columns, found,
+              means[task, sample], points[task, sample])  # fmt: skip
     for i in range(d):
         w[task, i], velocity[task, i] = x[i], v[i]
     for i in range(s.size):
         stream[task, i] = s[i]
 
 
-@numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied):  # pragma: no cover - compiled
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def advance(
+    portion, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied
+):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, with the group Buffers of :mod:`.arguments`.
 
     ``how``: whether the loss is the ``form``, else ``own``; how the noise is made, one of SPREAD, CURVED, OWN, the last
     by ``fill``; and whether its covariance is read.
     """
-    for task in numba.prange(len(runs[0])):
-        _run(
-            np.int64(task), scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied,
-        )  # fmt: skip
+    begin_task, end_task, stop = portion
+    for task in range(begin_task, end_task):
+        _run(task, stop, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied)

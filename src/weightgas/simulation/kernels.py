@@ -205,23 +205,24 @@ def _read(x, r2, constant, linear, curvature, variances, offset, slope, out):  #
     out[NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
 
 
-@numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no cover - compiled
-    """Advance every task by some samples of some steps in place; reduce into these samples.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def advance(portion, scaled, projected, span, runs, form, heat, variances, tallied):  # pragma: no cover - compiled
+    """Advance the tasks of a portion by some samples of some steps in place; reduce into these samples.
 
     The step size is η, or η_e r² if ``scaled``; if ``projected``, the step ends on the sphere and has no decay. The
-    groups are those of :mod:`.arguments`: Span, Tasks with streams of 4 words, Form, Heat with (d, d), Tallied.
+    groups are those of :mod:`.arguments`: Portion, Span, Tasks with streams of 4 words, Form, Heat with (d, d),
+    Tallied. ``variances`` (d, d) is the spread times its transpose.
     """
+    begin_task, end_task, stop = portion
     first, samples, steps, begin = span
     w, stream, rates, decays, radii = runs
     constant, linear, curvature = form
     spread, offset, slope = heat
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
-    tasks, d = w.shape
+    d = w.shape[1]
     trace = curvature.sum()
     amplitude = math.sqrt(offset)
-    variances = spread @ spread.T
-    for task in numba.prange(tasks):
+    for task in range(begin_task, end_task):
         s = stream[task].copy()
         x = w[task].copy()
         noise = np.empty(d)
@@ -239,6 +240,8 @@ def advance(scaled, projected, span, runs, form, heat, tallied):  # pragma: no c
         for sample in range(first, first + samples):
             sum_loss = sum_loss_sq = sum_grad = sum_noise = sum_mean = sum_growth = sum_laplacian = sum_curved = 0.0
             for _ in range(steps):
+                if stop[0]:
+                    return
                 r = math.sqrt(r2)
                 inverse = 1.0 / r
                 _fill(s, draws)

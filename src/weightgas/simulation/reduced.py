@@ -105,22 +105,22 @@ def _logits(f, out, lanes):  # pragma: no cover - compiled
         out[i] = logit if y > 0.0 else -logit
 
 
-@numba.njit(cache=True, parallel=True, error_model="numpy")
-def advance(scaled, projected, span, runs, constant, dim, heat, together, tallied):  # pragma: no cover - compiled
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def advance(
+    portion, scaled, projected, span, runs, constant, dim, heat, together, tallied
+):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for weights (N, 2), y and t² of each run, and Heat with σ² as ``spread``.
 
     ``together`` lanes are kept side by side.
     """
+    begin_task, end_task, stop = portion
     first, samples, steps, begin = span
     w, stream, rate, decay, radii = runs
     variance, offset, slope = heat
     means, points, every, moments, counts, blocks, origin, width, _, _, _ = tallied
     flags = (scaled, projected)
-    tasks = w.shape[0]
-    parts = (tasks + together - 1) // together
-    for part in numba.prange(parts):
-        start = part * together
-        many = min(together, tasks - start)
+    for start in range(begin_task, end_task, together):
+        many = min(together, end_task - start)
         f = np.zeros((_SUMS + kernels.COLUMNS) * WIDTH)
         logits, normals = np.empty(WIDTH), np.empty(2 * ROOM)
         state, words = np.empty(STREAM * WIDTH, np.uint64), np.empty(WORDS * ROOM, np.uint64)
@@ -135,6 +135,8 @@ def advance(scaled, projected, span, runs, constant, dim, heat, together, tallie
             f[_SUMS * WIDTH :] = 0.0
             done = 0
             while done < steps:
+                if stop[0]:
+                    return
                 some = min(CHUNK, steps - done)
                 lanes.draw(state, words, normals, some, many, dim - 2)
                 for step in range(some):

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 
-import numba
 import numpy as np
 import xarray as xr
 
@@ -25,6 +24,7 @@ from weightgas.simulation.chunk import run_chunk, seconds_per_run
 from weightgas.simulation.lanes import WIDTH
 from weightgas.simulation.model import Model
 from weightgas.simulation.plan import Plan
+from weightgas.simulation.threads import Threads, at_most
 
 _SECONDS_PER_CHUNK = 8.0
 """Seconds in which the cells that are stored together are made: a kill loses as much."""
@@ -121,7 +121,7 @@ def simulate(
     if until is not None:
         until = precision.resolved(Until.given(until), how, counted=what.linear, resumed=before is not None)
     client = runs.checked_client(run.client)
-    threads = _threads(1 if run.threads is None and client is not None else run.threads)
+    threads = at_most(1 if run.threads is None and client is not None else run.threads)
     mine = runs.shard_of(run, len(protocol))
     if before is not None:
         _check_resume(before, protocol, how, what)
@@ -138,15 +138,9 @@ def simulate(
     to_do = runs.to_do(grid, chunks, folder, mine)
     produce = partial(_produce, grid=protocol, how=how, what=what, until=until, threads=threads, before=before)
     begun = time.monotonic()
-    threads_before = numba.get_num_threads()
-    numba.set_num_threads(threads)
-    try:
-        label = "simulate " + protocol.name.replace("_", " ")
-        with runs.progress(label, to_do, run.progress) as advance:
-            work = produce if client is not None else partial(produce, advance=advance)
-            trace = runs.in_chunks(grid, chunks, work, folder, shard=mine, client=client, advance=advance)
-    finally:
-        numba.set_num_threads(threads_before)
+    with runs.progress("simulate " + protocol.name.replace("_", " "), to_do, run.progress) as advance:
+        work = produce if client is not None else partial(produce, advance=advance)
+        trace = runs.in_chunks(grid, chunks, work, folder, shard=mine, client=client, advance=advance)
     trace.attrs["wall_time"] = round(time.monotonic() - begun, 3)
     if folder is not None and runs.is_complete(folder):
         facts = {"command": "simulate", "seed": seed, "cells": len(protocol), "wall_time": trace.attrs["wall_time"]}
@@ -160,7 +154,7 @@ def estimated_seconds(
     """Rough wall time of :func:`simulate`, for ``--dry-run``; ``what`` is the resolved model."""
     record = Record(samples=8).of("simulate")
     how = plan.resolved(steps, record, replicas=replicas, seed=0, method=method, reducible=what.reducible)
-    return len(protocol) * replicas * seconds_per_run(how, what) / _threads(threads)
+    return len(protocol) * replicas * seconds_per_run(how, what) / at_most(threads)
 
 
 def _chunks(how: Plan, what: Model, threads: int, until: Until | None, share: int) -> runs.Growing:
@@ -179,11 +173,6 @@ def _chunks(how: Plan, what: Model, threads: int, until: Until | None, share: in
     room = memory.bytes_of_run(how if until is None else precision.room(how), what) * how.replicas
     most = max(_BYTES_PER_CHUNK // room, 1)
     return runs.Growing(max(min(first, most, share), 1), min(most, share), _SECONDS_PER_CHUNK)
-
-
-def _threads(threads: int | None) -> int:
-    most = numba.config.NUMBA_NUM_THREADS  # type: ignore[attr-defined]
-    return most if threads is None else min(threads, most)
 
 
 def _resumable(record: Record, before: xr.Dataset | None) -> Record:
@@ -231,10 +220,10 @@ def _produce(
 
     ``part`` are those cells as in the trace, with the learning rate that includes momentum.
     """
-    numba.set_num_threads(threads)
     cells = runs.subset(grid, where)
-    if until is None:
-        return run_chunk(cells, how, what, advance, None if before is None else before.isel(cell=where))
-    make = lambda some, piece, *rest: run_chunk(some, piece, what, *rest)  # noqa: E731
-    found = precision.to_precision(cells, how, until, make, advance)
+    with Threads(threads) as pool:
+        if until is None:
+            return run_chunk(cells, how, what, pool, advance, None if before is None else before.isel(cell=where))
+        make = lambda some, piece, *rest: run_chunk(some, piece, what, pool, *rest)  # noqa: E731
+        found = precision.to_precision(cells, how, until, make, advance)
     return found.assign_attrs(settings=json.dumps(part.settings(), sort_keys=True))

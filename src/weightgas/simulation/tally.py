@@ -30,7 +30,7 @@ class Tally:
         self.block_of = np.arange(plan.samples) * plan.blocks // plan.samples
         self.origin, self.width = np.zeros(tasks), np.ones(tasks)
         self.snapshots = np.zeros((tasks, plan.snapshots, dim), np.float32)
-        self.first_snapshot = begin + plan.steps - plan.snapshot_every * (plan.snapshots - 1)
+        self.first_snapshot = begin + plan.steps - plan.snapshot_every * max(plan.snapshots - 1, 0)
 
     def for_kernel(self) -> Tallied:
         """The last argument of the kernel. The warm-up writes into the samples too; the run then overwrites them."""

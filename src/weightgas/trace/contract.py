@@ -11,7 +11,7 @@ import numpy as np
 import xarray as xr
 
 from weightgas import protocols
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, shown, typed
 from weightgas.quantities import ALONG, OF_NOISE, RECORDED, Quantity
 from weightgas.status import Cause, Outcome, flags
 
@@ -63,7 +63,9 @@ def make(
     coordinates["cell_id"] = ("cell", np.array(ids, np.dtypes.StringDType()))
     known = RECORDED | {q.name: q for q in quantities}
     if unknown := [name for name in values if name not in known]:
-        raise TraceError(f"variable: expected one of the contract's, got {unknown[0]!r}. Known: {', '.join(known)}.")
+        raise TraceError(
+            f"variable: expected one of the contract's, got {shown(unknown[0])}. Known: {', '.join(known)}."
+        )
     variables = {name: _variable(known[name], array, (methods or {}).get(name)) for name, array in values.items()}
     settings = json.dumps(protocol.settings(), sort_keys=True)
     notes = {**attributes, "protocol": protocol.name, "settings": settings, "format_version": FORMAT_VERSION}
@@ -108,7 +110,9 @@ def check(trace: xr.Dataset) -> xr.Dataset:
         )
     version = trace.attrs.get("format_version")
     if not isinstance(version, Integral):
-        raise TraceError(f"trace: expected the attribute format_version, got {version!r}. Not a trace of weightgas.")
+        raise TraceError(
+            f"trace: expected the attribute format_version, got {shown(version)}. Not a trace of weightgas."
+        )
     if int(version) > FORMAT_VERSION:
         raise TraceError(
             f"trace: expected format {FORMAT_VERSION} or older, got {version}. Update weightgas to read it."
@@ -123,7 +127,7 @@ def check(trace: xr.Dataset) -> xr.Dataset:
     if name not in protocols.PROTOCOLS:
         place = trace.attrs.get("protocol_class", "its module")
         raise TraceError(
-            f"protocol: expected one of {', '.join(sorted(protocols.PROTOCOLS))}, got {name!r}. "
+            f"protocol: expected one of {', '.join(sorted(protocols.PROTOCOLS))}, got {shown(name)}. "
             f"It was defined in {place}: import that first; a trace never imports it by itself."
         )
     expected = {name: quantity.dims for name, quantity in RECORDED.items() if name in trace.variables}
@@ -137,16 +141,19 @@ def check(trace: xr.Dataset) -> xr.Dataset:
     return trace
 
 
+@typed
 def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
     """The protocol of a trace or state, with its grid of hyperparameters; ValueError if no class has its name."""
     return protocols.from_settings(json.loads(trace.attrs["settings"]))
 
 
+@typed
 def kind_of(data: xr.Dataset | xr.DataArray) -> type[protocols.Protocol]:
     """The protocol class of a trace or state, which defines its physics; ValueError if no class has its name."""
     return protocols.named(str(data.attrs["protocol"]))
 
 
+@typed
 def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     """The hyperparameters of every cell of a trace or state, (cells,) each, by axis in the order of the protocol.
 
@@ -160,6 +167,7 @@ def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     return at
 
 
+@typed
 def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
     """The custom quantities that a trace holds, as its variables describe them (:meth:`Quantity.variable`)."""
     found = (Quantity.described(str(n), v.dims, v.attrs) for n, v in trace.data_vars.items() if n not in RECORDED)
@@ -171,11 +179,13 @@ def column(data: xr.Dataset, name: str, like: str) -> np.ndarray:
     return data[name].values.astype(float) if name in data else np.full(data[like].shape, np.nan)
 
 
+@typed
 def valid(trace: xr.Dataset) -> xr.DataArray:
     """Boolean (cell, replica, sample): which samples were made before the cell ended."""
     return trace["samples"] > xr.DataArray(np.arange(trace.sizes["sample"]), dims="sample")
 
 
+@typed
 def holds(trace: xr.Dataset, name: str) -> np.ndarray:
     """Boolean (cell, sample): where the variable ``name`` had to be recorded; a NaN there is a failure."""
     if name not in OF_NOISE or "noise_every" not in trace.attrs:

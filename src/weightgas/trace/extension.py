@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas.errors import TraceError, one_of
+from weightgas.errors import TraceError, one_of, typed
 from weightgas.trace.contract import check, protocol_of
 
 _ONE_VALUE = ("producer", "protocol", "dim", "dof", "sample_every")
@@ -18,6 +18,7 @@ _ONE_VALUE += ("curvature_batches", "noise_every", "energy_batches", "momentum",
 """Attributes that must agree in two traces of one experiment; the seed too, except for new replicas."""
 
 
+@typed
 def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:
     """Join two traces of the same experiment along ``"sample"`` (more steps), ``"cell"`` or ``"replica"``.
 

@@ -58,6 +58,8 @@ def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
     try:
         if seal.broken(store):
             return Damage("its metadata are not those that were written")
+        if "format_version" not in seal.attributes(store):
+            return Damage("it lacks its attributes")
         group = zarr.open_group(store, mode="r")
         arrays = dict(group.arrays())
         for name, array in arrays.items():
@@ -121,6 +123,12 @@ def adopt(store: Path, old: Path) -> int:
         else:
             reopen(store, Damage("", {(begin, end): names}))
     return moved
+
+
+def tidy(store: Path) -> None:
+    """Remove the files that a killed process was writing; nothing reads them."""
+    for path in store.glob("*/c/**/*.partial"):
+        path.unlink(missing_ok=True)
 
 
 def part_size(store: Path) -> int | None:

@@ -20,7 +20,7 @@ from xarray.backends import BackendArray
 from xarray.core import indexing
 from zarr.codecs import ZstdCodec
 
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, path_of, typed
 from weightgas.status import Outcome
 from weightgas.trace import seal
 from weightgas.trace.contract import FORMAT_VERSION, check
@@ -36,6 +36,7 @@ _IN_MEMORY = 2**28
 """A trace above this size is opened without its large variables, which are read where they are used."""
 
 
+@typed
 def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Write a trace or state to a Zarr store at ``path``: all of it appears, or nothing.
 
@@ -50,9 +51,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     OSError
         If the folder cannot be written; the message names it.
     """
-    if not isinstance(data, xr.Dataset):
-        raise TypeError(f"save: expected a trace or state, got {type(data).__name__}. Convert with to_dataset().")
-    path = Path(path)
+    path = path_of("path", path)
     if os.path.lexists(path) and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
     if os.path.lexists(path) and not is_ours(path):
@@ -69,6 +68,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     return path
 
 
+@typed
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     """Read a trace or a state from a Zarr store (or the trace of a run folder that holds ``trace.zarr``) into memory.
 
@@ -85,7 +85,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     TraceError
         If the store is not a trace or state of this library, is damaged, or has a newer format.
     """
-    path = Path(path)
+    path = path_of("path", path)
     trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
     if is_state(trace):
         return trace
@@ -131,9 +131,10 @@ def is_old(path: Path) -> bool:
         return False
 
 
+@typed
 def read(store: str | os.PathLike[str]) -> xr.Dataset:
     """Read any Zarr store of this library, large variables where they are used; errors as :func:`open_trace`."""
-    store = Path(store)
+    store = path_of("store", store)
     if not store.exists():
         raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
     try:
