@@ -7,13 +7,17 @@ its cell then states what happened (:mod:`weightgas.status`).
 
 from __future__ import annotations
 
+import inspect
 import math
+import os
+import re
 import traceback
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from functools import wraps
 from numbers import Integral, Real
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,9 +42,42 @@ class OutOfMemoryError(WeightgasError, MemoryError):
     """Memory ran out, and only the caller can make the problem smaller."""
 
 
+class Bound(NamedTuple):
+    """The largest accepted number of something that is counted, and why there is one."""
+
+    most: int
+    reason: str
+
+
+ITEMS = Bound(10**9, "No machine has the memory for an array of more.")
+STEPS = Bound(10**15, "More would take years; continue a shorter run with resume_from.")
+SCHEDULE = Bound(10**8, "The rates of all steps are in memory together.")
+CELLS = Bound(10**7, "Make several runs of fewer cells.")
+WEIGHTS = Bound(10**8, "Weights, noise and starts of more do not fit into memory together.")
+DRAWS = Bound(10**8, "Draw them in several calls.")
+SEEDS = Bound(2**63 - 1, "A seed is stored in 64 bits.")
+
+_LONGEST = 120
+"""Letters of a value that a message shows."""
+
+
+def shown(value: Any) -> str:
+    """The repr of a value in one line of at most 120 letters; of a value without a repr its type."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # a repr of the user's, too many digits, too deep
+        return f"an object of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
+
+
 def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
     """A ``ValueError`` in the format of this library: ``name``: expected, got, how to fix."""
-    return ValueError(f"{name}: expected {expected}, got {got!r}. {fix}")
+    return ValueError(f"{name}: expected {expected}, got {shown(got)}. {fix}")
+
+
+def wrong_type(name: str, expected: str, got: Any, fix: str = "") -> TypeError:
+    """A ``TypeError`` in the same format."""
+    return TypeError(f"{name}: expected {expected}, got {shown(got)}. {fix}".strip())
 
 
 def renamed_names(module: str, names: Mapping[str, str]) -> Callable[[str], Any]:
@@ -84,6 +121,26 @@ def is_refusal(error: BaseException) -> bool:
     return Path(innermost).resolve().is_relative_to(Path(__file__).resolve().parent)
 
 
+def real_array(
+    name: str, value: Any, expected: str, fix: str, error: Callable[..., Exception] = wrong_type
+) -> np.ndarray:
+    """``value`` as a float64 array of any shape; ``error`` unless it is real numbers (text, None, booleans are not).
+
+    An array with masked entries is refused, since its mask would be lost.
+    """
+    import numpy as np  # slow to import, and the help of the command line needs only the rest of this file
+
+    try:
+        if isinstance(value, range) and len(value) > ITEMS.most:
+            raise ValueError
+        array = np.asarray(value)
+        if array.dtype.kind not in "iuf" or np.ma.is_masked(value):
+            raise ValueError
+        return array.astype(np.float64)
+    except Exception:  # lists of unequal length, tensors with a gradient, objects with an __array__ of their own
+        raise error(name, expected, value, fix) from None
+
+
 def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:
     """``value`` as a one-dimensional float64 array of positive finite numbers, or a refusal.
 
@@ -94,15 +151,9 @@ def positive_array(name: str, value: Any, *, fix: str) -> np.ndarray:
     ValueError
         If it is empty, has more than one dimension, or holds a number that is not finite and positive.
     """
-    import numpy as np  # slow to import, and the help of the command line needs only the rest of this file
+    import numpy as np
 
-    try:
-        array = np.asarray(value)
-    except ValueError as error:  # lists of unequal length
-        raise TypeError(f"{name}: expected a positive number or a list of them, got {value!r}. {fix}") from error
-    if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: expected a positive number or a list of them, got {value!r}. {fix}")
-    array = np.atleast_1d(array.astype(np.float64))
+    array = np.atleast_1d(real_array(name, value, "a positive number or a list of them", fix))
     if array.ndim != 1 or array.size == 0:
         raise refuse(name, "one number or a one-dimensional list of them", f"an array of shape {array.shape}", fix)
     wrong = array[~(np.isfinite(array) & (array > 0))]
@@ -119,27 +170,153 @@ def positive_number(name: str, value: Any, *, fix: str = "Pass one positive fini
     return array[0].item()
 
 
+def nonnegative_number(name: str, value: Any, *, fix: str = "Pass one finite number of at least 0.") -> float:
+    """``value`` as a finite float of at least 0; errors as :func:`finite_number`."""
+    number = finite_number(name, value, fix=fix)
+    if number < 0:
+        raise refuse(name, "a number of at least 0", number, fix)
+    return number
+
+
 def finite_number(name: str, value: Any, *, fix: str = "Pass one finite number.") -> float:
     """``value`` as a finite float; TypeError for other types (a bool is one), ValueError where it is not finite."""
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name}: expected a finite number, got {value!r}. {fix}")
-    if not math.isfinite(value):
-        raise refuse(name, "a finite number", float(value), fix)
-    return float(value)
+        raise wrong_type(name, "a finite number", value, fix)
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number above the largest float
+        number = math.inf
+    if not math.isfinite(number):
+        raise refuse(name, "a finite number", number, fix)
+    return number
 
 
-def whole_number(name: str, value: Any, *, minimum: int = 1, fix: str = "Pass a whole number.") -> int:
-    """``value`` as an int of at least ``minimum``; TypeError for other types (a bool is one), ValueError below."""
+def whole_number(
+    name: str, value: Any, *, minimum: int = 1, bound: Bound = ITEMS, fix: str = "Pass a whole number."
+) -> int:
+    """``value`` as an int from ``minimum`` to ``bound``.
+
+    TypeError for other types (a bool is one), ValueError outside.
+    """
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name}: expected a whole number of at least {minimum}, got {value!r}. {fix}")
+        raise wrong_type(name, f"a whole number of at least {minimum}", value, fix)
     if value < minimum:
         raise refuse(name, f"a whole number of at least {minimum}", int(value), fix)
+    if value > bound.most:
+        raise refuse(name, f"a whole number of at most {bound.most}", int(value), bound.reason)
     return int(value)
+
+
+def seed_number(value: Any) -> int:
+    """A seed as an int; errors as :func:`whole_number`."""
+    return whole_number("seed", value, minimum=0, bound=SEEDS, fix="Seeds are whole numbers from 0, for instance 0.")
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> str:
     """``value`` if it is among the ``known`` words; else a ValueError that lists them."""
     known = sorted(known)
-    if value not in known:
+    if not isinstance(value, str) or value not in known:
         raise refuse(name, "one of " + ", ".join(known), value, "Choose from that list.")
     return value
+
+
+def path_of(name: str, value: Any) -> Path:
+    """``value`` as a path; TypeError unless it is text or a path, ValueError for a name that no system has."""
+    if not isinstance(value, str | os.PathLike):
+        raise wrong_type(name, "a path", value, "Pass text or a pathlib.Path.")
+    try:
+        encoded = os.fsencode(value)
+    except (TypeError, ValueError):
+        raise refuse(name, "a path that this system can write", value, "Choose another name.") from None
+    if not encoded or b"\0" in encoded or any(len(piece) > 255 for piece in encoded.split(os.sep.encode())):
+        raise refuse(name, "names of 1 to 255 bytes, none of them zero", value, "Choose another name.")
+    return Path(os.fsdecode(value))
+
+
+# --- the types of arguments, as they are annotated
+
+
+def typed(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a public function: an argument of a type that its annotation excludes is refused with a TypeError.
+
+    So types are stated in the signature alone; the function checks ranges. A name that is not in the list below (an
+    alias, a structural type) excludes nothing.
+    """
+    known = inspect.signature(function).parameters
+    kinds = {name: found for name, one in known.items() if (found := _kinds(one.annotation))}
+    names = tuple(known)
+
+    @wraps(function)
+    def call(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
+        for name, value in (*zip(names, arguments, strict=False), *keywords.items()):
+            _check_type(name, value, kinds.get(name, ()))
+        return function(*arguments, **keywords)
+
+    return call
+
+
+def check_fields(record: Any) -> None:
+    """The same for the fields with which a dataclass is made, in its ``__post_init__``."""
+    for each in (one for one in fields(record) if one.init):
+        _check_type(each.name, getattr(record, each.name), _kinds(each.type))
+
+
+def _check_type(name: str, value: Any, kinds: Sequence[str]) -> None:
+    if kinds and not any(_KINDS[kind][1](value) for kind in kinds):
+        words = dict.fromkeys(_KINDS[kind][0] for kind in kinds)
+        raise wrong_type(name, " or ".join(words), value, f"Pass that as {name}.")
+
+
+def _kinds(annotation: Any) -> tuple[str, ...]:
+    """The kinds in an annotation, without modules and subscripts; none if one of them is not in the list."""
+    annotation = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    while (plain := re.sub(r"\[[^][]*\]", "", annotation)) != annotation:
+        annotation = plain
+    found = tuple(part.strip().rpartition(".")[2] for part in annotation.split("|"))
+    return found if all(kind in _KINDS for kind in found) else ()
+
+
+def _of_class(name: str) -> Callable[[Any], bool]:
+    """Whether a value is of the class with this name, without importing it."""
+    return lambda value: any(kind.__name__ == name for kind in type(value).__mro__)
+
+
+def _is_number(value: Any) -> bool:
+    """A finite real number, also as an array without dimensions."""
+    if getattr(value, "ndim", None) == 0 and getattr(getattr(value, "dtype", None), "kind", "") in "iuf":
+        return bool(abs(float(value)) < math.inf)
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf
+
+
+def _is_list(value: Any) -> bool:
+    """A sequence other than text, or an array."""
+    listed = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
+    return listed or (_of_class("ndarray")(value) and value.ndim > 0)
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "None": ("None", lambda value: value is None),
+    "bool": ("True or False", lambda value: isinstance(value, bool)),
+    "int": ("a whole number", lambda value: isinstance(value, Integral) and not isinstance(value, bool)),
+    "float": ("a finite number", _is_number),
+    "str": ("text", lambda value: isinstance(value, str)),
+    "Path": ("a path", lambda value: isinstance(value, os.PathLike) or _of_class("Path")(value)),
+    "PathLike": ("a path", lambda value: isinstance(value, os.PathLike)),
+    "Mapping": ("a mapping", lambda value: isinstance(value, Mapping) and not _of_class("Dataset")(value)),
+    **{name: ("a function", callable) for name in ("Callable", "Statistic", "LossFn")},
+    "Iterable": ("an iterable", lambda value: isinstance(value, Iterable) and not isinstance(value, str | bytes)),
+    "Sequence": ("a list", _is_list),
+    "tuple": ("a tuple", _is_list),
+    "Dataset": ("an xarray.Dataset", _of_class("Dataset")),
+    "DataArray": ("an xarray.DataArray", _of_class("DataArray")),
+    "ndarray": ("an array", _is_list),
+    "Generator": ("a numpy.random.Generator", _of_class("Generator")),
+    "Module": ("a torch.nn.Module", _of_class("Module")),
+    "Findings": ("Findings", _of_class("Findings")),
+    "Images": ("datasets.Images", _of_class("Images")),
+    "Content": ("report.Content", _of_class("Content")),
+    "Criteria": ("measurement.Criteria", _of_class("Criteria")),
+    "Isotropic": ("weightgas.losses.Isotropic", _of_class("Isotropic")),
+    "Stationary": ("the result of stationary_state", _of_class("Stationary")),
+}
+"""By the last name in an annotation: what is expected, and the test of it."""

@@ -15,7 +15,18 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
-from weightgas.errors import one_of, positive_number, refuse, whole_number
+from weightgas.errors import (
+    ITEMS,
+    STEPS,
+    Bound,
+    check_fields,
+    one_of,
+    path_of,
+    positive_number,
+    refuse,
+    whole_number,
+    wrong_type,
+)
 from weightgas.quantities import ALONG, DERIVED, RECORDED, TARGETS, Quantity, in_nats
 
 if TYPE_CHECKING:
@@ -26,8 +37,9 @@ def option(
     default: Any = None,
     *,
     minimum: int | None = None,
+    bound: Bound = ITEMS,
     among: tuple[str, ...] = (),
-    fix: str = "",
+    fix: str = "Pass a whole number.",
     flags: tuple[str, ...] = (),
     metavar: str | None = None,
     **producers: Any,
@@ -38,15 +50,14 @@ def option(
     ----------
     default
         Its value unless given.
-    minimum, among, fix
-        The smallest whole number or the words that are accepted, and how to correct a call with another value.
+    minimum, bound, among, fix
+        The smallest and largest whole number, or the words that are accepted, and how to correct another value.
     flags, metavar
         Its names on the command line, if they differ from the field's; the name of its value there.
     producers
-        By name, the value each producer uses where the field is None; a producer that is not named here refuses the
-        field. None: the field is the same for every producer.
+        By name, the value each uses where the field is None; others refuse the field. None: the same for all.
     """
-    known = {"minimum": minimum, "among": among, "fix": fix, "flags": flags, "metavar": metavar}
+    known = {"minimum": minimum, "bound": bound, "among": among, "fix": fix, "flags": flags, "metavar": metavar}
     return field(default=default, metadata=known | {"producers": producers})
 
 
@@ -55,7 +66,14 @@ class Settings:
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
-            _check(each.name, getattr(self, each.name), str(each.type), **each.metadata)
+            value, known = getattr(self, each.name), each.metadata
+            if value is None and "None" in str(each.type):
+                continue
+            if known.get("minimum") is not None:
+                whole_number(each.name, value, minimum=known["minimum"], bound=known["bound"], fix=known["fix"])
+            elif known.get("among"):
+                one_of(each.name, value, known["among"])
+        check_fields(self)
 
     @classmethod
     def given(cls, value: Any) -> Self:
@@ -65,12 +83,11 @@ class Settings:
         if value is None:
             return cls()
         if isinstance(value, Settings) or cls in (Record, Evaluate):
-            name = cls.__name__
-            raise TypeError(f"{name.lower()}: expected weightgas.{name}, got {value!r}. For instance {name}().")
+            raise wrong_type((name := cls.__name__).lower(), f"weightgas.{name}", value, f"For instance {name}().")
         return cls(**{fields(cls)[0].name: value})  # type: ignore[arg-type]
 
     def of(self, producer: str) -> Any:
-        """A copy with the defaults of ``producer`` for the fields that are None (so its fields are typed ``Any``).
+        """A copy with the defaults of ``producer``, "simulate" or "train"; its fields are typed ``Any``.
 
         Raises
         ------
@@ -78,6 +95,7 @@ class Settings:
             For a field that the producer does not have.
         """
         chosen = {}
+        one_of("producer", producer, ("simulate", "train"))
         for each in fields(self):  # type: ignore[arg-type]
             own, value = each.metadata.get("producers"), getattr(self, each.name)
             if own and producer not in own and value is not None:
@@ -86,20 +104,6 @@ class Settings:
             if own and value is None:
                 chosen[each.name] = own.get(producer)
         return replace(self, **chosen)  # type: ignore[type-var]
-
-
-def _check(
-    name: str, value: Any, kind: str, *, minimum: int | None = None, among: tuple[str, ...] = (), fix: str = "", **_
-) -> None:
-    if value is None and "None" in kind:
-        return
-    if minimum is not None:
-        whole_number(name, value, minimum=minimum, fix=fix or "Pass a whole number.")
-    elif among:
-        one_of(name, value, among)
-    elif kind.startswith("bool") and not isinstance(value, bool):
-        words = "True, False or None" if "None" in kind else "True or False"
-        raise TypeError(f"{name}: expected {words}, got {value!r}. {fix}".strip())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,12 +155,12 @@ class Record(Settings):
     """
 
     samples: int | None = option(minimum=1, fix="Ask for instance for 300.", simulate=400, train=300)
-    warmup: int | None = option(minimum=0, fix="Pass 0 for none.", simulate=None, train=None)
+    warmup: int | None = option(minimum=0, bound=STEPS, fix="Pass 0 for none.", simulate=None, train=None)
     blocks: int | None = option(minimum=1, simulate=None)
     bins: int | None = option(minimum=16, simulate=256)
-    density_every: int | None = option(minimum=1, simulate=10)
+    density_every: int | None = option(minimum=1, bound=STEPS, simulate=10)
     snapshots: int = option(0, minimum=0, fix="Pass 0 for none.")
-    snapshot_every: int | None = option(minimum=1, fix="Pass for instance 25.", simulate=50, train=25)
+    snapshot_every: int | None = option(minimum=1, bound=STEPS, fix="Pass for instance 25.", simulate=50, train=25)
     noise_batches: int | None = option(minimum=2, fix="A variance needs 2; take 8.", train=8)
     curvature_batches: int | None = option(minimum=0, fix="Pass 0 to record no curvature.", train=2)
     noise_samples: int | None = option(minimum=1, fix="Pass the number of samples for all.", train=None)
@@ -164,11 +168,10 @@ class Record(Settings):
     quantities: tuple[Quantity, ...] = ()
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         given: Any = self.quantities
         if not isinstance(given, tuple | list) or not all(isinstance(q, Quantity) and q.measure for q in given):
             fix = 'For instance (Quantity("sharpness", measure=function),).'
-            raise TypeError(f"quantities: expected a tuple of Quantity, each with measure, got {given!r}. {fix}")
+            raise wrong_type("quantities", "a tuple of Quantity, each with measure", given, fix)
         names = [q.name for q in given]
         if taken := sorted({name for name in names if name in (*RECORDED, *DERIVED) or names.count(name) > 1}):
             raise refuse("quantities", "names that are free, each once", ", ".join(taken), "Rename them.")
@@ -176,6 +179,7 @@ class Record(Settings):
         if wrong:
             fix = 'Pass dims=("replica", "sample") or one more, and method="point".'
             raise refuse("quantities", "values at samples", f"{wrong[0].name} of {wrong[0].dims}", fix)
+        super().__post_init__()
 
 
 @dataclass(frozen=True)
@@ -199,11 +203,11 @@ class Until(Settings):
     """
 
     targets: float | Mapping[str, float] = option(MISSING, flags=("--precision",), metavar="TARGETS")
-    most_steps: int | None = option(minimum=1)
+    most_steps: int | None = option(minimum=1, bound=STEPS)
 
     def __post_init__(self) -> None:
-        super().__post_init__()
         self.by_name()
+        super().__post_init__()
 
     def by_name(self) -> dict[str, float]:
         """The targets by quantity."""
@@ -262,9 +266,7 @@ class Run(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.folder is not None and not isinstance(self.folder, str | os.PathLike):
-            raise TypeError(f"folder: expected the path of a run folder, got {self.folder!r}. Pass 'runs/first'.")
-        _ = self.share
+        _ = self.share, self.folder is None or path_of("folder", self.folder)
 
     @property
     def share(self) -> tuple[int, int]:
@@ -272,8 +274,6 @@ class Run(Settings):
         if self.shard is None:
             return 1, 1
         fix = "Write for instance '1/4' and run 2/4, 3/4 and 4/4 too, each in a process of its own."
-        if not isinstance(self.shard, str):
-            raise TypeError(f"shard: expected text such as '1/4', got {self.shard!r}. {fix}")
         number, slash, count = (piece.strip() for piece in self.shard.partition("/"))
         if not (slash and number.isdecimal() and count.isdecimal()):
             raise refuse("shard", "two whole numbers, NUMBER/COUNT", self.shard, fix)
@@ -313,7 +313,7 @@ class Evaluate(Settings):
     device: str | None = option(train="cpu")
     dtype: str | None = option(among=("float32", "float64"), train="float32")
     cells_at_once: int | None = option(minimum=1, fix="Pass 16.", train=None)
-    compile: bool | None = option(fix="None lets the run decide.", train=None)
+    compile: bool | None = option(train=None)
 
 
 _ARGUMENTS = {"record": Record, "until": Until, "run": Run, "evaluate": Evaluate}

@@ -11,7 +11,7 @@ from zlib import crc32
 
 import numpy as np
 
-from weightgas.errors import whole_number
+from weightgas.errors import seed_number
 
 
 def sequence(seed: int, protocol: str, cell: Mapping[str, float], replica: int, purpose: str) -> np.random.SeedSequence:
@@ -30,7 +30,7 @@ def sequence(seed: int, protocol: str, cell: Mapping[str, float], replica: int, 
     purpose
         What is drawn (``"start"``, ``"noise"``, ``"batches"``, …); different purposes never share a stream.
     """
-    whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
+    seed_number(seed)
     words = [crc32(protocol.encode()), crc32(purpose.encode()), replica]
     for name in sorted(cell):
         bits = int(np.float64(cell[name]).view(np.uint64))

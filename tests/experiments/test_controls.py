@@ -72,7 +72,7 @@ def test_what_is_refused():
         controls_at(10, 0.0, 100)
     with pytest.raises(ValueError, match="samples: expected a whole number of at least 8, got 1"):
         controls_at(10, 0.1, 1)
-    with pytest.raises(ValueError, match="name: expected one of ideal, anisotropic, hessian, loss-dependent, got 'x'"):
+    with pytest.raises(ValueError, match="names: expected one of anisotropic, hessian, ideal, loss-dependent, got 'x'"):
         controls_at(10, 0.1, 100, names=("x",))
     diverged = simulate(FixedSphere(elr=[1e300, 1e301]), 3, 800, record=Record(samples=80))
     with pytest.raises(TraceError, match="expected a cell in equilibrium with a temperature, got 0 of 2"):

@@ -151,7 +151,7 @@ class Branching(nn.Module):
 @pytest.mark.parametrize(
     ("make", "error", "match"),
     [
-        (lambda: networks.module(3, GROUPS), TypeError, r"model: expected a torch.nn.Module, got int"),
+        (lambda: networks.module(3, GROUPS), TypeError, r"model: expected a torch.nn.Module or a function, got 3"),
         (lambda: networks.module(perceptron().requires_grad_(False), GROUPS), ValueError, "at least one trainable"),
         (
             lambda: networks.module(perceptron(), GROUPS, loss="hinge"),

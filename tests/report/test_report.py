@@ -162,7 +162,7 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_refusals(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match=r"weightgas.report.Content"):
+    with pytest.raises(TypeError, match=r"content: expected report.Content, got 'text'"):
         report.write(tmp_path / "r.html", "text")  # type: ignore[arg-type]
     with pytest.raises(FileNotFoundError, match="folder that exists"):
         report.write(tmp_path / "none" / "r.html", content())

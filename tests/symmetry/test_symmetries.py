@@ -209,10 +209,10 @@ def test_table():
 @pytest.mark.parametrize(
     ("change", "error", "match"),
     [
-        ({"model": "net"}, TypeError, "model: expected a torch.nn.Module, got str"),
+        ({"model": "net"}, TypeError, "model: expected a torch.nn.Module, got 'net'"),
         ({"model": mlp((6, 10), nn.ReLU).requires_grad_(False)}, ValueError, "model: expected at least one trainable"),
         ({"batches": []}, ValueError, "batches: expected at least one batch"),
-        ({"batches": 3}, TypeError, "batches: expected a list of batches, got int"),
+        ({"batches": 3}, TypeError, "batches: expected an iterable, got 3"),
         ({"loss_fn": lambda model, b: 1.0}, TypeError, "loss_fn: expected a scalar tensor, got float"),
         ({"loss_fn": lambda model, b: model(b[0])}, ValueError, r"loss_fn: expected a scalar tensor, got .*\(8, 10\)"),
         ({"loss_fn": lambda model, b: model(b[0]).mean() * math.nan}, ValueError, "loss_fn: expected a finite loss"),

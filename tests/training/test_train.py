@@ -192,9 +192,9 @@ def test_data_of_ones_own():
         ({"threads": 0}, ValueError, "threads: expected"),
         ({"device": "abacus"}, ValueError, "device: expected a device that this torch can use"),
         ({"device": "meta"}, ValueError, "device: expected a device that this torch can use"),
-        ({"compile": 2}, TypeError, "compile: expected True, False or None, got 2"),
+        ({"compile": 2}, TypeError, "compile: expected True or False or None, got 2"),
         ({"dtype": "float16"}, ValueError, "dtype: expected one of float32, float64, got 'float16'"),
-        ({"resume_from": 3}, TypeError, "trace: expected an xarray.Dataset"),
+        ({"resume_from": 3}, TypeError, "resume_from: expected an xarray.Dataset or None, got 3"),
     ],
 )
 def test_bad_input_is_refused_before_any_work(change, error, match, tmp_path):

@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 from scipy.stats import norm
 
-from weightgas.errors import finite_number, refuse, whole_number
+from weightgas.errors import finite_number, refuse, seed_number, typed, whole_number
 from weightgas.measurement import measure
 from weightgas.measurement.entropy import METHODS, Estimator
 from weightgas.trace.digest import check_pair
@@ -51,6 +51,7 @@ class Interval:
         return f"{self.value:.4g} ± {self.error:.2g} ({100 * self.level:g} %: {self.low:.4g} … {self.high:.4g})"
 
 
+@typed
 def bootstrap(
     trace: xr.Dataset,
     statistic: Statistic,
@@ -97,7 +98,7 @@ def bootstrap(
     else:
         check_pair(trace, state)
     value = float(statistic(trace, state))
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(seed_number(seed))
     method = str(state.attrs.get("entropy_method", "auto"))
     if entropy is None and method not in ("auto", *METHODS):
         raise refuse("entropy", f"the estimator {method} of the state", None, "Pass it: bootstrap(entropy=...).")

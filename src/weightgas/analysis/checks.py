@@ -15,6 +15,8 @@ from enum import StrEnum
 
 import numpy as np
 
+from weightgas.errors import one_of
+
 CONSISTENCY_TOLERANCE = 0.01
 DIAGNOSTIC_TOLERANCE = 0.05
 """Deviation from its expectation, beyond three standard errors, at which a check still counts as consistent."""
@@ -122,6 +124,7 @@ class Verdict:
 
     def checks(self, key: Key | str) -> tuple[Check, ...]:
         """All checks of one key, in the order of the levels."""
+        one_of("key", str(key) if isinstance(key, str) else key, [str(each) for each in Key])
         return tuple(c for level in self.levels for c in level.checks if c.key == key)
 
     def check(self, key: Key | str) -> Check | None:

@@ -26,7 +26,7 @@ import xarray as xr
 
 from weightgas import quantities
 from weightgas.analysis.cells import in_equilibrium
-from weightgas.errors import TraceError, one_of
+from weightgas.errors import TraceError, one_of, typed
 from weightgas.measurement.blocks import Blocks
 from weightgas.trace import batches, fixed, kind_of
 from weightgas.trace.digest import check_pair
@@ -38,6 +38,7 @@ NAMES = (
 """Variables of the layers; each has its standard error ``<name>_err``."""
 
 
+@typed
 def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> xr.Dataset:
     """Volume, temperature and pressure of every layer, or group, of each cell.
 

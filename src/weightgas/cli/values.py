@@ -307,9 +307,11 @@ def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) ->
             f"{kinds[1].__name__}, got {type(found).__name__} from {text}. Give it the methods named there."
         )
     if type(found).__repr__ is object.__repr__:
+        from weightgas.errors import shown
+
         raise ValueError(
-            f"{option}: expected an object whose repr identifies it, got {found!r} from {text}. Make it a frozen "
-            "dataclass, so that the same command can go on with a run."
+            f"{option}: expected an object whose repr identifies it, got {shown(found)} from {text}. Make it a "
+            "frozen dataclass, so that the same command can go on with a run."
         )
     return found
 

@@ -17,7 +17,7 @@ from weightgas.datasets.fashion import fashion_mnist, fashion_mnist_14
 from weightgas.datasets.images import Images
 from weightgas.datasets.packaged import mnist
 from weightgas.datasets.selection import subset, with_label_noise
-from weightgas.errors import one_of, refuse
+from weightgas.errors import one_of, refuse, typed
 
 __all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "fashion_mnist", "fashion_mnist_14", "mnist", "named"]
 __all__ += ["subset", "with_label_noise"]
@@ -32,6 +32,7 @@ KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, **_
 """The built-in data sets, by name."""
 
 
+@typed
 def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
     """The data set called ``name``; ``data_dir`` and ``download`` as in :func:`cifar10`.
 

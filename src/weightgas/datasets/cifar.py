@@ -20,7 +20,7 @@ import numpy as np
 
 from weightgas.datasets.images import Images
 from weightgas.datasets.pixels import normalised
-from weightgas.errors import refuse
+from weightgas.errors import path_of, refuse, typed
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +73,7 @@ CIFAR100 = Published(
 )
 
 
+@typed
 def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
     """CIFAR-10: 50 000 photographs of 10 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
 
@@ -98,6 +99,7 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = 
     return _images(CIFAR10, data_dir, download)
 
 
+@typed
 def cifar100(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, coarse: bool = False) -> Images:
     """CIFAR-100: 50 000 photographs of 100 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
 
@@ -110,7 +112,9 @@ def cifar100(data_dir: str | os.PathLike[str] | None = None, *, download: bool =
 def _images(
     published: Published, data_dir: str | os.PathLike[str] | None, download: bool, coarse: bool = False
 ) -> Images:
-    place = Path(data_dir or os.environ.get(VARIABLE) or Path.home() / ".cache" / "weightgas").expanduser()
+    place = path_of(
+        "data_dir", data_dir or os.environ.get(VARIABLE) or Path.home() / ".cache" / "weightgas"
+    ).expanduser()
     contents = _contents(published, place, download)
     which = 0 if coarse else len(published.classes) - 1
     tables = [_table(published, name, contents[name]) for name in published.files]

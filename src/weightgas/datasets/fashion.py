@@ -20,7 +20,7 @@ import numpy as np
 from weightgas.datasets.cifar import VARIABLE
 from weightgas.datasets.images import Images
 from weightgas.datasets.pixels import normalised
-from weightgas.errors import one_of, refuse
+from weightgas.errors import one_of, refuse, typed
 
 _SIDE, _FOLDER = 28, "fashion-mnist"
 _URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -74,6 +74,7 @@ HALVES = {
 """Images and labels of the training and of the test half."""
 
 
+@typed
 def fashion_mnist(
     data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, side: int = 28, half: str = "train"
 ) -> Images:
@@ -116,6 +117,7 @@ def fashion_mnist(
     return Images(name, normalised(pixels[:, None]), classes.astype(np.int64), 10)
 
 
+@typed
 def fashion_mnist_14(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
     """Fashion-MNIST at 14 x 14 pixels, the mean of every 2 x 2 pixels; --data-dir or --download."""
     return fashion_mnist(data_dir, download=download, side=14)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import check_fields, refuse, whole_number
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +37,7 @@ class Images:
 
     def __post_init__(self) -> None:
         whole_number("classes", self.classes, minimum=2, fix="Give the number of classes, for instance 10.")
+        check_fields(self)
         inputs, labels = np.asarray(self.inputs), np.asarray(self.labels)
         if inputs.dtype.kind not in "iuf":
             raise TypeError(f"inputs: expected real numbers, got {inputs.dtype}. Convert them to float32 first.")

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 
 from weightgas.datasets.images import Images
-from weightgas.errors import finite_number, refuse, whole_number
+from weightgas.errors import finite_number, refuse, seed_number, typed, whole_number
 
 
+@typed
 def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
     """``per_class`` images of every class, drawn without replacement, in their order in ``data``.
 
@@ -26,13 +27,14 @@ def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
     if per_class > counts.min():
         least = f"at most the {counts.min()} images of class {counts.argmin()} of {data.name}"
         raise refuse("per_class", least, per_class, "Take fewer.")
-    generator = np.random.default_rng(whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0."))
+    generator = np.random.default_rng(seed_number(seed))
     of_class = (np.flatnonzero(data.labels == label) for label in range(data.classes))
     chosen = np.sort(np.concatenate([generator.choice(where, per_class, replace=False) for where in of_class]))
     name = f"{data.name}[{per_class} per class, seed {seed}]"
     return replace(data, name=name, inputs=data.inputs[chosen], labels=data.labels[chosen])
 
 
+@typed
 def with_label_noise(data: Images, share: float, *, seed: int = 0) -> Images:
     """The same images, a ``share`` of them (rounded) with a wrong label, drawn uniformly from the other classes.
 
@@ -47,7 +49,7 @@ def with_label_noise(data: Images, share: float, *, seed: int = 0) -> Images:
     share = finite_number("share", share, fix="Pass a number from 0 to 1, for instance 0.2.")
     if not 0 <= share <= 1:
         raise refuse("share", "a number from 0 to 1", share, "0.2 makes a fifth of the labels wrong.")
-    generator = np.random.default_rng(whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0."))
+    generator = np.random.default_rng(seed_number(seed))
     wrong = generator.permutation(len(data))[: round(share * len(data))]
     labels = data.labels.copy()
     labels[wrong] = (labels[wrong] + generator.integers(1, data.classes, len(wrong))) % data.classes

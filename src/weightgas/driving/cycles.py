@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -12,7 +13,7 @@ from weightgas.driving.balance import closed_production
 from weightgas.driving.ensemble import drive, resting_steps
 from weightgas.driving.paths import Path, adiabat, isotherm
 from weightgas.driving.quasi_static import linear_response
-from weightgas.errors import positive_number, refuse, whole_number
+from weightgas.errors import SCHEDULE, positive_number, refuse, typed, whole_number, wrong_type
 from weightgas.losses import Isotropic
 from weightgas.theory import ideal_gas, vmf
 
@@ -58,9 +59,7 @@ def dissipation(
     """
     if not isinstance(path, Path):
         raise TypeError(f"path: expected a weightgas.driving.Path, got {type(path).__name__}.")
-    steps = [whole_number("durations", n) for n in durations]
-    if not steps:
-        raise refuse("durations", "at least one number of steps", durations, "For instance [30, 300, 3000].")
+    steps = _steps(durations, 1)
     rest = [resting_steps(path, progress, dim, noise) for progress in (0.0, 1.0)]
     there_and_back = [path, path.stay(), path.reversed(), path.stay(0.0)]
     produced, slow = [], []
@@ -88,6 +87,25 @@ def dissipation(
     )
 
 
+def _steps(durations: Any, minimum: int) -> list[int]:
+    """Several numbers of steps."""
+    fix = "Pass several numbers of steps, for instance [30, 300, 3000]."
+    if not isinstance(durations, list | tuple | range | np.ndarray) or np.ndim(durations) != 1:
+        raise wrong_type("durations", "a list of whole numbers", durations, fix)
+    if not len(durations):
+        raise refuse("durations", "at least one number of steps", durations, fix)
+    return [whole_number("durations", n, minimum=minimum, bound=SCHEDULE, fix=fix) for n in durations]
+
+
+def _pair(name: str, values: Sequence[float]) -> tuple[float, float]:
+    """Two positive numbers."""
+    if len(values) != 2:
+        raise refuse(name, "two numbers", values, "Pass (hot, cold) learning rates, or (smallest, largest) radius.")
+    first, second = (positive_number(name, value) for value in values)
+    return first, second
+
+
+@typed
 def exponent(found: xr.Dataset, *, times: float = 20.0) -> tuple[float, float]:
     """Slope of ln(produced) against ln(duration) and its error, from drives of at least ``times`` relaxation times.
 
@@ -99,6 +117,8 @@ def exponent(found: xr.Dataset, *, times: float = 20.0) -> tuple[float, float]:
     ValueError
         With fewer than two such points.
     """
+    if not {"produced", "produced_err", "duration", "relaxation"} <= set(found.variables):
+        raise wrong_type("found", "the result of dissipation", found, "Pass what it returned.")
     value, error = found["produced"].values, found["produced_err"].values
     slow = (found["duration"].values >= times * float(found["relaxation"])) & (value > 3 * error)
     if slow.sum() < 2:
@@ -109,6 +129,7 @@ def exponent(found: xr.Dataset, *, times: float = 20.0) -> tuple[float, float]:
     return float(np.sum(weight * centred * y) / scale), float(1 / np.sqrt(scale))
 
 
+@typed
 def carnot(
     elr: tuple[float, float],
     radius: tuple[float, float],
@@ -154,10 +175,10 @@ def carnot(
     TypeError, ValueError
         For arguments that ``drive`` refuses, or if the first ``elr`` is not the hot one.
     """
-    hot, cold = (positive_number("elr", x) for x in elr)
+    hot, cold = _pair("elr", elr)
     if hot <= cold:
         raise refuse("elr", "the hot learning rate before the cold one", elr, "Swap them.")
-    small, large = (positive_number("radius", x) for x in radius)
+    small, large = _pair("radius", radius)
     cycles, stretch = whole_number("cycles", cycles), np.sqrt(hot / cold)
     legs = [
         isotherm(elr=hot, radius=(small, large)),
@@ -165,13 +186,14 @@ def carnot(
         isotherm(elr=cold, radius=(large * stretch, small * stretch)),
         adiabat(lr=hot * small**2, radius=(small * stretch, small)),
     ]
+    durations = _steps(durations, 4)
     temperature = hot * float((noise or Isotropic()).sigma) ** 2 / 2
     gas_constant = float(ideal_gas.gas_constant(dim - 1))
     behind = vmf.heat_capacity(dim, temperature) * rates.energy_time(dim, temperature, hot) * np.log(hot / cold)
     limit = 1 - cold * (1 + cold / 2) / (hot * (1 + hot / 2))
     rows = []
     for n in durations:
-        quarter = max(1, whole_number("durations", n, minimum=4) // 4)
+        quarter = n // 4
         trajectory = drive(
             legs * (cycles + 1), dim, quarter, noise=noise, seed=seed, replicas=replicas, samples=_SAMPLES,
             threads=threads,

@@ -29,7 +29,7 @@ import xarray as xr
 from weightgas import protocols, streams
 from weightgas.driving import kernel
 from weightgas.driving.paths import Path
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import SCHEDULE, refuse, seed_number, whole_number, wrong_type
 from weightgas.losses import Isotropic
 from weightgas.protocols import Protocol
 from weightgas.simulation import model, reduced
@@ -113,12 +113,13 @@ def drive(
     """
     legs, counts = _legs(legs, steps)
     what = _model(noise, dim)
-    whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0.")
+    seed_number(seed)
     replicas = whole_number("replicas", replicas, minimum=2, fix="Error bars need at least two replicas.")
     samples = whole_number("samples", samples)
     schedules = [leg.values(count) for leg, count in zip(legs, counts, strict=True)]
     first = legs[0].at(0.0)
-    warmup = resting_steps(legs[0], 0.0, dim, noise) if warmup is None else whole_number("warmup", warmup, minimum=0)
+    warmup = resting_steps(legs[0], 0.0, dim, noise) if warmup is None else warmup
+    warmup = whole_number("warmup", warmup, minimum=0, bound=SCHEDULE)
     threads = None if threads is None else whole_number("threads", threads)
     begun = time.monotonic()
     with Threads(threads) as pool:
@@ -236,22 +237,26 @@ def _starts(
 def _legs(legs: Path | Sequence[Path], steps: int | Sequence[int]) -> tuple[list[Path], list[int]]:
     found = [legs] if isinstance(legs, Path) else list(legs) if isinstance(legs, list | tuple) else []
     if not found or not all(isinstance(leg, Path) for leg in found):
-        raise TypeError(
-            f"legs: expected a Path or a list of them, got {legs!r}. "
-            "Make one with weightgas.paths.isotherm, isobar, isochore, adiabat or Path."
+        raise wrong_type(
+            "legs",
+            "a Path or a list of them",
+            legs,
+            "Make one with weightgas.paths.isotherm, isobar, isochore, adiabat or Path.",
         )
     if not isinstance(steps, list | tuple | np.ndarray):
-        return found, [whole_number("steps", steps)] * len(found)
+        return found, [whole_number("steps", steps, bound=SCHEDULE)] * len(found)
     if len(steps) != len(found):
         raise refuse("steps", f"one number, or one for each of {len(found)} legs", list(steps), "Give as many as legs.")
-    return found, [whole_number("steps", n) for n in steps]
+    return found, [whole_number("steps", n, bound=SCHEDULE) for n in steps]
 
 
 def _model(noise: Isotropic | None, dim: int) -> model.Model:
     if noise is not None and not isinstance(noise, Isotropic):
-        raise TypeError(
-            f"noise: expected weightgas.losses.Isotropic, got {noise!r}. "
-            "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0)."
+        raise wrong_type(
+            "noise",
+            "weightgas.losses.Isotropic",
+            noise,
+            "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0).",
         )
     return model.resolved(None, noise, dim)
 

@@ -25,7 +25,16 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.errors import finite_number, positive_array, positive_number, refuse, whole_number
+from weightgas.errors import (
+    SCHEDULE,
+    check_fields,
+    finite_number,
+    positive_array,
+    positive_number,
+    refuse,
+    typed,
+    whole_number,
+)
 from weightgas.protocols import AXES, PROTOCOLS, Protocol
 
 Schedule = float | tuple[float, float] | Callable[[float], float] | Sequence[float] | np.ndarray
@@ -41,6 +50,10 @@ class Geometric:
 
     start: float
     end: float
+
+    def __post_init__(self) -> None:
+        for name in ("start", "end"):
+            object.__setattr__(self, name, positive_number(name, getattr(self, name)))
 
     def __call__(self, progress: float) -> float:
         """The value at a progress from 0 to 1."""
@@ -73,6 +86,7 @@ class Path:
     name: str = "path"
 
     def __post_init__(self) -> None:
+        check_fields(self)
         given = [axis for axis in AXES if getattr(self, axis) is not None]
         if not any(set(given) == set(kind.axes) for kind in PROTOCOLS.values()):
             fix = "A sphere takes elr and radius, fixed ELR elr and wd, fixed LR lr and wd."
@@ -96,6 +110,7 @@ class Path:
         """The two hyperparameters, the rate first."""
         return self.kind.axes
 
+    @typed
     def at(self, progress: float) -> dict[str, float]:
         """The hyperparameters at a progress from 0 to 1, by name.
 
@@ -109,6 +124,7 @@ class Path:
             raise refuse("progress", "a number from 0 to 1", progress, "0 is the start of the path, 1 its end.")
         return {axis: _value(axis, getattr(self, axis), progress) for axis in self.axes}
 
+    @typed
     def values(self, steps: int) -> dict[str, np.ndarray]:
         """The hyperparameters of each of ``steps`` steps, (steps,) float64 by name.
 
@@ -119,13 +135,14 @@ class Path:
         TypeError, ValueError
             As :meth:`at`; also if the length of a list is not ``steps``.
         """
-        steps = whole_number("steps", steps)
+        steps = whole_number("steps", steps, bound=SCHEDULE)
         return {axis: _values(axis, getattr(self, axis), steps, 1.0 if axis == "radius" else 0.5) for axis in self.axes}
 
     def reversed(self) -> Path:
         """The same path from its end to its start."""
         return replace(self, **{axis: _backwards(getattr(self, axis)) for axis in self.axes})
 
+    @typed
     def stay(self, progress: float = 1.0) -> Path:
         """The path that stays at one point of this one, by default at its end."""
         return replace(self, **self.at(progress), name="stay")
@@ -196,9 +213,8 @@ def _checked(name: str, schedule: Any) -> Any:
         return schedule
     if isinstance(schedule, tuple) and len(schedule) == 2:
         return Geometric(*(positive_number(name, x, fix=_FIX) for x in schedule))
-    if np.ndim(schedule) == 0:
-        return positive_number(name, schedule, fix=_FIX)
-    return tuple(positive_array(name, schedule, fix=_FIX).tolist())
+    values = positive_array(name, schedule, fix=_FIX).tolist()
+    return values[0] if len(values) == 1 else tuple(values)
 
 
 def _value(name: str, schedule: Any, progress: float) -> float:

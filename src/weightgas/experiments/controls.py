@@ -25,7 +25,7 @@ import xarray as xr
 from weightgas.analysis.cells import isotherms
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.findings import Findings, findings
-from weightgas.errors import TraceError, positive_number, whole_number
+from weightgas.errors import TraceError, one_of, positive_number, refuse, seed_number, typed, whole_number
 from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.protocols import FixedSphere
 from weightgas.settings import Record, Run, producer
@@ -82,12 +82,13 @@ def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
     if name == "loss-dependent":
         return LossDependent(0.5 / energy, 0.5, Isotropic(np.sqrt(noise_var)))
     if name not in NAMES:
-        raise ValueError(f"name: expected one of {', '.join(NAMES)}, got {name!r}. Choose from that list.")
+        raise refuse("name", f"one of {', '.join(NAMES)}", name, "Choose from that list.")
     shape = np.logspace(-1, 1, dim) if name == "anisotropic" else curvatures(dim)
     return Covariance(shape * (noise_var * (dim - 1) / shape[1:].sum()), name)
 
 
 @producer
+@typed
 def controls_at(
     dim: int,
     temperature: float,
@@ -138,8 +139,8 @@ def controls_at(
     noise_var = 2 * temperature / np.exp(np.log(elr).mean())
     each = max(8, -(-samples // replicas))
     every = int(np.ceil(RELAXATIONS / (elr.min() * eigenvalues[1])))
-    found = {}
-    for name in names:
+    found, seed = {}, seed_number(seed)
+    for name in [one_of("names", each, NAMES) for each in names]:
         trace = simulate(
             FixedSphere(elr=elr),
             dim,

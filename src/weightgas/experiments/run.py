@@ -16,7 +16,7 @@ from weightgas import figures, report, runs
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.analysis.findings import Findings
-from weightgas.errors import one_of, refuse, whole_number
+from weightgas.errors import STEPS, one_of, refuse, typed, whole_number
 from weightgas.experiments import answer, presets, summary
 from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.cost import Cost, estimated
@@ -75,16 +75,28 @@ class Experiment:
         return self.folder / "report.html"
 
 
-def estimate_cost(name: str, preset: str = "quick", threads: int | None = None, **choice: Any) -> Cost:
+@typed
+def estimate_cost(
+    name: str,
+    preset: str = "quick",
+    threads: int | None = None,
+    *,
+    network: Network | None = None,
+    data: Images | str | None = None,
+    steps: int | None = None,
+) -> Cost:
     """Time and disk that :func:`reproduce` will need; only its networks are timed briefly.
 
-    ``choice``: ``network``, ``data`` and ``steps`` as in :func:`reproduce`.
+    ``network``, ``data`` and ``steps`` as in :func:`reproduce`.
     """
+    threads = None if threads is None else whole_number("threads", threads)
+    choice: dict[str, Any] = {"network": network, "data": data, "steps": steps}
     plan = _plan(name, preset, **choice)
     return estimated(_title(name, preset, plan, **choice), plan, threads)
 
 
 @producer
+@typed
 def reproduce(
     name: str,
     preset: str = "quick",
@@ -211,7 +223,7 @@ def _architecture(preset: str, network: Any, data: Images | str, steps: int | No
 
     network, images = training.fitting(networks.mlp() if network is None else network, data)
     if steps is not None:
-        steps = whole_number("steps", steps, minimum=200, fix="Pass for instance 6000.")
+        steps = whole_number("steps", steps, minimum=200, bound=STEPS, fix="Pass for instance 6000.")
     return presets.architecture(preset, network, images, steps)
 
 

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 
 from weightgas.analysis import curves
 from weightgas.analysis.cells import axes
-from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
 from weightgas.figures.canvas import canvas, drawn, logarithmic, number, ordered
 from weightgas.figures.families import what_ran
-from weightgas.figures.inputs import recorded
+from weightgas.figures.inputs import Recorded, recorded
 from weightgas.quantities import of
 from weightgas.status import Outcome
 
 
 @drawn
-def along_run(trace: xr.Dataset | Findings, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
+def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
     """Loss, radius, noise and entropy along a run, for a range of learning rates.
 
     Samples are averaged over ``windows`` windows. The entropy of the direction is the published estimate in successive

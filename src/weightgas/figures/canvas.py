@@ -21,6 +21,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from weightgas import protocols
+from weightgas.errors import typed
+from weightgas.trace import used_for
 
 WIDTH = 6.3
 """Width in inches; readable at half of it."""
@@ -58,13 +60,15 @@ _R = TypeVar("_R")
 def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Run a drawing function with matplotlib's defaults and :data:`LOOK`, without changing the settings."""
 
+    checked = typed(function)
+
     @wraps(function)
     def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if "nulls" in kwargs:
             raise TypeError("nulls: expected controls=, got its name in 0.1. Pass controls={'name': run}.")
         defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k.split(".")[0] in _OURS}
-        with rc_context({**defaults, **LOOK}):
-            return function(*args, **kwargs)
+        with rc_context({**defaults, **LOOK}), used_for(function.__name__.replace("_", " ")):
+            return checked(*args, **kwargs)
 
     return inside
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from matplotlib import figure as mpl
 
 from weightgas.analysis.findings import Findings
+from weightgas.errors import check_fields, wrong_type
 
 Caption = str | Callable[[Findings], str]
 Draw = Callable[..., mpl.Figure]
@@ -51,6 +52,9 @@ class Figure:
     suits: Callable[[Findings], bool] = _always
     joint: bool = False
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
     @classmethod
     def of(cls, figure: Figure | Draw) -> Figure:
         """The figure itself; for a function, a figure with its name, and the first lines of its docstring as caption.
@@ -63,7 +67,7 @@ class Figure:
         if isinstance(figure, Figure):
             return figure
         if not callable(figure):
-            raise TypeError(f"figure: expected a figures.Figure or a function, got {figure!r}. Pass draw(run).")
+            raise wrong_type("figure", "a figures.Figure or a function", figure, "Pass draw(run).")
         name = getattr(figure, "__name__", type(figure).__name__).strip("_").replace("_", " ")
         text = " ".join((getattr(figure, "__doc__", None) or "").strip().split("\n\n")[0].split())
         return cls(name, text or f"{name[0].upper()}{name[1:]}.", figure)

@@ -15,7 +15,7 @@ from matplotlib.lines import Line2D
 
 from weightgas.analysis.cells import axes, spaced
 from weightgas.analysis.findings import Findings
-from weightgas.errors import TraceError, one_of, refuse, whole_number
+from weightgas.errors import TraceError, one_of, refuse, shown, whole_number
 from weightgas.figures.canvas import GREY, MOST_POINTS, marker, number, ordered, plain
 from weightgas.protocols import PROTOCOLS, Protocol
 from weightgas.quantities import of
@@ -209,4 +209,4 @@ def only(run: Findings, fits: Callable[[type[Protocol]], bool], advice: str) -> 
     """Refuse a run of an unsuitable protocol: TraceError (a ValueError) with ``advice``."""
     if not fits(kind_of(run.state)):
         wanted = " or ".join(kind.title for kind in PROTOCOLS.values() if fits(kind))
-        raise TraceError(f"state: expected {wanted}, got {run.protocol!r}. {advice}")
+        raise TraceError(f"state: expected {wanted}, got {shown(run.protocol)}. {advice}")

@@ -14,7 +14,7 @@ from weightgas.driving import balance, quasi_static
 from weightgas.errors import refuse
 from weightgas.figures.canvas import GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
 from weightgas.figures.families import bars
-from weightgas.figures.inputs import result, results
+from weightgas.figures.inputs import Results, result, results
 from weightgas.quantities import of
 
 _POINTS = 9
@@ -23,9 +23,9 @@ _POINTS = 9
 
 @drawn
 def paths(
-    trajectories: Mapping[str, xr.Dataset],
+    trajectories: Results,
     *,
-    dissipation: Mapping[str, xr.Dataset] | None = None,
+    dissipation: Results | None = None,
     engine: xr.Dataset | None = None,
 ) -> Figure:
     """Drives in the planes of p and V and of T and S, and their entropy production against duration.

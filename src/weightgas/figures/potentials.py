@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from weightgas import trace as traces
 from weightgas.analysis.cells import axes, in_equilibrium
 from weightgas.analysis.potentials import potential_map
-from weightgas.errors import refuse
+from weightgas.errors import refuse, whole_number
 from weightgas.figures.canvas import canvas, drawn, legend, marker, number
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Run, one
@@ -110,7 +110,7 @@ def _helmholtz(state: xr.Dataset) -> Figure:
 
 def _spread(count: int, wanted: int) -> np.ndarray:
     """``wanted`` indices spread over ``count``, without the edges if there is room."""
-    if count <= wanted:
+    if count <= whole_number("targets", wanted):
         return np.arange(count)
     return np.floor((np.arange(wanted) + 0.5) * count / wanted).astype(int)
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-import xarray as xr
 from matplotlib.figure import Figure
 
-from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError
 from weightgas.figures.canvas import GREY, canvas, drawn, legend, line, logarithmic, ordered
-from weightgas.figures.inputs import recorded
+from weightgas.figures.inputs import Recorded, recorded
 from weightgas.quantities import of
 
 _MOST_NAMED = 8
 
 
 @drawn
-def watched(trace: xr.Dataset | Findings) -> Figure:
+def watched(trace: Recorded) -> Figure:
     """Norm with r*, effective learning rate, angle of a step, and the budget, along a run with ``watch``.
 
     Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time, the shortest of the groups.

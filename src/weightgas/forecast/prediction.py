@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import finite_number, positive_number, refuse, whole_number
+from weightgas.errors import SCHEDULE, finite_number, positive_number, refuse, shown, whole_number, wrong_type
 from weightgas.forecast import trajectory
 from weightgas.forecast.result import Forecast, GroupForecast
 from weightgas.optimizers import KNOWN, Optimizer, checked
@@ -71,7 +71,7 @@ def predict(
     _checked_rates(optimizer)
     if schedule is not None and steps is None:
         raise refuse("steps", "the length of the run with a schedule", None, "Pass steps.")
-    length = None if steps is None else whole_number("steps", steps)
+    length = None if steps is None else whole_number("steps", steps, bound=SCHEDULE)
     if groups is None:
         groups = {"weights": (dim, grad_sq, radius)}
     elif not (dim is None and grad_sq is None and radius is None):
@@ -141,11 +141,11 @@ def _checked_groups(groups: Any) -> dict[str, Known]:
     """name -> (dim, grad_sq, radius), each None or checked."""
     fix = "Pass {name: (dim, grad_sq, radius)}, None for what is not known."
     if not isinstance(groups, Mapping) or not groups:
-        raise TypeError(f"groups: expected a mapping with at least one name, got {groups!r}. {fix}")
+        raise wrong_type("groups", "a mapping with at least one name", groups, fix)
     found: dict[str, Known] = {}
     for name, numbers in groups.items():
         if not isinstance(numbers, tuple | list) or len(numbers) != 3:
-            raise TypeError(f"groups[{name!r}]: expected (dim, grad_sq, radius), got {numbers!r}. {fix}")
+            raise wrong_type(f"groups[{name!r}]", "(dim, grad_sq, radius)", numbers, fix)
         dim, grad_sq, radius = numbers
         found[str(name)] = (
             None if dim is None else whole_number("dim", dim, minimum=2),
@@ -163,4 +163,4 @@ def _old_form(optimizer: Any, settings: Mapping[str, Any]) -> TypeError:
     name = KNOWN[optimizer.lower()].__name__ if isinstance(optimizer, str) and optimizer.lower() in KNOWN else "SGD"
     form = f"{name}({', '.join(f'{key}={value!r}' for key, value in settings.items()) or 'lr=..., wd=...'})"
     fix = f"Since 0.2 it has its settings itself: predict({form}, ...), with {name} from weightgas.optimizers."
-    return TypeError(f"optimizer: expected an optimizer, got {optimizer!r}. {fix}")
+    return TypeError(f"optimizer: expected an optimizer, got {shown(optimizer)}. {fix}")

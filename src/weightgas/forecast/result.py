@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.errors import positive_number, refuse, whole_number
+from weightgas.errors import finite_number, one_of, path_of, positive_number, refuse, shown, typed, whole_number
 from weightgas.forecast.equivalents import Equivalent
 from weightgas.optimizers import KNOWN, Optimizer, checked
 from weightgas.runs import write_atomically
@@ -45,7 +45,7 @@ class GroupForecast:
 
     def radius_at(self, step: float) -> float | None:
         """The norm after ``step`` steps; None without a trajectory (it needs steps, radius and G or dim)."""
-        known = self.trajectory_step
+        step, known = finite_number("step", step), self.trajectory_step
         return float(np.interp(step, known, self.trajectory_radius)) if known else None
 
 
@@ -66,10 +66,9 @@ class Forecast:
         return lr * wd
 
     def __getitem__(self, name: str) -> GroupForecast:
-        for group in self.groups:
-            if group.name == name:
-                return group
-        raise KeyError(f"no group {name!r}; there are {', '.join(g.name for g in self.groups)}")
+        if name in (names := [group.name for group in self.groups]):
+            return self.groups[names.index(name)]
+        raise KeyError(f"no group {shown(name)}; there are {', '.join(names)}")
 
     def out_of_equilibrium(self, name: str | None = None) -> float | None:
         """Share of the steps before the norm has settled or after it has frozen; None without steps or times."""
@@ -131,7 +130,7 @@ class Forecast:
         return Equivalent(other, exact, condition, radius=kept)
 
     def _group(self, name: str | None) -> GroupForecast:
-        return self.groups[0] if name is None else self[name]
+        return self.groups[0] if name is None else self[one_of("group", name, [each.name for each in self.groups])]
 
     def _absolute(self, group: GroupForecast, name: str) -> float:
         if group.radius is None or group.unit:
@@ -142,14 +141,15 @@ class Forecast:
 
     def expected(self, name: str, step: float | None = None) -> float | None:
         """Norm after ``step`` steps; without it where the run settles: r*, under a schedule the end of the run."""
-        group = self[name]
+        group = self._group(name)
         if step is None and not self.scheduled and group.radius is not None:
             return None if group.unit else group.radius
         return group.radius_at((self.steps or 0) if step is None else step)
 
+    @typed
     def score(self, measured: Mapping[str, float], *, step: float | None = None) -> str:
         """One line a group: forecast, measured, difference in per cent; ``step`` compares along the trajectory."""
-        lines = []
+        lines, step = [], None if step is None else finite_number("step", step)
         for name, value in measured.items():
             found, expected = positive_number(f"measured[{name!r}]", value), self.expected(name, step)
             where = "r*" if step is None and not self.scheduled else "r"
@@ -166,7 +166,7 @@ class Forecast:
         """Write as JSON, complete or not at all."""
         own = {"class": type(self.optimizer).__name__, **asdict(self.optimizer)}
         content = {**asdict(self), "optimizer": own}
-        write_atomically(Path(path), json.dumps({"weightgas_forecast": VERSION, **content}, indent=1) + "\n")
+        write_atomically(path_of("path", path), json.dumps({"weightgas_forecast": VERSION, **content}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path, *, optimizer: type[Optimizer] | None = None) -> Forecast:
@@ -176,9 +176,9 @@ class Forecast:
         """
         fix = "Pass a file that Forecast.save wrote."
         try:
-            found = json.loads(Path(path).read_text(encoding="utf-8"))
+            found = json.loads(path_of("path", path).read_text(encoding="utf-8"))
             version = found.pop("weightgas_forecast")
-        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, KeyError, AttributeError, TypeError, RecursionError) as error:
             raise refuse("path", "a saved forecast", str(path), fix) from error
         if version not in (1, VERSION):
             raise refuse("path", f"a forecast of version {VERSION}", version, "Use the library that wrote it.")
@@ -193,7 +193,7 @@ class Forecast:
                 )
             groups = tuple(GroupForecast(**_tuples(group)) for group in content.pop("groups"))
             return cls(optimizer=kinds[kind](**own), groups=groups, **content)
-        except (TypeError, KeyError) as error:
+        except (TypeError, KeyError, AttributeError) as error:
             raise refuse("path", "a complete saved forecast", str(path), fix) from error
 
     # --- text ---

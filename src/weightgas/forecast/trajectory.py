@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import refuse
+from weightgas.errors import refuse, wrong_type
 from weightgas.optimizers.optimizer import Array, Optimizer, Pieces
 from weightgas.optimizers.settings import given
 
@@ -38,7 +38,7 @@ def factors(schedule: Callable[[int], float] | ArrayLike | None, steps: int) -> 
     try:
         values = np.asarray([schedule(i) for i in range(steps)] if callable(schedule) else schedule, dtype=float)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"schedule: expected factors of lr, got {schedule!r}. {fix}") from error
+        raise wrong_type("schedule", "factors of lr", schedule, fix) from error
     if values.shape != (steps,):
         raise refuse("schedule", f"one factor for each of the {steps} steps", f"shape {values.shape}", fix)
     wrong = values[~(np.isfinite(values) & (values >= 0))]

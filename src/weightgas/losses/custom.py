@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.errors import refuse
+from weightgas.errors import refuse, wrong_type
 
 
 @dataclass(frozen=True, repr=False)
@@ -101,10 +101,10 @@ def _callables(**functions: Any) -> None:
     for name, function in functions.items():
         needed = name in ("loss", "noise")
         if not (callable(function) or (function is None and not needed)) or isinstance(function, type):
-            raise TypeError(f"{name}: expected a function, got {function!r}. See weightgas.losses.custom.")
+            raise wrong_type(name, "a function", function, "See weightgas.losses.custom.")
 
 
 def _name(name: Any, function: Callable[..., Any]) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"name: expected text, got {name!r}. Omit it for the name of the function.")
+        raise wrong_type("name", "text", name, "Omit it for the name of the function.")
     return name or getattr(function, "__name__", type(function).__name__)

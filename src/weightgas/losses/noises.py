@@ -8,7 +8,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import finite_number, positive_number, refuse
+from weightgas.errors import WEIGHTS, check_fields, finite_number, positive_number, refuse, whole_number, wrong_type
 from weightgas.losses.solvable import as_tuples, symmetric_or_diagonal
 
 
@@ -46,7 +46,7 @@ class Isotropic:
 
     def factor(self, dim: int) -> np.ndarray:
         """σ for every coordinate."""
-        return np.full(dim, self.sigma, dtype=float)
+        return np.full(whole_number("dim", dim, minimum=2, bound=WEIGHTS), self.sigma, dtype=float)
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,7 @@ class Covariance:
     _factor: np.ndarray = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        check_fields(self)
         matrix = symmetric_or_diagonal("covariance", self.matrix, "Pass variances, or (Σ + Σ.T) / 2.")
         values, axes = (matrix, None) if matrix.ndim == 1 else np.linalg.eigh(matrix)
         if values.min() < -1e-12 * max(values.max(), 0) or values.max() <= 0:
@@ -90,7 +91,7 @@ class Covariance:
 
     def factor(self, dim: int) -> np.ndarray:
         """B with Σ = B Bᵀ; ValueError if Σ is of another dimension."""
-        if len(self._factor) != dim:
+        if len(self._factor) != whole_number("dim", dim, minimum=2, bound=WEIGHTS):
             raise refuse("dim", f"{len(self._factor)}, the size of the covariance", dim, "Make them agree.")
         return self._factor
 
@@ -125,7 +126,7 @@ class Hessian:
 
     def factor(self, dim: int) -> np.ndarray:
         """√scale for every coordinate, which the simulation multiplies by the root of the curvature."""
-        return np.full(dim, np.sqrt(self.scale))
+        return np.full(whole_number("dim", dim, minimum=2, bound=WEIGHTS), np.sqrt(self.scale))
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,7 @@ class LossDependent:
 
     def __post_init__(self) -> None:
         if not isinstance(self.base, Noise) or isinstance(self.base, type):
-            raise TypeError(f"base: expected a noise, got {self.base!r}. Pass for instance Isotropic(sigma=1.0).")
+            raise wrong_type("base", "a noise", self.base, "Pass for instance Isotropic(sigma=1.0).")
         for name in ("slope", "offset"):
             object.__setattr__(self, name, finite_number(name, getattr(self, name)))
         if self.offset < 0 or (self.offset == 0 and self.slope <= 0):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from weightgas.errors import positive_number, refuse
+from weightgas.errors import WEIGHTS, positive_number, real_array, refuse, typed, whole_number
 from weightgas.theory import vmf
 
 
@@ -56,13 +56,7 @@ class Loss(Protocol):
 
 def symmetric_or_diagonal(name: str, value: ArrayLike, fix: str) -> np.ndarray:
     """``value`` as a finite array (dim,), or a symmetric one (dim, dim), of at least two dimensions; else an error."""
-    try:
-        matrix = np.asarray(value)
-    except ValueError as error:  # lists of unequal length
-        raise TypeError(f"{name}: expected numbers (dim,) or (dim, dim), got lists of unequal length. {fix}") from error
-    if matrix.dtype.kind not in "iuf":
-        raise TypeError(f"{name}: expected numbers (dim,) or (dim, dim), got {value!r}. {fix}")
-    matrix = matrix.astype(float)
+    matrix = real_array(name, value, "numbers (dim,) or (dim, dim)", fix)
     if matrix.ndim not in (1, 2) or matrix.shape != matrix.T.shape or len(matrix) < 2:
         raise refuse(name, "the shape (dim,) or (dim, dim) with dim at least 2", f"the shape {matrix.shape}", fix)
     if not np.isfinite(matrix).all():
@@ -85,7 +79,7 @@ class Linear:
 
     def form(self, dim: int) -> QuadraticForm:
         """The loss in ``dim`` dimensions: μ is the first axis."""
-        axis = np.zeros(dim)
+        axis = np.zeros(whole_number("dim", dim, minimum=2, bound=WEIGHTS))
         axis[0] = 1.0
         return QuadraticForm(1.0, axis, np.zeros(dim))
 
@@ -121,7 +115,7 @@ class Quadratic:
 
     def form(self, dim: int) -> QuadraticForm:
         """The loss in the basis of the eigenvectors of A; ValueError if A is of another dimension."""
-        matrix = np.asarray(self.matrix)
+        matrix, dim = np.asarray(self.matrix), whole_number("dim", dim, minimum=2, bound=WEIGHTS)
         if matrix.shape[0] != dim:
             raise refuse(
                 "dim", f"{matrix.shape[0]}, the size of the matrix of the quadratic loss", dim, "Make them agree."
@@ -131,12 +125,13 @@ class Quadratic:
         curvature, axes = np.linalg.eigh(matrix)
         return QuadraticForm(0.0, np.zeros(dim), curvature, axes)
 
+    @typed
     def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
         """Bingham samples by rejection from an angular central Gaussian.
 
         Source: Kent, Ganeiber and Mardia (2013), arXiv 1310.8110: exact, about half accepted.
         """
-        positive_number("temperature", temperature)
+        temperature, size = positive_number("temperature", temperature), whole_number("size", size)
         curvature = self.form(dim).curvature
         with np.errstate(over="ignore"):  # so steep that only the deepest directions remain
             rates = np.minimum((curvature - curvature.min()) / (2 * temperature), 1e150)

@@ -13,7 +13,7 @@ import xarray as xr
 
 from weightgas import __version__, quantities
 from weightgas import trace as traces
-from weightgas.errors import whole_number
+from weightgas.errors import seed_number
 from weightgas.measurement import batched, direction, precision, stationarity
 from weightgas.measurement.energy import Estimates
 from weightgas.measurement.entropy import ESTIMATORS, Estimator, anchor_of, density
@@ -29,6 +29,7 @@ _BYTES_PER_CELL = 12_000
 """What is in memory of a cell, for each of its replicas and groups, while a state is put together."""
 
 
+@np.errstate(all="ignore")  # a cell may be extreme
 def measure(
     trace: xr.Dataset,
     *,
@@ -80,7 +81,7 @@ def measure(
     """
     traces.check(trace)
     anchor_of(anchor, trace.attrs)
-    whole_number("seed", seed, minimum=0)
+    seed_number(seed)
     client = checked_client(client)
     estimator = direction.chosen(entropy, trace, anchor=anchor, seed=seed)
     if criteria is not None and not isinstance(criteria, stationarity.Criteria):

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from weightgas import symmetry
-from weightgas.errors import refuse
+from weightgas.errors import refuse, wrong_type
 
 _FIX = (
     "Give batches= and loss_fn= to search for scale-invariant groups, or groups={'name': ['parameter', ...]} as in "
@@ -176,6 +176,8 @@ def _named(found: Any) -> dict[str, dict[str, tuple[int, ...]]]:
     if isinstance(found, Mapping):
         each = {str(n): (p,) if isinstance(p, str) else p for n, p in found.items()}
         return {n: dict.fromkeys(map(plain, p), ()) for n, p in each.items()}
+    if not isinstance(found, symmetry.Symmetries | Iterable):
+        raise wrong_type("groups", "Groups or a mapping of names", found, _FIX)
     members = list(found.groups if isinstance(found, symmetry.Symmetries) else found)
     wrong = [g for g in members if not isinstance(g, symmetry.Group)]
     if wrong:

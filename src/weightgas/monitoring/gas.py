@@ -15,7 +15,7 @@ import xarray as xr
 from rich.table import Table
 from torch import Tensor
 
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import STEPS, path_of, refuse, typed, whole_number, wrong_type
 from weightgas.measurement.stationarity import Criteria
 from weightgas.monitoring import ahead, notes, series, states, text
 from weightgas.monitoring.ahead import NormForecast
@@ -151,6 +151,7 @@ class Gas:
         others |= dict.fromkeys((k for k, known in enumerate(self.invariant) if not known), states.UNKNOWN)
         return [k for k in range(len(self.names)) if k not in others], dict(sorted(others.items()))
 
+    @typed
     def forecast(self, step: int, *, made: int | None = None) -> dict[str, NormForecast]:
         """The norm of each group at ``step`` with a 95 % interval, from the samples up to step ``made`` (default: all).
 
@@ -162,7 +163,7 @@ class Gas:
         TypeError, ValueError
             If ``step`` is no whole number or before the last sample that is used.
         """
-        step = whole_number("step", step)
+        step = whole_number("step", step, bound=STEPS)
         until = self.steps if made is None else whole_number("made", made, minimum=0)
         used = self.record.step[self.record.step <= until]
         if len(used) and step < used[-1]:
@@ -265,9 +266,10 @@ class Gas:
         made = series.trace(self.record.of(spheres), self._sizes(spheres), rules, times, statuses, about)
         return made.assign_attrs(groups_excluded=[*made.attrs["groups_excluded"], *(self.names[k] for k in others)])
 
+    @typed
     def csv(self, path: str | Path) -> None:
         """Write a row for each sample and group: step, group, and the variables of the record."""
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
+        with path_of("path", path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["step", "group", *MEANINGS])
             columns = [self.record[name] for name in MEANINGS]
@@ -314,9 +316,11 @@ class Gas:
 
         Raises
         ------
-        ValueError
-            If it is of other groups.
+        TypeError, ValueError
+            If it is no such state, or of other groups.
         """
+        if not isinstance(state, Mapping) or not {"names", "record", "written", "ledger"} <= set(state):
+            raise wrong_type("state", "what state_dict() returned", state, "Pass it as it was saved.")
         if tuple(state["names"]) != self.names:
             raise refuse("state", f"the groups {self.names}", tuple(state["names"]), "Watch the same groups again.")
         self.record.restore({name: np.asarray(values) for name, values in state["record"].items()})

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from weightgas.errors import refuse, renamed_keywords, whole_number
+from weightgas.errors import refuse, renamed_keywords, typed, whole_number, wrong_type
 from weightgas.measurement.stationarity import Criteria
 from weightgas.monitoring.choice import choose, unwrapped
 from weightgas.monitoring.curvature import Curvature
@@ -25,6 +25,7 @@ _LEAST_SAMPLES = 16
 
 
 @renamed_keywords(name="the attribute name of what watch returns")
+@typed
 def watch(
     model: nn.Module,
     optimizer: torch.optim.Optimizer,
@@ -99,8 +100,14 @@ def watch(
         If model or optimizer is none, the model is wrapped by FSDP1 (FullyShardedDataParallel), a parameter is unknown,
         or neither a scale-invariant group nor a matrix is trained.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
+    if not isinstance(configurational, bool):
+        raise wrong_type("configurational", "True or False", configurational, "Pass one of them.")
+    for name, function in (("loss_fn", loss_fn), ("criteria", criteria)):
+        kind = Criteria if name == "criteria" else Callable
+        if function is not None and not isinstance(function, kind):
+            raise wrong_type(
+                name, "a function" if name == "loss_fn" else "measurement.Criteria", function, "Or omit it."
+            )
     refuse_flat(model)
     model, optimizer = unwrapped(model), innermost(optimizer)
     if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
@@ -110,6 +117,9 @@ def watch(
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:
         whole_number("samples", samples, minimum=_LEAST_SAMPLES, fix=f"Pass {_LEAST_SAMPLES} or more.")
+    if forecast is not None and not (hasattr(forecast, "groups") or isinstance(forecast, Mapping)):
+        fix = "Pass what predict returned, or {group: norm}."
+        raise wrong_type("forecast", "a Forecast or norms by group", forecast, fix)
     recognise = recogniser(rule, optimizer)
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:

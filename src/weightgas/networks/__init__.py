@@ -8,7 +8,7 @@ this package have normalisations without gain (batch, group or layer), no biases
 from collections.abc import Callable
 from typing import Any
 
-from weightgas.errors import one_of
+from weightgas.errors import one_of, typed
 from weightgas.networks.convnet import ConvNet, convnet
 from weightgas.networks.custom import OwnModule, module
 from weightgas.networks.network import Data, Network, gradients, losses, shared_losses, together
@@ -22,6 +22,7 @@ KNOWN: dict[str, Callable[..., Network]] = {"mlp": mlp, "convnet": convnet, "res
 """The built-in networks, by name."""
 
 
+@typed
 def named(name: str, **settings: Any) -> Network:
     """The network called ``name`` with ``settings`` (see its function); else a ValueError with the known names."""
     return KNOWN[one_of("network", name, KNOWN)](**settings)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from weightgas.errors import one_of, refuse
+from weightgas.errors import one_of, refuse, typed
 from weightgas.networks.frozen_head import LOSSES, losses_of
 from weightgas.networks.members import Groups, places_of
 from weightgas.networks.network import Data
@@ -178,6 +178,7 @@ class OwnModule:
                 raise refuse("groups", expected, f"{residual:.2g} in {name}", fix)
 
 
+@typed
 def module(
     model: nn.Module | Callable[[], nn.Module], groups: Groups, *, loss: str | Loss = "cross_entropy"
 ) -> OwnModule:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import torch
 
-from weightgas.errors import refuse
+from weightgas.errors import refuse, wrong_type
 
 
 @runtime_checkable
@@ -65,7 +65,7 @@ def _named(groups: Any) -> list[tuple[str, list[str]]]:
     listed = list(groups) if isinstance(groups, Iterable) else [groups]
     if not all(isinstance(group, Members) for group in listed):
         fix = "Pass {name: [parameters]}, or symmetries(…, per_filter=True).filters."
-        raise TypeError(f"groups: expected names of parameters for each group, got {groups!r}. {fix}")
+        raise wrong_type("groups", "names of parameters for each group", groups, fix)
     return [
         (g.name, [f"{p}[{row}]" for p, row in zip(g.parameters, g.rows, strict=True)] if g.rows else list(g.parameters))
         for g in listed

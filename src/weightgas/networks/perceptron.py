@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from weightgas.errors import one_of, refuse, whole_number
+from weightgas.errors import one_of, refuse, whole_number, wrong_type
 from weightgas.networks.frozen_head import EPS, FrozenHead, checked_settings, losses_of
 from weightgas.networks.network import Data
 
@@ -39,9 +39,7 @@ class MLP(FrozenHead):
 
     def __post_init__(self) -> None:
         if isinstance(self.hidden, str) or not isinstance(self.hidden, Sequence):
-            raise TypeError(
-                f"hidden: expected the widths of the hidden layers, got {self.hidden!r}. Pass a tuple such as (6, 6)."
-            )
+            raise wrong_type("hidden", "the widths of the hidden layers", self.hidden, "Pass a tuple such as (6, 6).")
         fix = "A layer needs 2 neurons or more (one weight has no direction): for instance hidden=(6, 6)."
         if not self.hidden:
             raise refuse("hidden", "at least one width", self.hidden, fix)

@@ -38,7 +38,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
-from weightgas.errors import one_of, refuse
+from weightgas.errors import one_of, refuse, wrong_type
 from weightgas.optimizers.adam_l2 import AdamL2
 from weightgas.optimizers.adamw import AdamW
 from weightgas.optimizers.lion import Lion
@@ -70,7 +70,7 @@ def named(name: str | type[Optimizer], **settings: Any) -> Optimizer:
     kind = KNOWN[one_of("optimizer", name.lower(), KNOWN)] if isinstance(name, str) else name
     if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
         fix = "Pass a name or a subclass of weightgas.optimizers.Optimizer."
-        raise TypeError(f"optimizer: expected an optimizer, got {kind!r}. {fix}")
+        raise wrong_type("optimizer", "an optimizer", kind, fix)
     given = {key: value for key, value in settings.items() if value is not None}
     if given.pop("decoupled", False):
         if kind is SGD:
@@ -140,7 +140,7 @@ def recogniser(
         return with_rates
     if not (isinstance(rule, type) and issubclass(rule, Optimizer)):
         fix = "Pass a subclass of weightgas.optimizers.Optimizer, or an instance."
-        raise TypeError(f"rule: expected an optimizer, got {rule!r}. {fix}")
+        raise wrong_type("rule", "an optimizer", rule, fix)
     wrong = [group for group in optimizer.param_groups if rule.of(optimizer, group) is None]
     if wrong:
         fix = "Give it a method of, or pass an instance."
@@ -164,7 +164,7 @@ def checked(optimizer: Any) -> Optimizer:
     optimizer = innermost(optimizer)
     groups = getattr(optimizer, "param_groups", None)
     if not groups:
-        raise TypeError(f"optimizer: expected an optimizer, got {optimizer!r}. {form}")
+        raise wrong_type("optimizer", "an optimizer", optimizer, form)
     found = [recognised(optimizer, group) for group in groups]
     chosen = [one for one in found if one.decays] or found
     if any(one != chosen[0] for one in chosen):

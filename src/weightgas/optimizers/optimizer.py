@@ -25,9 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import root_scalar
 
-from weightgas.errors import refuse
+from weightgas.errors import positive_number, refuse
 from weightgas.optimizers.settings import given, known
-from weightgas.theory._arguments import Numbers, nonnegative, positive
+from weightgas.theory._arguments import Numbers, nonnegative
 
 Array = NDArray[np.float64]
 Tensor = Any
@@ -214,12 +214,12 @@ class Optimizer:
 
     def rescaled(self, factor: float) -> tuple[float, Self]:
         """(c, optimizer): weights times c, (c eta, lambda / c); the same run bit by bit if c is a power of two."""
-        c = float(positive("factor", factor))
+        c = positive_number("factor", factor)
         return c, replace(self, lr=given("lr", self.lr) * c, wd=known("wd", self.wd) / c)
 
     def at_batch_size(self, ratio: float) -> Self:
         """The same run per sample at ``ratio`` times the batch size, where noise outweighs the mean gradient."""
-        lr, wd = (ratio**power for power in self.batch_powers)
+        lr, wd = (positive_number("ratio", ratio) ** power for power in self.batch_powers)
         return replace(self, lr=given("lr", self.lr) * lr, wd=known("wd", self.wd) * wd)
 
     def turning(self, angle: float, radius: float, dim: float | None, grad_sq: float | None) -> Self:

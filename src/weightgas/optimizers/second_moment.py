@@ -10,10 +10,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import refuse
+from weightgas.errors import nonnegative_number, refuse
 from weightgas.optimizers.optimizer import Array, Optimizer, Pieces, Tensor
 from weightgas.optimizers.settings import given, pair
-from weightgas.theory._arguments import Numbers, nonnegative, positive
+from weightgas.theory._arguments import Numbers, positive
 
 EPS = 1e-8
 """eps of torch; where G is not known, one that is not larger counts as nothing."""
@@ -33,7 +33,7 @@ class Adam(Optimizer):
     def __post_init__(self) -> None:
         super().__post_init__()
         pair(self.betas)
-        nonnegative("eps", self.eps)
+        nonnegative_number("eps", self.eps)
         if self.grad_memory is not None:
             positive("grad_memory", self.grad_memory)
 
@@ -73,7 +73,7 @@ class Adam(Optimizer):
 def eps_share(eps: float, dim: Any, grad_sq: Any) -> Any:
     """eps / sqrt(G / d): eps against sqrt(v) at r = 1; 0 where G is unknown and eps is not above that of torch."""
     if grad_sq is not None:
-        return eps * np.sqrt(given("dim", dim) / grad_sq)
+        return eps * np.sqrt(given("dim", dim) / given("grad_sq", grad_sq))
     if np.any(np.greater(eps, EPS)):
         raise refuse("grad_sq", "a number, with this eps", None, "eps counts against the gradients: pass grad_sq=.")
     return 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.errors import refuse
+from weightgas.errors import refuse, wrong_type
 from weightgas.theory._arguments import Numbers, nonnegative, positive
 
 
@@ -51,5 +51,5 @@ def memory(group: Mapping[str, Any]) -> tuple[float, float]:
 def flag(name: str, value: Any) -> bool:
     """True or False, or a TypeError."""
     if not isinstance(value, bool | np.bool_):
-        raise TypeError(f"{name}: expected True or False, got {value!r}. Pass one of them.")
+        raise wrong_type(name, "True or False", value, "Pass one of them.")
     return bool(value)

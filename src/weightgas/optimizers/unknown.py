@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from weightgas.errors import nonnegative_number
 from weightgas.optimizers.optimizer import COUPLED, DECOUPLED, NONE, UNKNOWN, Optimizer, Tensor, torch_class
 
 
@@ -19,6 +20,11 @@ class RMSprop(Optimizer):
 
     decay_power: ClassVar[int] = 3
     torch_name: ClassVar[str] = "RMSprop"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("momentum", "eps"):
+            nonnegative_number(name, getattr(self, name))
 
     @property
     def convention(self) -> str:

@@ -10,12 +10,13 @@ A step is w ← w − s (g + λw), then w ← w r/‖w‖ if it is ``projected``
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 
-from weightgas.errors import positive_array, refuse
+from weightgas.errors import CELLS, positive_array, refuse, wrong_type
 from weightgas.theory import ideal_gas
 
 AXES = ("lr", "wd", "elr", "radius")
@@ -89,7 +90,7 @@ class Protocol:
 
     def __post_init__(self) -> None:
         if not isinstance(self.paired, bool):
-            raise TypeError(f"paired: expected True or False, got {self.paired!r}. Omit it for a product of axes.")
+            raise wrong_type("paired", "True or False", self.paired, "Omit it for a product of axes.")
         fix = {axis: _FIX.get(axis, "It must be positive, for instance 0.1.") for axis in self.axes}
         values = {axis: positive_array(axis, getattr(self, axis), fix=fix[axis]) for axis in self.axes}
         if self.paired and len({len(v) for v in values.values()} - {1}) > 1:
@@ -100,6 +101,9 @@ class Protocol:
             )
         for axis, array in values.items():
             object.__setattr__(self, axis, tuple(array.tolist()))
+        count = max(map(len, values.values())) if self.paired else math.prod(map(len, values.values()))
+        if count > CELLS.most:
+            raise refuse(type(self).__name__, f"at most {CELLS.most} cells", count, CELLS.reason)
         cells = list(zip(*(v.tolist() for v in self.cells().values()), strict=True))
         if len(set(cells)) < len(cells):
             twice = next(c for c in cells if cells.count(c) > 1)

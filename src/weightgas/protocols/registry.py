@@ -6,10 +6,11 @@ import importlib
 import sys
 from collections.abc import Mapping
 
-from weightgas.errors import refuse
+from weightgas.errors import refuse, typed
 from weightgas.protocols.base import PROTOCOLS, Protocol
 
 
+@typed
 def named(name: str) -> type[Protocol]:
     """The class of a protocol's name; ``-`` and ``_`` are equivalent.
 
@@ -25,6 +26,7 @@ def named(name: str) -> type[Protocol]:
     return found
 
 
+@typed
 def load(place: str) -> type[Protocol]:
     """The class at ``"module:Class"``, after importing the module; modules of the current folder are found too.
 
@@ -38,13 +40,14 @@ def load(place: str) -> type[Protocol]:
         sys.path.append("")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError) as error:
+    except (ImportError, AttributeError, ValueError) as error:  # the last for an empty name of a module
         raise refuse("protocol", "module:Class of a protocol", place, f"It cannot be imported: {error}.") from error
     if PROTOCOLS.get(getattr(found, "name", "")) is not found:
         raise refuse("protocol", "module:Class of a protocol", place, "A protocol is a subclass of one in weightgas.")
     return found
 
 
+@typed
 def from_settings(settings: Mapping[str, object]) -> Protocol:
     """The protocol of ``{"protocol": name, axis: values, …}``, from a configuration, a trace or a command line.
 
@@ -58,7 +61,7 @@ def from_settings(settings: Mapping[str, object]) -> Protocol:
     given = {k: v for k, v in settings.items() if v is not None and k != "protocol"}
     kind = named(str(settings.get("protocol", "")))
     options = kind.options()
-    wrong = sorted(set(given) - {*kind.axes, *options})
+    wrong = sorted(map(str, set(given) - {*kind.axes, *options}))
     missing = [axis for axis in kind.required() if axis not in given]
     if wrong or missing:
         fix = [f"omit {', '.join(wrong)}"] * bool(wrong) + [f"add {', '.join(missing)}"] * bool(missing)

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from weightgas.errors import refuse
 from weightgas.protocols.base import At, Protocol, Relation
 from weightgas.theory import ideal_gas
 from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive
@@ -97,9 +98,7 @@ class ProjectedStep(Protocol):
             spread = 0.0 if dof is None else 1 / freedom("dof", dof)
             growth = step / (1 + np.sqrt(1 + step)) - step**2 * spread / (4 * (1 + step) ** 1.5)
         else:
-            raise ValueError(
-                f"convention: expected 'energy', 'exact_decay' or 'published', got {convention!r}: choose one of these"
-            )
+            raise refuse("convention", "energy, exact_decay or published", convention, "Choose one of these.")
         return growth / (elr * square)
 
     # --- the mean step of the isotropic noise model ---

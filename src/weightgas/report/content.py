@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from weightgas.analysis import Verdict
+from weightgas.errors import check_fields
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,9 @@ class Table:
     rows: Sequence[Sequence[Any]]
     folded: bool = False
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -36,6 +40,9 @@ class Picture:
     level: int | None = None
     name: str = ""
 
+    def __post_init__(self) -> None:
+        check_fields(self)
+
 
 @dataclass(frozen=True)
 class Section:
@@ -46,6 +53,9 @@ class Section:
     tables: Sequence[Table] = ()
     figures: Sequence[Picture] = ()
     notes: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
 
 
 @dataclass(frozen=True)
@@ -68,3 +78,6 @@ class Content:
     wall_time: float | None = None
     seeds: Sequence[int] = ()
     command: str = ""
+
+    def __post_init__(self) -> None:
+        check_fields(self)

@@ -15,7 +15,7 @@ import xarray as xr
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.analysis.findings import Findings
-from weightgas.errors import TraceError, renamed_keywords
+from weightgas.errors import TraceError, path_of, renamed_keywords, typed
 from weightgas.figures.entry import Draw, Figure
 from weightgas.measurement.state import renewed
 from weightgas.report.chapters import sections
@@ -26,6 +26,7 @@ from weightgas.report.page import write
 logger = logging.getLogger(__name__)
 
 
+@typed
 def findings(folder: str | os.PathLike[str]) -> Findings:
     """The Findings of a run folder.
 
@@ -37,7 +38,7 @@ def findings(folder: str | os.PathLike[str]) -> Findings:
     FileNotFoundError, TraceError
         If there is no trace in the folder, or a damaged one.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     if not (folder / "trace.zarr").is_dir():
         raise FileNotFoundError(f"{folder}: expected a run folder with trace.zarr, got none there. Check the path.")
     trace = traces.open_trace(folder)
@@ -45,6 +46,7 @@ def findings(folder: str | os.PathLike[str]) -> Findings:
 
 
 @renamed_keywords(nulls="controls")
+@typed
 def of_run(
     folder: str | os.PathLike[str],
     run: Findings | None = None,
@@ -75,7 +77,7 @@ def of_run(
     OSError
         If the folder cannot be written.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     custom = [Figure.of(figure) for figure in figures]
     run = findings(folder) if run is None else run
     notes: list[str] = []

@@ -18,7 +18,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from weightgas import quantities, runs
-from weightgas.errors import refuse
+from weightgas.errors import path_of, refuse, typed
 from weightgas.report.content import Content, Picture, Section, Table
 from weightgas.report.guard import attempt
 from weightgas.report.numbers import is_finite, is_numeric, text_of
@@ -28,6 +28,7 @@ CSS_PIXELS_PER_INCH = 112
 """Makes text in figures as large as the surrounding text; the picture has a higher resolution, for good screens."""
 
 
+@typed
 def write(path: str | os.PathLike[str], content: Content) -> Path:
     """Write a report to ``path``: the complete file or nothing.
 
@@ -38,7 +39,7 @@ def write(path: str | os.PathLike[str], content: Content) -> Path:
     OSError
         If the file cannot be written; the folder must exist.
     """
-    path = Path(path)
+    path = path_of("path", path)
     if not isinstance(content, Content):
         raise TypeError(f"content: expected a weightgas.report.Content, got {type(content).__name__}. Build one first.")
     if not path.parent.is_dir():
@@ -47,6 +48,7 @@ def write(path: str | os.PathLike[str], content: Content) -> Path:
     return path
 
 
+@typed
 def render(content: Content) -> str:
     """The report as text: the verdict, then the contents, the sections, the set-up and the glossary."""
     environment = {"versions": {}, **content.environment}

@@ -6,12 +6,13 @@ import os
 from pathlib import Path
 
 from weightgas import trace as traces
-from weightgas.errors import RunExistsError
+from weightgas.errors import RunExistsError, path_of, typed
 from weightgas.runs.folder import is_of_0_1, settings_in, write_config
 from weightgas.runs.journal import remove
 from weightgas.runs.shards import UNSHARDED, claimed
 
 
+@typed
 def convert(folder: str | os.PathLike[str]) -> list[Path]:
     """Convert runs of version 0.1 to the names of this one, so that the same call resumes them; returns these runs.
 
@@ -25,7 +26,7 @@ def convert(folder: str | os.PathLike[str]) -> list[Path]:
     TraceError
         If a trace is damaged.
     """
-    folder = Path(folder)
+    folder = path_of("folder", folder)
     found = sorted(path.parent for path in folder.rglob("config.toml") if settings_in(path.parent) is not None)
     if not found:
         raise RunExistsError(f"{folder}: expected a run folder, or one that holds some, got none. Check the path.")

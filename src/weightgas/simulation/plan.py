@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import STEPS, refuse, seed_number, whole_number
 from weightgas.quantities import Quantity
 
 MOST_BLOCKS = 20
@@ -62,7 +62,8 @@ def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, 
         method = "reduced" if reducible else "full"
     fix = "Ask for at least 8 samples, 400 is usual."
     samples = whole_number("samples", record.samples, minimum=8, fix=fix)
-    steps = whole_number("steps", steps, minimum=samples, fix=f"At least one step per sample ({samples}) is needed.")
+    fix = f"At least one step per sample ({samples}) is needed."
+    steps = whole_number("steps", steps, minimum=samples, bound=STEPS, fix=fix)
     steps -= steps % samples
     warmup = steps // 10 if record.warmup is None else record.warmup
     blocks = record.blocks or max(n for n in range(1, MOST_BLOCKS + 1) if samples % n == 0)
@@ -82,7 +83,7 @@ def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, 
         density_every=record.density_every,
         snapshots=record.snapshots,
         snapshot_every=record.snapshot_every,
-        seed=whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0, for instance 0."),
+        seed=seed_number(seed),
         method=method,
         quantities=tuple(record.quantities),
     )

@@ -27,7 +27,7 @@ import xarray as xr
 
 from weightgas import quantities, runs
 from weightgas import trace as traces
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import STEPS, refuse, whole_number
 from weightgas.measurement.state import known
 from weightgas.protocols import Protocol
 from weightgas.settings import Until
@@ -60,7 +60,7 @@ def resolved(until: Until, how: Plan, *, counted: bool, resumed: bool) -> Until:
         raise refuse("targets", "no entropies for a loss whose overlap is not counted", entropies[0], fix)
     most_steps = MOST_ROUNDS * how.steps if until.most_steps is None else until.most_steps
     fix = f"The first round has {how.steps} steps: raise most_steps or lower steps."
-    whole_number("most_steps", most_steps, minimum=how.steps, fix=fix)
+    whole_number("most_steps", most_steps, minimum=how.steps, bound=STEPS, fix=fix)
     shortest = how.steps // _rungs(how)
     if how.snapshots * how.snapshot_every > shortest:
         fix = f"The shortest piece of a run has {shortest} steps: ask for fewer, closer ones, or add steps."

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from weightgas.errors import positive_number, refuse, whole_number
+from weightgas.errors import positive_number, refuse, seed_number, typed
 from weightgas.symmetry import basis, nullspace
 from weightgas.symmetry.filters import split_rows
 from weightgas.symmetry.group import Group
@@ -53,6 +53,7 @@ OWN_EQUATIONS = 2
 """Points at which residuals are measured."""
 
 
+@typed
 def symmetries(
     model: nn.Module,
     loss_fn: LossFn,
@@ -95,10 +96,8 @@ def symmetries(
         If there is no batch or no trainable parameter, or the loss is not a scalar, not finite, or does not depend on
         the parameters of the model it is given.
     """
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"model: expected a torch.nn.Module, got {type(model).__name__}. Pass the model itself.")
     tolerance = positive_number("tolerance", tolerance)
-    seed = whole_number("seed", seed, minimum=0)
+    seed = seed_number(seed)
     with undisturbed(model), Passes() as passes:
         probe = Probe(model, loss_fn, batches, seed, passes, all_rows=per_filter)
         return _Search(probe, tolerance, per_filter).result()

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from weightgas.errors import refuse
+from weightgas.errors import is_refusal, refuse, wrong_type
 from weightgas.symmetry.degrees import Degrees
 from weightgas.symmetry.progress import Passes
 
@@ -72,6 +72,10 @@ class Probe:
     def __init__(
         self, model: nn.Module, loss_fn: LossFn, batches: Iterable[Any], seed: int, passes: Passes, *, all_rows: bool
     ) -> None:
+        if not callable(loss_fn):
+            raise wrong_type(
+                "loss_fn", "a function of the model and a batch", loss_fn, "Pass the mean loss of a batch."
+            )
         self.loss_fn, self.seed, self.passes = loss_fn, seed, passes
         self.model = copy.deepcopy(model).double().train()
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad and p.is_floating_point()]
@@ -82,7 +86,7 @@ class Probe:
         self.affine = frozenset(_affine(self.model))
         self.origin = [p.detach().clone() for p in self.parameters]
         self.buffers = [(b, b.detach().clone()) for b in self.model.buffers()]
-        if not isinstance(batches, Iterable):
+        if not isinstance(batches, Iterable) or getattr(batches, "ndim", 1) == 0 or isinstance(batches, str):
             fix = "Pass a list of batches, as loss_fn takes them, or a data loader."
             raise TypeError(f"batches: expected a list of batches, got {type(batches).__name__}. {fix}")
         self.batches = [_as_double(batch) for batch in itertools.islice(batches, MOST_BATCHES)]
@@ -179,7 +183,7 @@ class Probe:
         if self._at == point and not own:
             return
         self._at = None if own else point
-        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + point)
+        generator = torch.Generator().manual_seed((self.seed * 1_000_003 + point) % 2**63)
         with torch.no_grad():
             for parameter, origin in zip(self.parameters, self.origin, strict=True):
                 # four times as fast as in float64
@@ -195,8 +199,15 @@ class Probe:
         with torch.no_grad():
             for buffer, value in self.buffers:
                 buffer.copy_(value)
-        _seed_all(seed + point, self.parameters)  # the same dropout masks wherever one point is read
-        return self.loss_fn(self.model, self.batches[point % len(self.batches)])
+        _seed_all((seed + point) % 2**63, self.parameters)  # the same dropout masks wherever one point is read
+        try:
+            return self.loss_fn(self.model, self.batches[point % len(self.batches)])
+        except (Exception, SystemExit) as error:
+            if is_refusal(error) or isinstance(error, MemoryError | torch.OutOfMemoryError):
+                raise
+            fix = "It is called with the model and one of the batches."
+            got = f"{type(error).__name__}: {error}"
+            raise refuse("loss_fn", "the mean loss of a batch", got, fix) from error
 
     def _check(self, loss: Any) -> None:
         fix = "loss_fn(model, batch) must return the mean loss as a tensor with no dimensions."

@@ -23,6 +23,7 @@ import torch
 from torch import nn
 from torch.utils._pytree import tree_map
 
+from weightgas.errors import typed
 from weightgas.symmetry import basis, example
 from weightgas.symmetry.degrees import Degrees
 from weightgas.symmetry.group import Group
@@ -31,6 +32,7 @@ _STATES = ("past_key_values", "hidden_states", "attentions", "encoder_last_hidde
 """Outputs of transformers' models that no loss is made of."""
 
 
+@typed
 def structural_groups(model: nn.Module) -> tuple[Group, ...]:
     """The scale-invariant groups with a matrix, from one forward pass without values; residuals are NaN (not measured).
 

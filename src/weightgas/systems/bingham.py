@@ -22,7 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.special import log1p
 
-from weightgas.errors import positive_number, refuse
+from weightgas.errors import positive_number, refuse, typed
 from weightgas.losses import Quadratic
 from weightgas.losses.solvable import as_tuples, symmetric_or_diagonal
 
@@ -101,6 +101,7 @@ class Bingham:
         lowest = self._array.min()
         return lowest / 2 + 0.5 * (directions**2 @ (self._array - lowest))
 
+    @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """Independent unit vectors (size, dim)."""
         return Quadratic(self.eigenvalues).sample(self.dim, self.temperature, size, generator)

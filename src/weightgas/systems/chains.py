@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from weightgas.errors import finite_number, positive_array, refuse, whole_number
+from weightgas.errors import finite_number, positive_array, refuse, typed, whole_number
 from weightgas.systems.system import log_area
 
 
@@ -56,9 +56,10 @@ class SphereAutoregression:
         integrand = np.exp(-strength / 2 * np.sin(phi) ** 2 + d * np.log(np.cos(phi)))
         return float(np.sqrt(strength / (2 * np.pi)) * reach * (weights @ integrand))
 
+    @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """A stationary chain of unit vectors (size, dim)."""
-        steps = generator.standard_normal((size, self.dim))
+        steps = generator.standard_normal((whole_number("size", size), self.dim))
         steps[0] /= np.linalg.norm(steps[0])
         spread = np.sqrt((1 - self.correlation**2) / self.dim)
         for t in range(1, size):
@@ -122,9 +123,10 @@ class WellAutoregression:
         """ρ, the correlation of y after one step, and of x up to O(Σ v)."""
         return self.correlation
 
+    @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """A stationary chain of unit vectors (size, dim)."""
-        steps = generator.standard_normal((size, self.dim))
+        steps = generator.standard_normal((whole_number("size", size), self.dim))
         steps[1:] *= np.sqrt(1 - self.correlation**2)
         x = np.asarray(lfilter([1.0], [1.0, -self.correlation], steps, axis=0))
         x[:, 1:] *= np.sqrt(self._array)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weightgas.errors import positive_number, whole_number
+from weightgas.errors import positive_number, typed, whole_number
 from weightgas.losses import Linear
 from weightgas.systems.system import log_area
 from weightgas.theory import vmf
@@ -31,9 +31,10 @@ class UniformSphere:
         """ln area(S^{d−1})."""
         return log_area(self.dim)
 
+    @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """Independent unit vectors (size, dim)."""
-        x = generator.standard_normal((size, self.dim))
+        x = generator.standard_normal((whole_number("size", size), self.dim))
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
@@ -77,6 +78,7 @@ class VonMisesFisher:
         first = directions[..., 0]
         return np.where(first < 0, rest / (1 - np.minimum(first, 0.0)), 1 + first)
 
+    @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """Independent unit vectors (size, dim)."""
         return Linear().sample(self.dim, self.temperature, size, generator)

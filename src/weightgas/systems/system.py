@@ -7,6 +7,8 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from scipy.special import gammaln
 
+from weightgas.errors import whole_number
+
 
 @runtime_checkable
 class System(Protocol):
@@ -58,4 +60,5 @@ class ThermalSystem(System, Protocol):
 
 def log_area(dim: int) -> float:
     """ln of the area of the unit sphere in ``dim`` dimensions, 2 π^{d/2}/Γ(d/2)."""
+    dim = whole_number("dim", dim, minimum=1)
     return float(np.log(2) + dim / 2 * np.log(np.pi) - gammaln(dim / 2))

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from weightgas.errors import refuse
+from weightgas.errors import real_array, refuse, wrong_type
 
 Numbers = np.float64 | NDArray[np.float64]
 
@@ -19,13 +19,7 @@ def finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
     """Return ``value`` as float64; raise unless every entry is a finite real number."""
     if isinstance(value, float) and math.isfinite(value):
         return np.asarray(value, dtype=np.float64)
-    try:
-        numbers = np.asarray(value)
-        if numbers.dtype.kind not in "iuf":
-            raise TypeError
-    except (TypeError, ValueError):
-        raise refuse(name, "a real number or array", value, "Convert it to float first.") from None
-    numbers = numbers.astype(np.float64)
+    numbers = real_array(name, value, "a real number or array", "Convert it to float first.", refuse)
     _require(np.isfinite(numbers), name, numbers, "finite numbers")
     return numbers
 
@@ -99,9 +93,7 @@ Kind = type[Steps]
 def kind(protocol: Any) -> Any:
     """``protocol`` if it is (the class of) a protocol; version 0.1 also accepted its name."""
     if not hasattr(protocol, "step_number"):
-        raise TypeError(
-            f"protocol: expected the class of a protocol, got {protocol!r}. Pass for instance weightgas.FixedLR."
-        )
+        raise wrong_type("protocol", "the class of a protocol", protocol, "Pass for instance weightgas.FixedLR.")
     return protocol if isinstance(protocol, type) else type(protocol)
 
 

@@ -18,15 +18,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike
 
-from weightgas.theory._arguments import Kind, Numbers, kind
+from weightgas.errors import real_array, refuse, typed
+from weightgas.theory._arguments import Kind, Numbers, dimension, kind
 
 
 def curvature_term(protocol: Kind, dim: ArrayLike) -> Numbers:
     """c: ``dim`` if the step is projected on a sphere, else 1; ``protocol`` is a protocol class."""
-    size = np.asarray(dim, dtype=float)
+    size = dimension("dim", dim)
     return size if kind(protocol).projected else np.ones_like(size)
 
 
+@typed
 def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
     """m of SGD with momentum α: the share of ‖∇L‖²/tr Σ and η̂λ/2 that remains in the identities, η̂ = η/(1 − α).
 
@@ -40,7 +42,7 @@ def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
     noise and heavy ball, else first order in the step. It holds for relaxation times much longer than 1/(1 − α), with
     decay in the buffer.
     """
-    alpha = np.asarray(momentum, dtype=float)
+    alpha = _real("momentum", momentum)
     if nesterov:
         return (1 - alpha) * (1 + 2 * alpha) ** 2 / (1 + alpha) - 2 * alpha
     return (1 - alpha) / (1 + alpha)
@@ -61,8 +63,10 @@ def configurational_temperature(
     From ρ, by integration by parts: T⟨ΔL⟩ = ⟨∇L·∇(L + hΦ₁)⟩. All moments are those on the unit sphere, H the Hessian
     there.
     """
-    factor = 1 + np.multiply(elr, temperature) * _bracket(protocol, dim, laplacian_slope)
-    return (np.multiply(mean_grad_sq, factor) - np.multiply(elr, grad_curvature) / 2) / np.asarray(laplacian)
+    temperature, elr, laplacian = _above(temperature=temperature), _real("elr", elr), _real("laplacian", laplacian)
+    factor = 1 + elr * temperature * _bracket(protocol, dim, laplacian_slope)
+    pull = _real("mean_grad_sq", mean_grad_sq) * factor - elr * _real("grad_curvature", grad_curvature) / 2
+    return pull / np.where(laplacian == 0, np.nan, laplacian)
 
 
 def heat_capacity(
@@ -74,17 +78,30 @@ def heat_capacity(
     laplacian_slope: ArrayLike,
 ) -> Numbers:
     """dU/dT = (Var L/T²)(1 − hT(s/2 + c)) along a line of constant σ², where h grows with T."""
-    factor = 1 - np.multiply(elr, temperature) * _bracket(protocol, dim, laplacian_slope)
-    return np.asarray(energy_variance) / np.square(temperature) * factor
+    temperature = _above(temperature=temperature)
+    factor = 1 - _real("elr", elr) * temperature * _bracket(protocol, dim, laplacian_slope)
+    return _real("energy_variance", energy_variance) / temperature**2 * factor
 
 
 def gibbs_slope(
     cold: ArrayLike, hot: ArrayLike, noise_var: ArrayLike, protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike
 ) -> Numbers:
     """Slope in L of ln ρ_hot/ρ_cold: 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c), T₁ the ``cold`` one, at equal σ²."""
-    cold, hot = np.asarray(cold, dtype=float), np.asarray(hot, dtype=float)
-    return 1 / cold - 1 / hot - 2 / np.asarray(noise_var) * (hot - cold) * _bracket(protocol, dim, laplacian_slope)
+    cold, hot, noise_var = _above(cold=cold), _above(hot=hot), _above(noise_var=noise_var)
+    return 1 / cold - 1 / hot - 2 / noise_var * (hot - cold) * _bracket(protocol, dim, laplacian_slope)
 
 
 def _bracket(protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike) -> Numbers:
-    return np.asarray(laplacian_slope, dtype=float) / 2 + curvature_term(protocol, dim)
+    return _real("laplacian_slope", laplacian_slope) / 2 + curvature_term(protocol, dim)
+
+
+def _real(name: str, value: ArrayLike) -> np.ndarray:
+    """Real numbers, or a ValueError; NaN stays, for a cell without a value."""
+    return real_array(name, value, "a real number or array", "Convert it to float first.", refuse)
+
+
+def _above(**named: ArrayLike) -> np.ndarray:
+    """The same where they are above 0, NaN elsewhere."""
+    ((name, value),) = named.items()
+    numbers = _real(name, value)
+    return np.where(numbers > 0, numbers, np.nan)

@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import expit, gammainc
 
-from weightgas.errors import positive_number, renamed_names, whole_number
+from weightgas.errors import positive_number, renamed_names, typed, whole_number
 from weightgas.theory._arguments import Kind, kind
 from weightgas.theory._chain import Stationary, solve
 
@@ -53,6 +53,7 @@ _MOST, _SPACING = 36, 1 / 9
 """Most step sizes that are solved one by one; more are interpolated on a grid with this spacing of the logarithm."""
 
 
+@typed
 def stationary_state(
     protocol: Kind, dim: int, step_size: float, noise_var: float = 1.0, *, degree: int = DEGREE
 ) -> Stationary:
@@ -71,6 +72,7 @@ def stationary_state(
     return solve(protocol, int(dim), step_size, noise_var, int(degree))
 
 
+@typed
 def stationary_values(
     protocol: Kind, dim: int, at: Mapping[str, ArrayLike], noise_var: float = 1.0
 ) -> dict[str, NDArray[np.float64]]:
@@ -128,6 +130,7 @@ def _between(nodes: NDArray, values: NDArray, x: NDArray) -> NDArray[np.float64]
     return np.where(inside, np.exp(found) if positive else found, np.nan)
 
 
+@typed
 def response_ratio(protocol: Kind, dim: int, step_size: float, noise_var: float = 1.0) -> float:
     """(dU/dT)/(Var U/T²) at constant σ²: 1 in continuous time. By a central difference over the step size."""
     around = [stationary_state(protocol, dim, step_size * f, noise_var) for f in (0.99, 1.0, 1.01)]
@@ -135,6 +138,7 @@ def response_ratio(protocol: Kind, dim: int, step_size: float, noise_var: float 
     return rise / step * around[1].temperature ** 2 / around[1].energy_variance
 
 
+@typed
 def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
     """The expected measured Gibbs slope of two such states: the logistic regression of "hot or cold" on the energy.
 
@@ -158,6 +162,7 @@ def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
     return float(beta[1] / scale)
 
 
+@typed
 def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> float:
     """Mean number of steps until a run at fixed ELR escapes to infinite radius, from its stationary radius.
 
@@ -176,7 +181,10 @@ def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> f
     need = np.exp(edges) / y[:, None] - (1 - y[:, None]) ** 2
     below = gammainc(dof / 2, np.maximum(need, 0) / (2 * unit))
     below[:, 0] = 0.0  # what would fall below the lowest bin stays in it
-    times = np.linalg.solve(np.eye(bins) - np.diff(below, axis=1), np.ones(bins))
+    try:
+        times = np.linalg.solve(np.eye(bins) - np.diff(below, axis=1), np.ones(bins))
+    except np.linalg.LinAlgError:  # no escape within the precision of the numbers
+        return np.inf
     value = float(times[np.argmin(np.abs(y - center))])
     return value if 0 < value < 1e12 else np.inf
 

@@ -16,10 +16,13 @@ zero it is ill-conditioned: one rounding of T changes it by kappa A times 1e-16.
 [P] (arXiv 2511.07308) is the limit eta_e -> 0 at constant T = eta_e sigma^2 / 2.
 """
 
+import math
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, xlog1py
 
+from weightgas.errors import DRAWS, positive_number, refuse, typed, whole_number
 from weightgas.theory._arguments import Kind, Numbers, dimension, finite, kind, positive
 from weightgas.theory._bessel import Bessel, bessel
 
@@ -125,6 +128,7 @@ def finite_step_entropy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, 
 # --- sampling ---
 
 
+@typed
 def sample(dim: int, temperature: float, size: Size, generator: np.random.Generator) -> NDArray[np.float64]:
     """Independent unit vectors of the gas, shape ``size + (dim,)``; mu is the first axis, so z = w[..., 0].
 
@@ -136,6 +140,7 @@ def sample(dim: int, temperature: float, size: Size, generator: np.random.Genera
     return np.concatenate([(above - 1)[..., None], tangent], axis=-1)
 
 
+@typed
 def sample_energy(dim: int, temperature: float, size: Size, generator: np.random.Generator) -> NDArray[np.float64]:
     """Independent energies L = 1 + z of the gas, shape ``size``, to full relative accuracy even where they are tiny."""
     return _sample_gaps(dim, temperature, size, generator)[0]
@@ -145,9 +150,12 @@ def _sample_gaps(
     dim: int, temperature: float, size: Size, generator: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Draw (1 + z, 1 - z), both without cancellation."""
-    dof = float(dimension("dim", dim)) - 1
-    kappa = 1 / float(_temperature(temperature))
-    shape = (size,) if isinstance(size, int | np.integer) else tuple(size)
+    dof = whole_number("dim", dim, minimum=2) - 1.0
+    kappa = 1 / float(_temperature(positive_number("temperature", temperature)))
+    sizes = size if isinstance(size, tuple | list) else (size,)
+    shape = tuple(whole_number("size", one, minimum=0) for one in sizes)
+    if math.prod(shape) * dim > DRAWS.most:
+        raise refuse("size", f"at most {DRAWS.most} numbers, size times dim", size, DRAWS.reason)
     count = int(np.prod(shape))
     # Wood's envelope: z = -(1 - (1+b) B) / (1 - (1-b) B) with B ~ Beta(dof/2, dof/2), that is (with B a ratio of
     # gamma variates) 1 + z = 2 b g1 / (g2 + b g1); ``centre`` is 1 + z at the peak of target over envelope.
@@ -174,7 +182,7 @@ def _temperature(temperature: ArrayLike) -> NDArray[np.float64]:
     """Check the temperature; outside 1e-300 ... 1e300 its inverse would not be a floating-point number."""
     value = positive("temperature", temperature)
     if np.any((value < 1e-300) | (value > 1e300)):
-        raise ValueError(f"temperature: expected 1e-300 to 1e300, got {temperature!r}. Use a limiting formula.")
+        raise refuse("temperature", "1e-300 to 1e300", temperature, "Use a limiting formula.")
     return value
 
 

@@ -1,27 +1,20 @@
-"""The content of a trace: its variables, how it is made and checked, and its cells as a grid."""
+"""The content of a trace: its variables, how it is made, and its cells as a grid."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from weightgas import protocols
-from weightgas.errors import TraceError
-from weightgas.quantities import ALONG, OF_NOISE, RECORDED, Quantity
-from weightgas.status import Cause, Outcome, flags
-
-FORMAT_VERSION = 2
-"""In format 2 the dimension along the recorded series is ``sample``; in format 1 it had another name."""
-
-REQUIRED = ("step", "samples", "radius", "energy", "grad_sq", "outcome")
-ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps", "format_version")
-COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
-
+from weightgas.errors import TraceError, shown, typed
+from weightgas.quantities import OF_NOISE, RECORDED, Quantity
+from weightgas.status import flags
+from weightgas.trace.attributes import FORMAT_VERSION
+from weightgas.trace.schema import CODES, COORDINATES, check
 
 _LONG_NAME = "{} held fixed"  # word: in stored traces since the first version, and compared when a run resumes
 
@@ -63,7 +56,9 @@ def make(
     coordinates["cell_id"] = ("cell", np.array(ids, np.dtypes.StringDType()))
     known = RECORDED | {q.name: q for q in quantities}
     if unknown := [name for name in values if name not in known]:
-        raise TraceError(f"variable: expected one of the contract's, got {unknown[0]!r}. Known: {', '.join(known)}.")
+        raise TraceError(
+            f"variable: expected one of the contract's, got {shown(unknown[0])}. Known: {', '.join(known)}."
+        )
     variables = {name: _variable(known[name], array, (methods or {}).get(name)) for name, array in values.items()}
     settings = json.dumps(protocol.settings(), sort_keys=True)
     notes = {**attributes, "protocol": protocol.name, "settings": settings, "format_version": FORMAT_VERSION}
@@ -78,8 +73,8 @@ def make(
 
 def _variable(quantity: Quantity, array: Any, method: str | None) -> xr.Variable:
     dims, values, notes = quantity.variable(np.asarray(array, dtype=quantity.dtype), method)
-    if quantity.name in _CODES:
-        notes |= flags(_CODES[quantity.name])
+    if quantity.name in CODES:
+        notes |= flags(CODES[quantity.name])
     if values.ndim != len(dims):
         raise TraceError(
             f"{quantity.name}: expected the dimensions ({', '.join(dims)}), got an array of shape {values.shape}."
@@ -87,66 +82,19 @@ def _variable(quantity: Quantity, array: Any, method: str | None) -> xr.Variable
     return xr.Variable(dims, values, notes)
 
 
-_CODES = {"outcome": Outcome, "failed_cause": Cause}
-
-
-def check(trace: xr.Dataset) -> xr.Dataset:
-    """Return ``trace`` if it satisfies the contract.
-
-    Raises
-    ------
-    TypeError
-        If it is not an ``xarray.Dataset``.
-    TraceError
-        If an attribute, a coordinate or a required variable is missing, a variable has other dimensions, the protocol
-        is not defined, or the format is newer than this version reads.
-    """
-    if not isinstance(trace, xr.Dataset):
-        raise TypeError(
-            f"trace: expected an xarray.Dataset from simulate(), train() or open_trace(), got {type(trace).__name__}. "
-            "Open a stored trace with open_trace(path)."
-        )
-    version = trace.attrs.get("format_version")
-    if not isinstance(version, Integral):
-        raise TraceError(f"trace: expected the attribute format_version, got {version!r}. Not a trace of weightgas.")
-    if int(version) > FORMAT_VERSION:
-        raise TraceError(
-            f"trace: expected format {FORMAT_VERSION} or older, got {version}. Update weightgas to read it."
-        )
-    missing = [a for a in ATTRIBUTES if a not in trace.attrs]
-    missing += [v for v in (*REQUIRED, *COORDINATES) if v not in trace.variables]
-    if missing:
-        raise TraceError(
-            f"trace: expected {', '.join(missing)}, got a dataset without. Make traces with simulate() or train()."
-        )
-    name = str(trace.attrs["protocol"])
-    if name not in protocols.PROTOCOLS:
-        place = trace.attrs.get("protocol_class", "its module")
-        raise TraceError(
-            f"protocol: expected one of {', '.join(sorted(protocols.PROTOCOLS))}, got {name!r}. "
-            f"It was defined in {place}: import that first; a trace never imports it by itself."
-        )
-    expected = {name: quantity.dims for name, quantity in RECORDED.items() if name in trace.variables}
-    expected |= {quantity.name: ALONG + quantity.dims[2:] for quantity in custom(trace)}
-    for name, dims in expected.items():
-        if trace[name].dims != ("cell", *dims):
-            raise TraceError(
-                f"{name}: expected the dimensions ({', '.join(('cell', *dims))}), got "
-                f"({', '.join(map(str, trace[name].dims))}). Select with lists, isel(cell=[0]), to keep the dimension."
-            )
-    return trace
-
-
+@typed
 def protocol_of(trace: xr.Dataset) -> protocols.Protocol:
     """The protocol of a trace or state, with its grid of hyperparameters; ValueError if no class has its name."""
     return protocols.from_settings(json.loads(trace.attrs["settings"]))
 
 
+@typed
 def kind_of(data: xr.Dataset | xr.DataArray) -> type[protocols.Protocol]:
     """The protocol class of a trace or state, which defines its physics; ValueError if no class has its name."""
     return protocols.named(str(data.attrs["protocol"]))
 
 
+@typed
 def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     """The hyperparameters of every cell of a trace or state, (cells,) each, by axis in the order of the protocol.
 
@@ -160,22 +108,18 @@ def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     return at
 
 
-def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
-    """The custom quantities that a trace holds, as its variables describe them (:meth:`Quantity.variable`)."""
-    found = (Quantity.described(str(n), v.dims, v.attrs) for n, v in trace.data_vars.items() if n not in RECORDED)
-    return tuple(q for q in found if q is not None)
-
-
 def column(data: xr.Dataset, name: str, like: str) -> np.ndarray:
     """The values of a variable as floats; if it is absent, NaN in the shape of the variable ``like``."""
     return data[name].values.astype(float) if name in data else np.full(data[like].shape, np.nan)
 
 
+@typed
 def valid(trace: xr.Dataset) -> xr.DataArray:
     """Boolean (cell, replica, sample): which samples were made before the cell ended."""
     return trace["samples"] > xr.DataArray(np.arange(trace.sizes["sample"]), dims="sample")
 
 
+@typed
 def holds(trace: xr.Dataset, name: str) -> np.ndarray:
     """Boolean (cell, sample): where the variable ``name`` had to be recorded; a NaN there is a failure."""
     if name not in OF_NOISE or "noise_every" not in trace.attrs:
@@ -206,6 +150,11 @@ def grid(data: Any) -> Any:
             "grid: expected the dimension cell with its coordinates, got data without. Pass all of a variable."
         )
     sets = {str(name).removesuffix("_set"): data[name].values for name in data.coords if str(name).endswith("_set")}
+    for axis, v in sets.items():
+        if v.dtype not in (np.float64, np.float32) or v.shape != (data.sizes["cell"],):
+            raise TraceError(
+                f"{axis}_set: expected a number of type float64 for every cell, got {v.dtype}. Open it again."
+            )
     fixed = {axis: v for axis, v in sets.items() if np.isfinite(v).all()}
     if len(fixed) != 2 or np.prod([len(np.unique(v)) for v in fixed.values()]) != data.sizes["cell"]:
         raise TraceError(

@@ -17,13 +17,14 @@ import torch
 
 from weightgas import networks, probes
 from weightgas.datasets import Images
+from weightgas.errors import typed, whole_number
 from weightgas.networks import Network
 from weightgas.probes.energy import AT_ONCE
 from weightgas.protocols import FixedLR
 from weightgas.settings import Evaluate
 from weightgas.training.engine import RANDOM, SLOW_RANDOM, Engine
 from weightgas.training.mode import usual
-from weightgas.training.plan import DTYPES, Plan
+from weightgas.training.plan import DTYPES, Plan, fitting
 from weightgas.training.setting import device_of, limited
 
 MOMENT = 0.15
@@ -51,6 +52,7 @@ class Cost:
         return runs * ((plan.steps + plan.warmup) * self.step + plan.rows * energy + plan.noises * noise) + start
 
 
+@typed
 def cost(
     network: Network,
     data: Images,
@@ -64,6 +66,8 @@ def cost(
 
     They are timed with as many at once as :func:`weightgas.training.train` trains together. Nothing is written.
     """
+    (network, data), runs = fitting(network, data), whole_number("runs", runs)
+    batch_size, threads = whole_number("batch_size", batch_size, minimum=2), whole_number("threads", threads)
     how = Evaluate.given(evaluate).of("train")
     together = min(usual(network, data.inputs.shape[1:], how.cells_at_once).at_once, runs)
     sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # small enough that none overflows

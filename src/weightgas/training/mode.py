@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from weightgas import networks
-from weightgas.errors import OutOfMemoryError
+from weightgas.errors import OutOfMemoryError, shown
 from weightgas.networks import Network, frozen_head
 from weightgas.networks.network import averaged_losses, gradients_at_once
 
@@ -163,7 +163,7 @@ class Evaluated:
         said = next(iter(str(error).splitlines()), "") or "no memory"
         raise OutOfMemoryError(
             f"memory: expected room for one {self.network.name} with {inputs} of the {batch} inputs of a batch{why}, "
-            f"got {said!r}. Lower batch_size, the width of the network or the size of the images, or take another "
+            f"got {shown(said)}. Lower batch_size, the width of the network or the size of the images, or take another "
             "machine or device."
         ) from error
 

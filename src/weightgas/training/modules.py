@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from weightgas import networks, probes
 from weightgas.datasets import Images
+from weightgas.errors import typed
 from weightgas.networks import custom
 from weightgas.networks.frozen_head import losses_of
 from weightgas.symmetry import Group, Symmetries, symmetries
@@ -18,6 +19,7 @@ BATCHES, MOST = 8, 128
 """Number of batches of the data for the search of groups, and most inputs in one."""
 
 
+@typed
 def network_of(
     model: nn.Module, data: Images, *, loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy"
 ) -> custom.OwnModule:

@@ -13,7 +13,7 @@ from torch import nn
 
 from weightgas import trace as traces
 from weightgas.datasets import Images, named
-from weightgas.errors import TraceError, one_of, refuse, whole_number
+from weightgas.errors import STEPS, TraceError, one_of, refuse, seed_number, whole_number, wrong_type
 from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
@@ -141,9 +141,11 @@ def fitting(network: Any, data: Any) -> tuple[Network, Images]:
     if isinstance(network, nn.Module):
         network = network_of(network, data)
     if isinstance(network, type) or not isinstance(network, Network):
-        raise TypeError(
-            f"network: expected a network such as networks.mlp(), or a module of torch, got {network!r}. See "
-            "networks.Network for one's own."
+        raise wrong_type(
+            "network",
+            "a network such as networks.mlp(), or a module of torch",
+            network,
+            "See networks.Network for one's own.",
         )
     network.groups(data)
     return network, data
@@ -169,11 +171,9 @@ def planned(
     ``network`` and ``data`` come from :func:`fitting`; ``before`` is the trace that is continued.
     """
     if not isinstance(protocol, Protocol):
-        raise TypeError(
-            f"protocol: expected FixedLR, FixedELR or FixedSphere, got {protocol!r}. For instance FixedLR(0.1, 0.01)."
-        )
+        raise wrong_type("protocol", "FixedLR, FixedELR or FixedSphere", protocol, "For instance FixedLR(0.1, 0.01).")
     recorded, dtype = Record.given(record).of("train"), Evaluate.given(evaluate).of("train").dtype
-    whole_number("steps", steps, fix="Pass the number of steps, for instance 20000.")
+    whole_number("steps", steps, bound=STEPS, fix="Pass the number of steps, for instance 20000.")
     whole_number("batch_size", batch_size, minimum=2, fix="BatchNorm needs at least 2; take 128.")
     if batch_size > len(data):
         most = f"at most the {len(data)} inputs of {data.name}"
@@ -190,7 +190,7 @@ def planned(
     plan = Plan(
         steps=steps,
         batch_size=batch_size,
-        seed=whole_number("seed", seed, minimum=0, fix="Seeds are whole numbers from 0."),
+        seed=seed_number(seed),
         replicas=replicas,
         every=max(1, steps // recorded.samples),
         warmup=steps // 10 if recorded.warmup is None else recorded.warmup,
