@@ -297,7 +297,7 @@ def _write_frame(data: xr.Dataset, store: Path, encoding: dict[Any, Any]) -> Non
         for name, array in group.arrays():
             array.resize(data[name].shape)
         for name in small:
-            group[str(name)][...] = data[name].values
+            zarr.open_array(store / str(name), mode="r+")[...] = data[name].values
 
 
 _PROGRESS = ("completed", "outcome")
@@ -306,7 +306,9 @@ _PROGRESS = ("completed", "outcome")
 def _missing_chunks(path: Path) -> list[str]:
     """Names of the arrays of a store with missing chunks; the values of cells that are not completed may be missing."""
     group = zarr.open_group(path, mode="r")
-    done = group["completed"][:].any(axis=1) if "completed" in group else None  # type: ignore[index]
+    done: Any = None
+    if "completed" in group:
+        done = np.asarray(zarr.open_array(path / "completed", mode="r")[:]).any(axis=1)
     return [
         name
         for name, array in group.arrays()
