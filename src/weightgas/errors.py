@@ -51,6 +51,7 @@ class Bound(NamedTuple):
 
 ITEMS = Bound(10**9, "No machine has the memory for an array of more.")
 STEPS = Bound(10**15, "More would take years; continue a shorter run with resume_from.")
+WIDTHS = Bound(10**5, "Every neuron is a group of weights, and a wider layer does not fit into memory.")
 SCHEDULE = Bound(10**8, "The rates of all steps are in memory together.")
 CELLS = Bound(10**7, "Make several runs of fewer cells.")
 WEIGHTS = Bound(10**8, "Weights, noise and starts of more do not fit into memory together.")
