@@ -197,8 +197,17 @@ def _stable_decay(step: int, steps: int) -> float:
     return 1.0 if step < 2 * steps / 3 else max(1 - 2.97 * (step / steps - 2 / 3), 0.01)
 
 
+def _one_cycle(step: int, steps: int) -> float:
+    """Three tenths of the run up from 1/25 and the rest down to 1/1000, both as a cosine."""
+    rise = 0.3 * steps
+    if step < rise:
+        return 1 - 0.96 * (1 + math.cos(math.pi * step / rise)) / 2
+    return 0.001 + 0.999 * (1 + math.cos(math.pi * min((step - rise) / (steps - rise), 1))) / 2
+
+
 SCHEDULES: dict[str, Callable[..., float]] = {
-    "constant": lambda step, steps: 1.0, "cosine": _cosine, "warm-up": _warm_up, "stable-decay": _stable_decay
+    "constant": lambda step, steps: 1.0, "cosine": _cosine, "warm-up": _warm_up, "stable-decay": _stable_decay,
+    "one-cycle": _one_cycle,
 }  # fmt: skip
 
 

@@ -4,8 +4,8 @@ The runs are those of :mod:`cold_starts`: ten seeds of each network and setting 
 keeps their budgets as npz, ``score`` makes the forecasts of ``Gas.forecast`` from these files, so that an estimator is
 compared without training anew. Estimator and its constants were chosen on the tuning settings; ``unseen`` are other
 seeds, learning rates and decays, and a network (``normed``) that is in none of the others; ``scheduled`` are those at
-other seeds under three schedules, which the forecast is given, and with AdamW's β₂ of 0.999, which no constant was
-chosen on either.
+other seeds under three schedules, which the forecast is given, on which one constant was chosen, and with AdamW's β₂ of
+0.999; ``one-cycle`` are other seeds, rates and another schedule.
 
 What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
 step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those by the budget alone;
@@ -13,7 +13,7 @@ how many are given; arrival within 5 % of r*(t), of groups that are not there ye
 go and of the step of the run. r*(t) is that of all steps from t/1.2 to 1.2t; of a group that is not there by 5τ the
 forecast is right if it is later than 1/1.5 of that. Arrivals under a schedule, whose r* moves, are not scored.
 
-    python benchmarks/forecast_accuracy.py record FOLDER [--runs unseen|scheduled]
+    python benchmarks/forecast_accuracy.py record FOLDER [--runs unseen|scheduled|one-cycle]
     python benchmarks/forecast_accuracy.py score FOLDER
     python benchmarks/forecast_accuracy.py --quick
 """
@@ -47,6 +47,8 @@ FALLING += [Setting("adamw", 5e-3, 200, schedule=name) for name in ("cosine", "w
 FALLING += [Setting("adamw", 5e-3, 200, betas=(0.9, 0.999))]
 SCHEDULED = dict.fromkeys(("digits", "gpt", "llama", "normed"), FALLING)
 RUNS = {"tuning": (TUNING, range(10)), "unseen": (UNSEEN, range(100, 110)), "scheduled": (SCHEDULED, range(200, 205))}
+CYCLE = [Setting("sgd", 0.03, 200, schedule="one-cycle"), Setting("adamw", 3e-3, 200, schedule="one-cycle")]
+RUNS["one-cycle"] = (dict.fromkeys(SCHEDULED, CYCLE), range(300, 310))
 END, NOWS, EXTRA = 5, (1, 2), 40
 """Relaxation times after which the norm is compared, and after which it is forecast; steps after the last of them."""
 

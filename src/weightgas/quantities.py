@@ -8,7 +8,7 @@ has its record in its attributes, so a custom quantity is registered nowhere els
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,6 +39,8 @@ class Quantity:
         over the steps since the previous sample. In a state: whether it derives from samples at points alone.
     dtype
         Type in which it is stored.
+    low, high, positive
+        The range of its values, ends included, None for no end; ``positive``: above 0. NaN is in every range.
     label, equation
         The short name on axes and table heads (default: ``long_name``); its definition, for the glossary.
     average
@@ -62,6 +64,9 @@ class Quantity:
     dims: tuple[str, ...] = ALONG
     method: str = "point"
     dtype: str = "float64"
+    low: float | None = None
+    high: float | None = None
+    positive: bool = False
     label: str = ""
     equation: str = ""
     average: str = "mean"
@@ -90,6 +95,15 @@ class Quantity:
         symbol = f" ${self.latex}$" if self.latex else f" {self.symbol}" if self.symbol else ""
         units = {"1": "", "step": "", "nat": " (nats)"}.get(self.units, f" ({self.units})")
         return (self.label or self.long_name) + symbol + units
+
+    def outside(self, values: Any) -> Iterator[tuple[Any, str]]:
+        """Which of an array of values are out of the range, and what is expected instead, for each of its ends."""
+        if self.positive:
+            yield values <= 0, "numbers above 0"
+        if self.low is not None:
+            yield values < self.low, f"numbers of at least {self.low:g}"
+        if self.high is not None:
+            yield values > self.high, f"numbers of at most {self.high:g}"
 
     @property
     def attributes(self) -> dict[str, Any]:
@@ -138,18 +152,21 @@ def _table(*quantities: Quantity) -> dict[str, Quantity]:
 
 _Q = Quantity
 _MEAN: dict[str, Any] = {"method": "mean"}
+_MOMENT: dict[str, Any] = {"method": "mean", "low": 0.0}
+_COUNT: dict[str, Any] = {"dtype": "int64", "low": 0, "high": 2**53}
+_ABOVE_0: dict[str, Any] = {"positive": True}
 _CELL, _BINS = ("replica",), ("replica", "block", "bin")
 
 RECORDED: dict[str, Quantity] = _table(
-    _Q("step", "step", "t", "t", "step", ("sample",), dtype="int64"),
-    _Q("samples", "number of valid samples", dims=_CELL, dtype="int64"),
-    _Q("radius", "norm of the weights", "r", "r", label="radius"),
-    _Q("radius_unprojected", "norm before the projection on the sphere", "‖w₊‖", method="root_mean_square"),
+    _Q("step", "step", "t", "t", "step", ("sample",), **_COUNT),
+    _Q("samples", "number of valid samples", dims=_CELL, **_COUNT),
+    _Q("radius", "norm of the weights", "r", "r", label="radius", **_ABOVE_0),
+    _Q("radius_unprojected", "norm before the projection on the sphere", "‖w₊‖", method=METHODS[2], **_ABOVE_0),
     _Q("energy", "loss at the weights", "L", "L"),
     _Q("energy_mean", "loss averaged over every step since the last sample", "L", "L", **_MEAN),
-    _Q("energy_sq_mean", "squared loss averaged over every step since the last sample", "L²", "L^2", **_MEAN),
-    _Q("grad_sq", "second moment of the mini-batch gradient on the unit sphere", "G", "G", **_MEAN),
-    _Q("buffer_sq", "second moment of the momentum buffer on the unit sphere", "r²‖b‖²", **_MEAN),
+    _Q("energy_sq_mean", "squared loss averaged over every step since the last sample", "L²", "L^2", **_MOMENT),
+    _Q("grad_sq", "second moment of the mini-batch gradient on the unit sphere", "G", "G", **_MOMENT),
+    _Q("buffer_sq", "second moment of the momentum buffer on the unit sphere", "r²‖b‖²", **_MOMENT),
     _Q("noise_trace", "trace of the gradient noise covariance on the unit sphere", "tr Σ"),
     _Q("mean_grad_sq", "squared norm of the mean gradient on the unit sphere, unbiased", "‖∇L‖²"),
     _Q("laplacian", "Laplacian of the loss on the unit sphere", "ΔL"),
@@ -159,34 +176,34 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("noise_trace_sq", "square of the noise trace, unbiased", "(tr Σ)²"),
     _Q("noise_cov_sq", "trace of the squared noise covariance, unbiased", "tr Σ²"),
     _Q("overlap", "overlap with the direction of the linear loss", "z", "z"),
-    _Q("group_radius", "norm of the weights of a group", "rᵢ", dims=GROUPS),
-    _Q("group_grad_sq", "second moment of the gradient of a group, on its unit sphere", "Gᵢ", dims=GROUPS, **_MEAN),
-    _Q("group_buffer_sq", "second moment of the momentum buffer of a group", "rᵢ²‖bᵢ‖²", dims=GROUPS, **_MEAN),
+    _Q("group_radius", "norm of the weights of a group", "rᵢ", dims=GROUPS, low=0.0),
+    _Q("group_grad_sq", "second moment of the gradient of a group, on its unit sphere", "Gᵢ", dims=GROUPS, **_MOMENT),
+    _Q("group_buffer_sq", "second moment of the momentum buffer of a group", "rᵢ²‖bᵢ‖²", dims=GROUPS, **_MOMENT),
     _Q("group_noise_trace", "noise trace of a group, on its unit sphere", "tr Σᵢ", dims=GROUPS),
     _Q("group_mean_grad_sq", "squared mean gradient of a group, on its unit sphere, unbiased", "‖∇ᵢL‖²", dims=GROUPS),
     _Q("group_laplacian", "Laplacian of the loss over a group, on its unit sphere", "ΔᵢL", dims=GROUPS),
     _Q("group_laplacian_far", "Laplacian over a group from gradients at the larger displacement", "ΔᵢL", dims=GROUPS),
     _Q("group_noise_trace_sq", "square of the noise trace of a group, unbiased", "(tr Σᵢ)²", dims=GROUPS),
     _Q("group_noise_cov_sq", "trace of the squared noise covariance of a group, unbiased", "tr Σᵢ²", dims=GROUPS),
-    _Q("angle", "angle between the weights before and after a step, in radians", "∠"),
+    _Q("angle", "angle between the weights before and after a step, in radians", "∠", low=0.0),
     _Q("decay", "share of weight decay in r₊² − r² of a step", "Δ_λ"),
     _Q("alignment", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),
     _Q("update", "squared length of the update of a step", "Δ_u²"),
     _Q("closure", "what decay, alignment term and update term leave of r₊² − r²", "ε"),
-    _Q("lr", "learning rate as set", "η", r"\eta", label="learning rate"),
-    _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MEAN),
-    _Q("wd", "weight decay as set", "λ", r"\lambda", label="weight decay"),
-    _Q("group_radius_star", "norm where a group would settle, by its budget", "r*ᵢ", dims=GROUPS),
-    _Q("group_angle", "angle of a group between before and after a step, in radians", "∠ᵢ", dims=GROUPS),
+    _Q("lr", "learning rate as set", "η", r"\eta", label="learning rate", low=0.0),
+    _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MOMENT),
+    _Q("wd", "weight decay as set", "λ", r"\lambda", label="weight decay", low=0.0),
+    _Q("group_radius_star", "norm where a group would settle, by its budget", "r*ᵢ", dims=GROUPS, low=0.0),
+    _Q("group_angle", "angle of a group between before and after a step, in radians", "∠ᵢ", dims=GROUPS, low=0.0),
     _Q("group_decay", "share of weight decay in the step of a group's r²", "Δ_λ,i", dims=GROUPS),
     _Q("group_alignment", "share of the update along a group's weights in its r²", "Δ_wu,i", dims=GROUPS),
     _Q("group_update", "squared length of a group's update", "Δ_u²,i", dims=GROUPS),
     _Q("group_closure", "what the other terms leave, of a group", "εᵢ", dims=GROUPS),
-    _Q("overlap_counts", "visits to bins of logit((1+z)/2)", "n", dims=_BINS, method="sum", dtype="int64"),
+    _Q("overlap_counts", "visits to bins of logit((1+z)/2)", "n", dims=_BINS, method="sum", **_COUNT),
     _Q("overlap_origin", "left edge of the first bin", dims=()),
-    _Q("overlap_width", "width of the bins", dims=()),
+    _Q("overlap_width", "width of the bins", dims=(), **_ABOVE_0),
     _Q("directions", "stored directions of the weights", "w̄", dims=("replica", "snapshot", "weight"), dtype="float32"),
-    _Q("snapshot_step", "step of a stored direction", "t", units="step", dims=("snapshot",), dtype="int64"),
+    _Q("snapshot_step", "step of a stored direction", "t", units="step", dims=("snapshot",), **_COUNT),
     _Q("final_weights", "weights at the last step", "w", dims=("replica", "weight")),
     _Q("final_stream", "state of the random stream at the last step", dims=("replica", "word"), dtype="uint64"),
     _Q("final_velocity", "momentum buffer at the last step", "v", dims=("replica", "weight")),
@@ -194,7 +211,7 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("failed_step", "step at which a number was not finite", "t", units="step", dims=_CELL, dtype="int64"),
     _Q("failed_cause", "what was not finite", dims=_CELL, dtype="int8"),
     _Q("outcome", "how the run of a cell ended", dims=_CELL, dtype="int8"),
-    _Q("known", "whether a cell ran until all its errors reached their target", dims=(), dtype="int8"),
+    _Q("known", "whether a cell ran until all its errors reached their target", dims=(), dtype="int8", low=0, high=1),
 )  # fmt: skip
 """Every built-in variable that a trace may have, by name, with its dimensions after ``cell``.
 ``radius, energy, grad_sq, samples, step, outcome`` are in every trace."""
@@ -221,7 +238,7 @@ DERIVED: dict[str, Quantity] = _table(
     # the state
     _cell("temperature", "temperature", "T", "T", equation="ηₑσ²/2"),
     _cell("pressure", "pressure", "p", "p", equation="λ, on the sphere ηₑG/(2r²)"),
-    _cell("volume", "volume", "V", "V", equation="r²/2", **_POINT),
+    _cell("volume", "volume", "V", "V", equation="r²/2", low=0.0, **_POINT),
     _cell("energy", "energy", "U", "U", equation="⟨L⟩"),
     _nats("entropy", "entropy of the weights", "S", "S", label="entropy", equation="S(w̄) + Σ(dᵢ−1)⟨ln rᵢ⟩"),
     _nats("entropy_direction", "entropy of the direction", "S(w̄)", r"S(\bar{w})", label="direction entropy"),
@@ -229,7 +246,7 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("helmholtz", "Helmholtz potential", "F", "F", equation="U − TS"),
     _cell("gibbs", "Gibbs potential", "𝒢", r"\mathcal{G}", equation="U − TS + pV"),
     _cell("energy_variance", "variance of the energy", "Var U", r"\mathrm{Var}\,U"),
-    _cell("grad_sq", "second moment of the gradient on the unit sphere", "G", "G", equation="tr Σ + ‖∇L‖²"),
+    _cell("grad_sq", "second moment of the gradient on the unit sphere", "G", "G", equation="tr Σ + ‖∇L‖²", low=0.0),
     _cell("noise_trace", "trace of the noise covariance on the unit sphere", "tr Σ", _TR_SIGMA, label="noise trace"),
     _cell("noise_var", "noise variance", "σ²", r"\sigma^2", equation="tr Σ/(d−1)"),
     _cell("mean_grad_sq", "squared mean gradient on the unit sphere", "‖∇L‖²"),
@@ -248,15 +265,15 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("temperature_conf_group", "configurational temperature of a group", "T_conf,i", **_OF_GROUP),
     _cell("conf_ratio", "configurational temperature over that of the noise", "T_conf/T"),
     _cell("conf_ratio_group", "configurational temperature over that of the noise, of a group", "", **_OF_GROUP),
-    _cell("radius", "root mean square radius", "r", "r", label="radius", **_POINT),
+    _cell("radius", "root mean square radius", "r", "r", label="radius", low=0.0, **_POINT),
     _cell("log_radius", "mean logarithm of the radius", "E ln r"),
     _nats("log_radius_entropy", "entropy of the radius, the sum of dof times E ln r over the groups", "S(r)"),
     _cell("pressure_thermal", "pressure of the noise", "p_thermal"),
     _cell("pressure_signal", "pressure of the mean gradient", "p_signal"),
     # stationarity
-    _cell("burn_in", "samples dropped at the start"),
-    _cell("samples_kept", "samples kept"),
-    _cell("ess", "effective sample size of the energy", label="eff. samples"),
+    _cell("burn_in", "samples dropped at the start", **_COUNT),
+    _cell("samples_kept", "samples kept", **_COUNT),
+    _cell("ess", "effective sample size of the energy", label="eff. samples", low=0.0),
     _cell("ess_radius", "effective sample size of the radius"),
     _cell("ess_share", "effective sample size of the share of r² with the largest trend"),
     _cell("ess_direction", "effective number of stored directions"),

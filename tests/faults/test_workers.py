@@ -18,7 +18,7 @@ from weightgas.protocols import FixedLR
 from weightgas.simulation import run as simulation_run
 from weightgas.simulation import simulate
 from weightgas.status import Outcome
-from weightgas.trace import batches
+from weightgas.trace import batches, store
 from weightgas.training import train
 
 GRID = FixedLR([0.03, 0.1, 0.3], [0.003, 0.01])
@@ -107,19 +107,24 @@ def test_a_simulation_of_which_a_worker_is_killed(tmp_path, monkeypatch, client)
 
 
 @pytest.mark.integration
-@pytest.mark.parametrize("count", [3, 8], ids=["stationarity", "estimates"])
-def test_a_measurement_of_which_a_worker_is_killed(tmp_path, monkeypatch, client, count):
-    """Six cells, each a batch, are judged and then measured: twelve calls, of which one kills its worker."""
-    trace = simulate(GRID, 3, 20_000, **flat(threads=1, **SIMULATED))
-    alone = measure(trace)
+@pytest.mark.parametrize("begun", [2, 8], ids=["in level one", "in the quantities"])
+def test_a_measurement_of_which_a_worker_is_killed(tmp_path, monkeypatch, client, begun):
+    """Of a trace that stays in its store, in batches of one cell: six for level one, six for the quantities."""
+    monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
+    alone = simulate(GRID, 3, 2000, **flat(threads=1, folder=tmp_path / "run", **SIMULATED))
+    expected = measure(alone)
+    monkeypatch.setattr(store, "_IN_MEMORY", 0)
+    monkeypatch.setattr(store, "_CHUNK_BYTES", 1)
     monkeypatch.setattr(batches, "_BYTES", 1)
+    stored = traces.open_trace(tmp_path / "run")
+    assert not batches.in_memory(stored["radius"])
     from killer import Killer
 
-    client.register_plugin(Killer(tmp_path, count), name="killer")
-    state = measure(trace, client=client)
+    client.register_plugin(Killer(tmp_path, begun), name="killer")
+    state = measure(stored, client=client)
     client.unregister_worker_plugin("killer")
-    assert len(list(tmp_path.glob("begun-*"))) == count
-    xr.testing.assert_identical(state, alone)
+    assert len(list(tmp_path.glob("begun-*"))) == begun
+    same(state, expected)
 
 
 @pytest.mark.integration

@@ -94,6 +94,36 @@ def test_shards_at_once_make_the_whole(tmp_path):
     assert traces.open_trace(tmp_path / "run").identical(runs.in_chunks(GRID, 2, work.cells, None))
 
 
+@pytest.mark.parametrize("damaged", ["zarr.json", "energy/c/3/0/0"])
+def test_shards_at_once_repair_a_run(tmp_path, damaged):
+    """Of a damaged store one shard moves the old one away, all make what is lacking, none another's part."""
+    start, failures, calls = threading.Barrier(4), [], []
+    whole = runs.in_chunks(GRID, 2, work.cells, runs.prepare(tmp_path / "run", CONFIG))
+    (tmp_path / "run/trace.zarr" / damaged).write_bytes(b"{")
+
+    def produce(indices, part):
+        calls.append(indices.tolist())
+        return work.cells(indices, part)
+
+    def make(number):
+        try:
+            start.wait()
+            shard = Shard(number, 4)
+            runs.in_chunks(GRID, 2, produce, runs.prepare(tmp_path / "run", CONFIG, shard=shard), shard=shard)
+        except RunExistsError as error:  # it came when another one was at work, and the store still had to be replaced
+            failures.append(error)
+
+    threads = [threading.Thread(target=make, args=(number,)) for number in range(1, 5)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert runs.in_chunks(GRID, 2, produce, runs.prepare(tmp_path / "run", CONFIG)).identical(whole)
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "trace.zarr"]
+    if damaged != "zarr.json":
+        assert failures == [] and calls == [[6, 7]]
+
+
 @pytest.mark.parametrize(
     ("first", "second", "match"),
     [

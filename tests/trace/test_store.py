@@ -81,7 +81,7 @@ def test_a_place_that_cannot_be_written_is_named(trace, tmp_path):
 def test_a_failed_save_leaves_the_old_store(trace, tmp_path):
     path = traces.save(trace, tmp_path / "trace.zarr")
     bad = trace.assign_attrs(thing=object())
-    with pytest.raises(TypeError):
+    with pytest.raises(TraceError, match="attribute 'thing': expected numbers, texts or lists of them"):
         traces.save(bad, path, force=True)
     assert traces.open_trace(path).identical(trace)
     assert [p.name for p in tmp_path.iterdir()] == ["trace.zarr"]

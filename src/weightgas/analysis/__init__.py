@@ -4,6 +4,7 @@ from weightgas.analysis.bootstrap import bootstrap
 from weightgas.analysis.checks import Check, Key, Level, Verdict
 from weightgas.analysis.findings import Findings, verdict
 from weightgas.analysis.layers import layer_gases
+from weightgas.analysis.virial import virial
 from weightgas.errors import renamed_names
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "bootstrap",
     "layer_gases",
     "verdict",
+    "virial",
 ]
 
 __getattr__ = renamed_names(

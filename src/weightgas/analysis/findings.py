@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Self, TypeVar, overload
 
 import numpy as np
 import xarray as xr
@@ -24,6 +24,21 @@ from weightgas.analysis.scores import Score, model_scores
 from weightgas.errors import typed
 from weightgas.measurement import measure
 from weightgas.protocols import PROTOCOLS
+
+_T = TypeVar("_T")
+
+
+class _once(cached_property[_T]):
+    """An analysis that is made once. A cell may be extreme, so arithmetic does not warn."""
+
+    @overload
+    def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
+    @overload
+    def __get__(self, instance: object, owner: type[Any] | None = None) -> _T: ...
+    def __get__(self, instance: object | None, owner: type[Any] | None = None) -> Self | _T:
+        """The result."""
+        with np.errstate(all="ignore"):
+            return super().__get__(instance, owner)
 
 
 class Findings:
@@ -57,13 +72,14 @@ class Findings:
             raise TypeError("trace: expected a trace or a state, got neither. Pass Findings(trace) or (trace, state).")
         if trace is not None:
             _expect("trace", trace, "a trace", "Pass the result of simulate(), train() or open_trace().")
-            traces.check(trace)
-        if state is not None:
-            _expect("state", state, "a state", "Pass the result of measure(trace).")
-            if trace is not None:
-                traces.digest.check_pair(trace, state)
-        else:
+        if state is None:
             state = measure(trace)  # type: ignore[arg-type]
+        else:
+            _expect("state", state, "a state", "Pass the result of measure(trace).")
+            if trace is None:
+                traces.check_state(state)
+            else:
+                traces.digest.check_pair(trace, state)
         self.__dict__.update(trace=trace, state=state, title=title or _title(state))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -86,87 +102,87 @@ class Findings:
         """The name of the protocol."""
         return str(self.state.attrs["protocol"])
 
-    @cached_property
+    @_once
     def settled(self) -> np.ndarray:
         """Boolean (cells,): the cells in equilibrium."""
         return cells.in_equilibrium(self.state)
 
-    @cached_property
+    @_once
     def is_model(self) -> bool:
         """Whether it is the isotropic noise model, whose closed form is known."""
         return curves.is_paper_model(self.state)
 
-    @cached_property
+    @_once
     def isotherms(self) -> Isotherms:
         """Averages over the cells of each temperature."""
         return collect(self.state)
 
-    @cached_property
+    @_once
     def radius_law(self) -> xr.Dataset:
         """Radius over its predictions, level 2 (:func:`~weightgas.analysis.equation_of_state.radius_law`)."""
         return radius_law(self.state)
 
-    @cached_property
+    @_once
     def state_equation(self) -> xr.Dataset:
         """Z over its expectation, level 2 (:func:`~weightgas.analysis.equation_of_state.state_equation`)."""
         return state_equation(self.state)
 
-    @cached_property
+    @_once
     def slopes(self) -> tuple[Slope, ...]:
         """Mean slopes of the entropy with the Maxwell relations, level 2 (:mod:`~weightgas.analysis.maxwell`)."""
         return slopes(self.state)
 
-    @cached_property
+    @_once
     def quadratic_fit(self) -> QuadraticFit | None:
         """The published smoothing of the entropy; None below ten cells."""
         return quadratic_fit(self.state)
 
-    @cached_property
+    @_once
     def temperature_law(self) -> xr.Dataset:
         """Temperature at fixed LR from its own noise (:func:`~weightgas.analysis.curves.temperature_law`)."""
         return curves.temperature_law(self.state)
 
-    @cached_property
+    @_once
     def minima(self) -> xr.Dataset:
         """The minimum of the potential of every cell (:mod:`~weightgas.analysis.potentials`)."""
         return minima(self.state)
 
-    @cached_property
+    @_once
     def scores(self) -> tuple[Score, ...]:
         """r, U and S against the closed form (:mod:`~weightgas.analysis.scores`); empty for anything but the model."""
         return model_scores(self.state) if self.is_model else ()
 
-    @cached_property
+    @_once
     def configurational(self) -> Configurational:
         """T_conf/T, level 3 (:mod:`~weightgas.analysis.configurational`)."""
         return configurational(self.state)
 
-    @cached_property
+    @_once
     def fluctuation(self) -> Fluctuation:
         """(Var U/T²)/(dU/dT), level 3 (:mod:`~weightgas.analysis.fluctuation`)."""
         return fluctuation_response(self.state, isotherms=self.isotherms)
 
-    @cached_property
+    @_once
     def gibbs_slope(self) -> GibbsSlope:
         """Slope of ln P₂(U)/P₁(U), level 3 (:mod:`~weightgas.analysis.gibbs`)."""
         return gibbs_slope(self.traced, self.state, isotherms=self.isotherms)
 
-    @cached_property
+    @_once
     def clausius(self) -> tuple[Clausius, ...]:
         """∫dU/T over ΔS by every independent entropy, level 3 (:mod:`~weightgas.analysis.clausius`)."""
         return clausius(self.state, isotherms=self.isotherms)
 
-    @cached_property
+    @_once
     def reasons(self) -> xr.Dataset:
         """Why the gas is not ideal (:mod:`~weightgas.analysis.reasons`)."""
         return reasons(self.traced, self.state)
 
-    @cached_property
+    @_once
     def layers(self) -> xr.Dataset:
         """The gases of the layers, means over the cells in equilibrium (:mod:`~weightgas.analysis.layers`)."""
         return over_cells(layer_gases(self.traced, self.state), self.state)
 
-    @cached_property
+    @_once
     def verdict(self) -> Verdict:
         """The three levels; two and three are empty if nothing is stationary."""
         one = levels.stationary(self.state)

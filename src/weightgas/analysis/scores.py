@@ -74,7 +74,7 @@ def model_scores(state: xr.Dataset) -> tuple[Score, ...]:
 def _score(key: str, off: np.ndarray, error: np.ndarray) -> Score:
     if not len(off):
         return Score(key, 0, *(float("nan"),) * 5)
-    z = off / error
+    z = (off[error > 0] / error[error > 0]) if (error > 0).any() else np.full(1, np.nan)  # an anchor has no error
     return Score(
         key, len(off), float(np.nanmax(np.abs(off))), float(np.nanmax(error)),
         float(np.nanmax(np.abs(z))), float(np.nanmean(z)), float(np.nanstd(z)),

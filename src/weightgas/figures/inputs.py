@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import xarray as xr
 
+from weightgas import trace as traces
 from weightgas.analysis.findings import Findings, described
 from weightgas.errors import refuse
 
@@ -73,7 +74,7 @@ def recorded(run: Any, name: str = "trace") -> xr.Dataset:
         return one(run, name, trace=True).traced
     if described(run) != "a trace":
         raise TypeError(f"{name}: expected a trace or the Findings of one, got {_got(run)}. Pass what was recorded.")
-    return run
+    return traces.check(run)
 
 
 def result(value: Any, name: str, variables: tuple[str, ...], maker: str) -> xr.Dataset:

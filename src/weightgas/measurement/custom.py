@@ -10,10 +10,9 @@ import numpy as np
 import xarray as xr
 
 from weightgas import trace as traces
-from weightgas.errors import TraceError
 from weightgas.measurement.blocks import Blocks, slowest
 from weightgas.measurement.stationarity.sample_size import cautious_sample_size
-from weightgas.quantities import DERIVED, Quantity
+from weightgas.quantities import Quantity
 
 _LEAST = 8
 """Samples from which a correlation time is estimated."""
@@ -22,16 +21,11 @@ _LEAST = 8
 def estimate(trace: xr.Dataset, level_one: xr.Dataset) -> dict[Quantity, tuple[np.ndarray, np.ndarray]]:
     """Value and standard error, (cells[, more]), of every custom quantity that has an average.
 
-    ``level_one`` is the result of :func:`weightgas.measurement.stationarity.assess`. TraceError if a custom quantity
-    has the name of a quantity of a state.
+    ``level_one`` is the result of :func:`weightgas.measurement.stationarity.assess`.
     """
     found = {}
     begin, end = level_one["burn_in"].values, trace["samples"].values.min(axis=1)
     for quantity in (q for q in traces.custom(trace) if q.average != "none"):
-        if quantity.name in DERIVED:
-            raise TraceError(
-                f"trace: expected a custom quantity with a name of its own, got {quantity.name}. Rename it."
-            )
         own = _correlation(trace[quantity.name].values.astype(float), begin, end)
         blocks = Blocks(trace, begin, end, np.fmax(own, slowest(level_one)))
         squared = quantity.average == "root_mean_square"

@@ -29,6 +29,7 @@ _BYTES_PER_CELL = 12_000
 """What is in memory of a cell, for each of its replicas and groups, while a state is put together."""
 
 
+@np.errstate(all="ignore")  # a cell may be extreme
 def measure(
     trace: xr.Dataset,
     *,

@@ -4,7 +4,9 @@
 
 with κ, the decay of a step in units of ηλ r^a, and c measured: alignment and update terms of all steps so far, so that
 the memory of momentum and of successive gradients is in them. c is drawn from what :mod:`.drift` makes of the run; η is
-that of the schedule, if there is one, else it stays that of ``rule``. Each draw is followed in steps of constant η and
+that of the schedule, if there is one, else it stays that of ``rule``. With a schedule c also follows η, as η^β: upwards
+in networks that come to fit their data, whose gradients vanish with the rate, downwards in language models. β is
+not known beforehand and is drawn. Each draw is followed in steps of constant η and
 c, in which r^m, m = a − b, relaxes exponentially. Quantiles of some hundred draws are the intervals; draws are the same
 for the same samples.
 
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
+from scipy.stats import norm as norm_distribution
 
 from weightgas.monitoring.drift import LEAST, Drift
 from weightgas.monitoring.laws import Steps, between, unit_decay
@@ -35,6 +39,8 @@ _BETTER = 1.05
 """By what factor the error of a constant norm must be the larger one."""
 WIDEST = 3.0
 """Ratio of both ends of an interval above which no forecast is given."""
+RESPONSE, _LEAST_FACTOR = 0.6, 1e-3
+"""Standard deviation of β in c ∝ η^β, and the smallest share of η for which that is followed."""
 _QUANTILES = (0.025, 0.5, 0.975)
 _FAR = 30.0
 """Relaxation times in which an arrival is looked for."""
@@ -105,6 +111,7 @@ def follow(
     edges = np.geomspace(drift.now, max(until, drift.now + 1), cells + 1)
     smooth, noise = drift.draws(edges, DRAWS)
     linear, square = factors(edges)
+    smooth = smooth + _responses()[:, None] * np.log(np.maximum(linear, _LEAST_FACTOR))
     decay = strength(rule, steps) * linear
     m, a = rule.power, rule.decay_power
     gain = rule.rates()[0] ** 2 * square
@@ -119,6 +126,13 @@ def follow(
         y = y + speed * share * (gain[j] * np.exp(smooth[:, j] + noise[:, j]) - k * y)
         out.append(y)
     return Paths(edges, np.stack(out, axis=1) ** (1 / m), star)
+
+
+@cache
+def _responses() -> np.ndarray:
+    """β (draws,), the same at every call, in an order that no other draw has."""
+    quantiles = norm_distribution.ppf((np.arange(DRAWS) + 0.5) / DRAWS)
+    return RESPONSE * np.random.default_rng(1).permutation(quantiles)
 
 
 def strength(rule: Optimizer, steps: Steps) -> float:

@@ -22,7 +22,7 @@ import xarray as xr
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError, path_of
 from weightgas.runs.journal import finish, manifest, remove, write_atomically
-from weightgas.runs.shards import UNSHARDED, Shard, active, in_use, preparing
+from weightgas.runs.shards import UNSHARDED, Shard, active, claimed, in_use, preparing
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class RunFolder:
         return self.folder / "damaged.zarr"
 
     def adopt(self) -> None:
-        """Move what can be read of a damaged trace to the new one, once that is there."""
+        """Move what can be read of a damaged trace to the new one, once that is there; no other process may write."""
         if self.trace_path.is_dir() and os.path.lexists(self.damaged_path):
             cells = traces.repair.adopt(self.trace_path, self.damaged_path)
             logger.warning("%s: %d cells of the damaged trace are used again", self.trace_path, cells)
@@ -195,32 +195,34 @@ def _refuse_if_used(folder: Path) -> None:
 
 def _heal(run: RunFolder, shard: Shard) -> None:
     """Repair the trace of a run: mark damaged parts, move a store with a damaged frame away, use its parts again."""
-    store, old = run.trace_path, run.damaged_path
-    if os.path.lexists(store):
-        damage = traces.repair.examine(store, (shard.number, shard.count))
-        if not (_fits(run) or (damage.frame and _is_empty(store))):
-            raise TraceError(
-                f"{store}: expected the trace of this run, got that of another or something else, put in its place. "
-                "Choose another folder, or pass force (--force) to overwrite it."
-            )
-        if damage.frame:
-            with preparing(run.folder):
-                _refuse_if_used(run.folder)
-                if os.path.lexists(old):  # the older one was used as far as that was possible
-                    remove(old)
-                os.rename(store, old)
-            logger.warning(
-                "%s: damaged (%s), and is made again; what can be read of it is used again", store, damage.frame
-            )
-            return
-        if not active(run.folder):
-            traces.repair.tidy(store)
-        if damage.parts:
-            traces.repair.reopen(store, damage)
-            logger.warning(
-                "%s: %s damaged in cells %s, which are made again", store, ", ".join(damage.variables), damage.cells
-            )
-    run.adopt()
+    store, share = run.trace_path, (shard.number, shard.count)
+    if not os.path.lexists(store):
+        return
+    damage = traces.repair.examine(store, share)
+    if not (_fits(run) or (damage.frame and _is_empty(store))):
+        raise TraceError(
+            f"{store}: expected the trace of this run, got that of another or something else, put in its place. "
+            "Choose another folder, or pass force (--force) to overwrite it."
+        )
+    if damage.frame:
+        with preparing(run.folder):
+            _refuse_if_used(run.folder)
+            if os.path.lexists(store) and traces.repair.examine(store, share).frame:  # no other process was faster
+                remove(run.damaged_path)  # an older one was used as far as that was possible
+                os.rename(store, run.damaged_path)
+        logger.warning("%s: damaged (%s), made again with what can be read of it", store, damage.frame)
+        return
+    alone, remains = shard.count == 1, [*traces.repair.remains(store)]
+    if damage.parts or (alone and (remains or os.path.lexists(run.damaged_path))):
+        with claimed(run.folder, shard):
+            if damage.parts:
+                traces.repair.reopen(store, damage)
+                what = ", ".join(damage.variables)
+                logger.warning("%s: %s damaged in cells %s, which are made again", store, what, damage.cells)
+            if alone:
+                run.adopt()
+                for path in remains:
+                    remove(path)
 
 
 def _same_run(run: RunFolder, *, force: bool) -> bool:

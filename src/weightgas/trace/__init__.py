@@ -12,10 +12,11 @@ interrupted run has no half-written cell. Symbols: ``docs/architecture.md``.
 
 from weightgas.errors import renamed_names
 from weightgas.trace import batches, digest, repair, seal
-from weightgas.trace.contract import check, column, custom, fixed, grid, holds, kind_of, make, protocol_of, valid
+from weightgas.trace.contract import column, fixed, grid, holds, kind_of, make, protocol_of, valid
 from weightgas.trace.extension import extend, joined
 from weightgas.trace.format_1 import in_names_of_today
 from weightgas.trace.resolution import halve, lengthen
+from weightgas.trace.schema import check, check_state, custom
 from weightgas.trace.store import (
     cells_per_write,
     completed_cells,
@@ -32,6 +33,7 @@ from weightgas.trace.store import (
 __all__ = [
     "make",
     "check",
+    "check_state",
     "fixed",
     "kind_of",
     "protocol_of",

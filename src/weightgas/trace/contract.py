@@ -1,10 +1,9 @@
-"""The content of a trace: its variables, how it is made and checked, and its cells as a grid."""
+"""The content of a trace: its variables, how it is made, and its cells as a grid."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,10 @@ import xarray as xr
 
 from weightgas import protocols
 from weightgas.errors import TraceError, shown, typed
-from weightgas.quantities import ALONG, OF_NOISE, RECORDED, Quantity
-from weightgas.status import Cause, Outcome, flags
-
-FORMAT_VERSION = 2
-"""In format 2 the dimension along the recorded series is ``sample``; in format 1 it had another name."""
-
-REQUIRED = ("step", "samples", "radius", "energy", "grad_sq", "outcome")
-ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps", "format_version")
-COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
-
+from weightgas.quantities import OF_NOISE, RECORDED, Quantity
+from weightgas.status import flags
+from weightgas.trace.attributes import FORMAT_VERSION
+from weightgas.trace.schema import CODES, COORDINATES, check
 
 _LONG_NAME = "{} held fixed"  # word: in stored traces since the first version, and compared when a run resumes
 
@@ -80,65 +73,13 @@ def make(
 
 def _variable(quantity: Quantity, array: Any, method: str | None) -> xr.Variable:
     dims, values, notes = quantity.variable(np.asarray(array, dtype=quantity.dtype), method)
-    if quantity.name in _CODES:
-        notes |= flags(_CODES[quantity.name])
+    if quantity.name in CODES:
+        notes |= flags(CODES[quantity.name])
     if values.ndim != len(dims):
         raise TraceError(
             f"{quantity.name}: expected the dimensions ({', '.join(dims)}), got an array of shape {values.shape}."
         )
     return xr.Variable(dims, values, notes)
-
-
-_CODES = {"outcome": Outcome, "failed_cause": Cause}
-
-
-def check(trace: xr.Dataset) -> xr.Dataset:
-    """Return ``trace`` if it satisfies the contract.
-
-    Raises
-    ------
-    TypeError
-        If it is not an ``xarray.Dataset``.
-    TraceError
-        If an attribute, a coordinate or a required variable is missing, a variable has other dimensions, the protocol
-        is not defined, or the format is newer than this version reads.
-    """
-    if not isinstance(trace, xr.Dataset):
-        raise TypeError(
-            f"trace: expected an xarray.Dataset from simulate(), train() or open_trace(), got {type(trace).__name__}. "
-            "Open a stored trace with open_trace(path)."
-        )
-    version = trace.attrs.get("format_version")
-    if not isinstance(version, Integral):
-        raise TraceError(
-            f"trace: expected the attribute format_version, got {shown(version)}. Not a trace of weightgas."
-        )
-    if int(version) > FORMAT_VERSION:
-        raise TraceError(
-            f"trace: expected format {FORMAT_VERSION} or older, got {version}. Update weightgas to read it."
-        )
-    missing = [a for a in ATTRIBUTES if a not in trace.attrs]
-    missing += [v for v in (*REQUIRED, *COORDINATES) if v not in trace.variables]
-    if missing:
-        raise TraceError(
-            f"trace: expected {', '.join(missing)}, got a dataset without. Make traces with simulate() or train()."
-        )
-    name = str(trace.attrs["protocol"])
-    if name not in protocols.PROTOCOLS:
-        place = trace.attrs.get("protocol_class", "its module")
-        raise TraceError(
-            f"protocol: expected one of {', '.join(sorted(protocols.PROTOCOLS))}, got {shown(name)}. "
-            f"It was defined in {place}: import that first; a trace never imports it by itself."
-        )
-    expected = {name: quantity.dims for name, quantity in RECORDED.items() if name in trace.variables}
-    expected |= {quantity.name: ALONG + quantity.dims[2:] for quantity in custom(trace)}
-    for name, dims in expected.items():
-        if trace[name].dims != ("cell", *dims):
-            raise TraceError(
-                f"{name}: expected the dimensions ({', '.join(('cell', *dims))}), got "
-                f"({', '.join(map(str, trace[name].dims))}). Select with lists, isel(cell=[0]), to keep the dimension."
-            )
-    return trace
 
 
 @typed
@@ -165,13 +106,6 @@ def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
         rate = data[kind.steers]
         at[kind.steers] = (rate if rate.dims == ("cell",) else rate.mean(("replica", "sample"))).values
     return at
-
-
-@typed
-def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
-    """The custom quantities that a trace holds, as its variables describe them (:meth:`Quantity.variable`)."""
-    found = (Quantity.described(str(n), v.dims, v.attrs) for n, v in trace.data_vars.items() if n not in RECORDED)
-    return tuple(q for q in found if q is not None)
 
 
 def column(data: xr.Dataset, name: str, like: str) -> np.ndarray:

@@ -17,6 +17,7 @@ import xarray as xr
 
 from weightgas.errors import TraceError
 from weightgas.trace.batches import each
+from weightgas.trace.schema import check, check_state
 
 NAME = "measured_from"
 """The variable of a state with the digests of the cells it was measured from."""
@@ -73,16 +74,18 @@ def is_of(state: xr.Dataset, trace: xr.Dataset) -> bool:
 
 
 def check_pair(trace: xr.Dataset, state: xr.Dataset) -> None:
-    """Refuse a state that was not measured from this trace.
+    """Refuse a state that was not measured from this trace, and a trace or a state that does not satisfy its contract.
 
     Raises
     ------
-    TraceError
-        If the cells of the two are not the same, the state does not record what it was measured from (version 0.1), or
-        it was measured from other samples, outcomes or settings.
+    TypeError, TraceError
+        If one is not a trace or the other not a state; if the cells of the two are not the same, the state does not
+        record what it was measured from (version 0.1), or it was measured from other samples, outcomes or settings.
     """
+    check(trace)
+    check_state(state)
     fix = "Measure the trace: measure(trace)."
-    if state.sizes["cell"] != trace.sizes["cell"] or list(state["cell_id"].values) != list(trace["cell_id"].values):
+    if state["cell_id"].values.tolist() != trace["cell_id"].values.tolist():
         raise TraceError(f"state: expected that of the same cells as the trace, got other cells. {fix}")
     if NAME not in state:
         raise TraceError(
@@ -95,6 +98,8 @@ def check_pair(trace: xr.Dataset, state: xr.Dataset) -> None:
             f"state: expected that of this trace, got one of other samples or settings in {differ.size} of "
             f"{trace.sizes['cell']} cells, the first {trace['cell_id'].values[differ[0]]}. {fix}"
         )
+    if (state["burn_in"].values + state["samples_kept"].values > trace.sizes["sample"]).any():
+        raise TraceError(f"samples_kept: expected at most the samples of the trace, got more. {fix}")
 
 
 def _about(trace: xr.Dataset) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import numpy as np
 import xarray as xr
 
 from weightgas.errors import TraceError, one_of, typed
-from weightgas.trace.contract import check, protocol_of
+from weightgas.trace.contract import protocol_of
+from weightgas.trace.schema import check
 
 _ONE_VALUE = ("producer", "protocol", "dim", "dof", "sample_every")
 _ONE_VALUE += ("loss", "loss_crc", "noise", "noise_crc", "network", "data", "batch_size", "noise_batches")
@@ -34,8 +35,7 @@ def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:
         replicas: if they are equal); if the cells differ (for samples and replicas) or overlap (for cells); if the
         second does not continue where the first stopped (for samples) or was recorded at other steps (for replicas).
     """
-    check(first)
-    check(second)
+    first, second = (check(trace).compute() for trace in (first, second))
     one_of("along", along, ("sample", "cell", "replica"))
     _one_experiment(first, second, along)
     if along == "cell":

@@ -8,7 +8,7 @@ from typing import Any
 import xarray as xr
 
 from weightgas.quantities import RECORDED
-from weightgas.trace.contract import FORMAT_VERSION
+from weightgas.trace.attributes import FORMAT_VERSION
 
 _SINCE_1 = {
     "reading": "sample",  # word: the name of 0.1

@@ -48,7 +48,7 @@ class Damage:
 
 
 def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
-    """Read the store of a run, of the parts only those of a ``share`` (number, count), and return what is damaged.
+    """Read the store of a run, of the values only those of a ``share`` (number, count), and return what is damaged.
 
     Raises
     ------
@@ -75,10 +75,10 @@ def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
         return Damage(f"{type(error).__name__}: {' '.join(str(error).split())}")
     number, count = share
     parts = {}
-    for begin in range((number - 1) * size, cells, count * size):
+    for k, begin in enumerate(range(0, cells, size)):
         end = min(begin + size, cells)
         wrong = [name for name in _PROGRESS if not _is_whole(store / name, arrays[name], begin, end)]
-        if not wrong and arrays["completed"][begin:end].any():
+        if not wrong and k % count == number - 1 and arrays["completed"][begin:end].any():
             wrong = [n for n, a in arrays.items() if _of_parts(n, a) and not _is_whole(store / n, a, begin, end)]
         if wrong:
             parts[begin, end] = wrong
@@ -86,13 +86,15 @@ def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
 
 
 def reopen(store: Path, damage: Damage) -> None:
-    """Mark the damaged parts as not completed, and remove what is at the place of their files."""
+    """Mark the damaged parts as not completed, and remove what is at the place of their damaged files."""
     arrays = dict(zarr.open_group(store, mode="r").arrays())
     for (begin, end), names in damage.parts.items():
-        for name in {*names, *_PROGRESS}:
-            for path in chunk_files(store / name, arrays[name], begin, end):
-                _clear(path, store / name)
-        _mark(store, begin, end, done=False)
+        files = {name: [*chunk_files(store / name, arrays[name], begin, end)] for name in names}
+        for name in files.keys() & set(_PROGRESS):
+            _clear(files.pop(name), store / name)
+        _mark(store, begin, end, done=False)  # before the rest is removed: other shards may read the store
+        for name, paths in files.items():
+            _clear(paths, store / name)
 
 
 def adopt(store: Path, old: Path) -> int:
@@ -125,10 +127,9 @@ def adopt(store: Path, old: Path) -> int:
     return moved
 
 
-def tidy(store: Path) -> None:
-    """Remove the files that a killed process was writing; nothing reads them."""
-    for path in store.glob("*/c/**/*.partial"):
-        path.unlink(missing_ok=True)
+def remains(store: Path) -> Iterator[Path]:
+    """The files that a killed process was writing; nothing reads them."""
+    return store.glob("*/c/**/*.partial")
 
 
 def part_size(store: Path) -> int | None:
@@ -175,14 +176,14 @@ def _is_whole(folder: Path, array: Any, begin: int, end: int) -> bool:
     return True
 
 
-def _clear(path: Path, folder: Path) -> None:
-    """Remove the file of a chunk, or whatever is in its place or in that of a folder above it up to ``folder``."""
-    for place in [*reversed(path.relative_to(folder).parents[:-1]), path.relative_to(folder)]:
-        found = folder / place
-        if found == path or not found.is_dir():
-            if found.is_dir() and not found.is_symlink():
+def _clear(chunks: list[Path], folder: Path) -> None:
+    """Remove the files of chunks, or whatever is in their place or in that of a folder above them up to ``folder``."""
+    for path in chunks:
+        for place in [*reversed(path.relative_to(folder).parents[:-1]), path.relative_to(folder)]:
+            found = folder / place
+            if found == path and found.is_dir() and not found.is_symlink():
                 shutil.rmtree(found)
-            else:
+            elif found == path or not found.is_dir():
                 found.unlink(missing_ok=True)
 
 

@@ -21,12 +21,15 @@ from xarray.core import indexing
 from zarr.codecs import ZstdCodec
 
 from weightgas.errors import TraceError, path_of, typed
+from weightgas.quantities import RECORDED, Quantity
 from weightgas.status import Outcome
 from weightgas.trace import seal
-from weightgas.trace.contract import FORMAT_VERSION, check
+from weightgas.trace.attributes import FORMAT_VERSION
 from weightgas.trace.format_1 import current
 from weightgas.trace.repair import chunk_files
+from weightgas.trace.schema import check, check_range, check_state
 from weightgas.trace.seal import is_ours
+from weightgas.trace.storable import storable
 
 _CHUNK_BYTES = 2**24
 """Size of a chunk where no parts determine it."""
@@ -44,14 +47,15 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 
     Raises
     ------
-    TypeError
-        If ``data`` is not a dataset.
+    TypeError, TraceError
+        If ``data`` is not a dataset, or something in it is neither numbers nor texts.
     FileExistsError
         If something already exists there and ``force`` is not given, or it is not a store of this library.
     OSError
         If the folder cannot be written; the message names it.
     """
     path = path_of("path", path)
+    data = storable(data)
     if os.path.lexists(path) and not force:
         raise FileExistsError(f"{path}: expected a new place, got one in use. Choose another path or pass force=True.")
     if os.path.lexists(path) and not is_ours(path):
@@ -88,7 +92,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     path = path_of("path", path)
     trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
     if is_state(trace):
-        return trace
+        return check_state(trace)
     check(trace)
     if "completed" in trace:
         finished = trace["completed"].values.astype(bool)
@@ -152,7 +156,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
             f"{store}: expected a complete store, got one that lacks chunks of {', '.join(missing)}. It is damaged. "
             + _advice(store)
         )
-    return data.assign({name: _Stored.variable(data[name].variable, store) for name in large})
+    return data.assign({name: _Stored.variable(data[name].variable, store, RECORDED.get(str(name))) for name in large})
 
 
 def _advice(store: Path) -> str:
@@ -169,15 +173,16 @@ def _damaged(store: Path, error: Exception) -> TraceError:
 
 
 class _Stored(BackendArray):
-    """A variable that is read where it is used; TraceError if it is damaged."""
+    """A variable that is read, and checked, where it is used; TraceError if it is damaged or out of its range."""
 
-    def __init__(self, variable: xr.Variable, store: Path) -> None:
+    def __init__(self, variable: xr.Variable, store: Path, quantity: Quantity | None) -> None:
         self.shape, self.dtype, self._variable, self._store = variable.shape, variable.dtype, variable, store
+        self._quantity = quantity
 
     @classmethod
-    def variable(cls, variable: xr.Variable, store: Path) -> xr.Variable:
-        """The same variable, so wrapped."""
-        array = indexing.LazilyIndexedArray(cls(variable, store))
+    def variable(cls, variable: xr.Variable, store: Path, quantity: Quantity | None) -> xr.Variable:
+        """The same variable, so wrapped, with its record if it is one of the contract."""
+        array = indexing.LazilyIndexedArray(cls(variable, store, quantity))
         return xr.Variable(variable.dims, array, variable.attrs, variable.encoding)
 
     def __getitem__(self, key: indexing.ExplicitIndexer) -> Any:
@@ -186,9 +191,12 @@ class _Stored(BackendArray):
 
     def _read(self, key: tuple[Any, ...]) -> np.ndarray:
         try:
-            return self._variable[key].values
+            values = self._variable[key].values
         except Exception as error:
             raise _damaged(self._store, error) from error
+        if self._quantity is not None:
+            check_range(self._quantity, values)
+        return values
 
 
 def create_store(template: xr.Dataset, path: Path, cells_per_chunk: int | None = None, run: str | None = None) -> None:
@@ -289,7 +297,7 @@ def _write_frame(data: xr.Dataset, store: Path, encoding: dict[Any, Any]) -> Non
         for name, array in group.arrays():
             array.resize(data[name].shape)
         for name in small:
-            group[str(name)][...] = data[name].values
+            zarr.open_array(store / str(name), mode="r+")[...] = data[name].values
 
 
 _PROGRESS = ("completed", "outcome")
@@ -298,7 +306,9 @@ _PROGRESS = ("completed", "outcome")
 def _missing_chunks(path: Path) -> list[str]:
     """Names of the arrays of a store with missing chunks; the values of cells that are not completed may be missing."""
     group = zarr.open_group(path, mode="r")
-    done = group["completed"][:].any(axis=1) if "completed" in group else None  # type: ignore[index]
+    done: Any = None
+    if "completed" in group:
+        done = np.asarray(zarr.open_array(path / "completed", mode="r")[:]).any(axis=1)
     return [
         name
         for name, array in group.arrays()

@@ -1,0 +1,148 @@
+"""The virial law on a run: is U − L(mean weights) = pV, and if not, why?
+
+In a stationary run E⟨w − m, ∇L⟩ = 2pV|m̄|², an identity (:mod:`weightgas.theory.virial`). Where the loss grows as sⁿ
+along the rays from the mean weights m, the left side is n(U − L(m)), so that
+
+    (U − L(m))/pV = (2/n)|m̄|²
+
+n is measured on the first half of the rays (s = ¼ and ½): from the entire ray it would make the law a tautology. Where
+n = 2 and the direction moves little, pV is what noise costs, and what averaging weights or annealing wins back.
+
+U − L(m) is that of the same weights, L(m) corrected for the finite number of weights in m by the jackknife, whose
+scatter also is the error (with four or more replicas it is their scatter). The error of n is that of the mean over
+rays, taken as independent.
+
+Level: pV is measured by norms and gradients, U − L(m) by losses; nothing is fitted. Empirical where n is taken as 2.
+Weakness: m is over the stored directions, so its window is theirs, and slow directions that it does not average stay in
+m; the boundary term shows whether the norm of m still grows or turns, not whether a direction at rest is new.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weightgas.errors import TraceError
+from weightgas.measurement.entropy.directions import LEAST_REPLICAS, memory
+from weightgas.status import Status
+
+HARMONIC = 0.05
+"""Relative distance of n from 2 up to which the rays count as harmonic."""
+BOUNDARY, CORRECTION = 0.05, 0.25
+"""Boundary term in units of 2pV, and share of U − L(m) that the jackknife corrects, up to which a window is long."""
+LEAST_INDEPENDENT = 10
+"""Independent losses of the stored weights of a run that a window needs."""
+KINDS = ("holds", "does not hold", "rays not harmonic", "window too short", "not in equilibrium", "not measured")
+"""The values of ``law``, by their place."""
+
+
+def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
+    """U − L(m) against pV in every cell.
+
+    Parameters
+    ----------
+    state
+        Of :func:`weightgas.measure`.
+    means
+        Of :func:`weightgas.training.mean_weights`, from the same trace.
+
+    Returns
+    -------
+    xarray.Dataset
+        On ``cell``, each with ``<name>_err``: ``cost`` U − L(m); ``heat`` pV; ``ratio`` cost/heat; ``exponent`` n;
+        ``expected`` (2/n)|m̄|²; without errors ``overlap_sq`` |m̄|², ``boundary`` ⟨m, w_end − w_start⟩/(ηW) over 2pV,
+        and ``law``, a number in :data:`KINDS`: it ``holds`` where n is within 5 % of 2 and the ratio within three
+        errors, or 5 %, of 1.
+
+    Raises
+    ------
+    TypeError, TraceError
+        If ``means`` is something else, or was not made from the trace of the state.
+    """
+    if not isinstance(means, xr.Dataset) or "ray_excess" not in getattr(means, "variables", {}):
+        raise TypeError(f"means: expected the result of training.mean_weights, got {type(means).__name__}.")
+    if "measured_from" not in state or not np.array_equal(state["measured_from"], means["measured_from"]):
+        raise TraceError("means: expected those of the trace of this state, got others. Measure both from one trace.")
+    if not {0.25, 0.5} <= {*means["scale"].values.tolist()}:
+        raise TraceError(f"means: expected rays at 0.25 and 0.5, got {means['scale'].values}. Pass these scales.")
+    cost, cost_err, correction = _cost(means)
+    exponent, exponent_err = _exponent(means)
+    heat, heat_err = _product(state, "pressure", "volume")
+    overlap = (means["mean_sq"] / means["square"]).mean("replica").values
+    rate = state["elr"].values * means["square"].mean("replica").values
+    with np.errstate(all="ignore"):
+        boundary = means["change"].mean("replica").values / (rate * means["span"].values) / (2 * heat)
+        ratio = cost / heat
+        found = {
+            "cost": (cost, cost_err),
+            "heat": (heat, heat_err),
+            "ratio": (ratio, np.abs(ratio) * np.hypot(cost_err / cost, heat_err / heat)),
+            "exponent": (exponent, exponent_err),
+            "expected": (2 * overlap / exponent, 2 * overlap * exponent_err / exponent**2),
+        }
+    law = _law(state, means, found, boundary, correction)
+    variables = {name: ("cell", value) for name, (value, _) in found.items()}
+    variables |= {f"{name}_err": ("cell", error) for name, (_, error) in found.items()}
+    flags = {"flag_values": list(range(len(KINDS))), "flag_meanings": " ".join(k.replace(" ", "_") for k in KINDS)}
+    more = {"overlap_sq": ("cell", overlap), "boundary": ("cell", boundary), "law": ("cell", law, flags)}
+    return xr.Dataset(variables | more, state["cell_id"].coords)
+
+
+def _cost(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """U − L(m) without the bias of a finite mean, its error, and the share of it that is correction, (cells,)."""
+    energy, plain = means["snapshot_energy"].values, means["mean_energy"].values
+    blocks = means.sizes["block"]
+    groups = np.array_split(np.arange(energy.shape[2]), blocks)
+    without = np.stack([np.delete(energy, group, axis=2).mean(axis=2) for group in groups], axis=2)
+    each = without - means["energy_without"].values
+    whole = energy.mean(axis=2) - plain
+    corrected = blocks * whole - (blocks - 1) * each.mean(axis=2)
+    within = np.sqrt((blocks - 1) * each.var(axis=2))
+    replicas = means.sizes["replica"]
+    error = np.sqrt(np.sum(within**2, axis=1)) / replicas
+    if replicas >= LEAST_REPLICAS:
+        error = corrected.std(axis=1, ddof=1) / np.sqrt(replicas)
+    value = corrected.mean(axis=1)
+    with np.errstate(all="ignore"):
+        return value, error, np.abs(value - whole.mean(axis=1)) / value
+
+
+def _exponent(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """n = log₂ of the mean excess at s = ½ over that at ¼, and its error over rays, (cells,)."""
+    quarter, half = (means["ray_excess"].sel(scale=s).stack(all=("replica", "ray")).values for s in (0.25, 0.5))
+    low, high = quarter.mean(axis=1), half.mean(axis=1)
+    with np.errstate(all="ignore"):
+        influence = half / high[:, None] - quarter / low[:, None]
+        error = influence.std(axis=1, ddof=1) / np.sqrt(influence.shape[1]) / np.log(2)
+        return np.log2(high / low), error
+
+
+def _product(state: xr.Dataset, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:
+    (a, da), (b, db) = ((state[name].values, state[f"{name}_err"].values) for name in (first, second))
+    return a * b, np.hypot(a * np.nan_to_num(db), b * da)
+
+
+def _independent(means: xr.Dataset) -> np.ndarray:
+    """Independent losses of the stored weights, of the replica with the fewest, (cells,)."""
+    energy = np.nan_to_num(means["snapshot_energy"].values)
+    each = [[len(x) / memory(x[:, None]).single for x in replicas] for replicas in energy]
+    return np.min(each, axis=1)
+
+
+def _law(
+    state: xr.Dataset, means: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]],
+    boundary: np.ndarray, correction: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    (ratio, error), (exponent, _) = found["ratio"], found["exponent"]
+    with np.errstate(invalid="ignore"):
+        close = np.abs(ratio - 1) <= np.maximum(3 * error, HARMONIC)
+        short = (np.abs(boundary) > BOUNDARY) | (correction > CORRECTION) | (_independent(means) < LEAST_INDEPENDENT)
+        cases = [
+            ~(np.isfinite(ratio) & np.isfinite(exponent)),
+            state["status"].values != Status.EQUILIBRIUM,
+            short,
+            np.abs(exponent / 2 - 1) > HARMONIC,
+            close,
+        ]
+    kinds = ("not measured", "not in equilibrium", "window too short", "rays not harmonic", "holds")
+    return np.select(cases, [KINDS.index(kind) for kind in kinds], KINDS.index("does not hold")).astype(np.int8)

@@ -1,0 +1,113 @@
+"""The virial law from mean weights: what it makes of wells whose answer is known, with its errors."""
+
+import numpy as np
+import pytest
+import xarray as xr
+from scipy.signal import lfilter
+
+from weightgas.analysis.virial import KINDS, virial
+from weightgas.errors import TraceError
+from weightgas.status import Status
+
+DIM, SCALES = 30, (0.25, 0.5, 1.0)
+CURVATURE = np.linspace(0.5, 5, DIM)
+CENTRE = np.full(DIM, 10 / np.sqrt(DIM))
+
+
+def loss(weights: np.ndarray, quartic: float = 0.0) -> np.ndarray:
+    """½ xᵀHx + quartic (½ xᵀHx)², x from the centre."""
+    square = np.sum((weights - CENTRE) ** 2 * CURVATURE, axis=-1) / 2
+    return square + quartic * square**2
+
+
+def pair(seed: int = 0, cells: int = 1, replicas: int = 1, count: int = 400, rho: float = 0.0, quartic: float = 0.0,
+         heat: float | None = None, status: Status = Status.EQUILIBRIUM, drift: float = 0.0):  # fmt: skip
+    """A state with pV and the means of weights about the centre, independent or with correlation ``rho``."""
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((cells, replicas, count, DIM)) * np.sqrt(1 - rho**2)
+    x[..., 0, :] /= np.sqrt(1 - rho**2)
+    weights = CENTRE + 0.1 * lfilter([1.0], [1.0, -rho], x, axis=2)
+    weights += drift * np.linspace(0, 1, count)[:, None] * CENTRE
+    mean = weights.mean(axis=2)
+    blocks = np.array_split(np.arange(count), 8)
+    without = np.stack([np.delete(weights, block, axis=2).mean(axis=2) for block in blocks], axis=2)
+    rays = np.stack([loss(mean[:, :, None] + s * (weights - mean[:, :, None]), quartic) for s in SCALES], axis=-1)
+    of_run = ("cell", "replica")
+    ids = {"cell_id": ("cell", [f"lr={i}" for i in range(cells)])}
+    digests = ("cell", np.arange(cells, dtype=np.uint64))
+    means = xr.Dataset(
+        {
+            "mean_energy": (of_run, loss(mean, quartic)),
+            "mean_sq": (of_run, np.sum(mean**2, -1)),
+            "square": (of_run, np.sum(weights**2, -1).mean(-1)),
+            "change": (of_run, np.sum(mean * (weights[:, :, -1] - weights[:, :, 0]), -1)),
+            "span": ("cell", np.full(cells, 1000.0 * count)),
+            "snapshot_energy": ((*of_run, "snapshot"), loss(weights, quartic)),
+            "energy_without": ((*of_run, "block"), loss(without, quartic)),
+            "ray_excess": ((*of_run, "ray", "scale"), rays - loss(mean, quartic)[:, :, None, None]),
+            "measured_from": digests,
+        },
+        {"scale": list(SCALES), **ids},
+    )
+    heat = TRUTH if heat is None else heat
+    values = {"pressure": heat / 50, "pressure_err": 1e-4 * heat, "volume": 50.0, "volume_err": np.nan, "elr": 1e-3}
+    state = xr.Dataset({n: ("cell", np.full(cells, v)) for n, v in values.items()}, ids)
+    return state.assign(status=("cell", np.full(cells, int(status))), measured_from=digests), means
+
+
+TRUTH = CURVATURE.sum() * 0.01 / 2
+"""U − L of the true mean."""
+
+
+def of(found: xr.Dataset, name: str) -> float:
+    return float(found[name][0])
+
+
+def test_a_harmonic_well_holds_with_the_right_exponent() -> None:
+    found = virial(*pair(replicas=4, count=1000))
+    assert of(found, "cost") == pytest.approx(TRUTH, rel=0.03)
+    assert of(found, "exponent") == pytest.approx(2, abs=1e-6)
+    assert of(found, "ratio") == pytest.approx(1, rel=0.03)
+    assert of(found, "expected") == pytest.approx(of(found, "overlap_sq"), rel=1e-6)
+    assert KINDS[int(found["law"][0])] == "holds"
+    assert abs(of(found, "boundary")) < 0.01
+
+
+@pytest.mark.parametrize(("replicas", "rho"), [(1, 0.0), (1, 0.8), (4, 0.8)])
+def test_errors_cover_and_the_finite_mean_has_no_bias(replicas: int, rho: float) -> None:
+    """200 seeds of 240 samples. With one replica the blocks are of 30 samples, long for these correlations."""
+    found = [virial(*pair(seed, replicas=replicas, count=240, rho=rho)) for seed in range(200)]
+    off = np.array([of(f, "cost") / TRUTH - 1 for f in found])
+    z = off * TRUTH / np.array([of(f, "cost_err") for f in found])
+    assert abs(off.mean()) < 4 * off.std() / np.sqrt(200) + 0.002
+    assert 0.85 < np.mean(np.abs(z) < 2.1) < 0.995
+    plain = [float(m["snapshot_energy"].mean() - m["mean_energy"].mean()) for _, m in [pair(rho=rho, count=240)]]
+    assert rho == 0 or plain[0] < TRUTH  # what it corrects
+
+
+def test_why_it_does_not_hold() -> None:
+    steep = virial(*pair(replicas=4, quartic=3.0))
+    assert of(steep, "exponent") > 2.1 and KINDS[int(steep["law"][0])] == "rays not harmonic"
+    cases = {
+        "does not hold": {"heat": 1.3 * TRUTH},
+        "not in equilibrium": {"status": Status.TOO_SHORT},
+        "window too short": {"drift": 0.5, "heat": 3e-5},
+        "not measured": {"heat": np.nan},
+    }
+    for kind, options in cases.items():
+        found = virial(*pair(replicas=4, count=1000, **options))
+        assert KINDS[int(found["law"][0])] == kind
+    few = virial(*pair(count=16, rho=0.99))
+    assert KINDS[int(few["law"][0])] == "window too short"
+
+
+def test_wrong_arguments_are_refused() -> None:
+    state, means = pair()
+    with pytest.raises(TypeError, match=r"means: expected the result of training\.mean_weights, got Dataset"):
+        virial(state, state)
+    with pytest.raises(TypeError, match="got NoneType"):
+        virial(state, None)  # type: ignore[arg-type]
+    with pytest.raises(TraceError, match="of the trace of this state"):
+        virial(state.assign(measured_from=state["measured_from"] + 1), means)
+    with pytest.raises(TraceError, match=r"rays at 0\.25 and 0\.5, got"):
+        virial(state, means.isel(scale=[0, 2]))
