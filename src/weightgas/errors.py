@@ -208,6 +208,11 @@ def whole_number(
     return int(value)
 
 
+def draws_number(size: Any, dim: int) -> int:
+    """How many vectors of ``dim`` numbers to draw at once, as an int; errors as :func:`whole_number`."""
+    return whole_number("size", size, bound=Bound(DRAWS.most // dim, DRAWS.reason), fix="Pass a whole number.")
+
+
 def seed_number(value: Any) -> int:
     """A seed as an int; errors as :func:`whole_number`."""
     return whole_number("seed", value, minimum=0, bound=SEEDS, fix="Seeds are whole numbers from 0, for instance 0.")
