@@ -13,7 +13,7 @@ import tempfile
 import traceback
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -272,11 +272,11 @@ def _more(generator: np.random.Generator, data: xr.Dataset) -> tuple[str, xr.Dat
 WAYS = (_variable, _variable, _variable, _variable, _attribute, _attribute, _settings, _shape, _more)
 
 
-def cases(count: int, seed: int) -> Iterator[tuple[str, str, xr.Dataset]]:
+def cases(count: int, seed: int, kinds: Sequence[str] = ()) -> Iterator[tuple[str, str, xr.Dataset]]:
     """Kind of the original, what was tampered with, and the tampered trace (every fifth case: state)."""
     for number in range(count):
         generator = np.random.default_rng([seed, number])
-        kind = sorted(TRACES)[generator.integers(len(TRACES))]
+        kind = (kinds or sorted(TRACES))[generator.integers(len(kinds or TRACES))]
         of_state = number % 5 == 4
         data = (state_of if of_state else original)(kind).copy(deep=True)
         ways = [way for way in WAYS if not of_state or way is not _settings or "settings" in data.attrs]
@@ -414,12 +414,14 @@ def examine(kind: str, data: xr.Dataset, folder: Path, generator: np.random.Gene
     return answer
 
 
-def campaign(count: int, seed: int, *, verbose: bool = False) -> tuple[Counter[str], list[str]]:
+def campaign(
+    count: int, seed: int, kinds: Sequence[str] = (), *, verbose: bool = False
+) -> tuple[Counter[str], list[str]]:
     """The number of cases with each outcome, and a line for each bug."""
     counts: Counter[str] = Counter()
     bugs = []
     with tempfile.TemporaryDirectory() as folder:
-        for number, (kind, text, data) in enumerate(cases(count, seed)):
+        for number, (kind, text, data) in enumerate(cases(count, seed, kinds)):
             try:
                 answer = examine(kind, data, Path(folder), np.random.default_rng(number))
             except Bug as bug:
@@ -434,6 +436,7 @@ def campaign(count: int, seed: int, *, verbose: bool = False) -> tuple[Counter[s
 # --- tests ---
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", sorted(TRACES))
 def test_what_is_not_tampered_with_is_accepted(kind: str, tmp_path: Path) -> None:
     for data in (original(kind), state_of(kind)):
@@ -441,9 +444,9 @@ def test_what_is_not_tampered_with_is_accepted(kind: str, tmp_path: Path) -> Non
 
 
 def test_some_tampered_traces() -> None:
-    counts, bugs = campaign(40, 0)
+    counts, bugs = campaign(24, 0, ("custom", "fixed_lr"))  # without torch
     assert not bugs, "\n".join(bugs)
-    assert counts["refused"] > 15 and counts["accepted"] > 5, counts
+    assert counts["refused"] > 6 and counts["accepted"] > 4, counts
 
 
 @pytest.mark.slow

@@ -29,15 +29,15 @@ _T = TypeVar("_T")
 
 
 class _once(cached_property[_T]):
-    """An analysis that is made once. A cell may be extreme, so arithmetic does not warn."""
+    """An analysis that is made once (:func:`weightgas.trace.used_for`)."""
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
     @overload
     def __get__(self, instance: object, owner: type[Any] | None = None) -> _T: ...
     def __get__(self, instance: object | None, owner: type[Any] | None = None) -> Self | _T:
-        """The result."""
-        with np.errstate(all="ignore"):
+        """The result; TraceError if the trace or the state lacks a variable that it is made of."""
+        with traces.used_for(str(self.attrname)):
             return super().__get__(instance, owner)
 
 

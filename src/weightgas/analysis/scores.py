@@ -72,10 +72,11 @@ def model_scores(state: xr.Dataset) -> tuple[Score, ...]:
 
 
 def _score(key: str, off: np.ndarray, error: np.ndarray) -> Score:
+    """The score of deviations, which are finite; where there is no error, as at an anchor, there is no z."""
     if not len(off):
         return Score(key, 0, *(float("nan"),) * 5)
-    z = (off[error > 0] / error[error > 0]) if (error > 0).any() else np.full(1, np.nan)  # an anchor has no error
-    return Score(
-        key, len(off), float(np.nanmax(np.abs(off))), float(np.nanmax(error)),
-        float(np.nanmax(np.abs(z))), float(np.nanmean(z)), float(np.nanstd(z)),
-    )  # fmt: skip
+    known = error > 0
+    z = off[known] / error[known] if known.any() else np.full(1, np.nan)
+    largest = error[known].max() if known.any() else np.nan
+    worst, mean, deviation = np.abs(z).max(), z.mean(), z.std()
+    return Score(key, len(off), float(np.abs(off).max()), float(largest), float(worst), float(mean), float(deviation))

@@ -22,6 +22,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from weightgas import protocols
 from weightgas.errors import typed
+from weightgas.trace import used_for
 
 WIDTH = 6.3
 """Width in inches; readable at half of it."""
@@ -66,7 +67,7 @@ def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
         if "nulls" in kwargs:
             raise TypeError("nulls: expected controls=, got its name in 0.1. Pass controls={'name': run}.")
         defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k.split(".")[0] in _OURS}
-        with rc_context({**defaults, **LOOK}):
+        with rc_context({**defaults, **LOOK}), used_for(function.__name__.replace("_", " ")):
             return checked(*args, **kwargs)
 
     return inside

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from weightgas.errors import is_refusal
+from weightgas.trace import used_for
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +20,8 @@ def attempt(what: str, make: Callable[[], _T], notes: list[str]) -> _T | None:
     An error of this package explains itself. Any other error is named by its type, and is a warning in the log.
     """
     try:
-        return make()
+        with used_for(what.rpartition(": ")[2]):
+            return make()
     except Exception as error:
         refused = is_refusal(error)
         logger.log(logging.INFO if refused else logging.WARNING, "%s", what, exc_info=error)

@@ -16,7 +16,7 @@ from weightgas.trace.contract import column, fixed, grid, holds, kind_of, make, 
 from weightgas.trace.extension import extend, joined
 from weightgas.trace.format_1 import in_names_of_today
 from weightgas.trace.resolution import halve, lengthen
-from weightgas.trace.schema import check, check_state, custom
+from weightgas.trace.schema import check, check_state, custom, used_for
 from weightgas.trace.store import (
     cells_per_write,
     completed_cells,
@@ -34,6 +34,7 @@ __all__ = [
     "make",
     "check",
     "check_state",
+    "used_for",
     "fixed",
     "kind_of",
     "protocol_of",

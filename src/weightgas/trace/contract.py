@@ -150,6 +150,11 @@ def grid(data: Any) -> Any:
             "grid: expected the dimension cell with its coordinates, got data without. Pass all of a variable."
         )
     sets = {str(name).removesuffix("_set"): data[name].values for name in data.coords if str(name).endswith("_set")}
+    for axis, v in sets.items():
+        if v.dtype not in (np.float64, np.float32) or v.shape != (data.sizes["cell"],):
+            raise TraceError(
+                f"{axis}_set: expected a number of type float64 for every cell, got {v.dtype}. Open it again."
+            )
     fixed = {axis: v for axis, v in sets.items() if np.isfinite(v).all()}
     if len(fixed) != 2 or np.prod([len(np.unique(v)) for v in fixed.values()]) != data.sizes["cell"]:
         raise TraceError(

@@ -8,7 +8,8 @@ infinity are such values. Each refusal is one sentence: the variable, what is wr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -118,6 +119,22 @@ def check_state(state: xr.Dataset) -> xr.Dataset:
     _check_variable(state["status"], ("cell",), Quantity("status", dtype="int8"), _FIX_STATE)
     _check_cells(state, _protocol(state.attrs), _FIX_STATE)
     return state
+
+
+@contextmanager
+def used_for(what: str) -> Iterator[None]:
+    """For what is computed of a trace or state: TraceError where it lacks a variable; arithmetic does not warn, since a
+    cell may be extreme.
+    """
+    try:
+        with np.errstate(all="ignore"):
+            yield
+    except KeyError as error:
+        lacking, _, _ = str(error.args[0] if error.args else "").partition(". ")
+        if not lacking.startswith("No variable named"):  # the words of xarray; any other is an error of the code
+            raise
+        fix = "Record what it is measured from, or keep it in the trace."
+        raise TraceError(f"{what}: expected all that it is made of, got n{lacking[1:]}. {fix}") from error
 
 
 @typed
