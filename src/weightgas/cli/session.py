@@ -80,7 +80,7 @@ def session(
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
             if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
-                error.filename = "standard output" if flushed(DONE, quiet=True) else None if out is None else str(out)
+                error.filename = "standard output" if _printing(error) else None if out is None else str(out)
             logger.debug("failed", exc_info=error)
             if show.debug:
                 traceback.print_exc()
@@ -127,7 +127,13 @@ def say(text: str) -> None:
         unread(sys.stderr)
 
 
-def flushed(code: int, *, quiet: bool = False) -> int:
+def _printing(error: OSError) -> bool:
+    """Whether an error came from printing: the command line itself writes nothing else."""
+    innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return innermost.parent.name in ("cli", "rich")
+
+
+def flushed(code: int) -> int:
     """The exit code after standard output is written to its end: an error, with a line, if there is no room for it."""
     try:
         sys.stdout.flush()
@@ -135,8 +141,7 @@ def flushed(code: int, *, quiet: bool = False) -> int:
         unread(sys.stdout)
     except OSError as error:
         unread(sys.stdout)
-        if not quiet:
-            say(f"weightgas: standard output: {error.strerror}. What was computed is kept where it was written.")
+        say(f"weightgas: standard output: {error.strerror}. What was computed is kept where it was written.")
         return code or FAILED
     return code
 
