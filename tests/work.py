@@ -108,9 +108,9 @@ def precise_35_cells(folder: Path, steps: int, at_once: int, shard: str | None =
     """The same to a target precision, which the cells reach at different steps."""
     simulation_run._SECONDS_PER_CHUNK = 0.0
     grid = FixedLR([0.01 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)])
-    until = {"targets": 0.1, "most_steps": 20_000 * steps}
+    until = {"targets": 0.1, "most_steps": 2000 * steps}
     options = flat(samples=40, blocks=4, threads=1, folder=folder, shard=shard, **until)
-    simulation_run.simulate(grid, 3, 1000 * steps, **options)
+    simulation_run.simulate(grid, 3, 100 * steps, **options)
 
 
 def command(folder: Path, *arguments: str) -> None:

@@ -20,6 +20,7 @@ from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
+THOROUGH = pytest.mark.thorough
 DIM = 10
 VARIANCES = np.logspace(-1, 1, 10)[[0, 5, 1, 6, 2, 7, 3, 8, 4, 9]]
 NOISES = {"ideal": None, "anisotropic": Covariance(VARIANCES * DIM / VARIANCES.sum(), label="anisotropic")}
@@ -46,7 +47,7 @@ def gibbs_scores(seeds: int, time: float, samples: int = 2000, *, lost_factor: f
     return np.array(mean), np.array(pair)
 
 
-@pytest.mark.parametrize("time", [0, 2, 10])
+@pytest.mark.parametrize("time", [pytest.param(0, marks=THOROUGH), 2, pytest.param(10, marks=THOROUGH)])
 def test_few_alarms_of_the_gibbs_slope(time):
     mean, pair = gibbs_scores(100, time)
     for z in (mean, pair):

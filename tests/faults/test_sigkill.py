@@ -29,7 +29,7 @@ def live(program, folder: Path, *arguments, seconds: float = 600.0) -> bool:
     params=[
         pytest.param(work.train_35_cells, id="train"),
         pytest.param(work.simulate_35_cells, id="simulate", marks=pytest.mark.slow),
-        pytest.param(work.precise_35_cells, id="precision", marks=pytest.mark.slow),
+        pytest.param(work.precise_35_cells, id="precision"),
     ]
 )
 def program(request):

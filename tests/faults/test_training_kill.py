@@ -18,7 +18,7 @@ from calls import flat
 from weightgas import networks
 from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.runs import checkpoint
-from weightgas.training import engine, train
+from weightgas.training import chunk, engine, train
 
 PROTOCOL = FixedSphere([0.003, 0.01, 0.03], [1.0])
 OPTIONS = {"batch_size": 32, "samples": 50, "noise_batches": 2, "snapshots": 5, "replicas": 2, "cells_at_once": 4}
@@ -126,6 +126,49 @@ def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, c
         resumed = train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options))
     assert sum("damaged checkpoint, skipped" in r.message for r in caplog.records) == (2 if damage == "both" else 1)
     same(resumed, undisturbed(None))
+
+
+FORGED = {
+    "no weights": lambda found: found.pop("weights"),
+    "no record": lambda found: found.pop("record_samples"),
+    "other shape": lambda found: found.update(weights=found["weights"][:, 1:]),
+    "other sums": lambda found: found.update(grad_sq=np.zeros(7)),
+    "other record": lambda found: found.update(record_energy=found["record_energy"][:, 1:]),
+    "negative step": lambda found: found.update(step=np.int64(-1)),
+    "late step": lambda found: found.update(step=np.int64(10**15)),
+    "many steps": lambda found: found.update(step=np.arange(2)),
+    "text": lambda found: found.update(weights=np.full(found["weights"].shape, "weight")),
+    "mode": lambda found: found.update(mode=np.array([-3, 9, 10**12])),
+}
+
+
+def test_a_checkpoint_that_does_not_fit_the_run_is_skipped(monkeypatch, tmp_path, caplog):
+    """Its digest is right, so somebody made it so; of the two checkpoints the one before is taken."""
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20}
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    interrupted(monkeypatch, tmp_path / "run", protocol, 9)
+    folder, name = tmp_path / "run/checkpoints", "cells-00000"
+    before, content = checkpoint.read(folder / f"{name}.before.npz"), (folder / f"{name}.before.npz").read_bytes()
+    setting = {}
+
+    def stop(engine, plan, record, place):
+        setting.update(engine=engine, plan=plan, record=record)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(chunk, "_resumed", stop)
+        train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options))
+    for kind, forge in FORGED.items():
+        forged = dict(before)
+        forge(forged)
+        checkpoint.save(folder, name, forged)
+        (folder / f"{name}.before.npz").write_bytes(content)
+        caplog.clear()
+        state = chunk._resumed(*setting.values(), (folder, name))
+        assert state is not None and state.step == int(before["step"]), kind
+        assert [record.message for record in caplog.records if "damaged checkpoint, skipped" in record.message], kind
+        assert not (folder / f"{name}.npz").exists()  # or the next one saved would replace the good one by it
+    same(train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options)), undisturbed(None))
 
 
 def test_a_checkpoint_of_other_cells_is_not_used(monkeypatch, tmp_path):

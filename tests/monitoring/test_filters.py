@@ -43,6 +43,7 @@ def test_blocks_of_rows_of_several_tensors_and_of_no_group() -> None:
     np.testing.assert_allclose(gas.record["radius"][:, 0], np.array(expected)[gas.record.step], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_filters_of_the_search() -> None:
     torch.manual_seed(0)
     model = network()

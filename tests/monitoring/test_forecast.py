@@ -76,6 +76,7 @@ def walk(rng: np.random.Generator, now: float, begin: float = 25.0, white: float
     return lambda t: np.interp(np.log(max(t, 1.0) / now), place, value) + noise[int(t / 5)]
 
 
+@pytest.mark.thorough
 def test_intervals_cover_drifting_growth() -> None:
     """ln c walks at random in ln t: 95 % intervals contain the norm at five relaxation times in 90–99 % of 120 runs."""
     rng, rule, now = np.random.default_rng(0), RULES["sgd"], int(TIME) // 25

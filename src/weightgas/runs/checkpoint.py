@@ -115,8 +115,8 @@ def _digest(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     for name in sorted(arrays):
         array = np.ascontiguousarray(arrays[name])
         found = crc32(f"{name} {array.dtype.str} {np.shape(arrays[name])}".encode(), found)
-        found = crc32(array.reshape(-1).view(np.uint8), found)
-    return np.int64(found)
+        found = crc32(array.reshape(-1).view(np.uint8).data, found)
+    return np.array(found)
 
 
 def _places(folder: Path, name: str) -> tuple[Path, Path]:

@@ -61,7 +61,7 @@ def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
         if "format_version" not in seal.attributes(store):
             return Damage("it lacks its attributes")
         group = zarr.open_group(store, mode="r")
-        arrays = dict(group.arrays())
+        arrays: dict[str, Any] = dict(group.arrays())
         for name, array in arrays.items():
             if not _of_parts(name, array) and not _is_whole(
                 store / name, array, 0, array.shape[0] if array.ndim else 1
@@ -87,7 +87,7 @@ def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
 
 def reopen(store: Path, damage: Damage) -> None:
     """Mark the damaged parts as not completed, and remove what is at the place of their damaged files."""
-    arrays = dict(zarr.open_group(store, mode="r").arrays())
+    arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r").arrays())
     for (begin, end), names in damage.parts.items():
         files = {name: [*chunk_files(store / name, arrays[name], begin, end)] for name in names}
         for name in files.keys() & set(_PROGRESS):
@@ -103,7 +103,7 @@ def adopt(store: Path, old: Path) -> int:
     A part is moved if all of it can be read in the new store and no cell of it was interrupted; parts that ``store``
     has already are not touched. Repeating it after an interruption does the rest.
     """
-    arrays = dict(zarr.open_group(store, mode="r").arrays())
+    arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r").arrays())
     cells, size = arrays["completed"].shape[0], arrays["completed"].chunks[0]
     names = [name for name, array in arrays.items() if name != "completed" and _of_parts(name, array)]
     moved = 0
@@ -158,8 +158,8 @@ def chunk_files(folder: Path, array: Any, begin: int = 0, end: int | None = None
     if not array.ndim:
         yield folder / "c"
         return
-    rows, end = array.chunks[0], array.shape[0] if end is None else min(end, array.shape[0])
-    for index in product(range(begin // rows, -(-end // rows)), *map(range, array.cdata_shape[1:])):
+    rows, last = array.chunks[0], array.shape[0] if end is None else min(end, array.shape[0])
+    for index in product(range(begin // rows, -(-last // rows)), *map(range, array.cdata_shape[1:])):
         yield folder.joinpath("c", *map(str, index))
 
 
