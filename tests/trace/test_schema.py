@@ -74,6 +74,10 @@ REFUSED = {
         lambda t: t.assign_coords(wd_set=-t["wd_set"]),
         r"wd_set: expected numbers above 0, got -0\.1",
     ),
+    "a variance below 0": (
+        lambda t: t.assign(energy_mean=t["energy"] * 0 + 2, energy_sq_mean=t["energy"] * 0 + 3),
+        "energy_sq_mean: expected at least the square of energy_mean, got 3 at a mean of 2",
+    ),
     "half of a pair": (
         lambda t: t.assign(laplacian=t["energy"]).drop_vars("mean_grad_sq"),
         "laplacian: expected mean_grad_sq with it, got none. Keep all of them, or drop all.",

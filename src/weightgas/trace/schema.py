@@ -88,6 +88,7 @@ def check(trace: xr.Dataset) -> xr.Dataset:
         raise TraceError(f"trace: expected {kind.steers}, which the protocol steers, got a dataset without. {_FIX}")
     _check_cells(trace, kind, _FIX)
     _check_steps(trace)
+    _check_moments(trace)
     _check_groups(trace)
     return trace
 
@@ -216,6 +217,18 @@ def _check_steps(trace: xr.Dataset) -> None:
             cell, sample = np.argwhere(late)[0]
             pair = f"{step[cell, sample + 1]} after {step[cell, sample]}"
             raise TraceError(f"step: expected steps that increase, got {pair}. {_FIX}")
+
+
+def _check_moments(trace: xr.Dataset) -> None:
+    """E L² is at least (E L)², except for rounding in single precision."""
+    names = ("energy_mean", "energy_sq_mean")
+    if all(name in trace.variables and in_memory(trace[name]) for name in names):
+        mean, square = (trace[name].values for name in names)
+        with np.errstate(over="ignore", under="ignore"):
+            less = square < mean**2 * (1 - 1e-5)
+        if less.any():
+            got = f"{square[less][0]:.4g} at a mean of {mean[less][0]:.4g}"
+            raise TraceError(f"energy_sq_mean: expected at least the square of energy_mean, got {got}. {_FIX}")
 
 
 def _check_groups(trace: xr.Dataset) -> None:
