@@ -17,7 +17,7 @@ import typer
 
 from weightgas import __version__
 from weightgas.cli import doctor, listing, monitor, presets, producers, results, text
-from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, one_line, say, unread
+from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, interrupted, one_line, say, unread
 from weightgas.settings import RENAMED
 
 _RENAMED = RENAMED | {"nulls": "controls", "no_nulls": "no_controls"}
@@ -80,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     text.survive()
     words = sys.argv[1:] if arguments is None else list(arguments)
     given.set(words)
+    interrupted.set(False)
     with _polite_kill():
         code = _call(words)
     sys.exit(code)
@@ -89,6 +90,8 @@ def _call(words: Sequence[str]) -> int:
     try:
         code: Any = app(args=words, prog_name="weightgas", standalone_mode=False)
         sys.stdout.flush()
+        if code == INTERRUPTED and not interrupted.get():
+            say("weightgas: interrupted.")
         return code if isinstance(code, int) else DONE
     except KeyboardInterrupt:
         say("weightgas: interrupted. Nothing was written.")

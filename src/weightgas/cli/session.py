@@ -26,6 +26,9 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 given: ContextVar[Sequence[str]] = ContextVar("given", default=())
 """The arguments of the command line, to show the command that resumes."""
 
+interrupted: ContextVar[bool] = ContextVar("interrupted", default=False)
+"""Whether an interruption was reported; typer itself ends with its code, and in silence, outside a session."""
+
 _PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
@@ -66,6 +69,7 @@ def session(
             unread()
             raise typer.Exit(DONE) from None
         except KeyboardInterrupt:
+            interrupted.set(True)
             logger.debug("interrupted")
             say(f"weightgas {command}: interrupted. {_resume(out)}")
             raise typer.Exit(INTERRUPTED) from None
