@@ -22,7 +22,7 @@ import typer
 from hostile import Finding, TookTooLong, too_long
 from weightgas.cli import app, main
 
-SECONDS = 30.0
+SECONDS = 60.0
 """Longest time of a command before it counts as one that hangs."""
 
 FILES = {
@@ -76,7 +76,8 @@ USUAL: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 """Arguments that are right, for each command."""
 LONG = {("reproduce", "dry_run"), ("demo", "dry_run")}
-"""Options that are not replaced: without them the command runs for minutes."""
+MORE = ("help", "debug", "verbose")
+"""Options that are not replaced: without the first a command runs for minutes, the others print more than one line."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,9 @@ def _without(words: list[str], flags: list[str]) -> list[str]:
 def parameters(name: str) -> dict[str, Any]:
     """The options and arguments of a command, as click has them."""
     group: Any = typer.main.get_command(app)
-    return {one.name: one for one in group.commands[name].params if one.name != "help" and (name, one.name) not in LONG}
+    return {
+        one.name: one for one in group.commands[name].params if one.name not in MORE and (name, one.name) not in LONG
+    }
 
 
 def judge() -> Callable[[Command], Finding]:

@@ -394,7 +394,7 @@ def insane(result: Any, call: Call) -> str | None:
     for number in _numbers(result):
         if np.iscomplexobj(number):
             return "a complex result"
-        if np.isinf(np.asarray(number, float)).any():
+        if np.isinf(np.asarray(number)).any():
             return "an infinite result"
     return None
 

@@ -38,9 +38,11 @@ NOT_CALLED = {
         "optimizers.Optimizer optimizers.Unknown optimizers.Normalised protocols.PlainStep protocols.ProjectedStep "
         "protocols.Protocol protocols.ScaledStep settings.Settings"
     ),
+    "on networks that are trained for this": "analysis.virial training.mean_weights",
     "between producers and stores": (
         "trace.make trace.joined trace.halve trace.lengthen trace.create_store trace.write_cells trace.mark_failed "
-        "trace.completed_cells trace.cells_per_write trace.is_old trace.upgrade trace.in_names_of_today trace.column "
+        "trace.used_for trace.completed_cells trace.cells_per_write trace.is_old trace.upgrade trace.in_names_of_today "
+        "trace.column "
         "runs.RunFolder runs.Shard runs.checked_client runs.duration runs.environment runs.finish runs.in_chunks "
         "runs.is_complete runs.prepare runs.preparing runs.progress runs.shard_of runs.subset runs.to_do runs.unseen "
         "runs.workers runs.write_atomically runs.Growing runs.tidy "

@@ -51,6 +51,7 @@ class Bound(NamedTuple):
 
 ITEMS = Bound(10**9, "No machine has the memory for an array of more.")
 STEPS = Bound(10**15, "More would take years; continue a shorter run with resume_from.")
+WIDTHS = Bound(10**5, "Every neuron is a group of weights, and a wider layer does not fit into memory.")
 SCHEDULE = Bound(10**8, "The rates of all steps are in memory together.")
 CELLS = Bound(10**7, "Make several runs of fewer cells.")
 WEIGHTS = Bound(10**8, "Weights, noise and starts of more do not fit into memory together.")
@@ -205,6 +206,11 @@ def whole_number(
     if value > bound.most:
         raise refuse(name, f"a whole number of at most {bound.most}", int(value), bound.reason)
     return int(value)
+
+
+def draws_number(size: Any, dim: int) -> int:
+    """How many vectors of ``dim`` numbers to draw at once, as an int; errors as :func:`whole_number`."""
+    return whole_number("size", size, bound=Bound(DRAWS.most // dim, DRAWS.reason), fix="Pass a whole number.")
 
 
 def seed_number(value: Any) -> int:

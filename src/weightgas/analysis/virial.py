@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 import xarray as xr
 
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, typed
 from weightgas.measurement.entropy.directions import LEAST_REPLICAS, memory
 from weightgas.status import Status
 
@@ -36,6 +36,7 @@ KINDS = ("holds", "does not hold", "rays not harmonic", "window too short", "not
 """The values of ``law``, by their place."""
 
 
+@typed
 def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
     """U − L(m) against pV in every cell.
 

@@ -5,6 +5,7 @@ Only typer and the standard library are imported here, and the rest by the comma
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import threading
@@ -17,7 +18,18 @@ import typer
 
 from weightgas import __version__
 from weightgas.cli import doctor, listing, monitor, presets, producers, results, text
-from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, given, interrupted, one_line, say, unread
+from weightgas.cli.session import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    REFUSED,
+    flushed,
+    given,
+    interrupted,
+    one_line,
+    say,
+    unread,
+)
 from weightgas.settings import RENAMED
 
 _RENAMED = RENAMED | {"nulls": "controls", "no_nulls": "no_controls"}
@@ -81,15 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     words = sys.argv[1:] if arguments is None else list(arguments)
     given.set(words)
     interrupted.set(False)
+    os.environ["MPLBACKEND"] = "agg"  # figures go into files; what a desktop has chosen may not exist here
     with _polite_kill():
         code = _call(words)
-    sys.exit(code)
+    sys.exit(flushed(code))
 
 
 def _call(words: Sequence[str]) -> int:
     try:
         code: Any = app(args=words, prog_name="weightgas", standalone_mode=False)
-        sys.stdout.flush()
         if code == INTERRUPTED and not interrupted.get():
             say("weightgas: interrupted.")
         return code if isinstance(code, int) else DONE
@@ -97,7 +109,7 @@ def _call(words: Sequence[str]) -> int:
         say("weightgas: interrupted. Nothing was written.")
         return INTERRUPTED
     except BrokenPipeError:
-        unread()
+        unread(sys.stdout)
         return DONE
     except typer.Abort:
         return FAILED

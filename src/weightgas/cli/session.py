@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shlex
@@ -9,9 +10,10 @@ import sys
 import time
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
+from typing import TextIO
 
 import typer
 
@@ -29,6 +31,8 @@ given: ContextVar[Sequence[str]] = ContextVar("given", default=())
 interrupted: ContextVar[bool] = ContextVar("interrupted", default=False)
 """Whether an interruption was reported; typer itself ends with its code, and in silence, outside a session."""
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""No space left, no quota left, a file above the limit of the process."""
 _PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
 
 
@@ -66,14 +70,21 @@ def session(
         except (typer.Exit, typer.Abort):
             raise
         except BrokenPipeError:  # `weightgas list | head` closes the pipe
-            unread()
+            unread(sys.stdout)
             raise typer.Exit(DONE) from None
+        except SystemExit as error:
+            logger.debug("ended by sys.exit", exc_info=error)
+            code = " ".join(str(error.code).split())
+            say(f"weightgas {command}: your code called sys.exit({code}). {_resume(out)}")
+            raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
             interrupted.set(True)
             logger.debug("interrupted")
             say(f"weightgas {command}: interrupted. {_resume(out)}")
             raise typer.Exit(INTERRUPTED) from None
         except Exception as error:
+            if isinstance(error, OSError) and error.errno in _FULL and error.filename is None:
+                error.filename = "standard output" if _printing(error) else None if out is None else str(out)
             logger.debug("failed", exc_info=error)
             if show.debug:
                 traceback.print_exc()
@@ -99,19 +110,44 @@ def one_line(error: BaseException) -> str:
     else:
         text = str(error)
     text = " ".join(text.split())
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"{text}. What is finished is kept: make room, and give the same command again."
     if text and (refusal(error) or isinstance(error, OSError)):
         return text
     return f"{type(error).__name__}: {text or 'no message'}. This was not expected; --debug shows where it happened."
 
 
-def unread() -> None:
-    """Discard the remaining output, so that closing standard output does not fail."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def unread(stream: TextIO) -> None:
+    """Discard the remaining output of a stream that cannot be written, so that closing it does not fail."""
+    with suppress(OSError, ValueError):  # of a stream in memory there is no file
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def say(text: str) -> None:
-    """One line on standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """One line on standard error, if that can be written."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        unread(sys.stderr)
+
+
+def _printing(error: OSError) -> bool:
+    """Whether an error came from printing: the command line itself writes nothing else."""
+    innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+    return innermost.parent.name in ("cli", "rich")
+
+
+def flushed(code: int) -> int:
+    """The exit code after standard output is written to its end: an error, with a line, if there is no room for it."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        unread(sys.stdout)
+    except OSError as error:
+        unread(sys.stdout)
+        say(f"weightgas: standard output: {error.strerror}. What was computed is kept where it was written.")
+        return code or FAILED
+    return code
 
 
 def _line() -> str:
@@ -194,7 +230,7 @@ class _FolderLog(logging.Handler):
                 return
             if not (self.path.exists() and self.path.stat().st_ino == self.file_id):
                 self.written = 0
-            with self.path.open("a", encoding="utf-8") as file:
+            with self.path.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.writelines(f"{line}\n" for line in self.lines[self.written :])
             self.file_id, self.written = self.path.stat().st_ino, len(self.lines)
         except OSError:

@@ -86,7 +86,7 @@ def _options(kind: Any, producer: str) -> Iterator[_Option]:
         if written is bool and default is None:
             flags = (f"{flags[0]}/--no-{flags[0].removeprefix('--')}",)
         option = typer.Option(
-            *flags, min=known["minimum"], metavar=known["metavar"], help=_sentence(texts[each.name]),
+            *flags, min=known["minimum"], metavar=known["metavar"], help=_sentence(texts.get(each.name, "")),
             rich_help_panel=PANELS[kind],
         )  # fmt: skip
         annotation = Annotated[base if default is not None else base | None, option]
@@ -99,7 +99,7 @@ def _of_command_line(kind: Any, texts: dict[str, str]) -> Iterator[_Option]:
         how = dict(each.metadata)
         flags = how.pop("flags", (f"--{each.name.replace('_', '-')}",) if each.default is False else ())
         default = inspect.Parameter.empty if each.default is MISSING else each.default
-        option = typer.Option(*flags, help=texts[each.name], rich_help_panel=kind.panel, **how)
+        option = typer.Option(*flags, help=texts.get(each.name), rich_help_panel=kind.panel, **how)
         yield _option(each.name, each, Annotated[hints[each.name], option], default)
 
 

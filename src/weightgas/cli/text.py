@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 import unicodedata
 
@@ -19,7 +20,13 @@ def readable(text: str) -> str:
 
 
 def survive() -> None:
-    """Make standard output and error print :func:`readable` text for characters that their encoding lacks."""
+    """Make standard output and error print :func:`readable` text for characters that their encoding lacks.
+
+    A stream that was closed by the caller becomes the null device, whose place no file of a run then takes.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: SIM115, until the end
     codecs.register_error("weightgas.readable", _replace)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -38,7 +38,7 @@ def axis_of(name: str, text: str) -> list[float]:
 
 
 def _series(name: str, piece: str, text: str) -> list[float]:
-    from weightgas.errors import refuse
+    from weightgas.errors import CELLS, refuse
 
     ends = piece.split(":")
     try:
@@ -51,6 +51,8 @@ def _series(name: str, piece: str, text: str) -> list[float]:
         raise refuse(f"--{name}", "numbers", text, _AXIS_FORMS) from None
     import numpy as np
 
+    if count > CELLS.most:
+        raise refuse(f"--{name}", f"a count of at most {CELLS.most}", count, CELLS.reason)
     if not (0 < low < np.inf and 0 < high < np.inf) or count < 2:
         raise refuse(f"--{name}", "low:high:count with ends above 0 and a count of 2 or more", piece, _AXIS_FORMS)
     return np.geomspace(low, high, count).tolist()
@@ -272,7 +274,7 @@ def own(text: str, option: str, *, call: bool = True) -> Any:
         return found
     try:
         return found()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ValueError(
             f"{option}: expected {name}() of {path.name} to make an object, got {type(error).__name__}: {error}. "
             "A class or function is called without arguments."

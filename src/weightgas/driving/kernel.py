@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import math
 
-import numba
 import numpy as np
 
 from weightgas.simulation import kernels, lanes, reduced
+from weightgas.simulation.compiling import numba
 from weightgas.simulation.lanes import CHUNK, ROOM, STREAM, WIDTH, WORDS, fma
 from weightgas.simulation.lanes import log as _log
 

@@ -10,7 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.errors import finite_number, one_of, path_of, positive_number, refuse, shown, typed, whole_number
+from weightgas.errors import (
+    finite_number,
+    one_of,
+    path_of,
+    positive_number,
+    refuse,
+    shown,
+    typed,
+    whole_number,
+    wrong_type,
+)
 from weightgas.forecast.equivalents import Equivalent
 from weightgas.optimizers import KNOWN, Optimizer, checked
 from weightgas.runs import write_atomically
@@ -175,6 +185,8 @@ class Forecast:
         ValueError where the file is no forecast, of a newer version, or of an optimizer that is not known.
         """
         fix = "Pass a file that Forecast.save wrote."
+        if optimizer is not None and not (isinstance(optimizer, type) and issubclass(optimizer, Optimizer)):
+            raise wrong_type("optimizer", "a class of an optimizer", optimizer, "Omit it for those of weightgas.")
         try:
             found = json.loads(path_of("path", path).read_text(encoding="utf-8"))
             version = found.pop("weightgas_forecast")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import brentq
 
-from weightgas.errors import WEIGHTS, positive_number, real_array, refuse, typed, whole_number
+from weightgas.errors import WEIGHTS, draws_number, positive_number, real_array, refuse, typed, whole_number
 from weightgas.theory import vmf
 
 
@@ -131,7 +131,7 @@ class Quadratic:
 
         Source: Kent, Ganeiber and Mardia (2013), arXiv 1310.8110: exact, about half accepted.
         """
-        temperature, size = positive_number("temperature", temperature), whole_number("size", size)
+        temperature, size = positive_number("temperature", temperature), draws_number(size, dim)
         curvature = self.form(dim).curvature
         with np.errstate(over="ignore"):  # so steep that only the deepest directions remain
             rates = np.minimum((curvature - curvature.min()) / (2 * temperature), 1e150)

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from weightgas.errors import refuse, whole_number
+from weightgas.errors import WIDTHS, refuse, whole_number
 from weightgas.networks.frozen_head import EPS, FrozenHead, losses_of
 from weightgas.networks.network import Data
 from weightgas.networks.plain import batch_norm
@@ -55,7 +55,7 @@ class Convolutional(FrozenHead):
 
     def __post_init__(self) -> None:
         fix = "Pass the number of channels of the first layer, for instance 8."
-        object.__setattr__(self, "width", whole_number("width", self.width, fix=fix))
+        object.__setattr__(self, "width", whole_number("width", self.width, fix=fix, bound=WIDTHS))
         super().__post_init__()
         self._check_widths(self.widths, 1)
 

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from weightgas.errors import one_of, refuse, whole_number, wrong_type
+from weightgas.errors import WIDTHS, one_of, refuse, whole_number, wrong_type
 from weightgas.networks.frozen_head import EPS, FrozenHead, checked_settings, losses_of
 from weightgas.networks.network import Data
 
@@ -44,7 +44,9 @@ class MLP(FrozenHead):
         if not self.hidden:
             raise refuse("hidden", "at least one width", self.hidden, fix)
         object.__setattr__(
-            self, "hidden", tuple(whole_number("hidden", width, minimum=2, fix=fix) for width in self.hidden)
+            self,
+            "hidden",
+            tuple(whole_number("hidden", width, minimum=2, bound=WIDTHS, fix=fix) for width in self.hidden),
         )
         one_of("activation", self.activation, ACTIVATIONS)
         super().__post_init__()

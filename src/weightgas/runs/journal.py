@@ -78,7 +78,7 @@ def write_atomically(path: Path, text: str) -> None:
     remove_folder(path)
     handle, scratch = tempfile.mkstemp(prefix=f".{path.name}-", dir=path.parent)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -86,8 +86,10 @@ def write_atomically(path: Path, text: str) -> None:
         os.umask(umask)
         os.chmod(scratch, 0o666 & ~umask)
         os.replace(scratch, path)
-    except BaseException:
+    except BaseException as error:
         Path(scratch).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # a full disk names no file
+            error.filename = str(path)
         raise
 
 

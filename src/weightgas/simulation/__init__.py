@@ -1,5 +1,6 @@
 """The isotropic noise model and its variants: many cells, compiled code, series reduced while the cells run."""
 
+import weightgas.simulation.compiling  # noqa: F401, before numba is imported anywhere else
 from weightgas.errors import renamed_names
 from weightgas.simulation.run import simulate
 

@@ -44,7 +44,7 @@ def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: in
     try:
         with np.errstate(all="ignore"):
             found = plain(function)(*given, *out)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         takes = ["w", *["normals"] * normals, *["out"] * outputs]
         raise ValueError(
             f"{what}: expected a function of {', '.join(takes)}, each of shape ({dim},), got {type(error).__name__} "

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.signal import lfilter
 
-from weightgas.errors import finite_number, positive_array, refuse, typed, whole_number
+from weightgas.errors import draws_number, finite_number, positive_array, refuse, typed, whole_number
 from weightgas.systems.system import log_area
 
 
@@ -59,7 +59,7 @@ class SphereAutoregression:
     @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """A stationary chain of unit vectors (size, dim)."""
-        steps = generator.standard_normal((whole_number("size", size), self.dim))
+        steps = generator.standard_normal((draws_number(size, self.dim), self.dim))
         steps[0] /= np.linalg.norm(steps[0])
         spread = np.sqrt((1 - self.correlation**2) / self.dim)
         for t in range(1, size):
@@ -126,7 +126,7 @@ class WellAutoregression:
     @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """A stationary chain of unit vectors (size, dim)."""
-        steps = generator.standard_normal((whole_number("size", size), self.dim))
+        steps = generator.standard_normal((draws_number(size, self.dim), self.dim))
         steps[1:] *= np.sqrt(1 - self.correlation**2)
         x = np.asarray(lfilter([1.0], [1.0, -self.correlation], steps, axis=0))
         x[:, 1:] *= np.sqrt(self._array)

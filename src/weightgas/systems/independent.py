@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from weightgas.errors import positive_number, typed, whole_number
+from weightgas.errors import draws_number, positive_number, typed, whole_number
 from weightgas.losses import Linear
 from weightgas.systems.system import log_area
 from weightgas.theory import vmf
@@ -34,7 +34,7 @@ class UniformSphere:
     @typed
     def sample(self, size: int, generator: np.random.Generator) -> np.ndarray:
         """Independent unit vectors (size, dim)."""
-        x = generator.standard_normal((whole_number("size", size), self.dim))
+        x = generator.standard_normal((draws_number(size, self.dim), self.dim))
         return x / np.linalg.norm(x, axis=1, keepdims=True)
 
 

@@ -135,6 +135,8 @@ def sample(dim: int, temperature: float, size: Size, generator: np.random.Genera
     Exact, by Wood (1994), Commun. Stat. Simul. Comput. 23, 157; scalar ``dim`` and ``temperature``.
     """
     above, below = _sample_gaps(dim, temperature, size, generator)
+    if above.size * dim > DRAWS.most:
+        raise refuse("size", f"at most {DRAWS.most} numbers, size times dim", size, DRAWS.reason)
     tangent = generator.standard_normal((*above.shape, int(dim) - 1))
     tangent *= (np.sqrt(above * below) / np.linalg.norm(tangent, axis=-1))[..., None]
     return np.concatenate([(above - 1)[..., None], tangent], axis=-1)
@@ -154,8 +156,8 @@ def _sample_gaps(
     kappa = 1 / float(_temperature(positive_number("temperature", temperature)))
     sizes = size if isinstance(size, tuple | list) else (size,)
     shape = tuple(whole_number("size", one, minimum=0) for one in sizes)
-    if math.prod(shape) * dim > DRAWS.most:
-        raise refuse("size", f"at most {DRAWS.most} numbers, size times dim", size, DRAWS.reason)
+    if math.prod(shape) > DRAWS.most:
+        raise refuse("size", f"at most {DRAWS.most} numbers", size, DRAWS.reason)
     count = int(np.prod(shape))
     # Wood's envelope: z = -(1 - (1+b) B) / (1 - (1-b) B) with B ~ Beta(dof/2, dof/2), that is (with B a ratio of
     # gamma variates) 1 + z = 2 b g1 / (g2 + b g1); ``centre`` is 1 + z at the peak of target over envelope.

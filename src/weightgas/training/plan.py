@@ -18,6 +18,7 @@ from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.protocols import Protocol
 from weightgas.quantities import Quantity
+from weightgas.runs import memory
 from weightgas.settings import Evaluate, Record
 from weightgas.status import Outcome
 from weightgas.training import stepping
@@ -130,6 +131,10 @@ class Plan:
         return min(stop for stop in stops if stop > step)
 
 
+_COPIES = 3
+"""Weights, gradient and the recorded weights of one run, in float32."""
+
+
 def fitting(network: Any, data: Any) -> tuple[Network, Images]:
     """A network and a matching data set, from the arguments of ``train``."""
     if isinstance(data, str):
@@ -148,6 +153,8 @@ def fitting(network: Any, data: Any) -> tuple[Network, Images]:
             "See networks.Network for one's own.",
         )
     network.groups(data)
+    dim = network.dim(data)
+    memory.foresee(_COPIES * 4.0 * dim, f"one network of {dim} weights", "Take a narrower one.")
     return network, data
 
 

@@ -18,14 +18,28 @@ off: of series with a time of 1500 in 4000 samples, a tenth appears to have 20 o
 
 from __future__ import annotations
 
+import sys
+from typing import Any
+
 import numpy as np
+
+from weightgas.errors import refuse
+
+
+def _arviz() -> Any:
+    """The statistics of arviz, which change docstrings when they are imported and called."""
+    if sys.flags.optimize > 1:
+        raise refuse(
+            "python", "docstrings, which the package arviz-stats needs", "-OO", "Run python with -O or without."
+        )
+    from arviz_stats.base.array import array_stats
+
+    return array_stats
 
 
 def effective_sample_size(series: np.ndarray) -> float:
     """Effective sample size of the mean of a series (replicas, samples), by arviz."""
-    from arviz_stats.base.array import array_stats
-
-    return float(np.asarray(array_stats.ess(series, chain_axis=0, draw_axis=1, method="mean")))
+    return float(np.asarray(_arviz().ess(series, chain_axis=0, draw_axis=1, method="mean")))
 
 
 def cautious_sample_size(series: np.ndarray, degree: int = 0) -> float:
@@ -51,8 +65,7 @@ def exponential_sample_size(series: np.ndarray, degree: int = 0) -> np.ndarray:
 
 def split_rhat(series: np.ndarray) -> float:
     """Split R-hat of a series (replicas, samples), by arviz; split here, since arviz does not split one replica."""
-    from arviz_stats.base.array import array_stats
-
+    array_stats = _arviz()
     half = series.shape[1] // 2
     halves = series[:, : 2 * half].reshape(-1, half)
     with np.errstate(divide="ignore", invalid="ignore"):  # constant halves: infinite, or NaN if they are equal
