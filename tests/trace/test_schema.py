@@ -170,8 +170,10 @@ def test_what_is_extreme_passes(trace):
     assert traces.check(trace.assign_attrs(mine=object(), title=None)) is not None  # the user's own are not used
 
 
-def test_of_a_chunked_trace_the_state_is_the_same(trace):
+def test_of_a_chunked_trace_the_state_is_the_same(trace, tmp_path):
     xr.testing.assert_identical(measure(trace.chunk(cell=1)), measure(trace))
+    chunked = trace.assign_coords(wd_set=trace["wd_set"].chunk(cell=1)).chunk(cell=1)
+    xr.testing.assert_identical(traces.open_trace(traces.save(chunked, tmp_path / "trace.zarr")), trace)
 
 
 def test_every_quantity_has_a_range_that_its_values_can_have():

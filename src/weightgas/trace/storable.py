@@ -25,7 +25,9 @@ def storable(data: xr.Dataset) -> xr.Dataset:
         If a variable is neither of numbers nor of texts, or an attribute is not made of numbers, texts and lists.
     """
     _check_attributes("attribute", data.attrs)
-    out = data.assign({name: v.compute() for name, v in data.data_vars.items() if v.chunks is not None})
+    chunked = {name: v.compute() for name, v in data.variables.items() if v.chunks is not None}
+    out = data.assign({n: v for n, v in chunked.items() if n not in data.coords})
+    out = out.assign_coords({n: v for n, v in chunked.items() if n in data.coords})
     for name, variable in data.variables.items():
         if not isinstance(name, str):
             raise TraceError(f"variable {shown(name)}: expected a text as its name, got another. Rename it.")
