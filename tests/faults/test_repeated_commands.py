@@ -115,6 +115,13 @@ checkpoint.np.savez = interrupted
 """The third checkpoint is broken off by a Ctrl-C; while the one for this interruption is made, there is another."""
 
 
+def test_an_interruption_before_a_command_begins_is_reported(tmp_path):
+    before = "import os, signal\nfrom weightgas.cli import producers\n"
+    before += "producers.session = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)"
+    found = end(start(tmp_path, *TRAIN, before=before))
+    assert (found.code, found.out, found.err) == (130, "", "weightgas: interrupted.\n")
+
+
 @pytest.fixture(scope="module")
 def undisturbed() -> xr.Dataset:
     options = flat(samples=40, noise_batches=2, batch_size=16, cells_at_once=1)

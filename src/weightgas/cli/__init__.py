@@ -18,7 +18,18 @@ import typer
 
 from weightgas import __version__
 from weightgas.cli import doctor, listing, monitor, presets, producers, results, text
-from weightgas.cli.session import DONE, FAILED, INTERRUPTED, REFUSED, flushed, given, one_line, say, unread
+from weightgas.cli.session import (
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    REFUSED,
+    flushed,
+    given,
+    interrupted,
+    one_line,
+    say,
+    unread,
+)
 from weightgas.settings import RENAMED
 
 _RENAMED = RENAMED | {"nulls": "controls", "no_nulls": "no_controls"}
@@ -81,6 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     text.survive()
     words = sys.argv[1:] if arguments is None else list(arguments)
     given.set(words)
+    interrupted.set(False)
     os.environ["MPLBACKEND"] = "agg"  # figures go into files; what a desktop has chosen may not exist here
     with _polite_kill():
         code = _call(words)
@@ -90,6 +102,8 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 def _call(words: Sequence[str]) -> int:
     try:
         code: Any = app(args=words, prog_name="weightgas", standalone_mode=False)
+        if code == INTERRUPTED and not interrupted.get():
+            say("weightgas: interrupted.")
         return code if isinstance(code, int) else DONE
     except KeyboardInterrupt:
         say("weightgas: interrupted. Nothing was written.")

@@ -28,6 +28,9 @@ DONE, FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 given: ContextVar[Sequence[str]] = ContextVar("given", default=())
 """The arguments of the command line, to show the command that resumes."""
 
+interrupted: ContextVar[bool] = ContextVar("interrupted", default=False)
+"""Whether an interruption was reported; typer itself ends with its code, and in silence, outside a session."""
+
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """No space left, no quota left, a file above the limit of the process."""
 _PLACES = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError)
@@ -75,6 +78,7 @@ def session(
             say(f"weightgas {command}: your code called sys.exit({code}). {_resume(out)}")
             raise typer.Exit(FAILED) from None
         except KeyboardInterrupt:
+            interrupted.set(True)
             logger.debug("interrupted")
             say(f"weightgas {command}: interrupted. {_resume(out)}")
             raise typer.Exit(INTERRUPTED) from None
