@@ -57,6 +57,7 @@ def exact_state(protocol: Protocol, *, entropy_scale: float = 1.0) -> xr.Dataset
         variables[f"{name}_err"] = ("cell", np.broadcast_to(np.asarray(relative, float), elr.shape).copy())
     variables["status"] = ("cell", np.full(len(elr), int(Status.EQUILIBRIUM), np.int8))
     variables["ess"] = ("cell", np.full(len(elr), 1e4))
+    variables["burn_in"], variables["samples_kept"] = ("cell", np.zeros(len(elr), int)), ("cell", np.full(len(elr), 100))
     variables["relaxations"] = ("cell", np.full(len(elr), 50.0))
     coordinates = {f"{a}_set": ("cell", cells.get(a, np.full(len(elr), np.nan))) for a in AXES}
     coordinates["cell_id"] = ("cell", [str(i) for i in range(len(elr))])

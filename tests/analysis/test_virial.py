@@ -105,7 +105,7 @@ def test_wrong_arguments_are_refused() -> None:
     state, means = pair()
     with pytest.raises(TypeError, match=r"means: expected the result of training\.mean_weights, got Dataset"):
         virial(state, state)
-    with pytest.raises(TypeError, match="got NoneType"):
+    with pytest.raises(TypeError, match=r"expected an xarray\.Dataset, got None"):
         virial(state, None)  # type: ignore[arg-type]
     with pytest.raises(TraceError, match="of the trace of this state"):
         virial(state.assign(measured_from=state["measured_from"] + 1), means)

@@ -88,7 +88,7 @@ def write_atomically(path: Path, text: str) -> None:
         os.replace(scratch, path)
     except BaseException as error:
         Path(scratch).unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:  # a full disk names no file
+        if isinstance(error, OSError) and error.errno and error.filename is None:  # a full disk names no file
             error.filename = str(path)
         raise
 
