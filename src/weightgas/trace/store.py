@@ -146,6 +146,8 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
             raise ValueError("its metadata are not those that were written")
         missing = _missing_chunks(store)
         data = xr.open_zarr(store, consolidated=False, chunks=None)
+        if "completed" in data:  # first: what it marks is there, also if another process completes cells meanwhile
+            data.variables["completed"].load()
         large = [n for n, v in data.data_vars.items() if data.nbytes > _IN_MEMORY and v.nbytes > _CHUNK_BYTES]
         data.drop_vars(large).load()
     except Exception as error:
