@@ -232,6 +232,18 @@ def test_cells_that_are_not_completed_come_as_interrupted(trace, tmp_path):
     assert traces.open_trace(path).identical(trace)
 
 
+def test_a_cell_that_is_half_written_is_not_looked_at(trace, tmp_path):
+    path = frame(trace, tmp_path / "trace.zarr")
+    traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
+    trace.isel(cell=[2])[["samples"]].drop_vars([*trace.coords]).to_zarr(
+        path, mode="r+", region={"cell": slice(2, 3)}, consolidated=False
+    )
+    half = traces.open_trace(path)
+    assert half["samples"].values[2].max() == 0
+    assert half["outcome"].values[2].tolist() == [Outcome.INTERRUPTED] * 2
+    assert half.isel(cell=[0, 1]).identical(trace.isel(cell=[0, 1]))
+
+
 def test_cells_that_are_completed_while_a_store_is_opened_are_not_mixed_with_empty_ones(trace, tmp_path, monkeypatch):
     path = frame(trace, tmp_path / "trace.zarr")
     traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
