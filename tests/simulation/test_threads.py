@@ -17,7 +17,7 @@ from weightgas.protocols import FixedLR
 from weightgas.simulation import simulate
 from weightgas.simulation.threads import Threads, at_most
 
-STEPS = 2**63 - 1
+STEPS = 10**15
 METHODS = {
     "reduced": {},
     "side by side": {"method": "full"},
@@ -57,6 +57,14 @@ def test_an_error_in_one_thread_ends_the_others():
         pool.number = 2
         pool.run(advance, 2, 1)
     assert ended == [0]
+
+
+@pytest.fixture(autouse=True)
+def interruptible():
+    """A Ctrl-C raises KeyboardInterrupt, also where the tests were begun in the background, which ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def interrupted_after(seconds, call):

@@ -116,7 +116,7 @@ _SUMS = {"volume_sum": "square", "heat_sum": "heat", "work_sum": "update"}
 
 def _membership(trace: xr.Dataset, by: str) -> tuple[list[str], np.ndarray]:
     """Names of the parts, and a matrix (groups, parts) that assigns the groups."""
-    groups = [str(name) for name in np.atleast_1d(trace.attrs["group_names"])]
+    groups = [str(name) for name in np.atleast_1d(trace.attrs.get("group_names", np.arange(trace.sizes["group"])))]
     labels = groups if by == "group" else [name.split(".")[0] for name in groups]
     parts = list(dict.fromkeys(labels))
     return parts, np.array([[label == part for part in parts] for label in labels], dtype=float)

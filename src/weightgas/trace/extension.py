@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas.errors import TraceError, one_of, typed
+from weightgas.errors import TraceError, one_of, shown, typed
 from weightgas.trace.contract import protocol_of
 from weightgas.trace.schema import check
 
@@ -54,7 +54,7 @@ def _one_experiment(first: xr.Dataset, second: xr.Dataset, along: str) -> None:
         ours, theirs = first.attrs.get(name), second.attrs.get(name)
         if ours != theirs:
             raise TraceError(
-                f"extend: expected traces of one experiment, got {name} = {ours!r} and {theirs!r}. "
+                f"extend: expected traces of one experiment, got {name} = {shown(ours)} and {shown(theirs)}. "
                 "Only runs that differ in their steps, cells or replicas can be joined."
             )
     if along == "replica" and set(_seeds(first)) & set(_seeds(second)):
