@@ -232,6 +232,42 @@ def test_cells_that_are_not_completed_come_as_interrupted(trace, tmp_path):
     assert traces.open_trace(path).identical(trace)
 
 
+def test_a_cell_that_is_half_written_is_not_looked_at(trace, tmp_path):
+    path = frame(trace, tmp_path / "trace.zarr")
+    traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
+    trace.isel(cell=[2])[["samples"]].drop_vars([*trace.coords]).to_zarr(
+        path, mode="r+", region={"cell": slice(2, 3)}, consolidated=False
+    )
+    half = traces.open_trace(path)
+    assert half["samples"].values[2].max() == 0
+    assert half["outcome"].values[2].tolist() == [Outcome.INTERRUPTED] * 2
+    assert half.isel(cell=[0, 1]).identical(trace.isel(cell=[0, 1]))
+
+
+def test_cells_that_are_completed_while_a_store_is_opened_are_not_mixed_with_empty_ones(trace, tmp_path, monkeypatch):
+    path = frame(trace, tmp_path / "trace.zarr")
+    traces.write_cells(trace.isel(cell=[0, 1]), path, 0)
+    opened, load, written = xr.open_zarr, xr.Variable.load, []
+
+    def load_and_write(variable, **options):
+        found = load(variable, **options)
+        if "sample" in variable.dims and not written:
+            written.append(1)
+            traces.write_cells(trace.isel(cell=[2]), path, 2)
+        return found
+
+    def with_the_mark_last(*arguments, **options):
+        data = opened(*arguments, **options)
+        return data[sorted(data.data_vars, key=lambda name: name == "completed")]
+
+    monkeypatch.setattr(xr.Variable, "load", load_and_write)
+    monkeypatch.setattr(store.xr, "open_zarr", with_the_mark_last)
+    half = traces.open_trace(path)
+    assert written
+    assert half["samples"].values[2].max() == 0
+    assert half.isel(cell=[0, 1]).identical(trace.isel(cell=[0, 1]))
+
+
 def test_a_part_touches_no_chunk_of_another(trace, tmp_path):
     path = frame(trace, tmp_path / "trace.zarr")
     traces.write_cells(trace.isel(cell=[0, 1]), path, 0)

@@ -93,15 +93,23 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
     trace = current(read(path / "trace.zarr" if (path / "trace.zarr").is_dir() else path))
     if is_state(trace):
         return check_state(trace)
-    check(trace)
-    if "completed" in trace:
-        finished = trace["completed"].values.astype(bool)
-        outcome, samples = trace["outcome"], trace["samples"]
-        kept = finished | (outcome.values == Outcome.FAILED)
-        trace["outcome"] = outcome.copy(data=np.where(kept, outcome, Outcome.INTERRUPTED).astype("int8"))
-        trace["samples"] = samples.copy(data=np.where(finished, samples, 0))
-        trace = trace.drop_vars("completed")
-    return trace
+    return check(_of_completed_cells(trace)).drop_vars("completed", errors="ignore")
+
+
+def _of_completed_cells(trace: xr.Dataset) -> xr.Dataset:
+    """A stored trace in which a cell that is not completed has no valid sample, whatever a process has written of it.
+
+    It is returned as it is if it is no trace in this respect, which :func:`check` refuses.
+    """
+    marks = [trace.variables.get(name) for name in ("completed", "outcome", "samples")]
+    if any(v is None or v.dims != ("cell", "replica") or v.dtype.kind not in "iu" for v in marks):
+        return trace
+    finished, outcome, samples = (v.values for v in marks)  # type: ignore[union-attr]
+    kept = (finished != 0) | (outcome == Outcome.FAILED)
+    found = trace.copy()
+    found["outcome"] = trace["outcome"].copy(data=np.where(kept, outcome, outcome.dtype.type(Outcome.INTERRUPTED)))
+    found["samples"] = trace["samples"].copy(data=np.where(finished != 0, samples, samples.dtype.type(0)))
+    return found
 
 
 def is_state(data: xr.Dataset) -> bool:
@@ -146,6 +154,8 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
             raise ValueError("its metadata are not those that were written")
         missing = _missing_chunks(store)
         data = xr.open_zarr(store, consolidated=False, chunks=None)
+        if "completed" in data:  # first: what it marks is there, also if another process completes cells meanwhile
+            data.variables["completed"].load()
         large = [n for n, v in data.data_vars.items() if data.nbytes > _IN_MEMORY and v.nbytes > _CHUNK_BYTES]
         data.drop_vars(large).load()
     except Exception as error:
