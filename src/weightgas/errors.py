@@ -203,9 +203,10 @@ def whole_number(
         raise wrong_type(name, f"a whole number of at least {minimum}", value, fix)
     if value < minimum:
         raise refuse(name, f"a whole number of at least {minimum}", int(value), fix)
-    if value > bound.most:
-        raise refuse(name, f"a whole number of at most {bound.most}", int(value), bound.reason)
-    return int(value)
+    number = int(value)
+    if number > bound.most:
+        raise refuse(name, f"a whole number of at most {bound.most}", number, bound.reason)
+    return number
 
 
 def draws_number(size: Any, dim: int) -> int:
@@ -291,13 +292,13 @@ def _is_number(value: Any) -> bool:
     """A finite real number, also as an array without dimensions."""
     if getattr(value, "ndim", None) == 0 and getattr(getattr(value, "dtype", None), "kind", "") in "iuf":
         return bool(abs(float(value)) < math.inf)
-    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf
+    return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf  # type: ignore
 
 
 def _is_list(value: Any) -> bool:
     """A sequence other than text, or an array."""
     listed = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
-    return listed or (_of_class("ndarray")(value) and value.ndim > 0)
+    return listed or (_of_class("ndarray")(value) and value.ndim > 0)  # type: ignore
 
 
 _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {

@@ -28,6 +28,7 @@ def replicas_as_cells(trace):
         for name, v in trace.drop_vars(list(trace.coords)).data_vars.items()
     }
     coordinates = {k: ("cell", np.repeat(c.values, seeds)) for k, c in trace.coords.items()}
+    coordinates["cell_id"] = ("cell", [f"replica {i}" for i in range(seeds)])
     return xr.Dataset(one, coordinates, trace.attrs)
 
 

@@ -175,7 +175,7 @@ def test_data_of_ones_own():
         ({"network": "mlp"}, TypeError, "network: expected a network such as networks.mlp"),
         ({"network": networks.MLP}, TypeError, "network: expected a network such as networks.mlp"),
         ({"network": networks.mlp(classes=3)}, ValueError, "network: expected a head of 10 classes"),
-        ({"data": "svhn"}, ValueError, "data: expected one of cifar10, cifar100, digits, mnist, got 'svhn'"),
+        ({"data": "svhn"}, ValueError, r"data: expected one of cifar10, .*, mnist, got 'svhn'"),
         ({"data": np.zeros((3, 3))}, TypeError, "data: expected datasets.Images"),
         ({"steps": 0}, ValueError, "steps: expected a whole number of at least 1, got 0"),
         ({"steps": 10.5}, TypeError, "steps: expected a whole number"),

@@ -35,7 +35,7 @@ COLUMNS = FIRST_SUM + SUMS
 _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 
 
-@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore
 def advance(
     portion, scaled, projected, w, stream, volume, sums, schedule, marks, dim, variance, together, found
 ):  # pragma: no cover - compiled

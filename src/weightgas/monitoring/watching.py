@@ -103,7 +103,7 @@ def watch(
     if not isinstance(configurational, bool):
         raise wrong_type("configurational", "True or False", configurational, "Pass one of them.")
     for name, function in (("loss_fn", loss_fn), ("criteria", criteria)):
-        kind = Criteria if name == "criteria" else Callable
+        kind: Any = Criteria if name == "criteria" else Callable
         if function is not None and not isinstance(function, kind):
             raise wrong_type(
                 name, "a function" if name == "loss_fn" else "measurement.Criteria", function, "Or omit it."

@@ -105,7 +105,7 @@ def _add(f, lane, dim, trace, loss, linear, mean, mean_sq, curved, noise_sq, gra
     f[(_SUMS + kernels.GROWTH) * WIDTH + lane] += growth
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pragma: no cover - compiled
     """Steps of lanes that fill vectors; ``begin`` is the number of their first normal in :func:`.lanes.fill`."""
     (scaled, projected), (constant, linear, curvature), (spread, offset, slope) = flags, form, heat
@@ -160,7 +160,7 @@ def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pra
                 x[i, l] = fma(f[_KEEP * WIDTH + l], x[i, l], -(f[_UPDATE * WIDTH + l] * normals[row, l]))
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _apart(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pragma: no cover - compiled
     """The same for fewer lanes, one by one."""
     (scaled, projected), (constant, linear, curvature), (spread, offset, slope) = flags, form, heat
@@ -195,7 +195,7 @@ def _apart(f, x, normals, begin, steps, half, flags, form, heat, trace):  # prag
                 x[i, l] = fma(keep, x[i, l], -(update * normals[row, l]))
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _logits(x, out, linear):  # pragma: no cover - compiled
     """ln((1 + z)/(1 − z)) of every lane, z = b·w̄, into the first of ``out`` (2·WIDTH)."""
     dim, lanes = x.shape
@@ -211,7 +211,7 @@ def _logits(x, out, linear):  # pragma: no cover - compiled
         out[l] = _log(above / below)
 
 
-@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # pragma: no cover - compiled
     """The values at the end of a sample, into ``out`` (POINTS)."""
     square = 0.0
@@ -240,7 +240,7 @@ def _read(x, lane, constant, linear, curvature, spread, offset, slope, out):  # 
     out[kernels.NOISE_CURVATURE] = strength * crossed
 
 
-@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore
 def advance(portion, scaled, projected, span, runs, form, heat, together, tallied):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, for standard deviations ``spread`` (d,) of the noise and ``stream`` (N, STREAM).
 

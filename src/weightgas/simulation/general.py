@@ -33,7 +33,7 @@ _LOSS, _GRADIENT, _NOISE, _WEIGHTS = (int(c) for c in (Cause.LOSS, Cause.GRADIEN
 _LAPLACIAN, _CURVED_SQ, _ALONG = 0, 1, 2
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _mean(u, known, own, constant, linear, curvature, out, facts):  # pragma: no cover - compiled
     """L at the unit vector ``u``, with ∇L in ``out``; for a form, ΔL, ∇L·H∇L and the slope along u in ``facts``."""
     d = u.size
@@ -62,7 +62,7 @@ def _mean(u, known, own, constant, linear, curvature, out, facts):  # pragma: no
     return constant + along_linear + 0.5 * (along - along_linear)
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _heat(u, kind, own, spread, curvature, along, strength, normals, out):  # pragma: no cover - compiled
     """The noise at the unit vector ``u`` into ``out``, projected on the tangent space."""
     d = u.size
@@ -87,7 +87,7 @@ def _heat(u, kind, own, spread, curvature, along, strength, normals, out):  # pr
         out[i] = strength * (out[i] - radial * u[i])
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _bend(u, way, known, own, curvature, along, moved, above, below):  # pragma: no cover - compiled
     """way·H way for a tangent vector ``way``, H the Hessian on the sphere; by differences if it is not known."""
     d = u.size
@@ -114,7 +114,7 @@ def _bend(u, way, known, own, curvature, along, moved, above, below):  # pragma:
     return bent / (2.0 * step)
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _laplacian(u, own, moved, above, below):  # pragma: no cover - compiled
     """ΔL on the unit sphere; it equals that of the flat space since L does not depend on the norm."""
     total = 0.0
@@ -130,7 +130,7 @@ def _laplacian(u, own, moved, above, below):  # pragma: no cover - compiled
     return total
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _covariance(
     u, kind, noise, spread, curvature, along, strength, known, own, scratch, columns, out
 ):  # pragma: no cover - compiled
@@ -198,7 +198,7 @@ def _strength(loss, offset, slope):  # pragma: no cover - compiled
     return math.sqrt(variance) if slope != 0.0 else 1.0
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _read(
     x, r2, steps, sums, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means, points
 ):  # pragma: no cover
@@ -224,7 +224,7 @@ def _read(
     points[kernels.NOISE_CURVATURE] = found[2]
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _run(
     task, stop, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied
 ):  # pragma: no cover - compiled
@@ -310,7 +310,7 @@ def _run(
         stream[task, i] = s[i]
 
 
-@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore
 def advance(
     portion, scaled, projected, span, runs, buffers, how, own, fill, form, heat, tallied
 ):  # pragma: no cover - compiled

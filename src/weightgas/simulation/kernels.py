@@ -52,7 +52,7 @@ def _next(s):  # pragma: no cover - compiled
     return word
 
 
-@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _rare(s, layer, u):  # pragma: no cover - compiled
     """The rest of the ziggurat, about one draw in a hundred: (accepted, value)."""
     x = u * _EDGES[layer]
@@ -173,7 +173,7 @@ def _move(x, tangent, scaled, projected, rate, decay, r, inverse, r2, grad_sq): 
     return r2_new, growth
 
 
-@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _read(x, r2, constant, linear, curvature, variances, offset, slope, out):  # pragma: no cover - compiled
     """The values at the end of a sample, into ``out`` (POINTS)."""
     inverse = 1.0 / math.sqrt(r2)
@@ -205,7 +205,7 @@ def _read(x, r2, constant, linear, curvature, variances, offset, slope, out):  #
     out[NOISE_COV_SQ] = strength * strength * (squares - 2 * along_sq + along * along)
 
 
-@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore
 def advance(portion, scaled, projected, span, runs, form, heat, variances, tallied):  # pragma: no cover - compiled
     """Advance the tasks of a portion by some samples of some steps in place; reduce into these samples.
 

@@ -186,7 +186,7 @@ def _candidate(x, word, depth, slope):  # pragma: no cover - compiled
     return cube, positive & taken
 
 
-@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _again(state, lane, depth, slope):  # pragma: no cover - compiled
     """A χ² from candidates of the second stream."""
     while True:
@@ -263,7 +263,7 @@ def load(streams, first, lanes, state):  # pragma: no cover - compiled
             state[word * WIDTH + lane] = streams[first + lane, word]
 
 
-@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)
+@numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def save(state, first, lanes, streams):  # pragma: no cover - compiled
     """The lanes back into the streams."""
     for lane in range(lanes):

@@ -105,7 +105,7 @@ def _logits(f, out, lanes):  # pragma: no cover - compiled
         out[i] = logit if y > 0.0 else -logit
 
 
-@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")
+@numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore
 def advance(
     portion, scaled, projected, span, runs, constant, dim, heat, together, tallied
 ):  # pragma: no cover - compiled

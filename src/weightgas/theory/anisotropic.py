@@ -24,7 +24,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.fft import irfft, next_fast_len
+from scipy.fft import irfft
 from scipy.special import expit
 
 from weightgas.errors import refuse
@@ -131,7 +131,8 @@ class AnisotropicGas:
     def modes(self) -> NDArray[np.float64]:
         """Eigenvalues λ_k ≥ 0 of √H C √H, ascending: U − L(m) = ½ Σ λ_k z_k² with independent standard normals z_k."""
         root = np.sqrt(self.curvatures)
-        return np.clip(np.linalg.eigvalsh(self._covariance * root * root[:, None]), 0, None)
+        found = np.linalg.eigvalsh(self._covariance * root * root[:, None])
+        return np.maximum(found, 0.0).astype(np.float64)
 
     @cached_property
     def energy_bins(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -141,7 +142,7 @@ class AnisotropicGas:
         """
         spread = np.sqrt(self.energy_variance)
         low, width = max(self.energy - _WIDTHS / 2 * spread, 0.0) - spread, _WIDTHS * spread
-        count = next_fast_len(_POINTS, real=True)
+        count = _POINTS
         bin_ = width / count
         t = 2 * np.pi / width * np.arange(count // 2 + 1)
         log_characteristic = np.zeros(len(t), complex)
@@ -150,7 +151,7 @@ class AnisotropicGas:
         with np.errstate(under="ignore"):
             characteristic = np.exp(log_characteristic - 1j * t * (low + bin_ / 2)) * np.sinc(t * bin_ / (2 * np.pi))
             found = irfft(np.conj(characteristic), count)
-        share = np.clip(found, 0, None)
+        share = np.maximum(np.asarray(found, np.float64), 0.0)
         return low + bin_ * (np.arange(count) + 0.5), share / share.sum()
 
     def energy_cdf(self, energy: ArrayLike) -> NDArray[np.float64]:

@@ -50,7 +50,7 @@ def gas(cells=8, dim=1000, samples=400, seed=0, low=1e-4, time=0.0, kind="fixed_
         energy=energy + sd * synthetic.ar1(generator, shape, time),
         noise_trace=noise,
         mean_grad_sq=drift,
-        grad_sq=noise + drift,
+        grad_sq=np.maximum(noise + drift, 0.0),
         attributes={"dim": dim, "dof": dim - 1},
     ), temperature
 
