@@ -29,10 +29,9 @@ from weightgas.measurement.rate import Rate
 from weightgas.quantities import Quantity
 from weightgas.runs import Client
 from weightgas.runs.clients import Lost, each
+from weightgas.trace.digest import UNREAD
 
 T = TypeVar("T")
-_UNREAD = ("final_weights", "final_stream", "final_velocity", "final_buffers")
-"""Variables of a trace that no measurement reads."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Found:
 
 def level_one(trace: xr.Dataset, criteria: stationarity.Criteria, client: Client | None = None) -> xr.Dataset:
     """:func:`weightgas.measurement.stationarity.assess` of every cell."""
-    unread = [name for name in (*_UNREAD, "overlap_counts") if name in trace]
+    unread = [name for name in (*UNREAD, "overlap_counts") if name in trace]
     found = _each(trace.drop_vars(unread), partial(_assessed, criteria=criteria), client=client)
     return found[0] if len(found) == 1 else traces.joined(found, "cell")
 
@@ -59,7 +58,7 @@ def cells(
     exact = configurational.of_linear_loss(
         Blocks.slow(trace, judged), traces.kind_of(trace), traces.fixed(trace), trace.attrs
     )
-    unread = [name for name in _UNREAD if name in trace]
+    unread = [name for name in UNREAD if name in trace]
     work = partial(_measured, estimators=estimators)
     found = _each(trace.drop_vars(unread), work, judged, exact, client=client)
     return Found(

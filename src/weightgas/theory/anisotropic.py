@@ -25,14 +25,13 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.fft import irfft
-from scipy.special import expit
 
 from weightgas.errors import refuse
+from weightgas.theory import _logistic
 from weightgas.theory._arguments import finite, positive
 
 _POINTS, _WIDTHS = 2**14, 30.0
 """Points of the grid of losses, and its length in standard deviations of the loss."""
-_SLOPE_STEPS = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,21 +164,7 @@ class AnisotropicGas:
 
         1/T − 1/T_hot for isotropic noise and small steps (:mod:`weightgas.analysis.gibbs`).
         """
-        (x, cold_share), (y, hot_share) = self.energy_bins, hot.energy_bins
-        energy, weight = np.concatenate([x, y]), np.concatenate([cold_share, hot_share])
-        hotter = np.arange(len(energy)) >= len(x)
-        centre = (self.energy + hot.energy) / 2
-        scale = np.sqrt(self.energy_variance + hot.energy_variance)
-        design = np.stack([np.ones_like(energy), (energy - centre) / scale], axis=1)
-        beta = np.zeros(2)
-        for _ in range(_SLOPE_STEPS):
-            p = expit(design @ beta)
-            information = (design * (weight * p * (1 - p))[:, None]).T @ design
-            change = np.linalg.solve(information, design.T @ (weight * (hotter - p)))
-            beta += np.clip(change, -5, 5)
-            if np.abs(change).max() < 1e-10:
-                break
-        return float(beta[1] / scale)
+        return _logistic.slope(self.energy_bins, hot.energy_bins)
 
 
 def fluctuation(hessian: ArrayLike, noise: ArrayLike) -> float:

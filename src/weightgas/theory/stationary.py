@@ -30,9 +30,10 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
-from scipy.special import expit, gammainc
+from scipy.special import gammainc
 
 from weightgas.errors import positive_number, renamed_names, typed, whole_number
+from weightgas.theory import _logistic
 from weightgas.theory._arguments import Kind, kind
 from weightgas.theory._chain import Stationary, solve
 
@@ -147,19 +148,8 @@ def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
     """
     if cold.reason or hot.reason:
         return np.nan
-    x, weight = np.concatenate([cold.gaps, hot.gaps]), np.concatenate([cold.weights, hot.weights])
-    hotter = np.arange(len(x)) >= len(cold.gaps)
-    center, scale = (cold.energy + hot.energy) / 2, np.sqrt(cold.energy_variance + hot.energy_variance)
-    design = np.stack([np.ones_like(x), (x - center) / scale], axis=1)
-    beta = np.array([0.0, (1 / cold.temperature - 1 / hot.temperature) * scale])
-    for _ in range(50):
-        p = expit(design @ beta)
-        information = (design * (weight * p * (1 - p))[:, None]).T @ design
-        change = np.linalg.solve(information, design.T @ (weight * (hotter - p)))
-        beta += np.clip(change, -5, 5)
-        if np.abs(change).max() < 1e-10:
-            break
-    return float(beta[1] / scale)
+    ideal = 1 / cold.temperature - 1 / hot.temperature
+    return _logistic.slope((cold.gaps, cold.weights), (hot.gaps, hot.weights), ideal)
 
 
 @typed

@@ -23,7 +23,7 @@ NAME = "measured_from"
 """The variable of a state with the digests of the cells it was measured from."""
 _OF_THE_MACHINE = ("threads", "device", "wall_time")
 _OF_THE_GRID = ("settings", "paired", "protocol_class")
-_END = ("final_weights", "final_stream", "final_velocity", "final_buffers")
+UNREAD = ("final_weights", "final_stream", "final_velocity", "final_buffers")
 """What a resumed run needs and no measurement reads."""
 _METHODS = ("cell_methods", "average")
 """The attributes of a variable on which its measurement depends."""
@@ -35,7 +35,7 @@ def digests(trace: xr.Dataset) -> np.ndarray:
     It covers every variable except the final weights and streams, the attributes except the grid and what describes the
     machine, and the options of the protocol. A trace has the same digests in memory and when it is opened again.
     """
-    kept = trace.drop_vars([name for name in _END if name in trace.variables])
+    kept = trace.drop_vars([name for name in UNREAD if name in trace.variables])
     return np.concatenate([_of_cells(batch) for _, batch in each(kept)])
 
 
