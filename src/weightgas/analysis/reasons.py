@@ -11,11 +11,13 @@ direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
                  T_conf exceeds the alignment by the mean of this factor, Var U by the mean of its square
 
 so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². The right-hand side contains gradients, the mean
-energy and the slope of the noise on the loss, but not the size of the fluctuations, so the explanation can fail. The
+energy and the slope of the noise on the loss, so the explanation can fail. The
 first three are exact in their limits; the product is approximate, since the means over the step have other weights. The
 alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf measures the alignment of noise and curvature,
 and at low temperature does not detect noise that depends on the loss. Weakness: Σ and H have different axes in general,
-and a network is not in a quadratic minimum.
+where (d−1)/d_eff is an upper bound (:func:`weightgas.theory.anisotropic.fluctuation`); T_conf is a second moment of the
+fluctuation that the step factor should explain, and the step alone gives (1 − η_eκ/2)⁻²; a network is not in a
+quadratic minimum.
 """
 
 from __future__ import annotations
