@@ -105,8 +105,8 @@ def simulate_35_cells(folder: Path, steps: int, at_once: int, shard: str | None 
 
 
 def precise_35_cells(folder: Path, steps: int, at_once: int, shard: str | None = None) -> None:
-    """The same to a target precision, which the cells reach at different steps."""
-    simulation_run._SECONDS_PER_CHUNK = 0.0
+    """The same to a target precision, which the cells reach at different steps; else all lanes would be one chunk."""
+    simulation_run._SECONDS_PER_CHUNK, simulation_run._BYTES_PER_CHUNK = 0.0, 1
     grid = FixedLR([0.01 * 1.5**k for k in range(7)], [0.003 * 2**k for k in range(5)])
     until = {"targets": 0.1, "most_steps": 2000 * steps}
     options = flat(samples=40, blocks=4, threads=1, folder=folder, shard=shard, **until)
