@@ -14,7 +14,7 @@ import ast
 import json
 import sys
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent / "src" / "weightgas"
@@ -162,7 +162,7 @@ def _nodes(path: Path) -> tuple[ast.AST, ...]:
     return _nodes_of(path.read_text(encoding="utf-8"))
 
 
-@lru_cache(maxsize=None)
+@cache
 def _nodes_of(source: str) -> tuple[ast.AST, ...]:
     return tuple(ast.walk(ast.parse(source)))
 
