@@ -128,9 +128,9 @@ class Model:
 
         ``noise_isotropic`` and ``noise_state_dependent``, 1 or 0: the kind of the noise.
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
-        (−2d), the two degrees of spherical harmonics; ``loss_minimum`` and ``log_det_hessian`` there, the latter unless it
-        is degenerate, and the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. For a custom
-        loss nothing is         known; with momentum there is no slope, since its correction is that of plain SGD.
+        (−2d), the two degrees of spherical harmonics; ``loss_minimum`` and, unless it is degenerate, ``log_det_hessian``
+        there, and the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. For a custom loss
+        nothing is known; with momentum there is no slope, since its correction is that of plain SGD.
         """
         form, dim = self.form, self.dim
         kind: dict[str, float] = {"noise_isotropic": int(self.isotropic and not self.curved)}
