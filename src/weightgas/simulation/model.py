@@ -128,7 +128,7 @@ class Model:
 
         ``noise_isotropic`` and ``noise_state_dependent``, 1 or 0: the kind of the noise.
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
-        (−2d), the two degrees of spherical harmonics; ``loss_minimum`` and, unless it is degenerate, ``log_det_hessian``
+        (−2d), the two degrees of spherical harmonics; ``loss_minimum`` and, if not degenerate, ``log_det_hessian``
         there, and the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. For a custom loss
         nothing is known; with momentum there is no slope, since its correction is that of plain SGD.
         """
