@@ -32,6 +32,9 @@ class Key(StrEnum):
     ENERGY_RELAXATIONS = "energy_relaxations"
     TURNS = "turns"
     ESS_DIRECTION = "ess_direction"
+    RHAT = "rhat"
+    SLOW_BETWEEN = "slow_between"
+    SLOW_LOWEST = "slow_lowest"
     COMPRESSIBILITY = "compressibility"
     RADIUS = "radius"
     MAXWELL = "maxwell"
@@ -57,6 +60,9 @@ _LABELS = {
     Key.ENERGY_RELAXATIONS: "least relaxation times of the energy",
     Key.TURNS: "least times in which noise alone would turn the direction",
     Key.ESS_DIRECTION: "least effective stored directions",
+    Key.RHAT: "largest split R-hat of the energy",
+    Key.SLOW_BETWEEN: "largest variance between replicas over that expected",
+    Key.SLOW_LOWEST: "largest power at the lowest frequencies over that expected",
     Key.COMPRESSIBILITY: "Z measured/expected",
     Key.RADIUS: "radius measured/discrete prediction",
     Key.MAXWELL: "Maxwell",
