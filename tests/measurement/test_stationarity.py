@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 
 import synthetic
+import weightgas
 from weightgas.measurement import Criteria, measure
 from weightgas.measurement.stationarity import assess, relaxation_times
 from weightgas.measurement.stationarity.burn_in import burn_in
+from weightgas.measurement.stationarity.freezing import fallen
 from weightgas.measurement.stationarity.regime import Regime
 from weightgas.status import Outcome, Status, names
 
@@ -42,6 +44,51 @@ def test_a_steady_fall_is_converging_a_rise_too_short():
     assert (status_of(falling()) == "converging").all()
     assert (status_of(falling(noise_falls=False)) == "too_short").all()
     assert (status_of(falling(rate=-3.0)) == "too_short").all()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_a_loss_and_a_noise_that_fall_together_are_converging(replicas):
+    generator, time = np.random.default_rng(0), np.linspace(0.005, 1, 400)
+    scatter = 1 + 0.2 * generator.standard_normal((20, replicas, 400))
+    fell = {"energy": 0.01 / time * scatter**0.25, "noise_trace": 2 / time**2 * scatter}  # power laws, as seen
+    trace = synthetic.make(cells=20, replicas=replicas, **fell)
+    assert (status_of(trace) == "converging").all()
+    reason = reason_of(trace.isel(cell=[0]))
+    assert "from the first to the last quarter the energy fell" in reason and "times longer" not in reason
+    sparse = trace.copy(deep=True)  # noise at one sample in four
+    sparse["noise_trace"][..., np.arange(400) % 4 > 0] = np.nan
+    sparse.attrs["noise_every"] = 4 * sparse.attrs["sample_every"]
+    assert (status_of(sparse) == "converging").all()
+
+
+@pytest.mark.parametrize("time", [5, 20, 200, 2000])
+def test_a_stationary_series_is_not_converging(time):
+    generator = np.random.default_rng(time)
+    x = synthetic.ar1(generator, (200, 1, 400), time)
+    trace = synthetic.make(cells=200, energy=0.01 * np.exp(0.3 * x), noise_trace=2 * np.exp(0.6 * x))
+    assert np.isfinite(fallen(trace)[0]).mean() <= 0.01
+    if time <= 20:  # as far as the test for a trend, which may find one by chance, is calibrated
+        assert np.mean(status_of(trace) == "converging") <= 0.01
+    for name in ("energy", "noise_trace"):  # a burn-in is not a fall that goes on
+        trace[name] = trace[name] * (1 + 30 * (trace["sample"] < 30))
+    assert np.isfinite(fallen(trace)[0]).mean() <= 0.01
+
+
+def test_an_equilibrium_run_is_not_converging():
+    protocol = weightgas.FixedSphere(elr=[0.003, 0.01, 0.03], radius=1.0)
+    for steps in (2000, 20_000):
+        trace = weightgas.simulate(protocol, 10, steps, record=weightgas.Record(samples=200))
+        assert "converging" not in status_of(trace)
+
+
+@pytest.mark.thorough
+def test_the_over_parameterised_network_converges_at_every_rate():
+    protocol = weightgas.FixedELR(elr=np.geomspace(1e-4, 1e-2, 7), wd=1e-3)
+    data = weightgas.datasets.subset(weightgas.datasets.digits(), 30)
+    record = weightgas.Record(samples=100, warmup=0, noise_samples=100, curvature_batches=0)
+    network = weightgas.networks.mlp(hidden=(64, 64))
+    trace = weightgas.train(protocol, network, data, 2500, start="random", record=record)
+    assert np.sum(status_of(trace) == "converging") >= 5
 
 
 def test_a_ramp_is_never_equilibrium():

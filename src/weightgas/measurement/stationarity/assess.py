@@ -52,7 +52,7 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
         longer to run, and what was dropped as burn-in; empty where all is well.
 
     Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the samples; ESS and
-    split-R̂ by arviz (Vehtari et al. 2021) and the modules named above.
+    split-R̂ (Vehtari et al. 2021) and the modules named above.
     """
     found = _series(trace)
     samples, n = found["samples"], found["samples"].astype(int)
@@ -71,13 +71,15 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
         found["correlation_radius"] = np.fmax(found["correlation_radius"], predicted)
     found["ess_direction"] = direction_sample_size(trace, found["burn_in"])
     gates = shortfalls.criteria_of(found, criteria)
+    found["fell"], found["noise_fell"] = freezing.fallen(trace)
     status = _classify(trace, found, criteria, np.any([g.failed for g in gates], axis=0))
     found["samples_kept"] = samples - found["burn_in"]
     names = [k for k in _OF_CELLS if k not in _OF_GROUPS or "group_radius" in trace]
     result = xr.Dataset({k: ("cell", found[k], {"long_name": quantities.of(k).long_name}) for k in names})
     for name in ("burn_in", "samples_kept"):
         result[name] = result[name].astype(int)
-    reason = _outcomes(trace, status, shortfalls.reasons(gates, found, last))
+    end = np.where(status == Status.CONVERGING, np.nan, last)  # more steps do not make it stationary
+    reason = _outcomes(trace, status, shortfalls.reasons(gates, found, end))
     where = regime.classify(trace, result["burn_in"].values, status)
     result["status"] = ("cell", status, {"long_name": "status", **flags(Status)})
     result["regime"] = ("cell", where, {"long_name": "regime", **flags(regime.Regime)})
@@ -178,7 +180,7 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
     status[short] = Status.TOO_SHORT
     falling = shortfalls.trends(found, "energy", criteria.energy_trend, criteria.significance) < 0
     status[falling & (found["noise_trend"] < -criteria.energy_trend)] = Status.CONVERGING
-    status[short & freezing.frozen(trace)] = Status.CONVERGING
+    status[short & (freezing.frozen(trace) | np.isfinite(found["fell"]))] = Status.CONVERGING
     random = trace.attrs.get("energy_random")
     if random is not None:
         mean = relaxation_times.mean_of_valid(trace, "energy")

@@ -1,8 +1,15 @@
 """Does the noise vanish with the loss? Then T → 0: the cell converges to a minimum, its only stationary state.
 
-Two tests: the noise falls by orders of magnitude while the cell is recorded, in most replicas; or it has vanished, so
-that energy and direction no longer change. Weakness: noise that occurs in bursts, as for a loss near zero at fixed LR,
-may fall as much by chance.
+Three tests. The noise falls by orders of magnitude while the cell is recorded, in most replicas. Or it has vanished, so
+that energy and direction no longer change. Or energy and noise fall together and are still falling (:func:`fallen`):
+the means of the energy in twelve windows of the steps fall one after the other, those of the noise in four; in the last
+quarter the energy is below 1/2 of that in the first and 2/3 of that in the second, the noise below 1/10 and 2/5. A
+burn-in alone does not pass, for after it the windows are equal.
+
+Weakness: noise that occurs in bursts, as for a loss near zero at fixed LR, may fall as much by chance. How often
+stationary series fall together, of 5000 with 400 samples each, ln U an AR(1) series of standard deviation s and the
+noise proportional to U², the worst of eight correlation times from 0 to 2000: 0.02 % at s = 0.3,
+0.06 % at 0.5, 0.14 % at 1, and after a burn-in that fills the first quarter 0.2, 0.5 and 0.8 %.
 """
 
 from __future__ import annotations
@@ -16,6 +23,47 @@ FALL = 1e-3
 """Noise of the last quarter of the samples over that of the first, below which it is vanishing."""
 STILL = 1e-6
 """Largest run length in decay times of the direction for which the noise counts as gone."""
+ENERGY, NOISE = (1 / 2, 2 / 3), (1 / 10, 2 / 5)
+"""Largest mean of the last quarter over those of the first and the second, for energy and noise that fall together."""
+WINDOWS = {"energy": 12, "noise_trace": 4}
+"""Windows of the steps in which the mean falls one after the other."""
+
+
+def fallen(trace: xr.Dataset) -> np.ndarray:
+    """How many times the mean of the last quarter of the steps goes into that of the first, (2, cells).
+
+    Of energy and noise, the medians over the replicas; NaN where they do not fall together or are not recorded.
+    """
+    cells = trace.sizes["cell"]
+    out = np.full((2, cells), np.nan)
+    if "noise_trace" not in trace:
+        return out
+    samples = trace["samples"].values.min(axis=1)
+    energy = "energy_mean" if "energy_mean" in trace else "energy"
+    for i in range(cells):
+        n = int(samples[i])
+        step = trace["step"].values[i, :n]
+        series = [trace[name].values[i, :, :n] for name in (energy, "noise_trace")]
+        windows = [_means(x, step, count) for x, count in zip(series, WINDOWS.values(), strict=True)]
+        first, second, _, last = np.transpose([_means(x, step, 4) for x in series])
+        fall = all((np.diff(means) < 0).all() for means in windows)
+        if fall and (last < np.transpose([ENERGY, NOISE]) * (first, second)).all():
+            out[:, i] = np.divide(first, last, out=np.full(2, np.inf), where=last > 0)
+    return out
+
+
+def _means(values: np.ndarray, step: np.ndarray, windows: int) -> np.ndarray:
+    """Means (windows,) of (replicas, samples) in successive equal windows of the steps, the median of the replicas.
+
+    NaN where a replica has no sample in a window.
+    """
+    out = np.full((windows, len(values)), np.nan)
+    place = np.minimum(windows * (step - 1) // max(step.max(initial=1), 1), windows - 1)
+    for k in range(windows):
+        for j, x in enumerate(values[:, place == k]):
+            if (known := x[np.isfinite(x)]).size:
+                out[k, j] = known.mean()
+    return np.median(out, axis=1)
 
 
 def frozen(trace: xr.Dataset) -> np.ndarray:

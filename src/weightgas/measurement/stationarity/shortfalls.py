@@ -94,14 +94,24 @@ def _unread(found: Found, i: int) -> str:
 
 
 def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[str]:
-    """For each cell what failed, by how much, how much longer to run, what was dropped; ``steps`` (cells,) recorded."""
+    """For each cell what failed, by how much, how much longer to run, what was dropped.
+
+    ``steps`` (cells,) recorded; NaN where a longer run does not help. ``fell`` and ``noise_fell`` of ``found``:
+    :func:`~weightgas.measurement.stationarity.freezing.fallen`.
+    """
     out = []
     broken = np.array([c.failed for c in failed])
     longer = np.array([np.where(c.failed, c.longer, np.nan) for c in failed])
     for i in range(len(steps)):
         lacking = [c.sentence(i) for c, no in zip(failed, broken[:, i], strict=True) if no]
         factors = longer[np.isfinite(longer[:, i]), i]
-        if len(factors):
+        if np.isfinite(found["fell"][i]) and np.isnan(steps[i]):
+            lacking.insert(
+                0,
+                f"from the first to the last quarter the energy fell {found['fell'][i]:.3g}-fold, the "
+                f"noise {found['noise_fell'][i]:.3g}-fold",
+            )
+        if len(factors) and np.isfinite(steps[i]):
             lacking.append(_longer(float(factors.max()), float(steps[i])))
         if not found["measured"][i] and not np.isnan(found["radius_trend_z"][i]):
             lacking.append("no energy in the trace: judged by its gradient")
