@@ -144,6 +144,10 @@ class Record(Settings):
         Samples that also hold noise and curvature; if not given, as many as cost 1.75 % of the gradients, and at least
         40. They are one in ``samples // noise_samples``, those at multiples of the attribute ``noise_every`` of the
         trace (all, if it is absent). Diagnostics that use the noise need many: pass ``samples`` for all.
+    log_spaced
+        Space the samples evenly in the logarithm of the step, from the first step to the last (fewer where steps
+        coincide), each with noise and curvature: for a run that is not stationary. Averages of a stationary run need
+        evenly spaced samples.
     energy_batches
         Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16. They are the first
         in a fixed order, the same for all cells and samples; if they are not all, the attribute ``energy_batches`` of
@@ -164,6 +168,7 @@ class Record(Settings):
     noise_batches: int | None = option(minimum=2, fix="A variance needs 2; take 8.", train=8)
     curvature_batches: int | None = option(minimum=0, fix="Pass 0 to record no curvature.", train=2)
     noise_samples: int | None = option(minimum=1, fix="Pass the number of samples for all.", train=None)
+    log_spaced: bool | None = option(train=False)
     energy_batches: int | None = option(minimum=1, fix="Pass None for as many as cost little.", train=None)
     quantities: tuple[Quantity, ...] = ()
 

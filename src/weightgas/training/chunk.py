@@ -140,8 +140,7 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
     }
     if state.buffers:
         by_stack["final_buffers"] = torch.stack(list(state.buffers.values()), 1).cpu().numpy()
-    steps = (plan.first // plan.every + 1 + np.arange(plan.rows)) * plan.every
-    values = {"step": np.tile(steps, (cells, 1))}
+    values = {"step": np.tile(plan.sample_steps(), (cells, 1))}
     if plan.snapshots:
         by_stack["directions"] = record.directions
         values["snapshot_step"] = np.tile(plan.snapshot_steps(), (cells, 1))

@@ -220,7 +220,7 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
         "warmup": plan.warmup,
         "start": plan.start,
         "step_origin": "the end of the warm-up",
-        "sample_every": plan.every,
+        "sample_every": None if plan.spaced else plan.every,
         "batch_size": plan.batch_size,
         "noise_batches": plan.noise_batches,
         "curvature_batches": plan.curvature_batches,
