@@ -1,5 +1,7 @@
 """Theory curves: slopes that hold, the model without a measured G, and averages along a run."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -78,7 +80,7 @@ def test_averages_along_a_run_are_those_of_its_samples() -> None:
     step = ran["step"].values[0]
     found = curves.along_run(ran, windows=4)  # of equal width in the logarithm: 100, 251, 632, 1591, 4000
     edges = 100 * 40 ** (np.arange(5) / 4)
-    parts = [(step >= low) & (step < high + (high > 3999)) for low, high in zip(edges, edges[1:], strict=False)]
+    parts = [(step >= low) & (step < high + (high > 3999)) for low, high in pairwise(edges)]
     assert [part.sum() for part in parts] == [2, 4, 9, 25]
     np.testing.assert_allclose(found["step"].values[0], [step[part].mean() for part in parts])
     for name in ("energy", "noise_trace", "mean_grad_sq"):

@@ -48,7 +48,7 @@ PER_CURVATURE = 6
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
-STARTS = ("predicted", "random")
+STARTS = ("predicted", "random", "unit")
 """The possible starts of a network, by name."""
 
 
@@ -260,7 +260,7 @@ def _start(start: Any, shape: tuple[int, ...]) -> str:
     if weights.shape != shape or weights.dtype.kind != "f" or not np.isfinite(weights).all():
         raise refuse(
             "start",
-            f"'predicted', 'random', or finite weights of shape {shape} (cells, replicas, dim)",
+            f"'predicted', 'random', 'unit', or finite weights of shape {shape} (cells, replicas, dim)",
             f"an array of {weights.dtype} of shape {weights.shape}",
             "Pass for instance trace['final_weights'].values.",
         )
@@ -310,7 +310,7 @@ def _resumed(
         )
     if "sample_every" not in theirs:
         raise TraceError(
-            "resume_from: expected a trace of evenly spaced samples, got one of log_spaced ones. It cannot be continued."
+            "resume_from: expected a trace of evenly spaced samples, got log_spaced ones. Such a run is not continued."
         )
     every = int(theirs["sample_every"])
     if plan.steps < every:

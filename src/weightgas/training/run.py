@@ -77,7 +77,8 @@ def train(
         ``"predicted"``: during the warm-up each group is scaled several times to the radius that the gradients so far
         predict (:func:`weightgas.training.start.predicted_radii`), which does not change the loss; a fixed-ELR run
         keeps its norm between these steps. ``"random"``: the radii of the fresh weights are not changed (on the sphere
-        they are scaled together to ``radius``). Or initial weights, (cells, replicas, dim), for instance
+        they are scaled together to ``radius``). ``"unit"``: fresh weights are scaled together to ‖w‖ = 1, as in the
+        paper. Or initial weights, (cells, replicas, dim), for instance
         ``trace["final_weights"].values`` of another run, to compare protocols in one basin of the loss.
     record
         What is recorded (:class:`~weightgas.Record`). A sample has radius and energy (loss over fixed disjoint batches
