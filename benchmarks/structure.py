@@ -14,6 +14,7 @@ import ast
 import json
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent.parent / "src" / "weightgas"
@@ -32,7 +33,7 @@ def branches(root: Path) -> list[str]:
         place = path.relative_to(root)
         if place.parts[0] in ("protocols", "protocols.py"):
             continue
-        lines = {getattr(node, "pattern", node).lineno for node in ast.walk(_tree(path)) if _is_branch(node)}
+        lines = {getattr(node, "pattern", node).lineno for node in _nodes(path) if _is_branch(node)}
         found += [f"{place}:{line}" for line in sorted(lines)]
     return found
 
@@ -75,7 +76,7 @@ def _text(node: ast.AST | None) -> object:
 def functions(root: Path) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
     """Every function and method, with ``file:name``."""
     for path in sorted(root.rglob("*.py")):
-        for node in ast.walk(_tree(path)):
+        for node in _nodes(path):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 yield f"{path.relative_to(root)}:{node.name}", node
 
@@ -126,7 +127,7 @@ def _module(root: Path, path: Path) -> str:
 
 
 def _imports(name: str, path: Path, known: dict[str, Path]) -> Iterator[str]:
-    for node in ast.walk(_tree(path)):
+    for node in _nodes(path):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name in known)
         elif isinstance(node, ast.ImportFrom) and node.module is not None and node.module in known:
@@ -157,17 +158,22 @@ def _reachable(start: str, edges: dict[str, set[str]]) -> set[str]:
     return found
 
 
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def _nodes(path: Path) -> tuple[ast.AST, ...]:
+    return _nodes_of(path.read_text(encoding="utf-8"))
+
+
+@cache
+def _nodes_of(source: str) -> tuple[ast.AST, ...]:
+    return tuple(ast.walk(ast.parse(source)))
 
 
 def numbers(root: Path) -> dict[str, object]:
     """All of it, as one record."""
-    modules, lengths = module_lines(root), code_lines(root)
+    modules, lengths, places = module_lines(root), code_lines(root), branches(root)
     largest, longest = max(modules, key=modules.__getitem__), max(lengths, key=lengths.__getitem__)
     return {
-        "protocol_branches": len(branches(root)),
-        "files_with_them": len({place.split(":")[0] for place in branches(root)}),
+        "protocol_branches": len(places),
+        "files_with_them": len({place.split(":")[0] for place in places}),
         "lines": sum(modules.values()),
         "largest_module": f"{largest}, {modules[largest]} lines",
         "longest_function": f"{longest}, {lengths[longest]} lines of code",

@@ -144,8 +144,7 @@ class Record(Settings):
         gradients, and at least 40. One in ``samples // noise_samples`` holds them, at multiples of the attribute
         ``noise_every`` of the trace (all, if it is absent).
     log_spaced
-        Space the samples evenly in the logarithm of the step (fewer where steps coincide), each with noise and
-        curvature: for a run that is not stationary.
+        Space the samples evenly in the logarithm of the step, each with noise and curvature: for a run along its steps.
     energy_batches
         Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16: the first in a
         fixed order, the same for all samples. If they are not all, the attribute ``energy_batches`` is their number.

@@ -19,7 +19,7 @@ Gibbs states in 4 to 6 % of cases. Thinning to independent samples instead loses
 
 Level 3: it can fail. Weakness: it needs overlap, ln(T₂/T₁) below about 4√(2/dof) (:mod:`weightgas.analysis.planner`);
 cells of one isotherm count as runs of one density, so basins of different energy make the error too small. Source:
-Shirts (2013), J. Chem. Theory Comput. 9, 909; sandwich: White (1982), Econometrica 50, 1; ESS by arviz.
+Shirts (2013), J. Chem. Theory Comput. 9, 909; sandwich: White (1982), Econometrica 50, 1.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from scipy.stats import t as student
 
 from weightgas.analysis import planner
 from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
-from weightgas.measurement.stationarity import effective_sample_size
+from weightgas.measurement.stationarity import sample_sizes
 from weightgas.runs import memory
 from weightgas.theory import finite_step, stationary
 from weightgas.trace import batches, kind_of
@@ -119,7 +119,7 @@ def logistic_slope(cold: np.ndarray, hot: np.ndarray) -> tuple[float, float]:
     ``cold`` and ``hot`` are series (samples,) or (replicas, samples), in the order of time.
     """
     slope = fit([np.atleast_2d(cold)], [np.atleast_2d(hot)])
-    return slope.value, _error([slope.cold, slope.hot])
+    return slope.value, float(_errors([[slope.cold, slope.hot]], np.zeros(1))[0])
 
 
 def fit(cold: Series, hot: Series) -> Slope:
@@ -170,17 +170,18 @@ def combine(
             for j, g in of_pair.items():
                 covariance[i, j] += inefficiency[m] * (f @ g)
 
-    def error(weight: np.ndarray) -> float:
-        """Standard error of the sum of the ratios with these weights."""
-        sums = []
-        for of_pair, shape in zip(influences, shapes, strict=True):
-            used = [weight[i] * f for i, f in of_pair.items() if weight[i] != 0]
-            sums += [_split(np.sum(used, axis=0), shape)] if used else []
-        return _error(sums, float(np.sum((weight @ through_temperature) ** 2)))
+    def errors(weights: np.ndarray) -> np.ndarray:
+        """Standard errors of the sums of the ratios with these weights, (sums, pairs): (sums,)."""
+        sums: list[list[Series]] = [[] for _ in weights]
+        for of_sum, weight in zip(sums, weights, strict=True):
+            for of_pair, shape in zip(influences, shapes, strict=True):
+                used = [weight[i] * f for i, f in of_pair.items() if weight[i] != 0]
+                of_sum += [_split(np.sum(used, axis=0), shape)] if used else []
+        return _errors(sums, np.sum((weights @ through_temperature) ** 2, axis=1))
 
     weight = np.linalg.solve(covariance, np.ones(n))
     weight /= weight.sum()
-    return ratio, np.array([error(row) for row in np.eye(n)]), float(weight @ ratio), error(weight)
+    return ratio, errors(np.eye(n)), float(weight @ ratio), float(errors(weight[None])[0])
 
 
 def _expected(state: xr.Dataset, t: Isotherms) -> np.ndarray:
@@ -212,7 +213,7 @@ def _energies(trace: xr.Dataset, state: xr.Dataset) -> list[np.ndarray]:
 def _effective(series: Series) -> float:
     """Effective samples of one isotherm; 0 if they do not vary or are not numbers."""
     good = all(np.isfinite(s).all() and s.size for s in series) and any(np.ptp(s) > 0 for s in series)
-    return sum(effective_sample_size(s) for s in series if s.shape[1] >= 4 and np.ptp(s) > 0) if good else 0.0
+    return float(np.sum(sample_sizes([s for s in series if s.shape[1] >= 4 and np.ptp(s) > 0]))) if good else 0.0
 
 
 def _centered(series: Series) -> Series:
@@ -221,23 +222,21 @@ def _centered(series: Series) -> Series:
     return [s - mean for s in series]
 
 
-def _error(influences: Sequence[Series], more: float = 0.0) -> float:
-    """Standard error of a sum of independent series of influences, with ``more`` variance from other sources.
+def _errors(sums: Sequence[Sequence[Series]], more: np.ndarray) -> np.ndarray:
+    """Standard error of each sum of independent series of influences, with ``more`` variance from other sources.
 
     Σ f² N/ESS of each series. N/ESS includes lags up to about ± w N/(2 ESS), w = WINDOW. So it is too small by a share
     of w/ESS, since its autocovariances are about the mean of the run. It has ESS/w degrees of freedom, for which
     Student's t gives an error whose ±1.96 covers 95 % (Welch–Satterthwaite for several series).
     """
-    variances, freedom = [], []
-    for f in (f for series in influences for f in series if np.ptp(f) > 0):
-        ess = effective_sample_size(f)
-        variances.append(np.sum(f**2) * f.size / ess * (1 + WINDOW / ess))
-        freedom.append(ess / WINDOW)
-    total = np.sum(variances) + more
-    if not total > 0:
-        return 0.0
-    wider = student.ppf(0.975, total**2 / np.sum(np.square(variances) / freedom)) / 1.96 if variances else 1.0
-    return float(np.sqrt(total) * wider)
+    parts = [(number, f) for number, of in enumerate(sums) for series in of for f in series if np.ptp(f) > 0]
+    where, ess = np.array([number for number, _ in parts], int), sample_sizes([f for _, f in parts])
+    variances = np.array([np.sum(f**2) * f.size for _, f in parts]) / ess * (1 + WINDOW / ess)
+    total = np.bincount(where, variances, len(sums)) + more
+    scatter = np.bincount(where, variances**2 * WINDOW / ess, len(sums))
+    with np.errstate(divide="ignore", invalid="ignore"):  # no series that varies: the rest is known
+        wider = np.where(scatter > 0, student.ppf(0.975, total**2 / scatter) / 1.96, 1.0)
+    return np.where(total > 0, np.sqrt(np.maximum(total, 0)) * wider, 0.0)
 
 
 def _split(values: np.ndarray, shapes: Sequence[tuple[int, ...]]) -> Series:

@@ -36,7 +36,7 @@ def manifest(folder: Path) -> dict[str, Any]:
 
 def environment() -> dict[str, Any]:
     """Versions, platform and revision, for manifests and reports."""
-    packages = ("weightgas", "numpy", "scipy", "numba", "xarray", "zarr", "torch", "arviz-stats", "matplotlib")
+    packages = ("weightgas", "numpy", "scipy", "numba", "xarray", "zarr", "torch", "matplotlib")
     versions = {}
     for name in packages:
         try:

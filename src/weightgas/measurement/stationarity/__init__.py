@@ -2,6 +2,6 @@
 
 from weightgas.measurement.stationarity.assess import assess
 from weightgas.measurement.stationarity.criteria import Criteria
-from weightgas.measurement.stationarity.sample_size import effective_sample_size
+from weightgas.measurement.stationarity.sample_size import effective_sample_size, sample_sizes
 
-__all__ = ["Criteria", "assess", "effective_sample_size"]
+__all__ = ["Criteria", "assess", "effective_sample_size", "sample_sizes"]

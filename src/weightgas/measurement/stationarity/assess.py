@@ -49,7 +49,7 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
         longer to run, and what was dropped as burn-in; empty where all is well.
 
     Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the samples; ESS and
-    split-R̂ by arviz (Vehtari et al. 2021) and the modules named above.
+    split-R̂ (Vehtari et al. 2021) and the modules named above.
     """
     found = _series(trace)
     samples, n = found["samples"], found["samples"].astype(int)
