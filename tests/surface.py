@@ -26,9 +26,9 @@ MODULES = (
 
 NOT_CALLED = {
     "results, made by the library": (
-        "analysis.Check analysis.Key analysis.Level analysis.Verdict experiments.Control experiments.Cost "
-        "experiments.Experiment forecast.Equivalent forecast.GroupForecast forecast.Forecast monitoring.Gas "
-        "monitoring.GroupState monitoring.NormForecast monitoring.GroupSchedule monitoring.ScheduleView "
+        "analysis.Check analysis.Hypothesis analysis.Key analysis.Level analysis.Verdict experiments.Control "
+        "experiments.Cost experiments.Experiment forecast.Equivalent forecast.GroupForecast forecast.Forecast "
+        "monitoring.Gas monitoring.GroupState monitoring.NormForecast monitoring.GroupSchedule monitoring.ScheduleView "
         "symmetry.Symmetries symmetry.Group theory.stationary.Stationary training.Cost "
         "losses.QuadraticForm networks.OwnModule protocols.Relation "
         "status.Outcome status.Cause status.Status status.names status.flags"

@@ -1,7 +1,7 @@
 """Tests of laws on the states of a grid: the analyses of a run, each made once, and its verdict in three levels."""
 
 from weightgas.analysis.bootstrap import bootstrap
-from weightgas.analysis.checks import Check, Key, Level, Verdict
+from weightgas.analysis.checks import Check, Hypothesis, Key, Level, Verdict
 from weightgas.analysis.findings import Findings, verdict
 from weightgas.analysis.layers import layer_gases
 from weightgas.analysis.virial import virial
@@ -10,6 +10,7 @@ from weightgas.errors import renamed_names
 __all__ = [
     "Check",
     "Findings",
+    "Hypothesis",
     "Key",
     "Level",
     "Verdict",

@@ -8,8 +8,19 @@ from collections.abc import Sequence
 import numpy as np
 import xarray as xr
 
+from weightgas.analysis.bands import Bands
 from weightgas.analysis.cells import in_equilibrium, weighted_mean
-from weightgas.analysis.checks import CONSISTENCY_TOLERANCE, DIAGNOSTIC_TOLERANCE, Check, Key, Level, all_of, judge
+from weightgas.analysis.checks import (
+    CONSISTENCY_TOLERANCE,
+    DIAGNOSTIC_TOLERANCE,
+    Check,
+    Key,
+    Level,
+    all_of,
+    ideal,
+    judge,
+    judged,
+)
 from weightgas.analysis.clausius import Clausius
 from weightgas.analysis.configurational import Configurational
 from weightgas.analysis.fluctuation import Fluctuation
@@ -53,47 +64,53 @@ def _excesses(state: xr.Dataset) -> list[Check]:
 
 
 def consistency(state: xr.Dataset, equation: xr.Dataset, radius: xr.Dataset, slopes: Sequence[Slope]) -> Level:
-    """Level 2: Z over its expectation, the radius over its prediction, and the Maxwell relations."""
+    """Level 2: Z over (1 + SNR)/(1 − ηλ/2), the radius over its prediction, and the Maxwell relations."""
     good, checks = in_equilibrium(state), []
     for key, name, found in ((Key.COMPRESSIBILITY, "ratio", equation), (Key.RADIUS, "ratio_discrete", radius)):
         ratio, error = found[name].values[good], found["ratio_err"].values[good]
         if np.isfinite(ratio).any():
             mean, spread = weighted_mean(ratio, error)
             worst = ratio[np.nanargmax(np.abs(ratio - 1))]
-            checks.append(_judged(key, mean, spread, 1.0, CONSISTENCY_TOLERANCE, f"worst cell {worst:.4f}"))
+            checks.append(judged(key, mean, spread, 1.0, CONSISTENCY_TOLERANCE, f"worst cell {worst:.4f}"))
     for s in slopes:
         if np.isfinite(s.theory):
-            checks.append(_judged(Key.MAXWELL, s.value, s.error, s.theory, CONSISTENCY_TOLERANCE, of=s.name))
+            checks.append(judged(Key.MAXWELL, s.value, s.error, s.theory, CONSISTENCY_TOLERANCE, of=s.name))
     return Level(2, QUESTIONS[1], all_of(checks), tuple(checks))
 
 
 def diagnostics(
     state: xr.Dataset,
+    equations: Sequence[Check],
+    bands: Bands,
     conf: Configurational,
     fluctuation: Fluctuation,
     gibbs: GibbsSlope,
     entropies: Sequence[Clausius],
 ) -> Level:
-    """Level 3: the checks that can falsify an ideal gas, and related numbers that are not judged."""
+    """Level 3: the checks of the hypotheses A, B and C, and related numbers that are not judged.
+
+    ``equations``: those of A (:func:`weightgas.analysis.equations.equations`).
+    """
     note = f"cells from {conf.least:.3g} to {conf.most:.3g}" if np.isfinite(conf.least) else conf.advice
-    f, tolerance = fluctuation, DIAGNOSTIC_TOLERANCE
+    f = fluctuation
     checks = (
-        _judged(Key.CONFIGURATIONAL, conf.mean, conf.mean_err, 1.0, tolerance, note),
-        _judged(Key.FLUCTUATION, f.whole, f.whole_err, 1.0, tolerance, f.advice),
-        _judged(Key.GIBBS_SLOPE, gibbs.mean, gibbs.mean_err, 1.0, tolerance, gibbs.advice),
+        *equations,
+        *_bands(bands),
+        judged(Key.CONFIGURATIONAL, conf.mean, conf.mean_err, note=note),
+        judged(Key.FLUCTUATION, f.whole, f.whole_err, note=f.advice),
+        judged(Key.GIBBS_SLOPE, gibbs.mean, gibbs.mean_err, note=gibbs.advice),
         *(_clausius(found) for found in entropies),
-        Check(
-            Key.HEAT_CAPACITY, f.capacity_over_R, f.capacity_over_R_err, 1.0, "", "1 in the harmonic regime"
-        ),
         *_reported(state),
-    )  # fmt: skip
-    return Level(3, QUESTIONS[2], all_of(checks), checks)
+    )
+    return Level(3, QUESTIONS[2], ideal(checks), checks)
 
 
-def _judged(
-    key: Key, value: float, error: float, expected: float, tolerance: float, note: str = "", of: str = ""
-) -> Check:
-    return Check(key, value, error, expected, judge(value, error, expected, tolerance), note, of)
+def _bands(found: Bands) -> list[Check]:
+    """The exponent of every band; without any, one check with the reason."""
+    if not found.names:
+        return [judged(Key.BAND, NAN, NAN, note=found.advice)]
+    rows = zip(found.names, found.exponent, found.exponent_err, strict=True)
+    return [judged(Key.BAND, *values, note="" if np.isfinite(values[1]) else found.advice, of=n) for n, *values in rows]
 
 
 def _clausius(found: Clausius) -> Check:

@@ -42,6 +42,8 @@ RELAXATIONS = 1.5
 """Relaxation times of the softest direction between two samples, so that they are nearly independent."""
 SAMPLES = (100, 4000)
 """Smallest and largest number of samples."""
+STORED, MOST_STORED = 64e6, 1000
+"""Largest size in bytes of the directions of a control, and largest number of them for each run."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +133,14 @@ def controls_at(
     temperature = positive_number("temperature", temperature)
     samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples.")
     replicas, run = whole_number("replicas", replicas), Run.given(run)
-    # A hot gas of many weights would not stay in its minimum: the loss is made steeper until RT is a tenth of it.
-    scale = max(1.0, 5 * (dim - 1) * temperature)
+    # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it.
+    scale = max(1.0, 50 * (dim - 1) * temperature)
     eigenvalues = scale * curvatures(dim)
     spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
     elr = STEP / eigenvalues.max() * spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
     noise_var = 2 * temperature / np.exp(np.log(elr).mean())
     each = max(8, -(-samples // replicas))
+    stored = int(np.clip(STORED / (4 * dim * TEMPERATURES * replicas), 8, min(each, MOST_STORED)))
     every = int(np.ceil(RELAXATIONS / (elr.min() * eigenvalues[1])))
     found, seed = {}, seed_number(seed)
     for name in [one_of("names", each, NAMES) for each in names]:
@@ -149,7 +152,7 @@ def controls_at(
             noise=noise(name, dim, noise_var, (dim - 1) / 2 * temperature),
             seed=seed,
             replicas=replicas,
-            record=Record(samples=each, warmup=20 * every),
+            record=Record(samples=each, warmup=20 * every, snapshots=stored, snapshot_every=every),
             run=replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False),
         )
         title = f"control, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} samples"

@@ -8,7 +8,7 @@ from typing import TypeVar
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.checks import Check, Verdict
+from weightgas.analysis.checks import OUTCOMES, Verdict
 from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere
 from weightgas.analysis.findings import Findings
@@ -18,9 +18,8 @@ from weightgas.trace import kind_of
 _ANSWERS = (
     {"yes": "stationary", "undecided": "partly stationary", "no": "not stationary"},
     {"yes": "identities satisfied", "undecided": "inconclusive", "no": "violated"},
-    {"yes": "consistent with an ideal gas", "undecided": "undecided", "no": "not an ideal gas"},
 )
-"""The meaning of each answer of a level."""
+"""The meaning of each answer of the first two levels."""
 
 _T = TypeVar("_T")
 
@@ -103,22 +102,32 @@ def _off(ratio: xr.DataArray, good: np.ndarray) -> str:
 
 
 def counted(verdicts: Sequence[Verdict]) -> str:
-    """The number of runs with each answer at each level, in a sentence."""
-    levels = []
+    """The number of runs with each answer at the first two levels and for each hypothesis, in a sentence."""
+    parts = []
     for number, meanings in enumerate(_ANSWERS):
         answers = [verdict.levels[number].answer for verdict in verdicts]
-        levels.append(", ".join(f"{text} in {answers.count(a)}" for a, text in meanings.items() if a in answers))
-    return f"Of {len(verdicts)} run{'s' * (len(verdicts) != 1)}: {'; '.join(levels)}."
+        parts.append(", ".join(f"{text} in {answers.count(a)}" for a, text in meanings.items() if a in answers))
+    for each in zip(*(verdict.hypotheses for verdict in verdicts), strict=True):
+        outcomes = [hypothesis.outcome for hypothesis in each]
+        found = ", ".join(f"{text} in {outcomes.count(text)}" for text in OUTCOMES.values() if text in outcomes)
+        parts.append(f"{each[0].title}: {found}")
+    return f"Of {len(verdicts)} run{'s' * (len(verdicts) != 1)}: {'; '.join(parts)}."
 
 
 def sentence(subject: str, verdicts: Sequence[Verdict]) -> str:
-    """The three levels of several runs of one subject, with the range of each diagnostic test."""
-    tests: dict[str, list[Check]] = {}
-    for check in (check for verdict in verdicts for check in verdict.levels[2].checks if np.isfinite(check.value)):
-        tests.setdefault(check.name, []).append(check)
-    judged = {name: checks for name, checks in tests.items() if any(check.outcome for check in checks)}
-    numbers = [f"{name} {_range([check.value for check in checks])}" for name, checks in judged.items()]
-    return f"{subject}. {counted(verdicts)}" + (f" {'; '.join(numbers)} (1 is ideal)." if numbers else "")
+    """The levels of several runs of one subject, and each hypothesis with the ranges of its tests or what it lacks."""
+    parts = [f"{subject}. {counted(verdicts)}"]
+    for each in zip(*(verdict.hypotheses for verdict in verdicts), strict=True):
+        numbers: dict[str, list[float]] = {}
+        for check in (check for hypothesis in each for check in hypothesis.checks):
+            if check.outcome and np.isfinite(check.value):
+                numbers.setdefault(check.name, []).append(check.value)
+        found = [f"{name} {_range(values)}" for name, values in numbers.items()]
+        lacking = next((h.reason for h in each if h.answer == "undecided"), "")
+        parts.append(
+            f"{each[0].letter}: {'; '.join(found)} (1 is ideal)." if found else f"{each[0].letter}: {lacking}."
+        )
+    return " ".join(parts)
 
 
 def _range(values: Sequence[float]) -> str:
