@@ -36,7 +36,7 @@ LEAST_SAMPLES = 40
 _LOWEST, _UNIT = slice(0, 2), slice(5, 12)
 """The frequencies k = 1, 2 and 6 … 12."""
 _SHARED = 1.12
-"""Brown's factor, such that 0.2 to 0.4 % of 20 000 exponential series each are above 3: 4 to 16 replicas, times 0 to 5."""
+"""Brown's factor: 0.2 to 0.4 % of 20 000 exponential series are above 3, for 4 to 16 replicas and times of 0 to 5."""
 
 
 def slow_part(series: np.ndarray) -> tuple[float, float, float]:
