@@ -4,8 +4,8 @@ The cut of the slow part follows from the F distribution and one calibrated fact
 First the false alarms at the default ``significance``, of exponential series alone; then the share of series called
 equilibrium, with that of level 1 without the slow part. The seeds are others than those with which the form of the
 test was chosen. Series with a slow part are of 400 samples: a fifth of the variance with a time of 200 under white
-noise, and two basins a shift apart (in standard deviations of the white or correlated noise in them) between which a replica changes at
-random with correlation times of 100 and 400.
+noise, and two basins a shift apart (in standard deviations of the white or correlated noise in them) between which a
+replica changes at random with correlation times of 100 and 400.
 
     python benchmarks/level_one.py [--quick]
 """
