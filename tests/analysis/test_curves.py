@@ -1,5 +1,7 @@
 """Theory curves: slopes that hold, the model without a measured G, and averages along a run."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import xarray as xr
@@ -75,9 +77,17 @@ def test_averages_along_a_run_are_those_of_its_samples() -> None:
     ran = simulate(
         FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, replicas=2, record=Record(samples=40), run=Run(threads=1)
     )
-    found = curves.along_run(ran, windows=4)
-    np.testing.assert_allclose(found["energy"].values[0], ran["energy"].values[0].reshape(2, 4, 10).mean(axis=(0, 2)))
-    np.testing.assert_allclose(found["step"].values[0], ran["step"].values[0].reshape(4, 10).mean(axis=1))
+    step = ran["step"].values[0]
+    found = curves.along_run(ran, windows=4)  # of equal width in the logarithm: 100, 251, 632, 1591, 4000
+    edges = 100 * 40 ** (np.arange(5) / 4)
+    parts = [(step >= low) & (step < high + (high > 3999)) for low, high in pairwise(edges)]
+    assert [part.sum() for part in parts] == [2, 4, 9, 25]
+    np.testing.assert_allclose(found["step"].values[0], [step[part].mean() for part in parts])
+    for name in ("energy", "noise_trace", "mean_grad_sq"):
+        series = ran[name].values[0]
+        np.testing.assert_allclose(found[name].values[0], [series[:, part].mean() for part in parts])
+    change = ran["radius"].values[0] - ran["radius"].values[0][:, :1]
+    np.testing.assert_allclose(found["radius_change"].values[0], [change[:, part].mean() for part in parts])
     assert np.isnan(found["radius"].values[1, -1])
     assert curves.along_run(ran, windows=1000).sizes["window"] == 40
 

@@ -162,3 +162,35 @@ def test_an_energy_of_some_batches_is_that_of_the_first():
     whole = train(LR, MLP, "digits", 40, **flat(**SHORT | {"samples": 2, "energy_batches": 56}))
     assert "energy_batches" not in whole.attrs
     np.testing.assert_allclose(whole["energy"].values[:, 0, -1], each.mean(0), rtol=1e-5)
+
+
+# --- spaced in the logarithm ---
+
+
+def test_samples_spaced_in_the_logarithm_hold_what_those_at_these_steps_do(tmp_path):
+    common = {"batch_size": 32, "warmup": 5, "noise_batches": 4, "curvature_batches": 0, "energy_batches": 2}
+    found = train(LR, MLP, DIGITS, 100, **flat(**common, samples=9, log_spaced=True))
+    step = found["step"].values[0]
+    assert step.tolist() == [1, 2, 3, 6, 10, 18, 32, 56, 100]
+    assert "sample_every" not in found.attrs and np.isfinite(found["noise_trace"]).all()
+    every = train(LR, MLP, DIGITS, 100, **flat(**common, samples=100, noise_samples=100))
+    for name in ("radius", "energy", "noise_trace", "mean_grad_sq"):  # at a step, not since the last sample
+        np.testing.assert_allclose(found[name].values, every[name].values[..., step - 1], rtol=1e-5, atol=1e-6)
+    mean = [every["grad_sq"].values[..., a:b].mean(axis=-1) for a, b in zip([0, *step[:-1]], step, strict=True)]
+    np.testing.assert_allclose(found["grad_sq"].values, np.stack(mean, -1), rtol=1e-5)
+    assert trace.holds(found, "noise_trace").all()
+    with pytest.raises(ValueError, match="log_spaced: expected false where a trace is continued"):
+        train(LR, MLP, DIGITS, 100, **flat(**common, samples=9, log_spaced=True), run=weightgas.Run(resume_from=every))
+    with pytest.raises(TraceError, match="evenly spaced samples, got log_spaced"):
+        train(LR, MLP, DIGITS, 100, **flat(**common, samples=9), run=weightgas.Run(resume_from=found))
+
+
+def test_a_start_of_unit_norm():
+    common = {"batch_size": 32, "warmup": 0, "noise_batches": 4, "curvature_batches": 0, "energy_batches": 2}
+    fresh, unit = (
+        train(FixedLR(1e-9, 1e-9), MLP, DIGITS, 1, **flat(**common, samples=1), start=start)
+        for start in ("random", "unit")
+    )
+    weights = fresh["final_weights"].values
+    np.testing.assert_allclose(unit["radius"].values, 1, rtol=1e-6)
+    np.testing.assert_allclose(unit["final_weights"].values, weights / np.linalg.norm(weights), rtol=1e-4, atol=1e-7)

@@ -250,10 +250,9 @@ DIAGNOSTICS = (
 
 ALONG_RUN = Figure(
     "along the run",
-    "Loss, radius, noise and entropy along the run, by learning rate. Where loss and noise continue to fall there is "
-    "no stationary state and no temperature: the network fits the data and the gas freezes. The entropy is the "
-    "published nearest-neighbour estimate over successive windows; with windows this short it measures how far the "
-    "weights diffuse.",
+    "Loss, r − r₀ (r₀: the norm at the first sample), tr Σ and ‖∇L‖² against the logarithm of the step, by learning "
+    "rate. Where loss, noise and gradient continue to fall together there is no stationary state and no temperature: "
+    "the network fits the data and the gas freezes. In a stationary run all four become level.",
     along_run,
     level=1,
 )
