@@ -38,6 +38,9 @@ class Key(StrEnum):
     ENERGY_RELAXATIONS = "energy_relaxations"
     TURNS = "turns"
     ESS_DIRECTION = "ess_direction"
+    RHAT = "rhat"
+    SLOW_BETWEEN = "slow_between"
+    SLOW_LOWEST = "slow_lowest"
     COMPRESSIBILITY = "compressibility"
     RADIUS = "radius"
     MAXWELL = "maxwell"
@@ -72,6 +75,9 @@ _LABELS = {
     Key.ENERGY_RELAXATIONS: "least relaxation times of the energy",
     Key.TURNS: "least times in which noise alone would turn the direction",
     Key.ESS_DIRECTION: "least effective stored directions",
+    Key.RHAT: "largest split R-hat of the energy",
+    Key.SLOW_BETWEEN: "largest variance between replicas over that expected",
+    Key.SLOW_LOWEST: "largest power at the lowest frequencies over that expected",
     Key.COMPRESSIBILITY: "Z over (1+SNR)/(1−ηλ/2)",
     Key.RADIUS: "radius measured/discrete prediction",
     Key.MAXWELL: "Maxwell",

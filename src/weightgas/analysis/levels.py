@@ -26,11 +26,13 @@ from weightgas.analysis.configurational import Configurational
 from weightgas.analysis.fluctuation import Fluctuation
 from weightgas.analysis.gibbs import GibbsSlope
 from weightgas.analysis.maxwell import Slope
+from weightgas.measurement.stationarity.slow_part import LEAST_REPLICAS
 from weightgas.status import Status
 
 NAN = float("nan")
 QUESTIONS = ("Is it stationary?", "Are the identities satisfied?", "Is it an ideal gas?")
 _TIMES = (Key.ESS, Key.RELAXATIONS, Key.SHARE_RELAXATIONS, Key.ENERGY_RELAXATIONS, Key.TURNS, Key.ESS_DIRECTION)
+_EXCESSES = (Key.RHAT, Key.SLOW_BETWEEN, Key.SLOW_LOWEST)
 
 
 def stationary(state: xr.Dataset) -> Level:
@@ -47,7 +49,18 @@ def stationary(state: xr.Dataset) -> Level:
             least = float(np.nanmin(values)) if np.isfinite(values).any() else np.inf
             if least < 1e12:  # on the sphere the radius has no relaxation time
                 checks.append(Check(key, least, NAN, NAN))
+        checks += _excesses(state.isel(cell=good))
     return Level(1, QUESTIONS[0], answer, tuple(checks))
+
+
+def _excesses(state: xr.Dataset) -> list[Check]:
+    """The largest excess of each kind over cells, and what is not known without replicas."""
+    found = {key: state[key.value].values for key in _EXCESSES if key.value in state}
+    checks = [Check(key, float(np.nanmax(x)), NAN, NAN) for key, x in found.items() if np.isfinite(x).any()]
+    if Key.SLOW_BETWEEN in found and not np.isfinite(found[Key.SLOW_BETWEEN]).any():
+        note = f"needs {LEAST_REPLICAS} replicas: a slow part under fast noise, or another basin, may be undetected"
+        checks.append(Check(Key.SLOW_BETWEEN, NAN, NAN, NAN, "undecided", note))
+    return checks
 
 
 def consistency(state: xr.Dataset, equation: xr.Dataset, radius: xr.Dataset, slopes: Sequence[Slope]) -> Level:

@@ -23,8 +23,8 @@ def demo(*, seed: opt.Seed = 0, run: Run, dry_run: opt.DryRun = False, show: opt
     """Run the paper's experiments at reduced size: some minutes to one HTML report.
 
     The isotropic noise model on its 17 x 17 grids under the three protocols,
-    small networks on digits, and alongside them four gases whose answer is known,
-    one ideal and three not. The report is in runs/demo by default; the same
+    small networks on digits, and alongside them six gases whose answer is known,
+    one ideal and five not. The report is in runs/demo by default; the same
     command resumes an interrupted demo.
 
       weightgas demo

@@ -220,9 +220,9 @@ DIAGNOSTICS = (
     ),
     Figure(
         "anisotropy",
-        "Why: the fluctuation of the energy in units of an ideal gas, (Var U/T²)/R, against what is predicted without "
-        "it: degrees of freedom over directions of the noise, times its dependence on the loss, times the finite step. "
-        "Points on the line are explained.",
+        "Why: the fluctuation of the energy over what is predicted without it, against T: degrees of freedom over "
+        "directions of the noise (a bound), times its dependence on the loss, times what the step alone adds. Cells at "
+        "1 are explained, those above are not; below it noise and curvature do not commute.",
         anisotropy,
         needs=("noise_dim",),
         level=3,
