@@ -184,6 +184,7 @@ PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
     "figures.Figure": {"name": lambda: "mine", "caption": lambda: "A figure.", "draw": lambda: wg.figures.radius},
     "figures.pressure": {"run": lambda: wg.Findings(*gas(sphere=True))},
     "figures.radius_from_sphere": {"predicted": lambda: predicted()},
+    "figures.entropies": {"run": lambda: wg.Findings(*layers())},
     "figures.along_run": {"trace": lambda: gas()[0]},
     "figures.watched": {"trace": lambda: watched().trace()},
     "figures.layers": {"runs": lambda: {"net": wg.Findings(*layers())}},

@@ -10,8 +10,9 @@ import numpy as np
 import xarray as xr
 
 from weightgas.analysis.cells import axes, spaced
-from weightgas.analysis.compare import compare_isotropic, compare_networks
+from weightgas.analysis.compare import NETWORKS, compare_isotropic, compare_networks
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.smoothing import TITLES
 from weightgas.figures.canvas import plain
 from weightgas.quantities import in_nats, of
 from weightgas.report.content import Table
@@ -76,13 +77,37 @@ def paper(runs: Runs) -> Iterator[Table]:
     """The published values next to ours, for the paper's model and for networks."""
     if all(run.is_model for run in runs.values()):
         found = compare_isotropic(runs)
+        rows = [(r.quantity, (r.published, r.published_spread), (r.value, r.error), float(r.theory)) for r in found]
+        columns = ("quantity", "published ± spread", "measured ± standard error", "ideal gas")
+        yield from _table("What the paper printed (arXiv 2511.07308), and this run", columns, rows)
     elif all(run.state.attrs["producer"] == "train" for run in runs.values()):
-        found = compare_networks(runs)
-    else:
-        found = ()
-    rows = [(r.quantity, (r.published, r.published_spread), (r.value, r.error), float(r.theory)) for r in found]
-    columns = ("quantity", "published ± spread", "measured ± standard error", "ideal gas")
-    yield from _table("What the paper printed (arXiv 2511.07308), and this run", columns, rows)
+        yield from _networks(runs)
+
+
+def _networks(runs: Runs) -> Iterator[Table]:
+    """The published analysis of the entropy: four published networks, this run by every estimator, and what lacks."""
+    found = compare_networks(runs)
+    used = [name for name in TITLES if any(name in row.measured for row in found)]
+    rows = []
+    for row in found:
+        ours = (row.measured.get(name, (float("nan"),) * 2) for name in used)
+        values = (*row.published.values(), *(v if np.isfinite(v[1]) else v[0] for v in ours))
+        rows.append((row.quantity, *(_printed(v) for v in values), row.ideal))
+    columns = ("quantity", *NETWORKS.values(), *(f"this run, {TITLES[name]}" for name in used), "ideal gas")
+    caption = "What the paper printed (arXiv 2511.07308): compare with the column “as published”"
+    yield from _table(caption, columns, rows)
+    rows = []
+    for protocol, run in runs.items():
+        for name, one in run.smoothings.items():
+            cells = f"{int(one.entropies.good.sum())} of {len(one.entropies.good)}"
+            rows.append((f"{plain(protocol)}, {TITLES[name]}", cells, one.lacking or "fitted", one.fault or "–"))
+    columns = ("entropy", "cells", "quadratic fit", "wrong in most of its cells")
+    yield from _table("Entropies by estimator", columns, rows)
+
+
+def _printed(value: Any) -> Any:
+    """A number with the digits that the paper printed; pairs with their errors as they are."""
+    return value if isinstance(value, tuple) or not np.isfinite(value) else f"{value:.5f}".replace("-", "−")
 
 
 def maxwell(runs: Runs) -> Iterator[Table]:
