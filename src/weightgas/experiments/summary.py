@@ -66,8 +66,8 @@ def scores(runs: Mapping[str, Findings]) -> list[str]:
         name, good = f"{run.state.attrs['network']}, fixed LR", run.settled
         lines.append(f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium")
         lines.append(f"{name}: radius against the discrete prediction: {_off(run.radius_law['ratio_discrete'], good)}")
-        for source, crossed in _crossed(found).items():
-            lines.append(f"{name}: radius from G {source}: {_off(crossed['ratio'], good)}")
+        for source, one in crossed(found).items():
+            lines.append(f"{name}: radius from G {source}: {_off(one['ratio'], good)}")
     return lines + [line for line in map(published_isotherm, runs.values()) if line]
 
 
@@ -109,19 +109,17 @@ def _values(values: np.ndarray) -> str:
 
 def radius_across(runs: Mapping[str, Findings], kind: str) -> xr.Dataset | None:
     """The radius of the fixed-LR cells from G on the sphere: from partner runs if there are any, else from a grid."""
-    return next(reversed(_crossed(select(runs, kind)).values()), None)
+    return next(reversed(crossed(select(runs, kind)).values()), None)
 
 
-def _crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
+def crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
     """The radius of the fixed-LR cells from G of other runs, by the source of G; the most exact one is last."""
     found = {}
     free, sphere = _pair(runs)
     if free is not None and sphere is not None and sphere.settled.sum() > 1:
-        crossed = radius_from_sphere(free.state, sphere.state)
-        found["of a grid on the sphere, from its own starts"] = crossed
+        found["of a grid on the sphere, from its own starts"] = radius_from_sphere(free.state, sphere.state)
     if free is not None and "partners" in runs:
-        crossed = radius_from_partners(free.state, runs["partners"].state)
-        found["on the sphere at the same η_e, same basin"] = crossed
+        found["on the sphere at the same η_e, same basin"] = radius_from_partners(free.state, runs["partners"].state)
     return found
 
 
