@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from weightgas.datasets.blank import blank
 from weightgas.datasets.cifar import cifar10, cifar100
 from weightgas.datasets.embedded import digits
 from weightgas.datasets.fashion import fashion_mnist, fashion_mnist_14
@@ -19,7 +20,18 @@ from weightgas.datasets.packaged import mnist
 from weightgas.datasets.selection import subset, with_label_noise
 from weightgas.errors import one_of, refuse, typed
 
-__all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "fashion_mnist", "fashion_mnist_14", "mnist", "named"]
+__all__ = [
+    "KNOWN",
+    "Images",
+    "blank",
+    "cifar10",
+    "cifar100",
+    "digits",
+    "fashion_mnist",
+    "fashion_mnist_14",
+    "mnist",
+    "named",
+]
 __all__ += ["subset", "with_label_noise"]
 
 _FROM_FILES = {
