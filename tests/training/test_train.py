@@ -187,7 +187,7 @@ def test_data_of_ones_own():
         ({"warmup": -1}, ValueError, "warmup: expected"),
         ({"noise_batches": 1}, ValueError, "noise_batches: expected a whole number of at least 2"),
         ({"snapshots": 9, "snapshot_every": 10}, ValueError, "snapshots: expected at most 2"),
-        ({"start": "warm"}, ValueError, "start: expected one of predicted, random, got 'warm'"),
+        ({"start": "warm"}, ValueError, "start: expected one of predicted, random, unit, got 'warm'"),
         ({"cells_at_once": 0}, ValueError, "cells_at_once: expected"),
         ({"threads": 0}, ValueError, "threads: expected"),
         ({"device": "abacus"}, ValueError, "device: expected a device that this torch can use"),
