@@ -121,17 +121,11 @@ def blocks(runs: Runs, controls: Controls, command: str, model: Runs | None = No
 def short(runs: Runs) -> str:
     """The outcome in a few sentences, which follow from the numbers."""
     verdicts = [run.verdict for run in runs.values()]
-    outcomes = {h: [v.hypotheses[i].outcome for v in verdicts] for i, h in enumerate(HYPOTHESES)}
-    heads = []
-    for letter, each in outcomes.items():
-        words = ", ".join(f"{word} in {each.count(word)}" for word in dict.fromkeys(each))
-        heads.append(f"{letter} ({HYPOTHESES[letter]}) **{words}**")
-    lines = [f"Of {len(verdicts)} runs of networks {'; '.join(heads)}.", counted(verdicts)]
     keys = (Key.COMPRESSIBILITY, Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, *TESTS["C"][:3])
     spans = [(key, _span(c.value for v in verdicts if (c := v.check(key)))) for key in keys]
     bands = _span(c.value for v in verdicts for c in v.checks(Key.BAND) if c.outcome)
     named = [f"{key.label} is {span}" for key, span in spans if span] + [f"d ln C/d ln T is {bands}"] * bool(bands)
-    return "\n\n".join([*lines, f"Over the runs {'; '.join(named)}. In an ideal gas each is 1."])
+    return "\n\n".join([counted(verdicts), f"Over the runs {'; '.join(named)}. In an ideal gas each is 1."])
 
 
 def explained(why: Medians) -> str:

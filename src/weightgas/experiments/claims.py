@@ -167,7 +167,7 @@ def _predicted(runs: Runs) -> Iterator[Claim]:
 
 
 def _laws(runs: Runs, place: str, ran: str) -> Iterator[Claim]:
-    """The equations of state, by the checks of hypothesis A, and B and C as a whole."""
+    """The equations of state, by the checks of hypothesis A, then B and C."""
     claims = {
         Key.GAS_LAW: ("ideal gas law pV = RT: pV/RT = 1", _FRAMEWORK),
         Key.ENERGY_LAW: ("U − U₀ = RT: (U − U₀)/RT = 1", _FRAMEWORK),
