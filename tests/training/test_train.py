@@ -242,6 +242,6 @@ def test_a_start_can_be_given_as_weights():
 @pytest.mark.parametrize("wrong", [np.ones(3), np.full((4, 1, 420), np.nan), np.ones((4, 1, 420), int)])
 def test_a_start_of_the_wrong_kind_is_refused(wrong):
     with pytest.raises(
-        ValueError, match=r"start: expected 'predicted', 'random', or finite weights of shape \(4, 1, 4"
+        ValueError, match=r"start: expected 'predicted', 'random', 'unit', or finite weights of shape \(4, 1, 4"
     ):
         train(LR, MLP, "digits", 50, start=wrong, **flat(**SHORT))
