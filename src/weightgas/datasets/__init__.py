@@ -45,16 +45,18 @@ KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, **_
 
 
 @typed
-def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
-    """The data set called ``name``; ``data_dir`` and ``download`` as in :func:`cifar10`.
+def named(
+    name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, test: bool = False
+) -> Images:
+    """The data set called ``name``; ``data_dir``, ``download`` and ``test`` as in :func:`cifar10`.
 
     ValueError with the known names for any other name, and for a folder or download of a data set without files.
     """
     make = KNOWN[one_of("data", name, KNOWN)]
     options: dict[str, Any] = {"data_dir": data_dir, "download": download}
     if name in _FROM_FILES:
-        return make(**options)
+        return make(**options, test=test)
     given = {key: value for key, value in options.items() if value}
     if given:
         raise refuse(", ".join(given), f"nothing with {name}, which has no files", given, "Omit it.")
-    return make()
+    return make(test=test)

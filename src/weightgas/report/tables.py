@@ -12,6 +12,7 @@ import xarray as xr
 from weightgas.analysis.cells import axes, spaced
 from weightgas.analysis.compare import NETWORKS, compare_isotropic, compare_networks
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.logs import averages_as_published
 from weightgas.analysis.smoothing import TITLES
 from weightgas.figures.canvas import plain
 from weightgas.quantities import in_nats, of
@@ -40,6 +41,7 @@ def states(runs: Runs) -> Iterator[Table]:
     if found:
         advice = [(s.words, s.advice) for s in sorted(found)]
         yield Table("What the other statuses mean", ("status", "meaning and advice"), advice)
+    yield from averages(runs)
     for name, run in runs.items():
         yield every_cell(name, run.state)
 
@@ -103,6 +105,24 @@ def _networks(runs: Runs) -> Iterator[Table]:
             rows.append((f"{plain(protocol)}, {TITLES[name]}", cells, one.lacking or "fitted", one.fault or "–"))
     columns = ("entropy", "cells", "quadratic fit", "wrong in most of its cells")
     yield from _table("Entropies by estimator", columns, rows)
+
+
+def averages(runs: Runs) -> Iterator[Table]:
+    """Averages as published, the mean of the last 30 of 151 log-spaced logs, over ours without burn-in."""
+    rows = []
+    for name, run in runs.items():
+        if run.trace is None or run.state.attrs["producer"] != "train":
+            continue
+        theirs = averages_as_published(run.traced)
+        for quantity in theirs:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                off = 100 * np.abs(theirs[quantity].values / run.state[str(quantity)].values - 1)
+            off = off[np.isfinite(off)]
+            if off.size:
+                sizes = (f"{np.median(off):.2g} %", f"{off.max():.2g} %")
+                rows.append((f"{plain(name)}: {_head(str(quantity))}", str(off.size), *sizes))
+    columns = ("quantity", "cells", "median difference", "largest")
+    yield from _table("Averages as published (last 30 of 151 log-spaced logs) against ours (no burn-in)", columns, rows)
 
 
 def _printed(value: Any) -> Any:
