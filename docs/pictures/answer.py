@@ -15,6 +15,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import xarray as xr
+
 from weightgas import open_trace
 from weightgas.analysis import Findings
 from weightgas.datasets import digits
@@ -23,13 +25,15 @@ from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.summary import kinds, select
 from weightgas.networks import mlp
 from weightgas.settings import Run
+from weightgas.training import harmonic_wells
+from weightgas.training.wells import LARGEST_DIM
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "answer.md"
 SHARED = (HERE.parents[1] / "README.md", HERE.parent / "results.md")
 """Pages with the block ``short`` of the answer."""
 PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
-NAMES = ("command", "short", "model", "networks", "hypotheses", "levels", "explained", "reasons")
+NAMES = ("command", "short", "model", "networks", "hypotheses", "levels", "explained", "reasons", "wells")
 BLOCK = re.compile(rf"<!-- ({'|'.join(NAMES)}) -->\n\n(.*?)\n\n<!-- end -->", re.DOTALL)
 COMMAND = "weightgas reproduce answer --preset standard"
 
@@ -75,12 +79,24 @@ def controls_of(folder: Path, runs: dict[str, Findings]) -> dict[str, dict[str, 
     return found
 
 
+def wells_of(runs: dict[str, Findings]) -> dict[str, xr.Dataset]:
+    """What H and Σ explain of the runs with directions that are small enough, of one replica."""
+    found = {}
+    for name, run in runs.items():
+        if "directions" in run.traced and run.state.attrs["dim"] <= LARGEST_DIM:
+            print("wells", name, flush=True)
+            network = mlp(hidden=presets.SIZES[name.split("/")[0]])
+            found[name] = harmonic_wells(run.traced, network, digits())
+    return found
+
+
 def main(folder: Path, model: Path | None = None) -> None:
     """Write ``folder/answer/answer.md`` anew, insert its blocks and copy its figures."""
     runs = runs_of(folder)
     ideal = {p: Findings(open_trace(model / "isotropic" / p)) for p in PROTOCOLS} if model else None
+    wells = wells_of(runs)
     controls = controls_of(folder / "answer" / "controls", runs)
-    written = answer.write(folder / "answer", runs, controls, COMMAND, ideal).read_text(encoding="utf-8")
+    written = answer.write(folder / "answer", runs, controls, COMMAND, ideal, wells).read_text(encoding="utf-8")
     PAGE.write_text(inserted(PAGE.read_text(encoding="utf-8"), written), encoding="utf-8")
     for page in SHARED:
         page.write_text(shared(page.read_text(encoding="utf-8"), written), encoding="utf-8")
