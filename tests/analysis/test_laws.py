@@ -65,7 +65,7 @@ def test_quadratic_fit_recovers_a_plane(lr_state):
     assert fit is not None and fit.r_squared > 0.999
     assert np.allclose(fit.slope_first - fit.slope_second, 1, atol=0.02)
     one_rate = lr_state.isel(cell=slice(0, 9))
-    assert quadratic_fit(one_rate) is None and lacking(one_rate) == "needs three values of η, has 1: add to the grid"
+    assert quadratic_fit(one_rate) is None and lacking(one_rate) == "needs three values of η, has 1: add 2 to the grid"
     few = lr_state.copy(deep=True)
     few["status"][8:] = Status.TOO_SHORT
     some = f"needs an entropy in 9 cells in equilibrium, has 8 of {few.sizes['cell']}: add steps"
