@@ -38,7 +38,7 @@ NOT_CALLED = {
         "optimizers.Optimizer optimizers.Unknown optimizers.Normalised protocols.PlainStep protocols.ProjectedStep "
         "protocols.Protocol protocols.ScaledStep settings.Settings"
     ),
-    "on networks that are trained for this": "analysis.virial training.mean_weights",
+    "on networks that are trained for this": "analysis.virial training.mean_weights training.harmonic_wells",
     "between producers and stores": (
         "trace.make trace.joined trace.halve trace.lengthen trace.create_store trace.write_cells trace.mark_failed "
         "trace.used_for trace.completed_cells trace.cells_per_write trace.is_old trace.upgrade trace.in_names_of_today "
@@ -184,6 +184,7 @@ PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
     "figures.Figure": {"name": lambda: "mine", "caption": lambda: "A figure.", "draw": lambda: wg.figures.radius},
     "figures.pressure": {"run": lambda: wg.Findings(*gas(sphere=True))},
     "figures.radius_from_sphere": {"predicted": lambda: predicted()},
+    "figures.entropies": {"run": lambda: wg.Findings(*layers())},
     "figures.along_run": {"trace": lambda: gas()[0]},
     "figures.watched": {"trace": lambda: watched().trace()},
     "figures.layers": {"runs": lambda: {"net": wg.Findings(*layers())}},

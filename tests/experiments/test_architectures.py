@@ -156,6 +156,38 @@ def test_what_is_refused_is_refused_before_any_work(arguments, said, capsys, mon
     assert not (tmp_path / "run").exists()
 
 
+def test_the_cost_of_the_paper_is_foreseen_without_its_files(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WEIGHTGAS_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
+    arguments = ("reproduce", "networks", "--preset", "paper", "--net", "convnet:8", "--data", "cifar10")
+    dry = call(capsys, *arguments, "--dry-run", "--out", tmp_path / "run")
+    assert dry.code == 0 and not (tmp_path / "run").exists(), dry.err
+    assert "The files of cifar10 are not here: the time is that of blank images" in dry.out
+    assert "convnet(width=8, head_bias=True) on cifar10" in dry.out
+    assert "networks/fixed_lr: 117 cells x 1000000 steps" in dry.out
+    size = 4000 * 4 * 24_408 / 1e6  # stated before the run
+    assert f"4000 directions, one in 25 steps: {size:.0f} MB of memory for each cell" in dry.out
+    called = call(capsys, *arguments, "--out", tmp_path / "run")  # to run it takes the files
+    assert called.code == 2 and "cifar-10-binary.tar.gz" in called.err
+
+
+def test_blank_images_have_the_number_and_shape_of_the_real_ones():
+    images = datasets.blank("fashion_mnist_14")
+    assert len(images) == 60_000 and images.inputs.shape[1:] == (1, 14, 14) and not images.inputs.any()
+    assert np.bincount(images.labels).tolist() == [6000] * 10
+    with pytest.raises(ValueError, match="data: expected one of cifar10, cifar100, fashion_mnist"):
+        datasets.blank("digits")
+
+
+def test_the_device_is_that_of_the_networks(capsys, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("weightgas.training.cost", lambda *_, evaluate, **__: asked.append(evaluate.device) or CHEAP)
+    call(capsys, "reproduce", "networks", "--net", "mlp", "--device", "cuda:3", "--dry-run", "--out", tmp_path / "run")
+    assert set(asked) == {"cuda:3"}
+    called = call(capsys, "reproduce", "networks", "--net", "mlp", "--device", "abacus", "--out", tmp_path / "run")
+    assert called.code == 2
+
+
 def _colourful(name="colourful"):
     generator = np.random.default_rng(0)
     classes = 100 if name == "cifar100" else 10

@@ -156,10 +156,13 @@ def _fitted(
     lines = [_line(np.log(temperature), np.log(share[:, b]), error[:, b] / share[:, b]) for b in range(len(found))]
     slope, slope_err = np.array(lines).T
     slope, slope_err = np.where(slow, np.nan, 1 + slope), np.where(slow, np.nan, slope_err)
-    names = tuple(f"directions {low + 1} to {high}" for low, high in pairwise(edges))
+    names = [f"directions {low + 1} to {high}" for low, high in pairwise(edges)]
+    names[-1] = f"directions from {edges[-2] + 1}"
     advice = f"fewer than {LEAST_INDEPENDENT} independent directions in half a run: store them over more steps"
     scale = temperature[:, None]
-    return Bands(names, slope, slope_err, temperature, share * scale, error * scale, advice if slow.any() else "")
+    return Bands(
+        tuple(names), slope, slope_err, temperature, share * scale, error * scale, advice if slow.any() else ""
+    )
 
 
 def _line(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float]:

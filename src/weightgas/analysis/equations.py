@@ -4,7 +4,8 @@
     (U − U₀)/RT     U₀ the loss at the minimum: known of a simulated loss; of a network L(m), m the mean weights
     C_V/R           dU/dT from the coldest isotherm to the hottest (:mod:`weightgas.analysis.fluctuation`)
     dS(w̄)/d ln T/R  from the coldest to the hottest, by every estimator; a flagged one is not judged, and neither is
-                    ``integration``, which assumes hypothesis C
+                    ``integration``, which assumes hypothesis C, nor ``published``, which measures diffusion: with it
+                    its null, the same estimator on a random walk of the same diffusion
 
 All four are 1 for any noise in a harmonic well, (d − 3)T/4 ≪ 1, at small steps. Ratios of cells are averaged without
 weights: their errors grow with the value. Simulated cells with a step that is too large are excluded
@@ -45,7 +46,7 @@ def equations(
         _energy_law(state, cost),
         judged(Key.HEAT_CAPACITY, f.capacity_over_R, f.capacity_over_R_err, note="" if f.capacity.size else f.advice),
         *(_entropy(found) for found in entropies),
-        *_integrated(state, isotherms),
+        *_others(state, isotherms),
     )
 
 
@@ -90,8 +91,17 @@ def _entropy(found: Clausius) -> Check:
     return Check(Key.ENTROPY_SLOPE, found.slope_over_R, found.slope_over_R_err, 1.0, "", "flagged: not judged", name)
 
 
-def _integrated(state: xr.Dataset, isotherms: Isotherms) -> list[Check]:
-    if "entropy_integration" not in state:
-        return []
-    value = entropy_slope(state, "entropy_integration", isotherms)
-    return [Check(Key.ENTROPY_SLOPE, *value, 1.0, "", "assumes hypothesis C: not judged", "entropy by integration")]
+_OTHERS = {
+    "entropy_published_direction": ("entropy as published", "measures diffusion: not judged"),
+    "entropy_published_null": ("entropy as published of a random walk", "its null: not judged"),
+    "entropy_integration": ("entropy by integration", "assumes hypothesis C: not judged"),
+}
+"""Entropies that are not judged: their names in a state, for readers, and the reason."""
+
+
+def _others(state: xr.Dataset, isotherms: Isotherms) -> list[Check]:
+    return [
+        Check(Key.ENTROPY_SLOPE, *entropy_slope(state, name, isotherms), 1.0, "", note, of)
+        for name, (of, note) in _OTHERS.items()
+        if {name, f"{name}_err"} <= set(state)
+    ]

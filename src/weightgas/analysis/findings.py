@@ -24,6 +24,7 @@ from weightgas.analysis.maxwell import QuadraticFit, Slope, quadratic_fit, slope
 from weightgas.analysis.potentials import minima
 from weightgas.analysis.reasons import reasons
 from weightgas.analysis.scores import Score, model_scores
+from weightgas.analysis.smoothing import Smoothing, smoothings
 from weightgas.errors import TraceError, typed
 from weightgas.measurement import measure
 from weightgas.protocols import PROTOCOLS
@@ -159,8 +160,13 @@ class Findings:
 
     @_once
     def quadratic_fit(self) -> QuadraticFit | None:
-        """The published smoothing of the entropy; None below ten cells."""
+        """The published smoothing of the entropy; None where :func:`~weightgas.analysis.maxwell.lacking` states why."""
         return quadratic_fit(self.state)
+
+    @_once
+    def smoothings(self) -> dict[str, Smoothing]:
+        """The published analysis of S by each estimator (:mod:`~weightgas.analysis.smoothing`)."""
+        return smoothings(self.state)
 
     @_once
     def temperature_law(self) -> xr.Dataset:

@@ -165,7 +165,7 @@ def train(
         protocol = grid.meant()
         from weightgas import training
 
-        network, images = learned.meant()
+        network, images = learned.foreseen() if dry_run else learned.meant()
         stepping = buffers.meant(optimizer)
         if dry_run:
             network, images = training.fitting(network, images)

@@ -31,8 +31,7 @@ def anisotropy(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """Measured over explained fluctuations of the energy against T, for cells in equilibrium: at 1 they are explained.
 
     Measured: (Var U/T²)/R. Explained: the bound by the effective rank of the noise, its dependence on the loss, and the
-    step alone, none from the size of the fluctuations (:func:`weightgas.analysis.reasons.reasons`). T is in units of
-    the coldest cell of each run.
+    step alone, none from the size of the fluctuations (:func:`weightgas.analysis.reasons.reasons`).
 
     Parameters
     ----------
@@ -48,17 +47,20 @@ def anisotropy(runs: Runs, *, controls: Runs | None = None) -> Figure:
     """
     shown = _looks(runs, controls)
     figure, ((ax,),) = canvas(height=3.4 + 0.12 * len(shown))
-    handles = []
+    handles, ends = [], [(1.0, 1.0)]
     for name, run, control, color, shape in shown:
         found, good = run.reasons, run.settled
         t = run.state["temperature"].values[good]
         y, error = found["unexplained"].values[good], found["unexplained_err"].values[good]
         sound = np.isfinite(t) & np.isfinite(y) & (y > 0)
         if sound.any():
-            bars(ax, t[sound] / t[sound].min(), y[sound], error[sound], color, shape=shape, hollow=control)
+            bars(ax, t[sound], y[sound], error[sound], color, shape=shape, hollow=control)
+            ends += zip(t[sound], y[sound], strict=True)
         handles.append(marker(named(name, control), color, shape, hollow=control))
     ax.axhline(1, color=GREY, lw=0.8, zorder=0)
-    ax.set(xscale="log", yscale="log", xlabel=r"temperature over that of the coldest cell, $T/T_1$")
+    for axis, values in zip((ax.xaxis, ax.yaxis), np.transpose(ends[1:] or ends), strict=True):
+        logarithmic(axis, values)
+    ax.set_xlabel(of("temperature").axis)
     ax.set_ylabel(r"$\mathrm{Var}\,U/T^2$, measured/explained")
     legend(figure, handles, "What the reasons explain")
     return figure

@@ -18,6 +18,7 @@ from weightgas.figures.diagnostics import configurational, fluctuation, gibbs_sl
 from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius
+from weightgas.figures.estimators import entropies
 from weightgas.figures.layers import layers
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
@@ -163,6 +164,16 @@ ENTROPIES = (
         partial(entropy, across="product"),
         level=2,
         suits=_shares_products,
+    ),
+    Figure(
+        "entropy by estimator",
+        "Entropy of the weights by each estimator over both hyperparameters, in units of R from its mean, with the "
+        "published quadratic smoothing. Crosses: the published estimator on a random walk of the same diffusion, which "
+        "has no loss. Where they lie on the points, the published entropy measures diffusion, and a good fit "
+        "of it tests nothing.",
+        entropies,
+        level=2,
+        suits=lambda run: _trained(run) and any(np.isfinite(s.entropies.value).any() for s in run.smoothings.values()),
     ),
 )
 

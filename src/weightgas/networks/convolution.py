@@ -114,14 +114,17 @@ class Convolutional(FrozenHead):
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
-        cells, batch = labels.shape
+        return losses_of(self.loss, self.logits(weights, inputs), labels)
+
+    def logits(self, weights: Tensor, inputs: Tensor) -> Tensor:
+        """Outputs (C, classes, B) of C networks: weights (C, dim), inputs (C, B, features…)."""
+        cells, batch = inputs.shape[:2]
         channels, height, width = image_shape(inputs.shape[2:])
         images = inputs.reshape(cells, batch, channels, height, width).transpose(0, 1).flatten(1, 2)
         features = self._features(self.tensors(weights, channels), images.contiguous(memory_format=torch.channels_last))
         features = features.unflatten(1, (cells, -1)).permute(1, 2, 0)  # (C, features, B)
         logits = torch.bmm(self._head(weights, features.shape[1]).expand(cells, -1, -1), features)
-        logits = logits + self._bias(weights) if self.head_bias else logits
-        return losses_of(self.loss, logits, labels)
+        return logits + self._bias(weights) if self.head_bias else logits
 
     def _checked_image(self, data: Data, smallest: int) -> int:
         """The number of channels of the data; ValueError for other classes or images below ``smallest`` pixels."""

@@ -24,6 +24,7 @@ from weightgas.settings import Evaluate, Record
 from weightgas.status import Outcome
 from weightgas.training import stepping
 from weightgas.training.modules import network_of
+from weightgas.training.test_half import of_test_half
 
 SEGMENT = 100
 """Most steps between two checks for an interruption, an overflow or the time."""
@@ -228,11 +229,15 @@ def planned(
     )
     if before is not None:
         grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer, protocol).get("optimizer")
-        return _resumed(plan, grid, network, data, before, recorded.warmup, name)
-    if recorded.log_spaced:
-        spaced = np.unique(np.rint(np.geomspace(1, steps, recorded.samples)).astype(int)).tolist()
-        plan = replace(plan, every=1, spaced=tuple(spaced))
-    return _spaced(plan, recorded.noise_samples, recorded.energy_batches)
+        plan = _resumed(plan, grid, network, data, before, recorded.warmup, name)
+    else:
+        if recorded.log_spaced:
+            spaced = np.unique(np.rint(np.geomspace(1, steps, recorded.samples)).astype(int)).tolist()
+            plan = replace(plan, every=1, spaced=tuple(spaced))
+        plan = _spaced(plan, recorded.noise_samples, recorded.energy_batches)
+    device = Evaluate.given(evaluate).of("train").device
+    more = of_test_half(network, data, batch_size, plan.energy_batches, DTYPES[dtype], device)
+    return replace(plan, quantities=(*plan.quantities, *more))
 
 
 def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -> Plan:
