@@ -18,7 +18,7 @@ RECORDS = 20
 
 def tiny(published: Published) -> Published:
     """The same data set with few images in each file."""
-    return replace(published, records=RECORDS)
+    return replace(published, records=RECORDS, tests=RECORDS)
 
 
 def contents(published: Published) -> dict[str, bytes]:
@@ -32,10 +32,18 @@ def contents(published: Published) -> dict[str, bytes]:
     return made
 
 
+def both(published: Published) -> dict[str, bytes]:
+    """The files of the training half, and that of the test half, made of other random records."""
+    generator = np.random.default_rng(published.classes[-1] + 1)
+    labels = [(np.arange(published.tests) % classes).astype(np.uint8) for classes in published.classes]
+    pixels = generator.integers(256, size=(published.tests, 3072), dtype=np.uint8)
+    return contents(published) | {published.test: np.column_stack([*labels, pixels]).tobytes()}
+
+
 def archive(published: Published, path: Path, members: dict[str, bytes] | None = None) -> Published:
     """Write the archive to ``path``; the data set with its checksum."""
     if members is None:
-        members = {f"{published.folder}/{name}": content for name, content in contents(published).items()}
+        members = {f"{published.folder}/{name}": content for name, content in both(published).items()}
     with tarfile.open(path, "w:gz") as tar:
         for name, content in members.items():
             member = tarfile.TarInfo(name)
@@ -47,7 +55,7 @@ def archive(published: Published, path: Path, members: dict[str, bytes] | None =
 def folder(published: Published, place: Path) -> None:
     """Write the unpacked files into ``place``."""
     place.mkdir(parents=True, exist_ok=True)
-    for name, content in contents(published).items():
+    for name, content in both(published).items():
         (place / name).write_bytes(content)
 
 

@@ -26,9 +26,9 @@ MODULES = (
 
 NOT_CALLED = {
     "results, made by the library": (
-        "analysis.Check analysis.Key analysis.Level analysis.Verdict experiments.Control experiments.Cost "
-        "experiments.Experiment forecast.Equivalent forecast.GroupForecast forecast.Forecast monitoring.Gas "
-        "monitoring.GroupState monitoring.NormForecast monitoring.GroupSchedule monitoring.ScheduleView "
+        "analysis.Check analysis.Hypothesis analysis.Key analysis.Level analysis.Verdict experiments.Control "
+        "experiments.Cost experiments.Experiment forecast.Equivalent forecast.GroupForecast forecast.Forecast "
+        "monitoring.Gas monitoring.GroupState monitoring.NormForecast monitoring.GroupSchedule monitoring.ScheduleView "
         "symmetry.Symmetries symmetry.Group theory.stationary.Stationary training.Cost "
         "losses.QuadraticForm networks.OwnModule protocols.Relation "
         "status.Outcome status.Cause status.Status status.names status.flags"
@@ -38,7 +38,7 @@ NOT_CALLED = {
         "optimizers.Optimizer optimizers.Unknown optimizers.Normalised protocols.PlainStep protocols.ProjectedStep "
         "protocols.Protocol protocols.ScaledStep settings.Settings"
     ),
-    "on networks that are trained for this": "analysis.virial training.mean_weights",
+    "on networks that are trained for this": "analysis.virial training.mean_weights training.harmonic_wells",
     "between producers and stores": (
         "trace.make trace.joined trace.halve trace.lengthen trace.create_store trace.write_cells trace.mark_failed "
         "trace.used_for trace.completed_cells trace.cells_per_write trace.is_old trace.upgrade trace.in_names_of_today "
@@ -185,6 +185,7 @@ PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
     "figures.Figure": {"name": lambda: "mine", "caption": lambda: "A figure.", "draw": lambda: wg.figures.radius},
     "figures.pressure": {"run": lambda: wg.Findings(*gas(sphere=True))},
     "figures.radius_from_sphere": {"predicted": lambda: predicted()},
+    "figures.entropies": {"run": lambda: wg.Findings(*layers())},
     "figures.along_run": {"trace": lambda: gas()[0]},
     "figures.watched": {"trace": lambda: watched().trace()},
     "figures.layers": {"runs": lambda: {"net": wg.Findings(*layers())}},

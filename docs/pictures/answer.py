@@ -1,9 +1,11 @@
-"""Put the tables and figures of the answer into docs/answer.md: what the experiment wrote, between their marks.
+"""Put the tables and figures of the answer into docs/answer.md, README.md and docs/results.md, between their marks.
 
     weightgas reproduce answer --preset standard --out runs/answer
-    .venv/bin/python docs/pictures/answer.py runs/answer
+    weightgas reproduce isotropic --preset standard --out runs/isotropic        (or none: docs/results.md is linked)
+    .venv/bin/python docs/pictures/answer.py runs/answer runs/isotropic
 
-The text around the marks is written by people: read it again when the outcome changes.
+Runs whose training is complete are measured and judged again by today's code; the controls are simulated in
+``runs/answer/answer/controls``. The text around the marks is written by people: read it again when the outcome changes.
 """
 
 from __future__ import annotations
@@ -13,9 +15,27 @@ import shutil
 import sys
 from pathlib import Path
 
+import xarray as xr
+
+from weightgas import open_trace
+from weightgas.analysis import Findings
+from weightgas.datasets import digits
+from weightgas.experiments import answer, presets
+from weightgas.experiments.controls import Control, controls_for
+from weightgas.experiments.summary import kinds, select
+from weightgas.networks import mlp
+from weightgas.settings import Run
+from weightgas.training import harmonic_wells
+from weightgas.training.wells import LARGEST_DIM
+
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "answer.md"
-BLOCK = re.compile(r"<!-- (command|outcome|levels|reasons) -->\n\n(.*?)\n\n<!-- end -->", re.DOTALL)
+SHARED = (HERE.parents[1] / "README.md", HERE.parent / "results.md")
+"""Pages with the block ``short`` of the answer."""
+PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
+NAMES = ("command", "short", "model", "networks", "hypotheses", "levels", "explained", "reasons", "wells")
+BLOCK = re.compile(rf"<!-- ({'|'.join(NAMES)}) -->\n\n(.*?)\n\n<!-- end -->", re.DOTALL)
+COMMAND = "weightgas reproduce answer --preset standard"
 
 
 def inserted(page: str, written: str) -> str:
@@ -26,13 +46,63 @@ def inserted(page: str, written: str) -> str:
     return BLOCK.sub(lambda match: found[match[1]], page)
 
 
-def main(folder: Path) -> None:
-    """Insert the blocks of ``folder/answer/answer.md`` and copy its figures."""
-    written = (folder / "answer" / "answer.md").read_text(encoding="utf-8")
+def shared(page: str, written: str) -> str:
+    """Another page with the block ``short`` of what was written; ValueError if it has no such block."""
+    found = next(match[0] for match in BLOCK.finditer(written) if match[1] == "short")
+    text, count = re.subn(r"<!-- short -->\n\n.*?\n\n<!-- end -->", lambda _: found, page, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"page: expected one block short, got {count}. Put its marks into it.")
+    return text
+
+
+def runs_of(folder: Path) -> dict[str, Findings]:
+    """The runs of the answer by ``SIZE/PROTOCOL``, measured and judged anew; FileNotFoundError names what lacks."""
+    data, found = digits(), {}
+    names = [f"{size}/{protocol}" for size in presets.SIZES for protocol in PROTOCOLS]
+    if lacking := [name for name in names if not (folder / name / "manifest.json").exists()]:
+        raise FileNotFoundError(f"{folder}: expected complete runs, got none of {', '.join(lacking)}. Run: {COMMAND}")
+    for name in names:
+        print(name, flush=True)
+        network = mlp(hidden=presets.SIZES[name.split("/")[0]])
+        found[name] = answer.judged(open_trace(folder / name), None, network, data)
+    return found
+
+
+def controls_of(folder: Path, runs: dict[str, Findings]) -> dict[str, dict[str, Control]]:
+    """The controls of every size, alongside its first run with a cell in equilibrium, in run folders."""
+    found = {}
+    for size in kinds(runs):
+        first = next((run for run in select(runs, size).values() if run.settled.any()), None)
+        if first is not None:
+            print("controls", size, flush=True)
+            found[size] = controls_for(first, run=Run(folder / size))
+    return found
+
+
+def wells_of(runs: dict[str, Findings]) -> dict[str, xr.Dataset]:
+    """What H and Σ explain of the runs with directions that are small enough, of one replica."""
+    found = {}
+    for name, run in runs.items():
+        if "directions" in run.traced and run.state.attrs["dim"] <= LARGEST_DIM:
+            print("wells", name, flush=True)
+            network = mlp(hidden=presets.SIZES[name.split("/")[0]])
+            found[name] = harmonic_wells(run.traced, network, digits())
+    return found
+
+
+def main(folder: Path, model: Path | None = None) -> None:
+    """Write ``folder/answer/answer.md`` anew, insert its blocks and copy its figures."""
+    runs = runs_of(folder)
+    ideal = {p: Findings(open_trace(model / "isotropic" / p)) for p in PROTOCOLS} if model else None
+    wells = wells_of(runs)
+    controls = controls_of(folder / "answer" / "controls", runs)
+    written = answer.write(folder / "answer", runs, controls, COMMAND, ideal, wells).read_text(encoding="utf-8")
     PAGE.write_text(inserted(PAGE.read_text(encoding="utf-8"), written), encoding="utf-8")
+    for page in SHARED:
+        page.write_text(shared(page.read_text(encoding="utf-8"), written), encoding="utf-8")
     for picture in sorted((folder / "answer" / "pictures").glob("answer-*.png")):
         shutil.copy(picture, HERE / picture.name)
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(*map(Path, sys.argv[1:]))

@@ -236,7 +236,7 @@ def levels(rows: list[Row]) -> list[list[str]]:
         for k, (value, error) in enumerate(row.found):
             expected = "" if row.gas.expected is None else f" ({row.gas.expected[k]:.3g})"
             cells.append(with_error(value, error) + expected)
-        ideal = {"yes": "yes", "no": "**no**"}.get(row.judged.levels[2].answer, row.judged.levels[2].answer)
+        ideal = {"yes": "yes", "no": "**no**"}.get(row.judged.hypotheses[2].answer, row.judged.hypotheses[2].answer)
         out.append([row.gas.title, level_one, books, *cells, ideal, row.gas.source])
     return out
 
@@ -245,7 +245,7 @@ def explained(rows: list[Row]) -> list[list[str]]:
     """For the gases that are not ideal: the factors of their fluctuation, as ``analysis.reasons`` has them."""
     out = []
     for row in rows:
-        if row.judged.levels[2].answer == "yes" or "noise_dim" not in row.state:
+        if row.judged.hypotheses[2].answer == "yes" or "noise_dim" not in row.state:
             continue
         why = reasons(row.trace, row.state)
         names = ("fluctuation", "explained", "anisotropy", "dependence", "step_factor", "conf_ratio", "alignment")
@@ -380,9 +380,12 @@ def main() -> None:
     why = "(Var U/T²)/R | explained | (d−1)/d_eff | 1/(1 − bRT/U) | step factor | T_conf/T | alignment"
     write(
         {
-            "levels": (f"gas | 1 stationary | 2 Z/expected | {checks} | 3 ideal gas | closed form", levels(rows)),
+            "levels": (
+                f"gas | 1 stationary | 2 Z over (1+SNR)/(1−ηλ/2) | {checks} | C Gibbs density | closed form",
+                levels(rows),
+            ),
             "explained": (f"gas | {why}", explained(rows)),
-            "momentum": ("α | protocol | T | Z | expected | r/expected | T_conf/T | m", momentum()),
+            "momentum": ("α | protocol | T | pV/RT | expected | r/expected | T_conf/T | m", momentum()),
             "deaths": ("k(d − 3)/2 | rate of ln L | 2 − k(d − 3) | of the discrete step | status", table),
         }
     )

@@ -133,21 +133,21 @@ class Record(Settings):
     snapshot_every
         Steps between two of them. 50 in ``simulate``, 25 in ``train``.
     noise_batches
-        Extra batches at each sample of the noise, at least 2. 8 unless given. With 4 or more a sample also has unbiased
-        ``noise_trace_sq`` and ``noise_cov_sq``, of all weights and of each group. This and the options below are for
-        ``train`` alone.
+        Extra batches at each sample of the noise, at least 2; 8 unless given. With 4 or more a sample also has unbiased
+        ``noise_trace_sq`` and ``noise_cov_sq``, also for each group. This and the options below are for ``train``.
     curvature_batches
         Extra batches at each sample of the curvature, each with a random probe; 0: none. 2 unless given
         (:mod:`weightgas.probes.laplacian`): ``laplacian``, ``laplacian_far``, both also for each group, and
         ``noise_curvature``. Each costs six gradients. The weights of a run do not depend on it.
     noise_samples
-        Samples that also hold noise and curvature; if not given, as many as cost 1.75 % of the gradients, and at least
-        40. They are one in ``samples // noise_samples``, those at multiples of the attribute ``noise_every`` of the
-        trace (all, if it is absent). Diagnostics that use the noise need many: pass ``samples`` for all.
+        Samples that also hold noise and curvature, ``samples`` for all; if not given, as many as cost 1.75 % of the
+        gradients, and at least 40. One in ``samples // noise_samples`` holds them, at multiples of the attribute
+        ``noise_every`` of the trace (all, if it is absent).
+    log_spaced
+        Space the samples evenly in the logarithm of the step, each with noise and curvature: for a run along its steps.
     energy_batches
-        Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16. They are the first
-        in a fixed order, the same for all cells and samples; if they are not all, the attribute ``energy_batches`` of
-        the trace is their number. Three losses count as one gradient.
+        Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16: the first in a
+        fixed order, the same for all samples. If they are not all, the attribute ``energy_batches`` is their number.
     quantities
         Custom quantities to measure at every sample: :class:`~weightgas.quantities.Quantity` with ``measure``, a
         function of the weights of one run. They are variables of the trace, and the state has their averages with
@@ -164,6 +164,7 @@ class Record(Settings):
     noise_batches: int | None = option(minimum=2, fix="A variance needs 2; take 8.", train=8)
     curvature_batches: int | None = option(minimum=0, fix="Pass 0 to record no curvature.", train=2)
     noise_samples: int | None = option(minimum=1, fix="Pass the number of samples for all.", train=None)
+    log_spaced: bool | None = option(train=None)
     energy_batches: int | None = option(minimum=1, fix="Pass None for as many as cost little.", train=None)
     quantities: tuple[Quantity, ...] = ()
 

@@ -1,10 +1,13 @@
 """Theory curves: slopes that hold, the model without a measured G, and averages along a run."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import xarray as xr
 
 from gases import network, state, trace
+from weightgas import figures
 from weightgas.analysis import curves
 from weightgas.analysis.curves import is_paper_model
 from weightgas.errors import TraceError
@@ -75,9 +78,17 @@ def test_averages_along_a_run_are_those_of_its_samples() -> None:
     ran = simulate(
         FixedELR(elr=[0.01, 3.0], wd=0.1), 3, 4000, replicas=2, record=Record(samples=40), run=Run(threads=1)
     )
-    found = curves.along_run(ran, windows=4)
-    np.testing.assert_allclose(found["energy"].values[0], ran["energy"].values[0].reshape(2, 4, 10).mean(axis=(0, 2)))
-    np.testing.assert_allclose(found["step"].values[0], ran["step"].values[0].reshape(4, 10).mean(axis=1))
+    step = ran["step"].values[0]
+    found = curves.along_run(ran, windows=4)  # of equal width in the logarithm: 100, 251, 632, 1591, 4000
+    edges = 100 * 40 ** (np.arange(5) / 4)
+    parts = [(step >= low) & (step < high + (high > 3999)) for low, high in pairwise(edges)]
+    assert [part.sum() for part in parts] == [2, 4, 9, 25]
+    np.testing.assert_allclose(found["step"].values[0], [step[part].mean() for part in parts])
+    for name in ("energy", "noise_trace", "mean_grad_sq"):
+        series = ran[name].values[0]
+        np.testing.assert_allclose(found[name].values[0], [series[:, part].mean() for part in parts])
+    change = ran["radius"].values[0] - ran["radius"].values[0][:, :1]
+    np.testing.assert_allclose(found["radius_change"].values[0], [change[:, part].mean() for part in parts])
     assert np.isnan(found["radius"].values[1, -1])
     assert curves.along_run(ran, windows=1000).sizes["window"] == 40
 
@@ -92,6 +103,10 @@ def test_entropy_along_a_run_needs_directions_and_says_what_it_measures() -> Non
     assert (np.diff(found["step"], axis=1) > 0).all()
     with pytest.raises(TraceError, match="Use fewer windows"):
         curves.entropy_along_run(ran, windows=60)
+    single = ran.isel(snapshot=[-1])
+    with pytest.raises(TraceError, match=r"got 1 for 1\. Run with more snapshots"):
+        curves.entropy_along_run(single)
+    assert len(figures.along_run(single).axes) == 5  # four panels and the colour bar
     still = ran.copy()
     still["directions"] = ran["directions"].where(False, ran["directions"].isel(snapshot=0))
     assert np.isnan(curves.entropy_along_run(still)["entropy_direction"]).all()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from weightgas.analysis import verdict
-from weightgas.analysis.checks import judge
+from weightgas.analysis.checks import Key, judge
 from weightgas.experiments.controls import NAMES, controls_at
 from weightgas.measurement import measure
 from weightgas.protocols import FixedSphere
@@ -28,7 +28,40 @@ def test_the_ideal_gas_passes_all_levels(judged):
 def test_the_planted_gases_satisfy_identities_and_fail_the_tests(judged, name):
     levels = judged[name].levels
     assert [level.answer for level in levels] == ["yes", "yes", "no"], str(judged[name])
-    assert "not an ideal gas" in judged[name].sentence
+    assert "C Gibbs density of the loss: fails" in judged[name].sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [("ideal", ("yes", "yes", "yes")), ("anisotropic", ("yes", "yes", "no")), ("hessian", ("yes", "yes", "no"))],
+)
+def test_an_anisotropic_gas_satisfies_the_first_two_hypotheses_and_not_the_third(judged, name, answers):
+    """In a harmonic well at small steps pV = RT, U − U₀ = RT, S = R ln T and C ∝ T hold for any noise, not Φ = L."""
+    found = judged[name].hypotheses
+    assert tuple(h.letter for h in found) == ("A", "B", "C")
+    assert tuple(h.answer for h in found) == answers, str(judged[name])
+    for key in (Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY):
+        check = judged[name].check(key)
+        assert check.outcome == "yes" and abs(check.value - 1) < 0.05
+    slopes = {c.of: c for c in judged[name].checks(Key.ENTROPY_SLOPE)}
+    assert slopes["entropy by quasi harmonic"].outcome == "yes"
+    assert slopes["entropy by knn"].outcome == "" and "flagged" in slopes["entropy by knn"].note
+    assert slopes["entropy by integration"].outcome == ""
+
+
+def test_what_is_printed_is_in_the_order_of_the_hypotheses(judged):
+    text = str(judged["anisotropic"])
+    order = ["A equations of state: holds", "pV/RT:", "B one family of densities: holds", "d ln C/d ln T, directions 1"]
+    order += ["C Gibbs density of the loss: fails", "T_conf/T:", "reported"]
+    places = [text.index(f"  {words}") for words in order]
+    assert places == sorted(places)
+
+
+def test_without_stored_directions_the_second_hypothesis_names_what_to_record():
+    trace = simulate(FixedSphere(elr=[0.01, 0.02]), 3, 40_000, record=Record(samples=80))
+    found = verdict(trace).hypotheses[1]
+    assert found.answer == "undecided" and found.outcome == "not decided here"
+    assert "no directions stored: record directions (snapshots)" in found.reason
 
 
 def test_one_cell_is_undecided_with_advice():

@@ -13,7 +13,7 @@ import weightgas
 from command_line import call, end, start
 from weightgas import trace as traces
 from weightgas.cli import app
-from weightgas.settings import Run
+from weightgas.settings import Evaluate, Run
 
 COMMANDS = ("demo", "simulate", "train", "measure", "report", "convert", "reproduce", "predict", "symmetries", "list")
 COMMANDS += ("doctor",)
@@ -238,6 +238,7 @@ def test_reproduce_prints_verdicts_numbers_and_the_report(
     assert lines[4:6] == ["Numbers:", "  a number"]
     assert lines[6].endswith(f"Report: {empty / 'runs/isotropic-standard/report.html'}")
     options = {"seed": 3, "run": Run(Path("runs/isotropic-standard"), threads=1, progress=False)}
+    options["evaluate"] = Evaluate(device="cpu")
     assert call(capsys, "demo", "-o", "here").code == 0
     assert asked[0] == ("isotropic", "standard", options)
     assert asked[1][:2] == ("demo", "quick")

@@ -31,6 +31,12 @@ def test_part_of_a_data_set_with_wrong_labels(capsys, tmp_path):
     assert other.code == 2 and "other settings (data)" in other.err
 
 
+def test_the_test_half_from_the_command_line(capsys, tmp_path):
+    assert call(capsys, "train", "--data", "digits", "--test-half", *SHORT, "--out", tmp_path / "run").code == 0
+    trace = traces.open_trace(tmp_path / "run")
+    assert trace.attrs["data"] == "digits, training half" and "test_accuracy" in trace
+
+
 def test_missing_data_is_one_line_that_helps(capsys, tmp_path):
     called = call(capsys, "train", "--data", "cifar100", "--data-dir", tmp_path, *SHORT, "--out", tmp_path / "run")
     assert called.code == 2

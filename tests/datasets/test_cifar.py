@@ -53,6 +53,24 @@ def test_every_byte_is_where_the_format_says(tiny, tmp_path, name):
         np.testing.assert_allclose(images.inputs[index, channel, row, column], expected, rtol=1e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_the_published_test_half_is_normalised_like_the_training_half(tiny, tmp_path, name):
+    what = tiny[name]
+    published.folder(what, tmp_path / what.folder)
+    images = datasets.named(name, tmp_path, test=True)
+    width = 3072 + len(what.classes)
+    tables = [np.frombuffer(c, np.uint8).reshape(-1, width) for c in published.both(what).values()]
+    train, test = np.concatenate(tables[:-1]), tables[-1]
+    red = train[:, -3072:-2048].astype(float)
+    expected = (test[:, -3072:-2048] - red.mean()) / red.std()
+    np.testing.assert_allclose(images.test.inputs[:, 0].reshape(len(test), -1), expected, rtol=1e-5, atol=1e-6)
+    assert images.test.labels.tolist() == test[:, len(what.classes) - 1].tolist() and len(images.test) == what.tests
+    (tmp_path / what.folder / what.test).unlink()
+    assert datasets.named(name, tmp_path).test is None
+    with pytest.raises(FileNotFoundError, match="data_dir="):
+        datasets.named(name, tmp_path, test=True)
+
+
 def test_coarse_labels(tiny, tmp_path):
     published.folder(tiny["cifar100"], tmp_path)
     images = datasets.cifar100(tmp_path, coarse=True)

@@ -60,3 +60,28 @@ def test_a_data_set_without_files_takes_no_folder(tmp_path):
         datasets.named("digits", tmp_path)
     with pytest.raises(ValueError, match="download: expected nothing with mnist"):
         datasets.named("mnist", download=True)
+
+
+def test_the_test_half_of_the_digits_is_fixed_and_apart():
+    whole, half = datasets.digits(), datasets.digits(test=True)
+    assert (len(half), len(half.test), half.name, half.test.name) == (
+        1297, 500, "digits, training half", "digits, test half"
+    )  # fmt: skip
+    assert np.bincount(half.test.labels).tolist() == [50] * 10
+    assert half.inputs.mean() == pytest.approx(0, abs=1e-6) and half.inputs.std() == pytest.approx(1, rel=1e-6)
+    rows = {row.tobytes() for row in np.rint(16 * (whole.inputs - whole.inputs.min())).astype(int)}
+    scale = whole.inputs.max() - whole.inputs.min(), half.inputs.max() - half.inputs.min()
+    for part in (half, half.test):
+        again = np.rint(16 * (part.inputs - half.inputs.min()) * scale[0] / scale[1]).astype(int)
+        assert all(row.tobytes() in rows for row in again)  # the same pixels, otherwise normalised
+    assert np.array_equal(np.sort(np.concatenate([half.labels, half.test.labels])), np.sort(whole.labels))
+    again = datasets.digits(test=True)
+    assert np.array_equal(again.test.inputs, half.test.inputs) and whole.test is None
+    part = datasets.subset(half, 5)
+    assert len(part) == 50 and part.test is half.test
+
+
+def test_a_test_half_has_the_form_of_the_training_half():
+    digits = datasets.digits()
+    with pytest.raises(ValueError, match="test: expected images of shape"):
+        datasets.Images("odd", np.zeros((4, 3)), np.arange(4), 10, digits)

@@ -50,6 +50,17 @@ def test_every_pixel_is_where_the_format_says(tiny, monkeypatch):
     assert test.name == "fashion_mnist, test half" and not np.array_equal(test.inputs, images.inputs)
 
 
+def test_the_test_half_is_normalised_like_the_training_half(tiny):
+    folder, pixels = tiny
+    plane, other = pixels["train"].astype(float), pixels["test"].astype(float)
+    images = datasets.fashion_mnist(folder, test=True)
+    assert images.name == "fashion_mnist" and images.test.name == "fashion_mnist, test half"
+    np.testing.assert_allclose(images.test.inputs[:, 0], (other - plane.mean()) / plane.std(), rtol=1e-5, atol=1e-6)
+    assert datasets.named("fashion_mnist_14", folder, test=True).test.inputs.shape == (30, 1, 14, 14)
+    with pytest.raises(ValueError, match="test: expected false with half='test'"):
+        datasets.fashion_mnist(folder, half="test", test=True)
+
+
 def test_fourteen_pixels_a_side_are_means(tiny):
     folder, pixels = tiny
     small = datasets.named("fashion_mnist_14", folder)

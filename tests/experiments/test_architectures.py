@@ -42,23 +42,45 @@ def short(monkeypatch):
     monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
 
 
-def test_the_paper_preset_is_what_the_paper_prints():
-    plan = presets.architecture("paper", networks.convnet(8), _colourful())
-    sphere, elr, lr, cold = plan
+@pytest.mark.parametrize(
+    ("network", "dim", "data", "lr", "wd"),
+    [
+        (networks.convnet(8), 24_408, "cifar10", (1e-3, 0.1, 13), (1e-3, 0.1, 9)),
+        (networks.convnet(16, classes=100), 97_200, "cifar100", (1e-3, 0.1, 13), (1e-2, 1.0, 9)),
+        (networks.resnet18(4), 43_692, "cifar10", (1e-3, 1.0, 19), (1e-3, 0.1, 5)),
+        (networks.resnet18(4, classes=100), 43_692, "cifar100", (1e-3, 1.0, 19), (1e-3, 0.1, 5)),
+    ],
+)
+def test_the_paper_preset_is_what_the_paper_prints(network, dim, data, lr, wd):
+    sphere, elr, free, along = plan = presets.architecture("paper", network, _colourful(data))
     assert [r.name for r in plan] == [f"networks/{n}" for n in ("fixed_sphere", "fixed_elr", "fixed_lr", "along_run")]
-    assert all(r.steps == 1_000_000 and r.network.dim(r.data) == 24_408 for r in plan)
+    assert all(r.steps == 1_000_000 and r.network.dim(r.data) == dim and r.start == "unit" for r in plan)
     assert isinstance(sphere.protocol, FixedSphere) and sphere.protocol.radius == (0.25, 0.5, 1.0, 2.0, 4.0)
-    for held, ends in (
-        (sphere.protocol.elr, (1e-4, 1e-2)),
-        (elr.protocol.elr, (1e-4, 1e-2)),
-        (lr.protocol.lr, (1e-3, 1.0)),
+    for found, (low, high, count) in (
+        (sphere.protocol.elr, (1e-4, 1e-2, 13)),
+        (elr.protocol.elr, (1e-4, 1e-2, 13)),
+        (elr.protocol.wd, wd),
+        (free.protocol.lr, lr),
+        (free.protocol.wd, wd),
+        (along.protocol.elr, (2e-5, 3e-3, 7)),
     ):
-        np.testing.assert_allclose((min(held), max(held)), ends)
-    np.testing.assert_allclose(elr.protocol.wd, np.logspace(-3, -1, 5))
-    for planned in (sphere, elr, lr):
-        assert planned.record.snapshots * planned.record.snapshot_every == pytest.approx(100_000, rel=0.01)
-        assert planned.record.snapshots * 4 * 24_408 <= presets.STORED
-    assert cold.auxiliary and not lr.auxiliary
+        np.testing.assert_allclose(found, np.geomspace(low, high, count))
+    for planned in (sphere, elr, free):
+        record = planned.record
+        assert (record.snapshots, record.snapshot_every, record.warmup) == (4000, 25, 0)
+    assert along.record.log_spaced and along.record.samples == 151
+    biased = isinstance(network, networks.ConvNet)
+    assert all(r.network.head_bias == biased for r in plan) and not network.head_bias
+    assert along.auxiliary and not free.auxiliary
+
+
+@pytest.mark.parametrize("preset", ["quick", "standard"])
+def test_the_fit_of_the_entropy_exists_on_every_grid(preset):
+    for planned in presets.architecture(preset, networks.mlp(hidden=(3,)), datasets.digits())[:3]:
+        assert min(len(getattr(planned.protocol, axis)) for axis in planned.protocol.axes) >= 3
+        assert planned.record.snapshots >= 200 and planned.record.snapshot_every == 25
+    for planned in presets.networks(preset)[:3]:
+        assert len(planned.protocol) >= 35 and planned.record.snapshots >= 1000
 
 
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
@@ -69,7 +91,7 @@ def test_sizes_go_with_the_preset_and_steps_replace_its_length(preset):
     shorter = presets.architecture(preset, network, data, 500)
     assert {r.steps for r in shorter} == {500} and {r.steps for r in plan} != {500}
     assert [len(r.protocol) for r in shorter] == [len(r.protocol) for r in plan]
-    assert all(r.record.snapshots * r.record.snapshot_every <= r.steps for r in (*plan, *shorter))
+    assert all(r.record.snapshots * (r.record.snapshot_every or 1) <= r.steps for r in (*plan, *shorter))
 
 
 def test_the_estimated_time_counts_what_the_run_will_do(monkeypatch):
@@ -134,6 +156,39 @@ def test_what_is_refused_is_refused_before_any_work(arguments, said, capsys, mon
     assert not (tmp_path / "run").exists()
 
 
-def _colourful():
+def test_the_cost_of_the_paper_is_foreseen_without_its_files(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("WEIGHTGAS_DATA", str(tmp_path / "nowhere"))
+    monkeypatch.setattr("weightgas.training.cost", lambda *_, **__: CHEAP)
+    arguments = ("reproduce", "networks", "--preset", "paper", "--net", "convnet:8", "--data", "cifar10")
+    dry = call(capsys, *arguments, "--dry-run", "--out", tmp_path / "run")
+    assert dry.code == 0 and not (tmp_path / "run").exists(), dry.err
+    assert "The files of cifar10 are not here: the time is that of blank images" in dry.out
+    assert "convnet(width=8, head_bias=True) on cifar10" in dry.out
+    assert "networks/fixed_lr: 117 cells x 1000000 steps" in dry.out
+    size = 4000 * 4 * 24_408 / 1e6  # stated before the run
+    assert f"4000 directions, one in 25 steps: {size:.0f} MB of memory for each cell" in dry.out
+    called = call(capsys, *arguments, "--out", tmp_path / "run")  # to run it takes the files
+    assert called.code == 2 and "cifar-10-binary.tar.gz" in called.err
+
+
+def test_blank_images_have_the_number_and_shape_of_the_real_ones():
+    images = datasets.blank("fashion_mnist_14")
+    assert len(images) == 60_000 and images.inputs.shape[1:] == (1, 14, 14) and not images.inputs.any()
+    assert np.bincount(images.labels).tolist() == [6000] * 10
+    with pytest.raises(ValueError, match="data: expected one of cifar10, cifar100, fashion_mnist"):
+        datasets.blank("digits")
+
+
+def test_the_device_is_that_of_the_networks(capsys, monkeypatch, tmp_path):
+    asked = []
+    monkeypatch.setattr("weightgas.training.cost", lambda *_, evaluate, **__: asked.append(evaluate.device) or CHEAP)
+    call(capsys, "reproduce", "networks", "--net", "mlp", "--device", "cuda:3", "--dry-run", "--out", tmp_path / "run")
+    assert set(asked) == {"cuda:3"}
+    called = call(capsys, "reproduce", "networks", "--net", "mlp", "--device", "abacus", "--out", tmp_path / "run")
+    assert called.code == 2
+
+
+def _colourful(name="colourful"):
     generator = np.random.default_rng(0)
-    return datasets.Images("colourful", generator.normal(size=(130, 3, 32, 32)), np.arange(130) % 10, 10)
+    classes = 100 if name == "cifar100" else 10
+    return datasets.Images(name, generator.normal(size=(200, 3, 32, 32)), np.arange(200) % classes, classes)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from gases import KINDS, PROTOCOLS, control, network, state, trace
 from weightgas import figures
 from weightgas.analysis.equation_of_state import radius_from_sphere
-from weightgas.errors import is_refusal
+from weightgas.analysis.findings import Findings
+from weightgas.errors import TraceError, is_refusal
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedSphere
 from weightgas.settings import Record, Run
@@ -33,6 +34,7 @@ ALL = {
     "energy and entropy, network": lambda: figures.energy_and_entropy({k: network(k)[1] for k in KINDS}),
     **{f"entropy {k}": (lambda k=k: figures.entropy(state(k))) for k in KINDS},
     **{f"entropy lr {k}": (lambda k=k: figures.entropy(state(k), over="lr", smoothing=True)) for k in KINDS},
+    "entropies": lambda: figures.entropies(network("fixed_elr")),
     "entropy product": lambda: figures.entropy(state("fixed_lr"), across="product"),
     "entropy network": lambda: figures.entropy(network("fixed_elr")[1], smoothing=True),
     **{f"maps {k}": (lambda k=k: figures.potential_maps(state(k))) for k in KINDS},
@@ -285,12 +287,32 @@ def test_a_diverged_learning_rate_is_said_along_the_run() -> None:
     assert labels == ["0.01", "3\ndiverged"]
 
 
-def test_the_anisotropic_gas_lies_on_the_line_far_from_the_ideal_one() -> None:
+def test_the_entropies_show_the_published_one_with_its_null_and_why_a_fit_is_missing() -> None:
+    trace_, state_ = network("fixed_lr")
+    figure = figures.entropies((trace_, state_))
+    titles = [text.get_text() for ax in figure.axes for text in ax.texts if ":" in text.get_text()]
+    found = Findings(trace_, state_).smoothings
+    assert titles[0].startswith("as published: ") and "temporal neighbours" in titles[0] and len(titles) == len(found)
+    for title, one in zip(titles, found.values(), strict=True):
+        assert (one.lacking.rpartition(": ")[0] in title) if one.fit is None else f"{one.fit.r_squared:.5f}" in title
+    crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
+    given, d = found["published"].entropies, state_.attrs["dim"]
+    null = state_["entropy_published_null"].values + (d - 1) * state_["log_radius"].values
+    expected = np.sort((null - np.nanmean(given.value)) / given.r)
+    drawn = np.concatenate([line.get_ydata() for line in crosses])
+    assert np.isin(np.round(drawn, 9), np.round(expected, 9)).all() and len(drawn) > 0
+    with pytest.raises(TraceError, match="entropy of one of as published"):
+        figures.entropies(state_.drop_vars([n for n in state_ if str(n).startswith("entropy_")]))
+
+
+def test_both_reference_gases_are_explained_at_every_temperature() -> None:
     figure = figures.anisotropy({"ideal": control("ideal")}, controls={"anisotropic": control("anisotropic")})
     xy = points(figure.axes[0])
     assert len(xy) == 8
-    assert np.abs(np.log(xy[:4])).max() < 0.3  # ideal: at the star
-    assert xy[4:, 0].min() > 2 and np.abs(np.log(xy[4:, 1] / xy[4:, 0])).max() < 0.3
+    known = np.concatenate([control(name)[1]["temperature"].values for name in ("ideal", "anisotropic")])
+    assert all(np.isclose(known, x, rtol=1e-9).any() for x in xy[:, 0])
+    assert np.ptp(np.log(xy[:, 0])) > 0.5 * np.log(1.35)
+    assert np.abs(np.log(xy[:, 1])).max() < 0.3
 
 
 def test_a_state_without_groups_has_no_group_temperatures() -> None:

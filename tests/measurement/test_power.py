@@ -11,6 +11,7 @@ from weightgas.measurement.stationarity.sample_size import (
     effective_sample_size,
     exponential_sample_size,
 )
+from weightgas.measurement.stationarity.slow_part import slow_part
 from weightgas.measurement.stationarity.trend import largest_trend, trend_in_errors
 from weightgas.status import Status
 
@@ -185,3 +186,75 @@ def test_a_drift_of_the_radius_and_of_the_energy_is_seen():
     assert (growing["radius_trend_z"] > 10).all()
     rising = assess(trace.assign(energy=trace["energy"] * (1 + 0.3 * ramp)), Criteria())
     assert np.mean(rising["status"] == Status.TOO_SHORT) >= 0.9
+
+
+# --- a slow part under fast noise, and basins ---
+
+
+def with_basins(generator, shape, time, shift=2.0):
+    """White noise about one of two means; a replica changes between them with correlation exp(−lag/time)."""
+    flips = generator.random(shape) < (1 - np.exp(-1 / time)) / 2
+    first = np.where(generator.random((*shape[:2], 1)) < 0.5, 1.0, -1.0)
+    return shift / 2 * first * np.where(np.cumsum(flips, axis=-1) % 2, -1.0, 1.0) + generator.standard_normal(shape)
+
+
+def slow_fifth(generator, shape):
+    return np.sqrt(0.8) * generator.standard_normal(shape) + np.sqrt(0.2) * synthetic.ar1(generator, shape, 200)
+
+
+def accepted_series(series, **criteria):
+    """Share of the series (series, replicas, samples) that are called equilibrium."""
+    count, replicas, samples = series.shape
+    energy = 0.01 * (1 + 0.3 * series)
+    trace = synthetic.make(cells=count, replicas=replicas, samples=samples, sample_every=EVERY, energy=energy)
+    return np.mean(assess(trace, Criteria(**criteria))["status"].values == Status.EQUILIBRIUM)
+
+
+SLOW = {
+    "fifth": slow_fifth,
+    "basins 100": lambda g, shape: with_basins(g, shape, 100),
+    "basins 400": lambda g, shape: with_basins(g, shape, 400),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_what_one_replica_cannot_show_four_replicas_refuse(name):
+    series = SLOW[name](np.random.default_rng(12), (150, 4, 400))
+    assert accepted_series(series) <= 0.05  # of two basins, all four replicas are in one for good in 2 %
+    assert accepted_series(series, slow_part=1e9) >= 0.05  # by all other criteria
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", SLOW)
+def test_less_than_5_of_100_with_a_slow_part_pass(name):
+    assert accepted_series(SLOW[name](np.random.default_rng(13), (1000, 4, 400))) < 0.05
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("replicas", [4, 8, 16])
+@pytest.mark.parametrize("time", [0, 5, 10])
+def test_95_of_100_fast_series_of_many_replicas_pass(replicas, time):
+    assert accepted_series(synthetic.ar1(np.random.default_rng(14), (1000, replicas, 400), time)) >= 0.95
+
+
+@pytest.mark.parametrize("replicas", [4, 8, 16])
+@pytest.mark.parametrize("time", [0, 5, 20])
+def test_false_alarms_of_the_slow_part_are_one_in_370(replicas, time):
+    """At any correlation time that level 1 accepts, for any number of replicas."""
+    series = synthetic.ar1(np.random.default_rng(15), (1000, replicas, 400), time)
+    z = np.array([slow_part(one)[2] for one in series])
+    assert np.mean(z > 3) <= 0.009  # binomial: 0.0027 ± 4 · 0.0016
+    assert np.mean(z > 1.645) <= 0.1 + 4 * 0.0095
+    assert np.mean(z > 1.96) >= 0.01  # of 0.05: the number means something
+
+
+def test_the_slow_part_needs_four_replicas_and_frequencies():
+    generator = np.random.default_rng(16)
+    assert np.isfinite(slow_part(generator.standard_normal((4, 40)))).all()
+    for shape in ((3, 400), (1, 400), (4, 39)):
+        assert np.isnan(slow_part(generator.standard_normal(shape))).all()
+    assert np.isnan(slow_part(np.ones((4, 400)))).all()
+    trace = synthetic.make(cells=2, replicas=4, energy=0.01 + 0.003 * slow_fifth(generator, (2, 4, 400)))
+    found = assess(trace, Criteria())
+    assert all("energy: a slow part below the fast one, " in reason for reason in found["reason"].values)
+    assert np.isnan(assess(trace.isel(replica=[0, 1]), Criteria())["slow_z"]).all()

@@ -175,17 +175,19 @@ ARCHITECTURES = {
     "mlp, group": lambda data: networks.mlp((12, 12), classes=4, normalisation="group", loss="squared_error"),
     "convnet": lambda data: networks.convnet(2, classes=4),
     "convnet, group": lambda data: networks.convnet(2, classes=4, normalisation="group", loss="squared_error"),
+    "convnet, bias": lambda data: networks.convnet(2, classes=4, head_bias=True),
     "resnet18": lambda data: networks.resnet18(2, classes=4),
     "resnet18, layer": lambda data: networks.resnet18(2, classes=4, normalisation="layer"),
     "own convolutions": lambda data: network_of(OwnNet(), data),
     "own perceptron": lambda data: network_of(own_mlp(), data),
 }
+THOROUGH = ("resnet18, layer", "convnet, bias")
 EACH = [
     pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"]),
     pytest.mark.parametrize("protocol", PROTOCOLS),
     pytest.mark.parametrize(
         "name",
-        [pytest.param(name, marks=pytest.mark.thorough if name == "resnet18, layer" else ()) for name in ARCHITECTURES],
+        [pytest.param(name, marks=pytest.mark.thorough if name in THOROUGH else ()) for name in ARCHITECTURES],
     ),
 ]
 
@@ -219,3 +221,45 @@ def test_another_step_is_noticed():
     weights, _, order = plain_run(network, right, cell, data, first.weights[0], indices)
     distance = (order(engine.advance(first, 30).weights[0]) - weights).norm() / weights.norm()
     assert distance > 1e-5
+
+
+def published_convnet(kernels, head, bias, images):
+    """Logits of the published ConvNet, in the functions of torch: convolution, BatchNorm, ReLU, maximum of 2 x 2."""
+    functional, x = nn.functional, images
+    for number, kernel in enumerate(kernels):
+        x = functional.conv2d(x, kernel, padding=1)
+        x = torch.relu(functional.batch_norm(x, None, None, training=True, eps=1e-5))
+        if number:
+            x = functional.max_pool2d(x, kernel_size=2, stride=2)
+    return functional.linear(x.flatten(2).max(dim=2).values, head, bias)
+
+
+def test_a_convnet_with_a_bias_of_its_head_follows_code_written_apart():
+    """Thirty steps at fixed LR in float64, equal to 1e-12; head and bias drawn here by their description."""
+    data, width, lr, wd = pictures((3, 16, 16)), 2, 0.05, 0.02
+    network = networks.convnet(width, classes=4, head_bias=True)
+    assert "head_bias=True" in network.name
+    protocol = FixedLR(lr=lr, wd=wd)
+    engine = Engine(protocol, network, data, replicas=1, seed=SEED, batch_size=BATCH, dtype=torch.float64, device=CPU)
+    first = engine.initial()
+    shapes = [(2, 3, 3, 3), (4, 2, 3, 3), (8, 4, 3, 3), (16, 8, 3, 3)]
+    flat = first.weights[0].split([int(np.prod(shape)) for shape in shapes])
+    head = np.random.default_rng(0).standard_normal((4, 16))
+    head = torch.tensor(10 * head / np.linalg.norm(head))
+    bias = torch.tensor(np.random.default_rng((0, 1)).uniform(-1 / 4, 1 / 4, 4))
+    draws, inputs, labels = Draws(protocol, 1, SEED, len(data), BATCH, CPU), torch.tensor(data.inputs), data.labels
+    ends = {}
+    for name, shift in (("with", bias), ("without", None)):
+        kernels = [part.reshape(shape).clone() for part, shape in zip(flat, shapes, strict=True)]
+        for step in range(30):
+            index = draws.training(step)
+            kernels = [k.detach().requires_grad_() for k in kernels]
+            logits = published_convnet(kernels, head, shift, inputs[index].double())
+            loss = nn.functional.cross_entropy(logits, torch.tensor(labels)[index])
+            gradients = torch.autograd.grad(loss, kernels)
+            kernels = [k - lr * (g + wd * k) for k, g in zip(kernels, gradients, strict=True)]
+        ends[name] = torch.cat([k.detach().flatten() for k in kernels])
+    found = engine.advance(first, 30).weights[0]
+    distance = {name: ((found - end).norm() / end.norm()).item() for name, end in ends.items()}
+    print(f"\nConvNet with head bias, 30 steps, float64: relative distance {distance['with']:.1e}")
+    assert distance["with"] < 1e-12 and distance["without"] > 1e-4, distance

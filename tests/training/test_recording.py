@@ -162,3 +162,87 @@ def test_an_energy_of_some_batches_is_that_of_the_first():
     whole = train(LR, MLP, "digits", 40, **flat(**SHORT | {"samples": 2, "energy_batches": 56}))
     assert "energy_batches" not in whole.attrs
     np.testing.assert_allclose(whole["energy"].values[:, 0, -1], each.mean(0), rtol=1e-5)
+
+
+# --- spaced in the logarithm ---
+
+
+def test_samples_spaced_in_the_logarithm_hold_what_those_at_these_steps_do(tmp_path):
+    common = {"batch_size": 32, "warmup": 5, "noise_batches": 4, "curvature_batches": 0, "energy_batches": 2}
+    found = train(LR, MLP, DIGITS, 100, **flat(**common, samples=9, log_spaced=True))
+    step = found["step"].values[0]
+    assert step.tolist() == [1, 2, 3, 6, 10, 18, 32, 56, 100]
+    assert "sample_every" not in found.attrs and np.isfinite(found["noise_trace"]).all()
+    every = train(LR, MLP, DIGITS, 100, **flat(**common, samples=100, noise_samples=100))
+    for name in ("radius", "energy", "noise_trace", "mean_grad_sq"):  # at a step, not since the last sample
+        np.testing.assert_allclose(found[name].values, every[name].values[..., step - 1], rtol=1e-5, atol=1e-6)
+    mean = [every["grad_sq"].values[..., a:b].mean(axis=-1) for a, b in zip([0, *step[:-1]], step, strict=True)]
+    np.testing.assert_allclose(found["grad_sq"].values, np.stack(mean, -1), rtol=1e-5)
+    assert trace.holds(found, "noise_trace").all()
+    with pytest.raises(ValueError, match="log_spaced: expected false where a trace is continued"):
+        train(LR, MLP, DIGITS, 100, **flat(**common, samples=9, log_spaced=True), run=weightgas.Run(resume_from=every))
+    with pytest.raises(TraceError, match="evenly spaced samples, got log_spaced"):
+        train(LR, MLP, DIGITS, 100, **flat(**common, samples=9), run=weightgas.Run(resume_from=found))
+
+
+def test_a_start_of_unit_norm():
+    common = {"batch_size": 32, "warmup": 0, "noise_batches": 4, "curvature_batches": 0, "energy_batches": 2}
+    fresh, unit = (
+        train(FixedLR(1e-9, 1e-9), MLP, DIGITS, 1, **flat(**common, samples=1), start=start)
+        for start in ("random", "unit")
+    )
+    weights = fresh["final_weights"].values
+    np.testing.assert_allclose(unit["radius"].values, 1, rtol=1e-6)
+    np.testing.assert_allclose(unit["final_weights"].values, weights / np.linalg.norm(weights), rtol=1e-4, atol=1e-7)
+
+
+# --- the test half ---
+
+
+@pytest.mark.parametrize(
+    "network", [MLP, networks.convnet(2, normalisation="layer"), networks.resnet18(1, head_bias=True)], ids=str
+)
+def test_loss_and_accuracy_on_the_test_half(network):
+    data = datasets.digits(test=True)
+    common = {"samples": 3, "noise_batches": 4, "curvature_batches": 0, "warmup": 2, "energy_batches": 5}
+    found = train(LR, network, data, 30, **flat(**common, batch_size=64))
+    inputs, labels = torch.tensor(data.test.inputs), torch.tensor(data.test.labels)
+    order = probes.disjoint_batches(500, 64)[:5]
+    for cell in range(2):
+        weights = torch.tensor(found["final_weights"].values[cell, 0]).float()
+        losses, right = [], []
+        for batch in order:
+            logits = (
+                network.plain(data, weights)(inputs[batch].view(-1, 1, 8, 8)) if network is not MLP
+                else MLP.logits(weights[None], inputs[batch][None])[0].T
+            )  # fmt: skip
+            losses.append(torch.nn.functional.cross_entropy(logits, labels[batch]).item())
+            right.append((logits.argmax(1) == labels[batch]).double().mean().item())
+        assert found["test_energy"].values[cell, 0, -1] == pytest.approx(np.mean(losses), rel=1e-4)
+        assert found["test_accuracy"].values[cell, 0, -1] == pytest.approx(np.mean(right), abs=0.004)
+    state = weightgas.measure(found)
+    assert "test_accuracy" in state and np.isfinite(state["test_energy"]).all()
+    bare = train(LR, network, datasets.digits(), 30, **flat(**common, batch_size=64))
+    assert "test_energy" not in bare
+
+
+def test_a_network_without_outputs_has_no_accuracy_and_a_resumed_run_goes_on_with_its_test_half():
+    module = torch.nn.Sequential(
+        torch.nn.Linear(64, 6, bias=False), torch.nn.BatchNorm1d(6, affine=False), torch.nn.ReLU(),
+        torch.nn.Linear(6, 10, bias=False).requires_grad_(False),
+    )  # fmt: skip
+    data = datasets.digits(test=True)
+    options = flat(samples=2, noise_batches=4, curvature_batches=0, warmup=0, batch_size=64)
+    found = train(FixedLR(0.1, 0.01), module, data, 4, **options)
+    assert "test_energy" in found and "test_accuracy" not in found
+    first = train(FixedLR(0.1, 0.01), MLP, data, 4, **options)
+    more = train(FixedLR(0.1, 0.01), MLP, data, 4, **options, run=weightgas.Run(resume_from=first))
+    assert np.isfinite(more["test_accuracy"]).all()
+    with pytest.raises(ValueError, match="batch_size: expected at most the 500 images of the test half"):
+        train(FixedLR(0.1, 0.01), MLP, data, 4, **(options | {"batch_size": 600}))
+
+
+def test_training_digits_improves_the_accuracy_on_the_test_half():
+    data = datasets.digits(test=True)
+    found = train(FixedLR(0.3, 1e-3), networks.mlp(hidden=(20,)), data, 1500, **flat(samples=10, warmup=0))
+    assert found["test_accuracy"].values[0, 0, -1] > 0.9

@@ -187,7 +187,7 @@ def test_data_of_ones_own():
         ({"warmup": -1}, ValueError, "warmup: expected"),
         ({"noise_batches": 1}, ValueError, "noise_batches: expected a whole number of at least 2"),
         ({"snapshots": 9, "snapshot_every": 10}, ValueError, "snapshots: expected at most 2"),
-        ({"start": "warm"}, ValueError, "start: expected one of predicted, random, got 'warm'"),
+        ({"start": "warm"}, ValueError, "start: expected one of predicted, random, unit, got 'warm'"),
         ({"cells_at_once": 0}, ValueError, "cells_at_once: expected"),
         ({"threads": 0}, ValueError, "threads: expected"),
         ({"device": "abacus"}, ValueError, "device: expected a device that this torch can use"),
@@ -242,6 +242,6 @@ def test_a_start_can_be_given_as_weights():
 @pytest.mark.parametrize("wrong", [np.ones(3), np.full((4, 1, 420), np.nan), np.ones((4, 1, 420), int)])
 def test_a_start_of_the_wrong_kind_is_refused(wrong):
     with pytest.raises(
-        ValueError, match=r"start: expected 'predicted', 'random', or finite weights of shape \(4, 1, 4"
+        ValueError, match=r"start: expected 'predicted', 'random', 'unit', or finite weights of shape \(4, 1, 4"
     ):
         train(LR, MLP, "digits", 50, start=wrong, **flat(**SHORT))

@@ -2,7 +2,7 @@
 
 from weightgas.analysis.annealing import annealing
 from weightgas.analysis.bootstrap import bootstrap
-from weightgas.analysis.checks import Check, Key, Level, Verdict
+from weightgas.analysis.checks import Check, Hypothesis, Key, Level, Verdict
 from weightgas.analysis.findings import Findings, verdict
 from weightgas.analysis.layers import layer_gases
 from weightgas.analysis.virial import virial
@@ -11,6 +11,7 @@ from weightgas.errors import renamed_names
 __all__ = [
     "Check",
     "Findings",
+    "Hypothesis",
     "Key",
     "Level",
     "Verdict",

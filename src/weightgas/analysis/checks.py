@@ -1,10 +1,16 @@
 """The parts of a verdict: checks in three levels. Code finds a check by its key; the text is for readers.
 
 1. Stationary?          burn-in, effective sample size, trend, relaxation times.
-2. Consistency checks   Z, the radius law, Maxwell: identities of any stationary run. A failure is a bug or a short run;
-a success does not show that the gas is ideal. 3. Diagnostic tests     configurational temperature, fluctuation and
-response, the Gibbs slope, Clausius with an entropy
-                        that was not integrated. Only these can falsify an ideal gas.
+2. Consistency checks   Z over (1 + SNR)/(1 − ηλ/2), the radius law, Maxwell: identities of any stationary run. A
+                        failure is a bug or a short run; a success does not show that the gas is ideal.
+3. Diagnostic tests     they can falsify, each one of three hypotheses (:data:`HYPOTHESES`):
+
+   A  equations of state: pV = RT, U − U₀ = RT, C_V = R, S = R ln T + const
+   B  one family of densities: ρ_T ∝ e^{−Φ/T} with one Φ, whatever it is
+   C  the Gibbs density of the loss: Φ = L. It implies B, and A at low temperature and small steps.
+
+arXiv 2511.07308 claims A of networks and derives C for isotropic noise. An anisotropic harmonic gas satisfies A and B,
+not C.
 """
 
 from __future__ import annotations
@@ -32,12 +38,19 @@ class Key(StrEnum):
     ENERGY_RELAXATIONS = "energy_relaxations"
     TURNS = "turns"
     ESS_DIRECTION = "ess_direction"
+    RHAT = "rhat"
+    SLOW_BETWEEN = "slow_between"
+    SLOW_LOWEST = "slow_lowest"
     COMPRESSIBILITY = "compressibility"
     RADIUS = "radius"
     MAXWELL = "maxwell"
     CONFIGURATIONAL = "configurational"
     FLUCTUATION = "fluctuation"
     GIBBS_SLOPE = "gibbs_slope"
+    GAS_LAW = "gas_law"
+    ENERGY_LAW = "energy_law"
+    ENTROPY_SLOPE = "entropy_slope"
+    BAND = "band"
     CLAUSIUS = "clausius"
     HEAT_CAPACITY = "heat_capacity"
     NOISE_DIM = "noise_dim"
@@ -48,6 +61,11 @@ class Key(StrEnum):
         """Name of the check in tables and sentences."""
         return _LABELS[self]
 
+    @property
+    def hypothesis(self) -> str:
+        """The letter of the hypothesis (:data:`HYPOTHESES`) that it can falsify; empty if none."""
+        return next((letter for letter, keys in _TESTS.items() if self in keys), "")
+
 
 _LABELS = {
     Key.CELLS: "cells in equilibrium",
@@ -57,16 +75,32 @@ _LABELS = {
     Key.ENERGY_RELAXATIONS: "least relaxation times of the energy",
     Key.TURNS: "least times in which noise alone would turn the direction",
     Key.ESS_DIRECTION: "least effective stored directions",
-    Key.COMPRESSIBILITY: "Z measured/expected",
+    Key.RHAT: "largest split R-hat of the energy",
+    Key.SLOW_BETWEEN: "largest variance between replicas over that expected",
+    Key.SLOW_LOWEST: "largest power at the lowest frequencies over that expected",
+    Key.COMPRESSIBILITY: "Z over (1+SNR)/(1−ηλ/2)",
     Key.RADIUS: "radius measured/discrete prediction",
     Key.MAXWELL: "Maxwell",
     Key.CONFIGURATIONAL: "T_conf/T",
     Key.FLUCTUATION: "(Var U/T²)/(dU/dT)",
     Key.GIBBS_SLOPE: "Gibbs slope",
+    Key.GAS_LAW: "pV/RT",
+    Key.ENERGY_LAW: "(U − U₀)/RT",
+    Key.ENTROPY_SLOPE: "dS(w̄)/d ln T / R",
+    Key.BAND: "d ln C/d ln T",
     Key.CLAUSIUS: "Clausius",
-    Key.HEAT_CAPACITY: "heat capacity (dU/dT)/R",
+    Key.HEAT_CAPACITY: "C_V/R",
     Key.NOISE_DIM: "directions of the noise, d_eff",
     Key.GROUP_TEMPERATURES: "hottest over coldest group",
+}
+HYPOTHESES = {"A": "equations of state", "B": "one family of densities", "C": "Gibbs density of the loss"}
+"""What "ideal gas" can mean, in the order in which it is judged and printed."""
+OUTCOMES = {"yes": "holds", "no": "fails", "undecided": "not decided here"}
+"""The words for the answers about a hypothesis."""
+_TESTS = {
+    "A": (Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, Key.ENTROPY_SLOPE),
+    "B": (Key.BAND,),
+    "C": (Key.CONFIGURATIONAL, Key.FLUCTUATION, Key.GIBBS_SLOPE, Key.CLAUSIUS),
 }
 
 
@@ -116,11 +150,54 @@ class Level:
 
 
 @dataclass(frozen=True)
+class Hypothesis:
+    """One of :data:`HYPOTHESES` as a run answers it: yes, no or undecided, with its checks, reported ones included."""
+
+    letter: str
+    checks: tuple[Check, ...] = ()
+
+    @property
+    def title(self) -> str:
+        """``A equations of state``."""
+        return f"{self.letter} {HYPOTHESES[self.letter]}"
+
+    @property
+    def answer(self) -> str:
+        """No if one check is no, yes if all judged checks are yes, else undecided."""
+        return all_of(self.checks)
+
+    @property
+    def outcome(self) -> str:
+        """Whether it holds, in words."""
+        return OUTCOMES[self.answer]
+
+    @property
+    def reason(self) -> str:
+        """The numbers that decide it, those that are off if it fails; otherwise what is missing."""
+        shown = [c for c in self.checks if np.isfinite(c.value) and c.outcome == self.answer]
+        numbers = [f"{c.name} {c.value:.3g} ± {c.error:.1g}" for c in shown]
+        if self.answer != "undecided":
+            return "; ".join(numbers)
+        absent = [f"{c.name}: {c.note}" for c in self.checks if not np.isfinite(c.value) and c.outcome and c.note]
+        wide = [f"{number}, error too large" for number in numbers]
+        return "; ".join([*wide, *absent]) or "no stationary state"
+
+    def __str__(self) -> str:
+        """One line: title, outcome, reason."""
+        return f"{self.title}: {self.outcome} ({self.reason})"
+
+
+@dataclass(frozen=True)
 class Verdict:
-    """The three levels for one run; ``print`` it."""
+    """The three levels for one run, the third by hypotheses; ``print`` it."""
 
     title: str
     levels: tuple[Level, Level, Level]
+
+    @property
+    def hypotheses(self) -> tuple[Hypothesis, ...]:
+        """A, B and C with their checks of level 3."""
+        return hypotheses(self.levels[2].checks)
 
     def checks(self, key: Key | str) -> tuple[Check, ...]:
         """All checks of one key, in the order of the levels."""
@@ -134,26 +211,28 @@ class Verdict:
 
     @property
     def sentence(self) -> str:
-        """The verdict in one sentence."""
-        one, two, three = (level.answer for level in self.levels)
-        numbers = "; ".join(f"{c.name} {c.value:.3g} ± {c.error:.1g} (ideal: 1)" for c in self.levels[2].decisive)
+        """The verdict in one sentence for the levels and one for each hypothesis."""
+        one, two, _ = (level.answer for level in self.levels)
         if one == "no":
             return "No stationary state: the other levels mean little."
         identities = {
             "yes": "identities satisfied",
             "no": "identities violated (a bug, a short run, or an energy that temperature alone does not fix)",
         }.get(two, "identities inconclusive")
-        gas = {"yes": "consistent with an ideal gas", "no": "not an ideal gas"}.get(three, "no diagnostic test decides")
-        return f"{'Stationary' if one == 'yes' else 'Partly stationary'}, {identities}, {gas}" + (
-            f": {numbers}." if numbers else "."
-        )
+        gas = " ".join(f"{hypothesis}." for hypothesis in self.hypotheses)
+        return f"{'Stationary' if one == 'yes' else 'Partly stationary'}, {identities}. {gas}"
 
     def __str__(self) -> str:
-        """All levels and checks, one line each."""
+        """All levels and checks, one line each; those of level 3 below the hypothesis that they test."""
         lines = [f"{self.title}: {self.sentence}"]
         for level in self.levels:
             lines.append(f"  {level.number}. {level.question} {level.answer}")
-            lines += [f"       {check}" for check in level.checks]
+            if level.number == 3 and level.checks:
+                for hypothesis in self.hypotheses:
+                    lines.append(f"     {hypothesis.title}: {hypothesis.outcome}")
+                    lines += [f"       {check}" for check in hypothesis.checks]
+                lines.append("     reported")
+            lines += [f"       {check}" for check in level.checks if not check.key.hypothesis]
         return "\n".join(lines)
 
 
@@ -171,9 +250,36 @@ def judge(value: float, error: float, expected: float, tolerance: float) -> str:
     return "yes" if error <= tolerance * scale else "undecided"
 
 
+def judged(
+    key: Key,
+    value: float,
+    error: float,
+    expected: float = 1.0,
+    tolerance: float = DIAGNOSTIC_TOLERANCE,
+    note: str = "",
+    of: str = "",
+) -> Check:
+    """A check with its outcome by :func:`judge`."""
+    return Check(key, value, error, expected, judge(value, error, expected, tolerance), note, of)
+
+
+def hypotheses(checks: Iterable[Check]) -> tuple[Hypothesis, ...]:
+    """A, B and C, each with those of the checks that can falsify it."""
+    checks = tuple(checks)
+    return tuple(Hypothesis(h, tuple(c for c in checks if c.key.hypothesis == h)) for h in HYPOTHESES)
+
+
 def all_of(checks: Iterable[Check]) -> str:
     """The answer of a level: no if one check is no, yes if all judged checks are yes, else undecided."""
     outcomes = {c.outcome for c in checks if c.outcome}
     if "no" in outcomes:
         return "no"
     return "yes" if outcomes == {"yes"} else "undecided"
+
+
+def ideal(checks: Iterable[Check]) -> str:
+    """The answer of level 3: no if a hypothesis fails, yes if A and C hold (C implies B), else undecided."""
+    answers = {h.letter: h.answer for h in hypotheses(checks)}
+    if "no" in answers.values():
+        return "no"
+    return "yes" if answers["A"] == answers["C"] == "yes" else "undecided"

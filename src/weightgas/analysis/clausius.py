@@ -45,7 +45,8 @@ class Clausius:
     """The check with the entropy of one ``method``, between the isotherms that have it, cold to hot.
 
     ``temperature`` (pairs,) geometric mean of a pair; ``ratio`` (pairs,) ∫dU/T over ΔS, ``whole`` the same over the
-    entire range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy. Each has its standard error.
+    entire range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy and ``slope_over_R`` the same
+    over the entire range, dS/d ln T in units of R. Each has its standard error.
     ``judged`` is False if a flag of the method is set in a cell that is used: then the check is only reported.
     ``corrected``: whether the finite step was corrected for. ``advice``: what is missing.
     """
@@ -58,6 +59,8 @@ class Clausius:
     whole_err: float
     capacity_over_R: np.ndarray
     capacity_over_R_err: np.ndarray
+    slope_over_R: float
+    slope_over_R_err: float
     judged: bool
     corrected: bool
     advice: str = ""
@@ -96,13 +99,11 @@ def _one(state: xr.Dataset, t: Isotherms, method: str, name: str) -> Clausius:
         advice = f"needs entropies by {method} at two temperatures in equilibrium: " + (
             "record more" if len(t.temperature) > 1 else "add effective learning rates"
         )
-        return Clausius(method, empty, empty, empty, nan, nan, empty, empty, judged, corrected, advice)
-    weight = [(cells == k) / np.sum(cells == k) for k in kept]
-    entropy = np.array([np.nansum(w * np.where(w > 0, value, 0)) for w in weight])
-    spread = np.array([np.sqrt(np.sum((w * np.where(w > 0, error, 0)) ** 2)) for w in weight])
+        return Clausius(method, empty, empty, empty, nan, nan, empty, empty, nan, nan, judged, corrected, advice)
+    entropy, spread = _by_isotherm(cells, kept, value, error)
     extra = np.zeros(len(kept) - 1)
     if corrected:
-        drift = np.array([np.sum(w * np.where(w > 0, state["mean_grad_sq"].values, 0)) for w in weight])
+        drift = _by_isotherm(cells, kept, state["mean_grad_sq"].values, error)[0]
         extra = _finite_step(state, t, kept, drift, float(slope or 0.0))
     temperature = t.temperature[kept]
     whole, whole_err = _ratio(t, kept, entropy, spread, extra)
@@ -110,19 +111,47 @@ def _one(state: xr.Dataset, t: Isotherms, method: str, name: str) -> Clausius:
         _ratio(t, kept[k : k + 2], entropy[k : k + 2], spread[k : k + 2], extra[k : k + 1]) for k in range(len(extra))
     ]
     ratio, ratio_err = np.transpose(pairs)
-    log_step, r = np.diff(np.log(temperature)), state.attrs["dof"] / 2
-    capacity = np.diff(entropy) / log_step / r
-    relative = t.temperature_err[kept] / temperature
-    capacity_err = np.hypot(
-        np.hypot(spread[1:], spread[:-1]) / r, capacity * np.hypot(relative[1:], relative[:-1])
-    ) / np.abs(log_step)
+    r = state.attrs["dof"] / 2
+    slopes = [_slope(t, kept[k : k + 2], entropy[k : k + 2], spread[k : k + 2], r) for k in range(len(extra))]
+    capacity, capacity_err = np.transpose(slopes)
+    slope_over_r = _slope(t, kept, entropy, spread, r)
     advice = "" if np.isfinite(whole) else "the entropy does not change between the temperatures: space them wider"
     if not judged:
         advice = f"the entropy by {method} is flagged as unreliable: reported, not judged"
     middle = np.sqrt(temperature[1:] * temperature[:-1])
     return Clausius(
-        method, middle, ratio, ratio_err, whole, whole_err, capacity, capacity_err, judged, corrected, advice
-    )
+        method, middle, ratio, ratio_err, whole, whole_err, capacity, capacity_err, *slope_over_r, judged, corrected,
+        advice,
+    )  # fmt: skip
+
+
+def _by_isotherm(
+    cells: np.ndarray, kept: np.ndarray, value: np.ndarray, error: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Means over the cells of each isotherm in ``kept``, and the standard errors of the means."""
+    here = [cells == k for k in kept]
+    means = np.array([value[h].mean() for h in here])
+    return means, np.array([np.sqrt(np.sum(error[h] ** 2)) / h.sum() for h in here])
+
+
+def entropy_slope(state: xr.Dataset, name: str, isotherms: Isotherms) -> tuple[float, float]:
+    """dS/d ln T in units of R, and its error, of the variable ``name`` of a state from the coldest isotherm to the
+    hottest; NaN with fewer than two."""
+    value, error = state[name].values, state[f"{name}_err"].values
+    cells = np.where(np.isfinite(value) & np.isfinite(error), isotherms.number, -1)
+    kept = np.unique(cells[cells >= 0])
+    if len(kept) < 2:
+        return float("nan"), float("nan")
+    return _slope(isotherms, kept, *_by_isotherm(cells, kept, value, error), state.attrs["dof"] / 2)
+
+
+def _slope(t: Isotherms, kept: np.ndarray, entropy: np.ndarray, spread: np.ndarray, r: float) -> tuple[float, float]:
+    """ΔS/(R Δ ln T) between the first and the last isotherm of ``kept``, and its error."""
+    ends = kept[[0, -1]]
+    log_step = float(np.diff(np.log(t.temperature[ends]))[0])
+    value = float(entropy[-1] - entropy[0]) / log_step / r
+    relative = float(np.hypot(*(t.temperature_err[ends] / t.temperature[ends])))
+    return value, float(np.hypot(np.hypot(spread[-1], spread[0]) / r, value * relative)) / abs(log_step)
 
 
 def _finite_step(state: xr.Dataset, t: Isotherms, kept: np.ndarray, drift: np.ndarray, slope: float) -> np.ndarray:

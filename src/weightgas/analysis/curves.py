@@ -186,26 +186,35 @@ def slope_lines(state: xr.Dataset, over: str, rows: np.ndarray) -> xr.Dataset:
 
 
 def along_run(trace: xr.Dataset, windows: int = 40) -> xr.Dataset:
-    """Means of the samples in equal windows of a run, over replicas too; the run need not be stationary.
+    """Means of the samples in windows of a run, over replicas too; the run need not be stationary.
+
+    The windows are equal in the logarithm of the step, from the first sample to the last.
 
     Returns
     -------
     xarray.Dataset
-        On ``cell, window``: ``step`` (mean step of the window), ``energy``, ``radius`` and, if recorded,
-        ``noise_trace``; NaN after the end of a cell.
+        On ``cell, window``: ``step`` (mean step of the window), ``energy``, ``radius``, ``radius_change`` (r − r₀, r₀
+        the norm at the first sample) and, if recorded, ``noise_trace`` and ``mean_grad_sq``; NaN without a sample.
     """
-    valid, length = traces.valid(trace).values, trace.sizes["sample"]
-    edges = np.unique(np.linspace(0, length, min(windows, length) + 1).astype(int))
-    step = np.broadcast_to(trace["step"].values[:, None, :], valid.shape)
+    valid, step = traces.valid(trace).values, trace["step"].values.astype(float)
+    windows = min(windows, trace.sizes["sample"])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        place = windows * np.log(step / step[:, :1]) / np.log(step[:, -1:] / step[:, :1])
+    place = np.clip(np.nan_to_num(place), 0, windows - 1).astype(int)
 
     def averages(values: np.ndarray) -> np.ndarray:
         good = valid & np.isfinite(values)
-        count = np.add.reduceat(good.sum(axis=1), edges[:-1], axis=1)
-        total = np.add.reduceat(np.where(good, values, 0.0).sum(axis=1), edges[:-1], axis=1)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+        total, count = np.where(good, values, 0.0).sum(axis=1), good.sum(axis=1)
+        found = np.full((len(values), windows), np.nan)
+        for i, where in enumerate(place):
+            number = np.bincount(where, count[i], windows)
+            np.divide(np.bincount(where, total[i], windows), number, out=found[i], where=number > 0)
+        return found
 
-    names = [n for n in ("energy", "radius", "noise_trace") if n in trace]
-    values = {"step": step.astype(float), **{n: trace[n].values for n in names}}
+    names = [n for n in ("energy", "radius", "noise_trace", "mean_grad_sq") if n in trace]
+    radius = trace["radius"].values
+    values = {"step": np.broadcast_to(step[:, None], valid.shape), "radius_change": radius - radius[..., :1]}
+    values |= {n: trace[n].values for n in names}
     return xr.Dataset({n: (("cell", "window"), averages(v)) for n, v in values.items()}, trace["cell_id"].coords)
 
 
@@ -234,7 +243,8 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
     edges = np.linspace(0, directions.shape[2], count + 1).astype(int)
     if np.diff(edges).min() < 2:
         got = f"{directions.shape[2]} for {count}"
-        raise TraceError(f"directions: expected two or more to a window, got {got}. Use fewer windows.")
+        fix = "Use fewer windows." if count > 1 else "Run with more snapshots."
+        raise TraceError(f"directions: expected two or more to a window, got {got}. {fix}")
     shape = (*directions.shape[:2], count)
     entropy, near, step = np.full(shape, np.nan), np.full(shape, np.nan), np.full((shape[0], count), np.nan)
     for k in range(count):

@@ -10,10 +10,12 @@ import xarray as xr
 
 from weightgas import trace as traces
 from weightgas.analysis import cells, curves, levels
-from weightgas.analysis.checks import Level, Verdict
+from weightgas.analysis.bands import Bands, bands
+from weightgas.analysis.checks import Check, Level, Verdict
 from weightgas.analysis.clausius import Clausius, clausius
 from weightgas.analysis.configurational import Configurational, configurational
 from weightgas.analysis.equation_of_state import radius_law, state_equation
+from weightgas.analysis.equations import equations
 from weightgas.analysis.fluctuation import Fluctuation, Isotherms, collect, fluctuation_response
 from weightgas.analysis.gibbs import GibbsSlope, gibbs_slope
 from weightgas.analysis.layers import layer_gases, over_cells
@@ -21,7 +23,8 @@ from weightgas.analysis.maxwell import QuadraticFit, Slope, quadratic_fit, slope
 from weightgas.analysis.potentials import minima
 from weightgas.analysis.reasons import reasons
 from weightgas.analysis.scores import Score, model_scores
-from weightgas.errors import typed
+from weightgas.analysis.smoothing import Smoothing, smoothings
+from weightgas.errors import TraceError, typed
 from weightgas.measurement import measure
 from weightgas.protocols import PROTOCOLS
 
@@ -53,6 +56,9 @@ class Findings:
         The result of ``measure``; measured here if not given.
     title
         How the verdict is headed; by default the protocol and what ran.
+    cost
+        Of a trained network, the result of :func:`~weightgas.analysis.virial.virial` for these cells: U − L(mean
+        weights), for the equation of state of the energy.
 
     Raises
     ------
@@ -65,9 +71,17 @@ class Findings:
     trace: xr.Dataset | None
     state: xr.Dataset
     title: str
+    cost: xr.Dataset | None
 
     @typed
-    def __init__(self, trace: xr.Dataset | None = None, state: xr.Dataset | None = None, *, title: str = "") -> None:
+    def __init__(
+        self,
+        trace: xr.Dataset | None = None,
+        state: xr.Dataset | None = None,
+        *,
+        title: str = "",
+        cost: xr.Dataset | None = None,
+    ) -> None:
         if trace is None and state is None:
             raise TypeError("trace: expected a trace or a state, got neither. Pass Findings(trace) or (trace, state).")
         if trace is not None:
@@ -80,7 +94,13 @@ class Findings:
                 traces.check_state(state)
             else:
                 traces.digest.check_pair(trace, state)
-        self.__dict__.update(trace=trace, state=state, title=title or _title(state))
+        if cost is not None and not (
+            {"cost", "cost_err", "cell_id"} <= set(cost.variables) and cost["cell_id"].equals(state["cell_id"])
+        ):
+            raise TraceError(
+                "cost: expected U − L(m) of the cells of this state, got others. Pass virial(state, means)."
+            )
+        self.__dict__.update(trace=trace, state=state, title=title or _title(state), cost=cost)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse, since findings are constant."""
@@ -124,7 +144,7 @@ class Findings:
 
     @_once
     def state_equation(self) -> xr.Dataset:
-        """Z over its expectation, level 2 (:func:`~weightgas.analysis.equation_of_state.state_equation`)."""
+        """Z over (1 + SNR)/(1 − ηλ/2), level 2 (:func:`~weightgas.analysis.equation_of_state.state_equation`)."""
         return state_equation(self.state)
 
     @_once
@@ -134,8 +154,13 @@ class Findings:
 
     @_once
     def quadratic_fit(self) -> QuadraticFit | None:
-        """The published smoothing of the entropy; None below ten cells."""
+        """The published smoothing of the entropy; None where :func:`~weightgas.analysis.maxwell.lacking` states why."""
         return quadratic_fit(self.state)
+
+    @_once
+    def smoothings(self) -> dict[str, Smoothing]:
+        """The published analysis of S by each estimator (:mod:`~weightgas.analysis.smoothing`)."""
+        return smoothings(self.state)
 
     @_once
     def temperature_law(self) -> xr.Dataset:
@@ -173,6 +198,16 @@ class Findings:
         return clausius(self.state, isotherms=self.isotherms)
 
     @_once
+    def bands(self) -> Bands:
+        """d ln E_b/d ln T of the bands of the directions, hypothesis B (:mod:`~weightgas.analysis.bands`)."""
+        return bands(self.traced, self.state)
+
+    @_once
+    def equations(self) -> tuple[Check, ...]:
+        """The checks of the equations of state, hypothesis A (:mod:`~weightgas.analysis.equations`)."""
+        return equations(self.state, self.isotherms, self.fluctuation, self.clausius, self.cost)
+
+    @_once
     def reasons(self) -> xr.Dataset:
         """Why the gas is not ideal (:mod:`~weightgas.analysis.reasons`)."""
         return reasons(self.traced, self.state)
@@ -191,7 +226,7 @@ class Findings:
         else:
             two = levels.consistency(self.state, self.state_equation, self.radius_law, self.slopes)
             tests = (self.configurational, self.fluctuation, self.gibbs_slope, self.clausius)
-            three = levels.diagnostics(self.state, *tests)
+            three = levels.diagnostics(self.state, self.equations, self.bands, *tests)
         return Verdict(self.title, (one, two, three))
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import xarray as xr
 
 from weightgas.analysis.cells import axes, in_equilibrium
+from weightgas.quantities import of
 from weightgas.trace import fixed, kind_of
 
 NAMES = {
@@ -63,50 +64,100 @@ class QuadraticFit:
         return slopes.get(axis, self.slope_first - self.slope_second)
 
 
-def slopes(state: xr.Dataset) -> tuple[Slope, ...]:
+@dataclass(frozen=True)
+class Entropies:
+    """S of the weights in every cell, (cells,): values, standard errors, which cells to use, and R.
+
+    ``where``: what the used cells are, in words; ``advice``: what to add where there is no value.
+    """
+
+    value: np.ndarray
+    error: np.ndarray
+    good: np.ndarray
+    r: float
+    where: str = " in equilibrium"
+    advice: str = "add snapshots"
+
+    @classmethod
+    def of(cls, state: xr.Dataset) -> Entropies:
+        """The chosen entropy of a state, in the cells in equilibrium."""
+        value = state["entropy"].values
+        good = in_equilibrium(state) & np.isfinite(value)
+        return cls(value, state["entropy_err"].values, good, state.attrs["dof"] / 2)
+
+
+def slopes(state: xr.Dataset, entropies: Entropies | None = None) -> tuple[Slope, ...]:
     """The mean slopes in the Maxwell relation of the protocol, with errors propagated from the entropies.
 
-    Each slope is linear in the entropies, so its error follows from theirs; for integrated entropies, whose errors are
-    correlated, from the bootstrap replicates. Empty if fewer than three cells in a row have an entropy.
+    Each slope is linear in the entropies, by default the chosen ones of the state, so its error follows from theirs;
+    for integrated entropies, whose errors are correlated, from the bootstrap replicates. Empty if fewer than two cells
+    in a row have an entropy.
     """
-    r, names = state.attrs["dof"] / 2, kind_of(state).axes
+    names, given = kind_of(state).axes, entropies or Entropies.of(state)
     found = []
     for relation in kind_of(state).maxwell:
         if relation.along in names:
-            mean = _mean_slope(state, relation.along, each=names[1 - names.index(relation.along)])
+            mean = _mean_slope(state, given, relation.along, each=names[1 - names.index(relation.along)])
         else:
-            mean = _along_isotherms(state)
+            mean = _along_isotherms(state, given)
         if mean is not None:
-            found.append(_slope(state, relation.key, *mean, relation.slope * r))
+            error = _error(state, given, mean[0], drawn=entropies is None)
+            found.append(_slope(relation.key, given, mean, error, relation.slope * given.r))
     return tuple(found)
 
 
-def quadratic_fit(state: xr.Dataset) -> QuadraticFit | None:
-    """Least squares of S on a full quadratic in the two log-hyperparameters over the cells in equilibrium; None below
-    ten cells.
+LEAST_CELLS = 9
+"""Cells for the quadratic fit, which has six coefficients: a grid of 3 x 3."""
+
+
+def lacking(state: xr.Dataset, entropies: Entropies | None = None) -> str:
+    """Why there is no quadratic fit, and what to add; empty where there is one."""
+    given = entropies or Entropies.of(state)
+    for axis, values in axes(state).items():
+        kinds = len(np.unique(np.round(np.log(values), 9)))
+        if kinds < 3:
+            return f"needs three values of {of(axis).symbol}, has {kinds}: add {3 - kinds} to the grid"
+    cells, total = int(given.good.sum()), len(given.good)
+    if cells < LEAST_CELLS:
+        known = int(np.isfinite(given.value).sum())
+        advice = "add cells" if total < LEAST_CELLS else given.advice if known < LEAST_CELLS else "add steps"
+        return f"needs an entropy in {LEAST_CELLS} cells{given.where}, has {cells} of {total}: {advice}"
+    if np.linalg.matrix_rank(_design(state)[given.good]) < COEFFICIENTS:
+        return f"the {cells} cells with an entropy do not span the grid: add steps"
+    return ""
+
+
+COEFFICIENTS = 6
+"""Of a full quadratic in two variables."""
+
+
+def _design(state: xr.Dataset) -> np.ndarray:
+    """1, x, y, x², xy, y² of every cell, (cells, 6), x and y the logarithms of the hyperparameters."""
+    x, y = (np.log(values) for values in axes(state).values())
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
+
+
+def quadratic_fit(state: xr.Dataset, entropies: Entropies | None = None) -> QuadraticFit | None:
+    """Least squares of S on a full quadratic in the two log-hyperparameters over the cells in equilibrium.
+
+    By default of the chosen entropy of the state. None where :func:`lacking` states why.
     """
-    a, b = axes(state).values()
-    x, y, s = np.log(a), np.log(b), state["entropy"].values
-    good = in_equilibrium(state) & np.isfinite(s)
-    if good.sum() < 10:
+    given = entropies or Entropies.of(state)
+    if lacking(state, given):
         return None
-    design = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=1)
-    coefficients, _, rank, _ = np.linalg.lstsq(design[good], s[good], rcond=None)
-    if rank < 6:
-        return None
-    fitted = design @ coefficients
-    residual = np.sum((s[good] - fitted[good]) ** 2) / np.sum((s[good] - s[good].mean()) ** 2)
-    c = coefficients
+    design, good = _design(state), given.good
+    c, *_ = np.linalg.lstsq(design[good], given.value[good], rcond=None)
+    fitted, s = design @ c, given.value[good]
+    residual = np.sum((s - fitted[good]) ** 2) / np.sum((s - s.mean()) ** 2)
+    x, y = design[:, 1], design[:, 2]
     slopes = (c[1] + 2 * c[3] * x + c[4] * y, c[2] + c[4] * x + 2 * c[5] * y)
     return QuadraticFit(c, float(1 - residual), fitted, *slopes, kind_of(state).axes)
 
 
-def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, np.ndarray] | None:
+def _mean_slope(state: xr.Dataset, given: Entropies, along: str, each: str) -> tuple[np.ndarray, np.ndarray] | None:
     """Coefficients of the mean slope on the entropies of the cells, and the slope of each row."""
     grid = axes(state)
-    x = np.log(grid[along])
-    s = state["entropy"].values
-    good = in_equilibrium(state) & np.isfinite(s)
+    x, s, good = np.log(grid[along]), given.value, given.good
     total, rows = np.zeros(len(x)), []
     for value in np.unique(grid[each]):
         row = good & (grid[each] == value)
@@ -121,15 +172,15 @@ def _mean_slope(state: xr.Dataset, along: str, each: str) -> tuple[np.ndarray, n
     return (total / len(rows), np.array(rows)) if rows else None
 
 
-def _along_isotherms(state: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+def _along_isotherms(state: xr.Dataset, given: Entropies) -> tuple[np.ndarray, np.ndarray] | None:
     """The same for the slope at constant ηλ, ∂S/∂y with y = (ln η − ln λ)/2, which is ∂S/∂ln η − ∂S/∂ln λ.
 
     The slope is taken within isotherms, because S is curved along ηλ: if a cell is missing, this curvature would bias
     the difference of two mean slopes.
     """
-    (first, second), good = axes(state).values(), in_equilibrium(state) & np.isfinite(state["entropy"].values)
+    (first, second), good = axes(state).values(), given.good
     product = np.round(np.log(kind_of(state).isotherm_key(fixed(state))), 9)
-    y, s = np.log(first / second) / 2, state["entropy"].values
+    y, s = np.log(first / second) / 2, given.value
     centered, rows = np.zeros(len(y)), []
     for value in np.unique(product[good]):
         here = good & (product == value)
@@ -139,14 +190,20 @@ def _along_isotherms(state: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
     return (centered / np.sum(centered**2), np.array(rows)) if rows else None
 
 
-def _slope(state: xr.Dataset, key: str, coefficients: np.ndarray, rows: np.ndarray, theory: float) -> Slope:
+def _error(state: xr.Dataset, given: Entropies, coefficients: np.ndarray, *, drawn: bool) -> float:
+    """Standard error of a slope with these coefficients on the entropies; ``drawn``: from bootstrap replicates."""
     used = coefficients != 0
     c = coefficients[used]
-    value = float(c @ state["entropy"].values[used])
-    if "entropy_direction_draws" in state:
+    if drawn and "entropy_direction_draws" in state:
         shift = c * state["log_radius_entropy_err"].values[used]
-        error = np.hypot(np.std(c @ state["entropy_direction_draws"].values[used], ddof=1), np.sqrt(np.sum(shift**2)))
-    else:
-        error = np.sqrt(np.sum((c * state["entropy_err"].values[used]) ** 2))
-    spread = float(np.std(rows)) if len(rows) else float("nan")
-    return Slope(key, value, float(error), spread, theory)
+        return float(
+            np.hypot(np.std(c @ state["entropy_direction_draws"].values[used], ddof=1), np.sqrt(np.sum(shift**2)))
+        )
+    return float(np.sqrt(np.sum((c * given.error[used]) ** 2)))
+
+
+def _slope(key: str, given: Entropies, mean: tuple[np.ndarray, np.ndarray], error: float, theory: float) -> Slope:
+    coefficients, rows = mean
+    used = coefficients != 0
+    value = float(coefficients[used] @ given.value[used])
+    return Slope(key, value, error, float(np.std(rows)) if len(rows) else float("nan"), theory)

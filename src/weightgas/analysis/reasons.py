@@ -3,21 +3,21 @@
 At low temperature, in a minimum with Hessian H on the sphere (eigenvalues h) and noise Σ (s in the same directions),
 direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
 
-    anisotropy   (Var U/T²)/R = (d−1) tr Σ²/(tr Σ)² = (d−1)/d_eff        low effective rank of the noise
+    anisotropy   (Var U/T²)/R ≤ (d−1) tr Σ²/(tr Σ)² = (d−1)/d_eff        low effective rank of the noise, a bound:
+                 reached where Σ and H commute; in general (d−1) Σ_ij Σ_ij² 4h_ih_j/(h_i+h_j)²/(tr Σ)²
+                 (:func:`weightgas.theory.anisotropic.fluctuation`)
     alignment    T_conf/T     = (d−1) tr(HΣ)/(tr H tr Σ)                  the hot directions are the curved ones
     dependence   T follows L with d ln tr Σ/d ln L = b: fluctuations of L heat the gas, and Var U grows by
                  1/(1 − b RT/U)
-    finite step  direction i is hotter by 1/(1 − η_e h/2), where the noise is by about 1/(1 − η_e κ/2), κ = tr(HΣ)/tr Σ;
-                 T_conf exceeds the alignment by the mean of this factor, Var U by the mean of its square
+    finite step  direction i is hotter by 1/(1 − η_e h/2), where the noise is by about 1/(1 − η_e κ/2), κ = tr(HΣ)/tr Σ:
+                 T_conf grows by this factor, Var U by about its square
 
-so that (Var U/T²)/R ≈ anisotropy · dependence · (T_conf/T/alignment)². The right-hand side contains gradients, the mean
-energy and the slope of the noise on the loss, so the explanation can fail. The
-first three are exact in their limits; the product is approximate, since the means over the step have other weights. The
-alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf measures the alignment of noise and curvature,
-and at low temperature does not detect noise that depends on the loss. Weakness: Σ and H have different axes in general,
-where (d−1)/d_eff is an upper bound (:func:`weightgas.theory.anisotropic.fluctuation`); T_conf is a second moment of the
-fluctuation that the step factor should explain, and the step alone gives (1 − η_eκ/2)⁻²; a network is not in a
-quadratic minimum.
+so that (Var U/T²)/R ≲ anisotropy · dependence · (1 − η_e κ/2)⁻². The right-hand side contains no fluctuation: noise,
+curvature, the mean energy and the slope of the noise on the loss. So the explanation can fail, both ways: more is not
+explained, and less shows that Σ and H do not commute. The first three are exact in their limits; that for the step is
+for one curvature, more curvatures give more. The alignment is an identity of any stationary run, E L(w₊) = E L(w):
+T_conf measures the alignment of noise and curvature, and at low temperature does not detect noise that depends on the
+loss. Weakness: a network is not in a quadratic minimum.
 """
 
 from __future__ import annotations
@@ -37,10 +37,12 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
     Returns
     -------
     xarray.Dataset
-        On ``cell``, each with ``<name>_err``: ``fluctuation`` = (Var U/T²)/R and ``anisotropy`` = dof/d_eff, which
-        explains it; ``conf_ratio`` = T_conf/T, not corrected for the step, and ``alignment`` = dof tr(HΣ)/(ΔL tr Σ);
+        On ``cell``, each with ``<name>_err``: ``fluctuation`` = (Var U/T²)/R and ``anisotropy`` = dof/d_eff, its bound
+        at small steps; ``conf_ratio`` = T_conf/T, not corrected for the step, and ``alignment`` = dof tr(HΣ)/(ΔL tr Σ);
         ``exponent`` = d ln tr Σ/d ln L among the samples of the cell and ``dependence`` = 1/(1 − b RT/U);
-        ``finite_step`` = η_e κ/2 and ``step_factor`` = (conf_ratio/alignment)²; ``explained``, the product.
+        ``finite_step`` = η_e κ/2 and ``step_factor`` = (1 − η_e κ/2)⁻²; ``explained``, the product of anisotropy,
+        dependence and step factor, at most explained where the bound is not reached; ``unexplained`` =
+        fluctuation/explained.
     """
     dof = int(state.attrs["dof"])
     out: dict[str, tuple[np.ndarray, np.ndarray]] = {}
@@ -68,12 +70,15 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
         b, error = out["exponent"]
         share = dof / 2 * get("temperature")[0] / get("energy")[0]
         out["dependence"] = (1 / (1 - b * share), np.abs(error * share) / (1 - b * share) ** 2)
-        (conf, conf_error), (alignment, alignment_error) = out["conf_ratio"], out["alignment"]
-        relative = 2 * np.hypot(conf_error / conf, alignment_error / alignment)
-        out["step_factor"] = ((conf / alignment) ** 2, (conf / alignment) ** 2 * relative)
+        step, step_error = out["finite_step"]
+        step = np.where(step < 1, step, np.nan)
+        out["step_factor"] = ((1 - step) ** -2, 2 * step_error * (1 - step) ** -3)
         factors = [out[name] for name in ("anisotropy", "dependence", "step_factor")]
         explained = np.prod([value for value, _ in factors], axis=0)
         out["explained"] = (explained, explained * np.sqrt(sum((e / v) ** 2 for v, e in factors)))
+        (seen, seen_error), (expected, error) = out["fluctuation"], out["explained"]
+        ratio = seen / expected
+        out["unexplained"] = (ratio, np.abs(ratio) * np.hypot(seen_error / seen, error / expected))
     variables = {k: ("cell", v) for k, (v, _) in out.items()} | {f"{k}_err": ("cell", e) for k, (_, e) in out.items()}
     return xr.Dataset(variables, state["cell_id"].coords)
 

@@ -15,7 +15,7 @@ from weightgas.cli import cost
 from weightgas.cli import options as opt
 from weightgas.cli.session import given, session
 from weightgas.cli.spread import spread
-from weightgas.settings import Run
+from weightgas.settings import Evaluate, Run
 
 
 @spread
@@ -23,8 +23,8 @@ def demo(*, seed: opt.Seed = 0, run: Run, dry_run: opt.DryRun = False, show: opt
     """Run the paper's experiments at reduced size: some minutes to one HTML report.
 
     The isotropic noise model on its 17 x 17 grids under the three protocols,
-    small networks on digits, and alongside them four gases whose answer is known,
-    one ideal and three not. The report is in runs/demo by default; the same
+    small networks on digits, and alongside them six gases whose answer is known,
+    one ideal and five not. The report is in runs/demo by default; the same
     command resumes an interrupted demo.
 
       weightgas demo
@@ -55,6 +55,9 @@ def reproduce(
     ] = None,
     seed: opt.Seed = 0,
     run: Run,
+    device: Annotated[
+        str, typer.Option(help="Torch device of the networks, such as cpu or cuda:0.", rich_help_panel=opt.HOW)
+    ] = "cpu",
     dry_run: opt.DryRun = False,
     show: opt.Show,
 ) -> None:
@@ -68,8 +71,8 @@ def reproduce(
 
       weightgas reproduce isotropic --preset standard
       weightgas reproduce networks --net convnet:2 --dry-run
-    The paper's size, about a day a cell on a CPU:
-      weightgas reproduce networks --preset paper --net resnet18:4 --data cifar10
+    The paper's size, about a day a cell on a CPU; first what it costs:
+      weightgas reproduce networks --preset paper --net resnet18:4 --data cifar10 --dry-run
     In four processes or jobs, then once more without --shard for the report:
       weightgas reproduce isotropic --shard 1/4
     """
@@ -79,10 +82,11 @@ def reproduce(
     def choice() -> dict[str, Any]:
         if not names:
             return {}
-        network, images = learned.meant()
+        network, images = learned.foreseen() if dry_run else learned.meant()
         return {"network": network, "data": images, "steps": steps}
 
-    _reproduce("reproduce", (name, preset), seed, run, Path("runs", "-".join(parts)), dry_run, show, choice)
+    place, evaluate = Path("runs", "-".join(parts)), Evaluate(device=device)
+    _reproduce("reproduce", (name, preset), seed, run, place, dry_run, show, choice, evaluate)
 
 
 def _reproduce(
@@ -94,6 +98,7 @@ def _reproduce(
     dry_run: bool,
     show: opt.Show,
     choice: Callable[[], dict[str, Any]] = dict,
+    evaluate: Evaluate | None = None,
 ) -> None:
     """Run experiment and preset of ``which`` in the folder of ``run``, by default ``place``."""
     out = Path(run.folder or place)
@@ -103,14 +108,14 @@ def _reproduce(
 
         chosen = choice()
         if dry_run:
-            expected = experiments.estimate_cost(*which, run.threads, **chosen)
+            expected = experiments.estimate_cost(*which, run.threads, evaluate=evaluate, **chosen)
             title, *rest = cost.lines(expected.sentence, expected.seconds, expected.bytes, out)
             print("\n".join((title, *(f"  {line}" for line in expected.lines), *rest)))
             return
         if chosen:
             chosen["command"] = shlex.join(["weightgas", *given.get()])
         result = experiments.reproduce(
-            *which, seed=seed, run=replace(run, folder=out, progress=show.progress), **chosen
+            *which, seed=seed, run=replace(run, folder=out, progress=show.progress), evaluate=evaluate, **chosen
         )
         if result.missing:
             print(f"Not complete yet: {', '.join(result.missing)}.")

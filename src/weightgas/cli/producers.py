@@ -119,9 +119,10 @@ def train(
         int, typer.Option(min=2, help="Images in a batch, drawn with replacement.", rich_help_panel=opt.MODEL)
     ] = 128,
     start: Annotated[
-        Literal["predicted", "random"],
+        Literal["predicted", "random", "unit"],
         typer.Option(
-            help="Begin at the predicted radius of every filter, or where fresh weights are.", rich_help_panel=opt.MODEL
+            help="Begin at the predicted radius of every filter, where fresh weights are, or with these at norm 1.",
+            rich_help_panel=opt.MODEL,
         ),
     ] = "predicted",
     optimizer: Annotated[
@@ -164,7 +165,7 @@ def train(
         protocol = grid.meant()
         from weightgas import training
 
-        network, images = learned.meant()
+        network, images = learned.foreseen() if dry_run else learned.meant()
         stepping = buffers.meant(optimizer)
         if dry_run:
             network, images = training.fitting(network, images)

@@ -112,6 +112,7 @@ def images_of(
     *,
     data_dir: Path | None = None,
     download: bool = False,
+    test_half: bool = False,
     per_class: int | None = None,
     label_noise: float = 0.0,
 ) -> Images:
@@ -120,9 +121,11 @@ def images_of(
     from weightgas.errors import refuse
 
     if not is_file(text):
-        images = datasets.named(text, data_dir, download=download)
+        images = datasets.named(text, data_dir, download=download, test=test_half)
     elif data_dir or download:
         raise refuse("--data-dir, --download", "none with custom data", text, "Read the files in your own code.")
+    elif test_half:
+        raise refuse("--test-half", "none with custom data", text, "Give your Images a test half: Images(..., test=).")
     else:
         images = own(text, "--data")
     if (per_class or label_noise) and not isinstance(images, datasets.Images):

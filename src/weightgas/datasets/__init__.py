@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from weightgas.datasets.blank import blank
 from weightgas.datasets.cifar import cifar10, cifar100
 from weightgas.datasets.embedded import digits
 from weightgas.datasets.fashion import fashion_mnist, fashion_mnist_14
@@ -19,7 +20,18 @@ from weightgas.datasets.packaged import mnist
 from weightgas.datasets.selection import subset, with_label_noise
 from weightgas.errors import one_of, refuse, typed
 
-__all__ = ["KNOWN", "Images", "cifar10", "cifar100", "digits", "fashion_mnist", "fashion_mnist_14", "mnist", "named"]
+__all__ = [
+    "KNOWN",
+    "Images",
+    "blank",
+    "cifar10",
+    "cifar100",
+    "digits",
+    "fashion_mnist",
+    "fashion_mnist_14",
+    "mnist",
+    "named",
+]
 __all__ += ["subset", "with_label_noise"]
 
 _FROM_FILES = {
@@ -33,16 +45,18 @@ KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, **_
 
 
 @typed
-def named(name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
-    """The data set called ``name``; ``data_dir`` and ``download`` as in :func:`cifar10`.
+def named(
+    name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, test: bool = False
+) -> Images:
+    """The data set called ``name``; ``data_dir``, ``download`` and ``test`` as in :func:`cifar10`.
 
     ValueError with the known names for any other name, and for a folder or download of a data set without files.
     """
     make = KNOWN[one_of("data", name, KNOWN)]
     options: dict[str, Any] = {"data_dir": data_dir, "download": download}
     if name in _FROM_FILES:
-        return make(**options)
+        return make(**options, test=test)
     given = {key: value for key, value in options.items() if value}
     if given:
         raise refuse(", ".join(given), f"nothing with {name}, which has no files", given, "Omit it.")
-    return make()
+    return make(test=test)

@@ -1,8 +1,8 @@
 """CIFAR-10 and CIFAR-100 (Krizhevsky 2009), 50 000 colour images of 32 × 32 pixels, from the published binary version.
 
 An image is a record of bytes: its label (CIFAR-100: the coarse label, then the fine one), then 1024 red, 1024 green and
-1024 blue pixels, row by row (https://www.cs.toronto.edu/~kriz/cifar.html). Nothing is unpickled. Only the training
-images are read, from an unpacked folder or directly from the archive.
+1024 blue pixels, row by row (https://www.cs.toronto.edu/~kriz/cifar.html). Nothing is unpickled. The training images,
+and the test images where they are asked for, are read from an unpacked folder or directly from the archive.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import tarfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,10 @@ class Published:
     """Images in each file."""
     classes: tuple[int, ...]
     """Number of classes of each label of a record."""
+    test: str
+    """The file of the test images."""
+    tests: int = 10_000
+    """Images in it."""
 
     @property
     def archive(self) -> str:
@@ -61,6 +65,7 @@ CIFAR10 = Published(
     tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
     10_000,
     (10,),
+    "test_batch.bin",
 )
 CIFAR100 = Published(
     "cifar100",
@@ -70,11 +75,12 @@ CIFAR100 = Published(
     ("train.bin",),
     50_000,
     (20, 100),
+    "test.bin",
 )
 
 
 @typed
-def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
+def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, test: bool = False) -> Images:
     """CIFAR-10: 50 000 photographs of 10 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
 
     Inputs have shape (50000, 3, 32, 32), each channel normalised by its mean and standard deviation.
@@ -86,6 +92,8 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = 
         ``WEIGHTGAS_DATA``, else ``~/.cache/weightgas``.
     download
         Download the archive (170 MB) into that folder first if it is missing; its checksum is verified.
+    test
+        Also read the 10 000 test images, normalised like the training images, as ``test`` of the images.
 
     Raises
     ------
@@ -96,32 +104,51 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = 
     OSError
         If the download fails.
     """
-    return _images(CIFAR10, data_dir, download)
+    return _images(CIFAR10, data_dir, download, test=test)
 
 
 @typed
-def cifar100(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, coarse: bool = False) -> Images:
+def cifar100(
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = False,
+    coarse: bool = False,
+    test: bool = False,
+) -> Images:
     """CIFAR-100: 50 000 photographs of 100 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
 
     With ``coarse`` the labels are the 20 superclasses. The rest is as in :func:`cifar10`, from
     ``cifar-100-binary.tar.gz`` (169 MB).
     """
-    return _images(CIFAR100, data_dir, download, coarse=coarse)
+    return _images(CIFAR100, data_dir, download, coarse=coarse, test=test)
 
 
 def _images(
-    published: Published, data_dir: str | os.PathLike[str] | None, download: bool, coarse: bool = False
+    published: Published,
+    data_dir: str | os.PathLike[str] | None,
+    download: bool,
+    coarse: bool = False,
+    test: bool = False,
 ) -> Images:
     place = path_of(
         "data_dir", data_dir or os.environ.get(VARIABLE) or Path.home() / ".cache" / "weightgas"
     ).expanduser()
-    contents = _contents(published, place, download)
     which = 0 if coarse else len(published.classes) - 1
-    tables = [_table(published, name, contents[name]) for name in published.files]
-    whole = np.concatenate(tables)
-    labels, pixels = whole[:, which].astype(np.int64), whole[:, len(published.classes) :].reshape(-1, *_SHAPE)
-    name = published.name + (", coarse" if coarse else "")
-    return Images(name, normalised(pixels), labels, published.classes[which])
+    classes, name = published.classes[which], published.name + (", coarse" if coarse else "")
+    pixels, labels = _half(published, place, download, which)
+    if not test:
+        return Images(name, normalised(pixels), labels, classes)
+    of_test = replace(published, files=(published.test,), records=published.tests)
+    others, theirs = _half(of_test, place, download, which)
+    half = Images(f"{name}, test half", normalised(others, pixels), theirs, classes)
+    return Images(name, normalised(pixels), labels, classes, half)
+
+
+def _half(published: Published, place: Path, download: bool, which: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 3, 32, 32) and the labels ``which`` (N,) of all files."""
+    contents = _contents(published, place, download)
+    whole = np.concatenate([_table(published, name, contents[name]) for name in published.files])
+    return whole[:, len(published.classes) :].reshape(-1, *_SHAPE), whole[:, which].astype(np.int64)
 
 
 def _contents(published: Published, place: Path, download: bool) -> Mapping[str, bytes]:

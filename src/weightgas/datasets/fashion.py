@@ -12,7 +12,7 @@ import hashlib
 import os
 import sys
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -76,7 +76,12 @@ HALVES = {
 
 @typed
 def fashion_mnist(
-    data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, side: int = 28, half: str = "train"
+    data_dir: str | os.PathLike[str] | None = None,
+    *,
+    download: bool = False,
+    side: int = 28,
+    half: str = "train",
+    test: bool = False,
 ) -> Images:
     """Fashion-MNIST: 60 000 photographs of 10 kinds of clothes, 28 x 28 pixels; --data-dir or --download.
 
@@ -95,6 +100,8 @@ def fashion_mnist(
         28, or 14: the mean of every 2 x 2 pixels, rounded to bytes.
     half
         ``"train"`` or ``"test"``: the test half is 10 000 images, normalised by their own mean and deviation.
+    test
+        Also read the test half, normalised like the training half, as ``test`` of the images.
 
     Raises
     ------
@@ -107,20 +114,37 @@ def fashion_mnist(
     """
     if side not in (_SIDE, _SIDE // 2):
         raise refuse("side", "28 or 14", side, "14 averages 2 x 2 pixels.")
-    images, labels = HALVES[one_of("half", half, HALVES)]
+    one_of("half", half, HALVES)
+    if test and half == "test":
+        raise refuse("test", "false with half='test'", True, "Omit half.")
+    pixels, classes = _half(half, data_dir, download, side)
+    name = "fashion_mnist" + ("" if side == _SIDE else f"_{side}")
+    found = Images(name + ("" if half == "train" else ", test half"), normalised(pixels), classes, 10)
+    if not test:
+        return found
+    others, labels = _half("test", data_dir, download, side)
+    return replace(found, test=Images(f"{name}, test half", normalised(others, pixels), labels, 10))
+
+
+def _half(
+    half: str, data_dir: str | os.PathLike[str] | None, download: bool, side: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels (N, 1, side, side) and labels (N,) of a half."""
+    images, labels = HALVES[half]
     folder = _folder((images, labels), data_dir, download)
     pixels, classes = (_content(file, folder / file.name) for file in (images, labels))
     if side != _SIDE:
         blocks = pixels.reshape(-1, side, 2, side, 2).astype(np.uint16).sum(axis=(2, 4))
         pixels = ((blocks + 2) // 4).astype(np.uint8)
-    name = "fashion_mnist" + ("" if side == _SIDE else f"_{side}") + ("" if half == "train" else ", test half")
-    return Images(name, normalised(pixels[:, None]), classes.astype(np.int64), 10)
+    return pixels[:, None], classes.astype(np.int64)
 
 
 @typed
-def fashion_mnist_14(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False) -> Images:
+def fashion_mnist_14(
+    data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, test: bool = False
+) -> Images:
     """Fashion-MNIST at 14 x 14 pixels, the mean of every 2 x 2 pixels; --data-dir or --download."""
-    return fashion_mnist(data_dir, download=download, side=14)
+    return fashion_mnist(data_dir, download=download, side=14, test=test)
 
 
 def _folder(files: tuple[IdxFile, ...], data_dir: str | os.PathLike[str] | None, download: bool) -> Path:

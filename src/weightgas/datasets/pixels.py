@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 
-def normalised(pixels: np.ndarray) -> np.ndarray:
+def normalised(pixels: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
     """Inputs x = (p − p̄)/s of the same shape, float32; p̄ and s are of all pixels of all images in a channel.
+
+    They are those of ``like`` if it is given: a test half is normalised as the training half.
 
     ``pixels`` are bytes of shape (N, channels, …). They have at most 256 values, so both are computed from counts,
     exactly and without a copy in float64. A channel of one value becomes 0.
@@ -14,7 +16,7 @@ def normalised(pixels: np.ndarray) -> np.ndarray:
     inputs = np.empty(pixels.shape, np.float32)
     values = np.arange(256.0)
     for channel in range(pixels.shape[1]):
-        counts = np.bincount(pixels[:, channel].ravel(), minlength=256)
+        counts = np.bincount((pixels if like is None else like)[:, channel].ravel(), minlength=256)
         mean = np.average(values, weights=counts)
         deviation = np.sqrt(np.average((values - mean) ** 2, weights=counts))
         table = ((values - mean) / (deviation or 1.0)).astype(np.float32)

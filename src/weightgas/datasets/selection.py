@@ -10,6 +10,14 @@ from weightgas.datasets.images import Images
 from weightgas.errors import finite_number, refuse, seed_number, typed, whole_number
 
 
+def split(labels: np.ndarray, per_class: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of a training and a test half, always the same ones: ``per_class`` images of each class are to test."""
+    generator = np.random.default_rng(0)
+    of_class = (np.flatnonzero(labels == label) for label in range(int(labels.max()) + 1))
+    test = np.sort(np.concatenate([generator.choice(where, per_class, replace=False) for where in of_class]))
+    return np.setdiff1d(np.arange(len(labels)), test), test
+
+
 @typed
 def subset(data: Images, per_class: int, *, seed: int = 0) -> Images:
     """``per_class`` images of every class, drawn without replacement, in their order in ``data``.

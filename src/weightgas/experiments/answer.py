@@ -1,37 +1,43 @@
 """Is it an ideal gas? The outcome of the experiment ``answer`` as tables and sentences that follow from its numbers.
 
-The interpretation is written by hand in ``docs/answer.md``; the blocks of this page are copied into it by name
-(``docs/pictures/answer.py``).
+First the claims of the paper one by one, for the model and for networks (:mod:`weightgas.experiments.claims`), then the
+three hypotheses (:data:`weightgas.analysis.checks.HYPOTHESES`), then the reasons. The interpretation is written by hand
+in ``docs/answer.md``; the blocks of this page are copied into it by name (``docs/pictures/answer.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import xarray as xr
 
 from weightgas import figures
-from weightgas.analysis.checks import Check, Key, Verdict
+from weightgas.analysis.checks import HYPOTHESES, Check, Hypothesis, Key
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.virial import virial
+from weightgas.experiments import claims, explanation
 from weightgas.experiments.controls import Control
+from weightgas.experiments.explanation import markdown, span_of
 from weightgas.experiments.summary import counted, kinds, select
 from weightgas.figures.canvas import plain, with_error
 from weightgas.runs import write_atomically
 
 TITLES = {"under": "under-parameterised", "middle": "middle", "over": "over-parameterised"}
-TESTS = (Key.CONFIGURATIONAL, Key.FLUCTUATION, Key.GIBBS_SLOPE)
-"""The diagnostic tests with a separate column."""
-WILD = 2.0
-"""Above this factor the dependence of the noise on the loss is called strong."""
-
+TESTS = {
+    "A": (Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, Key.ENTROPY_SLOPE),
+    "B": (Key.BAND,),
+    "C": (Key.CONFIGURATIONAL, Key.FLUCTUATION, Key.GIBBS_SLOPE, Key.CLAUSIUS),
+}
+"""The checks with a column in the table of each hypothesis."""
 Runs = Mapping[str, Findings]
 Controls = Mapping[str, Mapping[str, Control]]
-Medians = Mapping[str, Mapping[str, float]]
 
 _FIGURES = {
-    "answer-anisotropy.png": "Anisotropy. Fluctuation of the energy against what the participation ratio of the noise "
-    "predicts, every cell in equilibrium. Points on the line are explained; an ideal gas is the star.",
+    "answer-anisotropy.png": "Explained. Fluctuation of the energy, measured over explained, against the temperature, "
+    "every cell in equilibrium. Cells at 1 are explained; below it noise and curvature do not commute.",
     "answer-loss.png": "Dependence on the loss. Noise against energy: across cells (points) and among the samples of "
     "one cell (short lines).",
     "answer-step.png": "Finite step. The configurational temperature over what noise and curvature at small steps "
@@ -39,24 +45,46 @@ _FIGURES = {
 }
 
 
-def write(folder: Path, runs: Runs, controls: Controls, command: str) -> Path:
+def judged(trace: xr.Dataset, state: xr.Dataset | None, network: Any, data: Any) -> Findings:
+    """The findings of a run of a network; with stored directions also U − L(mean weights)."""
+    found = Findings(trace, state)
+    if "directions" not in trace or not found.settled.any():
+        return found
+    from weightgas import training  # torch is loaded only where a network is evaluated
+
+    return Findings(trace, found.state, cost=virial(found.state, training.mean_weights(trace, network, data)))
+
+
+def write(
+    folder: Path,
+    runs: Runs,
+    controls: Controls,
+    command: str,
+    model: Runs | None = None,
+    wells: Mapping[str, xr.Dataset] | None = None,
+) -> Path:
     """Write ``answer.md``, and its three figures in ``pictures``, into ``folder``; return the path of the page.
 
-    ``runs`` by name, ``SIZE/PROTOCOL``; ``controls`` by size.
+    ``runs`` by name, ``SIZE/PROTOCOL``; ``controls`` by size; ``model``: runs of the isotropic noise model by protocol.
+    ``wells``: of :func:`weightgas.training.harmonic_wells`, by the name of the run.
     """
     shown = settled(runs)
-    reference = {n: c.findings for n, c in (controls.get("middle") or next(iter(controls.values()), {})).items()}
     (folder / "pictures").mkdir(parents=True, exist_ok=True)
     drawn = (
-        figures.anisotropy(shown, controls=reference),
+        figures.anisotropy(shown, controls=_reference(controls)),
         figures.loss_dependence(shown),
-        figures.finite_step(shown, controls=reference),
+        figures.finite_step(shown, controls=_reference(controls)),
     )
     for name, figure in zip(_FIGURES, drawn, strict=True):
         figure.savefig(folder / "pictures" / name, dpi=170)
     path = folder / "answer.md"
-    write_atomically(path, page(runs, controls, command))
+    write_atomically(path, page(runs, controls, command, model, wells))
     return path
+
+
+def _reference(controls: Controls) -> dict[str, Findings]:
+    """The controls of one size, the middle one if there is one."""
+    return {n: c.findings for n, c in (controls.get("middle") or next(iter(controls.values()), {})).items()}
 
 
 def settled(runs: Runs) -> dict[str, Findings]:
@@ -68,67 +96,74 @@ def settled(runs: Runs) -> dict[str, Findings]:
     }
 
 
-def page(runs: Runs, controls: Controls, command: str) -> str:
+def page(
+    runs: Runs,
+    controls: Controls,
+    command: str,
+    model: Runs | None = None,
+    wells: Mapping[str, xr.Dataset] | None = None,
+) -> str:
     """The page as Markdown: every block between comments with its name, every number computed from the arguments."""
     parts = ["# Are they an ideal gas?", "<!-- test: none, numbers from the command named below -->"]
-    for name, text in blocks(runs, controls, command).items():
+    for name, text in blocks(runs, controls, command, model, wells).items():
         parts.append(f"<!-- {name} -->\n\n{text}\n\n<!-- end -->")
     parts += [f"![{caption.split('.')[0]}](pictures/{name})\n\n{caption}" for name, caption in _FIGURES.items()]
     return "\n\n".join(parts) + "\n"
 
 
-def blocks(runs: Runs, controls: Controls, command: str) -> dict[str, str]:
-    """The parts of the page by name: ``command``, ``outcome``, ``levels`` and ``reasons``."""
-    why = {name: _medians(run) for name, run in settled(runs).items()}
+def blocks(
+    runs: Runs,
+    controls: Controls,
+    command: str,
+    model: Runs | None = None,
+    wells: Mapping[str, xr.Dataset] | None = None,
+) -> dict[str, str]:
+    """The parts of the page by name; ``short`` also stands in README and the results."""
+    why = {name: explanation.medians(run) for name, run in settled(runs).items()}
+    elsewhere = "The model was not run here: its numbers are in [results](results.md#the-isotropic-noise-model)."
     return {
         "command": f"Regenerated by `{command}`, seed 0; the figures too. Values are means with one standard error "
         "over the cells in equilibrium; an ideal gas has 1 where nothing else is written.",
-        "outcome": outcome([run.verdict for run in runs.values()], why),
+        "short": short(runs),
+        "model": markdown(claims.HEAD, [c.row for c in claims.of_model(model)]) if model else elsewhere,
+        "networks": markdown(claims.HEAD, [c.row for c in claims.of_networks(runs)]),
+        "hypotheses": _hypotheses(runs, _reference(controls)),
         "levels": _levels(runs, controls),
-        "reasons": _reasons(why),
+        "explained": explanation.sentences(why),
+        "reasons": explanation.reasons(settled(runs), why),
+        "wells": explanation.wells(runs, wells or {}),
     }
 
 
-def outcome(verdicts: Sequence[Verdict], why: Medians) -> str:
-    """The outcome in words; every sentence follows from the numbers."""
-    answers = [verdict.levels[2].answer for verdict in verdicts]
-    if answers.count("no") == len(answers):
-        head = "**No.** The diagnostic tests falsify an ideal gas in every run."
-    elif "no" in answers:
-        head = f"**Not in general.** The diagnostic tests falsify an ideal gas in {answers.count('no')} of the runs."
-    elif answers.count("yes") == len(answers):
-        head = "**Yes,** as far as these tests can see: every run is consistent with an ideal gas."
-    else:
-        head = "**Undecided.** No diagnostic test falsifies an ideal gas, and not every run has errors small enough."
-    lines = [head, counted(verdicts)]
-    spans = [(key, _span(c.value for v in verdicts if (c := v.check(key)))) for key in TESTS]
-    if found := [f"{key.label} is {span}" for key, span in spans if span]:
-        lines.append(f"Over the runs {'; '.join(found)}. In an ideal gas each is 1.")
-    spans = {name: _span(w[name] for w in why.values()) for name in ("directions", "dof", "fluctuation")}
-    if spans["directions"]:
-        predicted = _span(w["fluctuation"] / w["explained"] for w in why.values()) or "unknown"
-        lines.append(
-            f"The noise of mini-batches has {spans['directions']} effective directions of {spans['dof']} degrees of "
-            f"freedom. The fluctuation (Var U/T²)/R is {spans['fluctuation']} where an ideal gas has 1; over what the "
-            f"three reasons predict it is {predicted} (medians of the runs)."
-        )
-    if wild := {name: w for name, w in why.items() if w["dependence"] > WILD}:
-        sizes = ", ".join(sorted({name.split(",")[0] for name in wild}))
-        lines.append(
-            f"In {len(wild)} of the runs ({sizes}) the dependence of the noise on the loss alone multiplies the "
-            f"fluctuations by more than {WILD:g}. There 5 % of the samples of a cell hold up to "
-            f"{max(w['bursts'] for w in wild.values()):.0%} of the variance of its energy (28 % in a normal "
-            "distribution)."
-        )
-    return "\n\n".join(lines)
+def short(runs: Runs) -> str:
+    """The outcome in a few sentences, which follow from the numbers."""
+    verdicts = [run.verdict for run in runs.values()]
+    keys = (Key.COMPRESSIBILITY, Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, *TESTS["C"][:3])
+    spans = [(key, span_of(c.value for v in verdicts if (c := v.check(key)))) for key in keys]
+    bands = span_of(c.value for v in verdicts for c in v.checks(Key.BAND) if c.outcome)
+    named = [f"{key.label} is {span}" for key, span in spans if span] + [f"d ln C/d ln T is {bands}"] * bool(bands)
+    return "\n\n".join([counted(verdicts), f"Over the runs {'; '.join(named)}. In an ideal gas each is 1."])
 
 
-def verdict_table(judged: Mapping[str, Findings], controls: Mapping[str, Control]) -> str:
-    """The three levels of runs and of their controls, one row each."""
-    head = ("", "1 stationary", "2 identities", "Z", "Maxwell", "3 ideal gas", *(key.label for key in TESTS))
-    rows = [_row(plain(name), run) for name, run in judged.items()]
+def verdict_table(ran: Mapping[str, Findings], controls: Mapping[str, Control]) -> str:
+    """The three levels of runs and of their controls, one row each, the third by hypotheses."""
+    head = ("", "1 stationary", "2 identities", Key.COMPRESSIBILITY.label, "Maxwell", "A", "pV/RT", "C_V/R", "B", "C")
+    rows = [_row(plain(name), run) for name, run in ran.items()]
     rows += [_row(f"*control: {name}*", control.findings) for name, control in controls.items()]
-    return markdown((*head, "Clausius", "hottest/coldest group"), rows)
+    return markdown((*head, *(key.label for key in TESTS["C"][:3]), "hottest/coldest group"), rows)
+
+
+def _row(name: str, run: Findings) -> tuple[str, ...]:
+    verdict = run.verdict
+    one, two, _ = (level.answer for level in verdict.levels)
+    cells, maxwell = verdict.check(Key.CELLS), verdict.check(Key.MAXWELL)
+    slope = "–" if maxwell is None else f"{_number(maxwell)} ({maxwell.expected:.4g})"
+    a, b, c = (f"**{hypothesis.outcome}**" for hypothesis in verdict.hypotheses)
+    return (
+        name, f"{one}, {cells.note}" if cells and cells.note else one, two, _number(verdict.check(Key.COMPRESSIBILITY)),
+        slope, a, _number(verdict.check(Key.GAS_LAW)), _number(verdict.check(Key.HEAT_CAPACITY)), b, c,
+        *(_number(verdict.check(key)) for key in TESTS["C"][:3]), _number(verdict.check(Key.GROUP_TEMPERATURES)),
+    )  # fmt: skip
 
 
 def _levels(runs: Runs, controls: Controls) -> str:
@@ -145,54 +180,44 @@ def _levels(runs: Runs, controls: Controls) -> str:
     return "\n\n".join(part for part in parts if part)
 
 
-def _row(name: str, run: Findings) -> tuple[str, ...]:
-    verdict = run.verdict
-    one, two, three = (level.answer for level in verdict.levels)
-    cells = verdict.check(Key.CELLS)
-    maxwell = verdict.check(Key.MAXWELL)
-    slope = "–" if maxwell is None else f"{_number(maxwell)} ({maxwell.expected:.4g})"
-    clausius = next((c for c in run.clausius if np.isfinite(c.whole)), None)
-    entropy = "–" if clausius is None else with_error(clausius.whole, clausius.whole_err) + "†" * (not clausius.judged)
-    return (
-        name, f"{one}, {cells.note}" if cells and cells.note else one, two, _number(verdict.check(Key.COMPRESSIBILITY)),
-        slope, f"**{three}**", *(_number(verdict.check(key)) for key in TESTS), entropy,
-        _number(verdict.check(Key.GROUP_TEMPERATURES)),
-    )  # fmt: skip
+def _hypotheses(runs: Runs, controls: Runs) -> str:
+    """For A, B and C: a heading, and a table with the outcome and every check of each run and control."""
+    named = {
+        f"{TITLES.get(n.split('/')[0], n.split('/')[0])}, {plain(n.split('/')[1])}": run for n, run in runs.items()
+    }
+    rows = {name: run.verdict.hypotheses for name, run in (named | _marked(controls)).items()}
+    parts = []
+    for index, (letter, title) in enumerate(HYPOTHESES.items()):
+        each = {name: hypotheses[index] for name, hypotheses in rows.items()}
+        parts += [f"### {letter}: {title}", _one_hypothesis(letter, each)]
+    return "\n\n".join(parts)
 
 
-def _reasons(why: Medians) -> str:
-    head = (
-        "median over cells in equilibrium", "(Var U/T²)/R", "explained", "d_eff", "(d−1)/d_eff", "b", "1/(1 − bRT/U)",
-        "step factor", "η_eκ/2", "T_conf/T", "alignment",
-    )  # fmt: skip
-    rows = [
-        (
-            name, f"{w['fluctuation']:.3g}", f"{w['explained']:.3g}", f"{w['directions']:.3g} of {w['dof']:.0f}",
-            f"{w['anisotropy']:.3g}", f"{w['exponent']:.2g}", f"{w['dependence']:.3g}", f"{w['step_factor']:.3g}",
-            f"{w['finite_step']:.2g}", f"{w['conf_ratio']:.3g}", f"{w['alignment']:.3g}",
-        )
-        for name, w in why.items()
-    ]  # fmt: skip
-    return markdown(head, rows)
+def _marked(controls: Runs) -> dict[str, Findings]:
+    return {f"*control: {name}*": run for name, run in controls.items()}
 
 
-def _medians(run: Findings) -> dict[str, float]:
-    """Medians over the cells in equilibrium of the reasons, and how concentrated the variance of the energy is."""
-    out = {}
-    for name, values in run.reasons.items():
-        known = values.values[run.settled]
-        out[str(name)] = float(np.nanmedian(known)) if np.isfinite(known).any() else float("nan")
-    dof = float(run.state.attrs["dof"])
-    bursts = max((_share_of_top(run, int(i)) for i in np.flatnonzero(run.settled)), default=float("nan"))
-    return out | {"dof": dof, "directions": dof / out["anisotropy"], "bursts": bursts}
+def _rank(check: Check) -> int:
+    """The first number in the name of a band."""
+    return next((int(word) for word in check.of.split() if word.isdigit()), 0)
 
 
-def _share_of_top(run: Findings, cell: int) -> float:
-    """Share of the variance of the energy of a cell from the 5 % of its samples furthest from the mean."""
-    begin, end = int(run.state["burn_in"].values[cell]), int(run.traced["samples"].values[cell].min())
-    energy = run.traced["energy"].values[cell, :, begin:end]
-    squares = np.sort((energy - energy.mean(axis=1, keepdims=True)).ravel() ** 2)
-    return float(squares[-max(1, round(0.05 * squares.size)) :].sum() / squares.sum())
+def _one_hypothesis(letter: str, each: Mapping[str, Hypothesis]) -> str:
+    """The table of one hypothesis: a dagger marks a number that is shown and not judged."""
+    found = [c for h in each.values() for c in h.checks if np.isfinite(c.value)]
+    columns = dict.fromkeys(c.name for c in (sorted(found, key=_rank) if letter == "B" else found))
+    rows: list[tuple[str, ...]] = []
+    lacking: dict[str, list[str]] = {}
+    for name, hypothesis in each.items():
+        found = {c.name: c for c in hypothesis.checks}
+        cells = [
+            _number(c) + "†" * (not c.outcome) if (c := found.get(k)) and np.isfinite(c.value) else "–" for k in columns
+        ]
+        rows.append((name, f"**{hypothesis.outcome}**", *cells))
+        missing = [c.note for c in hypothesis.checks if c.outcome and not np.isfinite(c.value) and c.note]
+        lacking |= {note: [*lacking.get(note, []), name] for note in missing}
+    notes = [f"Not measured in {', '.join(names)}: {note}." for note, names in lacking.items()]
+    return "\n\n".join([markdown(("", "outcome", *columns), rows), *notes])
 
 
 def _unsettled(runs: Runs) -> str:
@@ -209,18 +234,3 @@ def _unsettled(runs: Runs) -> str:
 
 def _number(check: Check | None) -> str:
     return "–" if check is None else with_error(check.value, check.error)
-
-
-def _span(values: Iterable[float]) -> str:
-    """``9.1 to 19``, or one number if both ends are equal in print; empty without a finite value."""
-    finite = [v for v in values if np.isfinite(v)]
-    if not finite:
-        return ""
-    low, high = (f"{v:.2g}" if v < 100 else f"{float(f'{v:.2g}'):.0f}" for v in (min(finite), max(finite)))
-    return low if low == high else f"{low} to {high}"
-
-
-def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

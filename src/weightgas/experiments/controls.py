@@ -1,15 +1,21 @@
 """Controls: simulations with a known answer, at the dimension, temperature and effective sample size of a run.
 
-They show how the same checks judge an ideal gas, and three gases that are not ideal, from as many independent samples.
-All have the quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and 2/9 … 2, and noise of equal trace:
+They show how the same checks judge an ideal gas, and five gases that are not ideal, from as many independent samples.
+All have a quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and 2/9 … 2 (times a constant), and noise of equal
+trace:
 
 ``ideal``             isotropic noise: Gibbs, exactly except for the finite step
 ``anisotropic``       variances from 0.1 to 10, largest where the curvature is: hot and cold directions
 ``hessian``           Σ ∝ A: the noise of mini-batches of a least-squares loss
 ``loss-dependent``    Σ ∝ (1 + L/U)/2: noise that falls with the loss, as in a network that can fit its data
+``rotated``           variances from 0.03 to 30 on axes of their own: Σ and H, 1/9 … 2, do not commute; at most
+                      24 weights
+``large step``        Σ ∝ A at a larger step, η_eκ/2 = 0.2 or that of the run, κ = tr(HΣ)/tr Σ
 
-They satisfy the identities, like any stationary run. At low temperature, with h and s the eigenvalues of A and Σ:
-T_conf/T = (d−1) h·s/(Σh Σs) and (Var U/T²)/(dU/dT) = (d−1) Σs²/(Σs)² = (d−1)/d_eff, both 1 for the ideal gas.
+They satisfy the identities, like any stationary run. All but the loss-dependent one are harmonic: what they should show
+follows from H, Σ and η_e (:attr:`Control.wells`). At low temperature and small steps, with h and s the eigenvalues of A
+and Σ where they commute: T_conf/T = (d−1) h·s/(Σh Σs) and (Var U/T²)/(dU/dT) = (d−1) Σs²/(Σs)² = (d−1)/d_eff, both 1
+for the ideal gas.
 """
 
 from __future__ import annotations
@@ -25,31 +31,52 @@ import xarray as xr
 from weightgas.analysis.cells import isotherms
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.findings import Findings, findings
-from weightgas.errors import TraceError, one_of, positive_number, refuse, seed_number, typed, whole_number
+from weightgas.errors import (
+    TraceError,
+    finite_number,
+    one_of,
+    positive_number,
+    refuse,
+    seed_number,
+    typed,
+    whole_number,
+)
 from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.protocols import FixedSphere
 from weightgas.settings import Record, Run, producer
 from weightgas.simulation import simulate
+from weightgas.theory.anisotropic import AnisotropicGas
 
-NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent")
+NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent", "rotated", "large step")
 
-LARGEST_DIM = 4096
-"""Largest number of weights that is simulated: half a minute on two cores."""
+LARGEST_DIM, LARGEST_ROTATED = 4096, 24
+"""Largest number of weights that is simulated: half a minute on two cores; and with a dense covariance."""
 STEP = 0.04
-"""Largest η_e times curvature."""
+"""Largest η_e times curvature, except in the gas ``large step``."""
+LARGE_STEP, SMALLEST_STEP, LARGEST_STEP = 0.2, 0.05, 0.35
+"""η_eκ/2 of the gas ``large step`` in the middle of its temperatures: by default, at least and at most."""
+LARGEST_WELL = 512
+"""Largest number of weights for which the wells are made: their covariances are dense."""
 TEMPERATURES = 4
 RELAXATIONS = 1.5
 """Relaxation times of the softest direction between two samples, so that they are nearly independent."""
 SAMPLES = (100, 4000)
 """Smallest and largest number of samples."""
+STORED, MOST_STORED = 64e6, 1000
+"""Largest size in bytes of the directions of a control, and largest number of them for each run."""
 
 
 @dataclass(frozen=True)
 class Control:
-    """A reference simulation with its trace, state and verdict."""
+    """A reference simulation with its trace, state and verdict.
+
+    ``wells`` (cells): what a harmonic well of its H, Σ and η_e predicts, to all orders in the step; empty for the
+    loss-dependent noise.
+    """
 
     name: str
     findings: Findings
+    wells: tuple[AnisotropicGas, ...] = ()
 
     @property
     def trace(self) -> xr.Dataset:
@@ -72,6 +99,13 @@ def curvatures(dim: int) -> np.ndarray:
     return np.append(0.0, np.linspace(2 / 9, 2, dim - 1)) if dim > 2 else np.array([0.0, 2.0])
 
 
+def _curvatures(name: str, dim: int) -> np.ndarray:
+    """Those of a control: logarithmically spaced where Σ and H do not commute, which then matters more."""
+    if name == "rotated":
+        return np.append(0.0, np.geomspace(1 / 9, 2, dim - 1)) if dim > 2 else curvatures(dim)
+    return curvatures(dim)
+
+
 def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
     """The noise of a control, tr Σ = ``noise_var`` · (dim − 1) at the minimum; ValueError for an unknown name.
 
@@ -83,8 +117,21 @@ def noise(name: str, dim: int, noise_var: float, energy: float) -> Noise:
         return LossDependent(0.5 / energy, 0.5, Isotropic(np.sqrt(noise_var)))
     if name not in NAMES:
         raise refuse("name", f"one of {', '.join(NAMES)}", name, "Choose from that list.")
+    return Covariance(_covariance(name, dim) * noise_var, name)
+
+
+def _covariance(name: str, dim: int) -> np.ndarray:
+    """Σ/σ² of a constant noise, (dim,) or (dim, dim), with trace dim − 1 on the tangent space of the minimum."""
+    if name == "ideal":
+        return np.ones(dim)
+    if name == "rotated":
+        axes = np.linalg.qr(np.random.default_rng(0).standard_normal((dim - 1, dim - 1)))[0]
+        shape = np.logspace(-1.5, 1.5, dim - 1)
+        turned = np.zeros((dim, dim))
+        turned[1:, 1:] = (axes * shape) @ axes.T * ((dim - 1) / shape.sum())
+        return turned
     shape = np.logspace(-1, 1, dim) if name == "anisotropic" else curvatures(dim)
-    return Covariance(shape * (noise_var * (dim - 1) / shape[1:].sum()), name)
+    return shape * ((dim - 1) / shape[1:].sum())
 
 
 @producer
@@ -96,6 +143,7 @@ def controls_at(
     *,
     replicas: int = 1,
     names: tuple[str, ...] = NAMES,
+    step: float = LARGE_STEP,
     seed: int = 0,
     run: Run | str | os.PathLike[str] | None = None,
 ) -> dict[str, Control]:
@@ -114,6 +162,8 @@ def controls_at(
         Runs that share the samples.
     names
         Which of :data:`NAMES`.
+    step
+        η_eκ/2 of the gas ``large step``, from 0.05 to 0.35.
     seed
         As in ``simulate``.
     run
@@ -131,37 +181,69 @@ def controls_at(
     temperature = positive_number("temperature", temperature)
     samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples.")
     replicas, run = whole_number("replicas", replicas), Run.given(run)
-    # A hot gas of many weights would not stay in its minimum: the loss is made steeper until RT is a tenth of it.
-    scale = max(1.0, 5 * (dim - 1) * temperature)
-    eigenvalues = scale * curvatures(dim)
-    spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
-    elr = STEP / eigenvalues.max() * spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
-    noise_var = 2 * temperature / np.exp(np.log(elr).mean())
-    each = max(8, -(-samples // replicas))
-    every = int(np.ceil(RELAXATIONS / (elr.min() * eigenvalues[1])))
-    found, seed = {}, seed_number(seed)
+    if not SMALLEST_STEP <= finite_number("step", step) <= LARGEST_STEP:
+        raise refuse("step", f"η_eκ/2 from {SMALLEST_STEP:g} to {LARGEST_STEP:g}", step, "For instance 0.2.")
+    plan = _Plan(temperature, max(8, -(-samples // replicas)), replicas, float(step), seed_number(seed))
+    found = {}
     for name in [one_of("names", each, NAMES) for each in names]:
-        trace = simulate(
-            FixedSphere(elr=elr),
-            dim,
-            each * every,
-            loss=Quadratic(eigenvalues),
-            noise=noise(name, dim, noise_var, (dim - 1) / 2 * temperature),
-            seed=seed,
-            replicas=replicas,
-            record=Record(samples=each, warmup=20 * every),
-            run=replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False),
-        )
-        title = f"control, {name}, d = {dim}, T = {temperature:.2g}, {each * replicas} samples"
-        found[name] = Control(name, Findings(trace, title=title))
+        here = replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False)
+        found[name] = _control(name, dim if name != "rotated" else min(dim, LARGEST_ROTATED), plan, here)
     return found
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What the controls of a call share; ``each``: samples of a run."""
+
+    temperature: float
+    each: int
+    replicas: int
+    step: float
+    seed: int
+
+
+def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
+    """Simulate one control, and state what its harmonic well predicts."""
+    # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it.
+    scale = max(1.0, 50 * (dim - 1) * plan.temperature)
+    spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
+    powers = spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
+    h = _curvatures(name, dim)
+    elr = STEP / (scale * h.max()) * powers
+    if name == "large step":
+        scale *= 10  # only the product of step and curvature matters; of simulations, small steps are judged
+        middle = np.exp(np.log(powers).mean())
+        elr = 2 * plan.step / (scale * np.sum(h**2) / h.sum()) * powers / middle
+    noise_var = 2 * plan.temperature / np.exp(np.log(elr).mean())
+    every = int(np.ceil(RELAXATIONS / (elr.min() * scale * h[1])))
+    stored = int(np.clip(STORED / (4 * dim * TEMPERATURES * plan.replicas), 8, min(plan.each, MOST_STORED)))
+    trace = simulate(
+        FixedSphere(elr=elr),
+        dim,
+        plan.each * every,
+        loss=Quadratic(scale * h),
+        noise=noise(name, dim, noise_var, (dim - 1) / 2 * plan.temperature),
+        seed=plan.seed,
+        replicas=plan.replicas,
+        record=Record(samples=plan.each, warmup=20 * every, snapshots=stored, snapshot_every=every),
+        run=run,
+    )
+    title = f"control, {name}, d = {dim}, T = {plan.temperature:.2g}, {plan.each * plan.replicas} samples"
+    wells: tuple[AnisotropicGas, ...] = ()
+    if name != "loss-dependent" and dim <= LARGEST_WELL:
+        covariance = _covariance(name, dim) * noise_var
+        tangent = covariance[1:] if covariance.ndim == 1 else covariance[1:, 1:]
+        hessian = scale * h[1:] if covariance.ndim == 1 else np.diag(scale * h[1:])
+        wells = tuple(AnisotropicGas(hessian, tangent, float(x)) for x in elr)
+    return Control(name, Findings(trace, title=title), wells)
 
 
 def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, /, **options: Any) -> dict[str, Control]:
     """The controls at the d, T and effective sample size of a run: ``{name: Control}``.
 
     T is the geometric mean over the isotherms in equilibrium and the effective sample size their median, from 100 to
-    4000. More than 4096 weights are simulated as 4096.
+    4000. More than 4096 weights are simulated as 4096. The step of the gas ``large step`` is the median η_eκ/2 of the
+    run, within its limits.
 
     Parameters
     ----------
@@ -184,10 +266,13 @@ def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, /,
     labels = np.unique(number[number >= 0])
     temperature = [state["temperature"].values[number == k].mean() for k in labels]
     effective = np.median([state["ess"].values[number == k].sum() for k in labels])
+    known = found.reasons["finite_step"].values[good]
+    step = float(np.clip(np.nanmedian(known), SMALLEST_STEP, LARGEST_STEP)) if np.isfinite(known).any() else LARGE_STEP
     return controls_at(
         min(int(state.attrs["dim"]), LARGEST_DIM),
         float(np.exp(np.log(temperature).mean())),
         int(np.clip(effective, *SAMPLES)),
         replicas=min(trace.sizes["replica"], 8),
+        step=step,
         **options,
     )

@@ -16,6 +16,7 @@ from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import TraceError
 from weightgas.experiments.presets import Simulated, Trained
+from weightgas.settings import Evaluate
 from weightgas.simulation import model
 from weightgas.simulation.run import estimated_seconds
 
@@ -42,9 +43,13 @@ class Cost:
 
 
 def estimated(
-    what: str, plan: Sequence[Simulated | Trained], threads: int | None = None, folder: Path | None = None
+    what: str,
+    plan: Sequence[Simulated | Trained],
+    threads: int | None = None,
+    folder: Path | None = None,
+    evaluate: Evaluate | None = None,
 ) -> Cost:
-    """Time and disk of a plan without what is already in ``folder``; ``what`` is its name."""
+    """Time, memory and disk of a plan without what is already in ``folder``; ``what`` is its name."""
     lines, seconds, size, costs = [], 0.0, 0.0, {}
     for run in plan:
         cells = len(run.protocol)
@@ -56,28 +61,46 @@ def estimated(
             disk = left * run.replicas * (record.samples * 72 + record.snapshots * run.dim * 4 + 20_000)
         else:
             sizes, record = run.groups.values(), run.record
-            cost = _trained_seconds(run, left, threads, costs) if left else 0.0
+            cost = _trained_seconds(run, left, threads, costs, evaluate) if left else 0.0
             each = (record.samples or 0) * 8 * (14 + 8 * len(sizes)) + record.snapshots * sum(sizes) * 4
             disk = left * run.replicas * each
         there = f" ({cells - left} are there)" if left < cells else ""
         count = f"{cells * run.replicas} cells x {run.steps} steps{there}"
-        lines.append(f"{run.name}: {count}, about {runs.duration(cost)}, {disk / 1e6:.0f} MB")
+        lines.append(f"{run.name}: {count}, about {runs.duration(cost)}, {disk / 1e6:.0f} MB{_directions(run)}")
         seconds, size = seconds + cost, size + disk
     lines.append("controls alongside each kind of run: about 20 s, 10 MB")
     return Cost(what, tuple(lines), seconds + 20.0, int(size) + 10**7)
 
 
-def _trained_seconds(run: Trained, cells: int, threads: int | None, costs: dict) -> float:
+def _directions(run: Simulated | Trained) -> str:
+    """The memory that stored directions take, if it is a hundred megabytes or more."""
+    size = run.record.snapshots * 4 * (run.dim if isinstance(run, Simulated) else sum(run.groups.values()))
+    if size < 1e8:
+        return ""
+    every = run.record.snapshot_every
+    return (
+        f"; {run.record.snapshots} directions, one in {every} steps: {size / 1e6:.0f} MB of memory for each cell in "
+        f"training, and {4 * size / 1e6:.0f} MB for the entropies of a cell"
+    )
+
+
+def _trained_seconds(run: Trained, cells: int, threads: int | None, costs: dict, evaluate: Evaluate | None) -> float:
     """Seconds of ``cells`` of a run; ``costs`` caches the timings of earlier runs."""
     from weightgas import training  # torch is loaded only where a network is trained
 
     plan = training.planned(  # or an error if something does not fit
-        run.protocol, run.network, run.data, run.steps, replicas=run.replicas, record=run.record
+        run.protocol,
+        run.network,
+        run.data,
+        run.steps,
+        replicas=run.replicas,
+        record=run.record,
+        evaluate=evaluate,
     )
     stack = len(run.protocol) * run.replicas
     key = (id(run.network), stack)
     if key not in costs:
-        costs[key] = training.cost(run.network, run.data, stack, threads=threads or 1)
+        costs[key] = training.cost(run.network, run.data, stack, threads=threads or 1, evaluate=evaluate)
     return costs[key].seconds(plan, cells * run.replicas)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -92,100 +93,108 @@ def networks(preset: str) -> tuple[Trained, ...]:
     ``networks/``: 64-20-10 (d = 1280) under the three protocols. ``narrow/``: 64-6-6-10 (d = 420) at fixed LR and on
     the sphere, for the radius law, and partners on the sphere that start from the weights of each fixed-LR cell: its
     loss has many basins, so replicas of one cell equilibrate at different energies, and an entropy integrated over its
-    cells contains that scatter. ``networks/along_run``: 64-32-32-10 (d = 3072), over-parameterised, along its run.
+    cells contains that scatter. ``networks/along_run``: 64-64-64-10 (d = 8192) on 300 digits, over-parameterised, along
+    its run (:func:`along_run`).
 
     demo: 15 cells and 20 000 steps per protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
-    steps. standard and paper: 300 000 and 1 000 000 steps.
+    steps. standard: 300 000 steps. paper: 1 000 000 steps, six learning rates a decade, nine weight decays, five radii.
+    Directions, one in 25 steps, are stored under all three protocols.
     """
-    from weightgas.datasets import digits  # torch is loaded only where a network is trained
+    from weightgas.datasets import digits, subset  # torch is loaded only where a network is trained
     from weightgas.networks import mlp
 
-    data, middle, narrow, over = digits(), mlp(hidden=(20,)), mlp(hidden=(6, 6)), mlp(hidden=(32, 32))
-    size, other = {"demo": (5, 3), "quick": (7, 5), "standard": (7, 5), "paper": (9, 9)}[preset]
+    data, middle, narrow = digits(), mlp(hidden=(20,)), mlp(hidden=(6, 6))
+    size, other = {"demo": (5, 3), "quick": (7, 5), "standard": (7, 5), "paper": (13, 9)}[preset]
     steps = {"demo": 20_000, "quick": 60_000, "standard": 300_000, "paper": 1_000_000}[preset]
     snapshots = {"demo": 400, "quick": 1000, "standard": 4000, "paper": 4000}[preset]
-    lr, wd, elr = np.logspace(-2, 0, size), np.logspace(-3, -1, other), np.logspace(-2.25, -1, size)
+    lr, wd, radii = np.logspace(-2, 0, size), np.logspace(-3, -1, other), 5 if preset == "paper" else other
+    elr = np.logspace(-3 if preset == "paper" else -2.25, -1, size)
     # One radius on the sphere: G depends on η_e alone, and the range contains the η_e of the fixed-LR grid.
     sphere, fixed_lr = FixedSphere(elr=np.logspace(-3, -0.7, 15)), FixedLR(lr=lr, wd=wd)
     # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
-    wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, other)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
+    wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, radii)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
     plan = [Trained(f"networks/{p.name}", p, middle, data, steps, _record(300, snapshots)) for p in wide]
     if preset != "demo":
         plan += [Trained(f"narrow/{p.name}", p, narrow, data, steps, _record(300)) for p in (sphere, fixed_lr)]
         partner_of = "narrow/fixed_lr"
         plan.append(Trained("narrow/partners", fixed_lr, narrow, data, steps, _record(300), partner_of=partner_of))
-    length = max(10_000, steps // 3)
-    along = FixedLR(lr=np.logspace(-3, 0, 6), wd=1e-3)
-    record = _record(200, 500, length // 500, warmup=0)
-    run = Trained("networks/along_run", along, over, data, length, record, start="random")
-    return (*plan, run)
+    length = 2500 if preset == "demo" else max(10_000, steps // 3)
+    return (*plan, along_run(mlp(hidden=(64, 64)), subset(data, 30), length, (1e-4, 1e-2)))
 
 
-STORED = 64e6
-"""Most bytes of directions for one cell of a chosen network: they are in memory and in every checkpoint."""
+def along_run(network: Network, data: Images, steps: int, rates: Sequence[float]) -> Trained:
+    """The over-parameterised experiment as published: fixed ELR, seven η_e, one λ, samples spaced in the logarithm.
+
+    Loss, r − r₀, tr Σ and ‖∇L‖² from fresh weights: does the noise vanish, or is the time too short? ``rates`` are the
+    smallest and the largest η_e.
+    """
+    protocol = FixedELR(elr=np.geomspace(*rates, 7), wd=1e-3)
+    record = Record(samples=LOGS, log_spaced=True, warmup=0, curvature_batches=0)
+    return Trained("networks/along_run", protocol, network, data, steps, record, start="random")
+
+
+LOGS = 151
+"""Samples of a published run, spaced in the logarithm of the step."""
 
 
 def architecture(preset: str, network: Network, data: Images, steps: int | None = None) -> tuple[Trained, ...]:
-    """A network on a data set under the three protocols, and cold cells along their run from fresh weights.
+    """A network on a data set under the three protocols, and along its run from fresh weights.
 
-    quick: four effective learning rates over half a decade, 6000 steps. standard: seven over a decade, two weight
-    decays where it is fixed, 60 000 steps, directions stored on the sphere. paper: the published ranges, lengths and
-    radii; the number of values in a range is not published; here there are four per decade of learning rates and two of
-    weight decays. Its directions are from the last 100 000 steps, as published, as many as fit :data:`STORED`, at most
-    4000.
+    quick: 3 x 3 cells a protocol, the least on which the published fit of the entropy exists, 6000 steps, 200
+    directions. standard: 7 x 3 cells, 60 000 steps, 1000 directions. Directions are stored one in 25 steps, as
+    published, since the published entropy depends on their spacing. paper: :func:`_published`.
 
-    ``steps`` replaces the length.
+    ``steps`` replaces the length; there are fewer directions where it is too short for them.
     """
     if preset == "paper":
         return _published(network, data, steps)
-    count, decays, length, samples, noises = {
-        "quick": (4, 1, 6000, 150, 40),
-        "standard": (7, 2, 60_000, 300, 150),
+    count, length, samples, noises, stored = {
+        "quick": (3, 6000, 150, 40, 200),
+        "standard": (7, 60_000, 300, 150, 1000),
     }[preset]
     length = steps or length
     # Here networks of a few to a hundred groups equilibrate within thousands of steps: η_e of a few hundredths, ηλ of a
-    # few thousandths. At fixed LR there are always two weight decays, so that cells share isotherms.
-    rates, factor = 10 ** (np.arange(count) / 6), 10 ** (1 / 3)
+    # few thousandths. The weight decays are so close that cells share isotherms at fixed LR.
+    rates, others = 10 ** (np.arange(count) / 6), 10 ** (np.arange(3) / 6)
     groups = len(network.groups(data))
     protocols = (
-        FixedSphere(elr=0.01 * rates, radius=np.sqrt(groups)),
-        FixedELR(elr=0.01 * rates, wd=1e-3 * factor ** np.arange(decays)),
-        FixedLR(lr=0.3 * rates, wd=0.03 * factor ** np.arange(2)),
+        FixedSphere(elr=0.01 * rates, radius=np.sqrt(groups) * others),
+        FixedELR(elr=0.01 * rates, wd=1e-3 * others),
+        FixedLR(lr=0.3 * rates, wd=0.03 * others),
     )
-    plan = []
-    for protocol in protocols:
-        on_sphere = preset == "standard" and protocol.projected
-        stored = _stored(network.dim(data), min(1000, length)) if on_sphere else 0
-        every = length // max(stored, 1)
-        record = _record(samples, stored, every, noise_samples=noises)
-        plan.append(Trained(f"networks/{protocol.name}", protocol, network, data, length, record))
-    return (*plan, _cold(network, data, length))
+    record = _record(samples, *_directions(stored, length), noise_samples=noises)
+    plan = [Trained(f"networks/{p.name}", p, network, data, length, record) for p in protocols]
+    return (*plan, along_run(network, data, length, (1e-4, 1e-2)))
 
 
 def _published(network: Network, data: Images, steps: int | None) -> tuple[Trained, ...]:
-    """The grids of arXiv 2511.07308 and its notebooks, as far as they are published."""
-    setup = reference()["networks"]["setup"]
-    ranges = (setup[name] for name in ("fixed_elr_and_sphere_lr", "fixed_lr", "wd"))
-    elr, lr, wd = (np.geomspace(low, high, count) for (low, high), count in zip(ranges, (9, 13, 5), strict=True))
+    """The set-up of arXiv 2511.07308 and its notebooks, counted from their figures (``analysis/reference.json``).
+
+    Six learning rates a decade; at fixed LR up to 0.1 for a ConvNet, up to 1 else. Nine weight decays for a ConvNet,
+    five else, higher ones for a ConvNet on CIFAR-100; five radii. Every run starts at ‖w‖ = 1, without a warm-up; 4000
+    directions, one in 25 steps. The head of a ConvNet has a frozen bias. 1 000 000 steps.
+    """
+    published = reference()["networks"]
+    setup = published["setup"]
+    grids, kind = setup["grids"], str(network.settings()["network"])
+    family = "convnets" if kind == "convnet" else "resnets"
+    if kind == "convnet":
+        network = replace(network, head_bias=True)  # type: ignore[type-var]
+    of_elr, of_lr, of_wd = grids["fixed_elr_and_sphere"], grids["fixed_lr"][family], grids["wd"]
+    high = family == "convnets" and data.name.startswith("cifar100")
+    elr, lr = (np.geomspace(*of[axis], of[f"{axis}_count"]) for axis, of in (("elr", of_elr), ("lr", of_lr)))
+    wd = np.geomspace(*of_wd["convnet_cifar100" if high else "default"], of_wd[f"count_{family}"])
     length = steps or setup["steps"]
-    window = min(setup["queue_size"] * setup["queue_every"], length)
-    stored = _stored(network.dim(data), min(setup["queue_size"], window))
-    every = window // stored
-    protocols = (FixedSphere(elr=elr, radius=setup["radius"]), FixedELR(elr=elr, wd=wd), FixedLR(lr=lr, wd=wd))
-    record = _record(300, stored, every)
-    plan = [Trained(f"networks/{p.name}", p, network, data, length, record) for p in protocols]
-    return (*plan, _cold(network, data, length))
+    protocols = (FixedSphere(elr=elr, radius=grids["radius"]), FixedELR(elr=elr, wd=wd), FixedLR(lr=lr, wd=wd))
+    record = _record(300, *_directions(setup["queue_size"], length, setup["queue_every"]), warmup=0)
+    plan = [Trained(f"networks/{p.name}", p, network, data, length, record, start="unit") for p in protocols]
+    rates = published["overparameterised_resnet18_cifar10"]["elr"]
+    return (*plan, replace(along_run(network, data, length, rates), start="unit"))
 
 
-def _cold(network: Network, data: Images, steps: int) -> Trained:
-    """Cells whose ηλ is far too small for equilibrium in ``steps``: does the noise vanish, or is the time too short?"""
-    cold, stored = FixedLR(lr=[0.01, 0.1], wd=1e-3), _stored(network.dim(data), min(400, steps))
-    record = _record(200, stored, steps // stored, warmup=0, noise_samples=50)
-    return Trained("networks/along_run", cold, network, data, steps, record, start="random")
-
-
-def _stored(dim: int, most: int) -> int:
-    return int(min(most, max(8, STORED // (4 * dim))))
+def _directions(count: int, steps: int, every: int = 25) -> tuple[int, int]:
+    """``count`` directions, one in ``every`` steps, or as many as fit into ``steps``; and ``every``."""
+    return min(count, steps // every), every
 
 
 SIZES = {"under": (6,), "middle": (20,), "over": (64,)}

@@ -22,7 +22,7 @@ from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.cost import Cost, estimated
 from weightgas.experiments.summary import kinds, select
 from weightgas.protocols import FixedSphere
-from weightgas.settings import Run, producer
+from weightgas.settings import Evaluate, Run, producer
 from weightgas.simulation import simulate
 from weightgas.status import Outcome
 
@@ -84,15 +84,17 @@ def estimate_cost(
     network: Network | None = None,
     data: Images | str | None = None,
     steps: int | None = None,
+    evaluate: Evaluate | None = None,
 ) -> Cost:
-    """Time and disk that :func:`reproduce` will need; only its networks are timed briefly.
+    """Time, memory and disk that :func:`reproduce` will need; only its networks are timed briefly.
 
-    ``network``, ``data`` and ``steps`` as in :func:`reproduce`.
+    ``network``, ``data``, ``steps`` and ``evaluate`` as in :func:`reproduce`. For a data set whose files are not here
+    ``data`` may be :func:`weightgas.datasets.blank`.
     """
     threads = None if threads is None else whole_number("threads", threads)
     choice: dict[str, Any] = {"network": network, "data": data, "steps": steps}
     plan = _plan(name, preset, **choice)
-    return estimated(_title(name, preset, plan, **choice), plan, threads)
+    return estimated(_title(name, preset, plan, **choice), plan, threads, evaluate=evaluate)
 
 
 @producer
@@ -106,6 +108,7 @@ def reproduce(
     steps: int | None = None,
     seed: int = 0,
     run: Run | str | os.PathLike[str],
+    evaluate: Evaluate | None = None,
     command: str | None = None,
 ) -> Experiment:
     """Run a preset of the paper's experiments and write its report to the folder of ``run``.
@@ -125,6 +128,8 @@ def reproduce(
         ``report.html`` and ``manifest.json``. The same call on an unfinished folder resumes it. With ``shard`` that
         share of every run is made; when all have ended, the call without it makes the parts that need complete runs,
         and the report.
+    evaluate
+        How networks are trained, as in ``train``: ``Evaluate(device="cuda")``. Simulations run on the CPU.
     command
         The command that the report prints.
 
@@ -147,7 +152,7 @@ def reproduce(
     if not (network is data is steps is None):
         config |= _choice(plan)
     # errors are raised before there is a folder
-    ahead = estimated(what, plan, way.threads, None if way.force else Path(way.folder))
+    ahead = estimated(what, plan, way.threads, None if way.force else Path(way.folder), evaluate)
     folder = runs.prepare(way.folder, config, force=way.force).folder
     logger.info("%s", ahead.sentence)
     for line in ahead.lines:
@@ -155,11 +160,14 @@ def reproduce(
     command = command or f"weightgas reproduce {name} --preset {preset}"
     result = Experiment(name, preset, folder, title=what, command=command)
     for each in plan:
-        trace = _share(each, replace(way, folder=folder / each.name), result, seed)
+        trace = _share(each, replace(way, folder=folder / each.name), result, seed, evaluate)
         if trace is None or (trace["outcome"] == Outcome.INTERRUPTED).any():
             result.missing.append(each.name)
             continue
-        result.findings[each.name] = found = Findings(trace)
+        found = Findings(trace)
+        if name == "answer" and isinstance(each, presets.Trained):
+            found = answer.judged(trace, None, each.network, each.data)
+        result.findings[each.name] = found
         runs.save_state(folder / each.name, found.state)
     if result.missing:
         return result
@@ -227,7 +235,9 @@ def _architecture(preset: str, network: Any, data: Images | str, steps: int | No
     return presets.architecture(preset, network, images, steps)
 
 
-def _share(planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int) -> xr.Dataset | None:
+def _share(
+    planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int, evaluate: Evaluate | None
+) -> xr.Dataset | None:
     """The trace of a run in a shard; None if it has no cell of it, or needs a run that is not complete yet."""
     if isinstance(planned, presets.Trained) and planned.partner_of in result.missing:
         return None
@@ -235,10 +245,13 @@ def _share(planned: presets.Simulated | presets.Trained, run: Run, result: Exper
     count = min(count, len(planned.protocol))
     if number > count:
         return None
-    return _made(planned, run if run.shard is None else replace(run, shard=f"{number}/{count}"), result, seed)
+    run = run if run.shard is None else replace(run, shard=f"{number}/{count}")
+    return _made(planned, run, result, seed, evaluate)
 
 
-def _made(planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int) -> xr.Dataset:
+def _made(
+    planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int, evaluate: Evaluate | None
+) -> xr.Dataset:
     """Simulate or train one run of a plan."""
     logger.info("%s", planned.name)
     options: dict[str, Any] = {"seed": seed, "replicas": planned.replicas, "record": planned.record, "run": run}
@@ -254,7 +267,9 @@ def _made(planned: presets.Simulated | presets.Trained, run: Run, result: Experi
         elr = sphere_elr(state, state["elr"].values)
         protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
         start = partner.traced["final_weights"].values
-    return training.train(protocol, planned.network, planned.data, planned.steps, start=start, **options)
+    return training.train(
+        protocol, planned.network, planned.data, planned.steps, start=start, evaluate=evaluate, **options
+    )
 
 
 def _from_sphere(ran: Mapping[str, Findings], predicted: xr.Dataset) -> report.Section:

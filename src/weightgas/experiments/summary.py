@@ -8,19 +8,20 @@ from typing import TypeVar
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.checks import Check, Verdict
+from weightgas.analysis.checks import OUTCOMES, Verdict
 from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere
 from weightgas.analysis.findings import Findings
 from weightgas.experiments.controls import Control
-from weightgas.trace import kind_of
+from weightgas.measurement.entropy.published import WINDOW
+from weightgas.quantities import of
+from weightgas.trace import fixed, kind_of
 
 _ANSWERS = (
     {"yes": "stationary", "undecided": "partly stationary", "no": "not stationary"},
     {"yes": "identities satisfied", "undecided": "inconclusive", "no": "violated"},
-    {"yes": "consistent with an ideal gas", "undecided": "undecided", "no": "not an ideal gas"},
 )
-"""The meaning of each answer of a level."""
+"""The meaning of each answer of the first two levels."""
 
 _T = TypeVar("_T")
 
@@ -65,26 +66,60 @@ def scores(runs: Mapping[str, Findings]) -> list[str]:
         name, good = f"{run.state.attrs['network']}, fixed LR", run.settled
         lines.append(f"{name}: {int(good.sum())} of {len(good)} cells in equilibrium")
         lines.append(f"{name}: radius against the discrete prediction: {_off(run.radius_law['ratio_discrete'], good)}")
-        for source, crossed in _crossed(found).items():
-            lines.append(f"{name}: radius from G {source}: {_off(crossed['ratio'], good)}")
-    return lines
+        for source, one in crossed(found).items():
+            lines.append(f"{name}: radius from G {source}: {_off(one['ratio'], good)}")
+    return lines + [line for line in map(published_isotherm, runs.values()) if line]
+
+
+def published_isotherm(run: Findings) -> str:
+    """S as published along one isotherm with its null, what of it is diffusion, and how it was sampled; else empty.
+
+    The isotherm is the one with the most cells, the middle one of several.
+    """
+    state = run.state
+    if "entropy_published" not in state or "network" not in state.attrs or run.trace is None:
+        return ""
+    kind, at = kind_of(state), fixed(state)
+    key = np.round(np.log(kind.isotherm_key(at)), 9)
+    value, null = state["entropy_published"].values, state["entropy_published_null"].values
+    null = null + (state.attrs["dim"] - 1) * state["log_radius"].values
+    counts = {k: int((np.isfinite(value) & (key == k)).sum()) for k in np.unique(key)}
+    longest = [k for k, count in counts.items() if count == max(counts.values())]
+    if max(counts.values()) < 2:
+        return ""
+    here = np.flatnonzero(np.isfinite(value) & (key == longest[len(longest) // 2]))
+    over = kind.axes[1]
+    x = ", ".join(f"{v:.3g}" for v in at[over][here])
+    directions = run.trace["directions"]
+    spacing = np.diff(run.trace["snapshot_step"].values[here[0]])[0]
+    near, chance = state["temporal_neighbours"].values[here].mean(), min(1.0, 2 * WINDOW / directions.sizes["snapshot"])
+    number, replicas = directions.sizes["snapshot"], directions.sizes["replica"]
+    return (
+        f"{state.attrs['network']}, {kind.title}: S as published along an isotherm, {of(over).symbol} = {x}: "
+        f"{_values(value[here])} nats; its null, a random walk of the same diffusion: {_values(null[here])}. "
+        f"{near:.0%} of the nearest neighbours are temporal ({chance:.1%} by chance). "
+        f"{replicas} replica{'s' * (replicas > 1)}, N = {number} directions, one in {spacing} steps (published: 4000, "
+        "one in 25); the value depends on both"
+    )
+
+
+def _values(values: np.ndarray) -> str:
+    return ", ".join(f"{v:.0f}" for v in values)
 
 
 def radius_across(runs: Mapping[str, Findings], kind: str) -> xr.Dataset | None:
     """The radius of the fixed-LR cells from G on the sphere: from partner runs if there are any, else from a grid."""
-    return next(reversed(_crossed(select(runs, kind)).values()), None)
+    return next(reversed(crossed(select(runs, kind)).values()), None)
 
 
-def _crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
+def crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
     """The radius of the fixed-LR cells from G of other runs, by the source of G; the most exact one is last."""
     found = {}
     free, sphere = _pair(runs)
     if free is not None and sphere is not None and sphere.settled.sum() > 1:
-        crossed = radius_from_sphere(free.state, sphere.state)
-        found["of a grid on the sphere, from its own starts"] = crossed
+        found["of a grid on the sphere, from its own starts"] = radius_from_sphere(free.state, sphere.state)
     if free is not None and "partners" in runs:
-        crossed = radius_from_partners(free.state, runs["partners"].state)
-        found["on the sphere at the same η_e, same basin"] = crossed
+        found["on the sphere at the same η_e, same basin"] = radius_from_partners(free.state, runs["partners"].state)
     return found
 
 
@@ -103,22 +138,32 @@ def _off(ratio: xr.DataArray, good: np.ndarray) -> str:
 
 
 def counted(verdicts: Sequence[Verdict]) -> str:
-    """The number of runs with each answer at each level, in a sentence."""
-    levels = []
+    """The number of runs with each answer at the first two levels and for each hypothesis, in a sentence."""
+    parts = []
     for number, meanings in enumerate(_ANSWERS):
         answers = [verdict.levels[number].answer for verdict in verdicts]
-        levels.append(", ".join(f"{text} in {answers.count(a)}" for a, text in meanings.items() if a in answers))
-    return f"Of {len(verdicts)} run{'s' * (len(verdicts) != 1)}: {'; '.join(levels)}."
+        parts.append(", ".join(f"{text} in {answers.count(a)}" for a, text in meanings.items() if a in answers))
+    for each in zip(*(verdict.hypotheses for verdict in verdicts), strict=True):
+        outcomes = [hypothesis.outcome for hypothesis in each]
+        found = ", ".join(f"{text} in {outcomes.count(text)}" for text in OUTCOMES.values() if text in outcomes)
+        parts.append(f"{each[0].title}: {found}")
+    return f"Of {len(verdicts)} run{'s' * (len(verdicts) != 1)}: {'; '.join(parts)}."
 
 
 def sentence(subject: str, verdicts: Sequence[Verdict]) -> str:
-    """The three levels of several runs of one subject, with the range of each diagnostic test."""
-    tests: dict[str, list[Check]] = {}
-    for check in (check for verdict in verdicts for check in verdict.levels[2].checks if np.isfinite(check.value)):
-        tests.setdefault(check.name, []).append(check)
-    judged = {name: checks for name, checks in tests.items() if any(check.outcome for check in checks)}
-    numbers = [f"{name} {_range([check.value for check in checks])}" for name, checks in judged.items()]
-    return f"{subject}. {counted(verdicts)}" + (f" {'; '.join(numbers)} (1 is ideal)." if numbers else "")
+    """The levels of several runs of one subject, and each hypothesis with the ranges of its tests or what it lacks."""
+    parts = [f"{subject}. {counted(verdicts)}"]
+    for each in zip(*(verdict.hypotheses for verdict in verdicts), strict=True):
+        numbers: dict[str, list[float]] = {}
+        for check in (check for hypothesis in each for check in hypothesis.checks):
+            if check.outcome and np.isfinite(check.value):
+                numbers.setdefault(check.name, []).append(check.value)
+        found = [f"{name} {_range(values)}" for name, values in numbers.items()]
+        lacking = next((h.reason for h in each if h.answer == "undecided"), "")
+        parts.append(
+            f"{each[0].letter}: {'; '.join(found)} (1 is ideal)." if found else f"{each[0].letter}: {lacking}."
+        )
+    return " ".join(parts)
 
 
 def _range(values: Sequence[float]) -> str:

@@ -11,6 +11,7 @@ from weightgas.figures.diagnostics import configurational, fluctuation, gibbs_sl
 from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius, radius_from_sphere
+from weightgas.figures.estimators import entropies
 from weightgas.figures.layers import layers
 from weightgas.figures.paths import paths
 from weightgas.figures.potentials import potential_maps
@@ -26,6 +27,7 @@ __all__ = [
     "pressure",
     "radius_from_sphere",
     "energy_and_entropy",
+    "entropies",
     "entropy",
     "potential_maps",
     "temperature",

@@ -15,20 +15,21 @@ from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Recorded, recorded
 from weightgas.quantities import of
 from weightgas.status import Outcome
+from weightgas.trace import kind_of
 
 
 @drawn
 def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
-    """Loss, radius, noise and entropy along a run, for a range of learning rates.
+    """Loss, r − r₀, tr Σ and ‖∇L‖² along a run against the logarithm of the step, for a range of learning rates.
 
-    Samples are averaged over ``windows`` windows. The entropy of the direction is the published estimate in successive
-    windows of the stored directions (:func:`weightgas.analysis.curves.entropy_along_run`); without them there is no
-    such panel.
+    Samples are averaged over ``windows`` windows that are equal in the logarithm; r₀ is the norm at the first sample. A
+    fifth panel, if directions are stored, is the published entropy of the direction in successive windows of them
+    (:func:`weightgas.analysis.curves.entropy_along_run`).
 
     Parameters
     ----------
     trace
-        A trace, or the Findings of one; on the sphere the radius panel shows the fixed radius.
+        A trace, or the Findings of one; on the sphere there is no panel of the radius, which is fixed.
     lines
         Number of (effective) learning rates that are drawn.
     at
@@ -58,23 +59,29 @@ def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windo
     means = curves.along_run(chosen, windows)
     panels = {
         "energy": (means, of("energy").axis + " (loss)"),
-        "radius": (means, of("radius").axis),
+        "radius_change": (means, "norm less the first,\n$r-r_0$"),
         "noise_trace": (means, of("noise_trace").axis),
+        "mean_grad_sq": (means, "squared full gradient\n" + r"$\|\nabla L\|^2$"),
     }
+    if kind_of(trace).projected:
+        del panels["radius_change"]
     panels = {k: v for k, v in panels.items() if k in means}
-    if "directions" in chosen:
+    if chosen.sizes.get("snapshot", 0) > 1:
         label = "direction entropy $S(\\bar{w})$\n(nats, published estimator)"
         panels["entropy_direction"] = (curves.entropy_along_run(chosen), label)
     rows = -(-len(panels) // 2)
     figure, axes_ = canvas(rows, 2, height=0.6 + 2.1 * rows, sharex=True)
     colors = ordered(len(cells))
     for ax, (name, (data, label)) in zip(axes_.flat, panels.items(), strict=False):
+        linear = name in ("entropy_direction", "radius_change")
         for k, color in enumerate(colors):
-            seen = np.isfinite(data[name].values[k])
+            values = data[name].values[k]
+            seen = np.isfinite(values) & (linear | (values > 0))  # ‖∇L‖² is unbiased, and may be negative by chance
             style = "-o" if name == "entropy_direction" else "-"
-            ax.plot(data["step"].values[k][seen], data[name].values[k][seen], style, ms=2.5, color=color)
-        if name != "entropy_direction":
+            ax.plot(data["step"].values[k][seen], values[seen], style, ms=2.5, color=color)
+        if not linear:
             logarithmic(ax.yaxis, data[name].values)
+        logarithmic(ax.xaxis, means["step"].values)
         ax.set_ylabel(label)
     for ax in axes_.flat[len(panels) :]:
         ax.set_visible(False)
@@ -94,6 +101,6 @@ def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windo
     bar.outline.set_visible(False)  # type: ignore[operator]
     bar.set_label(of(first).axis)
     figure.suptitle(
-        f"{what_ran(trace)}, {of(second).axis} = {number(at)}", fontsize=8.5, weight="bold", x=0.01, ha="left"
+        f"{what_ran(trace)},\n{of(second).axis} = {number(at)}", fontsize=8.5, weight="bold", x=0.01, ha="left"
     )
     return figure

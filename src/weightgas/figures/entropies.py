@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from weightgas.analysis import curves
+from weightgas.analysis import curves, maxwell
 from weightgas.analysis.findings import Findings
 from weightgas.errors import one_of
 from weightgas.figures.canvas import (
@@ -155,7 +155,7 @@ def entropy(
         found.curve(below, fitted - straight, ":")
         handles.append(line(f"quadratic fit, $R^2={fit.r_squared:.5f}$", ":"))
     elif smoothing:
-        handles.append(line("quadratic fit: needs ten cells in equilibrium", "none"))
+        handles.append(line(f"quadratic fit: {maxwell.lacking(state)}".replace(", has", ",\nhas"), "none"))
     zero_line(below)
     logarithmic(top.xaxis, found.x)
     top.set_ylabel(of("entropy").axis)

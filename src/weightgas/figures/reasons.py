@@ -1,4 +1,4 @@
-"""Why a gas is not ideal: the prediction of each reason, and the measured energies."""
+"""Why a gas is not ideal: what the reasons predict of the fluctuations, cell by cell, and two of the reasons."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ from weightgas.quantities import of
 
 @drawn
 def anisotropy(runs: Runs, *, controls: Runs | None = None) -> Figure:
-    """(Var U/T²)/R against the prediction of the reasons, for cells in equilibrium: on the diagonal it is explained.
+    """Measured over explained fluctuations of the energy against T, for cells in equilibrium: at 1 they are explained.
 
-    Horizontal: effective rank of the noise, its dependence on the loss and the finite step, none from the size of the
-    fluctuations (:func:`weightgas.analysis.reasons.reasons`). Vertical: the measured fluctuations of the energy.
+    Measured: (Var U/T²)/R. Explained: the bound by the effective rank of the noise, its dependence on the loss, and the
+    step alone, none from the size of the fluctuations (:func:`weightgas.analysis.reasons.reasons`).
 
     Parameters
     ----------
@@ -46,24 +46,23 @@ def anisotropy(runs: Runs, *, controls: Runs | None = None) -> Figure:
         For anything else, and without any run.
     """
     shown = _looks(runs, controls)
-    figure, ((ax,),) = canvas(height=3.8 + 0.12 * len(shown))
-    handles, ends = [], []
+    figure, ((ax,),) = canvas(height=3.4 + 0.12 * len(shown))
+    handles, ends = [], [(1.0, 1.0)]
     for name, run, control, color, shape in shown:
         found, good = run.reasons, run.settled
-        x, x_error = found["explained"].values[good], found["explained_err"].values[good]
-        y, error = found["fluctuation"].values[good], found["fluctuation_err"].values[good]
-        sound = np.isfinite(x) & np.isfinite(y) & (x > 0) & (y > 0)
-        bars(ax, x[sound], y[sound], error[sound], color, shape=shape, hollow=control, x_error=x_error[sound])
+        t = run.state["temperature"].values[good]
+        y, error = found["unexplained"].values[good], found["unexplained_err"].values[good]
+        sound = np.isfinite(t) & np.isfinite(y) & (y > 0)
+        if sound.any():
+            bars(ax, t[sound], y[sound], error[sound], color, shape=shape, hollow=control)
+            ends += zip(t[sound], y[sound], strict=True)
         handles.append(marker(named(name, control), color, shape, hollow=control))
-        ends += [*x[sound], *y[sound]]
-    low, high = (min([0.7, *ends]), max([3.0, *ends])) if ends else (0.7, 3.0)
-    ax.plot([low, 1.3 * high], [low, 1.3 * high], color=GREY, lw=0.8, zorder=0)
-    ax.set(xscale="log", yscale="log", xlim=(0.8 * low, 1.5 * high), ylim=(0.8 * low, 1.5 * high))
-    ax.plot(1, 1, marker="*", ms=11, color="black", mfc="none", zorder=5)
-    ax.annotate("ideal gas", (1, 1), xytext=(8, -10), textcoords="offset points", fontsize=8)
-    ax.set_xlabel(r"predicted: $(d-1)/d_\mathrm{eff}$ × dependence on the loss × finite step")
-    ax.set_ylabel(r"fluctuation of the energy, $(\mathrm{Var}\,U/T^2)/R$")
-    legend(figure, handles, "Few directions carry the heat")
+    ax.axhline(1, color=GREY, lw=0.8, zorder=0)
+    for axis, values in zip((ax.xaxis, ax.yaxis), np.transpose(ends[1:] or ends), strict=True):
+        logarithmic(axis, values)
+    ax.set_xlabel(of("temperature").axis)
+    ax.set_ylabel(r"$\mathrm{Var}\,U/T^2$, measured/explained")
+    legend(figure, handles, "What the reasons explain")
     return figure
 
 
@@ -118,9 +117,9 @@ def finite_step(runs: Runs, *, controls: Runs | None = None) -> Figure:
     for name, run, control, color, shape in shown:
         found, good = run.reasons, run.settled
         ratio = (found["conf_ratio"] / found["alignment"]).values[good]
-        relative = found["step_factor_err"] / found["step_factor"] / 2
+        parts = [(found[f"{name}_err"] / found[name]).values[good] for name in ("conf_ratio", "alignment")]
         x = found["finite_step"].values[good]
-        bars(ax, x, ratio, ratio * relative.values[good], color, shape=shape, hollow=control)
+        bars(ax, x, ratio, ratio * np.hypot(*parts), color, shape=shape, hollow=control)
         handles.append(marker(named(name, control), color, shape, hollow=control))
         far = max([far, *x[np.isfinite(x)]])
     x = np.linspace(0, min(1.1 * far, 0.8), 100)

@@ -18,6 +18,7 @@ from weightgas.figures.diagnostics import configurational, fluctuation, gibbs_sl
 from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius
+from weightgas.figures.estimators import entropies
 from weightgas.figures.layers import layers
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
@@ -164,6 +165,16 @@ ENTROPIES = (
         level=2,
         suits=_shares_products,
     ),
+    Figure(
+        "entropy by estimator",
+        "Entropy of the weights by each estimator over both hyperparameters, in units of R from its mean, with the "
+        "published quadratic smoothing. Crosses: the published estimator on a random walk of the same diffusion, which "
+        "has no loss. Where they lie on the points, the published entropy measures diffusion, and a good fit "
+        "of it tests nothing.",
+        entropies,
+        level=2,
+        suits=lambda run: _trained(run) and any(np.isfinite(s.entropies.value).any() for s in run.smoothings.values()),
+    ),
 )
 
 POTENTIALS = (Figure("potentials", _potential_caption, potential_maps),)
@@ -209,9 +220,9 @@ DIAGNOSTICS = (
     ),
     Figure(
         "anisotropy",
-        "Why: the fluctuation of the energy in units of an ideal gas, (Var U/T²)/R, against what is predicted without "
-        "it: degrees of freedom over directions of the noise, times its dependence on the loss, times the finite step. "
-        "Points on the line are explained.",
+        "Why: the fluctuation of the energy over what is predicted without it, against T: degrees of freedom over "
+        "directions of the noise (a bound), times its dependence on the loss, times what the step alone adds. Cells at "
+        "1 are explained, those above are not; below it noise and curvature do not commute.",
         anisotropy,
         needs=("noise_dim",),
         level=3,
@@ -250,10 +261,9 @@ DIAGNOSTICS = (
 
 ALONG_RUN = Figure(
     "along the run",
-    "Loss, radius, noise and entropy along the run, by learning rate. Where loss and noise continue to fall there is "
-    "no stationary state and no temperature: the network fits the data and the gas freezes. The entropy is the "
-    "published nearest-neighbour estimate over successive windows; with windows this short it measures how far the "
-    "weights diffuse.",
+    "Loss, r − r₀ (r₀: the norm at the first sample), tr Σ and ‖∇L‖² against the logarithm of the step, by learning "
+    "rate. Where loss, noise and gradient continue to fall together there is no stationary state and no temperature: "
+    "the network fits the data and the gas freezes. In a stationary run all four become level.",
     along_run,
     level=1,
 )

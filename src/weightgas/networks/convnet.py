@@ -20,7 +20,8 @@ class ConvNet(Convolutional):
     """Four 3 × 3 convolutions with ``width`` and 2, 4 and 8 times as many channels, then a frozen linear head.
 
     Each is followed by a normalisation without gain and ReLU, all but the first by 2 × 2 max pooling, the last also by
-    the maximum over the remaining image. There are no biases. For c channels and width k, d = 9 (ck + 42 k²).
+    the maximum over the remaining image. There are no biases, unless ``head_bias`` gives one to the head, as in the
+    paper's networks. For c channels and width k, d = 9 (ck + 42 k²).
 
     Groups: with BatchNorm every filter is scale-invariant; with ``"group"`` the filters of one block of channels
     together; with ``"layer"`` those of one convolution. Images need at least 8 × 8 pixels.
@@ -45,7 +46,7 @@ class ConvNet(Convolutional):
         return {f"conv{i}.weight": kernel for i, kernel in enumerate(kernels, 1)}
 
     def _plain(self, data: Data, channels: int) -> nn.Module:
-        return PlainConvNet(self.width, self.classes, channels, self._norm)
+        return PlainConvNet(self.width, self.classes, channels, self._norm, bias=self.head_bias)
 
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         for i, kernels in enumerate(tensors.values()):

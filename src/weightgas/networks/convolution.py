@@ -12,6 +12,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,14 @@ def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
 
 @dataclass(frozen=True)
 class Convolutional(FrozenHead):
-    """Base of the convolutional networks: ``width`` channels in the first layer, eight times as many in the last."""
+    """Base of the convolutional networks: ``width`` channels in the first layer, eight times as many in the last.
+
+    ``head_bias``: the frozen head also has a bias, drawn once like that of torch's linear layer, uniform in ±1/√(8
+    ``width``); the norm of the head is that of its weights.
+    """
 
     width: int = 8
+    head_bias: bool = False
 
     shown = ("width",)
 
@@ -90,7 +96,17 @@ class Convolutional(FrozenHead):
             for name, kernels in self.tensors(flat.unsqueeze(0), channels).items():
                 model.get_parameter(name).copy_(kernels[0])
             model.get_parameter("head.weight").copy_(self._head(flat, self.widths[-1]))
+            if self.head_bias:
+                model.get_parameter("head.bias").copy_(self._bias(flat)[:, 0])
         return model
+
+    def settings(self) -> dict[str, object]:
+        """Plain values from which :func:`weightgas.networks.named` makes it again; without a bias if it has none."""
+        return {k: v for k, v in super().settings().items() if k != "head_bias" or v}
+
+    def _bias(self, like: Tensor) -> Tensor:
+        """The bias (classes, 1) of the head."""
+        return _drawn_bias(self.classes, self.widths[-1], self.head_seed, like.dtype, like.device)
 
     @abstractmethod
     def _plain(self, data: Data, channels: int) -> nn.Module:
@@ -98,13 +114,17 @@ class Convolutional(FrozenHead):
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
-        cells, batch = labels.shape
+        return losses_of(self.loss, self.logits(weights, inputs), labels)
+
+    def logits(self, weights: Tensor, inputs: Tensor) -> Tensor:
+        """Outputs (C, classes, B) of C networks: weights (C, dim), inputs (C, B, features…)."""
+        cells, batch = inputs.shape[:2]
         channels, height, width = image_shape(inputs.shape[2:])
         images = inputs.reshape(cells, batch, channels, height, width).transpose(0, 1).flatten(1, 2)
         features = self._features(self.tensors(weights, channels), images.contiguous(memory_format=torch.channels_last))
         features = features.unflatten(1, (cells, -1)).permute(1, 2, 0)  # (C, features, B)
         logits = torch.bmm(self._head(weights, features.shape[1]).expand(cells, -1, -1), features)
-        return losses_of(self.loss, logits, labels)
+        return logits + self._bias(weights) if self.head_bias else logits
 
     def _checked_image(self, data: Data, smallest: int) -> int:
         """The number of channels of the data; ValueError for other classes or images below ``smallest`` pixels."""
@@ -128,6 +148,12 @@ class Convolutional(FrozenHead):
         if self.normalisation == "batch":
             return _BatchNorm.apply(images)  # type: ignore[return-value]
         return functional.group_norm(images, cells * self._blocks(images.shape[1] // cells), eps=EPS)
+
+
+@lru_cache(maxsize=32)
+def _drawn_bias(classes: int, width: int, seed: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    drawn = np.random.default_rng((seed, 1)).uniform(-(width**-0.5), width**-0.5, (classes, 1))
+    return torch.as_tensor(drawn, dtype=dtype, device=device)
 
 
 class _BatchNorm(torch.autograd.Function):

@@ -41,8 +41,9 @@ def losses_of(loss: str, logits: Tensor, labels: Tensor) -> Tensor:
 class FrozenHead(ABC):
     """Base of a network with a linear head, which is drawn once from ``head_seed`` and not trained.
 
-    The head has no bias and the Frobenius norm ``head_norm``, by default that of :data:`LOSSES`. If it were trained,
-    scaling it could reduce the loss. ``channel_groups`` is for the normalisation ``"group"`` alone.
+    The head has the Frobenius norm ``head_norm``, by default that of :data:`LOSSES`, and no bias (unless a class has
+    ``head_bias``). If it were trained, scaling it could reduce the loss. ``channel_groups`` is for the normalisation
+    ``"group"`` alone.
     """
 
     normalisation: str = "batch"

@@ -33,11 +33,12 @@ class Network(Protocol):
     outside the vector of weights is trained, and the loss of a batch depends on that batch and the weights alone
     (BatchNorm uses the statistics of the batch; there are no running buffers that a measurement could change).
 
-    A network may also have ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster than by
-    autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches common to all networks,
-    (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate them at
-    once, or a function of the shape of an input (features…) that returns it; and ``separable = True`` if the loss of a
-    batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts to save memory.
+    A network may also have ``logits(weights, inputs)``, the outputs (C, classes, B) whose largest is the class, without
+    which no accuracy is recorded; ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster
+    than by autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches common to all
+    networks, (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate
+    them at once, or a function of the shape of an input (features…) that returns it; and ``separable = True`` if the
+    loss of a batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts to save memory.
     """
 
     @property

@@ -64,13 +64,16 @@ class MLP(FrozenHead):
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss (C,) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
+        return losses_of(self.loss, self.logits(weights, inputs), labels)
+
+    def logits(self, weights: Tensor, inputs: Tensor) -> Tensor:
+        """Outputs (C, classes, B) of C networks: weights (C, dim), inputs (C, B, features…)."""
         act, _ = ACTIVATIONS[self.activation]
         hidden = inputs.flatten(2).transpose(1, 2)  # (C, features, B): the batch last, where BatchNorm averages
         for matrix in self._layers(weights, hidden.shape[1]):
             linear = self._arranged(torch.bmm(matrix, hidden))
             hidden = act(self._restored(functional.layer_norm(linear, linear.shape[-1:], eps=EPS)))
-        logits = torch.bmm(self._head(weights).expand(len(weights), -1, -1), hidden)
-        return losses_of(self.loss, logits, labels)
+        return torch.bmm(self._head(weights).expand(len(weights), -1, -1), hidden)
 
     def shared_losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Loss (C,), mean over batches common to all C networks: ``inputs`` (M, B, features…), ``labels`` (M, B).

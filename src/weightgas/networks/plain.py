@@ -23,13 +23,15 @@ def batch_norm(width: int) -> nn.Module:
 class PlainConvNet(nn.Module):
     """Four blocks of convolution, normalisation, ReLU and (except for the first) max pooling; global maximum; head."""
 
-    def __init__(self, width: int = 8, classes: int = 10, channels: int = 3, norm: Norm = batch_norm) -> None:
+    def __init__(
+        self, width: int = 8, classes: int = 10, channels: int = 3, norm: Norm = batch_norm, *, bias: bool = False
+    ) -> None:
         super().__init__()
         widths = [channels, *(width << i for i in range(4))]
         for i in range(1, 5):
             self.add_module(f"conv{i}", nn.Conv2d(widths[i - 1], widths[i], 3, 1, 1, bias=False))
             self.add_module(f"norm{i}", norm(widths[i]))
-        self.head = nn.Linear(widths[-1], classes, bias=False).requires_grad_(False)
+        self.head = nn.Linear(widths[-1], classes, bias=bias).requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes) of images (B, channels, H, W)."""
@@ -66,7 +68,14 @@ class PreActivationResNet(nn.Module):
     """
 
     def __init__(
-        self, width: int = 4, classes: int = 10, channels: int = 3, side: int = 32, norm: Norm = batch_norm
+        self,
+        width: int = 4,
+        classes: int = 10,
+        channels: int = 3,
+        side: int = 32,
+        norm: Norm = batch_norm,
+        *,
+        bias: bool = False,
     ) -> None:
         super().__init__()
         self.stem = nn.Conv2d(channels, width, 3, 1, 1, bias=False)
@@ -79,7 +88,7 @@ class PreActivationResNet(nn.Module):
                 last = width << stage
         self.blocks = nn.ModuleList(blocks)
         self.norm = norm(last)
-        self.head = nn.Linear(last, classes, bias=False).requires_grad_(False)
+        self.head = nn.Linear(last, classes, bias=bias).requires_grad_(False)
         self.head.weight.data *= 10 / self.head.weight.data.norm()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -78,7 +78,7 @@ class ResNet18(Convolutional):
 
     def _plain(self, data: Data, channels: int) -> nn.Module:
         side = min(image_shape(data.inputs.shape[1:])[1:])
-        return PreActivationResNet(self.width, self.classes, channels, side, self._norm)
+        return PreActivationResNet(self.width, self.classes, channels, side, self._norm, bias=self.head_bias)
 
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         stream, cells = convolved(images, tensors["stem.weight"]), len(tensors["stem.weight"])

@@ -191,11 +191,12 @@ _DIAGNOSTICS = Chapter(
     CHAPTERS["diagnostics"],
     lambda runs: "The only checks here that can falsify an ideal gas.",
 )
+_ALONG = Chapter("along its steps", CHAPTERS["along the run"])
 _WATCHED = Chapter("along its steps", (*CHAPTERS["watched"], CHAPTERS["diagnostics"][0]))
 
 _CHAPTERS = {
-    "simulate": (_CLOSED_FORM, _IDENTITIES, _ENTROPIES, _POTENTIALS, _DIAGNOSTICS),
-    "train": (_IDENTITIES, _VARIABLES, _ENTROPIES, _POTENTIALS, _LAYERS, _DIAGNOSTICS),
+    "simulate": (_CLOSED_FORM, _IDENTITIES, _ENTROPIES, _POTENTIALS, _DIAGNOSTICS, _ALONG),
+    "train": (_IDENTITIES, _VARIABLES, _ENTROPIES, _POTENTIALS, _LAYERS, _DIAGNOSTICS, _ALONG),
     "watch": (_WATCHED,),
 }
 _ABOUT = {"simulate": _about_simulation, "train": _about_network, "watch": _about_watched}

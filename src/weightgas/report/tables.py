@@ -10,8 +10,10 @@ import numpy as np
 import xarray as xr
 
 from weightgas.analysis.cells import axes, spaced
-from weightgas.analysis.compare import compare_isotropic, compare_networks
+from weightgas.analysis.compare import NETWORKS, compare_isotropic, compare_networks
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.logs import averages_as_published
+from weightgas.analysis.smoothing import TITLES
 from weightgas.figures.canvas import plain
 from weightgas.quantities import in_nats, of
 from weightgas.report.content import Table
@@ -39,6 +41,7 @@ def states(runs: Runs) -> Iterator[Table]:
     if found:
         advice = [(s.words, s.advice) for s in sorted(found)]
         yield Table("What the other statuses mean", ("status", "meaning and advice"), advice)
+    yield from averages(runs)
     for name, run in runs.items():
         yield every_cell(name, run.state)
 
@@ -76,13 +79,55 @@ def paper(runs: Runs) -> Iterator[Table]:
     """The published values next to ours, for the paper's model and for networks."""
     if all(run.is_model for run in runs.values()):
         found = compare_isotropic(runs)
+        rows = [(r.quantity, (r.published, r.published_spread), (r.value, r.error), float(r.theory)) for r in found]
+        columns = ("quantity", "published ± spread", "measured ± standard error", "ideal gas")
+        yield from _table("What the paper printed (arXiv 2511.07308), and this run", columns, rows)
     elif all(run.state.attrs["producer"] == "train" for run in runs.values()):
-        found = compare_networks(runs)
-    else:
-        found = ()
-    rows = [(r.quantity, (r.published, r.published_spread), (r.value, r.error), float(r.theory)) for r in found]
-    columns = ("quantity", "published ± spread", "measured ± standard error", "ideal gas")
-    yield from _table("What the paper printed (arXiv 2511.07308), and this run", columns, rows)
+        yield from _networks(runs)
+
+
+def _networks(runs: Runs) -> Iterator[Table]:
+    """The published analysis of the entropy: four published networks, this run by every estimator, and what lacks."""
+    found = compare_networks(runs)
+    used = [name for name in TITLES if any(name in row.measured for row in found)]
+    rows = []
+    for row in found:
+        ours = (row.measured.get(name, (float("nan"),) * 2) for name in used)
+        values = (*row.published.values(), *(v if np.isfinite(v[1]) else v[0] for v in ours))
+        rows.append((row.quantity, *(_printed(v) for v in values), row.ideal))
+    columns = ("quantity", *NETWORKS.values(), *(f"this run, {TITLES[name]}" for name in used), "ideal gas")
+    caption = "What the paper printed (arXiv 2511.07308): compare with the column “as published”"
+    yield from _table(caption, columns, rows)
+    rows = []
+    for protocol, run in runs.items():
+        for name, one in run.smoothings.items():
+            cells = f"{int(one.entropies.good.sum())} of {len(one.entropies.good)}"
+            rows.append((f"{plain(protocol)}, {TITLES[name]}", cells, one.lacking or "fitted", one.fault or "–"))
+    columns = ("entropy", "cells", "quadratic fit", "wrong in most of its cells")
+    yield from _table("Entropies by estimator", columns, rows)
+
+
+def averages(runs: Runs) -> Iterator[Table]:
+    """Averages as published, the mean of the last 30 of 151 log-spaced logs, over ours without burn-in."""
+    rows = []
+    for name, run in runs.items():
+        if run.trace is None or run.state.attrs["producer"] != "train":
+            continue
+        theirs = averages_as_published(run.traced)
+        for quantity in theirs:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                off = 100 * np.abs(theirs[quantity].values / run.state[str(quantity)].values - 1)
+            off = off[np.isfinite(off)]
+            if off.size:
+                sizes = (f"{np.median(off):.2g} %", f"{off.max():.2g} %")
+                rows.append((f"{plain(name)}: {_head(str(quantity))}", str(off.size), *sizes))
+    columns = ("quantity", "cells", "median difference", "largest")
+    yield from _table("Averages as published (last 30 of 151 log-spaced logs) against ours (no burn-in)", columns, rows)
+
+
+def _printed(value: Any) -> Any:
+    """A number with the digits that the paper printed; pairs with their errors as they are."""
+    return value if isinstance(value, tuple) or not np.isfinite(value) else f"{value:.5f}".replace("-", "−")
 
 
 def maxwell(runs: Runs) -> Iterator[Table]:

@@ -128,9 +128,9 @@ class Model:
 
         ``noise_isotropic`` and ``noise_state_dependent``, 1 or 0: the kind of the noise.
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
-        (−2d), the two degrees of spherical harmonics; ``log_det_hessian`` at its minimum, unless it is degenerate, and
-        the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. For a custom loss nothing is
-        known; with momentum there is no slope, since its correction is that of plain SGD.
+        (−2d), the two degrees of spherical harmonics; ``loss_minimum`` and, if not degenerate, ``log_det_hessian``
+        there, and the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. For a custom loss
+        nothing is known; with momentum there is no slope, since its correction is that of plain SGD.
         """
         form, dim = self.form, self.dim
         kind: dict[str, float] = {"noise_isotropic": int(self.isotropic and not self.curved)}
@@ -139,11 +139,13 @@ class Model:
             return kind
         if form.linear.any():
             slope, hessian = 1.0 - dim, np.full(dim - 1, np.linalg.norm(form.linear))
+            lowest = form.constant - hessian[0]
         else:
             slope, hessian = -2.0 * dim, np.sort(form.curvature)[1:] - form.curvature.min()
+            lowest = form.constant + form.curvature.min() / 2
         known = {"log_det_hessian": float(np.log(hessian).sum())} if hessian.min() > 0 else {}
         plain = {} if self.momentum else {"laplacian_slope": slope}
-        return {**kind, **plain, "minima": 1.0 if form.linear.any() else 2.0, **known}
+        return {**kind, **plain, "loss_minimum": float(lowest), "minima": 1.0 if form.linear.any() else 2.0, **known}
 
 
 def resolved(

@@ -71,7 +71,7 @@ KINDS: dict[str, _Kind] = {
     **dict.fromkeys(("seed", "steps", "warmup", "noise_batches", "curvature_batches", "most_steps"), _whole(0)),
     **dict.fromkeys(("loss_crc", "noise_crc", "threads", "classes"), _whole(0)),
     **dict.fromkeys(("noise_isotropic", "noise_state_dependent", "nesterov"), _FLAG),
-    **dict.fromkeys(("laplacian_slope", "log_det_hessian", "energy_random"), _FACT),
+    **dict.fromkeys(("laplacian_slope", "log_det_hessian", "loss_minimum", "energy_random"), _FACT),
     "energy_random_std": _number(0, math.inf),
     "minima": _number(1, math.inf),
     "wall_time": _number(0, math.inf),

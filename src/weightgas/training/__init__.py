@@ -5,5 +5,6 @@ from weightgas.training.means import mean_weights
 from weightgas.training.modules import network_of
 from weightgas.training.plan import fitting, planned
 from weightgas.training.run import train
+from weightgas.training.wells import harmonic_wells
 
-__all__ = ["Cost", "cost", "fitting", "planned", "train", "network_of", "mean_weights"]
+__all__ = ["Cost", "cost", "fitting", "planned", "train", "network_of", "mean_weights", "harmonic_wells"]

@@ -91,6 +91,8 @@ def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.n
     if weights is not None:
         return engine.given(weights)
     state = engine.initial()
+    if plan.start == "unit" and engine.radius is None:
+        return replace(state, weights=torch.nn.functional.normalize(state.weights, dim=1))
     if plan.start == "predicted":  # a first guess, so that the first steps are not too large
         gradients = engine.noise_gradients(state.weights, 0, FIRST_GUESS)
         state = engine.rescaled(state, engine.moments(state.weights, gradients).group_grad_sq)
@@ -140,8 +142,7 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
     }
     if state.buffers:
         by_stack["final_buffers"] = torch.stack(list(state.buffers.values()), 1).cpu().numpy()
-    steps = (plan.first // plan.every + 1 + np.arange(plan.rows)) * plan.every
-    values = {"step": np.tile(steps, (cells, 1))}
+    values = {"step": np.tile(plan.sample_steps(), (cells, 1))}
     if plan.snapshots:
         by_stack["directions"] = record.directions
         values["snapshot_step"] = np.tile(plan.snapshot_steps(), (cells, 1))

@@ -82,7 +82,7 @@ def mean_weights(
     """
     traces.check(trace)
     network, images = fitting(network, data)
-    _check(trace, network, images)
+    check_trained(trace, network, images)
     parts = [finite_number("scales", s) for s in scales]
     if not parts or any(b <= a for a, b in zip([0.0, *parts], parts, strict=False)):
         raise refuse("scales", "increasing numbers above 0", list(scales), "For instance (0.25, 0.5, 1.0).")
@@ -102,7 +102,7 @@ def mean_weights(
     each = count + 1 + blocks + len(chosen) * len(parts)
     with runs.progress("mean weights", cells * replicas * each, progress) as advance:
         for i, j, x in chains(trace):
-            for name, value in _one(_weights(trace, i, j, x), loss, chosen, parts, blocks).items():
+            for name, value in _one(weights_of(trace, i, j, x), loss, chosen, parts, blocks).items():
                 found[name][i, j] = value
             advance(each)
     return _dataset(trace, found, parts)
@@ -123,7 +123,8 @@ class _Loss:
         return probes.energies(self._losses, stacked, self._inputs, self._labels, self._batches).cpu().numpy()
 
 
-def _check(trace: xr.Dataset, network: Any, images: Images) -> None:
+def check_trained(trace: xr.Dataset, network: Any, images: Images) -> None:
+    """TraceError or ValueError unless it is a trace with directions, of this network trained on these data."""
     if trace.attrs.get("producer") != "train" or "directions" not in trace:
         raise TraceError(
             "trace: expected one of train() with stored directions, got another. Train with "
@@ -134,7 +135,7 @@ def _check(trace: xr.Dataset, network: Any, images: Images) -> None:
             raise refuse(name, f"{trace.attrs[name]!r}, which was trained", mine, "Pass what the trace was made with.")
 
 
-def _weights(trace: xr.Dataset, i: int, j: int, directions: np.ndarray) -> np.ndarray:
+def weights_of(trace: xr.Dataset, i: int, j: int, directions: np.ndarray) -> np.ndarray:
     """The weights (snapshots, dim) at the stored directions of a run."""
     count = int(trace["samples"].values[i, j])
     step, radius = trace["step"].values[i, :count], trace["radius"].values[i, j, :count]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass, replace
 from typing import Any
 from zlib import crc32
@@ -23,6 +24,7 @@ from weightgas.settings import Evaluate, Record
 from weightgas.status import Outcome
 from weightgas.training import stepping
 from weightgas.training.modules import network_of
+from weightgas.training.test_half import of_test_half
 
 SEGMENT = 100
 """Most steps between two checks for an interruption, an overflow or the time."""
@@ -47,13 +49,16 @@ PER_CURVATURE = 6
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
-STARTS = ("predicted", "random")
+STARTS = ("predicted", "random", "unit")
 """The possible starts of a network, by name."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of a run. Steps are counted from the end of the warm-up; those of the warm-up are negative."""
+    """Numbers of a run. Steps are counted from the end of the warm-up; those of the warm-up are negative.
+
+    ``spaced``: the steps of the samples if they are spaced in the logarithm; all of them then hold the noise.
+    """
 
     steps: int
     batch_size: int
@@ -71,21 +76,23 @@ class Plan:
     dtype: str
     first: int = 0
     quantities: tuple[Quantity, ...] = ()
+    spaced: tuple[int, ...] = ()
 
     def settings(self) -> dict[str, Any]:
         """What identifies it in a run folder: the numbers, and the names of custom quantities, if there are any."""
-        numbers = {name: value for name, value in vars(self).items() if name != "quantities"}
-        return numbers | ({"quantities": [q.name for q in self.quantities]} if self.quantities else {})
+        numbers = {name: value for name, value in vars(self).items() if name not in ("quantities", "spaced")}
+        numbers |= {"quantities": [q.name for q in self.quantities]} if self.quantities else {}
+        return numbers | ({"log_spaced": len(self.spaced)} if self.spaced else {})
 
     @property
     def rows(self) -> int:
         """Number of samples."""
-        return self.last // self.every - self.first // self.every
+        return len(self.spaced) or self.last // self.every - self.first // self.every
 
     @property
     def noises(self) -> int:
         """Number of samples that also hold noise and curvature."""
-        return self.last // self.noise_every - self.first // self.noise_every
+        return len(self.spaced) or self.last // self.noise_every - self.first // self.noise_every
 
     @property
     def last(self) -> int:
@@ -94,9 +101,15 @@ class Plan:
 
     def row(self, step: int) -> int | None:
         """The number of the sample at ``step``, None if there is none."""
+        if self.spaced:
+            return self.spaced.index(step) if step in self.spaced else None
         if step <= self.first or step % self.every:
             return None
         return step // self.every - self.first // self.every - 1
+
+    def sample_steps(self) -> np.ndarray:
+        """The steps of the samples, (rows,)."""
+        return np.array(self.spaced or (self.first // self.every + 1 + np.arange(self.rows)) * self.every)
 
     def holds_noise(self, step: int) -> bool:
         """Whether the sample at ``step`` also holds noise and curvature."""
@@ -124,7 +137,8 @@ class Plan:
         """
         if step < 0:
             return min([step + SEGMENT, 0, *(s for s in rescalings if s > step)])
-        stops = [step + SEGMENT, self.last, (step // self.every + 1) * self.every]
+        stops = [step + SEGMENT, self.last]
+        stops += self.spaced[bisect_right(self.spaced, step) :][:1] or [(step // self.every + 1) * self.every]
         if self.snapshots and step < self.last:
             later = min((self.last - step - 1) // self.snapshot_every, self.snapshots - 1)
             stops.append(self.last - later * self.snapshot_every)
@@ -194,6 +208,8 @@ def planned(
         most = f"at most the {batches} disjoint batches of {data.name}"
         raise refuse("energy_batches", most, recorded.energy_batches, "Pass None for as many as cost little.")
     whole_number("replicas", replicas, fix="Pass the number of runs of each cell, for instance 1.")
+    if recorded.log_spaced and before is not None:
+        raise refuse("log_spaced", "false where a trace is continued", True, "Continue with evenly spaced samples.")
     plan = Plan(
         steps=steps,
         batch_size=batch_size,
@@ -213,14 +229,23 @@ def planned(
     )
     if before is not None:
         grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer, protocol).get("optimizer")
-        return _resumed(plan, grid, network, data, before, recorded.warmup, name)
-    return _spaced(plan, recorded.noise_samples, recorded.energy_batches)
+        plan = _resumed(plan, grid, network, data, before, recorded.warmup, name)
+    else:
+        if recorded.log_spaced:
+            spaced = np.unique(np.rint(np.geomspace(1, steps, recorded.samples)).astype(int)).tolist()
+            plan = replace(plan, every=1, spaced=tuple(spaced))
+        plan = _spaced(plan, recorded.noise_samples, recorded.energy_batches)
+    device = Evaluate.given(evaluate).of("train").device
+    more = of_test_half(network, data, batch_size, plan.energy_batches, DTYPES[dtype], device)
+    return replace(plan, quantities=(*plan.quantities, *more))
 
 
 def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -> Plan:
     """The plan with the samples of the noise and batches of an energy that were requested or cost little."""
     gradients, batches = plan.steps + plan.warmup, plan.energy_batches
-    if noise_samples is None:
+    if plan.spaced:
+        apart = 1
+    elif noise_samples is None:
         each = plan.noise_batches + PER_CURVATURE * plan.curvature_batches
         apart = -(-plan.rows * each // max(1, int(NOISE_SHARE * gradients)))
         apart = min(apart, plan.rows // LEAST_NOISE)
@@ -240,7 +265,7 @@ def _start(start: Any, shape: tuple[int, ...]) -> str:
     if weights.shape != shape or weights.dtype.kind != "f" or not np.isfinite(weights).all():
         raise refuse(
             "start",
-            f"'predicted', 'random', or finite weights of shape {shape} (cells, replicas, dim)",
+            f"'predicted', 'random', 'unit', or finite weights of shape {shape} (cells, replicas, dim)",
             f"an array of {weights.dtype} of shape {weights.shape}",
             "Pass for instance trace['final_weights'].values.",
         )
@@ -287,6 +312,10 @@ def _resumed(
     if (trace["outcome"] > Outcome.DIVERGED).any():
         raise TraceError(
             "resume_from: expected a trace of finished cells, got some that were interrupted. Finish that run first."
+        )
+    if "sample_every" not in theirs:
+        raise TraceError(
+            "resume_from: expected a trace of evenly spaced samples, got log_spaced ones. Such a run is not continued."
         )
     every = int(theirs["sample_every"])
     if plan.steps < every:

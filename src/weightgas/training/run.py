@@ -77,7 +77,8 @@ def train(
         ``"predicted"``: during the warm-up each group is scaled several times to the radius that the gradients so far
         predict (:func:`weightgas.training.start.predicted_radii`), which does not change the loss; a fixed-ELR run
         keeps its norm between these steps. ``"random"``: the radii of the fresh weights are not changed (on the sphere
-        they are scaled together to ``radius``). Or initial weights, (cells, replicas, dim), for instance
+        they are scaled together to ``radius``). ``"unit"``: fresh weights are scaled together to ‖w‖ = 1, as in the
+        paper. Or initial weights, (cells, replicas, dim), for instance
         ``trace["final_weights"].values`` of another run, to compare protocols in one basin of the loss.
     record
         What is recorded (:class:`~weightgas.Record`). A sample has radius and energy (loss over fixed disjoint batches
@@ -220,7 +221,7 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
         "warmup": plan.warmup,
         "start": plan.start,
         "step_origin": "the end of the warm-up",
-        "sample_every": plan.every,
+        "sample_every": None if plan.spaced else plan.every,
         "batch_size": plan.batch_size,
         "noise_batches": plan.noise_batches,
         "curvature_batches": plan.curvature_batches,

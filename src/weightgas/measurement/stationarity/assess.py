@@ -20,6 +20,7 @@ from weightgas.measurement.stationarity import freezing, regime, relaxation_time
 from weightgas.measurement.stationarity.burn_in import burn_in
 from weightgas.measurement.stationarity.criteria import Criteria
 from weightgas.measurement.stationarity.sample_size import cautious_sample_size, split_rhat
+from weightgas.measurement.stationarity.slow_part import slow_part
 from weightgas.measurement.stationarity.snapshots import direction_sample_size
 from weightgas.measurement.stationarity.trend import CONSTANT, change, largest_trend, trend_in_errors
 from weightgas.status import Cause, Outcome, Status, flags
@@ -30,6 +31,7 @@ _OF_CELLS = (
     *("burn_in", "samples_kept", "ess", "ess_radius", "ess_share", "ess_direction", "rhat", "correlation"),
     *("correlation_radius", "relaxations", "share_relaxations", "energy_relaxations", "turns", "radius_trend"),
     *("radius_trend_z", "energy_trend", "energy_trend_z", "share_trend", "share_trend_z", "noise_trend"),
+    *("slow_between", "slow_lowest", "slow_z"),
 )
 _OF_GROUPS = ("ess_share", "share_trend", "share_trend_z", "share_relaxations")
 
@@ -41,7 +43,8 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
     -------
     xarray.Dataset
         On ``cell``: ``burn_in`` (samples dropped), ``samples_kept``, ``ess`` (of the energy), ``ess_radius``,
-        ``ess_direction``, ``rhat`` (split, of the energy), ``correlation`` (integrated, of the energy, in samples),
+        ``ess_direction``, ``rhat`` (split, of the energy), ``slow_between``, ``slow_lowest`` and ``slow_z``
+        (:mod:`.slow_part`; NaN with fewer than four replicas), ``correlation`` (integrated, of the energy, in samples),
         ``correlation_radius`` (at least what theory predicts), ``relaxations``, ``energy_relaxations``, ``turns``,
         ``radius_trend`` and ``energy_trend``, each with ``_z`` (standard errors), ``noise_trend``; of traces with
         groups also ``ess_share``, ``share_trend``, ``share_trend_z``, ``share_relaxations``. NaN where the trace lacks
@@ -154,6 +157,7 @@ def _energy(energy: np.ndarray) -> dict[str, float]:
         out["ess"] = cautious_sample_size(energy)
         out["correlation"] = energy.size / out["ess"] if out["ess"] > 0 else np.nan
         out["rhat"] = split_rhat(energy)
+        out["slow_between"], out["slow_lowest"], out["slow_z"] = slow_part(energy)
     return out
 
 

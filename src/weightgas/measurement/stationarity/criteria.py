@@ -17,7 +17,9 @@ class Criteria:
     ``radius_trend``: largest |Δ ln r| between the halves of the kept samples, or a quarter of it if the change is also
     ``significance`` standard errors. ``energy_trend`` and ``share_trend``: largest relative change of the energy and of
     any group's share of r² between the halves, if it is also ``significance`` standard errors (3: one false alarm in
-    370). ``rhat``: largest split-R̂ of the energy. ``ess_direction``: effective snapshots, where directions are stored
+    370). ``rhat``: largest split-R̂ of the energy. ``slow_part``: largest ``slow_between`` or ``slow_lowest`` of the
+    energy (:mod:`.slow_part`, four replicas or more), if both together are also ``significance`` standard errors: 2
+    makes errors too small by up to √2. ``ess_direction``: effective snapshots, where directions are stored
     (free diffusion has 1).
 
     In networks that are otherwise stationary the shares drift with the basin, by a tenth in MLPs of 400 weights.
@@ -36,6 +38,7 @@ class Criteria:
     share_trend: float = 0.2
     significance: float = 3.0
     rhat: float = 1.1
+    slow_part: float = 2.0
     ess_direction: float = 3.0
 
     def __post_init__(self) -> None:

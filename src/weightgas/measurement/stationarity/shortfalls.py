@@ -55,6 +55,8 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
     twice = np.full(len(rhat), 2.0)
     with np.errstate(all="ignore"):
         mixing = np.maximum((rhat**2 - 1) / max(c.rhat**2 - 1, 1e-3), 1.1)
+    largest = np.fmax(found["slow_between"], found["slow_lowest"])
+    slow = (largest > c.slow_part) & (found["slow_z"] > c.significance)
     times = "predicted relaxation times"
     unread = np.isnan(found["radius_trend_z"])
     ess = np.where(unread, np.inf, found["ess"])  # those have another reason
@@ -77,6 +79,10 @@ def criteria_of(found: Found, criteria: Criteria) -> list[Criterion]:
             f"shares of r²: one group's changed by {found['share_trend'][i]:+.0%} between the halves, "
             f"{abs(found['share_trend_z'][i]):.1f} standard errors")),
         Criterion(rhat > c.rhat, mixing, lambda i: f"{fast[i]}: split R-hat {rhat[i]:.3g}, {c.rhat:g} allowed"),
+        Criterion(slow, twice, lambda i: (
+            f"{fast[i]}: a slow part below the fast one, {found['slow_z'][i]:.1f} standard errors: "
+            f"{found['slow_between'][i]:.3g} times the expected variance between replicas, "
+            f"{found['slow_lowest'][i]:.3g} times the power at the lowest frequencies, {c.slow_part:g} allowed")),
     ]  # fmt: skip
 
 

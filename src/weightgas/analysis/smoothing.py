@@ -1,0 +1,103 @@
+"""The published analysis of the entropy of networks, of S by every estimator: like compared with like.
+
+S(x, y) = a₀ + a₁x + a₂y + a₃x² + a₄xy + a₅y², x and y the logarithms of the two hyperparameters, by least squares;
+R² = 1 − Σ(S − Ŝ)²/Σ(S − S̄)². From the slopes of Ŝ follow, by the authors' formulas (arXiv 2511.07308):
+
+largest Maxwell error   the largest |ratio − 1| over the cells, ratio = ∂Ŝ/∂ln λ / (−R) at fixed ELR,
+                        (∂Ŝ/∂ln η − ∂Ŝ/∂ln λ)/R at fixed LR, ∂Ŝ/∂ln r/(2R) on the sphere
+(a₁ − a₂)/R             at fixed LR: the slope along the isotherm at η = λ = 1, far outside of the grid
+
+and by ours the mean slope of S along isotherms over its value for an ideal gas (:mod:`weightgas.analysis.maxwell`),
+which uses no fit. The published estimator is taken as published: S_published with (d − 1) ln r, R = (d − 1)/2, all
+cells that have a value, in equilibrium or not. The others have Σ(dᵢ − 1) ln rᵢ, R = Σ(dᵢ − 1)/2, and the cells in
+equilibrium.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import xarray as xr
+
+from weightgas.analysis.cells import in_equilibrium
+from weightgas.analysis.maxwell import Entropies, QuadraticFit, lacking, quadratic_fit, slopes
+from weightgas.trace import kind_of
+
+TITLES = {
+    "published": "as published",
+    "knn": "k-NN with window",
+    "quasi_harmonic": "quasi-harmonic",
+    "integration": "integration",
+}
+"""The estimators of networks, the published one first."""
+
+
+@dataclass(frozen=True)
+class Smoothing:
+    """The published analysis of S by one estimator; NaN where there is none.
+
+    ``lacking``: why there is no fit. ``maxwell_error``, ``intercept_slope`` = (a₁ − a₂)/R (fixed LR alone), and
+    ``mean_slope`` over its theory with a standard error: see the module. ``fault``: what is wrong with the estimate in
+    most of its cells, if it is flagged.
+    """
+
+    estimator: str
+    entropies: Entropies
+    fit: QuadraticFit | None
+    lacking: str
+    maxwell_error: float
+    intercept_slope: float
+    mean_slope: float
+    mean_slope_err: float
+    fault: str = ""
+
+
+def smoothings(state: xr.Dataset) -> dict[str, Smoothing]:
+    """The published analysis of S by each estimator of :data:`TITLES` that the state has, by name."""
+    found = {name: entropies_by(state, name) for name in TITLES}
+    return {name: _smoothing(state, name, given) for name, given in found.items() if given is not None}
+
+
+def entropies_by(state: xr.Dataset, name: str) -> Entropies | None:
+    """S of the weights by the estimator ``name``; None if the state does not have it."""
+    if name == "published":
+        if "entropy_published" not in state:
+            return None
+        value, error = (state[n].values for n in ("entropy_published", "entropy_published_err"))
+        return Entropies(value, error, np.isfinite(value), (int(state.attrs["dim"]) - 1) / 2, where="")
+    if f"entropy_{name}" not in state or state.attrs.get("entropy_method") == "published":
+        return None  # a state measured by the published estimator has its radial part alone
+    radial, radial_err = (state[n].values for n in ("log_radius_entropy", "log_radius_entropy_err"))
+    value = state[f"entropy_{name}"].values + radial
+    error = np.hypot(state[f"entropy_{name}_err"].values, radial_err)
+    good = in_equilibrium(state) & np.isfinite(value)
+    advice = "add temperatures" if name == "integration" else "add snapshots"
+    return Entropies(value, error, good, int(state.attrs["dof"]) / 2, advice=advice)
+
+
+def _smoothing(state: xr.Dataset, name: str, given: Entropies) -> Smoothing:
+    fit, kind = quadratic_fit(state, given), kind_of(state)
+    maxwell = intercept = float("nan")
+    if fit is not None:
+        relation = next(r for r in kind.maxwell if np.isfinite(r.slope))
+        ratio = fit.along(relation.along)[given.good] / (relation.slope * given.r)
+        maxwell = float(np.abs(ratio - 1).max())
+        if relation.along not in kind.axes:
+            intercept = float((fit.coefficients[1] - fit.coefficients[2]) / given.r)
+    mean = next((s for s in slopes(state, given) if np.isfinite(s.theory)), None)
+    slope = (float("nan"),) * 2 if mean is None else (mean.value / mean.theory, mean.error / abs(mean.theory))
+    why = "" if fit is not None else lacking(state, given)
+    return Smoothing(name, given, fit, why, maxwell, intercept, *slope, _fault(state, name, given.good))
+
+
+def _fault(state: xr.Dataset, name: str, good: np.ndarray) -> str:
+    """The most frequent flag of the estimator, if most of its cells have one."""
+    variable = f"entropy_{'published_direction' if name == 'published' else name}_flag"
+    flags = state[variable].values[good] if variable in state else np.zeros(0)
+    flags = flags[np.isfinite(flags) & (flags > 0)].astype(int)
+    if 2 * len(flags) <= good.sum():
+        return ""
+    most = int(np.bincount(flags).argmax())
+    meanings = dict(m.split(": ", 1) for m in state[variable].attrs.get("comment", "").split("; ") if ": " in m)
+    return meanings.get(str(most), "flagged")

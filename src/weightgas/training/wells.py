@@ -1,0 +1,176 @@
+"""The Hessian and the noise covariance at the mean of the weights of a run, as matrices, and what they explain.
+
+At the mean m of the stored weights of a run, on the tangent space of its groups of the unit sphere (D = Σ(dᵢ−1)):
+
+    H     mean over disjoint batches of ∇²L, columns by central differences of gradients at the angle :data:`ANGLE`;
+          differences see the kinks of ReLU, which automatic Hessians miss
+    Σ     covariance of the gradients of training batches drawn with replacement, from two independent halves
+
+With h the eigenvalues of H and Σ in its axes, s = tr Σ, the fluctuation (Var U/T²)/R of a harmonic well is
+
+    bound      D Σ_ij Σ_ij²/s²                                        where H and Σ commute, (d−1)/d_eff
+    formula    D Σ_ij Σ_ij² 4h_ih_j/(h_i + h_j)²/s²                   of any H and Σ, at small steps
+    at_step    D Σ_ij Σ_ij² 4h_ih_j/(h_i + h_j − η_eh_ih_j)²/s²       at the step of the run, NaN where η_eh ≥ 2
+
+(:mod:`weightgas.theory.anisotropic`). Σ_ij² is the product of the two halves, so that the finite number of batches
+makes none of them too large. Directions with h ≤ :data:`FLAT` of the largest have no stationary state at m; they are
+excluded, and ``kept`` is the share of tr Σ in the others.
+
+Weakness: one point of a loss that is not quadratic. In soft directions networks are stiffer than H at m. Memory: three
+matrices D × D in float64.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+import xarray as xr
+from torch import Tensor
+
+from weightgas import networks, probes, runs
+from weightgas import trace as traces
+from weightgas.errors import refuse, whole_number
+from weightgas.measurement.entropy.directions import chains, group_sizes
+from weightgas.training.means import check_trained, weights_of
+from weightgas.training.plan import fitting
+
+ANGLE = 0.005
+"""Angle of the differences in radians."""
+FLAT = 1e-4
+"""Share of the largest curvature below which a direction counts as flat."""
+LARGEST_DIM = 2048
+"""Most weights: the cost is that many gradients for each batch, and matrices of that size."""
+_AT_ONCE = 128
+NAMES = ("bound", "formula", "at_step", "kept", "noise_trace", "laplacian", "steepest")
+
+
+def harmonic_wells(
+    trace: xr.Dataset, network: Any, data: Any, *, batches: int = 2000, replicas: int = 1, seed: int = 0,
+    progress: bool | None = None,
+) -> xr.Dataset:  # fmt: skip
+    """What the Hessian and the noise at the mean weights explain of the fluctuations, cell by cell.
+
+    Parameters
+    ----------
+    trace
+        From :func:`weightgas.train` with stored directions (``record=Record(snapshots=…)``), at most
+        :data:`LARGEST_DIM` weights.
+    network, data
+        Those that were trained.
+    batches
+        Random batches for Σ, half of them for each of its estimates.
+    replicas
+        How many replicas of each cell are evaluated.
+    seed
+        Of the batches.
+    progress
+        Whether to show progress; by default on a terminal.
+
+    Returns
+    -------
+    xarray.Dataset
+        On (cell, replica): ``bound``, ``formula``, ``at_step``, ``kept``, ``noise_trace`` tr Σ, ``laplacian`` tr H and
+        ``steepest``, η_e times the largest curvature. NaN for runs that did not finish.
+
+    Raises
+    ------
+    TypeError, ValueError, TraceError
+        For a network or data that were not trained, too many weights, or a trace without directions.
+    """
+    traces.check(trace)
+    network, images = fitting(network, data)
+    check_trained(trace, network, images)
+    dim, half = trace.sizes["weight"], whole_number("batches", batches, minimum=4) // 2
+    if dim > LARGEST_DIM:
+        raise refuse("trace", f"at most {LARGEST_DIM} weights", dim, "Its matrices would be too large.")
+    count = min(whole_number("replicas", replicas), trace.sizes["replica"])
+    found = {name: np.full((trace.sizes["cell"], count), np.nan) for name in NAMES}
+    generator = np.random.default_rng(whole_number("seed", seed, minimum=0))
+    disjoint = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
+    with runs.progress("harmonic wells", trace.sizes["cell"] * count, progress) as advance:
+        for i, j, x in chains(trace):
+            if j < count:
+                mean = weights_of(trace, i, j, x).mean(axis=0)
+                point = _Point(network, images, mean, group_sizes(trace))
+                draws = generator.integers(len(images), size=(2, half, disjoint.shape[1]))
+                rate = float(trace["elr_set"].values[i]) if np.isfinite(trace["elr_set"].values[i]) else np.nan
+                if not np.isfinite(rate):
+                    rate = float(trace["lr_set"].values[i] / np.mean(trace["radius"].values[i, j] ** 2))
+                for name, value in zip(NAMES, _numbers(point, disjoint, draws, rate), strict=True):
+                    found[name][i, j] = value
+                advance(1)
+    variables = {name: (("cell", "replica"), value) for name, value in found.items()}
+    return xr.Dataset(variables, trace["cell_id"].coords)
+
+
+class _Point:
+    """Gradients of a network about some weights, float64, on the tangent space of the unit sphere."""
+
+    def __init__(self, network: Any, images: Any, weights: np.ndarray, sizes: list[int]) -> None:
+        self.network = network
+        self.inputs, self.labels = torch.as_tensor(images.inputs).double(), torch.as_tensor(images.labels)
+        self.weights, self.radius = torch.as_tensor(weights), float(np.linalg.norm(weights))
+        radial = np.zeros((len(weights), len(sizes)))
+        for k, (begin, size) in enumerate(zip(np.cumsum([0, *sizes]), sizes, strict=False)):
+            own = weights[begin : begin + size]
+            radial[begin : begin + size, k] = own / np.linalg.norm(own)
+        self.radial, self.dof = radial, sum(size - 1 for size in sizes)
+
+    def gradients(self, weights: Tensor, batches: np.ndarray) -> np.ndarray:
+        """∇L (C, dim) of C weights, each on its batch (C, B)."""
+        index = torch.tensor(batches)
+        with torch.enable_grad():
+            return networks.gradients(self.network, weights, self.inputs[index], self.labels[index]).numpy()
+
+    def tangent(self, rows: np.ndarray) -> np.ndarray:
+        """Rows (n, dim) without their components along the weights of each group."""
+        return rows - (rows @ self.radial) @ self.radial.T
+
+
+def _numbers(point: _Point, disjoint: np.ndarray, draws: np.ndarray, rate: float) -> tuple[float, ...]:
+    hessian = _hessian(point, disjoint)
+    h, axes = np.linalg.eigh(hessian)
+    steep = h > FLAT * h.max()
+    first, second = (_covariance(point, each) for each in draws)
+    trace = math.sqrt(np.trace(first) * np.trace(second))
+    one, two = (axes[:, steep].T @ each @ axes[:, steep] for each in (first, second))
+    product, h = one * two, h[steep]
+    mixed = 4 * h[:, None] * h
+
+    def total(weight: np.ndarray | float) -> float:
+        return float(point.dof * np.sum(product * weight) / trace**2)
+
+    step = rate * h
+    at_step = total(mixed / (h[:, None] + h - rate * h[:, None] * h) ** 2) if step.max() < 2 else np.nan
+    bound = float(point.dof * np.sum(first * second) / trace**2)
+    kept = float((np.trace(one) + np.trace(two)) / (np.trace(first) + np.trace(second)))
+    formula = total(mixed / (h[:, None] + h) ** 2)
+    return bound, formula, at_step, kept, trace, float(np.trace(hessian)), float(step.max())
+
+
+def _hessian(point: _Point, disjoint: np.ndarray) -> np.ndarray:
+    """H (dim, dim) on the unit sphere, symmetric, zero along the weights of each group."""
+    dim, size = len(point.weights), point.radius * ANGLE
+    rows = np.zeros((dim, dim))
+    for begin in range(0, dim, _AT_ONCE):
+        shift = size * torch.eye(dim, dtype=torch.float64)[begin : begin + _AT_ONCE]
+        for batch in disjoint:
+            same = np.broadcast_to(batch, (len(shift), len(batch)))
+            ahead, behind = (point.gradients(point.weights + sign * shift, same) for sign in (1, -1))
+            rows[begin : begin + _AT_ONCE] += (ahead - behind) / (2 * size * len(disjoint))
+    found = point.tangent(point.tangent(rows).T) * point.radius**2
+    return (found + found.T) / 2
+
+
+def _covariance(point: _Point, draws: np.ndarray) -> np.ndarray:
+    """Σ (dim, dim) on the unit sphere, unbiased, from the gradients of the batches (n, B)."""
+    parts = [
+        point.gradients(point.weights.expand(len(some), -1), some)
+        for some in np.array_split(draws, -(-len(draws) // _AT_ONCE))
+    ]
+    rows = point.tangent(np.concatenate(parts)) * point.radius
+    rows -= rows.mean(axis=0)
+    return rows.T @ rows / (len(rows) - 1)
