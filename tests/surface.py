@@ -156,6 +156,7 @@ USUAL: dict[str, Callable[[], Any]] = {
 
 QUIET = {"run": lambda: wg.Run(progress=False, threads=1)}
 PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
+    "analysis.annealing": {"state": lambda: layers()[1]},
     "analysis.bootstrap": {"statistic": lambda: first, "state": lambda: gas()[1], "draws": lambda: 10},
     "analysis.layer_gases": {"trace": lambda: layers()[0], "state": lambda: layers()[1]},
     "analysis.Findings": {"trace": lambda: gas()[0], "state": lambda: gas()[1]},

@@ -125,7 +125,7 @@ def regimes(studies: dict[Study, Experiment]) -> str:
 
 def cold(studies: dict[Study, Experiment]) -> str:
     """The cold cells along their run: loss and noise of the first and the last quarter."""
-    head = ("run", "η", "λ", "loss, first quarter", "last quarter", "tr Σ, first quarter", "last quarter", "status")
+    head = ("run", "η_e", "λ", "loss, first quarter", "last quarter", "tr Σ, first quarter", "last quarter", "status")
     rows = []
     for study, found in studies.items():
         run = found.findings["networks/along_run"]
@@ -133,7 +133,7 @@ def cold(studies: dict[Study, Experiment]) -> str:
         for i in range(trace.sizes["cell"]):
             ends = [_quarter(trace, i, name, which) for name in ("energy", "noise_trace") for which in (0, 3)]
             status = Status(int(state["status"][i])).name.lower().replace("_", " ")
-            held = (f"{float(trace[f'{axis}_set'][i]):.3g}" for axis in ("lr", "wd"))
+            held = (f"{float(trace[f'{axis}_set'][i]):.3g}" for axis in ("elr", "wd"))
             rows.append((study.name, *held, *(f"{x:.3g}" for x in ends), status))
     return markdown(head, rows)
 

@@ -45,6 +45,7 @@ _PLACES = {
     "Findings": "analysis",
     "verdict": "analysis",
     "bootstrap": "analysis",
+    "annealing": "analysis",
     "balance": "driving",
     # the monitor on a training custom loop
     "watch": "monitoring",

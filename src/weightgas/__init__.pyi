@@ -25,6 +25,7 @@ from weightgas import theory as theory
 from weightgas import trace as trace
 from weightgas import training as training
 from weightgas.analysis import Findings as Findings
+from weightgas.analysis import annealing as annealing
 from weightgas.analysis import bootstrap as bootstrap
 from weightgas.analysis import verdict as verdict
 from weightgas.driving import balance as balance

@@ -31,7 +31,7 @@ def test_the_error_of_a_mean_is_that_of_the_measurement(time, replicas):
 
 
 def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
-    """Basins: every replica has an energy of its own; blocks of samples alone see nothing of that."""
+    """Basins: every replica has an energy of its own. Of eight replicas the error of the state contains that too."""
     shift = 0.004 * np.random.default_rng(1).standard_normal((1, 8, 1))
     trace = synthetic.make(samples=400, replicas=8, seed=4)
     trace["energy"] = trace["energy"] + shift
@@ -39,7 +39,7 @@ def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
     found = bootstrap(trace, mean_energy, state=state, draws=60)
     truth = shift.std(ddof=1) / np.sqrt(8)
     assert found.error == pytest.approx(truth, rel=0.4)
-    assert found.error > 1.3 * state["energy_err"].item()
+    assert state["energy_err"].item() == pytest.approx(truth * 2.365 / 1.96, rel=0.2)  # Student's t of 7
     few = trace.isel(replica=slice(0, 2))
     assert bootstrap(few, mean_energy, draws=50).error < truth / 3
 

@@ -7,6 +7,7 @@ import pytest
 import xarray as xr
 
 from gases import network, state, trace
+from weightgas import figures
 from weightgas.analysis import curves
 from weightgas.analysis.curves import is_paper_model
 from weightgas.errors import TraceError
@@ -102,6 +103,10 @@ def test_entropy_along_a_run_needs_directions_and_says_what_it_measures() -> Non
     assert (np.diff(found["step"], axis=1) > 0).all()
     with pytest.raises(TraceError, match="Use fewer windows"):
         curves.entropy_along_run(ran, windows=60)
+    single = ran.isel(snapshot=[-1])
+    with pytest.raises(TraceError, match=r"got 1 for 1\. Run with more snapshots"):
+        curves.entropy_along_run(single)
+    assert len(figures.along_run(single).axes) == 5  # four panels and the colour bar
     still = ran.copy()
     still["directions"] = ran["directions"].where(False, ran["directions"].isel(snapshot=0))
     assert np.isnan(curves.entropy_along_run(still)["entropy_direction"]).all()

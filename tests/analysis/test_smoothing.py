@@ -97,7 +97,7 @@ def test_a_missing_fit_has_its_true_reason(make_state):
     assert found["published"].lacking == "needs an entropy in 9 cells, has 8 of 35: add snapshots"
     state = state_of(make_state, "fixed_lr")
     one_decay = smoothings(state.where(state["wd_set"] < 2e-3, drop=True))["published"]
-    assert one_decay.lacking == "needs three values of λ, has 1: add to the grid"
+    assert one_decay.lacking == "needs three values of λ, has 1: add 2 to the grid"
 
 
 def test_four_published_networks_are_four_columns(make_state):

@@ -5,8 +5,12 @@ import re
 import numpy as np
 import pytest
 
+import weightgas as wg
 from gases import network
+from weightgas import networks
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.smoothing import published_isotherm
+from weightgas.errors import TraceError
 from weightgas.experiments import summary
 from weightgas.trace import fixed, kind_of
 
@@ -32,5 +36,32 @@ def test_the_published_entropy_on_an_isotherm_comes_with_its_null(kind):
 
 def test_without_directions_there_is_no_such_line():
     trace, state = network("fixed_elr")
-    bare = Findings(trace, state.drop_vars(["entropy_published"]))
-    assert summary.published_isotherm(bare) == ""
+    assert published_isotherm(state.drop_vars(["entropy_published"]), trace) == ""
+    assert published_isotherm(state, None) == "" and published_isotherm(state, trace)
+
+
+@pytest.mark.parametrize(
+    ("snapshots", "entropy", "lacking"),
+    [
+        (1, "published", "have too few stored directions for published; add snapshots"),
+        (1, "knn", "have too few stored directions for knn; add snapshots"),
+        (1, "quasi_harmonic", "have too few stored directions for quasi_harmonic; add snapshots"),
+        (3, "integration", "needs two cells in equilibrium at different temperatures, got 0; add learning rates"),
+    ],
+)
+def test_what_an_entropy_lacks_is_named_with_what_to_add(snapshots, entropy, lacking):
+    record = wg.Record(samples=20, noise_batches=4, snapshots=snapshots, snapshot_every=2)
+    trace = wg.train(wg.FixedLR(0.3, 0.03), networks.mlp(hidden=(3,)), "digits", 100, record=record)
+    state = wg.measure(trace, entropy=entropy)
+    assert lacking in state.attrs["entropy_reason"]
+    fits = wg.Findings(trace, state).smoothings.values()
+    assert all(one.lacking == "needs three values of η, has 1: add 2 to the grid" for one in fits)
+    if snapshots == 1 and entropy != "published":
+        with pytest.raises(TraceError, match=r"expected an entropy of one of as published.*Run with snapshots"):
+            wg.figures.entropies((trace, state))
+
+
+def test_directions_that_do_not_fit_into_the_run_are_refused():
+    record = wg.Record(samples=20, snapshots=100, snapshot_every=25)
+    with pytest.raises(ValueError, match="snapshots: expected at most 4 with snapshot_every=25, steps=100"):
+        wg.train(wg.FixedLR(0.3, 0.03), networks.mlp(hidden=(3,)), "digits", 100, record=record)

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from scipy.stats import kurtosis, skew
 from scipy.stats import t as student
 
 import synthetic
@@ -56,13 +57,29 @@ def test_means_are_means_and_nan_where_a_reading_is_not_finite():
 # --- estimates ---
 
 
+def error_of(blocks_of, correlation=1.0):
+    """The error of the mean of block means (cells, replicas, 20): of single blocks or pairs, with its factors."""
+    cells, replicas, count = blocks_of.shape
+    edges = np.tile(np.linspace(0, 400, count + 1).astype(int), (cells, 1))
+    errors = []
+    for merged in (1, 2):
+        means = blocks_of.reshape(cells, -1, merged).mean(axis=2)
+        factor = blocks.inflation(edges, replicas, np.full(cells, correlation), merged)
+        errors.append(means.std(axis=1, ddof=1) / np.sqrt(means.shape[1]) * factor)
+    short, long = errors
+    error = np.where(long > short * (1 + 1 / np.sqrt(2 * (means.shape[1] - 1))), long, short)
+    flat = blocks_of.reshape(cells, -1)
+    excess = 1.080 * skew(flat, axis=1) ** 2 - 0.070 * kurtosis(flat, axis=1)
+    return error * (1 + np.maximum(excess, 0) / flat.shape[1])
+
+
 def test_the_error_of_a_mean_is_that_of_the_block_means():
     trace = synthetic.make(cells=3, replicas=2)
     some = of(trace)
     value, error = some.estimate(lambda u: u, some.of("energy"))
-    means = trace["energy"].values.reshape(3, 40, 20).mean(axis=2)
-    np.testing.assert_allclose(value, means.mean(axis=1))
-    np.testing.assert_allclose(error, means.std(axis=1, ddof=1) / np.sqrt(40) * some.inflation)
+    means = trace["energy"].values.reshape(3, 2, 20, 20).mean(axis=3)
+    np.testing.assert_allclose(value, means.mean(axis=(1, 2)))
+    np.testing.assert_allclose(error, error_of(means))
     assert (some.count == 40).all()
     np.testing.assert_allclose(some.inflation, 2.0227 / 1.96, rtol=0.02)  # Student's t of 39
 
@@ -74,8 +91,41 @@ def test_a_function_is_of_the_means_not_the_mean_of_it():
     value, error = some.estimate(lambda n, m: m / n, noise, drift)
     np.testing.assert_allclose(value, drift.mean(axis=1) / noise.mean(axis=1))
     scatter = drift / drift.mean(axis=1, keepdims=True) - noise / noise.mean(axis=1, keepdims=True)
-    linear = value * scatter.std(axis=1, ddof=1) / np.sqrt(20)
-    np.testing.assert_allclose(error, linear * some.inflation, rtol=0.02)
+    np.testing.assert_allclose(error, error_of((value[:, None] * scatter)[:, None]), rtol=0.03)
+
+
+def test_longer_blocks_count_where_their_error_is_larger():
+    """A correlation of 60 samples that is given as none: by blocks of 20 samples the error would be half as large."""
+    trace = synthetic.make(cells=100, replicas=2, samples=400, time=60, seed=3)
+    some = of(trace)
+    _, error = some.estimate(lambda u: u, some.of("energy"))
+    means = trace["energy"].values.reshape(100, 40, 20).mean(axis=2)
+    single = means.std(axis=1, ddof=1) / np.sqrt(40) * some.inflation
+    assert np.median(error / single) > 1.25
+    assert (error >= single * (1 - 1e-9)).all()
+    apart = trace.assign(energy=trace["energy"] + 0.01 * np.arange(2)[:, None])  # two replicas are no sample
+    assert np.isfinite(of(apart).estimate(lambda u: u, of(apart).of("energy"))[1]).all()
+
+
+def test_with_eight_replicas_their_scatter_is_in_the_error():
+    generator = np.random.default_rng(4)
+    offset = 0.01 * generator.standard_normal((50, 8, 1))
+    trace = synthetic.make(cells=50, replicas=8)
+    some = of(trace.assign(energy=trace["energy"] + offset))
+    value, error = some.estimate(lambda u: u, some.of("energy"))
+    assert np.mean(np.abs(value - 0.01) < 1.96 * error) >= 0.86  # of 50: 0.95 ± 3 · 0.03
+    np.testing.assert_allclose(np.median(error), 0.01 / np.sqrt(8) * 2.365 / 1.96, rtol=0.15)
+
+
+def test_a_skewed_density_has_wider_errors():
+    generator = np.random.default_rng(5)
+    levels = generator.exponential(size=(1000, 1, 20))
+    some = of(synthetic.make(cells=1000, energy=np.repeat(levels, 20, axis=2)))  # one level a block
+    value, error = some.estimate(lambda u: u, some.of("energy"))
+    plain = levels[:, 0].std(axis=1, ddof=1) / np.sqrt(20) * some.inflation
+    assert 1.03 < np.median(error / plain) < 1.3
+    inside, before = (np.mean(np.abs(value - 1) < 1.96 * e) for e in (error, plain))
+    assert before < 0.93 < inside < 0.97
 
 
 def test_constant_series_have_no_error_and_single_blocks_none_that_is_known():

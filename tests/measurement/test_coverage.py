@@ -10,9 +10,9 @@ from weightgas.losses import Isotropic
 from weightgas.measurement import Criteria, energy, measure, noise
 from weightgas.measurement.blocks import Blocks
 from weightgas.measurement.stationarity import assess
-from weightgas.settings import Run
+from weightgas.settings import Record, Run
 from weightgas.status import Status
-from weightgas.theory import vmf
+from weightgas.theory import stationary, vmf
 
 DIM, ELR = 3, 0.02
 QUANTITIES = ("energy", "temperature", "entropy", "pressure")
@@ -101,6 +101,45 @@ def test_coverage_over_a_thousand_seeds():
         assert abs(z[name].mean()) < 4 / np.sqrt(1000), name
 
 
+# --- short runs ---
+
+
+def short_runs(dim, elr, steps, seeds, seed):
+    """(Measured − true)/standard error of U and Var U of single replicas of a few tens of effective samples."""
+    trace = simulate(
+        FixedSphere(elr=elr, radius=1), dim, steps=steps, replicas=seeds, seed=seed, noise=Isotropic(1.0),
+        record=Record(samples=200), run=Run(progress=False),
+    )  # fmt: skip
+    state, exact = measure(replicas_as_cells(trace)), stationary.stationary_state(FixedSphere, dim, elr, 1.0)
+    z = [(state[n].values - getattr(exact, n)) / state[f"{n}_err"].values for n in ("energy", "energy_variance")]
+    return *z, state["status"].values == Status.EQUILIBRIUM
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    ("dim", "elr", "steps"), [(3, 0.05, 1000), (3, 0.05, 1200), (50, 0.01, 4000), (50, 0.01, 6000)]
+)
+def test_intervals_of_short_runs(dim, elr, steps):
+    """40 to 60 effective samples, of which 28 to 38 are found; in 3 dimensions the density of U is exponential."""
+    energy, variance, good = short_runs(dim, elr, steps, seeds=1000, seed=13)
+    given = np.isfinite(variance)
+    assert np.mean(given) >= 0.5
+    for z in (energy, energy[good]):
+        assert 0.92 - 0.02 <= np.mean(np.abs(z) < 1.96) <= 0.97 + 0.011  # three binomial standard errors
+    for z in (variance[given], variance[good]):
+        assert 0.90 - 0.02 <= np.mean(np.abs(z) < 1.96) <= 0.97 + 0.011
+
+
+def test_var_u_is_given_from_20_effective_samples_on_without_its_bias():
+    energy, variance, good = short_runs(50, 0.01, 6000, seeds=150, seed=14)
+    assert np.mean(np.isfinite(variance)) > 0.8
+    assert np.isfinite(energy).all()
+    assert abs(np.nanmean(variance)) < 0.45  # in errors of one run
+    assert np.mean(np.abs(variance[good]) < 1.96) > 0.9
+    _, few, _ = short_runs(50, 0.01, 1000, seeds=20, seed=15)
+    assert np.isnan(few).all()
+
+
 # --- correlated samples ---
 
 
@@ -109,7 +148,9 @@ def errors_of_series(time, samples, replicas, series, seed):
     trace = synthetic.make(cells=series, replicas=replicas, samples=samples, time=time, seed=seed, sample_every=10**7)
     found = assess(trace, Criteria())
     last = trace["samples"].values.min(axis=1)
-    value, error = energy.estimate(Blocks(trace, found["burn_in"].values, last, found["correlation"].values))["energy"]
+    value, error = energy.estimate(
+        Blocks(trace, found["burn_in"].values, last, found["correlation"].values), found["ess"].values
+    )["energy"]
     return (value - 0.01) / error
 
 
@@ -140,9 +181,9 @@ def test_intervals_of_correlated_series(samples, replicas, time):
 
 
 def test_a_long_correlation_that_is_taken_for_none_would_be_seen():
-    trace = synthetic.make(cells=150, time=10, seed=10)
+    trace = synthetic.make(cells=150, time=40, seed=10)  # longer than the longest block, that of two, covers
     zeros, last = np.zeros(150, int), trace["samples"].values.min(axis=1)
-    value, error = energy.estimate(Blocks(trace, zeros, last, np.ones(150)))["energy"]
+    value, error = energy.estimate(Blocks(trace, zeros, last, np.ones(150)), np.full(150, 400.0))["energy"]
     assert np.mean(np.abs((value - 0.01) / error) < 1.96) < 0.95 - 4 * 0.018
 
 
@@ -177,7 +218,7 @@ def test_intervals_of_noise_that_few_readings_hold(every, time):
 
 
 def test_a_correlation_of_sparse_noise_that_is_taken_for_none_would_be_seen():
-    z = errors_of_sparse_noise(4, 10, seed=11, correlation=1.0)
+    z = errors_of_sparse_noise(4, 40, seed=11, correlation=1.0)
     assert np.mean(np.abs(z) < 1.96) < 0.95 - 4 * 0.018
 
 

@@ -64,8 +64,8 @@ def test_a_loss_and_a_noise_that_fall_together_are_converging(replicas):
 @pytest.mark.parametrize("time", [5, 20, 200, 2000])
 def test_a_stationary_series_is_not_converging(time):
     generator = np.random.default_rng(time)
-    x = synthetic.ar1(generator, (200, 1, 400), time)
-    trace = synthetic.make(cells=200, energy=0.01 * np.exp(0.3 * x), noise_trace=2 * np.exp(0.6 * x))
+    x = synthetic.ar1(generator, (800, 1, 400), time)
+    trace = synthetic.make(cells=800, energy=0.01 * np.exp(0.3 * x), noise_trace=2 * np.exp(0.6 * x))
     assert np.isfinite(fallen(trace)[0]).mean() <= 0.01
     if time <= 20:  # as far as the test for a trend, which may find one by chance, is calibrated
         assert np.mean(status_of(trace) == "converging") <= 0.01
@@ -82,10 +82,13 @@ def test_an_equilibrium_run_is_not_converging():
 
 
 @pytest.mark.thorough
-def test_the_over_parameterised_network_converges_at_every_rate():
+@pytest.mark.parametrize("log_spaced", [False, True])
+def test_the_over_parameterised_network_converges_at_every_rate(log_spaced):
     protocol = weightgas.FixedELR(elr=np.geomspace(1e-4, 1e-2, 7), wd=1e-3)
     data = weightgas.datasets.subset(weightgas.datasets.digits(), 30)
-    record = weightgas.Record(samples=100, warmup=0, noise_samples=100, curvature_batches=0)
+    record = weightgas.Record(
+        samples=151 if log_spaced else 100, warmup=0, noise_samples=100, curvature_batches=0, log_spaced=log_spaced
+    )
     network = weightgas.networks.mlp(hidden=(64, 64))
     trace = weightgas.train(protocol, network, data, 2500, start="random", record=record)
     assert np.sum(status_of(trace) == "converging") >= 5

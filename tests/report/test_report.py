@@ -290,7 +290,7 @@ def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
 
 
 def test_a_run_that_cannot_be_judged_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weightgas.analysis.levels.stationary", lambda state: {}["gone"])
+    monkeypatch.setattr("weightgas.analysis.levels.stationary", lambda *_: {}["gone"])
     monkeypatch.setattr("weightgas.report.folder.sections", lambda *_, **__: [])
     traces.save(trace("fixed_lr"), tmp_path / "run" / "trace.zarr")
     page = Page(report.of_run(tmp_path / "run").read_text())

@@ -1,5 +1,6 @@
 """Tests of laws on the states of a grid: the analyses of a run, each made once, and its verdict in three levels."""
 
+from weightgas.analysis.annealing import annealing
 from weightgas.analysis.bootstrap import bootstrap
 from weightgas.analysis.checks import Check, Hypothesis, Key, Level, Verdict
 from weightgas.analysis.findings import Findings, verdict
@@ -14,6 +15,7 @@ __all__ = [
     "Key",
     "Level",
     "Verdict",
+    "annealing",
     "bootstrap",
     "layer_gases",
     "verdict",

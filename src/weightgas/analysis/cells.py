@@ -58,10 +58,12 @@ def isotherms(state: xr.Dataset) -> np.ndarray:
     return number
 
 
-def weighted_mean(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
-    """Mean with weights 1/error² and its standard error, over the finite entries; NaN without any."""
+def plain_mean(values: np.ndarray, errors: np.ndarray) -> tuple[float, float]:
+    """Mean without weights and its standard error, over the finite entries; NaN without any.
+
+    Errors of ratios and variances grow with the value: weights 1/error² would make the mean too low.
+    """
     good = np.isfinite(values) & np.isfinite(errors) & (errors > 0)
     if not good.any():
         return float("nan"), float("nan")
-    weight = errors[good] ** -2.0
-    return float(np.sum(weight * values[good]) / weight.sum()), float(weight.sum() ** -0.5)
+    return float(values[good].mean()), float(np.sqrt(np.sum(errors[good] ** 2)) / good.sum())

@@ -41,6 +41,7 @@ class Key(StrEnum):
     RHAT = "rhat"
     SLOW_BETWEEN = "slow_between"
     SLOW_LOWEST = "slow_lowest"
+    ISOTHERMS = "isotherms"
     COMPRESSIBILITY = "compressibility"
     RADIUS = "radius"
     MAXWELL = "maxwell"
@@ -78,6 +79,7 @@ _LABELS = {
     Key.RHAT: "largest split R-hat of the energy",
     Key.SLOW_BETWEEN: "largest variance between replicas over that expected",
     Key.SLOW_LOWEST: "largest power at the lowest frequencies over that expected",
+    Key.ISOTHERMS: "χ²/dof within isotherms",
     Key.COMPRESSIBILITY: "Z over (1+SNR)/(1−ηλ/2)",
     Key.RADIUS: "radius measured/discrete prediction",
     Key.MAXWELL: "Maxwell",

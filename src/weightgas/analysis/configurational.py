@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import in_equilibrium, weighted_mean
+from weightgas.analysis.cells import in_equilibrium, plain_mean
 from weightgas.analysis.fluctuation import largest_step
 
 
@@ -43,7 +43,7 @@ def configurational(state: xr.Dataset) -> Configurational:
     good = in_equilibrium(state)
     t, ratio, error = (state[name].values[good] for name in ("temperature", "conf_ratio", "conf_ratio_err"))
     small = state["elr"].values[good] <= largest_step(state, "temperature_conf_corrected" in state)
-    mean, mean_err = weighted_mean(ratio[small], error[small])
+    mean, mean_err = plain_mean(ratio[small], error[small])
     known = ratio[small][np.isfinite(ratio[small])]
     least, most = (float(known.min()), float(known.max())) if known.size else (nan, nan)
     order = np.argsort(t)

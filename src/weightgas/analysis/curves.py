@@ -243,7 +243,8 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
     edges = np.linspace(0, directions.shape[2], count + 1).astype(int)
     if np.diff(edges).min() < 2:
         got = f"{directions.shape[2]} for {count}"
-        raise TraceError(f"directions: expected two or more to a window, got {got}. Use fewer windows.")
+        fix = "Use fewer windows." if count > 1 else "Run with more snapshots."
+        raise TraceError(f"directions: expected two or more to a window, got {got}. {fix}")
     shape = (*directions.shape[:2], count)
     entropy, near, step = np.full(shape, np.nan), np.full(shape, np.nan), np.full((shape[0], count), np.nan)
     for k in range(count):

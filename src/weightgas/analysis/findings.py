@@ -18,6 +18,7 @@ from weightgas.analysis.equation_of_state import radius_law, state_equation
 from weightgas.analysis.equations import equations
 from weightgas.analysis.fluctuation import Fluctuation, Isotherms, collect, fluctuation_response
 from weightgas.analysis.gibbs import GibbsSlope, gibbs_slope
+from weightgas.analysis.isotherms import Scatter, consistency
 from weightgas.analysis.layers import layer_gases, over_cells
 from weightgas.analysis.maxwell import QuadraticFit, Slope, quadratic_fit, slopes
 from weightgas.analysis.potentials import minima
@@ -138,6 +139,11 @@ class Findings:
         return collect(self.state)
 
     @_once
+    def consistency(self) -> dict[str, Scatter]:
+        """Whether the cells of one temperature agree, level 1 (:mod:`~weightgas.analysis.isotherms`)."""
+        return consistency(self.state)
+
+    @_once
     def radius_law(self) -> xr.Dataset:
         """Radius over its predictions, level 2 (:func:`~weightgas.analysis.equation_of_state.radius_law`)."""
         return radius_law(self.state)
@@ -220,7 +226,7 @@ class Findings:
     @_once
     def verdict(self) -> Verdict:
         """The three levels; two and three are empty if nothing is stationary."""
-        one = levels.stationary(self.state)
+        one = levels.stationary(self.state, self.consistency)
         if one.answer == "no":
             two, three = (Level(n, levels.QUESTIONS[n - 1], "undecided") for n in (2, 3))
         else:

@@ -18,12 +18,14 @@ state in the harmonic regime.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import xarray as xr
 
 from weightgas.analysis.cells import isotherms
+from weightgas.analysis.isotherms import Scatter, consistency, uncertain, widened
 from weightgas.theory import finite_step, stationary
 from weightgas.trace import fixed, kind_of
 
@@ -39,7 +41,8 @@ LARGEST_ELR_UNCORRECTED = 0.02
 class Isotherms:
     """Averages over the cells of each temperature, cold to hot, (isotherms,) each, with standard errors.
 
-    ``number`` (cells,) is the isotherm of each cell in this order, −1 if the cell is not used.
+    ``number`` (cells,) is the isotherm of each cell in this order, −1 if the cell is not used. ``scatter``: whether the
+    cells of one temperature agree (:func:`weightgas.analysis.isotherms.consistency`), by quantity.
     """
 
     temperature: np.ndarray
@@ -50,6 +53,7 @@ class Isotherms:
     variance_err: np.ndarray
     elr: np.ndarray
     number: np.ndarray
+    scatter: Mapping[str, Scatter] = field(default_factory=dict)
 
     @property
     def noise_var(self) -> float:
@@ -96,8 +100,10 @@ def largest_step(state: xr.Dataset, corrected: bool) -> float:
 def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
     """Average temperature, energy and its variance over the cells of each isotherm, weighted by effective sample size.
 
-    The weight is not 1/error²: a variance that is small by chance has a small error, so the mean would be too low.
-    Cells above ``largest_elr`` are excluded; default LARGEST_ELR or LARGEST_ELR_UNCORRECTED in simulations, else none.
+    Where cells or replicas that share a temperature disagree, the averages have no weights, and their errors are those
+    of :mod:`weightgas.analysis.isotherms`. The weight is not 1/error²: a variance that is small by chance has a small
+    error, so the mean would be too low. Cells above ``largest_elr`` are excluded; default LARGEST_ELR or
+    LARGEST_ELR_UNCORRECTED in simulations, else none.
     """
     if largest_elr is None:
         largest_elr = largest_step(state, laplacian_slope(state) is not None)
@@ -106,21 +112,28 @@ def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
     number = np.where(usable, isotherms(state), -1)
     ess = np.nan_to_num(state["ess"].values, nan=1.0)
     used = np.unique(number[number >= 0])
-    rows = []
-    for k in used:
-        here = number == k
-        weight = ess[here] / ess[here].sum()
-        rows.append(
-            [np.sqrt(np.sum((weight * x[here]) ** 2)) if i % 2 else weight @ x[here] for i, x in enumerate(columns)]
-        )
-        rows[-1].append(weight @ state["elr"].values[here])
-    table = np.array(rows, dtype=float).reshape(-1, 7)
-    order = np.argsort(table[:, 0])
+    order = np.argsort([_average(state["temperature"].values, ess, number == k) for k in used])
     renumbered = np.full(len(number), -1)
     for new, old in enumerate(used[order]):
         renumbered[number == old] = new
-    t, t_err, u, u_err, v, v_err, elr = table[order].T
-    return Isotherms(t, t_err, u, u_err, v, v_err, elr, renumbered)
+    scatter, rows = consistency(state, renumbered), []
+    for name in _NAMES:
+        weight = np.ones_like(ess) if uncertain(name, scatter) else ess
+        each = [renumbered == k for k in range(len(used))]
+        value = [_average(state[name].values, weight, here) for here in each]
+        error = [_spread(state[f"{name}_err"].values, weight, here) for here in each]
+        rows += [np.array(value), widened(state, name, renumbered, np.array(error), scatter)]
+    elr = np.array([_average(state["elr"].values, ess, renumbered == k) for k in range(len(used))])
+    return Isotherms(*rows, elr, renumbered, scatter)
+
+
+def _average(values: np.ndarray, weight: np.ndarray, here: np.ndarray) -> float:
+    return float(np.sum(weight[here] * values[here]) / weight[here].sum())
+
+
+def _spread(errors: np.ndarray, weight: np.ndarray, here: np.ndarray) -> float:
+    """The error of an average of independent cells."""
+    return float(np.sqrt(np.sum((weight[here] * errors[here]) ** 2)) / weight[here].sum())
 
 
 _NAMES = ("temperature", "energy", "energy_variance")

@@ -18,7 +18,8 @@ Gibbs states in 4 to 6 % of cases. Thinning to independent samples instead loses
 6 to 14 %.
 
 Level 3: it can fail. Weakness: it needs overlap, ln(T₂/T₁) below about 4√(2/dof) (:mod:`weightgas.analysis.planner`);
-cells of one isotherm count as runs of one density, so basins of different energy make the error too small. Source:
+cells of one isotherm count as runs of one density; where they disagree, by basins of different energy, the error is
+multiplied by √(χ²/dof) (:mod:`weightgas.analysis.isotherms`). Source:
 Shirts (2013), J. Chem. Theory Comput. 9, 909; sandwich: White (1982), Econometrica 50, 1.
 """
 
@@ -35,6 +36,7 @@ from scipy.stats import t as student
 
 from weightgas.analysis import planner
 from weightgas.analysis.fluctuation import Isotherms, collect, laplacian_slope, linear_loss_noise, step_sizes
+from weightgas.analysis.isotherms import factor
 from weightgas.measurement.stationarity import sample_sizes
 from weightgas.runs import memory
 from weightgas.theory import finite_step, stationary
@@ -106,6 +108,7 @@ def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, isotherms: Isotherms | Non
         slopes = [fit(series[k], series[k + 1]) for k in usable]
         inefficiency = np.array([sum(x.size for x in s) for s in series]) / np.maximum(effective, 1)
         ratio[usable], error[usable], mean, mean_err = combine(slopes, np.array(usable), expected, t, inefficiency)
+        error, mean_err = error * factor(t.scatter), mean_err * factor(t.scatter)
     gaps = overlap < LEAST_OVERLAP
     return GibbsSlope(
         t.temperature[:-1], t.temperature[1:], ratio, error, overlap, mean, mean_err, _advice(state, t, gaps, enough),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import xarray as xr
 
 from weightgas.analysis.bands import Bands
-from weightgas.analysis.cells import in_equilibrium, weighted_mean
+from weightgas.analysis.cells import in_equilibrium, plain_mean
 from weightgas.analysis.checks import (
     CONSISTENCY_TOLERANCE,
     DIAGNOSTIC_TOLERANCE,
@@ -25,6 +25,7 @@ from weightgas.analysis.clausius import Clausius
 from weightgas.analysis.configurational import Configurational
 from weightgas.analysis.fluctuation import Fluctuation
 from weightgas.analysis.gibbs import GibbsSlope
+from weightgas.analysis.isotherms import Scatter
 from weightgas.analysis.maxwell import Slope
 from weightgas.measurement.stationarity.slow_part import LEAST_REPLICAS
 from weightgas.status import Status
@@ -35,8 +36,10 @@ _TIMES = (Key.ESS, Key.RELAXATIONS, Key.SHARE_RELAXATIONS, Key.ENERGY_RELAXATION
 _EXCESSES = (Key.RHAT, Key.SLOW_BETWEEN, Key.SLOW_LOWEST)
 
 
-def stationary(state: xr.Dataset) -> Level:
-    """Level 1: the number of cells in equilibrium, and the smallest value for each criterion."""
+def stationary(state: xr.Dataset, scatter: Mapping[str, Scatter]) -> Level:
+    """Level 1: the number of cells in equilibrium, the smallest value for each criterion, and whether the cells that
+    share a temperature agree (``scatter``, of :func:`weightgas.analysis.isotherms.consistency`).
+    """
     counts = Counter(Status(int(s)) for s in state["status"].values)
     good = in_equilibrium(state)
     share = float(good.mean())
@@ -50,7 +53,22 @@ def stationary(state: xr.Dataset) -> Level:
             if least < 1e12:  # on the sphere the radius has no relaxation time
                 checks.append(Check(key, least, NAN, NAN))
         checks += _excesses(state.isel(cell=good))
+        isotherms = [_of_isotherms(name, found) for name, found in scatter.items()]
+        if answer == "yes" and "no" in {check.outcome for check in isotherms}:
+            answer = "undecided"
+        checks += isotherms
     return Level(1, QUESTIONS[0], answer, tuple(checks))
+
+
+def _of_isotherms(name: str, found: Scatter) -> Check:
+    """Whether the runs that share a temperature agree in U or tr Σ."""
+    of = {"energy": "U", "noise_trace": "tr Σ"}[name]
+    if not found.freedom:
+        return Check(Key.ISOTHERMS, NAN, NAN, 1.0, "undecided", "no two runs share a temperature", of)
+    note = f"{found.freedom} degrees of freedom, {found.z:.1f} standard errors"
+    if found.rejected:
+        note += "; errors of averages over an isotherm are those of its cells and replicas"
+    return Check(Key.ISOTHERMS, found.ratio, NAN, 1.0, "no" if found.rejected else "yes", note, of)
 
 
 def _excesses(state: xr.Dataset) -> list[Check]:
@@ -69,7 +87,7 @@ def consistency(state: xr.Dataset, equation: xr.Dataset, radius: xr.Dataset, slo
     for key, name, found in ((Key.COMPRESSIBILITY, "ratio", equation), (Key.RADIUS, "ratio_discrete", radius)):
         ratio, error = found[name].values[good], found["ratio_err"].values[good]
         if np.isfinite(ratio).any():
-            mean, spread = weighted_mean(ratio, error)
+            mean, spread = plain_mean(ratio, error)
             worst = ratio[np.nanargmax(np.abs(ratio - 1))]
             checks.append(judged(key, mean, spread, 1.0, CONSISTENCY_TOLERANCE, f"worst cell {worst:.4f}"))
     for s in slopes:
@@ -125,7 +143,7 @@ def _reported(state: xr.Dataset) -> list[Check]:
     """The effective rank of the noise covariance, and the spread of the temperatures of the groups."""
     good, checks, dof = in_equilibrium(state), [], int(state.attrs["dof"])
     if "noise_dim" in state and np.isfinite(state["noise_dim"].values[good]).any():
-        mean, error = weighted_mean(state["noise_dim"].values[good], state["noise_dim_err"].values[good])
+        mean, error = plain_mean(state["noise_dim"].values[good], state["noise_dim_err"].values[good])
         if not error > 1e-9 * mean:  # known exactly, except for rounding
             mean, error = float(np.nanmean(state["noise_dim"].values[good])), NAN
         checks.append(Check(Key.NOISE_DIM, mean, error, float(dof), "", f"of {dof}"))

@@ -116,7 +116,7 @@ def lacking(state: xr.Dataset, entropies: Entropies | None = None) -> str:
     for axis, values in axes(state).items():
         kinds = len(np.unique(np.round(np.log(values), 9)))
         if kinds < 3:
-            return f"needs three values of {of(axis).symbol}, has {kinds}: add to the grid"
+            return f"needs three values of {of(axis).symbol}, has {kinds}: add {3 - kinds} to the grid"
     cells, total = int(given.good.sum()), len(given.good)
     if cells < LEAST_CELLS:
         known = int(np.isfinite(given.value).sum())

@@ -66,7 +66,7 @@ def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windo
     if kind_of(trace).projected:
         del panels["radius_change"]
     panels = {k: v for k, v in panels.items() if k in means}
-    if "directions" in chosen:
+    if chosen.sizes.get("snapshot", 0) > 1:
         label = "direction entropy $S(\\bar{w})$\n(nats, published estimator)"
         panels["entropy_direction"] = (curves.entropy_along_run(chosen), label)
     rows = -(-len(panels) // 2)

@@ -19,6 +19,7 @@ from weightgas.measurement import (
     energy,
     noise,
     pressure,
+    scatter,
     stationarity,
     temperature,
 )
@@ -82,7 +83,7 @@ def estimates(trace: xr.Dataset, judged: xr.Dataset, exact: np.ndarray | None = 
     sizes = trace.attrs.get("group_sizes")
     group_dof = np.maximum(np.atleast_1d(sizes) - 1, 1) if sizes is not None else None
     found: Estimates = {
-        **energy.estimate(blocks),
+        **energy.estimate(blocks, judged["ess"].values),
         **noise.estimate(blocks, dof),
         **temperature.estimate(slow, rate, dof, group_dof, temperature.momentum_share(trace.attrs)),
         **pressure.estimate(slow, rate),
@@ -95,7 +96,8 @@ def estimates(trace: xr.Dataset, judged: xr.Dataset, exact: np.ndarray | None = 
     else:
         mean, error = found["log_radius"]
         shift = (dof * mean, dof * error)
-    return found | {"log_radius_entropy": shift}
+    found |= {"log_radius_entropy": shift}
+    return found | scatter.estimate(slow, rate, dof)
 
 
 def _assessed(batch: xr.Dataset, *, criteria: stationarity.Criteria) -> xr.Dataset:
@@ -139,7 +141,11 @@ def dataset(trace: xr.Dataset, judged: xr.Dataset, found: Estimates) -> xr.Datas
     """Quantities with their errors and the level one as a state."""
     variables: dict[str, Any] = {}
     for name, (value, error) in found.items():
-        variables |= quantities.of(name).estimated(value, error)
+        if name in scatter.NAMES:
+            about = f"standard error of the {scatter.NAMES[name]} from the scatter of replicas"
+            variables[name] = ("cell", value, {"long_name": about, "replicas": trace.sizes["replica"]})
+        else:
+            variables |= quantities.of(name).estimated(value, error)
     variables |= {str(k): v for k, v in judged.data_vars.items()}
     kept = {k: v for k, v in trace.attrs.items() if k not in ("threads", "device")}
     return xr.Dataset(variables, trace["cell_id"].coords, kept)

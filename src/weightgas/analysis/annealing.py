@@ -1,0 +1,97 @@
+"""By how much the loss falls if the learning rate is cut: the heat pV that annealing wins back.
+
+In a stationary run noise costs U − L(m) ≈ pV above the mean weights m (:mod:`weightgas.analysis.virial`). After the
+learning rate is divided by c, the part of the noise falls as 1/c and that of the mean gradient as 1/c², so that
+
+    fall = pV [(1 − 1/c)(1 − f) + (1 − 1/c²) f],    f = p_drift/p
+
+It shows after the stiff directions have relaxed, t₀ = 5c/(η_eκ) steps, κ = tr(HΣ)/tr Σ. It holds while the norm, and so
+the effective learning rate, has changed by less than a tenth, 0.05 c/(ηλ) steps, and for 10 t₀ at most: later m itself
+moves to where the loss is lower, and the loss falls further.
+
+Level: exact for quadratic losses as η_eh → 0; for networks empirical. :data:`SYSTEMATIC` was chosen on two perceptrons
+on the digits (docs/virial.md). No forecast is given where the step is too large (η_eκ above :data:`LARGEST_STEP`) or
+the mean gradient does much of the work (f above :data:`LARGEST_DRIFT`): there the loss fell further than forecast.
+Weakness: of a network whose other parameters also learn, affine normalisation or a head, it is not the forecast.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import xarray as xr
+
+from weightgas import trace as traces
+from weightgas.analysis.cells import kind_of
+from weightgas.errors import TraceError, positive_number, refuse, typed
+from weightgas.status import Status
+
+SYSTEMATIC = 0.1
+"""Relative standard deviation of falls from the forecast."""
+LARGEST_STEP, LARGEST_DRIFT = 0.5, 0.3
+"""η_eκ and share of the drift in the pressure up to which there is a forecast."""
+KINDS = ("given", "not in equilibrium", "not measured", "step too large", "drift too large", "norm too fast")
+"""The values of ``forecast``, by their place."""
+
+
+@typed
+def annealing(state: xr.Dataset, cut: float = 20.0) -> xr.Dataset:
+    """The fall of the loss in every cell if its learning rate is divided by ``cut``, and when.
+
+    Parameters
+    ----------
+    state
+        Of :func:`weightgas.measure`, of a trained run with noise and curvature.
+    cut
+        c > 1, by which the learning rate, or the effective learning rate, is divided.
+
+    Returns
+    -------
+    xarray.Dataset
+        On ``cell``: ``fall`` of the loss with its standard error ``fall_err``, systematic part included, and ``low``
+        and ``high``, the 95 % interval; ``from_step`` and ``until_step`` after the cut, between which it is expected;
+        ``heat``, pV, the fall for an infinite cut; and ``forecast``, a number in :data:`KINDS`. Where that is not
+        ``given``, ``fall`` and its interval are NaN.
+
+    Raises
+    ------
+    TypeError, ValueError, TraceError
+        For another dataset, a cut of at most 1, or a state without noise or curvature.
+    """
+    traces.check_state(state)
+    if (cut := positive_number("cut", cut)) <= 1:
+        raise refuse("cut", "a number above 1", cut, "For instance 20.")
+    needed = ("pressure_thermal", "pressure_signal", "volume", "step_curvature", "elr")
+    if missing := [name for name in needed if name not in state]:
+        raise TraceError(
+            f"state: expected {' and '.join(missing)}, got none. Measure a run of train() with noise and curvature: "
+            "record=Record(noise_samples=..., curvature_batches=2)."
+        )
+    value = {name: state[name].values for name in (*needed, "pressure", "status")}
+    with np.errstate(all="ignore"):
+        drift = value["pressure_signal"] / (value["pressure_thermal"] + value["pressure_signal"])
+        heat = value["pressure"] * value["volume"]
+        fall = heat * ((1 - 1 / cut) * (1 - drift) + (1 - 1 / cut**2) * drift)
+        parts = [np.nan_to_num(state[f"{name}_err"].values) / value[name] for name in ("pressure", "volume")]
+        error = fall * np.sqrt(SYSTEMATIC**2 + sum(part**2 for part in parts))
+        step = value["elr"] * value["step_curvature"]
+        start = 5 * cut / step
+        decay = np.where(kind_of(state).projected, 0.0, 2 * value["elr"] * heat)  # ηλ = 2η_e pV where the norm is free
+        end = np.minimum(0.05 * cut / decay, 10 * start)
+        cases = [
+            value["status"] != Status.EQUILIBRIUM,
+            ~(np.isfinite(error) & (step > 0)),
+            step > LARGEST_STEP,
+            drift > LARGEST_DRIFT,
+            end < 2 * start,
+        ]
+    kinds = ("not in equilibrium", "not measured", "step too large", "drift too large", "norm too fast")
+    kind = np.select(cases, [KINDS.index(one) for one in kinds], KINDS.index("given")).astype(np.int8)
+    given = kind == KINDS.index("given")
+    fall, error = (np.where(given, x, np.nan) for x in (fall, error))
+    flags = {"flag_values": list(range(len(KINDS))), "flag_meanings": " ".join(k.replace(" ", "_") for k in KINDS)}
+    found = {
+        "fall": fall, "fall_err": error, "low": fall - 1.96 * error, "high": fall + 1.96 * error, "from_step": start,
+        "until_step": end, "heat": heat,
+    }  # fmt: skip
+    variables = {name: ("cell", x) for name, x in found.items()} | {"forecast": ("cell", kind, flags)}
+    return xr.Dataset(variables, state["cell_id"].coords, {"cut": cut})
