@@ -55,6 +55,8 @@ STEP = 0.04
 """Largest η_e times curvature, except in the gas ``large step``."""
 LARGE_STEP, SMALLEST_STEP, LARGEST_STEP = 0.2, 0.05, 0.35
 """η_eκ/2 of the gas ``large step`` in the middle of its temperatures: by default, at least and at most."""
+SHORT_TAIL = 50
+"""Number of weights from which the variance of the energy of the loss-dependent gas has a finite error."""
 LARGEST_WELL = 512
 """Largest number of weights for which the wells are made: their covariances are dense."""
 TEMPERATURES = 4
@@ -206,8 +208,11 @@ def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
     """Simulate one control, and state what its harmonic well predicts."""
     h = _curvatures(name, dim)
     # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it, and no
-    # direction is wider than (1/200)^½.
+    # direction is wider than (1/200)^½. Where the noise grows with the loss, the density of the energy has a power-law
+    # tail, which in few dimensions only the finite height of the loss cuts: there RT is a tenth of it.
     scale = max(1.0, 50 * (dim - 1) * plan.temperature, 200 * plan.temperature / h[1])
+    if name == "loss-dependent" and dim < SHORT_TAIL:
+        scale = max(1.0, 5 * (dim - 1) * plan.temperature)
     spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
     powers = spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
     elr = STEP / (scale * h.max()) * powers
