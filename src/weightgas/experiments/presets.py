@@ -113,7 +113,8 @@ def networks(preset: str) -> tuple[Trained, ...]:
     sphere, fixed_lr = FixedSphere(elr=np.logspace(-3, -0.7, 15)), FixedLR(lr=lr, wd=wd)
     # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
     wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, radii)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
-    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, _record(300, snapshots)) for p in wide]
+    record = _record(300, snapshots, **({"noise_samples": 150} if preset == "demo" else {}))
+    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, record) for p in wide]
     if preset != "demo":
         plan += [Trained(f"narrow/{p.name}", p, narrow, data, steps, _record(300)) for p in (sphere, fixed_lr)]
         partner_of = "narrow/fixed_lr"
