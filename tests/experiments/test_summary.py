@@ -9,6 +9,7 @@ import weightgas as wg
 from gases import network
 from weightgas import networks
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.smoothing import published_isotherm
 from weightgas.errors import TraceError
 from weightgas.experiments import summary
 from weightgas.trace import fixed, kind_of
@@ -35,8 +36,8 @@ def test_the_published_entropy_on_an_isotherm_comes_with_its_null(kind):
 
 def test_without_directions_there_is_no_such_line():
     trace, state = network("fixed_elr")
-    bare = Findings(trace, state.drop_vars(["entropy_published"]))
-    assert summary.published_isotherm(bare) == ""
+    assert published_isotherm(state.drop_vars(["entropy_published"]), trace) == ""
+    assert published_isotherm(state, None) == "" and published_isotherm(state, trace)
 
 
 @pytest.mark.parametrize(

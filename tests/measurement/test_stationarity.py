@@ -82,10 +82,13 @@ def test_an_equilibrium_run_is_not_converging():
 
 
 @pytest.mark.thorough
-def test_the_over_parameterised_network_converges_at_every_rate():
+@pytest.mark.parametrize("log_spaced", [False, True])
+def test_the_over_parameterised_network_converges_at_every_rate(log_spaced):
     protocol = weightgas.FixedELR(elr=np.geomspace(1e-4, 1e-2, 7), wd=1e-3)
     data = weightgas.datasets.subset(weightgas.datasets.digits(), 30)
-    record = weightgas.Record(samples=100, warmup=0, noise_samples=100, curvature_batches=0)
+    record = weightgas.Record(
+        samples=151 if log_spaced else 100, warmup=0, noise_samples=100, curvature_batches=0, log_spaced=log_spaced
+    )
     network = weightgas.networks.mlp(hidden=(64, 64))
     trace = weightgas.train(protocol, network, data, 2500, start="random", record=record)
     assert np.sum(status_of(trace) == "converging") >= 5

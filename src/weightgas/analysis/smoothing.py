@@ -22,7 +22,9 @@ import xarray as xr
 
 from weightgas.analysis.cells import in_equilibrium
 from weightgas.analysis.maxwell import Entropies, QuadraticFit, lacking, quadratic_fit, slopes
-from weightgas.trace import kind_of
+from weightgas.measurement.entropy.published import WINDOW
+from weightgas.quantities import of
+from weightgas.trace import fixed, kind_of
 
 TITLES = {
     "published": "as published",
@@ -101,3 +103,38 @@ def _fault(state: xr.Dataset, name: str, good: np.ndarray) -> str:
     most = int(np.bincount(flags).argmax())
     meanings = dict(m.split(": ", 1) for m in state[variable].attrs.get("comment", "").split("; ") if ": " in m)
     return meanings.get(str(most), "flagged")
+
+
+def published_isotherm(state: xr.Dataset, trace: xr.Dataset | None) -> str:
+    """S as published along one isotherm with its null, what of it is diffusion, and how it was sampled; else empty.
+
+    The isotherm is the one with the most cells, the middle one of several.
+    """
+    if "entropy_published" not in state or "network" not in state.attrs or trace is None:
+        return ""
+    kind, at = kind_of(state), fixed(state)
+    key = np.round(np.log(kind.isotherm_key(at)), 9)
+    value, null = state["entropy_published"].values, state["entropy_published_null"].values
+    null = null + (state.attrs["dim"] - 1) * state["log_radius"].values
+    counts = {k: int((np.isfinite(value) & (key == k)).sum()) for k in np.unique(key)}
+    longest = [k for k, count in counts.items() if count == max(counts.values())]
+    if max(counts.values()) < 2:
+        return ""
+    here = np.flatnonzero(np.isfinite(value) & (key == longest[len(longest) // 2]))
+    over = kind.axes[1]
+    x = ", ".join(f"{v:.3g}" for v in at[over][here])
+    directions = trace["directions"]
+    spacing = np.diff(trace["snapshot_step"].values[here[0]])[0]
+    near, chance = state["temporal_neighbours"].values[here].mean(), min(1.0, 2 * WINDOW / directions.sizes["snapshot"])
+    number, replicas = directions.sizes["snapshot"], directions.sizes["replica"]
+    return (
+        f"{state.attrs['network']}, {kind.title}: S as published along an isotherm, {of(over).symbol} = {x}: "
+        f"{_values(value[here])} nats; its null, a random walk of the same diffusion: {_values(null[here])}. "
+        f"{near:.0%} of the nearest neighbours are temporal ({chance:.1%} by chance). "
+        f"{replicas} replica{'s' * (replicas > 1)}, N = {number} directions, one in {spacing} steps (published: 4000, "
+        "one in 25); the value depends on both"
+    )
+
+
+def _values(values: np.ndarray) -> str:
+    return ", ".join(f"{v:.0f}" for v in values)

@@ -110,6 +110,7 @@ def measure(
         from weightgas import measurement, runs
         from weightgas import trace as traces
         from weightgas.analysis import Findings
+        from weightgas.analysis.smoothing import published_isotherm
 
         estimator = values.entropy_of(entropy)
         recorded = traces.check(traces.open_trace(source))
@@ -127,6 +128,8 @@ def measure(
         else:
             traces.save(state, place, force=force if out else True)
         _show(state, rows)
+        if (line := published_isotherm(state, recorded)) and state.attrs["entropy_method"] == "published":
+            print(f"{line}.")
         found = Findings(recorded, state)
         print(found.verdict)
         for name, one in (_controls(found) if controls else {}).items():

@@ -12,10 +12,9 @@ from weightgas.analysis.checks import OUTCOMES, Verdict
 from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.smoothing import published_isotherm
 from weightgas.experiments.controls import Control
-from weightgas.measurement.entropy.published import WINDOW
-from weightgas.quantities import of
-from weightgas.trace import fixed, kind_of
+from weightgas.trace import kind_of
 
 _ANSWERS = (
     {"yes": "stationary", "undecided": "partly stationary", "no": "not stationary"},
@@ -68,43 +67,7 @@ def scores(runs: Mapping[str, Findings]) -> list[str]:
         lines.append(f"{name}: radius against the discrete prediction: {_off(run.radius_law['ratio_discrete'], good)}")
         for source, one in crossed(found).items():
             lines.append(f"{name}: radius from G {source}: {_off(one['ratio'], good)}")
-    return lines + [line for line in map(published_isotherm, runs.values()) if line]
-
-
-def published_isotherm(run: Findings) -> str:
-    """S as published along one isotherm with its null, what of it is diffusion, and how it was sampled; else empty.
-
-    The isotherm is the one with the most cells, the middle one of several.
-    """
-    state = run.state
-    if "entropy_published" not in state or "network" not in state.attrs or run.trace is None:
-        return ""
-    kind, at = kind_of(state), fixed(state)
-    key = np.round(np.log(kind.isotherm_key(at)), 9)
-    value, null = state["entropy_published"].values, state["entropy_published_null"].values
-    null = null + (state.attrs["dim"] - 1) * state["log_radius"].values
-    counts = {k: int((np.isfinite(value) & (key == k)).sum()) for k in np.unique(key)}
-    longest = [k for k, count in counts.items() if count == max(counts.values())]
-    if max(counts.values()) < 2:
-        return ""
-    here = np.flatnonzero(np.isfinite(value) & (key == longest[len(longest) // 2]))
-    over = kind.axes[1]
-    x = ", ".join(f"{v:.3g}" for v in at[over][here])
-    directions = run.trace["directions"]
-    spacing = np.diff(run.trace["snapshot_step"].values[here[0]])[0]
-    near, chance = state["temporal_neighbours"].values[here].mean(), min(1.0, 2 * WINDOW / directions.sizes["snapshot"])
-    number, replicas = directions.sizes["snapshot"], directions.sizes["replica"]
-    return (
-        f"{state.attrs['network']}, {kind.title}: S as published along an isotherm, {of(over).symbol} = {x}: "
-        f"{_values(value[here])} nats; its null, a random walk of the same diffusion: {_values(null[here])}. "
-        f"{near:.0%} of the nearest neighbours are temporal ({chance:.1%} by chance). "
-        f"{replicas} replica{'s' * (replicas > 1)}, N = {number} directions, one in {spacing} steps (published: 4000, "
-        "one in 25); the value depends on both"
-    )
-
-
-def _values(values: np.ndarray) -> str:
-    return ", ".join(f"{v:.0f}" for v in values)
+    return lines + [line for run in runs.values() if (line := published_isotherm(run.state, run.trace))]
 
 
 def radius_across(runs: Mapping[str, Findings], kind: str) -> xr.Dataset | None:

@@ -11,6 +11,7 @@ import xarray as xr
 from matplotlib import figure as mpl
 
 from weightgas.analysis.findings import Findings
+from weightgas.analysis.smoothing import published_isotherm
 from weightgas.figures.canvas import MOST_POINTS, plain
 from weightgas.figures.entry import Figure
 from weightgas.figures.registry import CHAPTERS
@@ -143,6 +144,8 @@ def _about_network(runs: Runs) -> tuple[str, str]:
     )
     if about.get("entropy_method") == "integration":
         text += " Entropies are integrated along temperature, which assumes a Gibbs state, from the coldest cell."
+    if about.get("entropy_method") == "published":
+        text += " ".join(("", *(published_isotherm(run.state, run.trace) for run in runs.values())))
     return f"Network {about.get('network', '')} on {about.get('data', '')}", text
 
 
