@@ -4,8 +4,9 @@
     weightgas reproduce isotropic --preset standard --out runs/isotropic        (or none: docs/results.md is linked)
     .venv/bin/python docs/pictures/answer.py runs/answer runs/isotropic
 
-Runs whose training is complete are measured and judged again by today's code; the controls are simulated in
-``runs/answer/answer/controls``. The text around the marks is written by people: read it again when the outcome changes.
+Runs whose training is complete are measured and judged again by today's code, others are excluded; the controls are
+simulated in ``runs/answer/answer/controls``. The text around the marks is written by people: read it again when the
+outcome changes.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ PAGE = HERE.parent / "answer.md"
 SHARED = (HERE.parents[1] / "README.md", HERE.parent / "results.md")
 """Pages with the block ``short`` of the answer."""
 PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
+EXPECTED = tuple(f"{size}/{protocol}" for size in presets.SIZES for protocol in PROTOCOLS)
 NAMES = ("command", "short", "model", "networks", "hypotheses", "levels", "explained", "reasons", "wells")
 BLOCK = re.compile(rf"<!-- ({'|'.join(NAMES)}) -->\n\n(.*?)\n\n<!-- end -->", re.DOTALL)
 COMMAND = "weightgas reproduce answer --preset standard"
@@ -56,11 +58,11 @@ def shared(page: str, written: str) -> str:
 
 
 def runs_of(folder: Path) -> dict[str, Findings]:
-    """The runs of the answer by ``SIZE/PROTOCOL``, measured and judged anew; FileNotFoundError names what lacks."""
+    """The complete runs of the answer by ``SIZE/PROTOCOL``, measured and judged anew; FileNotFoundError without any."""
     data, found = digits(), {}
-    names = [f"{size}/{protocol}" for size in presets.SIZES for protocol in PROTOCOLS]
-    if lacking := [name for name in names if not (folder / name / "manifest.json").exists()]:
-        raise FileNotFoundError(f"{folder}: expected complete runs, got none of {', '.join(lacking)}. Run: {COMMAND}")
+    names = [name for name in EXPECTED if (folder / name / "manifest.json").exists()]
+    if not names:
+        raise FileNotFoundError(f"{folder}: expected complete runs, got none of {', '.join(EXPECTED)}. Run: {COMMAND}")
     for name in names:
         print(name, flush=True)
         network = mlp(hidden=presets.SIZES[name.split("/")[0]])
@@ -96,7 +98,9 @@ def main(folder: Path, model: Path | None = None) -> None:
     ideal = {p: Findings(open_trace(model / "isotropic" / p)) for p in PROTOCOLS} if model else None
     wells = wells_of(runs)
     controls = controls_of(folder / "answer" / "controls", runs)
-    written = answer.write(folder / "answer", runs, controls, COMMAND, ideal, wells).read_text(encoding="utf-8")
+    lacking = [name for name in EXPECTED if name not in runs]
+    command = COMMAND + (f" (not complete, and excluded: {', '.join(lacking)})" if lacking else "")
+    written = answer.write(folder / "answer", runs, controls, command, ideal, wells).read_text(encoding="utf-8")
     PAGE.write_text(inserted(PAGE.read_text(encoding="utf-8"), written), encoding="utf-8")
     for page in SHARED:
         page.write_text(shared(page.read_text(encoding="utf-8"), written), encoding="utf-8")

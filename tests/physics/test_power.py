@@ -40,7 +40,7 @@ def test_a_few_seeds():
     assert np.abs(values.mean(axis=0) - 1).max() < 0.04
     planted, values, _ = judged("anisotropic", 6, samples=1200)
     assert no(planted) == 1
-    np.testing.assert_allclose(values.mean(axis=0), [1.57, 2.1, 0.49], rtol=0.06)
+    np.testing.assert_allclose(values.mean(axis=0), [1.524, 2.283, 0.456], rtol=0.06)
 
 
 @pytest.mark.slow
@@ -55,7 +55,7 @@ def test_the_ideal_gas_reads_one_in_all_three_and_is_not_rejected():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("anisotropic", [1.57, 2.10, 0.49]), ("hessian", [1.30, 1.16, 0.87]), ("loss-dependent", [0.92, 2.8, 0.42])],
+    [("anisotropic", [1.52, 2.28, 0.46]), ("hessian", [1.27, 1.26, 0.81]), ("loss-dependent", [0.92, 2.8, 0.42])],
 )
 def test_the_others_are_rejected(name, expected):
     verdicts, values, effective = judged(name, 200)

@@ -198,7 +198,7 @@ def _minimum(runs: Runs, place: str, ran: str) -> Claim:
     claim = "the stationary state minimises its potential over the grid"
     offsets = {n: o[np.isfinite(o)] for n, o in ((n, run.minima["offset"].values) for n, run in runs.items())}
     offsets = {n: o for n, o in offsets.items() if o.size}
-    free = {n for n in offsets if runs[n].state.attrs.get("entropy_method") != "integration"}
+    free = [n for n in offsets if runs[n].state.attrs.get("entropy_method") != "integration"]
     if not offsets:
         return Claim(claim, place, ran, "–", WORDS["undecided"])
     every = np.concatenate(list(offsets.values()))

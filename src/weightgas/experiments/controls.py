@@ -204,11 +204,12 @@ class _Plan:
 
 def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
     """Simulate one control, and state what its harmonic well predicts."""
-    # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it.
-    scale = max(1.0, 50 * (dim - 1) * plan.temperature)
+    h = _curvatures(name, dim)
+    # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it, and no
+    # direction is wider than (1/200)^½.
+    scale = max(1.0, 50 * (dim - 1) * plan.temperature, 200 * plan.temperature / h[1])
     spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
     powers = spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
-    h = _curvatures(name, dim)
     elr = STEP / (scale * h.max()) * powers
     if name == "large step":
         scale *= 10  # only the product of step and curvature matters; of simulations, small steps are judged
