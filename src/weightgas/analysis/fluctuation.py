@@ -116,15 +116,18 @@ def collect(state: xr.Dataset, largest_elr: float | None = None) -> Isotherms:
     renumbered = np.full(len(number), -1)
     for new, old in enumerate(used[order]):
         renumbered[number == old] = new
-    scatter, rows = consistency(state, renumbered), []
-    for name in _NAMES:
+    scatter = consistency(state, renumbered)
+    each = [renumbered == k for k in range(len(used))]
+
+    def averages(name: str) -> tuple[np.ndarray, np.ndarray]:
         weight = np.ones_like(ess) if uncertain(name, scatter) else ess
-        each = [renumbered == k for k in range(len(used))]
-        value = [_average(state[name].values, weight, here) for here in each]
-        error = [_spread(state[f"{name}_err"].values, weight, here) for here in each]
-        rows += [np.array(value), widened(state, name, renumbered, np.array(error), scatter)]
-    elr = np.array([_average(state["elr"].values, ess, renumbered == k) for k in range(len(used))])
-    return Isotherms(*rows, elr, renumbered, scatter)
+        value = np.array([_average(state[name].values, weight, here) for here in each])
+        error = np.array([_spread(state[f"{name}_err"].values, weight, here) for here in each])
+        return value, widened(state, name, renumbered, error, scatter)
+
+    (t, t_err), (u, u_err), (v, v_err) = map(averages, _NAMES)
+    elr = np.array([_average(state["elr"].values, ess, here) for here in each])
+    return Isotherms(t, t_err, u, u_err, v, v_err, elr, renumbered, scatter)
 
 
 def _average(values: np.ndarray, weight: np.ndarray, here: np.ndarray) -> float:
