@@ -185,6 +185,7 @@ PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
     "figures.Figure": {"name": lambda: "mine", "caption": lambda: "A figure.", "draw": lambda: wg.figures.radius},
     "figures.pressure": {"run": lambda: wg.Findings(*gas(sphere=True))},
     "figures.radius_from_sphere": {"predicted": lambda: predicted()},
+    "datasets.blank": {"name": lambda: "fashion_mnist_14"},
     "figures.entropies": {"run": lambda: wg.Findings(*layers())},
     "figures.along_run": {"trace": lambda: gas()[0]},
     "figures.watched": {"trace": lambda: watched().trace()},

@@ -136,8 +136,9 @@ def test_states_and_reasons_of_sparse_noise():
     few = lost.assign_attrs(noise_every=30)
     a, b = (weightgas.measure(t) for t in (full, few))
     assert a["status"].values == b["status"].values and a["regime"].values == b["regime"].values
-    for name in ("energy", "radius", "volume", "energy_variance"):
+    for name in ("energy", "radius", "volume"):
         assert a[name].item() == pytest.approx(b[name].item(), rel=0.02), name
+    assert np.isnan(a["energy_variance"].item()) and np.isnan(b["energy_variance"].item())  # too few samples for it
     for name in ("temperature", "pressure_thermal", "compressibility", "temperature_conf", "noise_dim"):
         apart = (a[name] - b[name]).item() / b[f"{name}_err"].item()
         assert 0 < abs(apart) < 4, name

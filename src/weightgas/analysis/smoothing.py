@@ -88,9 +88,9 @@ def _smoothing(state: xr.Dataset, name: str, given: Entropies) -> Smoothing:
         if relation.along not in kind.axes:
             intercept = float((fit.coefficients[1] - fit.coefficients[2]) / given.r)
     mean = next((s for s in slopes(state, given) if np.isfinite(s.theory)), None)
-    slope = (float("nan"),) * 2 if mean is None else (mean.value / mean.theory, mean.error / abs(mean.theory))
+    slope, error = (np.nan, np.nan) if mean is None else (mean.value / mean.theory, mean.error / abs(mean.theory))
     why = "" if fit is not None else lacking(state, given)
-    return Smoothing(name, given, fit, why, maxwell, intercept, *slope, _fault(state, name, given.good))
+    return Smoothing(name, given, fit, why, maxwell, intercept, slope, error, _fault(state, name, given.good))
 
 
 def _fault(state: xr.Dataset, name: str, good: np.ndarray) -> str:

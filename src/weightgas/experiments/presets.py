@@ -113,7 +113,8 @@ def networks(preset: str) -> tuple[Trained, ...]:
     sphere, fixed_lr = FixedSphere(elr=np.logspace(-3, -0.7, 15)), FixedLR(lr=lr, wd=wd)
     # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
     wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, radii)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
-    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, _record(300, snapshots)) for p in wide]
+    record = _record(300, snapshots, **({"noise_samples": 150} if preset == "demo" else {}))
+    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, record) for p in wide]
     if preset != "demo":
         plan += [Trained(f"narrow/{p.name}", p, narrow, data, steps, _record(300)) for p in (sphere, fixed_lr)]
         partner_of = "narrow/fixed_lr"
@@ -122,13 +123,14 @@ def networks(preset: str) -> tuple[Trained, ...]:
     return (*plan, along_run(mlp(hidden=(64, 64)), subset(data, 30), length, (1e-4, 1e-2)))
 
 
-def along_run(network: Network, data: Images, steps: int, rates: Sequence[float]) -> Trained:
+def along_run(network: Network, data: Images, steps: int, rates: tuple[float, float]) -> Trained:
     """The over-parameterised experiment as published: fixed ELR, seven η_e, one λ, samples spaced in the logarithm.
 
     Loss, r − r₀, tr Σ and ‖∇L‖² from fresh weights: does the noise vanish, or is the time too short? ``rates`` are the
     smallest and the largest η_e.
     """
-    protocol = FixedELR(elr=np.geomspace(*rates, 7), wd=1e-3)
+    low, high = rates
+    protocol = FixedELR(elr=np.geomspace(low, high, 7), wd=1e-3)
     record = Record(samples=LOGS, log_spaced=True, warmup=0, curvature_batches=0)
     return Trained("networks/along_run", protocol, network, data, steps, record, start="random")
 
@@ -182,14 +184,19 @@ def _published(network: Network, data: Images, steps: int | None) -> tuple[Train
         network = replace(network, head_bias=True)  # type: ignore[type-var]
     of_elr, of_lr, of_wd = grids["fixed_elr_and_sphere"], grids["fixed_lr"][family], grids["wd"]
     high = family == "convnets" and data.name.startswith("cifar100")
-    elr, lr = (np.geomspace(*of[axis], of[f"{axis}_count"]) for axis, of in (("elr", of_elr), ("lr", of_lr)))
-    wd = np.geomspace(*of_wd["convnet_cifar100" if high else "default"], of_wd[f"count_{family}"])
+    elr, lr = (_series(of[axis], of[f"{axis}_count"]) for axis, of in (("elr", of_elr), ("lr", of_lr)))
+    wd = _series(of_wd["convnet_cifar100" if high else "default"], of_wd[f"count_{family}"])
     length = steps or setup["steps"]
     protocols = (FixedSphere(elr=elr, radius=grids["radius"]), FixedELR(elr=elr, wd=wd), FixedLR(lr=lr, wd=wd))
     record = _record(300, *_directions(setup["queue_size"], length, setup["queue_every"]), warmup=0)
     plan = [Trained(f"networks/{p.name}", p, network, data, length, record, start="unit") for p in protocols]
-    rates = published["overparameterised_resnet18_cifar10"]["elr"]
-    return (*plan, replace(along_run(network, data, length, rates), start="unit"))
+    low, most = published["overparameterised_resnet18_cifar10"]["elr"]
+    return (*plan, replace(along_run(network, data, length, (low, most)), start="unit"))
+
+
+def _series(ends: Sequence[float], count: int) -> np.ndarray:
+    low, high = ends
+    return np.geomspace(low, high, count)
 
 
 def _directions(count: int, steps: int, every: int = 25) -> tuple[int, int]:

@@ -67,7 +67,9 @@ def _draw(ax: Axes, family: Families, smoothing: Smoothing, null: np.ndarray | N
     if smoothing.fit is not None:
         fitted = np.where(given.good, smoothing.fit.fitted, np.nan)  # it is valid only for its cells
         family.curve(ax, (fitted - mean) / given.r, ":")
-    for each in family.lines if null is not None else ():
+    if null is None:
+        return
+    for each in family.lines:
         ax.plot(family.x[each.cells], (null[each.cells] - mean) / given.r, "x", ms=4, mew=0.8, color=GREY)
 
 

@@ -183,14 +183,14 @@ def status_handles(run: Findings, hollow: set[int], missing: set[int]) -> list[L
     if hollow:
         found.append(marker(f"hollow: {_words(run, hollow)}", GREY, hollow=True))
     if missing:
-        found.append(Line2D([], [], ls="none", label=f"not drawn: {_words(run, missing)}"))
+        found.append(Line2D([], [], ls="none", label=f"no value, not drawn: {_words(run, missing)}"))
     return found
 
 
 def _words(run: Findings, cells: set[int]) -> str:
     codes = run.state["status"].values[sorted(cells)]
     words = [f"{int((codes == s).sum())} {s.words}" for s in Status if (codes == s).any()]
-    return ", ".join(words).replace("equilibrium", "without a value")
+    return ", ".join(words).replace("equilibrium", "in equilibrium")
 
 
 def what_ran(data: xr.Dataset) -> str:

@@ -38,17 +38,21 @@ def fallen(trace: xr.Dataset) -> np.ndarray:
     out = np.full((2, cells), np.nan)
     if "noise_trace" not in trace:
         return out
-    samples = trace["samples"].values.min(axis=1)
-    energy = "energy_mean" if "energy_mean" in trace else "energy"
+    samples, steps = trace["samples"].values.min(axis=1), trace["step"].values
+    energy = trace["energy_mean" if "energy_mean" in trace else "energy"].values
+    recorded = {"energy": energy, "noise_trace": trace["noise_trace"].values}
     for i in range(cells):
-        n = int(samples[i])
-        step = trace["step"].values[i, :n]
-        series = [trace[name].values[i, :, :n] for name in (energy, "noise_trace")]
-        windows = [_means(x, step, count) for x, count in zip(series, WINDOWS.values(), strict=True)]
-        first, second, _, last = np.transpose([_means(x, step, 4) for x in series])
-        fall = all((np.diff(means) < 0).all() for means in windows)
-        if fall and (last < np.transpose([ENERGY, NOISE]) * (first, second)).all():
-            out[:, i] = np.divide(first, last, out=np.full(2, np.inf), where=last > 0)
+        n, falls = int(samples[i]), np.full(2, np.nan)
+        for number, (name, most) in enumerate(zip(recorded, (ENERGY, NOISE), strict=True)):
+            series = recorded[name][i, :, :n]
+            first, second, _, last = _means(series, steps[i, :n], 4)
+            if not (last < most[0] * first and last < most[1] * second):
+                break  # of most cells the first two quarters suffice
+            if not (np.diff(_means(series, steps[i, :n], WINDOWS[name])) < 0).all():
+                break
+            falls[number] = first / last if last > 0 else np.inf
+        else:
+            out[:, i] = falls
     return out
 
 
