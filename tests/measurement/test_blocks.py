@@ -67,7 +67,7 @@ def error_of(blocks_of, correlation=1.0):
         factor = blocks.inflation(edges, replicas, np.full(cells, correlation), merged)
         errors.append(means.std(axis=1, ddof=1) / np.sqrt(means.shape[1]) * factor)
     short, long = errors
-    error = np.where(long > short * (1 + 1 / np.sqrt(2 * (means.shape[1] - 1))), long, short)
+    error = np.where(long > short * (1 + 1.5 / np.sqrt(2 * (means.shape[1] - 1))), long, short)
     flat = blocks_of.reshape(cells, -1)
     excess = 1.080 * skew(flat, axis=1) ** 2 - 0.070 * kurtosis(flat, axis=1)
     return error * (1 + np.maximum(excess, 0) / flat.shape[1])

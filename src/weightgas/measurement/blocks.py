@@ -6,8 +6,8 @@ standard error of any function of the means (Quenouille; Efron and Tibshirani 19
 of blocks (:func:`inflation`), and for the skewness of the block means (:func:`_skewed`).
 
 The error is taken from blocks of several lengths: as above, twice as long, and with eight replicas or more entire
-replicas. A longer one counts where its error is larger by more than its own standard error, as it is where a
-correlation is longer than it appears.
+replicas. A longer one counts where its error is larger by more than 1.5 of its own standard errors, as it is where
+a correlation is longer than it appears.
 
 Coverage of ±1.96 errors with estimated correlation times (1000 exponential series each): 0.95 for times of 0 to 10 in
 400 samples and up to 0.965 in 4000, 0.90 for a time of 30 in 400; of energies whose density is exponential, 0.93 to
@@ -35,6 +35,8 @@ CORRELATION_TIMES = 2
 """A block is at least this many integrated correlation times long, if LEAST_BLOCKS allows."""
 LEAST_IN_ALL = 8
 """Blocks in all replicas together from which an error of longer blocks, or a skewness, is taken."""
+LARGER = 1.5
+"""Standard errors by which an error of longer blocks has to be larger to count."""
 LEAST_RECORDED = 2
 """A block also has at least this many samples with the noise, where not all have it, if LEAST_BLOCKS allows."""
 
@@ -231,7 +233,7 @@ class Blocks:
             m = used.reshape(parts).any(axis=3).sum(axis=(1, 2))
             square = np.sum(blocks.reshape(parts).sum(axis=3) ** 2, axis=(1, 2))
             longer = np.sqrt(m / (m - 1) * square) * spread(factor, error)
-            larger = (m >= LEAST_IN_ALL) & (longer > error * (1 + 1 / np.sqrt(2 * (m - 1))))
+            larger = (m >= LEAST_IN_ALL) & (longer > error * (1 + LARGER / np.sqrt(2 * (m - 1))))
             error = np.where(larger, longer, error)
         return error
 
