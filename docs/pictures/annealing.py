@@ -40,29 +40,29 @@ def protocol_of(trace: xr.Dataset, cut: float) -> wg.protocols.Protocol:
     return wg.trace.kind_of(trace)(**{axis: x / cut if axis in ("lr", "elr") else x for axis, x in axes.items()})
 
 
-def energies(trace: xr.Dataset, network: wg.networks.Network, cut: float) -> xr.DataArray:
-    """The loss after the rates of a run are divided, from its final weights."""
+def continued(trace: xr.Dataset, network: wg.networks.Network, cut: float) -> xr.Dataset:
+    """The run after the rates of a run are divided, from its final weights."""
     record = wg.Record(samples=200, warmup=0, noise_samples=1, curvature_batches=0)
     return wg.train(
         protocol_of(trace, cut), network, "digits", STEPS, replicas=trace.sizes["replica"], seed=1,
         start=trace["final_weights"].values, record=record,
-    )["energy"]  # fmt: skip
+    )  # fmt: skip
 
 
 def scores(folder: Path, network: wg.networks.Network) -> list[dict]:
     """Forecast and fall of every cell in equilibrium and every cut, where a window of them was run."""
     trace = wg.open_trace(folder)
     state = wg.measure(trace)
-    uncut, found = energies(trace, network, 1), []
+    uncut, found = continued(trace, network, 1)["energy"].values, []
     for cut in CUTS:
-        forecast, after = wg.annealing(state, cut), energies(trace, network, cut)
+        forecast, after = wg.annealing(state, cut), continued(trace, network, cut)
         share = (state["pressure_signal"] / (state["pressure_signal"] + state["pressure_thermal"])).values
         plain = forecast["heat"].values * (1 - 1 / cut + share * (1 / cut - 1 / cut**2))
         for i in np.flatnonzero(state["status"].values == Status.EQUILIBRIUM):
             step = after["step"].values[i]
             within = (step >= float(forecast["from_step"][i])) & (step <= float(forecast["until_step"][i]))
             if within.any():
-                falls = (uncut - after).values[i][:, within].mean(axis=1)
+                falls = (uncut - after["energy"].values)[i][:, within].mean(axis=1)
                 found.append({
                     "cut": cut, "kind": KINDS[int(forecast["forecast"][i])], "ratio": falls.mean() / plain[i],
                     "inside": bool(forecast["low"][i] <= falls.mean() <= forecast["high"][i]),

@@ -55,6 +55,7 @@ def test_it_is_not_given_where_it_would_be_wrong(state: xr.Dataset) -> None:
     assert kind(pressure_thermal=np.nan) == "not measured"
     assert kind(step_curvature=1.01 * LARGEST_STEP / elr) == "step too large"
     assert kind(pressure_signal=1.01 * thermal * LARGEST_DRIFT / (1 - LARGEST_DRIFT)) == "drift too large"
+    assert kind(energy=9.9 * float(state["pressure"][0] * state["volume"][0])) == "loss too small"
     assert kind(step_curvature=1e-3 * LARGEST_STEP / elr) == "norm too fast"
 
 
