@@ -160,7 +160,7 @@ def test_cells_out_of_equilibrium_are_hollow_and_cells_without_values_are_counte
     for draw in (figures.radius, figures.entropy, figures.temperature, figures.energy):
         figure = draw(data, lines=20)
         assert "hollow: 1 converging" in legend_texts(figure)
-        assert "not drawn: 1 diverged" in legend_texts(figure)
+        assert "no value, not drawn: 1 diverged" in legend_texts(figure)
         hollow = [c for c in bars(figure.axes[0]) if c.lines[0].get_markerfacecolor() == "none"]
         assert sum(len(c.lines[0].get_xdata()) for c in hollow) == 1
         assert len(points(figure.axes[0])) == data.sizes["cell"] - 1

@@ -67,7 +67,9 @@ def test_a_run_of_0_1_is_read_refused_converted_and_resumed(old, monkeypatch, na
     xr.testing.assert_allclose(whole, alone, rtol=1e-3)
     for each in alone.variables:
         assert whole[each].attrs == alone[each].attrs, each
-    assert whole.assign_attrs(wall_time=0, threads=0).attrs == alone.assign_attrs(wall_time=0, threads=0).attrs
+    expected = alone.assign_attrs(wall_time=0, threads=0).attrs
+    expected.pop("loss_minimum", None)  # the attributes are those of the version that began the run
+    assert whole.assign_attrs(wall_time=0, threads=0).attrs == expected
     np.testing.assert_array_equal(whole["step"], alone["step"])
 
 
