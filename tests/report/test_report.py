@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -211,7 +212,12 @@ def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_p
     some = [s for k, s in enumerate(sections) if k % 4 == 0 or k == len(sections) - 1]  # drawing all takes long
     path = report.write(tmp_path / "report.html", report.Content("all", sections=some))
     page = Page(path.read_text(encoding="utf-8"))
-    assert path.stat().st_size < 8e6 * sum(len(s.figures) for s in some) / 60
+    bare = [report.write(tmp_path / f"{k}.html", report.Content("all", sections=[replace(s, figures=()) for s in of]))
+            for k, of in enumerate((some, sections))]  # fmt: skip
+    without, everything = (place.stat().st_size for place in bare)
+    drawn, count = (sum(len(s.figures) for s in of) for of in (some, sections))
+    total = everything + (path.stat().st_size - without) * count / drawn
+    assert total < 8e6, (without, everything, drawn, count)
     tables = [t.caption for s in sections for t in s.tables]
     assert any("paper printed" in t for t in tables) and "Every cell, fixed LR" in tables
     assert "reference simulation" in page.text.lower() and "cannot show" in page.text
