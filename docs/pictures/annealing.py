@@ -1,19 +1,19 @@
-"""Make the table of docs/virial.md on annealing: forecasts for the networks of the answer, and the cuts, some minutes.
+"""Make the table of docs/virial.md on annealing: forecasts for trained networks, and the cuts, some minutes.
 
-    python docs/pictures/annealing.py runs/answer
+    python docs/pictures/annealing.py runs/answer runs/virial
 
-The folder is that of ``weightgas reproduce answer --preset standard``, of which only the traces are read; the cuts
-begin at their final weights.
+The first folder is that of ``weightgas reproduce answer --preset standard``, the second that of ``virial.py``
+alongside, on whose networks the systematic error was chosen. Only the traces are read; the cuts begin at their final weights.
 """
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 
 import numpy as np
 import xarray as xr
+from virial import NETWORKS, PROTOCOLS
 
 import weightgas as wg
 from weightgas.analysis.annealing import KINDS
@@ -86,19 +86,27 @@ def row(name: str, cut: int, found: list[dict]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
+def networks(answer: Path, virial: Path) -> dict[str, tuple[wg.networks.Network, list[Path]]]:
+    """The networks by name, and the folders of their complete runs."""
+    found = {}
+    for size, hidden in SIZES.items():
+        runs = sorted(path.parent for path in (answer / size).glob("*/manifest.json"))
+        found[f"{size}, 64-{hidden[0]}-10"] = (wg.networks.mlp(hidden), runs)
+    for name, hidden in NETWORKS.items():
+        runs = [virial / f"{name}-{kind.replace(' ', '-')}" for kind in PROTOCOLS]
+        found[f"chosen on: {name}"] = (wg.networks.mlp(hidden), runs)
+    return found
+
+
 def main() -> None:
     """Cut, compare, write."""
-    if len(sys.argv) != 2:
+    if len(sys.argv) != 3:
         raise SystemExit(__doc__)
-    lines, everything = [], {}
-    for size, hidden in SIZES.items():
-        network = wg.networks.mlp(hidden)
-        folders = sorted(path.parent for path in Path(sys.argv[1], size).glob("*/manifest.json"))
+    lines = []
+    for name, (network, folders) in networks(*map(Path, sys.argv[1:])).items():
         found = [one for folder in folders for one in scores(folder, network)]
-        everything[size] = found
-        lines += [row(f"{size}, 64-{hidden[0]}-10", cut, [one for one in found if one["cut"] == cut]) for cut in CUTS]
+        lines += [row(name, cut, [one for one in found if one["cut"] == cut]) for cut in CUTS]
         print("\n".join(lines[-len(CUTS) :]), flush=True)
-    print(json.dumps({size: len(found) for size, found in everything.items()}))
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split("<!-- annealing -->\n")
     table = "\n".join([f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD), *lines])

@@ -23,8 +23,8 @@ from weightgas.runs import memory
 from weightgas.settings import Evaluate, Record
 from weightgas.status import Outcome
 from weightgas.training import stepping
+from weightgas.training.generalization import of_test_half
 from weightgas.training.modules import network_of
-from weightgas.training.test_half import of_test_half
 
 SEGMENT = 100
 """Most steps between two checks for an interruption, an overflow or the time."""
