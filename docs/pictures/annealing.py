@@ -3,7 +3,8 @@
     python docs/pictures/annealing.py runs/answer runs/virial
 
 The first folder is that of ``weightgas reproduce answer --preset standard``, the second that of ``virial.py``
-alongside, on whose networks the systematic error was chosen. Only the traces are read; the cuts begin at their final weights.
+alongside, on whose networks the systematic error was chosen. Only the traces are read; the cuts begin at their
+final weights.
 """
 
 from __future__ import annotations
