@@ -217,6 +217,7 @@ PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
     "report.Content": {"title": lambda: "t"}, "report.Section": {"title": lambda: "t"},
     "report.Table": {"caption": lambda: "t", "columns": lambda: ["a"], "rows": lambda: [["1"]]},
     "report.Picture": {"figure": lambda: wg.figures.radius(wg.Findings(*gas())), "caption": lambda: "c"},
+    "report.System": {"title": lambda: "t", "runs": lambda: {"a": wg.Findings(*gas())}},
     "report.write": {"path": lambda: "r.html", "content": lambda: wg.report.Content("t")},
     "report.render": {"content": lambda: wg.report.Content("t")},
     "report.findings": {"folder": lambda: saved()}, "report.of_run": {"folder": lambda: saved()},
