@@ -36,9 +36,13 @@ SMALL = {
         trained("fixed_sphere", FixedSphere(elr=np.logspace(-2, -1, 3)), 600, 60, 20, 25),
         trained("fixed_lr", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), 600, 60, 20, 25, replicas=2),
         trained(
-            "partners", FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]), 300, 60,
-            partner_of="networks/fixed_lr", replicas=2,
-        ),  # fmt: skip
+            "partners",
+            FixedLR(lr=[0.1, 0.3, 1.0], wd=[0.01, 0.1]),
+            300,
+            60,
+            partner_of="networks/fixed_lr",
+            replicas=2,
+        ),
         trained("along_run", FixedLR(lr=[0.01, 0.1], wd=1e-3), 600, 40, 40, 15, warmup=0, start="random"),
     ),
 }
