@@ -43,7 +43,7 @@ class Quantity:
     label, equation
         The short name on axes and table heads (default: ``long_name``); its definition, for the glossary.
     average
-        Of the samples x of a custom quantity in a state: ``"mean"`` E x, ``"root_mean_square"`` √(E x²), ``"none"`` none.
+        Of the samples x of a custom quantity in a state: ``"mean"`` E x, ``"root_mean_square"`` √(E x²), or ``"none"``.
     measure
         For a custom quantity: ``measure(weights)`` returns its value, a number (or an array along the dimension after
         ``sample``). Its argument is a copy of the scale-invariant weights of one run, a float64 array of shape (dim,).

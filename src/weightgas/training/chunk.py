@@ -187,8 +187,7 @@ def _restored(engine: Engine, plan: Plan, record: Samples, stored: Mapping[str, 
     sums = {name: _like(getattr(state, name), stored[name], name) for name in (*SUMS, "rate")}
     buffers = {name: _like(like, stored[f"{BUFFER}{name}"], name) for name, like in state.buffers.items()}
     if "mean" in stored:
-        state = state.averaging()
-        sums["mean"], averaged = _like(state.mean, stored["mean"], "mean"), int(stored["averaged"])
+        sums["mean"], averaged = _like(state.weights.double(), stored["mean"], "mean"), int(stored["averaged"])
         if not 0 <= averaged <= step:
             raise ValueError(f"averaged: expected a number from 0 to {step}, got {averaged}")
         state = replace(state, averaged=averaged)

@@ -156,7 +156,7 @@ def _windows(trace: xr.Dataset) -> _Source:
             means, ends = (trace[name].values[i, j].astype(float) for name in ("window_mean", "window_end"))
             energy, radius = (trace[name].values[i, j, inside] for name in ("energy", "radius"))
             without = (means.sum(axis=0) - means) / (count - 1)
-            yield int(i), int(j), _Stretch(means.mean(axis=0), without, ends, energy, np.mean(radius**2))
+            yield int(i), int(j), _Stretch(means.mean(axis=0), without, ends, energy, float(np.mean(radius**2)))
 
     return _Source(stretches, block, count + 1, (edges[:, -1] - edges[:, 0]).astype(float))
 
@@ -172,7 +172,7 @@ def _directions(trace: xr.Dataset, blocks: int) -> _Source:
         for i, j, x in chains(trace):
             weights = weights_of(trace, i, j, x)
             without = np.stack([np.delete(weights, group, axis=0).mean(axis=0) for group in groups])
-            yield i, j, _Stretch(weights.mean(axis=0), without, weights, None, np.mean(np.sum(weights**2, axis=1)))
+            yield i, j, _Stretch(weights.mean(axis=0), without, weights, None, float(np.mean(weights**2) * x.shape[1]))
 
     step = trace["snapshot_step"].values
     block = np.repeat(np.arange(blocks), [len(group) for group in groups])

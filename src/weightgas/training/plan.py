@@ -134,14 +134,10 @@ class Plan:
         """The steps at which directions are stored."""
         return [self.last - k * self.snapshot_every for k in reversed(range(self.snapshots))]
 
-    @property
-    def window_steps(self) -> int:
-        """Steps of each window: together the last half of the run, or slightly less."""
-        return self.steps // 2 // max(self.windows, 1)
-
     def edges(self) -> list[int]:
-        """The step at which the first window begins, and those at which each ends; none without windows."""
-        return [self.last - k * self.window_steps for k in reversed(range(self.windows + 1))] if self.windows else []
+        """The steps at which the first window begins and each ends, together the last half of the run."""
+        length = self.steps // 2 // max(self.windows, 1)
+        return [self.last - k * length for k in reversed(range(self.windows + 1))] if self.windows else []
 
     def next_stop(self, step: int, rescalings: list[int]) -> int:
         """The next step at which something may happen: a sample, a snapshot, a rescaling, or the end of a segment.
