@@ -22,7 +22,7 @@ from weightgas.analysis.fluctuation import collect, fluctuation_response
 from weightgas.analysis.gibbs import gibbs_slope, logistic_slope
 from weightgas.analysis.reasons import reasons
 from weightgas.experiments.controls import curvatures
-from weightgas.figures.canvas import GREY, OKABE_ITO, with_error
+from weightgas.figures.canvas import GREY, OKABE_ITO
 from weightgas.losses import (
     Covariance,
     CustomLoss,
@@ -33,6 +33,7 @@ from weightgas.losses import (
     LossDependent,
     Quadratic,
 )
+from weightgas.rounding import with_error
 
 HERE = Path(__file__).resolve().parent
 PAGE = HERE.parent / "results" / "gases.md"

@@ -83,6 +83,15 @@ def test_the_fit_of_the_entropy_exists_on_every_grid(preset):
         assert len(planned.protocol) >= 35 and planned.record.snapshots >= 1000
 
 
+def test_standard_presets_have_the_replicas_between_which_slow_exchange_shows():
+    """Four in all that are judged from standard on; the published set-up has one."""
+    of = (networks.mlp(hidden=(3,)), datasets.digits())
+    plans = [*presets.networks("standard"), *presets.networks("paper"), *presets.answer("standard")]
+    for planned in (*plans, *presets.architecture("standard", *of)):
+        assert planned.replicas == (1 if planned.name.endswith("along_run") else 4)
+    assert {planned.replicas for planned in presets.architecture("paper", *of)} == {1}
+
+
 @pytest.mark.parametrize("preset", ["quick", "standard", "paper"])
 def test_sizes_go_with_the_preset_and_steps_replace_its_length(preset):
     network, data = networks.mlp(hidden=(3,)), datasets.digits()

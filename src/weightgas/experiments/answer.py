@@ -22,7 +22,8 @@ from weightgas.experiments import claims, explanation
 from weightgas.experiments.controls import Control
 from weightgas.experiments.explanation import markdown, span_of
 from weightgas.experiments.summary import counted, kinds, select
-from weightgas.figures.canvas import plain, with_error
+from weightgas.figures.canvas import plain
+from weightgas.rounding import with_error
 from weightgas.runs import write_atomically
 
 TITLES = {"under": "under-parameterised", "middle": "middle", "over": "over-parameterised"}

@@ -10,6 +10,7 @@ import numpy as np
 
 from weightgas.analysis.compare import reference
 from weightgas.losses import Isotropic, Linear, Loss, Noise
+from weightgas.measurement.stationarity.slow_part import LEAST_REPLICAS
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, Protocol
 from weightgas.settings import Record, Until
 
@@ -97,16 +98,18 @@ def networks(preset: str) -> tuple[Trained, ...]:
     its run (:func:`along_run`).
 
     demo: 15 cells and 20 000 steps per protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
-    steps. standard: 300 000 steps. paper: 1 000 000 steps, six learning rates a decade, nine weight decays, five radii.
-    Directions, one in 25 steps, are stored under all three protocols.
+    steps. standard: 150 000 steps of four replicas, of which a slow part of the noise shows. paper: 1 000 000 steps of
+    four replicas, six learning rates a decade, nine weight decays, five radii. Directions, one in 25 steps, are stored
+    under all three protocols.
     """
     from weightgas.datasets import digits, subset  # torch is loaded only where a network is trained
     from weightgas.networks import mlp
 
     data, middle, narrow = digits(), mlp(hidden=(20,)), mlp(hidden=(6, 6))
     size, other = {"demo": (5, 3), "quick": (7, 5), "standard": (7, 5), "paper": (13, 9)}[preset]
-    steps = {"demo": 20_000, "quick": 60_000, "standard": 300_000, "paper": 1_000_000}[preset]
+    steps = {"demo": 20_000, "quick": 60_000, "standard": 150_000, "paper": 1_000_000}[preset]
     snapshots = {"demo": 400, "quick": 1000, "standard": 4000, "paper": 4000}[preset]
+    replicas = _replicas(preset)
     lr, wd, radii = np.logspace(-2, 0, size), np.logspace(-3, -1, other), 5 if preset == "paper" else other
     elr = np.logspace(-3 if preset == "paper" else -2.25, -1, size)
     # One radius on the sphere: G depends on η_e alone, and the range contains the η_e of the fixed-LR grid.
@@ -114,11 +117,11 @@ def networks(preset: str) -> tuple[Trained, ...]:
     # BatchNorm's eps breaks the scale invariance as 1/r²: radii stay above 1, at fixed ELR by a smaller weight decay.
     wide = (FixedSphere(elr=elr, radius=np.logspace(0, 1, radii)), FixedELR(elr=elr, wd=wd / 10), fixed_lr)
     record = _record(300, snapshots, **({"noise_samples": 150} if preset == "demo" else {}))
-    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, record) for p in wide]
+    plan = [Trained(f"networks/{p.name}", p, middle, data, steps, record, replicas=replicas) for p in wide]
     if preset != "demo":
-        plan += [Trained(f"narrow/{p.name}", p, narrow, data, steps, _record(300)) for p in (sphere, fixed_lr)]
-        partner_of = "narrow/fixed_lr"
-        plan.append(Trained("narrow/partners", fixed_lr, narrow, data, steps, _record(300), partner_of=partner_of))
+        of = {"network": narrow, "data": data, "steps": steps, "record": _record(300), "replicas": replicas}
+        plan += [Trained(f"narrow/{p.name}", p, **of) for p in (sphere, fixed_lr)]
+        plan.append(Trained("narrow/partners", fixed_lr, partner_of="narrow/fixed_lr", **of))
     length = 2500 if preset == "demo" else max(10_000, steps // 3)
     return (*plan, along_run(mlp(hidden=(64, 64)), subset(data, 30), length, (1e-4, 1e-2)))
 
@@ -143,8 +146,8 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
     """A network on a data set under the three protocols, and along its run from fresh weights.
 
     quick: 3 x 3 cells a protocol, the least on which the published fit of the entropy exists, 6000 steps, 200
-    directions. standard: 7 x 3 cells, 60 000 steps, 1000 directions. Directions are stored one in 25 steps, as
-    published, since the published entropy depends on their spacing. paper: :func:`_published`.
+    directions. standard: 7 x 3 cells, 60 000 steps, four replicas, 1000 directions. Directions are stored one in 25
+    steps, as published, since the published entropy depends on their spacing. paper: :func:`_published`.
 
     ``steps`` replaces the length; there are fewer directions where it is too short for them.
     """
@@ -165,16 +168,23 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
         FixedLR(lr=0.3 * rates, wd=0.03 * others),
     )
     record = _record(samples, *_directions(stored, length), noise_samples=noises)
-    plan = [Trained(f"networks/{p.name}", p, network, data, length, record) for p in protocols]
+    replicas = _replicas(preset)
+    plan = [Trained(f"networks/{p.name}", p, network, data, length, record, replicas=replicas) for p in protocols]
     return (*plan, along_run(network, data, length, (1e-4, 1e-2)))
+
+
+def _replicas(preset: str) -> int:
+    """Replicas of a cell: four where a run may be judged, the least between which a slow part of the noise shows."""
+    return 1 if preset in ("demo", "quick") else LEAST_REPLICAS
 
 
 def _published(network: Network, data: Images, steps: int | None) -> tuple[Trained, ...]:
     """The set-up of arXiv 2511.07308 and its notebooks, counted from their figures (``analysis/reference.json``).
 
     Six learning rates a decade; at fixed LR up to 0.1 for a ConvNet, up to 1 else. Nine weight decays for a ConvNet,
-    five else, higher ones for a ConvNet on CIFAR-100; five radii. Every run starts at ‖w‖ = 1, without a warm-up; 4000
-    directions, one in 25 steps. The head of a ConvNet has a frozen bias. 1 000 000 steps.
+    five else, higher ones for a ConvNet on CIFAR-100; five radii. One replica, as published. Every run starts at
+    ‖w‖ = 1, without a warm-up; 4000 directions, one in 25 steps. The head of a ConvNet has a frozen bias. 1 000 000
+    steps.
     """
     published = reference()["networks"]
     setup = published["setup"]
