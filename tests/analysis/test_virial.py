@@ -43,6 +43,7 @@ def pair(seed: int = 0, cells: int = 1, replicas: int = 1, count: int = 400, rho
             "change": (of_run, np.sum(mean * (weights[:, :, -1] - weights[:, :, 0]), -1)),
             "span": ("cell", np.full(cells, 1000.0 * count)),
             "snapshot_energy": ((*of_run, "snapshot"), loss(weights, quartic)),
+            "snapshot_block": ("snapshot", np.repeat(np.arange(8), [len(block) for block in blocks])),
             "energy_without": ((*of_run, "block"), loss(without, quartic)),
             "ray_excess": ((*of_run, "ray", "scale"), rays - loss(mean, quartic)[:, :, None, None]),
             "measured_from": digests,
@@ -99,6 +100,17 @@ def test_why_it_does_not_hold() -> None:
         assert KINDS[int(found["law"][0])] == kind
     few = virial(*pair(count=16, rho=0.99))
     assert KINDS[int(few["law"][0])] == "window too short"
+
+
+def test_energies_of_some_batches_stand_for_all_along_rays() -> None:
+    """The loss of all batches is 1.25 of that of those in the energies, with ray to ray noise."""
+    state, means = pair(replicas=4)
+    part = means["ray_excess"].sel(scale=1.0)
+    noise = 1 + 0.1 * np.random.default_rng(1).standard_normal(part.shape)
+    every = means.assign(ray_part=part, ray_all=1.25 * noise * part)
+    plain, found = virial(state, means), virial(state, every)
+    assert of(found, "cost") == pytest.approx(1.25 * of(plain, "cost"), rel=0.01)
+    assert of(found, "cost_err") > 1.25 * of(plain, "cost_err") and of(found, "exponent") == of(plain, "exponent")
 
 
 def test_wrong_arguments_are_refused() -> None:

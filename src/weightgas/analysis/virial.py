@@ -13,8 +13,8 @@ scatter also is the error (with four or more replicas it is their scatter). The 
 rays, taken as independent.
 
 Level: pV is measured by norms and gradients, U − L(m) by losses; nothing is fitted. Empirical where n is taken as 2.
-Weakness: m is over the stored directions, so its window is theirs, and slow directions that it does not average stay in
-m; the boundary term shows whether the norm of m still grows or turns, not whether a direction at rest is new.
+Weakness: m is over a window, and slow directions that it does not average stay in m; the boundary term shows whether
+the norm of m still grows or turns, not whether a direction at rest is new.
 """
 
 from __future__ import annotations
@@ -92,9 +92,8 @@ def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
 def _cost(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """U − L(m) without the bias of a finite mean, its error, and the share of it that is correction, (cells,)."""
     energy, plain = means["snapshot_energy"].values, means["mean_energy"].values
-    blocks = means.sizes["block"]
-    groups = np.array_split(np.arange(energy.shape[2]), blocks)
-    without = np.stack([np.delete(energy, group, axis=2).mean(axis=2) for group in groups], axis=2)
+    blocks, block = means.sizes["block"], means["snapshot_block"].values
+    without = np.stack([energy[:, :, block != k].mean(axis=2) for k in range(blocks)], axis=2)
     each = without - means["energy_without"].values
     whole = energy.mean(axis=2) - plain
     corrected = blocks * whole - (blocks - 1) * each.mean(axis=2)
@@ -104,8 +103,21 @@ def _cost(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if replicas >= LEAST_REPLICAS:
         error = corrected.std(axis=1, ddof=1) / np.sqrt(replicas)
     value = corrected.mean(axis=1)
+    factor, factor_err = _all_batches(means)
     with np.errstate(all="ignore"):
-        return value, error, np.abs(value - whole.mean(axis=1)) / value
+        share = np.abs(value - whole.mean(axis=1)) / value
+        return factor * value, np.hypot(factor * error, value * factor_err), share
+
+
+def _all_batches(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
+    """U − L(m) over all batches in units of that over the batches of the energies, along rays; its error, (cells,)."""
+    if "ray_part" not in means:
+        return np.ones(means.sizes["cell"]), np.zeros(means.sizes["cell"])
+    part, every = (means[name].stack(all=("replica", "ray")).values for name in ("ray_part", "ray_all"))
+    with np.errstate(all="ignore"):
+        factor = every.sum(axis=1) / part.sum(axis=1)
+        influence = (every - factor[:, None] * part) / part.mean(axis=1)[:, None]
+        return factor, influence.std(axis=1, ddof=1) / np.sqrt(influence.shape[1])
 
 
 def _exponent(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
