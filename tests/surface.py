@@ -22,7 +22,7 @@ MODULES = (
     "trace", "status", "simulation", "training", "measurement", "analysis", "driving", "figures", "report",
     "experiments", "quantities", "runs",
 )  # fmt: skip
-"""The modules of docs/api.md whose functions a user calls."""
+"""The modules whose functions a user calls."""
 
 NOT_CALLED = {
     "results, made by the library": (

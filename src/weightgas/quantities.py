@@ -109,7 +109,7 @@ class Quantity:
         return {"units": self.units, "long_name": self.long_name, "symbol": self.symbol}
 
     def variable(self, values: Any, method: str | None = None) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
-        """``values`` (cells, *dims) as a variable with this record: ``trace.assign({q.name: q.variable(x)})``.
+        """``values`` of shape ``(cells, *dims)`` as a variable: ``trace.assign({q.name: q.variable(x)})``.
 
         Pass ``method`` if it was recorded by another CF cell method than that of the record. The attribute ``average``
         of a custom quantity makes ``measure`` average it.
