@@ -9,7 +9,7 @@ coldest and the hottest isotherm, in units of R,
 An ideal gas has 1 + 0 + 0 + 0: the mean gradient does no work, and the mean weights stay at the minimum. In a network
 they rise with temperature, as a solid expands on heating, and the heat of that is no heat of the gas.
 
-Level: an identity but for the sampling errors; its parts are measured independently of each other. Weakness: basins
+Level: an identity, apart from sampling errors; its parts are measured independently of each other. Weakness: basins
 that differ between cells enter the expansion, so the cells of an isotherm should agree (``analysis.isotherms``).
 """
 
