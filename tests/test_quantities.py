@@ -23,7 +23,7 @@ def test_names_on_axes_and_over_columns():
 
 
 def test_the_symbols_of_the_architecture_page_are_the_glossary():
-    page = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
     table = page.split("## Symbols\n")[1].split("\n## ")[0].strip().splitlines()[2:]
     rows = [tuple(cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")) for line in table]
     assert rows == [(symbol, meaning, name) for symbol, meaning, name in quantities.glossary()]

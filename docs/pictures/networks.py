@@ -1,4 +1,4 @@
-"""Networks on digits and MNIST under three protocols: the study behind docs/experiments/networks.md.
+"""Networks on digits and MNIST under three protocols: the study behind docs/results/networks.md.
 
     .venv/bin/python docs/pictures/networks.py FOLDER
 
@@ -31,16 +31,16 @@ from weightgas.figures.canvas import (
     legend,
     marker,
     plain,
-    with_error,
     zero_line,
 )
 from weightgas.figures.canvas import PROTOCOLS as LOOKS
 from weightgas.report.tables import status_counts
+from weightgas.rounding import with_error
 from weightgas.settings import Run
 from weightgas.status import Status
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "experiments" / "networks.md"
+PAGE = HERE.parent / "results" / "networks.md"
 PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
 
 
@@ -146,7 +146,7 @@ def layers(studies: dict[Study, Experiment]) -> str:
         for protocol, mean in gases_of(found).items():
             for k, part in enumerate(mean["part"].values):
                 numbers = (
-                    _number(float(mean[n].values[k]), float(mean[f"{n}_err"].values[k]))
+                    with_error(float(mean[n].values[k]), float(mean[f"{n}_err"].values[k]))
                     for n in ("volume", "temperature_ratio", "pressure_ratio", "heat_share")
                 )
                 sizes = (f"{int(mean['groups'][k])}", f"{float(mean['dof'][k]) / 2:g}")
@@ -212,11 +212,6 @@ def cold_figure(studies: dict[Study, Experiment]) -> Figure:
 def _quarter(trace: xr.Dataset, cell: int, name: str, which: int) -> float:
     series = trace[name].values[cell, 0, : int(trace["samples"].values[cell, 0])]
     return float(np.nanmean(np.array_split(series, 4)[which]))
-
-
-def _number(value: float, error: float) -> str:
-    """With its error; what is known to rounding has none."""
-    return with_error(value, error) if error > 1e-8 * abs(value) else f"{value:.4g}"
 
 
 def _span(series: np.ndarray) -> str:

@@ -1,4 +1,4 @@
-"""The figure of docs/paths.md: four paths, what haste costs there and back, and a heat engine.
+"""The figure of docs/explanation/paths.md: four paths, what haste costs there and back, and a heat engine.
 
     .venv/bin/python docs/pictures/paths.py
 
@@ -11,7 +11,7 @@ import numpy as np
 
 import weightgas as wg
 from weightgas import paths
-from weightgas.figures.canvas import with_error
+from weightgas.rounding import with_error
 
 NOISE = wg.losses.Isotropic(sigma=2.0)  # T = 2 η_e: 0.02 at the common start, where V = 1 and p = 0.02
 SLOW, FAST = 200_000, 1500

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from weightgas.analysis import verdict
@@ -55,6 +57,17 @@ def test_what_is_printed_is_in_the_order_of_the_hypotheses(judged):
     order += ["C Gibbs density of the loss: fails", "T_conf/T:", "reported"]
     places = [text.index(f"  {words}") for words in order]
     assert places == sorted(places)
+
+
+def test_a_verdict_is_plain_json_with_every_check(judged):
+    one = judged["anisotropic"]
+    found = json.loads(json.dumps(one.as_dict(), allow_nan=False))
+    assert found["sentence"] == one.sentence and [x["answer"] for x in found["levels"]] == ["yes", "yes", "no"]
+    assert {x["letter"]: x["answer"] for x in found["hypotheses"]} == {h.letter: h.answer for h in one.hypotheses}
+    assert [x["key"] for x in found["checks"]] == [c.key for level in one.levels for c in level.checks]
+    slope = next(x for x in found["checks"] if x["key"] == "gibbs_slope")
+    assert slope["level"] == 3 and slope["hypothesis"] == "C" and slope["expected"] == 1
+    assert slope["value"] == pytest.approx(one.check(Key.GIBBS_SLOPE).value, rel=5.1e-5)
 
 
 def test_without_stored_directions_the_second_hypothesis_names_what_to_record():

@@ -38,7 +38,7 @@ def run(capsys: pytest.CaptureFixture[str]) -> Path:
 def test_the_commands_are_those_of_the_documentation(capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "--help")
     assert tuple(re.findall(r"^│ (\w+)  ", found.out.split("Commands")[1], re.MULTILINE)) == COMMANDS
-    page = Path(weightgas.__file__).parents[2] / "docs/command-line.md"
+    page = Path(weightgas.__file__).parents[2] / "docs/how-to/command-line.md"
     assert set(re.findall(r"^\| `(\w+)` \|", page.read_text(encoding="utf-8"), re.MULTILINE)) == set(COMMANDS)
 
 

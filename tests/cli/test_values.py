@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from weightgas import networks, runs
 from weightgas.cli import cost, text, values
-from weightgas.cli.results import with_error
 from weightgas.losses import Covariance, Hessian, Isotropic, Linear, LossDependent, Quadratic
 
 
@@ -102,28 +101,6 @@ def test_networks() -> None:
 def test_networks_that_are_not_are_refused(written: str, hidden: str | None, match: str) -> None:
     with pytest.raises(ValueError, match=match):
         values.network_of(written, hidden)
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "printed"),
-    [
-        (1.2341, 0.0052, "1.234(5)"),
-        (1.2341, 0.0096, "1.23(1)"),
-        (-4.78, 0.03, "-4.78(3)"),
-        (0.00498, 0.000011, "0.00498(1)"),
-        (0.000123456, 0.0000004, "1.235(4)e-04"),
-        (1234.6, 26.0, "1.23(3)e+03"),
-        (0.0, 0.2, "0.0(2)"),
-        (0.0002, 0.003, "0.000(3)"),
-        (12.0, 30.0, "1(3)e+01"),
-        (0.1, float("nan"), "0.1"),
-        (3.0, 0.0, "3"),
-        (float("nan"), 0.1, "-"),
-        (float("inf"), 0.1, "-"),
-    ],
-)
-def test_values_with_errors(value: float, error: float, printed: str) -> None:
-    assert with_error(value, error) == printed
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,7 @@
 import numpy as np
 import pytest
 
-from weightgas.figures.canvas import canvas, logarithmic, number, plain, with_error
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "text"),
-    [
-        (1.01349, 0.0123, "1.013 ± 0.012"),
-        (-0.99891, 0.00052, "-0.99891 ± 0.00052"),
-        (50.23, 4.96, "50.2 ± 5.0"),
-        (1234.5, 210.0, "1230 ± 210"),
-        (1.0, np.nan, "1"),
-        (np.nan, 1.0, "–"),
-        (2.5e-9, 1e-10, "(2.50 ± 0.10)·10⁻⁹"),
-    ],
-)
-def test_a_number_is_rounded_to_its_error(value: float, error: float, text: str) -> None:
-    assert with_error(value, error) == text
+from weightgas.figures.canvas import canvas, logarithmic, number, plain
 
 
 @pytest.mark.parametrize(

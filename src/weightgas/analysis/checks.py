@@ -18,10 +18,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
 from weightgas.errors import one_of
+from weightgas.rounding import significant, with_error
 
 CONSISTENCY_TOLERANCE = 0.01
 DIAGNOSTIC_TOLERANCE = 0.05
@@ -131,9 +133,8 @@ class Check:
         """One line: name, value ± error, expectation, outcome."""
         if not np.isfinite(self.value):
             return f"{self.name}: {self.outcome}" + (f" ({self.note})" if self.note else "")
-        error = f" ± {self.error:.2g}" if np.isfinite(self.error) else ""
         judged = f", expected {self.expected:.4g}: {self.outcome}" if self.outcome else ""
-        return f"{self.name}: {self.value:.4g}{error}{judged}" + (f" ({self.note})" if self.note else "")
+        return f"{self.name}: {with_error(self.value, self.error)}{judged}" + (f" ({self.note})" if self.note else "")
 
 
 @dataclass(frozen=True)
@@ -177,7 +178,7 @@ class Hypothesis:
     def reason(self) -> str:
         """The numbers that decide it, those that are off if it fails; otherwise what is missing."""
         shown = [c for c in self.checks if np.isfinite(c.value) and c.outcome == self.answer]
-        numbers = [f"{c.name} {c.value:.3g} ± {c.error:.1g}" for c in shown]
+        numbers = [f"{c.name} {with_error(c.value, c.error)}" for c in shown]
         if self.answer != "undecided":
             return "; ".join(numbers)
         absent = [f"{c.name}: {c.note}" for c in self.checks if not np.isfinite(c.value) and c.outcome and c.note]
@@ -210,6 +211,26 @@ class Verdict:
         """The first check of one key that has a number, else the first; None without any."""
         found = self.checks(key)
         return next((c for c in found if np.isfinite(c.value)), found[0] if found else None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The verdict in plain types for JSON; numbers with five significant digits, None where there is none."""
+        checks = [
+            {
+                "key": str(check.key), "of": check.of, "name": check.name, "level": level.number,
+                "hypothesis": check.key.hypothesis, "outcome": check.outcome, "note": check.note,
+                **{name: significant(getattr(check, name)) for name in ("value", "error", "expected")},
+            }
+            for level in self.levels for check in level.checks
+        ]  # fmt: skip
+        return {
+            "title": self.title,
+            "sentence": self.sentence,
+            "levels": [{"number": one.number, "question": one.question, "answer": one.answer} for one in self.levels],
+            "hypotheses": [
+                {"letter": h.letter, "title": h.title, "answer": h.answer, "reason": h.reason} for h in self.hypotheses
+            ],
+            "checks": checks,
+        }
 
     @property
     def sentence(self) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import sys
 import webbrowser
 from pathlib import Path
@@ -219,23 +218,6 @@ def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:
     return {name: control.findings for name, control in found.items()}
 
 
-def with_error(value: float, error: float) -> str:
-    """``1.234(5)`` for 1.234 ± 0.005; the value alone, to four digits, without an error; a dash for NaN."""
-    if not math.isfinite(value):
-        return "-"
-    if not (math.isfinite(error) and error > 0):
-        return f"{value:.4g}"
-    place = math.floor(math.log10(error))
-    digits = round(error / 10.0**place)
-    if digits == 10:
-        digits, place = 1, place + 1
-    size = math.floor(math.log10(max(abs(value), error)))
-    if place >= 0 or size < -3:
-        decimals = max(0, size - place)
-        return f"{value / 10.0**size:.{decimals}f}({digits})e{size:+03d}"
-    return f"{value:.{-place}f}({digits})"
-
-
 def _place(source: Path) -> Path:
     """The path for the state of a run folder or of a trace."""
     if (source / "trace.zarr").is_dir():
@@ -281,6 +263,7 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     from rich.table import Table
 
     from weightgas import quantities, status, trace
+    from weightgas.rounding import compact
 
     fixed = trace.kind_of(state).axes
     columns = [name for name in COLUMNS if name in state]
@@ -291,7 +274,7 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
     for cell in chosen:
         one = state.isel(cell=cell)
         errors = {n: float(one.get(f"{n}_err", np.nan)) for n in columns}
-        numbers = [with_error(float(one[n].round() if n == "ess" else one[n]), errors[n]) for n in columns]
+        numbers = [compact(float(one[n].round() if n == "ess" else one[n]), errors[n]) for n in columns]
         table.add_row(
             *(f"{float(one[f'{a}_set']):.4g}" for a in fixed), *numbers, status.names(one["status"].values).item()
         )

@@ -14,7 +14,8 @@ from weightgas.analysis.checks import DIAGNOSTIC_TOLERANCE, Check, Key, judged
 from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.findings import Findings
 from weightgas.experiments.summary import crossed
-from weightgas.figures.canvas import plain, with_error
+from weightgas.figures.canvas import plain
+from weightgas.rounding import with_error
 
 Runs = Mapping[str, Findings]
 HEAD = ("claim", "in the paper", "what we ran", "measured", "outcome")
@@ -81,7 +82,7 @@ def of_networks(runs: Runs) -> list[Claim]:
         _minimum(runs, _NETWORKS, ran),
     ]
     over = "over-parameterised networks converge at low η_e: the noise dies, T → 0"
-    place = "`reproduce networks`, `along_run`: [results](results.md)"
+    place = "`reproduce networks`, `along_run`: [results](index.md)"
     return [*found, Claim(over, _NETWORKS, place, "–", "not decided here")]
 
 

@@ -9,7 +9,7 @@ import xarray as xr
 
 from weightgas.analysis.cells import isotherms
 from weightgas.analysis.findings import Findings
-from weightgas.figures.canvas import with_error
+from weightgas.rounding import with_error
 
 Runs = Mapping[str, Findings]
 Medians = Mapping[str, Mapping[str, float]]

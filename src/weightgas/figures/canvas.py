@@ -122,22 +122,6 @@ def number(value: float) -> str:
     return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
 
 
-def with_error(value: float, error: float) -> str:
-    """A value and its standard error, rounded to two digits of the error: ``1.013 ± 0.012``; else four digits."""
-    if not np.isfinite(value):
-        return "–"
-    if not (np.isfinite(error) and error > 0):
-        return f"{value:.4g}"
-    places = 1 - int(np.floor(np.log10(error)))
-    if places > 6 and abs(value) < 1e-3:
-        power = int(np.floor(np.log10(max(abs(value), error))))
-        return f"({with_error(value / 10.0**power, error / 10.0**power)})·10" + str(power).translate(_RAISED)
-    return f"{round(value, places):.{max(places, 0)}f} ± {round(error, places):.{max(places, 0)}f}"
-
-
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
 def plain(name: str) -> str:
     """The name of a protocol, run or gas for readers, escaped from matplotlib's mathematics."""
     known = {kind.name: kind.title for kind in protocols.PROTOCOLS.values()}

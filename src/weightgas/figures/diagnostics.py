@@ -21,12 +21,12 @@ from weightgas.figures.canvas import (
     looks,
     marker,
     named,
-    with_error,
     zero_line,
 )
 from weightgas.figures.families import bars, what_ran
 from weightgas.figures.inputs import Run, Runs, one, several
 from weightgas.quantities import of
+from weightgas.rounding import with_error
 
 
 @drawn

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.figures.canvas import with_error
+from weightgas.rounding import with_error
 
 
 def text_of(value: Any) -> str:
