@@ -27,7 +27,7 @@ venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and co
 demo: $(STAMP) ## run the paper's experiments in small and write one HTML report
 	$(BIN)/weightgas demo $(ARGS)
 
-answer: $(STAMP) ## regenerate the numbers and figures of docs/answer.md: three networks and their controls (under an hour)
+answer: $(STAMP) ## regenerate the numbers and figures of docs/results/answer.md: three networks and their controls (under an hour)
 	$(BIN)/weightgas reproduce answer --preset standard --out runs/answer $(ARGS)
 	$(BIN)/python docs/pictures/answer.py runs/answer
 
@@ -57,7 +57,7 @@ bench: $(STAMP) ## every benchmark, quickly; each ends with one line of JSON
 	@set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python "$$file" --quick $(ARGS); done
 
 docs: $(STAMP) ## build the documentation into site/, every warning an error
-	$(BIN)/python -m mkdocs build --strict
+	$(BIN)/python -m sphinx --fail-on-warning --quiet docs site $(ARGS)
 
 # An environment that is already there is kept if its Python runs and is recent enough; a link to one that does not is
 # removed, not what it points to. The stamp is touched last, so an installation that broke off is taken up again.

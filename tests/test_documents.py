@@ -18,10 +18,12 @@ import pytest
 import pages
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(
+    [ROOT / "README.md", *(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "generated")]
+)
 QUICK = ROOT / "docs/index.md"
 """The page whose code every change runs; that of the others is run by ``make test-documents``."""
-TRAINERS = ROOT / "docs/trainers.md"
+TRAINERS = ROOT / "docs/how-to/trainers.md"
 """The page whose code needs the packages of ``make test-integrations``."""
 _MARKS = {QUICK: [], TRAINERS: [pytest.mark.integration]}
 LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
@@ -66,7 +68,7 @@ def blocks_of(text: str, page: str = "page") -> list[Block]:
                 fence, mark = "", ("run", "")
             else:
                 body.append(line)
-        elif opening := re.match(r"(`{3,}|~{3,})\s*([\w+-]*)", stripped):
+        elif opening := re.match(r"(`{3,}|~{3,})\s*\{?([\w+-]*)", stripped):
             fence, language = opening.groups()
             start, body = number, []
             assert language, f"{page}:{number} a fence without a language; write text if it is not code"

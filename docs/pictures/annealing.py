@@ -1,4 +1,6 @@
-"""Make the table of docs/virial.md on annealing: forecasts for trained networks, and the cuts, some minutes.
+"""Make the table of docs/explanation/virial.md on annealing: forecasts for trained networks, and the cuts.
+
+It takes some minutes.
 
     python docs/pictures/annealing.py runs/answer runs/virial
 
@@ -21,7 +23,7 @@ from weightgas.analysis.annealing import KINDS
 from weightgas.experiments.presets import SIZES
 from weightgas.status import Status
 
-PAGE = Path(__file__).parents[1] / "virial.md"
+PAGE = Path(__file__).parents[1] / "explanation" / "virial.md"
 CUTS, STEPS = (2, 5, 20), 2000
 HEAD = (
     "network",

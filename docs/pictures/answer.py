@@ -1,7 +1,9 @@
-"""Put the tables and figures of the answer into docs/answer.md, README.md and docs/results.md, between their marks.
+"""Put the tables and figures of the answer into the pages that show them, between their marks.
+
+They are docs/results/answer.md, README.md and docs/results/index.md.
 
     weightgas reproduce answer --preset standard --out runs/answer
-    weightgas reproduce isotropic --preset standard --out runs/isotropic        (or none: docs/results.md is linked)
+    weightgas reproduce isotropic --preset standard --out runs/isotropic    (or none: the page is linked)
     .venv/bin/python docs/pictures/answer.py runs/answer runs/isotropic
 
 Runs whose training is complete are measured and judged again by today's code, others are excluded; the controls are
@@ -30,8 +32,8 @@ from weightgas.training import harmonic_wells
 from weightgas.training.wells import LARGEST_DIM
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "answer.md"
-SHARED = (HERE.parents[1] / "README.md", HERE.parent / "results.md")
+PAGE = HERE.parent / "results/answer.md"
+SHARED = (HERE.parents[1] / "README.md", HERE.parent / "results/index.md")
 """Pages with the block ``short`` of the answer."""
 PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
 EXPECTED = tuple(f"{size}/{protocol}" for size in presets.SIZES for protocol in PROTOCOLS)

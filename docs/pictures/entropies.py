@@ -1,4 +1,6 @@
-"""Who is right when: every estimator of the entropy on the solvable systems, the study behind docs/entropies.md.
+"""Who is right when: every estimator of the entropy on the solvable systems.
+
+The study behind docs/explanation/entropies.md.
 
     .venv/bin/python docs/pictures/entropies.py
 
@@ -26,7 +28,7 @@ from weightgas.systems import (
     WellAutoregression,
 )
 
-PAGE = Path(__file__).resolve().parent.parent / "entropies.md"
+PAGE = Path(__file__).resolve().parent.parent / "explanation" / "entropies.md"
 SAMPLES = 1000
 DIMENSIONS = (3, 10, 100, 1000, 20_000)
 DECADES, TEMPERATURES = 1.5, 8

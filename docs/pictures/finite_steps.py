@@ -1,4 +1,6 @@
-"""The table and the figure of docs/finite-steps.md: python docs/pictures/finite_steps.py (about five minutes).
+"""The table and the figure of docs/explanation/finite-steps.md.
+
+    python docs/pictures/finite_steps.py        (about five minutes)
 
 Each point is 16 runs of the isotropic noise model at (d−1)T = 1/2, so that every η_e is as stable in every dimension.
 """
@@ -101,7 +103,7 @@ def figure() -> Figure:
 
 def write(name: str, heads: str, rows: list[list[str]]) -> None:
     """Put a table into the page between ``<!-- NAME -->`` and ``<!-- end -->``."""
-    page = HERE.parent / "finite-steps.md"
+    page = HERE.parent / "explanation" / "finite-steps.md"
     text = page.read_text(encoding="utf-8")
     lines = [f"| {heads} |", "|" + "---|" * (heads.count("|") + 1), *(f"| {' | '.join(row)} |" for row in rows)]
     before, rest = text.split(f"<!-- {name} -->\n")

@@ -1,4 +1,4 @@
-"""Which laws survive in other gases: the study behind docs/experiments/gases.md.
+"""Which laws survive in other gases: the study behind docs/results/gases.md.
 
     .venv/bin/python docs/pictures/gases.py
 
@@ -36,7 +36,7 @@ from weightgas.losses import (
 from weightgas.rounding import with_error
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "experiments" / "gases.md"
+PAGE = HERE.parent / "results" / "gases.md"
 DIM, SIGMA, STEPS, REPLICAS, SAMPLES = 10, 2.0, 1_000_000, 8, 800
 ELR = 0.005 * 1.3 ** np.arange(-3.0, 1.0)
 TEMPERATURE = ELR * SIGMA**2 / 2

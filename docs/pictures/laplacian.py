@@ -1,4 +1,4 @@
-"""How to measure the Laplacian of a network's loss: the study behind docs/laplacian.md.
+"""How to measure the Laplacian of a network's loss: the study behind docs/explanation/laplacian.md.
 
     .venv/bin/python docs/pictures/laplacian.py
 
@@ -285,7 +285,7 @@ def figure(results: dict[tuple[str, float], dict[object, np.ndarray]]) -> Figure
 
 def write(tables: dict[str, tuple[str, Rows]]) -> None:
     """Put tables, each with its heads joined by |, into the page between ``<!-- NAME -->`` and ``<!-- end -->``."""
-    page = HERE.parent / "laplacian.md"
+    page = HERE.parent / "explanation" / "laplacian.md"
     text = page.read_text(encoding="utf-8")
     for name, (heads, rows) in tables.items():
         lines = [f"| {heads} |", "|" + "---|" * (heads.count("|") + 1), *(f"| {' | '.join(row)} |" for row in rows)]

@@ -1,4 +1,4 @@
-"""Networks on digits and MNIST under three protocols: the study behind docs/experiments/networks.md.
+"""Networks on digits and MNIST under three protocols: the study behind docs/results/networks.md.
 
     .venv/bin/python docs/pictures/networks.py FOLDER
 
@@ -39,7 +39,7 @@ from weightgas.settings import Run
 from weightgas.status import Status
 
 HERE = Path(__file__).resolve().parent
-PAGE = HERE.parent / "experiments" / "networks.md"
+PAGE = HERE.parent / "results" / "networks.md"
 PROTOCOLS = ("fixed_sphere", "fixed_elr", "fixed_lr")
 
 

@@ -1,4 +1,4 @@
-"""The figure of docs/paths.md: four paths, what haste costs there and back, and a heat engine.
+"""The figure of docs/explanation/paths.md: four paths, what haste costs there and back, and a heat engine.
 
     .venv/bin/python docs/pictures/paths.py
 

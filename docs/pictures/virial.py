@@ -1,4 +1,6 @@
-"""Make the table of docs/virial.md: U − L(mean weights) against pV in two networks on the digits, some twenty minutes.
+"""Make the table of docs/explanation/virial.md: U − L(mean weights) against pV in two networks.
+
+They are trained on the digits, for some twenty minutes.
 
     python docs/pictures/virial.py FOLDER
 
@@ -14,7 +16,7 @@ import weightgas as wg
 from weightgas.analysis.virial import KINDS, virial
 from weightgas.training import mean_weights
 
-PAGE = Path(__file__).parents[1] / "virial.md"
+PAGE = Path(__file__).parents[1] / "explanation" / "virial.md"
 NETWORKS = {"64-20-10": (20,), "64-20-10-10": (20, 10)}
 PROTOCOLS = {
     "sphere": wg.FixedSphere(elr=[0.003, 0.01, 0.03], radius=1.0),

@@ -1,9 +1,8 @@
 """What is recorded and measured: one record per quantity, used by traces, states, axes, tables, glossary and pages.
 
 :data:`RECORDED` is the trace contract, along samples; :data:`DERIVED` is what ``measure`` and the analyses compute from
-it, one value per cell. A custom quantity is another :class:`Quantity`. If it has a function of the weights, every
-producer records it (``Record(quantities=...)``), and the state has its mean with a standard error. A stored variable
-has its record in its attributes, so a custom quantity is registered nowhere else.
+it, one value per cell. A custom quantity is another :class:`Quantity`; with a function of the weights every producer
+records it (``Record(quantities=...)``). Its record is in the attributes of the variable, and nowhere else.
 """
 
 from __future__ import annotations
@@ -44,8 +43,7 @@ class Quantity:
     label, equation
         The short name on axes and table heads (default: ``long_name``); its definition, for the glossary.
     average
-        For a custom quantity, the average of its samples x in a state: ``"mean"`` E x, ``"root_mean_square"`` √(E x²),
-        ``"none"`` nothing.
+        Of the samples x of a custom quantity in a state: ``"mean"`` E x, ``"root_mean_square"`` √(E x²), or ``"none"``.
     measure
         For a custom quantity: ``measure(weights)`` returns its value, a number (or an array along the dimension after
         ``sample``). Its argument is a copy of the scale-invariant weights of one run, a float64 array of shape (dim,).
@@ -111,7 +109,7 @@ class Quantity:
         return {"units": self.units, "long_name": self.long_name, "symbol": self.symbol}
 
     def variable(self, values: Any, method: str | None = None) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
-        """``values`` (cells, *dims) as a variable with this record: ``trace.assign({q.name: q.variable(x)})``.
+        """``values`` of shape ``(cells, *dims)`` as a variable: ``trace.assign({q.name: q.variable(x)})``.
 
         Pass ``method`` if it was recorded by another CF cell method than that of the record. The attribute ``average``
         of a custom quantity makes ``measure`` average it.
@@ -204,6 +202,9 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("overlap_width", "width of the bins", dims=(), **_ABOVE_0),
     _Q("directions", "stored directions of the weights", "w̄", dims=("replica", "snapshot", "weight"), dtype="float32"),
     _Q("snapshot_step", "step of a stored direction", "t", units="step", dims=("snapshot",), **_COUNT),
+    _Q("window_mean", "mean weights of a window", "m", dims=("replica", "window", "weight")),
+    _Q("window_end", "weights at the ends of the windows", "w", dims=("replica", "edge", "weight"), dtype="float32"),
+    _Q("window_step", "step at an end of a window", "t", units="step", dims=("edge",), **_COUNT),
     _Q("final_weights", "weights at the last step", "w", dims=("replica", "weight")),
     _Q("final_stream", "state of the random stream at the last step", dims=("replica", "word"), dtype="uint64"),
     _Q("final_velocity", "momentum buffer at the last step", "v", dims=("replica", "weight")),
@@ -213,8 +214,7 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("outcome", "how the run of a cell ended", dims=_CELL, dtype="int8"),
     _Q("known", "whether a cell ran until all its errors reached their target", dims=(), dtype="int8", low=0, high=1),
 )  # fmt: skip
-"""Every built-in variable that a trace may have, by name, with its dimensions after ``cell``.
-``radius, energy, grad_sq, samples, step, outcome`` are in every trace."""
+"""Every built-in variable that a trace may have; ``radius, energy, grad_sq, samples, step, outcome`` are in each."""
 
 OF_NOISE = ("noise_trace", "mean_grad_sq", "noise_trace_sq", "noise_cov_sq", "laplacian", "laplacian_far")
 OF_NOISE += ("noise_curvature", *(f"group_{name}" for name in OF_NOISE))

@@ -1,9 +1,8 @@
 """The options that the producers of runs share: four frozen objects, each checked when it is made.
 
 ``Record``: what is recorded of a run, and when. ``Until``: the target precision. ``Run``: where and by whom the work is
-done. ``Evaluate``: how a step is computed. Each option is defined once, as a field. The field has its type, its
-possible values, the value each producer uses for None (:func:`option`), and its text in the docstring. The command line
-prints the first sentence of that text as the help of the option. Nothing slow is imported.
+done. ``Evaluate``: how a step is computed. Each option is defined once, as a field (:func:`option`), with its text in
+the docstring, whose first sentence is the help of the command line. Nothing slow is imported.
 """
 
 from __future__ import annotations
@@ -136,18 +135,21 @@ class Record(Settings):
         Extra batches at each sample of the noise, at least 2; 8 unless given. With 4 or more a sample also has unbiased
         ``noise_trace_sq`` and ``noise_cov_sq``, also for each group. This and the options below are for ``train``.
     curvature_batches
-        Extra batches at each sample of the curvature, each with a random probe; 0: none. 2 unless given
-        (:mod:`weightgas.probes.laplacian`): ``laplacian``, ``laplacian_far``, both also for each group, and
-        ``noise_curvature``. Each costs six gradients. The weights of a run do not depend on it.
+        Extra batches at each sample of the curvature, each with a random probe (:mod:`weightgas.probes.laplacian`); 0:
+        none. 2 unless given: ``laplacian``, ``laplacian_far``, both also of groups, ``noise_curvature``. Each costs six
+        gradients. The weights of a run do not depend on it.
     noise_samples
-        Samples that also hold noise and curvature, ``samples`` for all; if not given, as many as cost 1.75 % of the
-        gradients, and at least 40. One in ``samples // noise_samples`` holds them, at multiples of the attribute
-        ``noise_every`` of the trace (all, if it is absent).
+        Samples that also hold noise and curvature, at multiples of the attribute ``noise_every`` of the trace (all, if
+        it is absent); if not given, as many as cost 1.75 % of the gradients, and at least 40.
     log_spaced
         Space the samples evenly in the logarithm of the step, each with noise and curvature: for a run along its steps.
     energy_batches
-        Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16: the first in a
-        fixed order, the same for all samples. If they are not all, the attribute ``energy_batches`` is their number.
+        Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16: the same for all
+        samples. If they are not all, the attribute ``energy_batches`` is their number.
+    means
+        Windows in the last half of the steps, of which the mean weights over every step are kept, for what noise
+        costs (:func:`weightgas.training.mean_weights`): take 16. Each adds 12 bytes for each weight of a run to trace
+        and memory (float64; float32 for the weights at its end), averaging 16 to memory, and 1 to 4 % to the time.
     quantities
         Custom quantities to measure at every sample: :class:`~weightgas.quantities.Quantity` with ``measure``, a
         function of the weights of one run. They are variables of the trace, and the state has their averages with
@@ -166,6 +168,7 @@ class Record(Settings):
     noise_samples: int | None = option(minimum=1, fix="Pass the number of samples for all.", train=None)
     log_spaced: bool | None = option(train=None)
     energy_batches: int | None = option(minimum=1, fix="Pass None for as many as cost little.", train=None)
+    means: int | None = option(minimum=0, fix="Pass 0 for none.", train=0)
     quantities: tuple[Quantity, ...] = ()
 
     def __post_init__(self) -> None:
@@ -199,8 +202,7 @@ class Until(Settings):
     Raises
     ------
     TypeError, ValueError
-        For a name that is no quantity of a state with a target, a target that is not a positive number, or a relative
-        one that is not below 1.
+        For a name that has no target, a target that is not a positive number, or a relative one that is not below 1.
     """
 
     targets: float | Mapping[str, float] = option(MISSING, flags=("--precision",), metavar="TARGETS")
@@ -239,22 +241,21 @@ class Run(Settings):
     force
         Overwrite a run with other settings in that folder.
     shard
-        Make only share I of N shares of the cells, as I/N; N processes with the same folder make the run together. The
-        cells of the others are ``interrupted`` until they are written.
+        Make only share I of N of the cells, as I/N; N processes with the same folder make the run together. The cells
+        of the others are ``interrupted`` until they are written.
     client
         A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers make chunks of the grid. Dask
         gives a chunk whose worker died to another one, which resumes from the checkpoint if there is one. If Dask gives
         up (``allowed-failures``), the cells are ``failed``, and the same call tries them again. If the pool of an
         executor breaks, the call ends (:mod:`weightgas.runs.clients`).
     threads
-        Threads to compute with; the default is the producer's own choice. All cores for ``simulate``, whose results do
-        not depend on it; one for ``train``, since small networks gain little from a second thread, and are slower on a
-        busy machine.
+        Threads to compute with. All cores for ``simulate`` unless given, whose results do not depend on it; one for
+        ``train``, since small networks gain little from a second thread, and are slower on a busy machine.
     progress
         Whether to show a progress bar; None: if standard error is a terminal.
     resume_from
-        A finished trace of the same call: continue where it ended, without warm-up, and return only the new samples.
-        ``weightgas.extend(first, second, "sample")`` joins them.
+        A finished trace of the same call: continue where it ended, without warm-up, and return only the new samples
+        (:func:`weightgas.extend`).
     """
 
     folder: str | os.PathLike[str] | None = option(flags=("--out", "-o"))  # noqa: RUF009, a field
@@ -299,15 +300,14 @@ class Evaluate(Settings):
     dtype
         Precision of the weights. ``"float32"`` unless given; norms are always float64.
     cells_at_once
-        Runs that are trained together, in one stack of weights; as is fastest for the network if not given. Runs are
-        cells times replicas. By default, a short run trains as many as are evaluated at once: 35, or the attribute
-        ``together`` of the network. If a run is estimated to take more than 20 s, several numbers are timed, and the
-        fastest is used; the log has the times. With a client there are so few that each worker gets some. The choice is
-        stored in the run folder and in the attributes of the trace.
+        Runs (cells times replicas) that are trained together, in one stack of weights; as is fastest for the network if
+        not given. A short run then trains as many as are evaluated at once: 35, or the attribute ``together`` of the
+        network. If more than 20 s are estimated, several numbers are timed, and the fastest is used; the log has the
+        times. With a client each worker gets some. The run folder and the attributes of the trace have the choice.
     compile
-        Compile the gradients (needs a C++ compiler); tried in very long runs if not given. Compiling takes up to a
-        minute; if it fails, the log has the reason and eager torch is used. By default it is tried if more than 10
-        minutes are estimated and ``cells_at_once`` is not given, and kept if it is measured to be faster.
+        Compile the gradients (needs a C++ compiler); if not given, tried if more than 10 minutes are estimated and
+        ``cells_at_once`` is not given, and kept if it is faster. Compiling takes up to a minute; if it fails, the log
+        has the reason and eager torch is used.
     """
 
     method: str | None = option(among=("auto", "reduced", "full"), simulate="auto")

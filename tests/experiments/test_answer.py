@@ -16,7 +16,7 @@ from weightgas.experiments import answer, claims
 from weightgas.experiments.controls import controls_at
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "answer.md"
+PAGE = ROOT / "docs" / "results" / "answer.md"
 COMMAND = "weightgas reproduce answer"
 
 

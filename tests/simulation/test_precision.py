@@ -255,7 +255,7 @@ def covered(protocol, scale, truth, **how):
     ],
 )
 def test_errors_of_runs_that_stopped_when_they_were_small_still_cover(kind, elr, dim, steps, goal):
-    """The table of docs/target-precision.md; -s prints it."""
+    """The table of docs/how-to/target-precision.md; -s prints it."""
     protocol, scale = alike(kind, elr, 64)
     long = measure(simulate(protocol, dim, 5_000_000, seed=99, record=Record(samples=4000)))
     names = ("energy", "entropy_direction") if kind == "fixed_sphere" else ("energy", "radius", "entropy_direction")

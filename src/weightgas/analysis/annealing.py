@@ -10,10 +10,10 @@ the effective learning rate, has changed by less than a tenth, 0.05 c/(ηλ) ste
 moves to where the loss is lower, and the loss falls further.
 
 Level: exact for quadratic losses as η_eh → 0; for networks empirical. :data:`SYSTEMATIC` was chosen on two perceptrons
-on the digits (docs/virial.md). No forecast is given where the step is too large (η_eκ above :data:`LARGEST_STEP`) or
-the mean gradient does much of the work (f above :data:`LARGEST_DRIFT`): there the loss fell further than forecast. Nor
-where pV is more than :data:`LARGEST_HEAT` of the loss, as in networks that fit their data: there the noise falls with
-the loss, in bursts, and the loss fell by up to a quarter less.
+on the digits (docs/explanation/virial.md). No forecast is given where the step is too large (η_eκ above
+:data:`LARGEST_STEP`) or the mean gradient does much of the work (f above :data:`LARGEST_DRIFT`): there the loss fell
+further than forecast. Nor where pV is more than :data:`LARGEST_HEAT` of the loss, as in networks that fit
+their data: there the noise falls with the loss, in bursts, and the loss fell by up to a quarter less.
 Weakness: of a network whose other parameters also learn, affine normalisation or a head, it is not the forecast.
 """
 

@@ -18,11 +18,13 @@ def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, s
     return len(protocol) * replicas * (8 * (_PER_READING * samples + counts + dim) + 4 * snapshots * dim)
 
 
-def trained_bytes(protocol: Protocol, sizes: dict[str, int], replicas: int, samples: int, snapshots: int) -> int:
-    """Most bytes of the trace of a training run: samples, those of groups too, directions, final weights."""
+def trained_bytes(
+    protocol: Protocol, sizes: dict[str, int], replicas: int, samples: int, snapshots: int, means: int
+) -> int:
+    """Most bytes of the trace of a training run: samples, those of groups too, directions, windows, final weights."""
     per_sample = _PER_READING + 8 * len(sizes)
     dim = sum(sizes.values())
-    return len(protocol) * replicas * (8 * (per_sample * samples + dim) + 4 * snapshots * dim)
+    return len(protocol) * replicas * (8 * (per_sample * samples + dim) + (4 * snapshots + 12 * means) * dim)
 
 
 def lines(

@@ -177,8 +177,10 @@ def train(
             seconds = training.cost(
                 network, images, cells, batch_size=batch_size, threads=threads, evaluate=evaluate
             ).seconds(plan, cells)
-            samples = record.of("train").samples
-            size = cost.trained_bytes(protocol, network.groups(images), replicas, samples, record.snapshots)
+            kept = record.of("train")
+            size = cost.trained_bytes(
+                protocol, network.groups(images), replicas, kept.samples, kept.snapshots, kept.means
+            )
             title = _title(f"train {grid.protocol}", protocol, replicas, steps)
             print("\n".join(cost.lines(title, seconds, size, out, recording=plan.cost())))
             return

@@ -82,7 +82,7 @@ def of_networks(runs: Runs) -> list[Claim]:
         _minimum(runs, _NETWORKS, ran),
     ]
     over = "over-parameterised networks converge at low η_e: the noise dies, T → 0"
-    place = "`reproduce networks`, `along_run`: [results](results.md)"
+    place = "`reproduce networks`, `along_run`: [results](index.md)"
     return [*found, Claim(over, _NETWORKS, place, "–", "not decided here")]
 
 

@@ -19,7 +19,7 @@ Second derivatives by autograd (:func:`hessian_products`) are those between the 
 gradient jumps, contribute a fifth to a quarter of ΔL on the digits, and autograd misses them. The gradients at rotated
 weights include them at any angle, on average over batches and weights. Weakness: one estimate scatters by tens of per
 cent, with kinks more at smaller θ; at large θ the mean over the arc differs from the curvature at the weights. Hence
-two angles are used: where they agree, the value is reliable (docs/laplacian.md).
+two angles are used: where they agree, the value is reliable (docs/explanation/laplacian.md).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ their spacing.
 
 Optional stopping: errors are estimates, and a run that ends when its error is small has too small an error on average.
 The checks are few and placed with a margin, so this bias is small: the measured coverage of ±1.96 errors is in the
-documentation (``docs/target-precision.md``).
+documentation (``docs/how-to/target-precision.md``).
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def _more_steps(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
 
 
 def _more_replicas(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
-    for name in ("step", "snapshot_step"):
+    for name in ("step", "snapshot_step", "window_step"):
         if name in first and (first[name].values != second[name].values).any():
             raise TraceError(f"extend: expected samples at the same steps, got others ({name}). Use the same steps.")
     bins = {}

@@ -50,7 +50,7 @@ def run_chunk(
     names = variables(plan, protocol, engine.has_momentum)
     first = engine.initial().weights.cpu().numpy() if plan.quantities else np.zeros((engine.stack, 1))
     custom = Custom(plan.quantities, plan.rows, first)
-    record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom)
+    record = Samples(engine.stack, engine.sizes, plan.rows, plan.snapshots, names, custom, plan.windows)
     rescalings = [s - plan.warmup for s in rescaling_steps(plan.warmup)] if plan.start == "predicted" else []
     state = _resumed(engine, plan, record, place)
     if state is None:
@@ -111,6 +111,9 @@ def _after(state: State, engine: Engine, plan: Plan, record: Samples, rescalings
     row, number = plan.row(step), plan.snapshot(step)
     if number is not None:
         record.snapshot(number, state.weights)
+    if step in plan.edges():
+        record.window(plan.edges().index(step), state)
+        state = state.averaging()
     if row is not None:
         estimates = _estimates(state, engine, plan, step) if plan.holds_noise(step) else {}
         record.read(row, state, engine.energy(state.weights), estimates, engine.radius)
@@ -146,6 +149,9 @@ def _variables(engine: Engine, plan: Plan, record: Samples, state: State) -> dic
     if plan.snapshots:
         by_stack["directions"] = record.directions
         values["snapshot_step"] = np.tile(plan.snapshot_steps(), (cells, 1))
+    if plan.windows:
+        by_stack |= {"window_mean": record.means, "window_end": record.ends}
+        values["window_step"] = np.tile(plan.edges(), (cells, 1))
     return values | {name: array.reshape(cells, replicas, *array.shape[1:]) for name, array in by_stack.items()}
 
 
@@ -155,6 +161,8 @@ def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]
     numbers: dict[str, Any] = {name: np.int64(getattr(state, name)) for name in ("step", "count", "age")} | {
         "cells": _cells(engine)
     }
+    if state.mean is not None:
+        numbers |= {"mean": state.mean.cpu().numpy(), "averaged": np.int64(state.averaged)}
     numbers["mode"] = engine.network.mode.array()
     checkpoint.save(*place, {**{f"record_{k}": v for k, v in record.arrays().items()}, **sums, **numbers})
 
@@ -178,6 +186,11 @@ def _restored(engine: Engine, plan: Plan, record: Samples, stored: Mapping[str, 
         raise ValueError(f"weights: expected shape {(engine.stack, sum(engine.sizes))}, got {state.weights.shape}")
     sums = {name: _like(getattr(state, name), stored[name], name) for name in (*SUMS, "rate")}
     buffers = {name: _like(like, stored[f"{BUFFER}{name}"], name) for name, like in state.buffers.items()}
+    if "mean" in stored:
+        sums["mean"], averaged = _like(state.weights.double(), stored["mean"], "mean"), int(stored["averaged"])
+        if not 0 <= averaged <= step:
+            raise ValueError(f"averaged: expected a number from 0 to {step}, got {averaged}")
+        state = replace(state, averaged=averaged)
     record.restore({k.removeprefix("record_"): v for k, v in stored.items() if k.startswith("record_")})
     engine.take(mode)  # a smaller one if memory ran out
     return replace(state, count=count, age=age, buffers=buffers, **sums)

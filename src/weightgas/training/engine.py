@@ -50,7 +50,8 @@ class State:
     ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
     r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,). ``buffers`` are
     those of the optimizer, ``age`` steps after they were reset, and with a momentum buffer b ``buffer_sq`` and
-    ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups).
+    ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups). ``mean`` (stack, dim), float64,
+    is that of the weights after each of the last ``averaged`` steps, None outside of a window.
     """
 
     step: int
@@ -64,10 +65,16 @@ class State:
     group_buffer_sq: Tensor
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
     age: int = 0
+    mean: Tensor | None = None
+    averaged: int = 0
 
     def cleared(self) -> State:
         """The same weights with empty sums."""
         return replace(self, count=0, **{name: torch.zeros_like(getattr(self, name)) for name in SUMS})
+
+    def averaging(self) -> State:
+        """The same weights at the start of a window, over which their mean is taken from now on."""
+        return replace(self, mean=torch.zeros_like(self.weights, dtype=torch.float64), averaged=0)
 
 
 class Engine:
@@ -160,7 +167,7 @@ class Engine:
         if fixed_radius and kind.scaled and square is None:
             square = probes.group_squares(weights, self.sizes).sum(-1)
         rule = _rule(kind.scaled, square, state.rate, self._decay, self._dtype)
-        squares, growths = [], []
+        squares, growths, total = [], [], _none_yet(state)
         with torch.no_grad():
             for step in range(state.step, state.step + steps):
                 gradient, square = self._measured_gradients(weights, self._draws.training(step))
@@ -170,12 +177,14 @@ class Engine:
                 squares.append(square)
                 if growth is not None:
                     growths.append(growth)
-            found = _moved(state, steps, weights, squares)
+                if total is not None:
+                    total += weights
+            found = _moved(state, steps, weights, squares, total)
             return replace(found, growth=state.growth + torch.stack(growths).sum(0)) if growths else found
 
     def _stepped(self, state: State, steps: int, optimizer: Optimizer) -> State:
         """:meth:`advance` with an optimizer that keeps buffers."""
-        weights, buffers, squares = state.weights, state.buffers, []
+        weights, buffers, squares, total = state.weights, state.buffers, [], _none_yet(state)
         buffer_sq, group_buffer_sq = state.buffer_sq, state.group_buffer_sq
         with torch.no_grad():
             for count in range(1, steps + 1):
@@ -183,12 +192,14 @@ class Engine:
                 gradient, square = self._measured_gradients(weights, index)
                 weights, buffers = optimizer.step(weights, gradient, buffers, *self._rates, state.age + count)
                 squares.append(square)
+                if total is not None:
+                    total += weights
                 if MOMENTUM in buffers:
                     kept = probes.group_squares(buffers[MOMENTUM], self.sizes)
                     buffer_sq = buffer_sq + square[0].sum(-1) * kept.sum(-1)
                     group_buffer_sq = group_buffer_sq + square[0] * kept
             return replace(
-                _moved(state, steps, weights, squares), buffer_sq=buffer_sq, group_buffer_sq=group_buffer_sq,
+                _moved(state, steps, weights, squares, total), buffer_sq=buffer_sq, group_buffer_sq=group_buffer_sq,
                 buffers=buffers, age=state.age + steps,
             )  # fmt: skip
 
@@ -259,9 +270,20 @@ class Engine:
         return _gathered(self._inputs, self._labels, self.stack, index)
 
 
-def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor]) -> State:
-    """``state`` after its steps, with the sums of G; ``squares``: of radius and gradient (2, runs, groups), by step."""
+def _none_yet(state: State) -> Tensor | None:
+    """A sum of weights (stack, dim), float64, before the first, if the mean of a window is taken."""
+    return None if state.mean is None else torch.zeros_like(state.mean)
+
+
+def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor], total: Tensor | None) -> State:
+    """``state`` after its steps, with the sums of G and the mean of a window.
+
+    ``squares``: of radius and gradient (2, runs, groups), by step; ``total``: the sum of the weights after each step.
+    """
     radii, gradients = torch.stack(squares, 1)
+    if total is not None and state.mean is not None:  # Welford's update, by all of these steps at once
+        averaged = state.averaged + steps
+        state = replace(state, mean=state.mean + (total - steps * state.mean) / averaged, averaged=averaged)
     return replace(
         state,
         step=state.step + steps,

@@ -1,15 +1,15 @@
-"""The loss at the mean of the weights of a run, and along the rays from there, from its stored directions.
+"""The loss at the mean of the weights of a run, and along the rays from there.
 
-With a trace that has ``snapshots``, the mean m of the weights over the end of a run costs no training: L(m), the mean
-loss U of the same weights over the same batches, and L(m + s(w − m)) for some of them. What follows for the gas is in
-:mod:`weightgas.analysis.virial`.
+The mean m is that of every step of the recorded windows (``Record(means=16)``), or of stored directions
+(``Record(snapshots=…)``), so L(m), the mean loss U of the same weights over the same batches, and L(m + s(w − m)) for
+some of them cost no training. What follows for the gas is in :mod:`weightgas.analysis.virial`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -19,10 +19,12 @@ from torch import Tensor
 from weightgas import networks, probes, runs
 from weightgas import trace as traces
 from weightgas.datasets import Images
-from weightgas.errors import TraceError, finite_number, refuse, whole_number
+from weightgas.errors import TraceError, finite_number, refuse, typed, whole_number
 from weightgas.measurement.entropy.directions import chains
 from weightgas.training.plan import DTYPES, fitting
 
+_Function = Callable[[np.ndarray], np.ndarray]
+"""The losses (n,) of weights (n, dim)."""
 SCALES = (0.25, 0.5, 1.0)
 """Parts s of the ray from m to the weights."""
 
@@ -41,25 +43,27 @@ def mean_weights(
 ) -> xr.Dataset:
     """L(m), U over the same weights, and the loss along rays, of every cell and replica of a trained run.
 
-    The weights at a stored direction w̄ are r w̄ with the norm r of the samples about it. L(m) and all other losses are
-    means over the same disjoint batches in training mode, so normalisation has the statistics of each batch at the
-    weights in question.
+    With windows, m is the mean over all their steps, U that of the samples in them, and rays lead to the weights at
+    their ends. Else m and U are over the stored directions w̄, whose weights are r w̄ with the norm r of the samples
+    about them. All losses are means over disjoint batches in training mode, so normalisation has the statistics of each
+    batch at the weights in question.
 
     Parameters
     ----------
     trace
-        From :func:`weightgas.train` with ``record=Record(snapshots=400, snapshot_every=…)``. m is the mean over the
-        stored directions, so together they should span many relaxation times.
+        From :func:`weightgas.train` with ``record=Record(means=16)``, or ``Record(snapshots=400, snapshot_every=…)``.
+        Windows, or all directions together, should span many relaxation times.
     network, data
         Those that were trained.
     scales
         Increasing parts s > 0 of the rays; the exponent needs 1/4 and 1/2.
     rays
-        Rays, to stored weights evenly apart.
+        Most rays of a run, to stored weights evenly apart.
     blocks
-        Blocks of successive directions, each of which is omitted once, for errors and for the bias of L(m).
+        Blocks of successive directions, each of which is omitted once, for errors and for the bias of L(m). Windows are
+        such blocks.
     batches
-        Batches of a loss; None for all of them.
+        Batches of a loss; None for all of them. With windows, of the losses along rays.
     device
         Where the losses are computed.
     progress
@@ -69,43 +73,144 @@ def mean_weights(
     -------
     xarray.Dataset
         On ``cell, replica``: ``mean_energy`` L(m), ``mean_sq`` ‖m‖², ``square`` ⟨‖w‖²⟩, ``change`` ⟨m, w_end −
-        w_start⟩ from the first to the last direction and ``span``, the steps between them; along ``snapshot``
-        ``snapshot_energy`` L(w); along ``block`` ``energy_without``, L of the mean without that block; along ``ray,
-        scale`` ``ray_excess``, L(m + s(w − m)) − L(m). NaN for runs that did not finish.
+        w_start⟩ from the first to the last of the weights and ``span``, the steps between them, of ``last_step`` of the
+        run; along ``snapshot`` ``snapshot_energy`` L(w), and the block of each, ``snapshot_block``; along ``block``
+        ``energy_without``, L of the mean without that block; along ``ray, scale`` ``ray_excess``, L(m + s(w − m)) −
+        L(m). Where the energies of windows are of a part of the batches, ``mean_energy`` and ``energy_without`` are of
+        the same, and along ``ray`` are ``ray_part``, the excess at s = 1 over these batches, and ``ray_all``, over all.
+        NaN for runs that did not finish.
 
     Raises
     ------
     TypeError, ValueError
         For a network or data that were not trained, or numbers out of range.
     TraceError
-        If the trace has no stored directions, or fewer than two for a block.
+        If the trace has neither windows nor directions, fewer than two windows, or fewer than two samples or directions
+        for a block.
     """
     traces.check(trace)
     network, images = fitting(network, data)
     check_trained(trace, network, images)
+    fixed = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
+    fixed = fixed[: None if batches is None else whole_number("batches", batches)]
+    windows = "window_mean" in trace
+    part = fixed[: int(trace.attrs.get("energy_batches", len(fixed)))] if windows else fixed
+    loss, of_part = (
+        _Loss(network, images, each, trace.attrs.get("dtype", "float32"), device) for each in (fixed, part)
+    )
+    source = _windows(trace) if windows else _directions(trace, whole_number("blocks", blocks, minimum=2))
+    return _measured(trace, source, loss, of_part if len(part) < len(fixed) else None, scales, rays, progress)
+
+
+@typed
+def of_loss(
+    trace: xr.Dataset,
+    loss: Callable[[np.ndarray], np.ndarray],
+    *,
+    scales: Sequence[float] = SCALES,
+    rays: int = 64,
+    blocks: int = 8,
+) -> xr.Dataset:
+    """What :func:`mean_weights` returns, of any trace with stored directions and ``loss(weights)``, (n, dim) to (n,).
+
+    For a simulated loss on the sphere: ``lambda w: form.loss(w / np.linalg.norm(w, axis=-1, keepdims=True))``.
+
+    Raises
+    ------
+    TypeError, ValueError, TraceError
+        As :func:`mean_weights`.
+    """
+    traces.check(trace)
+    if "directions" not in trace:
+        raise TraceError("trace: expected stored directions, got none. Make it with record=Record(snapshots=400).")
+    source = _directions(trace, whole_number("blocks", blocks, minimum=2))
+    return _measured(trace, source, loss, None, scales, rays, False)
+
+
+def _measured(
+    trace: xr.Dataset, source: _Source, loss: _Function, of_part: _Function | None, scales: Sequence[float], rays: int,
+    progress: bool | None,
+) -> xr.Dataset:  # fmt: skip
+    """Losses along ``rays`` by ``loss``; those of the means by ``of_part``, if the recorded energies are of a part."""
     parts = [finite_number("scales", s) for s in scales]
     if not parts or any(b <= a for a, b in zip([0.0, *parts], parts, strict=False)):
         raise refuse("scales", "increasing numbers above 0", list(scales), "For instance (0.25, 0.5, 1.0).")
-    rays, blocks = whole_number("rays", rays), whole_number("blocks", blocks, minimum=2)
-    cells, replicas, count, _ = trace["directions"].shape
+    count = min(whole_number("rays", rays), source.stored)
+    chosen = np.unique(np.linspace(0, source.stored - 1, count).round().astype(int))
+    shapes = {
+        "mean_energy": (), "mean_sq": (), "square": (), "change": (), "snapshot_energy": source.block.shape,
+        "energy_without": (source.block.max() + 1,), "ray_excess": (len(chosen), len(parts)),
+    }  # fmt: skip
+    shapes |= {"ray_part": chosen.shape, "ray_all": chosen.shape} if of_part is not None else {}
+    found = {name: np.full((*trace["outcome"].shape, *shape), np.nan) for name, shape in shapes.items()}
+    with runs.progress("mean weights", trace["outcome"].size, progress) as advance:
+        for i, j, stretch in source.stretches():
+            for name, value in _losses(stretch, loss, of_part, chosen, parts).items():
+                found[name][i, j] = value
+            advance(1)
+    return _dataset(trace, found, parts, source)
+
+
+class _Stretch(NamedTuple):
+    """What of a run is averaged: the mean weights (dim,), those without each block (blocks, dim), the weights at its
+    beginning and end and between them (stored, dim), the losses (samples,) if they were recorded, and ⟨‖w‖²⟩.
+    """
+
+    mean: np.ndarray
+    without: np.ndarray
+    weights: np.ndarray
+    energy: np.ndarray | None
+    square: float
+
+
+class _Source(NamedTuple):
+    """Stretches of the runs that finished, by cell and replica; ``block`` (samples,) of every loss, the number of
+    ``stored`` weights of each, and the steps from the first to the last of them (cells,).
+    """
+
+    stretches: Callable[[], Iterator[tuple[int, int, _Stretch]]]
+    block: np.ndarray
+    stored: int
+    span: np.ndarray
+
+
+def _windows(trace: xr.Dataset) -> _Source:
+    """Means over the recorded windows, with the losses of the samples in them."""
+    edges, step = trace["window_step"].values, trace["step"].values
+    count = trace.sizes["window"]
+    if count < 2:
+        raise TraceError(f"window_mean: expected 2 or more windows for errors, got {count}. Record(means=16).")
+    inside = (step[0] > edges[0, 0]) & (step[0] <= edges[0, -1])
+    block = np.searchsorted(edges[0], step[0, inside]) - 1
+    if (np.bincount(block, minlength=count) < 2).any() or (edges != edges[0]).any() or (step != step[0]).any():
+        raise TraceError("energy: expected 2 or more samples in every window, got fewer. Take more samples.")
+
+    def stretches() -> Iterator[tuple[int, int, _Stretch]]:
+        for i, j in np.argwhere(np.isfinite(trace["window_end"].values[:, :, -1]).all(axis=-1)):
+            means, ends = (trace[name].values[i, j].astype(float) for name in ("window_mean", "window_end"))
+            energy, radius = (trace[name].values[i, j, inside] for name in ("energy", "radius"))
+            without = (means.sum(axis=0) - means) / (count - 1)
+            yield int(i), int(j), _Stretch(means.mean(axis=0), without, ends, energy, float(np.mean(radius**2)))
+
+    return _Source(stretches, block, count + 1, (edges[:, -1] - edges[:, 0]).astype(float))
+
+
+def _directions(trace: xr.Dataset, blocks: int) -> _Source:
+    """Means over the stored directions, whose losses are not recorded."""
+    count = trace.sizes["snapshot"]
     if count < 2 * blocks:
         raise TraceError(f"directions: expected {2 * blocks} or more for {blocks} blocks, got {count}. Store more.")
-    chosen = np.unique(np.linspace(0, count - 1, min(rays, count)).round().astype(int))
-    fixed = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
-    fixed = fixed[: None if batches is None else whole_number("batches", batches)]
-    loss = _Loss(network, images, fixed, trace.attrs.get("dtype", "float32"), device)
-    shapes = {
-        "mean_energy": (), "mean_sq": (), "square": (), "change": (), "snapshot_energy": (count,),
-        "energy_without": (blocks,), "ray_excess": (len(chosen), len(parts)),
-    }  # fmt: skip
-    found = {name: np.full((cells, replicas, *shape), np.nan) for name, shape in shapes.items()}
-    each = count + 1 + blocks + len(chosen) * len(parts)
-    with runs.progress("mean weights", cells * replicas * each, progress) as advance:
+    groups = np.array_split(np.arange(count), blocks)
+
+    def stretches() -> Iterator[tuple[int, int, _Stretch]]:
         for i, j, x in chains(trace):
-            for name, value in _one(weights_of(trace, i, j, x), loss, chosen, parts, blocks).items():
-                found[name][i, j] = value
-            advance(each)
-    return _dataset(trace, found, parts)
+            weights = weights_of(trace, i, j, x)
+            without = np.stack([np.delete(weights, group, axis=0).mean(axis=0) for group in groups])
+            yield i, j, _Stretch(weights.mean(axis=0), without, weights, None, float(np.mean(weights**2) * x.shape[1]))
+
+    step = trace["snapshot_step"].values
+    block = np.repeat(np.arange(blocks), [len(group) for group in groups])
+    return _Source(stretches, block, count, (step[:, -1] - step[:, 0]).astype(float))
 
 
 class _Loss:
@@ -124,11 +229,11 @@ class _Loss:
 
 
 def check_trained(trace: xr.Dataset, network: Any, images: Images) -> None:
-    """TraceError or ValueError unless it is a trace with directions, of this network trained on these data."""
-    if trace.attrs.get("producer") != "train" or "directions" not in trace:
+    """TraceError or ValueError unless it is a trace with mean weights, of this network trained on these data."""
+    if trace.attrs.get("producer") != "train" or not {"window_mean", "directions"} & set(trace):
         raise TraceError(
-            "trace: expected one of train() with stored directions, got another. Train with "
-            "record=Record(snapshots=400, snapshot_every=25)."
+            "trace: expected one of train() with mean weights or stored directions, got another. Train with "
+            "record=Record(means=16)."
         )
     for name, mine in (("network", network.name), ("data", images.name)):
         if trace.attrs[name] != mine:
@@ -142,23 +247,30 @@ def weights_of(trace: xr.Dataset, i: int, j: int, directions: np.ndarray) -> np.
     return directions * np.interp(trace["snapshot_step"].values[i], step, radius)[:, None]
 
 
-def _one(
-    weights: np.ndarray, loss: _Loss, chosen: np.ndarray, scales: Sequence[float], blocks: int
-) -> dict[str, np.ndarray]:
-    mean = weights.mean(axis=0)
-    groups = np.array_split(np.arange(len(weights)), blocks)
-    without = np.stack([np.delete(weights, group, axis=0).mean(axis=0) for group in groups])
-    here = loss(np.concatenate([mean[None], without]))
-    rays = [loss(mean + s * (weights[chosen] - mean)) - here[0] for s in scales]
-    return {
+def means_of(trace: xr.Dataset) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Cell, replica and mean weights (dim,) of every run that finished, of windows or else of directions."""
+    source = _windows(trace) if "window_mean" in trace else _directions(trace, 2)
+    return ((i, j, stretch.mean) for i, j, stretch in source.stretches())
+
+
+def _losses(
+    stretch: _Stretch, loss: _Function, of_part: _Function | None, chosen: np.ndarray, scales: Sequence[float]
+) -> dict[str, np.ndarray | float]:
+    mean, rays, recorded = stretch.mean, stretch.weights[chosen] - stretch.mean, loss if of_part is None else of_part
+    here = recorded(np.concatenate([mean[None], stretch.without]))
+    origin = here[0] if of_part is None else loss(mean[None])
+    found = {
         "mean_energy": here[0],
         "mean_sq": mean @ mean,
-        "square": np.mean(np.sum(weights**2, axis=1)),
-        "change": mean @ (weights[-1] - weights[0]),
-        "snapshot_energy": loss(weights),
+        "square": stretch.square,
+        "change": mean @ (stretch.weights[-1] - stretch.weights[0]),
+        "snapshot_energy": recorded(stretch.weights) if stretch.energy is None else stretch.energy,
         "energy_without": here[1:],
-        "ray_excess": np.stack(rays, axis=1),
+        "ray_excess": np.stack([loss(mean + s * rays) - origin for s in scales], axis=1),
     }
+    if of_part is not None:
+        found |= {"ray_part": of_part(mean + rays) - here[0], "ray_all": loss(mean + rays) - origin}
+    return found
 
 
 _MEANINGS = {
@@ -166,20 +278,24 @@ _MEANINGS = {
     "mean_sq": ("squared norm of the mean weights", ()),
     "square": ("mean squared norm of the weights", ()),
     "change": ("overlap of the mean weights with their change from first to last", ()),
-    "snapshot_energy": ("loss at the stored weights", ("snapshot",)),
+    "snapshot_energy": ("loss at the weights", ("snapshot",)),
     "energy_without": ("loss at the mean weights without a block", ("block",)),
     "ray_excess": ("loss along a ray above that at the mean weights", ("ray", "scale")),
+    "ray_part": ("loss at the end of a ray above that at the mean weights, over the recorded batches", ("ray",)),
+    "ray_all": ("loss at the end of a ray above that at the mean weights, over all batches", ("ray",)),
 }
 
 
-def _dataset(trace: xr.Dataset, found: dict[str, np.ndarray], scales: Sequence[float]) -> xr.Dataset:
+def _dataset(trace: xr.Dataset, found: dict[str, np.ndarray], scales: Sequence[float], source: _Source) -> xr.Dataset:
     variables: dict[str, Any] = {
         name: (("cell", "replica", *_MEANINGS[name][1]), value, {"long_name": _MEANINGS[name][0], "units": "1"})
         for name, value in found.items()
     }
-    step = trace["snapshot_step"].values
-    about = {"long_name": "steps from the first to the last stored weights", "units": "step"}
-    variables["span"] = ("cell", (step[:, -1] - step[:, 0]).astype(float), about)
+    about = {"long_name": "steps from the first to the last of the weights", "units": "step"}
+    variables["span"] = ("cell", source.span, about)
+    last = trace["step"].values[:, -1].astype(float)
+    variables["last_step"] = ("cell", last, {"long_name": "recorded steps of the run", "units": "step"})
+    variables["snapshot_block"] = ("snapshot", source.block, {"long_name": "block of a loss", "units": "1"})
     kept = ("producer", "protocol", "network", "data", "dim", "dof", "batch_size", "seed", "steps")
     attributes = {name: trace.attrs[name] for name in kept if name in trace.attrs}
     return xr.Dataset(

@@ -57,7 +57,8 @@ STARTS = ("predicted", "random", "unit")
 class Plan:
     """Numbers of a run. Steps are counted from the end of the warm-up; those of the warm-up are negative.
 
-    ``spaced``: the steps of the samples if they are spaced in the logarithm; all of them then hold the noise.
+    The last half has ``windows`` for means. ``spaced``: the steps of the samples if they are spaced in the logarithm;
+    all of them then hold the noise.
     """
 
     steps: int
@@ -77,10 +78,13 @@ class Plan:
     first: int = 0
     quantities: tuple[Quantity, ...] = ()
     spaced: tuple[int, ...] = ()
+    windows: int = 0
 
     def settings(self) -> dict[str, Any]:
         """What identifies it in a run folder: the numbers, and the names of custom quantities, if there are any."""
-        numbers = {name: value for name, value in vars(self).items() if name not in ("quantities", "spaced")}
+        apart = ("quantities", "spaced", "windows")  # absent in older runs, and where there are none
+        numbers = {name: value for name, value in vars(self).items() if name not in apart}
+        numbers |= {"windows": self.windows} if self.windows else {}
         numbers |= {"quantities": [q.name for q in self.quantities]} if self.quantities else {}
         return numbers | ({"log_spaced": len(self.spaced)} if self.spaced else {})
 
@@ -130,6 +134,11 @@ class Plan:
         """The steps at which directions are stored."""
         return [self.last - k * self.snapshot_every for k in reversed(range(self.snapshots))]
 
+    def edges(self) -> list[int]:
+        """The steps at which the first window begins and each ends, together the last half of the run."""
+        length = self.steps // 2 // max(self.windows, 1)
+        return [self.last - k * length for k in reversed(range(self.windows + 1))] if self.windows else []
+
     def next_stop(self, step: int, rescalings: list[int]) -> int:
         """The next step at which something may happen: a sample, a snapshot, a rescaling, or the end of a segment.
 
@@ -142,6 +151,7 @@ class Plan:
         if self.snapshots and step < self.last:
             later = min((self.last - step - 1) // self.snapshot_every, self.snapshots - 1)
             stops.append(self.last - later * self.snapshot_every)
+        stops += self.edges()
         return min(stop for stop in stops if stop > step)
 
 
@@ -203,6 +213,8 @@ def planned(
         every = recorded.snapshot_every
         most = f"at most {steps // every} with snapshot_every={every}, steps={steps}"
         raise refuse("snapshots", most, recorded.snapshots, "Take fewer.")
+    if recorded.means > steps // 2:
+        raise refuse("means", f"at most {steps // 2}, one for each of the last steps // 2", recorded.means, "Take 16.")
     batches = len(data) // batch_size
     if recorded.energy_batches is not None and recorded.energy_batches > batches:
         most = f"at most the {batches} disjoint batches of {data.name}"
@@ -226,6 +238,7 @@ def planned(
         start=_start(start, (len(protocol), replicas, network.dim(data))),
         dtype=dtype,
         quantities=tuple(recorded.quantities),
+        windows=recorded.means,
     )
     if before is not None:
         grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer, protocol).get("optimizer")

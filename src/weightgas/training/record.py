@@ -31,7 +31,8 @@ def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]
 
 
 class Samples:
-    """Arrays of shape (stack, samples[, groups]), NaN where nothing was recorded, and the stored directions.
+    """Arrays of shape (stack, samples[, groups]), NaN where nothing was recorded, the stored directions, and of each of
+    ``windows`` the mean weights (stack, windows, dim) and the weights at its ends (stack, windows + 1, dim).
 
     ``names`` are the variables to record, ``custom`` those of custom quantities. A row depends only on the state at its
     step, so writing it again (after an interruption) changes nothing.
@@ -45,11 +46,14 @@ class Samples:
         snapshots: int,
         names: tuple[str, ...],
         custom: Custom,
+        windows: int = 0,
     ) -> None:
         self._sizes, self.custom = sizes, custom
         shapes = {name: (stack, rows, len(sizes)) if name.startswith("group_") else (stack, rows) for name in names}
         self.values = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
         self.directions = np.full((stack, snapshots, sum(sizes)), np.nan, np.float32)
+        self.means = np.full((stack, windows, sum(sizes)), np.nan)
+        self.ends = np.full((stack, windows + 1 if windows else 0, sum(sizes)), np.nan, np.float32)
         self.samples = np.zeros(stack, np.int64)
         self.alive = np.ones(stack, bool)
 
@@ -97,11 +101,19 @@ class Samples:
         directions = weights.double() / torch.linalg.vector_norm(weights, dim=1, keepdim=True, dtype=torch.float64)
         self.directions[self.alive, number] = directions.cpu().numpy()[self.alive]
 
+    def window(self, edge: int, state: State) -> None:
+        """Store the weights at an end of a window, and the mean over the window that it ends, of the cells that run."""
+        self.ends[self.alive, edge] = state.weights.cpu().numpy()[self.alive]
+        if edge and state.mean is not None:
+            self.means[self.alive, edge - 1] = state.mean.cpu().numpy()[self.alive]
+
     def arrays(self) -> dict[str, np.ndarray]:
         """The complete record, for a checkpoint."""
+        windows = {"means": self.means, "ends": self.ends} if self.means.size else {}
         return {
             **self.values,
             **self.custom.values,
+            **windows,
             "directions": self.directions,
             "samples": self.samples,
             "alive": self.alive,

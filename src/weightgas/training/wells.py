@@ -1,6 +1,6 @@
 """The Hessian and the noise covariance at the mean of the weights of a run, as matrices, and what they explain.
 
-At the mean m of the stored weights of a run, on the tangent space of its groups of the unit sphere (D = Σ(dᵢ−1)):
+At the mean m of the weights of a run, on the tangent space of its groups of the unit sphere (D = Σ(dᵢ−1)):
 
     H     mean over disjoint batches of ∇²L, columns by central differences of gradients at the angle :data:`ANGLE`;
           differences see the kinks of ReLU, which automatic Hessians miss
@@ -33,8 +33,8 @@ from torch import Tensor
 from weightgas import networks, probes, runs
 from weightgas import trace as traces
 from weightgas.errors import refuse, whole_number
-from weightgas.measurement.entropy.directions import chains, group_sizes
-from weightgas.training.means import check_trained, weights_of
+from weightgas.measurement.entropy.directions import group_sizes
+from weightgas.training.means import check_trained, means_of
 from weightgas.training.plan import fitting
 
 ANGLE = 0.005
@@ -56,8 +56,8 @@ def harmonic_wells(
     Parameters
     ----------
     trace
-        From :func:`weightgas.train` with stored directions (``record=Record(snapshots=…)``), at most
-        :data:`LARGEST_DIM` weights.
+        From :func:`weightgas.train` with ``record=Record(means=16)`` or stored directions, at most :data:`LARGEST_DIM`
+        weights.
     network, data
         Those that were trained.
     batches
@@ -78,12 +78,12 @@ def harmonic_wells(
     Raises
     ------
     TypeError, ValueError, TraceError
-        For a network or data that were not trained, too many weights, or a trace without directions.
+        For a network or data that were not trained, too many weights, or a trace without mean weights.
     """
     traces.check(trace)
     network, images = fitting(network, data)
     check_trained(trace, network, images)
-    dim, half = trace.sizes["weight"], whole_number("batches", batches, minimum=4) // 2
+    dim, half = trace.attrs["dim"], whole_number("batches", batches, minimum=4) // 2
     if dim > LARGEST_DIM:
         raise refuse("trace", f"at most {LARGEST_DIM} weights", dim, "Its matrices would be too large.")
     count = min(whole_number("replicas", replicas), trace.sizes["replica"])
@@ -91,9 +91,8 @@ def harmonic_wells(
     generator = np.random.default_rng(whole_number("seed", seed, minimum=0))
     disjoint = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
     with runs.progress("harmonic wells", trace.sizes["cell"] * count, progress) as advance:
-        for i, j, x in chains(trace):
+        for i, j, mean in means_of(trace):
             if j < count:
-                mean = weights_of(trace, i, j, x).mean(axis=0)
                 point = _Point(network, images, mean, group_sizes(trace))
                 draws = generator.integers(len(images), size=(2, half, disjoint.shape[1]))
                 rate = float(trace["elr_set"].values[i]) if np.isfinite(trace["elr_set"].values[i]) else np.nan

@@ -10,8 +10,9 @@ method              needs                                                    ass
 ``published``       stored directions                                        independent samples, else diffusion
 ==================  =======================================================  ===========================================
 
-Their accuracy on systems with known entropies is in docs/entropies.md. A custom estimator is an :class:`Estimator`
-passed to ``measure(entropy=)``; a built-in one is a file of this folder and an entry of :data:`ESTIMATORS`.
+Their accuracy on systems with known entropies is in docs/explanation/entropies.md. A custom estimator is an
+:class:`Estimator` passed to ``measure(entropy=)``; a built-in one is a file of this folder and an entry of
+:data:`ESTIMATORS`.
 """
 
 from weightgas.measurement.entropy import anchors, density, integration, knn, published, quasi_harmonic

@@ -1,0 +1,95 @@
+"""Sphinx: the site in ``site/``, every warning an error (``make docs``). Nothing is fetched to build or to read it."""
+
+import re
+import sys
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+
+import weightgas
+
+sys.path.insert(0, str(Path(__file__).parent))
+import generated
+
+project = "weightgas"
+author = "the weightgas developers"
+version = release = weightgas.__version__
+language = "en"
+
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx_copybutton",
+    "sphinx_design",
+    "sphinxcontrib.katex",
+]
+exclude_patterns = ["pictures/*.md"]
+templates_path = ["_templates"]
+default_role = "literal"
+
+# Markdown: formulas between dollars, anchors of headings as GitHub makes them
+myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
+myst_heading_anchors = 4
+myst_dmath_double_inline = True
+suppress_warnings = ["myst.header"]
+
+# Docstrings: one page for each public name
+autosummary_generate = True
+autosummary_ignore_module_all = False
+autosummary_context = {"examples": generated.examples()}
+autodoc_typehints = "none"
+autodoc_member_order = "bysource"
+autodoc_default_options = {"members": True, "show-inheritance": False}
+numpydoc_show_class_members = False
+numpydoc_xref_param_type = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = "weightgas"
+html_static_path = ["_static"]
+html_css_files = ["weightgas.css"]
+html_copy_source = html_show_sourcelink = False
+html_theme_options = {
+    "logo": {"text": "weightgas"},
+    "navbar_align": "left",
+    "navbar_end": ["theme-switcher"],
+    "header_links_before_dropdown": 6,
+    "show_nav_level": 1,
+    "navigation_depth": 2,
+    "show_toc_level": 2,
+    "footer_start": ["copyright"],
+    "footer_end": [],
+    "secondary_sidebar_items": ["page-toc"],
+}
+html_sidebars = {"index": [], "install": []}
+copyright = "the weightgas developers, MIT licence"
+copybutton_exclude = ".linenos, .gp, .go"
+copybutton_prompt_text = r">>> |\.\.\. |\$ "
+copybutton_prompt_is_regexp = True
+
+# sphinxcontrib-katex brings the script; style and fonts of the same version (npm katex 0.16.22) lie in _static/katex
+katex_css_path = "katex/katex.min.css"
+
+
+def linked(app: Sphinx, env: object, node: pending_xref, content: nodes.Node) -> nodes.Node | None:
+    """A reference to a public name by another of its places leads to its page; any other is shown as code."""
+    if node.get("refdomain") != "py":
+        return None
+    name = generated.page_of(node["reftarget"].lstrip("."), node.get("py:module"), node.get("py:class"))
+    domain = app.builder.env.get_domain("py")
+    return name and domain.resolve_xref(app.builder.env, node["refdoc"], app.builder, "obj", name, node, content)
+
+
+def bars(app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]) -> None:
+    """Bars in the formulas of docstrings are no substitutions of reStructuredText."""
+    lines[:] = [re.sub(r"(``[^`]*``|`[^`]*`)|(?<!\\)\|", lambda found: found[1] or r"\|", line) for line in lines]
+
+
+def setup(app: Sphinx) -> None:
+    """Generate pages before they are read; resolve what the domain of Python does not know."""
+    generated.write(Path(app.srcdir))
+    app.connect("autodoc-process-docstring", bars, priority=100)
+    app.connect("missing-reference", linked)
