@@ -64,7 +64,7 @@ PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))
 """They have the first colours and markers, so that a protocol looks the same in all figures."""
 
 Panels = Axes | Sequence[Any] | np.ndarray
-"""What ``ax`` may be: axes, or as many as the figure has panels, in reading order."""
+"""What ``ax`` may be: axes, or as many as the figure has panels, in the order of their letters."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -110,7 +110,7 @@ def canvas(
     rows, columns
         Height of every row of panels in inches, and the number of columns.
     ax
-        Axes to draw into, as many as there are panels, in reading order.
+        Axes to draw into, as many as there are panels, in the order of their letters.
     width
         ``"column"`` (3.35 in) or ``"page"`` (7 in) for print, where a figure has no title; None for the screen.
     share
@@ -158,7 +158,7 @@ def _given(ax: Any, panels: tuple[int, int], width: str | None) -> np.ndarray:
     count = panels[0] * panels[1]
     if len(found) != count or not all(isinstance(one, Axes) for one in found):
         got = f"{len(found)}" if all(isinstance(one, Axes) for one in found) else type(ax).__name__
-        raise refuse("ax", f"{count} matplotlib axes, one for each panel", got, "Pass them in reading order.")
+        raise refuse("ax", f"{count} matplotlib axes, one for each panel", got, "Pass them in order, from a on.")
     out = np.empty(panels, dtype=object)
     out.flat = found
     return out

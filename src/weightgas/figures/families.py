@@ -117,7 +117,7 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
     whole_number("lines", lines, fix="Pass how many lines to draw, for instance 5.")
     state = run.state
     fixed, kind = axes(state), kind_of(state)
-    over = kind.axes[0] if over == "lr" else over
+    over = named_axis(kind, over)
     known = fixed | kind.combined(fixed)
     one_of(f"over ({state.attrs['protocol'].replace('_', ' ')})", over, known)
     x = known[over]
@@ -136,6 +136,11 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
     rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]
     found = [Line(float(known[across][r[0]]), r, c) for r, c in zip(rows, ordered(len(rows)), strict=True)]
     return Families(over, across, x, found, run)
+
+
+def named_axis(kind: type[Protocol], over: str) -> str:
+    """The hyperparameter that is meant: ``"lr"`` is the effective one where the protocol fixes that."""
+    return kind.axes[0] if over == "lr" else over
 
 
 def measured(run: Findings, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius
 from weightgas.figures.estimators import entropies
+from weightgas.figures.families import named_axis
 from weightgas.figures.layers import layers
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
@@ -71,7 +72,7 @@ def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure
 
     def caption(run: Findings) -> str:
         kind = kind_of(run.state)
-        harmonic = not kind.entropy_slopes()[kind.axes[0] if over == "lr" else over][1]
+        harmonic = not kind.entropy_slopes()[named_axis(kind, over)][1]
         slope = "the one of a harmonic gas at low temperature" if harmonic else "exact for any gas (a Maxwell relation)"
         text = f"Entropy of the weights over {words}; below, the distance from the dashed slope. That slope is {slope}."
         if _trained(run):

@@ -41,7 +41,7 @@ class Sheet:
 
     @property
     def panels(self) -> list[Axes]:
-        """The visible axes in reading order."""
+        """The visible axes in the order of their letters."""
         return [ax for ax in (self.axes.T if self.stacked else self.axes).flat if ax.get_visible()]
 
     def color_bar(self, mapping: Any, where: np.ndarray, label: str, **options: Any) -> Colorbar:
