@@ -4,6 +4,7 @@ from weightgas.analysis.anisotropic import anisotropic
 from weightgas.analysis.annealing import annealing
 from weightgas.analysis.bootstrap import bootstrap
 from weightgas.analysis.checks import Check, Hypothesis, Key, Level, Verdict
+from weightgas.analysis.expansion import expansion
 from weightgas.analysis.findings import Findings, verdict
 from weightgas.analysis.layers import layer_gases
 from weightgas.analysis.virial import virial
@@ -19,6 +20,7 @@ __all__ = [
     "anisotropic",
     "annealing",
     "bootstrap",
+    "expansion",
     "layer_gases",
     "verdict",
     "virial",
