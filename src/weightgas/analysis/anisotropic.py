@@ -15,7 +15,7 @@ follows the loss (:mod:`weightgas.analysis.reasons`); quantiles are wider by its
 The density is that about the mean; where the mean lies is U − L(m). A distance of independent samples exceeds 1.36/√ESS
 in 5 % of cases even where the gas is right, so it can be small only with many samples.
 
-Level: approximate; it can fail, and says where. Weakness: the error of a ratio contains the scatter of the measurement
+Level: approximate; it can fail. Weakness: the error of a ratio contains the scatter of the measurement
 and of the wells, not that of the harmonic form.
 """
 
