@@ -27,9 +27,9 @@ function scale(values, wanted) {
 }
 
 /** Show a chart in an element; `build` returns {traces, layout}. It is drawn at once if in view, else when scrolled to. */
-function chart(element, build, options = {}) {
-  drawn.set(element, { build, options, ready: false });
-  if (!watcher) return draw(element);
+function chart(element, build, now = false) {
+  drawn.set(element, { build, ready: false, listens: drawn.get(element)?.listens });
+  if (!watcher || now) return draw(element);
   watcher.unobserve(element);
   watcher.observe(element);
   return undefined;
@@ -100,7 +100,7 @@ function keys(element, move) {
     if (way) {
       const next = move(page.cell, way);
       if (next) { mark(next, element); event.preventDefault(); }
-    } else if (event.key === "Enter" && page.cell) openDrawer(page.cell, element);
+    } else if (event.key === "Enter" && page.cell) { openDrawer(page.cell, element); event.preventDefault(); }
     else if (["+", "=", "-", "0"].includes(event.key)) zoom(element, event.key);
     else return;
     event.stopPropagation();

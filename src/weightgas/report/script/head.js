@@ -7,17 +7,17 @@ function headChart() {
   if (watched) {
     at("head-caption").textContent = "Norm of every group; dashed: r*, where decay and growth would balance.";
     element.setAttribute("aria-label", at("head-caption").textContent);
-    return chart(element, () => watchedTraces(watched, "radius", "norm r"));
+    return chart(element, () => watchedTraces(watched, "radius", "norm r"), true);
   }
   if (!some.length) {
     const first = ofSystem(["run", "unjudged"]).find((run) => run.series?.energy);
     at("head-caption").textContent = "Loss of every cell along its steps.";
     element.setAttribute("aria-label", at("head-caption").textContent);
-    return first ? chart(element, () => alongTraces(first, "energy")) : element.closest("figure").remove();
+    return first ? chart(element, () => alongTraces(first, "energy"), true) : element.closest("figure").remove();
   }
   at("head-caption").textContent = "Pressure over volume. Lines: isotherms pV = RT of an ideal gas at the temperature of their colour. Filled: in equilibrium.";
   element.setAttribute("aria-label", `${at("head-caption").textContent} Arrow keys move through the cells, Enter opens one.`);
-  return chart(element, () => pressureVolume(some));
+  return chart(element, () => pressureVolume(some), true);
 }
 
 function pressureVolume(list) {
@@ -94,4 +94,3 @@ function watchedTraces(run, name, text) {
   return { traces, layout: { height: name === "radius" ? 400 : undefined, showlegend: groups.length < 8, xaxis: { title: "step" }, yaxis: { title: text, ...scale(groups.flatMap((g) => g[name]), true) } } };
 }
 
-page.hooks.system.push(headChart);
