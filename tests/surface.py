@@ -39,7 +39,8 @@ NOT_CALLED = {
         "protocols.Protocol protocols.ScaledStep settings.Settings"
     ),
     "on networks that are trained for this": (
-        "analysis.expansion analysis.virial training.mean_weights training.harmonic_wells"
+        "analysis.expansion analysis.virial analysis.anisotropic training.mean_weights training.harmonic_wells "
+        "training.harmonic_gas"
     ),
     "between producers and stores": (
         "trace.make trace.joined trace.halve trace.lengthen trace.create_store trace.write_cells trace.mark_failed "
@@ -219,6 +220,7 @@ PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
     "report.Content": {"title": lambda: "t"}, "report.Section": {"title": lambda: "t"},
     "report.Table": {"caption": lambda: "t", "columns": lambda: ["a"], "rows": lambda: [["1"]]},
     "report.Picture": {"figure": lambda: wg.figures.radius(wg.Findings(*gas())), "caption": lambda: "c"},
+    "report.System": {"title": lambda: "t", "runs": lambda: {"a": wg.Findings(*gas())}},
     "report.write": {"path": lambda: "r.html", "content": lambda: wg.report.Content("t")},
     "report.render": {"content": lambda: wg.report.Content("t")},
     "report.findings": {"folder": lambda: saved()}, "report.of_run": {"folder": lambda: saved()},
