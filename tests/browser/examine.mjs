@@ -64,11 +64,16 @@ const marks = (page) => page.evaluate(() => ({
 
 const browser = await puppeteer.launch({ executablePath, headless: true, args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"] });
 try {
+  out.work = Infinity; // the least of three, for other processes lengthen it
+  for (let n = 0; n < 3; n += 1) {
+    const timed = await opened(browser, DESKTOP);
+    await timed.waitForFunction(() => window.firstChart !== undefined, { timeout: 30000 });
+    out.work = Math.min(out.work, await processorTime(timed));
+    await timed.close();
+  }
   const page = await opened(browser, DESKTOP);
   await ready(page);
-  await page.waitForFunction(() => window.firstChart !== undefined, { timeout: 30000 });
   out.firstChart = await page.evaluate(() => window.firstChart);
-  out.work = await processorTime(page);
   out.desktop = await firstScreen(page);
   await through(page);
   out.screens = (await page.evaluate(() => document.documentElement.scrollHeight)) / DESKTOP.height;

@@ -44,7 +44,7 @@ function pressureVolume(list) {
         colorscale: VIRIDIS, cmin: low, cmax: high, line: { width: 1, color: variable("soft") }, showscale: n === 0 && temperatures.length > 1,
         colorbar: { title: { text: "T", side: "top" }, thickness: 9, len: 0.9, ...ticks(low, high) } } });
   });
-  return { traces, layout: { height: innerWidth < 640 ? 300 : 400, showlegend: list.length > 1, legend: { orientation: "h", y: 1.01, yanchor: "bottom", x: 0 },
+  return { traces, layout: { height: innerWidth < 640 ? 300 : 400, fixed: true, margin: { l: 64, r: 12, t: list.length > 1 ? 34 : 14, b: 46 }, showlegend: list.length > 1, legend: { orientation: "h", y: 1.01, yanchor: "bottom", x: 0 },
     xaxis: { title: axisTitle("volume"), ...scale(cells.map((c) => c.v), true) },
     yaxis: { title: axisTitle("pressure"), ...scale(cells.map((c) => c.p), true), range: cells.length ? [Math.log10(pMin), Math.log10(pMax)] : undefined } } };
 }
