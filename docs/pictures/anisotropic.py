@@ -1,6 +1,6 @@
 """Make the table of docs/explanation/anisotropic.md: trained networks against the gas of their curvature and noise.
 
-It takes some ten minutes; what was measured is kept in FOLDER, and the same call goes on from there.
+It takes some ten minutes; what was measured is kept in FOLDER, and the same call resumes.
 
     python docs/pictures/anisotropic.py runs/answer runs/virial FOLDER
 
