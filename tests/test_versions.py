@@ -27,7 +27,8 @@ USES = {
     "": "weightgas.simulate(weightgas.FixedLR(lr=0.1, wd=0.1), steps=4000)",
     "dask": "from distributed import Client, LocalCluster; "
     "c = Client(LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None)); "
-    "weightgas.simulate(weightgas.FixedLR(lr=0.1, wd=0.1), steps=4000, run=weightgas.settings.Run(client=c)); c.close()",
+    "run = weightgas.settings.Run(client=c); "
+    "weightgas.simulate(weightgas.FixedLR(lr=0.1, wd=0.1), steps=4000, run=run); c.close()",
     "download": "import pooch; weightgas.simulate(weightgas.FixedLR(lr=0.1, wd=0.1), steps=4000)",
     "mnist": "assert len(weightgas.datasets.named('mnist').inputs) == 5000",
 }

@@ -1,4 +1,4 @@
-"""Results in a notebook: escaped, small tables of HTML, and a line of progress that is replaced as a run goes on."""
+"""Results in a notebook: escaped, small tables of HTML, and a line of progress that is updated during a run."""
 
 from __future__ import annotations
 
