@@ -77,8 +77,7 @@ def loss_dependence(runs: Runs, *, ax: Panels | None = None, width: str | None =
         for member in members:
             text = f"b = {_slopes(panel, member) or 'not resolved'}"
             if not lone:
-                where = f"{name}, " if name else ""
-                handles.append(marker(f"{where}{member.label}: {text}", member.color, member.shape))
+                handles.append(marker(f"{member.label}: {text}", member.color, member.shape))
             panel.set_title(f"{name}\n{text}" if lone else name)
         for axis, which in ((panel.xaxis, 0), (panel.yaxis, 1)):
             logarithmic(axis, np.concatenate([c.get_xydata()[:, which] for c in panel.lines] or [np.empty(0)]))
