@@ -27,7 +27,7 @@ extensions = [
     "sphinx_design",
     "sphinxcontrib.katex",
 ]
-exclude_patterns = ["pictures/*.md"]
+exclude_patterns = ["reference/generated/*", "reference/examples/*"]
 templates_path = ["_templates"]
 default_role = "literal"
 
