@@ -38,7 +38,9 @@ NOT_CALLED = {
         "optimizers.Optimizer optimizers.Unknown optimizers.Normalised protocols.PlainStep protocols.ProjectedStep "
         "protocols.Protocol protocols.ScaledStep settings.Settings"
     ),
-    "on networks that are trained for this": "analysis.virial training.mean_weights training.harmonic_wells",
+    "on networks that are trained for this": (
+        "analysis.expansion analysis.virial training.mean_weights training.harmonic_wells"
+    ),
     "between producers and stores": (
         "trace.make trace.joined trace.halve trace.lengthen trace.create_store trace.write_cells trace.mark_failed "
         "trace.used_for trace.completed_cells trace.cells_per_write trace.is_old trace.upgrade trace.in_names_of_today "
@@ -217,6 +219,7 @@ PARTICULAR: dict[str, dict[str, Callable[[], Any]]] = {
     "report.Content": {"title": lambda: "t"}, "report.Section": {"title": lambda: "t"},
     "report.Table": {"caption": lambda: "t", "columns": lambda: ["a"], "rows": lambda: [["1"]]},
     "report.Picture": {"figure": lambda: wg.figures.radius(wg.Findings(*gas())), "caption": lambda: "c"},
+    "report.System": {"title": lambda: "t", "runs": lambda: {"a": wg.Findings(*gas())}},
     "report.write": {"path": lambda: "r.html", "content": lambda: wg.report.Content("t")},
     "report.render": {"content": lambda: wg.report.Content("t")},
     "report.findings": {"folder": lambda: saved()}, "report.of_run": {"folder": lambda: saved()},

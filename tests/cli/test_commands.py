@@ -52,7 +52,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     options = next(c for c in app.registered_commands if c.name == command or c.callback.__name__ == command)  # type: ignore[union-attr]
     for name in options.callback.__annotations__:  # type: ignore[union-attr]
         if name not in ("return", "source", "name", "what", "optimizer"):
-            option = {"as_json": "json"}.get(name, name.replace("_", "-"))
+            option = {"as_json": "json", "opened": "open"}.get(name, name.replace("_", "-"))
             assert f"--{option}" in found.out, f"{command} has no help for {name}"
 
 
@@ -208,6 +208,30 @@ def test_report_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert found.code == 0, found.err
     assert found.out == f"Report: {(run / 'report.html').resolve()}\n"
     assert (run / "report.html").stat().st_size > 10_000
+
+
+def test_report_as_json_opened_and_compared(
+    run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weightgas.report.static.FIRST", ())
+    found = call(capsys, "report", run, "--json", "--no-controls")
+    data = json.loads(found.out)
+    assert found.code == 0 and data["format"] == 1 and not (run / "report.html").exists()
+    state = traces.open_trace(run / "state.zarr")
+    values = data["runs"][0]["columns"]["energy"]["value"]
+    assert values == pytest.approx(state["energy"].values, rel=5e-5)
+    asked: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(asked.append(address)))
+    found = call(capsys, "report", run, "--open", "--no-controls")
+    assert asked == [(run / "report.html").resolve().as_uri()] and "expected a browser on this machine" in found.err
+    assert call(capsys, "simulate", *SMALL, "--seed", 1, "-o", "runs/other").code == 0
+    found = call(capsys, "report", "--compare", run, "runs/other", "--no-controls")
+    assert found.out == f"Report: {Path('runs/other/comparison.html').resolve()}\n"
+    assert "other less small: 2 cells in both" in Path("runs/other/comparison.html").read_text(encoding="utf-8")
+    alone = call(capsys, "simulate", "--lr", 0.07, "--wd", 0.1, "--steps", 4000, "-o", "runs/alone")
+    assert alone.code == 0
+    refused = call(capsys, "report", run, "--compare", "runs/alone", "--no-controls")
+    assert refused.code == 2 and "expected cells with the same hyperparameters, got none" in refused.err
 
 
 def test_reproduce_prints_verdicts_numbers_and_the_report(

@@ -37,7 +37,7 @@ def run(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def no_chapters(monkeypatch: pytest.MonkeyPatch) -> None:
     """The library's own figures take seconds to draw; they are tested elsewhere."""
-    monkeypatch.setattr("weightgas.report.chapters._CHAPTERS", {"simulate": ()})
+    monkeypatch.setattr("weightgas.report.static.FIRST", ())
 
 
 def test_a_figure_of_the_user_is_in_the_report(run: Path) -> None:

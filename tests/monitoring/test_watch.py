@@ -1,8 +1,12 @@
 """``watch`` in a user's loop: it moves nothing, survives what loops do, and states what it cannot say."""
 
+import base64
 import copy
 import csv
+import gzip
+import json
 import pickle
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -463,8 +467,12 @@ def test_a_report_of_a_watched_run(tmp_path) -> None:
     gas = run("momentum", 80)[2]
     trace.save(gas.trace(), tmp_path / "mine" / "trace.zarr")
     page = report.of_run(tmp_path / "mine").read_text(encoding="utf-8")
-    assert "Watched run: along its steps" in page and "Seen by hooks of the optimizer" in page
-    assert "None loss" not in page and "Maxwell" not in page.split("Watched run: states")[2] and "seeds" not in page
+    assert "Watched run: numbers" in page and "Seen by hooks of the optimizer" in page
+    assert "None loss" not in page and "Slopes of the entropy" not in page and "seeds" not in page
+    packed = re.search(r'id="data">([^<]*)<', page)
+    (found,) = json.loads(gzip.decompress(base64.b64decode(packed[1])))["runs"]
+    assert [g["name"] for g in found["watched"]["groups"]] == list(gas.names)
+    assert len(found["watched"]["step"]) == len(found["watched"]["groups"][0]["star"])
 
 
 def test_given_forecast_is_scored() -> None:

@@ -1,11 +1,18 @@
-"""The report: one file that needs nothing else, verdict first, foreign text escaped."""
+"""The report: one file that needs nothing else, the finding first, foreign text escaped. tests/browser opens it."""
 
+import base64
+import gzip
+import hashlib
+import json
 import os
 import re
 import shutil
+import subprocess
+import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,9 +21,12 @@ from matplotlib.figure import Figure
 from gases import KINDS, PROTOCOLS, control, network, state, trace
 from weightgas import figures, report
 from weightgas import trace as traces
-from weightgas.analysis import Findings, Verdict
-from weightgas.analysis.checks import Check, Key, Level
+from weightgas.analysis import Findings
+from weightgas.errors import TraceError
 from weightgas.measurement import measure
+from weightgas.report import columns, static
+from weightgas.report.compare import compared
+from weightgas.report.data import data
 from weightgas.report.numbers import range_of, text_of
 from weightgas.settings import Record
 from weightgas.simulation import simulate
@@ -47,14 +57,8 @@ class Page(HTMLParser):
         self.open.pop()
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
-
-
-def made_up(title: str, answers: tuple[str, str, str] = ("yes", "yes", "no")) -> Verdict:
-    check = Check(Key.FLUCTUATION, 2.1513, 0.0172, 1.0, answers[2], f"remark {title}")
-    numbers = (1, 2, 3)
-    return Verdict(title, tuple(Level(n, "?", a, (check,)) for n, a in zip(numbers, answers, strict=True)))  # type: ignore[arg-type]
 
 
 def figure() -> Figure:
@@ -63,7 +67,11 @@ def figure() -> Figure:
     return found
 
 
-def content(text: str = "plain") -> report.Content:
+def run(kind: str = "fixed_lr", title: str = "") -> Findings:
+    return Findings(trace(kind), state(kind), title=title)
+
+
+def content(text: str = "plain", runs: bool = False) -> report.Content:
     section = report.Section(
         f"section {text}",
         f"first {text}\n\nsecond",
@@ -71,12 +79,14 @@ def content(text: str = "plain") -> report.Content:
         [report.Picture(figure(), f"caption {text}", 3)],
         [f"note {text}"],
     )
+    numbers = replace(section, title=f"numbers {text}", figures=())
+    controls = {f"control {text}": Findings(*control("ideal"), title=f"control {text}")}
+    system = report.System(f"system {text}", {f"run {text}": run(title=f"run {text}")}, controls, sections=[section])
     return report.Content(
         title=f"title {text}",
-        summary=(f"line {text}",),
-        verdicts=(made_up(f"run {text}"),),
-        controls=(made_up(f"control {text}"),),
-        sections=(section,),
+        systems=(system,) if runs else (),
+        notes=(f"line {text}",),
+        sections=() if runs else (section, numbers),
         settings={"lr": list(np.logspace(-3, -1, 17)), text: {"path": text}},
         environment={"versions": {"weightgas": text}, "revision": text, "python": "3"},
         wall_time=125.0,
@@ -85,68 +95,133 @@ def content(text: str = "plain") -> report.Content:
     )
 
 
-def test_a_report_is_one_self_contained_balanced_page(tmp_path: Path) -> None:
-    path = report.write(tmp_path / "report.html", content())
-    html = path.read_text(encoding="utf-8")
-    page = Page(html)
-    names = [t for t, _ in page.tags]
-    assert html.startswith("<!doctype html>") and ("html", {"lang": "en"}) in page.tags
-    assert not {"script", "link", "iframe", "object", "embed"} & set(names)
-    for _, attributes in page.tags:
+@pytest.fixture(scope="module")
+def page() -> str:
+    """A page of one run, without static figures, whose drawing takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("weightgas.report.static.FIRST", ())
+        return report.render(content(EVIL, runs=True))
+
+
+def test_a_report_is_one_self_contained_balanced_page(page: str) -> None:
+    found = Page(page)
+    assert page.startswith("<!doctype html>") and ("html", {"lang": "en"}) in found.tags
+    assert not {"link", "iframe", "object", "embed", "base", "form"} & {t for t, _ in found.tags}
+    scripts = [a for t, a in found.tags if t == "script"]
+    assert [a.get("type") for a in scripts] == ["application/octet-stream"] * 2 + [None]
+    assert not any("src" in a for a in scripts)
+    for _, attributes in found.tags:
         for key in ("src", "href", "srcset", "action"):
             value = attributes.get(key) or "#"
-            assert value.startswith(("data:image/png;base64,", "#")), value
+            assert value.startswith(("data:image/svg+xml;base64,", "#")), value
         assert not any(key.startswith("on") for key in attributes)
-    assert not re.search(r"url\(|@import", html)
-    images = [a for t, a in page.tags if t == "img"]
-    assert [a["alt"] for a in images] == ["caption plain"]
-    ids = [a["id"] for _, a in page.tags if "id" in a]
+    assert not re.search(r"url\(|@import", page)
+    ids = [a["id"] for _, a in found.tags if "id" in a]
     assert len(ids) == len(set(ids))
-    assert {a["href"][1:] for t, a in page.tags if t == "a" and a.get("href")} <= set(ids)
-    assert {"title", "h1", "h2", "table", "caption", "figcaption", "details", "dl"} <= set(names)
+    assert {a["href"][1:] for t, a in found.tags if t == "a" and a.get("href")} <= set(ids)
 
 
-def test_the_verdict_stands_first_and_controls_right_beneath(tmp_path: Path) -> None:
-    html = report.render(content())
-    order = [
-        html.index(x) for x in ("<h1>", "run plain", "control plain", "What level 2 cannot show", "table plain", "<img")
-    ]
-    assert order == sorted(order)
-    assert html.index("<table") == html.index('<table class="verdict"')
-    assert 'class="answer no">✗ no<' in html and 'class="answer yes">✓ yes<' in html
-    assert "2.151 ± 0.017" in html
+def test_the_policy_allows_the_two_scripts_and_nothing_else(page: str) -> None:
+    (policy,) = (a["content"] for t, a in Page(page).tags if t == "meta" and a.get("http-equiv"))
+    assert policy is not None and policy.startswith("default-src 'none'; script-src 'sha256-")
+    sources = re.search(r"script-src ([^;]*)", policy)[1].split()  # type: ignore[index]
+    own = page.rpartition("<script>")[2].partition("</script>")[0]
+    library = gzip.decompress(base64.b64decode(packed_in(page, "library")))
+    expected = [base64.b64encode(hashlib.sha256(text).digest()).decode() for text in (own.encode(), library)]
+    assert sources == [f"'sha256-{found}'" for found in expected]
+    assert b"plotly.js (cartesian - minified)" in library[:100] and "Permission is hereby granted" in Page(page).text
 
 
-def test_foreign_text_is_escaped_everywhere() -> None:
-    html = report.render(content(EVIL))
-    assert "<script" not in html and "alert('x')" not in html.replace("&#x27;", "'").replace(
-        "&lt;script&gt;alert('x')", ""
-    )
-    page = Page(html)
-    found = ("title", "line", "section", "first", "run", "control", "remark run", "table", "caption", "note")
-    for name in found:
-        assert f"{name} {EVIL}" in page.text, name
-    assert f"weightgas demo {EVIL}" in page.text and f"{EVIL}.path = {EVIL}" in page.text
-    (image,) = (a for t, a in page.tags if t == "img")
-    assert image["alt"] == f"caption {EVIL}"
+def packed_in(page: str, name: str) -> str:
+    return re.search(rf'id="{name}">([^<]*)<', page)[1]  # type: ignore[index]
 
 
-def test_the_set_up_is_told() -> None:
+def unpacked(page: str) -> dict[str, Any]:
+    return json.loads(gzip.decompress(base64.b64decode(packed_in(page, "data"))))
+
+
+def test_the_page_has_the_numbers_of_the_state(page: str) -> None:
+    data, of = unpacked(page), run()
+    (mine,) = (one for one in data["runs"] if one["role"] == "run")
+    assert mine["status"] == of.state["status"].values.tolist()
+    assert {"temperature", "entropy", "ess", "radius_ratio", "fluctuation"} <= set(mine["columns"])
+    for name, column in mine["columns"].items():
+        assert name in data["quantities"]
+        if name not in of.state:
+            continue
+        for key, variable in (("value", name), ("error", f"{name}_err")):
+            if key in column:
+                expected = of.state[variable].values.astype(float)
+                shown = np.array([np.nan if x is None else x for x in column[key]])
+                np.testing.assert_array_equal(np.isnan(shown), ~np.isfinite(expected))
+                np.testing.assert_allclose(shown, expected, rtol=5.01e-5, equal_nan=True)
+        if "error" in column:  # rounding changes no value by more than a twentieth of its error
+            off = np.abs(np.array(column["value"], float) - of.state[name].values)
+            good = np.isfinite(off) & (of.state[f"{name}_err"].values > 0)
+            assert (off[good] <= 0.05 * of.state[f"{name}_err"].values[good]).all(), name
+    checks = [check for level in mine["levels"] for check in level["checks"]]
+    assert [c["name"] for c in checks] == [c.name for level in of.verdict.levels for c in level.checks]
+
+
+def test_the_finding_is_first_and_in_plain_words(page: str) -> None:
+    text = Page(page).text
+    assert text.index(f"system {EVIL} is stationary in 25 of 25 cells") < text.index("Stationary")
+    assert "the identities are inconclusive. Whether it is an ideal gas is not decided: " in text
+    assert "one family of densities is not decided" in text and "Reference simulations, whose answer is known" in text
+    assert "What level 2 cannot show" in text
+    assert "weightgas simulate --protocol fixed-lr" in text
+
+
+def test_foreign_text_is_escaped_everywhere(page: str) -> None:
+    assert "alert('x')" not in page.replace("&#39;", "'").replace("&lt;script&gt;alert('x')", "")
+    found = Page(page)
+    for name in ("title", "line", "system", "section", "first", "run", "control", "table", "caption", "note"):
+        assert f"{name} {EVIL}" in found.text, name
+    assert f"weightgas demo {EVIL}" in found.text and f"{EVIL}.path = {EVIL}" in found.text
+    assert [a["alt"] for t, a in found.tags if t == "img"] == [f"caption {EVIL}"]
+
+
+def test_the_set_up_is_stated() -> None:
     page = Page(report.render(content()))
-    for text in (
-        "seeds7",
-        "wall time2.1 min",
-        "revisionplain",
-        "(17 values)",
-        "weightgas demo plain",
-        "effective learning rate",
-    ):
+    for text in ("seeds7", "wall time2.1 min", "revisionplain", "(17 values)", "weightgas demo plain", "numbers plain"):
         assert text in page.text, text
 
 
 def test_an_empty_report_is_a_page_too() -> None:
-    page = Page(report.render(report.Content("nothing", "one\n\ntwo")))
-    assert "No run was judged." in page.text
+    page = Page(report.render(report.Content("nothing", notes=["one"])))
+    assert "No run was judged." in page.text and "one" in page.text
+
+
+def test_the_twin_in_markdown_has_the_finding_the_checks_and_the_tables(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("weightgas.report.static.FIRST", ())
+        report.write(tmp_path / "report.html", content("a|b <i>", runs=True))
+    text = (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# title a\\|b \\<i\\>\n\nsystem a\\|b \\<i\\> is stationary in 25 of 25 cells")
+    assert "| 2 | Maxwell, " in text and "| a\\|b \\<i\\> | 1.013 ± 0.012 |" in text and "* seeds: 7" in text
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert rows and all(len(re.findall(r"(?<!\\\\)\|", row.replace("\\|", ""))) in (3, 7, 8) for row in rows)
+
+
+def test_static_figures_are_few_small_and_the_most_important(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {figure.name for chapter in figures.CHAPTERS.values() for figure in chapter}
+    assert set(static.FIRST) <= names
+    drawn: list[str] = []
+
+    def picture(name: str) -> figures.Figure:
+        return figures.Figure(name, name, lambda run: drawn.append(name) or figure())
+
+    many = tuple(picture(f"{n}") for n in range(20))
+    monkeypatch.setattr(static, "CHAPTERS", {"all": many, "closed form": ()})
+    monkeypatch.setattr(static, "FIRST", tuple(f.name for f in many))
+    system = report.System("s", {"fixed_lr": run()})
+    assert len(static.pictures([system], [])) == static.MOST == len(drawn)
+    assert len(static.pictures([system] * 3, [])) == 12
+    monkeypatch.setattr(static, "ALL", 3 * len(static.image(report.Picture(figure(), "c"))["source"]))
+    assert len(static.pictures([system], [])) == 4
+    points = Figure(figsize=(4, 3))
+    points.subplots().plot(np.random.default_rng(0).random(40_000), "o")
+    assert len(static.svg(points)) < 100_000
 
 
 def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,6 +237,18 @@ def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert path.read_text() == "before" and list(tmp_path.iterdir()) == [path]
 
 
+def test_every_file_of_the_page_is_in_the_wheel() -> None:
+    """The wheel has what git tracks below src/weightgas, whatever its type."""
+    root = Path(report.__file__).parent
+    listed = subprocess.run(["git", "ls-files", "."], cwd=root, capture_output=True, text=True, check=True)
+    tracked = set(listed.stdout.split())
+    needed = {f"script/{name}.js" for name in report.page.SCRIPTS} | {"vendor/plotly-LICENSE.txt"}
+    needed |= {str(path.relative_to(root)) for path in (*root.glob("templates/*"), *root.glob("vendor/*"))}
+    assert needed <= tracked and {path.stem for path in root.glob("script/*")} == set(report.page.SCRIPTS)
+    settings = tomllib.loads((root.parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
+    assert settings["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["src/weightgas"]}
+
+
 def test_refusals(tmp_path: Path) -> None:
     with pytest.raises(TypeError, match=r"content: expected report.Content, got 'text'"):
         report.write(tmp_path / "r.html", "text")  # type: ignore[arg-type]
@@ -169,6 +256,10 @@ def test_refusals(tmp_path: Path) -> None:
         report.write(tmp_path / "none" / "r.html", content())
     with pytest.raises(FileNotFoundError, match=r"trace\.zarr"):
         report.of_run(tmp_path)
+    with pytest.raises(TypeError, match=r"systems: expected report.System objects, got 3"):
+        report.Content("t", systems=[3])  # type: ignore[list-item]
+    with pytest.raises(TypeError, match=r"runs: expected Findings by name, got 'fixed_lr'"):
+        report.System("s", {"a": "fixed_lr"})  # type: ignore[dict-item]
     with pytest.raises(TypeError, match=r"nulls: since 0\.2 this keyword is controls="):
         report.of_run(tmp_path, nulls={})  # type: ignore[call-arg]
     with pytest.raises(ImportError, match=r"isotropic_sections' since 0\.2: it is now sections\."):
@@ -183,61 +274,59 @@ def test_numbers_are_rounded_and_have_a_minus() -> None:
     assert range_of(np.array([np.nan, -2.0, 3.0])) == "−2 … 3" and range_of(np.array([np.nan])) == "–"
 
 
-@pytest.fixture(scope="module")
-def sections() -> list[report.Section]:
+@pytest.mark.thorough
+def test_a_report_of_every_kind_of_run_is_valid_and_small(tmp_path: Path) -> None:
     controls = {name: Findings(*control(name), title=f"control, {name}") for name in ("ideal", "anisotropic")}
-    found = report.sections({k: Findings(trace(k), state(k)) for k in KINDS}, controls)
-    return found + report.sections({k: Findings(*network(k)) for k in KINDS}, controls)
-
-
-@pytest.mark.thorough
-def test_the_sections_hold_every_figure_of_the_paper(sections: list[report.Section]) -> None:
-    captions = [p.caption for s in sections for p in s.figures]
-    wanted = {
-        "Radius, predicted from the hyperparameters": 2, "Radius, predicted from the gradient": 2,
-        "Energy and entropy of the direction": 1, "Energy and integrated entropy": 1, "Gibbs potential": 4,
-        "Helmholtz potential": 2, "over the weight decay": 4, "over the radius": 2, "Pressure measured": 2,
-        "Temperature T": 3, "Energy: the mean": 3, "Noise variance": 3, "quadratic fit": 6,
-        "over the (effective) learning rate": 6,
-        "Fluctuation over response": 2, "Slope of ln": 2,
-    }  # fmt: skip
-    for text, count in wanted.items():
-        assert sum(text in c for c in captions) == count, (text, [s.notes for s in sections])
-    levels = {p.level for s in sections for p in s.figures}
-    assert {2, 3, None} <= levels
-
-
-@pytest.mark.thorough
-def test_a_whole_report_is_valid_and_small(sections: list[report.Section], tmp_path: Path) -> None:
-    some = [s for k, s in enumerate(sections) if k % 4 == 0 or k == len(sections) - 1]  # drawing all takes long
-    path = report.write(tmp_path / "report.html", report.Content("all", sections=some))
+    groups = [{k: Findings(*network(k)) for k in KINDS}, {k: run(k) for k in KINDS}]
+    systems = [report.System("s", found, controls, sections=report.sections(found)) for found in groups]
+    path = report.write(tmp_path / "report.html", report.Content("all", systems=systems))
     page = Page(path.read_text(encoding="utf-8"))
-    bare = [report.write(tmp_path / f"{k}.html", report.Content("all", sections=[replace(s, figures=()) for s in of]))
-            for k, of in enumerate((some, sections))]  # fmt: skip
-    without, everything = (place.stat().st_size for place in bare)
-    drawn, count = (sum(len(s.figures) for s in of) for of in (some, sections))
-    total = everything + (path.stat().st_size - without) * count / drawn
-    assert total < 8e6, (without, everything, drawn, count)
-    tables = [t.caption for s in sections for t in s.tables]
-    assert any("paper printed" in t for t in tables) and "Every cell, fixed LR" in tables
-    assert "reference simulation" in page.text.lower() and "cannot show" in page.text
+    assert path.stat().st_size < 1.2e6
+    assert 4 <= sum(t == "img" for t, _ in page.tags) <= 12
+    tables = [t.caption for system in systems for section in system.sections for t in section.tables]
+    assert any("paper printed" in t for t in tables) and any(t.startswith("Slopes of the entropy") for t in tables)
+    data = unpacked(path.read_text(encoding="utf-8"))
+    assert [r["name"] for r in data["runs"] if r["system"] == 0] == ["fixed LR", "fixed ELR", "fixed sphere", *controls]
+    assert all(r["series"]["energy"] for r in data["runs"] if r["role"] == "run") and data["systems"][1]["paper"]
+    assert data["notes"] == [] or all("expected" in note for note in data["notes"])
 
 
 def test_many_cells_are_summarised_and_the_page_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    run = Findings(trace("fixed_lr"), state("fixed_lr"))
-    for place in ("figures.families.MOST_POINTS", "report.chapters.MOST_POINTS", "report.tables.MOST_ROWS"):
-        monkeypatch.setattr(f"weightgas.{place}", 7)
-    monkeypatch.setattr("weightgas.figures.cells.MOST_LETTERS", 24)
-    first = report.sections({"fixed_lr": run})[0]
-    assert "There are 25 cells. The table of cells lists at most 7 of them" in first.text
-    assert "state.zarr" in first.text
-    table = first.tables[-1]
-    assert (table.caption, len(table.rows)) == ("7 of 25 cells, evenly spaced, fixed LR", 7)
-    counts = next(t for t in first.tables if t.caption.startswith("States"))
-    assert str(counts.rows[0][1]).startswith("25: ")
-    points = figures.energy_and_entropy({"fixed_lr": run}).axes[0].containers[0].lines[0].get_xdata()
-    assert len(points) == 7
-    assert not figures.status_map(run).axes[0].texts
+    of = run()
+    monkeypatch.setattr(columns, "MOST_CELLS", 9)
+    monkeypatch.setattr("weightgas.report.chapters.MOST_CELLS", 9)
+    text = report.sections({"fixed_lr": of})[0].text
+    assert "There are 25 cells. Charts and the table of cells have at most 9 of them" in text and "state.zarr" in text
+    found = data(report.Content("t", systems=[report.System("s", {"fixed_lr": of})]))["runs"][0]
+    assert found["cells"] == 25 and len(found["index"]) == len(found["status"]) == 9
+    axes = [found["columns"][axis]["value"] for axis in ("lr", "wd")]
+    assert len(set(axes[0])) == len(set(axes[1])) == 3  # a coarser grid, with the ends
+    assert axes[0][0] == pytest.approx(of.state["lr_set"].values.min(), rel=1e-4)
+    assert len(found["series"]["energy"]) == 9
+    paired = of.state.isel(cell=np.arange(0, 25, 6)).assign_attrs(of.state.attrs)
+    monkeypatch.setattr(columns, "MOST_CELLS", 3)
+    assert columns.shown(paired).tolist() == [0, 2, 4]
+
+
+def test_numbers_keep_five_digits_or_those_of_their_error() -> None:
+    assert columns.rounded([1.2345678, np.nan, np.inf, 2.0]) == [1.2346, None, None, 2]
+    assert columns.rounded([1.23456789, 1e6 + 0.123456], [1e-6, 1e-3]) == [1.23456789, 1000000.12346]
+    assert columns.rounded([3.0, -0.0, 1e300], [0.0, np.nan, 1e290]) == [3, 0, 1e300]
+
+
+def test_a_report_of_two_runs(tmp_path: Path) -> None:
+    first, second = run("fixed_lr"), run("fixed_lr")
+    same, checks = compared(first, second, ("b", "a"))
+    assert "25 cells in both" in same.caption
+    assert all(row[2] in ("0 %", "0 nats") and row[4] in ("0", "–") for row in same.rows)
+    assert any(row[0].startswith("Maxwell") and row[1] == row[2] for row in checks.rows)
+    moved = second.state.copy(deep=True)
+    moved["energy"] = moved["energy"] + 5 * moved["energy_err"]
+    worse = compared(Findings(state=moved), second, ("b", "a"), checks=False)[0]
+    (row,) = (row for row in worse.rows if row[0] == "U")
+    assert row[4] == row[5] == f"{5 / 2**0.5:.2g}"
+    with pytest.raises(TraceError, match="expected two runs of one protocol"):
+        compared(first, run("fixed_elr"), ("b", "a"))
 
 
 def test_what_cannot_be_drawn_is_said() -> None:
@@ -247,10 +336,9 @@ def test_what_cannot_be_drawn_is_said() -> None:
         4000,
         record=Record(samples=40),
     )
-    found = report.sections({"fixed_elr": Findings(ran)})
-    notes = [n for s in found for n in s.notes]
-    assert any("product of two hyperparameters" in n for n in notes)
-    Page(report.render(report.Content("paired", sections=found)))
+    made = report.section("s", figures.CHAPTERS["potentials"], {"fixed_elr": Findings(ran)})
+    assert any("product of two hyperparameters" in n for n in made.notes)
+    Page(report.render(report.Content("paired", sections=[made])))
 
 
 class Unsaveable(Figure):
@@ -276,7 +364,7 @@ def test_what_cannot_be_made_costs_one_line(caplog: pytest.LogCaptureFixture) ->
     lacking = figures.Figure("a figure", "caption", figures.radius, needs=("radius", "nothing"))
     run = Findings(trace("fixed_lr"), state("fixed_lr"))
     section = report.section("s", [broken, lacking], {"fixed_lr": run}, tables=lambda runs: iter([{}["gone"]]))
-    assert section.tables == () and section.figures == []
+    assert section.tables == [] and section.figures == []
     assert section.notes == [
         "No tables: s. KeyError: 'gone' (The log has the traceback.)",
         "Not drawn: a broken figure, fixed LR. ZeroDivisionError: division by zero (The log has the traceback.)",
@@ -290,21 +378,22 @@ def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
     ran = network("fixed_elr")[0]
     assert not np.isfinite(measure(ran)["entropy"]).any()
     traces.save(ran, tmp_path / "run" / "trace.zarr")
-    page = Page(report.of_run(tmp_path / "run").read_text())
-    assert "Not drawn: entropy over the weight decay, fixed ELR. state: expected a cell with a finite" in page.text
-    assert sum(t == "img" for t, _ in page.tags) > 5
+    html = report.of_run(tmp_path / "run").read_text()
+    assert "entropy" not in unpacked(html)["runs"][0]["columns"]
+    assert any("entropy over the weight decay" in n for n in unpacked(html)["notes"])
+    assert sum(t == "img" for t, _ in Page(html).tags) >= 2
 
 
 def test_a_run_that_cannot_be_judged_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weightgas.analysis.levels.stationary", lambda *_: {}["gone"])
-    monkeypatch.setattr("weightgas.report.folder.sections", lambda *_, **__: [])
+    monkeypatch.setattr("weightgas.report.static.FIRST", ())
     traces.save(trace("fixed_lr"), tmp_path / "run" / "trace.zarr")
-    page = Page(report.of_run(tmp_path / "run").read_text())
-    assert (
-        "No verdict on fixed LR, linear loss" in page.text
-        and "KeyError: 'gone'" in page.text
-        and "No run was judged." in page.text
-    )
+    html = report.of_run(tmp_path / "run").read_text()
+    page = Page(html)
+    assert "No verdict on fixed LR, linear loss" in page.text and "KeyError: 'gone'" in page.text
+    assert "could not be judged: the notes state why." in page.text
+    (found,) = unpacked(html)["runs"]
+    assert found["levels"] == [] and len(found["columns"]["energy"]["value"]) == 25
 
 
 @pytest.mark.thorough
@@ -316,10 +405,12 @@ def test_the_report_of_a_run_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     Page(html)
     assert path == folder / "report.html" and (folder / "state.zarr").is_dir()
     assert "fixed sphere" in html and "No reference simulation ran alongside" in html and "command = simulate" in html
+    assert (folder / "report.md").is_file()
     shutil.rmtree(folder / "state.zarr")
     (folder / "config.toml").write_text("= damaged")
     (folder / "manifest.json").write_text("[")
     traces.save(state("fixed_lr"), folder / "state.zarr")  # of another run: it is measured again
     monkeypatch.setattr("weightgas.report.folder.sections", lambda *_, **__: [])
+    monkeypatch.setattr("weightgas.report.static.FIRST", ())
     report.of_run(folder)
     assert traces.read(folder / "state.zarr").sizes["cell"] == 2

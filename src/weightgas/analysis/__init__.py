@@ -3,6 +3,7 @@
 from weightgas.analysis.annealing import annealing
 from weightgas.analysis.bootstrap import bootstrap
 from weightgas.analysis.checks import Check, Hypothesis, Key, Level, Verdict
+from weightgas.analysis.expansion import expansion
 from weightgas.analysis.findings import Findings, verdict
 from weightgas.analysis.layers import layer_gases
 from weightgas.analysis.virial import virial
@@ -17,6 +18,7 @@ __all__ = [
     "Verdict",
     "annealing",
     "bootstrap",
+    "expansion",
     "layer_gases",
     "verdict",
     "virial",

@@ -10,7 +10,7 @@ n = 2 and the direction moves little, pV is what noise costs, and what averaging
 
 U − L(m) is that of the same weights, L(m) corrected for the finite number of weights in m by the jackknife, whose
 scatter also is the error (with four or more replicas it is their scatter). The error of n is that of the mean over
-rays, taken as independent.
+rays, taken as independent. benchmarks/virial.py prints how often the intervals contain the truth.
 
 Level: pV is measured by norms and gradients, U − L(m) by losses; nothing is fitted. Empirical where n is taken as 2.
 Weakness: m is over a window, and slow directions that it does not average stay in m; the boundary term shows whether
@@ -21,9 +21,10 @@ from __future__ import annotations
 
 import numpy as np
 import xarray as xr
+from scipy.stats import t as student
 
 from weightgas.errors import TraceError, typed
-from weightgas.measurement.entropy.directions import LEAST_REPLICAS, memory
+from weightgas.measurement.entropy.directions import memory, scatter
 from weightgas.status import Status
 
 HARMONIC = 0.05
@@ -32,7 +33,20 @@ BOUNDARY, CORRECTION = 0.05, 0.25
 """Boundary term in units of 2pV, and share of U − L(m) that the jackknife corrects, up to which a window is long."""
 LEAST_INDEPENDENT = 10
 """Independent losses of the stored weights of a run that a window needs."""
-KINDS = ("holds", "does not hold", "rays not harmonic", "window too short", "not in equilibrium", "not measured")
+BURSTS = 0.6
+"""Share of the variance of the loss in the 5 % of its samples furthest from the mean, up to which it may be that of a
+harmonic well: 0.60 for a single mode, less for more of them."""
+ADVICE = {
+    "holds": "pV is what noise costs: averaging weights or cutting the learning rate wins it.",
+    "does not hold": "U − L(m) is not pV, although the rays are harmonic up to one half: take the measured U − L(m).",
+    "rays not harmonic": "The loss along rays from the mean weights is not quadratic: take the measured U − L(m).",
+    "window too short": "The mean weights still move: record more steps, in a run of several relaxation times.",
+    "not in equilibrium": "The run is not stationary: train longer, or from the end of this run (resume_from).",
+    "not measured": "The run ended early, or its noise or mean weights are not finite: lower the learning rate.",
+    "bursts": "The loss changes in bursts, as near zero loss: no mean of these weights stands for the run.",
+}
+"""What follows for each of the :data:`KINDS`."""
+KINDS = tuple(ADVICE)
 """The values of ``law``, by their place."""
 
 
@@ -52,7 +66,8 @@ def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         On ``cell``, each with ``<name>_err``: ``cost`` U − L(m); ``heat`` pV; ``ratio`` cost/heat; ``exponent`` n;
         ``expected`` (2/n)|m̄|²; without errors ``overlap_sq`` |m̄|², ``boundary`` ⟨m, w_end − w_start⟩/(ηW) over 2pV,
-        and ``law``, a number in :data:`KINDS`: it ``holds`` where n is within 5 % of 2 and the ratio within three
+        ``bursts``, the share of the variance of the loss in its 5 % most distant samples, and ``law``, a number in
+        :data:`KINDS`, each with its :data:`ADVICE`: it ``holds`` where n is within 5 % of 2 and the ratio within three
         errors, or 5 %, of 1.
 
     Raises
@@ -81,11 +96,17 @@ def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
             "exponent": (exponent, exponent_err),
             "expected": (2 * overlap / exponent, 2 * overlap * exponent_err / exponent**2),
         }
-    law = _law(state, means, found, boundary, correction)
+    bursts = _bursts(means)
+    law = _law(state, means, found, boundary, correction, bursts)
     variables = {name: ("cell", value) for name, (value, _) in found.items()}
     variables |= {f"{name}_err": ("cell", error) for name, (_, error) in found.items()}
     flags = {"flag_values": list(range(len(KINDS))), "flag_meanings": " ".join(k.replace(" ", "_") for k in KINDS)}
-    more = {"overlap_sq": ("cell", overlap), "boundary": ("cell", boundary), "law": ("cell", law, flags)}
+    more = {
+        "overlap_sq": ("cell", overlap),
+        "boundary": ("cell", boundary),
+        "bursts": ("cell", bursts),
+        "law": ("cell", law, flags),
+    }
     return xr.Dataset(variables | more, state["cell_id"].coords)
 
 
@@ -97,12 +118,8 @@ def _cost(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     each = without - means["energy_without"].values
     whole = energy.mean(axis=2) - plain
     corrected = blocks * whole - (blocks - 1) * each.mean(axis=2)
-    within = np.sqrt((blocks - 1) * each.var(axis=2))
-    replicas = means.sizes["replica"]
-    error = np.sqrt(np.sum(within**2, axis=1)) / replicas
-    if replicas >= LEAST_REPLICAS:
-        error = corrected.std(axis=1, ddof=1) / np.sqrt(replicas)
-    value = corrected.mean(axis=1)
+    few = student.ppf(0.975, means.sizes["replica"] * (blocks - 1)) / 1.96
+    value, error = scatter(corrected, few * np.sqrt((blocks - 1) * each.var(axis=2)))
     factor, factor_err = _all_batches(means)
     with np.errstate(all="ignore"):
         share = np.abs(value - whole.mean(axis=1)) / value
@@ -142,20 +159,37 @@ def _independent(means: xr.Dataset) -> np.ndarray:
     return np.min(each, axis=1)
 
 
+def _bursts(means: xr.Dataset) -> np.ndarray:
+    """Share of the variance of the loss in the 5 % of its samples that are furthest from the mean, (cells,)."""
+    energy = means["snapshot_energy"].values
+    squares = np.sort((energy - energy.mean(axis=2, keepdims=True)).reshape(len(energy), -1) ** 2, axis=1)
+    with np.errstate(all="ignore"):
+        return squares[:, -max(1, round(0.05 * squares.shape[1])) :].sum(axis=1) / squares.sum(axis=1)
+
+
+def _relaxations(state: xr.Dataset, means: xr.Dataset) -> np.ndarray:
+    """Relaxation times of the norm and its shares in the window, whichever are slower; inf where none is known."""
+    names = [name for name in ("relaxations", "share_relaxations") if name in state]
+    known = np.array([np.nan_to_num(state[name].values, nan=np.inf) for name in names])
+    return np.min(known, axis=0, initial=np.inf) * means["span"].values / means["last_step"].values
+
+
 def _law(
     state: xr.Dataset, means: xr.Dataset, found: dict[str, tuple[np.ndarray, np.ndarray]],
-    boundary: np.ndarray, correction: np.ndarray,
+    boundary: np.ndarray, correction: np.ndarray, bursts: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
     (ratio, error), (exponent, _) = found["ratio"], found["exponent"]
     with np.errstate(invalid="ignore"):
         close = np.abs(ratio - 1) <= np.maximum(3 * error, HARMONIC)
         short = (np.abs(boundary) > BOUNDARY) | (correction > CORRECTION) | (_independent(means) < LEAST_INDEPENDENT)
+        short |= _relaxations(state, means) < 1
         cases = [
             ~(np.isfinite(ratio) & np.isfinite(exponent)),
             state["status"].values != Status.EQUILIBRIUM,
             short,
+            bursts > BURSTS,
             np.abs(exponent / 2 - 1) > HARMONIC,
             close,
         ]
-    kinds = ("not measured", "not in equilibrium", "window too short", "rays not harmonic", "holds")
+    kinds = ("not measured", "not in equilibrium", "window too short", "bursts", "rays not harmonic", "holds")
     return np.select(cases, [KINDS.index(kind) for kind in kinds], KINDS.index("does not hold")).astype(np.int8)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
+import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -149,25 +151,58 @@ def report(
         ),
     ] = None,
     controls: ControlsOption = True,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Another run of the same protocol: a report of both, comparison.html, with their differences in "
+            "standard errors.",
+            rich_help_panel="What",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the data of the report as JSON instead.", rich_help_panel=opt.OUTPUT)
+    ] = False,
+    opened: Annotated[
+        bool, typer.Option("--open", help="Open the report in the browser.", rich_help_panel=opt.OUTPUT)
+    ] = False,
     show: opt.Show,
 ) -> None:
-    """Write the report of a run: one HTML file, verdict first.
+    """Write the report of a run: one HTML file that a reader explores.
 
-    Verdict, tables, figures and set-up in report.html in the run folder, which
-    is replaced each time and needs no network to be read.
+    The finding in a sentence, charts of every quantity and cell, method and
+    set-up in report.html in the run folder, with a twin in Markdown, report.md.
+    Both are replaced each time and need no network.
 
-      weightgas report runs/simulate-fixed-lr
+      weightgas report runs/simulate-fixed-lr --open
       weightgas report runs/simulate-fixed-lr --figure mine.py:equipartition
+      weightgas report runs/second --compare runs/first
+      weightgas report runs/simulate-fixed-lr --json > run.json
     """
     log = source if (source / "trace.zarr").is_dir() else None
     with session("report", show, out=log):
         from weightgas import report as reports
         from weightgas.cli.values import own
+        from weightgas.report import folder as folders
+        from weightgas.report.data import data
 
         figures = [own(text, "--figure", call=False) for text in figure or ()]
         run = reports.findings(source)
         alongside = _controls(run) if controls else {}
-        print(f"Report: {Path(reports.of_run(source, run, controls=alongside, figures=figures)).resolve()}")
+        if compare is not None:
+            content = folders.of_two(source, run, compare, controls=alongside, figures=figures)
+        elif as_json:
+            content = folders.content_of(source, run, controls=alongside)
+        if as_json:
+            print(json.dumps(data(content), ensure_ascii=False, allow_nan=False))
+            return
+        if compare is not None:
+            path = reports.write(source / "comparison.html", content)
+        else:
+            path = reports.of_run(source, run, controls=alongside, figures=figures)
+        print(f"Report: {path.resolve()}")
+        if opened and not webbrowser.open(path.resolve().as_uri()):
+            logger.warning("--open: expected a browser on this machine, got none. Open %s there.", path)
 
 
 def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:

@@ -22,6 +22,7 @@ from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.cost import Cost, estimated
 from weightgas.experiments.summary import kinds, select
 from weightgas.protocols import FixedSphere
+from weightgas.report.folder import title_of
 from weightgas.settings import Evaluate, Run, producer
 from weightgas.simulation import simulate
 from weightgas.status import Outcome
@@ -286,37 +287,26 @@ def _from_sphere(ran: Mapping[str, Findings], predicted: xr.Dataset) -> report.S
     return report.section(f"Network {network}: radius predicted from the sphere", [figure], ran)
 
 
-def _along(run: Findings) -> report.Section:
-    """The over-parameterised network along its run."""
-    about = run.state.attrs
-    text = (
-        f"{about['network']} on {about['data']}: {about['dim']} weights, more than the data need. "
-        f"{about['steps']} steps, seed {about['seed']}."
-    )
-    title = "Over-parameterised network: along the run"
-    return report.section(title, figures.CHAPTERS["along the run"], {run.protocol: run}, text=text)
+def _system(result: Experiment, kind: str) -> report.System:
+    """The runs of one kind as a subject of the report, with their controls."""
+    ran = select(result.findings, kind)
+    unjudged = {name: ran.pop(name) for name in ("along_run",) if name in ran}
+    ran.pop("partners", None)
+    controls = {name: control.findings for name, control in result.controls.get(kind, {}).items()}
+    sections = report.sections(ran, controls)
+    predicted = None if kind == "isotropic" else summary.radius_across(result.findings, kind)
+    if predicted is not None:
+        sections.append(_from_sphere(ran, predicted))
+    return report.System(title_of(next(iter(ran.values()))), ran, controls, unjudged, sections)
 
 
 def _write_report(result: Experiment, plan: tuple[presets.Simulated | presets.Trained, ...], seed: int) -> None:
-    sections: list[report.Section] = []
-    for kind in kinds(result.findings):
-        ran = select(result.findings, kind)
-        along, _ = ran.pop("along_run", None), ran.pop("partners", None)
-        controls = {name: control.findings for name, control in result.controls.get(kind, {}).items()}
-        sections += report.sections(ran, controls)
-        predicted = None if kind == "isotropic" else summary.radius_across(result.findings, kind)
-        if predicted is not None:
-            sections.append(_from_sphere(ran, predicted))
-        if along is not None:
-            sections.append(_along(along))
-    sections.append(report.Section("Scores in one place", notes=tuple(result.lines)))
+    networks_first = sorted(kinds(result.findings), key=lambda kind: kind == "isotropic")
     settings = {run.name: {**run.protocol.settings(), "steps": run.steps} for run in plan}
     content = report.Content(
         title=f"weightgas: {result.title}",
-        summary=tuple(summary.sentences(result.judged, result.controls)),
-        verdicts=result.verdicts,
-        controls=result.control_verdicts,
-        sections=tuple(sections),
+        systems=tuple(_system(result, kind) for kind in networks_first),
+        sections=(report.Section("Scores in one place", notes=tuple(result.lines)),),
         settings=settings,
         environment=runs.environment(),
         wall_time=result.wall_time,

@@ -1,4 +1,4 @@
-"""An experiment in a few plain sentences from its verdicts, and its scores, one line each."""
+"""The scores of an experiment, one line each, and its runs by kind."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere
 from weightgas.analysis.findings import Findings
 from weightgas.analysis.smoothing import published_isotherm
-from weightgas.experiments.controls import Control
 from weightgas.trace import kind_of
 
 _ANSWERS = (
@@ -33,20 +32,6 @@ def select(items: Mapping[str, _T], kind: str) -> dict[str, _T]:
 def kinds(names: Iterable[str]) -> list[str]:
     """The kinds among the names of runs, in their order."""
     return list(dict.fromkeys(name.split("/")[0] for name in names))
-
-
-def sentences(runs: Mapping[str, Findings], controls: Mapping[str, Mapping[str, Control]]) -> list[str]:
-    """One sentence for the model, for each network, and for each control."""
-    found = []
-    for kind in kinds(runs):
-        ran = select(runs, kind)
-        about = next(iter(ran.values())).state.attrs
-        subject = f"{about['network']} on {about['data']}" if "network" in about else "Isotropic noise model"
-        found.append(sentence(subject, [run.verdict for run in ran.values()]))
-        for control in controls.get(kind, {}).values():
-            title = control.verdict.title
-            found.append(sentence(f"{title[0].upper()}{title[1:]}", [control.verdict]))
-    return found
 
 
 def scores(runs: Mapping[str, Findings]) -> list[str]:
@@ -111,24 +96,3 @@ def counted(verdicts: Sequence[Verdict]) -> str:
         found = ", ".join(f"{text} in {outcomes.count(text)}" for text in OUTCOMES.values() if text in outcomes)
         parts.append(f"{each[0].title}: {found}")
     return f"Of {len(verdicts)} run{'s' * (len(verdicts) != 1)}: {'; '.join(parts)}."
-
-
-def sentence(subject: str, verdicts: Sequence[Verdict]) -> str:
-    """The levels of several runs of one subject, and each hypothesis with the ranges of its tests or what it lacks."""
-    parts = [f"{subject}. {counted(verdicts)}"]
-    for each in zip(*(verdict.hypotheses for verdict in verdicts), strict=True):
-        numbers: dict[str, list[float]] = {}
-        for check in (check for hypothesis in each for check in hypothesis.checks):
-            if check.outcome and np.isfinite(check.value):
-                numbers.setdefault(check.name, []).append(check.value)
-        found = [f"{name} {_range(values)}" for name, values in numbers.items()]
-        lacking = next((h.reason for h in each if h.answer == "undecided"), "")
-        parts.append(
-            f"{each[0].letter}: {'; '.join(found)} (1 is ideal)." if found else f"{each[0].letter}: {lacking}."
-        )
-    return " ".join(parts)
-
-
-def _range(values: Sequence[float]) -> str:
-    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
-    return low if low == high else f"{low} to {high}"

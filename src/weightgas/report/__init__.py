@@ -1,19 +1,20 @@
-"""One self-contained HTML file: the verdict, then tables, figures and set-up."""
+"""One self-contained HTML file that a reader explores: the finding, then charts, cells, method and set-up."""
 
 from weightgas.errors import renamed_names
 from weightgas.report.chapters import section, sections
-from weightgas.report.content import Content, Picture, Section, Table
+from weightgas.report.content import Content, Picture, Section, System, Table
 from weightgas.report.folder import findings, of_run
 from weightgas.report.page import render, write
 
 __getattr__ = renamed_names(
     __name__,
     {name: "sections" for name in ("isotropic_sections", "networks_sections", "watched_sections")}
-    | {"Judged": "Content(verdicts=, controls=)"},
+    | {"Judged": "System"},
 )
 
 __all__ = [
     "Content",
+    "System",
     "Section",
     "Table",
     "Picture",

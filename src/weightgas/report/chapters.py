@@ -1,9 +1,8 @@
-"""The sections of a report: the figures and tables of each kind of run, in order."""
+"""The sections of a report that are text and tables, by the kind of run; and the figures of a section."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -12,10 +11,10 @@ from matplotlib import figure as mpl
 
 from weightgas.analysis.findings import Findings
 from weightgas.analysis.smoothing import published_isotherm
-from weightgas.figures.canvas import MOST_POINTS, plain
+from weightgas.figures.canvas import plain
 from weightgas.figures.entry import Figure
-from weightgas.figures.registry import CHAPTERS
 from weightgas.report import tables as tabulate
+from weightgas.report.columns import MOST_CELLS
 from weightgas.report.content import Picture, Section, Table
 from weightgas.report.guard import attempt
 
@@ -24,28 +23,22 @@ Tables = Callable[[Runs], Iterable[Table]]
 
 
 def sections(runs: Runs, controls: Runs | None = None, *, figures: Sequence[Figure] = ()) -> list[Section]:
-    """The sections about runs of one producer: simulations, trained networks, or a watched run.
+    """The sections about runs of one producer: what ran, with its tables, and custom figures.
 
     Parameters
     ----------
     runs
         Findings by protocol (``"fixed_lr"``, …), all of one producer.
     controls
-        Findings of the reference simulations, by name.
+        Findings of the reference simulations, by name, for the figures.
     figures
-        Further figures, for a separate section.
+        Custom figures, for a separate section.
     """
     if not runs:
         return []
     producer = str(next(iter(runs.values())).state.attrs["producer"])
     title, text = _ABOUT[producer](runs)
-    found = []
-    for chapter in (STATES, *_CHAPTERS[producer]):
-        if chapter.suits(runs):
-            words = text if chapter is STATES else chapter.text(runs)
-            made = section(f"{title}: {chapter.title}", chapter.figures, runs, controls, words, chapter.tables)
-            if made.tables or made.figures or made.notes:
-                found.append(made)
+    found = [section(title, (), runs, controls, text, _TABLES[producer])]
     return [*found, section(f"{title}: further figures", figures, runs, controls)] if figures else found
 
 
@@ -55,21 +48,23 @@ def section(
     runs: Runs,
     controls: Runs | None = None,
     text: str = "",
-    tables: Tables | None = None,
+    tables: Tables | Sequence[Tables] = (),
 ) -> Section:
     """One section: the figures of all runs to which they apply, with a note for each that cannot be made."""
     pictures: list[Picture] = []
     notes: list[str] = []
-    made = attempt(f"No tables: {title}", lambda: tuple(tables(runs)), notes) if tables else ()
+    made: list[Table] = []
+    for make in (tables,) if callable(tables) else tables:
+        made += attempt(f"No tables: {title}", lambda make=make: list(make(runs)), notes) or []
     for figure in figures:
-        for name, caption, draw in _drawings(figure, runs, controls or {}, notes):
+        for name, caption, draw in drawings(figure, runs, controls or {}, notes):
             drawn = attempt(f"Not drawn: {name}", draw, notes)
             if drawn is not None:
                 pictures.append(Picture(drawn, caption, figure.level, name))
-    return Section(title, text, made or (), pictures, notes)
+    return Section(title, text, made, pictures, notes)
 
 
-def _drawings(
+def drawings(
     figure: Figure, runs: Runs, controls: Runs, notes: list[str]
 ) -> Iterator[tuple[str, str, Callable[[], mpl.Figure]]]:
     """Name, caption and call of a figure, for each run or for all; a note for each run without the data."""
@@ -88,25 +83,13 @@ def _drawings(
             yield f"{figure.name}, {words}", caption, partial(figure.draw, run)
 
 
-@dataclass(frozen=True)
-class Chapter:
-    """The content of a section about runs; ``suits`` is false for runs to which it does not apply."""
-
-    title: str
-    figures: tuple[Figure, ...]
-    text: Callable[[Runs], str] = lambda runs: ""
-    tables: Tables = lambda runs: ()
-    suits: Callable[[Runs], bool] = lambda runs: True
-
-
 def length(state: xr.Dataset) -> str:
-    """The number of steps of every cell, and its seed; what tables and figures show of many cells."""
+    """The number of steps of every cell, and its seed; what the page shows of many cells."""
     text = f"{_number(state.attrs['steps'])} steps for each cell, seed {state.attrs['seed']}."
-    if state.sizes["cell"] > min(tabulate.MOST_ROWS, MOST_POINTS):
+    if state.sizes["cell"] > MOST_CELLS:
         text += (
-            f"\n\nThere are {_number(state.sizes['cell'])} cells. The table of cells lists at most "
-            f"{_number(tabulate.MOST_ROWS)} of them and a figure with a point for each cell draws at most "
-            f"{_number(MOST_POINTS)}, evenly spaced. All values are in the state of the run (state.zarr), and "
+            f"\n\nThere are {_number(state.sizes['cell'])} cells. Charts and the table of cells have at most "
+            f"{_number(MOST_CELLS)} of them, evenly spaced. All values are in the state of the run (state.zarr), and "
             "weightgas measure --rows 0 prints them. Laws, checks and counts are of all cells."
         )
     return text
@@ -116,21 +99,18 @@ def _number(value: int) -> str:
     return f"{int(value):,}".replace(",", "\u202f")
 
 
-def _is_model(runs: Runs) -> bool:
-    return all(run.is_model for run in runs.values())
-
-
 def _about_simulation(runs: Runs) -> tuple[str, str]:
     about = next(iter(runs.values())).state
-    if _is_model(runs):
+    if all(run.is_model for run in runs.values()):
         title = "Isotropic noise model"
         text = (
             "The paper's model: L(w̄) = 1 + μ·w̄ with isotropic gradient noise. Its stationary state is known in closed "
-            "form, a von Mises–Fisher distribution of the direction with concentration 1/T."
+            "form, a von Mises–Fisher distribution of the direction with concentration 1/T. The entropy is measured "
+            "from the counted density of the overlap μ·w̄, never from the formula."
         )
     else:
         title = "Simulation"
-        text = f"SGD with a {about.attrs.get('potential')} loss and {about.attrs.get('noise')} gradient noise."
+        text = f"SGD with a {about.attrs.get('loss')} loss and {about.attrs.get('noise')} gradient noise."
     return title, f"{text} d = {about.attrs['dim']}. {length(about)}"
 
 
@@ -143,7 +123,10 @@ def _about_network(runs: Runs) -> tuple[str, str]:
         f"{length(state)}"
     )
     if about.get("entropy_method") == "integration":
-        text += " Entropies are integrated along temperature, which assumes a Gibbs state, from the coldest cell."
+        text += (
+            " Entropies are integrated along temperature, which assumes a Gibbs state, from the coldest cell; so the "
+            "minima of the potentials show consistency, no more."
+        )
     if about.get("entropy_method") == "published":
         text += " ".join(("", *(published_isotherm(run.state, run.trace) for run in runs.values())))
     return f"Network {about.get('network', '')} on {about.get('data', '')}", text
@@ -155,52 +138,16 @@ def _about_watched(runs: Runs) -> tuple[str, str]:
     text = (
         f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
         f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Seen by hooks of the "
-        "optimizer; data, order and seed are custom those loop. With momentum α, η stands for η/(1 − α)."
+        "optimizer; data, order and seed are those of the loop. With momentum α, η stands for η/(1 − α)."
     )
     excluded = [str(n) for n in np.atleast_1d(about.get("groups_excluded", []))]
     return "Watched run", text + (f" Excluded, without weight decay: {', '.join(excluded)}." if excluded else "")
 
 
-def _about_potentials(runs: Runs) -> str:
-    text = "Between levels 2 and 3: is the state that a protocol settles in the minimum of its ensemble's potential?"
-    if any(run.state.attrs.get("entropy_method") == "integration" for run in runs.values()):
-        text += " With an entropy that was integrated along temperature this shows consistency, no more."
-    return text
-
-
-STATES = Chapter("states", CHAPTERS["status"], tables=tabulate.states)
-_CLOSED_FORM = Chapter(
-    "against its closed form",
-    CHAPTERS["closed form"],
-    lambda runs: "The entropy is measured from the counted density of the overlap μ·w̄, never from the formula.",
-    tabulate.scores,
-    _is_model,
-)
-_IDENTITIES = Chapter("radius and pressure", CHAPTERS["identities"])
-_VARIABLES = Chapter("temperature, loss and noise", CHAPTERS["variables"])
-_ENTROPIES = Chapter("entropy and the Maxwell relations", CHAPTERS["entropies"], tables=tabulate.maxwell)
-_POTENTIALS = Chapter("potentials", CHAPTERS["potentials"], _about_potentials, tabulate.potentials)
-_LAYERS = Chapter(
-    "layers",
-    CHAPTERS["layers"],
-    lambda runs: (
-        "Every group of weights is a gas of its own: V = E[r²]/2, T from its noise, p from the growth that its "
-        "gradients give its norm. Those of groups add up to those of a layer: V, RT and pV are sums."
-    ),
-    lambda runs: tabulate.layers(CHAPTERS["layers"][0].runs(runs)),
-)
-_DIAGNOSTICS = Chapter(
-    "diagnostic tests",
-    CHAPTERS["diagnostics"],
-    lambda runs: "The only checks here that can falsify an ideal gas.",
-)
-_ALONG = Chapter("along its steps", CHAPTERS["along the run"])
-_WATCHED = Chapter("along its steps", (*CHAPTERS["watched"], CHAPTERS["diagnostics"][0]))
-
-_CHAPTERS = {
-    "simulate": (_CLOSED_FORM, _IDENTITIES, _ENTROPIES, _POTENTIALS, _DIAGNOSTICS, _ALONG),
-    "train": (_IDENTITIES, _VARIABLES, _ENTROPIES, _POTENTIALS, _LAYERS, _DIAGNOSTICS, _ALONG),
-    "watch": (_WATCHED,),
+_TABLES: dict[str, tuple[Tables, ...]] = {
+    "simulate": (tabulate.states, tabulate.scores, tabulate.maxwell, tabulate.potentials),
+    "train": (tabulate.states, tabulate.maxwell, tabulate.potentials, tabulate.layers),
+    "watch": (tabulate.states,),
 }
 _ABOUT = {"simulate": _about_simulation, "train": _about_network, "watch": _about_watched}
-"""By the producer of a run: the chapters after its states, and title and text of its report."""
+"""By the producer of a run: the tables of its section, and title and text."""

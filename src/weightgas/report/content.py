@@ -8,8 +8,8 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from weightgas.analysis import Verdict
-from weightgas.errors import check_fields
+from weightgas.analysis.findings import Findings
+from weightgas.errors import check_fields, wrong_type
 
 
 @dataclass(frozen=True)
@@ -59,20 +59,51 @@ class Section:
 
 
 @dataclass(frozen=True)
+class System:
+    """One subject of a report, such as a network on its data: the runs about it, by protocol or name.
+
+    Parameters
+    ----------
+    title
+        Its name in the first sentence of the report.
+    runs
+        Findings of the runs that are judged.
+    controls
+        Findings of the reference simulations alongside, by name (:data:`weightgas.experiments.controls.NAMES`).
+    unjudged
+        Findings of runs that claim no stationary state: they are drawn along their steps.
+    sections
+        Texts, tables and figures about it (:func:`weightgas.report.sections`); the page has them in its last part.
+    """
+
+    title: str
+    runs: Mapping[str, Findings] = field(default_factory=dict)
+    controls: Mapping[str, Findings] = field(default_factory=dict)
+    unjudged: Mapping[str, Findings] = field(default_factory=dict)
+    sections: Sequence[Section] = ()
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        for name, runs in (("runs", self.runs), ("controls", self.controls), ("unjudged", self.unjudged)):
+            if wrong := [run for run in runs.values() if not isinstance(run, Findings)]:
+                raise wrong_type(name, "Findings by name", wrong[0], "Pass {'name': Findings(trace, state)}.")
+
+
+@dataclass(frozen=True)
 class Content:
     """A complete report.
 
-    ``summary``: one text or several lines. ``verdicts`` are those of the runs and ``controls`` those of the reference
-    simulations; both are at the top. ``settings``: the arguments. ``environment``: from
+    ``systems``: what was run and judged, the reader's own first. ``notes``: lines about it. ``sections``: further ones.
+    ``compared``: tables of two runs next to each other. ``settings``: the arguments. ``environment``: from
     :func:`weightgas.runs.environment`. ``wall_time`` is in seconds. ``seeds``: the seeds used. ``command``: the command
     that makes it again.
     """
 
     title: str
-    summary: str | Sequence[str] = ()
-    verdicts: Sequence[Verdict] = ()
-    controls: Sequence[Verdict] = ()
+    systems: Sequence[System] = ()
+    notes: Sequence[str] = ()
     sections: Sequence[Section] = ()
+    compared: Sequence[Table] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
     wall_time: float | None = None
@@ -81,3 +112,6 @@ class Content:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        for name, kind in (("systems", System), ("sections", Section), ("compared", Table)):
+            if wrong := [each for each in getattr(self, name) if not isinstance(each, kind)]:
+                raise wrong_type(name, f"report.{kind.__name__} objects", wrong[0], f"Make them: {kind.__name__}(…).")

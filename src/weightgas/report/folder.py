@@ -7,6 +7,7 @@ import logging
 import os
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,8 @@ from weightgas.errors import TraceError, path_of, renamed_keywords, typed
 from weightgas.figures.entry import Draw, Figure
 from weightgas.measurement.state import renewed
 from weightgas.report.chapters import sections
-from weightgas.report.content import Content
-from weightgas.report.guard import attempt
+from weightgas.report.compare import compared
+from weightgas.report.content import Content, System
 from weightgas.report.page import write
 
 logger = logging.getLogger(__name__)
@@ -54,7 +55,7 @@ def of_run(
     controls: Mapping[str, Findings] | None = None,
     figures: Sequence[Figure | Draw] = (),
 ) -> Path:
-    """Write ``report.html`` into a run folder and return the path. An existing report is replaced.
+    """Write ``report.html`` and ``report.md`` into a run folder and return the path of the first; both are replaced.
 
     Parameters
     ----------
@@ -78,29 +79,80 @@ def of_run(
         If the folder cannot be written.
     """
     folder = path_of("folder", folder)
-    custom = [Figure.of(figure) for figure in figures]
     run = findings(folder) if run is None else run
-    notes: list[str] = []
-    verdict, *known = (
-        attempt(f"No verdict on {one.title}", lambda one=one: one.verdict, notes)
-        for one in (run, *(controls or {}).values())
-    )
+    content = content_of(folder, run, controls=controls, figures=figures)
+    runs.tidy(folder)
+    return write(folder / "report.html", content)
+
+
+def content_of(
+    folder: Path,
+    run: Findings,
+    *,
+    controls: Mapping[str, Findings] | None = None,
+    figures: Sequence[Figure | Draw] = (),
+) -> Content:
+    """The content of the report of one run folder; arguments as in :func:`of_run`."""
+    custom = [Figure.of(figure) for figure in figures]
     about = run.traced.attrs
     manifest = _read(folder / "manifest.json", json.loads)
     wall_time = manifest.get("wall_time", about.get("wall_time"))
-    content = Content(
+    runs_of = {run.protocol: run}
+    subject = System(title_of(run), runs_of, controls or {}, sections=sections(runs_of, controls, figures=custom))
+    return Content(
         title=f"weightgas: {run.title}",
-        summary=[*([verdict.sentence] if verdict else []), *notes],
-        verdicts=[verdict] if verdict else [],
-        controls=[v for v in known if v],
-        sections=sections({run.protocol: run}, controls, figures=custom),
+        systems=[subject],
         settings=_read(folder / "config.toml", tomllib.loads) or {k: v for k, v in about.items() if k != "settings"},
         environment={k: manifest[k] for k in runs.environment() if k in manifest} or runs.environment(),
         wall_time=float(wall_time) if isinstance(wall_time, (int, float)) else None,
         seeds=() if about["producer"] == "watch" else (int(about["seed"]),),
     )
-    runs.tidy(folder)
-    return write(folder / "report.html", content)
+
+
+def of_two(
+    folder: Path,
+    run: Findings,
+    other: Path,
+    *,
+    controls: Mapping[str, Findings] | None = None,
+    figures: Sequence[Figure | Draw] = (),
+) -> Content:
+    """The content of a report of a run and the one in ``other``, next to each other; arguments as in :func:`of_run`.
+
+    Raises
+    ------
+    FileNotFoundError, TraceError
+        If there is no trace in a folder, or the two have no cell in common.
+    """
+    both = run, findings(other)
+    names = folder.name, other.name if other.name != folder.name else str(other)
+    tables = compared(*both, names)
+    content = content_of(folder, run, controls=controls, figures=figures)
+    systems = [
+        System(f"{name}: {title_of(one)}", {f"{one.protocol}, {name}": one}, alongside)
+        for name, one, alongside in zip(names, both, (controls or {}, {}), strict=True)
+    ]
+    sections = [section for system in content.systems for section in system.sections]
+    return replace(
+        content,
+        title=f"weightgas: {names[0]} and {names[1]}",
+        systems=systems,
+        sections=sections,
+        compared=tables,
+        command=f"weightgas report {folder} --compare {other}",
+    )
+
+
+def title_of(run: Findings) -> str:
+    """The subject of a run: the network on its data, or the loss and noise of a simulation."""
+    about = run.state.attrs
+    if about["producer"] == "watch":
+        return f"{about['network']} with {about['optimizer']}"
+    if "network" in about:
+        return f"{about['network']} on {about['data']}"
+    if run.is_model:
+        return f"The isotropic noise model (d = {about['dim']})"
+    return f"The simulation of {about.get('loss')} loss with {about.get('noise')} noise (d = {about['dim']})"
 
 
 def _state(path: Path, trace: xr.Dataset) -> xr.Dataset:

@@ -1,37 +1,43 @@
-"""A report as one self-contained HTML file: no network, no script, embedded figures.
+"""A report as one self-contained HTML file: its data, a script that draws them, and nothing from the network.
 
-The content is computed here and in :mod:`weightgas.report.chapters`; the layout is in ``templates``.
+The numbers are computed here and in :mod:`weightgas.report.data`; the layout is in ``templates``, what reacts to the
+reader in ``script``. Charts are drawn by plotly.js (``vendor``, MIT), which the page has in compressed form. A content
+security policy allows these two scripts, by their hashes, and no request.
 """
 
 from __future__ import annotations
 
 import base64
-import io
+import gzip
+import hashlib
+import json
 import os
 from collections.abc import Mapping
-from functools import cache, partial
+from functools import cache
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from matplotlib import rc_context
-from matplotlib.figure import Figure
-from PIL import Image
 
-from weightgas import quantities, runs
-from weightgas.errors import path_of, refuse, typed
-from weightgas.report.content import Content, Picture, Section, Table
+from weightgas import runs
+from weightgas.errors import path_of, typed
+from weightgas.report import markdown, static
+from weightgas.report.content import Content, Section
+from weightgas.report.data import data
 from weightgas.report.guard import attempt
 from weightgas.report.numbers import is_finite, is_numeric, text_of
 
-DPI = 150
-CSS_PIXELS_PER_INCH = 112
-"""Makes text in figures as large as the surrounding text; the picture has a higher resolution, for good screens."""
+SCRIPTS = (
+    *("base", "charts", "select", "head", "tests", "explorer", "grid", "drawer", "paper", "layers", "table"),
+    "start",
+)
+"""The files of ``script``, in the order in which they are joined."""
 
 
 @typed
 def write(path: str | os.PathLike[str], content: Content) -> Path:
-    """Write a report to ``path``: the complete file or nothing.
+    """Write a report to ``path``, the complete file or nothing, and its twin in Markdown next to it.
 
     Raises
     ------
@@ -45,40 +51,94 @@ def write(path: str | os.PathLike[str], content: Content) -> Path:
         raise TypeError(f"content: expected a weightgas.report.Content, got {type(content).__name__}. Build one first.")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path}: expected a folder that exists, got {path.parent}. Make it first.")
-    runs.write_atomically(path, render(content))
+    found = data(content)
+    runs.write_atomically(path, _page(content, found))
+    runs.write_atomically(path.with_suffix(".md"), markdown.text(content, found, facts(content)))
     return path
 
 
 @typed
 def render(content: Content) -> str:
-    """The report as text: the verdict, then the contents, the sections, the set-up and the glossary."""
-    environment = {"versions": {}, **content.environment}
-    versions = environment.pop("versions")
-    facts: dict[str, Any] = {}
-    if content.wall_time is not None:
-        facts["wall time"] = _duration(content.wall_time)
-    if content.seeds:
-        facts["seeds"] = ", ".join(str(s) for s in content.seeds)
-    facts |= {"revision": environment.pop("revision", None), **environment}
-    rows = [(k.replace("_", " "), str(v)) for k, v in facts.items() if v is not None]
+    """The report as text: what was found, then charts and tables that react to the reader, method and set-up."""
+    return _page(content, data(content))
+
+
+def _page(content: Content, found: dict[str, Any]) -> str:
+    notes: list[str] = []
+    sections = [_section(s) for system in content.systems for s in system.sections] + [
+        _section(section) for section in content.sections
+    ]
+    pictures = static.pictures(content.systems, notes)
+    found["notes"] = list(dict.fromkeys([*found["notes"], *notes]))
+    script = _script()
+    library = _library()
+    policy = "; ".join(
+        [
+            "default-src 'none'",
+            f"script-src {_hash(script.encode())} {_hash(gzip.decompress(library))}",
+            "style-src 'unsafe-inline'",
+            "img-src data:",
+            "base-uri 'none'",
+            "form-action 'none'",
+        ]
+    )
     return _templates().get_template("page.html").render(
         content=content,
-        sections=[_section(section) for section in content.sections],
-        version=versions.get("weightgas", ""),
-        facts=Table("Run", ("", "value"), rows) if rows else None,
-        versions=Table("Versions", ("package", "version"), list(versions.items())) if versions else None,
-        settings=_settings(content.settings),
-        glossary=quantities.glossary(),
+        data=found,
+        sections=sections,
+        pictures=pictures,
+        facts=facts(content),
+        settings=settings_lines(content.settings),
+        policy=policy,
+        script=script,
+        style=_read("templates/style.css"),
+        library=base64.b64encode(library).decode("ascii"),
+        licence=_read("vendor/plotly-LICENSE.txt"),
+        packed=packed(found),
     )  # fmt: skip
 
 
-def png(figure: Figure) -> str:
-    """A figure as the base64 text of a PNG of 256 colours, a third of the size, independent of the user's settings."""
-    buffer, small = io.BytesIO(), io.BytesIO()
-    with rc_context({"savefig.bbox": None, "savefig.transparent": False, "savefig.pad_inches": 0.1}):
-        figure.savefig(buffer, format="png", dpi=DPI, facecolor="white", edgecolor="white", metadata={"Software": None})
-    Image.open(buffer).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(small, format="png")
-    return base64.b64encode(small.getvalue()).decode("ascii")
+def facts(content: Content) -> dict[str, str]:
+    """What is known of how the runs were made: wall time, seeds, revision, machine and versions."""
+    environment = {"versions": {}, **content.environment}
+    versions = environment.pop("versions")
+    found: dict[str, Any] = {}
+    if content.wall_time is not None:
+        found["wall time"] = _duration(content.wall_time)
+    if content.seeds:
+        found["seeds"] = ", ".join(str(s) for s in content.seeds)
+    found |= {"revision": environment.pop("revision", None), **environment}
+    if versions:
+        found["versions"] = ", ".join(f"{package} {version}" for package, version in versions.items())
+    return {k.replace("_", " "): str(v) for k, v in found.items() if v is not None}
+
+
+def packed(value: Any) -> str:
+    """JSON, compressed, as the base64 text that the script unpacks."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 9, mtime=0)).decode("ascii")
+
+
+@cache
+def _script() -> str:
+    """The script of the page: its files joined, in one scope."""
+    files = [_read(f"script/{name}.js") for name in SCRIPTS]
+    return '\n(() => {\n"use strict";\n' + "\n".join(files) + "})();\n"
+
+
+@cache
+def _library() -> bytes:
+    """The chart library, compressed."""
+    return resources.files("weightgas.report").joinpath("vendor/plotly-cartesian.min.js.gz").read_bytes()
+
+
+def _read(name: str) -> str:
+    return resources.files("weightgas.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _hash(source: bytes) -> str:
+    """The source of a script in a content security policy."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(source).digest()).decode('ascii')}'"
 
 
 @cache
@@ -99,29 +159,23 @@ def _templates() -> Environment:
 
 def _section(section: Section) -> dict[str, Any]:
     """A section in the form of its template: figures as images, and a note for each that cannot be saved."""
-    if not isinstance(section, Section):
-        raise refuse("sections", "weightgas.report.Section objects", section, "Build them with Section(title, …).")
     notes = [str(n) for n in section.notes]
     images = []
     for picture in section.figures:  # matplotlib draws when it saves, so many errors occur only here
-        images.append(attempt(f"Not drawn: {picture.name or picture.caption}", partial(_image, picture), notes))
+        images.append(
+            attempt(f"Not drawn: {picture.name or picture.caption}", lambda p=picture: static.image(p), notes)
+        )
     images = [image for image in images if image is not None]
     return {"title": section.title, "text": section.text, "tables": section.tables, "images": images, "notes": notes}
 
 
-def _image(picture: Picture) -> dict[str, Any]:
-    width, height = (round(CSS_PIXELS_PER_INCH * x) for x in picture.figure.get_size_inches())
-    data = png(picture.figure)
-    return {"png": data, "width": width, "height": height, "caption": picture.caption, "level": picture.level}
-
-
-def _settings(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
+def settings_lines(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
     """Settings as lines ``name = value``, nested ones below their name; long lists by their ends."""
     lines = []
     for key, value in settings.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
-            lines += _settings(value, f"{name}.")
+            lines += settings_lines(value, f"{name}.")
         elif isinstance(value, (list, tuple)):
             texts = [text_of(v) for v in value]
             count = f" ({len(value)} values)" if len(value) > 8 else ""

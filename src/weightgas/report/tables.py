@@ -1,4 +1,4 @@
-"""Tables of runs: compact ones first, then every cell. Each function yields its tables, or none without data."""
+"""Tables of runs. Each function yields its tables, or none without data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from weightgas.analysis.cells import axes, spaced
 from weightgas.analysis.compare import NETWORKS, compare_isotropic, compare_networks
 from weightgas.analysis.findings import Findings
 from weightgas.analysis.logs import averages_as_published
@@ -22,53 +21,29 @@ from weightgas.status import Status
 
 Runs = Mapping[str, Findings]
 
-COLUMNS = ("temperature", "pressure", "radius", "energy", "entropy", "compressibility", "noise_var", "grad_sq")
-"""Variables of the table of every cell; the first six are in the overview."""
-MOST_ROWS = 1000
-"""Rows of the table of cells."""
+COLUMNS = ("temperature", "pressure", "radius", "energy", "entropy", "compressibility")
+"""Variables of the overview."""
 
 
 def states(runs: Runs) -> Iterator[Table]:
-    """The paper's values and ours, one row per state, advice on statuses, and every cell."""
+    """The paper's values and ours, one row per state, and advice on statuses."""
     yield from paper(runs)
-    short = COLUMNS[:6]
     rows = []
     for name, run in runs.items():
-        ranges = [range_of(run.state[n].values[run.settled]) if n in run.state else "–" for n in short]
+        ranges = [range_of(run.state[n].values[run.settled]) if n in run.state else "–" for n in COLUMNS]
         rows.append((plain(name), status_counts(run.state), *ranges))
-    yield Table("States of the cells in equilibrium", ("protocol", "cells", *map(_head, short)), rows)
+    yield Table("States of the cells in equilibrium", ("protocol", "cells", *map(_head, COLUMNS)), rows)
     found = {Status(int(s)) for run in runs.values() for s in run.state["status"].values} - {Status.EQUILIBRIUM}
     if found:
         advice = [(s.words, s.advice) for s in sorted(found)]
         yield Table("What the other statuses mean", ("status", "meaning and advice"), advice)
     yield from averages(runs)
-    for name, run in runs.items():
-        yield every_cell(name, run.state)
 
 
 def status_counts(state: xr.Dataset) -> str:
     """``35: 33 equilibrium, 2 too short``."""
     counts = Counter(Status(int(s)) for s in state["status"].values)
     return f"{state.sizes['cell']}: {', '.join(f'{n} {s.words}' for s, n in sorted(counts.items()))}"
-
-
-def every_cell(name: str, state: xr.Dataset) -> Table:
-    """Every cell of a state with its values, errors, effective samples and status; folded.
-
-    Of more than :data:`MOST_ROWS` cells, so many that are evenly spaced.
-    """
-    cells = state.sizes["cell"]
-    state = state.isel(cell=spaced(cells, MOST_ROWS))
-    fixed, present = axes(state), [n for n in COLUMNS if n in state]
-    rows = []
-    for i, status in enumerate(state["status"].values):
-        values = [_pair(state, n, i) for n in present]
-        ess = f"{state['ess'].values[i]:.0f}"
-        rows.append((*(f"{v[i]:.4g}" for v in fixed.values()), *values, ess, Status(int(status)).words))
-    heads = [f"{_head(a)} fixed" if a in present else _head(a) for a in fixed]
-    columns = (*heads, *map(_head, present), "effective samples", "status")
-    which = "Every cell" if cells == len(rows) else f"{len(rows)} of {cells} cells, evenly spaced"
-    return Table(f"{which}, {plain(name)}", columns, rows, folded=True)
 
 
 def _head(name: str) -> str:
@@ -167,6 +142,8 @@ def layers(runs: Runs) -> Iterator[Table]:
     names = {"volume_sum": "ΣV/V", "work_sum": "ΣpV/(pV)", "heat_sum": "ΣRT/(RT)"}
     columns = ("layer", "groups", "degrees of freedom", "V", "T/T of the network", "p/p of the network", "share of RT")
     for name, run in runs.items():
+        if "temperature_group" not in run.state or not run.settled.any():
+            continue
         found = run.layers
         rows = []
         for k, part in enumerate(found["part"].values):

@@ -19,10 +19,12 @@ from torch import Tensor
 from weightgas import networks, probes, runs
 from weightgas import trace as traces
 from weightgas.datasets import Images
-from weightgas.errors import TraceError, finite_number, refuse, whole_number
+from weightgas.errors import TraceError, finite_number, refuse, typed, whole_number
 from weightgas.measurement.entropy.directions import chains
 from weightgas.training.plan import DTYPES, fitting
 
+_Function = Callable[[np.ndarray], np.ndarray]
+"""The losses (n,) of weights (n, dim)."""
 SCALES = (0.25, 0.5, 1.0)
 """Parts s of the ray from m to the weights."""
 
@@ -71,12 +73,12 @@ def mean_weights(
     -------
     xarray.Dataset
         On ``cell, replica``: ``mean_energy`` L(m), ``mean_sq`` ‖m‖², ``square`` ⟨‖w‖²⟩, ``change`` ⟨m, w_end −
-        w_start⟩ from the first to the last of the weights and ``span``, the steps between them; along ``snapshot``
-        ``snapshot_energy`` L(w), and the block of each, ``snapshot_block``; along ``block`` ``energy_without``, L of
-        the mean without that block; along ``ray, scale`` ``ray_excess``, L(m + s(w − m)) − L(m). Where the energies of
-        windows are of a part of the batches, ``mean_energy`` and ``energy_without`` are of the same, and along ``ray``
-        are ``ray_part``, the excess at s = 1 over these batches, and ``ray_all``, over all. NaN for runs that did not
-        finish.
+        w_start⟩ from the first to the last of the weights and ``span``, the steps between them, of ``last_step`` of the
+        run; along ``snapshot`` ``snapshot_energy`` L(w), and the block of each, ``snapshot_block``; along ``block``
+        ``energy_without``, L of the mean without that block; along ``ray, scale`` ``ray_excess``, L(m + s(w − m)) −
+        L(m). Where the energies of windows are of a part of the batches, ``mean_energy`` and ``energy_without`` are of
+        the same, and along ``ray`` are ``ray_part``, the excess at s = 1 over these batches, and ``ray_all``, over all.
+        NaN for runs that did not finish.
 
     Raises
     ------
@@ -89,30 +91,62 @@ def mean_weights(
     traces.check(trace)
     network, images = fitting(network, data)
     check_trained(trace, network, images)
-    parts = [finite_number("scales", s) for s in scales]
-    if not parts or any(b <= a for a, b in zip([0.0, *parts], parts, strict=False)):
-        raise refuse("scales", "increasing numbers above 0", list(scales), "For instance (0.25, 0.5, 1.0).")
-    rays, blocks = whole_number("rays", rays), whole_number("blocks", blocks, minimum=2)
     fixed = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
     fixed = fixed[: None if batches is None else whole_number("batches", batches)]
     windows = "window_mean" in trace
-    source = _windows(trace) if windows else _directions(trace, blocks)
     part = fixed[: int(trace.attrs.get("energy_batches", len(fixed)))] if windows else fixed
     loss, of_part = (
         _Loss(network, images, each, trace.attrs.get("dtype", "float32"), device) for each in (fixed, part)
     )
-    chosen = np.unique(np.linspace(0, source.stored - 1, min(rays, source.stored)).round().astype(int))
+    source = _windows(trace) if windows else _directions(trace, whole_number("blocks", blocks, minimum=2))
+    return _measured(trace, source, loss, of_part if len(part) < len(fixed) else None, scales, rays, progress)
+
+
+@typed
+def of_loss(
+    trace: xr.Dataset,
+    loss: Callable[[np.ndarray], np.ndarray],
+    *,
+    scales: Sequence[float] = SCALES,
+    rays: int = 64,
+    blocks: int = 8,
+) -> xr.Dataset:
+    """What :func:`mean_weights` returns, of any trace with stored directions and ``loss(weights)``, (n, dim) to (n,).
+
+    For a simulated loss on the sphere: ``lambda w: form.loss(w / np.linalg.norm(w, axis=-1, keepdims=True))``.
+
+    Raises
+    ------
+    TypeError, ValueError, TraceError
+        As :func:`mean_weights`.
+    """
+    traces.check(trace)
+    if "directions" not in trace:
+        raise TraceError("trace: expected stored directions, got none. Make it with record=Record(snapshots=400).")
+    source = _directions(trace, whole_number("blocks", blocks, minimum=2))
+    return _measured(trace, source, loss, None, scales, rays, False)
+
+
+def _measured(
+    trace: xr.Dataset, source: _Source, loss: _Function, of_part: _Function | None, scales: Sequence[float], rays: int,
+    progress: bool | None,
+) -> xr.Dataset:  # fmt: skip
+    """Losses along ``rays`` by ``loss``; those of the means by ``of_part``, if the recorded energies are of a part."""
+    parts = [finite_number("scales", s) for s in scales]
+    if not parts or any(b <= a for a, b in zip([0.0, *parts], parts, strict=False)):
+        raise refuse("scales", "increasing numbers above 0", list(scales), "For instance (0.25, 0.5, 1.0).")
+    count = min(whole_number("rays", rays), source.stored)
+    chosen = np.unique(np.linspace(0, source.stored - 1, count).round().astype(int))
     shapes = {
         "mean_energy": (), "mean_sq": (), "square": (), "change": (), "snapshot_energy": source.block.shape,
         "energy_without": (source.block.max() + 1,), "ray_excess": (len(chosen), len(parts)),
     }  # fmt: skip
-    shapes |= {"ray_part": chosen.shape, "ray_all": chosen.shape} if len(part) < len(fixed) else {}
+    shapes |= {"ray_part": chosen.shape, "ray_all": chosen.shape} if of_part is not None else {}
     found = {name: np.full((*trace["outcome"].shape, *shape), np.nan) for name, shape in shapes.items()}
     with runs.progress("mean weights", trace["outcome"].size, progress) as advance:
         for i, j, stretch in source.stretches():
-            for name, value in _losses(stretch, of_part, loss, chosen, parts).items():
-                if name in found:
-                    found[name][i, j] = value
+            for name, value in _losses(stretch, loss, of_part, chosen, parts).items():
+                found[name][i, j] = value
             advance(1)
     return _dataset(trace, found, parts, source)
 
@@ -220,22 +254,23 @@ def means_of(trace: xr.Dataset) -> Iterator[tuple[int, int, np.ndarray]]:
 
 
 def _losses(
-    stretch: _Stretch, of_part: _Loss, loss: _Loss, chosen: np.ndarray, scales: Sequence[float]
+    stretch: _Stretch, loss: _Function, of_part: _Function | None, chosen: np.ndarray, scales: Sequence[float]
 ) -> dict[str, np.ndarray | float]:
-    mean, rays = stretch.mean, stretch.weights[chosen] - stretch.mean
-    here = of_part(np.concatenate([mean[None], stretch.without]))
-    origin = loss(mean[None])
-    return {
+    mean, rays, recorded = stretch.mean, stretch.weights[chosen] - stretch.mean, loss if of_part is None else of_part
+    here = recorded(np.concatenate([mean[None], stretch.without]))
+    origin = here[0] if of_part is None else loss(mean[None])
+    found = {
         "mean_energy": here[0],
         "mean_sq": mean @ mean,
         "square": stretch.square,
         "change": mean @ (stretch.weights[-1] - stretch.weights[0]),
-        "snapshot_energy": of_part(stretch.weights) if stretch.energy is None else stretch.energy,
+        "snapshot_energy": recorded(stretch.weights) if stretch.energy is None else stretch.energy,
         "energy_without": here[1:],
         "ray_excess": np.stack([loss(mean + s * rays) - origin for s in scales], axis=1),
-        "ray_part": of_part(mean + rays) - here[0],
-        "ray_all": loss(mean + rays) - origin,
     }
+    if of_part is not None:
+        found |= {"ray_part": of_part(mean + rays) - here[0], "ray_all": loss(mean + rays) - origin}
+    return found
 
 
 _MEANINGS = {
@@ -258,6 +293,8 @@ def _dataset(trace: xr.Dataset, found: dict[str, np.ndarray], scales: Sequence[f
     }
     about = {"long_name": "steps from the first to the last of the weights", "units": "step"}
     variables["span"] = ("cell", source.span, about)
+    last = trace["step"].values[:, -1].astype(float)
+    variables["last_step"] = ("cell", last, {"long_name": "recorded steps of the run", "units": "step"})
     variables["snapshot_block"] = ("snapshot", source.block, {"long_name": "block of a loss", "units": "1"})
     kept = ("producer", "protocol", "network", "data", "dim", "dof", "batch_size", "seed", "steps")
     attributes = {name: trace.attrs[name] for name in kept if name in trace.attrs}

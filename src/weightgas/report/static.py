@@ -1,0 +1,114 @@
+"""The figures of a page that need no script: few, as SVG, for print and for browsers without JavaScript."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from matplotlib import figure as mpl
+from matplotlib import rc_context
+
+from weightgas.figures.entry import Figure
+from weightgas.figures.registry import CHAPTERS
+from weightgas.report.chapters import drawings
+from weightgas.report.content import Picture, System
+from weightgas.report.guard import attempt
+
+MOST = 12
+"""Static figures of a page, for all its systems together."""
+FIRST = (
+    *("watched", "fluctuation and response", "energy and entropy", "radius", "pressure", "Gibbs slope"),
+    *(
+        "configurational temperature",
+        "layers",
+        "along the run",
+        "entropy over the weight decay",
+        "anisotropy",
+        "status",
+    ),
+)
+"""The figures of the registry that are drawn, the most important one first."""
+CSS_PIXELS_PER_INCH = 96
+LARGEST, ALL = 45_000, 120_000
+"""Bytes of a figure as SVG, above which its points and lines become a bitmap; bytes of all figures of a page."""
+DPI = 110
+"""Resolution of that bitmap."""
+
+
+def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]]:
+    """The most important figures of every system as images, at most :data:`MOST`; a note for each that fails."""
+    found: list[dict[str, Any]] = []
+    share = MOST // max(1, len(systems))
+    for system in systems:
+        candidates = _candidates(system)
+        made = 0
+        for name, caption, draw, level in candidates:
+            if made == share or sum(len(one["source"]) for one in found) > ALL:
+                break
+            drawn = attempt(f"Not drawn: {name}", draw, notes)
+            picture = drawn and Picture(drawn, f"{system.title}. {caption}", level, name)
+            shown = picture and attempt(f"Not drawn: {name}", partial(image, picture), notes)
+            if shown:
+                found.append(shown)
+                made += 1
+    return found
+
+
+def _candidates(system: System) -> list[tuple[str, str, Callable[[], mpl.Figure], int | None]]:
+    """Name, caption, call and level of the figures that suit a system, in the order of :data:`FIRST`."""
+    figures: dict[str, list[Figure]] = {}
+    for figure in (figure for chapter in CHAPTERS.values() for figure in chapter):
+        figures.setdefault(figure.name, []).append(figure)
+    model = bool(system.runs) and all(run.is_model for run in system.runs.values())
+    closed = {figure.name for figure in CHAPTERS["closed form"]}
+    found = []
+    for name in FIRST:
+        for figure in figures.get(name, []):
+            if name == "watched" and not any("group_radius_star" in run.traced for run in system.runs.values()):
+                continue
+            if name in closed and model != (figure in CHAPTERS["closed form"]):
+                continue
+            if name == "energy and entropy" and len(next(iter(system.runs.values())).isotherms.temperature) < 2:
+                continue
+            runs = system.unjudged if name == "along the run" and system.unjudged else system.runs
+            found += [(*each, figure.level) for each in drawings(figure, runs, system.controls, [])]
+    return found
+
+
+def image(picture: Picture) -> dict[str, Any]:
+    """A picture as an SVG in a data address, with its size, caption and level."""
+    width, height = (round(CSS_PIXELS_PER_INCH * x) for x in picture.figure.get_size_inches())
+    source = base64.b64encode(svg(picture.figure).encode()).decode("ascii")
+    return {"source": source, "width": width, "height": height, "caption": picture.caption, "level": picture.level}
+
+
+def svg(figure: mpl.Figure) -> str:
+    """A figure as SVG with its text as text, independent of the user's settings; of many points, these as a bitmap."""
+    found = _drawn(figure)
+    if len(found) > LARGEST:
+        for axes in figure.axes:
+            for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.images):
+                artist.set_rasterized(True)
+        found = _drawn(figure)
+    return found
+
+
+def _drawn(figure: mpl.Figure) -> str:
+    """The SVG with coordinates to a tenth of a point, without what only editors need."""
+    buffer = io.StringIO()
+    options: dict[Any, Any] = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "weightgas",
+        "savefig.bbox": None,
+        "savefig.pad_inches": 0.1,
+    }
+    with rc_context(options):
+        look = {"dpi": DPI, "facecolor": "white", "edgecolor": "white", "metadata": {"Date": None}}
+        figure.savefig(buffer, format="svg", **look)
+    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
+    text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
+    return re.sub(r">\s+<", "><", text)
