@@ -24,7 +24,9 @@ from pathlib import Path
 import processes
 
 LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
-_TIME = re.compile(r"\d[\d.]*\s?(?:[nµm]?s|min|h|d|days|[kMG]B)\b|\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?")
+_TIME = re.compile(
+    r"\d[\d.]*\s?(?:[nµm]?s|min|h|d|days|[kMG]B)\b|[\d.]+%(?= of the time)|\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?"
+)
 _NUMBER = re.compile(r"[-−+]?\d[\d.]*(?:e[-+]?\d+|·10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
 _SPACES = re.compile(r"[ ─━-]+")
 
