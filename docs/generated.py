@@ -56,7 +56,7 @@ API: dict[str, tuple[str, dict[str, str]]] = {
             "networks": "Network MLP ConvNet ResNet18 OwnModule mlp convnet resnet18 module named Data KNOWN",
             "datasets": "Images digits mnist fashion_mnist fashion_mnist_14 cifar10 cifar100 blank subset "
             "with_label_noise named KNOWN",
-            "training": "cost Cost fitting network_of mean_weights harmonic_wells",
+            "training": "cost Cost fitting network_of mean_weights harmonic_wells harmonic_gas",
         },
     ),
     "traces": (
@@ -70,7 +70,7 @@ API: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "analysis": (
         "Analysis",
-        {"analysis": "Verdict Check Key Level Hypothesis layer_gases virial"},
+        {"analysis": "Verdict Check Key Level Hypothesis layer_gases virial expansion anisotropic"},
     ),
     "paths": (
         "Driving along paths",

@@ -39,7 +39,8 @@ NOT_CALLED = {
         "protocols.Protocol protocols.ScaledStep settings.Settings"
     ),
     "on networks that are trained for this": (
-        "analysis.expansion analysis.virial training.mean_weights training.harmonic_wells"
+        "analysis.expansion analysis.virial analysis.anisotropic training.mean_weights training.harmonic_wells "
+        "training.harmonic_gas"
     ),
     "between producers and stores": (
         "trace.make trace.joined trace.halve trace.lengthen trace.create_store trace.write_cells trace.mark_failed "

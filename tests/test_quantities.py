@@ -17,7 +17,7 @@ def test_every_quantity_is_described(quantity):
 def test_names_on_axes_and_over_columns():
     assert quantities.of("noise_var").axis == r"noise variance $\sigma^2$"
     assert quantities.of("entropy_direction").axis == r"direction entropy $S(\bar{w})$ (nats)"
-    assert quantities.of("lr").axis == r"learning rate $\eta$"
+    assert quantities.of("lr").axis == r"LR $\eta$"
     assert Quantity("sharpness", symbol="h", units="1/s").axis == "sharpness h (1/s)"
     assert [quantities.of(n).head for n in ("energy", "ess", "unknown_name")] == ["U", "eff. samples", "unknown name"]
 

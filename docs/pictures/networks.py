@@ -28,7 +28,6 @@ from weightgas.figures.canvas import (
     OKABE_ITO,
     canvas,
     drawn,
-    legend,
     marker,
     plain,
     zero_line,
@@ -168,8 +167,8 @@ def gases_of(found: Experiment) -> dict[str, xr.Dataset]:
 def layers_figure(studies: dict[Study, Experiment]) -> Figure:
     """T_i/T and p_i/p of every layer, a row for each run."""
     settled = {study.name: gases for study, found in studies.items() if (gases := gases_of(found))}
-    figure, axes = canvas(len(settled), 2, height=1.75 * len(settled))
-    for row, (title, gases) in zip(axes, settled.items(), strict=True):
+    sheet = canvas([1.75] * len(settled), 2)
+    for row, (title, gases) in zip(sheet.axes, settled.items(), strict=True):
         for ax, name, label in zip(row, ("temperature_ratio", "pressure_ratio"), (r"$T_i/T$", r"$p_i/p$"), strict=True):
             zero_line(ax, 1.0)
             for protocol, mean in gases.items():
@@ -182,16 +181,16 @@ def layers_figure(studies: dict[Study, Experiment]) -> Figure:
                 ax.set_xlim(-0.5, len(parts) - 0.5)
             ax.set(ylabel=label)
         row[0].set_yscale("log")
-        row[0].set_title(title, loc="left")
+        row[0].set_title(title)
     handles = [marker(plain(p), OKABE_ITO[LOOKS.index(p)], MARKERS[LOOKS.index(p)]) for p in PROTOCOLS]
-    legend(figure, handles, columns=3)
-    return figure
+    return sheet.finished(handles, columns=3)
 
 
 @drawn
 def cold_figure(studies: dict[Study, Experiment]) -> Figure:
     """Loss and noise of the cold cells along their run."""
-    figure, ((left, right),) = canvas(1, 2, height=3.2)
+    sheet = canvas([2.8], 2)
+    left, right = sheet.panels
     handles = []
     for k, (study, found) in enumerate(studies.items()):
         trace = found.findings["networks/along_run"].traced
@@ -205,8 +204,7 @@ def cold_figure(studies: dict[Study, Experiment]) -> Figure:
         handles.append(marker(study.name, color))
     left.set(xlabel="step", ylabel="energy (loss)", xscale="log", yscale="log")
     right.set(xlabel="step", ylabel=r"noise trace $\mathrm{tr}\,\Sigma$", xscale="log", yscale="log")
-    legend(figure, handles, columns=3)
-    return figure
+    return sheet.finished(handles, columns=3)
 
 
 def _quarter(trace: xr.Dataset, cell: int, name: str, which: int) -> float:

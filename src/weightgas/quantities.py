@@ -188,9 +188,9 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("alignment", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),
     _Q("update", "squared length of the update of a step", "Δ_u²"),
     _Q("closure", "what decay, alignment term and update term leave of r₊² − r²", "ε"),
-    _Q("lr", "learning rate as set", "η", r"\eta", label="learning rate", low=0.0),
+    _Q("lr", "learning rate as set", "η", r"\eta", label="LR", low=0.0),
     _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MOMENT),
-    _Q("wd", "weight decay as set", "λ", r"\lambda", label="weight decay", low=0.0),
+    _Q("wd", "weight decay as set", "λ", r"\lambda", label="WD", low=0.0),
     _Q("group_radius_star", "norm where a group would settle, by its budget", "r*ᵢ", dims=GROUPS, low=0.0),
     _Q("group_angle", "angle of a group between before and after a step, in radians", "∠ᵢ", dims=GROUPS, low=0.0),
     _Q("group_decay", "share of weight decay in the step of a group's r²", "Δ_λ,i", dims=GROUPS),
@@ -255,7 +255,7 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("noise_dim_group", "effective rank of the noise covariance of a group", "d_eff,i", **_OF_GROUP),
     _cell("step_curvature", "curvature that the noise sees", "κ", r"\kappa", equation="tr(HΣ)/tr Σ"),
     _cell("laplacian", "Laplacian of the loss on the unit sphere", "ΔL"),
-    _cell("elr", "effective learning rate", "ηₑ", r"\eta_e", equation="η/r²", **_POINT),
+    _cell("elr", "effective learning rate", "ηₑ", r"\eta_e", label="ELR", equation="η/r²", **_POINT),
     _cell("temperature_virial", "virial temperature", "T_v", **_POINT),
     _cell("temperature_group", "temperature of a group", "T_i", **_OF_GROUP),
     _cell("temperature_virial_group", "virial temperature of a group", "T_v,i", **_OF_GROUP),
@@ -307,7 +307,7 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("exchanged", "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
     _cell("friction", "work lost to the friction of the radius since the start", "W_f"),
     _cell("entropy_production", "entropy produced since the start", "ΔS − ∫dQ/T"),
-    _cell("product", "learning rate × weight decay", "ηλ", r"\eta\lambda"),
+    _cell("product", "learning rate × weight decay", "ηλ", r"\eta\lambda", label="LR × WD"),
 )  # fmt: skip
 """What is computed: one value per cell, group, layer or sample of a drive; entropies: :mod:`.measurement.entropy`."""
 

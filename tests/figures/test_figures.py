@@ -266,10 +266,11 @@ def test_a_state_without_values_is_drawn_or_refused(model: bool, kind: str, lost
 
 def test_the_diagnostic_figures_tell_the_controls_apart() -> None:
     figure = figures.fluctuation({"ideal": control("ideal")[1]}, controls={"not ideal": control("anisotropic")[1]})
-    values = [float(t.split(": ")[1].split(" ±")[0]) for t in legend_texts(figure)]
+    title, references = figure.axes[0].get_title(loc="left"), legend_texts(figure)[0]
+    values = [float(text.split(" ±")[0]) for text in (title.split("\n")[1], references.split(": ")[1])]
     assert abs(values[0] - 1) < 0.15 and values[1] > 1.6
-    drawn = bars(figure.axes[0])
-    assert drawn[1].lines[0].get_markerfacecolor() == "none" != drawn[0].lines[0].get_markerfacecolor()
+    faces = [bars(ax)[0].lines[0].get_markerfacecolor() for ax in figure.axes]
+    assert faces[1] == "none" != faces[0]
 
 
 def test_the_minimum_is_marked_where_the_potential_is_least() -> None:
@@ -290,10 +291,10 @@ def test_a_diverged_learning_rate_is_said_along_the_run() -> None:
 def test_the_entropies_show_the_published_one_with_its_null_and_why_a_fit_is_missing() -> None:
     trace_, state_ = network("fixed_lr")
     figure = figures.entropies((trace_, state_))
-    titles = [text.get_text() for ax in figure.axes for text in ax.texts if ":" in text.get_text()]
     found = Findings(trace_, state_).smoothings
+    titles = legend_texts(figure)[-len(found) :]
     assert titles[0].startswith("as published: ") and "temporal neighbours" in titles[0] and len(titles) == len(found)
-    for title, one in zip(titles, found.values(), strict=True):
+    for title, one in zip((" ".join(t.split()) for t in titles), found.values(), strict=True):
         assert (one.lacking.rpartition(": ")[0] in title) if one.fit is None else f"{one.fit.r_squared:.5f}" in title
     crosses = [line for line in figure.axes[0].lines if line.get_marker() == "x"]
     given, d = found["published"].entropies, state_.attrs["dim"]
@@ -307,7 +308,7 @@ def test_the_entropies_show_the_published_one_with_its_null_and_why_a_fit_is_mis
 
 def test_both_reference_gases_are_explained_at_every_temperature() -> None:
     figure = figures.anisotropy({"ideal": control("ideal")}, controls={"anisotropic": control("anisotropic")})
-    xy = points(figure.axes[0])
+    xy = np.concatenate([points(ax) for ax in figure.axes])
     assert len(xy) == 8
     known = np.concatenate([control(name)[1]["temperature"].values for name in ("ideal", "anisotropic")])
     assert all(np.isclose(known, x, rtol=1e-9).any() for x in xy[:, 0])

@@ -15,7 +15,7 @@ from weightgas.training import harmonic_wells, wells
 DIM, RADIUS, RATE = 7, 2.0, 0.3
 
 
-class Quadratic(wells._Point):
+class Quadratic(wells.Point):
     """∇L = A(w − m) + noise of the batch; the batch of a draw is its number."""
 
     def __init__(self, seed: int) -> None:

@@ -1,5 +1,6 @@
 """Tests of laws on the states of a grid: the analyses of a run, each made once, and its verdict in three levels."""
 
+from weightgas.analysis.anisotropic import anisotropic
 from weightgas.analysis.annealing import annealing
 from weightgas.analysis.bootstrap import bootstrap
 from weightgas.analysis.checks import Check, Hypothesis, Key, Level, Verdict
@@ -16,6 +17,7 @@ __all__ = [
     "Key",
     "Level",
     "Verdict",
+    "anisotropic",
     "annealing",
     "bootstrap",
     "expansion",

@@ -283,7 +283,7 @@ def _from_sphere(ran: Mapping[str, Findings], predicted: xr.Dataset) -> report.S
         level=2,
         joint=True,
     )
-    network = ran["fixed_lr"].state.attrs["network"]
+    network = next(iter(ran.values())).state.attrs["network"]
     return report.section(f"Network {network}: radius predicted from the sphere", [figure], ran)
 
 

@@ -3,6 +3,10 @@
 Every function takes a run, or several by name, and returns a ``matplotlib.figure.Figure``; matplotlib's settings are
 not changed. A run is its Findings, its state, or the pair (trace, state) (:mod:`weightgas.figures.inputs`). The figures
 of a report, with their captions, are in :mod:`weightgas.figures.registry`.
+
+Every function takes ``width``: ``"column"`` (3.35 inches) or ``"page"`` (7 inches) for print, without a title and with
+no text below 7 pt; None for the screen. And ``ax``: axes of the caller, as many as there are panels, in the order of
+their letters; then the legend is in the first, and the figure returned is theirs.
 """
 
 from weightgas.figures.along import along_run

@@ -10,16 +10,26 @@ from matplotlib.figure import Figure
 from weightgas.analysis import curves
 from weightgas.analysis.cells import axes
 from weightgas.errors import TraceError
-from weightgas.figures.canvas import canvas, drawn, logarithmic, number, ordered
+from weightgas.figures.canvas import Panels, drawn, ordered
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Recorded, recorded
+from weightgas.figures.multiples import outer, sheet_of
+from weightgas.figures.ticks import logarithmic, number
 from weightgas.quantities import of
 from weightgas.status import Outcome
 from weightgas.trace import kind_of
 
 
 @drawn
-def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windows: int = 40) -> Figure:
+def along_run(
+    trace: Recorded,
+    *,
+    lines: int = 7,
+    at: float | None = None,
+    windows: int = 40,
+    ax: Panels | None = None,
+    width: str | None = None,
+) -> Figure:
     """Loss, r − r₀, tr Σ and ‖∇L‖² along a run against the logarithm of the step, for a range of learning rates.
 
     Samples are averaged over ``windows`` windows that are equal in the logarithm; r₀ is the norm at the first sample. A
@@ -36,6 +46,8 @@ def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windo
         The value of the other hyperparameter, by default its middle one.
     windows
         Number of windows over which samples are averaged.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has a panel for each quantity.
 
     Raises
     ------
@@ -69,38 +81,25 @@ def along_run(trace: Recorded, *, lines: int = 7, at: float | None = None, windo
     if chosen.sizes.get("snapshot", 0) > 1:
         label = "direction entropy $S(\\bar{w})$\n(nats, published estimator)"
         panels["entropy_direction"] = (curves.entropy_along_run(chosen), label)
-    rows = -(-len(panels) // 2)
-    figure, axes_ = canvas(rows, 2, height=0.6 + 2.1 * rows, sharex=True)
+    sheet = sheet_of(len(panels), 2.8, ax, width, share="x")
     colors = ordered(len(cells))
-    for ax, (name, (data, label)) in zip(axes_.flat, panels.items(), strict=False):
+    for panel, (name, (data, label)) in zip(sheet.panels, panels.items(), strict=True):
         linear = name in ("entropy_direction", "radius_change")
         for k, color in enumerate(colors):
             values = data[name].values[k]
             seen = np.isfinite(values) & (linear | (values > 0))  # ‖∇L‖² is unbiased, and may be negative by chance
             style = "-o" if name == "entropy_direction" else "-"
-            ax.plot(data["step"].values[k][seen], values[seen], style, ms=2.5, color=color)
+            panel.plot(data["step"].values[k][seen], values[seen], style, ms=2.5, color=color)
         if not linear:
-            logarithmic(ax.yaxis, data[name].values)
-        logarithmic(ax.xaxis, means["step"].values)
-        ax.set_ylabel(label)
-    for ax in axes_.flat[len(panels) :]:
-        ax.set_visible(False)
-    for column in range(2):
-        lowest = [ax for ax in axes_[:, column] if ax.get_visible()][-1]
-        lowest.set_xlabel(of("step").axis)
-        lowest.tick_params(labelbottom=True)
-    figure.align_ylabels()
+            logarithmic(panel.yaxis, data[name].values)
+        logarithmic(panel.xaxis, means["step"].values)
+        panel.set_ylabel(label)
+    outer(sheet, of("step").axis)
     mapping = ScalarMappable(BoundaryNorm(np.arange(len(cells) + 1) - 0.5, len(cells)), ListedColormap(colors))
-    bar = figure.colorbar(
-        mapping, ax=axes_.ravel().tolist(), ticks=range(len(cells)), aspect=30, pad=0.02, fraction=0.06
-    )
+    bar = sheet.color_bar(mapping, sheet.axes, of(first).axis, ticks=range(len(cells)))
     diverged = (chosen["outcome"] == Outcome.DIVERGED).any("replica").values
     bar.ax.set_yticklabels([number(v) + "\ndiverged" * bool(d) for v, d in zip(rate[cells], diverged, strict=True)])
-    bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
+    bar.ax.tick_params(length=0)
     bar.minorticks_off()
     bar.outline.set_visible(False)  # type: ignore[operator]
-    bar.set_label(of(first).axis)
-    figure.suptitle(
-        f"{what_ran(trace)},\n{of(second).axis} = {number(at)}", fontsize=8.5, weight="bold", x=0.01, ha="left"
-    )
-    return figure
+    return sheet.finished(title=f"{what_ran(trace)}, {of(second).axis} = {number(at)}")

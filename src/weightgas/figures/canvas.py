@@ -1,4 +1,4 @@
-"""The look that all figures share: sizes and colours.
+"""The look that all figures share: sizes, fonts and colours.
 
 Nothing is set globally: a figure is drawn with matplotlib's defaults plus :data:`LOOK`, for any settings of the user,
 which are unchanged when the function returns.
@@ -11,21 +11,20 @@ from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
-from matplotlib import colormaps, rc_context, rcParamsDefault
-from matplotlib.artist import Artist
+from matplotlib import colormaps, rc_context, rcParams, rcParamsDefault
 from matplotlib.axes import Axes
-from matplotlib.axis import XAxis, YAxis
 from matplotlib.figure import Figure
-from matplotlib.legend import Legend
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from weightgas import protocols
-from weightgas.errors import typed
+from weightgas.errors import one_of, refuse, typed
+from weightgas.figures.sheet import Sheet
 from weightgas.trace import used_for
 
-WIDTH = 6.3
-"""Width in inches; readable at half of it."""
+SCREEN = 6.3
+"""Width in inches of a figure for the screen; readable at half of it."""
+WIDTHS = {"column": 3.35, "page": 7.0}
+"""Widths in inches for print."""
 
 LOOK: dict[Any, Any] = {
     "font.size": 9.0,
@@ -41,6 +40,17 @@ LOOK: dict[Any, Any] = {
     "figure.constrained_layout.w_pad": 0.05,
     "figure.constrained_layout.h_pad": 0.05,
 }
+NARROW: dict[Any, Any] = {
+    "font.size": 7.5,
+    "axes.labelsize": 7.5,
+    "axes.titlesize": 7.5,
+    "legend.fontsize": 7.0,
+    "xtick.labelsize": 7.0,
+    "ytick.labelsize": 7.0,
+    "figure.constrained_layout.w_pad": 0.03,
+    "figure.constrained_layout.h_pad": 0.03,
+}
+"""What differs in a column of print: no text is smaller than 7 pt."""
 
 MOST_POINTS = 2000
 """Points of one kind that are drawn with error bars; of more, so many that are evenly spaced in their order."""
@@ -52,6 +62,9 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))
 """They have the first colours and markers, so that a protocol looks the same in all figures."""
+
+Panels = Axes | Sequence[Any] | np.ndarray
+"""What ``ax`` may be: axes, or as many as the figure has panels, in the order of their letters."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -67,7 +80,8 @@ def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
         if "nulls" in kwargs:
             raise TypeError("nulls: expected controls=, got its name in 0.1. Pass controls={'name': run}.")
         defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k.split(".")[0] in _OURS}
-        with rc_context({**defaults, **LOOK}), used_for(function.__name__.replace("_", " ")):
+        look = {**defaults, **LOOK, **(NARROW if kwargs.get("width") == "column" else {})}
+        with rc_context(look), used_for(function.__name__.replace("_", " ")):
             return checked(*args, **kwargs)
 
     return inside
@@ -79,47 +93,75 @@ _OURS = (
 )
 
 
-def canvas(rows: int = 1, columns: int = 1, *, height: float, width: float = WIDTH, **options) -> tuple[Figure, Any]:
-    """A figure with rows × columns axes (an array of that shape); ``options`` as for ``Figure.subplots``."""
-    figure = Figure(figsize=(width, height), dpi=150, layout="constrained", facecolor="white")
-    axes = figure.subplots(rows, columns, squeeze=False, **options)
-    for ax in axes.flat:
+def canvas(
+    rows: Sequence[float],
+    columns: int = 1,
+    *,
+    ax: Panels | None = None,
+    width: str | None = None,
+    share: str = "",
+    stack: bool = True,
+    screen: float = SCREEN,
+) -> Sheet:
+    """A sheet with axes: of a new figure, or those of the caller.
+
+    Parameters
+    ----------
+    rows, columns
+        Height of every row of panels in inches, and the number of columns.
+    ax
+        Axes to draw into, as many as there are panels, in the order of their letters.
+    width
+        ``"column"`` (3.35 in) or ``"page"`` (7 in) for print, where a figure has no title; None for the screen.
+    share
+        Axes that panels have in common: ``"x"`` those of a column of panels, ``"xy"`` both of all, ``"y"`` of all.
+    stack
+        Whether columns of panels are put below each other in a column of print.
+    screen
+        Width in inches for the screen.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For another number of axes, another width, or both.
+    """
+    panels = (len(rows), columns)
+    if ax is not None:
+        return Sheet(_given(ax, panels, width))
+    if width is not None:
+        one_of("width", width, WIDTHS)
+    stacked = width == "column" and stack and columns > 1
+    heights = [h * (0.85 if width == "column" else 1.0) for h in rows] * (columns if stacked else 1)
+    figure = Figure(figsize=(WIDTHS.get(str(width), screen), sum(heights)), dpi=150, layout="constrained")
+    figure.set_facecolor("white")
+    grid = figure.add_gridspec(len(heights), 1 if stacked else columns, height_ratios=heights)
+    axes = np.empty(panels, dtype=object)
+    for r, c in np.ndindex(panels):
+        x = (axes[0, 0] if share == "xy" else axes[0, c]) if "x" in share else None
+        y = axes[0, 0] if "y" in share else None
+        place = grid[c * panels[0] + r, 0] if stacked else grid[r, c]
+        axes[r, c] = one = figure.add_subplot(place, sharex=x, sharey=y)
         # Ticks are made when they are first needed, perhaps with other settings, so everything is set now.
-        ax.tick_params(which="both", labelsize=8, color="black", labelcolor="black", width=0.7)
-    return figure, axes
+        size = rcParams["xtick.labelsize"]
+        one.tick_params(which="both", labelsize=size, color="black", labelcolor="black", width=0.7)
+        lowest = r == panels[0] - 1 and (not stacked or share != "xy" or c == columns - 1)
+        one.tick_params(which="both", labelbottom="x" not in share or lowest)
+        one.tick_params(which="both", labelleft="y" not in share or c == 0 or stacked)
+    return Sheet(axes, title=width is None, own=True, stacked=stacked)
 
 
-def logarithmic(axis: XAxis | YAxis, values: np.ndarray) -> None:
-    """Make an axis logarithmic, with readable ticks even over less than a decade; ``values`` are those drawn."""
-    good = np.asarray(values, float)
-    good = good[np.isfinite(good) & (good > 0)]
-    if not good.size:
-        return
-    axis.axes.set(**{f"{axis.axis_name}scale": "log"})
-    if np.log10(good.max() / good.min()) >= 1.6:
-        return
-    if good.max() / good.min() < 1.02:
-        ticks = np.array([np.sqrt(good.max() * good.min())])
-    else:
-        candidates = [(1, 2, 5), (1, 1.5, 2, 3, 5, 7), tuple(np.arange(10, 100) / 10)]
-        for mantissas in candidates:
-            ticks = np.sort([m * 10.0**e for e in range(-12, 13) for m in mantissas])
-            ticks = ticks[(ticks >= good.min() / 1.02) & (ticks <= good.max() * 1.02)]
-            if len(ticks) >= 3:
-                break
-        ticks = ticks[:: max(1, len(ticks) // 5)]
-    axis.set_major_locator(FixedLocator(ticks.tolist()))
-    axis.set_minor_locator(NullLocator())
-    axis.set_major_formatter(FuncFormatter(lambda x, _: number(x)))
-
-
-def number(value: float) -> str:
-    """A hyperparameter as short text: 0.032, 10, $10^{-4}$."""
-    if value != 0 and not 1e-3 <= abs(value) < 1e4:
-        exponent = int(np.floor(np.log10(abs(value)) + 1e-9))
-        mantissa = f"{value / 10.0**exponent:.2g}"
-        return f"$10^{{{exponent}}}$" if mantissa == "1" else rf"${mantissa}\times10^{{{exponent}}}$"
-    return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+def _given(ax: Any, panels: tuple[int, int], width: str | None) -> np.ndarray:
+    """The caller's axes in the shape of the panels."""
+    if width is not None:
+        raise refuse("width", "none together with ax, whose figure has one", width, "Pass one of the two.")
+    found = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
+    count = panels[0] * panels[1]
+    if len(found) != count or not all(isinstance(one, Axes) for one in found):
+        got = f"{len(found)}" if all(isinstance(one, Axes) for one in found) else type(ax).__name__
+        raise refuse("ax", f"{count} matplotlib axes, one for each panel", got, "Pass them in order, from a on.")
+    out = np.empty(panels, dtype=object)
+    out.flat = found
+    return out
 
 
 def plain(name: str) -> str:
@@ -131,11 +173,6 @@ def plain(name: str) -> str:
 def place(protocol: str) -> int:
     """Number of the look of a protocol; custom protocols come after the three."""
     return list(dict.fromkeys((*PROTOCOLS, *protocols.PROTOCOLS))).index(protocol)
-
-
-def named(name: str, control: bool) -> str:
-    """The name of a run in a legend; a reference simulation is marked."""
-    return f"{plain(name)} (reference)" if control else plain(name)
 
 
 def looks(names: Iterable[str]) -> list[tuple[str, str]]:
@@ -153,16 +190,6 @@ def looks(names: Iterable[str]) -> list[tuple[str, str]]:
 def ordered(count: int) -> list[tuple[float, float, float, float]]:
     """Colours for an ordered family, dark to light, all visible on white."""
     return [tuple(colormaps["viridis"](x)) for x in np.linspace(0, 0.86, count)]  # type: ignore[misc]
-
-
-def legend(figure: Figure, handles: Sequence[Artist], title: str = "", columns: int = 2) -> Legend:
-    """The legend above the axes, where it hides nothing; ``title`` describes the run."""
-    found = figure.legend(
-        handles=list(handles), loc="outside upper left", ncols=columns, frameon=False, title=title or None,
-        alignment="left",
-        title_fontproperties={"weight": "bold", "size": 8.5}, columnspacing=1.5, handlelength=2.0,
-    )  # fmt: skip
-    return found
 
 
 def marker(label: str, color: str = "black", shape: str = "o", *, hollow: bool = False) -> Line2D:

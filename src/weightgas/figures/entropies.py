@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -15,11 +16,10 @@ from weightgas.errors import one_of
 from weightgas.figures.canvas import (
     GREY,
     OKABE_ITO,
+    Panels,
     canvas,
     drawn,
-    legend,
     line,
-    logarithmic,
     looks,
     marker,
     plain,
@@ -27,6 +27,7 @@ from weightgas.figures.canvas import (
 )
 from weightgas.figures.families import bars, families, measured, what_ran
 from weightgas.figures.inputs import Run, Runs, one, several
+from weightgas.figures.ticks import logarithmic
 from weightgas.quantities import of
 from weightgas.trace import fixed, kind_of
 
@@ -35,11 +36,13 @@ RESIDUALS = ("relative", "standard errors")
 
 
 @drawn
-def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
+def energy_and_entropy(
+    runs: Runs, *, residual: str = "relative", ax: Panels | None = None, width: str | None = None
+) -> Figure:
     """Energy U and direction entropy S(w̄) against temperature; below, for the isotropic model, the distance from it.
 
-    The solid line is the von Mises–Fisher gas; below, it is the zero line, and the coloured lines are the effect of the
-    finite step, which depends on the protocol (:mod:`weightgas.theory.stationary`).
+    The solid line is the von Mises–Fisher gas; below, in a row for each run, it is the zero line, and the coloured
+    lines are the effect of the finite step, which depends on the protocol (:mod:`weightgas.theory.stationary`).
 
     Parameters
     ----------
@@ -48,6 +51,8 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
     residual
         ``"relative"``: below the values, U in percent and S in nats from von Mises–Fisher, with the finite-step lines.
         ``"standard errors"``: only the distance from theory *with* the finite-step correction, in standard errors.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has two columns of panels.
 
     Raises
     ------
@@ -59,17 +64,17 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
     first = next(iter(ran.values())).state
     model = all(r.is_model and r.state.attrs["dim"] == first.attrs["dim"] for r in ran.values())
     values, distances = not model or residual == "relative", model
-    if values and distances:
-        figure, axes = canvas(2, 2, height=4.6, sharex="col", height_ratios=(1.7, 1))
-    else:
-        figure, axes = canvas(1, 2, height=3.0)
-    handles = []
-    for (name, one_run), (color, shape) in zip(ran.items(), looks(ran), strict=True):
+    rows = [2.5] * values + [1.2 if values else 1.6] * (len(ran) if distances else 0)
+    sheet = canvas(rows, 2, ax=ax, width=width, share="x")
+    axes, handles = sheet.axes, []
+    for row, ((name, one_run), (color, shape)) in enumerate(zip(ran.items(), looks(ran), strict=True), int(values)):
+        fine = curves.model_step_curve(one_run.state) if distances and values else None
         for column, quantity in enumerate(QUANTITIES):
             if values:
                 _scatter(axes[0, column], one_run, quantity, color, shape)
             if distances:
-                _distance(axes[-1, column], one_run, quantity, color, shape, residual)
+                _distance(axes[row, column], one_run, quantity, color, shape, fine)
+                axes[row, column].set_title(plain(name) if len(ran) > 1 else "")
         handles.append(marker(plain(name), color, shape))
     temperatures = np.concatenate([r.state["temperature"].values for r in ran.values()])
     temperatures = temperatures[np.isfinite(temperatures) & (temperatures > 0)]
@@ -79,21 +84,26 @@ def energy_and_entropy(runs: Runs, *, residual: str = "relative") -> Figure:
         for column, quantity in enumerate(QUANTITIES):
             axes[0, column].plot(t, theory[quantity], color="black", lw=1, zorder=1)
         handles.append(line("von Mises–Fisher gas"))
-    handles += _label(axes, temperatures, model, residual)
+    handles += _label(axes, axes[int(values) :] if model else axes[:0], temperatures, residual)
     if values:
         logarithmic(axes[0, 0].yaxis, np.concatenate([r.state["energy"].values for r in ran.values()]))
     if not model and "entropy_anchor" in first.attrs:
         axes[0, 1].set_ylabel("direction entropy, integrated\n" + r"$S(\bar{w})-S_\mathrm{anchor}$ (nats)")
-    figure.align_ylabels()
     handles += _unused(ran)
     title = what_ran(first)
-    legend(figure, handles, title if len(ran) == 1 else title.split(": ", 1)[-1], columns=min(3, len(handles)))
-    return figure
+    return sheet.finished(handles, title if len(ran) == 1 else title.split(": ", 1)[-1], columns=3)
 
 
 @drawn
 def entropy(
-    run: Run, *, over: str | None = None, across: str | None = None, lines: int = 5, smoothing: bool = False
+    run: Run,
+    *,
+    over: str | None = None,
+    across: str | None = None,
+    lines: int = 5,
+    smoothing: bool = False,
+    ax: Panels | None = None,
+    width: str | None = None,
 ) -> Figure:
     """Entropy S of the weights over a hyperparameter, with the slope of theory; below, the deviation from it.
 
@@ -115,6 +125,8 @@ def entropy(
     smoothing
         Also draw the quadratic fit in both logarithms (:func:`weightgas.analysis.maxwell.quadratic_fit`), the
         published analysis.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has two panels.
 
     Raises
     ------
@@ -128,7 +140,8 @@ def entropy(
         one_of("across", across, kind.combined(fixed(state)))
     found = families(ran, over or kind.axes[0 if across else 1], lines, across)
     value, error = measured(ran, "entropy")
-    figure, ((top,), (below,)) = canvas(2, 1, height=4.6, sharex=True, height_ratios=(2, 1))
+    sheet = canvas([2.5, 1.3], ax=ax, width=width, share="x")
+    top, below = sheet.panels
     found.points(top, value, error)
     rows = np.full(len(value), -1)
     for k, family in enumerate(found.lines):
@@ -155,34 +168,31 @@ def entropy(
         found.curve(below, fitted - straight, ":")
         handles.append(line(f"quadratic fit, $R^2={fit.r_squared:.5f}$", ":"))
     elif smoothing:
-        handles.append(line(f"quadratic fit: {maxwell.lacking(state)}".replace(", has", ",\nhas"), "none"))
+        handles.append(line(f"quadratic fit: {maxwell.lacking(state)}", "none"))
     zero_line(below)
     logarithmic(top.xaxis, found.x)
     top.set_ylabel(of("entropy").axis)
     below.set(
         xlabel=found.label + (r", $\eta\lambda$ fixed" if across else ""), ylabel="distance from the\nslope (nats)"
     )
-    figure.align_ylabels()
-    found.color_bar(figure, np.array([top, below]))
-    legend(figure, handles, what_ran(state))
-    return figure
+    found.color_bar(sheet, sheet.axes)
+    return sheet.finished(handles, what_ran(state))
 
 
-def _label(axes: np.ndarray, temperatures: np.ndarray, model: bool, residual: str) -> list[Line2D]:
-    """Axis labels and zero lines of the residuals; returns the legend entry of the residuals."""
+def _label(axes: np.ndarray, residuals: np.ndarray, temperatures: np.ndarray, residual: str) -> list[Line2D]:
+    """Axis labels and zero lines of the rows of residuals; returns the legend entry of the residuals."""
     for column, quantity in enumerate(QUANTITIES):
         logarithmic(axes[0, column].xaxis, temperatures)
         axes[0, column].set_ylabel(of(quantity).axis)
         axes[-1, column].set_xlabel(of("temperature").axis)
-    if not model:
-        return []
-    for ax, text in zip(axes[-1], ("$U$/theory − 1 (%)", "$S$ − theory (nats)"), strict=True):
-        zero_line(ax)
-        ax.set_ylabel(text)
-        if residual == "standard errors":
-            ax.axhspan(-4, 4, color=OKABE_ITO[0], alpha=0.08, lw=0)
-            ax.set_ylabel(f"${text[1]}$: distance from theory\n(standard errors)")
-    return [line("with finite step", "-", OKABE_ITO[0])] if residual == "relative" else []
+    for row in residuals:
+        for ax, text in zip(row, ("$U$/theory\n− 1 (%)", "$S$ − theory\n(nats)"), strict=True):
+            zero_line(ax)
+            ax.set_ylabel(text)
+            if residual == "standard errors":
+                ax.axhspan(-4, 4, color=OKABE_ITO[0], alpha=0.08, lw=0)
+                ax.set_ylabel(f"${text[1]}$ − theory\n(std. errors)")
+    return [line("with finite step", "-", OKABE_ITO[0])] if len(residuals) and residual == "relative" else []
 
 
 def _unused(runs: Mapping[str, Findings]) -> list[Line2D]:
@@ -227,22 +237,20 @@ def _two_kinds(
             bars(ax, t[here], y[here], errors[0], shade, shape=shape, hollow=not filled, x_error=errors[1])
 
 
-def _distance(ax: Axes, run: Findings, quantity: str, color: str, shape: str, residual: str) -> None:
-    """The lower panels: distance from von Mises–Fisher, with the finite-step line; or in standard errors."""
+def _distance(ax: Axes, run: Findings, quantity: str, color: str, shape: str, fine: xr.Dataset | None) -> None:
+    """The lower panels: distance from von Mises–Fisher with the line of the finite step; in standard errors without."""
     state = run.state
     t, value, error = (state[n].values for n in ("temperature", quantity, f"{quantity}_err"))
-    corrected = residual == "standard errors"
-    theory = curves.model_values(state, finite_step=corrected)[quantity].values
+    theory = curves.model_values(state, finite_step=fine is None)[quantity].values
     with np.errstate(invalid="ignore", divide="ignore"):
-        if corrected:
+        if fine is None:
             y, y_error = (value - theory) / error, None
         elif quantity == "energy":
             y, y_error = 100 * (value / theory - 1), 100 * error / theory
         else:
             y, y_error = value - theory, error
     _two_kinds(ax, run, t, y, y_error, color, shape)
-    if not corrected:
-        fine = curves.model_step_curve(state)
+    if fine is not None:
         known = np.isfinite(fine["temperature"])
         grid, with_step = fine["temperature"][known], fine[quantity][known]
         if grid.size:

@@ -10,16 +10,21 @@ from matplotlib.figure import Figure
 
 from weightgas.analysis import curves
 from weightgas.analysis.findings import Findings
-from weightgas.figures.canvas import canvas, drawn, legend, line, logarithmic, zero_line
+from weightgas.figures.canvas import Panels, canvas, drawn, line, zero_line
 from weightgas.figures.families import Families, families, measured, only, what_ran
 from weightgas.figures.inputs import Run, one, result
+from weightgas.figures.sheet import Sheet
+from weightgas.figures.ticks import logarithmic
+from weightgas.quantities import of
 from weightgas.trace import fixed
 
 Law = Callable[..., np.ndarray]
 
 
 @drawn
-def radius(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
+def radius(
+    run: Run, *, over: str | None = None, lines: int = 5, ax: Panels | None = None, width: str | None = None
+) -> Figure:
     """Radius over a hyperparameter, predicted in continuous time and for discrete steps; below, the deviation.
 
     For the isotropic noise model the predictions are made from the hyperparameters alone
@@ -35,6 +40,8 @@ def radius(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
         ``"lr"`` for networks.
     lines
         How many values of the other hyperparameter are drawn.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has two panels.
 
     Raises
     ------
@@ -46,11 +53,14 @@ def radius(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     only(ran, lambda kind: not kind.projected, "On the sphere the radius is fixed: draw pressure(state).")
     found = families(ran, over or ("lr" if state.attrs["producer"] == "train" else "wd"), lines)
     law, model = ran.radius_law, _model(ran, curves.model_radius)
-    return _law_figure(state, found, "radius", r"radius $r$", law["discrete"].values, law["continuous"].values, model)
+    sheet = canvas([2.5, 1.2], ax=ax, width=width, share="x")
+    return _law_figure(sheet, found, "radius", law["discrete"].values, law["continuous"].values, model)
 
 
 @drawn
-def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
+def pressure(
+    run: Run, *, over: str | None = None, lines: int = 5, ax: Panels | None = None, width: str | None = None
+) -> Figure:
     """Pressure on the sphere over radius or effective learning rate, with RT/V and η_e G/(2r²); below, the deviation.
 
     Parameters
@@ -61,6 +71,8 @@ def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
         ``"radius"`` (default for simulations) or ``"elr"`` (default for networks).
     lines
         How many values of the other hyperparameter are drawn.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has two panels.
 
     Raises
     ------
@@ -73,12 +85,14 @@ def pressure(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     found = families(ran, over or ("elr" if state.attrs["producer"] == "train" else "radius"), lines)
     law = ran.state_equation
     discrete, continuous = (law[f"pressure_{kind}"].values for kind in ("discrete", "continuous"))
-    model = _model(ran, curves.model_pressure)
-    return _law_figure(state, found, "pressure", r"pressure $p$", discrete, continuous, model)
+    sheet = canvas([2.5, 1.2], ax=ax, width=width, share="x")
+    return _law_figure(sheet, found, "pressure", discrete, continuous, _model(ran, curves.model_pressure))
 
 
 @drawn
-def radius_from_sphere(run: Run, predicted: xr.Dataset) -> Figure:
+def radius_from_sphere(
+    run: Run, predicted: xr.Dataset, *, ax: Panels | None = None, width: str | None = None
+) -> Figure:
     """Measured over predicted radius at fixed LR, with G measured on the sphere at the same η_e: a true prediction.
 
     Parameters
@@ -87,26 +101,28 @@ def radius_from_sphere(run: Run, predicted: xr.Dataset) -> Figure:
         At fixed LR: its Findings, its state, or (trace, state).
     predicted
         From :func:`weightgas.analysis.equation_of_state.radius_from_sphere`.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`).
     """
     ran = one(run)
     state = ran.state
     result(predicted, "predicted", ("ratio", "elr"), "analysis.equation_of_state.radius_from_sphere()")
     only(ran, lambda kind: not kind.scaled, "The sphere predicts the radius at fixed LR.")
-    figure, ((ax,),) = canvas(height=2.9)
+    sheet = canvas([2.5], ax=ax, width=width)
+    (panel,) = sheet.panels
     found = families(ran, "wd")
     found.over, found.x = "elr", predicted["elr"].values
     ratio = predicted["ratio"].values
     error = ratio * state["radius_err"].values / state["radius"].values
-    found.points(ax, 100 * (ratio - 1), 100 * error)
-    ax.axhspan(-3, 3, color="#0072B2", alpha=0.08, lw=0)
-    zero_line(ax)
-    logarithmic(ax.xaxis, found.x)
-    ax.set(xlabel=r"effective learning rate $\eta_e=\eta/r^2$, predicted", ylabel="measured/predicted\nradius − 1 (%)")
-    found.color_bar(figure, np.array([ax]))
+    found.points(panel, 100 * (ratio - 1), 100 * error)
+    panel.axhspan(-3, 3, color="#0072B2", alpha=0.08, lw=0)
+    zero_line(panel)
+    logarithmic(panel.xaxis, found.x)
+    panel.set(xlabel=r"ELR $\eta_e=\eta/r^2$, predicted", ylabel="measured/predicted\nradius − 1 (%)")
+    found.color_bar(sheet, sheet.axes)
     band = line("within 3 % (band)", color="#0072B2")
     band.set(alpha=0.3, lw=6)
-    legend(figure, [*found.handles(), band], what_ran(state) + r"; $G$ from the sphere")
-    return figure
+    return sheet.finished([*found.handles(), band], what_ran(state) + r"; $G$ from the sphere")
 
 
 def _model(run: Findings, law: Law) -> Law | None:
@@ -117,17 +133,16 @@ def _model(run: Findings, law: Law) -> Law | None:
 
 
 def _law_figure(
-    state: xr.Dataset,
+    sheet: Sheet,
     found: Families,
     name: str,
-    label: str,
     discrete: np.ndarray,
     continuous: np.ndarray,
     model: Law | None,
 ) -> Figure:
     """Above: points and the two predictions. Below: the deviation from the discrete prediction, in percent."""
     value, error = measured(found.run, name)
-    figure, ((top,), (below,)) = canvas(2, 1, height=4.4, sharex=True, height_ratios=(2.2, 1))
+    state, (top, below) = found.run.state, sheet.panels
     if model is not None:
         discrete = model(fixed(state), True)
     found.points(top, value, error)
@@ -146,12 +161,10 @@ def _law_figure(
     zero_line(below)
     logarithmic(top.xaxis, found.x)
     logarithmic(top.yaxis, value)
-    top.set_ylabel(label)
+    top.set_ylabel(of(name).axis)
     below.set(xlabel=found.label, ylabel="deviation from\ndiscrete (%)")
-    figure.align_ylabels()
-    found.color_bar(figure, np.array([top, below]))
+    found.color_bar(sheet, sheet.axes)
     source = "" if model is not None else ", own $G$"
     handles = found.handles()
     handles[1:1] = [line(f"discrete prediction{source}"), line(f"continuous time (SDE){source}", "--")]
-    legend(figure, handles, what_ran(state))
-    return figure
+    return sheet.finished(handles, what_ran(state))

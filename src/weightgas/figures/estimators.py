@@ -9,14 +9,15 @@ from matplotlib.figure import Figure
 
 from weightgas.analysis.smoothing import TITLES, Smoothing
 from weightgas.errors import TraceError
-from weightgas.figures.canvas import GREY, canvas, drawn, legend, line, logarithmic, marker
+from weightgas.figures.canvas import GREY, Panels, canvas, drawn, line, marker
 from weightgas.figures.families import Families, families, what_ran
 from weightgas.figures.inputs import Run, one
+from weightgas.figures.ticks import logarithmic
 from weightgas.trace import kind_of
 
 
 @drawn
-def entropies(run: Run, *, lines: int = 5) -> Figure:
+def entropies(run: Run, *, lines: int = 5, ax: Panels | None = None, width: str | None = None) -> Figure:
     """S of the weights by each estimator (rows) over both hyperparameters (columns), with its quadratic fit (dotted).
 
     S is in units of R from its mean over the cells, so that rows compare. Crosses in the row of the published estimator
@@ -28,6 +29,8 @@ def entropies(run: Run, *, lines: int = 5) -> Figure:
         A trained run, as Findings, a state or (trace, state).
     lines
         How many lines are drawn.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has two columns, and a row for each estimator.
 
     Raises
     ------
@@ -40,24 +43,22 @@ def entropies(run: Run, *, lines: int = 5) -> Figure:
         known = ", ".join(TITLES.values())
         raise TraceError(f"state: expected an entropy of one of {known}, got none. Run with snapshots=1000.")
     axes_of = kind_of(state).axes
-    figure, axes = canvas(len(found), 2, height=1.2 + 1.75 * len(found), sharex="col")
+    sheet = canvas([1.75] * len(found), 2, ax=ax, width=width, share="x")
     columns = [families(ran, over, lines, axes_of[1 - k]) for k, over in enumerate(axes_of)]
-    for row, (name, smoothing) in zip(axes, found.items(), strict=True):
-        for ax, family in zip(row, columns, strict=True):
-            _draw(ax, family, smoothing, _null(state) if name == "published" else None)
-        row[0].set_ylabel("$(S-\\langle S\\rangle)/R$")
-        row[0].set_title(" ", fontsize=8)  # keeps room for the text, which may be as wide as both columns
-        row[0].text(0, 1.06, _title(state, smoothing), fontsize=8, transform=row[0].transAxes, in_layout=False)
-    for column, family in zip(axes.T, columns, strict=True):
+    for row, (name, smoothing) in zip(sheet.axes, found.items(), strict=True):
+        for panel, family in zip(row, columns, strict=True):
+            _draw(panel, family, smoothing, _null(state) if name == "published" else None)
+            panel.set_ylabel("$(S-\\langle S\\rangle)/R$" if panel is row[0] or sheet.stacked else "")
+            panel.set_title(TITLES[name] if panel is row[0] or sheet.stacked else "")
+    for column, family in zip(sheet.axes.T, columns, strict=True):
         column[-1].set_xlabel(family.label)
         logarithmic(column[-1].xaxis, family.x)
-        family.color_bar(figure, column)
-    figure.align_ylabels()
+        family.color_bar(sheet, column)
     handles = [*columns[0].handles(), line("quadratic fit", ":")]
     if "published" in found and "entropy_published_null" in state:
         handles.append(marker("null: random walk of the same diffusion", GREY, "x"))
-    legend(figure, handles, what_ran(state))
-    return figure
+    handles += [line(_fit_of(state, one), "none") for one in found.values()]
+    return sheet.finished(handles, what_ran(state))
 
 
 def _draw(ax: Axes, family: Families, smoothing: Smoothing, null: np.ndarray | None) -> None:
@@ -80,7 +81,7 @@ def _null(state: xr.Dataset) -> np.ndarray | None:
     return state["entropy_published_null"].values + (state.attrs["dim"] - 1) * state["log_radius"].values
 
 
-def _title(state: xr.Dataset, smoothing: Smoothing) -> str:
+def _fit_of(state: xr.Dataset, smoothing: Smoothing) -> str:
     fit = smoothing.fit
     text = f"{TITLES[smoothing.estimator]}: "
     text += f"no fit, {smoothing.lacking.rpartition(': ')[0]}" if fit is None else f"$R^2={fit.r_squared:.5f}$"

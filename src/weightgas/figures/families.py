@@ -10,13 +10,14 @@ import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis.cells import axes, spaced
 from weightgas.analysis.findings import Findings
 from weightgas.errors import TraceError, one_of, refuse, shown, whole_number
-from weightgas.figures.canvas import GREY, MOST_POINTS, marker, number, ordered, plain
+from weightgas.figures.canvas import GREY, MOST_POINTS, marker, ordered, plain
+from weightgas.figures.sheet import Sheet
+from weightgas.figures.ticks import number
 from weightgas.protocols import PROTOCOLS, Protocol
 from weightgas.quantities import of
 from weightgas.status import Status
@@ -82,22 +83,19 @@ class Families:
             here = line.cells[np.isfinite(y[line.cells])]
             ax.plot(self.x[here], y[here], ls=style, color=line.color, zorder=1)
 
-    def color_bar(self, figure: Figure, where: np.ndarray) -> None:
-        """A colour bar with its values."""
+    def color_bar(self, sheet: Sheet, where: np.ndarray) -> None:
+        """A colour bar with the values of the lines, at the right of these axes."""
         if self.other is None or len(self.lines) < 2:
             return
         count = len(self.lines)
         mapping = ScalarMappable(
             BoundaryNorm(np.arange(count + 1) - 0.5, count), ListedColormap([w.color for w in self.lines])
         )
-        bar = figure.colorbar(
-            mapping, ax=where.ravel().tolist(), ticks=range(count), aspect=28, pad=0.02, fraction=0.06
-        )
+        bar = sheet.color_bar(mapping, where, of(self.other).axis, ticks=range(count))
         bar.ax.set_yticklabels([number(w.value) for w in self.lines])
-        bar.ax.tick_params(length=0, labelsize=8, color="black", labelcolor="black")
+        bar.ax.tick_params(length=0)
         bar.minorticks_off()
         bar.outline.set_visible(False)  # type: ignore[operator]
-        bar.set_label(of(self.other).axis)
 
     def handles(self, measured: str = "measured ± standard error") -> list[Line2D]:
         """Legend entries for the points: measured, not in equilibrium, not drawn."""
@@ -119,7 +117,7 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
     whole_number("lines", lines, fix="Pass how many lines to draw, for instance 5.")
     state = run.state
     fixed, kind = axes(state), kind_of(state)
-    over = kind.axes[0] if over == "lr" else over
+    over = named_axis(kind, over)
     known = fixed | kind.combined(fixed)
     one_of(f"over ({state.attrs['protocol'].replace('_', ' ')})", over, known)
     x = known[over]
@@ -138,6 +136,11 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
     rows = [rows[k][np.argsort(x[rows[k]], kind="stable")] for k in picked]
     found = [Line(float(known[across][r[0]]), r, c) for r, c in zip(rows, ordered(len(rows)), strict=True)]
     return Families(over, across, x, found, run)
+
+
+def named_axis(kind: type[Protocol], over: str) -> str:
+    """The hyperparameter that is meant: ``"lr"`` is the effective one where the protocol fixes that."""
+    return kind.axes[0] if over == "lr" else over
 
 
 def measured(run: Findings, name: str) -> tuple[np.ndarray, np.ndarray]:

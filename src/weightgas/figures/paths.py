@@ -12,9 +12,10 @@ from matplotlib.figure import Figure
 
 from weightgas.driving import balance, quasi_static
 from weightgas.errors import refuse
-from weightgas.figures.canvas import GREY, MARKERS, OKABE_ITO, canvas, drawn, line, logarithmic, marker
+from weightgas.figures.canvas import GREY, MARKERS, OKABE_ITO, Panels, canvas, drawn, line, marker
 from weightgas.figures.families import bars
 from weightgas.figures.inputs import Results, result, results
+from weightgas.figures.ticks import logarithmic
 from weightgas.quantities import of
 
 _POINTS = 9
@@ -27,6 +28,8 @@ def paths(
     *,
     dissipation: Results | None = None,
     engine: xr.Dataset | None = None,
+    ax: Panels | None = None,
+    width: str | None = None,
 ) -> Figure:
     """Drives in the planes of p and V and of T and S, and their entropy production against duration.
 
@@ -43,6 +46,8 @@ def paths(
         Results of :func:`weightgas.experiments.dissipation` by name.
     engine
         Result of :func:`weightgas.experiments.carnot`.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has two panels, or four.
 
     Raises
     ------
@@ -57,15 +62,16 @@ def paths(
     if not trajectories:
         raise refuse("trajectories", "at least one drive by name", trajectories, "Pass {'isotherm': drive(...)}.")
     rows = 1 + (dissipation is not None or engine is not None)
-    figure, axes = canvas(rows, 2, height=2.9 * rows + 0.3)
+    sheet = canvas([2.9] * rows, 2, ax=ax, width=width)
+    axes = sheet.axes
     _planes(axes[0], trajectories)
     if dissipation is not None:
         _costs(axes[1, 0], dissipation)
     if engine is not None:
         _efficiency(axes[1, 1], engine)
-    for ax, shown in zip(axes.flat[2:], (dissipation, engine), strict=False):
-        ax.set_visible(shown is not None)
-    return figure
+    for panel, shown in zip(axes.flat[2:], (dissipation, engine), strict=False):
+        panel.set_visible(shown is not None)
+    return sheet.finished()
 
 
 def _planes(axes: np.ndarray, trajectories: Mapping[str, xr.Dataset]) -> None:

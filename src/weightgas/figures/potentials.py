@@ -13,21 +13,26 @@ from weightgas import trace as traces
 from weightgas.analysis.cells import axes, in_equilibrium
 from weightgas.analysis.potentials import potential_map
 from weightgas.errors import refuse, whole_number
-from weightgas.figures.canvas import canvas, drawn, legend, marker, number
+from weightgas.figures.canvas import Panels, canvas, drawn, marker
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Run, one
+from weightgas.figures.multiples import outer, sheet_of
+from weightgas.figures.sheet import Sheet
+from weightgas.figures.ticks import number
 from weightgas.quantities import of
 
 TARGET, MINIMUM = "#E31A1C", "white"
 
 
 @drawn
-def potential_maps(run: Run, *, targets: int = 3) -> Figure:
+def potential_maps(run: Run, *, targets: int = 3, ax: Panels | None = None, width: str | None = None) -> Figure:
     """Potential of every cell at T and p of a target cell, in units of that T; the target should be its minimum.
 
     At fixed ELR and fixed LR: maps of 𝒢 = U − T*S + p*V over the grid, for ``targets`` × ``targets`` target cells.
-    On the sphere: maps of F = U − T*S at four radii, every row a target η_e, every column a state; the minima should be
-    on the diagonal.
+    On the sphere: maps of F = U − T*S at up to four radii, every row a target η_e, every column a state; the minima
+    should be on the diagonal.
+
+    ``ax``, ``width``: as for every figure (:mod:`weightgas.figures`); it has a panel for each target or radius.
 
     Raises
     ------
@@ -39,18 +44,18 @@ def potential_maps(run: Run, *, targets: int = 3) -> Figure:
     if not (in_equilibrium(state) & np.isfinite(state["entropy"].values)).any():
         reason = state.attrs.get("entropy_reason", "more steps")
         raise refuse("state", "a cell in equilibrium with an entropy", "none", f"Its entropy needs: {reason}.")
-    return _helmholtz(state) if traces.kind_of(state).projected else _gibbs(state, targets)
+    return _helmholtz(state, ax, width) if traces.kind_of(state).projected else _gibbs(state, targets, ax, width)
 
 
-def _gibbs(state: xr.Dataset, targets: int) -> Figure:
+def _gibbs(state: xr.Dataset, targets: int, ax: Panels | None, width: str | None) -> Figure:
     (first, a), (second, b) = axes(state).items()
     rows, columns = np.unique(a), np.unique(b)
     place = np.searchsorted(rows, a) * len(columns) + np.searchsorted(columns, b)
     cell = np.empty(len(place), int)
     cell[place] = np.arange(len(place))
     up, along = (_spread(len(v), targets) for v in (rows, columns))
-    figure, panels = canvas(len(up), len(along), height=1.35 + 1.75 * len(up), width=6.9, sharex=True, sharey=True)
-    maps = {}
+    sheet = canvas([1.9 if width is None else 1.6] * len(up), len(along), ax=ax, width=width, share="xy", stack=False)
+    panels, maps = sheet.axes, {}
     for i, j in np.ndindex(panels.shape):
         target = int(cell[up[::-1][i] * len(columns) + along[j]])
         usable = in_equilibrium(state)[target] and np.isfinite(state["entropy"].values[target])
@@ -60,29 +65,22 @@ def _gibbs(state: xr.Dataset, targets: int) -> Figure:
         maps[i, j] = target, values[cell].reshape(len(rows), len(columns))
     norm = _norm([m for _, m in maps.values()])
     for (i, j), (target, values) in maps.items():
-        ax = panels[i, j]
-        _colors(ax, values, norm)
-        _marks(ax, int(np.searchsorted(columns, b[target])), int(np.searchsorted(rows, a[target])), values)
-        _ticks(ax, rows, columns)
+        panel = panels[i, j]
+        _colors(panel, values, norm)
+        _marks(panel, int(np.searchsorted(columns, b[target])), int(np.searchsorted(rows, a[target])), values)
+        _ticks(panel, rows, columns)
         if not np.isfinite(values).any():
             text = "target not in\nequilibrium"
-            ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=8)
-    figure.supxlabel(of(second).axis, fontsize=9)
-    figure.supylabel(of(first).axis, fontsize=9)
-    _color_bar(figure, panels, norm, r"Gibbs potential $(\mathcal{G}-\mathcal{G}_{\min})/T^*$")
-    _legend(figure, state, r"target $(T^*, p^*)$")
-    return figure
+            panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize="small")
+    _color_bar(sheet, norm, r"Gibbs potential $(\mathcal{G}-\mathcal{G}_{\min})/T^*$")
+    return _finished(sheet, state, of(second).axis, of(first).axis, r"target $(T^*, p^*)$")
 
 
-def _helmholtz(state: xr.Dataset) -> Figure:
+def _helmholtz(state: xr.Dataset, ax: Panels | None, width: str | None) -> Figure:
     elr, radius = axes(state).values()  # or what else sets the temperature
     values, radii = np.unique(elr), np.unique(radius)
     picked = radii[_spread(len(radii), 4)]
-    columns = 2 if len(picked) > 1 else 1
-    figure, panels = canvas(
-        -(-len(picked) // 2), columns, height=1.2 + 2.3 * -(-len(picked) // 2), width=5.6, sharex=True, sharey=True
-    )
-    maps = []
+    sheet, maps = sheet_of(len(picked), 2.9, ax, width), []
     for r in picked:
         cells = np.flatnonzero(radius == r)[np.argsort(elr[radius == r])]
         rows = np.full((len(cells), len(cells)), np.nan)
@@ -91,21 +89,18 @@ def _helmholtz(state: xr.Dataset) -> Figure:
                 rows[i] = potential_map(state, int(target))[cells] / state["temperature"].values[target]
         maps.append(rows)
     norm, size = _norm(maps), 7 if len(values) < 12 else 5
-    for ax, r, rows in zip(panels.flat, picked, maps, strict=False):
-        _colors(ax, rows, norm)
+    for panel, r, rows in zip(sheet.panels, picked, maps, strict=True):
+        _colors(panel, rows, norm)
         for i, row in enumerate(rows):
             if np.isfinite(row).any():
-                ax.plot(i + 0.5, i + 0.5, "o", ms=size, mfc="none", mec=TARGET, mew=1.2)
-                ax.plot(int(np.nanargmin(row)) + 0.5, i + 0.5, "*", ms=size - 1, color=MINIMUM, mec="black", mew=0.5)
-        _ticks(ax, values, values)
-        ax.set_title(f"$r$ = {number(r)}", fontsize=9)
-    for ax in panels.flat[len(picked) :]:
-        ax.set_visible(False)
-    figure.supxlabel(r"$\eta_e$ of the state", fontsize=9)
-    figure.supylabel(r"$\eta_e$ of the target, which sets $T^*$", fontsize=9)
-    _color_bar(figure, panels, norm, r"Helmholtz potential $(F-F_{\min})/T^*$")
-    _legend(figure, state, r"target $T^*$")
-    return figure
+                panel.plot(i + 0.5, i + 0.5, "o", ms=size, mfc="none", mec=TARGET, mew=1.2)
+                panel.plot(int(np.nanargmin(row)) + 0.5, i + 0.5, "*", ms=size - 1, color=MINIMUM, mec="black", mew=0.5)
+        _ticks(panel, values, values)
+        panel.set_title(f"$r$ = {number(r)}")
+    _color_bar(sheet, norm, r"Helmholtz potential $(F-F_{\min})/T^*$")
+    return _finished(
+        sheet, state, r"ELR $\eta_e$ of the state", r"ELR $\eta_e$ of the target, sets $T^*$", r"target $T^*$"
+    )
 
 
 def _spread(count: int, wanted: int) -> np.ndarray:
@@ -130,12 +125,8 @@ def _colors(ax: Axes, values: np.ndarray, norm: LogNorm) -> None:
     ax.pcolormesh(np.clip(values, norm.vmin, None), norm=norm, cmap="viridis")
 
 
-def _color_bar(figure: Figure, panels: np.ndarray, norm: LogNorm, label: str) -> None:
-    bar = figure.colorbar(
-        ScalarMappable(norm, "viridis"), ax=panels.ravel().tolist(), aspect=32, pad=0.02, extend="both"
-    )
-    bar.set_label(label)
-    bar.ax.tick_params(which="both", labelsize=8, color="black", labelcolor="black")
+def _color_bar(sheet: Sheet, norm: LogNorm, label: str) -> None:
+    sheet.color_bar(ScalarMappable(norm, "viridis"), sheet.axes, label, extend="both")
 
 
 def _marks(ax: Axes, x: int, y: int, values: np.ndarray) -> None:
@@ -153,11 +144,17 @@ def _ticks(ax: Axes, rows: np.ndarray, columns: np.ndarray) -> None:
         axis.set_ticks(shown + 0.5, [number(float(values[k])) for k in shown])
 
 
-def _legend(figure: Figure, state: xr.Dataset, target: str) -> None:
+def _finished(sheet: Sheet, state: xr.Dataset, xlabel: str, ylabel: str, target: str) -> Figure:
+    """The figure with common labels of the axes and its legend."""
+    if sheet.own:
+        sheet.figure.supxlabel(xlabel, fontsize="medium")
+        sheet.figure.supylabel(ylabel, fontsize="medium")
+    else:
+        outer(sheet, xlabel, ylabel)
     ring = marker(target, TARGET, hollow=True)
     usable = in_equilibrium(state) & np.isfinite(state["entropy"].values)
     text = "minimum over the grid" + (" (white: no entropy, or not in equilibrium)" if not usable.all() else "")
     star = marker(text, "white", "*")
     star.set(markeredgecolor="black", markersize=8, markeredgewidth=0.6)
     ring.set(markersize=7, markeredgewidth=1.4)
-    legend(figure, [ring, star], what_ran(state))
+    return sheet.finished([ring, star], what_ran(state))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from matplotlib import figure as mpl
@@ -19,12 +20,18 @@ from weightgas.figures.entropies import energy_and_entropy, entropy
 from weightgas.figures.entry import Figure
 from weightgas.figures.equation_of_state import pressure, radius
 from weightgas.figures.estimators import entropies
+from weightgas.figures.families import named_axis
 from weightgas.figures.layers import layers
 from weightgas.figures.potentials import potential_maps
 from weightgas.figures.reasons import anisotropy, finite_step, loss_dependence
 from weightgas.figures.variables import energy, noise, temperature
 from weightgas.figures.watched import watched
 from weightgas.trace import fixed, kind_of
+
+
+def _alone(draw: Callable[..., mpl.Figure]) -> Callable[..., mpl.Figure]:
+    """A figure of all runs without the reference simulations."""
+    return lambda runs, controls=None, **size: draw(runs, **size)
 
 
 def _on_sphere(run: Findings) -> bool:
@@ -60,12 +67,12 @@ def _pressure_caption(run: Findings) -> str:
 def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure:
     """The entropy over one hyperparameter, with the slope of theory."""
 
-    def draw(run: Findings) -> mpl.Figure:
-        return entropy(run, over=over, smoothing=_trained(run))
+    def draw(run: Findings, **size: Any) -> mpl.Figure:
+        return entropy(run, over=over, smoothing=_trained(run), **size)
 
     def caption(run: Findings) -> str:
         kind = kind_of(run.state)
-        harmonic = not kind.entropy_slopes()[kind.axes[0] if over == "lr" else over][1]
+        harmonic = not kind.entropy_slopes()[named_axis(kind, over)][1]
         slope = "the one of a harmonic gas at low temperature" if harmonic else "exact for any gas (a Maxwell relation)"
         text = f"Entropy of the weights over {words}; below, the distance from the dashed slope. That slope is {slope}."
         if _trained(run):
@@ -87,8 +94,8 @@ def _shares_products(run: Findings) -> bool:
 def _potential_caption(run: Findings) -> str:
     if _on_sphere(run):
         return (
-            "Helmholtz potential U − T*S at four radii: every row is a target temperature, every column a state. The "
-            "star (least potential) should lie in the ring (the state that was measured at T*)."
+            "Helmholtz potential U − T*S, a panel for each radius (at most four): every row is a target temperature, "
+            "every column a state. The star (least potential) should lie in the ring (the state measured at T*)."
         )
     return (
         "Gibbs potential U − T*S + p*V over the grid, for target cells spread over it. The star (least potential) "
@@ -110,14 +117,14 @@ CLOSED_FORM = (
         "Energy and entropy of the direction against temperature. All protocols fall on the von Mises–Fisher curve "
         "(black); below, the distance from it grows with the step, as the first-order correction predicts (coloured "
         "lines).",
-        lambda runs, controls: energy_and_entropy(runs),
+        _alone(energy_and_entropy),
         joint=True,
     ),
     Figure(
         "distance in standard errors",
         "Distance from von Mises–Fisher with the finite-step correction, in standard errors. Where ηₑ is at most 0.01 "
         "the points should scatter about 0 within the band of ±4; at larger steps the second order shows.",
-        lambda runs, controls: energy_and_entropy(runs, residual="standard errors"),
+        _alone(partial(energy_and_entropy, residual="standard errors")),
         joint=True,
     ),
 )
@@ -148,7 +155,7 @@ VARIABLES = (
         "energy and entropy",
         "Energy and integrated entropy against temperature, all protocols together. One curve of U for all of them "
         "means that U depends on the temperature alone. The entropies count from the coldest cell of each protocol.",
-        lambda runs, controls: energy_and_entropy(runs),
+        _alone(energy_and_entropy),
         joint=True,
     ),
 )
@@ -184,7 +191,7 @@ LAYERS = (
         "layers",
         "The gases of the layers, mean over the cells in equilibrium. Pressures, from the gradients, must be that of "
         "the network in any stationary run: the layers are in mechanical equilibrium. Temperatures need not be equal.",
-        lambda runs, controls: layers(runs),
+        _alone(layers),
         needs=("temperature_group",),
         level=2,
         suits=lambda run: _some_settled(run) and "temperature_group" in run.state,
@@ -243,7 +250,7 @@ DIAGNOSTICS = (
         "dependence on the loss",
         "How the noise follows the loss: across cells (points) and among the samples of one cell (lines with its "
         "exponent).",
-        lambda runs, controls: loss_dependence(runs),
+        _alone(loss_dependence),
         needs=("noise_dim",),
         level=3,
         suits=lambda run: _some_settled(run) and _trained(run),

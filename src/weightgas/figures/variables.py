@@ -5,41 +5,46 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from weightgas.analysis import curves
-from weightgas.figures.canvas import GREY, canvas, drawn, legend, line, logarithmic
+from weightgas.figures.canvas import GREY, Panels, canvas, drawn, line
 from weightgas.figures.families import Families, families, measured, what_ran
 from weightgas.figures.inputs import Run, one
+from weightgas.figures.sheet import Sheet
+from weightgas.figures.ticks import logarithmic
 from weightgas.quantities import of
 from weightgas.trace import kind_of
 
 
 @drawn
-def temperature(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
+def temperature(
+    run: Run, *, over: str = "lr", lines: int = 5, ax: Panels | None = None, width: str | None = None
+) -> Figure:
     """Temperature T = η_e σ²/2 over the (effective) learning rate, and its prediction.
 
     The line is that of the isotropic model or, at fixed LR, of the radius law with the noise of the same cell.
 
     ``over``: a hyperparameter that the protocol fixes, or ``"product"`` (ηλ) at fixed LR; ``lines``: number of values
     of the other that are drawn. Raises ValueError for a hyperparameter that is not fixed, or a state without any
-    temperature.
+    temperature; ``ax``, ``width``: as for every figure.
     """
     ran = one(run)
     found = families(ran, over, lines)
-    figure, ((ax,),) = canvas(height=3.2)
+    sheet = canvas([2.7], ax=ax, width=width)
     handles = []
     if ran.is_model:
-        handles = _model_curve(ax, found, curves.model_temperature)
+        handles = _model_curve(sheet.panels[0], found, curves.model_temperature)
     elif not kind_of(ran.state).scaled:
-        found.curve(ax, ran.temperature_law["discrete"].values)
+        found.curve(sheet.panels[0], ran.temperature_law["discrete"].values)
         handles = [line("from the radius law with own $G$")]
-    return _finish(figure, ax, found, "temperature", handles)
+    return _finish(sheet, found, "temperature", handles)
 
 
 @drawn
-def energy(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
+def energy(run: Run, *, over: str = "lr", lines: int = 5, ax: Panels | None = None, width: str | None = None) -> Figure:
     """Energy U (the mean training loss) over the (effective) learning rate; arguments as for :func:`temperature`.
 
     For a network the level of random weights is drawn if it is in the range.
@@ -47,19 +52,21 @@ def energy(run: Run, *, over: str = "lr", lines: int = 5) -> Figure:
     ran = one(run)
     state = ran.state
     found = families(ran, over, lines)
-    figure, ((ax,),) = canvas(height=3.2)
+    sheet = canvas([2.7], ax=ax, width=width)
     handles = []
     if ran.is_model:
-        handles = _model_curve(ax, found, curves.model_energy)
+        handles = _model_curve(sheet.panels[0], found, curves.model_energy)
     random = state.attrs.get("energy_random")
     if random is not None and np.nanmax(state["energy"].values, initial=0) > random / 3:
-        ax.axhline(random, color=GREY, ls=":", lw=1)
+        sheet.panels[0].axhline(random, color=GREY, ls=":", lw=1)
         handles.append(line("random weights", ":", GREY))
-    return _finish(figure, ax, found, "energy", handles)
+    return _finish(sheet, found, "energy", handles)
 
 
 @drawn
-def noise(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
+def noise(
+    run: Run, *, over: str | None = None, lines: int = 5, ax: Panels | None = None, width: str | None = None
+) -> Figure:
     """Noise variance per degree of freedom, σ² = tr Σ/dof, on the unit sphere.
 
     Over the effective learning rate or, at fixed LR, over ηλ, which sets the effective learning rate there;
@@ -67,13 +74,13 @@ def noise(run: Run, *, over: str | None = None, lines: int = 5) -> Figure:
     """
     ran = one(run)
     found = families(ran, over or kind_of(ran.state).isotherm_name, lines)
-    figure, ((ax,),) = canvas(height=3.2)
-    return _finish(figure, ax, found, "noise_var", [])
+    sheet = canvas([2.7], ax=ax, width=width)
+    return _finish(sheet, found, "noise_var", [])
 
 
-def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D]) -> Figure:
+def _finish(sheet: Sheet, found: Families, name: str, handles: list[Line2D]) -> Figure:
     """Points with error bars, axes and legend."""
-    value, error = measured(found.run, name)
+    (ax,), (value, error) = sheet.panels, measured(found.run, name)
     found.points(ax, value, error)
     logarithmic(ax.xaxis, found.x)
     shown = value[np.isfinite(value)]
@@ -83,12 +90,11 @@ def _finish(figure: Figure, ax, found: Families, name: str, handles: list[Line2D
         spread = max(np.ptp(shown), 0.02 * abs(shown.mean()))
         ax.set_ylim(shown.min() - spread, shown.max() + spread)
     ax.set(xlabel=found.label, ylabel=of(name).axis)
-    found.color_bar(figure, np.array([ax]))
-    legend(figure, [*found.handles(), *handles], what_ran(found.run.state))
-    return figure
+    found.color_bar(sheet, sheet.axes)
+    return sheet.finished([*found.handles(), *handles], what_ran(found.run.state))
 
 
-def _model_curve(ax, found: Families, law: Callable[..., np.ndarray]) -> list[Line2D]:
+def _model_curve(ax: Axes, found: Families, law: Callable[..., np.ndarray]) -> list[Line2D]:
     for family in found.lines:
         x, at = found.dense(family)
         ax.plot(x, law(found.run.state, at), color=family.color, zorder=1)

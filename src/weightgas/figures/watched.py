@@ -6,15 +6,16 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from weightgas.errors import TraceError
-from weightgas.figures.canvas import GREY, canvas, drawn, legend, line, logarithmic, ordered
+from weightgas.figures.canvas import GREY, Panels, canvas, drawn, line, ordered
 from weightgas.figures.inputs import Recorded, recorded
+from weightgas.figures.ticks import logarithmic
 from weightgas.quantities import of
 
 _MOST_NAMED = 8
 
 
 @drawn
-def watched(trace: Recorded) -> Figure:
+def watched(trace: Recorded, *, ax: Panels | None = None, width: str | None = None) -> Figure:
     """Norm with r*, effective learning rate, angle of a step, and the budget, along a run with ``watch``.
 
     Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time, the shortest of the groups.
@@ -24,6 +25,8 @@ def watched(trace: Recorded) -> Figure:
     ----------
     trace
         ``Gas.trace()``, or the Findings of it.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`); it has four panels.
 
     Raises
     ------
@@ -41,7 +44,8 @@ def watched(trace: Recorded) -> Figure:
     status = [str(s) for s in np.atleast_1d(trace.attrs["group_status"])]
     times = np.atleast_1d(trace.attrs["group_relaxation_time"]).astype(float)
     time = min(times[np.isfinite(times)], default=np.inf)
-    figure, axes = canvas(2, 2, height=4.6, sharex=True)
+    sheet = canvas([2.2, 2.2], 2, ax=ax, width=width, share="x")
+    axes = sheet.axes
     radius, star = one["group_radius"].values, one["group_radius_star"].values
     elr = one["lr"].values[:, None] * np.atleast_1d(trace.attrs["group_lr_factor"]) / radius**2
     angle = one["group_angle"].values
@@ -55,21 +59,20 @@ def watched(trace: Recorded) -> Figure:
     parts = {"decay": -one["decay"].values, "alignment term and update term": (one["alignment"] + one["update"]).values}
     for (label, values), style in zip(parts.items(), ("-", ":"), strict=True):
         axes[1, 1].plot(step, values / square, ls=style, color="black", lw=0.9, label=label)
-    axes[1, 1].legend(frameon=False, fontsize=8)
-    for ax, values in zip(axes.flat, (radius, elr, angle, np.stack(list(parts.values())) / square), strict=True):
-        logarithmic(ax.yaxis, values)
+    axes[1, 1].legend(frameon=False)
+    for panel, values in zip(axes.flat, (radius, elr, angle, np.stack(list(parts.values())) / square), strict=True):
+        logarithmic(panel.yaxis, values)
         if time < step[-1]:
-            ax.axvline(time, color=GREY, lw=0.7, zorder=0)
+            panel.axvline(time, color=GREY, lw=0.7, zorder=0)
     axes[0, 0].set_ylabel(of("radius").axis + ", $r^*$ dashed")
-    axes[0, 1].set_ylabel("effective learning rate $\\eta/r^2$")
+    axes[0, 1].set_ylabel("ELR $\\eta/r^2$")
     axes[1, 0].set_ylabel("angle of a step (rad)")
     axes[1, 1].set_ylabel("share of $r^2$ a step")
-    for ax in axes[1]:
-        ax.set_xlabel(of("step").axis)
+    for panel in axes[1]:
+        panel.set_xlabel(of("step").axis)
     shown = range(len(names)) if len(names) <= _MOST_NAMED else [0, len(names) // 2, len(names) - 1]
     handles = [line(f"{names[k]}: {status[k].replace('_', ' ')}", color=colors[k]) for k in shown]  # type: ignore[arg-type]
     if time < np.inf:
         handles.append(line(f"one relaxation time, {time:.3g} steps", color=GREY))
     title = f"{trace.attrs['network']}, {trace.attrs['optimizer']}"
-    legend(figure, handles, title.replace("$", r"\$"))
-    return figure
+    return sheet.finished(handles, title.replace("$", r"\$"))

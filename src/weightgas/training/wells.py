@@ -43,7 +43,8 @@ FLAT = 1e-4
 """Share of the largest curvature below which a direction counts as flat."""
 LARGEST_DIM = 2048
 """Most weights: the cost is that many gradients for each batch, and matrices of that size."""
-_AT_ONCE = 128
+AT_ONCE = 128
+"""Networks evaluated at once."""
 NAMES = ("bound", "formula", "at_step", "kept", "noise_trace", "laplacian", "steepest")
 
 
@@ -93,19 +94,26 @@ def harmonic_wells(
     with runs.progress("harmonic wells", trace.sizes["cell"] * count, progress) as advance:
         for i, j, mean in means_of(trace):
             if j < count:
-                point = _Point(network, images, mean, group_sizes(trace))
+                point = Point(network, images, mean, group_sizes(trace))
                 draws = generator.integers(len(images), size=(2, half, disjoint.shape[1]))
-                rate = float(trace["elr_set"].values[i]) if np.isfinite(trace["elr_set"].values[i]) else np.nan
-                if not np.isfinite(rate):
-                    rate = float(trace["lr_set"].values[i] / np.mean(trace["radius"].values[i, j] ** 2))
-                for name, value in zip(NAMES, _numbers(point, disjoint, draws, rate), strict=True):
+                numbers = _numbers(point, disjoint, draws, rate_of(trace, i, j))
+                for name, value in zip(NAMES, numbers, strict=True):
                     found[name][i, j] = value
                 advance(1)
     variables = {name: (("cell", "replica"), value) for name, value in found.items()}
     return xr.Dataset(variables, trace["cell_id"].coords)
 
 
-class _Point:
+def rate_of(trace: xr.Dataset, i: int, j: int) -> float:
+    """η_e of a run: as set, or the mean of η/r² over its samples."""
+    rate = float(trace["elr_set"].values[i])
+    if math.isfinite(rate):
+        return rate
+    radius = trace["radius"].values[i, j, : int(trace["samples"].values[i, j])]
+    return float(np.mean(trace["lr_set"].values[i] / radius**2))
+
+
+class Point:
     """Gradients of a network about some weights, float64, on the tangent space of the unit sphere."""
 
     def __init__(self, network: Any, images: Any, weights: np.ndarray, sizes: list[int]) -> None:
@@ -124,12 +132,23 @@ class _Point:
         with torch.enable_grad():
             return networks.gradients(self.network, weights, self.inputs[index], self.labels[index]).numpy()
 
+    def curved(self, axes: np.ndarray, batches: np.ndarray) -> np.ndarray:
+        """The Hessian's products with ``axes`` (k, dim), rows, averaged over batches, by differences of gradients."""
+        size, found = self.radius * ANGLE, np.zeros(axes.shape)
+        for begin in range(0, len(axes), AT_ONCE):
+            shift = size * torch.as_tensor(axes[begin : begin + AT_ONCE])
+            for batch in batches:
+                same = np.broadcast_to(batch, (len(shift), len(batch)))
+                ahead, behind = (self.gradients(self.weights + sign * shift, same) for sign in (1, -1))
+                found[begin : begin + AT_ONCE] += (ahead - behind) / (2 * size * len(batches))
+        return found
+
     def tangent(self, rows: np.ndarray) -> np.ndarray:
         """Rows (n, dim) without their components along the weights of each group."""
         return rows - (rows @ self.radial) @ self.radial.T
 
 
-def _numbers(point: _Point, disjoint: np.ndarray, draws: np.ndarray, rate: float) -> tuple[float, ...]:
+def _numbers(point: Point, disjoint: np.ndarray, draws: np.ndarray, rate: float) -> tuple[float, ...]:
     hessian = _hessian(point, disjoint)
     h, axes = np.linalg.eigh(hessian)
     steep = h > FLAT * h.max()
@@ -150,25 +169,18 @@ def _numbers(point: _Point, disjoint: np.ndarray, draws: np.ndarray, rate: float
     return bound, formula, at_step, kept, trace, float(np.trace(hessian)), float(step.max())
 
 
-def _hessian(point: _Point, disjoint: np.ndarray) -> np.ndarray:
+def _hessian(point: Point, disjoint: np.ndarray) -> np.ndarray:
     """H (dim, dim) on the unit sphere, symmetric, zero along the weights of each group."""
-    dim, size = len(point.weights), point.radius * ANGLE
-    rows = np.zeros((dim, dim))
-    for begin in range(0, dim, _AT_ONCE):
-        shift = size * torch.eye(dim, dtype=torch.float64)[begin : begin + _AT_ONCE]
-        for batch in disjoint:
-            same = np.broadcast_to(batch, (len(shift), len(batch)))
-            ahead, behind = (point.gradients(point.weights + sign * shift, same) for sign in (1, -1))
-            rows[begin : begin + _AT_ONCE] += (ahead - behind) / (2 * size * len(disjoint))
+    rows = point.curved(np.eye(len(point.weights)), disjoint)
     found = point.tangent(point.tangent(rows).T) * point.radius**2
     return (found + found.T) / 2
 
 
-def _covariance(point: _Point, draws: np.ndarray) -> np.ndarray:
+def _covariance(point: Point, draws: np.ndarray) -> np.ndarray:
     """Σ (dim, dim) on the unit sphere, unbiased, from the gradients of the batches (n, B)."""
     parts = [
         point.gradients(point.weights.expand(len(some), -1), some)
-        for some in np.array_split(draws, -(-len(draws) // _AT_ONCE))
+        for some in np.array_split(draws, -(-len(draws) // AT_ONCE))
     ]
     rows = point.tangent(np.concatenate(parts)) * point.radius
     rows -= rows.mean(axis=0)

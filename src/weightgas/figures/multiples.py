@@ -1,0 +1,72 @@
+"""Small multiples: runs that would hide each other have panels of their own, with the same axes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from weightgas.analysis.findings import Findings
+from weightgas.figures.canvas import MARKERS, OKABE_ITO, PROTOCOLS, Panels, canvas, place, plain
+from weightgas.figures.sheet import Sheet
+
+REFERENCES = "references"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a panel: its name, whether it is a reference simulation, and how it looks."""
+
+    name: str
+    run: Findings
+    control: bool
+    color: str
+    shape: str
+
+    @property
+    def label(self) -> str:
+        """Its name in a legend; a reference simulation is marked."""
+        return f"{plain(self.name)} (reference)" if self.control else plain(self.name)
+
+
+def multiples(runs: Mapping[str, Findings], controls: Mapping[str, Findings]) -> dict[str, list[Member]]:
+    """Panels by title: one a network or, of one network, one a run; reference simulations are together in the last.
+
+    A protocol has the same colour and marker in all figures. The only panel of a figure has no title.
+    """
+    networks = list(dict.fromkeys(str(run.state.attrs.get("network", "")) for run in runs.values()))
+    found: dict[str, list[Member]] = {}
+    for name, run in runs.items():
+        look = place(run.protocol)
+        one = Member(name, run, False, OKABE_ITO[look % len(OKABE_ITO)], MARKERS[look % len(MARKERS)])
+        title = plain(str(run.state.attrs.get("network", "")) or "simulation") if len(networks) > 1 else plain(name)
+        found.setdefault(title, []).append(one)
+    for k, (name, run) in enumerate(controls.items(), len(PROTOCOLS)):
+        one = Member(name, run, True, OKABE_ITO[k % len(OKABE_ITO)], MARKERS[k % len(MARKERS)])
+        found.setdefault(REFERENCES, []).append(one)
+    return found if len(found) > 1 else {"": next(iter(found.values()))}
+
+
+def sheet_of(count: int, height: float, ax: Panels | None, width: str | None, share: str = "xy") -> Sheet:
+    """A sheet of so many panels with common axes, the only one ``height`` inches high (or those of the caller)."""
+    if ax is not None:
+        return canvas([height] * count, ax=ax, width=width)
+    columns = min(count, {4: 2}.get(count, 3))
+    if width == "column":
+        columns = 1 if count < 4 or "y" not in share else 2
+    rows = -(-count // columns)
+    height = height if count == 1 else 0.75 * height
+    sheet = canvas([height] * rows, columns, width=width, share=share, stack=False)
+    for ax in sheet.axes.flat[count:]:
+        ax.set_visible(False)
+    for column in sheet.axes.T:
+        lowest = [ax for ax in column if ax.get_visible()][-1]
+        lowest.tick_params(which="both", labelbottom=True)
+    return sheet
+
+
+def outer(sheet: Sheet, xlabel: str, ylabel: str = "") -> None:
+    """Name the axes that panels share: x at the lowest of every column, y, if they do, at the first of every row."""
+    for column in sheet.axes.T:
+        [ax for ax in column if ax.get_visible()][-1].set_xlabel(xlabel)
+    for row in sheet.axes:
+        row[0].set_ylabel(ylabel or row[0].get_ylabel())
