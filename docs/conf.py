@@ -51,7 +51,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "weightgas"
 html_static_path = ["_static"]
 html_css_files = ["weightgas.css"]
-html_copy_source = html_show_sourcelink = False
+html_copy_source = html_show_sourcelink = html_use_index = html_domain_indices = False
 html_theme_options = {
     "logo": {"text": "weightgas"},
     "navbar_align": "left",
@@ -80,7 +80,11 @@ def linked(app: Sphinx, env: object, node: pending_xref, content: nodes.Node) ->
         return None
     name = generated.page_of(node["reftarget"].lstrip("."), node.get("py:module"), node.get("py:class"))
     domain = app.builder.env.get_domain("py")
-    return name and domain.resolve_xref(app.builder.env, node["refdoc"], app.builder, "obj", name, node, content)
+    while name and "." in name:  # a member that the page of its class does not list leads to that page
+        if found := domain.resolve_xref(app.builder.env, node["refdoc"], app.builder, "obj", name, node, content):
+            return found
+        name = name.rpartition(".")[0]
+    return None
 
 
 def bars(app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]) -> None:

@@ -62,8 +62,8 @@ API: dict[str, tuple[str, dict[str, str]]] = {
     "traces": (
         "Protocols, traces and states",
         {
-            "protocols": "Protocol At Relation named load from_settings BUILT_IN",
-            "trace": "check check_state read batches valid holds kind_of protocol_of fixed custom digest repair",
+            "protocols": "Protocol named load from_settings BUILT_IN",
+            "trace": "check check_state read valid holds kind_of protocol_of fixed custom",
             "quantities": "of in_nats glossary",
             "measurement": "Criteria",
         },
@@ -83,7 +83,7 @@ API: dict[str, tuple[str, dict[str, str]]] = {
             "figures": "radius pressure radius_from_sphere energy_and_entropy entropies entropy potential_maps "
             "temperature energy noise along_run configurational fluctuation gibbs_slope group_temperatures layers "
             "anisotropy loss_dependence finite_step paths status_map watched Figure CHAPTERS",
-            "report": "write render section Section Table Picture Content",
+            "report": "findings of_run write render section sections Content System Section Table Picture",
         },
     ),
     "experiments": (

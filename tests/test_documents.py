@@ -11,12 +11,14 @@ says otherwise, and is seen in the source of the page:
 What a block prints is shown under it, after ``<!-- output -->`` (tests/pages.py); ``make outputs`` writes it.
 """
 
+import importlib.util
 import re
 from pathlib import Path
 
 import pytest
 
 import pages
+import surface
 from pages import Block, blocks_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -94,6 +96,30 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r'(?:src|href)="([^"]+)"', prose)
     local = [t.partition("#")[0] for t in targets if not re.match(r"[a-z]+:|#", t)]
     assert not [t for t in local if not (page.parent / t).exists()]
+
+
+def test_the_readme_is_short_and_its_blocks_do_not_scroll() -> None:
+    """900 words of prose; 95 columns are what a page of GitHub shows of a block at 830 pixels."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    fenced = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+    assert len(fenced.sub("", text).split()) <= 900
+    assert max(len(line) for block in fenced.findall(text) for line in block.splitlines()) <= 95
+
+
+def test_every_public_name_has_a_page_with_an_example() -> None:
+    """What a user calls is in the API of the site; the code of the examples is run like that of any page."""
+    spec = importlib.util.spec_from_file_location("generated", ROOT / "docs/generated.py")
+    assert spec and spec.loader
+    generated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generated)
+    names = generated.public()
+    assert len(set(names)) == len(names)
+    assert {f"weightgas.{name}" for name in names} == set(generated.examples())
+    inside = set(surface.NOT_CALLED["between producers and stores"].split())
+    paged = {id(generated.value_of(name)) for name in names}
+    without = {name for name, value in surface.public() if id(value) not in paged} - inside
+    bases = {f"protocols.{name}" for name in ("PlainStep", "ProjectedStep", "ScaledStep", "Relation")}
+    assert without == bases | {"settings.Settings", "optimizers.checked", "runs.convert"}
 
 
 PAGE = """
