@@ -13,6 +13,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.weightgas-installed
 INTEGRATIONS := $(VENV)/.weightgas-integrations
+BROWSER := $(VENV)/.weightgas-browser
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
@@ -48,7 +49,7 @@ test-documents: $(STAMP) ## the code of README.md and docs/, and the site
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m documents $(ARGS)
 
 # The folder of the trainers is collected here only; a file's tests share its processes.
-test-integrations: $(INTEGRATIONS) ## other packages' trainers; processes that are killed, interrupted or share a run
+test-integrations: $(INTEGRATIONS) $(BROWSER) ## the report in a browser; other packages' trainers; processes that are killed, interrupted or share a run
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'integration and not slow' -o norecursedirs='.*' $(ARGS)
 
 test-slow: $(STAMP) ## the slow tests alone
@@ -82,4 +83,13 @@ $(STAMP): pyproject.toml constraints.txt
 $(INTEGRATIONS): $(STAMP)
 	$(INSTALL) --editable '.[integrations]'
 	$(INSTALL) --no-deps timm # it wants torchvision, whose wheel wants another torch; the tests put an empty one in place
+	@touch $@
+
+# Chromium of the distribution, and what drives it from npm. Where neither can be had the tests of the report in a browser are skipped.
+$(BROWSER): $(STAMP) tests/browser/package-lock.json
+	@if ! command -v chromium chromium-browser google-chrome >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium nodejs npm || echo "No Chromium: its tests will be skipped." >&2; \
+	fi
+	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --prefix tests/browser || echo "No npm packages: the browser's tests will be skipped." >&2; \
+	else echo "No npm: the browser's tests will be skipped." >&2; fi
 	@touch $@

@@ -9,11 +9,11 @@ It shows after the stiff directions have relaxed, t₀ = 5c/(η_eκ) steps, κ =
 the effective learning rate, has changed by less than a tenth, 0.05 c/(ηλ) steps, and for 10 t₀ at most: later m itself
 moves to where the loss is lower, and the loss falls further.
 
-Level: exact for quadratic losses as η_eh → 0; for networks empirical. :data:`SYSTEMATIC` was chosen on two perceptrons
-on the digits (docs/explanation/virial.md). No forecast is given where the step is too large (η_eκ above
-:data:`LARGEST_STEP`) or the mean gradient does much of the work (f above :data:`LARGEST_DRIFT`): there the loss fell
-further than forecast. Nor where pV is more than :data:`LARGEST_HEAT` of the loss, as in networks that fit
-their data: there the noise falls with the loss, in bursts, and the loss fell by up to a quarter less.
+Level: exact for quadratic losses as η_eh → 0; for networks empirical. The systematic error and the limits
+(:mod:`weightgas.theory.virial`) were chosen on two perceptrons on the digits (docs/explanation/virial.md). No forecast
+is given where the step is too large (η_eκ above LARGEST_STEP) or the mean gradient does much of the work (f above
+LARGEST_DRIFT): there the loss fell further than forecast. Nor where pV is more than LARGEST_HEAT of the loss, as in
+networks that fit their data: there the noise falls with the loss, in bursts, and the loss fell by up to a quarter less.
 Weakness: of a network whose other parameters also learn, affine normalisation or a head, it is not the forecast.
 """
 
@@ -26,11 +26,8 @@ from weightgas import trace as traces
 from weightgas.analysis.cells import kind_of
 from weightgas.errors import TraceError, positive_number, refuse, typed
 from weightgas.status import Status
+from weightgas.theory.virial import LARGEST_DRIFT, LARGEST_HEAT, LARGEST_STEP, SYSTEMATIC
 
-SYSTEMATIC = 0.1
-"""Relative standard deviation of falls from the forecast."""
-LARGEST_STEP, LARGEST_DRIFT, LARGEST_HEAT = 0.5, 0.3, 0.1
-"""η_eκ, share of the drift in the pressure, and pV/U up to which there is a forecast."""
 _REFUSED = (
     "not in equilibrium", "not measured", "step too large", "drift too large", "loss too small", "norm too fast",
 )  # fmt: skip

@@ -21,6 +21,7 @@ from weightgas.monitoring import ahead, notes, series, states, text
 from weightgas.monitoring.ahead import NormForecast
 from weightgas.monitoring.choice import Choice
 from weightgas.monitoring.hooks import Ledger
+from weightgas.monitoring.noise_cost import NoiseCost, noise_cost
 from weightgas.monitoring.probe import Probe
 from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import MEANINGS, Record
@@ -52,6 +53,8 @@ class Gas:
 
     stated = False
     """Whether the user stated how the optimizer steps (``rule=``)."""
+    trained = 0
+    """Weights that the optimizer trains, watched or not."""
 
     def __init__(
         self, name: str, choice: Choice, samples: int, forecast: Any, criteria: Criteria, schedule: Any = None
@@ -180,11 +183,21 @@ class Gas:
             )
         return found
 
+    def noise_cost(self) -> NoiseCost:
+        """What noise costs, so that a cut of the rate or averaging wins it, or what to record: :mod:`.noise_cost`."""
+        return self._noise_cost(self.groups())
+
+    def _noise_cost(self, found: Sequence[GroupState]) -> NoiseCost:
+        if not len(self.record):
+            return NoiseCost(reason="no sample is finished yet")
+        spheres = self._spheres()[0]
+        others = self.trained - sum(self.sizes[k] for k in spheres)
+        judged, rules = [found[k] for k in spheres], [self.rules[k] for k in spheres]
+        return noise_cost(self.record.of(spheres), judged, rules, others, bool(self._ledger.clipped))
+
     def schedule(self) -> ScheduleView:
         """r against r*(t), η/r² and where the norm froze, along the run, of every scale-invariant group that decays."""
         chosen = [k for k in self._spheres()[0] if self.rules and self.rules[k].decays and not self.rules[k].refused]
-        if not len(self.record):
-            return ScheduleView(())
         return ScheduleView(tuple(along(self.record, k, self.names[k], self.rules[k]) for k in chosen))
 
     def _earlier(self, found: Sequence[GroupState]) -> list[NormForecast]:
@@ -225,6 +238,7 @@ class Gas:
         )
         found, whole = self._states()
         foot = [*text.reasons(found), *text.temperatures(found, whole)]
+        foot += [str(self._noise_cost(found))] if found else []
         foot += notes.scores(found, self._earlier(found), self._given, self.steps)
         return text.Summary(tuple(head), found, (*foot, *(f"note: {note}" for note in self.notes())))
 

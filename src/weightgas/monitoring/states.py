@@ -137,7 +137,7 @@ def states(
     """
     if not len(record):
         return [], _NAN
-    begin = _since(record)
+    begin = since(record)
     segment = np.arange(len(record)) >= begin
     each = list(zip(sizes.values(), rules, strict=True))
     recent = [_recent(record, k, size, rule, segment) for k, (size, rule) in enumerate(each)]
@@ -171,7 +171,7 @@ def states(
 
 def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, reason: str) -> GroupState:
     """The state of a group that has no stationary radius that could be known, for ``reason``."""
-    kept = np.arange(len(record)) >= _since(record)
+    kept = np.arange(len(record)) >= since(record)
     moving = kept & (record["radius"][:, group] > 0)
     means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, _NOWHERE)
     thermal = ("grad_sq", "noise_trace", "temperature", "pressure", "volume", "compressibility", "temperature_conf")
@@ -199,7 +199,7 @@ def _with_intervals(where: Prediction, record: Record, group: int, rule: Optimiz
     return where if np.isnan(star.value) else replace(where, star=star.value, of_star=star, arrival=arrival)
 
 
-def _since(record: Record) -> int:
+def since(record: Record) -> int:
     """The first of the last samples that have the present settings.
 
     Learning rate and decay may differ by a fifth, since their effect on r* is carried over; the memory 1/(1 − α) of

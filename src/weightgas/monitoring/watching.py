@@ -126,6 +126,7 @@ def watch(
         samples = max(64, min(SAMPLES, SAMPLES * 256 // len(choice.groups)))
     gas = Gas(type(model).__name__, choice, samples, forecast, criteria or Criteria(), schedule)
     gas.stated = rule is not None
+    gas.trained = sum(p.numel() for group in optimizer.param_groups for p in group["params"] if p.requires_grad)
     places = choice.places()
     curvature = None
     if configurational:

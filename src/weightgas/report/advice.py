@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
 from collections import Counter
@@ -17,8 +18,8 @@ from weightgas.protocols import BUILT_IN
 from weightgas.report.guard import attempt
 from weightgas.status import Status
 
-LONGER = 4
-"""Factor by which a run that is too short is made longer."""
+LONGER, MOST_LONGER = 4, 1000
+"""Factor by which a run is made longer where no reason states one, and the largest."""
 _MOST_CELLS = 8
 _FLAGS = {"lr": "--lr", "wd": "--wd", "elr": "--elr", "radius": "--radius"}
 _LENGTHENED = (Status.TOO_SHORT, Status.CONVERGING, Status.FAILED)
@@ -33,10 +34,11 @@ def next_step(runs: Mapping[str, Findings], notes: list[str]) -> dict[str, str]:
         if len(bad) > 0.2 * len(status):
             most = Status(Counter(int(s) for s in status[bad]).most_common(1)[0][0])
             some = np.flatnonzero(status == most)
-            reason = str(run.state["reason"].values[some[0]]) if "reason" in run.state else ""
-            advice = re.sub(r" \(`reason`[^)]*\)", "", most.advice) + (f" The first: {reason}." if reason else "")
-            text = f"{name}: {len(some)} of {len(status)} cells are {most.words}. {advice}"
-            return {"text": text, "command": _of_status(run, some, most)}
+            advice = re.sub(r" \(`reason`[^)]*\)", "", most.advice)
+            longer = _longer(run, some)
+            wanted = f" Of these cells the slowest needs {longer} times the steps." if longer > 1 else ""
+            text = f"{name}: {len(some)} of {len(status)} cells are {most.words}. {advice}{wanted}"
+            return {"text": text, "command": _of_status(run, some, most, max(longer, 2) if longer > 1 else LONGER)}
     for name, run in runs.items():
         answers = {h.letter: h.answer for h in run.verdict.hypotheses}
         if answers["C"] == "undecided" and run.state.attrs["producer"] != "watch":
@@ -55,9 +57,16 @@ def next_step(runs: Mapping[str, Findings], notes: list[str]) -> dict[str, str]:
     return {"text": text, "command": of_cells(run, range(run.state.sizes["cell"]), 1, seed=1)}
 
 
-def _of_status(run: Findings, cells: np.ndarray, status: Status) -> str:
+def _longer(run: Findings, cells: np.ndarray) -> int:
+    """The factor by which the slowest of these cells should be longer, as their reasons state; 1 if none does."""
+    reasons = [str(r) for r in run.state["reason"].values[cells]] if "reason" in run.state else []
+    found = [float(number) for r in reasons for number in re.findall(r"run (?:more than )?([\d.]+) times longer", r)]
+    return min(math.ceil(max(found)), MOST_LONGER) if found else 1
+
+
+def _of_status(run: Findings, cells: np.ndarray, status: Status, factor: float) -> str:
     if status in _LENGTHENED:
-        return of_cells(run, cells, LONGER)
+        return of_cells(run, cells, factor)
     if status in (Status.RANDOM_WALK, Status.DIVERGED):
         return of_cells(run, cells, 1, lower=3.0)
     return ""

@@ -20,6 +20,11 @@ from numpy.typing import ArrayLike
 
 from weightgas.theory._arguments import Numbers, finite, nonnegative, positive
 
+SYSTEMATIC = 0.1
+"""Relative standard deviation of falls seen in networks from :func:`fall`, within the limits that follow."""
+LARGEST_STEP, LARGEST_DRIFT, LARGEST_HEAT = 0.5, 0.3, 0.1
+"""η_eκ, share of the drift in the pressure, and pV/U up to which pV is forecast as what a network wins."""
+
 
 def of_group(wd: ArrayLike, mean_sq: ArrayLike) -> Numbers:
     """E⟨w − m, ∇L⟩ = λ‖m‖² of a scale-invariant group at fixed LR: SGD, momentum and Nesterov, exact at any step.

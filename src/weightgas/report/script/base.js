@@ -3,9 +3,17 @@ const root = document.documentElement;
 const at = (id) => document.getElementById(id);
 const page = { data: null, hooks: { cell: [], look: [], system: [] } };
 
+/** The bytes of a base64 text. */
+function decoded(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
+  const binary = atob(text), bytes = new Uint8Array(binary.length);
+  for (let n = 0; n < binary.length; n += 1) bytes[n] = binary.charCodeAt(n);
+  return bytes;
+}
+
 /** The text of a packed block: base64 of gzip. */
 async function unpack(id) {
-  const bytes = Uint8Array.from(atob(at(id).textContent.trim()), (c) => c.charCodeAt(0));
+  const bytes = decoded(at(id).textContent.trim());
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).text();
 }

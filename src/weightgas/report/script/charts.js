@@ -4,7 +4,7 @@ const drawn = new Map(); // element -> {make, points}
 function layout(extra = {}) {
   const ink = variable("ink"), grid = variable("grid");
   const axis = { gridcolor: grid, zerolinecolor: grid, linecolor: variable("soft"), ticks: "outside", tickcolor: variable("soft"),
-    automargin: true, exponentformat: "power", title: { standoff: 8 } };
+    automargin: extra.fixed !== true, exponentformat: "power", title: { standoff: 8 } };
   const out = { margin: { l: 58, r: 12, t: 14, b: 46 }, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: "system-ui, sans-serif", size: 12, color: ink }, showlegend: false, hovermode: "closest", dragmode: "zoom",
     hoverlabel: { align: "left", font: { size: 12 } }, legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 }, ...extra };
@@ -12,6 +12,7 @@ function layout(extra = {}) {
     out[name] = { ...axis, ...(out[name] || {}) };
     if (typeof out[name].title === "string") out[name].title = { text: out[name].title, standoff: 8 };
   }
+  delete out.fixed;
   return out;
 }
 
@@ -27,9 +28,9 @@ function scale(values, wanted) {
 }
 
 /** Show a chart in an element; `build` returns {traces, layout}. It is drawn at once if in view, else when scrolled to. */
-function chart(element, build, options = {}) {
-  drawn.set(element, { build, options, ready: false });
-  if (!watcher) return draw(element);
+function chart(element, build, now = false) {
+  drawn.set(element, { build, ready: false, listens: drawn.get(element)?.listens });
+  if (!watcher || now) return draw(element);
   watcher.unobserve(element);
   watcher.observe(element);
   return undefined;
@@ -100,7 +101,7 @@ function keys(element, move) {
     if (way) {
       const next = move(page.cell, way);
       if (next) { mark(next, element); event.preventDefault(); }
-    } else if (event.key === "Enter" && page.cell) openDrawer(page.cell, element);
+    } else if (event.key === "Enter" && page.cell) { openDrawer(page.cell, element); event.preventDefault(); }
     else if (["+", "=", "-", "0"].includes(event.key)) zoom(element, event.key);
     else return;
     event.stopPropagation();

@@ -7,17 +7,17 @@ function headChart() {
   if (watched) {
     at("head-caption").textContent = "Norm of every group; dashed: r*, where decay and growth would balance.";
     element.setAttribute("aria-label", at("head-caption").textContent);
-    return chart(element, () => watchedTraces(watched, "radius", "norm r"));
+    return chart(element, () => watchedTraces(watched, "radius", "norm r"), true);
   }
   if (!some.length) {
     const first = ofSystem(["run", "unjudged"]).find((run) => run.series?.energy);
     at("head-caption").textContent = "Loss of every cell along its steps.";
     element.setAttribute("aria-label", at("head-caption").textContent);
-    return first ? chart(element, () => alongTraces(first, "energy")) : element.closest("figure").remove();
+    return first ? chart(element, () => alongTraces(first, "energy"), true) : element.closest("figure").remove();
   }
   at("head-caption").textContent = "Pressure over volume. Lines: isotherms pV = RT of an ideal gas at the temperature of their colour. Filled: in equilibrium.";
   element.setAttribute("aria-label", `${at("head-caption").textContent} Arrow keys move through the cells, Enter opens one.`);
-  return chart(element, () => pressureVolume(some));
+  return chart(element, () => pressureVolume(some), true);
 }
 
 function pressureVolume(list) {
@@ -44,7 +44,7 @@ function pressureVolume(list) {
         colorscale: VIRIDIS, cmin: low, cmax: high, line: { width: 1, color: variable("soft") }, showscale: n === 0 && temperatures.length > 1,
         colorbar: { title: { text: "T", side: "top" }, thickness: 9, len: 0.9, ...ticks(low, high) } } });
   });
-  return { traces, layout: { height: innerWidth < 640 ? 300 : 400, showlegend: list.length > 1, legend: { orientation: "h", y: 1.01, yanchor: "bottom", x: 0 },
+  return { traces, layout: { height: innerWidth < 640 ? 300 : 400, fixed: true, margin: { l: 64, r: 12, t: list.length > 1 ? 34 : 14, b: 46 }, showlegend: list.length > 1, legend: { orientation: "h", y: 1.01, yanchor: "bottom", x: 0 },
     xaxis: { title: axisTitle("volume"), ...scale(cells.map((c) => c.v), true) },
     yaxis: { title: axisTitle("pressure"), ...scale(cells.map((c) => c.p), true), range: cells.length ? [Math.log10(pMin), Math.log10(pMax)] : undefined } } };
 }
@@ -94,4 +94,3 @@ function watchedTraces(run, name, text) {
   return { traces, layout: { height: name === "radius" ? 400 : undefined, showlegend: groups.length < 8, xaxis: { title: "step" }, yaxis: { title: text, ...scale(groups.flatMap((g) => g[name]), true) } } };
 }
 
-page.hooks.system.push(headChart);

@@ -43,7 +43,12 @@ function grouped(list, wanted = () => true) {
   return out;
 }
 
+/** Show a system: its picture at once, the rest after it has been painted. */
 function show(system) {
   page.system = system;
-  for (const hook of page.hooks.system) hook();
+  headChart();
+  return new Promise((resolve) => setTimeout(() => {
+    for (const hook of page.hooks.system) hook();
+    resolve();
+  }, 30));
 }

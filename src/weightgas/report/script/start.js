@@ -44,7 +44,7 @@ async function start() {
   startExplorer();
   startDrawer();
   startTable();
-  show(0);
+  await show(0);
   root.dataset.ready = "true";
 }
 start();

@@ -108,7 +108,7 @@ function startTable() {
     const next = event.key === "ArrowDown" ? row.nextElementSibling : event.key === "ArrowUp" ? row.previousElementSibling : null;
     if (next) { next.focus(); event.preventDefault(); }
     if (event.key === "ArrowDown" && !next && !at("after").disabled) { turn(1); at("table").tBodies[0].rows[0].focus(); event.preventDefault(); }
-    if (event.key === "Enter") openDrawer(row.dataset.cell, row);
+    if (event.key === "Enter") { openDrawer(row.dataset.cell, row); event.preventDefault(); }
   });
 }
 page.hooks.cell.push(follow);
