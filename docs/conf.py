@@ -56,13 +56,18 @@ html_theme_options = {
     "logo": {"text": "weightgas"},
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "collapse_navigation": True,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
     "header_links_before_dropdown": 6,
     "show_nav_level": 1,
     "navigation_depth": 2,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
+    # wide tables get the room of the right-hand contents
+    "secondary_sidebar_items": {"**": ["page-toc"], "results/*": [], "explanation/*": [], "reference/*": []},
 }
 html_sidebars = {"index": [], "install": []}
 copyright = "the weightgas developers, MIT licence"

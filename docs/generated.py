@@ -256,6 +256,10 @@ def write(folder: Path) -> None:
         "command-line": command_line(),
     }
     texts |= {f"reference/generated/{name}.md": text for name, text in made.items()}
+    kept = {*API, *(f"weightgas.{name}" for name in public())}
+    for path in (folder / "reference/api").glob("*.rst"):
+        if path.stem not in kept:
+            path.unlink()
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The picture of README.md and of the home page: the model on theory, and a network ten times off and on the virial law.
+"""The picture of README.md and of the home page: the model on theory; a network off it, and on the virial law.
 
     .venv/bin/python docs/pictures/home.py
 
