@@ -142,6 +142,9 @@ def predict(
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite what is at --save.", rich_help_panel=opt.FOLDER)
     ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print JSON instead of a table.", rich_help_panel=opt.OUTPUT)
+    ] = False,
     debug: opt.Debug = False,
 ) -> None:
     """Predict where weight decay and learning rate take a scale-invariant group of weights.
@@ -156,6 +159,7 @@ def predict(
     """
     with session("predict", opt.Show(debug=debug)):
         from weightgas import forecast as forecasting
+        from weightgas.cli import terminal
 
         if save is not None and save.exists() and not force:
             raise FileExistsError(f"{save}: expected a new place, got one in use. Choose another or give --force.")
@@ -166,9 +170,14 @@ def predict(
         others = list(equivalent.of(found))
         if save is not None:
             found.save(save)
-        print(found)
+        if as_json:
+            equivalents = [{"title": title.removesuffix(":"), **asdict(other)} for title, other in others]
+            print(json.dumps({**found.as_dict(), "equivalents": equivalents}, ensure_ascii=False))
+            return
+        to = terminal.console()
+        terminal.write(to, found.text(to.width))
         for title, other in others:
-            print(f"\n{title}\n{other}")
+            terminal.write(to, f"\n{title}\n{other}")
         if save is not None:
             print(f"\nForecast: {save}")
 

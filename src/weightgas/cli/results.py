@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,9 +17,6 @@ from weightgas.cli.session import session
 from weightgas.cli.spread import spread
 
 if TYPE_CHECKING:
-    import xarray as xr
-    from rich.table import Table
-
     from weightgas import analysis
 
 logger = logging.getLogger(__name__)
@@ -33,9 +29,6 @@ ControlsOption = Annotated[
         rich_help_panel="How",
     ),
 ]
-
-COLUMNS = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
-"""The variables of the printed table."""
 
 
 @spread
@@ -93,17 +86,26 @@ def measure(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be measured; write nothing.", rich_help_panel=opt.FOLDER)
     ] = False,
+    as_json: Annotated[
+        bool,
+        typer.Option(
+            "--json",
+            help="Print JSON instead: values with errors, statuses, reasons, verdict.",
+            rich_help_panel=opt.OUTPUT,
+        ),
+    ] = False,
     show: opt.Show,
 ) -> None:
     """Measure T, p, V, U and S of every cell of a run, and print the verdict.
 
     Writes state.zarr next to the trace (it follows from the trace, so it is
-    replaced each time) and prints a table and the verdict in three levels.
+    replaced each time) and prints the cells and the verdict in three levels.
     1.234(5) means 1.234 with a standard error of 0.005.
 
     A run, and another estimator of its entropy, kept elsewhere:
       weightgas measure runs/simulate-fixed-lr
       weightgas measure runs/simulate-fixed-lr --entropy integration -o s.zarr
+      weightgas measure runs/simulate-fixed-lr --json > state.json
     """
     folder = source if (source / "trace.zarr").is_dir() else None
     log = folder if out is None and not dry_run else None
@@ -112,6 +114,7 @@ def measure(
         from weightgas import trace as traces
         from weightgas.analysis import Findings
         from weightgas.analysis.smoothing import published_isotherm
+        from weightgas.cli import states, terminal
 
         estimator = values.entropy_of(entropy)
         recorded = traces.check(traces.open_trace(source))
@@ -128,13 +131,17 @@ def measure(
             runs.save_state(folder, state)
         else:
             traces.save(state, place, force=force if out else True)
-        _show(state, rows)
-        if (line := published_isotherm(state, recorded)) and state.attrs["entropy_method"] == "published":
-            print(f"{line}.")
         found = Findings(recorded, state)
-        print(found.verdict)
-        for name, one in (_controls(found) if controls else {}).items():
-            print(f"{'Alongside:' if name == 'ideal' else '          '} {one.title}: {one.verdict.sentence}")
+        alongside = _controls(found) if controls else {}
+        if as_json:
+            print(json.dumps(states.as_json(state, found.verdict, alongside), ensure_ascii=False, allow_nan=False))
+            return
+        to = terminal.console()
+        states.show(to, state, rows)
+        if (line := published_isotherm(state, recorded)) and state.attrs["entropy_method"] == "published":
+            terminal.write(to, f"{line}.")
+        terminal.write(to, str(found.verdict))
+        states.show_controls(to, alongside)
         print(f"State in {place}")
 
 
@@ -223,59 +230,3 @@ def _place(source: Path) -> Path:
     if (source / "trace.zarr").is_dir():
         return source / "state.zarr"
     return source.with_name("state.zarr" if source.name == "trace.zarr" else f"{source.stem}-state.zarr")
-
-
-def _show(state: xr.Dataset, rows: int) -> None:
-    """Print the table of a state, and advice on the cells that are not in equilibrium."""
-    import numpy as np
-    from rich.console import Console
-
-    from weightgas.status import Status
-
-    cells = state.sizes["cell"]
-    every = rows == 0 or cells <= rows
-    chosen = list(range(cells)) if every else np.unique(np.linspace(0, cells - 1, rows).round().astype(int)).tolist()
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    console.print(_table(state, chosen))
-    if len(chosen) < cells:
-        print(f"{len(chosen)} of {cells} cells; --rows 0 shows all.")
-    codes, counts = np.unique(state["status"].values, return_counts=True)
-    for code, count in zip(codes, counts, strict=True):
-        if Status(int(code)) != Status.EQUILIBRIUM:
-            print(f"{count} of {counted(cells, 'cell')} {Status(int(code)).name.lower()}: {Status(int(code)).advice}")
-    unknown = state["known"].values == 0 if "known" in state else np.zeros(cells, bool)
-    if unknown.any():
-        print(f"{unknown.sum()} of {counted(cells, 'cell')} not known to the precision asked")
-    if "reason" in state:
-        lacking = unknown | (state["status"].values != Status.EQUILIBRIUM)
-        reasons = [str(r) for r, lacks in zip(state["reason"].values, lacking, strict=True) if lacks and r]
-        for reason in list(dict.fromkeys(reasons))[:3]:
-            print(f"  {reason}")
-    if "entropy_reason" in state.attrs:
-        print(f"S: {state.attrs['entropy_reason']}.")
-    elif "entropy_anchor" in state.attrs:
-        print(f"S is integrated along temperature: {state.attrs['entropy_anchor']}.")
-
-
-def _table(state: xr.Dataset, chosen: list[int]) -> Table:
-    import numpy as np
-    from rich import box
-    from rich.table import Table
-
-    from weightgas import quantities, status, trace
-    from weightgas.rounding import compact
-
-    fixed = trace.kind_of(state).axes
-    columns = [name for name in COLUMNS if name in state]
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in (*fixed, *(quantities.of(column).head for column in columns)):
-        table.add_column(name, justify="right")
-    table.add_column("status")
-    for cell in chosen:
-        one = state.isel(cell=cell)
-        errors = {n: float(one.get(f"{n}_err", np.nan)) for n in columns}
-        numbers = [compact(float(one[n].round() if n == "ess" else one[n]), errors[n]) for n in columns]
-        table.add_row(
-            *(f"{float(one[f'{a}_set']):.4g}" for a in fixed), *numbers, status.names(one["status"].values).item()
-        )
-    return table

@@ -23,6 +23,7 @@ from weightgas.errors import (
 )
 from weightgas.forecast.equivalents import Equivalent
 from weightgas.optimizers import KNOWN, Optimizer, checked
+from weightgas.rounding import significant
 from weightgas.runs import write_atomically
 
 VERSION = 2
@@ -208,17 +209,42 @@ class Forecast:
         except (TypeError, KeyError, AttributeError) as error:
             raise refuse("path", "a complete saved forecast", str(path), fix) from error
 
+    def as_dict(self) -> dict[str, Any]:
+        """The forecast in plain types for JSON: five significant digits, None for what is not predicted."""
+        groups = []
+        for group in self.groups:
+            numbers = ("dim", "grad_sq", "radius_start", "radius", "relaxation_time", "angle", "settled", "frozen")
+            values = {name: _short(getattr(group, name)) for name in numbers}
+            values["out_of_equilibrium"] = _short(self.out_of_equilibrium(group.name))
+            values["radius_at_end"] = _short(group.radius_at(self.steps) if self.steps else None)
+            groups.append({"name": group.name, "unit": group.unit, **values})
+        return {
+            "optimizer": {"name": type(self.optimizer).__name__, **asdict(self.optimizer)},
+            "batch_size": self.batch_size,
+            "steps": self.steps,
+            "intrinsic_lr": _short(self.intrinsic_lr),
+            "groups": groups,
+            "notes": self._notes(),
+        }
+
     # --- text ---
 
     def __str__(self) -> str:
         """Settings, one line a group, what holds, and what is missing."""
+        return self.text()
+
+    def text(self, width: int | None = None) -> str:
+        """As text; a table wider than ``width`` letters has one line a value instead of one a group."""
         head = [f"{self.optimizer}" + (f", batch {self.batch_size}" if self.batch_size else "")]
         if self.optimizer.decays:
             head.append(f"eta lambda {self.intrinsic_lr:.4g}" + (f", {self.steps} steps" if self.steps else ""))
         rows = [_COLUMNS, *(self._row(group) for group in self.groups)]
         used = [i for i in range(len(_COLUMNS)) if i < 4 or any(row[i] != "-" for row in rows[1:])]
-        width = {i: max(len(row[i]) for row in rows) for i in used}
-        table = ["  ".join(row[i].ljust(width[i]) for i in used).rstrip() for row in rows]
+        size = {i: max(len(row[i]) for row in rows) for i in used}
+        table = ["  ".join(row[i].ljust(size[i]) for i in used).rstrip() for row in rows]
+        if width is not None and max(map(len, table)) > width:
+            values = [(row[0], *(f"  {_COLUMNS[i]}: {row[i]}" for i in used[1:])) for row in rows[1:]]
+            table = [line for group in values for line in group]
         return "\n".join([*head, "", *table, "", *self._notes()])
 
     def _row(self, group: GroupForecast) -> tuple[str, ...]:
@@ -238,22 +264,28 @@ class Forecast:
         )
 
     def _notes(self) -> list[str]:
-        unit = {group.unit for group in self.groups if group.unit}
+        unit = {group.unit for group in self.groups if group.unit and group.radius is not None}
         if not self.optimizer.decays:
             power = 2 - self.optimizer.update_power
             growing = "grows in proportion to the steps and the effective lr falls"
             notes = [f"wd = 0: no stationary norm; r^{power} {growing}."]
             grow = [(group.name, *group.growth) for group in self.groups if group.growth is not None]
             return notes + [f"  {name}: r^{power} grows by {rate:.4g} a step" for name, power, rate in grow]
+        if self.intrinsic_lr == 0:
+            return ["No stationary norm: eta lambda is 0 in double precision, so there is no decay in any run."]
         notes = [f"Holds when {self.optimizer.holds_when}."]
         if unit:
             units = ", ".join(sorted(unit))
             notes.append(f"r* in units of {units}: pass what is missing (grad_sq = G, dim = d, update_sq).")
         if any(group.radius is None for group in self.groups):
             notes.append("No stationary norm: eta lambda is beyond the stable range.")
-        if any(group.relaxation_time is None for group in self.groups):
+        if any(group.relaxation_time is None and group.radius is not None for group in self.groups):
             notes.append("No relaxation time: it needs dim and grad_sq here.")
         return notes
+
+
+def _short(value: float | None) -> Any:
+    return None if value is None else significant(value)
 
 
 def _tuples(values: dict[str, Any]) -> dict[str, Any]:

@@ -38,7 +38,8 @@ class Normalised(Optimizer, ABC):
         x = self.decay
         square, memory = self.update_moments(x)
         stable = x < 1
-        balance = given("lr", self.lr) ** 2 * square * self._size(dim) * memory / np.where(stable, x * (2 - x), 1.0)
+        with np.errstate(all="ignore"):  # of a decay that is 0 in double precision there is no balance
+            balance = given("lr", self.lr) ** 2 * square * self._size(dim) * memory / np.where(stable, x * (2 - x), 1.0)
         return np.sqrt(np.where(stable, balance, np.nan))[()]
 
     def relaxation_time(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:

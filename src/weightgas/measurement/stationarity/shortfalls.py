@@ -126,5 +126,5 @@ def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[st
 def _longer(factor: float, steps: float) -> str:
     factor = np.ceil(10 * factor) / 10 if factor < 10 else np.ceil(factor)
     if factor > 1e4:
-        return "run more than 10000 times longer, or raise the learning rate"
+        return "more than 10000 times the steps: rather change the learning rate or the weight decay"
     return f"run {factor:g} times longer ({float(f'{(factor - 1) * steps:.2g}'):.0f} more steps)"
