@@ -66,8 +66,8 @@ html_theme_options = {
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
-    # wide tables get the room of the right-hand contents
-    "secondary_sidebar_items": {"**": ["page-toc"], "results/*": [], "explanation/*": [], "reference/*": []},
+    # elsewhere wide tables get the room of the contents of a page
+    "secondary_sidebar_items": {page: ["page-toc"] for page in ("index", "install", "tutorials/*", "how-to/*")},
 }
 html_sidebars = {"index": [], "install": []}
 copyright = "the weightgas developers, MIT licence"

@@ -99,11 +99,11 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_readme_is_short_and_its_blocks_do_not_scroll() -> None:
-    """900 words of prose; 95 columns are what a page of GitHub shows of a block at 830 pixels."""
+    """900 words of prose. A block 830 pixels wide shows 97 columns: 16 pixels of padding on each side, 8.2 a column."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     fenced = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
     assert len(fenced.sub("", text).split()) <= 900
-    assert max(len(line) for block in fenced.findall(text) for line in block.splitlines()) <= 95
+    assert max(len(line) for block in fenced.findall(text) for line in block.splitlines()) <= 97
 
 
 def test_every_public_name_has_a_page_with_an_example() -> None:
