@@ -51,6 +51,7 @@ html_theme = "pydata_sphinx_theme"
 html_title = "weightgas"
 html_static_path = ["_static"]
 html_css_files = ["weightgas.css"]
+html_js_files = ["weightgas.js"]
 html_copy_source = html_show_sourcelink = html_use_index = html_domain_indices = False
 html_theme_options = {
     "logo": {"text": "weightgas"},

@@ -1,11 +1,12 @@
 """Make the table of docs/explanation/anisotropic.md: trained networks against the gas of their curvature and noise.
 
-It takes some ten minutes.
+It takes some ten minutes; what was measured is kept in FOLDER, and the same call resumes.
 
-    python docs/pictures/anisotropic.py runs/answer runs/virial
+    python docs/pictures/anisotropic.py runs/answer runs/virial FOLDER
 
 The first folder is that of ``weightgas reproduce answer --preset standard``, of whose runs those on the sphere have
-directions; the second that of ``virial.py`` alongside. Only the traces are read.
+directions; the second that of ``virial.py`` alongside. Only the traces are read. The over-parameterised network is
+excluded: its loss comes in bursts, about no well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import xarray as xr
 from annealing import networks
 
 import weightgas as wg
@@ -30,7 +32,7 @@ HEAD = (
 )  # fmt: skip
 
 
-def rows(name: str, network: Network, folder: Path) -> list[str]:
+def rows(name: str, network: Network, folder: Path, kept: Path) -> list[str]:
     """A line for every cell in equilibrium of a run with directions."""
     trace = wg.open_trace(folder)
     if "directions" not in trace:
@@ -40,8 +42,14 @@ def rows(name: str, network: Network, folder: Path) -> list[str]:
     if not len(settled):
         return []
     state = wg.measure(trace)
-    law = virial(state, mean_weights(trace, network, "digits", progress=False))
-    found = anisotropic(trace, state, harmonic_gas(trace, network, "digits", wells=24), law)
+    if kept.exists():
+        gas, means = (xr.open_zarr(kept / each, consolidated=False).load() for each in ("gas", "means"))
+    else:
+        gas, means = (make(trace, network, "digits") for make in (harmonic_gas, mean_weights))
+        for each, value in (("gas", gas), ("means", means)):
+            value.to_zarr(kept.with_suffix(".new") / each, consolidated=False)
+        kept.with_suffix(".new").rename(kept)
+    found = anisotropic(trace, state, gas, virial(state, means))
 
     def ratio(key: str, i: int) -> str:
         value, error = (float(found[k][i]) for k in (key, f"{key}_err"))
@@ -53,7 +61,7 @@ def rows(name: str, network: Network, folder: Path) -> list[str]:
 
     lines = []
     for i in range(len(settled)):
-        cells = [name, trace.attrs["protocol"].replace("_", " "), f"{float(found['steepest'][i]):.2f}"]
+        cells = [name, wg.trace.kind_of(trace).label, f"{float(found['steepest'][i]):.2f}"]
         cells += [ratio(key, i) for key in ("cost", "grad_sq", "energy_variance")]
         cells += [plain("distance", i), plain("slope", i), f"{float(found['samples'][i]):.0f}"]
         lines.append(f"| {' | '.join([*cells, KINDS[int(found['prediction'][i])]])} |")
@@ -62,13 +70,17 @@ def rows(name: str, network: Network, folder: Path) -> list[str]:
 
 def main() -> None:
     """Measure, compare, write."""
-    if len(sys.argv) != 3:
+    if len(sys.argv) != 4:
         raise SystemExit(__doc__)
-    lines = []
-    for name, (network, folders) in networks(*map(Path, sys.argv[1:])).items():
-        for folder in folders:
-            lines += rows(name.removeprefix("chosen on: "), network, folder)
-            print("\n".join(lines), flush=True)
+    answer, trained, kept = map(Path, sys.argv[1:])
+    kept.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    for name, (network, folders) in networks(answer, trained).items():
+        if not name.startswith("over"):
+            for folder in folders:
+                name = name.removeprefix("chosen on: ")
+                lines += (new := rows(name, network, folder, kept / f"{name} {folder.name}.kept"))
+                print("\n".join(new), flush=True)
     text = PAGE.read_text(encoding="utf-8")
     before, rest = text.split("<!-- anisotropic -->\n")
     table = "\n".join([f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD), *lines])

@@ -12,7 +12,7 @@ import xarray as xr
 import annealed
 import processes
 import weightgas as wg
-from weightgas.analysis.annealing import KINDS, LARGEST_DRIFT, LARGEST_STEP, SYSTEMATIC, annealing
+from weightgas.analysis.annealing import ADVICE, KINDS, LARGEST_DRIFT, LARGEST_STEP, SYSTEMATIC, annealing
 from weightgas.errors import TraceError
 from weightgas.status import Status
 
@@ -57,6 +57,15 @@ def test_it_is_not_given_where_it_would_be_wrong(state: xr.Dataset) -> None:
     assert kind(pressure_signal=1.01 * thermal * LARGEST_DRIFT / (1 - LARGEST_DRIFT)) == "drift too large"
     assert kind(energy=9.9 * float(state["pressure"][0] * state["volume"][0])) == "loss too small"
     assert kind(step_curvature=1e-3 * LARGEST_STEP / elr) == "norm too fast"
+
+
+def test_each_outcome_has_a_sentence_of_advice() -> None:
+    codes = ("given", "not in equilibrium", "not measured", "step too large", "drift too large", "loss too small")
+    assert (*codes, "norm too fast") == KINDS  # by their place in stored results
+    assert all(text[0].isupper() and text.endswith(".") for text in ADVICE.values())
+    for call in (lambda: wg.FixedLR(lr=0.1, wd=0.0), lambda: wg.FixedELR(elr=0.1, wd=0.0)):
+        with pytest.raises(ValueError, match="wd: expected"):  # without decay nothing is stationary
+            call()
 
 
 def test_bad_input(state: xr.Dataset) -> None:

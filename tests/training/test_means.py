@@ -164,6 +164,8 @@ def test_windows_that_do_not_suffice_are_refused():
         mean_weights(every_step(means=1), NET, "digits")
     with pytest.raises(TraceError, match="2 or more samples in every window, got fewer"):
         mean_weights(every_step(samples=5), NET, "digits")
+    with pytest.raises(TraceError, match=r"train\(\) with stored directions, got another.*Record\(snapshots=400"):
+        wg.training.harmonic_gas(every_step(means=2), NET, "digits")
 
 
 @pytest.mark.thorough

@@ -32,10 +32,10 @@ from weightgas.errors import TraceError, typed
 from weightgas.status import Status
 from weightgas.theory import _logistic
 
-LARGEST_STEP, LARGEST_UNSTABLE = 1.25, 0.2
+LARGEST_STEP, LARGEST_UNSTABLE = 1.0, 0.2
 """η_e times the largest curvature, and share of unstable wells, up to which there is a prediction.
 
-Chosen on two perceptrons on the digits (docs): above, wells near η_e h = 2 make Var U many times too large.
+Chosen on two perceptrons on the digits (docs): above, wells near η_e h = 2 make Var U up to many times too large.
 """
 KINDS = ("given", "not in equilibrium", "not measured", "step too large")
 """The values of ``prediction``, by their place."""

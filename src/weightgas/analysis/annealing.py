@@ -28,11 +28,19 @@ from weightgas.errors import TraceError, positive_number, refuse, typed
 from weightgas.status import Status
 from weightgas.theory.virial import LARGEST_DRIFT, LARGEST_HEAT, LARGEST_STEP, SYSTEMATIC
 
-_REFUSED = (
-    "not in equilibrium", "not measured", "step too large", "drift too large", "loss too small", "norm too fast",
-)  # fmt: skip
-KINDS = ("given", *_REFUSED)
+ADVICE = {
+    "given": "The loss falls by this after a cut, or if the weights are averaged.",
+    "not in equilibrium": "The run is not stationary: train longer, or from the end of this run (resume_from).",
+    "not measured": "Noise or curvature are not finite: Record(noise_samples=…, curvature_batches=2).",
+    "step too large": "The loss falls further than pV: lower the learning rate, or measure U − L(m) (mean_weights).",
+    "drift too large": "The mean gradient does much of the work, and the loss falls further than pV: train longer.",
+    "loss too small": "Near zero loss the noise falls with the loss: measure U − L(m), Record(means=16).",
+    "norm too fast": "The norm follows a cut before the loss has settled: lower learning rate times weight decay.",
+}
+"""What follows for each of the :data:`KINDS`."""
+KINDS = tuple(ADVICE)
 """The values of ``forecast``, by their place."""
+_REFUSED = KINDS[1:]
 
 
 @typed

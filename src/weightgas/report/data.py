@@ -231,10 +231,9 @@ def _paper(runs: Mapping[str, Findings]) -> list[dict[str, Any]]:
 
 
 def _row(quantity: str, published: float, spread: float, value: float, error: float, ideal: float) -> dict[str, Any]:
-    """One quantity; ``z``: its distance from the published value in errors, where both are known."""
-    with np.errstate(all="ignore"):
-        known = np.isfinite(error) and error > 0
-        z = (value - published) / np.hypot(error, np.nan_to_num(spread)) if known else np.nan
+    """One quantity; ``z``: its distance from the published value in spread and error, added in squares."""
+    scale = np.hypot(*np.nan_to_num([error, spread]))
+    z = (value - published) / scale if scale > 0 else np.nan
     numbers: Sequence[float | None] = rounded([published, spread, value, error, ideal, z])
     names = ("published", "spread", "value", "error", "ideal", "z")
     return {"quantity": quantity, **dict(zip(names, numbers, strict=True))}

@@ -33,8 +33,10 @@ FIRST = (
 )
 """The figures of the registry that are drawn, the most important one first."""
 CSS_PIXELS_PER_INCH = 96
-LARGEST, ALL = 45_000, 120_000
+LARGEST, ALL = 30_000, 190_000
 """Bytes of a figure as SVG, above which its points and lines become a bitmap; bytes of all figures of a page."""
+SHOWN = 60_000
+"""Bytes above which a figure, of thousands of points, is left to the charts."""
 DPI = 110
 """Resolution of that bitmap."""
 
@@ -42,19 +44,17 @@ DPI = 110
 def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]]:
     """The most important figures of every system as images, at most :data:`MOST`; a note for each that fails."""
     found: list[dict[str, Any]] = []
-    share = MOST // max(1, len(systems))
     for system in systems:
-        candidates = _candidates(system)
-        made = 0
-        for name, caption, draw, level in candidates:
-            if made == share or sum(len(one["source"]) for one in found) > ALL:
+        made: list[dict[str, Any]] = []
+        for name, caption, draw, level in _candidates(system):
+            size = sum(len(one["source"]) for one in made)
+            if len(made) == MOST // len(systems) or size > ALL / len(systems) or len(found) + len(made) == MOST:
                 break
             drawn = attempt(f"Not drawn: {name}", draw, notes)
             picture = drawn and Picture(drawn, f"{system.title}. {caption}", level, name)
             shown = picture and attempt(f"Not drawn: {name}", partial(image, picture), notes)
-            if shown:
-                found.append(shown)
-                made += 1
+            made += [shown] if shown and len(shown["source"]) <= SHOWN else []
+        found += made
     return found
 
 
@@ -109,6 +109,22 @@ def _drawn(figure: mpl.Figure) -> str:
     with rc_context(options):
         look = {"dpi": DPI, "facecolor": "white", "edgecolor": "white", "metadata": {"Date": None}}
         figure.savefig(buffer, format="svg", **look)
-    text = re.sub(r"<metadata>.*?</metadata>", "", buffer.getvalue(), flags=re.DOTALL)
+    text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
     text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
-    return re.sub(r">\s+<", "><", text)
+    return _shorter(re.sub(r">\s+<", "><", text))
+
+
+def _shorter(text: str) -> str:
+    """The same SVG with styles that recur as classes, and without names that nothing refers to."""
+    referred = set(re.findall(r"#([\w-]+)", text))
+    classes: dict[str, str] = {}
+
+    def tag(found: re.Match[str]) -> str:
+        kept = re.sub(r' id="([^"]*)"', lambda name: name[0] if name[1] in referred else "", found[0])
+        return re.sub(
+            r' style="([^"]*)"', lambda style: f' class="{classes.setdefault(style[1], f"s{len(classes)}")}"', kept
+        )
+
+    short = re.sub(r"<[a-z][^<>]*>", tag, text)
+    rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())
+    return short.replace("<defs>", f"<defs><style>{rules}</style>", 1)

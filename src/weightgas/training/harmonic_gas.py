@@ -83,7 +83,7 @@ def harmonic_gas(
     """
     traces.check(trace)
     network, images = fitting(network, data)
-    check_trained(trace, network, images)
+    check_trained(trace, network, images, directions=True)
     wells, rank = whole_number("wells", wells, minimum=2), whole_number("rank", rank, minimum=2)
     half = whole_number("batches", batches, minimum=8) // 2
     count = min(whole_number("replicas", replicas), trace.sizes["replica"])

@@ -228,13 +228,18 @@ class _Loss:
         return probes.energies(self._losses, stacked, self._inputs, self._labels, self._batches).cpu().numpy()
 
 
-def check_trained(trace: xr.Dataset, network: Any, images: Images) -> None:
-    """TraceError or ValueError unless it is a trace with mean weights, of this network trained on these data."""
-    if trace.attrs.get("producer") != "train" or not {"window_mean", "directions"} & set(trace):
-        raise TraceError(
-            "trace: expected one of train() with mean weights or stored directions, got another. Train with "
-            "record=Record(means=16)."
-        )
+def check_trained(trace: xr.Dataset, network: Any, images: Images, *, directions: bool = False) -> None:
+    """TraceError or ValueError unless it is a trace with mean weights, of this network trained on these data.
+
+    ``directions``: whether it must have stored directions.
+    """
+    if trace.attrs.get("producer") != "train" or not {"directions", *([] if directions else ["window_mean"])} & {
+        *trace
+    }:
+        what, fix = "mean weights or stored directions", "means=16"
+        if directions:
+            what, fix = "stored directions", "snapshots=400, snapshot_every=25"
+        raise TraceError(f"trace: expected one of train() with {what}, got another. Train with record=Record({fix}).")
     for name, mine in (("network", network.name), ("data", images.name)):
         if trace.attrs[name] != mine:
             raise refuse(name, f"{trace.attrs[name]!r}, which was trained", mine, "Pass what the trace was made with.")

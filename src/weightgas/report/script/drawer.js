@@ -29,7 +29,7 @@ function fillDrawer(cell) {
     make("h2", { id: "drawer-title" }, `${run.name}${run.role === "control" ? " (reference simulation)" : ""}: ${fixedText(run, k)}`),
     make("p", {}, make("button", { type: "button", class: "last-cell", "aria-label": "previous cell", onclick: () => step(-1) }, "‹"), " ", make("button", { type: "button", class: "next-cell", "aria-label": "next cell", onclick: () => step(1) }, "›"),
       ` cell ${(run.index ? run.index[k] : k) + 1} of ${run.cells}`),
-    make("p", {}, make("strong", {}, status.name), `. ${status.advice.replaceAll("`", "")}`),
+    make("p", {}, make("strong", {}, status.name), `. ${status.advice.replace(/ \(`reason`[^)]*\)/, "")}`),
     run.reason?.[k] ? make("p", {}, run.reason[k]) : null,
     ...(command ? [make("p", {}, run.status[k] === 0 ? "Longer, for smaller errors:" : "To extend it:"), make("pre", { tabindex: 0 }, make("code", {}, command))] : []),
     ...places, ...Object.keys(rows).map(part));

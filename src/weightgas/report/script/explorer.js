@@ -68,7 +68,7 @@ function explorerTraces() {
       if (!here.length) return;
       if (as === "value") traces.push(...lines(run, n, here, x, y).map((t) => ({ ...t, xaxis: xa, yaxis: ya })));
       const points = cloud(run, n, here, (k) => value(run, x, k), y, (k) => measured(run, y, k, as), (k) => spread(run, y, k, as), x);
-      if (by !== "run") Object.assign(points.marker, { color: here.map((k) => shade({ run, k })), colorscale: VIRIDIS, cmin: low, cmax: high, line: { width: 0.5, color: variable("soft") },
+      if (by !== "run") Object.assign(points.marker, { color: here.map((k) => shade({ run, k })), colorscale: scheme(), cmin: low, cmax: high, line: { width: 0.5, color: variable("soft") },
         showscale: !traces.some((t) => t.marker?.showscale), colorbar: { title: { text: label(symbol(by)), side: "top" }, thickness: 10, ...(log ? ticks(low, high) : {}) } });
       if (by !== "run") points.error_y.color = points.error_x.color = variable("open");
       traces.push({ ...points, xaxis: xa, yaxis: ya, showlegend: p === 0, legendgroup: run.name });

@@ -45,7 +45,7 @@ function gridTraces(run) {
   const z = (k) => (k === null || !finite(of(k)) ? null : log ? Math.log10(of(k)) : of(k)), low = Math.min(...all), high = Math.max(...all);
   const range = status ? { zmin: -0.5, zmax: 6.5 } : { zmin: log ? Math.log10(low) : low, zmax: log ? Math.log10(high) : high };
   const bar = status ? { tickvals: [0, 1, 2, 3, 4, 5, 6], ticktext: page.data.statuses.map((s) => label(s.name)), thickness: 10 } : { thickness: 10, title: { text: label(symbol(name)), side: "top" }, ...(log ? ticks(range.zmin, range.zmax) : {}) };
-  const steps = status ? ["#9fb3c8", "#e0a030", "#8d6cab", "#f0d060", "#c05030", "#404040", "#d0d0d0"].flatMap((c, n) => [[n / 7, c], [(n + 1) / 7, c]]) : VIRIDIS;
+  const steps = status ? ["#9fb3c8", "#e0a030", "#8d6cab", "#f0d060", "#c05030", "#404040", "#d0d0d0"].flatMap((c, n) => [[n / 7, c], [(n + 1) / 7, c]]) : scheme();
   const look = { height: 330, margin: { l: 58, r: 8, t: 30, b: 46 }, annotations: [{ text: label(run.name), x: 0, y: 1.01, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false }] };
   if (!rows) {
     const cells = run.status.map((_, k) => k);

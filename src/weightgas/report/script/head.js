@@ -41,7 +41,7 @@ function pressureVolume(list) {
       error_y: bars(here.map((c) => error(run, "pressure", c.k))), error_x: bars(here.map((c) => error(run, "volume", c.k))),
       hovertext: here.map((c) => hover(run, c.k, "pressure", "volume", "temperature", "compressibility")), hoverinfo: "text",
       marker: { symbol: here.map((c) => MARKERS[n % 7] + (c.status === 0 ? "" : "-open")), size: 8, color: here.map((c) => (finite(c.t) && c.t > 0 ? Math.log10(c.t) : low)),
-        colorscale: VIRIDIS, cmin: low, cmax: high, line: { width: 1, color: variable("soft") }, showscale: n === 0 && temperatures.length > 1,
+        colorscale: scheme(), cmin: low, cmax: high, line: { width: 1, color: variable("soft") }, showscale: n === 0 && temperatures.length > 1,
         colorbar: { title: { text: "T", side: "top" }, thickness: 9, len: 0.9, ...ticks(low, high) } } });
   });
   return { traces, layout: { height: innerWidth < 640 ? 300 : 400, fixed: true, margin: { l: 64, r: 12, t: list.length > 1 ? 34 : 14, b: 46 }, showlegend: list.length > 1, legend: { orientation: "h", y: 1.01, yanchor: "bottom", x: 0 },
@@ -49,9 +49,12 @@ function pressureVolume(list) {
     yaxis: { title: axisTitle("pressure"), ...scale(cells.map((c) => c.p), true), range: cells.length ? [Math.log10(pMin), Math.log10(pMax)] : undefined } } };
 }
 
-const VIRIDIS = [[0, "#440154"], [0.13, "#472f7d"], [0.25, "#3b528b"], [0.38, "#2c728e"], [0.5, "#21918c"], [0.63, "#28ae80"], [0.75, "#5ec962"], [0.88, "#addc30"], [1, "#f0e51d"]];
+/** Viridis; on dark ground a scale without its dark end. */
+const SCALES = { dark: [[0, "#8f7be0"], [0.13, "#7a86e6"], [0.25, "#5f9be3"], [0.38, "#46b0d3"], [0.5, "#37c2b5"], [0.63, "#56d08c"], [0.75, "#8bdb66"], [0.88, "#c5e45a"], [1, "#fbf27a"]],
+  light: [[0, "#440154"], [0.13, "#472f7d"], [0.25, "#3b528b"], [0.38, "#2c728e"], [0.5, "#21918c"], [0.63, "#28ae80"], [0.75, "#5ec962"], [0.88, "#addc30"], [1, "#f0e51d"]] };
+const scheme = () => SCALES[dark() ? "dark" : "light"];
 function viridis(x) {
-  const n = Math.min(VIRIDIS.length - 2, Math.max(0, Math.floor(x * 8))), share = Math.min(1, Math.max(0, x * 8 - n));
+  const VIRIDIS = scheme(), n = Math.min(VIRIDIS.length - 2, Math.max(0, Math.floor(x * 8))), share = Math.min(1, Math.max(0, x * 8 - n));
   const part = (text, k) => parseInt(text.slice(1 + 2 * k, 3 + 2 * k), 16);
   return `rgb(${[0, 1, 2].map((k) => Math.round(part(VIRIDIS[n][1], k) * (1 - share) + part(VIRIDIS[n + 1][1], k) * share)).join(",")})`;
 }

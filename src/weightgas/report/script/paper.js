@@ -14,8 +14,8 @@ function paper() {
       hovertext: rows.map((r) => `${label(r.quantity)}<br>${name} ${pair(r[value], r[error])}`), hoverinfo: "text" });
     const ideal = { x: rows.map((r) => r.ideal), y, mode: "markers", name: "ideal gas", marker: { symbol: "line-ns-open", size: 22, color: variable("ink") }, hoverinfo: "skip" };
     return { traces: [ideal, points("published", "spread", "published", 1, 0.14), points("value", "error", "this run", 0, -0.14)],
-      layout: { height: 110 + 40 * rows.length, showlegend: true, margin: { l: 190, r: 12, t: 14, b: 40 },
-        yaxis: { tickvals: y, ticktext: rows.map((r) => label(r.quantity).replace(/, (?=[^,]*$)/, "<br>")), zeroline: false, showgrid: false, range: [-rows.length + 0.4, 0.6] } } };
+      layout: { height: 110 + 40 * rows.length, showlegend: true, margin: { l: 60, r: 12, t: 14, b: 40 },
+        yaxis: { tickfont: { size: innerWidth < 640 ? 9.5 : 12 }, tickvals: y, ticktext: rows.map((r) => label(r.quantity).replace(/, (?=[^,]*$)/, "<br>")), zeroline: false, showgrid: false, range: [-rows.length + 0.4, 0.6] } } };
   });
   const heads = ["quantity", "published", "this run", "ideal", "z"];
   at("paper-table").replaceChildren(make("table", {}, make("thead", {}, make("tr", {}, ...heads.map((h) => make("th", { scope: "col" }, h)))),

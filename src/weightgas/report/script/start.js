@@ -45,6 +45,7 @@ async function start() {
   startDrawer();
   startTable();
   await show(0);
+  controlChecks();
   root.dataset.ready = "true";
 }
 start();

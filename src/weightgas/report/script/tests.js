@@ -42,16 +42,16 @@ function forestTraces(rows, list) {
       hovertext: explained.map(([e, , c]) => `${label(run.name)}<br>${label(c.name)}, explained: ${short(e[0])} (${short(e[1])} to ${short(e[2])})`), hoverinfo: "text" });
   }
   const values = traces.flatMap((t) => t.x);
-  return { traces, layout: { height: 100 + rows.length * Math.max(30, 5.5 * lane.length), showlegend: true, margin: { l: 150, r: 12, t: 14, b: 46 },
+  return { traces, layout: { height: 100 + rows.length * Math.max(30, 5.5 * lane.length), showlegend: true, margin: { l: innerWidth < 640 ? 60 : 150, r: 12, t: 14, b: 46 },
     xaxis: { title: "measured over expected", ...scale(values, Math.max(...values) / Math.min(...values) > 3) },
-    yaxis: { tickvals: rows.map((_, n) => -n), ticktext: rows.map((row) => label(row.name).replace(/^(.{12,}?), /, "$1,<br>")), range: [-rows.length + 0.4, 0.6], showgrid: false, zeroline: false },
+    yaxis: { tickfont: { size: innerWidth < 640 ? 9.5 : 12 }, tickvals: rows.map((_, n) => -n), ticktext: rows.map((row) => label(row.name).replace(/^(.{8,}?), /, "$1,<br>")), range: [-rows.length + 0.4, 0.6], showgrid: false, zeroline: false },
     shapes: [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: { color: variable("ink"), width: 1.2 } }] } };
 }
 
 function alongTemperature() {
   const list = ofSystem().filter((run) => run.tests && Object.keys(run.tests).length), element = at("along-temperature");
   element.hidden = !list.length;
-  at("tests-note").textContent = list.length ? "Right: the tests of C over temperature, between neighbouring temperatures (T_conf/T: in each cell). Vertical lines are standard errors." : "";
+  at("tests-note").textContent = list.length ? "Over temperature: the tests of C between neighbouring temperatures, T_conf/T in each cell; vertical lines are standard errors." : "";
   if (!list.length) return;
   const names = [...new Set(list.flatMap((run) => Object.keys(run.tests)))];
   chart(element, () => {
@@ -94,6 +94,16 @@ function cloud(run, n, all, x, name, y = (k) => value(run, name, k), e = (k) => 
     hovertext: cells.map((k) => hover(run, k, name, ...(xName ? [xName] : []), "temperature")), hoverinfo: "text", error_y: { ...bars(cells.map(e)), color: colour(n) },
     ...(xName ? { error_x: { ...bars(cells.map((k) => error(run, xName, k))), color: colour(n) } } : {}),
     marker: { color: colour(n), size: 7, symbol: cells.map((k) => MARKERS[n % 7] + (run.status[k] === 0 ? "" : "-open")) } };
+}
+
+/** The checks of the reference simulations, below those of the runs in the table of every check. */
+function controlChecks() {
+  const body = document.querySelector("#checks tbody");
+  for (const run of runs().filter((one) => one.role === "control")) {
+    body.append(make("tr", { class: "group" }, make("th", { colspan: 6, scope: "rowgroup" }, `${run.title} (reference simulation, ${run.expected})`)));
+    for (const level of run.levels) for (const check of level.checks) body.append(make("tr", {}, make("td", {}, `${level.number}${check.hypothesis}`), make("th", { scope: "row" }, check.name),
+      make("td", { class: "number" }, check.text), make("td", { class: "number" }, short(check.expected)), make("td", {}, check.outcome), make("td", {}, check.note)));
+  }
 }
 
 page.hooks.system.push(forest, alongTemperature, law);
