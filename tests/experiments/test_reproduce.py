@@ -60,7 +60,8 @@ def test_from_preset_to_report_and_again(small_plan, tmp_path, monkeypatch):
     out = tmp_path / "demo"
     first = run.reproduce("demo", run=Run(out, progress=False))
     text = first.report_path.read_text(encoding="utf-8")
-    assert text.index("Verdict") < text.index("<table") and "Control, anisotropic, d = 3" in text
+    assert text.index('class="sentence"') < text.index("<table")
+    assert "Reference simulations, whose answer is known" in text
     assert set(first.findings) == {r.name for r in run._plan("demo", "quick")}
     assert set(first.controls) == {"isotropic", "networks"} and min(map(len, first.controls.values())) >= 4
     assert len(first.control_verdicts) == sum(map(len, first.controls.values())) and len(first.verdicts) == 5

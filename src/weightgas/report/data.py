@@ -224,7 +224,9 @@ def _paper(runs: Mapping[str, Findings]) -> list[dict[str, Any]]:
             published = np.array([v for v in row.published.values() if np.isfinite(v)])
             if not published.size:
                 continue
-            value, error = row.measured.get("published", next(iter(row.measured.values()), (np.nan, np.nan)))
+            value, error = row.measured.get("published", (np.nan, np.nan))  # like with like
+            if not np.isfinite(value):
+                continue
             middle, spread = published.mean(), published.std(ddof=1) if published.size > 1 else np.nan
             rows.append(_row(row.quantity, middle, spread, value, error, row.ideal))
     return rows

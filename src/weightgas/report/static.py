@@ -33,7 +33,7 @@ FIRST = (
 )
 """The figures of the registry that are drawn, the most important one first."""
 CSS_PIXELS_PER_INCH = 96
-LARGEST, ALL = 30_000, 190_000
+LARGEST, ALL = 30_000, 120_000
 """Bytes of a figure as SVG, above which its points and lines become a bitmap; bytes of all figures of a page."""
 SHOWN = 60_000
 """Bytes above which a figure, of thousands of points, is left to the charts."""
