@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from weightgas.quantities import of
+from weightgas.rounding import compact
 from weightgas.status import Status
 from weightgas.trace import fixed, kind_of
 
@@ -21,6 +23,24 @@ def axes(state: xr.Dataset) -> dict[str, np.ndarray]:
     """The two hyperparameters of the protocol, (cells,) each, in the protocol's order."""
     found = fixed(state)
     return {axis: found[axis] for axis in kind_of(state).axes}
+
+
+LISTED = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
+"""The quantities that are printed of every cell."""
+
+
+def listed(state: xr.Dataset) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of a table of the cells: hyperparameters, :data:`LISTED` rounded to the errors, and the status."""
+    shown = [name for name in LISTED if name in state]
+    rows = []
+    for k, status in enumerate(state["status"].values):
+        row = [f"{values[k]:.4g}" for values in axes(state).values()]
+        for name in shown:
+            value = float(state[name].values[k])
+            error = float(state[f"{name}_err"].values[k]) if f"{name}_err" in state else np.nan
+            row.append(compact(np.round(value) if name == "ess" else value, error))
+        rows.append([*row, Status(int(status)).words])
+    return [*axes(state), *(of(name).head for name in shown), "status"], rows
 
 
 def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> np.ndarray:

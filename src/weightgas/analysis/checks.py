@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from weightgas import notebook
 from weightgas.errors import one_of
 from weightgas.rounding import significant, with_error
 
@@ -231,6 +232,19 @@ class Verdict:
             ],
             "checks": checks,
         }
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the sentence, and every check when it is opened."""
+        rows = []
+        for level in self.levels:
+            for check in level.checks:
+                numbers = with_error(check.value, check.error), f"{check.expected:.4g}"
+                rows.append((level.number, check.name, *numbers, check.outcome, check.note))
+        heads = ("level", "check", "measured", "expected", "outcome", "note")
+        answers = [(f"{level.number}. {level.question}", level.answer) for level in self.levels]
+        answers += [(h.title, h.outcome) for h in self.hypotheses if self.levels[2].checks]
+        checks = notebook.folded(f"{len(rows)} checks", notebook.table(heads, rows, most=len(rows)))
+        return notebook.table(("question", "answer"), answers, self.title) + checks
 
     @property
     def sentence(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Self, TypeVar, overload
 import numpy as np
 import xarray as xr
 
+from weightgas import notebook
 from weightgas import trace as traces
 from weightgas.analysis import cells, curves, levels
 from weightgas.analysis.bands import Bands, bands
@@ -28,6 +29,7 @@ from weightgas.analysis.smoothing import Smoothing, smoothings
 from weightgas.errors import TraceError, typed
 from weightgas.measurement import measure
 from weightgas.protocols import PROTOCOLS
+from weightgas.status import Status
 
 _T = TypeVar("_T")
 
@@ -110,6 +112,12 @@ class Findings:
     def __repr__(self) -> str:
         """The title and the number of cells."""
         return f"Findings({self.title}, {self.state.sizes['cell']} cells)"
+
+    def _repr_html_(self) -> str:
+        """In a notebook: the cells of the state, with errors and statuses, and advice."""
+        heads, rows = cells.listed(self.state)
+        statuses = {Status(int(s)) for s in self.state["status"].values} - {Status.EQUILIBRIUM}
+        return notebook.table(heads, rows, self.title, "\n".join(f"{s.words}: {s.advice}" for s in sorted(statuses)))
 
     @property
     def traced(self) -> xr.Dataset:

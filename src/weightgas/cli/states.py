@@ -12,16 +12,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from weightgas import quantities, trace
+from weightgas import trace
 from weightgas.analysis import Findings, Verdict
+from weightgas.analysis.cells import listed
 from weightgas.cli.cost import counted
 from weightgas.cli.terminal import write
 from weightgas.measurement.columns import columns
-from weightgas.rounding import compact
 from weightgas.status import Status
 
-SHOWN = ("energy", "temperature", "pressure", "volume", "compressibility", "entropy", "ess")
-"""The variables of the printed table."""
 WIDE = 110
 """Columns of a terminal from which a cell is one line of a table; below it is a block of lines."""
 MOST_REASONS = 3
@@ -69,35 +67,24 @@ def _reasons(state: xr.Dataset, unknown: np.ndarray) -> list[str]:
     return [reason for reason in dict.fromkeys(found) if reason][:MOST_REASONS]
 
 
-def _numbers(state: xr.Dataset, cell: int) -> dict[str, str]:
-    """The hyperparameters of a cell and what was measured, with errors, by the head of their column."""
-    one = state.isel(cell=cell)
-    found = {axis: f"{float(one[f'{axis}_set']):.4g}" for axis in trace.kind_of(state).axes}
-    for name in SHOWN:
-        if name in state:
-            value = float(one[name].round() if name == "ess" else one[name])
-            found[quantities.of(name).head] = compact(value, float(one.get(f"{name}_err", np.nan)))
-    return found
-
-
 def _table(state: xr.Dataset, chosen: list[int]) -> Table:
-    rows = [_numbers(state, cell) for cell in chosen]
+    heads, rows = listed(state.isel(cell=chosen))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in rows[0]:
+    for name in heads[:-1]:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("status", no_wrap=True)
     for cell, row in zip(chosen, rows, strict=True):
-        table.add_row(*row.values(), _status(state, cell))
+        table.add_row(*row[:-1], _status(state, cell))
     return table
 
 
 def _block(to: Console, state: xr.Dataset, cell: int) -> None:
     """One cell as lines: hyperparameters and status, then what was measured, as many to a line as fit."""
-    numbers = _numbers(state, cell)
-    axes = trace.kind_of(state).axes
-    head = "  ".join(f"{name} {numbers.pop(name)}" for name in axes)
+    heads, (row,) = listed(state.isel(cell=[cell]))
+    words = [f"{name} {number}" for name, number in zip(heads, row, strict=True)][:-1]
+    count = len(trace.kind_of(state).axes)
+    head, words = "  ".join(words[:count]), words[count:]
     to.print(Text.assemble((head, "bold"), "  ", _status(state, cell)), soft_wrap=True)
-    words = [f"{name} {number}" for name, number in numbers.items()]
     size = max(map(len, words)) + 2
     count = max(1, (to.width - 2) // size)
     for k in range(0, len(words), count):

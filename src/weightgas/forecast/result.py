@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from weightgas import notebook
 from weightgas.errors import (
     finite_number,
     one_of,
@@ -246,6 +247,11 @@ class Forecast:
             values = [(row[0], *(f"  {_COLUMNS[i]}: {row[i]}" for i in used[1:])) for row in rows[1:]]
             table = [line for group in values for line in group]
         return "\n".join([*head, "", *table, "", *self._notes()])
+
+    def _repr_html_(self) -> str:
+        """In a notebook: a table of the groups."""
+        notes = "\n".join(self._notes())
+        return notebook.table(_COLUMNS, [self._row(group) for group in self.groups], str(self.optimizer), notes)
 
     def _row(self, group: GroupForecast) -> tuple[str, ...]:
         star = "-" if group.radius is None else f"{group.radius:.4g} {group.unit}".strip()

@@ -17,6 +17,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from weightgas import notebook
+
 logger = logging.getLogger(__name__)
 
 
@@ -108,10 +110,14 @@ def unseen(amount: float) -> None:
 
 @contextmanager
 def progress(label: str, total: float, show: bool | None = None) -> Iterator[Callable[[float], None]]:
-    """Progress with the remaining time: a bar on a terminal, otherwise occasional lines in the log.
+    """Progress with the remaining time: a bar on a terminal or in a notebook, otherwise occasional lines in the log.
 
-    Yields ``advance(n)``. ``show`` None means: a bar if standard error is a terminal.
+    Yields ``advance(n)``. ``show`` None means: a bar if standard error is a terminal, or in a notebook.
     """
+    if show is not False and notebook.inside():
+        with notebook.progress(label, total) as advance:
+            yield advance
+        return
     if show is None:
         show = sys.stderr.isatty()
     begun = last = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weightgas import notebook
 from weightgas.symmetry.group import Group
 
 
@@ -78,8 +79,19 @@ class Symmetries:
         lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """In a notebook: the table, with what else was found as a note."""
+        every = [(group.kind, group) for group in self.groups] + [("approximate", group) for group in self.approximate]
+        rows = [(kind, f"{group.residual:.1e}", _members(group)) for kind, group in every]
+        title, *other = str(self).split("\n")
+        return notebook.table(("kind", "residual", "parameters"), rows, title, "\n".join(other[len(rows) :]))
+
 
 def _line(kind: str, group: Group) -> str:
+    return f"  {kind:<12}{group.residual:>9.1e}  {_members(group)}"
+
+
+def _members(group: Group) -> str:
+    """The parameters of a group, with their exponents where these differ."""
     members = zip(group.parameters, group.exponents, strict=True)
-    words = [name if group.scale_invariant else f"{name}^{a:+g}" for name, a in members]
-    return f"  {kind:<12}{group.residual:>9.1e}  " + ", ".join(words)
+    return ", ".join(name if group.scale_invariant else f"{name}^{a:+g}" for name, a in members)
