@@ -3,6 +3,7 @@
 PYTHON ?= python3
 WORKERS ?= 2
 ARGS ?=
+PAGES ?= README.md $(shell git ls-files 'docs/*.md')
 # What pip is given for PyTorch, before everything else. Another build of the same release, here the small one without CUDA:
 #   make demo PIP_TORCH="torch==2.13.0 --index-url https://download.pytorch.org/whl/cpu"
 PIP_TORCH ?= torch==2.13.0
@@ -17,7 +18,7 @@ INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --constraint
 RECENT := import sys; sys.exit(sys.version_info < (3, 11))
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo answer lint test test-thorough test-documents test-integrations test-slow bench docs
+.PHONY: help venv demo answer lint test test-thorough test-documents test-integrations test-slow bench docs outputs
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -e 's/:.*## /:/' | awk -F: '{ printf "  make %-17s %s\n", $$1, $$2 }'
@@ -59,6 +60,9 @@ bench: $(STAMP) ## every benchmark, quickly; each ends with one line of JSON
 
 docs: $(STAMP) ## build the documentation into site/, every warning an error
 	$(BIN)/python -m sphinx --fail-on-warning --quiet docs site $(ARGS)
+
+outputs: $(STAMP) ## run the code of PAGES (all of them by default) and write what it prints under each block
+	$(BIN)/python tests/outputs.py $(PAGES)
 
 # An environment that is already there is kept if its Python runs and is recent enough; a link to one that does not is
 # removed, not what it points to. The stamp is touched last, so an installation that broke off is taken up again.

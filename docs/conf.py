@@ -27,7 +27,7 @@ extensions = [
     "sphinx_design",
     "sphinxcontrib.katex",
 ]
-exclude_patterns = ["pictures/*.md"]
+exclude_patterns = ["reference/generated/*", "reference/examples/*"]
 templates_path = ["_templates"]
 default_role = "literal"
 
@@ -51,18 +51,24 @@ html_theme = "pydata_sphinx_theme"
 html_title = "weightgas"
 html_static_path = ["_static"]
 html_css_files = ["weightgas.css"]
-html_copy_source = html_show_sourcelink = False
+html_js_files = ["weightgas.js"]
+html_copy_source = html_show_sourcelink = html_use_index = html_domain_indices = False
 html_theme_options = {
     "logo": {"text": "weightgas"},
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
+    "navbar_persistent": ["search-button"],
+    "collapse_navigation": True,
+    "pygments_light_style": "a11y-high-contrast-light",
+    "pygments_dark_style": "a11y-high-contrast-dark",
     "header_links_before_dropdown": 6,
     "show_nav_level": 1,
     "navigation_depth": 2,
     "show_toc_level": 2,
     "footer_start": ["copyright"],
     "footer_end": [],
-    "secondary_sidebar_items": ["page-toc"],
+    # elsewhere wide tables get the room of the contents of a page
+    "secondary_sidebar_items": {page: ["page-toc"] for page in ("index", "install", "tutorials/*", "how-to/*")},
 }
 html_sidebars = {"index": [], "install": []}
 copyright = "the weightgas developers, MIT licence"
@@ -80,7 +86,11 @@ def linked(app: Sphinx, env: object, node: pending_xref, content: nodes.Node) ->
         return None
     name = generated.page_of(node["reftarget"].lstrip("."), node.get("py:module"), node.get("py:class"))
     domain = app.builder.env.get_domain("py")
-    return name and domain.resolve_xref(app.builder.env, node["refdoc"], app.builder, "obj", name, node, content)
+    while name and "." in name:  # a member that the page of its class does not list leads to that page
+        if found := domain.resolve_xref(app.builder.env, node["refdoc"], app.builder, "obj", name, node, content):
+            return found
+        name = name.rpartition(".")[0]
+    return None
 
 
 def bars(app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]) -> None:

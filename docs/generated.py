@@ -8,10 +8,17 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+import typer
+
+from weightgas.cli import app
+from weightgas.quantities import DERIVED, RECORDED, Quantity, glossary
+from weightgas.status import Cause, Outcome, Status
 
 HERE = Path(__file__).resolve().parent
 
@@ -55,8 +62,8 @@ API: dict[str, tuple[str, dict[str, str]]] = {
     "traces": (
         "Protocols, traces and states",
         {
-            "protocols": "Protocol At Relation named load from_settings BUILT_IN",
-            "trace": "check check_state read batches valid holds kind_of protocol_of fixed custom digest repair",
+            "protocols": "Protocol named load from_settings BUILT_IN",
+            "trace": "check check_state read valid holds kind_of protocol_of fixed custom",
             "quantities": "of in_nats glossary",
             "measurement": "Criteria",
         },
@@ -76,7 +83,7 @@ API: dict[str, tuple[str, dict[str, str]]] = {
             "figures": "radius pressure radius_from_sphere energy_and_entropy entropies entropy potential_maps "
             "temperature energy noise along_run configurational fluctuation gibbs_slope group_temperatures layers "
             "anisotropy loss_dependence finite_step paths status_map watched Figure CHAPTERS",
-            "report": "write render section Section Table Picture Content",
+            "report": "findings of_run write render section sections Content System Section Table Picture",
         },
     ),
     "experiments": (
@@ -173,9 +180,86 @@ def api_page(group: str) -> str:
     return "\n".join(lines)
 
 
+def table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
+    """A table in Markdown; bars in its cells are escaped."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(["| " + " | ".join(head) + " |", "|" + "---|" * len(head), *lines, ""])
+
+
+def quantities(records: Iterable[Quantity]) -> str:
+    """A table of quantities: name, meaning, symbol with its equation, dimensions and units."""
+    rows = []
+    for q in records:
+        symbol = f"{q.symbol} = {q.equation}" if q.equation else q.symbol
+        kind = {"point": "value at the step", "mean": "mean since the last sample", "sum": "sum since the last sample"}
+        along = kind.get(q.method, q.method.replace("_", " ")) if "sample" in q.dims else ""
+        unit = "" if q.units == "1" else f", in {q.units}s"
+        rows.append((f"`{q.name}`", q.long_name + unit, symbol, ", ".join(map(str, q.dims)), along))
+    head = ("name", "meaning", "symbol", "dimensions after cell", "each sample is")
+    if not any(row[-1] for row in rows):
+        head, rows = head[:-1], [row[:-1] for row in rows]
+    return table(head, rows)
+
+
+def statuses() -> str:
+    """Statuses with their advice, outcomes and causes, as tables."""
+    parts = [table(("code", "status", "advice"), ((f"{s.value}", f"`{s.words}`", s.advice) for s in Status))]
+    for kind, intro in ((Outcome, "`outcome` of a trace, as the producer reports it:"),
+                        (Cause, "`failed_cause` of a trace, what was not finite in a run that failed:")):  # fmt: skip
+        parts += [intro, "", table(("code", "name"), ((f"{m.value}", f"`{m.name.lower()}`") for m in kind))]
+    return "\n".join(parts)
+
+
+def symbols() -> str:
+    """The glossary as a table."""
+    return table(("symbol", "meaning", "name in code"), ((s, m, f"`{n}`" if n else "") for s, m, n in glossary()))
+
+
+def command_line() -> str:
+    """Every command with its help and a table of its options."""
+    parts = []
+    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
+        summary, _, more = inspect.cleandoc(command.help).partition("\n\n")
+        parts += [f"## weightgas {name}", "", " ".join(summary.split()), ""]
+        parts += ["```text", more, "```", ""] if more else []
+        arguments = [p for p in command.params if p.param_type_name == "argument"]
+        options = [p for p in command.params if p.param_type_name == "option" and p.name != "help"]
+        if arguments:
+            parts += [table(("argument", "meaning"), ((f"`{p.name.upper()}`", _words(p.help)) for p in arguments))]
+        if options:
+            rows = ((_flags(p), _words(p.help), _default(p)) for p in options)
+            parts += [table(("option", "meaning", "default"), rows)]
+    return "\n".join(parts)
+
+
+def _flags(option: Any) -> str:
+    return ", ".join(f"`{flag}`" for flag in (*option.opts, *option.secondary_opts))
+
+
+def _words(help: str | None) -> str:
+    return " ".join((help or "").replace("<", "&lt;").split())
+
+
+def _default(option: Any) -> str:
+    value = option.default
+    return "" if value in (None, False, (), []) or callable(value) else f"`{value}`"
+
+
 def write(folder: Path) -> None:
     """Write all that is generated into ``folder``, the source of the site; a file that would not change is left."""
     texts = {f"reference/api/{group}.rst": api_page(group) for group in API}
+    made = {
+        "recorded": quantities(RECORDED.values()),
+        "derived": quantities(DERIVED.values()),
+        "statuses": statuses(),
+        "symbols": symbols(),
+        "command-line": command_line(),
+    }
+    texts |= {f"reference/generated/{name}.md": text for name, text in made.items()}
+    kept = {*API, *(f"weightgas.{name}" for name in public())}
+    for path in (folder / "reference/api").glob("*.rst"):
+        if path.stem not in kept:
+            path.unlink()
     for name, text in texts.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

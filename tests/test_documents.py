@@ -7,15 +7,19 @@ says otherwise, and is seen in the source of the page:
 * ``<!-- test: skip, REASON -->``: the block is not run; pytest lists it with its reason.
 * ``<!-- test: slow -->``: the block is run by ``make test-slow`` only (which runs the whole page).
 * ``<!-- test: none, REASON -->``, once in a page: it has no code to run.
+
+What a block prints is shown under it, after ``<!-- output -->`` (tests/pages.py); ``make outputs`` writes it.
 """
 
+import importlib.util
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import pages
+import surface
+from pages import Block, blocks_of
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -26,70 +30,6 @@ QUICK = ROOT / "docs/index.md"
 TRAINERS = ROOT / "docs/how-to/trainers.md"
 """The page whose code needs the packages of ``make test-integrations``."""
 _MARKS = {QUICK: [], TRAINERS: [pytest.mark.integration]}
-LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block of a page: its first line's number, what it is, whether it runs, and if not, why."""
-
-    line: int
-    kind: str
-    text: str
-    mode: str = "run"
-    reason: str = ""
-
-    @property
-    def commands(self) -> list[str]:
-        """The calls of ``weightgas`` in a block of commands, continued lines joined; the rest is output or set-up."""
-        if self.kind != "commands":
-            return []
-        lines = [line.removeprefix("$ ").strip() for line in self.text.replace("\\\n", " ").splitlines()]
-        calls = [line for line in lines if re.match(r"weightgas(\s|$)", line)]
-        assert not [c for c in calls if re.search(r"[|<>&;$`*?~#]", c)], (
-            f"line {self.line}: commands run without a shell"
-        )
-        return calls
-
-
-def blocks_of(text: str, page: str = "page") -> list[Block]:
-    """The blocks of a page that can be run; AssertionError where a mark or a fence is not well-formed."""
-    found, mark, fence, start, language, body = [], ("run", ""), "", 0, "", []
-    for number, line in enumerate(text.splitlines(), 1):
-        stripped = line.strip()
-        if fence:
-            if stripped == fence:
-                if language in LANGUAGES:
-                    indent = min((len(b) - len(b.lstrip()) for b in body if b.strip()), default=0)
-                    source = "\n".join(b[indent:] for b in body) + "\n"
-                    found.append(Block(start, LANGUAGES[language], source, *mark))
-                else:
-                    assert mark == ("run", ""), f"{page}:{start} a mark before a block that is never run"
-                fence, mark = "", ("run", "")
-            else:
-                body.append(line)
-        elif opening := re.match(r"(`{3,}|~{3,})\s*\{?([\w+-]*)", stripped):
-            fence, language = opening.groups()
-            start, body = number, []
-            assert language, f"{page}:{number} a fence without a language; write text if it is not code"
-        elif "<!-- test:" in stripped:
-            mark = mark_of(stripped, f"{page}:{number}")
-            if mark[0] == "none":
-                mark = ("run", "")
-        elif stripped:
-            assert mark == ("run", ""), f"{page}:{number} a mark that no block follows"
-    assert not fence, f"{page}:{start} a fence that is never closed"
-    assert mark == ("run", ""), f"{page}: a mark that no block follows"
-    return found
-
-
-def mark_of(line: str, where: str) -> tuple[str, str]:
-    """Mode and reason of a ``<!-- test: … -->`` line."""
-    found = re.fullmatch(r"<!-- test: (?:(slow)|(skip|none), (\S.{9,})) -->", line)
-    assert found, (
-        f"{where} write <!-- test: slow -->, <!-- test: skip, REASON --> or <!-- test: none, REASON -->: {line}"
-    )
-    return (found[1] or found[2], found[3] or "")
 
 
 def read(page: Path) -> tuple[str, list[Block]]:
@@ -98,14 +38,23 @@ def read(page: Path) -> tuple[str, list[Block]]:
     return name, blocks_of(page.read_text(encoding="utf-8"), name)
 
 
-def execute(page: Path, blocks: list[Block], folder: Path) -> None:
+def execute(page: Path, blocks: list[Block], folder: Path) -> list[str]:
     """Run blocks in ``folder``, in a new process in which warnings are errors; fail with everything it printed.
 
     Commands are called in that process; that the installed script is that call, tests/test_front_door.py states.
     """
-    told = [(block.line, block.text if block.kind == "python" else "", block.commands) for block in blocks]
-    code, said = pages.execute(str(page), told, folder)
-    assert code == 0, said
+    code, printed, outputs = pages.execute(str(page), blocks, folder)
+    assert code == 0, printed
+    return outputs
+
+
+def verify(page: Path, blocks: list[Block], folder: Path) -> None:
+    """Run blocks and compare what each prints with what the page shows under it."""
+    for block, printed in zip(blocks, execute(page, blocks, folder), strict=True):
+        assert pages.same(printed, block.output, block.compared), (
+            f"{page.relative_to(ROOT)}:{block.line} prints what the page does not show; if it is right, run "
+            f"make outputs PAGES={page.relative_to(ROOT)}\n--- printed\n{printed}\n--- shown\n{block.output}"
+        )
 
 
 @pytest.mark.parametrize(
@@ -119,7 +68,7 @@ def test_page_runs(page: Path, tmp_path: Path) -> None:
         assert not blocks, f"{name} states that it has no code to run, and has some at line {blocks[0].line}"
         return
     assert blocks, f"{name} has no block that can be run; if that is right, say so: <!-- test: none, REASON -->"
-    execute(page, [block for block in blocks if block.mode == "run"], tmp_path)
+    verify(page, [block for block in blocks if block.mode == "run"], tmp_path)
 
 
 @pytest.mark.slow
@@ -127,7 +76,7 @@ def test_page_runs(page: Path, tmp_path: Path) -> None:
 def test_page_runs_with_its_slow_blocks(page: Path, tmp_path: Path) -> None:
     blocks = read(page)[1]
     if any(block.mode == "slow" for block in blocks):
-        execute(page, [block for block in blocks if block.mode != "skip"], tmp_path)
+        verify(page, [block for block in blocks if block.mode != "skip"], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -147,6 +96,30 @@ def test_links_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)\s]+)\)", prose) + re.findall(r'(?:src|href)="([^"]+)"', prose)
     local = [t.partition("#")[0] for t in targets if not re.match(r"[a-z]+:|#", t)]
     assert not [t for t in local if not (page.parent / t).exists()]
+
+
+def test_the_readme_is_short_and_its_blocks_do_not_scroll() -> None:
+    """900 words of prose. A block 830 pixels wide shows 97 columns: 16 pixels of padding on each side, 8.2 a column."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    fenced = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
+    assert len(fenced.sub("", text).split()) <= 900
+    assert max(len(line) for block in fenced.findall(text) for line in block.splitlines()) <= 97
+
+
+def test_every_public_name_has_a_page_with_an_example() -> None:
+    """What a user calls is in the API of the site; the code of the examples is run like that of any page."""
+    spec = importlib.util.spec_from_file_location("generated", ROOT / "docs/generated.py")
+    assert spec and spec.loader
+    generated = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generated)
+    names = generated.public()
+    assert len(set(names)) == len(names)
+    assert {f"weightgas.{name}" for name in names} == set(generated.examples())
+    inside = set(surface.NOT_CALLED["between producers and stores"].split())
+    paged = {id(generated.value_of(name)) for name in names}
+    without = {name for name, value in surface.public() if id(value) not in paged} - inside
+    bases = {f"protocols.{name}" for name in ("PlainStep", "ProjectedStep", "ScaledStep", "Relation")}
+    assert without == bases | {"settings.Settings", "optimizers.checked", "runs.convert"}
 
 
 PAGE = """
@@ -213,3 +186,24 @@ def test_a_failing_command_fails(tmp_path: Path) -> None:
 def test_a_mark_or_fence_that_is_wrong_fails(text: str, complaint: str) -> None:
     with pytest.raises(AssertionError, match=complaint):
         blocks_of(text)
+
+
+SHOWN = "```python\nprint(40 + 2, 'apples in 3.1 s')\n```\n\n<!-- output -->\n```text\n%s\n```\n"
+
+
+@pytest.mark.parametrize(("shown", "right"), [("42 apples in 0.2 s", True), ("43 apples in 3.1 s", False), ("", False)])
+def test_what_a_block_prints_is_what_its_page_shows(shown: str, right: bool, tmp_path: Path) -> None:
+    (block,) = blocks_of(SHOWN % shown)
+    (printed,) = execute(Path("page.md"), [block], tmp_path)
+    assert pages.same(printed, block.output, block.compared) is right
+    assert pages.refreshed(SHOWN % shown, [block], [printed]) == SHOWN % (shown if right else "42 apples in 3.1 s")
+
+
+def test_an_output_is_inserted_and_its_shape_compared() -> None:
+    page = "```python\nprint(1)\n```\n\nprose\n"
+    (block,) = blocks_of(page)
+    shown = "```python\nprint(1)\n```\n\n<!-- output -->\n```text\n1\n```\n\nprose\n"
+    assert pages.refreshed(page, [block], ["1"]) == shown
+    assert pages.same("T = 1.2e-3 ± 0.1   x", "T = 3.41 ± 0.22 x", "shape") and not pages.same(
+        "T = 1", "U = 1", "shape"
+    )

@@ -1,11 +1,7 @@
-from pathlib import Path
-
 import pytest
 
 from weightgas import measurement, quantities, trace
 from weightgas.quantities import DERIVED, RECORDED, Quantity
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.mark.parametrize("quantity", [*RECORDED.values(), *DERIVED.values()], ids=lambda q: q.name)
@@ -20,13 +16,6 @@ def test_names_on_axes_and_over_columns():
     assert quantities.of("lr").axis == r"LR $\eta$"
     assert Quantity("sharpness", symbol="h", units="1/s").axis == "sharpness h (1/s)"
     assert [quantities.of(n).head for n in ("energy", "ess", "unknown_name")] == ["U", "eff. samples", "unknown name"]
-
-
-def test_the_symbols_of_the_architecture_page_are_the_glossary():
-    page = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
-    table = page.split("## Symbols\n")[1].split("\n## ")[0].strip().splitlines()[2:]
-    rows = [tuple(cell.strip().replace("`", "") for cell in line.strip("|").split(" | ")) for line in table]
-    assert rows == [(symbol, meaning, name) for symbol, meaning, name in quantities.glossary()]
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ BANNED = {
     r"foreseen?": "estimated",
     r"(?<!of )courses?": "trajectory",
     r"whole(?! numbers?\b)": "total, all, entire",
+    r"stat(es?|ed) so": "name it, print it",
+    r"of yours": "custom, your",
+    r"matter of": "depends on",
 }
 """What is not written, and what is."""
 WORD = re.compile("|".join(rf"\b(?:{pattern})\b" for pattern in BANNED), re.IGNORECASE)

@@ -6,7 +6,6 @@
 import csv
 import io
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from chromium import browser
 from gases import control, state, trace
 from watched_runs import run as watched_run
 from weightgas import report
@@ -26,7 +26,6 @@ from weightgas.simulation import simulate
 
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).resolve().parent
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOSTILE = (
     "</script><script>window.hit = 1</script>",
     "<img src=x onerror='window.hit = 2'>",
@@ -35,16 +34,6 @@ HOSTILE = (
     "<b>bold</b> &lt;i&gt; %{x} ${1} {{ 7 * 7 }} \u202e\u2028 \x00",
 )
 """Texts that a trace may bring: each would run a script, load a file or change the page if it were not text."""
-
-
-def browser() -> str:
-    """Chromium, or a skip that states what is missing."""
-    found = next((path for name in BROWSERS if (path := shutil.which(name))), None)
-    if shutil.which("node") is None or found is None:
-        pytest.skip("needs node and Chromium: apt-get install nodejs npm chromium")
-    if not (HERE / "node_modules" / "puppeteer-core").is_dir():
-        pytest.skip("needs puppeteer-core and axe-core: npm ci --prefix tests/browser")
-    return found
 
 
 def examined(path: Path) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_readme_results_and_answer_state_the_same(parts, script):
     """The outcome of the answer in README and results is, letter by letter, that of its page; so it is inserted."""
     page = PAGE.read_text(encoding="utf-8")
     short = next(match[2] for match in script["BLOCK"].finditer(page) if match[1] == "short")
-    assert "pV/RT is" in short and "T_conf/T is" in short
+    assert "| pV/RT | A |" in short and "| T_conf/T | C |" in short
     written = answer.page(*parts, COMMAND)
     for path in script["SHARED"]:
         text = path.read_text(encoding="utf-8")

@@ -140,7 +140,7 @@ def _cache() -> str:
     except OSError as error:
         raise Problem(
             f"{place} cannot be written ({error.strerror}), so every start compiles anew, some seconds",
-            "Set the variable NUMBA_CACHE_DIR to a folder of yours.",
+            "Set the variable NUMBA_CACHE_DIR to a folder that you may write to.",
         ) from None
     return str(place)
 

@@ -56,7 +56,7 @@ def _presets() -> Rows:
     for name, presets in PRESETS.items():
         for preset in presets:
             call = "weightgas demo" if name == "demo" else f"weightgas reproduce {name} --preset {preset}"
-            more = "with --net and --data also a network of yours; " if name == "networks" else ""
+            more = "with --net and --data also a custom network; " if name == "networks" else ""
             yield call, f"{more}how long: --dry-run"
 
 

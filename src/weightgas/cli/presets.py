@@ -65,7 +65,7 @@ def reproduce(
 
     "answer" judges three networks, alongside gases whose answer is known, and
     writes answer/answer.md. "networks" is MLPs on digits, or with --net and
-    --data one network of yours under the three protocols. In runs/NAME-PRESET
+    --data a custom network under the three protocols. In runs/NAME-PRESET
     by default. The same command resumes an interrupted run. How long it takes
     is printed first, and by --dry-run.
 

@@ -126,7 +126,7 @@ def _texts(kind: type) -> dict[str, str]:
     """The text of each field in the docstring, as plain text."""
     docs = "\n".join(inspect.cleandoc(one.__doc__ or "") for one in kind.__mro__ if is_dataclass(one))
     found = re.findall(r"^(\w+)\n((?:    .*\n?|\n)+)", docs + "\n", re.MULTILINE)
-    return {name: " ".join(text.split()).replace("``", "") for name, text in found}
+    return {name: re.sub(r":\w+:`~?([^`]*)`", r"\1", " ".join(text.split())).replace("``", "") for name, text in found}
 
 
 def _sentence(text: str) -> str:

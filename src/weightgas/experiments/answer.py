@@ -137,13 +137,15 @@ def blocks(
 
 
 def short(runs: Runs) -> str:
-    """The outcome in a few sentences, which follow from the numbers."""
+    """The outcome: how many runs have which answer, and a table of what was measured over the runs."""
     verdicts = [run.verdict for run in runs.values()]
-    keys = (Key.COMPRESSIBILITY, Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, *TESTS["C"][:3])
-    spans = [(key, span_of(c.value for v in verdicts if (c := v.check(key)))) for key in keys]
-    bands = span_of(c.value for v in verdicts for c in v.checks(Key.BAND) if c.outcome)
-    named = [f"{key.label} is {span}" for key, span in spans if span] + [f"d ln C/d ln T is {bands}"] * bool(bands)
-    return "\n\n".join([counted(verdicts), f"Over the runs {'; '.join(named)}. In an ideal gas each is 1."])
+    keys = (Key.COMPRESSIBILITY, Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, Key.BAND, *TESTS["C"][:3])
+    rows = []
+    for key in keys:
+        checks = [c for v in verdicts for c in (v.checks(key) if key is Key.BAND else [v.check(key)]) if c]
+        if span := span_of(c.value for c in checks if c.outcome or key is not Key.BAND):
+            rows.append((key.label, key.hypothesis or "identity", span, "1"))
+    return "\n\n".join([counted(verdicts), markdown(("check", "tests", "networks", "ideal gas"), rows)])
 
 
 def verdict_table(ran: Mapping[str, Findings], controls: Mapping[str, Control]) -> str:

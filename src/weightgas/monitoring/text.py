@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _MOST_ROWS = 40
 """More groups are folded by their role; of more roles those farthest from r* are shown."""
 _SHOWN = 20
 _MOST_REASONS = 6
+_WIDTH = 95
+"""Longer lines below the table are wrapped."""
 _NUMBERS = (re.compile(r"(?<=\[)[\d:]+(?=\])"), re.compile(r"\d+"))
 """What groups of one role differ by: the rows of one tensor; that, and the layer."""
 
@@ -45,7 +48,7 @@ class Summary:
             )
             for r in rows
         ]
-        return "\n".join([*self.head, *(line.rstrip() for line in lines), *self.foot])
+        return "\n".join([*self.head, *(line.rstrip() for line in lines), *map(_wrapped, self.foot)])
 
     def table(self) -> Table:
         """As a table of rich, with the same words around it."""
@@ -57,6 +60,11 @@ class Summary:
         for row in rows:
             out.add_row(*row)
         return out
+
+
+def _wrapped(line: str) -> str:
+    """A line that is no longer than the table, its continuation indented."""
+    return textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def reasons(states: Sequence[GroupState]) -> list[str]:

@@ -85,7 +85,7 @@ def watch(
         The learning rate to come, for forecasts: a ``torch.optim.lr_scheduler`` that the loop steps once after each
         step of the optimizer, or a function of the step (0 is the first) that returns the factor of ``lr``. The
         scheduler is copied as it is now and never stepped. Default: forecasts take the present rate throughout, and
-        state so.
+        name that assumption.
 
     Notes
     -----

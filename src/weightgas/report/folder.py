@@ -129,7 +129,7 @@ def of_two(
     tables = compared(*both, names)
     content = content_of(folder, run, controls=controls, figures=figures)
     systems = [
-        System(f"{name}: {title_of(one)}", {f"{one.protocol}, {name}": one}, alongside)
+        System(f"{name}: {title_of(one)}", {f"{traces.kind_of(one.state).title}, {name}": one}, alongside)
         for name, one, alongside in zip(names, both, (controls or {}, {}), strict=True)
     ]
     sections = [section for system in content.systems for section in system.sections]

@@ -150,9 +150,7 @@ def _jitted(what: str, function: Callable[..., Any], arguments: tuple[Any, ...],
     """``function`` compiled for these arguments."""
     compiled: Any = function if hasattr(function, "py_func") else numba.njit(error_model="numpy")(function)
     name = getattr(function, "__name__", repr(function))
-    fix = (
-        "Write it for arrays of float64 with NumPy, loops and math; functions of yours that it calls need @numba.njit."
-    )
+    fix = "Write it for arrays of float64 with NumPy, loops and math; functions that it calls need @numba.njit."
     try:
         compiled.compile(arguments)
         found = compiled.overloads[arguments].signature.return_type

@@ -34,7 +34,7 @@ def find_cache() -> None:
         numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
         logger.warning(
             "compiled code cannot be kept: neither the folder of this package nor the cache of the user can be "
-            "written, so every start compiles anew. Set the variable %s to a folder of yours.", _CACHE,
+            "written, so every start compiles anew. Set the variable %s to a folder that you may write to.", _CACHE,
         )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ random stream).
 The coordinates on ``cell`` are ``lr_set, wd_set, elr_set, radius_set`` (NaN where a protocol does not have them) and
 ``cell_id``. ``samples(cell, replica)`` is the number of valid samples, ``step(cell, sample)`` their steps,
 ``outcome(cell, replica)`` how the run ended. In a store, ``completed(cell, replica)`` is written last, so that an
-interrupted run has no half-written cell. Symbols: ``docs/explanation/architecture.md``.
+interrupted run has no half-written cell. Symbols: ``docs/reference/symbols.md``.
 """
 
 from weightgas.errors import renamed_names

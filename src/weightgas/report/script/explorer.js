@@ -21,7 +21,7 @@ function explorer() {
   fill(at("y"), options);
   fill(at("colour"), { by: [["run", "run"]], ...options }, "run");
   fill(at("facet"), FACETS, "");
-  at("runs").replaceChildren(make("legend", {}, "Runs"), ...all.map((run) => make("label", {}, make("input", { type: "checkbox", value: run.id, checked: run.role === "run" && run.system === page.system, onchange: plot }),
+  at("runs").replaceChildren(make("legend", {}, "Runs"), ...all.map((run) => make("label", {}, make("input", { type: "checkbox", value: run.id, checked: run.role === "run" && (run.system === page.system || at("compared") !== null), onchange: plot }),
     ` ${longName(run)}`)));
   if (presets.length) preset(PRESETS.indexOf(presets[0]));
   else { at("x").value = own[0]?.axes[0] ?? ""; at("y").value = usable("energy") ? "energy" : at("y").value; logs(); plot(); }
