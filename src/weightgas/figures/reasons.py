@@ -56,6 +56,8 @@ def anisotropy(
     for panel in sheet.panels:
         for axis, values in zip((panel.xaxis, panel.yaxis), np.transpose(ends[1:] or ends), strict=True):
             logarithmic(axis, values)
+        ratios = [ratio for _, ratio in ends]  # an error bar may reach 0, which a logarithmic axis does not
+        panel.set_ylim(min(ratios) / 1.5, max(ratios) * 1.5)
     outer(sheet, of("temperature").axis, "$\\mathrm{Var}\\,U/T^2$,\nmeasured/explained")
     return sheet.finished(_handles(panels), "What the reasons explain")
 
