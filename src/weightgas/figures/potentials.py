@@ -65,7 +65,7 @@ def _gibbs(state: xr.Dataset, targets: int, ax: Panels | None, width: str | None
         maps[i, j] = target, values[cell].reshape(len(rows), len(columns))
     norm = _norm([m for _, m in maps.values()])
     for (i, j), (target, values) in maps.items():
-        panel = panels[i, j]
+        panel: Axes = panels[i, j]
         _colors(panel, values, norm)
         _marks(panel, int(np.searchsorted(columns, b[target])), int(np.searchsorted(rows, a[target])), values)
         _ticks(panel, rows, columns)
