@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -38,12 +39,18 @@ def multiples(runs: Mapping[str, Findings], controls: Mapping[str, Findings]) ->
     for name, run in runs.items():
         look = place(run.protocol)
         one = Member(name, run, False, OKABE_ITO[look % len(OKABE_ITO)], MARKERS[look % len(MARKERS)])
-        title = plain(str(run.state.attrs.get("network", "")) or "simulation") if len(networks) > 1 else plain(name)
+        title = _network(run) if len(networks) > 1 else plain(name)
         found.setdefault(title, []).append(one)
     for k, (name, run) in enumerate(controls.items(), len(PROTOCOLS)):
         one = Member(name, run, True, OKABE_ITO[k % len(OKABE_ITO)], MARKERS[k % len(MARKERS)])
         found.setdefault(REFERENCES, []).append(one)
     return found if len(found) > 1 else {"": next(iter(found.values()))}
+
+
+def _network(run: Findings) -> str:
+    """The network of a run in words: ``mlp hidden 6, 6`` of ``mlp(hidden=(6, 6))``."""
+    name = str(run.state.attrs.get("network", "")) or "simulation"
+    return plain(" ".join(re.sub(r"[()=']+", " ", name.replace(",)", ")")).split()))
 
 
 def sheet_of(count: int, height: float, ax: Panels | None, width: str | None, share: str = "xy") -> Sheet:

@@ -56,6 +56,8 @@ def anisotropy(
     for panel in sheet.panels:
         for axis, values in zip((panel.xaxis, panel.yaxis), np.transpose(ends[1:] or ends), strict=True):
             logarithmic(axis, values)
+        ratios = [ratio for _, ratio in ends]  # an error bar may reach 0, which a logarithmic axis does not
+        panel.set_ylim(min(ratios) / 1.5, max(ratios) * 1.5)
     outer(sheet, of("temperature").axis, "$\\mathrm{Var}\\,U/T^2$,\nmeasured/explained")
     return sheet.finished(_handles(panels), "What the reasons explain")
 
@@ -77,8 +79,7 @@ def loss_dependence(runs: Runs, *, ax: Panels | None = None, width: str | None =
         for member in members:
             text = f"b = {_slopes(panel, member) or 'not resolved'}"
             if not lone:
-                where = f"{name}, " if name else ""
-                handles.append(marker(f"{where}{member.label}: {text}", member.color, member.shape))
+                handles.append(marker(f"{member.label}: {text}", member.color, member.shape))
             panel.set_title(f"{name}\n{text}" if lone else name)
         for axis, which in ((panel.xaxis, 0), (panel.yaxis, 1)):
             logarithmic(axis, np.concatenate([c.get_xydata()[:, which] for c in panel.lines] or [np.empty(0)]))
