@@ -49,7 +49,7 @@ test-documents: $(STAMP) ## the code of README.md and docs/, and the site
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m documents $(ARGS)
 
 # The folder of the trainers is collected here only; a file's tests share its processes.
-test-integrations: $(INTEGRATIONS) $(BROWSER) ## the report in a browser; other packages' trainers; processes that are killed, interrupted or share a run
+test-integrations: $(INTEGRATIONS) $(BROWSER) ## the report and the site in a browser; other packages' trainers; processes that are killed, interrupted or share a run
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'integration and not slow' -o norecursedirs='.*' $(ARGS)
 
 test-slow: $(STAMP) ## the slow tests alone
