@@ -159,9 +159,9 @@ def _given(ax: Any, panels: tuple[int, int], width: str | None) -> np.ndarray:
     if len(found) != count or not all(isinstance(one, Axes) for one in found):
         got = f"{len(found)}" if all(isinstance(one, Axes) for one in found) else type(ax).__name__
         raise refuse("ax", f"{count} matplotlib axes, one for each panel", got, "Pass them in order, from a on.")
-    out = np.empty(panels, dtype=object)
-    out.flat = found
-    return out
+    out = np.empty(count, dtype=object)
+    out[:] = found
+    return out.reshape(panels)
 
 
 def plain(name: str) -> str:

@@ -193,8 +193,8 @@ def _ratios(
 
 def _state(panel: Axes, text: str) -> None:
     """A reason in an empty panel, in lines as wide as it is."""
-    inches = panel.get_figure(root=True).get_figwidth() / panel.get_subplotspec().get_gridspec().ncols - 0.8
-    letters = int(72 * inches / (0.55 * rcParams["legend.fontsize"]))
+    inches = panel.get_position().width * panel.figure.bbox.width / panel.figure.dpi
+    letters = int(72 * inches / (0.6 * rcParams["legend.fontsize"]))
     panel.text(0.03, 0.06, fill(text, max(letters, 12)), transform=panel.transAxes, va="bottom", fontsize="small")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -237,7 +236,9 @@ def _two_kinds(
             bars(ax, t[here], y[here], errors[0], shade, shape=shape, hollow=not filled, x_error=errors[1])
 
 
-def _distance(ax: Axes, run: Findings, quantity: str, color: str, shape: str, fine: xr.Dataset | None) -> None:
+def _distance(
+    ax: Axes, run: Findings, quantity: str, color: str, shape: str, fine: dict[str, np.ndarray] | None
+) -> None:
     """The lower panels: distance from von Mises–Fisher with the line of the finite step; in standard errors without."""
     state = run.state
     t, value, error = (state[n].values for n in ("temperature", quantity, f"{quantity}_err"))

@@ -63,10 +63,10 @@ def sheet_of(count: int, height: float, ax: Panels | None, width: str | None, sh
     rows = -(-count // columns)
     height = height if count == 1 else 0.75 * height
     sheet = canvas([height] * rows, columns, width=width, share=share, stack=False)
-    for ax in sheet.axes.flat[count:]:
-        ax.set_visible(False)
+    for spare in sheet.axes.flat[count:]:
+        spare.set_visible(False)
     for column in sheet.axes.T:
-        lowest = [ax for ax in column if ax.get_visible()][-1]
+        lowest = [one for one in column if one.get_visible()][-1]
         lowest.tick_params(which="both", labelbottom=True)
     return sheet
 

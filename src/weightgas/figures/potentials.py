@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -65,7 +67,7 @@ def _gibbs(state: xr.Dataset, targets: int, ax: Panels | None, width: str | None
         maps[i, j] = target, values[cell].reshape(len(rows), len(columns))
     norm = _norm([m for _, m in maps.values()])
     for (i, j), (target, values) in maps.items():
-        panel = panels[i, j]
+        panel: Any = panels[i, j]
         _colors(panel, values, norm)
         _marks(panel, int(np.searchsorted(columns, b[target])), int(np.searchsorted(rows, a[target])), values)
         _ticks(panel, rows, columns)

@@ -82,7 +82,9 @@ def loss_dependence(runs: Runs, *, ax: Panels | None = None, width: str | None =
                 handles.append(marker(f"{member.label}: {text}", member.color, member.shape))
             panel.set_title(f"{name}\n{text}" if lone else name)
         for axis, which in ((panel.xaxis, 0), (panel.yaxis, 1)):
-            logarithmic(axis, np.concatenate([c.get_xydata()[:, which] for c in panel.lines] or [np.empty(0)]))
+            logarithmic(
+                axis, np.concatenate([np.asarray(c.get_xydata())[:, which] for c in panel.lines] or [np.empty(0)])
+            )
         panel.set(xlabel=of("energy").axis)
     outer(sheet, of("energy").axis, of("noise_trace").axis)
     return sheet.finished(handles, r"Noise follows the loss: b = d ln tr $\Sigma$/d ln L within a run")

@@ -62,14 +62,14 @@ def apart(ax: Axes) -> None:
 
 def touching(axis: XAxis | YAxis) -> bool:
     """Whether two visible tick labels of an axis overlap or nearly do."""
-    along = 0 if isinstance(axis, XAxis) else 1
-    gap = GAP * axis.axes.get_figure(root=True).dpi / 72
+    along, dpi = (0 if isinstance(axis, XAxis) else 1), axis.axes.figure.dpi
+    gap = GAP * dpi / 72
     spans = []
     for label in (*shown(axis), *shown(axis, minor=True)):
         box = label.get_window_extent()
         low, high = ((box.x0, box.x1), (box.y0, box.y1))[along]
         if label.get_rotation() % 180:  # a slanted label is as wide as its line is high
-            middle, height = (low + high) / 2, label.get_fontsize() * axis.axes.get_figure(root=True).dpi / 72
+            middle, height = (low + high) / 2, float(label.get_fontsize()) * dpi / 72
             low, high = middle - height / 2, middle + height / 2
         spans.append((low, high))
     spans.sort()

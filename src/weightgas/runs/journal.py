@@ -115,8 +115,8 @@ def progress(label: str, total: float, show: bool | None = None) -> Iterator[Cal
     Yields ``advance(n)``. ``show`` None means: a bar if standard error is a terminal, or in a notebook.
     """
     if show is not False and notebook.inside():
-        with notebook.progress(label, total) as advance:
-            yield advance
+        with notebook.progress(label, total) as shown:
+            yield shown
         return
     if show is None:
         show = sys.stderr.isatty()
