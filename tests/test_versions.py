@@ -70,7 +70,8 @@ def test_each_extra_works_alone(extra: str, tmp_path: Path) -> None:
     if any(importlib.util.find_spec(module) is None for module in MODULES.get(extra, ())):
         install = ("-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps", "--target", extras)
         run(sys.executable, *install, *PROJECT["optional-dependencies"][extra], cwd=tmp_path)
-    program = f"import sys\nsys.path.append({str(extras)!r})\nfor name in {hidden}: sys.modules[name] = None\nimport weightgas\n"
+    program = f"import sys\nsys.path.append({str(extras)!r})\nfor name in {hidden}: sys.modules[name] = None\n"
+    program += "import weightgas\n"
     program += "if __name__ == '__main__':\n    " + USES[extra].replace("; ", "\n    ") + "\n"
     (tmp_path / "program.py").write_text(program, encoding="utf-8")
     run(sys.executable, "program.py", cwd=tmp_path)
