@@ -21,6 +21,7 @@ and of the wells, not that of the harmonic form.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -146,10 +147,11 @@ def _slopes(losses: list[np.ndarray], quantiles: np.ndarray, state: xr.Dataset, 
     """Gibbs slope of a cell and the next hotter one, over that of the predicted densities about the same means."""
     found, energy = np.full(len(losses), np.nan), state["energy"].values
     order = np.argsort(np.where(given, state["temperature"].values, np.inf))[: int(given.sum())]
+
+    def slope(x: Sequence[np.ndarray], cold: int, hot: int) -> float:
+        densities = [(x[k] + energy[k], np.full(len(x[k]), 1 / len(x[k]))) for k in (cold, hot)]
+        return _logistic.slope(densities[0], densities[1])
+
     for cold, hot in pairwise(order.tolist()):
-        seen, expected = (
-            _logistic.slope(*((x[k] + energy[k], np.full(len(x[k]), 1 / len(x[k]))) for k in (cold, hot)))
-            for x in (losses, quantiles)
-        )
-        found[cold] = seen / expected
+        found[cold] = slope(losses, cold, hot) / slope(list(quantiles), cold, hot)
     return found
