@@ -9,6 +9,7 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS"):
         os.environ[name] = "1"
     os.environ["NUMBA_NUM_THREADS"] = "2"
+os.environ.pop("COLUMNS", None)  # a worker of xdist has the width of the terminal; commands are called as in a pipe
 os.environ["MPLBACKEND"] = "Agg"
 
 from hypothesis import settings

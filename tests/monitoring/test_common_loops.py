@@ -326,7 +326,7 @@ def test_momentum_that_is_cycled_gives_no_false_equilibrium() -> None:
     assert momentum.max() == pytest.approx(0.95, abs=1e-3) and momentum.min() == pytest.approx(0.85, abs=1e-3)
     false = [o for s, o in zip(statuses, off, strict=True) if s == Status.EQUILIBRIUM and o > 0.1]
     assert not false, (len(false), len(statuses))
-    memory = 1 / (1 - gas.record["momentum"][states._since(gas.record) :, 0])
+    memory = 1 / (1 - gas.record["momentum"][states.since(gas.record) :, 0])
     assert 1 <= memory.max() / memory.min() < 1.06 and len(memory) < len(momentum) / 2
 
 
@@ -341,12 +341,12 @@ def test_momentum_that_is_cycled_gives_no_false_equilibrium() -> None:
 def test_samples_of_another_momentum_do_not_count(make, small, large) -> None:
     """By 5 % of 1 − α, not of α."""
     _, optimizer, gas = plain_run(make, 20)
-    assert gas is not None and states._since(gas.record) == 0
+    assert gas is not None and states.since(gas.record) == 0
     for setting, begin in ((small, 0), (large, 20)):
         optimizer.param_groups[0].update(setting)
         for _ in range(4):
             optimizer.step()
-        assert gas.record.step[states._since(gas.record)] == begin + (4 if begin else 0)
+        assert gas.record.step[states.since(gas.record)] == begin + (4 if begin else 0)
 
 
 @pytest.mark.thorough
@@ -390,4 +390,4 @@ def test_samples_of_an_older_checkpoint_have_no_momentum() -> None:
     again.load_state_dict(state)
     steps(model, other, 10)
     assert np.isnan(again.record["momentum"][:10]).all() and (again.record["momentum"][10:] == 0.9).all()
-    assert states._since(again.record) == 0 and len(again.groups()) == 2
+    assert states.since(again.record) == 0 and len(again.groups()) == 2
