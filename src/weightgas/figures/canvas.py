@@ -25,6 +25,8 @@ SCREEN = 6.3
 """Width in inches of a figure for the screen; readable at half of it."""
 WIDTHS = {"column": 3.35, "page": 7.0}
 """Widths in inches for print."""
+TALLEST = 6.8
+"""Inches of panels in print, which leaves room on a page for a legend."""
 
 LOOK: dict[Any, Any] = {
     "font.size": 9.0,
@@ -132,6 +134,8 @@ def canvas(
         one_of("width", width, WIDTHS)
     stacked = width == "column" and stack and columns > 1
     heights = [h * (0.85 if width == "column" else 1.0) for h in rows] * (columns if stacked else 1)
+    if width is not None and sum(heights) > TALLEST:
+        heights = [h * TALLEST / sum(heights) for h in heights]
     figure = Figure(figsize=(WIDTHS.get(str(width), screen), sum(heights)), dpi=150, layout="constrained")
     figure.set_facecolor("white")
     grid = figure.add_gridspec(len(heights), 1 if stacked else columns, height_ratios=heights)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LogNorm
@@ -72,8 +73,8 @@ def _gibbs(state: xr.Dataset, targets: int, ax: Panels | None, width: str | None
         _marks(panel, int(np.searchsorted(columns, b[target])), int(np.searchsorted(rows, a[target])), values)
         _ticks(panel, rows, columns)
         if not np.isfinite(values).any():
-            text = "target not in\nequilibrium"
-            panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize="small")
+            text, size = "target not in\nequilibrium", rcParams["legend.fontsize"]
+            panel.text(0.5, 0.5, text, transform=panel.transAxes, ha="center", va="center", fontsize=size)
     _color_bar(sheet, norm, r"Gibbs potential $(\mathcal{G}-\mathcal{G}_{\min})/T^*$")
     return _finished(sheet, state, of(second).axis, of(first).axis, r"target $(T^*, p^*)$")
 
