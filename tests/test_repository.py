@@ -49,12 +49,12 @@ def test_the_documentation_builds_without_warnings(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "docs", source, ignore=shutil.ignore_patterns("api", "generated"))
     result = run(sys.executable, "-m", "sphinx", "--fail-on-warning", "--quiet", source, site)
     assert result.returncode == 0, result.stdout + result.stderr
-    for page in ("index.html", "explanation/architecture.html", "reference/api/weightgas.simulate.html"):
+    for page in ("index.html", "architecture.html", "reference/api/weightgas.simulate.html"):
         assert (site / page).stat().st_size > 1000
 
 
 def test_the_map_is_the_rule() -> None:
-    text = (ROOT / "docs/explanation/architecture.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
     drawn = re.findall(r"^## Layers$.*?^```text\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     layers = SETTINGS["tool"]["importlinter"]["contracts"][0]["layers"]
     assert drawn[0].splitlines() == layers

@@ -33,8 +33,7 @@ from weightgas import trace as traces
 from weightgas.errors import whole_number
 from weightgas.measurement.entropy.directions import chains, group_sizes
 from weightgas.theory.anisotropic import AnisotropicGas
-from weightgas.training.means import check_trained, weights_of
-from weightgas.training.plan import fitting
+from weightgas.training.means import trained, weights_of
 from weightgas.training.wells import AT_ONCE, FLAT, Point, rate_of
 
 PROBABILITIES = (np.arange(400) + 0.5) / 400
@@ -81,9 +80,7 @@ def harmonic_gas(
     TypeError, ValueError, TraceError
         For a network or data that were not trained, numbers out of range, or a trace without directions.
     """
-    traces.check(trace)
-    network, images = fitting(network, data)
-    check_trained(trace, network, images, directions=True)
+    network, images = trained(trace, network, data, directions=True)
     wells, rank = whole_number("wells", wells, minimum=2), whole_number("rank", rank, minimum=2)
     half = whole_number("batches", batches, minimum=8) // 2
     count = min(whole_number("replicas", replicas), trace.sizes["replica"])

@@ -88,9 +88,7 @@ def mean_weights(
         If the trace has neither windows nor directions, fewer than two windows, or fewer than two samples or directions
         for a block.
     """
-    traces.check(trace)
-    network, images = fitting(network, data)
-    check_trained(trace, network, images)
+    network, images = trained(trace, network, data)
     fixed = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
     fixed = fixed[: None if batches is None else whole_number("batches", batches)]
     windows = "window_mean" in trace
@@ -228,14 +226,15 @@ class _Loss:
         return probes.energies(self._losses, stacked, self._inputs, self._labels, self._batches).cpu().numpy()
 
 
-def check_trained(trace: xr.Dataset, network: Any, images: Images, *, directions: bool = False) -> None:
-    """TraceError or ValueError unless it is a trace with mean weights, of this network trained on these data.
+def trained(trace: xr.Dataset, network: Any, data: Any, *, directions: bool = False) -> tuple[Any, Images]:
+    """The network and images of a trained run with mean weights, or with ``directions`` of one with stored directions.
 
-    ``directions``: whether it must have stored directions.
+    TraceError or ValueError if it is another trace, or the network or data are not those of the run.
     """
-    if trace.attrs.get("producer") != "train" or not {"directions", *([] if directions else ["window_mean"])} & {
-        *trace
-    }:
+    traces.check(trace)
+    network, images = fitting(network, data)
+    usable = {"directions"} if directions else {"directions", "window_mean"}
+    if trace.attrs.get("producer") != "train" or not usable & {*trace}:
         what, fix = "mean weights or stored directions", "means=16"
         if directions:
             what, fix = "stored directions", "snapshots=400, snapshot_every=25"
@@ -243,6 +242,7 @@ def check_trained(trace: xr.Dataset, network: Any, images: Images, *, directions
     for name, mine in (("network", network.name), ("data", images.name)):
         if trace.attrs[name] != mine:
             raise refuse(name, f"{trace.attrs[name]!r}, which was trained", mine, "Pass what the trace was made with.")
+    return network, images
 
 
 def weights_of(trace: xr.Dataset, i: int, j: int, directions: np.ndarray) -> np.ndarray:

@@ -31,11 +31,9 @@ import xarray as xr
 from torch import Tensor
 
 from weightgas import networks, probes, runs
-from weightgas import trace as traces
 from weightgas.errors import refuse, whole_number
 from weightgas.measurement.entropy.directions import group_sizes
-from weightgas.training.means import check_trained, means_of
-from weightgas.training.plan import fitting
+from weightgas.training.means import means_of, trained
 
 ANGLE = 0.005
 """Angle of the differences in radians."""
@@ -81,9 +79,7 @@ def harmonic_wells(
     TypeError, ValueError, TraceError
         For a network or data that were not trained, too many weights, or a trace without mean weights.
     """
-    traces.check(trace)
-    network, images = fitting(network, data)
-    check_trained(trace, network, images)
+    network, images = trained(trace, network, data)
     dim, half = trace.attrs["dim"], whole_number("batches", batches, minimum=4) // 2
     if dim > LARGEST_DIM:
         raise refuse("trace", f"at most {LARGEST_DIM} weights", dim, "Its matrices would be too large.")
