@@ -21,16 +21,9 @@ from weightgas.report.guard import attempt
 MOST = 12
 """Static figures of a page, for all its systems together."""
 FIRST = (
-    *("watched", "fluctuation and response", "energy and entropy", "radius", "pressure", "Gibbs slope"),
-    *(
-        "configurational temperature",
-        "layers",
-        "along the run",
-        "entropy over the weight decay",
-        "anisotropy",
-        "status",
-    ),
-)
+    "watched", "fluctuation and response", "energy and entropy", "radius", "pressure", "Gibbs slope",
+    "configurational temperature", "layers", "along the run", "entropy over the weight decay", "anisotropy", "status",
+)  # fmt: skip
 """The figures of the registry that are drawn, the most important one first."""
 CSS_PIXELS_PER_INCH = 96
 LARGEST, ALL = 30_000, 120_000
