@@ -149,7 +149,7 @@ class Record(Settings):
     means
         Windows in the last half of the steps, of which the mean weights over every step are kept, for what noise
         costs (:func:`weightgas.training.mean_weights`): take 16. Each adds 12 bytes for each weight of a run to trace
-        and memory (float64; float32 for the weights at its end), averaging 16 to memory, and 1 to 4 % to the time.
+        and memory (float64; float32 for the weights at its end), averaging 16 to memory, and at most 5 % to the time.
     quantities
         Custom quantities to measure at every sample: :class:`~weightgas.quantities.Quantity` with ``measure``, a
         function of the weights of one run. They are variables of the trace, and the state has their averages with

@@ -22,6 +22,7 @@ from weightgas.networks import Network
 from weightgas.optimizers import Optimizer
 from weightgas.probes import Curvature, Moments
 from weightgas.protocols import Protocol
+from weightgas.training.averaging import WeightSum, sum_of
 from weightgas.training.draws import Draws, sequences
 from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
 from weightgas.training.start import FIRST_GUESS, optimizer_radii, predicted_radii
@@ -167,7 +168,7 @@ class Engine:
         if fixed_radius and kind.scaled and square is None:
             square = probes.group_squares(weights, self.sizes).sum(-1)
         rule = _rule(kind.scaled, square, state.rate, self._decay, self._dtype)
-        squares, growths, total = [], [], _none_yet(state)
+        squares, growths, total = [], [], sum_of(state.mean)
         with torch.no_grad():
             for step in range(state.step, state.step + steps):
                 gradient, square = self._measured_gradients(weights, self._draws.training(step))
@@ -178,13 +179,13 @@ class Engine:
                 if growth is not None:
                     growths.append(growth)
                 if total is not None:
-                    total += weights
+                    total.add(weights)
             found = _moved(state, steps, weights, squares, total)
             return replace(found, growth=state.growth + torch.stack(growths).sum(0)) if growths else found
 
     def _stepped(self, state: State, steps: int, optimizer: Optimizer) -> State:
         """:meth:`advance` with an optimizer that keeps buffers."""
-        weights, buffers, squares, total = state.weights, state.buffers, [], _none_yet(state)
+        weights, buffers, squares, total = state.weights, state.buffers, [], sum_of(state.mean)
         buffer_sq, group_buffer_sq = state.buffer_sq, state.group_buffer_sq
         with torch.no_grad():
             for count in range(1, steps + 1):
@@ -193,7 +194,7 @@ class Engine:
                 weights, buffers = optimizer.step(weights, gradient, buffers, *self._rates, state.age + count)
                 squares.append(square)
                 if total is not None:
-                    total += weights
+                    total.add(weights)
                 if MOMENTUM in buffers:
                     kept = probes.group_squares(buffers[MOMENTUM], self.sizes)
                     buffer_sq = buffer_sq + square[0].sum(-1) * kept.sum(-1)
@@ -270,12 +271,7 @@ class Engine:
         return _gathered(self._inputs, self._labels, self.stack, index)
 
 
-def _none_yet(state: State) -> Tensor | None:
-    """A sum of weights (stack, dim), float64, before the first, if the mean of a window is taken."""
-    return None if state.mean is None else torch.zeros_like(state.mean)
-
-
-def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor], total: Tensor | None) -> State:
+def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor], total: WeightSum | None) -> State:
     """``state`` after its steps, with the sums of G and the mean of a window.
 
     ``squares``: of radius and gradient (2, runs, groups), by step; ``total``: the sum of the weights after each step.
@@ -283,7 +279,7 @@ def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor], tot
     radii, gradients = torch.stack(squares, 1)
     if total is not None and state.mean is not None:  # Welford's update, by all of these steps at once
         averaged = state.averaged + steps
-        state = replace(state, mean=state.mean + (total - steps * state.mean) / averaged, averaged=averaged)
+        state = replace(state, mean=state.mean + (total.value() - steps * state.mean) / averaged, averaged=averaged)
     return replace(
         state,
         step=state.step + steps,
