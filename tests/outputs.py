@@ -1,6 +1,6 @@
 """Run the code of pages, write what it prints into them and what it shows into their notebooks.
 
-    python tests/outputs.py PAGE.md ...
+python tests/outputs.py PAGE.md ...
 """
 
 if __name__ == "__main__":  # processes that a page starts import this file, without this folder

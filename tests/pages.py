@@ -115,7 +115,7 @@ def mark_of(line: str, where: str) -> tuple[str, str]:
 
 
 def cells_of(text: str, blocks: list[Block]) -> list[tuple[str, str]]:
-    """The cells of a page as a notebook, kind and source: its prose in ``markdown`` cells, its blocks in ``code`` cells.
+    """The cells of a page as a notebook, kind and source: its prose in ``markdown`` cells, its blocks in ``code``.
 
     Commands of ``weightgas`` are called by ``!``. Comments, shown outputs and the link to the notebook are not in it,
     nor pictures, which its cells show.
@@ -134,7 +134,7 @@ def cells_of(text: str, blocks: list[Block]) -> list[tuple[str, str]]:
 
 
 def printed_by(cell: dict[str, Any]) -> str:
-    """The standard output of a cell of a notebook as its page shows it: without colours and the progress of commands."""
+    """The standard output of a cell of a notebook as its page shows it: without colours and progress."""
     texts = ["".join(output["text"]) for output in cell["outputs"] if output.get("name") == "stdout"]
     lines = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", "".join(texts)).splitlines()
     return "\n".join(line.rstrip() for line in lines if not _PROGRESS.search(line)).strip("\n")
