@@ -166,7 +166,8 @@ def test_a_tutorial_has_its_executed_notebook(page: Path) -> None:
 def test_the_cells_of_a_page_are_its_prose_and_its_blocks() -> None:
     text = (
         "# Title\n\n[Download](page.ipynb).\n\nFirst.\n\n```python\nprint(1)\n```\n\n"
-        "<!-- output -->\n```text\n1\n```\n\n![What it\nshows](../pictures/a.png)\n\n```sh\nweightgas list\n```\n\n```text\nkept\n```\n"
+        "<!-- output -->\n```text\n1\n```\n\n![What it\nshows](../pictures/a.png)\n\n"
+        "```sh\nweightgas list\n```\n\n```text\nkept\n```\n"
     )
     assert pages.cells_of(text, blocks_of(text)) == [
         ("markdown", "# Title\n\nFirst."),
