@@ -81,6 +81,10 @@ def test_a_forecast_and_symmetries_are_tables() -> None:
     assert "_repr_html_" in dir(weightgas.watch(model, torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)))
 
 
+def test_a_figure_is_a_picture_without_pyplot() -> None:
+    assert weightgas.figures.radius(state("fixed_lr"))._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is displayed in a notebook that is not there."""
