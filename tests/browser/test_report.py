@@ -20,9 +20,11 @@ from watched_runs import run as watched_run
 from weightgas import report
 from weightgas import trace as traces
 from weightgas.analysis import Findings
+from weightgas.analysis.potentials import potential_map
 from weightgas.experiments import controls_for
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.report.columns import columns
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
@@ -108,6 +110,26 @@ def test_a_cell_that_is_pointed_at_is_marked_in_the_other_views(met: dict[str, A
     assert len(keys) == 1 and {"grid", "explorer"} <= {section for section, _ in found["rings"]}
 
 
+def test_the_potential_is_that_of_the_marked_cell_and_its_minimum_is_drawn(met: dict[str, Any]) -> None:
+    found = met["potential"]
+    target, minimum = (int(found[name].split(":")[1]) for name in ("target", "minimum"))
+    of = hostile_findings("fixed_lr").state
+    expected = potential_map(of, target) / of["temperature"].values[target]
+    assert found["target"] == found["marked"] and minimum == int(np.nanargmin(expected))
+    shown = np.full(len(expected), np.nan)
+    shown[[int(cell.split(":")[1]) for cell in found["cells"]]] = np.array(found["logarithms"], float)
+    assert (np.isnan(shown) == np.isnan(expected)).all() and np.isnan(expected).sum() == 2
+    above = expected > 10 ** np.nanmin(shown) + 0.01
+    np.testing.assert_allclose(shown[above], np.log10(expected[above]), atol=0.01)
+    assert above.sum() > 15
+
+
+def test_figures_of_the_paper_open_as_views_with_its_numbers_next_to_ours(met: dict[str, Any]) -> None:
+    found = met["paper"]
+    assert found["figures"] >= 8 and found["opened"] == ["temperature", "energy"]
+    assert found["charts"] == 3 and "1.0139 ± 0.0090" in found["text"] and "our error alone" in found["text"]
+
+
 def test_every_interaction_has_a_key(met: dict[str, Any]) -> None:
     keys = met["keys"]
     assert keys["grid"]["row"] is not None and keys["grid"] != met["hovered"]
@@ -184,5 +206,6 @@ def test_sizes_of_pages(tmp_path: Path) -> None:
     page = written({"fixed_lr": runs["fixed_lr"]})
     assert page.stat().st_size <= 1e6
     (mine,) = (run for run in data_of(page.read_text(encoding="utf-8"))["runs"] if run["role"] == "run")
-    assert len(mine["status"]) == 289 and len(mine["columns"]) > 60 and len(mine["series"]["energy"]) == 289
+    assert len(mine["status"]) == len(mine["series"]["energy"]) == 289
+    assert set(mine["columns"]) == {column.quantity.name for column in columns(runs["fixed_lr"], [])}
     assert page.read_text(encoding="utf-8").count("data:image/svg+xml,") >= 5

@@ -29,6 +29,7 @@ from weightgas.report import columns, static
 from weightgas.report.compare import compared
 from weightgas.report.data import data
 from weightgas.report.numbers import range_of, text_of
+from weightgas.report.paper import paper
 from weightgas.settings import Record
 from weightgas.simulation import simulate
 
@@ -155,6 +156,40 @@ def test_the_page_has_the_numbers_of_the_state(page: str) -> None:
             assert (off[good] <= 0.05 * of.state[f"{name}_err"].values[good]).all(), name
     checks = [check for level in mine["levels"] for check in level["checks"]]
     assert [c["name"] for c in checks] == [c.name for level in of.verdict.levels for c in level.checks]
+
+
+def test_the_page_offers_every_quantity_of_the_state(page: str) -> None:
+    """All that have one number a cell, but what cells are told apart by."""
+    shown, of = data_of(page), run().state
+    (mine,) = (one for one in shown["runs"] if one["role"] == "run")
+    numbers = {str(n) for n, x in of.data_vars.items() if x.dims == ("cell",) and np.issubdtype(x.dtype, np.floating)}
+    wanted = {n for n in numbers if np.isfinite(of[n]).any() and not n.endswith("_err")}
+    assert len(wanted) > 40 and wanted - set(mine["columns"]) <= {"lr_set", "wd_set"}
+
+
+def test_the_paper_has_its_figures_as_views_and_its_numbers() -> None:
+    runs = {kind: run(kind) for kind in KINDS}
+    found = paper(runs)
+    assert [(f["y"], f["x"]) for f in found["figures"]] == [
+        ("energy", "temperature"),
+        ("entropy_direction", "temperature"),
+        ("radius", "wd"),
+        ("pressure", "radius"),
+        *(("entropy", x) for x in ("wd", "radius", "lr", "elr")),
+        *[("potential", "")] * 2,
+    ]
+    assert found["figures"][2]["runs"] == ["fixed LR", "fixed ELR"] and found["figures"][3]["runs"] == ["fixed sphere"]
+    assert [(row["published"], row["along"], row["across"]) for row in found["numbers"]] == [
+        (1.0139, "lr", "wd"),
+        (0.0131, "wd", "lr"),
+        (1.0008, "lr", "product"),
+        (-0.9989, "wd", "elr"),
+    ]
+    row = found["numbers"][0]
+    assert row["z"] == pytest.approx((row["value"] - 1.0139) / np.hypot(row["error"], 0.009), rel=1e-3)
+    assert paper({}) == {"numbers": [], "figures": []}
+    other = run().state.assign_attrs(run().state.attrs | {"dim": 10})
+    assert paper({"fixed_lr": Findings(state=other)})["numbers"] == []  # the published numbers are of d = 3
 
 
 def test_the_finding_is_first_and_in_plain_words(page: str) -> None:
@@ -309,7 +344,10 @@ def test_a_report_of_every_kind_of_run_is_valid_and_small(tmp_path: Path) -> Non
     assert any("paper printed" in t for t in tables) and any(t.startswith("Slopes of the entropy") for t in tables)
     data = data_of(path.read_text(encoding="utf-8"))
     assert [r["name"] for r in data["runs"] if r["system"] == 0] == ["fixed LR", "fixed ELR", "fixed sphere", *controls]
-    assert all(r["series"]["energy"] for r in data["runs"] if r["role"] == "run") and data["systems"][1]["paper"]
+    assert (
+        all(r["series"]["energy"] for r in data["runs"] if r["role"] == "run")
+        and data["systems"][1]["paper"]["numbers"]
+    )
     assert data["notes"] == [] or all("expected" in note for note in data["notes"])
 
 

@@ -35,7 +35,7 @@ async function start() {
   fill(at("system"), page.data.systems.map((system, n) => [String(n), system.title]), "0");
   at("system-choice").hidden = page.data.systems.length < 2;
   at("system").addEventListener("change", () => show(Number(at("system").value)));
-  at("quantity").addEventListener("change", () => { for (const element of at("grid-charts").children) chart(element, drawn.get(element).build); });
+  at("quantity").addEventListener("change", () => { gridNote(); for (const element of at("grid-charts").children) chart(element, drawn.get(element).build); });
   startExplorer();
   startDrawer();
   startTable();
