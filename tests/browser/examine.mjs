@@ -79,7 +79,7 @@ try {
   out.screens = (await page.evaluate(() => document.documentElement.scrollHeight)) / DESKTOP.height;
   out.wide = await page.evaluate(() => document.documentElement.scrollWidth);
   out.axe = { light: await violations(page) };
-  out.links = await page.evaluate(() => [...document.querySelectorAll("main a, svg a, main img")].map((a) => a.getAttribute("href") ?? a.getAttribute("xlink:href") ?? a.getAttribute("src") ?? "").filter((h) => !/^(#|data:image\/svg\+xml;base64,)/.test(h)));
+  out.links = await page.evaluate(() => [...document.querySelectorAll("main a, svg a, main img")].map((a) => a.getAttribute("href") ?? a.getAttribute("xlink:href") ?? a.getAttribute("src") ?? "").filter((h) => !/^(#|data:image\/svg\+xml,)/.test(h)));
   out.scripts = await page.evaluate(() => document.scripts.length);
   out.hit = await page.evaluate(() => window.hit ?? null);
   out.text = await page.evaluate(() => document.body.innerText);
