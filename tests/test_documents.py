@@ -127,6 +127,27 @@ def test_formulas_link_to_functions_that_have_a_page() -> None:
     assert not [(page, target) for page, target in targets if target not in names and not generated.page_of(target)]
 
 
+def test_the_page_of_the_paper_has_the_published_numbers_and_names_views_of_the_report() -> None:
+    text = (ROOT / "docs/results/paper.md").read_text(encoding="utf-8")
+    published = json.loads((ROOT / "src/weightgas/analysis/reference.json").read_text(encoding="utf-8"))["networks"]
+    table = text.partition("<!-- published -->")[2].partition("<!-- end -->")[0].strip().splitlines()[2:]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+    fits = ("fixed_elr", "fixed_lr", "fixed_sphere")
+    networks = [network for name, network in published.items() if "fixed_lr" in network]
+    assert [row[1:] for row in rows] == [
+        [
+            str(network["dim"]),
+            *(str(network[protocol]["entropy_fit_r2"]) for protocol in fits),
+            *(str(network[protocol]["maxwell_max_rel_error"]) for protocol in fits[:2]),
+            str(network["fixed_lr"]["slope_over_R"]),
+        ]
+        for network in networks
+    ]
+    script = (ROOT / "src/weightgas/report/script/paper.js").read_text(encoding="utf-8")
+    views = re.findall(r"\*([^*]+)\*", "".join(re.findall(r"^\|.*\| (.*) \| \{py:obj\}", text, re.MULTILINE)))
+    assert len(views) > 10 and [view for view in views if f'["{view}"' not in script] == ["Figures"]
+
+
 def test_every_public_name_has_a_page_with_an_example() -> None:
     """What a user calls is in the API of the site; the code of the examples is run like that of any page."""
     generated = generator()
