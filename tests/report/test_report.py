@@ -159,7 +159,7 @@ def test_the_page_has_the_numbers_of_the_state(page: str) -> None:
 
 
 def test_the_page_offers_every_quantity_of_the_state(page: str) -> None:
-    """All that have one number a cell, but what cells are told apart by."""
+    """All that have one number a cell, except those that state which cell it is."""
     shown, of = data_of(page), run().state
     (mine,) = (one for one in shown["runs"] if one["role"] == "run")
     numbers = {str(n) for n, x in of.data_vars.items() if x.dims == ("cell",) and np.issubdtype(x.dtype, np.floating)}

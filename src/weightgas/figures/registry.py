@@ -79,7 +79,10 @@ def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure
             text += " The dotted line is the quadratic fit in both logarithms, the published smoothing."
         return text
 
-    return Figure(f"entropy over {words}", caption, draw, level=2, suits=suits)
+    def fits(run: Findings) -> bool:
+        return run.state.sizes["cell"] > 1 and suits(run)
+
+    return Figure(f"entropy over {words}", caption, draw, level=2, suits=fits)
 
 
 def _shares_products(run: Findings) -> bool:

@@ -36,8 +36,11 @@ def next_step(runs: Mapping[str, Findings], notes: list[str]) -> dict[str, str]:
             some = np.flatnonzero(status == most)
             advice = re.sub(r" \(`reason`[^)]*\)", "", most.advice)
             longer = _longer(run, some)
-            wanted = f" Of these cells the slowest needs {longer} times the steps." if longer > 1 else ""
-            text = f"{name}: {len(some)} of {len(status)} cells are {most.words}. {advice}{wanted}"
+            one = len(status) == 1
+            what = "The run is" if one else f"{name}: {len(some)} of {len(status)} cells are"
+            slowest = "It" if one else "Of these cells the slowest"
+            wanted = f" {slowest} needs {longer} times the steps." if longer > 1 else ""
+            text = f"{what} {most.words}. {advice}{wanted}"
             return {"text": text, "command": _of_status(run, some, most, max(longer, 2) if longer > 1 else LONGER)}
     for name, run in runs.items():
         answers = {h.letter: h.answer for h in run.verdict.hypotheses}

@@ -147,7 +147,8 @@ def title_of(run: Findings) -> str:
     """The subject of a run: the network on its data, or the loss and noise of a simulation."""
     about = run.state.attrs
     if about["producer"] == "watch":
-        return f"{about['network']} with {about['optimizer']}"
+        name, _, decay = str(about["optimizer"]).partition("; ")
+        return f"{about['network']} with {name}{f' ({decay})' if decay else ''}"
     if "network" in about:
         return f"{about['network']} on {about['data']}"
     if run.is_model:

@@ -57,6 +57,7 @@ function rows() {
     return row;
   }));
   at("count").textContent = `${table.order.length} cell${table.order.length === 1 ? "" : "s"}`;
+  document.querySelector(".pages").hidden = table.order.length <= ROWS;
   at("page").textContent = table.order.length ? `${table.first + 1} to ${table.first + some.length} of ${table.order.length}` : "no cell";
   at("before").disabled = table.first === 0;
   at("after").disabled = table.first + ROWS >= table.order.length;
