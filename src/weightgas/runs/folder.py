@@ -345,4 +345,7 @@ def _tidy(folder: Path) -> None:
     """Remove the remains of killed processes and their locks, unless a process may still be writing."""
     if not active(folder):
         for path in list(_scratch(folder)):
-            remove(path)
+            try:
+                remove(path)
+            except OSError as error:
+                raise unusable(folder, error) from error
