@@ -62,7 +62,7 @@ bench: $(STAMP) ## every benchmark, quickly; each ends with one line of JSON
 docs: $(STAMP) ## build the documentation into site/, every warning an error
 	$(BIN)/python -m sphinx --fail-on-warning --quiet docs site $(ARGS)
 
-outputs: $(STAMP) ## run the code of PAGES (all of them by default) and write what it prints under each block
+outputs: $(STAMP) ## run the code of PAGES (all of them by default), write what it prints under each block, and the notebooks of tutorials
 	$(BIN)/python tests/outputs.py $(PAGES)
 
 # An environment that is already there is kept if its Python runs and is recent enough; a link to one that does not is

@@ -1,6 +1,6 @@
 """The code of the documentation: how it is found in a page, run, and compared with the output that the page shows.
 
-    python tests/outputs.py PAGE.md ...     run pages and write what their blocks print under them
+    python tests/outputs.py PAGE.md ...     run pages and write what their blocks print under them, and their notebooks
 
 What a block prints on standard output stands under it in the page, in a ``text`` block after a comment:
 
@@ -20,6 +20,7 @@ import tempfile
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import processes
 
@@ -29,6 +30,7 @@ _TIME = re.compile(
 )
 _NUMBER = re.compile(r"[-−+]?\d[\d.]*(?:e[-+]?\d+|·10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
 _SPACES = re.compile(r"[ ─━-]+")
+_PROGRESS = re.compile(r"━ +100% |: done in [\d.]+ s$")
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,32 @@ def mark_of(line: str, where: str) -> tuple[str, str]:
         f"{where} write <!-- test: slow -->, <!-- test: skip, REASON --> or <!-- test: none, REASON -->: {line}"
     )
     return (found[1] or found[2], found[3] or "")
+
+
+def cells_of(text: str, blocks: list[Block]) -> list[tuple[str, str]]:
+    """The cells of a page as a notebook, kind and source: its prose in ``markdown`` cells, its blocks in ``code``.
+
+    Commands of ``weightgas`` are called by ``!``. Comments, shown outputs and the link to the notebook are not in it,
+    nor pictures, which its cells show.
+    """
+    lines, last, cells = text.splitlines(), 0, []
+    for block in [*blocks, None]:
+        prose = "\n".join(lines[last : block.line - 1 if block else None])
+        prose = re.sub(r"<!--.*?-->|!\[[^\]]*\]\([^)]*\)", "", re.sub(r".*\.ipynb\).*\n?", "", prose), flags=re.DOTALL)
+        if prose := re.sub(r"\n{3,}", "\n\n", prose).strip():
+            cells.append(("markdown", prose))
+        if block:
+            commands = "\n".join(f"!{command}" for command in block.commands)
+            cells.append(("code", commands or block.text.rstrip()))
+            last = block.shown[1] if block.shown else block.end
+    return cells
+
+
+def printed_by(cell: dict[str, Any]) -> str:
+    """The standard output of a cell of a notebook as its page shows it: without colours and progress."""
+    texts = ["".join(output["text"]) for output in cell["outputs"] if output.get("name") == "stdout"]
+    lines = re.sub(r"\x1b\[[?\d;]*[a-zA-Z]", "", "".join(texts)).splitlines()
+    return "\n".join(line.rstrip() for line in lines if not _PROGRESS.search(line)).strip("\n")
 
 
 def same(printed: str, shown: str, compared: str = "exact") -> bool:

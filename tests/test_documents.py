@@ -8,12 +8,15 @@ says otherwise, and is seen in the source of the page:
 * ``<!-- test: slow -->``: the block is run by ``make test-slow`` only (which runs the whole page).
 * ``<!-- test: none, REASON -->``, once in a page: it has no code to run.
 
-What a block prints is shown under it, after ``<!-- output -->`` (tests/pages.py); ``make outputs`` writes it.
+What a block prints is shown under it, after ``<!-- output -->`` (tests/pages.py); ``make outputs`` writes it, and the
+notebook of each tutorial.
 """
 
 import importlib.util
+import json
 import re
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -106,12 +109,48 @@ def test_the_readme_is_short_and_its_blocks_do_not_scroll() -> None:
     assert max(len(line) for block in fenced.findall(text) for line in block.splitlines()) <= 97
 
 
-def test_every_public_name_has_a_page_with_an_example() -> None:
-    """What a user calls is in the API of the site; the code of the examples is run like that of any page."""
+def generator() -> ModuleType:
+    """``docs/generated.py``, which makes the pages of the API."""
     spec = importlib.util.spec_from_file_location("generated", ROOT / "docs/generated.py")
     assert spec and spec.loader
     generated = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(generated)
+    return generated
+
+
+def test_formulas_link_to_functions_that_have_a_page() -> None:
+    """Sphinx shows a name without a page as code, and does not warn."""
+    generated = generator()
+    names = {f"weightgas.{name}" for name in generated.public()}
+    targets = [(page.name, t) for page in PAGES for t in re.findall(r"\{py:obj\}`([^`]+)`", page.read_text("utf-8"))]
+    assert len(targets) > 100
+    assert not [(page, target) for page, target in targets if target not in names and not generated.page_of(target)]
+
+
+def test_the_page_of_the_paper_has_the_published_numbers_and_names_views_of_the_report() -> None:
+    text = (ROOT / "docs/results/paper.md").read_text(encoding="utf-8")
+    published = json.loads((ROOT / "src/weightgas/analysis/reference.json").read_text(encoding="utf-8"))["networks"]
+    table = text.partition("<!-- published -->")[2].partition("<!-- end -->")[0].strip().splitlines()[2:]
+    rows = [[cell.strip() for cell in row.strip("|").split("|")] for row in table]
+    fits = ("fixed_elr", "fixed_lr", "fixed_sphere")
+    networks = [network for name, network in published.items() if "fixed_lr" in network]
+    assert [row[1:] for row in rows] == [
+        [
+            str(network["dim"]),
+            *(str(network[protocol]["entropy_fit_r2"]) for protocol in fits),
+            *(str(network[protocol]["maxwell_max_rel_error"]) for protocol in fits[:2]),
+            str(network["fixed_lr"]["slope_over_R"]),
+        ]
+        for network in networks
+    ]
+    script = (ROOT / "src/weightgas/report/script/paper.js").read_text(encoding="utf-8")
+    views = re.findall(r"\*([^*]+)\*", "".join(re.findall(r"^\|.*\| (.*) \| \{py:obj\}", text, re.MULTILINE)))
+    assert len(views) > 10 and [view for view in views if f'["{view}"' not in script] == ["Figures"]
+
+
+def test_every_public_name_has_a_page_with_an_example() -> None:
+    """What a user calls is in the API of the site; the code of the examples is run like that of any page."""
+    generated = generator()
     names = generated.public()
     assert len(set(names)) == len(names)
     assert {f"weightgas.{name}" for name in names} == set(generated.examples())
@@ -120,6 +159,43 @@ def test_every_public_name_has_a_page_with_an_example() -> None:
     without = {name for name, value in surface.public() if id(value) not in paged} - inside
     bases = {f"protocols.{name}" for name in ("PlainStep", "ProjectedStep", "ScaledStep", "Relation")}
     assert without == bases | {"settings.Settings", "optimizers.checked", "runs.convert"}
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if p.parent.name == "tutorials" and p.stem != "index"])
+def test_a_tutorial_has_its_executed_notebook(page: Path) -> None:
+    """Its cells are those of the page, each was executed, and they print what the page shows."""
+    text, path = page.read_text(encoding="utf-8"), page.with_suffix(".ipynb")
+    assert f"]({path.name})" in text and path.stat().st_size < 300_000
+    blocks = read(page)[1]
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    found = [(cell["cell_type"], "".join(cell["source"])) for cell in cells]
+    assert found == pages.cells_of(text, blocks), f"make outputs PAGES={page.relative_to(ROOT)} writes it anew"
+    code = [cell for cell in cells if cell["cell_type"] == "code"]
+    assert [cell["execution_count"] for cell in code] == list(range(1, len(blocks) + 1))
+    for cell, block in zip(code, blocks, strict=True):
+        assert pages.same(pages.printed_by(cell), block.output, block.compared), (
+            f"cell {cell['execution_count']} prints\n{pages.printed_by(cell)}\n--- and its page\n{block.output}"
+        )
+    outputs = [output for cell in code for output in cell["outputs"]]
+    assert not [one for one in outputs if one["output_type"] == "error" or one.get("name") == "stderr"]
+    for one in outputs:
+        one.get("data", {}).pop("image/png", None)
+    of_machine = re.compile(r"/(?:tmp|work|root|home(?!/you\b)|Users|opt|usr)/|[A-Z]:\\\\|\d{4}-\d\d-\d\dT")
+    assert not of_machine.findall(json.dumps(outputs)) and all(cell["metadata"] == {} for cell in cells)
+
+
+def test_the_cells_of_a_page_are_its_prose_and_its_blocks() -> None:
+    text = (
+        "# Title\n\n[Download](page.ipynb).\n\nFirst.\n\n```python\nprint(1)\n```\n\n"
+        "<!-- output -->\n```text\n1\n```\n\n![What it\nshows](../pictures/a.png)\n\n"
+        "```sh\nweightgas list\n```\n\n```text\nkept\n```\n"
+    )
+    assert pages.cells_of(text, blocks_of(text)) == [
+        ("markdown", "# Title\n\nFirst."),
+        ("code", "print(1)"),
+        ("code", "!weightgas list"),
+        ("markdown", "```text\nkept\n```"),
+    ]
 
 
 PAGE = """

@@ -81,6 +81,17 @@ def test_a_forecast_and_symmetries_are_tables() -> None:
     assert "_repr_html_" in dir(weightgas.watch(model, torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)))
 
 
+def test_columns_of_words_are_aligned_at_the_left() -> None:
+    rows = [("0.weight", "250 steps", "-2.47(2)", "–", "1. Is it?"), ("bias", "3", "0.5", "8%", "yes")]
+    cells = re.findall(r"<td(.*?)>", notebook.table("abcde", rows))
+    assert [" left" in cell for cell in cells] == [True, False, False, False, True] * 2
+    assert notebook.table("ab", []).count("<th") == 3  # and that of thead
+
+
+def test_a_figure_is_a_picture_without_pyplot() -> None:
+    assert weightgas.figures.radius(state("fixed_lr"))._repr_png_().startswith(b"\x89PNG")
+
+
 @pytest.fixture
 def shown(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is displayed in a notebook that is not there."""

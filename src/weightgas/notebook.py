@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +19,17 @@ EVERY = 0.5
 def table(
     heads: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", note: str = "", most: int = MOST_ROWS
 ) -> str:
-    """A table with a title above and a note below; every text is escaped, and lines are kept."""
+    """A table with a title above and a note below; every text is escaped, and lines are kept.
+
+    Columns of words are aligned at the left, those of numbers as the notebook has it, at the right.
+    """
     shown = rows[:most]
     if len(shown) < len(rows):
         note = f"{len(shown)} of {len(rows)} rows" + (f"; {note}" if note else "")
-    head = "".join(f"<th>{escape(str(text))}</th>" for text in heads)
-    body = "".join("<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in row) + "</tr>" for row in shown)
+    columns = list(zip(*shown, strict=True)) or [()] * len(heads)
+    styles = ["" if any(map(_is_number, column)) else ' style="text-align: left"' for column in columns]
+    head = _cells("th", styles, heads)
+    body = "".join(f"<tr>{_cells('td', styles, row)}</tr>" for row in shown)
     above = f"<p><b>{_lines(title)}</b></p>" if title else ""
     below = f"<p>{_lines(note)}</p>" if note else ""
     return (
@@ -55,7 +61,7 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
         share = min(1.0, done / total) if total else 1.0
         return HTML(f'<progress value="{share:.4f}" style="width: 12em"></progress> {escape(f"{label}: {words}")}')
 
-    shown = display(content("starts"), display_id=True)
+    shown: Any = display(content("starts"), display_id=True)
 
     def advance(n: float) -> None:
         nonlocal done, last
@@ -71,6 +77,15 @@ def progress(label: str, total: float) -> Iterator[Callable[[float], None]]:
     finally:
         took = time.monotonic() - begun
         shown.update(content(f"done in {took:.1f} s" if done >= total else f"ended at {done / total:.0%}"))
+
+
+def _cells(tag: str, styles: Sequence[str], texts: Sequence[Any]) -> str:
+    return "".join(f"<{tag}{style}>{escape(str(text))}</{tag}>" for style, text in zip(styles, texts, strict=True))
+
+
+def _is_number(cell: Any) -> bool:
+    """Whether a cell is a number, perhaps with steps as its unit; "0.weight" and "1. Is it?" are words."""
+    return re.match(r"[-−+]?[\d.]++(?! ?(?!steps?\b)[A-Za-z]{2})", str(cell)) is not None
 
 
 def _lines(text: str) -> str:

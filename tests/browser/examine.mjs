@@ -79,7 +79,7 @@ try {
   out.screens = (await page.evaluate(() => document.documentElement.scrollHeight)) / DESKTOP.height;
   out.wide = await page.evaluate(() => document.documentElement.scrollWidth);
   out.axe = { light: await violations(page) };
-  out.links = await page.evaluate(() => [...document.querySelectorAll("main a, svg a, main img")].map((a) => a.getAttribute("href") ?? a.getAttribute("xlink:href") ?? a.getAttribute("src") ?? "").filter((h) => !/^(#|data:image\/svg\+xml;base64,)/.test(h)));
+  out.links = await page.evaluate(() => [...document.querySelectorAll("main a, svg a, main img")].map((a) => a.getAttribute("href") ?? a.getAttribute("xlink:href") ?? a.getAttribute("src") ?? "").filter((h) => !/^(#|data:image\/svg\+xml,)/.test(h)));
   out.scripts = await page.evaluate(() => document.scripts.length);
   out.hit = await page.evaluate(() => window.hit ?? null);
   out.text = await page.evaluate(() => document.body.innerText);
@@ -108,6 +108,22 @@ try {
     out.axe.drawer = await violations(page);
     await press("Escape");
     out.keys.closed = await page.evaluate(() => [document.getElementById("drawer").open, document.activeElement.closest("section")?.id ?? null]);
+    // the potential at the temperature and pressure of the marked cell
+    await page.select("#quantity", "potential");
+    await page.evaluate(() => document.getElementById("grid").scrollIntoView());
+    await page.focus("#grid-charts .chart");
+    await press("ArrowRight");
+    await pause(500);
+    out.potential = await page.evaluate(() => {
+      const [map, ring, star] = document.querySelector("#grid-charts .chart").data, at = (trace) => map.customdata[trace.y[0]][trace.x[0]];
+      return { target: at(ring), minimum: at(star), marked: document.querySelector("#table tr.marked")?.dataset.cell, cells: map.customdata.flat(), logarithms: map.z.flat() };
+    });
+    // a figure of the paper opens as a view of the explorer
+    out.paper = await page.evaluate(() => ({ figures: document.querySelectorAll("#paper-table button").length, charts: document.querySelectorAll("#paper-charts .chart").length, text: document.getElementById("paper-table").innerText }));
+    await page.focus("#paper-table tbody button");
+    await press("Enter");
+    await pause(200);
+    out.paper.opened = await page.evaluate(() => ["x", "y"].map((id) => document.getElementById(id).value));
     await page.focus("#explorer-chart");
     await press("ArrowRight");
     out.keys.explorer = await marks(page);

@@ -15,12 +15,16 @@ import pytest
 
 from chromium import browser
 from gases import control, state, trace
+from report_pages import data_of
 from watched_runs import run as watched_run
 from weightgas import report
 from weightgas import trace as traces
 from weightgas.analysis import Findings
+from weightgas.analysis.potentials import potential_map
+from weightgas.experiments import controls_for
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
+from weightgas.report.columns import columns
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
@@ -80,7 +84,8 @@ def test_no_request_no_message_no_error(met: dict[str, Any]) -> None:
 
 
 def test_hostile_texts_are_text(met: dict[str, Any]) -> None:
-    assert met["hit"] is None and met["links"] == [] and met["scripts"] == 4  # two packed blocks, ours, the library
+    assert met["hit"] is None and met["links"] == []
+    assert met["scripts"] == 6  # three packed blocks, the loader, and two of the blocks unpacked
     for text in HOSTILE[:4]:
         assert " ".join(text.split()) in " ".join(met["text"].split()), text
 
@@ -103,6 +108,26 @@ def test_a_cell_that_is_pointed_at_is_marked_in_the_other_views(met: dict[str, A
     found = met["hovered"]
     keys = {cell for _, cell in found["rings"]} | {found["row"]}
     assert len(keys) == 1 and {"grid", "explorer"} <= {section for section, _ in found["rings"]}
+
+
+def test_the_potential_is_that_of_the_marked_cell_and_its_minimum_is_drawn(met: dict[str, Any]) -> None:
+    found = met["potential"]
+    target, minimum = (int(found[name].split(":")[1]) for name in ("target", "minimum"))
+    of = hostile_findings("fixed_lr").state
+    expected = potential_map(of, target) / of["temperature"].values[target]
+    assert found["target"] == found["marked"] and minimum == int(np.nanargmin(expected))
+    shown = np.full(len(expected), np.nan)
+    shown[[int(cell.split(":")[1]) for cell in found["cells"]]] = np.array(found["logarithms"], float)
+    assert (np.isnan(shown) == np.isnan(expected)).all() and np.isnan(expected).sum() == 2
+    above = expected > 10 ** np.nanmin(shown) + 0.01
+    np.testing.assert_allclose(shown[above], np.log10(expected[above]), atol=0.01)
+    assert above.sum() > 15
+
+
+def test_figures_of_the_paper_open_as_views_with_its_numbers_next_to_ours(met: dict[str, Any]) -> None:
+    found = met["paper"]
+    assert found["figures"] >= 8 and found["opened"] == ["temperature", "energy"]
+    assert found["charts"] == 3 and "1.0139 ± 0.0090" in found["text"] and "our error alone" in found["text"]
 
 
 def test_every_interaction_has_a_key(met: dict[str, Any]) -> None:
@@ -165,16 +190,22 @@ def test_a_watched_run_has_the_same_page(tmp_path: Path) -> None:
 
 
 def test_sizes_of_pages(tmp_path: Path) -> None:
-    """One run, and the paper's 17 x 17 x 3 cells, with their controls."""
-    controls = {name: Findings(*control(name)) for name in ("ideal", "anisotropic")}
-
-    def size(runs: dict[str, Findings]) -> int:
-        content = report.Content("t", [report.System("s", runs, controls)])
-        return report.write(tmp_path / "report.html", content).stat().st_size
-
-    assert size({"fixed_lr": Findings(trace("fixed_lr"), state("fixed_lr"))}) <= 1e6
+    """One run of 17 x 17 cells, and the paper's 17 x 17 x 3 cells, with all controls; what stands in them is drawn."""
     axis, radii = np.logspace(-3, -1, 17), np.logspace(-1, 1, 17)
     kinds = (FixedLR(lr=axis, wd=axis), FixedELR(elr=axis, wd=axis), FixedSphere(elr=axis, radius=radii))
-    record, way = Record(samples=100), Run(progress=False)
+    record, way = Record(samples=200), Run(progress=False)
     made = {kind.name: simulate(kind, 3, 20_000, record=record, run=way) for kind in kinds}
-    assert size({name: Findings(found, measure(found)) for name, found in made.items()}) <= 2.5e6
+    runs = {name: Findings(found, measure(found)) for name, found in made.items()}
+    controls = {name: one.findings for name, one in controls_for(runs["fixed_lr"]).items()}
+
+    def written(runs: dict[str, Findings]) -> Path:
+        content = report.Content("t", [report.System("s", runs, controls, sections=report.sections(runs))])
+        return report.write(tmp_path / "report.html", content)
+
+    assert written(runs).stat().st_size <= 2.5e6
+    page = written({"fixed_lr": runs["fixed_lr"]})
+    assert page.stat().st_size <= 1e6
+    (mine,) = (run for run in data_of(page.read_text(encoding="utf-8"))["runs"] if run["role"] == "run")
+    assert len(mine["status"]) == len(mine["series"]["energy"]) == 289
+    assert set(mine["columns"]) == {column.quantity.name for column in columns(runs["fixed_lr"], [])}
+    assert page.read_text(encoding="utf-8").count("data:image/svg+xml,") >= 5

@@ -48,7 +48,15 @@ def test_no_table_is_cut_off_at_1280_pixels(met: dict[str, Any]) -> None:
 
 
 def test_formulas_are_typeset(met: dict[str, Any]) -> None:
-    assert met["formulas"] > 50 and met["wrong_formulas"] == 0
+    assert met["formulas"] > 200 and met["wrong_formulas"] == 0
+
+
+def test_no_number_in_a_table_is_broken_over_two_lines(met: dict[str, Any]) -> None:
+    assert met["broken"] == []
+
+
+def test_no_formula_is_cut_off_at_1280_pixels(met: dict[str, Any]) -> None:
+    assert met["cut"] == []
 
 
 @pytest.mark.parametrize("word", FOUND_ON)

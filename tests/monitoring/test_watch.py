@@ -1,12 +1,8 @@
 """``watch`` in a user's loop: it moves nothing, survives what loops do, and states what it cannot say."""
 
-import base64
 import copy
 import csv
-import gzip
-import json
 import pickle
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from report_pages import data_of
 from watched_runs import GROUPS, OPTIMIZERS, OTHERS, OneTensor, batches, drawn_gas, network, run, steps
 from weightgas import figures, report, trace
 from weightgas.forecast import predict
@@ -469,8 +466,7 @@ def test_a_report_of_a_watched_run(tmp_path) -> None:
     page = report.of_run(tmp_path / "mine").read_text(encoding="utf-8")
     assert "Watched run: numbers" in page and "Seen by hooks of the optimizer" in page
     assert "None loss" not in page and "Slopes of the entropy" not in page and "seeds" not in page
-    packed = re.search(r'id="data">([^<]*)<', page)
-    (found,) = json.loads(gzip.decompress(base64.b64decode(packed[1])))["runs"]
+    (found,) = data_of(page)["runs"]
     assert [g["name"] for g in found["watched"]["groups"]] == list(gas.names)
     assert len(found["watched"]["step"]) == len(found["watched"]["groups"][0]["star"])
 

@@ -1,9 +1,8 @@
 """The report: one file that needs nothing else, the finding first, foreign text escaped. tests/browser opens it."""
 
 import base64
-import gzip
 import hashlib
-import json
+import io
 import os
 import re
 import shutil
@@ -12,13 +11,15 @@ import tomllib
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from PIL import Image
 
 from gases import KINDS, PROTOCOLS, control, network, state, trace
+from report_pages import block, data_of
 from weightgas import figures, report
 from weightgas import trace as traces
 from weightgas.analysis import Findings
@@ -28,6 +29,7 @@ from weightgas.report import columns, static
 from weightgas.report.compare import compared
 from weightgas.report.data import data
 from weightgas.report.numbers import range_of, text_of
+from weightgas.report.paper import paper
 from weightgas.settings import Record
 from weightgas.simulation import simulate
 
@@ -108,40 +110,33 @@ def test_a_report_is_one_self_contained_balanced_page(page: str) -> None:
     assert page.startswith("<!doctype html>") and ("html", {"lang": "en"}) in found.tags
     assert not {"link", "iframe", "object", "embed", "base", "form"} & {t for t, _ in found.tags}
     scripts = [a for t, a in found.tags if t == "script"]
-    assert [a.get("type") for a in scripts] == ["application/octet-stream"] * 2 + [None]
+    assert [a.get("type") for a in scripts] == ["application/octet-stream"] * 3 + [None]
     assert not any("src" in a for a in scripts)
     for _, attributes in found.tags:
         for key in ("src", "href", "srcset", "action"):
             value = attributes.get(key) or "#"
-            assert value.startswith(("data:image/svg+xml;base64,", "#")), value
+            assert value.startswith(("data:image/svg+xml,", "#")), value
         assert not any(key.startswith("on") for key in attributes)
-    assert not re.search(r"url\(|@import", page)
+    assert not re.search(r"url\((?!%23)|@import", page)  # but of clip paths in the same figure
+    assert all(address.startswith(("%23", "data:image/png;base64,")) for address in re.findall(r"href='([^']*)'", page))
     ids = [a["id"] for _, a in found.tags if "id" in a]
     assert len(ids) == len(set(ids))
     assert {a["href"][1:] for t, a in found.tags if t == "a" and a.get("href")} <= set(ids)
 
 
-def test_the_policy_allows_the_two_scripts_and_nothing_else(page: str) -> None:
+def test_the_policy_allows_three_scripts_and_nothing_else(page: str) -> None:
     (policy,) = (a["content"] for t, a in Page(page).tags if t == "meta" and a.get("http-equiv"))
     assert policy is not None and policy.startswith("default-src 'none'; script-src 'sha256-")
     sources = re.search(r"script-src ([^;]*)", policy)[1].split()  # type: ignore[index]
-    own = page.rpartition("<script>")[2].partition("</script>")[0]
-    library = gzip.decompress(base64.b64decode(packed_in(page, "library")))
-    expected = [base64.b64encode(hashlib.sha256(text).digest()).decode() for text in (own.encode(), library)]
+    loader = page.rpartition("<script>")[2].partition("</script>")[0].encode()
+    library, program = block(page, "library"), block(page, "program")
+    expected = [base64.b64encode(hashlib.sha256(text).digest()).decode() for text in (loader, library, program)]
     assert sources == [f"'sha256-{found}'" for found in expected]
     assert b"plotly.js (cartesian - minified)" in library[:100] and "Permission is hereby granted" in Page(page).text
 
 
-def packed_in(page: str, name: str) -> str:
-    return re.search(rf'id="{name}">([^<]*)<', page)[1]  # type: ignore[index]
-
-
-def unpacked(page: str) -> dict[str, Any]:
-    return json.loads(gzip.decompress(base64.b64decode(packed_in(page, "data"))))
-
-
 def test_the_page_has_the_numbers_of_the_state(page: str) -> None:
-    data, of = unpacked(page), run()
+    data, of = data_of(page), run()
     (mine,) = (one for one in data["runs"] if one["role"] == "run")
     assert mine["status"] == of.state["status"].values.tolist()
     assert {"temperature", "entropy", "ess", "radius_ratio", "fluctuation"} <= set(mine["columns"])
@@ -161,6 +156,40 @@ def test_the_page_has_the_numbers_of_the_state(page: str) -> None:
             assert (off[good] <= 0.05 * of.state[f"{name}_err"].values[good]).all(), name
     checks = [check for level in mine["levels"] for check in level["checks"]]
     assert [c["name"] for c in checks] == [c.name for level in of.verdict.levels for c in level.checks]
+
+
+def test_the_page_offers_every_quantity_of_the_state(page: str) -> None:
+    """All that have one number a cell, but what cells are told apart by."""
+    shown, of = data_of(page), run().state
+    (mine,) = (one for one in shown["runs"] if one["role"] == "run")
+    numbers = {str(n) for n, x in of.data_vars.items() if x.dims == ("cell",) and np.issubdtype(x.dtype, np.floating)}
+    wanted = {n for n in numbers if np.isfinite(of[n]).any() and not n.endswith("_err")}
+    assert len(wanted) > 40 and wanted - set(mine["columns"]) <= {"lr_set", "wd_set"}
+
+
+def test_the_paper_has_its_figures_as_views_and_its_numbers() -> None:
+    runs = {kind: run(kind) for kind in KINDS}
+    found = paper(runs)
+    assert [(f["y"], f["x"]) for f in found["figures"]] == [
+        ("energy", "temperature"),
+        ("entropy_direction", "temperature"),
+        ("radius", "wd"),
+        ("pressure", "radius"),
+        *(("entropy", x) for x in ("wd", "radius", "lr", "elr")),
+        *[("potential", "")] * 2,
+    ]
+    assert found["figures"][2]["runs"] == ["fixed LR", "fixed ELR"] and found["figures"][3]["runs"] == ["fixed sphere"]
+    assert [(row["published"], row["along"], row["across"]) for row in found["numbers"]] == [
+        (1.0139, "lr", "wd"),
+        (0.0131, "wd", "lr"),
+        (1.0008, "lr", "product"),
+        (-0.9989, "wd", "elr"),
+    ]
+    row = found["numbers"][0]
+    assert row["z"] == pytest.approx((row["value"] - 1.0139) / np.hypot(row["error"], 0.009), rel=1e-3)
+    assert paper({}) == {"numbers": [], "figures": []}
+    other = run().state.assign_attrs(run().state.attrs | {"dim": 10})
+    assert paper({"fixed_lr": Findings(state=other)})["numbers"] == []  # the published numbers are of d = 3
 
 
 def test_the_finding_is_first_and_in_plain_words(page: str) -> None:
@@ -224,6 +253,33 @@ def test_static_figures_are_few_small_and_the_most_important(monkeypatch: pytest
     assert len(static.svg(points)) < 100_000
 
 
+def test_an_svg_keeps_the_numbers_that_are_read() -> None:
+    found = Figure(figsize=(2, 1))
+    axes = found.subplots()
+    axes.plot([0, 1], alpha=0.05)
+    axes.set_xticks([0.123, 0.456])
+    axes.set_title("0.0789 \"<&>'")
+    text = static.svg(found)
+    assert {"0.123", "0.456"} <= set(re.findall(r">([^<>]+)</text>", text)) and "0.0789 " in text
+    assert "opacity: 0.05" in text or "opacity:0.05" in text
+    address = static.image(report.Picture(found, "c"))["source"]
+    assert not set('"&#\n') & set(address) and unquote(address) == text
+
+
+def test_a_bitmap_of_a_figure_is_small_and_close_to_the_original() -> None:
+    found = Figure(figsize=(3, 2), dpi=static.DPI)
+    axes = found.subplots()
+    for n in range(4):
+        axes.plot(np.random.default_rng(n).random(4000), "o", color=f"C{n}")
+    buffer = io.BytesIO()
+    found.savefig(buffer)
+    original = buffer.getvalue()
+    small = base64.b64decode(static._fewer_colours(base64.b64encode(original).decode()))
+    assert len(small) < 0.5 * len(original)
+    a, b = (np.asarray(Image.open(io.BytesIO(each)).convert("RGBA"), float) for each in (original, small))
+    assert np.abs(a - b).mean() < 3  # of 255
+
+
 def test_writing_is_all_or_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     path.write_text("before")
@@ -242,9 +298,10 @@ def test_every_file_of_the_page_is_in_the_wheel() -> None:
     root = Path(report.__file__).parent
     listed = subprocess.run(["git", "ls-files", "."], cwd=root, capture_output=True, text=True, check=True)
     tracked = set(listed.stdout.split())
-    needed = {f"script/{name}.js" for name in report.page.SCRIPTS} | {"vendor/plotly-LICENSE.txt"}
+    scripts = {*report.page.SCRIPTS, "loader"}
+    needed = {f"script/{name}.js" for name in scripts} | {"vendor/plotly-LICENSE.txt"}
     needed |= {str(path.relative_to(root)) for path in (*root.glob("templates/*"), *root.glob("vendor/*"))}
-    assert needed <= tracked and {path.stem for path in root.glob("script/*")} == set(report.page.SCRIPTS)
+    assert needed <= tracked and {path.stem for path in root.glob("script/*")} == scripts
     settings = tomllib.loads((root.parents[2] / "pyproject.toml").read_text(encoding="utf-8"))
     assert settings["tool"]["hatch"]["build"]["targets"]["wheel"] == {"packages": ["src/weightgas"]}
 
@@ -285,9 +342,12 @@ def test_a_report_of_every_kind_of_run_is_valid_and_small(tmp_path: Path) -> Non
     assert 4 <= sum(t == "img" for t, _ in page.tags) <= 12
     tables = [t.caption for system in systems for section in system.sections for t in section.tables]
     assert any("paper printed" in t for t in tables) and any(t.startswith("Slopes of the entropy") for t in tables)
-    data = unpacked(path.read_text(encoding="utf-8"))
+    data = data_of(path.read_text(encoding="utf-8"))
     assert [r["name"] for r in data["runs"] if r["system"] == 0] == ["fixed LR", "fixed ELR", "fixed sphere", *controls]
-    assert all(r["series"]["energy"] for r in data["runs"] if r["role"] == "run") and data["systems"][1]["paper"]
+    assert (
+        all(r["series"]["energy"] for r in data["runs"] if r["role"] == "run")
+        and data["systems"][1]["paper"]["numbers"]
+    )
     assert data["notes"] == [] or all("expected" in note for note in data["notes"])
 
 
@@ -379,8 +439,8 @@ def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
     assert not np.isfinite(measure(ran)["entropy"]).any()
     traces.save(ran, tmp_path / "run" / "trace.zarr")
     html = report.of_run(tmp_path / "run").read_text()
-    assert "entropy" not in unpacked(html)["runs"][0]["columns"]
-    assert any("entropy over the weight decay" in n for n in unpacked(html)["notes"])
+    assert "entropy" not in data_of(html)["runs"][0]["columns"]
+    assert any("entropy over the weight decay" in n for n in data_of(html)["notes"])
     assert sum(t == "img" for t, _ in Page(html).tags) >= 2
 
 
@@ -392,7 +452,7 @@ def test_a_run_that_cannot_be_judged_has_a_report(tmp_path: Path, monkeypatch: p
     page = Page(html)
     assert "No verdict on fixed LR, linear loss" in page.text and "KeyError: 'gone'" in page.text
     assert "could not be judged: the notes state why." in page.text
-    (found,) = unpacked(html)["runs"]
+    (found,) = data_of(html)["runs"]
     assert found["levels"] == [] and len(found["columns"]["energy"]["value"]) == 25
 
 

@@ -19,8 +19,13 @@ from weightgas.trace import kind_of
 
 @dataclass(frozen=True)
 class Comparison:
-    """One quantity: the published value (with spread), the value of this run (with standard error), and theory."""
+    """One mean slope of S: the published value (with spread), that of this run (with standard error), and theory.
 
+    ``key``: of :data:`weightgas.analysis.maxwell.NAMES`; ``quantity``: its name and the protocol.
+    """
+
+    key: str
+    protocol: str
     quantity: str
     published: float
     published_spread: float
@@ -36,17 +41,20 @@ def reference() -> dict[str, Any]:
 
 
 def compare_isotropic(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
-    """Maxwell slopes of the isotropic noise model against the notebook's, for the protocols in ``runs``."""
+    """Maxwell slopes of the isotropic noise model against the notebook's, in as many dimensions, by protocol."""
     published = reference()["isotropic"]
     rows = []
     for protocol, run in runs.items():
+        if run.state.attrs["dim"] != published["setup"]["dim"]:
+            continue
         for slope in run.slopes:
             entry = published.get(protocol, {}).get(slope.key)
             if entry is not None:
                 mean = entry.get("mean", entry.get("value"))
                 spread = entry.get("std_over_lr", entry.get("std_over_wd", float("nan")))
                 name = f"{slope.name}, {kind_of(run.state).title}"
-                rows.append(Comparison(name, mean, spread, slope.value, slope.error, entry["theory"]))
+                ours = slope.value, slope.error, entry["theory"]
+                rows.append(Comparison(slope.key, protocol, name, mean, spread, *ours))
     return tuple(rows)
 
 

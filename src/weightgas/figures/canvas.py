@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
+from io import BytesIO
 from typing import Any, ParamSpec, TypeVar
 
 import numpy as np
@@ -70,6 +71,15 @@ Panels = Axes | Sequence[Any] | np.ndarray
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
+
+
+class Drawing(Figure):
+    """A figure that a notebook shows as a picture; those of matplotlib need pyplot for that."""
+
+    def _repr_png_(self) -> bytes:
+        data = BytesIO()
+        self.savefig(data, format="png")
+        return data.getvalue()
 
 
 def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -137,7 +147,7 @@ def canvas(
     heights = [h * (0.85 if width == "column" else 1.0) for h in rows] * (columns if stacked else 1)
     if width is not None and sum(heights) > TALLEST:
         heights = [h * TALLEST / sum(heights) for h in heights]
-    figure = Figure(figsize=(WIDTHS.get(str(width), screen), sum(heights)), dpi=150, layout="constrained")
+    figure = Drawing(figsize=(WIDTHS.get(str(width), screen), sum(heights)), dpi=150, layout="constrained")
     figure.set_facecolor("white")
     grid = figure.add_gridspec(len(heights), 1 if stacked else columns, height_ratios=heights)
     axes = np.empty(panels, dtype=object)

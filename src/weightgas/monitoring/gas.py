@@ -243,8 +243,9 @@ class Gas:
         return text.Summary(tuple(head), found, (*foot, *(f"note: {note}" for note in self.notes())))
 
     def _repr_html_(self) -> str:
-        """The text in a notebook, escaped, without line breaks of its own."""
-        return f'<pre style="white-space: pre; overflow-x: auto">{html.escape(str(self))}</pre>'
+        """The text in a notebook, escaped, without line breaks of its own, in a font that keeps its columns."""
+        style = "font-family: monospace; white-space: pre; overflow-x: auto"
+        return f'<pre style="{style}">{html.escape(str(self))}</pre>'
 
     def __repr__(self) -> str:
         state = "attached" if self.attached else "detached"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from weightgas import __version__, quantities
 from weightgas.analysis.cells import axes
 from weightgas.analysis.checks import HYPOTHESES, Key, Verdict
-from weightgas.analysis.compare import compare_isotropic, compare_networks
 from weightgas.analysis.findings import Findings
 from weightgas.figures.canvas import plain
 from weightgas.report import advice, columns, series, words
@@ -18,6 +16,7 @@ from weightgas.report.columns import rounded
 from weightgas.report.content import Content, System
 from weightgas.report.guard import attempt
 from weightgas.report.numbers import text_of
+from weightgas.report.paper import paper
 from weightgas.status import Status
 from weightgas.trace import kind_of
 
@@ -70,7 +69,8 @@ def _system(
         "cards": words.cards(system.runs, judged),
         "controls": words.controls(verdicts["control"]),
         "next": step or {"text": "", "command": ""},
-        "paper": attempt(f"No comparison with the paper: {system.title}", lambda: _paper(system.runs), notes) or [],
+        "paper": attempt(f"No comparison with the paper: {system.title}", lambda: paper(system.runs), notes)
+        or {"numbers": [], "figures": []},
     }
 
 
@@ -86,6 +86,7 @@ def _run(
         "title": run.title,
         "protocol": kind_of(state).title,
         "axes": list(axes(state)),
+        "projected": kind_of(state).projected,
         "R": float(about["dof"]) / 2,
         "steps": int(about["steps"]),
         "seed": None if about["producer"] == "watch" else int(about["seed"]),
@@ -209,33 +210,3 @@ def _layers(run: Findings) -> dict[str, Any]:
     out["dof"] = [int(g) for g in found["dof"].values]
     out["sums"] = {name: text_of(float(f"{float(found[name]):.6g}")) for name in ("volume_sum", "work_sum", "heat_sum")}
     return out
-
-
-def _paper(runs: Mapping[str, Findings]) -> list[dict[str, Any]]:
-    """The published numbers with ours: the paper's model, or its networks by the published analysis."""
-    if runs and all(run.is_model for run in runs.values()):
-        return [
-            _row(r.quantity, r.published, r.published_spread, r.value, r.error, r.theory)
-            for r in compare_isotropic(runs)
-        ]
-    rows = []
-    if runs and all(run.state.attrs["producer"] == "train" for run in runs.values()):
-        for row in compare_networks(runs):
-            published = np.array([v for v in row.published.values() if np.isfinite(v)])
-            if not published.size:
-                continue
-            value, error = row.measured.get("published", (np.nan, np.nan))  # like with like
-            if not np.isfinite(value):
-                continue
-            middle, spread = published.mean(), published.std(ddof=1) if published.size > 1 else np.nan
-            rows.append(_row(row.quantity, middle, spread, value, error, row.ideal))
-    return rows
-
-
-def _row(quantity: str, published: float, spread: float, value: float, error: float, ideal: float) -> dict[str, Any]:
-    """One quantity; ``z``: its distance from the published value in spread and error, added in squares."""
-    scale = np.hypot(*np.nan_to_num([error, spread]))
-    z = (value - published) / scale if scale > 0 else np.nan
-    numbers: Sequence[float | None] = rounded([published, spread, value, error, ideal, z])
-    names = ("published", "spread", "value", "error", "ideal", "z")
-    return {"quantity": quantity, **dict(zip(names, numbers, strict=True))}

@@ -21,11 +21,11 @@ def text(content: Content, found: Mapping[str, Any], facts: Mapping[str, str]) -
             lines += ["```sh", system["next"]["command"].replace("```", ""), "```", ""]
         for run in (run for run in found["runs"] if run["system"] == number):
             lines += _run(run)
-        if system["paper"]:
+        if system["paper"]["numbers"]:
             lines += ["## What the paper printed (arXiv 2511.07308), and this run", ""]
             rows = [
                 (r["quantity"], *(_number(r[n]) for n in ("published", "spread", "value", "error", "ideal", "z")))
-                for r in system["paper"]
+                for r in system["paper"]["numbers"]
             ]
             lines += _table(("quantity", "published", "spread", "this run", "standard error", "ideal gas", "z"), rows)
     for section in [s for system in content.systems for s in system.sections] + list(content.sections):

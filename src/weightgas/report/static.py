@@ -8,9 +8,11 @@ import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from matplotlib import figure as mpl
 from matplotlib import rc_context
+from PIL import Image
 
 from weightgas.figures.entry import Figure
 from weightgas.figures.registry import CHAPTERS
@@ -30,8 +32,10 @@ LARGEST, ALL = 30_000, 120_000
 """Bytes of a figure as SVG, above which its points and lines become a bitmap; bytes of all figures of a page."""
 SHOWN = 60_000
 """Bytes above which a figure, of thousands of points, is left to the charts."""
-DPI = 110
-"""Resolution of that bitmap."""
+DPI, COLOURS = 110, 64
+"""Resolution and colours of that bitmap."""
+_SAFE = " !$'()*+,/:;<=>?@[\\]^`{|}"
+"""What a data address in double quotes has as it is, besides letters and digits: no double quote, no reference."""
 
 
 def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]]:
@@ -75,7 +79,7 @@ def _candidates(system: System) -> list[tuple[str, str, Callable[[], mpl.Figure]
 def image(picture: Picture) -> dict[str, Any]:
     """A picture as an SVG in a data address, with its size, caption and level."""
     width, height = (round(CSS_PIXELS_PER_INCH * x) for x in picture.figure.get_size_inches())
-    source = base64.b64encode(svg(picture.figure).encode()).decode("ascii")
+    source = quote(svg(picture.figure), safe=_SAFE)
     return {"source": source, "width": width, "height": height, "caption": picture.caption, "level": picture.level}
 
 
@@ -86,12 +90,12 @@ def svg(figure: mpl.Figure) -> str:
         for axes in figure.axes:
             for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.images):
                 artist.set_rasterized(True)
-        found = _drawn(figure)
+        found = min(found, _drawn(figure), key=len)
     return found
 
 
 def _drawn(figure: mpl.Figure) -> str:
-    """The SVG with coordinates to a tenth of a point, without what only editors need."""
+    """The SVG of a figure, without what only editors need."""
     buffer = io.StringIO()
     options: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -103,20 +107,30 @@ def _drawn(figure: mpl.Figure) -> str:
         look = {"dpi": DPI, "facecolor": "white", "edgecolor": "white", "metadata": {"Date": None}}
         figure.savefig(buffer, format="svg", **look)
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
-    text = re.sub(r"(\d+\.\d)\d+", r"\1", text)
-    return _shorter(re.sub(r">\s+<", "><", text))
+    text = re.sub(r"(?<=image/png;base64,)[^\"]+", lambda found: _fewer_colours(found[0]), text)
+    return _shorter(re.sub(r"\s+", " ", re.sub(r">\s+<", "><", text)))
+
+
+def _fewer_colours(bitmap: str) -> str:
+    """A bitmap (PNG in base 64) of :data:`COLOURS` colours, a quarter as large as with all of them."""
+    buffer = io.BytesIO()
+    with Image.open(io.BytesIO(base64.b64decode(bitmap))) as found:
+        found.quantize(COLOURS).save(buffer, format="png", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _shorter(text: str) -> str:
-    """The same SVG with styles that recur as classes, and without names that nothing refers to."""
+    """The same SVG, coordinates to a tenth of a point, recurring styles as classes, without names that are not used."""
     referred = set(re.findall(r"#([\w-]+)", text))
     classes: dict[str, str] = {}
 
     def tag(found: re.Match[str]) -> str:
         kept = re.sub(r' id="([^"]*)"', lambda name: name[0] if name[1] in referred else "", found[0])
-        return re.sub(
+        kept = re.sub(
             r' style="([^"]*)"', lambda style: f' class="{classes.setdefault(style[1], f"s{len(classes)}")}"', kept
         )
+        kept = re.sub(r"(\d+\.\d)\d+", r"\1", kept)  # within the tag: numbers that are read stay as they are
+        return re.sub(r'="([^"\']*)"', r"='\1'", kept)  # which a data address in double quotes has as they are
 
     short = re.sub(r"<[a-z][^<>]*>", tag, text)
     rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())

@@ -2,7 +2,7 @@
 
 m is the mean of the weights over a stationary run. The weights' squared distance from m, or ⟨m, w⟩ and ‖w‖², stays the
 same on average, which gives the virial E⟨w − m, ∇L⟩ for any loss, any noise and any step: an identity of stationary
-runs (Yaida, arXiv 1810.00004, with its origin at m). The physics is the shape of the loss along the rays from m: where
+runs (Yaida, arXiv 1810.00004: any origin, and n = 2). The physics is the shape of the loss along the rays from m: where
 L(m + s(w − m)) − L(m) grows as sⁿ, E⟨w − m, ∇L⟩ = n(U − L(m)), so that
 
     U − L(m) = E⟨w − m, ∇L⟩/n,    n = 2 where the rays are harmonic
@@ -10,8 +10,8 @@ L(m + s(w − m)) − L(m) grows as sⁿ, E⟨w − m, ∇L⟩ = n(U − L(m)), 
 For a scale-invariant group that is (2/n) ½λ‖m‖²: pressure times volume is what noise costs. Exact for quadratic losses;
 empirical for networks, whose n must be measured, from s ≤ ½, as s near 1 makes the law a tautology.
 
-λ is coupled weight decay unless stated otherwise, g the gradient of a batch without decay. Source of the momentum
-forms: stationarity of E‖θ − m‖², derived here.
+λ is coupled weight decay unless stated otherwise, g the gradient of a batch without decay. Source: Yaida for SGD and
+heavy ball; the other forms follow from the stationarity of E‖θ − m‖², derived here.
 """
 
 from __future__ import annotations
@@ -90,7 +90,8 @@ def fall(thermal: ArrayLike, drift: ArrayLike, cut: ArrayLike) -> Numbers:
     """By how much the loss falls if the learning rate is divided by c: (1 − 1/c)(pV)_thermal + (1 − 1/c²)(pV)_drift.
 
     Within 1/(η_eκ) ≪ t ≪ 1/(ηλ) steps, where rays are harmonic: the heat of the noise falls as η, that of the mean
-    gradient, p_drift = η_e‖∇L‖²/(2r²), as its square. Approximate; exact as η_e h → 0.
+    gradient, p_drift = η_e‖∇L‖²/(2r²), as its square. Approximate; exact as η_e h → 0. Source of the thermal part:
+    Qiu et al., arXiv 2507.02119.
 
     Raises
     ------

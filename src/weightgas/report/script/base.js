@@ -1,22 +1,7 @@
-// What all parts share: unpacking, elements, numbers, the look. Text of the data goes into the page as text alone.
+// What all parts share: elements, numbers, the look. Text of the data goes into the page as text alone.
 const root = document.documentElement;
 const at = (id) => document.getElementById(id);
-const page = { data: null, hooks: { cell: [], look: [], system: [] } };
-
-/** The bytes of a base64 text. */
-function decoded(text) {
-  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text);
-  const binary = atob(text), bytes = new Uint8Array(binary.length);
-  for (let n = 0; n < binary.length; n += 1) bytes[n] = binary.charCodeAt(n);
-  return bytes;
-}
-
-/** The text of a packed block: base64 of gzip. */
-async function unpack(id) {
-  const bytes = decoded(at(id).textContent.trim());
-  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  return new Response(stream).text();
-}
+const page = { data: JSON.parse(globalThis.weightgas), hooks: { cell: [], look: [], system: [] } };
 
 /** An element with attributes, listeners (onclick: f) and children, which are elements or text. */
 function make(tag, attributes = {}, ...children) {

@@ -1,4 +1,4 @@
-// The beginning: unpack, choose the look, draw, and the keys of the page.
+// The beginning: choose the look, draw, and the keys of the page.
 const KEYS = [["arrows", "move through cells in a chart, the grid or the table"], ["Enter", "open the cell: all values, time series, command"], ["Escape", "close"], ["← →", "in the drawer: previous and next cell"],
   ["+ − 0", "in a chart: zoom in, out, back"], ["d", "light or dark"], ["s", "next system"], ["/", "filter the table"], ["c", "CSV of the table"], ["[ ]", "previous and next page of the table"], ["?", "these keys"]];
 
@@ -25,11 +25,6 @@ function globalKeys(event) {
 
 async function start() {
   const scheme = matchMedia("(prefers-color-scheme: dark)");
-  root.dataset.theme = scheme.matches ? "dark" : "light";
-  if (!("DecompressionStream" in window)) return; // an old browser: the page without charts that react
-  const [text, library] = await Promise.all([unpack("data"), unpack("library")]);
-  page.data = JSON.parse(text);
-  document.head.append(make("script", {}, library));
   at("theme").addEventListener("click", () => look(dark() ? "light" : "dark"));
   at("theme").textContent = dark() ? "Light" : "Dark";
   scheme.addEventListener("change", () => look(scheme.matches ? "dark" : "light"));
@@ -40,7 +35,7 @@ async function start() {
   fill(at("system"), page.data.systems.map((system, n) => [String(n), system.title]), "0");
   at("system-choice").hidden = page.data.systems.length < 2;
   at("system").addEventListener("change", () => show(Number(at("system").value)));
-  at("quantity").addEventListener("change", () => { for (const element of at("grid-charts").children) chart(element, drawn.get(element).build); });
+  at("quantity").addEventListener("change", () => { gridNote(); for (const element of at("grid-charts").children) chart(element, drawn.get(element).build); });
   startExplorer();
   startDrawer();
   startTable();
