@@ -27,7 +27,7 @@ CASES = {
 
 
 def shares(network: networks.Network, runs: int, repeats: int, steps: int = 50) -> np.ndarray:
-    """Time of a step with averaging, and with losses, over that with neither, minus 1: of the fastest repeat of each."""
+    """Time of a step with averaging, and with losses, over that with neither, minus 1: of the fastest repeats."""
     plain, with_losses = (
         Engine(
             FixedLR(lr=np.linspace(0.01, 0.02, runs), wd=0.01), network, datasets.digits(), replicas=1, seed=0,

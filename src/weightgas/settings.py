@@ -306,7 +306,7 @@ class Evaluate(Settings):
         network. If more than 20 s are estimated, several numbers are timed, and the log has the times. With a client
         each worker gets some. The attributes of the trace have the choice.
     compile
-        Compile the gradients (needs a C++ compiler, and up to a minute); if not given, tried if more than 10 minutes are
+        Compile the gradients (needs a C++ compiler, and a minute); if not given, tried if more than 10 minutes are
         estimated and ``cells_at_once`` is not given, and kept if it is faster. If it fails, the log has the reason.
     """
 

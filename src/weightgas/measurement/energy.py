@@ -5,8 +5,8 @@ The error of Var U grows with its value, so one that is small by chance has a sm
 1)/1.96 · Var U with s its relative error by the jackknife: the upper end of the interval of the logarithm.
 
 If the producer averaged over every step (``energy_mean``), those averages are used, since they contain every step. U of
-a network is that of the losses of its training batches, if they were recorded (``batch_energy``): each is drawn anew and
-with replacement, so its expectation at the weights is the energy over all of the data. Var U is not.
+a network is that of the losses of its training batches, if they were recorded (``batch_energy``): each is drawn anew
+and with replacement, so its expectation at the weights is the energy over all of the data. Var U is not.
 Weakness: for a network, L is evaluated on a fixed partition of the data into training batches. It is therefore the
 training loss under BatchNorm, not that of single examples. Near 20 effective samples of an exponential density Var U is
 too low, since those that lack rare high energies appear to have more.

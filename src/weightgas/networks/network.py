@@ -131,7 +131,7 @@ def losses_and_gradients_at_once(
             return own(weights, inputs, labels)
     if hasattr(network, "gradients"):
         with torch.no_grad():
-            return network.losses(weights, inputs, labels), network.gradients(weights, inputs, labels)
+            return network.losses(weights, inputs, labels), gradients_at_once(network, weights, inputs, labels)
     with torch.enable_grad():
         variables = weights.detach().requires_grad_()
         losses = network.losses(variables, inputs, labels)

@@ -15,7 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from weightgas.errors import real_array, refuse, wrong_type
 
 Numbers = np.float64 | NDArray[np.float64]
-_P, _R = ParamSpec("_P"), TypeVar("_R")
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 def broadcasting(function: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -83,8 +84,9 @@ def where(stable: Any, formula: Callable[[Any], Any]) -> Numbers:
 
 
 class Steps(Protocol):
-    """What theory needs from a protocol: the flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
+    """What theory needs from a protocol: its axes, the flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
 
+    axes: ClassVar[tuple[str, str]]
     scaled: ClassVar[bool]
     projected: ClassVar[bool]
     limit: ClassVar[str]

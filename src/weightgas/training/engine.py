@@ -175,11 +175,11 @@ class Engine:
         measured, growths, total = [], [], sum_of(state.mean)
         with torch.no_grad():
             for step in range(state.step, state.step + steps):
-                gradient, *each = self._measured(weights, self._draws.training(step))
-                decay, size, growth = rule(weights, gradient, *each[0])
+                gradient, square, losses = self._measured(weights, self._draws.training(step))
+                decay, size, growth = rule(weights, gradient, *square)
                 # Written as a difference: the rounding of 1 − ηλ may exceed a small ηλ.
                 weights = weights - torch.addcmul(weights * decay, gradient, size)
-                measured.append(each)
+                measured.append((square, losses))
                 if growth is not None:
                     growths.append(growth)
                 if total is not None:
@@ -194,15 +194,15 @@ class Engine:
         with torch.no_grad():
             for count in range(1, steps + 1):
                 index = self._draws.training(state.step + count - 1)
-                gradient, *each = self._measured(weights, index)
+                gradient, square, losses = self._measured(weights, index)
                 weights, buffers = optimizer.step(weights, gradient, buffers, *self._rates, state.age + count)
-                measured.append(each)
+                measured.append((square, losses))
                 if total is not None:
                     total.add(weights)
                 if MOMENTUM in buffers:
                     kept = probes.group_squares(buffers[MOMENTUM], self.sizes)
-                    buffer_sq = buffer_sq + each[0][0].sum(-1) * kept.sum(-1)
-                    group_buffer_sq = group_buffer_sq + each[0][0] * kept
+                    buffer_sq = buffer_sq + square[0].sum(-1) * kept.sum(-1)
+                    group_buffer_sq = group_buffer_sq + square[0] * kept
             return replace(
                 _moved(state, steps, weights, measured, total), buffer_sq=buffer_sq, group_buffer_sq=group_buffer_sq,
                 buffers=buffers, age=state.age + steps,
@@ -263,7 +263,9 @@ class Engine:
         return gathered(self._inputs, self._labels, self.stack, index)
 
 
-def _moved(state: State, steps: int, weights: Tensor, measured: list[list[Any]], total: WeightSum | None) -> State:
+def _moved(
+    state: State, steps: int, weights: Tensor, measured: list[tuple[Any, Any]], total: WeightSum | None
+) -> State:
     """``state`` after its steps, with the sums of G and of the losses, and the mean of a window.
 
     ``measured``: squares and losses of :class:`Measured`, by step; ``total``: the sum of the weights after each step.

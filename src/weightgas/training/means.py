@@ -46,7 +46,7 @@ def mean_weights(
     With windows, m is the mean over all their steps, U that of the samples in them, and rays lead to the weights at
     their ends. Else m and U are over the stored directions w̄, whose weights are r w̄ with the norm r of the samples
     about them. All losses are means over disjoint batches in training mode, so normalisation has the statistics of each
-    batch at the weights in question; with ``batch_energy`` in the trace, U of the windows is that of every step's batch.
+    batch at the weights in question; with ``batch_energy`` in the trace, U of windows is that of every step's batch.
 
     Parameters
     ----------
@@ -196,7 +196,11 @@ def _windows(trace: xr.Dataset) -> _Source:
             energy, radius = (trace[name].values[i, j, inside] for name in ("energy", "radius"))
             without = (means.sum(axis=0) - means) / (count - 1)
             batches = each @ trace["batch_energy"].values[i, j, inside] / each.sum(axis=1) if of_batches else None
-            yield int(i), int(j), _Stretch(means.mean(axis=0), without, ends, energy, batches, np.mean(radius**2))
+            yield (
+                int(i),
+                int(j),
+                _Stretch(means.mean(axis=0), without, ends, energy, batches, float(np.mean(radius**2))),
+            )
 
     return _Source(stretches, block, count + 1, (edges[:, -1] - edges[:, 0]).astype(float), of_batches)
 
