@@ -12,6 +12,9 @@ from urllib.parse import quote
 
 from matplotlib import figure as mpl
 from matplotlib import rc_context
+from matplotlib.artist import Artist
+from matplotlib.collections import Collection
+from matplotlib.lines import Line2D
 from PIL import Image
 
 from weightgas.figures.entry import Figure
@@ -29,7 +32,7 @@ FIRST = (
 """The figures of the registry that are drawn, the most important one first."""
 CSS_PIXELS_PER_INCH = 96
 LARGEST, ALL = 30_000, 120_000
-"""Bytes of a figure as SVG, above which its points and lines become a bitmap; bytes of all figures of a page."""
+"""Bytes of the points and lines of a figure as SVG, above which these are a bitmap; of all figures of a page."""
 SHOWN = 60_000
 """Bytes above which a figure, of thousands of points, is left to the charts."""
 DPI, COLOURS = 110, 64
@@ -47,7 +50,7 @@ def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]
             size = sum(len(one["source"]) for one in made)
             if len(made) == MOST // len(systems) or size > ALL / len(systems) or len(found) + len(made) == MOST:
                 break
-            drawn = attempt(f"Not drawn: {name}", draw, notes)
+            drawn = attempt(f"Not drawn: {name}", partial(_laid_out, draw), notes)
             picture = drawn and Picture(drawn, f"{system.title}. {caption}", level, name)
             shown = picture and attempt(f"Not drawn: {name}", partial(image, picture), notes)
             made += [shown] if shown and len(shown["source"]) <= SHOWN else []
@@ -76,6 +79,13 @@ def _candidates(system: System) -> list[tuple[str, str, Callable[[], mpl.Figure]
     return found
 
 
+def _laid_out(draw: Callable[[], mpl.Figure]) -> mpl.Figure:
+    """A figure of the registry, which is finished: to save it need not arrange it again."""
+    figure = draw()
+    figure.set_layout_engine("none")
+    return figure
+
+
 def image(picture: Picture) -> dict[str, Any]:
     """A picture as an SVG in a data address, with its size, caption and level."""
     width, height = (round(CSS_PIXELS_PER_INCH * x) for x in picture.figure.get_size_inches())
@@ -85,13 +95,25 @@ def image(picture: Picture) -> dict[str, Any]:
 
 def svg(figure: mpl.Figure) -> str:
     """A figure as SVG with its text as text, independent of the user's settings; of many points, these as a bitmap."""
-    found = _drawn(figure)
-    if len(found) > LARGEST:
-        for axes in figure.axes:
-            for artist in (*axes.lines, *axes.collections, *axes.patches, *axes.images):
-                artist.set_rasterized(True)
-        found = min(found, _drawn(figure), key=len)
-    return found
+    if _bytes(figure) > LARGEST:
+        for artist in _artists(figure):
+            artist.set_rasterized(True)
+    return _drawn(figure)
+
+
+def _artists(figure: mpl.Figure) -> list[Artist]:
+    return [each for axes in figure.axes for each in (*axes.lines, *axes.collections, *axes.patches, *axes.images)]
+
+
+def _bytes(figure: mpl.Figure) -> int:
+    """About how large the points and lines of a figure are as SVG."""
+    total = 0
+    for artist in _artists(figure):
+        if isinstance(artist, Line2D):
+            total += len(artist.get_xydata()) * (75 if artist.get_marker() not in ("", "None", None) else 12)
+        elif isinstance(artist, Collection):
+            total += 120 * max(len(artist.get_paths()), len(artist.get_offsets()))
+    return total
 
 
 def _drawn(figure: mpl.Figure) -> str:
