@@ -84,7 +84,7 @@ def where(stable: Any, formula: Callable[[Any], Any]) -> Numbers:
 
 
 class Steps(Protocol):
-    """What theory needs from a protocol: its axes, the flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
+    """What theory needs of a protocol: axes, flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
 
     axes: ClassVar[tuple[str, str]]
     scaled: ClassVar[bool]
