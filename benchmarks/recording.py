@@ -1,4 +1,4 @@
-"""What the mean weights of windows cost: steps with and without averaging, in turn, in processor time.
+"""What mean weights of windows and losses of batches cost: steps with and without, in turn, in processor time.
 
     python benchmarks/recording.py [--quick]
 
@@ -26,20 +26,24 @@ CASES = {
 }
 
 
-def share(network: networks.Network, runs: int, repeats: int, steps: int = 50) -> float:
-    """Time of a step with averaging over that without, minus 1: of the fastest repeat of either."""
-    engine = Engine(
-        FixedLR(lr=np.linspace(0.01, 0.02, runs), wd=0.01), network, datasets.digits(), replicas=1, seed=0,
-        batch_size=128, dtype=torch.float32, device=torch.device("cpu"),
+def shares(network: networks.Network, runs: int, repeats: int, steps: int = 50) -> np.ndarray:
+    """Time of a step with averaging, and with losses, over that with neither, minus 1: of the fastest repeats."""
+    plain, with_losses = (
+        Engine(
+            FixedLR(lr=np.linspace(0.01, 0.02, runs), wd=0.01), network, datasets.digits(), replicas=1, seed=0,
+            batch_size=128, dtype=torch.float32, device=torch.device("cpu"), batch_energy=batch_energy,
+        )
+        for batch_energy in (False, True)
     )  # fmt: skip
-    states = (engine.initial(), engine.initial().averaging())
-    seconds = np.zeros((repeats, 2))
+    sides = ((plain, plain.initial()), (plain, plain.initial().averaging()), (with_losses, with_losses.initial()))
+    seconds = np.zeros((repeats, len(sides)))
     for k in range(repeats):
-        for side, state in enumerate(states):
+        for side, (engine, state) in enumerate(sides):
             begun = time.process_time()
             engine.advance(state, steps)
             seconds[k, side] = time.process_time() - begun
-    return float(seconds[:, 1].min() / seconds[:, 0].min() - 1)
+    fastest = seconds.min(axis=0)
+    return fastest[1:] / fastest[0] - 1
 
 
 def main() -> None:
@@ -50,9 +54,10 @@ def main() -> None:
     torch.set_num_threads(1)
     found = {}
     for name, (network, runs) in CASES.items():
-        found[name] = share(network, runs, repeats) / 2
-        print(f"{name:28s} {found[name]:.1%} of a run", flush=True)
-    worst = max(found.values())
+        averaging, losses = (float(x) for x in shares(network, runs, repeats) * [0.5, 1.0])
+        found[name] = {"means": averaging, "batch_energy": losses}
+        print(f"{name:28s} means {averaging:.1%}, batch_energy {losses:.1%} of a run", flush=True)
+    worst = max(value for each in found.values() for value in each.values())
     print(json.dumps({"benchmark": "recording", "ratio": round(0.05 / max(worst, 1e-3), 2), "share": found}))
 
 

@@ -256,7 +256,7 @@ class Finding:
         return self.outcome not in ("refused", "accepted")
 
 
-INFINITE = {"theory.stationary.escape_time"}
+INFINITE = {"theory.stationary.escape_time", "theory.vmf.log_density_overlap"}  # the density is 0 outside of [-1, 1]
 """Targets whose result is infinite by definition where there is no finite one."""
 
 

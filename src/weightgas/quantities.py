@@ -17,8 +17,7 @@ ALONG = ("replica", "sample")
 GROUPS = ("replica", "sample", "group")
 MATRIX = "matrix"
 """Value of the attribute ``mobility`` if it is not a number: temperature and pressure do not apply."""
-METHODS = ("point", "mean", "root_mean_square", "sum")
-AVERAGES = ("mean", "root_mean_square", "none")
+METHODS, AVERAGES = ("point", "mean", "root_mean_square", "sum"), ("mean", "root_mean_square", "none")
 
 
 @dataclass(frozen=True)
@@ -162,6 +161,7 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("radius_unprojected", "norm before the projection on the sphere", "‖w₊‖", method=METHODS[2], **_ABOVE_0),
     _Q("energy", "loss at the weights", "L", "L"),
     _Q("energy_mean", "loss averaged over every step since the last sample", "L", "L", **_MEAN),
+    _Q("batch_energy", "loss of the batches of every step since the last sample, mean", "L", "L", **_MEAN),
     _Q("energy_sq_mean", "squared loss averaged over every step since the last sample", "L²", "L^2", **_MOMENT),
     _Q("grad_sq", "second moment of the mini-batch gradient on the unit sphere", "G", "G", **_MOMENT),
     _Q("buffer_sq", "second moment of the momentum buffer on the unit sphere", "r²‖b‖²", **_MOMENT),

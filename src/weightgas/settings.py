@@ -136,8 +136,7 @@ class Record(Settings):
         ``noise_trace_sq`` and ``noise_cov_sq``, also for each group. This and the options below are for ``train``.
     curvature_batches
         Extra batches at each sample of the curvature, each with a random probe (:mod:`weightgas.probes.laplacian`); 0:
-        none. 2 unless given: ``laplacian``, ``laplacian_far``, both also of groups, ``noise_curvature``. Each costs six
-        gradients. The weights of a run do not depend on it.
+        none; 2 unless given. Each costs six gradients. The weights of a run do not depend on it.
     noise_samples
         Samples that also hold noise and curvature, at multiples of the attribute ``noise_every`` of the trace (all, if
         it is absent); if not given, as many as cost 1.75 % of the gradients, and at least 40.
@@ -146,6 +145,8 @@ class Record(Settings):
     energy_batches
         Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16: the same for all
         samples. If they are not all, the attribute ``energy_batches`` is their number.
+    batch_energy
+        Record the mean of every step's loss, that of its batch, too; U is then its mean, and U − L(m) from it.
     means
         Windows in the last half of the steps, of which the mean weights over every step are kept, for what noise
         costs (:func:`weightgas.training.mean_weights`): take 16. Each adds 12 bytes for each weight of a run to trace
@@ -168,6 +169,7 @@ class Record(Settings):
     noise_samples: int | None = option(minimum=1, fix="Pass the number of samples for all.", train=None)
     log_spaced: bool | None = option(train=None)
     energy_batches: int | None = option(minimum=1, fix="Pass None for as many as cost little.", train=None)
+    batch_energy: bool | None = option(train=False)
     means: int | None = option(minimum=0, fix="Pass 0 for none.", train=0)
     quantities: tuple[Quantity, ...] = ()
 
@@ -193,9 +195,8 @@ class Until(Settings):
     Parameters
     ----------
     targets
-        Standard errors to reach, the steps being those of the first round: 0.003 for 0.3 % of energy and radius, or
-        quantities one by one, energy=0.003,entropy_direction=0.01 (entropies in nats). In Python these are a mapping,
-        ``{"energy": 0.003, "entropy_direction": 0.01}``; all but entropies are relative.
+        Standard errors to reach, the steps being those of the first round: 0.003 for 0.3 % of energy and radius, or by
+        name, energy=0.003,entropy_direction=0.01, in Python a mapping. Those of entropies are in nats, others relative.
     most_steps
         Steps of a run at most; 100 times the steps if not given.
 
@@ -249,7 +250,7 @@ class Run(Settings):
         up (``allowed-failures``), the cells are ``failed``, and the same call tries them again. If the pool of an
         executor breaks, the call ends (:mod:`weightgas.runs.clients`).
     threads
-        Threads to compute with. All cores for ``simulate`` unless given, whose results do not depend on it; one for
+        Threads to compute with. Unless given all cores for ``simulate``, whose results do not depend on it, and one for
         ``train``, since small networks gain little from a second thread, and are slower on a busy machine.
     progress
         Whether to show a progress bar; None: if standard error is a terminal.
@@ -302,12 +303,11 @@ class Evaluate(Settings):
     cells_at_once
         Runs (cells times replicas) that are trained together, in one stack of weights; as is fastest for the network if
         not given. A short run then trains as many as are evaluated at once: 35, or the attribute ``together`` of the
-        network. If more than 20 s are estimated, several numbers are timed, and the fastest is used; the log has the
-        times. With a client each worker gets some. The run folder and the attributes of the trace have the choice.
+        network. If more than 20 s are estimated, several numbers are timed, and the log has the times. With a client
+        each worker gets some. The attributes of the trace have the choice.
     compile
-        Compile the gradients (needs a C++ compiler); if not given, tried if more than 10 minutes are estimated and
-        ``cells_at_once`` is not given, and kept if it is faster. Compiling takes up to a minute; if it fails, the log
-        has the reason and eager torch is used.
+        Compile the gradients (needs a C++ compiler, and a minute); if not given, tried if more than 10 minutes are
+        estimated and ``cells_at_once`` is not given, and kept if it is faster. If it fails, the log has the reason.
     """
 
     method: str | None = option(among=("auto", "reduced", "full"), simulate="auto")

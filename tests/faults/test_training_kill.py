@@ -27,6 +27,7 @@ OPTIONS = {
     "noise_batches": 2,
     "snapshots": 5,
     "means": 3,
+    "batch_energy": True,
     "replicas": 2,
     "cells_at_once": 4,
 }
@@ -83,7 +84,9 @@ def test_ctrl_c_saves_and_is_passed_on(tmp_path, whole):
 @cache
 def undisturbed(cells_at_once: int | None, steps: int = 1000) -> xr.Dataset:
     """What the runs of :func:`interrupted` at fixed LR must end as."""
-    told = {"batch_size": 32, "samples": 20, "means": 2} | ({"cells_at_once": cells_at_once} if cells_at_once else {})
+    told = {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True} | (
+        {"cells_at_once": cells_at_once} if cells_at_once else {}
+    )
     return train(FixedLR([0.1, 0.3], 0.05), networks.mlp(), "digits", steps, **flat(**told))
 
 
@@ -102,13 +105,16 @@ def interrupted(monkeypatch, folder, protocol, calls, steps=1000):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(engine.Engine, "advance", counted)
         # Told how many at once, so that no step is made to be timed.
-        told = {"cells_at_once": 2, "batch_size": 32, "samples": 20, "means": 2}
+        told = {"cells_at_once": 2, "batch_size": 32, "samples": 20, "means": 2, "batch_energy": True}
         train(protocol, networks.mlp(), "digits", steps, **flat(folder=folder, **told))
 
 
 @pytest.mark.parametrize("calls", [2, 12])
 def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch, tmp_path, calls):
-    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2, "cells_at_once": 2}
+    protocol, options = (
+        FixedLR([0.1, 0.3], 0.05),
+        {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True, "cells_at_once": 2},
+    )
     interrupted(monkeypatch, tmp_path / "run", protocol, calls)
     at = stored_step(tmp_path / "run")
     assert 0 < at < 1100
@@ -123,7 +129,7 @@ def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch,
 
 @pytest.mark.parametrize("damage", ["newest", "both", "empty"])
 def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, caplog, damage):
-    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2}
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True}
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     interrupted(monkeypatch, tmp_path / "run", protocol, 9)
     newest, before = (tmp_path / "run/checkpoints" / f"cells-00000{x}.npz" for x in ("", ".before"))
@@ -152,7 +158,7 @@ FORGED = {
 
 def test_a_checkpoint_that_does_not_fit_the_run_is_skipped(monkeypatch, tmp_path, caplog):
     """Its digest is right, so somebody made it so; of the two checkpoints the one before is taken."""
-    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2}
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True}
     monkeypatch.setattr(checkpoint, "EVERY", 0.0)
     interrupted(monkeypatch, tmp_path / "run", protocol, 9)
     folder, name = tmp_path / "run/checkpoints", "cells-00000"
@@ -181,7 +187,7 @@ def test_a_checkpoint_that_does_not_fit_the_run_is_skipped(monkeypatch, tmp_path
 
 def test_a_checkpoint_of_other_cells_is_not_used(monkeypatch, tmp_path):
     """The part that begins with a cell may hold other cells when cells_at_once has changed."""
-    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2}
+    protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True}
     interrupted(monkeypatch, tmp_path / "run", protocol, 5, steps=400)
     assert stored_step(tmp_path / "run") > 0
     resumed = train(

@@ -68,6 +68,24 @@ def drawn(count: int, quick: bool) -> list[Call]:
     return found
 
 
+FOUND = {
+    "figures.energy": {"width": "array masked"},
+    "figures.layers": {"width": "unprintable"},
+    "figures.along_run": {"lines": "-1"},
+    "figures.energy_and_entropy": {"ax": "range huge"},
+    "figures.pressure": {"ax": "tensor grad"},
+    "figures.entropy": {"ax": "dataset other"},
+    "driving.dissipation": {"durations": "list deep"},
+    "experiments.controls_at": {"temperature": "1.7e+308"},
+    "networks.ConvNet": {"head_bias": "inf"},
+    "networks.ResNet18": {"head_bias": "range"},
+    "theory.stationary.stationary_values": {"at": "mapping empty"},
+    "theory.relaxation.energy_time_harmonic": {"elr": "array", "curvature": "bytearray"},
+    "symmetry.symmetries": {"loss_fn": "type"},
+}
+"""Calls that once ended with an error from inside, or were accepted without sense."""
+
+
 @contextmanager
 def little_memory() -> Iterator[None]:
     """At most some GB on top of what this process has."""
@@ -88,6 +106,13 @@ def test_every_public_name_is_called_here_or_excluded_with_a_reason():
         known = inspect.signature(target.function).parameters.values()
         needed = {p.name for p in known if p.default is p.empty and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)}
         assert needed <= set(target.usual), f"surface.py lacks usual arguments of {name}, or a reason to leave it out"
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_what_was_found_stays_refused(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    found = hostile.judged(targets()[name], Call(name, tuple(FOUND[name].items())))
+    assert found.outcome == "refused", found
 
 
 @pytest.mark.slow

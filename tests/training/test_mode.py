@@ -15,7 +15,7 @@ from weightgas import trace as traces
 from weightgas.datasets import Images
 from weightgas.errors import OutOfMemoryError
 from weightgas.protocols import FixedLR
-from weightgas.training import choice, engine, train
+from weightgas.training import choice, engine, measured, train
 from weightgas.training.mode import Evaluated, Mode
 
 GENERATOR = np.random.default_rng(0)
@@ -125,7 +125,7 @@ def test_memory_that_runs_out_elsewhere_is_told_too(monkeypatch):
     def fails(*arguments):
         raise RuntimeError(CPU_SAYS)
 
-    monkeypatch.setattr(engine, "_gathered", fails)
+    monkeypatch.setattr(measured, "gathered", fails)
     with pytest.raises(OutOfMemoryError, match=r"of a stack of 6 networks, got .* Lower cells_at_once, replicas"):
         train(PROTOCOL, MLP, DATA, 2, **flat(**SHORT))
 
@@ -316,11 +316,11 @@ def test_torch_that_cannot_compile_goes_on_without(monkeypatch, caplog):
 
         return call
 
-    engine._compiled_measured.cache_clear()
+    measured._compiled.cache_clear()
     monkeypatch.setattr(torch, "compile", fails)
     eager = train(PROTOCOL, MLP, DATA, 6, **flat(**SHORT))
     found = train(PROTOCOL, MLP, DATA, 6, **flat(compile=True, **SHORT))
-    engine._compiled_measured.cache_clear()
+    measured._compiled.cache_clear()
     assert (found["final_weights"] == eager["final_weights"]).all()
     assert "torch.compile failed, eager torch is used (RuntimeError: InvalidCxxCompiler" in caplog.text
 

@@ -8,9 +8,10 @@ along the rays from the mean weights m, the left side is n(U − L(m)), so that
 n is measured on the first half of the rays (s = ¼ and ½): from the entire ray it would make the law a tautology. Where
 n = 2 and the direction moves little, pV is what noise costs, and what averaging weights or annealing wins back.
 
-U − L(m) is that of the same weights, L(m) corrected for the finite number of weights in m by the jackknife, whose
-scatter also is the error (with four or more replicas it is their scatter). The error of n is that of the mean over
-rays, taken as independent. benchmarks/virial.py prints how often the intervals contain the truth.
+U − L(m) is that of the same weights (U of every step where the losses of the training batches are recorded), L(m)
+corrected for the finite number of weights in m by the jackknife, whose scatter also is the error (with four or more
+replicas it is their scatter). The error of n is that of the mean over rays, taken as independent. benchmarks/virial.py
+prints how often the intervals contain the truth.
 
 Level: pV is measured by norms and gradients, U − L(m) by losses; nothing is fitted. Empirical where n is taken as 2.
 Weakness: m is over a window, and slow directions that it does not average stay in m; the boundary term shows whether
@@ -114,6 +115,8 @@ def _cost(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """U − L(m) without the bias of a finite mean, its error, and the share of it that is correction, (cells,)."""
     energy, plain = means["snapshot_energy"].values, means["mean_energy"].values
     blocks, block = means.sizes["block"], means["snapshot_block"].values
+    if "window_energy" in means:  # of every step, as the mean weights are
+        energy, block = means["window_energy"].values, np.arange(blocks)
     without = np.stack([energy[:, :, block != k].mean(axis=2) for k in range(blocks)], axis=2)
     each = without - means["energy_without"].values
     whole = energy.mean(axis=2) - plain

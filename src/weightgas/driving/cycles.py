@@ -90,7 +90,7 @@ def dissipation(
 def _steps(durations: Any, minimum: int) -> list[int]:
     """Several numbers of steps."""
     fix = "Pass several numbers of steps, for instance [30, 300, 3000]."
-    if not isinstance(durations, list | tuple | range | np.ndarray) or np.ndim(durations) != 1:
+    if not isinstance(durations, list | tuple | range | np.ndarray) or getattr(durations, "ndim", 1) != 1:
         raise wrong_type("durations", "a list of whole numbers", durations, fix)
     if not len(durations):
         raise refuse("durations", "at least one number of steps", durations, fix)

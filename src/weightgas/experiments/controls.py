@@ -181,6 +181,8 @@ def controls_at(
     """
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     temperature = positive_number("temperature", temperature)
+    if not 1e-100 < temperature < 1e100:
+        raise refuse("temperature", "a number from 1e-100 to 1e100", temperature, "Beyond, curvatures would overflow.")
     samples = whole_number("samples", samples, minimum=8, fix="Ask for at least 8 samples.")
     replicas, run = whole_number("replicas", replicas), Run.given(run)
     if not SMALLEST_STEP <= finite_number("step", step) <= LARGEST_STEP:

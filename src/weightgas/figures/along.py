@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from weightgas.analysis import curves
 from weightgas.analysis.cells import axes
-from weightgas.errors import TraceError
+from weightgas.errors import TraceError, whole_number
 from weightgas.figures.canvas import Panels, drawn, ordered
 from weightgas.figures.families import what_ran
 from weightgas.figures.inputs import Recorded, recorded
@@ -57,6 +57,7 @@ def along_run(
         If no cell has the value ``at``.
     """
     trace = recorded(trace)
+    whole_number("lines", lines)
     (first, rate), (second, other) = axes(trace).items()
     known = np.unique(other)
     at = float(known[len(known) // 2]) if at is None else at

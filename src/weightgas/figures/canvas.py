@@ -91,8 +91,9 @@ def drawn(function: Callable[_P, _R]) -> Callable[_P, _R]:
     def inside(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         if "nulls" in kwargs:
             raise TypeError("nulls: expected controls=, got its name in 0.1. Pass controls={'name': run}.")
+        width = kwargs.get("width")
         defaults: dict[Any, Any] = {k: v for k, v in rcParamsDefault.items() if k.split(".")[0] in _OURS}
-        look = {**defaults, **LOOK, **(NARROW if kwargs.get("width") == "column" else {})}
+        look = {**defaults, **LOOK, **(NARROW if isinstance(width, str) and width == "column" else {})}
         with rc_context(look), used_for(function.__name__.replace("_", " ")):
             return checked(*args, **kwargs)
 
@@ -168,7 +169,7 @@ def _given(ax: Any, panels: tuple[int, int], width: str | None) -> np.ndarray:
     """The caller's axes in the shape of the panels."""
     if width is not None:
         raise refuse("width", "none together with ax, whose figure has one", width, "Pass one of the two.")
-    found = [ax] if isinstance(ax, Axes) else list(np.ravel(np.asarray(ax, dtype=object)))
+    found = _flat(ax)
     count = panels[0] * panels[1]
     if len(found) != count or not all(isinstance(one, Axes) for one in found):
         got = f"{len(found)}" if all(isinstance(one, Axes) for one in found) else type(ax).__name__
@@ -176,6 +177,13 @@ def _given(ax: Any, panels: tuple[int, int], width: str | None) -> np.ndarray:
     out = np.empty(count, dtype=object)
     out[:] = found
     return out.reshape(panels)
+
+
+def _flat(ax: Any) -> list[Any]:
+    """The entries of lists, tuples and arrays, however nested; anything else alone."""
+    if isinstance(ax, np.ndarray):
+        return list(ax.flat)
+    return [each for one in ax for each in _flat(one)] if isinstance(ax, list | tuple) else [ax]
 
 
 def plain(name: str) -> str:

@@ -4,7 +4,9 @@ Equation: U = E L(w̄), Var U = (E L² − U²)/(1 − 1/ESS): the mean of ESS i
 The error of Var U grows with its value, so one that is small by chance has a small error. Therefore it is (e^{1.96 s} −
 1)/1.96 · Var U with s its relative error by the jackknife: the upper end of the interval of the logarithm.
 
-If the producer averaged over every step (``energy_mean``), those averages are used, since they contain every step.
+If the producer averaged over every step (``energy_mean``), those averages are used, since they contain every step. U of
+a network is that of the losses of its training batches, if they were recorded (``batch_energy``): each is drawn anew
+and with replacement, so its expectation at the weights is the energy over all of the data. Var U is not.
 Weakness: for a network, L is evaluated on a fixed partition of the data into training batches. It is therefore the
 training loss under BatchNorm, not that of single examples. Near 20 effective samples of an exponential density Var U is
 too low, since those that lack rare high energies appear to have more.
@@ -36,12 +38,13 @@ def estimate(blocks: Blocks, ess: np.ndarray) -> Estimates:
         first, second = blocks.of("energy_mean"), blocks.of("energy_sq_mean")
     else:
         first, second = blocks.of("energy"), blocks.of("energy", np.square, "square")
+    mean = blocks.of("batch_energy") if "batch_energy" in blocks else first
     variance, error = blocks.estimate(lambda u, square: square - u**2, first, second)
     with np.errstate(all="ignore"):
         factor = np.where(ess < LEAST, np.nan, 1 / (1 - 1 / np.where(np.isnan(ess), np.inf, ess)))
         relative = error / np.abs(variance)
         error = np.where(relative > 0, np.abs(variance) * np.expm1(1.96 * relative) / 1.96, error)
     return {
-        "energy": blocks.estimate(lambda u: u, first),
+        "energy": blocks.estimate(lambda u: u, mean),
         "energy_variance": (variance * factor, error * factor),
     }

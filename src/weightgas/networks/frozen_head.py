@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from weightgas.errors import one_of, positive_number, refuse, whole_number
+from weightgas.errors import check_fields, one_of, positive_number, refuse, whole_number
 from weightgas.networks.network import Data
 
 EPS = 1e-5
@@ -57,6 +57,7 @@ class FrozenHead(ABC):
     shown: ClassVar[tuple[str, ...]] = ()  # fields that the name shows even at their default
 
     def __post_init__(self) -> None:
+        check_fields(self)
         one_of("normalisation", self.normalisation, NORMALISATIONS)
         whole_number(
             "channel_groups", self.channel_groups, fix="Pass the number of blocks of channels, for instance 2."

@@ -35,8 +35,9 @@ class Network(Protocol):
 
     A network may also have ``logits(weights, inputs)``, the outputs (C, classes, B) whose largest is the class, without
     which no accuracy is recorded; ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster
-    than by autograd; ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches common to all
-    networks, (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate
+    than by autograd, and ``losses_and_gradients(weights, inputs, labels)``, both from one evaluation, (C,) and (C,
+    dim); ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches common to all networks,
+    (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate
     them at once, or a function of the shape of an input (features…) that returns it; and ``separable = True`` if the
     loss of a batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts to save memory.
     """
@@ -118,6 +119,23 @@ def gradients_at_once(network: Network, weights: Tensor, inputs: Tensor, labels:
     with torch.enable_grad():
         variables = weights.detach().requires_grad_()
         return torch.autograd.grad(network.losses(variables, inputs, labels).sum(), variables)[0]
+
+
+def losses_and_gradients_at_once(
+    network: Network, weights: Tensor, inputs: Tensor, labels: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Losses (C,) and their gradients (C, dim), all networks in one evaluation if one suffices for both."""
+    own = getattr(network, "losses_and_gradients", None)
+    if own is not None:
+        with torch.no_grad():
+            return own(weights, inputs, labels)
+    if hasattr(network, "gradients"):
+        with torch.no_grad():
+            return network.losses(weights, inputs, labels), gradients_at_once(network, weights, inputs, labels)
+    with torch.enable_grad():
+        variables = weights.detach().requires_grad_()
+        losses = network.losses(variables, inputs, labels)
+        return losses.detach(), torch.autograd.grad(losses.sum(), variables)[0]
 
 
 def together(network: Network, shape: Sequence[int]) -> int | None:

@@ -81,8 +81,9 @@ def of_run(
     folder = path_of("folder", folder)
     run = findings(folder) if run is None else run
     content = content_of(folder, run, controls=controls, figures=figures)
+    page = write(folder / "report.html", content)
     runs.tidy(folder)
-    return write(folder / "report.html", content)
+    return page
 
 
 def content_of(

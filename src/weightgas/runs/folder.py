@@ -324,10 +324,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _is_used(folder: Path) -> bool:
-    """Whether the folder holds anything except locks and the remains of a killed process.
-
-    It lists the names only once, since other shards take locks and write files meanwhile.
-    """
+    """Whether the folder holds anything except locks and the remains of a killed process, by one list of the names."""
     ours = (".*.lock", *(f".{name}-????????" for name in _CONTENTS))
     return any(not any(fnmatch(path.name, pattern) for pattern in ours) for path in folder.iterdir())
 
@@ -344,5 +341,8 @@ def _scratch(folder: Path) -> Iterator[Path]:
 def _tidy(folder: Path) -> None:
     """Remove the remains of killed processes and their locks, unless a process may still be writing."""
     if not active(folder):
-        for path in list(_scratch(folder)):
-            remove(path)
+        try:
+            for path in list(_scratch(folder)):
+                remove(path)
+        except OSError as error:
+            raise unusable(folder, error) from error

@@ -203,7 +203,8 @@ class Probe:
         try:
             return self.loss_fn(self.model, self.batches[point % len(self.batches)])
         except (Exception, SystemExit) as error:
-            if is_refusal(error) or isinstance(error, MemoryError | torch.OutOfMemoryError):
+            ours = error.__traceback__ is not None and error.__traceback__.tb_next is not None and is_refusal(error)
+            if ours or isinstance(error, MemoryError | torch.OutOfMemoryError):
                 raise
             fix = "It is called with the model and one of the batches."
             got = f"{type(error).__name__}: {error}"

@@ -3,9 +3,11 @@
 A float is checked without NumPy, in a tenth of the time, since a monitor checks settings in the training loop.
 """
 
+import inspect
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, Protocol
+from functools import wraps
+from typing import Any, ClassVar, ParamSpec, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,6 +15,26 @@ from numpy.typing import ArrayLike, NDArray
 from weightgas.errors import real_array, refuse, wrong_type
 
 Numbers = np.float64 | NDArray[np.float64]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+def broadcasting(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Decorate a function of arrays: shapes that do not fit together raise a ValueError that names the arguments."""
+
+    @wraps(function)
+    def call(*arguments: _P.args, **keywords: _P.kwargs) -> _R:
+        try:
+            return function(*arguments, **keywords)
+        except ValueError as error:
+            if "broadcast" not in str(error):
+                raise
+            given = inspect.signature(function).bind(*arguments, **keywords).arguments
+            shapes = {name: str(np.shape(value)) for name, value in given.items() if np.ndim(value)}
+            fix = "Add axes of length 1, for instance lr[:, None]."
+            raise refuse(", ".join(shapes), "shapes that broadcast", " and ".join(shapes.values()), fix) from None
+
+    return call
 
 
 def finite(name: str, value: ArrayLike) -> NDArray[np.float64]:
@@ -62,8 +84,9 @@ def where(stable: Any, formula: Callable[[Any], Any]) -> Numbers:
 
 
 class Steps(Protocol):
-    """What theory needs from a protocol: the flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
+    """What theory needs of a protocol: axes, flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
 
+    axes: ClassVar[tuple[str, str]]
     scaled: ClassVar[bool]
     projected: ClassVar[bool]
     limit: ClassVar[str]

@@ -28,7 +28,7 @@ from scipy.fft import irfft
 
 from weightgas.errors import refuse
 from weightgas.theory import _logistic
-from weightgas.theory._arguments import finite, positive
+from weightgas.theory._arguments import broadcasting, finite, positive
 
 _POINTS, _WIDTHS = 2**14, 30.0
 """Points of the grid of losses, and its length in standard deviations of the loss."""
@@ -167,6 +167,7 @@ class AnisotropicGas:
         return _logistic.slope(self.energy_bins, hot.energy_bins)
 
 
+@broadcasting
 def fluctuation(hessian: ArrayLike, noise: ArrayLike) -> float:
     """(Var U/T²)/R at small steps, D Σ_ij Σ_ij² 4h_ih_j/(h_i + h_j)²/(tr Σ)², matrices as in :class:`AnisotropicGas`.
 

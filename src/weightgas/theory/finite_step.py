@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from weightgas.errors import real_array, refuse, typed
-from weightgas.theory._arguments import Kind, Numbers, dimension, kind
+from weightgas.theory._arguments import Kind, Numbers, broadcasting, dimension, kind
 
 
 def curvature_term(protocol: Kind, dim: ArrayLike) -> Numbers:
@@ -48,6 +48,7 @@ def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
     return (1 - alpha) / (1 + alpha)
 
 
+@broadcasting
 def configurational_temperature(
     mean_grad_sq: ArrayLike,
     laplacian: ArrayLike,
@@ -69,6 +70,7 @@ def configurational_temperature(
     return pull / np.where(laplacian == 0, np.nan, laplacian)
 
 
+@broadcasting
 def heat_capacity(
     energy_variance: ArrayLike,
     temperature: ArrayLike,
@@ -83,6 +85,7 @@ def heat_capacity(
     return _real("energy_variance", energy_variance) / temperature**2 * factor
 
 
+@broadcasting
 def gibbs_slope(
     cold: ArrayLike, hot: ArrayLike, noise_var: ArrayLike, protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike
 ) -> Numbers:

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from weightgas.errors import renamed_names
-from weightgas.theory._arguments import Numbers, finite, freedom, nonnegative, positive, where
+from weightgas.theory._arguments import Numbers, broadcasting, finite, freedom, nonnegative, positive, where
 
 # --- state variables ---
 
@@ -33,6 +33,7 @@ def gas_constant(dof: ArrayLike) -> Numbers:
     return freedom("dof", dof) / 2
 
 
+@broadcasting
 def temperature(elr: ArrayLike, noise_trace: ArrayLike, dof: ArrayLike) -> Numbers:
     """T = eta_e tr(Sigma) / (2 dof) = eta_e sigma^2 / 2 [P]; the norm cancels, so it holds at every step."""
     return positive("elr", elr) * nonnegative("noise_trace", noise_trace) / (2 * freedom("dof", dof))
@@ -43,6 +44,7 @@ def volume(radius: ArrayLike) -> Numbers:
     return positive("radius", radius) ** 2 / 2
 
 
+@broadcasting
 def pressure(temperature: ArrayLike, volume: ArrayLike, dof: ArrayLike) -> Numbers:
     """Ideal gas law p = R T / V [P]."""
     return gas_constant(dof) * nonnegative("temperature", temperature) / positive("volume", volume)
@@ -57,6 +59,7 @@ def balanced_decay(step: ArrayLike) -> Numbers:
     return where(step < 1, lambda ok: step / (1 + np.sqrt(np.where(ok, 1 - step, 0.0))))
 
 
+@broadcasting
 def pressure_split(
     elr: ArrayLike, radius: ArrayLike, noise_trace: ArrayLike, mean_grad_sq: ArrayLike
 ) -> tuple[Numbers, Numbers]:
@@ -68,6 +71,7 @@ def pressure_split(
     return scale * nonnegative("noise_trace", noise_trace), scale * nonnegative("mean_grad_sq", mean_grad_sq)
 
 
+@broadcasting
 def compressibility(noise_trace: ArrayLike, mean_grad_sq: ArrayLike, lr_times_wd: ArrayLike = 0.0) -> Numbers:
     """Expected Z = pV / (RT) of any stationary run, (1 + |grad L|^2 / tr Sigma) / (1 - eta lambda / 2).
 
@@ -84,11 +88,13 @@ def compressibility(noise_trace: ArrayLike, mean_grad_sq: ArrayLike, lr_times_wd
 # --- energy, entropy, potentials ---
 
 
+@broadcasting
 def harmonic_energy(dof: ArrayLike, temperature: ArrayLike, ground_energy: ArrayLike = 0.0) -> Numbers:
     """U = U_0 + R T near a minimum, for any noise: first order in T, small while (dof - 2) T / 4 << 1."""
     return finite("ground_energy", ground_energy) + gas_constant(dof) * nonnegative("temperature", temperature)
 
 
+@broadcasting
 def harmonic_entropy(dof: ArrayLike, temperature: ArrayLike, log_det_hessian: ArrayLike = 0.0) -> Numbers:
     """Direction entropy near a minimum, S = R ln(2 pi e T) - ln(det H) / 2, in nats; Gibbs state, lowest order in T.
 
@@ -98,16 +104,19 @@ def harmonic_entropy(dof: ArrayLike, temperature: ArrayLike, log_det_hessian: Ar
     return thermal - finite("log_det_hessian", log_det_hessian) / 2
 
 
+@broadcasting
 def entropy_of_radius(radius: ArrayLike, dof: ArrayLike) -> Numbers:
     """dof ln r, which a sphere of radius r adds to the direction entropy, in nats [P]; sum it over groups."""
     return freedom("dof", dof) * np.log(positive("radius", radius))
 
 
+@broadcasting
 def helmholtz(energy: ArrayLike, temperature: ArrayLike, entropy: ArrayLike) -> Numbers:
     """F = U - T S: minimal on the fixed sphere (constant T and V) [P]."""
     return finite("energy", energy) - nonnegative("temperature", temperature) * finite("entropy", entropy)
 
 
+@broadcasting
 def gibbs(
     energy: ArrayLike, temperature: ArrayLike, entropy: ArrayLike, pressure: ArrayLike, volume: ArrayLike
 ) -> Numbers:
@@ -115,6 +124,7 @@ def gibbs(
     return helmholtz(energy, temperature, entropy) + finite("pressure", pressure) * nonnegative("volume", volume)
 
 
+@broadcasting
 def enthalpy(energy: ArrayLike, pressure: ArrayLike, volume: ArrayLike) -> Numbers:
     """H = U + p V."""
     return finite("energy", energy) + finite("pressure", pressure) * nonnegative("volume", volume)

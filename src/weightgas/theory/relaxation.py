@@ -8,9 +8,10 @@ relaxes as its protocol states (``radius_time`` and ``radius_after`` in :mod:`we
 from numpy.typing import ArrayLike
 
 from weightgas.errors import renamed_names
-from weightgas.theory._arguments import Numbers, positive
+from weightgas.theory._arguments import Numbers, broadcasting, positive
 
 
+@broadcasting
 def direction_time_in_noise(elr: ArrayLike, noise_trace: ArrayLike) -> Numbers:
     """Decay time of <w_t . w_0> / (r_t r_0) in pure noise, 2 / (eta_e^2 tr Sigma) steps.
 
@@ -20,6 +21,7 @@ def direction_time_in_noise(elr: ArrayLike, noise_trace: ArrayLike) -> Numbers:
     return 2 / (positive("elr", elr) ** 2 * positive("noise_trace", noise_trace))
 
 
+@broadcasting
 def direction_time_harmonic(elr: ArrayLike, curvature: ArrayLike) -> Numbers:
     """Relaxation time of the direction along an eigenvector of the Hessian, 1 / (eta_e curvature) steps.
 
@@ -29,6 +31,7 @@ def direction_time_harmonic(elr: ArrayLike, curvature: ArrayLike) -> Numbers:
     return 1 / (positive("elr", elr) * positive("curvature", curvature))
 
 
+@broadcasting
 def energy_time_harmonic(elr: ArrayLike, curvature: ArrayLike) -> Numbers:
     """Autocorrelation time of the energy in a harmonic well: half that of the direction, as energy is quadratic."""
     return direction_time_harmonic(elr, curvature) / 2

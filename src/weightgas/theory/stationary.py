@@ -32,7 +32,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import gammainc
 
-from weightgas.errors import positive_number, renamed_names, typed, whole_number
+from weightgas.errors import positive_number, refuse, renamed_names, typed, whole_number
 from weightgas.theory import _logistic
 from weightgas.theory._arguments import Kind, kind
 from weightgas.theory._chain import Stationary, solve
@@ -84,6 +84,8 @@ def stationary_values(
     if there is no state or it is not resolved.
     """
     protocol = kind(protocol)
+    if missing := [axis for axis in protocol.axes if axis not in at]:
+        raise refuse("at", f"a value of each of {', '.join(protocol.axes)}", f"none of {missing[0]}", "Add it.")
     arrays = np.broadcast_arrays(*(np.asarray(v, float) for v in at.values()))
     at = dict(zip(at, arrays, strict=True))
     size = np.round(np.log(protocol.step_number(at)), 12)

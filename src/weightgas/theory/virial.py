@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from weightgas.theory._arguments import Numbers, finite, nonnegative, positive
+from weightgas.theory._arguments import Numbers, broadcasting, finite, nonnegative, positive
 
 SYSTEMATIC = 0.1
 """Relative standard deviation of falls seen in networks from :func:`fall`, within the limits that follow."""
@@ -26,6 +26,7 @@ LARGEST_STEP, LARGEST_DRIFT, LARGEST_HEAT = 0.5, 0.3, 0.1
 """η_eκ, share of the drift in the pressure, and pV/U up to which pV is forecast as what a network wins."""
 
 
+@broadcasting
 def of_group(wd: ArrayLike, mean_sq: ArrayLike) -> Numbers:
     """E⟨w − m, ∇L⟩ = λ‖m‖² of a scale-invariant group at fixed LR: SGD, momentum and Nesterov, exact at any step.
 
@@ -35,6 +36,7 @@ def of_group(wd: ArrayLike, mean_sq: ArrayLike) -> Numbers:
     return (nonnegative("wd", wd) * nonnegative("mean_sq", mean_sq))[()]
 
 
+@broadcasting
 def of_sgd(lr: ArrayLike, wd: ArrayLike, step_sq: ArrayLike, variance: ArrayLike) -> Numbers:
     """E⟨θ − m, ∇L⟩ = (η/2) E‖g + λθ‖² − λ tr Cov θ of any parameters under plain SGD.
 
@@ -43,6 +45,7 @@ def of_sgd(lr: ArrayLike, wd: ArrayLike, step_sq: ArrayLike, variance: ArrayLike
     return (positive("lr", lr) / 2 * nonnegative("step_sq", step_sq) - _decay(wd, variance))[()]
 
 
+@broadcasting
 def of_heavy_ball(
     lr: ArrayLike, wd: ArrayLike, momentum: ArrayLike, buffer_sq: ArrayLike, variance: ArrayLike
 ) -> Numbers:
@@ -54,6 +57,7 @@ def of_heavy_ball(
     return (rate * nonnegative("buffer_sq", buffer_sq) - _decay(wd, variance))[()]
 
 
+@broadcasting
 def of_nesterov(
     lr: ArrayLike, wd: ArrayLike, momentum: ArrayLike, step_sq: ArrayLike, step_buffer: ArrayLike, variance: ArrayLike
 ) -> Numbers:
@@ -66,6 +70,7 @@ def of_nesterov(
     return (positive("lr", lr) * found - _decay(wd, variance))[()]
 
 
+@broadcasting
 def boundary(lr: ArrayLike, steps: ArrayLike, change: ArrayLike) -> Numbers:
     """What a window of W steps adds to λ‖m‖², ⟨m, w_end − w_start⟩/(ηW), for a scale-invariant group under SGD.
 
@@ -74,11 +79,13 @@ def boundary(lr: ArrayLike, steps: ArrayLike, change: ArrayLike) -> Numbers:
     return (finite("change", change) / (positive("lr", lr) * positive("steps", steps)))[()]
 
 
+@broadcasting
 def cost_of_noise(virial: ArrayLike, exponent: ArrayLike = 2.0) -> Numbers:
     """U − L(m) = E⟨w − m, ∇L⟩/n for rays of exponent n."""
     return (finite("virial", virial) / positive("exponent", exponent))[()]
 
 
+@broadcasting
 def fall(thermal: ArrayLike, drift: ArrayLike, cut: ArrayLike) -> Numbers:
     """By how much the loss falls if the learning rate is divided by c: (1 − 1/c)(pV)_thermal + (1 − 1/c²)(pV)_drift.
 

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import gammaln, xlog1py
 
 from weightgas.errors import DRAWS, positive_number, refuse, typed, whole_number
-from weightgas.theory._arguments import Kind, Numbers, dimension, finite, kind, positive
+from weightgas.theory._arguments import Kind, Numbers, broadcasting, dimension, finite, kind, positive
 from weightgas.theory._bessel import Bessel, bessel
 
 Size = int | tuple[int, ...]
@@ -31,16 +31,19 @@ Size = int | tuple[int, ...]
 # --- equilibrium ---
 
 
+@broadcasting
 def mean_overlap(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """<z> = -A(1/T), between -1 (T -> 0) and 0 (T -> infinity: -1 / (dim T))."""
     return -_bessel(dim, temperature).ratio
 
 
+@broadcasting
 def energy(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """U = <L> = 1 - A(1/T): (dim - 1) T / 2 at low T, 1 at high T. Its relative error is small even where U is tiny."""
     return _bessel(dim, temperature).complement
 
 
+@broadcasting
 def energy_variance(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """v = Var L = Var z = dA/dkappa: (dim - 1) T^2 / 2 at low T, 1 / dim at high T.
 
@@ -49,28 +52,33 @@ def energy_variance(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     return _bessel(dim, temperature).slope
 
 
+@broadcasting
 def heat_capacity(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """C = dU/dT = v / T^2 = T dS/dT: R = (dim - 1) / 2 at low T, 1 / (dim T^2) at high T."""
     return _bessel(dim, temperature).scaled_slope
 
 
+@broadcasting
 def log_partition(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """ln Z = ln of the integral of exp(-z / T) over the unit sphere; the ln of its area as T -> infinity."""
     kappa = 1 / _temperature(temperature)
     return _bessel(dim, temperature).log_partition_minus_kappa + kappa
 
 
+@broadcasting
 def entropy(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """Direction entropy S = ln Z - kappa (1 - U) in nats: R ln(2 pi e T) at low T, ln(area) at high T."""
     gas = _bessel(dim, temperature)
     return gas.log_partition_minus_kappa + gas.complement / _temperature(temperature)
 
 
+@broadcasting
 def helmholtz(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """F = U - T S = 1 - T ln Z."""
     return -_temperature(temperature) * _bessel(dim, temperature).log_partition_minus_kappa
 
 
+@broadcasting
 def log_density_overlap(z: ArrayLike, dim: ArrayLike, temperature: ArrayLike) -> Numbers:
     """ln of the density of z in [-1, 1], area(S^{dim-2}) (1 - z^2)^{(dim-3)/2} exp(-z/T) / Z; -inf outside.
 
@@ -89,6 +97,7 @@ def log_density_overlap(z: ArrayLike, dim: ArrayLike, temperature: ArrayLike) ->
 # --- finite steps ---
 
 
+@broadcasting
 def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: Kind) -> Numbers:
     """Correction to U of a run with finite steps, first order in eta_e at constant temperature.
 
@@ -117,6 +126,7 @@ def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, p
     return elr * change
 
 
+@broadcasting
 def finite_step_entropy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: Kind) -> Numbers:
     """Correction to S of a run with finite steps, first order in eta_e: delta S = delta U / T.
 

@@ -28,7 +28,7 @@ ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps",
 COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
 CODES = {"outcome": Outcome, "failed_cause": Cause, "status": Status}
 
-_OF_A_STATE = ("status", "energy", "radius", "ess", "burn_in", "samples_kept")
+_OF_A_STATE = ("status", "energy", "radius", "ess", "burn_in", "samples_kept", "correlation", "correlation_radius")
 _RESERVED = (*DERIVED, "status", "regime", "reason", "measured_from")
 """Names of a state that a custom quantity cannot have."""
 _KINDS = {"float64": ("float64", "float32"), "float32": ("float32", "float64"), "uint64": ("uint64",)}
@@ -43,6 +43,8 @@ _TOGETHER: dict[str, tuple[str, ...]] = {
     "laplacian_far": ("laplacian",),
     **dict.fromkeys(_GROUPED, ("group_radius",)),
     "group_laplacian": ("group_radius", "group_mean_grad_sq"),
+    "directions": ("snapshot_step",),
+    "window_mean": ("window_end", "window_step"),
 }
 """Variables that are used only together with others."""
 _FIX = "Open the trace again, or make it with simulate() or train()."
@@ -237,7 +239,7 @@ def _check_groups(trace: xr.Dataset) -> None:
     if groups is None or not any(name in trace.variables for name in _GROUPED):
         return
     for name in ("group_sizes", "group_names"):
-        found = len(elements(trace.attrs[name])) if name in trace.attrs else groups
+        found = len(elements(trace.attrs[name])) if name in trace.attrs else 0 if name == "group_sizes" else groups
         if found != groups:
             raise TraceError(f"attribute {name}: expected one of each of the {groups} groups, got {found}. {_FIX}")
 

@@ -184,7 +184,8 @@ def _restored(engine: Engine, plan: Plan, record: Samples, stored: Mapping[str, 
     state = engine.state(step, stored["weights"])
     if state.weights.shape != (engine.stack, sum(engine.sizes)):
         raise ValueError(f"weights: expected shape {(engine.stack, sum(engine.sizes))}, got {state.weights.shape}")
-    sums = {name: _like(getattr(state, name), stored[name], name) for name in (*SUMS, "rate")}
+    kept = [name for name in (*SUMS, "rate") if name != "energy" or plan.batch_energy]  # absent in older checkpoints
+    sums = {name: _like(getattr(state, name), stored[name], name) for name in kept}
     buffers = {name: _like(like, stored[f"{BUFFER}{name}"], name) for name, like in state.buffers.items()}
     if "mean" in stored:
         sums["mean"], averaged = _like(state.weights.double(), stored["mean"], "mean"), int(stored["averaged"])

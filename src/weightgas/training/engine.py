@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,8 @@ from weightgas.probes import Curvature, Moments
 from weightgas.protocols import Protocol
 from weightgas.training.averaging import WeightSum, sum_of
 from weightgas.training.draws import Draws, sequences
-from weightgas.training.mode import Evaluated, Mode, compiled, is_out_of_memory, usual
+from weightgas.training.measured import Measurement, gathered
+from weightgas.training.mode import Evaluated, Mode, usual
 from weightgas.training.start import FIRST_GUESS, optimizer_radii, predicted_radii
 
 RANDOM, SLOW_RANDOM = 64, 16
@@ -36,7 +37,7 @@ MOMENTUM = "momentum_buffer"
 START, WARMUP = 2**30, 2**30 + 1
 """Numbers of the draws of extra gradients before the first sample; those of the samples count from 1."""
 
-SUMS = ("grad_sq", "group_grad_sq", "growth", "buffer_sq", "group_buffer_sq")
+SUMS = ("grad_sq", "group_grad_sq", "growth", "buffer_sq", "group_buffer_sq", "energy")
 """The sums of a state over the steps since the last sample."""
 
 Rule = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor | None]]
@@ -51,8 +52,9 @@ class State:
     ``step`` counts from the beginning of the warm-up. The sums run over the ``count`` steps since the last sample: of
     r²‖g‖² (stack,), of r_i²‖g_i‖² (stack, groups) and, on the sphere, of (‖w₊‖² − ‖w‖²)/r² (stack,). ``buffers`` are
     those of the optimizer, ``age`` steps after they were reset, and with a momentum buffer b ``buffer_sq`` and
-    ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups). ``mean`` (stack, dim), float64,
-    is that of the weights after each of the last ``averaged`` steps, None outside of a window.
+    ``group_buffer_sq`` are the sums of r²‖b‖² (stack,) and r_i²‖b_i‖² (stack, groups); ``energy`` is that of the losses
+    of the batches, if they are recorded. ``mean`` (stack, dim), float64, is that of the weights after each of the last
+    ``averaged`` steps, None outside of a window.
     """
 
     step: int
@@ -64,6 +66,7 @@ class State:
     growth: Tensor
     buffer_sq: Tensor
     group_buffer_sq: Tensor
+    energy: Tensor
     buffers: Mapping[str, Tensor] = field(default_factory=dict)
     age: int = 0
     mean: Tensor | None = None
@@ -94,6 +97,7 @@ class Engine:
         device: torch.device,
         optimizer: Optimizer | None = None,
         energy_batches: int | None = None,
+        batch_energy: bool = False,
         mode: Mode | None = None,
     ) -> None:
         """``optimizer`` makes the steps at fixed LR, with learning rate and decay of each cell; None for plain SGD."""
@@ -112,14 +116,14 @@ class Engine:
         self._decay, self.radius = decay, protocol.fixed_radius(at)
         self.has_momentum = optimizer is not None and MOMENTUM in optimizer.buffers(torch.zeros(1, 1))
         self._optimizer, self._rates = optimizer, (_column(self._rate, dtype), _column(decay, dtype))
+        self._batch_energy = batch_energy
         self.take(mode or usual(network, data.inputs.shape[1:], self.stack))
 
     def take(self, mode: Mode) -> None:
         """Evaluate the networks in another mode from now on."""
         self.network: Any = Evaluated(self._given, mode)
-        # Gather, gradients and norms in one function, if the network has gradients that can be compiled.
-        whole = mode.compiled and self.stack <= mode.at_once and hasattr(self._given, "gradients")
-        self._fast = _compiled_measured() if whole else None
+        data = (self._inputs, self._labels)
+        self._measured = Measurement(self._given, self.network, self.sizes, data, self.stack, self._batch_energy)
 
     def initial(self) -> State:
         """Fresh weights, each replica of each cell from its own stream; on the sphere scaled to its radius."""
@@ -153,7 +157,7 @@ class Engine:
         zeros = torch.zeros(self.stack, dtype=torch.float64, device=self._device)
         groups = zeros.new_zeros((self.stack, len(self.sizes)))
         start = torch.as_tensor(weights, dtype=self._dtype, device=self._device)
-        return State(step, start, 0, self._rate, zeros, groups, zeros, zeros, groups, self._empty(start))
+        return State(step, start, 0, self._rate, zeros, groups, zeros, zeros, groups, zeros, self._empty(start))
 
     def advance(self, state: State, steps: int, *, fixed_radius: bool = False) -> State:
         """The state ``steps`` steps later; ``fixed_radius`` keeps a fixed-ELR run on the sphere of its current radius.
@@ -168,31 +172,31 @@ class Engine:
         if fixed_radius and kind.scaled and square is None:
             square = probes.group_squares(weights, self.sizes).sum(-1)
         rule = _rule(kind.scaled, square, state.rate, self._decay, self._dtype)
-        squares, growths, total = [], [], sum_of(state.mean)
+        measured, growths, total = [], [], sum_of(state.mean)
         with torch.no_grad():
             for step in range(state.step, state.step + steps):
-                gradient, square = self._measured_gradients(weights, self._draws.training(step))
+                gradient, square, losses = self._measured(weights, self._draws.training(step))
                 decay, size, growth = rule(weights, gradient, *square)
                 # Written as a difference: the rounding of 1 − ηλ may exceed a small ηλ.
                 weights = weights - torch.addcmul(weights * decay, gradient, size)
-                squares.append(square)
+                measured.append((square, losses))
                 if growth is not None:
                     growths.append(growth)
                 if total is not None:
                     total.add(weights)
-            found = _moved(state, steps, weights, squares, total)
+            found = _moved(state, steps, weights, measured, total)
             return replace(found, growth=state.growth + torch.stack(growths).sum(0)) if growths else found
 
     def _stepped(self, state: State, steps: int, optimizer: Optimizer) -> State:
         """:meth:`advance` with an optimizer that keeps buffers."""
-        weights, buffers, squares, total = state.weights, state.buffers, [], sum_of(state.mean)
+        weights, buffers, measured, total = state.weights, state.buffers, [], sum_of(state.mean)
         buffer_sq, group_buffer_sq = state.buffer_sq, state.group_buffer_sq
         with torch.no_grad():
             for count in range(1, steps + 1):
                 index = self._draws.training(state.step + count - 1)
-                gradient, square = self._measured_gradients(weights, index)
+                gradient, square, losses = self._measured(weights, index)
                 weights, buffers = optimizer.step(weights, gradient, buffers, *self._rates, state.age + count)
-                squares.append(square)
+                measured.append((square, losses))
                 if total is not None:
                     total.add(weights)
                 if MOMENTUM in buffers:
@@ -200,7 +204,7 @@ class Engine:
                     buffer_sq = buffer_sq + square[0].sum(-1) * kept.sum(-1)
                     group_buffer_sq = group_buffer_sq + square[0] * kept
             return replace(
-                _moved(state, steps, weights, squares, total), buffer_sq=buffer_sq, group_buffer_sq=group_buffer_sq,
+                _moved(state, steps, weights, measured, total), buffer_sq=buffer_sq, group_buffer_sq=group_buffer_sq,
                 buffers=buffers, age=state.age + steps,
             )  # fmt: skip
 
@@ -255,28 +259,21 @@ class Engine:
     def _gradients(self, weights: Tensor, index: Tensor) -> Tensor:
         return networks.gradients(self.network, weights, *self._batch(index))
 
-    def _measured_gradients(self, weights: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients (stack, dim), and the squared norms (2, stack, groups) of the groups of weights and gradients."""
-        if self._fast is not None:
-            try:
-                return self._fast(self._given, self.sizes, self._inputs, self._labels, weights, index)
-            except Exception as error:
-                self._fast = None
-                if not is_out_of_memory(error):  # if it is, the code below makes the mode smaller
-                    self.network.give_up(error)
-        gradient = self._gradients(weights, index)
-        return gradient, probes.group_squares(torch.stack((weights, gradient)), self.sizes)
-
     def _batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        return _gathered(self._inputs, self._labels, self.stack, index)
+        return gathered(self._inputs, self._labels, self.stack, index)
 
 
-def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor], total: WeightSum | None) -> State:
-    """``state`` after its steps, with the sums of G and the mean of a window.
+def _moved(
+    state: State, steps: int, weights: Tensor, measured: list[tuple[Any, Any]], total: WeightSum | None
+) -> State:
+    """``state`` after its steps, with the sums of G and of the losses, and the mean of a window.
 
-    ``squares``: of radius and gradient (2, runs, groups), by step; ``total``: the sum of the weights after each step.
+    ``measured``: squares and losses of :class:`Measured`, by step; ``total``: the sum of the weights after each step.
     """
+    squares, losses = zip(*measured, strict=True)
     radii, gradients = torch.stack(squares, 1)
+    if losses[0] is not None:
+        state = replace(state, energy=state.energy + torch.stack(losses).double().sum(0))
     if total is not None and state.mean is not None:  # Welford's update, by all of these steps at once
         averaged = state.averaged + steps
         state = replace(state, mean=state.mean + (total.value() - steps * state.mean) / averaged, averaged=averaged)
@@ -288,24 +285,6 @@ def _moved(state: State, steps: int, weights: Tensor, squares: list[Tensor], tot
         grad_sq=state.grad_sq + (radii.sum(-1) * gradients.sum(-1)).sum(0),
         group_grad_sq=state.group_grad_sq + (radii * gradients).sum(0),
     )
-
-
-def _gathered(inputs: Tensor, labels: Tensor, stack: int, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Inputs (stack, B, features…) and labels (stack, B) of the batches of ``index`` (stack · B)."""
-    return inputs.index_select(0, index).unflatten(0, (stack, -1)), labels.index_select(0, index).view(stack, -1)
-
-
-def _measured(
-    network: Any, sizes: tuple[int, ...], inputs: Tensor, labels: Tensor, weights: Tensor, index: Tensor
-) -> tuple[Tensor, Tensor]:
-    """:meth:`Engine._measured_gradients` in a form that can be compiled, all networks in one evaluation."""
-    gradient = network.gradients(weights, *_gathered(inputs, labels, len(weights), index))
-    return gradient, probes.group_squares(torch.stack((weights, gradient)), sizes)
-
-
-@lru_cache(maxsize=1)
-def _compiled_measured() -> Callable[..., tuple[Tensor, Tensor]]:
-    return compiled(_measured)
 
 
 def _rule(scaled: bool, square: Tensor | None, rate: Tensor, decay: Tensor, dtype: torch.dtype) -> Rule:

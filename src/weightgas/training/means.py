@@ -46,7 +46,7 @@ def mean_weights(
     With windows, m is the mean over all their steps, U that of the samples in them, and rays lead to the weights at
     their ends. Else m and U are over the stored directions w̄, whose weights are r w̄ with the norm r of the samples
     about them. All losses are means over disjoint batches in training mode, so normalisation has the statistics of each
-    batch at the weights in question.
+    batch at the weights in question; with ``batch_energy`` in the trace, U of windows is that of every step's batch.
 
     Parameters
     ----------
@@ -77,8 +77,8 @@ def mean_weights(
         run; along ``snapshot`` ``snapshot_energy`` L(w), and the block of each, ``snapshot_block``; along ``block``
         ``energy_without``, L of the mean without that block; along ``ray, scale`` ``ray_excess``, L(m + s(w − m)) −
         L(m). Where the energies of windows are of a part of the batches, ``mean_energy`` and ``energy_without`` are of
-        the same, and along ``ray`` are ``ray_part``, the excess at s = 1 over these batches, and ``ray_all``, over all.
-        NaN for runs that did not finish.
+        the same, and along ``ray`` are ``ray_part``, the excess at s = 1 over these batches, and ``ray_all``, over all;
+        with ``batch_energy`` there is ``window_energy``, U along ``block``, instead. NaN for runs that did not finish.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def mean_weights(
     fixed = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
     fixed = fixed[: None if batches is None else whole_number("batches", batches)]
     windows = "window_mean" in trace
-    part = fixed[: int(trace.attrs.get("energy_batches", len(fixed)))] if windows else fixed
+    sparse = windows and "batch_energy" not in trace
+    part = fixed[: int(trace.attrs.get("energy_batches", len(fixed)))] if sparse else fixed
     loss, of_part = (
         _Loss(network, images, each, trace.attrs.get("dtype", "float32"), device) for each in (fixed, part)
     )
@@ -140,6 +141,7 @@ def _measured(
         "energy_without": (source.block.max() + 1,), "ray_excess": (len(chosen), len(parts)),
     }  # fmt: skip
     shapes |= {"ray_part": chosen.shape, "ray_all": chosen.shape} if of_part is not None else {}
+    shapes |= {"window_energy": shapes["energy_without"]} if source.of_batches else {}
     found = {name: np.full((*trace["outcome"].shape, *shape), np.nan) for name, shape in shapes.items()}
     with runs.progress("mean weights", trace["outcome"].size, progress) as advance:
         for i, j, stretch in source.stretches():
@@ -151,25 +153,29 @@ def _measured(
 
 class _Stretch(NamedTuple):
     """What of a run is averaged: the mean weights (dim,), those without each block (blocks, dim), the weights at its
-    beginning and end and between them (stored, dim), the losses (samples,) if they were recorded, and ⟨‖w‖²⟩.
+    beginning and end and between them (stored, dim), the losses (samples,) and mean losses of the training batches in
+    each block (blocks,) if they were recorded, and ⟨‖w‖²⟩.
     """
 
     mean: np.ndarray
     without: np.ndarray
     weights: np.ndarray
     energy: np.ndarray | None
+    batches: np.ndarray | None
     square: float
 
 
 class _Source(NamedTuple):
     """Stretches of the runs that finished, by cell and replica; ``block`` (samples,) of every loss, the number of
-    ``stored`` weights of each, and the steps from the first to the last of them (cells,).
+    ``stored`` weights of each, the steps from the first to the last of them (cells,), and whether the losses of the
+    training batches were recorded.
     """
 
     stretches: Callable[[], Iterator[tuple[int, int, _Stretch]]]
     block: np.ndarray
     stored: int
     span: np.ndarray
+    of_batches: bool = False
 
 
 def _windows(trace: xr.Dataset) -> _Source:
@@ -182,15 +188,21 @@ def _windows(trace: xr.Dataset) -> _Source:
     block = np.searchsorted(edges[0], step[0, inside]) - 1
     if (np.bincount(block, minlength=count) < 2).any() or (edges != edges[0]).any() or (step != step[0]).any():
         raise TraceError("energy: expected 2 or more samples in every window, got fewer. Take more samples.")
+    of_batches, each = "batch_energy" in trace, np.arange(count)[:, None] == block
 
     def stretches() -> Iterator[tuple[int, int, _Stretch]]:
         for i, j in np.argwhere(np.isfinite(trace["window_end"].values[:, :, -1]).all(axis=-1)):
             means, ends = (trace[name].values[i, j].astype(float) for name in ("window_mean", "window_end"))
             energy, radius = (trace[name].values[i, j, inside] for name in ("energy", "radius"))
             without = (means.sum(axis=0) - means) / (count - 1)
-            yield int(i), int(j), _Stretch(means.mean(axis=0), without, ends, energy, float(np.mean(radius**2)))
+            batches = each @ trace["batch_energy"].values[i, j, inside] / each.sum(axis=1) if of_batches else None
+            yield (
+                int(i),
+                int(j),
+                _Stretch(means.mean(axis=0), without, ends, energy, batches, float(np.mean(radius**2))),
+            )
 
-    return _Source(stretches, block, count + 1, (edges[:, -1] - edges[:, 0]).astype(float))
+    return _Source(stretches, block, count + 1, (edges[:, -1] - edges[:, 0]).astype(float), of_batches)
 
 
 def _directions(trace: xr.Dataset, blocks: int) -> _Source:
@@ -204,7 +216,8 @@ def _directions(trace: xr.Dataset, blocks: int) -> _Source:
         for i, j, x in chains(trace):
             weights = weights_of(trace, i, j, x)
             without = np.stack([np.delete(weights, group, axis=0).mean(axis=0) for group in groups])
-            yield i, j, _Stretch(weights.mean(axis=0), without, weights, None, float(np.mean(weights**2) * x.shape[1]))
+            square = float(np.mean(weights**2) * x.shape[1])
+            yield i, j, _Stretch(weights.mean(axis=0), without, weights, None, None, square)
 
     step = trace["snapshot_step"].values
     block = np.repeat(np.arange(blocks), [len(group) for group in groups])
@@ -273,6 +286,8 @@ def _losses(
         "energy_without": here[1:],
         "ray_excess": np.stack([loss(mean + s * rays) - origin for s in scales], axis=1),
     }
+    if stretch.batches is not None:
+        found["window_energy"] = stretch.batches
     if of_part is not None:
         found |= {"ray_part": of_part(mean + rays) - here[0], "ray_all": loss(mean + rays) - origin}
     return found
@@ -285,6 +300,7 @@ _MEANINGS = {
     "change": ("overlap of the mean weights with their change from first to last", ()),
     "snapshot_energy": ("loss at the weights", ("snapshot",)),
     "energy_without": ("loss at the mean weights without a block", ("block",)),
+    "window_energy": ("mean loss of the training batches in a window", ("block",)),
     "ray_excess": ("loss along a ray above that at the mean weights", ("ray", "scale")),
     "ray_part": ("loss at the end of a ray above that at the mean weights, over the recorded batches", ("ray",)),
     "ray_all": ("loss at the end of a ray above that at the mean weights, over all batches", ("ray",)),

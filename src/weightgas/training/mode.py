@@ -20,7 +20,7 @@ from torch import Tensor
 from weightgas import networks
 from weightgas.errors import OutOfMemoryError, shown
 from weightgas.networks import Network, frozen_head
-from weightgas.networks.network import averaged_losses, gradients_at_once
+from weightgas.networks.network import averaged_losses, gradients_at_once, losses_and_gradients_at_once
 
 logger = logging.getLogger(__name__)
 
@@ -93,6 +93,17 @@ class Evaluated:
         """As :func:`weightgas.networks.gradients`."""
         return self._evaluated(self._gradients, weights, inputs, labels)
 
+    def losses_and_gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The losses (C,) and gradients (C, dim) from one evaluation of each."""
+        stack, batch = labels.shape
+        if stack <= self.mode.at_once and (self.mode.inputs or batch) >= batch:
+            try:
+                return self._fastest(losses_and_gradients_at_once, weights, inputs, labels)
+            except (MemoryError, RuntimeError) as error:
+                self._shrink(stack, batch, error)
+        both = self._evaluated(self._packed, weights, inputs, labels)
+        return both[:, -1], both[:, :-1]
+
     def shared_losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """As :func:`weightgas.networks.shared_losses`."""
         own = getattr(self.network, "shared_losses", None)
@@ -106,15 +117,24 @@ class Evaluated:
         return self.shared_losses(weights, inputs, labels)
 
     def _gradients(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        return self._fastest(gradients_at_once, weights, inputs, labels)
+
+    def _packed(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
+        """Gradients and, as the last column, losses: (C, dim + 1), one tensor like every mean over a batch here."""
+        losses, gradients = self._fastest(losses_and_gradients_at_once, weights, inputs, labels)
+        return torch.cat((gradients, losses.unsqueeze(1)), 1)
+
+    def _fastest(self, function: Callable[..., Any], weights: Tensor, inputs: Tensor, labels: Tensor) -> Any:
+        """``function`` of the compiled network and a batch, or of the network itself where that cannot be."""
         self._size = self._size or len(weights)
         if self._fast is not None and len(weights) == self._size and self.mode.inputs is None:
             try:
-                return gradients_at_once(self._fast, weights, inputs, labels)
+                return function(self._fast, weights, inputs, labels)
             except Exception as error:
                 if is_out_of_memory(error):
                     raise
                 self.give_up(error)
-        return gradients_at_once(self.network, weights, inputs, labels)
+        return function(self.network, weights, inputs, labels)
 
     def give_up(self, error: Exception) -> None:
         """Continue without compiled functions."""
@@ -171,8 +191,9 @@ class Evaluated:
 def _compiled(network: Network) -> Any:
     """The losses of a network, and its own gradients if it has them, compiled when first called."""
     found = SimpleNamespace(losses=compiled(network.losses))
-    if hasattr(network, "gradients"):
-        found.gradients = compiled(network.gradients)  # type: ignore[attr-defined]
+    for name in ("gradients", "losses_and_gradients"):
+        if hasattr(network, name):
+            setattr(found, name, compiled(getattr(network, name)))
     return found
 
 

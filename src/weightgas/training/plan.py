@@ -79,12 +79,13 @@ class Plan:
     quantities: tuple[Quantity, ...] = ()
     spaced: tuple[int, ...] = ()
     windows: int = 0
+    batch_energy: bool = False
 
     def settings(self) -> dict[str, Any]:
         """What identifies it in a run folder: the numbers, and the names of custom quantities, if there are any."""
-        apart = ("quantities", "spaced", "windows")  # absent in older runs, and where there are none
+        apart = ("quantities", "spaced", "windows", "batch_energy")  # absent in older runs, and where there are none
         numbers = {name: value for name, value in vars(self).items() if name not in apart}
-        numbers |= {"windows": self.windows} if self.windows else {}
+        numbers |= {name: getattr(self, name) for name in ("windows", "batch_energy") if getattr(self, name)}
         numbers |= {"quantities": [q.name for q in self.quantities]} if self.quantities else {}
         return numbers | ({"log_spaced": len(self.spaced)} if self.spaced else {})
 
@@ -239,6 +240,7 @@ def planned(
         dtype=dtype,
         quantities=tuple(recorded.quantities),
         windows=recorded.means,
+        batch_energy=recorded.batch_energy,
     )
     if before is not None:
         grid, name = stepping.effective(protocol, optimizer), stepping.attributes(optimizer, protocol).get("optimizer")
@@ -335,9 +337,8 @@ def _resumed(
         raise refuse("steps", f"at least sample_every = {every} of the trace", plan.steps, "Add more steps.")
     before = int(theirs["warmup"])
     if warmup is not None and warmup != before:
-        raise refuse(
-            "warmup", f"none, or that of the trace ({before})", warmup, "A resumed run is not warmed up again."
-        )
+        fix = "A resumed run is not warmed up again."
+        raise refuse("warmup", f"none, or that of the trace ({before})", warmup, fix)
     return replace(
         plan,
         every=every,
@@ -345,4 +346,5 @@ def _resumed(
         first=int(theirs["steps"]),
         noise_every=int(theirs.get("noise_every", every)),
         energy_batches=int(theirs.get("energy_batches", plan.energy_batches)),
+        batch_energy="batch_energy" in trace,
     )

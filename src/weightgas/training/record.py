@@ -26,6 +26,7 @@ def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]
     names = (*ALWAYS, "radius_unprojected") if protocol.projected else ALWAYS
     names = (*names, protocol.steers) if protocol.steers else names
     names = (*names, "buffer_sq", "group_buffer_sq") if momentum else names
+    names = (*names, "batch_energy") if plan.batch_energy else names
     names = (*names, *SQUARES) if plan.noise_batches >= FOR_SQUARES else names
     return (*names, *CURVATURE) if plan.curvature_batches else names
 
@@ -81,6 +82,7 @@ class Samples:
         new |= {
             name: getattr(state, name) / state.count for name in ("buffer_sq", "group_buffer_sq") if name in self.values
         }
+        new |= {"batch_energy": state.energy / state.count} if "batch_energy" in self.values else {}
         new |= {name: state.rate for name in ("elr", "lr") if name in self.values}  # for a protocol that steers it
         new |= {name: tensor for name, tensor in estimates.items() if name in self.values and name not in new}
         arrays = {name: tensor.cpu().numpy() for name, tensor in new.items()}

@@ -74,6 +74,7 @@ class Setting:
             device=self.device,
             optimizer=self.optimizer,
             energy_batches=self.plan.energy_batches,
+            batch_energy=self.plan.batch_energy,
             mode=mode,
         )
 
