@@ -237,6 +237,12 @@ def path_of(name: str, value: Any) -> Path:
         raise refuse(name, "a path that this system can write", value, "Choose another name.") from None
     if not encoded or b"\0" in encoded or any(len(piece) > 255 for piece in encoded.split(os.sep.encode())):
         raise refuse(name, "names of 1 to 255 bytes, none of them zero", value, "Choose another name.")
+    try:
+        absolute = os.path.abspath(encoded)
+    except OSError:  # the working directory is gone
+        absolute = encoded
+    if b"::" in absolute:  # zarr takes it for a chain of file systems, and would write to the folder before it
+        raise refuse(name, "a path without '::'", os.fsdecode(absolute), "Choose another name or folder.")
     return Path(os.fsdecode(value))
 
 

@@ -145,6 +145,7 @@ def test_symmetries_of_a_file(arguments, capsys: pytest.CaptureFixture[str]) -> 
         (("net.py:broken",), "RuntimeError: no weights"),
         (("net.py:make",), "--input-shape: expected the shape of one input"),
         (("net.py:make", "--input-shape", "3,x"), "whole numbers above 0, got '3,x'"),
+        (("net.py:make", "--input-shape", "7"), "--input-shape: expected inputs that the model takes, got"),
     ],
 )
 def test_symmetries_refuses_in_one_line(arguments, words: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,9 +10,11 @@ import synthetic
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
-from weightgas.protocols import FixedLR
+from weightgas.protocols import FixedLR, FixedSphere
 from weightgas.runs import checkpoint, chunks, journal
 from weightgas.runs.shards import Shard
+from weightgas.settings import Run
+from weightgas.simulation import simulate
 
 CONFIG = {"command": "simulate", "lr": (0.1, 0.2), "wd": [0.01], "seed": 0, "absent": None}
 
@@ -357,3 +359,23 @@ def test_a_repair_that_is_interrupted_goes_on(tmp_path, monkeypatch, interrupted
     again = runs.in_chunks(GRID, 2, produced(calls), runs.prepare(tmp_path, CONFIG))
     assert again.identical(whole) and len(calls) <= 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
+
+
+@pytest.mark.parametrize("name", ["::", "a::b", "run::/other"])
+def test_a_name_that_zarr_takes_for_two_file_systems_is_refused_and_nothing_removed(tmp_path, monkeypatch, name):
+    """Zarr once took the folder before the colons for the store, and emptied it."""
+    (tmp_path / "mine").write_text("kept")
+    monkeypatch.chdir(tmp_path)
+    data = synthetic.make(cells=1, samples=10)
+    for call in (
+        lambda: simulate(FixedSphere(elr=0.1), 3, 100, run=Run(name)),
+        lambda: traces.save(data, f"{name}.zarr"),
+        lambda: traces.open_trace(name),
+    ):
+        with pytest.raises(ValueError, match="expected a path without '::', got"):
+            call()
+    (tmp_path / "a::b").mkdir()
+    monkeypatch.chdir(tmp_path / "a::b")
+    with pytest.raises(ValueError, match="expected a path without '::', got"):
+        traces.save(data, "trace.zarr")
+    assert (tmp_path / "mine").read_text() == "kept"

@@ -247,7 +247,11 @@ def _problem(source: str, search: Search) -> tuple[Any, Any, Any]:
         with torch.random.fork_rng(), torch.no_grad():
             import copy
 
-            output = copy.deepcopy(found)(inputs[0])
+            try:
+                output = copy.deepcopy(found)(inputs[0])
+            except Exception as error:  # from the user's model
+                got = f"{search.input_shape}, with which it raised {type(error).__name__}: {error}"
+                raise refuse("--input-shape", "inputs that the model takes", got, "Correct the shape.") from error
         if not isinstance(output, torch.Tensor) or output.ndim < 2:
             raise refuse("--classes", "a model that returns (batch, classes, ...)", type(output).__name__,
                          "Let NAME be (model, loss_fn, batches).")  # fmt: skip

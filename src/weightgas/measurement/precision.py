@@ -52,7 +52,7 @@ def judge(
     """
     names = np.array(list(targets))
     values, errors = (np.array([found[name][i] for name in targets]) for i in (0, 1))
-    goal = np.array([float(size) for size in targets.values()])[:, None]
+    goal = np.array(list(targets.values()), float)[:, None]
     kept, status = level_one["samples_kept"].values, level_one["status"].values
     independent = level_one["ess_radius"].values >= _INDEPENDENT * kept * replicas
     with np.errstate(all="ignore"):

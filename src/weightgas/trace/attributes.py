@@ -53,7 +53,7 @@ def _is_precision(value: Any) -> bool:
     return (
         isinstance(targets, dict)
         and bool(targets)
-        and all(name in TARGETS and _is(size, Real) and 0 < size < math.inf for name, size in targets.items())
+        and all(name in TARGETS and _is(size, Real) and 0 < size < 1e300 for name, size in targets.items())
     )
 
 
