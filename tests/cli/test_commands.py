@@ -164,7 +164,7 @@ def test_measure_prints_a_table_and_the_verdict(run: Path, capsys: pytest.Captur
         assert re.search(rf"\b{symbol}\b", found.out.splitlines()[1])
     assert "1. Is it stationary?" in found.out
     assert "3. Is it an ideal gas?" in found.out
-    again = call(capsys, "measure", run / "trace.zarr", "--rows", 1)
+    again = call(capsys, "measure", run / "trace.zarr", "--rows", 1, "--no-controls")
     assert "1 of 2 cells; --rows 0 shows all." in again.out
     assert f"State in {run / 'state.zarr'}" in again.out
     assert "weightgas measure runs/small" in (run / "log.txt").read_text()

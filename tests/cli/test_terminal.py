@@ -53,8 +53,11 @@ def test_advice_is_printed_once_for_each_status(folder, capsys, monkeypatch) -> 
     assert "more than 10000 times the steps: rather change the learning rate or the weight decay" in found
 
 
-def test_controls_are_named_in_a_table(folder, capsys, monkeypatch) -> None:
-    found = measured(folder, capsys, monkeypatch, 80).out
+def test_controls_are_named_in_a_table(tmp_path, capsys, monkeypatch) -> None:
+    """Of a run of few samples: the controls have as many."""
+    record = weightgas.Record(samples=120)
+    weightgas.simulate(weightgas.FixedLR(lr=0.1, wd=0.1), steps=6000, record=record, run=str(tmp_path / "run"))
+    found = measured(tmp_path / "run", capsys, monkeypatch, 80).out
     table = found.split("Controls, reference simulations with a known answer: ")[1]
     for name in ("ideal", "anisotropic", "hessian", "loss-dependent", "large step"):
         assert re.search(rf"^ {name} +(yes|no|undecided) ", table, re.MULTILINE), name

@@ -31,7 +31,7 @@ FIRST = (
 )  # fmt: skip
 """The figures of the registry that are drawn, the most important one first."""
 CSS_PIXELS_PER_INCH = 96
-LARGEST, ALL = 30_000, 120_000
+LARGEST, ALL = 30_000, 100_000
 """Bytes of the points and lines of a figure as SVG, above which these are a bitmap; of all figures of a page."""
 SHOWN = 60_000
 """Bytes above which a figure, of thousands of points, is left to the charts."""
