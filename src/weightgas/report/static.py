@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from matplotlib import figure as mpl
 from matplotlib import rc_context
 from matplotlib.artist import Artist
@@ -110,9 +111,11 @@ def _bytes(figure: mpl.Figure) -> int:
     total = 0
     for artist in _artists(figure):
         if isinstance(artist, Line2D):
-            total += len(artist.get_xydata()) * (75 if artist.get_marker() not in ("", "None", None) else 12)
+            total += len(np.asarray(artist.get_xydata())) * (
+                75 if artist.get_marker() not in ("", "None", None) else 12
+            )
         elif isinstance(artist, Collection):
-            total += 120 * max(len(artist.get_paths()), len(artist.get_offsets()))
+            total += 120 * max(len(artist.get_paths()), len(np.asarray(artist.get_offsets())))
     return total
 
 
