@@ -208,4 +208,4 @@ def test_sizes_of_pages(tmp_path: Path) -> None:
     (mine,) = (run for run in data_of(page.read_text(encoding="utf-8"))["runs"] if run["role"] == "run")
     assert len(mine["status"]) == len(mine["series"]["energy"]) == 289
     assert set(mine["columns"]) == {column.quantity.name for column in columns(runs["fixed_lr"], [])}
-    assert page.read_text(encoding="utf-8").count("data:image/svg+xml,") >= 5
+    assert page.read_text(encoding="utf-8").count("data:image/svg+xml,") >= 4

@@ -247,7 +247,7 @@ def test_static_figures_are_few_small_and_the_most_important(monkeypatch: pytest
     assert len(static.pictures([system], [])) == static.MOST == len(drawn)
     assert len(static.pictures([system] * 3, [])) == 12
     monkeypatch.setattr(static, "ALL", 3 * len(static.image(report.Picture(figure(), "c"))["source"]))
-    assert len(static.pictures([system], [])) == 4
+    assert len(static.pictures([system], [])) == 3
     points = Figure(figsize=(4, 3))
     points.subplots().plot(np.random.default_rng(0).random(40_000), "o")
     assert len(static.svg(points)) < 100_000

@@ -32,7 +32,7 @@ FIRST = (
 )  # fmt: skip
 """The figures of the registry that are drawn, the most important one first."""
 CSS_PIXELS_PER_INCH = 96
-LARGEST, ALL = 30_000, 100_000
+LARGEST, ALL = 30_000, 130_000
 """Bytes of the points and lines of a figure as SVG, above which these are a bitmap; of all figures of a page."""
 SHOWN = 60_000
 """Bytes above which a figure, of thousands of points, is left to the charts."""
@@ -47,14 +47,19 @@ def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]
     found: list[dict[str, Any]] = []
     for system in systems:
         made: list[dict[str, Any]] = []
+        room = ALL / len(systems)
         for name, caption, draw, level in _candidates(system):
-            size = sum(len(one["source"]) for one in made)
-            if len(made) == MOST // len(systems) or size > ALL / len(systems) or len(found) + len(made) == MOST:
+            if len(made) == MOST // len(systems) or len(found) + len(made) == MOST:
                 break
             drawn = attempt(f"Not drawn: {name}", partial(_laid_out, draw), notes)
             picture = drawn and Picture(drawn, f"{system.title}. {caption}", level, name)
             shown = picture and attempt(f"Not drawn: {name}", partial(image, picture), notes)
-            made += [shown] if shown and len(shown["source"]) <= SHOWN else []
+            size = len(shown["source"]) if shown else 0
+            if room < size <= SHOWN:
+                break
+            if shown and size <= SHOWN:
+                made.append(shown)
+                room -= size
         found += made
     return found
 
