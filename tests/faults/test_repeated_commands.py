@@ -165,7 +165,9 @@ def test_thirty_double_signals(tmp_path, undisturbed):
             time.sleep(moments.choice([0, 0.001, 0.01, 0.1]))
         found = end(process)
         assert found.code in (0, 130), found
-        assert "Traceback" not in found.err, found.err
+        # a module that is being read when the signal comes: its file is closed by the collector, with a warning
+        ours = re.sub(r"Exception ignored in: <_io.*?\nResourceWarning: [^\n]*\n", "", found.err, flags=re.DOTALL)
+        assert "Traceback" not in ours, found.err
         if found.code == 130:
             doubles += 1
             assert len(re.findall("interrupted", found.err)) == 1, found.err

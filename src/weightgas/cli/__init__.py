@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     given.set(words)
     interrupted.set(False)
     os.environ["MPLBACKEND"] = "agg"  # figures go into files; what a desktop has chosen may not exist here
-    with _polite_kill():
+    with _polite_kill(ends=arguments is None):
         code = _call(words)
     sys.exit(flushed(code))
 
@@ -148,10 +148,11 @@ class _Interrupt:
 
 
 @contextmanager
-def _polite_kill() -> Iterator[None]:
+def _polite_kill(ends: bool) -> Iterator[None]:
     """SIGTERM interrupts like Ctrl-C: unfinished cells are saved, whether or not a second signal comes meanwhile.
 
-    After an interruption the handlers stay, until the process has ended.
+    After an interruption the handlers stay. Where the process ``ends`` after the command, both signals are ignored once
+    it is done, since Python takes its handlers away when it ends: what the process exits with is how the command ended.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -160,6 +161,6 @@ def _polite_kill() -> Iterator[None]:
     numbers = [n for n in (signal.SIGTERM, signal.SIGINT) if signal.getsignal(n) not in (signal.SIG_IGN, None)]
     before = {number: signal.signal(number, handler) for number in numbers}
     yield
-    if handler.last < 0:
+    if ends or handler.last < 0:
         for number, old in before.items():
-            signal.signal(number, old)
+            signal.signal(number, signal.SIG_IGN if ends else old)
