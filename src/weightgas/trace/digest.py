@@ -85,6 +85,8 @@ def check_pair(trace: xr.Dataset, state: xr.Dataset) -> None:
     check(trace)
     check_state(state)
     fix = "Measure the trace: measure(trace)."
+    if lacking := [name for name in ("correlation", "correlation_radius") if name not in state.variables]:
+        raise TraceError(f"state: expected {' and '.join(lacking)}, got a dataset without. {fix}")
     if state["cell_id"].values.tolist() != trace["cell_id"].values.tolist():
         raise TraceError(f"state: expected that of the same cells as the trace, got other cells. {fix}")
     if NAME not in state:

@@ -28,7 +28,7 @@ ATTRIBUTES = ("producer", "protocol", "settings", "dim", "dof", "seed", "steps",
 COORDINATES = (*(f"{axis}_set" for axis in protocols.AXES), "cell_id")
 CODES = {"outcome": Outcome, "failed_cause": Cause, "status": Status}
 
-_OF_A_STATE = ("status", "energy", "radius", "ess", "burn_in", "samples_kept", "correlation", "correlation_radius")
+_OF_A_STATE = ("status", "energy", "radius", "ess", "burn_in", "samples_kept")
 _RESERVED = (*DERIVED, "status", "regime", "reason", "measured_from")
 """Names of a state that a custom quantity cannot have."""
 _KINDS = {"float64": ("float64", "float32"), "float32": ("float32", "float64"), "uint64": ("uint64",)}
