@@ -67,7 +67,7 @@ def test_each_producer_fills_in_its_own_choice() -> None:
     assert (trained.samples, trained.bins, trained.snapshot_every, trained.noise_batches) == (300, None, 25, 8)
     assert simulated.snapshots == trained.snapshots == 3
     assert Record(samples=12, snapshot_every=7).of("train") == Record(
-        samples=12, snapshot_every=7, noise_batches=8, curvature_batches=2, means=0
+        samples=12, snapshot_every=7, noise_batches=8, curvature_batches=2, batch_energy=False, means=0
     )
     assert (Evaluate().of("simulate").method, Evaluate().of("train").dtype) == ("auto", "float32")
 

@@ -174,3 +174,7 @@ def test_what_is_refused():
         layer_gases(trace, state, by="filter")
     with pytest.raises(TraceError, match=r"expected group_radius, .*, got none"):
         layer_gases(gases.trace("fixed_lr"), gases.state("fixed_lr"))
+    bare = trace.copy()
+    bare.attrs = {name: value for name, value in trace.attrs.items() if name != "group_sizes"}
+    with pytest.raises(TraceError, match="expected the attribute group_sizes, got none"):
+        layer_gases(bare, state)

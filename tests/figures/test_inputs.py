@@ -31,7 +31,7 @@ WRONG = {
     "variable": (lambda: state("fixed_lr")["energy"], "a DataArray"),
     "other dataset": (lambda: state("fixed_lr")[["energy"]], "a dataset that is no state and no trace"),
     "verdict": (lambda: verdict(Findings(*control("ideal"))), "a Verdict"),
-    "figure": (lambda: figures.status_map(state("fixed_lr")), "a Figure"),
+    "figure": (lambda: figures.status_map(state("fixed_lr")), "a Drawing"),
 }
 
 

@@ -86,10 +86,6 @@ REFUSED = {
         lambda t: t.assign(directions=(("cell", "replica", "snapshot", "weight"), np.zeros((3, 2, 2, 3), np.float32))),
         "directions: expected snapshot_step with it, got none",
     ),
-    "groups without sizes": (
-        lambda t: t.assign(group_radius=t["radius"].expand_dims("group", -1)),
-        "attribute group_sizes: expected one of each of the 1 groups, got 0",
-    ),
     "settings of another": (settings(protocol="fixed_elr"), "attribute settings: expected those of fixed_lr as JSON"),
     "settings without an axis": (lambda t: t.assign_attrs(settings='{"protocol": "fixed_lr"}'), "expected lr and wd"),
     "settings that are deep": (

@@ -66,6 +66,8 @@ def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> x
     needed = ("group_radius", "group_grad_sq", "group_noise_trace", "noise_trace")
     if lacking := [name for name in needed if name not in trace]:
         raise TraceError(f"trace: expected {', '.join(lacking)}, got none. Pass a trace of train().")
+    if "group_sizes" not in trace.attrs:
+        raise TraceError("trace: expected the attribute group_sizes, got none. Open the trace again.")
     check_pair(trace, state)
     parts, belongs = _membership(trace, by)
     dof = belongs.T @ (np.atleast_1d(trace.attrs["group_sizes"]) - 1)

@@ -239,7 +239,7 @@ def _check_groups(trace: xr.Dataset) -> None:
     if groups is None or not any(name in trace.variables for name in _GROUPED):
         return
     for name in ("group_sizes", "group_names"):
-        found = len(elements(trace.attrs[name])) if name in trace.attrs else 0 if name == "group_sizes" else groups
+        found = len(elements(trace.attrs[name])) if name in trace.attrs else groups
         if found != groups:
             raise TraceError(f"attribute {name}: expected one of each of the {groups} groups, got {found}. {_FIX}")
 
