@@ -55,9 +55,7 @@ def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]
             picture = drawn and Picture(drawn, f"{system.title}. {caption}", level, name)
             shown = picture and attempt(f"Not drawn: {name}", partial(image, picture), notes)
             size = len(shown["source"]) if shown else 0
-            if room < size <= SHOWN:
-                break
-            if shown and size <= SHOWN:
+            if shown and size <= min(room, SHOWN):
                 made.append(shown)
                 room -= size
         found += made
