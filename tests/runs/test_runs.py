@@ -379,3 +379,14 @@ def test_a_name_that_zarr_takes_for_two_file_systems_is_refused_and_nothing_remo
     with pytest.raises(ValueError, match="expected a path without '::', got"):
         traces.save(data, "trace.zarr")
     assert (tmp_path / "mine").read_text() == "kept"
+
+
+def test_what_may_not_be_removed_is_refused_with_the_command_that_permits_it(tmp_path, monkeypatch):
+    (tmp_path / ".state.zarr-abcdefgh").mkdir()
+
+    def closed(path):
+        raise PermissionError(13, "Permission denied", "temperature")
+
+    monkeypatch.setattr("weightgas.runs.folder.remove", closed)
+    with pytest.raises(PermissionError, match=r"permission denied of temperature\. `chmod -R u\+rwX .*` gives"):
+        runs.tidy(tmp_path)

@@ -100,6 +100,10 @@ REFUSED = {
         lambda t: t.assign_attrs(precision='{"x": 1}'),
         "attribute precision: expected JSON of targets above 0",
     ),
+    "a target that no float can hold": (
+        lambda t: t.assign_attrs(precision='{"energy": 1' + "0" * 400 + "}"),
+        "attribute precision: expected JSON of targets above 0",
+    ),
     "sizes": (lambda t: t.assign_attrs(group_sizes=[2, "a"]), "attribute group_sizes: expected a list, each a whole"),
     "the name of a state": (
         lambda t: t.assign({"ess": Quantity("ess", average="none").variable(t["energy"].values)}),

@@ -30,21 +30,8 @@ from weightgas.report.guard import attempt
 from weightgas.report.numbers import is_finite, is_numeric, text_of
 
 SCRIPTS = (
-    *(
-        "base",
-        "charts",
-        "select",
-        "head",
-        "tests",
-        "explorer",
-        "potential",
-        "grid",
-        "drawer",
-        "paper",
-        "layers",
-        "table",
-    ),
-    "start",
+    *("base", "charts", "select", "head", "tests", "explorer", "potential", "grid", "drawer", "paper", "layers"),
+    *("table", "start"),
 )
 """The files of ``script``, in the order in which they are joined."""
 
