@@ -154,8 +154,8 @@ def made(name="made", **returned):
 @pytest.mark.parametrize(
     ("estimator", "error", "message"),
     [
-        (made(""), ValueError, "name of the entropy estimator: expected an identifier of its own, got ''"),
-        (made("knn"), ValueError, "name of the entropy estimator: expected an identifier of its own, got 'knn'"),
+        (made(""), ValueError, "name of the entropy estimator: expected an identifier that is free, got ''"),
+        (made("knn"), ValueError, "name of the entropy estimator: expected an identifier that is free, got 'knn'"),
         (made(found=3.0), TypeError, r"entropy made: expected estimate\(\) to return an Entropy, got float"),
         (
             made(found=Entropy(np.zeros(2), np.zeros(3))),
