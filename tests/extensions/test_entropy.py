@@ -134,7 +134,11 @@ def test_the_command_line_takes_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (Histogram, TypeError, "entropy: expected one of auto, density.* or an Estimator, got ABCMeta. Derive yours"),
+        (
+            Histogram,
+            TypeError,
+            "entropy: expected one of auto, density.* or an Estimator, got ABCMeta. Derive a custom class",
+        ),
         (lambda trace, state: None, TypeError, "or an Estimator, got function"),
         (3.0, TypeError, "or an Estimator, got float"),
     ],
