@@ -133,7 +133,7 @@ def test_extreme_temperatures_are_sampled_too(temperature):
         (None, TypeError, "matrix: expected numbers"),
         ([True, False], TypeError, "matrix: expected numbers"),
         ([[1, 2], [3]], TypeError, "expected numbers"),
-        ([1.0], ValueError, r"the shape \(dim,\) or \(dim, dim\) with dim at least 2.*\(1,\)"),
+        ([1.0], ValueError, r"shape \(dim,\) or \(dim, dim\) with dim at least 2.*\(1,\)"),
         (np.ones((2, 3)), ValueError, r"got 'the shape \(2, 3\)'"),
         (np.ones((2, 2, 2)), ValueError, "the shape"),
         ([1.0, np.nan], ValueError, "matrix: expected finite numbers, got nan"),

@@ -84,7 +84,7 @@ def write(
 
 
 def _reference(controls: Controls) -> dict[str, Findings]:
-    """The controls of one size, the middle one if there is one."""
+    """The controls of one size, the middle one if possible."""
     return {n: c.findings for n, c in (controls.get("middle") or next(iter(controls.values()), {})).items()}
 
 
@@ -137,7 +137,7 @@ def blocks(
 
 
 def short(runs: Runs) -> str:
-    """The outcome: how many runs have which answer, and a table of what was measured over the runs."""
+    """The outcome: the number of runs with each answer, and a table of the measurements over the runs."""
     verdicts = [run.verdict for run in runs.values()]
     keys = (Key.COMPRESSIBILITY, Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, Key.BAND, *TESTS["C"][:3])
     rows = []
