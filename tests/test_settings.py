@@ -16,7 +16,7 @@ from weightgas.settings import Evaluate, Record, Run, Until
 @pytest.mark.parametrize(
     ("kind", "options", "error", "match"),
     [
-        (Record, {"samples": 0}, ValueError, "samples: expected a whole number of at least 1, got 0. Ask for"),
+        (Record, {"samples": 0}, ValueError, "samples: expected a whole number of at least 1, got 0. Pass for"),
         (Record, {"samples": 1.5}, TypeError, "samples: expected a whole number"),
         (Record, {"warmup": -1}, ValueError, "warmup: expected a whole number of at least 0, got -1. Pass 0 for none"),
         (Record, {"bins": 3}, ValueError, "bins: expected a whole number of at least 16, got 3"),

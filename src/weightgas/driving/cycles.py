@@ -172,7 +172,7 @@ def carnot(
     elr
         The hot and the cold effective learning rate.
     radius
-        Radii at the start and the end of the hot isotherm, the smaller one first.
+        Radii at the start and the end of the hot isotherm, for an engine the smaller one first.
     durations
         Steps of an entire cycle, at least 4: a list of whole numbers.
     cycles

@@ -237,7 +237,7 @@ def _plan(
     if any(choice is not None for choice in (network, data, steps)):
         if name != "networks":
             fix = "Omit them, or name the experiment networks."
-        raise refuse("network, data, steps", "none except with the experiment networks", name, fix)
+            raise refuse("network, data, steps", "none except with the experiment networks", name, fix)
         return _architecture(preset, network, "digits" if data is None else data, steps)
     if name == "isotropic":
         return presets.isotropic(preset)
