@@ -105,7 +105,7 @@ def page(
     wells: Mapping[str, xr.Dataset] | None = None,
 ) -> str:
     """The page as Markdown: every block between comments with its name, every number computed from the arguments."""
-    parts = ["# Are they an ideal gas?", "<!-- test: none, numbers from the command named below -->"]
+    parts = ["# Are networks an ideal gas?", "<!-- test: none, numbers from the command named below -->"]
     for name, text in blocks(runs, controls, command, model, wells).items():
         parts.append(f"<!-- {name} -->\n\n{text}\n\n<!-- end -->")
     parts += [f"![{caption.split('.')[0]}](pictures/{name})\n\n{caption}" for name, caption in _FIGURES.items()]
