@@ -227,7 +227,7 @@ def test_report_as_json_opened_and_compared(
     assert call(capsys, "simulate", *SMALL, "--seed", 1, "-o", "runs/other").code == 0
     found = call(capsys, "report", "--compare", run, "runs/other", "--no-controls")
     assert found.out == f"Report: {Path('runs/other/comparison.html').resolve()}\n"
-    assert "other less small: 2 cells in both" in Path("runs/other/comparison.html").read_text(encoding="utf-8")
+    assert "other minus small: 2 cells in both" in Path("runs/other/comparison.html").read_text(encoding="utf-8")
     alone = call(capsys, "simulate", "--lr", 0.07, "--wd", 0.1, "--steps", 4000, "-o", "runs/alone")
     assert alone.code == 0
     refused = call(capsys, "report", run, "--compare", "runs/alone", "--no-controls")
