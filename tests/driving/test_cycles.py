@@ -59,6 +59,8 @@ def test_what_is_refused():
         dissipation(isochore(radius=1.0, elr=(0.1, 0.2)), [])
     with pytest.raises(ValueError, match=r"elr: expected the larger \(hot\) one first"):
         carnot((0.01, 0.02), (1.0, 2.0), [100])
+    with pytest.raises(ValueError, match="radius: expected two different radii, got"):
+        carnot((0.02, 0.01), (1.0, 1.0), [100])
     with pytest.raises(ValueError, match="durations"):
         carnot((0.02, 0.01), (1.0, 2.0), [3])
     with pytest.raises(ValueError, match="two drives of"):
