@@ -44,6 +44,7 @@ def made(powers: np.ndarray, time: float = 1.0, seed: int = 0, turn: bool = Fals
     return trace.assign(directions=(trace["directions"].dims, x.astype(np.float32))), state
 
 
+@pytest.mark.thorough
 def test_one_family_has_the_exponent_one_in_every_band():
     """Within errors over seeds, and errors that are those of the scatter."""
     found = [bands(*made(np.ones(DIM - 1), seed=seed)) for seed in range(4)]

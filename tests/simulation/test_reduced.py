@@ -157,11 +157,13 @@ def test_reduced_and_full_are_equal_in_law(protocol, dim):
             assert stats.ks_2samp(a, b).pvalue > 1e-4, name
 
 
+@pytest.mark.thorough
 def test_another_dimension_would_be_seen():
     one, two = ends("fixed_lr", 10, "reduced", 1), ends("fixed_lr", 11, "full", 2)
     assert all(stats.ks_2samp(a, b).pvalue < 1e-4 for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dim", [43_692, 2_790_240])
 @pytest.mark.parametrize("ratio", [0.1, 1, 10, 100])
 def test_the_dimensions_of_networks(ratio, dim):
