@@ -68,6 +68,7 @@ def test_a_quadratic_well_is_the_gas_of_its_curvature_and_noise():
     assert np.allclose(found["slope"].values[:2], 1, atol=0.15) and np.isnan(found["slope"].values[2])
 
 
+@pytest.mark.thorough
 def test_another_noise_is_seen():
     trace, state = well()
     found = anisotropic(trace, state, gas_of(trace, scale=2.0))

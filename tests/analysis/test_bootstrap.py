@@ -19,6 +19,7 @@ def mean_energy(trace, state):
     return float(state["energy"].values[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("time", "replicas"), [(0.0, 4), (5.0, 4), pytest.param(5.0, 12, marks=pytest.mark.thorough)])
 def test_the_error_of_a_mean_is_that_of_the_measurement(time, replicas):
     trace = synthetic.make(samples=1000, replicas=replicas, time=time, seed=3)

@@ -144,6 +144,7 @@ def test_a_group_with_a_learning_rate_of_its_own_has_another_pressure(kind):
     assert z[0] < -4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind == "fixed_lr" else pytest.mark.thorough) for kind in PROTOCOLS]
 )

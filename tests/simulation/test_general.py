@@ -155,6 +155,7 @@ def numerical(what, point):
     return np.trace(hessian), np.trace(covariance), np.trace(covariance @ covariance), np.trace(hessian @ covariance)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", [TILT, DIFFERENCES], ids=["gradient", "differences"])
 def test_curvature_and_covariance_of_the_users_functions_are_read(loss):
     what = model.resolved(loss, GROWING, DIM)

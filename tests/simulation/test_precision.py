@@ -101,6 +101,7 @@ def test_a_cell_is_that_of_one_run_of_its_length(finished):
         np.testing.assert_allclose(cell[name], whole[name], rtol=1e-12, err_msg=name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "protocol",
     [pytest.param(GRIDS[name], id=name, marks=() if name == "fixed_lr" else pytest.mark.thorough) for name in GRIDS],

@@ -138,17 +138,9 @@ def ends(protocol, dim, method, seed):
     return [trace[name].values[0, :, -1] for name in ("radius", "overlap")]
 
 
-QUICK = {("fixed_sphere", 2), ("fixed_elr", 3), ("fixed_lr", 10)}
-
-
-@pytest.mark.parametrize(
-    ("protocol", "dim"),
-    [
-        pytest.param(protocol, dim, marks=() if (protocol, dim) in QUICK else pytest.mark.thorough)
-        for protocol in PROTOCOLS
-        for dim in (2, 3, 10, 100)
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("dim", [2, 3, 10, 100])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_reduced_and_full_are_equal_in_law(protocol, dim):
     """Radius and overlap of 1200 runs after 320 steps and a warm-up, Kolmogorov and Smirnov."""
     one, two = ends(protocol, dim, "reduced", 1), ends(protocol, dim, "full", 2)
