@@ -2,10 +2,9 @@
 
 The other side is what one would write: the modules of torch (`network.plain`), `torch.optim.SGD` with weight decay,
 and at every step the loss and the norms of weights and gradient. Ours is the step of the engine, which has the norms
-of every group. The same weights, random images, batches of 128, one thread, float32, in turn, by the processor's
-relaxation time; the fastest round of each counts. `detail` has for every network the milliseconds per step of one
-network on
-either side, by how many networks are evaluated at once, the paper's also compiled: `rule` is what a short run takes,
+of every group. The same weights, random images, batches of 128, one thread, float32, in turn, in processor time; the
+fastest round of each counts. `detail` has for every network the milliseconds per step of one network on either side,
+by how many networks are evaluated at once, the paper's also compiled: `rule` is what a short run takes,
 `chosen` what a long one measures to be fastest without compiling. `times_the_arithmetic`: how many times longer the
 chosen step takes than its floating-point operations would at the rate of a large product of matrices on this core.
 `distance`: how far the gradients are from those of the modules. ``ratio`` is the smaller one of the paper's two

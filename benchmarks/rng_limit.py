@@ -46,7 +46,7 @@ def with_torch(seed: int) -> Callable[[], np.ndarray]:
 
 
 def clocks() -> np.ndarray:
-    """Seconds on the relaxation time, and of the processors, where other work on the machine does not count."""
+    """Seconds of wall time and of processor time, which other work on the machine does not lengthen."""
     return np.array([time.perf_counter(), time.process_time()])
 
 
@@ -60,7 +60,7 @@ def check_moments(begin: Callable[[int], Callable[[], np.ndarray]], name: str) -
 
 
 def draws(begin: Callable[[int], Callable[[], np.ndarray]], count: int) -> np.ndarray:
-    """Seconds to draw ``count`` normals on all threads: on the relaxation time, and of the processors."""
+    """Seconds to draw ``count`` normals on all threads, of wall time and of processor time."""
     each = count // THREADS // BUFFER
 
     def work(draw: Callable[[], np.ndarray]) -> None:

@@ -1,11 +1,9 @@
 """Time per cell and iteration of a grid of digits networks: one eager network at a time against ``train``.
 
 The other side is the loop that one would write: ``torch.nn`` modules, ``torch.optim.SGD`` with weight decay, batches
-drawn with replacement, and the published consistency checks (at every step the loss and the norms of weights and
-gradient,
-every 25 steps a copy of the weights, 30 times in the run the variance of 8 gradients). ``detail`` also has it without
-any consistency checks, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy
-and
+drawn with replacement, and the record of the authors' code (at every step the loss and the norms of weights and
+gradient, every 25 steps a copy of the weights, 30 times in the run the variance of 8 gradients). ``detail`` also has it
+without any record, and with ours: the norms of weights and gradient of each of the 12 groups at every step, energy and
 noise at every sample. Before any time counts the two sides make 50 steps from the same weights with the same batches.
 One thread each, float32, in turn; the fastest round of each counts, since the rest of the machine can only slow a round
 down. Without ``--quick`` ours is also measured compiled, which takes a minute before.

@@ -93,6 +93,23 @@ def linked(app: Sphinx, env: object, node: pending_xref, content: nodes.Node) ->
     return None
 
 
+def link_names(app: Sphinx, document: nodes.document) -> None:
+    """In Markdown a public name between back-ticks links to its page, so the source reads well without Sphinx too."""
+    page = app.env.docname
+    if Path(app.env.doc2path(page)).suffix != ".md":
+        return
+    for code in list(document.findall(nodes.literal)):
+        above = code.parent
+        while above is not None and not isinstance(above, (nodes.reference, nodes.title, pending_xref)):
+            above = above.parent
+        if above is None and generated.has_page(code.astext()):
+            target = {"refdomain": "py", "reftype": "obj", "reftarget": code.astext(), "refdoc": page}
+            link = pending_xref("", refexplicit=False, **target)
+            code.replace_self(link)
+            code["classes"] += ["xref", "py", "py-obj"]
+            link += code
+
+
 def bars(app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]) -> None:
     """Bars in the formulas of docstrings are no substitutions of reStructuredText."""
     lines[:] = [re.sub(r"(``[^`]*``|`[^`]*`)|(?<!\\)\|", lambda found: found[1] or r"\|", line) for line in lines]
@@ -102,4 +119,5 @@ def setup(app: Sphinx) -> None:
     """Generate pages before they are read; resolve what the domain of Python does not know."""
     generated.write(Path(app.srcdir))
     app.connect("autodoc-process-docstring", bars, priority=100)
+    app.connect("doctree-read", link_names)
     app.connect("missing-reference", linked)

@@ -155,6 +155,11 @@ def page_of(target: str, module: str | None = None, owner: str | None = None) ->
     return None
 
 
+def has_page(target: str) -> bool:
+    """Whether ``weightgas.NAME`` is a public name, or a member of one, and so has a page to link to."""
+    return target.startswith("weightgas.") and (target.partition(".")[2] in public() or bool(page_of(target)))
+
+
 def examples() -> dict[str, str]:
     """By full name the example of every public name, as reStructuredText: its code and what it prints."""
     found = {}

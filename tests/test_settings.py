@@ -16,7 +16,7 @@ from weightgas.settings import Evaluate, Record, Run, Until
 @pytest.mark.parametrize(
     ("kind", "options", "error", "match"),
     [
-        (Record, {"samples": 0}, ValueError, "samples: expected a whole number of at least 1, got 0. Ask for"),
+        (Record, {"samples": 0}, ValueError, "samples: expected a whole number of at least 1, got 0. Pass for"),
         (Record, {"samples": 1.5}, TypeError, "samples: expected a whole number"),
         (Record, {"warmup": -1}, ValueError, "warmup: expected a whole number of at least 0, got -1. Pass 0 for none"),
         (Record, {"bins": 3}, ValueError, "bins: expected a whole number of at least 16, got 3"),
@@ -42,7 +42,7 @@ from weightgas.settings import Evaluate, Record, Run, Until
         (Evaluate, {"method": "fast"}, ValueError, "method: expected one of auto, full, reduced, got 'fast'"),
         (Evaluate, {"dtype": "float16"}, ValueError, "dtype: expected one of float32, float64, got 'float16'"),
         (Evaluate, {"compile": 2}, TypeError, "compile: expected True or False or None, got 2"),
-        (Evaluate, {"cells_at_once": 0}, ValueError, "cells_at_once: expected .* at least 1, got 0. Pass 16"),
+        (Evaluate, {"cells_at_once": 0}, ValueError, "cells_at_once: expected .* at least 1, got 0. Pass .* 16"),
     ],
 )
 def test_what_is_wrong_is_refused_when_it_is_made(kind, options, error, match) -> None:

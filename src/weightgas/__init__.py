@@ -1,6 +1,6 @@
 """Thermodynamics of neural-network training: the weights of a normalised network as a gas.
 
-The names stand in the order of the flow and are imported when they are first used: ``import weightgas`` loads neither
+The names are in the order of the workflow, and each is imported at its first use: ``import weightgas`` loads neither
 torch nor xarray nor numba.
 
 >>> import numpy as np, weightgas as wg
@@ -21,11 +21,11 @@ _PLACES = {
     "FixedSphere": "protocols",
     "FixedELR": "protocols",
     "FixedLR": "protocols",
-    # what is run
+    # what is simulated or trained
     "losses": "",
     "networks": "",
     "datasets": "",
-    # what is recorded of it, until when, where, and how it is computed
+    # what a run records, its target precision, where it runs, and how its steps are computed
     "Quantity": "quantities",
     "Record": "settings",
     "Until": "settings",
@@ -35,44 +35,44 @@ _PLACES = {
     "paths": "driving",
     "drive": "driving",
     "train": "training",
-    # what was recorded
+    # traces of finished runs
     "open_trace": "trace",
     "save_trace": "trace.save",
     "extend": "trace",
     "grid": "trace",
-    # what it states
+    # what a trace shows
     "measure": "measurement",
     "Findings": "analysis",
     "verdict": "analysis",
     "bootstrap": "analysis",
     "annealing": "analysis",
     "balance": "driving",
-    # the monitor on a training custom loop
+    # the monitor in a custom training loop
     "watch": "monitoring",
     "Gas": "monitoring",
     # which weights of any torch module are scale-invariant
     "symmetries": "symmetry",
     "structural_groups": "symmetry",
-    # what hyperparameters alone say of a run
+    # what follows from hyperparameters alone
     "predict": "forecast",
     "Forecast": "forecast",
     "figures": "",
     "report": "",
     "experiments": "",
-    # what it is compared with, and how a cell ended
+    # closed forms, and how a cell ended
     "theory": "",
     "status": "",
     "errors": "",
 }
-"""Each public name and the module it is in, with the name there where it differs; nothing where it is a module."""
+"""Each public name with its module (``module.name`` where its name there differs); empty for a module itself."""
 
 _MODULES = ("protocols", "quantities", "settings", "trace", "runs", "streams", "simulation", "training", "probes")
 _MODULES += ("measurement", "analysis", "driving", "optimizers", "symmetry", "systems", "forecast", "monitoring")
-"""Further modules, reached as attributes too: ``weightgas.quantities.RECORDED``."""
+"""Further modules, which are attributes too: ``weightgas.quantities.RECORDED``."""
 
 
 _RENAMED = {"potentials": "losses"}
-"""Public names of 0.1 and those of today."""
+"""Public names of version 0.1 with their present names."""
 
 
 def __getattr__(name: str) -> Any:
@@ -87,7 +87,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    """The public names in the order of the flow."""
+    """The public names in the order of the workflow."""
     return [*_PLACES, *_MODULES, "__version__"]
 
 

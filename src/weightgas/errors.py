@@ -1,4 +1,4 @@
-"""What is refused on input, and how the refusal reads.
+"""The errors of this library, and the checks of input.
 
 A value of the wrong type or sign, or one that is not finite, raises an error before any work starts. The message states
 what was expected, what was passed, and how to fix the call. A value that is merely extreme is run, and the status of
@@ -43,36 +43,36 @@ class OutOfMemoryError(WeightgasError, MemoryError):
 
 
 class Bound(NamedTuple):
-    """The largest accepted number of something that is counted, and why there is one."""
+    """The largest accepted value of a count, and the reason for the limit."""
 
     most: int
     reason: str
 
 
-ITEMS = Bound(10**9, "No machine has the memory for an array of more.")
+ITEMS = Bound(10**9, "A larger array fits into the memory of no machine.")
 STEPS = Bound(10**15, "More would take years; continue a shorter run with resume_from.")
 WIDTHS = Bound(10**5, "Every neuron is a group of weights, and a wider layer does not fit into memory.")
 SCHEDULE = Bound(10**8, "The rates of all steps are in memory together.")
 CELLS = Bound(10**7, "Make several runs of fewer cells.")
-WEIGHTS = Bound(10**8, "Weights, noise and starts of more do not fit into memory together.")
+WEIGHTS = Bound(10**8, "The weights, noise and start directions of a larger system do not fit into memory together.")
 DRAWS = Bound(10**8, "Draw them in several calls.")
 SEEDS = Bound(2**63 - 1, "A seed is stored in 64 bits.")
 
 _LONGEST = 120
-"""Letters of a value that a message shows."""
+"""Largest number of characters of a value in a message."""
 
 
 def shown(value: Any) -> str:
-    """The repr of a value in one line of at most 120 letters; of a value without a repr its type."""
+    """The repr of a value in one line of at most 120 characters; the type of a value whose repr fails."""
     try:
         text = " ".join(repr(value).split())
-    except Exception:  # a repr of the user's, too many digits, too deep
+    except Exception:  # a custom repr, an integer of too many digits, a list that is too deep
         return f"an object of type {type(value).__name__}"
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def refuse(name: str, expected: str, got: Any, fix: str) -> ValueError:
-    """A ``ValueError`` in the format of this library: ``name``: expected, got, how to fix."""
+    """A ``ValueError`` in the format of this library: ``name: expected …, got …. How to fix it.``"""
     return ValueError(f"{name}: expected {expected}, got {shown(got)}. {fix}")
 
 
@@ -112,7 +112,7 @@ def renamed_keywords(**names: str) -> Callable[[Callable[_P, _R]], Callable[_P, 
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether an error reports wrong input: this package raised it, and its type is one that is used for wrong input.
+    """Whether an error reports wrong input: this package raised it, and it has a type that is used for wrong input.
 
     A ``ValueError`` from another library, or from the user's code, does not count: it is an unexpected error.
     """
@@ -125,9 +125,9 @@ def is_refusal(error: BaseException) -> bool:
 def real_array(
     name: str, value: Any, expected: str, fix: str, error: Callable[..., Exception] = wrong_type
 ) -> np.ndarray:
-    """``value`` as a float64 array of any shape; ``error`` unless it is real numbers (text, None, booleans are not).
+    """``value`` as a float64 array of any shape; ``error`` unless all its entries are real numbers.
 
-    An array with masked entries is refused, since its mask would be lost.
+    Text, None and booleans are no numbers. An array with masked entries is refused, since its mask would be lost.
     """
     import numpy as np  # slow to import, and the help of the command line needs only the rest of this file
 
@@ -138,7 +138,7 @@ def real_array(
         if array.dtype.kind not in "iuf" or np.ma.is_masked(value):
             raise ValueError
         return array.astype(np.float64)
-    except Exception:  # lists of unequal length, tensors with a gradient, objects with an __array__ of their own
+    except Exception:  # lists of unequal length, tensors with a gradient, objects with a custom __array__
         raise error(name, expected, value, fix) from None
 
 
@@ -180,7 +180,7 @@ def nonnegative_number(name: str, value: Any, *, fix: str = "Pass one finite num
 
 
 def finite_number(name: str, value: Any, *, fix: str = "Pass one finite number.") -> float:
-    """``value`` as a finite float; TypeError for other types (a bool is one), ValueError where it is not finite."""
+    """``value`` as a finite float; TypeError for other types, bool included, ValueError if it is not finite."""
     if isinstance(value, bool) or not isinstance(value, Real):
         raise wrong_type(name, "a finite number", value, fix)
     try:
@@ -197,7 +197,7 @@ def whole_number(
 ) -> int:
     """``value`` as an int from ``minimum`` to ``bound``.
 
-    TypeError for other types (a bool is one), ValueError outside.
+    TypeError for other types, bool included; ValueError outside of this range.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise wrong_type(name, f"a whole number of at least {minimum}", value, fix)
@@ -210,7 +210,7 @@ def whole_number(
 
 
 def draws_number(size: Any, dim: int) -> int:
-    """How many vectors of ``dim`` numbers to draw at once, as an int; errors as :func:`whole_number`."""
+    """``size``, the number of vectors of length ``dim`` to draw at once, as an int; errors as :func:`whole_number`."""
     return whole_number("size", size, bound=Bound(DRAWS.most // dim, DRAWS.reason), fix="Pass a whole number.")
 
 
@@ -220,7 +220,7 @@ def seed_number(value: Any) -> int:
 
 
 def one_of(name: str, value: Any, known: Iterable[str]) -> str:
-    """``value`` if it is among the ``known`` words; else a ValueError that lists them."""
+    """``value`` if it is one of the ``known`` words; else a ValueError that lists them."""
     known = sorted(known)
     if not isinstance(value, str) or value not in known:
         raise refuse(name, "one of " + ", ".join(known), value, "Choose from that list.")
@@ -228,7 +228,7 @@ def one_of(name: str, value: Any, known: Iterable[str]) -> str:
 
 
 def path_of(name: str, value: Any) -> Path:
-    """``value`` as a path; TypeError unless it is text or a path, ValueError for a name that no system has."""
+    """``value`` as a path; TypeError unless it is text or a path, ValueError for an invalid name."""
     if not isinstance(value, str | os.PathLike):
         raise wrong_type(name, "a path", value, "Pass text or a pathlib.Path.")
     try:
@@ -252,8 +252,8 @@ def path_of(name: str, value: Any) -> Path:
 def typed(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Decorate a public function: an argument of a type that its annotation excludes is refused with a TypeError.
 
-    So types are stated in the signature alone; the function checks ranges. A name that is not in the list below (an
-    alias, a structural type) excludes nothing.
+    So types are stated in the signature alone, and the function checks ranges. An annotation that is not in
+    ``_KINDS`` (an alias, a structural type) excludes nothing.
     """
     known = inspect.signature(function).parameters
     kinds = {name: found for name, one in known.items() if (found := _kinds(one.annotation))}
@@ -269,7 +269,7 @@ def typed(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 
 def check_fields(record: Any) -> None:
-    """The same for the fields with which a dataclass is made, in its ``__post_init__``."""
+    """As :func:`typed`, for the fields with which a dataclass is made: to be called in its ``__post_init__``."""
     for each in (one for one in fields(record) if one.init):
         _check_type(each.name, getattr(record, each.name), _kinds(each.type))
 
@@ -281,7 +281,7 @@ def _check_type(name: str, value: Any, kinds: Sequence[str]) -> None:
 
 
 def _kinds(annotation: Any) -> tuple[str, ...]:
-    """The kinds in an annotation, without modules and subscripts; none if one of them is not in the list."""
+    """The kinds in an annotation, without modules and subscripts; none if one of them is not in ``_KINDS``."""
     annotation = annotation.__name__ if isinstance(annotation, type) else str(annotation)
     while (plain := re.sub(r"\[[^][]*\]", "", annotation)) != annotation:
         annotation = plain
@@ -295,14 +295,14 @@ def _of_class(name: str) -> Callable[[Any], bool]:
 
 
 def _is_number(value: Any) -> bool:
-    """A finite real number, also as an array without dimensions."""
+    """Whether a value is a finite real number, or an array without dimensions that holds one."""
     if getattr(value, "ndim", None) == 0 and getattr(getattr(value, "dtype", None), "kind", "") in "iuf":
         return bool(abs(float(value)) < math.inf)
     return isinstance(value, Real) and not isinstance(value, bool) and abs(value) < math.inf  # type: ignore
 
 
 def _is_list(value: Any) -> bool:
-    """A sequence other than text, or an array."""
+    """Whether a value is a sequence other than text, or an array."""
     listed = isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
     return listed or (_of_class("ndarray")(value) and value.ndim > 0)  # type: ignore
 
@@ -332,4 +332,4 @@ _KINDS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "Isotropic": ("weightgas.losses.Isotropic", _of_class("Isotropic")),
     "Stationary": ("the result of stationary_state", _of_class("Stationary")),
 }
-"""By the last name in an annotation: what is expected, and the test of it."""
+"""By the last name in an annotation: the expected value in words, and its test."""

@@ -1,4 +1,4 @@
-"""Results in a notebook: escaped, small tables of HTML, and a line of progress that is updated during a run."""
+"""Results in a notebook: small HTML tables with escaped text, and a line of progress that is updated during a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from html import escape
 from typing import Any
 
 MOST_ROWS = 20
-"""Rows of a table; of more the first ones are shown, and how many there are."""
+"""Most rows of a table; of a longer one the first rows are shown, with the number of all."""
 EVERY = 0.5
 """Seconds between two updates of a line of progress."""
 
@@ -19,9 +19,9 @@ EVERY = 0.5
 def table(
     heads: Sequence[str], rows: Sequence[Sequence[Any]], title: str = "", note: str = "", most: int = MOST_ROWS
 ) -> str:
-    """A table with a title above and a note below; every text is escaped, and lines are kept.
+    """A table with a title above and a note below; every text is escaped, and line breaks are kept.
 
-    Columns of words are aligned at the left, those of numbers as the notebook has it, at the right.
+    Columns of words are aligned left; those of numbers keep the alignment of the notebook, right.
     """
     shown = rows[:most]
     if len(shown) < len(rows):
@@ -39,12 +39,12 @@ def table(
 
 
 def folded(summary: str, content: str) -> str:
-    """HTML ``content`` that opens by a click on a text."""
+    """HTML ``content`` that opens by a click on the ``summary``."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"
 
 
 def inside() -> bool:
-    """Whether this is a notebook: IPython runs with a kernel, not in a terminal."""
+    """Whether this is a notebook: IPython runs in a kernel, not in a terminal."""
     shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
     return hasattr(shell, "kernel")
 

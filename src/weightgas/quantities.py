@@ -1,8 +1,8 @@
-"""What is recorded and measured: one record per quantity, used by traces, states, axes, tables, glossary and pages.
+"""Everything that is recorded and measured: one record per quantity, for traces, states, figures, tables and glossary.
 
-:data:`RECORDED` is the trace contract, along samples; :data:`DERIVED` is what ``measure`` and the analyses compute from
-it, one value per cell. A custom quantity is another :class:`Quantity`; with a function of the weights every producer
-records it (``Record(quantities=...)``). Its record is in the attributes of the variable, and nowhere else.
+:data:`RECORDED` is the trace contract, along samples. :data:`DERIVED` is what ``measure`` and the analyses compute from
+a trace, one value per cell. A custom quantity is another :class:`Quantity`; if it has a function of the weights, every
+producer records it (``Record(quantities=...)``). Its record is kept in the attributes of its variable alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from weightgas.errors import check_fields, one_of, refuse, typed
 ALONG = ("replica", "sample")
 GROUPS = ("replica", "sample", "group")
 MATRIX = "matrix"
-"""Value of the attribute ``mobility`` if it is not a number: temperature and pressure do not apply."""
+"""Value of the attribute ``mobility`` where it is no number: temperature and pressure then do not apply."""
 METHODS, AVERAGES = ("point", "mean", "root_mean_square", "sum"), ("mean", "root_mean_square", "none")
 
 
@@ -27,22 +27,22 @@ class Quantity:
     Parameters
     ----------
     name, long_name, symbol, latex
-        Its name as a variable of a trace or state; in words; in plain text; in LaTeX mathematics without dollar signs.
+        Name of the variable in a trace or state; name in words; symbol; symbol in LaTeX, without dollar signs.
     units
         ``"1"`` (dimensionless), ``"nat"``, ``"step"`` or others.
     dims
         Dimensions after ``cell``: ``("replica", "sample")`` and, for a quantity that is an array, one more.
     method
         CF cell method along samples: the value at the sample's step (``"point"``), or the mean, root mean square or sum
-        over the steps since the previous sample. In a state: whether it derives from samples at points alone.
+        over the steps since the previous sample. In a state: ``"point"`` if it derives from such values alone.
     dtype
         Type in which it is stored.
     low, high, positive
-        The range of its values, ends included, None for no end; ``positive``: above 0. NaN is in every range.
+        The range of its values, ends included, None for no limit; ``positive``: above 0. NaN is in every range.
     label, equation
         The short name on axes and table heads (default: ``long_name``); its definition, for the glossary.
     average
-        Of the samples x of a custom quantity in a state: ``"mean"`` E x, ``"root_mean_square"`` √(E x²), or ``"none"``.
+        What ``measure`` takes of the samples x of a custom quantity: ``"mean"``, ``"root_mean_square"`` or ``"none"``.
     measure
         For a custom quantity: ``measure(weights)`` returns its value, a number (or an array along the dimension after
         ``sample``). Its argument is a copy of the scale-invariant weights of one run, a float64 array of shape (dim,).
@@ -94,7 +94,7 @@ class Quantity:
         return (self.label or self.long_name) + symbol + units
 
     def outside(self, values: Any) -> Iterator[tuple[Any, str]]:
-        """Which of an array of values are out of the range, and what is expected instead, for each of its ends."""
+        """For each limit of the range, which entries of an array violate it, and the expected range in words."""
         if self.positive:
             yield values <= 0, "numbers above 0"
         if self.low is not None:
@@ -110,8 +110,8 @@ class Quantity:
     def variable(self, values: Any, method: str | None = None) -> tuple[tuple[str, ...], Any, dict[str, Any]]:
         """``values`` of shape ``(cells, *dims)`` as a variable: ``trace.assign({q.name: q.variable(x)})``.
 
-        Pass ``method`` if it was recorded by another CF cell method than that of the record. The attribute ``average``
-        of a custom quantity makes ``measure`` average it.
+        Pass ``method`` if the values have another CF cell method than that of the record. The attribute ``average`` of
+        a custom quantity makes ``measure`` average it.
         """
         notes = self.attributes
         if "sample" in self.dims:
@@ -169,7 +169,7 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("mean_grad_sq", "squared norm of the mean gradient on the unit sphere, unbiased", "‖∇L‖²"),
     _Q("laplacian", "Laplacian of the loss on the unit sphere", "ΔL"),
     _Q("laplacian_far", "Laplacian of the loss from gradients at the larger displacement", "ΔL"),
-    _Q("grad_curvature", "mean gradient through the Hessian, on the unit sphere", "∇L·H∇L", **_MEAN),
+    _Q("grad_curvature", "Hessian along the mean gradient, on the unit sphere", "∇L·H∇L", **_MEAN),
     _Q("noise_curvature", "trace of Hessian times noise covariance, on the unit sphere", "tr HΣ"),
     _Q("noise_trace_sq", "square of the noise trace, unbiased", "(tr Σ)²"),
     _Q("noise_cov_sq", "trace of the squared noise covariance, unbiased", "tr Σ²"),
@@ -187,16 +187,16 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("decay", "share of weight decay in r₊² − r² of a step", "Δ_λ"),
     _Q("alignment", "share of the update along the weights in r₊² − r² of a step", "Δ_wu"),
     _Q("update", "squared length of the update of a step", "Δ_u²"),
-    _Q("closure", "what decay, alignment term and update term leave of r₊² − r²", "ε"),
+    _Q("closure", "remainder of r₊² − r² after decay, alignment term and update term", "ε"),
     _Q("lr", "learning rate as set", "η", r"\eta", label="LR", low=0.0),
-    _Q("elr", "effective learning rate in force since the last sample, where a protocol steers it", "ηₑ", **_MOMENT),
+    _Q("elr", "effective learning rate since the last sample, where a protocol steers it", "ηₑ", **_MOMENT),
     _Q("wd", "weight decay as set", "λ", r"\lambda", label="WD", low=0.0),
-    _Q("group_radius_star", "norm where a group would settle, by its budget", "r*ᵢ", dims=GROUPS, low=0.0),
-    _Q("group_angle", "angle of a group between before and after a step, in radians", "∠ᵢ", dims=GROUPS, low=0.0),
+    _Q("group_radius_star", "stationary norm of a group, from the budget of its r²", "r*ᵢ", dims=GROUPS, low=0.0),
+    _Q("group_angle", "angle between a group before and after a step, in radians", "∠ᵢ", dims=GROUPS, low=0.0),
     _Q("group_decay", "share of weight decay in the step of a group's r²", "Δ_λ,i", dims=GROUPS),
     _Q("group_alignment", "share of the update along a group's weights in its r²", "Δ_wu,i", dims=GROUPS),
     _Q("group_update", "squared length of a group's update", "Δ_u²,i", dims=GROUPS),
-    _Q("group_closure", "what the other terms leave, of a group", "εᵢ", dims=GROUPS),
+    _Q("group_closure", "remainder of r₊² − r² of a group after the other terms", "εᵢ", dims=GROUPS),
     _Q("overlap_counts", "visits to bins of logit((1+z)/2)", "n", dims=_BINS, method="sum", **_COUNT),
     _Q("overlap_origin", "left edge of the first bin", dims=()),
     _Q("overlap_width", "width of the bins", dims=(), **_ABOVE_0),
@@ -212,13 +212,13 @@ RECORDED: dict[str, Quantity] = _table(
     _Q("failed_step", "step at which a number was not finite", "t", units="step", dims=_CELL, dtype="int64"),
     _Q("failed_cause", "what was not finite", dims=_CELL, dtype="int8"),
     _Q("outcome", "how the run of a cell ended", dims=_CELL, dtype="int8"),
-    _Q("known", "whether a cell ran until all its errors reached their target", dims=(), dtype="int8", low=0, high=1),
+    _Q("known", "whether all errors of a cell reached their targets", dims=(), dtype="int8", low=0, high=1),
 )  # fmt: skip
 """Every built-in variable that a trace may have; ``radius, energy, grad_sq, samples, step, outcome`` are in each."""
 
 OF_NOISE = ("noise_trace", "mean_grad_sq", "noise_trace_sq", "noise_cov_sq", "laplacian", "laplacian_far")
 OF_NOISE += ("noise_curvature", *(f"group_{name}" for name in OF_NOISE))
-"""The variables that cost extra gradients: with the attribute ``noise_every`` NaN except at multiples of it."""
+"""Variables from extra gradients: NaN except at multiples of the attribute ``noise_every`` of a trace that has it."""
 
 
 def _cell(name: str, long_name: str, symbol: str = "", latex: str = "", **more: Any) -> Quantity:
@@ -261,7 +261,7 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("temperature_virial_group", "virial temperature of a group", "T_v,i", **_OF_GROUP),
     _cell("temperature_conf", "configurational temperature", "T_conf", equation="⟨‖∇L‖²⟩/⟨ΔL⟩"),
     _cell("temperature_conf_far", "configurational temperature, Laplacian from the larger displacement", "T_conf"),
-    _cell("temperature_conf_corrected", "configurational temperature, free of the finite step", "T_conf"),
+    _cell("temperature_conf_corrected", "configurational temperature, corrected for the finite step", "T_conf"),
     _cell("temperature_conf_group", "configurational temperature of a group", "T_conf,i", **_OF_GROUP),
     _cell("conf_ratio", "configurational temperature over that of the noise", "T_conf/T"),
     _cell("conf_ratio_group", "configurational temperature over that of the noise, of a group", "", **_OF_GROUP),
@@ -278,8 +278,8 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("ess_share", "effective sample size of the share of r² with the largest trend"),
     _cell("ess_direction", "effective number of stored directions"),
     _cell("rhat", "split R-hat of the energy"),
-    _cell("slow_between", "variance of the energy between replicas over that expected of its fast part"),
-    _cell("slow_lowest", "power of the energy at the two lowest frequencies over that expected of its fast part"),
+    _cell("slow_between", "variance of the energy between replicas over that expected from its fast part"),
+    _cell("slow_lowest", "power of the energy at the two lowest frequencies over that expected from its fast part"),
     _cell("slow_z", "slow part of the energy in standard errors"),
     _cell("correlation", "integrated correlation time of the energy in samples"),
     _cell("correlation_radius", "integrated correlation time of the radius in samples"),
@@ -298,9 +298,9 @@ DERIVED: dict[str, Quantity] = _table(
     _cell("temperature_ratio", "temperature over that of the network", "T_i/T"),
     _cell("pressure_ratio", "pressure, from the gradients, over that of the network", "p_i/p"),
     _cell("heat_share", "share of RT", "R_iT_i/RT"),
-    _cell("volume_sum", "volumes of the parts over that of the network", "ΣV_i/V"),
-    _cell("heat_sum", "RT of the parts over that of the network", "ΣR_iT_i/RT"),
-    _cell("work_sum", "pV of the parts over that of the network", "Σp_iV_i/pV"),
+    _cell("volume_sum", "sum of V of the parts over that of the network", "ΣV_i/V"),
+    _cell("heat_sum", "sum of RT of the parts over that of the network", "ΣR_iT_i/RT"),
+    _cell("work_sum", "sum of pV of the parts over that of the network", "Σp_iV_i/pV"),
     # a drive
     _cell("work", "work done on the gas since the start, −Σ p ΔV", "W"),
     _cell("heat", "heat taken in since the start", "Q"),
@@ -323,7 +323,7 @@ NOTATION = (
     ("r, w̄", "norm and direction of the weights, w = r w̄", "radius, direction"),
     ("L", "training loss", "loss"),
     ("η, λ", "learning rate; weight decay, coupled as in torch.optim.SGD (gradient + λw)", "lr, wd"),
-    ("g̃ = r g", "mini-batch gradient carried to the unit sphere", ""),
+    ("g̃ = r g", "mini-batch gradient, rescaled to the unit sphere", ""),
     ("Σ, tr Σ", "covariance of g̃, its trace", "noise_trace"),
     ("∇L, ΔL, H", "gradient, Laplacian and Hessian of the loss on the unit sphere", "mean_grad_sq, laplacian"),
     ("R = (d−1)/2", "gas constant: half the degrees of freedom Σ(dᵢ−1)", "dof = 2R"),

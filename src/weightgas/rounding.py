@@ -1,4 +1,4 @@
-"""Numbers for readers: a value is rounded to its standard error, and never beyond what a float holds.
+"""Numbers as text: a value is rounded to its standard error, and never printed beyond the precision of a float.
 
 Reports, tables, figures and the command line print by :func:`with_error` and :func:`compact`; JSON has the numbers of
 :func:`significant`.
@@ -13,16 +13,16 @@ from typing import Any
 import numpy as np
 
 EXACT = 2.0**-24
-"""An error of at most this share of its value is rounding of single precision: it is not printed."""
+"""An error of at most this share of its value is a rounding error of single precision, and is not printed."""
 DIGITS = 5
 """Significant digits of numbers in JSON."""
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def with_error(value: float, error: float) -> str:
-    """``1.013 ± 0.012``, to two digits of the standard error; the value alone, to four digits, without an error.
+    """``1.013 ± 0.012``, to two digits of the standard error; without an error the value alone, to four digits.
 
-    Large and small numbers are in units of a power of ten: ``(2.50 ± 0.10)·10⁻⁹``. A dash for NaN.
+    Large and small numbers have a power of ten: ``(2.50 ± 0.10)·10⁻⁹``. NaN and infinity are a dash.
     """
     if not isfinite(value):
         return "–"
@@ -36,7 +36,7 @@ def with_error(value: float, error: float) -> str:
 
 
 def compact(value: float, error: float) -> str:
-    """``1.234(5)`` for 1.234 ± 0.005; the value alone, to four digits, without an error; a dash for NaN."""
+    """``1.234(5)`` for 1.234 ± 0.005; without an error the value alone, to four digits; a dash for NaN and infinity."""
     if not isfinite(value):
         return "-"
     if not has_error(value, error):
@@ -49,12 +49,12 @@ def compact(value: float, error: float) -> str:
 
 
 def has_error(value: float, error: float) -> bool:
-    """Whether a value has a standard error that is more than the rounding of its floats (:data:`EXACT`)."""
+    """Whether the standard error of a value exceeds the rounding error of a float (:data:`EXACT`)."""
     return isfinite(error) and error > EXACT * abs(value)
 
 
 def significant(values: Any, digits: int = DIGITS) -> Any:
-    """A number or nested lists of an array with so many significant digits, for JSON; None for NaN and infinity."""
+    """A number, or an array as nested lists, rounded to ``digits`` digits for JSON; None for NaN and infinity."""
     if np.ndim(values):
         return [significant(value, digits) for value in np.asarray(values)]
     number = float(values)
@@ -65,14 +65,14 @@ def significant(values: Any, digits: int = DIGITS) -> Any:
 
 
 def _rounded(value: float, error: float, digits: int) -> tuple[Decimal, Decimal, int]:
-    """Value and error, rounded to so many digits of the error, and the power of ten of the first digit of the two."""
-    exponent = int(f"{error:.{digits - 1}e}".partition("e")[2])  # after rounding: -1 of 0.0996, if there are two digits
+    """Value and error, rounded to ``digits`` digits of the error, and the larger power of ten of their first digits."""
+    exponent = int(f"{error:.{digits - 1}e}".partition("e")[2])  # after rounding: -1 for 0.0996 with two digits
     last = Decimal((0, (1,), exponent - digits + 1))
     number, spread = (Decimal(float(x)).quantize(last) for x in (value, error))
-    number = number if number else abs(number)  # no minus before a zero
+    number = number if number else abs(number)  # no minus sign before zero
     return number, spread, max(number.adjusted() if number else exponent, exponent)
 
 
 def _place(number: Decimal) -> int:
-    """Power of ten of the last digit."""
+    """The power of ten of the last digit."""
     return int(number.as_tuple().exponent)

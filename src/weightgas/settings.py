@@ -1,8 +1,8 @@
 """The options that the producers of runs share: four frozen objects, each checked when it is made.
 
-``Record``: what is recorded of a run, and when. ``Until``: the target precision. ``Run``: where and by whom the work is
-done. ``Evaluate``: how a step is computed. Each option is defined once, as a field (:func:`option`), with its text in
-the docstring, whose first sentence is the help of the command line. Nothing slow is imported.
+``Record``: what is recorded of a run, and when. ``Until``: the target precision. ``Run``: where a run is stored and
+computed. ``Evaluate``: how a step is computed. Each option is defined once, as a field (:func:`option`), with its text
+in the docstring; the first sentence of the text is the help on the command line. Nothing slow is imported.
 """
 
 from __future__ import annotations
@@ -50,18 +50,18 @@ def option(
     default
         Its value unless given.
     minimum, bound, among, fix
-        The smallest and largest whole number, or the words that are accepted, and how to correct another value.
+        The smallest and largest whole number, or the words that are accepted; the advice for any other value.
     flags, metavar
         Its names on the command line, if they differ from the field's; the name of its value there.
     producers
-        By name, the value each uses where the field is None; others refuse the field. None: the same for all.
+        By name, the value that each uses if the field is None; others refuse the field. None given: the same for all.
     """
     known = {"minimum": minimum, "bound": bound, "among": among, "fix": fix, "flags": flags, "metavar": metavar}
     return field(default=default, metadata=known | {"producers": producers})
 
 
 class Settings:
-    """Base of the four objects: checks the fields, and replaces those that are None by the defaults of a producer."""
+    """Base of the four objects: it checks the fields, and replaces None by the default of a producer."""
 
     def __post_init__(self) -> None:
         for each in fields(self):  # type: ignore[arg-type]
@@ -107,57 +107,56 @@ class Settings:
 
 @dataclass(frozen=True, kw_only=True)
 class Record(Settings):
-    """What is recorded of a run, when, and with which spacing.
+    """What is recorded of a run, and when; TypeError or ValueError for a wrong value.
 
-    A field that is None has the default of the producer. A producer refuses a field that it does not have.
+    A field that is None takes the default of the producer, which refuses a field that it does not have.
 
     Parameters
     ----------
     samples
-        How often each run is sampled, at most once a step. 400 in ``simulate``, 300 in ``train`` (one every
+        Number of samples of each run, at most one per step. 400 in ``simulate``, 300 in ``train`` (one every
         ``steps // samples`` steps). Means are over every step since the previous sample.
     warmup
         Steps before the recording begins; a tenth of the steps if not given. In ``simulate`` they also place the bins
-        of the overlap's density. The attribute ``step`` of a trace counts from their end.
+        of the overlap's density. The variable ``step`` of a trace counts from their end.
     blocks
-        Blocks of the counts of the overlap z (linear loss). The largest divisor of ``samples`` up to 20 unless given.
-        This and the next two are for ``simulate`` alone.
+        Blocks of samples with separate counts of the overlap z (linear loss). The largest divisor of ``samples`` up to
+        20 unless given. This and the next two are for ``simulate`` alone.
     bins
-        Bins of those counts. 256 unless given.
+        Bins of the counts of the overlap. 256 unless given.
     density_every
-        Steps between two counts. 10 unless given.
+        Steps between two counts of the overlap. 10 unless given.
     snapshots
-        Directions of the weights to keep from the end of the run, for `measure --entropy published`. In float32, the
-        last one at the last step.
+        Directions of the weights to store, float32, for `measure --entropy published`. The last is at the last step.
     snapshot_every
-        Steps between two of them. 50 in ``simulate``, 25 in ``train``.
+        Steps between two stored directions. 50 in ``simulate``, 25 in ``train``.
     noise_batches
         Extra batches at each sample of the noise, at least 2; 8 unless given. With 4 or more a sample also has unbiased
         ``noise_trace_sq`` and ``noise_cov_sq``, also for each group. This and the options below are for ``train``.
     curvature_batches
-        Extra batches at each sample of the curvature, each with a random probe (:mod:`weightgas.probes.laplacian`); 0:
-        none; 2 unless given. Each costs six gradients. The weights of a run do not depend on it.
+        Extra batches at each sample of the curvature, each with a random probe (:mod:`weightgas.probes.laplacian`); 0
+        for none, 2 unless given. Each costs six gradients. The weights of a run do not depend on it.
     noise_samples
-        Samples that also hold noise and curvature, at multiples of the attribute ``noise_every`` of the trace (all, if
-        it is absent); if not given, as many as cost 1.75 % of the gradients, and at least 40.
+        Number of samples that also measure noise and curvature; unless given, as many as cost 1.75 % of the gradients,
+        and at least 40. They are at multiples of the attribute ``noise_every`` of the trace; without it, all samples.
     log_spaced
-        Space the samples evenly in the logarithm of the step, each with noise and curvature: for a run along its steps.
+        Space the samples evenly in the logarithm of the step, each with noise and curvature: to follow a transient.
     energy_batches
-        Disjoint batches in an energy; if not given, all, or as many as cost 2.5 %, and at least 16: the same for all
-        samples. If they are not all, the attribute ``energy_batches`` is their number.
+        Disjoint batches over which an energy is averaged, the same at all samples; unless given, all, or as many as
+        cost 2.5 %, and at least 16. If they are not all, the attribute ``energy_batches`` is their number.
     batch_energy
-        Record the mean of every step's loss, that of its batch, too; U is then its mean, and U − L(m) from it.
+        Also record the mean loss of the training batches since the previous sample, for U and U − L(m).
     means
-        Windows in the last half of the steps, of which the mean weights over every step are kept, for what noise
-        costs (:func:`weightgas.training.mean_weights`): take 16. Each adds 12 bytes for each weight of a run to trace
-        and memory (float64; float32 for the weights at its end), averaging 16 to memory, and at most 5 % to the time.
+        Windows of the last half of the steps, for each of which the mean weights over every step are stored, for
+        U − L(m) (:func:`weightgas.training.mean_weights`): take 16. Each adds 12 bytes per weight of a run to trace and
+        memory (float64; float32 for the weights at its end), averaging 16 to memory, and at most 5 % to the time.
     quantities
         Custom quantities to measure at every sample: :class:`~weightgas.quantities.Quantity` with ``measure``, a
         function of the weights of one run. They are variables of the trace, and the state has their averages with
-        standard errors. ``simulate`` then takes the full method.
+        standard errors. ``simulate`` then uses the full method.
     """
 
-    samples: int | None = option(minimum=1, fix="Ask for instance for 300.", simulate=400, train=300)
+    samples: int | None = option(minimum=1, fix="Pass for instance 300.", simulate=400, train=300)
     warmup: int | None = option(minimum=0, bound=STEPS, fix="Pass 0 for none.", simulate=None, train=None)
     blocks: int | None = option(minimum=1, simulate=None)
     bins: int | None = option(minimum=16, simulate=256)
@@ -190,15 +189,15 @@ class Record(Settings):
 
 @dataclass(frozen=True)
 class Until(Settings):
-    """Run every cell to a target precision: until its standard errors are at most so large.
+    """The target precision of a run: each cell continues until its standard errors reach the targets.
 
     Parameters
     ----------
     targets
         Standard errors to reach, the steps being those of the first round: 0.003 for 0.3 % of energy and radius, or by
-        name, energy=0.003,entropy_direction=0.01, in Python a mapping. Those of entropies are in nats, others relative.
+        name, energy=0.003,entropy_direction=0.01 (in Python a mapping). Entropies have errors in nats, others relative.
     most_steps
-        Steps of a run at most; 100 times the steps if not given.
+        Largest number of steps of a run; 100 times the steps if not given.
 
     Raises
     ------
@@ -232,31 +231,31 @@ class Until(Settings):
 
 @dataclass(frozen=True)
 class Run(Settings):
-    """Where the work of a run is done and by whom, and which run it continues.
+    """Where a run is stored and computed, and which run it continues; TypeError or ValueError for a wrong value.
 
     Parameters
     ----------
     folder
-        Run folder; the same call resumes there where it stopped. Finished cells are kept, and cells in training have a
-        checkpoint every 15 s. None: nothing is written.
+        Run folder, in which the same call resumes an interrupted run. Finished cells are kept, and cells in training
+        have a checkpoint every 15 s. None: nothing is written.
     force
         Overwrite a run with other settings in that folder.
     shard
-        Make only share I of N of the cells, as I/N; N processes with the same folder make the run together. The cells
-        of the others are ``interrupted`` until they are written.
+        Make only share I of N of the cells, as I/N; N processes with the same folder make the run together. Cells of
+        the other shares are ``interrupted`` until they are written.
     client
         A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers make chunks of the grid. Dask
         gives a chunk whose worker died to another one, which resumes from the checkpoint if there is one. If Dask gives
         up (``allowed-failures``), the cells are ``failed``, and the same call tries them again. If the pool of an
         executor breaks, the call ends (:mod:`weightgas.runs.clients`).
     threads
-        Threads to compute with. Unless given all cores for ``simulate``, whose results do not depend on it, and one for
-        ``train``, since small networks gain little from a second thread, and are slower on a busy machine.
+        Threads to compute with. Unless given, all cores for ``simulate``, whose results do not depend on their number,
+        and one for ``train``, since small networks gain little from a second thread and are slower on a busy machine.
     progress
         Whether to show a progress bar; None: if standard error is a terminal.
     resume_from
         A finished trace of the same call: continue where it ended, without warm-up, and return only the new samples
-        (:func:`weightgas.extend`).
+        (:func:`weightgas.extend` joins them to the trace).
     """
 
     folder: str | os.PathLike[str] | None = option(flags=("--out", "-o"))  # noqa: RUF009, a field
@@ -276,7 +275,7 @@ class Run(Settings):
         """Number (from 1) and count of the shares in ``shard``; ValueError if it is not of this form."""
         if self.shard is None:
             return 1, 1
-        fix = "Write for instance '1/4' and run 2/4, 3/4 and 4/4 too, each in a process of its own."
+        fix = "Write for instance '1/4' and run 2/4, 3/4 and 4/4 too, each in a separate process."
         number, slash, count = (piece.strip() for piece in self.shard.partition("/"))
         if not (slash and number.isdecimal() and count.isdecimal()):
             raise refuse("shard", "two whole numbers, NUMBER/COUNT", self.shard, fix)
@@ -287,13 +286,13 @@ class Run(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Settings):
-    """How steps are computed; results agree up to rounding, for ``method`` in distribution.
+    """How steps are computed, which changes results only by rounding; ``method`` also changes the random draws.
 
     Parameters
     ----------
     method
         full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the same in any
-        dimension; auto is reduced where it applies. Only for ``simulate``. The reduced one is a Markov chain of overlap
+        dimension; auto is reduced where it applies. Only for ``simulate``. The reduced run is a Markov chain of overlap
         and radius (:mod:`weightgas.simulation.reduced`), equal in distribution, not draw by draw; its final weights are
         in the plane of μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full if directions or custom quantities are recorded.
     device
@@ -301,19 +300,19 @@ class Evaluate(Settings):
     dtype
         Precision of the weights. ``"float32"`` unless given; norms are always float64.
     cells_at_once
-        Runs (cells times replicas) that are trained together, in one stack of weights; as is fastest for the network if
-        not given. A short run then trains as many as are evaluated at once: 35, or the attribute ``together`` of the
-        network. If more than 20 s are estimated, several numbers are timed, and the log has the times. With a client
-        each worker gets some. The attributes of the trace have the choice.
+        Runs (cells times replicas) that are trained together, in one stack of weights; unless given, the number that is
+        fastest for the network. A short run then trains as many as are evaluated at once: 35, or the attribute
+        ``together`` of the network. If more than 20 s are estimated, several numbers are timed, and the log has the
+        times. With a client the runs are divided among the workers. The choice is in the attributes of the trace.
     compile
-        Compile the gradients (needs a C++ compiler, and a minute); if not given, tried if more than 10 minutes are
+        Compile the gradients (needs a C++ compiler, and a minute); unless given, tried if more than 10 minutes are
         estimated and ``cells_at_once`` is not given, and kept if it is faster. If it fails, the log has the reason.
     """
 
     method: str | None = option(among=("auto", "reduced", "full"), simulate="auto")
     device: str | None = option(train="cpu")
     dtype: str | None = option(among=("float32", "float64"), train="float32")
-    cells_at_once: int | None = option(minimum=1, fix="Pass 16.", train=None)
+    cells_at_once: int | None = option(minimum=1, fix="Pass for instance 16.", train=None)
     compile: bool | None = option(train=None)
 
 
@@ -328,7 +327,7 @@ R = TypeVar("R")
 
 
 def moved(name: str) -> str | None:
-    """Where a keyword of version 0.1 is now; None for one that never existed."""
+    """The present place of a keyword of version 0.1; None for one that never existed."""
     now = RENAMED.get(name, name)
     for argument, kind in _ARGUMENTS.items():
         if now in {each.name for each in fields(kind)}:
@@ -337,7 +336,7 @@ def moved(name: str) -> str | None:
 
 
 def producer(function: Callable[P, R]) -> Callable[P, R]:
-    """Wrap ``function``: a keyword of version 0.1 raises an error with its new place, mostly in these objects."""
+    """Decorate a producer: a keyword of version 0.1 raises a TypeError that names its present place."""
     known = inspect.signature(function).parameters
 
     @wraps(function)

@@ -1,7 +1,7 @@
-"""How a cell ended: one list, each entry with a sentence of advice.
+"""How a cell ended: statuses, each with a sentence of advice, and the outcomes and causes that a producer reports.
 
-``status`` in a state is int8 with these codes (CF ``flag_values`` and ``flag_meanings``). ``outcome`` in a trace is
-what the producer reports, before any statistics.
+``status`` in a state is int8 with the codes of :class:`Status` (CF ``flag_values`` and ``flag_meanings``). ``outcome``
+in a trace has the codes of :class:`Outcome`: what the producer reports, before any statistics.
 """
 
 from __future__ import annotations
@@ -85,6 +85,6 @@ def flags(kind: type[IntEnum]) -> dict[str, object]:
 
 
 def names(codes: np.ndarray) -> np.ndarray:
-    """The status codes of an array as lower-case words, same shape."""
+    """The names of an array of status codes in lower case (``"too_short"``), in an array of the same shape."""
     words = np.array([member.name.lower() for member in Status])
     return words[np.asarray(codes, dtype=int)]

@@ -1,7 +1,7 @@
-"""Random streams: one seed, and a stream per cell and replica with a key that depends on the cell, not on its position.
+"""Random streams: for one seed a stream per cell and replica, with a key that depends on the cell, not its position.
 
 The key contains the bits of the hyperparameters of the cell. So a cell draws the same numbers whatever the other cells
-of the grid, their order and the number of threads.
+of the grid are, in any order and with any number of threads.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def test_bad_data_is_refused(change, error, match):
 
 
 def test_a_data_set_without_files_takes_no_folder(tmp_path):
-    with pytest.raises(ValueError, match=r"data_dir: expected nothing with digits, which has no files.*Omit it"):
+    with pytest.raises(ValueError, match=r"data_dir: expected nothing with digits, which is not read.*Omit it"):
         datasets.named("digits", tmp_path)
     with pytest.raises(ValueError, match="download: expected nothing with mnist"):
         datasets.named("mnist", download=True)

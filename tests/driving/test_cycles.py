@@ -59,9 +59,9 @@ def test_what_is_refused():
         dissipation("isotherm", [10])
     with pytest.raises(ValueError, match="at least one number of steps"):
         dissipation(isochore(radius=1.0, elr=(0.1, 0.2)), [])
-    with pytest.raises(ValueError, match="the hot learning rate before the cold one"):
+    with pytest.raises(ValueError, match=r"elr: expected the larger \(hot\) one first"):
         carnot((0.01, 0.02), (1.0, 2.0), [100])
     with pytest.raises(ValueError, match="durations"):
         carnot((0.02, 0.01), (1.0, 2.0), [3])
-    with pytest.raises(ValueError, match="two slow drives"):
+    with pytest.raises(ValueError, match="two drives of"):
         exponent(dissipation(isochore(radius=1.0, elr=(0.1, 0.2)), [1, 2], replicas=10))

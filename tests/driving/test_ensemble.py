@@ -154,7 +154,7 @@ def test_resting_steps_are_five_clocks():
         ({"samples": 0}, ValueError, "samples"),
         ({"seed": -1}, ValueError, "seed"),
         ({"warmup": -1}, ValueError, "warmup"),
-        ({"noise": Covariance(np.eye(3))}, TypeError, "only the solvable gas"),
+        ({"noise": Covariance(np.eye(3))}, TypeError, "Only the solvable gas"),
     ],
 )
 def test_what_is_refused(change, error, match):

@@ -84,9 +84,9 @@ def test_a_list_turned_round():
     [
         (lambda: Path(lr=0.1), ValueError, "two hyperparameters of one protocol.*'lr'"),
         (lambda: Path(lr=0.1, radius=1.0), ValueError, "two hyperparameters of one protocol"),
-        (lambda: isotherm(elr=0.1), ValueError, "A sphere takes elr and radius"),
+        (lambda: isotherm(elr=0.1), ValueError, r"Pass elr and radius \(sphere\)"),
         (lambda: isotherm(elr=0.1, wd=0.1, radius=1.0), ValueError, "two hyperparameters"),
-        (lambda: isotherm(elr=(0.1, 0.2), wd=0.1), ValueError, "elr: expected one number.*This path holds it"),
+        (lambda: isotherm(elr=(0.1, 0.2), wd=0.1), ValueError, "elr: expected one number.*This path keeps it fixed"),
         (lambda: isotherm(elr=0.1, wd=(0.1, -0.2)), ValueError, "wd: expected finite numbers above 0, got -0.2"),
         (lambda: isotherm(elr=0.1, wd=(0.1, np.nan)), ValueError, "wd: expected finite numbers above 0, got nan"),
         (lambda: isotherm(elr=0.1, wd="fast"), TypeError, "wd: expected a positive number"),

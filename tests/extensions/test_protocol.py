@@ -137,7 +137,7 @@ def test_its_name_is_its_own_and_its_axes_no_members():
             name = "fixed_sphere"
             axes = ("temperature", "radius")
 
-    with pytest.raises(ValueError, match="no members of Protocol, got 'rate'"):
+    with pytest.raises(ValueError, match="not members of Protocol, got 'rate'"):
 
         class Another(ProjectedStep):
             name = "another"

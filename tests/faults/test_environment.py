@@ -86,7 +86,7 @@ def test_without_a_place_for_compiled_code_a_temporary_one_is_taken(monkeypatch,
     kinds = caching.CacheImpl._locator_classes
     monkeypatch.setattr(caching.CacheImpl, "_locator_classes", kinds[:1])  # of the user's variable alone
     compiling.find_cache()
-    assert "Set the variable NUMBA_CACHE_DIR to a folder that you may write to" in caplog.text
+    assert "Set the environment variable NUMBA_CACHE_DIR to a writable folder" in caplog.text
     assert Path(numba.config.CACHE_DIR).is_dir()
     numba.njit(cache=True)(lambda x: x)  # which now can be kept
     caplog.clear()

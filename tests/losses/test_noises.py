@@ -29,7 +29,7 @@ def test_the_factor_makes_the_covariance():
     [
         ("abc", TypeError, "covariance: expected numbers"),
         ([1.0, -0.1], ValueError, "covariance: expected positive semi-definite, got 'eigenvalues -0.1 … 1'"),
-        ([0.0, 0.0], ValueError, "one of them is above 0"),
+        ([0.0, 0.0], ValueError, "one of them above 0"),
         ([[1.0, 2.0], [2.0, 1.0]], ValueError, "eigenvalues -1 … 3"),
         ([[1.0, 2.0], [0.0, 1.0]], ValueError, "a symmetric matrix"),
         ([1.0, np.inf], ValueError, "finite numbers, got inf"),

@@ -191,7 +191,7 @@ def test_a_long_correlation_that_is_taken_for_none_would_be_seen():
 
 
 def errors_of_sparse_noise(every, time, seed, correlation=None, series=150):
-    """(Measured − true)/standard error of tr Σ, which follows the energy and is fixed at one sample in ``every``."""
+    """(Measured − true)/standard error of tr Σ, which follows the energy and stands at one sample in ``every``."""
     generator, shape = np.random.default_rng(seed), (series, 1, 400)
     x = synthetic.ar1(generator, shape, time)
     trace_of_noise = 2 + 0.3 * x + 0.1 * generator.standard_normal(shape)

@@ -1,4 +1,4 @@
-"""The radial budget: it closes for every optimizer, and its parts are what an independent consistency checks states."""
+"""The radial budget: it closes for every optimizer, and its parts are those of an independent count."""
 
 import numpy as np
 import pytest

@@ -457,7 +457,7 @@ def test_broadcasts_and_extremes():
         (lambda: SGD(wd=0.1).relaxation_time(), "lr: expected a number, got None"),
         (lambda: SGD(lr=0.1).angle(), "wd: expected a number, got None"),
         (lambda: SGD(0.1, 0.1, 1.0), "momentum: expected .*below 1"),
-        (lambda: SGD(0.1, 0.1, nesterov=True), "nesterov: expected a momentum above 0"),
+        (lambda: SGD(0.1, 0.1, nesterov=True), "nesterov: expected momentum above 0"),
         (lambda: SGD(0.1, 0.1, dampening=0.5), "dampening: expected 0"),
         (lambda: SGD(0.1, 0.1, 0.9, grad_memory=0.0), "grad_memory: expected"),
         (lambda: SGD(0.1, 0.1).radius(), "grad_sq: expected a number"),

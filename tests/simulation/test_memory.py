@@ -51,7 +51,7 @@ def test_more_replicas_than_memory(monkeypatch, tmp_path):
     monkeypatch.setattr(memory, "available", lambda: 4e9)
     message = (
         r"replicas: expected at most (\d+), got 1000000. 1000000 x 4 cells in d = 3 need \d+ GB of memory, 4 GB are "
-        "there. Take fewer replicas, samples, bins, blocks or snapshots, or pass out="
+        "free. Take fewer replicas, samples, bins, blocks or snapshots, or pass run="
     )
     with pytest.raises(ValueError, match=message) as caught:
         simulate(GRID, 3, replicas=1_000_000, **flat(folder=None, **SMALL))

@@ -309,7 +309,7 @@ WRONG = [
     (
         {"loss": Linear},
         TypeError,
-        "loss: expected an object with name, form and sample, or a CustomLoss, got Linear",
+        "loss: expected an object with name, form and sample, or a CustomLoss, got the class Linear",
     ),
     ({"noise": 1.0}, TypeError, "noise: expected an object with name and factor, or a CustomNoise, got float"),
     ({"loss": Quadratic([1, 2])}, ValueError, "dim: expected 2, the size of the matrix"),

@@ -159,7 +159,7 @@ def test_what_does_not_go_together():
     for momentum in (1.0, -0.1):
         with pytest.raises(ValueError, match=r"momentum: expected (finite numbers of )?at least 0"):
             run(momentum=momentum)
-    with pytest.raises(ValueError, match=r"nesterov: expected a momentum above 0 with it"):
+    with pytest.raises(ValueError, match=r"nesterov: expected momentum above 0 with nesterov"):
         run(nesterov=True)
 
 

@@ -89,7 +89,7 @@ def test_order_and_a_constant_do_not_matter(values, shift, temperature, random):
 def test_door():
     assert isinstance(Bingham([0, 1], 1.0), ThermalSystem)
     assert Bingham([0, 1], 1.0) == Bingham(np.array([0.0, 1.0]), 1.0)
-    with pytest.raises(ValueError, match=r"eigenvalues: expected the shape \(dim,\), got 'the shape \(2, 2\)'"):
+    with pytest.raises(ValueError, match=r"eigenvalues: expected shape \(dim,\) with dim at least 2, got 'shape \(2"):
         Bingham(np.eye(2), 1.0)
     with pytest.raises(ValueError, match="temperature: expected finite numbers above 0"):
         Bingham([0, 1], 0.0)

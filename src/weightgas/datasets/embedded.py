@@ -18,12 +18,12 @@ TEST_PER_CLASS = 50
 def digits(*, test: bool = False) -> Images:
     """The 1797 digits of "Optical Recognition of Handwritten Digits" (Alpaydin and Kaynak, UCI 1998).
 
-    Inputs have shape (1797, 64): the pixels, whole numbers from 0 to 16, minus their mean over all images and pixels
-    and divided by their standard deviation (one number each, as images are usually normalised per channel). For inputs
-    of unit size the epsilon of BatchNorm, which breaks scale invariance, has the smallest effect.
+    Inputs have shape (1797, 64). The pixels, whole numbers from 0 to 16, are reduced by their mean over all images and
+    pixels and divided by their standard deviation (one number each, as images are usually normalised per channel). For
+    inputs of unit size the epsilon of BatchNorm, which breaks scale invariance, has the smallest effect.
 
-    With ``test`` 1297 of them, and as the test half the other 500, 50 of each digit, always the same; mean and
-    deviation are those of the 1297.
+    With ``test`` the data set has 1297 of the digits, and its test half the other 500, 50 of each digit, always the
+    same; mean and deviation are those of the 1297.
     """
     with (files("weightgas.datasets") / "digits.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
         pixels, labels = stored["pixels"].astype(np.float64), stored["labels"].astype(np.int64)

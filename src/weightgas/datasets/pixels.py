@@ -6,9 +6,9 @@ import numpy as np
 
 
 def normalised(pixels: np.ndarray, like: np.ndarray | None = None) -> np.ndarray:
-    """Inputs x = (p − p̄)/s of the same shape, float32; p̄ and s are of all pixels of all images in a channel.
+    """Inputs x = (p − p̄)/s of the same shape, float32, with mean p̄ and deviation s over all pixels of a channel.
 
-    They are those of ``like`` if it is given: a test half is normalised as the training half.
+    These are those of ``like`` if it is given: a test half has the normalisation of the training half.
 
     ``pixels`` are bytes of shape (N, channels, …). They have at most 256 values, so both are computed from counts,
     exactly and without a copy in float64. A channel of one value becomes 0.

@@ -3,8 +3,8 @@
 ``paths``         hyperparameters as functions of the step: isotherm, isobar, isochore, adiabat, or any other
 ``ensemble``      ``drive``: many replicas along a path, with the work and heat of every step
 ``kernel``        the compiled step along a path
-``balance``       ensemble averages along a drive, and the entropy it produced
-``rates``         closed forms of linear response: the entropy production of a slow path per step
+``balance``       ensemble averages along a drive, and the entropy that it produced
+``rates``         closed forms of linear response: the entropy production of a slow path, per step
 ``quasi_static``  the prediction for a path: the slow limit, and linear response
 ``cycles``        entropy production there and back against duration, and a heat engine
 """
@@ -40,7 +40,7 @@ _COMPILED = {"drive": "ensemble", "dissipation": "cycles", "exponent": "cycles",
 
 
 def __getattr__(name: str) -> Any:
-    """Import a driving function when it is first used: numba is slow to import, and figures do not need it."""
+    """Import a driving function at its first use: numba is slow to import, and figures do not need it."""
     if name not in _COMPILED:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}", name=name)
     return getattr(import_module(f"{__name__}.{_COMPILED[name]}"), name)

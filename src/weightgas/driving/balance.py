@@ -1,8 +1,8 @@
 """The balance of a drive: averages over replicas along a path, with entropy production.
 
-W = −∫ p dV, Q = ΔU − W with U = E[L], and S(w) = S(w̄) + (d−1) E[ln r]: for the ideal gas of weights T dS = dU + p dV,
-where the direction contributes T dS(w̄) = dU and the radius T (d−1) d ln r = RT dV/V = p dV. Predictions for a path are
-in :mod:`.quasi_static`.
+W = −∫ p dV, Q = ΔU − W with U = E[L], and S(w) = S(w̄) + (d−1) E[ln r]. For the ideal gas of weights T dS = dU + p dV:
+the direction contributes T dS(w̄) = dU, and the radius T (d−1) d ln r = RT dV/V = p dV. Predictions for a path are in
+:mod:`.quasi_static`.
 """
 
 from __future__ import annotations
@@ -26,30 +26,32 @@ NAMES = (
 """Variables (sample) of a balance; each has its standard error ``<name>_err``."""
 
 
-@np.errstate(over="ignore")  # just before a replica diverges its squares may overflow
+@np.errstate(over="ignore")  # squares may overflow just before a replica diverges
 def balance(trajectory: xr.Dataset) -> xr.Dataset:
     """Ensemble averages along a drive, each with its standard error over replicas.
 
-    The entropy of the direction comes from counts of the overlap z over the replicas at one step, for a density of any
-    form (:mod:`weightgas.measurement.entropy.density`). The jackknife over groups of replicas corrects its bias and
-    gives its error, and those of the production, which contains it. Its error is at least √(R/replicas).
+    The entropy of the direction is computed from counts of the overlap z over the replicas at one step, for a density
+    of any form (:mod:`weightgas.measurement.entropy.density`). The jackknife over groups of replicas corrects its bias,
+    and gives its error and that of the entropy production, which contains it. This error is at least √(R/replicas).
 
-    The friction, W − W_in, also contains the effect of fluctuations of the loss on the radius, η_e³ R T² per step at
+    The friction, W − W_in, also contains the effect of fluctuations of the loss on the radius, η_e³RT² per step at
     fixed ELR. The lag compensates this small term, which therefore does not change the total production.
 
-    The production is ΔS − ∫dQ/T, which is exact for infinitesimal steps. Finite steps cause an error of about η_e
-    |ΔS|/2, since the states are not exactly Gibbs states. It cancels there and back: :func:`closed_production`.
+    The production ΔS − ∫dQ/T is exact for infinitesimal steps. Finite steps cause an error of about η_e |ΔS|/2, since
+    the states are not exactly Gibbs states. Along a path there and back it cancels: :func:`closed_production`.
 
     Parameters
     ----------
     trajectory
-        From :func:`weightgas.drive`.
+        The result of :func:`weightgas.drive`.
 
     Returns
     -------
     xarray.Dataset
-        The variables of :data:`NAMES` (sample), with the hyperparameters, ``step`` and ``leg`` of the trajectory. NaN
-        from the sample at which a replica has diverged: an average over the others would be another ensemble.
+        ``temperature, pressure, volume, energy, entropy_direction, entropy, work, heat, exchanged, friction,
+        entropy_production`` (sample,), each with its error ``<name>_err``, and the hyperparameters, ``step`` and
+        ``leg`` of the trajectory. NaN from the sample at which a replica has diverged, since an average over the others
+        would be that of another ensemble.
 
     Raises
     ------
@@ -87,18 +89,27 @@ def balance(trajectory: xr.Dataset) -> xr.Dataset:
 
 
 def closed_production(trajectory: xr.Dataset) -> tuple[float, float]:
-    """Entropy produced over an entire cycle that begins and ends in equilibrium, in nats, and its standard error.
+    """Entropy produced over an entire cycle that begins and ends in equilibrium, −⟨∮dQ/T⟩ in nats, with its error.
 
-    −⟨∮dQ/T⟩: over a cycle ΔS = 0, so no entropy is measured or assumed. The change of L/T + pV/T (pV/(2T) at fixed LR)
-    from start to end, which has mean zero, is subtracted for each replica: it is most of the noise. Along a path there
-    and back, the finite-step terms of U and pV cancel too. Around a loop in the plane of T and V they do not: on the
-    sphere pV = RT(1 + η_e/2) in a harmonic well leaves −R ∮ (η_e/2) d ln V.
+    Over a cycle ΔS = 0, so no entropy is measured or assumed. The change of L/T + pV/T (pV/(2T) at fixed LR) from start
+    to end has mean zero and is most of the noise; it is subtracted for each replica. Along a path there and back, the
+    finite-step terms of U and pV cancel too. Around a loop in the plane of T and V they do not: on the sphere
+    pV = RT(1 + η_e/2) in a harmonic well leaves −R ∮ (η_e/2) d ln V.
+
+    Parameters
+    ----------
+    trajectory
+        The result of :func:`weightgas.drive` along legs that end where they began.
+
+    Returns
+    -------
+    tuple of float
+        The entropy production in nats, and its standard error over replicas.
 
     Raises
     ------
     TypeError, TraceError
-        If ``trajectory`` is not from ``drive``, does not end at the hyperparameters it began with, or a replica
-        diverged.
+        If ``trajectory`` is not from ``drive`` or does not end at its first hyperparameters, or if a replica diverged.
     """
     check(trajectory)
     ends = trajectory.isel(sample=[0, -1])
@@ -129,7 +140,7 @@ def check(trajectory: xr.Dataset) -> None:
 
 
 def legs(trajectory: xr.Dataset) -> Iterator[tuple[type[Protocol], np.ndarray, dict[str, np.ndarray]]]:
-    """Every protocol of a drive, its samples (sample,) and the hyperparameters there."""
+    """Every protocol of a drive, with a mask of its samples (sample,) and their hyperparameters."""
     of_leg = np.array([str(name) for name in np.atleast_1d(trajectory.attrs["protocols"])])
     for name in dict.fromkeys(of_leg.tolist()):
         here, kind = of_leg[trajectory["leg"].values] == name, named(name)

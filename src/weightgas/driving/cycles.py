@@ -1,4 +1,4 @@
-"""Experiments along paths: entropy production there and back against duration, and a heat engine."""
+"""Experiments along paths: entropy production there and back as a function of the duration, and a heat engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weightgas.losses import Isotropic
 from weightgas.theory import ideal_gas, vmf
 
 _SAMPLES = 20
-"""Samples of each leg: the rates of linear response are summed over them."""
+"""Samples of each leg, over which the rates of linear response are summed."""
 
 
 def dissipation(
@@ -31,34 +31,39 @@ def dissipation(
     replicas: int = 10_000,
     threads: int | None = None,
 ) -> xr.Dataset:
-    """Entropy that a path produces there and back, for several durations, with the prediction of theory.
+    """Entropy produced by a path there and back, for several durations, with the predictions of theory.
 
     The drive is path → rest → reversed path → rest, so that no entropy has to be measured or known
-    (:func:`weightgas.driving.balance.closed_production`). For slow drives it falls as 1/duration, with the coefficient
-    of linear response; for sudden drives on a sphere it is (U₁ − U₀)(1/T₀ − 1/T₁).
+    (:func:`weightgas.driving.balance.closed_production`). For slow drives the production falls as 1/duration, with the
+    coefficient of linear response; for sudden drives on a sphere it is (U₁ − U₀)(1/T₀ − 1/T₁).
 
     Parameters
     ----------
     path
         The path to drive.
     durations
-        Steps one way, several numbers.
+        Steps one way: a list of whole numbers.
     dim, noise, seed, replicas, threads
         As for :func:`weightgas.drive`.
 
     Returns
     -------
     xarray.Dataset
-        ``produced`` and ``produced_err`` (duration,) in nats; ``slow``, linear response; ``relaxation``, the longest
-        relaxation time at both ends, in steps; ``sudden``, NaN except on a sphere.
+        ``produced`` with its error ``produced_err`` and ``slow``, the prediction of linear response, (duration,) in
+        nats; ``sudden``, the limit of two jumps in nats, NaN except on a sphere; ``relaxation``, the longest relaxation
+        time at both ends in steps.
 
     Raises
     ------
     TypeError, ValueError
         For arguments that ``drive`` refuses.
+    TraceError
+        If a replica diverges.
     """
     if not isinstance(path, Path):
-        raise TypeError(f"path: expected a weightgas.driving.Path, got {type(path).__name__}.")
+        raise TypeError(
+            f"path: expected a weightgas.driving.Path, got {type(path).__name__}. Make one with weightgas.paths."
+        )
     steps = _steps(durations, 1)
     rest = [resting_steps(path, progress, dim, noise) for progress in (0.0, 1.0)]
     there_and_back = [path, path.stay(), path.reversed(), path.stay(0.0)]
@@ -88,7 +93,7 @@ def dissipation(
 
 
 def _steps(durations: Any, minimum: int) -> list[int]:
-    """Several numbers of steps."""
+    """Checked ``durations``: a list of whole numbers of steps."""
     fix = "Pass several numbers of steps, for instance [30, 300, 3000]."
     if not isinstance(durations, list | tuple | range | np.ndarray) or getattr(durations, "ndim", 1) != 1:
         raise wrong_type("durations", "a list of whole numbers", durations, fix)
@@ -100,29 +105,42 @@ def _steps(durations: Any, minimum: int) -> list[int]:
 def _pair(name: str, values: Sequence[float]) -> tuple[float, float]:
     """Two positive numbers."""
     if len(values) != 2:
-        raise refuse(name, "two numbers", values, "Pass (hot, cold) learning rates, or (smallest, largest) radius.")
+        raise refuse(name, "two numbers", values, "Pass elr=(hot, cold) and radius=(smallest, largest).")
     first, second = (positive_number(name, value) for value in values)
     return first, second
 
 
 @typed
 def exponent(found: xr.Dataset, *, times: float = 20.0) -> tuple[float, float]:
-    """Slope of ln(produced) against ln(duration) and its error, from drives of at least ``times`` relaxation times.
+    """Slope of ln(produced) against ln(duration), with its error; −1 is linear response.
 
-    Weighted least squares; −1 is linear response. Points without a significant production (below three errors) have
-    no logarithm and are excluded.
+    The fit is by weighted least squares. Points below three standard errors, which have no reliable logarithm, are
+    excluded.
+
+    Parameters
+    ----------
+    found
+        The result of :func:`dissipation`.
+    times
+        Shortest duration in the fit, in relaxation times.
+
+    Returns
+    -------
+    tuple of float
+        The slope and its standard error.
 
     Raises
     ------
-    ValueError
-        With fewer than two such points.
+    TypeError, ValueError
+        If ``found`` is not from ``dissipation``, or fewer than two points remain.
     """
     if not {"produced", "produced_err", "duration", "relaxation"} <= set(found.variables):
-        raise wrong_type("found", "the result of dissipation", found, "Pass what it returned.")
+        raise wrong_type("found", "the result of weightgas.driving.dissipation", found, "Pass that.")
     value, error = found["produced"].values, found["produced_err"].values
     slow = (found["duration"].values >= times * float(found["relaxation"])) & (value > 3 * error)
     if slow.sum() < 2:
-        raise refuse("found", "two slow drives with a production", int(slow.sum()), "Add durations or replicas.")
+        expected = f"two drives of {times:g} relaxation times or more with a production above three errors"
+        raise refuse("found", expected, int(slow.sum()), "Add durations or replicas.")
     x, y, weight = np.log(found["duration"].values[slow]), np.log(value[slow]), (value[slow] / error[slow]) ** 2
     centred = x - np.average(x, weights=weight)
     scale = np.sum(weight * centred**2)
@@ -142,42 +160,43 @@ def carnot(
     replicas: int = 10_000,
     threads: int | None = None,
 ) -> xr.Dataset:
-    """A heat engine on the sphere: its efficiency for several durations of a cycle.
+    """Efficiency of a heat engine on the sphere, for several durations of a cycle.
 
-    The cycle is an isotherm at the hot ``elr`` from ``radius[0]`` to ``radius[1]``, an adiabat to the cold one, an
-    isotherm back and an adiabat, with a quarter of the steps each. The efficiency −W/Q_hot, with Q_hot the heat of the
-    hot isotherm, tends to 1 − T_cold/T_hot; at finite steps to 1 − T_c(1 + h_c/2)/(T_h(1 + h_h/2)), h the ``elr``,
-    because pV = RT(1 + h/2) in a harmonic well.
+    The cycle has four legs with a quarter of the steps each: an isotherm at the hot ``elr`` from ``radius[0]`` to
+    ``radius[1]``, an adiabat to the cold one, an isotherm back, and an adiabat. The efficiency −W/Q_hot, with Q_hot the
+    heat of the hot isotherm, tends to 1 − T_cold/T_hot for slow cycles and small steps. At finite steps h, which are
+    the ``elr``, it tends to 1 − T_c(1 + h_c/2)/(T_h(1 + h_h/2)), because pV = RT(1 + h/2) in a harmonic well.
 
     Parameters
     ----------
     elr
         The hot and the cold effective learning rate.
     radius
-        Ends of the hot isotherm.
+        Radii at the start and the end of the hot isotherm, for an engine the smaller one first.
     durations
-        Steps of an entire cycle, several numbers.
+        Steps of an entire cycle, at least 4: a list of whole numbers.
     cycles
-        Number of cycles that are averaged, after a first one.
+        Number of cycles in the average, after a first one that is excluded.
     dim, noise, seed, replicas, threads
         As for :func:`weightgas.drive`.
 
     Returns
     -------
     xarray.Dataset
-        ``efficiency`` and ``efficiency_err``, ``produced`` and ``produced_err`` (nats per cycle) along ``duration``;
-        ``carnot``, 1 − T_cold/T_hot, ``limit`` with the finite step, and ``slow``, the efficiency to first order in
-        1/duration: limit − [(T_c/T_h) Σ − (1 − T_c/T_h) C_V τ_L d ln T/dt]/(R ln V₂/V₁), Σ the production of linear
-        response; the second term is heat that is exchanged on the isotherm because the gas lags behind on the adiabat.
+        Along ``duration``: ``efficiency`` and ``efficiency_err``; ``produced`` and ``produced_err`` in nats per cycle;
+        ``slow``, the efficiency to first order in 1/duration, limit − [(T_c/T_h) Σ − (1 − T_c/T_h) C_V τ_L d ln T/dt]/
+        (R ln V₂/V₁) with Σ the production of linear response. Its second term is heat that is exchanged on the isotherm
+        because the gas lags behind on the adiabat. Also ``carnot``, 1 − T_cold/T_hot, and ``limit``, that of slow
+        cycles at finite steps.
 
     Raises
     ------
     TypeError, ValueError
-        For arguments that ``drive`` refuses, or if the first ``elr`` is not the hot one.
+        For arguments that ``drive`` refuses, or if the first ``elr`` is not the larger one.
     """
     hot, cold = _pair("elr", elr)
     if hot <= cold:
-        raise refuse("elr", "the hot learning rate before the cold one", elr, "Swap them.")
+        raise refuse("elr", "the larger (hot) one first", elr, "Pass elr=(hot, cold).")
     small, large = _pair("radius", radius)
     cycles, stretch = whole_number("cycles", cycles), np.sqrt(hot / cold)
     legs = [

@@ -1,18 +1,19 @@
 """``drive``: many replicas of the solvable gas along a path of hyperparameters, and the identities of each.
 
 The gas has the loss L(w̄) and the volume V = ‖w‖²/2. Its surroundings fix a temperature T and a pressure p: λ under
-weight decay; on the sphere that of the wall, p V = η_e E[‖g̃‖² | w]/4. Heat and work are computed at every step of
-every replica:
+weight decay; on the sphere that of the wall, pV = η_e E[‖g̃‖² | w]/4. Heat and work are computed at every step of every
+replica:
 
     heat       Q = ΔL + p ΔV      from the bath                work   W = −p ΔV      done on the gas
     first law  ΔL = Q + W         at every step, by definition of Q
     exchanged  ∫ dQ/T             the entropy from the bath
 
 Under weight decay Q is the change of L + λV = L + λ‖w‖²/2 in the step: the objective with its L2 term is the enthalpy.
-Sekimoto's heat (1998) is its change by the dynamics, his work V dλ its change with λ at fixed weights.
+The heat of Sekimoto (1998) is the change of the enthalpy by the dynamics, and his work V dλ is its change with λ at
+fixed weights.
 
-The volume is a piston with friction, V₊ − V = update term + decay in every step (exact): in the mean 4 η_e V² (p_in −
-λ), with p_in = η_eĜ/(4V) the pressure of the gas. The difference of the work of λ and of p_in, ∫(p_in − λ) dV, is lost
+The volume is a piston with friction. V₊ − V = update term + decay in every step (exact), in the mean 4η_eV²(p_in − λ)
+with p_in = η_eĜ/(4V) the pressure of the gas. The difference between the work of λ and of p_in, ∫(p_in − λ) dV, is lost
 to friction; on the sphere there is none. The motion of the direction does not depend on volume and pressure.
 """
 
@@ -40,7 +41,7 @@ from weightgas.status import Outcome, flags
 from weightgas.theory import relaxation, vmf
 
 _STEPS_PER_CALL = 2e7
-"""Work of about a quarter of a second, so that Ctrl-C is prompt."""
+"""Steps of all replicas in one call, about a quarter of a second, so that Ctrl-C is prompt."""
 _BATCH = 100
 _RELAXATION_TIMES = 5.0
 _LONGEST_WARMUP = 10**6
@@ -51,8 +52,8 @@ COLUMNS = {
     "work": (kernel.FIRST_SUM + kernel.WORK, "work done on the gas since the start, −Σ p ΔV", "W"),
     "inner_work": (kernel.FIRST_SUM + kernel.INNER_WORK, "the same with the pressure of the gas", "W_in"),
     "exchanged": (kernel.FIRST_SUM + kernel.EXCHANGED, "heat over temperature since the start, Σ Q/T", "∫dQ/T"),
-    "update": (kernel.FIRST_SUM + kernel.UPDATE, "what the gradients added to the volume since the start", "Δ_g V"),
-    "decay": (kernel.FIRST_SUM + kernel.DECAY, "what weight decay or the wall took of it since the start", "Δ_λ V"),
+    "update": (kernel.FIRST_SUM + kernel.UPDATE, "volume added by the gradients since the start", "Δ_g V"),
+    "decay": (kernel.FIRST_SUM + kernel.DECAY, "volume removed by weight decay or the wall since the start", "Δ_λ V"),
 }
 """Variables (replica, sample) of a drive: column of the kernel, long name and symbol."""
 
@@ -72,44 +73,44 @@ def drive(
     """Drive an ensemble of the isotropic noise model along one path, or along several in sequence.
 
     The loss is L = 1 + μᵀw̄, and the step is exact, with the same cost in any dimension
-    (:mod:`weightgas.simulation.reduced`). Replicas start at the stationary radius and in Gibbs directions of the first
-    hyperparameters, which are fixed during the warm-up.
+    (:mod:`weightgas.simulation.reduced`). At the first hyperparameters, replicas start at the stationary radius in
+    directions of the Gibbs state, and rest during the warm-up.
 
     Parameters
     ----------
     legs
-        One :class:`weightgas.driving.Path` or several: the weights continue from one to the next, also to another
-        protocol.
+        One :class:`weightgas.driving.Path` or a list of them; the weights continue from one to the next, even if the
+        protocol changes.
     dim
         Number of weights d, at least 2.
     steps
-        Steps of every leg, one number or one for each. A path is a function of the progress, so it may be fast or slow.
+        Steps of every leg, one number or one for each. A path is a function of the progress, so any number will do.
     noise
-        Gradient noise, :class:`~weightgas.losses.Isotropic`; default σ = 1. T = η_e σ²/2: at a given T, a larger σ
+        Gradient noise, :class:`~weightgas.losses.Isotropic`; σ = 1 by default. T = η_e σ²/2, so at a given T a larger σ
         makes the steps smaller.
     seed, replicas
-        The seed, an integer, and the number of independent runs.
+        The seed, an integer, and the number of independent runs, at least 2.
     samples
         Evenly spaced samples of every leg (fewer if it has fewer steps); the start is an additional one.
     warmup
-        Steps at the first hyperparameters; default five times the longest relaxation time there, at most a million.
+        Steps at the first hyperparameters; by default five times the longest relaxation time there, at most a million.
     threads
-        Threads of the compiled step; default all cores. The results do not depend on it.
+        Threads of the compiled step; by default all cores. The results do not depend on their number.
 
     Returns
     -------
     xarray.Dataset
-        ``energy, volume, work, inner_work, exchanged, update, decay`` (replica, sample), where sample 0 is the start,
-        from which the sums count; the current hyperparameters ``lr, wd, elr, radius`` (sample), NaN where not set;
-        ``step`` and ``leg``; ``outcome`` and the number of valid ``samples`` (replica): one whose weights overflow has
-        diverged. :func:`weightgas.balance` computes ensemble averages from it. It is not a trace, since it is not
-        stationary.
+        ``energy, volume, work, inner_work, exchanged, update, decay`` (replica, sample); sample 0 is the start, from
+        which the sums count. The current hyperparameters ``lr, wd, elr, radius`` (sample,), NaN where not set, and
+        ``step`` and ``leg``. ``outcome`` and the number of valid ``samples`` (replica,): a replica whose weights
+        overflow has diverged. :func:`weightgas.balance` computes ensemble averages. The result is not a trace, since it
+        is not stationary.
 
     Raises
     ------
     TypeError, ValueError
-        For arguments, including values of the functions of paths, that have the wrong type, sign or length or are not
-        finite, before any work starts.
+        Before any work starts, for an argument of the wrong type, sign or length or one that is not finite; values of
+        the functions of paths are checked too.
     """
     legs, counts = _legs(legs, steps)
     what = _model(noise, dim)
@@ -148,10 +149,10 @@ def drive(
 
 
 def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotropic | None = None) -> int:
-    """Five times the longest relaxation time at one point of a path, in steps, at most a million.
+    """Steps of a rest at one point of a path: five times the longest relaxation time there, at most a million.
 
-    The relaxation times are those of the direction, in its well or by noise alone, and of the radius, in continuous
-    time.
+    The relaxation times are those of the radius and of the direction (in its well or by noise alone, whichever is
+    shorter), in continuous time.
 
     Raises
     ------
@@ -169,7 +170,7 @@ def resting_steps(path: Path, progress: float = 0.0, dim: int = 3, noise: Isotro
 
 
 class _Ensemble:
-    """The replicas: weights, streams, volumes and sums, advanced leg by leg."""
+    """The weights, streams, volumes and sums of the replicas, advanced leg by leg."""
 
     def __init__(
         self, legs, schedules, first: dict[str, float], what: model.Model, seed: int, replicas: int, threads: Threads
@@ -194,7 +195,7 @@ class _Ensemble:
         return np.column_stack([loss, self.volume, self.sums])[:, None]
 
     def advance(self, leg: Path, schedule: dict[str, np.ndarray], marks: np.ndarray) -> np.ndarray:
-        """Follow a leg; the values after ``marks`` steps, (replicas, marks, columns)."""
+        """Follow a leg and return the values after ``marks`` steps, (replicas, marks, columns)."""
         found = np.empty((len(self.weights), len(marks), kernel.COLUMNS))
         kind, none = leg.kind, np.zeros(len(schedule[leg.axes[0]]))
         found_radius = kind.fixed_radius(schedule)
@@ -220,7 +221,7 @@ class _Ensemble:
 def _starts(
     kind: type[Protocol], first: dict[str, float], what: model.Model, seed: int, key: dict[str, float], replicas: int
 ) -> tuple[float, np.ndarray, np.ndarray]:
-    """Radius, y and t² (replicas, 2), streams (replicas, words); drawn in hundreds, the same whatever else runs."""
+    """Radius, y and t² (replicas, 2), streams (replicas, words), drawn in hundreds: more replicas change no draw."""
     found = reduced_start(kind, {axis: np.array([value]) for axis, value in first.items()}, what)
     radius, temperature, _ = (x.item() for x in found)
     gaps, words = [], []
@@ -246,7 +247,8 @@ def _legs(legs: Path | Sequence[Path], steps: int | Sequence[int]) -> tuple[list
     if not isinstance(steps, list | tuple | np.ndarray):
         return found, [whole_number("steps", steps, bound=SCHEDULE)] * len(found)
     if len(steps) != len(found):
-        raise refuse("steps", f"one number, or one for each of {len(found)} legs", list(steps), "Give as many as legs.")
+        fix = "Pass as many numbers as there are legs."
+        raise refuse("steps", f"one number, or one for each of {len(found)} legs", list(steps), fix)
     return found, [whole_number("steps", n, bound=SCHEDULE) for n in steps]
 
 
@@ -256,7 +258,7 @@ def _model(noise: Isotropic | None, dim: int) -> model.Model:
             "noise",
             "weightgas.losses.Isotropic",
             noise,
-            "Along a path only the solvable gas is driven, for instance noise=Isotropic(sigma=2.0).",
+            "Only the solvable gas can be driven: pass for instance Isotropic(sigma=2.0).",
         )
     return model.resolved(None, noise, dim)
 

@@ -1,8 +1,8 @@
 """The compiled step along a path: hyperparameters that change at every step, with heat and work of the gas.
 
-The step is that of :mod:`weightgas.simulation.reduced`, the loss of one overlap with isotropic noise. It also computes
-sums that need the weights before and after a step (:mod:`.ensemble` defines them). With L, V before and L₊, V₊ after
-it, the mean second moment Ĝ = σ²(d−1) + 1 − z² of its gradient and η_e = η/(2V) at fixed LR:
+The step is that of :mod:`weightgas.simulation.reduced`, for the loss of one overlap and isotropic noise. It also
+computes sums that need the weights before and after a step (:mod:`.ensemble` defines them). With L, V before and L₊, V₊
+after the step, Ĝ = σ²(d−1) + 1 − z² the mean second moment of its gradient, and η_e = η/(2V) at fixed LR:
 
     p_in dV = (η_e Ĝ/4) ln(V₊/V)                  the pressure of the gas, p_in V = η_e Ĝ/4, during the step;
               (ηĜ/8)(1/V − 1/V₊) at fixed LR      the same integral with η_e = η/(2V)
@@ -39,7 +39,7 @@ _SUM = (reduced._SUMS + kernels.GRAD_SQ) * WIDTH
 def advance(
     portion, scaled, projected, w, stream, volume, sums, schedule, marks, dim, variance, together, found
 ):  # pragma: no cover - compiled
-    """Take N runs through the steps of ``schedule`` (η or η_e, λ and r of each), and record values after ``marks``.
+    """Advance N runs along the steps of ``schedule`` (η or η_e, λ and r of each), and record values after ``marks``.
 
     ``w`` (N, 2) is y and t² (whose root would be rounded at every call). ``w``, ``stream`` (N, STREAM), ``volume`` (N,)
     and ``sums`` (N, SUMS) are updated in place. ``found`` is (N, marks, COLUMNS); the last mark is the number of steps.
@@ -93,7 +93,7 @@ def advance(
 
 @numba.njit(inline="always")
 def _book(f, overlap, room, kept, many, flags, now, dim, variance):  # pragma: no cover - compiled
-    """Add the last step of every lane to its sums; ``overlap`` and ``room`` (z and V before it) are updated."""
+    """Add the last step of every lane to its sums, and update ``overlap`` and ``room``, the z and V before it."""
     (scaled, projected), (rate, decay, radius) = flags, now
     for i in range(many):
         y, across_sq = f[reduced._Y * WIDTH + i], f[reduced._ACROSS_SQ * WIDTH + i]

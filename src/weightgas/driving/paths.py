@@ -1,4 +1,4 @@
-"""Paths: hyperparameters as functions of the step, named by what they fix and what they change.
+"""Paths: hyperparameters as functions of the step, named after what they fix and what they change.
 
 ===========  ==========================  ===========================================  ===========================
 path         fixed                       changed                                      call
@@ -13,8 +13,8 @@ path         fixed                       changed                                
 ===========  ==========================  ===========================================  ===========================
 
 The fixed quantity is exactly fixed, at any speed. TV = const is an adiabat, T^{C_V} V^R = const, if C_V = R: in a
-harmonic well, (d−3)T/4 ≪ 1, and for von Mises–Fisher in three dimensions up to e^{−2/T}. Any other path is a
-:class:`Path` of functions. :func:`weightgas.drive` drives a gas along a path.
+harmonic well for (d−3)T/4 ≪ 1, and for von Mises–Fisher in three dimensions up to a relative error of e^{−2/T}. Any
+other path is a :class:`Path` of functions. :func:`weightgas.drive` drives a gas along a path.
 """
 
 from __future__ import annotations
@@ -46,7 +46,10 @@ _FIX = "Pass a number, a pair (from, to), a function of the progress from 0 to 1
 
 @dataclass(frozen=True)
 class Geometric:
-    """start · (end/start)^x: a constant factor per step."""
+    """A change by a constant factor per step: start · (end/start)^x at the progress x.
+
+    TypeError or ValueError unless both ends are positive finite numbers.
+    """
 
     start: float
     end: float
@@ -62,13 +65,14 @@ class Geometric:
 
 @dataclass(frozen=True)
 class Path:
-    """Two hyperparameters as functions of the progress, 0 … 1, of a drive; they determine the protocol.
+    """Two hyperparameters as functions of the progress, 0 … 1, of a drive; which two determines the protocol.
 
     Parameters
     ----------
     lr, wd, elr, radius
-        ``elr`` and ``radius`` (fixed sphere), ``elr`` and ``wd`` (fixed ELR) or ``lr`` and ``wd`` (fixed LR), each a
-        :data:`Schedule`.
+        ``elr`` and ``radius`` (fixed sphere), ``elr`` and ``wd`` (fixed ELR) or ``lr`` and ``wd`` (fixed LR). Each is a
+        number (fixed), a pair (from, to) that changes by a constant factor per step, a function of the progress, or a
+        list with a value for each step.
     name
         Name of the path in tables and figures.
 
@@ -89,7 +93,7 @@ class Path:
         check_fields(self)
         given = [axis for axis in AXES if getattr(self, axis) is not None]
         if not any(set(given) == set(kind.axes) for kind in PROTOCOLS.values()):
-            fix = "A sphere takes elr and radius, fixed ELR elr and wd, fixed LR lr and wd."
+            fix = "Pass elr and radius (sphere), elr and wd (fixed ELR), or lr and wd (fixed LR)."
             raise refuse("path", "two hyperparameters of one protocol", " and ".join(given) or "none", fix)
         for axis in given:
             object.__setattr__(self, axis, _checked(axis, getattr(self, axis)))
@@ -102,7 +106,7 @@ class Path:
 
     @property
     def protocol(self) -> str:
-        """Its name: ``fixed_sphere``, ``fixed_elr`` or ``fixed_lr``."""
+        """The name of the protocol: ``fixed_sphere``, ``fixed_elr`` or ``fixed_lr``."""
         return self.kind.name
 
     @property
@@ -149,44 +153,46 @@ class Path:
 
 
 def isotherm(*, elr: float, wd: Schedule | None = None, radius: Schedule | None = None) -> Path:
-    """Temperature fixed, T = η_e σ²/2: the pressure changed by ``wd``, or the volume by ``radius``; errors as Path."""
+    """Path at fixed temperature T = η_e σ²/2: ``wd`` changes the pressure, or ``radius`` the volume; errors as Path."""
     return Path(elr=_number("elr", elr), wd=wd, radius=radius, name="isotherm")
 
 
 def isobar(*, wd: float, elr: Schedule | None = None, lr: Schedule | None = None) -> Path:
-    """Pressure fixed, p = λ: the temperature changed by ``elr`` or, as in a schedule, by ``lr``; errors as Path."""
+    """Path at fixed pressure p = λ: ``elr`` changes the temperature, or ``lr``, as in a schedule; errors as Path."""
     return Path(wd=_number("wd", wd), elr=elr, lr=lr, name="isobar")
 
 
 def isochore(*, radius: float, elr: Schedule) -> Path:
-    """Volume fixed, V = r²/2: the temperature changed by ``elr`` on a sphere; errors as Path."""
+    """Path at fixed volume V = r²/2, on a sphere: ``elr`` changes the temperature; errors as Path."""
     return Path(radius=_number("radius", radius), elr=elr, name="isochore")
 
 
 def adiabat(*, lr: float, wd: Schedule | None = None, radius: Schedule | None = None) -> Path:
-    """T·V = ησ²/4 fixed: the pressure changed by ``wd``, or the volume by ``radius`` with η_e = η/r².
+    """Path at fixed TV = ησ²/4: ``wd`` changes the pressure, or ``radius`` the volume with η_e = η/r².
 
-    T^{C_V} V^R is constant along it if C_V = R, in a harmonic well.
+    T^{C_V} V^R is constant along it if C_V = R, as in a harmonic well.
 
     Raises
     ------
     TypeError, ValueError
-        As :class:`Path`; on a sphere also for a list of radii, which has no value between two steps.
+        As :class:`Path`; also for both ``wd`` and ``radius``, and for a list of radii, which has no value between two
+        steps.
     """
     lr = _number("lr", lr)
     if radius is None:
         return Path(lr=lr, wd=wd, name="adiabat")
     if wd is not None:
-        raise refuse("adiabat", "wd or radius", "both", "The sphere holds the radius against any pressure.")
+        raise refuse("adiabat", "wd or radius", "both", "Pass one of them: on a sphere there is no decay.")
     radius = _checked("radius", radius)
     if isinstance(radius, tuple):
-        raise refuse("radius", "a pair or a function", "a list", "Pass (from, to), or Path(elr=list, radius=list).")
+        fix = "Pass (from, to), or weightgas.driving.Path(elr=list, radius=list)."
+        raise refuse("radius", "a pair or a function", "a list", fix)
     return Path(elr=_FromRadius(lr, radius), radius=radius, name="adiabat")
 
 
 @dataclass(frozen=True)
 class _FromRadius:
-    """η_e = η/r² along a trajectory of the radius."""
+    """η_e = η/r² as a function of the progress, from the schedule of the radius."""
 
     lr: float
     radius: Any
@@ -204,7 +210,7 @@ class _Backwards:
 
 
 def _number(name: str, value: Any) -> float:
-    return positive_number(name, value, fix="This path holds it: pass one positive number, or build a Path.")
+    return positive_number(name, value, fix="This path keeps it fixed: pass one positive number, or make a Path.")
 
 
 def _checked(name: str, schedule: Any) -> Any:

@@ -1,6 +1,6 @@
-"""The prediction for a path: the slow limit, and the entropy production to first order.
+"""The predictions for a path: the slow limit, and the entropy production to first order in 1/duration.
 
-Both use the sample times of a trajectory, but not its runs.
+Both use the times of the samples of a trajectory, but not its runs.
 """
 
 from __future__ import annotations
@@ -17,16 +17,22 @@ _ROUNDS = 12
 
 
 def quasi_static(trajectory: xr.Dataset) -> xr.Dataset:
-    """The balance if every sample were in equilibrium, from theory alone.
+    """The balance of an infinitely slow drive, with every sample in equilibrium, from theory alone.
 
-    T, p, V and U from :mod:`weightgas.theory` to first order in the finite step, S(w̄) of von Mises and Fisher with the
-    corresponding correction, and W and ∫dQ/T by the trapezoidal rule in ln V and in Q over the samples. The production
-    is about η_e |ΔS|/2 rather than 0, because the states at finite steps are not exactly Gibbs states.
+    T, p, V and U are those of :mod:`weightgas.theory` to first order in the finite step, and S(w̄) is that of von Mises
+    and Fisher with the corresponding correction. W and ∫dQ/T follow by the trapezoidal rule in ln V and in Q over the
+    samples. The production is about η_e |ΔS|/2 rather than 0, because at finite steps the states are not exactly Gibbs
+    states.
+
+    Parameters
+    ----------
+    trajectory
+        The result of :func:`weightgas.drive`, of which only hyperparameters and steps are used.
 
     Returns
     -------
     xarray.Dataset
-        As :func:`balance`, with errors of 0; NaN where a protocol has no stationary radius.
+        As :func:`weightgas.balance`, with errors of 0; NaN where a protocol has no stationary radius.
 
     Raises
     ------
@@ -51,15 +57,20 @@ def quasi_static(trajectory: xr.Dataset) -> xr.Dataset:
 def linear_response(trajectory: xr.Dataset) -> xr.Dataset:
     """Entropy produced since the start by a slow drive, to first order in 1/duration, from theory alone.
 
-    The rates of :mod:`.rates` are integrated over the samples, in continuous time (relative errors η_e). Valid if
-    relaxation times are much shorter than a leg and legs begin in equilibrium.
+    The rates of :mod:`.rates` are integrated over the samples, in continuous time (relative errors η_e). This is valid
+    if relaxation times are much shorter than a leg and every leg begins in equilibrium.
+
+    Parameters
+    ----------
+    trajectory
+        The result of :func:`weightgas.drive`, of which only hyperparameters and steps are used.
 
     Returns
     -------
     xarray.Dataset
         ``lag`` of the direction, ``friction`` of the radius, ``housekeeping`` (fixed LR) and their sum
-        ``entropy_production``, in nats, and ``friction_work``, all (sample,) and summed from the start. The work is
-        larger by ``friction_work`` if λ changes, but not if it is fixed: −λΔV.
+        ``entropy_production``, in nats, and ``friction_work``, all (sample,) and summed from the start. If λ changes,
+        the work is larger than in the slow limit by ``friction_work``; at fixed λ it is −λΔV.
 
     Raises
     ------
@@ -115,7 +126,7 @@ def _equilibrium(trajectory: xr.Dataset) -> np.ndarray:
 
 
 def _moments(kind: type[Protocol], at: At, dim: int, variance: float) -> tuple[np.ndarray, np.ndarray]:
-    """T and G: the gradient of the loss depends on T and, at fixed LR, T weakly on the gradient through the radius."""
+    """T and G, by iteration: ‖∇L‖² depends on T, and at fixed LR T depends weakly on ‖∇L‖² through the radius."""
     dof, noise = dim - 1, variance * (dim - 1)
     drift, temperature = np.zeros_like(kind.rate(at)), np.zeros_like(kind.rate(at))
     for _ in range(1 if kind.scaled else _ROUNDS):
@@ -127,7 +138,7 @@ def _moments(kind: type[Protocol], at: At, dim: int, variance: float) -> tuple[n
 
 
 def _drift(dim: int, temperature: np.ndarray, elr: np.ndarray, kind: type[Protocol]) -> np.ndarray:
-    """Mean of ‖∇L‖² = 1 − z², (d−1)TA, with the finite-step correction: 2A δU where z hardly varies."""
+    """Mean of ‖∇L‖² = 1 − z², (d−1)TA with the finite-step correction 2A δU, which neglects the variance of z."""
     overlap = -vmf.mean_overlap(dim, temperature)
     return overlap * ((dim - 1) * temperature + 2 * vmf.finite_step_energy(dim, temperature, elr, kind))
 

@@ -1,15 +1,15 @@
-"""Driving the solvable gas: the entropy production of a path, to first order in 1/duration.
+"""Rates of entropy production of the solvable gas along a path, to first order in 1/duration.
 
-A gas lags behind changing hyperparameters. Entropy is then produced, Σ = ΔS − ∫dQ/T ≥ 0, for slow paths (Sivak and
-Crooks, Phys. Rev. Lett. 108, 190602, 2012) at the rate, in nats per step,
+A gas lags behind changing hyperparameters, which produces the entropy Σ = ΔS − ∫dQ/T ≥ 0. For slow paths (Sivak and
+Crooks, Phys. Rev. Lett. 108, 190602, 2012) the rate in nats per step is
 
     dΣ/dt = C_V τ_L (d ln T/dt)²  +  (d ln V/dt)² / (4 η_e T)
 
 The first term is that of the direction, with τ_L the relaxation time of the fluctuations of the loss. The second is the
-friction of a radius under weight decay; it is R τ_r (d ln V/dt)² with τ_r = 1/(η_e² tr Σ), the time of r² at fixed ELR.
-A prescribed radius, on the sphere, has no friction. In a harmonic well the friction is larger by 1/((d−1)T), since the
-radius relaxes slowly. The rates are those of continuous time, with relative errors of order η_e. Names as in
-``weightgas.theory.vmf``.
+friction of a radius under weight decay, Rτ_r (d ln V/dt)² with τ_r = 1/(η_e² tr Σ), the relaxation time of r² at fixed
+ELR. A prescribed radius, on the sphere, has no friction. In a harmonic well the friction is larger than the first term
+by a factor 1/((d−1)T), since the radius relaxes slowly. The rates are those of continuous time, with relative errors of
+order η_e. Names as in :mod:`weightgas.theory.vmf`.
 """
 
 import numpy as np
@@ -24,21 +24,22 @@ _HARMONIC, _FREE = 1e-7, 1e7
 
 
 def energy_time(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike) -> Numbers:
-    """Integral time of the loss in equilibrium at fixed T, ∫₀^∞ ⟨δL(0) δL(t)⟩ dt / Var L, in steps.
+    """Integrated correlation time of the loss in equilibrium at fixed T, ∫₀^∞ ⟨δL(0) δL(t)⟩ dt/Var L, in steps.
 
-    The overlap z diffuses with drift −η_e[(1 − z²) + (d−1)Tz] and constant D = η_e T (1 − z²), so with its density ρ
-    (exact for this diffusion)
+    The overlap z diffuses with drift −η_e[(1 − z²) + (d−1)Tz] and diffusion coefficient D = η_e T (1 − z²), so with its
+    density ρ (exact for this diffusion)
 
         τ_L Var z = ∫ M(z)²/(D ρ) dz,  M(z) = ∫_{−1}^z (z′ − ⟨z⟩) ρ dz′
 
-    1/(2η_e) in a harmonic well, 1/(η_e(d−1)T) for noise alone. By quadrature, relative error below 1e-6.
+    τ_L is 1/(2η_e) in a harmonic well and 1/(η_e(d−1)T) for noise alone; by quadrature, with a relative error below
+    1e-6.
     """
     dim, temperature, elr = dimension("dim", dim), positive("temperature", temperature), positive("elr", elr)
     return (_UNIT_TIME(dim, temperature) / elr)[()]
 
 
 def lag_rate(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, heating: ArrayLike) -> Numbers:
-    """Entropy that the lag of the direction produces per step, C_V τ_L (d ln T/dt)², in nats.
+    """Entropy produced per step by the lag of the direction, C_V τ_L (d ln T/dt)², in nats.
 
     ``heating`` is d ln T/dt, per step.
     """
@@ -47,9 +48,10 @@ def lag_rate(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, heating: Ar
 
 
 def friction_rate(temperature: ArrayLike, elr: ArrayLike, swelling: ArrayLike) -> Numbers:
-    """Entropy that the friction of the radius produces per step, (d ln V/dt)²/(4η_eT), in nats.
+    """Entropy produced per step by the friction of the radius, (d ln V/dt)²/(4η_eT), in nats.
 
-    ``swelling`` is d ln V/dt, per step. It is (p_in − λ) dV/T with dV/dt = 4η_eV²(p_in − λ), in any dimension.
+    ``swelling`` is d ln V/dt, per step. The rate is (p_in − λ)(dV/dt)/T with dV/dt = 4η_eV²(p_in − λ), in any
+    dimension.
     """
     return finite("swelling", swelling) ** 2 / (4 * positive("elr", elr) * positive("temperature", temperature))
 
@@ -57,14 +59,14 @@ def friction_rate(temperature: ArrayLike, elr: ArrayLike, swelling: ArrayLike) -
 def sudden_production(dim: ArrayLike, first: ArrayLike, second: ArrayLike) -> Numbers:
     """Entropy produced by two jumps, to another temperature and back, with rest after each, in nats.
 
-    (U₁ − U₀)(1/T₀ − 1/T₁), the sum of the two relative entropies, is the limit of a fast path on the sphere.
+    It is (U₁ − U₀)(1/T₀ − 1/T₁), the sum of the two relative entropies, and the limit of a fast path on the sphere.
     """
     change = vmf.energy(dim, second) - vmf.energy(dim, first)
     return change * (1 / positive("first", first) - 1 / positive("second", second))
 
 
 def housekeeping_rate(lr: ArrayLike, wd: ArrayLike, elr: ArrayLike) -> Numbers:
-    """Entropy produced per step at fixed η and λ, ηλ η_e in nats: leading order in a harmonic well.
+    """Entropy produced per step at fixed η and λ, ηλη_e in nats, to leading order in a harmonic well.
 
     At fixed LR a steady state is not an equilibrium, because the temperature depends on the radius. The gas expands
     when its loss is high, since ‖∇L‖² ≈ 2L is part of the pressure, and cools when it expands. With β = 1/T and R =
@@ -72,9 +74,9 @@ def housekeeping_rate(lr: ArrayLike, wd: ArrayLike, elr: ArrayLike) -> Numbers:
 
         E[β ∘ dL] = −E[L ∘ dβ] = −β E[δL · 2η_e² δL] = −2η_e² R T = −ηλ η_e   per step
 
-    (Stratonovich products). In the time 1/(4ηλ) of the radius that is η_e/4 nats, which vanishes in continuous time.
-    The relative size of the next order is (d−1)T; measured, −0.8(d−1)T. At fixed ELR and on the sphere T is fixed and
-    there is none.
+    (Stratonovich products). In the relaxation time 1/(4ηλ) of the radius this is η_e/4 nats, which vanishes in
+    continuous time. The relative size of the next order is (d−1)T; measured, −0.8(d−1)T. At fixed ELR and on the sphere
+    T is fixed, and no entropy is produced.
     """
     return positive("lr", lr) * positive("wd", wd) * positive("elr", elr)
 

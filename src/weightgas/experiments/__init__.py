@@ -1,4 +1,4 @@
-"""The paper's experiments as named presets, and the controls that accompany every verdict."""
+"""The experiments of the paper as named presets, and the controls that accompany every verdict."""
 
 from weightgas.driving.cycles import carnot, dissipation, exponent
 from weightgas.errors import renamed_names

@@ -84,7 +84,7 @@ def write(
 
 
 def _reference(controls: Controls) -> dict[str, Findings]:
-    """The controls of one size, the middle one if there is one."""
+    """The controls of one size, the middle one if possible."""
     return {n: c.findings for n, c in (controls.get("middle") or next(iter(controls.values()), {})).items()}
 
 
@@ -105,7 +105,7 @@ def page(
     wells: Mapping[str, xr.Dataset] | None = None,
 ) -> str:
     """The page as Markdown: every block between comments with its name, every number computed from the arguments."""
-    parts = ["# Are they an ideal gas?", "<!-- test: none, numbers from the command named below -->"]
+    parts = ["# Are networks an ideal gas?", "<!-- test: none, numbers from the command named below -->"]
     for name, text in blocks(runs, controls, command, model, wells).items():
         parts.append(f"<!-- {name} -->\n\n{text}\n\n<!-- end -->")
     parts += [f"![{caption.split('.')[0]}](pictures/{name})\n\n{caption}" for name, caption in _FIGURES.items()]
@@ -137,7 +137,7 @@ def blocks(
 
 
 def short(runs: Runs) -> str:
-    """The outcome: how many runs have which answer, and a table of what was measured over the runs."""
+    """The outcome: the number of runs with each answer, and a table of the measurements over the runs."""
     verdicts = [run.verdict for run in runs.values()]
     keys = (Key.COMPRESSIBILITY, Key.GAS_LAW, Key.ENERGY_LAW, Key.HEAT_CAPACITY, Key.BAND, *TESTS["C"][:3])
     rows = []

@@ -1,4 +1,4 @@
-"""The claims of arXiv 2511.07308 one by one: where it makes them, what was run, what was measured, and the outcome.
+"""The claims of arXiv 2511.07308 one by one: their place in the paper, what was run and measured, and the outcome.
 
 A claim about several runs fails if it fails in one of them, and holds if it holds in all.
 """
@@ -87,7 +87,7 @@ def of_networks(runs: Runs) -> list[Claim]:
 
 
 def combined(answers: Iterable[str]) -> str:
-    """No if one is no, yes if all are yes, else undecided."""
+    """``no`` if one answer is no, ``yes`` if all are yes, else ``undecided``."""
     found = set(answers)
     return "no" if "no" in found else "yes" if found == {"yes"} else "undecided"
 
@@ -107,7 +107,7 @@ def spans(checks: Mapping[str, Sequence[Check]]) -> str:
 
 
 def _counted(outcome: str, answers: Sequence[str]) -> str:
-    """The outcome, with the number of runs where they differ."""
+    """The outcome, with the numbers of runs if they differ."""
     if len(set(answers)) < 2:
         return outcome
     counts = ", ".join(f"{WORDS[a]} in {answers.count(a)}" for a in WORDS if a in answers)
@@ -195,7 +195,7 @@ def _laws(runs: Runs, place: str, ran: str) -> Iterator[Claim]:
 
 
 def _minimum(runs: Runs, place: str, ran: str) -> Claim:
-    """The states at the minimum of the potential; with an integrated entropy that shows nothing."""
+    """The states at the minimum of the potential; with an integrated entropy this is no test."""
     claim = "the stationary state minimises its potential over the grid"
     offsets = {n: o[np.isfinite(o)] for n, o in ((n, run.minima["offset"].values) for n, run in runs.items())}
     offsets = {n: o for n, o in offsets.items() if o.size}

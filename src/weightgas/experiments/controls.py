@@ -1,8 +1,8 @@
 """Controls: simulations with a known answer, at the dimension, temperature and effective sample size of a run.
 
-They show how the same checks judge an ideal gas, and five gases that are not ideal, from as many independent samples.
-All have a quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, eigenvalues 0 and 2/9 … 2 (times a constant), and noise of equal
-trace:
+They show how the same checks judge an ideal gas, and five gases that are not ideal, with as many independent samples.
+All have a quadratic loss ½ w̄ᵀAw̄ on the fixed sphere, with eigenvalues 0 and 2/9 … 2 (times a constant), and noise of
+equal trace:
 
 ``ideal``             isotropic noise: Gibbs, exactly except for the finite step
 ``anisotropic``       variances from 0.1 to 10, largest where the curvature is: hot and cold directions
@@ -12,9 +12,9 @@ trace:
                       24 weights
 ``large step``        Σ ∝ A at a larger step, η_eκ/2 = 0.2 or that of the run, κ = tr(HΣ)/tr Σ
 
-They satisfy the identities, like any stationary run. All but the loss-dependent one are harmonic: what they should show
-follows from H, Σ and η_e (:attr:`Control.wells`). At low temperature and small steps, with h and s the eigenvalues of A
-and Σ where they commute: T_conf/T = (d−1) h·s/(Σh Σs) and (Var U/T²)/(dU/dT) = (d−1) Σs²/(Σs)² = (d−1)/d_eff, both 1
+Like any stationary run, they satisfy the identities. All except the loss-dependent one are harmonic, so their results
+follow from H, Σ and η_e (:attr:`Control.wells`). At low temperature and small steps, with h and s the eigenvalues of A
+and Σ where they commute, T_conf/T = (d−1) h·s/(Σh Σs) and (Var U/T²)/(dU/dT) = (d−1) Σs²/(Σs)² = (d−1)/d_eff, both 1
 for the ideal gas.
 """
 
@@ -50,13 +50,13 @@ from weightgas.theory.anisotropic import AnisotropicGas
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent", "rotated", "large step")
 
 LARGEST_DIM, LARGEST_ROTATED = 4096, 24
-"""Largest number of weights that is simulated: half a minute on two cores; and with a dense covariance."""
+"""Largest number of weights that is simulated, in half a minute on two cores; that with a dense covariance."""
 STEP = 0.04
 """Largest η_e times curvature, except in the gas ``large step``."""
 LARGE_STEP, SMALLEST_STEP, LARGEST_STEP = 0.2, 0.05, 0.35
-"""η_eκ/2 of the gas ``large step`` in the middle of its temperatures: by default, at least and at most."""
+"""η_eκ/2 of the gas ``large step`` in the middle of its temperatures: default, smallest and largest value."""
 SHORT_TAIL = 50
-"""Number of weights from which the variance of the energy of the loss-dependent gas has a finite error."""
+"""Smallest number of weights for which the variance of the energy of the loss-dependent gas has a finite error."""
 LARGEST_WELL = 512
 """Largest number of weights for which the wells are made: their covariances are dense."""
 TEMPERATURES = 4
@@ -72,8 +72,8 @@ STORED, MOST_STORED = 64e6, 1000
 class Control:
     """A reference simulation with its trace, state and verdict.
 
-    ``wells`` (cells): what a harmonic well of its H, Σ and η_e predicts, to all orders in the step; empty for the
-    loss-dependent noise.
+    ``wells`` (cells) are the predictions of a harmonic well with its H, Σ and η_e, to all orders in the step; there are
+    none for the loss-dependent noise.
     """
 
     name: str
@@ -102,7 +102,7 @@ def curvatures(dim: int) -> np.ndarray:
 
 
 def _curvatures(name: str, dim: int) -> np.ndarray:
-    """Those of a control: logarithmically spaced where Σ and H do not commute, which then matters more."""
+    """Eigenvalues of A of a control: logarithmically spaced where Σ and H do not commute, so that it matters more."""
     if name == "rotated":
         return np.append(0.0, np.geomspace(1 / 9, 2, dim - 1)) if dim > 2 else curvatures(dim)
     return curvatures(dim)
@@ -156,14 +156,14 @@ def controls_at(
     dim
         Number of weights, at least 2.
     temperature
-        The middle of the temperatures. Their spacing lets neighbouring energies overlap: ΔT/T = 1.5 √(2/(d−1)), at most
-        0.35.
+        The middle of the temperatures. Their spacing lets the energies at adjacent temperatures overlap:
+        ΔT/T = 1.5 √(2/(d−1)), at most 0.35.
     samples
-        Samples at each temperature; they are nearly independent, so this is the effective sample size.
+        Number of samples at each temperature. They are nearly independent, so this is the effective sample size.
     replicas
-        Runs that share the samples.
+        Number of runs at each temperature, which share the samples.
     names
-        Which of :data:`NAMES`.
+        The controls: some of ``ideal``, ``anisotropic``, ``hessian``, ``loss-dependent``, ``rotated``, ``large step``.
     step
         η_eκ/2 of the gas ``large step``, from 0.05 to 0.35.
     seed
@@ -172,12 +172,17 @@ def controls_at(
         A folder, or a :class:`~weightgas.Run` with one: each control becomes a run folder in it, which the same call
         resumes.
 
+    Returns
+    -------
+    dict
+        By name, each :class:`Control`.
+
     Raises
     ------
     TypeError, ValueError
-        For a number of the wrong kind or sign, or an unknown name.
+        For a number of the wrong type or sign, or an unknown name.
     RunExistsError, OSError
-        If the folder holds other runs or cannot be written.
+        If the folder has other runs or cannot be written.
     """
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     temperature = positive_number("temperature", temperature)
@@ -197,7 +202,7 @@ def controls_at(
 
 @dataclass(frozen=True)
 class _Plan:
-    """What the controls of a call share; ``each``: samples of a run."""
+    """The common settings of the controls of a call; ``each`` is the number of samples of a run."""
 
     temperature: float
     each: int
@@ -207,7 +212,7 @@ class _Plan:
 
 
 def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
-    """Simulate one control, and state what its harmonic well predicts."""
+    """Simulate one control, and compute the predictions of its harmonic well."""
     h = _curvatures(name, dim)
     # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it, and no
     # direction is wider than (1/200)^½. Where the noise grows with the loss, the density of the energy has a power-law
@@ -247,18 +252,23 @@ def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
 
 
 def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, /, **options: Any) -> dict[str, Control]:
-    """The controls at the d, T and effective sample size of a run: ``{name: Control}``.
+    """Simulate and judge the controls at the d, T and effective sample size of a run.
 
-    T is the geometric mean over the isotherms in equilibrium and the effective sample size their median, from 100 to
-    4000. More than 4096 weights are simulated as 4096. The step of the gas ``large step`` is the median η_eκ/2 of the
-    run, within its limits.
+    T is the geometric mean over the isotherms in equilibrium, and the effective sample size is their median, limited to
+    100 to 4000. More than 4096 weights are simulated as 4096. The step of the gas ``large step`` is the median η_eκ/2
+    of the run, limited to 0.05 to 0.35.
 
     Parameters
     ----------
     run, state
-        A trace and its state (measured here if not given), or Findings.
+        A trace and its state (measured if not given), or Findings.
     options
         ``names, seed, run`` of :func:`controls_at`.
+
+    Returns
+    -------
+    dict
+        By name, each :class:`Control`.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The time that a plan will take on this machine, and the space on disk.
+"""Estimate of the time of a plan on this machine, and of its space on disk.
 
 Networks are timed briefly (:func:`weightgas.training.cost`); simulations have a known cost per step. Finished cells in
-the folder are not counted.
+the folder are excluded.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from weightgas.simulation import model
 from weightgas.simulation.run import estimated_seconds
 
 ROUNDS_UNTIL_KNOWN = 20
-"""Average number of first rounds of a cell of the precise preset, for the estimate of the time."""
+"""Average length of a cell of the precise preset in units of its first round, for the estimate of the time."""
 
 
 @dataclass(frozen=True)
 class Cost:
-    """What ``--dry-run`` prints: one line per run, and the remaining time in seconds and bytes on disk."""
+    """Estimated cost of an experiment: one line per run, the remaining time in seconds, and the bytes on disk."""
 
     what: str
     lines: tuple[str, ...]
@@ -35,7 +35,7 @@ class Cost:
 
     @property
     def sentence(self) -> str:
-        """Time and disk in one line."""
+        """The time in one line, with the option that divides it."""
         return (
             f"{self.what}: about {runs.duration(self.seconds)} on this machine if it has nothing else to do; "
             "--shard i/n divides it"
@@ -49,7 +49,7 @@ def estimated(
     folder: Path | None = None,
     evaluate: Evaluate | None = None,
 ) -> Cost:
-    """Time, memory and disk of a plan without what is already in ``folder``; ``what`` is its name."""
+    """Time, memory and disk of a plan, except for the finished cells in ``folder``; ``what`` is its name."""
     lines, seconds, size, costs = [], 0.0, 0.0, {}
     for run in plan:
         cells = len(run.protocol)
@@ -73,7 +73,7 @@ def estimated(
 
 
 def _directions(run: Simulated | Trained) -> str:
-    """The memory that stored directions take, if it is a hundred megabytes or more."""
+    """The memory of stored directions, if it is a hundred megabytes or more."""
     size = run.record.snapshots * 4 * (run.dim if isinstance(run, Simulated) else sum(run.groups.values()))
     if size < 1e8:
         return ""

@@ -14,11 +14,11 @@ from weightgas.rounding import with_error
 Runs = Mapping[str, Findings]
 Medians = Mapping[str, Mapping[str, float]]
 WILD = 2.0
-"""Above this factor the dependence of the noise on the loss is called strong."""
+"""Factor above which the dependence of the noise on the loss is called strong."""
 
 
 def sentences(why: Medians) -> str:
-    """What the reasons explain, in words."""
+    """The explanations by the reasons, in words."""
     lines = []
     spans = {name: span_of(w[name] for w in why.values()) for name in ("directions", "fluctuation")}
     dof = (
@@ -43,7 +43,7 @@ def sentences(why: Medians) -> str:
 
 
 def reasons(runs: Runs, why: Medians) -> str:
-    """Medians of the reasons, and measured over explained isotherm by isotherm."""
+    """Medians of the reasons, and the ratio of measured to explained values by isotherm."""
     head = (
         "median over cells in equilibrium", "(Var U/T²)/R", "explained, at most", "d_eff", "(d−1)/d_eff, a bound", "b",
         "1/(1 − bRT/U)", "η_eκ/2", "(1 − η_eκ/2)⁻²", "T_conf/T", "alignment/(1 − η_eκ/2)",
@@ -64,7 +64,8 @@ def reasons(runs: Runs, why: Medians) -> str:
 
 
 def wells(runs: Runs, wells: Mapping[str, xr.Dataset]) -> str:
-    """What H and Σ as matrices explain, cell by cell; the ratio is over the value at this step times the dependence."""
+    """The prediction from H and Σ as matrices for each cell; the ratio is to its value at this step, times the
+    dependence of the noise on the loss."""
     head = (
         "", "T", "η_eh_max", "(Var U/T²)/R", "bound", "of H and Σ, small step", "at this step",
         "measured/(at this step · dependence)",
@@ -85,7 +86,7 @@ def wells(runs: Runs, wells: Mapping[str, xr.Dataset]) -> str:
 
 
 def _by_isotherm(run: Findings) -> list[str]:
-    """``T/T₁: ratio ± error`` of every isotherm, cold to hot: the mean of its cells with an error from theirs."""
+    """``T/T₁: ratio ± error`` of every isotherm from cold to hot: the mean over its cells, with its error."""
     number, t = isotherms(run.state), run.state["temperature"].values
     ratio, error = run.reasons["unexplained"].values, run.reasons["unexplained_err"].values
     number = np.where(np.isfinite(ratio) & np.isfinite(error), number, -1)

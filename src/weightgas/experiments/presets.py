@@ -1,4 +1,4 @@
-"""The presets: which grids, how many steps, how many samples."""
+"""The presets: their grids and numbers of steps and samples."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def _record(samples: int, snapshots: int = 0, every: int = 25, **more: Any) -> R
 
 
 def isotropic(preset: str) -> tuple[Simulated, ...]:
-    """The three protocols of the isotropic noise model on the notebook's 17 x 17 grids: d = 3, σ = 1.
+    """The three protocols of the isotropic noise model on the 17 x 17 grids of the paper's notebook: d = 3, σ = 1.
 
     quick: a first look. standard: errors small enough for the published slopes. precise: every cell until its errors
     are 0.3 % in r and U and 0.01 nats in S. paper: the length of the notebook, with its stored directions for the
@@ -98,9 +98,9 @@ def networks(preset: str) -> tuple[Trained, ...]:
     its run (:func:`along_run`).
 
     demo: 15 cells and 20 000 steps per protocol. quick: the 7 x 5 grid of learning rates and weight decays at 60 000
-    steps. standard: 150 000 steps of four replicas, of which a slow part of the noise shows. paper: 1 000 000 steps of
-    four replicas, six learning rates a decade, nine weight decays, five radii. Directions, one in 25 steps, are stored
-    under all three protocols.
+    steps. standard: 150 000 steps of four replicas, between which slow fluctuations are visible. paper: 1 000 000 steps
+    of four replicas, six learning rates per decade, nine weight decays, five radii. Directions, one in 25 steps, are
+    stored under all three protocols.
     """
     from weightgas.datasets import digits, subset  # torch is loaded only where a network is trained
     from weightgas.networks import mlp
@@ -129,8 +129,8 @@ def networks(preset: str) -> tuple[Trained, ...]:
 def along_run(network: Network, data: Images, steps: int, rates: tuple[float, float]) -> Trained:
     """The over-parameterised experiment as published: fixed ELR, seven η_e, one λ, samples spaced in the logarithm.
 
-    Loss, r − r₀, tr Σ and ‖∇L‖² from fresh weights: does the noise vanish, or is the time too short? ``rates`` are the
-    smallest and the largest η_e.
+    It records loss, r − r₀, tr Σ and ‖∇L‖² from fresh weights, to decide whether the noise vanishes or the run is too
+    short. ``rates`` are the smallest and the largest η_e.
     """
     low, high = rates
     protocol = FixedELR(elr=np.geomspace(low, high, 7), wd=1e-3)
@@ -145,11 +145,11 @@ LOGS = 151
 def architecture(preset: str, network: Network, data: Images, steps: int | None = None) -> tuple[Trained, ...]:
     """A network on a data set under the three protocols, and along its run from fresh weights.
 
-    quick: 3 x 3 cells a protocol, the least on which the published fit of the entropy exists, 6000 steps, 200
-    directions. standard: 7 x 3 cells, 60 000 steps, four replicas, 1000 directions. Directions are stored one in 25
-    steps, as published, since the published entropy depends on their spacing. paper: :func:`_published`.
+    quick: 3 x 3 cells per protocol, the smallest grid for the published fit of the entropy, 6000 steps, 200 directions.
+    standard: 7 x 3 cells, 60 000 steps, four replicas, 1000 directions. Directions are stored one in 25 steps, as
+    published, since the published entropy depends on their spacing. paper: :func:`_published`.
 
-    ``steps`` replaces the length; there are fewer directions where it is too short for them.
+    ``steps`` replaces the length; a run that is too short has fewer directions.
     """
     if preset == "paper":
         return _published(network, data, steps)
@@ -174,17 +174,17 @@ def architecture(preset: str, network: Network, data: Images, steps: int | None 
 
 
 def _replicas(preset: str) -> int:
-    """Replicas of a cell: four where a run may be judged, the least between which a slow part of the noise shows."""
+    """Replicas of a cell: four for a run that is judged, the smallest number that shows slow fluctuations."""
     return 1 if preset in ("demo", "quick") else LEAST_REPLICAS
 
 
 def _published(network: Network, data: Images, steps: int | None) -> tuple[Trained, ...]:
     """The set-up of arXiv 2511.07308 and its notebooks, counted from their figures (``analysis/reference.json``).
 
-    Six learning rates a decade; at fixed LR up to 0.1 for a ConvNet, up to 1 else. Nine weight decays for a ConvNet,
-    five else, higher ones for a ConvNet on CIFAR-100; five radii. One replica, as published. Every run starts at
-    ‖w‖ = 1, without a warm-up; 4000 directions, one in 25 steps. The head of a ConvNet has a frozen bias. 1 000 000
-    steps.
+    Six learning rates per decade; at fixed LR up to 0.1 for a ConvNet, otherwise up to 1. Nine weight decays for a
+    ConvNet (higher ones on CIFAR-100), otherwise five; five radii. One replica and 1 000 000 steps, as published. Every
+    run starts at ‖w‖ = 1 without a warm-up, and stores 4000 directions, one in 25 steps. The head of a ConvNet has a
+    frozen bias.
     """
     published = reference()["networks"]
     setup = published["setup"]
@@ -221,9 +221,10 @@ SIZES = {"under": (6,), "middle": (20,), "over": (64,)}
 def answer(preset: str) -> tuple[Trained, ...]:
     """Is it an ideal gas? Three networks on digits under three protocols, at temperatures that overlap.
 
-    The under-parameterised one cannot fit the digits, the over-parameterised one can. Effective learning rates over a
-    decade in seven steps; with weight decay, there are two decays, so that cells share isotherms. There are two
-    replicas in quick and four in standard: slow exchange between basins shows between replicas, not within one.
+    The under-parameterised network cannot fit the digits, the over-parameterised one can. There are seven effective
+    learning rates over a decade, and two weight decays where there is decay, so that cells share isotherms. There are
+    two replicas in quick and four in standard: slow exchange between basins is visible between replicas, not within
+    one.
 
     quick: 20 000 steps, a first look. standard: 100 000.
     """

@@ -44,7 +44,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
 
 @dataclass
 class Experiment:
-    """The result of a preset: findings by run, controls by kind of run, and the path of the report."""
+    """The result of :func:`reproduce`: findings by run, controls by kind of run, and the path of the report."""
 
     name: str
     preset: str
@@ -58,7 +58,7 @@ class Experiment:
     controls: dict[str, dict[str, Control]] = field(default_factory=dict)
     wall_time: float = 0.0
     missing: list[str] = field(default_factory=list)
-    """Runs without the cells of other shards; while there are any, nothing is judged and no report is written."""
+    """Runs in which cells of other shards are missing; until they are there, nothing is judged or reported."""
 
     @property
     def verdicts(self) -> list[Verdict]:
@@ -87,10 +87,25 @@ def estimate_cost(
     steps: int | None = None,
     evaluate: Evaluate | None = None,
 ) -> Cost:
-    """Time, memory and disk that :func:`reproduce` will need; only its networks are timed briefly.
+    """Estimate time, memory and disk of :func:`reproduce`; networks are timed briefly.
 
-    ``network``, ``data``, ``steps`` and ``evaluate`` as in :func:`reproduce`. For a data set whose files are not here
-    ``data`` may be :func:`weightgas.datasets.blank`.
+    Parameters
+    ----------
+    name, preset, network, data, steps, evaluate
+        As for :func:`reproduce`. For a data set whose files are not on this machine, ``data`` may be
+        :func:`weightgas.datasets.blank` of its name.
+    threads
+        Threads of the run; by default all cores for simulations, one for networks.
+
+    Returns
+    -------
+    Cost
+        One line per run, the remaining time in seconds, and the bytes on disk.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that :func:`reproduce` refuses.
     """
     threads = None if threads is None else whole_number("threads", threads)
     choice: dict[str, Any] = {"network": network, "data": data, "steps": steps}
@@ -117,22 +132,28 @@ def reproduce(
     Parameters
     ----------
     name, preset
-        ``"isotropic"``, ``"networks"`` or ``"demo"`` (both, small), and one of its :data:`PRESETS`.
+        The experiment, ``"isotropic"``, ``"networks"``, ``"demo"`` (both, small) or ``"answer"`` (is it an ideal gas?),
+        and one of its presets, such as ``"quick"`` (:data:`PRESETS`).
     network, data, steps
-        With ``"networks"``: the three protocols of a network (:mod:`weightgas.networks`; an MLP unless given) on a data
-        set or the name of one (digits unless given), for ``steps`` instead of the preset's. Without any of them the
-        MLPs on digits of the preset.
+        With ``"networks"``: the network (:mod:`weightgas.networks`; by default an MLP) and the data set or its name
+        (by default the digits) for the three protocols, and their steps in place of those of the preset. Without any of
+        these arguments, the MLPs on digits of the preset.
     seed
         As in ``simulate``.
     run
-        Folder of the experiment, or a :class:`~weightgas.Run` with one: in it a run folder for each protocol,
-        ``report.html`` and ``manifest.json``. The same call on an unfinished folder resumes it. With ``shard`` that
-        share of every run is made; when all have ended, the call without it makes the parts that need complete runs,
-        and the report.
+        Folder of the experiment, or a :class:`~weightgas.Run` with one. It gets a run folder for each protocol,
+        ``report.html`` and ``manifest.json``, and the same call resumes an unfinished folder. With ``shard`` this share
+        of every run is made; when all shares have ended, the call without ``shard`` makes what needs complete runs, and
+        the report.
     evaluate
         How networks are trained, as in ``train``: ``Evaluate(device="cuda")``. Simulations run on the CPU.
     command
         The command that the report prints.
+
+    Returns
+    -------
+    Experiment
+        Findings, verdicts, controls and the path of the report.
 
     Raises
     ------
@@ -141,7 +162,7 @@ def reproduce(
     FileNotFoundError, ModuleNotFoundError
         If the data set of that name is not on this machine; the message names where to get it.
     RunExistsError, OSError
-        If the folder holds runs with other settings and ``force`` is not given, or cannot be written.
+        If the folder has runs with other settings and ``force`` is not given, or cannot be written.
     """
     way = Run.given(run)
     if way.folder is None or way.resume_from is not None:
@@ -196,7 +217,7 @@ def _choice(plan: Sequence[presets.Simulated | presets.Trained]) -> dict[str, An
 
 
 def _title(name: str, preset: str, plan: Sequence[presets.Simulated | presets.Trained], **choice: Any) -> str:
-    """A description of the plan, in a line."""
+    """A description of the plan in one line."""
     run = plan[0]
     if all(c is None for c in choice.values()) or isinstance(run, presets.Simulated):
         return f"{name}, preset {preset}"
@@ -215,7 +236,8 @@ def _plan(
     one_of("preset", preset, PRESETS[name])
     if any(choice is not None for choice in (network, data, steps)):
         if name != "networks":
-            raise refuse("network, data, steps", "none but with networks", name, "Leave them out, or name networks.")
+            fix = "Omit them, or name the experiment networks."
+            raise refuse("network, data, steps", "none except with the experiment networks", name, fix)
         return _architecture(preset, network, "digits" if data is None else data, steps)
     if name == "isotropic":
         return presets.isotropic(preset)
@@ -239,7 +261,7 @@ def _architecture(preset: str, network: Any, data: Images | str, steps: int | No
 def _share(
     planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int, evaluate: Evaluate | None
 ) -> xr.Dataset | None:
-    """The trace of a run in a shard; None if it has no cell of it, or needs a run that is not complete yet."""
+    """The trace of a run in a shard; None if the shard has no cell of it, or it needs a run that is not complete."""
     if isinstance(planned, presets.Trained) and planned.partner_of in result.missing:
         return None
     number, count = run.share

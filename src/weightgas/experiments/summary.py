@@ -61,7 +61,7 @@ def radius_across(runs: Mapping[str, Findings], kind: str) -> xr.Dataset | None:
 
 
 def crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
-    """The radius of the fixed-LR cells from G of other runs, by the source of G; the most exact one is last."""
+    """The radius of the fixed-LR cells from G of other runs, by the source of G, the most accurate last."""
     found = {}
     free, sphere = _pair(runs)
     if free is not None and sphere is not None and sphere.settled.sum() > 1:
@@ -72,7 +72,7 @@ def crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
 
 
 def _pair(runs: Mapping[str, Findings]) -> tuple[Findings | None, Findings | None]:
-    """The run whose temperature is free, and the one on a grid of the sphere; None if it does not exist."""
+    """The run whose temperature is free, and that on a grid of the sphere; None for one that does not exist."""
     grids = [run for name, run in runs.items() if name != "partners"]
     free = next((run for run in grids if not kind_of(run.state).scaled), None)
     return free, next((run for run in grids if kind_of(run.state).projected), None)

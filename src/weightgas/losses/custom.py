@@ -1,7 +1,7 @@
 """A custom loss and a custom gradient noise: plain Python functions of the weights, compiled by the simulation.
 
-Functions are written for one vector of weights, with NumPy, loops and ``math`` in the form that numba compiles; a
-compiled function is used as it is. They are called only with unit vectors, since the loss is scale-invariant.
+The functions take one vector of weights, and use NumPy, loops and ``math`` in the form that numba compiles; a compiled
+function is used as it is. They are called only with unit vectors, since the loss is scale-invariant.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ class CustomLoss:
     loss
         ``loss(w) -> float`` of weights ``w`` of shape (dim,), which it must not change; homogeneous of degree 0.
     gradient
-        ``gradient(w, out)`` writes ∇L(w), of shape (dim,), into ``out``; ⟨w, ∇L⟩ = 0 and ∇L(cw) = ∇L(w)/c. Without it
-        central differences of the loss are used, with 2 dim calls per step, accurate to about 10⁻⁹.
+        ``gradient(w, out)`` writes ∇L(w), of shape (dim,), into ``out``; ⟨w, ∇L⟩ = 0 and ∇L(cw) = ∇L(w)/c. By default
+        central differences of the loss, with 2 dim calls per step, accurate to about 10⁻⁹.
     sampler
         ``sampler(dim, temperature, size, generator)`` returns ``size`` unit vectors (size, dim) of ρ ∝ exp(−L/T), the
-        starting directions of the runs; called from Python. Without it runs start in random directions, at the
+        directions in which the runs start; it is called from Python. By default runs start in random directions, at the
         corresponding radius, and equilibrate during the warm-up.
     name
         Name in traces and reports, by default that of ``loss``.
@@ -69,14 +69,15 @@ class CustomLoss:
 
 @dataclass(frozen=True, repr=False)
 class CustomNoise:
-    """A custom gradient noise on the unit sphere, any function of normals and weights.
+    """A custom gradient noise on the unit sphere: any function of random normals and the weights.
 
     Parameters
     ----------
     noise
         ``noise(w, normals, out)`` writes the noise at the unit vector ``w``, of shape (dim,), into ``out``, from
-        ``dim`` independent standard normals; its mean is zero. Its component along ``w`` is removed. If it is linear in
-        the normals its covariance is known, and the trace also has effective rank and alignment.
+        ``dim`` independent standard normals. Its mean must be zero, and its component along ``w`` is removed. If it is
+        linear in the normals, its covariance is known, and the trace also has ``noise_cov_sq`` (up to 100 weights) and
+        ``noise_curvature`` (up to 1000 weights).
     name
         Name in traces and reports, by default that of ``noise``.
 
@@ -101,7 +102,8 @@ def _callables(**functions: Any) -> None:
     for name, function in functions.items():
         needed = name in ("loss", "noise")
         if not (callable(function) or (function is None and not needed)) or isinstance(function, type):
-            raise wrong_type(name, "a function", function, "See weightgas.losses.custom.")
+            fix = "Pass a function of the weights, as in weightgas.losses.CustomLoss and CustomNoise."
+            raise wrong_type(name, "a function", function, fix)
 
 
 def _name(name: Any, function: Callable[..., Any]) -> str:

@@ -28,9 +28,9 @@ class Noise(Protocol):
 
 @dataclass(frozen=True)
 class Isotropic:
-    """Σ = σ² I before the projection, so tr Σ = σ²(d − 1) on the tangent space: the paper's model.
+    """Isotropic noise of the paper's model: Σ = σ² I before the projection, tr Σ = σ²(d − 1) on the tangent space.
 
-    Raises ValueError or TypeError unless ``sigma`` is a positive finite number.
+    TypeError or ValueError unless ``sigma``, σ, is a positive finite number.
     """
 
     sigma: float = 1.0
@@ -51,7 +51,7 @@ class Isotropic:
 
 @dataclass(frozen=True)
 class Covariance:
-    """Any noise covariance Σ before the projection P Σ P.
+    """Gaussian noise with any covariance Σ, which is projected to P Σ P on the tangent space.
 
     Parameters
     ----------
@@ -63,8 +63,8 @@ class Covariance:
 
     Raises
     ------
-    ValueError
-        If it is not finite, not symmetric, or not positive semi-definite.
+    TypeError, ValueError
+        If the matrix is not numeric, not finite, not symmetric, or not positive semi-definite.
     """
 
     matrix: ArrayLike
@@ -76,7 +76,7 @@ class Covariance:
         matrix = symmetric_or_diagonal("covariance", self.matrix, "Pass variances, or (Σ + Σ.T) / 2.")
         values, axes = (matrix, None) if matrix.ndim == 1 else np.linalg.eigh(matrix)
         if values.min() < -1e-12 * max(values.max(), 0) or values.max() <= 0:
-            fix = "Variances are not negative, and one of them is above 0."
+            fix = "Pass variances of at least 0, one of them above 0."
             raise refuse(
                 "covariance", "positive semi-definite", f"eigenvalues {values.min():.3g} … {values.max():.3g}", fix
             )
@@ -92,24 +92,25 @@ class Covariance:
     def factor(self, dim: int) -> np.ndarray:
         """B with Σ = B Bᵀ; ValueError if Σ is of another dimension."""
         if len(self._factor) != whole_number("dim", dim, minimum=2, bound=WEIGHTS):
-            raise refuse("dim", f"{len(self._factor)}, the size of the covariance", dim, "Make them agree.")
+            fix = "Change dim or the covariance."
+            raise refuse("dim", f"{len(self._factor)}, the size of the covariance", dim, fix)
         return self._factor
 
 
 @dataclass(frozen=True)
 class Hessian:
-    """Σ(w̄) ∝ the Hessian of the loss at w̄: as for mini-batches of a least-squares loss near its minimum.
+    """Noise with covariance ∝ the Hessian of the loss at w̄, as for mini-batches of a least-squares loss.
 
     For L = c + b·w̄ + ½ w̄ᵀAw̄ the Hessian on the sphere is H = P (A − m) P, m = w̄·(b + Aw̄), and
 
         Σ(w̄) = scale · P max(A − m, 0) P
 
-    with the maximum taken in the eigenbasis of A: P H P where the curvature is positive in every direction, and no
-    noise along eigenvectors with negative curvature. As m grows with the loss, the noise decreases; the covariance at
-    the minimum is ``Covariance(scale * (a - a.min()))``, a the eigenvalues of A. Losses other than linear and quadratic
-    are refused when a simulation begins.
+    with the maximum taken in the eigenbasis of A. This is scale · H where the curvature is positive in every direction;
+    eigenvectors with negative curvature have no noise. As m grows with the loss, the noise decreases. The covariance at
+    the minimum is ``Covariance(scale * (a - a.min()))``, with a the eigenvalues of A. Losses other than linear and
+    quadratic are refused when a simulation begins.
 
-    Raises ValueError or TypeError unless ``scale`` is a positive finite number.
+    TypeError or ValueError unless ``scale`` is a positive finite number.
     """
 
     scale: float = 1.0
@@ -131,29 +132,29 @@ class Hessian:
 
 @dataclass(frozen=True)
 class LossDependent:
-    """A noise whose covariance grows with the loss: Σ(w̄) = (offset + slope · L(w̄)) Σ_base.
+    """A noise whose covariance depends linearly on the loss: Σ(w̄) = (offset + slope · L(w̄)) Σ_base.
 
     Over-parameterised networks have such noise, which vanishes with the loss. With an isotropic base the stationary
     state is known and is not a Gibbs state: ρ ∝ D^{−1} exp(−∫ dL/D), D(L) = (η_e σ²/2)(offset + slope · L).
 
     With ``offset`` 0 the noise vanishes where the loss is zero, and ρ ∝ L^{−1−1/k} with k = η_e σ² slope/2. In d − 1
-    directions this can be normalised only if k (d − 3) > 2: then the stationary state is a power law. If not, loss and
-    temperature fall as exp(−(2 − k (d − 3)) η_e t), and the cell converges.
+    directions this can be normalised only if k (d − 3) > 2: then the stationary state is a power law. Otherwise loss
+    and temperature fall as exp(−(2 − k (d − 3)) η_e t), and the status of the cell is ``converging``.
 
     Parameters
     ----------
     slope, offset
-        The noise variance in units of the base, which must stay positive over the losses that occur; if it does not,
-        the cell ends as diverged.
+        Coefficients of the noise variance in units of the base. The variance must stay positive over the losses that
+        occur; otherwise the cell ends as diverged.
     base
         The noise that is scaled, by default ``Isotropic()``.
 
     Raises
     ------
     ValueError
-        If a number is not finite, ``offset`` is negative, or both are zero.
+        If a number is not finite, ``offset`` is negative, or ``offset`` is 0 and ``slope`` is not above 0.
     TypeError
-        If ``base`` is not a noise.
+        If ``base`` is not a noise, or ``slope`` or ``offset`` not a number.
     """
 
     slope: float
@@ -176,7 +177,7 @@ class LossDependent:
 
     @property
     def strength(self) -> tuple[float, float]:
-        """Offset and slope, which ``simulate`` uses if a noise has them."""
+        """(offset, slope); ``simulate`` uses this member of a noise if there is one."""
         return self.offset, self.slope
 
     @property
@@ -185,5 +186,5 @@ class LossDependent:
         return bool(getattr(self.base, "follows_curvature", False))
 
     def factor(self, dim: int) -> np.ndarray:
-        """The factor of the base."""
+        """The factor B of the base."""
         return self.base.factor(dim)

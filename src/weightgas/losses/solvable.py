@@ -1,4 +1,4 @@
-"""Losses on the sphere: linear (the paper's model, von Mises–Fisher at equilibrium) and quadratic (Bingham)."""
+"""Losses on the sphere: linear (the paper's model, von Mises–Fisher in equilibrium) and quadratic (Bingham)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ from weightgas.theory import vmf
 
 @dataclass(frozen=True)
 class QuadraticForm:
-    """L(w̄) = constant + linear·w̄ + ½ Σ curvature_i w̄_i², with w̄ = axesᵀ x if the user's coordinates x differ.
+    """A loss L(w̄) = constant + linear·w̄ + ½ Σ curvature_i w̄_i², in coordinates in which its matrix is diagonal.
 
-    ``linear`` and ``curvature`` have shape (dim,), ``axes`` has shape (dim, dim) with the new axes in its columns.
+    ``linear`` and ``curvature`` have shape (dim,). If these are not the user's coordinates x, w̄ = axesᵀ x, where
+    ``axes`` has shape (dim, dim) with the axes in its columns.
     """
 
     constant: float
@@ -26,11 +27,11 @@ class QuadraticForm:
     axes: np.ndarray | None = None
 
     def loss(self, directions: np.ndarray) -> np.ndarray:
-        """L of unit vectors of shape (…, dim): shape (…)."""
+        """L of unit vectors (…, dim), of shape (…)."""
         return self.constant + directions @ self.linear + 0.5 * (directions**2 @ self.curvature)
 
     def mean_grad_sq(self, directions: np.ndarray) -> np.ndarray:
-        """‖∇L‖² on the unit sphere (tangent part) of unit vectors of shape (…, dim): shape (…)."""
+        """‖∇L‖² on the unit sphere (tangent part) at unit vectors (…, dim), of shape (…)."""
         gradient = self.linear + self.curvature * directions
         radial = np.sum(gradient * directions, axis=-1, keepdims=True)
         return np.sum((gradient - radial * directions) ** 2, axis=-1)
@@ -55,10 +56,10 @@ class Loss(Protocol):
 
 
 def symmetric_or_diagonal(name: str, value: ArrayLike, fix: str) -> np.ndarray:
-    """``value`` as a finite array (dim,), or a symmetric one (dim, dim), of at least two dimensions; else an error."""
+    """``value`` as a finite array (dim,) or symmetric array (dim, dim), dim at least 2; TypeError or ValueError."""
     matrix = real_array(name, value, "numbers (dim,) or (dim, dim)", fix)
     if matrix.ndim not in (1, 2) or matrix.shape != matrix.T.shape or len(matrix) < 2:
-        raise refuse(name, "the shape (dim,) or (dim, dim) with dim at least 2", f"the shape {matrix.shape}", fix)
+        raise refuse(name, "shape (dim,) or (dim, dim) with dim at least 2", f"shape {matrix.shape}", fix)
     if not np.isfinite(matrix).all():
         raise refuse(name, "finite numbers", matrix[~np.isfinite(matrix)][0].item(), fix)
     if not np.allclose(matrix, matrix.T, rtol=1e-12, atol=1e-12 * np.abs(matrix).max()):
@@ -67,13 +68,16 @@ def symmetric_or_diagonal(name: str, value: ArrayLike, fix: str) -> np.ndarray:
 
 
 def as_tuples(matrix: np.ndarray) -> tuple:
-    """The array as nested tuples, which can be compared and hashed."""
+    """The array as tuples, which can be compared and hashed."""
     return tuple(map(tuple, matrix.tolist())) if matrix.ndim == 2 else tuple(matrix.tolist())
 
 
 @dataclass(frozen=True)
 class Linear:
-    """L(w̄) = 1 + w̄₀, the paper's model [arXiv 2511.07308]: with isotropic noise von Mises–Fisher, κ = 1/T."""
+    """The linear loss L(w̄) = 1 + w̄₀ of the paper's model; with isotropic noise von Mises–Fisher, κ = 1/T.
+
+    Source: arXiv 2511.07308.
+    """
 
     name: str = field(default="linear", init=False)
 
@@ -84,13 +88,13 @@ class Linear:
         return QuadraticForm(1.0, axis, np.zeros(dim))
 
     def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
-        """von Mises–Fisher samples about −μ."""
+        """``size`` von Mises–Fisher directions about −μ, (size, dim)."""
         return vmf.sample(dim, temperature, size, generator)
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """L(w̄) = ½ w̄ᵀ A w̄: Bingham at equilibrium.
+    """The quadratic loss L(w̄) = ½ w̄ᵀ A w̄; with isotropic noise Bingham.
 
     Parameters
     ----------
@@ -101,7 +105,7 @@ class Quadratic:
     Raises
     ------
     ValueError
-        If it is not finite, not symmetric, or smaller than 2.
+        If the matrix is not finite, not symmetric, or has fewer than two rows.
     TypeError
         If it is not numeric.
     """
@@ -118,7 +122,7 @@ class Quadratic:
         matrix, dim = np.asarray(self.matrix), whole_number("dim", dim, minimum=2, bound=WEIGHTS)
         if matrix.shape[0] != dim:
             raise refuse(
-                "dim", f"{matrix.shape[0]}, the size of the matrix of the quadratic loss", dim, "Make them agree."
+                "dim", f"{matrix.shape[0]}, the size of the matrix of the quadratic loss", dim, "Change one of them."
             )
         if matrix.ndim == 1:
             return QuadraticForm(0.0, np.zeros(dim), matrix.copy())
@@ -127,13 +131,13 @@ class Quadratic:
 
     @typed
     def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
-        """Bingham samples by rejection from an angular central Gaussian.
+        """``size`` Bingham directions (size, dim), exact, by rejection from an angular central Gaussian.
 
-        Source: Kent, Ganeiber and Mardia (2013), arXiv 1310.8110: exact, about half accepted.
+        About half of the draws are accepted. Source: Kent, Ganeiber and Mardia (2013), arXiv 1310.8110.
         """
         temperature, size = positive_number("temperature", temperature), draws_number(size, dim)
         curvature = self.form(dim).curvature
-        with np.errstate(over="ignore"):  # so steep that only the deepest directions remain
+        with np.errstate(over="ignore"):  # then only the deepest directions remain
             rates = np.minimum((curvature - curvature.min()) / (2 * temperature), 1e150)
         # One of the rates is 0, so the sum is at least 1 at b = 1 and at most 1 at b = dim.
         width = float(np.asarray(brentq(lambda b: np.sum(1 / (b + 2 * rates)) - 1, 0.5, dim + 0.5)))

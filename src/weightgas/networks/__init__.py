@@ -1,8 +1,8 @@
 """Scale-invariant networks, evaluated for many sets of weights at once.
 
-A network is a frozen description with the interface :class:`Network`; a custom one needs no base class. The networks of
-this package have normalisations without gain (batch, group or layer), no biases, and a frozen linear head;
-:func:`module` makes a network from a custom torch module.
+A network is an immutable description with the interface :class:`Network`; a custom one needs no base class. The
+networks of this package have normalisations without gain (batch, group or layer), no biases, and a frozen linear head.
+:func:`module` makes a network from any torch module.
 """
 
 from collections.abc import Callable
@@ -24,5 +24,11 @@ KNOWN: dict[str, Callable[..., Network]] = {"mlp": mlp, "convnet": convnet, "res
 
 @typed
 def named(name: str, **settings: Any) -> Network:
-    """The network called ``name`` with ``settings`` (see its function); else a ValueError with the known names."""
+    """The built-in network called ``name`` (a key of :data:`KNOWN`), with the ``settings`` of its function.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For an unknown name, which lists the known ones, or a setting that its function refuses.
+    """
     return KNOWN[one_of("network", name, KNOWN)](**settings)

@@ -19,12 +19,12 @@ from weightgas.networks.plain import PlainConvNet
 class ConvNet(Convolutional):
     """Four 3 × 3 convolutions with ``width`` and 2, 4 and 8 times as many channels, then a frozen linear head.
 
-    Each is followed by a normalisation without gain and ReLU, all but the first by 2 × 2 max pooling, the last also by
-    the maximum over the remaining image. There are no biases, unless ``head_bias`` gives one to the head, as in the
-    paper's networks. For c channels and width k, d = 9 (ck + 42 k²).
+    Each convolution is followed by a normalisation without gain and ReLU, all except the first also by 2 × 2 max
+    pooling, and the last by the maximum over the remaining image. There are no biases, except one of the head with
+    ``head_bias=True``, as in the paper's networks. For images of c channels and width k, d = 9 (ck + 42 k²).
 
     Groups: with BatchNorm every filter is scale-invariant; with ``"group"`` the filters of one block of channels
-    together; with ``"layer"`` those of one convolution. Images need at least 8 × 8 pixels.
+    together; with ``"layer"`` those of one convolution together. Images need at least 8 × 8 pixels.
     """
 
     kind = "convnet"
@@ -58,9 +58,17 @@ class ConvNet(Convolutional):
 
 
 def convnet(width: int = 8, **settings: Any) -> ConvNet:
-    """A scale-invariant convolutional network, the paper's; ``settings``: other fields of ConvNet and FrozenHead.
+    """A scale-invariant convolutional network, that of the paper, with ``width`` channels in its first layer.
 
     On images of 3 × 32 × 32, ``convnet(8)`` has 24 408 weights and ``convnet(16)`` 97 200.
+
+    Parameters
+    ----------
+    width
+        Channels of the first of four convolutions; the others have 2, 4 and 8 times as many.
+    settings
+        ``normalisation`` (``"batch"``, ``"group"`` or ``"layer"``), ``channel_groups``, ``loss`` (``"cross_entropy"``
+        or ``"squared_error"``), ``classes``, ``head_norm``, ``head_seed``, ``head_bias``.
 
     Raises
     ------

@@ -1,9 +1,9 @@
 """Convolutional networks side by side in one tensor: network c has the channels c·width … (c+1)·width − 1.
 
 Images are (B, C·channels, H, W) with the channels last in memory, and a convolution of all C networks is one grouped
-convolution. On a CPU that is faster if the first layer has few channels, which do not fill a vector register, and if
+convolution. On a CPU this is faster if the first layer has few channels, which do not fill a vector register, and if
 the activations of a batch fit into the cache. :func:`Convolutional.together` is a rule for both, found on one machine;
-a long run measures (:mod:`weightgas.training.choice`).
+a long run times the alternatives (:mod:`weightgas.training.choice`).
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from weightgas.networks.network import Data
 from weightgas.networks.plain import batch_norm
 
 LANES, LANES_OF_LARGE, LARGE = 16, 8, 16 * 16
-"""Channels of the first layer, over all networks, up to which it is faster to evaluate several at once: for small
-images, and for those of more than ``LARGE`` pixels. For small images two at once are always faster."""
+"""Channels of the first layer, over all networks, up to which it is faster to evaluate several networks at once: for
+small images, and for images of more than ``LARGE`` pixels. For small images two at once are always faster."""
 
 
 def image_shape(shape: Sequence[int]) -> tuple[int, int, int]:
-    """Channels, height, width of inputs of this ``shape``: (C, H, W), (H, W), or a square (H·H,), as for the digits.
+    """Channels, height and width of inputs of this ``shape``: (C, H, W), (H, W), or a flat square (H·H,).
 
-    ValueError for anything else.
+    ValueError for any other shape.
     """
     if len(shape) == 3:
         return shape[0], shape[1], shape[2]
@@ -71,7 +71,7 @@ class Convolutional(FrozenHead):
         return self.width, 2 * self.width, 4 * self.width, 8 * self.width
 
     def together(self, shape: Sequence[int] | None = None) -> int:
-        """How many networks are evaluated at once on inputs of this shape: a rule, see :data:`LANES`."""
+        """Number of networks that are evaluated at once on inputs of this shape, by the rule of :data:`LANES`."""
         if shape is None or math.prod(image_shape(shape)[1:]) <= LARGE:
             return max(2, LANES // self.width)
         return max(1, LANES_OF_LARGE // self.width)
@@ -101,7 +101,7 @@ class Convolutional(FrozenHead):
         return model
 
     def settings(self) -> dict[str, object]:
-        """Plain values from which :func:`weightgas.networks.named` makes it again; without a bias if it has none."""
+        """Plain values from which :func:`weightgas.networks.named` makes an equal one; ``head_bias`` only if true."""
         return {k: v for k, v in super().settings().items() if k != "head_bias" or v}
 
     def _bias(self, like: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""A custom torch module as a network: any forward pass, its weights in scale-invariant groups.
+"""A custom torch module as a network: any forward pass, with its weights in scale-invariant groups.
 
-The unchanged module is called through ``torch.func``: modules with convolutions one at a time, others many at once by
-``vmap``. The latter is several times faster for perceptrons. For convolutions it gains little on small images, is
-slower than a loop on large ones, and needs the memory of all networks.
+The unchanged module is called through ``torch.func``: with convolutions one network at a time, else many at once by
+``vmap``. For perceptrons ``vmap`` is several times faster. For convolutions it gains little on small images, is slower
+than a loop on large ones, and needs the memory of all networks.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from weightgas.networks.network import Data
 TOLERANCE = 1e-2
 """Largest |⟨∇_i L, w_i⟩|/(‖∇_i L‖‖w_i‖) of a scale-invariant group, at fresh weights with norms of 1.
 
-Larger than that of ``symmetries``, since ε of the normalisations matters most there.
+It is larger than the tolerance of ``symmetries``, since the ε of normalisations matters most for small weights.
 """
 
 CHECKED_ON = 32
@@ -41,7 +41,8 @@ class OwnModule:
         self._model = _without_running_statistics(copy.deepcopy(model).train())
         trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         if not trained:
-            raise refuse("model", "at least one trainable parameter", "none", "Set requires_grad on what is trained.")
+            fix = "Set requires_grad of the parameters to train."
+            raise refuse("model", "at least one trainable parameter", "none", fix)
         self._shapes = {name: p.shape for name, p in trained.items()}
         rest = {name: p.detach() for name, p in self._model.named_parameters() if not p.requires_grad}
         self._rest = rest | dict(self._model.named_buffers())
@@ -60,21 +61,21 @@ class OwnModule:
 
     @property
     def name(self) -> str:
-        """Class of the module, and a checksum of everything that is not trained."""
+        """Class of the module, and a checksum of its structure, loss, groups, constants and buffers."""
         return f"{type(self._model).__name__}({self._checksum})"
 
     @property
     def together(self) -> int | None:
-        """One for modules with convolutions, else any number."""
+        """Number of networks that are evaluated at once: 1 with convolutions, else None for any number."""
         return 1 if any(isinstance(m, nn.modules.conv._ConvNd) for m in self._model.modules()) else None
 
     def settings(self) -> dict[str, object]:
-        """What distinguishes it from others; these values do not suffice to make it again."""
+        """Values that distinguish the network from others; they do not suffice to make it again."""
         loss = self._loss if isinstance(self._loss, str) else getattr(self._loss, "__name__", repr(self._loss))
         return {"network": "module", "class": type(self._model).__name__, "loss": loss, "checksum": self._checksum}
 
     def groups(self, data: Data) -> dict[str, int]:
-        """Name and size of each group. The module is checked on data of a new shape; see :func:`module`."""
+        """Name and size of each group; for data of a new shape, after the checks of :func:`module`."""
         shape = (*data.inputs.shape[1:], data.classes)
         if shape not in self._checked:
             self._try(data)
@@ -124,7 +125,7 @@ class OwnModule:
         return torch.stack([one(*each) for each in alone])
 
     def _try(self, data: Data) -> None:
-        """Raise the errors that :func:`module` lists, after some evaluations of the first inputs."""
+        """Evaluate the first inputs, and raise the errors of :func:`module`."""
         weights = torch.from_numpy(np.stack([self.initial(np.random.default_rng(k), data) for k in range(2)]))
         inputs = torch.as_tensor(data.inputs[:CHECKED_ON], dtype=torch.float64)
         labels = torch.arange(len(inputs)) % data.classes
@@ -134,9 +135,10 @@ class OwnModule:
             first, again = (self._alone(variables, *batch, data.classes) for _ in range(2))
             if first.shape != (2,) or not torch.isfinite(first).all():
                 got = f"losses of shape {tuple(first.shape[1:])}: {first.detach().tolist()}"
-                raise refuse("network", "a finite loss with no dimensions", got, "Look at the loss and the module.")
+                fix = "Correct the module, or pass a loss that returns one finite number."
+                raise refuse("network", "a finite loss with no dimensions", got, fix)
             if not torch.equal(first, again):
-                fix = "The loss must follow from weights and batch alone: omit dropout and noise."
+                fix = "The loss must depend on weights and batch alone: remove dropout and noise."
                 raise refuse("network", "the same loss each time", (first[0].item(), again[0].item()), fix)
             if self.together is None:
                 self._try_stacked(variables, *batch, first)
@@ -155,7 +157,8 @@ class OwnModule:
             stacked = self.losses(weights, inputs, labels)
         except Exception as error:  # whatever vmap raises for a forward pass that it does not support
             expected = "a forward pass that torch.func.vmap can follow"
-            raise refuse("network", expected, str(error).splitlines()[0], "Avoid branches on values.") from error
+            fix = "Avoid branches on the values of tensors."
+            raise refuse("network", expected, str(error).splitlines()[0], fix) from error
         torch.testing.assert_close(stacked, alone, rtol=1e-6, atol=1e-9)
 
     def _is_separable(self, weights: Tensor, inputs: Tensor, labels: Tensor, whole: Tensor) -> bool:
@@ -182,19 +185,20 @@ class OwnModule:
 def module(
     model: nn.Module | Callable[[], nn.Module], groups: Groups, *, loss: str | Loss = "cross_entropy"
 ) -> OwnModule:
-    """A network from a custom torch module, for ``train``.
+    """A network for ``train`` from a torch module and its scale-invariant groups.
 
     Parameters
     ----------
     model
-        A module, or a function without arguments that makes one; it is copied. Its input is that of the data set, (B,
-        features…); its output is logits (B, classes), or whatever ``loss`` takes. Parameters that do not require
-        gradients are constant. The module is used in train mode: BatchNorm has the statistics of the batch without
+        A module, or a function without arguments that makes one; it is copied. Its input is a batch of the data set,
+        (B, features…); its output is logits (B, classes), or whatever ``loss`` takes. Parameters that do not require
+        gradients are constant. The module is in train mode: BatchNorm uses the statistics of the batch and keeps no
         running ones, and every evaluation starts with the same buffers.
     groups
-        The scale-invariant groups, which contain every trained weight exactly once: names of parameters for each name
-        of a group, where ``[3]`` or ``[0:4]`` after a name selects rows (first index) of a tensor; or the groups of
-        ``symmetries(…)`` (``.scale_invariant``, ``.filters``). ``train(protocol, model, data)`` finds them itself.
+        The scale-invariant groups, which together contain every trained weight exactly once: a mapping from the name of
+        a group to the names of its parameters, where ``[3]`` or ``[0:4]`` after a name selects rows (first index) of a
+        tensor; or the groups of ``symmetries(…)`` (``.scale_invariant``, ``.filters``). For a module itself, ``train``
+        finds the groups.
     loss
         ``"cross_entropy"``, ``"squared_error"``, or a function of outputs and labels that returns the mean loss.
 
@@ -203,9 +207,9 @@ def module(
     TypeError
         If the model is not a module, or a group is not a list of names.
     ValueError
-        If a parameter is unknown, in two groups, or in none (freeze it with ``requires_grad_(False)``). Once the data
-        is known: if the module does not accept it, the loss differs from one call to the next (dropout, noise), or a
-        group is not scale-invariant.
+        If a parameter is unknown, in two groups, or in none (freeze it with ``requires_grad_(False)``). When the data
+        are known: if the module does not accept them, the loss differs between two calls (dropout, noise), or a group
+        is not scale-invariant.
     """
     made = model if isinstance(model, nn.Module) or not callable(model) else model()
     if not isinstance(made, nn.Module):
@@ -214,7 +218,7 @@ def module(
 
 
 def does_not_fit(features: tuple[int, ...], classes: int, error: Exception) -> ValueError:
-    """The error for a module whose forward pass of inputs with these ``features`` raised ``error``."""
+    """The error for a module whose forward pass raised ``error`` for inputs with these ``features``."""
     shape = ", ".join(map(str, ("B", *features)))
     expected = f"a module that makes logits (B, {classes}) of inputs ({shape})"
     return refuse("network", expected, str(error).splitlines()[0], "Put a layer before it, or take other data.")

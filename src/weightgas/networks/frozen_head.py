@@ -1,4 +1,4 @@
-"""The common parts of the networks of this package: normalisations without gain, a frozen linear head, and the loss."""
+"""The common parts of the networks of this package: normalisations without gain, a frozen linear head, the losses."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from weightgas.errors import check_fields, one_of, positive_number, refuse, whol
 from weightgas.networks.network import Data
 
 EPS = 1e-5
-"""Added to the variance by every normalisation, as in torch. Scale invariance fails for a variance this small."""
+"""Added to the variance by every normalisation, as in torch. Scale invariance is broken for variances this small."""
 
 NORMALISATIONS = ("batch", "group", "layer")
 """Over the batch, for each channel; over blocks of channels of one input; over all channels of one input."""
@@ -42,8 +42,8 @@ class FrozenHead(ABC):
     """Base of a network with a linear head, which is drawn once from ``head_seed`` and not trained.
 
     The head has the Frobenius norm ``head_norm``, by default that of :data:`LOSSES`, and no bias (unless a class has
-    ``head_bias``). If it were trained, scaling it could reduce the loss. ``channel_groups`` is for the normalisation
-    ``"group"`` alone.
+    ``head_bias``). It is frozen, since scaling it could otherwise reduce the loss. ``channel_groups`` is the number of
+    blocks of channels with the normalisation ``"group"``.
     """
 
     normalisation: str = "batch"
@@ -70,7 +70,7 @@ class FrozenHead(ABC):
 
     @property
     def name(self) -> str:
-        """As ``mlp(hidden=(6, 6))``: the fields that are always shown, then those that differ from the defaults."""
+        """For instance ``mlp(hidden=(6, 6))``: its main fields, then those that differ from their defaults."""
         changed = {f.name: getattr(self, f.name) for f in fields(self) if getattr(self, f.name) != f.default}
         if changed["head_norm"] == LOSSES[self.loss]:
             del changed["head_norm"]
@@ -83,7 +83,7 @@ class FrozenHead(ABC):
         return self.normalisation != "batch"
 
     def settings(self) -> dict[str, object]:
-        """Plain values from which :func:`weightgas.networks.named` makes it again."""
+        """Plain values from which :func:`weightgas.networks.named` makes an equal one."""
         return {"network": self.kind, **{f.name: getattr(self, f.name) for f in fields(self)}}
 
     @abstractmethod
@@ -102,7 +102,7 @@ class FrozenHead(ABC):
     def _check_classes(self, data: Data) -> None:
         if data.classes != self.classes:
             fix = f"Pass {self.kind}(…, classes={data.classes})."
-            raise refuse("network", f"a head of {data.classes} classes as in the data", self.classes, fix)
+            raise refuse("network", f"a head of {data.classes} classes, as in the data", self.classes, fix)
 
     def _check_widths(self, widths: Iterable[int], smallest: int) -> None:
         """Check that every width divides into blocks of the normalisation, each with at least ``smallest`` channels."""

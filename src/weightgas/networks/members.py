@@ -1,4 +1,4 @@
-"""Which weights of a module form each of its groups, as specified by the user or by ``symmetries``."""
+"""The weights of a module in each of its groups, as specified by the user or by ``symmetries``."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Groups = Mapping[str, Iterable[str]] | Iterable[Members]
 
 
 def places_of(shapes: Mapping[str, torch.Size], groups: Groups) -> dict[str, np.ndarray]:
-    """Indices of the weights of each group in the concatenated parameters; errors for invalid groups."""
+    """Indices of the weights of each group in the concatenated parameters; TypeError or ValueError if invalid."""
     starts = dict(zip(shapes, np.cumsum([0, *(s.numel() for s in shapes.values())]), strict=False))
     total = sum(s.numel() for s in shapes.values())
     names: list[str] = []
@@ -59,7 +59,7 @@ def places_of(shapes: Mapping[str, torch.Size], groups: Groups) -> dict[str, np.
 
 
 def _named(groups: Any) -> list[tuple[str, list[str]]]:
-    """Each group as its name and its members in text."""
+    """Each group as its name and the texts of its members."""
     if isinstance(groups, Mapping):
         return [(str(name), [some] if isinstance(some, str) else list(some)) for name, some in groups.items()]
     listed = list(groups) if isinstance(groups, Iterable) else [groups]

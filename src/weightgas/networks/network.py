@@ -1,4 +1,4 @@
-"""The interface of a network that can be trained here."""
+"""The interfaces of a network and of its data, for ``train``."""
 
 from __future__ import annotations
 
@@ -27,28 +27,37 @@ class Data(Protocol):
 
 @runtime_checkable
 class Network(Protocol):
-    """A network whose trained weights, a flat vector of ``dim`` numbers, consist of scale-invariant groups.
+    """The interface of a network whose trained weights, a flat vector of ``dim`` numbers, are scale-invariant groups.
 
     The loss is homogeneous of degree 0 in every group: L(…, c w_i, …) = L(…, w_i, …) for c > 0. Nothing
     outside the vector of weights is trained, and the loss of a batch depends on that batch and the weights alone
     (BatchNorm uses the statistics of the batch; there are no running buffers that a measurement could change).
 
-    A network may also have ``logits(weights, inputs)``, the outputs (C, classes, B) whose largest is the class, without
-    which no accuracy is recorded; ``gradients(weights, inputs, labels)``, the gradients (C, dim) of ``losses`` faster
-    than by autograd, and ``losses_and_gradients(weights, inputs, labels)``, both from one evaluation, (C,) and (C,
-    dim); ``shared_losses(weights, inputs, labels)``, the losses (C,) averaged over batches common to all networks,
-    (M, B, features…) and (M, B); ``together``, the number of networks up to which it is faster to evaluate
-    them at once, or a function of the shape of an input (features…) that returns it; and ``separable = True`` if the
-    loss of a batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts to save memory.
+    A network may have further members:
+
+    logits(weights, inputs)
+        The outputs (C, classes, B), of which the largest is the class; without it no accuracy is recorded.
+    gradients(weights, inputs, labels)
+        The gradients (C, dim) of ``losses``, faster than by autograd.
+    losses_and_gradients(weights, inputs, labels)
+        Both from one evaluation, (C,) and (C, dim).
+    shared_losses(weights, inputs, labels)
+        The losses (C,) averaged over batches common to all networks, (M, B, features…) and (M, B).
+    together
+        The number of networks up to which it is faster to evaluate them at once, or a function that returns it for the
+        shape (features…) of an input.
+    separable
+        True if the loss of a batch is the mean of the losses of its inputs, so that a batch may be evaluated in parts
+        to save memory.
     """
 
     @property
     def name(self) -> str:
-        """One line that distinguishes this network from others, for traces and reports."""
+        """A name in one line that distinguishes this network from others, for traces and reports."""
         ...
 
     def settings(self) -> dict[str, object]:
-        """The network as plain values, with its kind under ``"network"``."""
+        """The network as plain values by name, with its kind under ``"network"``."""
         ...
 
     def groups(self, data: Data) -> dict[str, int]:
@@ -66,22 +75,22 @@ class Network(Protocol):
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
         """Mean loss of each of C networks on its own batch.
 
-        ``weights`` (C, dim), ``inputs`` (C, B, features…), ``labels`` (C, B) to losses (C,), differentiable in the
-        weights.
+        From ``weights`` (C, dim), ``inputs`` (C, B, features…) and ``labels`` (C, B) to losses (C,), differentiable in
+        the weights.
         """
         ...
 
 
 def losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """The losses (C,) of :meth:`Network.losses`, with the number of networks at once that is fastest."""
+    """The losses (C,) of :meth:`Network.losses`, evaluated for as many networks at once as is fastest."""
     return torch.cat([network.losses(*part) for part in _parts(network, weights, inputs, labels)])
 
 
 def shared_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
     """Losses (C,) of C networks, averaged over M common batches; not differentiable.
 
-    ``weights`` (C, dim), ``inputs`` (M, B, features…), ``labels`` (M, B). The network's own function is used if there
-    is one; it need not copy the inputs for every network.
+    ``weights`` are (C, dim), ``inputs`` (M, B, features…), ``labels`` (M, B). A member ``shared_losses`` of the network
+    is used if there is one; it need not copy the inputs for every network.
     """
     own = getattr(network, "shared_losses", None)
     with torch.no_grad():
@@ -92,7 +101,7 @@ def shared_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Ten
 
 
 def averaged_losses(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """As :func:`shared_losses`, batch by batch, each repeated for every network."""
+    """As :func:`shared_losses`, batch by batch, with each batch repeated for every network."""
     total = torch.zeros(len(weights), dtype=torch.float64, device=weights.device)
     with torch.no_grad():
         for x, y in zip(inputs, labels, strict=True):
@@ -101,10 +110,10 @@ def averaged_losses(network: Network, weights: Tensor, inputs: Tensor, labels: T
 
 
 def gradients(network: Network, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """Gradients (C, dim) of the losses, by the network's own function if there is one, else by autograd.
+    """Gradients (C, dim) of the losses, by the member ``gradients`` of the network if there is one, else by autograd.
 
-    Shapes as :meth:`Network.losses`. Nothing is changed. The number of networks evaluated at once is the fastest one,
-    which also determines the memory for autograd.
+    Shapes are those of :meth:`Network.losses`. Nothing is changed. As many networks are evaluated at once as is
+    fastest, which also limits the memory of autograd.
     """
     found = [gradients_at_once(network, *part) for part in _parts(network, weights, inputs, labels)]
     return found[0] if len(found) == 1 else torch.cat(found)
@@ -139,7 +148,7 @@ def losses_and_gradients_at_once(
 
 
 def together(network: Network, shape: Sequence[int]) -> int | None:
-    """How many networks are evaluated at once on inputs of this ``shape`` (features…); None for any number."""
+    """Number of networks that are evaluated at once on inputs of this ``shape`` (features…); None for any number."""
     said: Any = getattr(network, "together", None)
     found: Any = said(shape) if callable(said) else said
     return found

@@ -1,4 +1,4 @@
-"""A multilayer perceptron in which every filter is scale-invariant."""
+"""A multilayer perceptron of scale-invariant layers."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ ACTIVATIONS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor, Tenso
 class MLP(FrozenHead):
     """Layers of weights without bias, each with a normalisation and an activation, then a frozen linear head.
 
-    The normalisation has no affine part and ε = 1e-5, and cancels the norm of the weights before it. With BatchNorm
-    (statistics of the batch) the incoming weights of every hidden neuron are a scale-invariant group; with ``"group"``
-    those of each of ``channel_groups`` blocks of neurons together; with ``"layer"`` those of an entire layer.
+    The normalisation has no affine part and ε = 1e-5, and cancels the norm of the weights before it. Scale-invariant
+    groups: with BatchNorm (statistics of the batch) the incoming weights of every hidden neuron; with ``"group"`` those
+    of each of ``channel_groups`` blocks of neurons together; with ``"layer"`` those of an entire layer.
     """
 
     hidden: tuple[int, ...] = (6, 6)
@@ -157,9 +157,18 @@ class MLP(FrozenHead):
 
 
 def mlp(hidden: Sequence[int] = (6, 6), **settings: Any) -> MLP:
-    """A scale-invariant multilayer perceptron with hidden layers of these widths; ``settings``: other fields of MLP.
+    """A scale-invariant multilayer perceptron with hidden layers of these widths.
 
     ``mlp(hidden=(6, 6))`` on the digits (64 inputs) has 12 groups and 64·6 + 6·6 = 420 weights.
+
+    Parameters
+    ----------
+    hidden
+        Widths of the hidden layers, each at least 2.
+    settings
+        ``activation`` (``"relu"`` or ``"tanh"``), ``normalisation`` (``"batch"``, ``"group"`` or ``"layer"``),
+        ``channel_groups``, ``loss`` (``"cross_entropy"`` or ``"squared_error"``), ``classes``, ``head_norm``,
+        ``head_seed``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The convolutional networks in the usual form for one network, from torch modules.
+"""The convolutional networks in the usual form, as torch modules for one network.
 
-The reference of :mod:`weightgas.networks.convnet` and :mod:`weightgas.networks.resnet`, and a form in which trained
-weights can be exported. Everything except the head is trained.
+They are the reference of :mod:`weightgas.networks.convnet` and :mod:`weightgas.networks.resnet`, and a form in which
+trained weights can be exported. Everything except the head is trained.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PlainConvNet(nn.Module):
 
 
 class PreActivationBlock(nn.Module):
-    """Adds conv(relu(norm(conv(relu(norm(x)))))) to x; normalised again before the shortcut, if there is one."""
+    """Adds conv(relu(norm(conv(relu(norm(x)))))) to x; a shortcut, if there is one, has a further normalisation."""
 
     def __init__(self, width_in: int, width: int, stride: int, norm: Norm = batch_norm) -> None:
         super().__init__()

@@ -26,7 +26,8 @@ class ResNet18(Convolutional):
     of channels grows (the first block of stages 2 to 4), x is first replaced by a 1 × 1 convolution of norm(h). The
     stride there is 2 if this leaves 2 × 2 pixels, since on one pixel eight of nine weights would have no effect. The
     last block is followed by normalisation, ReLU, the mean over the image and the frozen linear head. There are no
-    gains or biases. For c channels and width k, d = 9 ck + 2724 k².
+    gains, and no biases except one of the head with ``head_bias=True``. For images of c channels and width k,
+    d = 9 ck + 2724 k².
 
     Groups: a residual stream is normalised wherever it is used, so all weights that write to one of its channels scale
     together. With BatchNorm the groups are single filters of each block's first convolution, and, for every channel of
@@ -64,7 +65,7 @@ class ResNet18(Convolutional):
         return found
 
     def _matrices(self, channels: int) -> Iterator[tuple[str, int, dict[str, tuple[int, int]]]]:
-        """The parts of the flat vector in order: a name, the channels that are written, and their convolutions.
+        """The parts of the flat vector in order: a name, the number of channels written, and their convolutions.
 
         Each convolution is its name, its input channels and the side of its kernel.
         """
@@ -95,9 +96,17 @@ class ResNet18(Convolutional):
 
 
 def resnet18(width: int = 4, **settings: Any) -> ResNet18:
-    """A scale-invariant pre-activation ResNet-18, the paper's; ``settings``: other fields of ResNet18 and FrozenHead.
+    """A scale-invariant pre-activation ResNet-18, that of the paper, with ``width`` channels in its first stage.
 
     On images of 3 × 32 × 32, ``resnet18(4)`` has 43 692 weights and ``resnet18(32)`` 2 790 240.
+
+    Parameters
+    ----------
+    width
+        Channels of the first of four stages; the others have 2, 4 and 8 times as many.
+    settings
+        ``normalisation`` (``"batch"``, ``"group"`` or ``"layer"``), ``channel_groups``, ``loss`` (``"cross_entropy"``
+        or ``"squared_error"``), ``classes``, ``head_norm``, ``head_seed``, ``head_bias``.
 
     Raises
     ------

@@ -3,33 +3,34 @@
     radius(dim, grad_sq)           r*, where decay and update terms balance in the mean; NaN where the step is unstable
     relaxation_time(dim, grad_sq)  steps in which a small deviation of the radius falls to 1/e
     angle(dim, grad_sq)            angle between the weights before and after one step, in radians
-    growth()                       (n, dr^n/dt) without decay: the law r^n = r_0^n + rate t
-    temperature(...)               T, or None where the mobility is a matrix and no T belongs to the optimizer
+    growth()                       (n, drⁿ/dt) without decay: the law rⁿ = r₀ⁿ + rate t
+    temperature(...)               T, or None where the mobility is a matrix and no T is defined
     norms(...)                     the radius along a run
     rescaled(c), at_batch_size(k), turning(angle, ...), at_fixed_norm(...)    equivalent hyperparameters
-    of(optimizer, group)           the same from a parameter group of torch
+    of(optimizer, group)           the optimizer of a parameter group of torch
     decay_share, decay_vector      the decay of one step
     buffers(weights), step(...)    a step of many networks at once
 
-    lr eta, wd lambda, dim d, grad_sq G = E|g~|^2 with g~ = r g; x = eta lambda, q = 1 - x
+    lr η, wd λ, dim d, grad_sq G = E‖g̃‖² with g̃ = r g; x = ηλ, q = 1 − x
 
-Model of the closed forms: gradients are tangent, their mean is small against their noise (pure noise), and r hardly
-moves in the memory of the optimizer. The weights are then a stationary linear process, w = -eta sum_j h_j u_(t-j), and
-radius and angle follow from its autocovariance at lags 0 and 1: exact in x for constant |g~|^2, first order in the
-spread of r, var(ln r^2) ~ x / (d - 1). Relaxation times are for x << 1. Sources: Wan et al. 2006.08419, Kosson et al.
-2305.17212 (equilibrium of SGD, AdamW, Lion at lowest order in x), Li, Lyu and Arora 2010.02916 (relaxation by eta
-lambda). The finite-step forms, the scatter and the lag of the second moment and the memory of Lion are derived here and
-tested by simulation.
+Model of the closed forms: gradients are tangent, their mean is small against their noise (pure noise), and r is nearly
+constant over the memory of the optimizer. The weights are then a stationary linear process, w = −η Σ_j h_j u_(t−j).
+Radius and angle follow from its autocovariance at lags 0 and 1: exact in x for constant ‖g̃‖², first order in the
+spread of r, Var(ln r²) ≈ x/(d − 1). Relaxation times are for x ≪ 1. Sources: Wan et al., arXiv 2006.08419; Kosson et
+al., arXiv 2305.17212 (equilibrium of SGD, AdamW, Lion at lowest order in x); Li, Lyu and Arora, arXiv 2010.02916
+(relaxation by ηλ). The finite-step forms, the scatter and the lag of the second moment, and the memory of Lion are
+derived here and tested by simulation.
 
-Momentum adds up gradients that are correlated in time (a restoring force, a persistent mean); the norm feels G M, with
+Momentum adds up gradients that are correlated in time (by a restoring force or a persistent mean). The norm then grows
+by GM in place of G, with
 
-    M = 1 + 2 sum_k alpha^k rho_k        ``grad_memory``, rho_k = E<g_t, g_(t-k)> / E|g|^2; Nesterov alpha^(k+1)
+    M = 1 + 2 Σ_k α^k ρ_k        ``grad_memory``, ρ_k = E⟨g_t, g_(t−k)⟩/E‖g‖²; Nesterov α^(k+1); Adam β₁ for α
 
-(Adam: beta_1 for alpha). It follows from <w, g> = 0 alone, for SGD at lowest order in x; for Adam as far as its scaling
-of the coordinates keeps u tangent. Measured, M = (1 - alpha^2) E|b|^2 / E|g|^2 from the momentum buffer b (Nesterov:
-1 + alpha times that less 1), and (1 + beta_1) / (1 - beta_1) E|u|^2 / d from the update u of Adam. The angle of SGD and
-Adam does not depend on it, that of Nesterov does.
-Weakness: without a measured M, networks with momentum have r off by M^(1/4), with Adam by M^(1/2).
+This follows from ⟨w, g⟩ = 0 alone: for SGD at lowest order in x, for Adam as far as its scaling of the coordinates
+keeps u tangent. Measured, M is (1 − α²) E‖b‖²/E‖g‖² from the momentum buffer b (for Nesterov: 1 + α times that, less
+α), and (1 + β₁)/(1 − β₁) E‖u‖²/d from the update u of Adam. The angle of SGD and Adam does not depend on M, that of
+Nesterov does. Weakness: without a measured M, the radius of a network is off by M^(1/4) with momentum and by M^(1/2)
+with Adam.
 """
 
 from __future__ import annotations
@@ -60,7 +61,9 @@ _OF_TORCH: tuple[type[Optimizer], ...] = (SGD, AdamW, AdamL2, Muon, RMSprop, Ada
 
 
 def named(name: str | type[Optimizer], **settings: Any) -> Optimizer:
-    """The optimizer of that name on the command line, or class; settings that are None are not given.
+    """The optimizer with this name on the command line (a key of :data:`KNOWN`) or of this class, with its settings.
+
+    Settings that are None count as not given. With ``decoupled=True`` the name ``adam`` gives AdamW.
 
     Raises
     ------
@@ -75,7 +78,7 @@ def named(name: str | type[Optimizer], **settings: Any) -> Optimizer:
     if given.pop("decoupled", False):
         if kind is SGD:
             given["decoupled"] = True
-        kind = AdamW if kind is AdamL2 else kind  # the others have no other decay
+        kind = AdamW if kind is AdamL2 else kind  # all others have one kind of decay
     own = [f.name for f in fields(kind)]
     for key in given:
         if key not in own:
@@ -87,24 +90,27 @@ _INNER = ("optimizer", "optim", "base_optimizer", "_optimizer")
 
 
 def recognised(optimizer: Any, group: Mapping[str, Any]) -> Optimizer:
-    """The optimizer of a parameter group of a torch ``optimizer``, at its present settings."""
+    """The optimizer of a parameter group of a torch ``optimizer``, at the present settings of the group.
+
+    ``group`` is one of ``optimizer.param_groups``. Wrapped optimizers are unwrapped, and an optimizer without closed
+    forms is an :class:`Unknown`.
+    """
     stepping = stepper(optimizer)
     found = (kind.of(stepping, group) for kind in _OF_TORCH)
     return next(one for one in found if one is not None)
 
 
 def stepper(optimizer: Any) -> Any:
-    """The optimizer whose class makes the steps: the last of those that are wrapped (``ZeroRedundancyOptimizer``)."""
+    """The torch optimizer whose class makes the steps: the innermost one (of ``ZeroRedundancyOptimizer`` its inner)."""
     while (inner := _wrapped(optimizer)) is not None:
         optimizer = inner
     return optimizer
 
 
 def innermost(optimizer: Any) -> Any:
-    """The optimizer whose hooks see every step of all parameters, out of all that is wrapped around it.
+    """The innermost torch optimizer that has all parameters, whose hooks therefore see every step.
 
-    That is the last one that has all parameters: of ``ZeroRedundancyOptimizer``, whose inner one has only those of its
-    process, it is the outer.
+    Of ``ZeroRedundancyOptimizer`` it is the outer one, since the inner one has only the parameters of its process.
     """
     while (inner := _wrapped(optimizer)) is not None and _parameters(inner) >= _parameters(optimizer):
         optimizer = inner
@@ -112,7 +118,7 @@ def innermost(optimizer: Any) -> Any:
 
 
 def _wrapped(optimizer: Any) -> Any:
-    """What a wrapper has as ``.optimizer`` or under one of the other names in use; None for one that wraps nothing."""
+    """The optimizer that a wrapper has as ``.optimizer`` or under another usual name; None if it wraps nothing."""
     found = (getattr(optimizer, name, None) for name in _INNER)
     return next((inner for inner in found if hasattr(inner, "param_groups") and inner is not optimizer), None)
 
@@ -124,10 +130,11 @@ def _parameters(optimizer: Any) -> set[int]:
 def recogniser(
     rule: Optimizer | type[Optimizer] | None, optimizer: Any
 ) -> Callable[[Any, Mapping[str, Any]], Optimizer]:
-    """What makes an optimizer of a parameter group: :func:`recognised`, the ``of`` of a class, or an instance.
+    """The function from a torch optimizer and parameter group to an :class:`Optimizer`, for the argument ``rule``.
 
-    An instance gets learning rate and decay of the group. TypeError or ValueError if ``rule`` is none of these, or
-    does not recognise the parameter groups of ``optimizer``.
+    For None it is :func:`recognised`, for a class its method ``of``. An instance is used with the learning rate and
+    decay of the group. TypeError or ValueError if ``rule`` is none of these, or does not recognise the parameter groups
+    of ``optimizer``.
     """
     if rule is None:
         return recognised
@@ -143,20 +150,20 @@ def recogniser(
         raise wrong_type("rule", "an optimizer", rule, fix)
     wrong = [group for group in optimizer.param_groups if rule.of(optimizer, group) is None]
     if wrong:
-        fix = "Give it a method of, or pass an instance."
+        fix = "Define its class method of(optimizer, group), or pass an instance."
         raise refuse("rule", f"one that recognises {type(optimizer).__name__}", rule.__name__, fix)
     return rule.of  # type: ignore[return-value]
 
 
 def checked(optimizer: Any) -> Optimizer:
-    """``optimizer`` itself, or what a torch optimizer is; of several parameter groups those with weight decay.
+    """``optimizer`` itself, or that of a torch optimizer, from its parameter groups with weight decay if there are any.
 
     Raises
     ------
     TypeError
-        If it is no optimizer: a name, as in weightgas 0.1, or a class.
+        If it is no optimizer but, for instance, a name or a class.
     ValueError
-        If parameter groups of a torch optimizer differ.
+        If these parameter groups of a torch optimizer have different settings.
     """
     if isinstance(optimizer, Optimizer):
         return optimizer
@@ -168,6 +175,6 @@ def checked(optimizer: Any) -> Optimizer:
     found = [recognised(optimizer, group) for group in groups]
     chosen = [one for one in found if one.decays] or found
     if any(one != chosen[0] for one in chosen):
-        fix = "Pass the one that is meant, as weightgas.optimizers.recognised(optimizer, optimizer.param_groups[0])."
+        fix = "Pass that of one group: weightgas.optimizers.recognised(optimizer, optimizer.param_groups[0])."
         raise refuse("optimizer", "the same settings in all parameter groups with decay", [str(o) for o in chosen], fix)
     return chosen[0]

@@ -21,18 +21,32 @@ from weightgas.theory._arguments import Numbers
 
 @dataclass(frozen=True, eq=False)
 class AdamL2(second_moment.Adam):
-    """Adam with L2: lambda w is added to g before m and v, w <- w - eta m / sqrt(v), sqrt(v) = sqrt(G / d) / r.
+    """Adam with L2 regularisation: λw is added to g before its running means m and v, and w ← w − ηm/√v.
 
-    The decay a step is X = eta lambda r / sqrt(G / d), so the balance 2 X r^2 = eta^2 d gives
+    With √v = √(G/d)/r the decay per step is X = ηλr/√(G/d), so the balance 2Xr² = η²d gives
 
-        r^3 = eta sqrt(d G) / (2 lambda),   angle = acos(1 - X (1 - beta_1) / (1 + beta_1))
+        r³ = η√(dG)/(2λ),   angle = acos(1 − X(1 − β₁)/(1 + β₁))
 
-    Relaxation: slow root with m = 2 X, e = 1 - beta_2; 1 / (3 X) = sqrt(G / d) / (3 eta lambda r*) for e >> X,
+    Relaxation: with m = 2X and e = 1 − β₂ the slow root is
 
-        1 / time = [2 m + e - sqrt((2 m + e)^2 - 6 m e)] / 2
+        1/time = [2m + e − √((2m + e)² − 6me)]/2
 
-    Not in these: eps, the scatter of v, and relative corrections of order X; 1 % of r at beta_2 = 0.99, d = 64, less
-    above. ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1.
+    so the time is 1/(3X) = √(G/d)/(3ηλr*) for e ≫ X. These forms neglect eps, the scatter of v, and relative
+    corrections of order X: together 1 % of r at β₂ = 0.99 and d = 64, less for larger β₂ or d.
+
+    Parameters
+    ----------
+    lr, wd
+        Learning rate η and weight decay λ.
+    betas, eps
+        (β₁, β₂), each at least 0 and below 1; the constant eps of the denominator, used in steps alone.
+    grad_memory
+        M of :mod:`weightgas.optimizers`; None is 1, pure noise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of the wrong type or range.
     """
 
     holds_when: ClassVar[str] = (
@@ -56,7 +70,7 @@ class AdamL2(second_moment.Adam):
     # --- closed forms ---
 
     def radius(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
-        """r* above; both ``dim`` and ``grad_sq`` needed."""
+        """r* of the form above; it needs ``dim`` and ``grad_sq``."""
         size = np.sqrt(given("dim", dim) * given("grad_sq", grad_sq)) * self._felt
         return np.cbrt(given("lr", self.lr) * size / (2 * given("wd", self.wd)))
 
@@ -64,7 +78,7 @@ class AdamL2(second_moment.Adam):
         return self.decay * self.radius(dim, grad_sq) * np.sqrt(given("dim", dim) / given("grad_sq", grad_sq))
 
     def relaxation_time(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
-        """Of the slow root above: small deviations, after the fast one has gone."""
+        """That of the slow root, for small deviations after the fast root has decayed."""
         return second_moment.slow_time(2 * self._step_decay(dim, grad_sq), 1 - pair(self.betas)[1], 1.5)
 
     def angle(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
@@ -73,7 +87,7 @@ class AdamL2(second_moment.Adam):
         return turn(self._step_decay(dim, grad_sq) * (1 - b1) / (1 + b1))
 
     def growth(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> tuple[int, Numbers]:
-        """Without decay it is AdamW without decay: r^2 grows by eta^2 d a step."""
+        """As AdamW without decay: r² grows by η²d per step."""
         return AdamW(self.lr, 0.0, self.betas, grad_memory=self.grad_memory).growth(dim)
 
     def norms(self, run: Pieces, start: float, dim: float, grad_sq: float | None) -> Array:
@@ -88,22 +102,23 @@ class AdamL2(second_moment.Adam):
     # --- equivalent hyperparameters ---
 
     def rescaled(self, factor: float) -> tuple[float, Self]:
-        """(c w_0, c eta, lambda / c^2, eps / c): the same run bit by bit if c is a power of two."""
+        """(c w₀, c η, λ / c², eps / c): the same run bit by bit if c is a power of two."""
         c, other = super().rescaled(factor)
         return c, replace(other, wd=known("wd", other.wd) / c)
 
     def turning(self, angle: float, radius: float, dim: float | None, grad_sq: float | None) -> Self:
-        """From X of that angle; both ``dim`` and ``grad_sq`` needed."""
+        """From the X of this angle; it needs ``dim`` and ``grad_sq``."""
         if dim is None or grad_sq is None:
-            raise refuse("grad_sq", "dim and grad_sq with Adam with L2", None, "Pass both to predict.")
+            raise refuse("grad_sq", "dim and grad_sq for Adam with L2", None, "Pass both to predict.")
         b1 = pair(self.betas)[0]
         decay = (1 - np.cos(angle)) * (1 + b1) / (1 - b1)
         lr = radius * (2 * decay / (dim * self._felt)) ** 0.5
         return self.at(float(lr), float(decay * (grad_sq / dim) ** 0.5 / (lr * radius)))
 
     def at_fixed_norm(self, stationary: float, radius: float) -> tuple[Self, bool]:
-        """ValueError: its decay changes with the norm, so that no sphere has the same run."""
-        raise refuse("optimizer", "one other than Adam with L2", self.label, "There is no such sphere.")
+        """ValueError: the decay depends on the norm, so no run on a sphere is equivalent."""
+        fix = "Its decay depends on the norm, so no run on a sphere is equivalent."
+        raise refuse("optimizer", "one other than Adam with L2", self.label, fix)
 
     # --- steps ---
 
@@ -118,14 +133,14 @@ class AdamL2(second_moment.Adam):
         return None if self.decays else 0.0
 
     def decay_vector(self, group: Mapping[str, Any], state: Mapping[str, Any], weights: Tensor) -> Tensor:
-        """a = eta lambda w / (sqrt(v) + eps)."""
+        """a = ηλ w / (√(v) + eps)."""
         lr, wd = self.rates()
         return lr * wd * weights.double() / self._applied(group, state)[1]
 
     def undone(
         self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
     ) -> Tensor:
-        """w_+ + eta u, u the running mean over the root."""
+        """w₊ + ηu, with u the running mean of g over the root of that of g²."""
         first, divisor = self._applied(group, state)
         return after.double() + self.rates()[0] * first / divisor
 

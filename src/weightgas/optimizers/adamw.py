@@ -1,4 +1,4 @@
-"""AdamW: Adam with decay on the weights."""
+"""AdamW: Adam with decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -18,22 +18,36 @@ from weightgas.theory._arguments import Numbers
 
 @dataclass(frozen=True, eq=False)
 class AdamW(second_moment.Adam, Normalised):
-    """AdamW: m, v running means of g, g^2 with (beta_1, beta_2) = ``betas``; w <- q w - eta m / (sqrt(v) + eps).
+    """AdamW, Adam with decoupled weight decay: w ← qw − ηm/(√v + eps), m and v the running means of g and g².
 
-    N = d (1 - beta_1) / (1 + beta_1), rho_k = beta_1^k, so r^2 = f eta d / (2 lambda) for x << 1 - beta_1, with
+    With x = ηλ, q = 1 − x, N = d(1 − β₁)/(1 + β₁) and ρ_k = β₁^k, r² = fηd/(2λ) for x ≪ 1 − β₁. The factor
 
-        f = 1 - (1 - beta_2)(2 A - 3/4 - B/4)
-        A = (1 - beta_1) / (1 - beta_1 beta_2),   B = A (1 + beta_1 beta_2) / (1 + beta_1)
+        f = 1 − (1 − β₂)(2A − 3/4 − B/4),   A = (1 − β₁)/(1 − β₁β₂),   B = A(1 + β₁β₂)/(1 + β₁)
 
-    from the scatter of v: Gaussian coordinates, first order in 1 - beta_2 (-0.8 % in r at 0.9, 0.95; nothing at 0.999).
-    eps counts against sqrt(v) = sqrt(G / d) / r and shortens the radius: r = r(eps = 0) / (1 + eps r / sqrt(G / d)).
+    comes from the scatter of v: Gaussian coordinates, first order in 1 − β₂ (−0.8 % of r at betas of 0.9, 0.95;
+    negligible at β₂ = 0.999). eps adds to √v = √(G/d)/r and shortens the radius: r = r(eps = 0)/(1 + eps r/√(G/d)).
 
-    Relaxation: v follows r with a lag. With m = 2 x, e = 1 - beta_2 the slow root of the linear pair (ln r^2, ln v),
+    Relaxation: v follows r with a lag. With m = 2x and e = 1 − β₂, the slow root of the linear equations of ln r² and
+    ln v is
 
-        1 / time = [2 m + e - sqrt(4 m^2 + e^2)] / 2
+        1/time = [2m + e − √(4m² + e²)]/2
 
-    which is 2 x only for e >> x: 1 / (2 x) = 500 becomes 2281 at beta_2 = 0.999. A fresh run is faster at first, while
-    the bias correction keeps the memory of v short. ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1.
+    This is 2x only for e ≫ x: 1/(2x) = 500 becomes 2281 at β₂ = 0.999. A fresh run is faster at first, while the bias
+    correction keeps the memory of v short.
+
+    Parameters
+    ----------
+    lr, wd
+        Learning rate η and weight decay λ.
+    betas, eps
+        (β₁, β₂), each at least 0 and below 1; the constant eps of the denominator.
+    grad_memory
+        M of :mod:`weightgas.optimizers`; None is 1, pure noise.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of the wrong type or range.
     """
 
     holds_when: ClassVar[str] = (
@@ -44,7 +58,7 @@ class AdamW(second_moment.Adam, Normalised):
     # --- closed forms ---
 
     def update_moments(self, decay: ArrayLike) -> tuple[Any, Any]:
-        """(f M (1 - beta_1) / (1 + beta_1), (1 + beta_1 q) / (1 - beta_1 q))."""
+        """(f M (1 - β₁) / (1 + β₁), (1 + β₁ q) / (1 - β₁ q))."""
         b1, q = pair(self.betas)[0], 1 - np.asarray(decay)
         square = (1 - b1) / (1 + b1) * second_moment.scatter(*pair(self.betas)) * self._felt
         return square, (1 + b1 * q) / (1 - b1 * q)
@@ -56,7 +70,7 @@ class AdamW(second_moment.Adam, Normalised):
         return 2 * free / (1 + np.sqrt(1 + 4 * share * free)) if np.any(share) else free
 
     def relaxation_time(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
-        """Of the slow root above: small deviations, after the fast one has gone."""
+        """That of the slow root, for small deviations after the fast root has decayed."""
         return second_moment.slow_time(2 * self.decay, 1 - pair(self.betas)[1], 1.0)
 
     def norms(self, run: Pieces, start: float, dim: float, grad_sq: float | None) -> Array:
@@ -69,7 +83,7 @@ class AdamW(second_moment.Adam, Normalised):
         return second_moment.lagging_norms(run, start, self.betas, gain=gain, loss=loss, level=level, eps=eps)
 
     def turning(self, angle: float, radius: float, dim: float | None, grad_sq: float | None) -> Self:
-        """As any, with r (1 + eps r / sqrt(G / d)) for the radius without eps."""
+        """As in the base class, for the radius r(1 + eps r/√(G/d)) without eps."""
         free = radius * (1 + second_moment.eps_share(self.eps, dim, grad_sq) * radius)
         found = super(AdamW, replace(self, eps=0.0)).turning(angle, float(free), dim, grad_sq)
         return replace(found, eps=self.eps)
@@ -78,14 +92,14 @@ class AdamW(second_moment.Adam, Normalised):
 
     @classmethod
     def of(cls, optimizer: Any, group: Mapping[str, Any]) -> Self | None:
-        """AdamW of torch, and its Adam where ``decoupled_weight_decay`` is set."""
+        """AdamW of torch, or Adam of torch with ``decoupled_weight_decay``."""
         decoupled = bool(group.get("decoupled_weight_decay", False))
         return cls.from_group(group) if decoupled and torch_class(optimizer) in ("Adam", "AdamW") else None
 
     def undone(
         self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
     ) -> Tensor:
-        """(w_+ + eta u) / (1 - eta lambda)."""
+        """(w₊ + η u) / (1 - ηλ)."""
         (lr, wd), (first, divisor) = self.rates(), self._applied(group, state)
         return (after.double() + lr * first / divisor) / (1 - lr * wd)
 

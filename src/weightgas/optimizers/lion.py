@@ -16,12 +16,26 @@ from weightgas.optimizers.settings import pair
 
 @dataclass(frozen=True, eq=False)
 class Lion(Normalised):
-    """Lion: c = beta_1 m + (1 - beta_1) g, m <- beta_2 m + (1 - beta_2) g, w <- q w - eta sign(c).
+    """Lion, the sign of an interpolated momentum: c = β₁m + (1 − β₁)g, m ← β₂m + (1 − β₂)g, w ← qw − η sign(c).
 
-    N = d; c is Gaussian with the autocorrelation s_k, so that of its sign is rho_k = (2/pi) asin s_k,
+    Here q = 1 − ηλ and N = d. c is Gaussian with the autocorrelation s_k, so that of its sign is ρ_k = (2/π) asin s_k:
 
-        s_k = [(1 - beta_1) beta_1 (1 - beta_2) beta_2^(k-1) + beta_1^2 (1 - beta_2) beta_2^k / (1 + beta_2)] / Q
-        Q = (1 - beta_1)^2 + beta_1^2 (1 - beta_2) / (1 + beta_2),   K(q) = 1 + (4/pi) sum_k asin(s_k) q^k
+        s_k = [(1 − β₁)β₁(1 − β₂)β₂^(k−1) + β₁²(1 − β₂)β₂^k/(1 + β₂)]/Q
+        Q = (1 − β₁)² + β₁²(1 − β₂)/(1 + β₂),   K(q) = 1 + (4/π) Σ_k asin(s_k) q^k
+
+    Radius and angle are those of :class:`Normalised`. Source: Chen et al., arXiv 2302.06675.
+
+    Parameters
+    ----------
+    lr, wd
+        Learning rate η and weight decay λ.
+    betas
+        (β₁, β₂), each at least 0 and below 1.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of the wrong type or range.
     """
 
     betas: tuple[float, float] = (0.9, 0.99)
@@ -41,7 +55,7 @@ class Lion(Normalised):
         return ["betas {:g}, {:g}".format(*self.betas)]
 
     def correlation(self) -> NDArray[np.float64]:
-        """rho_k, the autocorrelation of the sign, at the lags 1, 2, ... until it is nothing."""
+        """ρ_k, the autocorrelation of the sign, at the lags k = 1, 2, ... until it is negligible."""
         b1, b2 = pair(self.betas)
         lag = np.arange(1.0, 2 if b2 == 0 else np.ceil(-30 / np.log(b2)) + 1)
         square = (1 - b1) ** 2 + b1**2 * (1 - b2) / (1 + b2)
@@ -56,7 +70,7 @@ class Lion(Normalised):
         return np.float64(1.0), 1 + 2 * total
 
     def filling(self, count: int) -> tuple[Array, Array]:
-        """The update term with K summed to the lag of the step."""
+        """The update term with K summed up to the lag of the step."""
         sums = 1 + 2 * np.cumsum(np.concatenate([[0.0], self.correlation()]))[:count]
         full = 1 + 2 * self.correlation().sum()
         return np.concatenate([sums / full, np.ones(count - len(sums))]), np.ones(count)
@@ -68,7 +82,7 @@ class Lion(Normalised):
     def step(
         self, weights: Tensor, gradient: Tensor, buffers: Mapping[str, Tensor], lr: Any, wd: Any, count: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """As above."""
+        """One step of Lion, as in the equations of the class."""
         (b1, b2), memory = self.betas, buffers["exp_avg"]
         update = (b1 * memory + (1 - b1) * gradient).sign()
         return weights - lr * (update + wd * weights), {"exp_avg": b2 * memory + (1 - b2) * gradient}

@@ -16,11 +16,24 @@ from weightgas.theory._arguments import Numbers, positive
 
 @dataclass(frozen=True, eq=False)
 class Muon(Normalised):
-    """Muon, or any optimizer with decay on w and updates of fixed length, by two measured numbers.
+    """Muon, or any optimizer with decoupled decay and updates of fixed length, described by two measured numbers.
 
-    ``update_sq`` is E|u|^2, u = -(w_+ - q w) / eta: with torch's factor for the shape of the matrix in it (which
-    multiplies the update and not the decay). ``update_memory`` is K = 1 + 2 sum_k rho_k, rho_k the autocorrelation of
-    u; the naive (1 + alpha) / (1 - alpha) is far off, since orthogonalising loses memory. angle = eta |u| / r.
+    The update is u = −(w₊ − qw)/η with q = 1 − ηλ, and the angle η‖u‖/r; see :class:`Normalised`.
+
+    Parameters
+    ----------
+    lr, wd
+        Learning rate η and weight decay λ.
+    update_memory
+        K = 1 + 2 Σ_k ρ_k with ρ_k the autocorrelation of u. The estimate (1 + α)/(1 − α) from the momentum is far off,
+        since orthogonalisation loses memory.
+    update_sq
+        E‖u‖². It contains torch's factor for the shape of the matrix, which multiplies the update but not the decay.
+
+    Raises
+    ------
+    ValueError
+        If a number is not positive (``lr`` and ``wd``: negative).
     """
 
     update_memory: ArrayLike | None = None
@@ -40,5 +53,5 @@ class Muon(Normalised):
         return given("update_sq", self.update_sq)
 
     def update_moments(self, decay: ArrayLike) -> tuple[Any, Any]:
-        """(1, K), of updates of the mean square ``update_sq``."""
+        """(1, K), in units of ``update_sq``."""
         return np.float64(1.0), given("update_memory", self.update_memory)

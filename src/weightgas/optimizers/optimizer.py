@@ -1,17 +1,17 @@
-"""What every optimizer has: settings, closed forms, equivalents, how it is recognised, and how it steps.
+"""The base of all optimizers: settings, closed forms, equivalents, recognition of torch optimizers, and steps.
 
-A step is w_+ = w - a - eta u, with a the decay. The norm r of a scale-invariant group follows two powers: its growth by
-the update, in r^2, goes as r^b with b = ``update_power`` (-2 where the update is proportional to the gradient, 0 where
-it is normalised), its decay as r^a with a = ``decay_power`` (2; 3 for coupled decay in an adaptive optimizer). So r^m
-with m = a - b = ``power`` relaxes exponentially near r*, and for constant a and b everywhere.
+A step is w₊ = w − a − η u, with a the decay. The squared norm r² of a scale-invariant group changes by two power laws.
+Its growth by the update goes as r^b with b = ``update_power`` (−2 where the update is proportional to the gradient, 0
+where it is normalised), its decay as r^c with c = ``decay_power`` (2; 3 for coupled decay in an adaptive optimizer). So
+r^m with m = c − b = ``power`` relaxes exponentially near r*, and for constant b and c everywhere.
 
 The conventions of weight decay:
 
-``coupled``      lambda w is added to the gradient (``torch.optim.SGD``, ``torch.optim.Adam``)
-``decoupled``    w <- (1 - eta lambda) w alongside the update (Loshchilov and Hutter 2019)
+``coupled``      λ w is added to the gradient (``torch.optim.SGD``, ``torch.optim.Adam``)
+``decoupled``    w ← (1 − ηλ) w alongside the update (Loshchilov and Hutter 2019)
 
-An optimizer from outside is a subclass of :class:`Optimizer`, or of :class:`weightgas.optimizers.Normalised` where the
-length of its update does not depend on r. It overrides what differs; nothing else has to know of it.
+A custom optimizer is a subclass of :class:`Optimizer`, or of :class:`weightgas.optimizers.Normalised` where the length
+of its update does not depend on r. It overrides what differs; no other code has to be changed.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Pieces:
-    """A run in pieces of constant learning rate: ``edges`` (pieces + 1,), the steps at their ends.
+    """A run in pieces of constant learning rate: ``edges`` (pieces + 1,) are the steps at their ends.
 
-    ``target`` r* and ``time``, the relaxation time, are those of each piece, (pieces,); None without decay.
+    ``target``, r*, and ``time``, the relaxation time, are those of each piece, (pieces,); None without decay.
     """
 
     edges: NDArray[np.int64]
@@ -51,10 +51,10 @@ class Pieces:
 
 @dataclass(frozen=True, eq=False)
 class Optimizer:
-    """Learning rate eta and weight decay lambda, and what follows from them; fields and arguments broadcast.
+    """Base of the optimizers: learning rate η, weight decay λ and their consequences; fields and arguments broadcast.
 
-    ``lr`` and ``wd`` may be omitted where something else gives them (a protocol, a parameter group); what needs them
-    then raises ValueError. Where no closed form is known it is NaN, and ``holds_when``, its assumptions, is empty.
+    ``lr`` and ``wd`` may be omitted if a protocol or a parameter group gives them; without them a method that needs
+    them raises ValueError. A closed form that is not known is NaN; ``holds_when`` are the assumptions, in words.
     """
 
     lr: ArrayLike | None = None
@@ -62,13 +62,13 @@ class Optimizer:
 
     holds_when: ClassVar[str] = ""
     needs: ClassVar[Mapping[str, str]] = {}
-    """Of ``dim``, ``grad_sq`` and its settings those that r* is proportional to a power of, and that power as text."""
+    """Those of ``dim``, ``grad_sq`` and the settings to a power of which r* is proportional, with the power as text."""
     times_need_data: ClassVar[bool] = False
-    """Whether relaxation time and angle need what r* needs; those of most optimizers do not."""
+    """Whether relaxation time and angle also depend on ``needs``; those of most optimizers do not."""
     update_power: ClassVar[int] = 0
     decay_power: ClassVar[int] = 2
     batch_powers: ClassVar[tuple[float, float]] = (0.5, 0.5)
-    """Powers of B'/B by which lr and wd change with the batch size."""
+    """Powers of the ratio of batch sizes by which lr and wd change with it."""
     torch_name: ClassVar[str] = ""
     """The class of ``torch.optim`` that makes this step."""
 
@@ -137,7 +137,7 @@ class Optimizer:
 
     @property
     def decay(self) -> Numbers:
-        """x = eta lambda, the intrinsic learning rate; ValueError where one of them is missing or 0."""
+        """x = ηλ, the intrinsic learning rate; ValueError where one of them is missing or 0."""
         return given("lr", self.lr) * given("wd", self.wd)
 
     @property
@@ -147,9 +147,9 @@ class Optimizer:
 
     @property
     def mobility(self) -> float | None:
-        """c where a long run of steps acts as plain SGD with the learning rate c eta; None: the mobility is a matrix.
+        """c where a long run of steps acts as plain SGD with the learning rate c η; None: the mobility is a matrix.
 
-        With c there are temperature and pressure, T = c eta tr(Sigma) / (2 dof r^2).
+        With c there are temperature and pressure, T = c η tr Σ / (2 dof r²).
         """
         return None
 
@@ -170,7 +170,7 @@ class Optimizer:
         return np.float64(np.nan)
 
     def growth(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> tuple[int, Numbers]:
-        """(n, dr^n/dt) without decay: the law r^n = r_0^n + rate t."""
+        """(n, drⁿ/dt) without decay: the law rⁿ = r₀ⁿ + rate t."""
         return 2 - self.update_power, np.float64(np.nan)
 
     def temperature(self, radius: ArrayLike, noise_trace: ArrayLike, dof: ArrayLike) -> Numbers | None:
@@ -184,9 +184,9 @@ class Optimizer:
         return np.ones(count), np.ones(count)
 
     def norms(self, run: Pieces, start: float, dim: float, grad_sq: float | None) -> Array:
-        """r after each piece of ``run``, (pieces,), from r_0 = ``start``; ``lr`` may be one for each piece.
+        """r after each piece of ``run``, (pieces,), from r₀ = ``start``; ``lr`` may be one for each piece.
 
-        r^m <- r*^m + (r^m - r*^m) e^(-s/t)   over s steps, t the relaxation time;   without decay dr^n/dt = rate
+        r^m ← r*^m + (r^m - r*^m) e^(-s/t)   over s steps, t the relaxation time;   without decay dr^n/dt = rate
         """
         steps = np.diff(run.edges)
         update, decay = (np.add.reduceat(share, run.edges[:-1]) / steps for share in self.filling(run.edges[-1]))
@@ -213,17 +213,17 @@ class Optimizer:
         return replace(self, lr=lr, wd=wd)
 
     def rescaled(self, factor: float) -> tuple[float, Self]:
-        """(c, optimizer): weights times c, (c eta, lambda / c); the same run bit by bit if c is a power of two."""
+        """(c, optimizer): weights times c = ``factor`` with (cη, λ/c); the same run bit by bit for c a power of two."""
         c = positive_number("factor", factor)
         return c, replace(self, lr=given("lr", self.lr) * c, wd=known("wd", self.wd) / c)
 
     def at_batch_size(self, ratio: float) -> Self:
-        """The same run per sample at ``ratio`` times the batch size, where noise outweighs the mean gradient."""
+        """The optimizer of the same run per sample at ``ratio`` times the batch size, if noise outweighs the mean."""
         lr, wd = (positive_number("ratio", ratio) ** power for power in self.batch_powers)
         return replace(self, lr=given("lr", self.lr) * lr, wd=known("wd", self.wd) * wd)
 
     def turning(self, angle: float, radius: float, dim: float | None, grad_sq: float | None) -> Self:
-        """The same with the lr and wd that have this ``angle`` per step and this stationary ``radius``."""
+        """The optimizer with the lr and wd that give this ``angle`` per step and this stationary ``radius``."""
 
         def gap(log_decay: float) -> float:
             return float(np.asarray(self.at(1.0, math.exp(log_decay)).angle())) - angle
@@ -243,13 +243,13 @@ class Optimizer:
         """(optimizer, exact) without decay, for a projection to ``radius`` after every step; r* is ``stationary``."""
         x = float(self.decay) if self.decays else 0.0
         if not 0 < x < 1:
-            raise refuse("wd", "0 < lr wd < 1", self.wd, "Without that there is no such sphere.")
+            raise refuse("wd", "0 < lr wd < 1", self.wd, "Only such a run has an equivalent on a sphere.")
         kept, exact = self._projected(x)
         lr = float(given("lr", self.lr)) * (radius / stationary) ** (self.power / 2) / kept
         return self.at(lr, 0.0), exact
 
     def _projected(self, decay: float) -> tuple[float, bool]:
-        """What a step on the sphere is shorter by than that of the run with decay, and whether that is exact."""
+        """Length of a step of the run with decay over that on the sphere, and whether that is exact."""
         return 1 - decay, False
 
     # --- a parameter group of torch ---
@@ -261,12 +261,12 @@ class Optimizer:
 
     @classmethod
     def of(cls, optimizer: Any, group: Mapping[str, Any]) -> Self | None:
-        """This optimizer at the settings of a parameter group of a torch ``optimizer``; None if that is another."""
+        """This optimizer with the settings of a parameter group of a torch ``optimizer``; None for other optimizers."""
         return cls.from_group(group) if cls.torch_name and torch_class(optimizer) == cls.torch_name else None
 
     @classmethod
     def from_group(cls, group: Mapping[str, Any], **more: Any) -> Self:
-        """``lr``, ``weight_decay`` and all settings that the group has under the same names; ``more`` goes before."""
+        """With ``lr``, ``weight_decay`` and all settings that the group has by name; ``more`` takes precedence."""
         lr = group.get("lr")
         found = {"lr": None if lr is None else float(lr), "wd": float(group.get("weight_decay", 0.0))}
         for name in (f.name for f in fields(cls) if f.name in group and f.name not in found | more):
@@ -276,54 +276,54 @@ class Optimizer:
         return cls(**(found | more))
 
     def decay_share(self, age: float = math.inf) -> float | None:
-        """epsilon where the decay of a step is a = epsilon w; None where it is no multiple of w (:meth:`decay_vector`).
+        """ε if the decay of a step is a = ε w; None if it is not a multiple of w (:meth:`decay_vector`).
 
-        ``age`` is the number of gradients in the momentum buffer, this step's included; infinite where unknown.
+        ``age`` is the number of gradients in the momentum buffer, that of this step included; infinite if unknown.
         """
         lr, wd = self.rates()
         return lr * wd if self.decays else 0.0
 
     def decay_vector(self, group: Mapping[str, Any], state: Mapping[str, Any], weights: Tensor) -> Tensor:
-        """a of a step in float64, from the ``state`` that torch's optimizer stepped with."""
-        raise NotImplementedError(f"{self.label}: decay_share is None, so decay_vector has to be defined")
+        """The decay a of a step in float64, from the ``state`` with which the torch optimizer made it."""
+        raise NotImplementedError(f"{self.label}: decay_share is None, so its class has to define decay_vector")
 
     def undone(
         self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
     ) -> Tensor:
-        """w before a step in float64, from w_+ = ``after`` and the ``state`` that torch's optimizer has after it.
+        """The weights w before a step in float64, from w₊ = ``after`` and the ``state`` of the torch optimizer then.
 
-        Element by element: ``state``, ``after`` and ``gradient`` may be pieces. Where it is defined, ``watch`` keeps no
-        copy of the weights of large models, and sees by their norm whether it is right. ``decay_vector``, if it is
-        needed, is then given pieces as well.
+        It works element by element: ``state``, ``after`` and ``gradient`` may be pieces of tensors. If it is defined,
+        ``watch`` keeps no copy of the weights of large models, and checks the result by their norm. ``decay_vector``,
+        if it is needed, is then called with pieces as well.
         """
-        raise NotImplementedError(f"{self.label}: weights before a step are not made again")
+        raise NotImplementedError(f"{self.label}: its class does not compute the weights before a step")
 
     # --- a step, for many networks at once ---
 
     def buffers(self, weights: Tensor) -> dict[str, Tensor]:
-        """What a step keeps for the next, before the first: tensors like ``weights`` (stack, d), named as in torch.
+        """The buffers before the first step: tensors like ``weights`` (stack, d), named as in torch.
 
         TypeError if this optimizer has no step.
         """
-        fix = "Give its class the methods buffers and step, or take SGD, AdamW, AdamL2 or Lion."
+        fix = "Define the methods buffers and step of its class, or pass SGD, AdamW, AdamL2 or Lion."
         raise TypeError(f"optimizer: expected one that can step, got {self.label}. {fix}")
 
     def step(
         self, weights: Tensor, gradient: Tensor, buffers: Mapping[str, Tensor], lr: Any, wd: Any, count: int
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(weights, buffers) after step number ``count`` (from 1), with nothing changed in place.
+        """New (weights, buffers) after step number ``count`` (from 1); nothing is changed in place.
 
-        ``weights``, ``gradient`` and the ``buffers`` are (stack, d); ``lr`` and ``wd`` numbers, or (stack, 1) of the
-        dtype of the weights.
+        ``weights``, ``gradient`` and the ``buffers`` are (stack, d); ``lr`` and ``wd`` are numbers, or (stack, 1) of
+        the dtype of the weights.
         """
         self.buffers(weights)
-        raise NotImplementedError(f"{self.label}: buffers without step")
+        raise NotImplementedError(f"{self.label}: its class defines buffers, but no step")
 
 
 def torch_class(optimizer: Any) -> str:
-    """Name of the class of ``torch.optim`` that makes the steps of an optimizer; ``Optimizer`` for other ones.
+    """Name of the class of ``torch.optim`` that makes the steps of an optimizer; ``Optimizer`` for any other.
 
-    A subclass that overrides a method of that class steps as it likes: it is another one.
+    A subclass that overrides a method of that class may step differently, and counts as another optimizer.
     """
     classes = type(optimizer).__mro__
     place = next((k for k, c in enumerate(classes) if c.__module__.startswith("torch.optim")), None)

@@ -1,4 +1,4 @@
-"""What optimizers share whose update is divided by the root of v, a running mean of g^2: its lag, scatter and step."""
+"""The common parts of optimizers that divide the update by √v, v a running mean of g²: its lag, scatter and step."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from weightgas.optimizers.settings import given, pair
 from weightgas.theory._arguments import Numbers, positive
 
 EPS = 1e-8
-"""eps of torch; where G is not known, one that is not larger counts as nothing."""
+"""Default eps of torch; if G is not known, an eps up to this is neglected."""
 
 
 @dataclass(frozen=True, eq=False)
 class Adam(Optimizer):
-    """The settings of both Adams: m, v running means of g, g^2 with (beta_1, beta_2) = ``betas``.
+    """The settings of AdamW and Adam with L2: m, v are running means of g, g² with (β₁, β₂) = ``betas``.
 
     ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1, pure noise.
     """
@@ -46,7 +46,7 @@ class Adam(Optimizer):
         return 1.0 if self.grad_memory is None else positive("grad_memory", self.grad_memory)
 
     def rescaled(self, factor: float) -> tuple[float, Self]:
-        """(c w_0, c eta, lambda / c, eps / c): the same run bit by bit if c is a power of two."""
+        """(c w₀, c η, λ / c, eps / c): the same run bit by bit if c is a power of two."""
         c, other = super().rescaled(factor)
         return c, replace(other, eps=self.eps / c)
 
@@ -55,14 +55,14 @@ class Adam(Optimizer):
         return {name: weights.new_zeros(weights.shape) for name in ("exp_avg", "exp_avg_sq")}
 
     def _applied(self, group: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
-        """m / (1 - beta_1^t) and sqrt(v / (1 - beta_2^t)) + eps in float64, of the step that torch's optimizer made."""
+        """m / (1 - β₁^t) and √(v / (1 - β₂^t)) + eps in float64, of the step that torch's optimizer made."""
         kept, step = state["max_exp_avg_sq" if group.get("amsgrad") else "exp_avg_sq"], state["step"]
         step = step.double() if hasattr(step, "double") else float(step)  # on its device: no transfer
         first, second = (1 - beta**step for beta in pair(self.betas))
         return state["exp_avg"].double() / first, (kept.double() / second).clamp_min(0).sqrt() + self.eps
 
     def _update(self, gradient: Tensor, buffers: Mapping[str, Tensor], count: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """u = m / (1 - beta_1^t) / (sqrt(v / (1 - beta_2^t)) + eps) of step t = ``count``, and the new buffers."""
+        """u = m / (1 - β₁^t) / (√(v / (1 - β₂^t)) + eps) of step t = ``count``, and the new buffers."""
         b1, b2 = self.betas
         first = buffers["exp_avg"] + (1 - b1) * (gradient - buffers["exp_avg"])
         second = b2 * buffers["exp_avg_sq"] + (1 - b2) * gradient * gradient
@@ -71,22 +71,23 @@ class Adam(Optimizer):
 
 
 def eps_share(eps: float, dim: Any, grad_sq: Any) -> Any:
-    """eps / sqrt(G / d): eps against sqrt(v) at r = 1; 0 where G is unknown and eps is not above that of torch."""
+    """eps/√(G/d), the ratio of eps to √v at r = 1; 0 if G is unknown and eps is not above that of torch."""
     if grad_sq is not None:
         return eps * np.sqrt(given("dim", dim) / given("grad_sq", grad_sq))
     if np.any(np.greater(eps, EPS)):
-        raise refuse("grad_sq", "a number, with this eps", None, "eps counts against the gradients: pass grad_sq=.")
+        fix = f"An eps above {EPS:g} matters against the gradients: pass grad_sq=."
+        raise refuse("grad_sq", "a number, with this eps", None, fix)
     return 0.0
 
 
 def slow_time(rate: Numbers, lag: float, coupling: float) -> Numbers:
-    """1/slow root of s^2 - (2 rate + lag) s + coupling rate lag = 0, written without cancellation."""
+    """Inverse of the slow root of s² − (2 rate + lag) s + coupling rate lag = 0, without cancellation."""
     total = 2 * rate + lag
     return (total + np.sqrt(total**2 - 4 * coupling * rate * lag)) / (2 * coupling * rate * lag)
 
 
 def scatter(beta1: float, beta2: float) -> float:
-    """f of :class:`weightgas.optimizers.AdamW`."""
+    """The factor f of :class:`weightgas.optimizers.AdamW`."""
     a = (1 - beta1) / (1 - beta1 * beta2)
     return 1 - (1 - beta2) * (2 * a - 0.75 - a * (1 + beta1 * beta2) / (1 + beta1) / 4)
 
@@ -102,16 +103,16 @@ def lagging_norms(
     eps: float = 0.0,
     coupled: bool = False,
 ) -> Array:
-    """r after each piece of ``run``, (pieces,): r^4 at given v, which follows with its own memory and bias correction.
+    """r after each piece of ``run``, (pieces,), from r⁴ at given v, which follows with its memory and bias correction.
 
-    With h = v d / G, and h* = 1 / r*^2,
+    With h = vd/G and h* = 1/r*²,
 
-        h_t = [beta_2 (1 - beta_2^(t-1)) h_(t-1) + (1 - beta_2) / r^2] / (1 - beta_2^t)
-        AdamW         decay eta lambda,                      r*^4 h*/h          in place of r*^4
-        Adam with L2  decay eta lambda (d/(G h))^(1/2),      r*^4 (h*/h)^(1/2)  (``coupled``)
+        h_t = [β₂ (1 - β₂^(t-1)) h_(t-1) + (1 - β₂) / r²] / (1 - β₂^t)
+        AdamW         decay ηλ,                      r*⁴ h*/h          in place of r*⁴
+        Adam with L2  decay ηλ (d/(G h))^(1/2),      r*⁴ (h*/h)^(1/2)  (``coupled``)
 
-    ``gain`` r*^4, without decay the growth of r^4 in a step, ``loss`` its decay in a step (0 without decay) and
-    ``level`` the root h* + eps or its square, (pieces,) each or numbers.
+    ``gain`` is r*⁴, or without decay the growth of r⁴ in a step; ``loss`` is the decay of r⁴ in a step, 0 without
+    decay; ``level`` is √h* + eps or its square. Each is a number or (pieces,).
     """
     steps, b2, eps = np.diff(run.edges), betas[1], float(eps)
     edges, ones = run.edges, np.ones(len(steps))
@@ -130,9 +131,10 @@ def lagging_norms(
 
 
 def _first(beta: float, count: int) -> Array:
-    """Growth of E|sum_t m_t / (1 - b^t)|^2 in each step over that of later steps, m from 0, for unit noise: (count,).
+    """Growth of E|Σ_t m_t/(1 − b^t)|² in each step over that of late steps, from m = 0, for unit noise: (count,).
 
-    Memory that fills makes it small, the bias correction large; together 0.7 to 1.6 in the first 1 / (1 - b) steps.
+    The filling of the memory makes it small, the bias correction large: together 0.7 to 1.6 in the first 1/(1 − b)
+    steps.
     """
     early = min(count, math.ceil(20 / (1 - beta)))
     step = np.arange(1, early + 1)

@@ -1,4 +1,4 @@
-"""Checks of the settings of an optimizer: each returns float64 numbers, or refuses what is wrong by its name."""
+"""Checks of the settings of an optimizer: each returns the value, or raises an error with the name of the setting."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from weightgas.theory._arguments import Numbers, nonnegative, positive
 
 
 def given(name: str, value: ArrayLike | None) -> Numbers:
-    """``value`` as positive numbers; ValueError where the formula has it and it was not passed."""
+    """``value`` as positive numbers; ValueError if it was not passed."""
     if value is None:
-        raise refuse(name, "a number", None, f"The formula of this optimizer has it: pass {name}=.")
+        raise refuse(name, "a number", None, f"The formula of this optimizer needs it: pass {name}=.")
     return positive(name, value)
 
 
 def known(name: str, value: ArrayLike | None) -> Numbers:
-    """As :func:`given`, and 0 is allowed."""
+    """As :func:`given`, with 0 allowed."""
     return given(name, value) if value is None else nonnegative(name, value)
 
 
@@ -30,20 +30,20 @@ def fraction(name: str, value: ArrayLike) -> Numbers:
         return np.asarray(value, dtype=np.float64)
     number = nonnegative(name, value)
     if np.any(number >= 1):
-        raise refuse(name, "at least 0 and below 1", value, "A momentum of 1 never forgets.")
+        raise refuse(name, "at least 0 and below 1", value, "For instance 0.9.")
     return number
 
 
 def pair(betas: Any) -> tuple[float, float]:
-    """(beta_1, beta_2), both in [0, 1), or a ValueError."""
+    """(β₁, β₂), both in [0, 1), or a ValueError."""
     if not isinstance(betas, tuple | list) or len(betas) != 2:
-        raise refuse("betas", "a pair of numbers", betas, "Pass (beta_1, beta_2).")
+        raise refuse("betas", "a pair of numbers", betas, "Pass (beta_1, beta_2), for instance (0.9, 0.999).")
     b1, b2 = (float(fraction("betas", b)) for b in betas)
     return b1, b2
 
 
 def memory(group: Mapping[str, Any]) -> tuple[float, float]:
-    """(momentum or first beta, second beta) of a parameter group of torch, 0 where there is none."""
+    """(momentum or first beta, second beta) of a parameter group of torch, 0 for one that it does not have."""
     first, second, *_ = (*map(float, group.get("betas") or (group.get("momentum") or 0.0,)), 0.0)
     return first, second
 

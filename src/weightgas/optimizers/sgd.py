@@ -20,24 +20,42 @@ from weightgas.theory._arguments import Numbers, nonnegative, positive
 
 @dataclass(frozen=True, eq=False)
 class SGD(Optimizer):
-    """SGD with momentum alpha (``momentum``), Nesterov's, and with decay in the buffer (torch) or on w directly.
+    """SGD with momentum α or Nesterov's momentum, and with weight decay in the buffer (as in torch) or on w directly.
 
-    b <- alpha b + g (+ lambda w); w <- w - eta b, Nesterov w - eta (g (+ lambda w) + alpha b); ``decoupled`` leaves
-    lambda w out of both and multiplies w by q. So w_(t+1) = f_1 w_t + f_2 w_(t-1) - eta (m_0 g_t + m_1 g_(t-1)), whose
-    variance for E|g|^2 = G / r^2 (Box, Jenkins, ARMA(2, 1)) gives, with a = 1 - f_1 - f_2,
+    b ← αb + g + λw and w ← w − ηb, Nesterov w ← w − η(g + λw + αb). With ``decoupled`` both are without λw, and w is
+    multiplied by q instead. So w_(t+1) = f₁w_t + f₂w_(t−1) − η(m₀g_t + m₁g_(t−1)), whose variance for E‖g‖² = G/r²
+    (Box and Jenkins, ARMA(2, 1)) gives, with x = ηλ, q = 1 − x and a = 1 − f₁ − f₂,
 
-        r^4 = eta^2 G [(1 - f_2)(m_0^2 + m_1^2) + 2 f_1 m_0 m_1] / [(1 + f_2) a (1 - f_2 + f_1)]
-        1 - cos(angle) = (a - m_0 m_1 eta^2 G / r^4) / (1 - f_2)
+        r⁴ = η²G [(1 − f₂)(m₀² + m₁²) + 2f₁m₀m₁]/[(1 + f₂) a (1 − f₂ + f₁)]
+        1 − cos(angle) = (a − m₀m₁η²G/r⁴)/(1 − f₂)
 
-        SGD                    r^4 = eta G / (lambda (2 - x))                    angle = acos(1 - x)
-        momentum, torch        r^4 = eta G / (2 lambda (1 - alpha) (1 - x/(2 (1 + alpha))))  acos(1 - x / (1 + alpha))
-        Nesterov, torch        the same to lowest order               sqrt(2 x (1 + 2 alpha - 2 alpha^3) / (1 + alpha))
-        decoupled              r^4 = eta G / (2 lambda (1 - alpha)^2)          sqrt(2 x (1 - alpha) / (1 + alpha))
-        decoupled, Nesterov    the same       sqrt(2 x (1 - alpha) (1 + 2 alpha - 2 alpha^3) / (1 + alpha))
+        SGD                    r⁴ = ηG/(λ(2 − x))                              angle = acos(1 − x)
+        momentum, torch        r⁴ = ηG/(2λ(1 − α)(1 − x/(2(1 + α))))           acos(1 − x/(1 + α))
+        Nesterov, torch        the same to lowest order                        √(2x(1 + 2α − 2α³)/(1 + α))
+        decoupled              r⁴ = ηG/(2λ(1 − α)²)                            √(2x(1 − α)/(1 + α))
+        decoupled, Nesterov    the same                                        √(2x(1 − α)(1 + 2α − 2α³)/(1 + α))
 
-    (the last three lines for x << 1 - alpha; the methods take the general form). Relaxation: r^4 by 4 x / (1 - alpha) a
-    step with decay in the buffer, by 4 x with decay on w. ``dampening`` delta, as in torch, acts as the learning rate
-    (1 - delta) eta, first step aside. ``grad_memory`` is M of :mod:`weightgas.optimizers`; None is 1, pure noise.
+    (the last three lines for x ≪ 1 − α; the methods use the general form). r⁴ relaxes at the rate 4x/(1 − α) per step
+    with decay in the buffer, 4x with decay on w.
+
+    Parameters
+    ----------
+    lr, wd
+        Learning rate η and weight decay λ.
+    momentum, nesterov
+        α, at least 0 and below 1, and whether it is Nesterov's.
+    decoupled
+        Whether the decay acts on w directly.
+    grad_memory
+        M of :mod:`weightgas.optimizers`; None is 1, pure noise.
+    dampening
+        δ as in torch, which acts as the learning rate (1 − δ)η after the first step.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a setting is of the wrong type or range, ``nesterov`` has no momentum, or ``dampening`` is combined with
+        anything but plain momentum and coupled decay.
     """
 
     momentum: ArrayLike = 0.0
@@ -62,10 +80,10 @@ class SGD(Optimizer):
         if self.grad_memory is not None:
             positive("grad_memory", self.grad_memory)
         if flag("nesterov", self.nesterov) and not coasts:
-            raise refuse("nesterov", "a momentum above 0 with it", self.momentum, "Pass momentum, or omit nesterov.")
+            raise refuse("nesterov", "momentum above 0 with nesterov", self.momentum, "Pass it, or omit nesterov.")
         if nonnegative("dampening", self.dampening) and (self.nesterov or self.decoupled or not coasts):
-            fix = "It belongs to plain momentum with coupled decay; omit it."
-            raise refuse("dampening", "0 here", self.dampening, fix)
+            fix = "Omit it, or pass momentum alone."
+            raise refuse("dampening", "0 except with plain momentum and coupled decay", self.dampening, fix)
 
     def words(self) -> list[str]:
         """Momentum, if there is any."""
@@ -89,16 +107,16 @@ class SGD(Optimizer):
 
     @property
     def decay(self) -> Numbers:
-        """x = (1 - delta) eta lambda."""
+        """x = (1 - δ) ηλ."""
         return self._rate * given("wd", self.wd)
 
     @property
     def mobility(self) -> float:
-        """c = (1 - delta) / (1 - alpha)."""
+        """c = (1 - δ) / (1 - α)."""
         return (1 - self.dampening) / (1 - float(np.asarray(self.momentum)))
 
     def _process(self) -> tuple[Any, ...]:
-        """(a, 1 + f_2, f_1, f_2, m_0, m_1), the first two without cancellation."""
+        """(a, 1 + f₂, f₁, f₂, m₀, m₁), the first two without cancellation."""
         x, alpha = self.decay, fraction("momentum", self.momentum)
         if self.decoupled:
             a, second = (1 - alpha) * x, -alpha * (1 - x)
@@ -109,7 +127,7 @@ class SGD(Optimizer):
         return a, rest, 1 - a - second, second, m0, m1
 
     def _variance(self) -> Numbers:
-        """r^4 / (eta^2 G); NaN where the process is not stationary."""
+        """r⁴ / (η² G); NaN where the process is not stationary."""
         a, rest, first, second, m0, m1 = self._process()
         stable = (1 - second + first > 0) & (np.abs(second) < 1)
         gap = np.where(stable, a * (1 - second + first), 1.0)
@@ -120,7 +138,7 @@ class SGD(Optimizer):
         return (self._rate**2 * (given("grad_sq", grad_sq) * self._felt) * self._variance()) ** 0.25
 
     def relaxation_time(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> Numbers:
-        """(1 - alpha) / (4 x), decoupled 1 / (4 x): that of r^4, at any distance from r*."""
+        """(1 - α) / (4 x), decoupled 1 / (4 x): that of r⁴, at any distance from r*."""
         memory = 0.0 if self.decoupled else fraction("momentum", self.momentum)
         return np.float64(1 - memory) / (4 * self.decay)
 
@@ -130,49 +148,50 @@ class SGD(Optimizer):
         return turn((a - m0 * m1 / self._variance()) / (1 - second))
 
     def growth(self, dim: ArrayLike | None = None, grad_sq: ArrayLike | None = None) -> tuple[int, Numbers]:
-        """Without decay r^4 grows by 2 eta^2 G M / (1 - alpha)^2 a step."""
+        """Without decay r⁴ grows by 2 η² G M / (1 - α)² a step."""
         rate = self._rate / (1 - fraction("momentum", self.momentum))
         return 4, 2 * rate**2 * given("grad_sq", grad_sq) * self._felt
 
     def temperature(self, radius: ArrayLike, noise_trace: ArrayLike, dof: ArrayLike) -> Numbers:
-        """T = eta_e tr(Sigma) / (2 (1 - alpha) dof), eta_e = eta / r^2: momentum acts as the step eta / (1 - alpha)."""
+        """T = η_e tr Σ / (2 (1 - α) dof), η_e = η / r²: momentum acts as the step η / (1 - α)."""
         elr = self._rate / positive("radius", radius) ** 2
         return ideal_gas.temperature(elr, noise_trace, dof) / (1 - fraction("momentum", self.momentum))
 
     def filling(self, count: int) -> tuple[Array, Array]:
-        """Of step k over a late one: update term (1 - alpha^k)^2, decay in the buffer 1 - alpha^k; Nesterov k + 1."""
+        """Step k over a late step: update term (1 − α^k)², decay in the buffer 1 − α^k; k + 1 for Nesterov."""
         full = 1 - np.power(self.momentum, np.arange(1, count + 1) + bool(self.nesterov))
         return full**2, np.ones(count) if self.decoupled else full
 
     # --- equivalent hyperparameters ---
 
     def rescaled(self, factor: float) -> tuple[float, Self]:
-        """(sqrt(c) w_0, c eta, lambda / c): the same run bit by bit if c is a power of four."""
+        """(√(c) w₀, c η, λ / c): the same run bit by bit if c is a power of four."""
         c, other = super().rescaled(factor)
         return c**0.5, other
 
     def _projected(self, decay: float) -> tuple[float, bool]:
-        """Exact without momentum; with it the projection cuts the part of the buffer along w, at first order in x."""
+        """Exact without momentum; with momentum to first order in x, since the projection also cuts the buffer."""
         alpha = float(np.asarray(self.momentum))
         if not alpha or self.decoupled:
             return 1 - decay, not alpha
         kept = 1 - decay * alpha**2 / ((1 - alpha) ** 2 * (1 + alpha))
         if kept < 0.9:
-            raise refuse("momentum", "eta lambda << (1 - momentum)^2", alpha, "No sphere at first order.")
+            fix = "No sphere is equivalent to first order; lower lr, wd or momentum."
+            raise refuse("momentum", "eta lambda << (1 - momentum)^2", alpha, fix)
         return kept, False
 
     # --- steps ---
 
     @classmethod
     def from_group(cls, group: Mapping[str, Any], **more: Any) -> Self:
-        """As any; torch ignores ``dampening`` without momentum."""
+        """As in the base class, without ``dampening`` if there is no momentum, since torch then ignores it."""
         return super().from_group(group, **({} if group["momentum"] else {"dampening": 0.0}), **more)
 
     def decay_share(self, age: float = math.inf) -> float:
-        """epsilon = c eta lambda, c what the decay of the present weights has built up in the buffer: 1 / (1 - alpha).
+        """ε = c ηλ, with c the decay that has built up in the buffer, 1/(1 − α) in the end.
 
-        Weakness: the decay in the buffer is that of older weights, and only a second buffer could separate it: c is
-        good to the relative change of w along itself in 1 / (1 - alpha) steps, eta lambda / (1 - alpha)^2 at r*.
+        Weakness: the decay in the buffer is that of older weights, which only a second buffer could separate. c is
+        accurate to the relative change of w along itself in 1/(1 − α) steps, ηλ/(1 − α)² at r*.
         """
         if not self.decays or self.decoupled:
             return super().decay_share(age) or 0.0
@@ -185,7 +204,7 @@ class SGD(Optimizer):
     def undone(
         self, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, gradient: Tensor | None
     ) -> Tensor:
-        """w_+ + eta b with momentum, else (w_+ + eta (g + alpha b)) / (1 - eta lambda); of ``torch.optim.SGD``."""
+        """w₊ + η b with momentum, else (w₊ + η (g + α b)) / (1 - ηλ); of ``torch.optim.SGD``."""
         (lr, wd), buffer = self.rates(), state.get("momentum_buffer")
         if buffer is not None and not self.nesterov:
             return after.double() + lr * buffer.double()

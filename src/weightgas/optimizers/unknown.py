@@ -1,4 +1,4 @@
-"""Optimizers without closed forms: the measured budget of the norm is all there is."""
+"""Optimizers without closed forms, for which only the budget of the norm can be measured."""
 
 from __future__ import annotations
 
@@ -13,7 +13,11 @@ from weightgas.optimizers.optimizer import COUPLED, DECOUPLED, NONE, UNKNOWN, Op
 
 @dataclass(frozen=True, eq=False)
 class RMSprop(Optimizer):
-    """RMSprop with coupled decay: a = c eta lambda w / (sqrt(v) + eps), c = 1 / (1 - momentum)."""
+    """RMSprop with coupled weight decay, without closed forms; the decay of a step is a = cηλw/(√v + eps).
+
+    v is the running mean of g², and c = 1/(1 − ``momentum``). TypeError or ValueError for a negative setting, or one
+    that is not a number.
+    """
 
     momentum: float = 0.0
     eps: float = 1e-8
@@ -36,7 +40,7 @@ class RMSprop(Optimizer):
         return None if self.decays else 0.0
 
     def decay_vector(self, group: Mapping[str, Any], state: Mapping[str, Any], weights: Tensor) -> Tensor:
-        """As above, v the running mean of g^2, ``centered`` less that of g squared."""
+        """The decay a, with v the running mean of g², for ``centered`` less the square of that of g."""
         second = state["square_avg"].double()
         if group.get("centered"):
             second = second - state["grad_avg"].double() ** 2
@@ -49,12 +53,15 @@ class RMSprop(Optimizer):
 
 @dataclass(frozen=True, eq=False)
 class Adagrad(RMSprop):
-    """Adagrad with coupled decay: a = eta_t lambda w / (sqrt(v) + eps), v the sum of g^2, eta_t with ``lr_decay``."""
+    """Adagrad with coupled weight decay, without closed forms; the decay of a step is a = η_tλw/(√v + eps).
+
+    v is the sum of g², and η_t the learning rate after ``lr_decay``.
+    """
 
     torch_name: ClassVar[str] = "Adagrad"
 
     def decay_vector(self, group: Mapping[str, Any], state: Mapping[str, Any], weights: Tensor) -> Tensor:
-        """As above."""
+        """The decay a of the class."""
         factor = 1 / (1 + (float(state["step"]) - 1) * float(group["lr_decay"]))
         return self._divided(factor, state["sum"].double(), weights)
 
@@ -65,11 +72,22 @@ NO_NAME = "its parameter groups have no weight_decay, so whether it decays is no
 
 @dataclass(frozen=True, eq=False)
 class Unknown(Optimizer):
-    """Any other, of the class ``name``: its decay is known as far as it was found by intervention on a copy.
+    """Any other torch optimizer, whose decay is known only as far as an intervention on a copy found it.
 
-    ``per_decay`` is κ in the decay a = κλw of the present weights in one step, None where that is not known.
-    ``build_up`` is what this and all later steps make of it, in units of κλw, and ``kept`` the share that passes from
-    one step to the next: with decay in a momentum buffer 1/(1 − α) and α. ``refused`` is why there is no r*.
+    Parameters
+    ----------
+    lr, wd
+        Learning rate η and weight decay λ.
+    name
+        Its class.
+    refused
+        Why there is no r*.
+    per_decay
+        κ in the decay a = κλw of the present weights in one step; None if it is not known.
+    build_up
+        Total decay by this and all later steps in units of κλw: 1/(1 − α) with decay in a momentum buffer.
+    kept
+        The share that passes from one step to the next: α with decay in a momentum buffer.
     """
 
     name: str = "Optimizer"
@@ -80,19 +98,19 @@ class Unknown(Optimizer):
 
     @property
     def label(self) -> str:
-        """Its class."""
+        """Name of its class."""
         return self.name
 
     @property
     def convention(self) -> str:
-        """As it was found."""
+        """The convention of decay that was found."""
         if self.per_decay is None or not self.decays:
             return UNKNOWN if self.decays else NONE
         return COUPLED if self.build_up != 1 else DECOUPLED
 
     @property
     def title(self) -> str:
-        """With where the decay is known from."""
+        """Name and decay, with the source of the latter."""
         if self.convention in (NONE, UNKNOWN):
             return f"{self.label}; {self.convention} decay"
         factor = self.decay_factor * self.build_up
@@ -102,7 +120,7 @@ class Unknown(Optimizer):
 
     @property
     def origin(self) -> str:
-        """In the title."""
+        """Empty: the title contains it."""
         return ""
 
     @property
@@ -116,14 +134,14 @@ class Unknown(Optimizer):
         return math.nan if self.per_decay is None else self.per_decay / self.rates()[0]
 
     def decay_share(self, age: float = math.inf) -> float | None:
-        """κλ and what the decay of earlier steps has built up; 0 where it is not known, and counts as update."""
+        """κλ with what earlier steps have built up; 0 if it is not known: the decay then counts as update."""
         if self.per_decay is None or not self.decays:
             return 0.0
         return self.per_decay * self.rates()[1] * (1 + (self.build_up - 1) * (1 - self.kept ** (age - 1)))
 
     @classmethod
     def of(cls, optimizer: Any, group: Mapping[str, Any]) -> Self:
-        """Whatever it is."""
+        """This class for any optimizer."""
         stated = group.get("weight_decay", None if torch_class(optimizer) == "Optimizer" else 0.0)
         refused = NO_NAME if stated is None else NOT_TRIED if float(stated) else ""
         own = {"refused": refused, "per_decay": None, "build_up": 1.0, "kept": 0.0}
@@ -133,6 +151,6 @@ class Unknown(Optimizer):
 
 @dataclass(frozen=True, eq=False)
 class Proportional(Unknown):
-    """One whose update is proportional to the gradient."""
+    """An unknown optimizer whose update is proportional to the gradient."""
 
     update_power: ClassVar[int] = -2

@@ -1,4 +1,4 @@
-"""Measurements on the weights and gradients of many networks at once; they change nothing."""
+"""Measurements on the weights and gradients of many networks at once, which change nothing."""
 
 from weightgas.probes.energy import disjoint_batches, energies
 from weightgas.probes.laplacian import (

@@ -1,7 +1,7 @@
 """Energy: the loss at the weights, averaged over fixed disjoint batches of the training batch size, in train mode.
 
-Under BatchNorm the loss depends on the batch size, so the energy is that of training batches. It is the loss at w_t,
-not the lower loss of the batch of the step to w_t.
+Under BatchNorm the loss depends on the batch size, so the energy is that of batches of the training size. It is the
+loss at w_t, not the lower loss that the batch of the last step has at w_t.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ SharedLosses = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Losses (C,) averaged over M common batches: weights (C, dim), inputs (M, B, features…), labels (M, B)."""
 
 AT_ONCE = 4
-"""Batches that are evaluated together: enough to make calls cheap, few enough to fit where a gradient does."""
+"""Batches that are evaluated together: enough to make calls cheap, and no more memory than a gradient needs."""
 
 
 def disjoint_batches(length: int, batch_size: int) -> np.ndarray:
-    """Indices (batches, batch_size) of a fixed partition of ``length`` inputs; a remainder is not used.
+    """Indices (batches, batch_size) of a fixed partition of ``length`` inputs, without the remainder.
 
     The order is a fixed permutation, the same for every run, so that batches are similar even if the data are sorted.
     """

@@ -16,10 +16,10 @@ weights. Products of different groups average out, so one probe serves all group
 new probe.
 
 Second derivatives by autograd (:func:`hessian_products`) are those between the kinks of ReLU. The kinks, where the
-gradient jumps, contribute a fifth to a quarter of ΔL on the digits, and autograd misses them. The gradients at rotated
+gradient jumps, contribute a fifth to a quarter of ΔL on the digits, and autograd misses them. Gradients at rotated
 weights include them at any angle, on average over batches and weights. Weakness: one estimate scatters by tens of per
-cent, with kinks more at smaller θ; at large θ the mean over the arc differs from the curvature at the weights. Hence
-two angles are used: where they agree, the value is reliable (docs/explanation/laplacian.md).
+cent, more at smaller θ if there are kinks; at large θ the mean over the arc differs from the curvature at the weights.
+Hence two angles are used: where they agree, the value is reliable (docs/explanation/laplacian.md).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ Gradients = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Gradients (C, dim) of C networks: weights (C, dim), inputs (C, B, features…), labels (C, B)."""
 
 Product = Callable[[Tensor], Tensor]
-"""Hessian times vectors (C, dim) that are tangent to the sphere of the weights and as long as them; on one batch."""
+"""Hessian on one batch times vectors (C, dim), which are tangent to the sphere and as long as the weights."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def turned(
 
 
 def hessian_products(losses: Losses, weights: Tensor, vectors: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
-    """H v (C, dim) by differentiating ``losses`` twice, in the type of the weights; it misses kinks."""
+    """H v (C, dim) by differentiating ``losses`` twice, in the type of the weights, without the part of kinks."""
     with torch.enable_grad():
         variables = weights.detach().requires_grad_()
         first = torch.autograd.grad(losses(variables, inputs, labels).sum(), variables, create_graph=True)[0]
@@ -116,7 +116,7 @@ def noise_curvature(product: Product, weights: Tensor, difference: Tensor) -> Te
     difference = difference.double()
     square = weights.double().square().sum(-1)
     noise = difference.square().sum(-1)
-    # Along u of the length of w: at the same angle for any size of the noise. Without noise there is no curvature.
+    # Along u with the length of w: the same angle for any size of the noise. Without noise there is no curvature.
     across = difference * (square / torch.where(noise > 0, noise, 1.0)).sqrt().unsqueeze(-1)
     return noise * square * (across * product(across)).sum(-1) / 2
 
@@ -130,8 +130,8 @@ def curvature(
 ) -> Curvature:
     """All estimates, averaged over M ``batches`` of inputs (C, B, features…), labels (C, B) and signs (C, dim).
 
-    ``noise`` (K, C, dim) are K ≥ 2 gradients at ``weights`` (C, dim) of other batches. Costs 6 M gradients. ValueError
-    without batches or with fewer than two gradients.
+    ``noise`` (K, C, dim) are K ≥ 2 gradients of other batches at ``weights`` (C, dim). It costs 6 M gradients.
+    ValueError without batches or with fewer than two gradients.
     """
     if len(noise) < 2:
         raise refuse("noise", "at least 2 gradients at the same weights", len(noise), "Take 8.")

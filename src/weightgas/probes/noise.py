@@ -6,8 +6,8 @@ With g_1 … g_K gradients of independent training batches at one w and ḡ thei
     ‖∇L‖²  = r² (‖Σ_k g_k‖² − Σ_k ‖g_k‖²) / (K (K − 1))     mean of ⟨g_k, g_l⟩ over k ≠ l: unbiased, may be negative
     G      = r² Σ_k ‖g_k‖² / K                              the sum of the two
 
-and the same with r_i², g_i for each group i. Each g_k must be the gradient of a *full training batch*: under BatchNorm
-the loss depends on the batch size, so tr Σ of small batches divided by their number is another quantity.
+and likewise with r_i², g_i for each group i. Each g_k must be the gradient of a *full training batch*: under BatchNorm
+the loss depends on the batch size, so tr Σ of smaller batches, divided by their number, is another quantity.
 
 The effective rank of the noise covariance is the participation ratio d_eff = (tr Σ)²/tr Σ². Both moments follow from
 the K × K Gram matrix M_kl = ⟨g_k − ḡ, g_l − ḡ⟩ without Σ. With S = Σ_k (g_k − ḡ)(g_k − ḡ)ᵀ/(K − 1), tr S = tr M/(K −
@@ -16,8 +16,9 @@ the K × K Gram matrix M_kl = ⟨g_k − ḡ, g_l − ḡ⟩ without Σ. With S 
     tr Σ²   = r⁴ c [(K − 1)(K − 2) tr S² + (tr S)² − K Q]
     (tr Σ)² = r⁴ c [2 tr S² + (K² − 3K + 1)(tr S)² − K Q]       c = (K − 1)/(K (K − 2)(K − 3))
 
-unbiased for any noise with four moments, K ≥ 4 (Himeno and Yamada 2014, J. Multivariate Anal. 130, 27). Weakness: at
-K = 8 one estimate of tr Σ² scatters by its own size and may be negative: average both over samples, then divide.
+They are unbiased for any noise with four moments and K ≥ 4 (Himeno and Yamada 2014, J. Multivariate Anal. 130, 27).
+Weakness: at K = 8 one estimate of tr Σ² scatters by its own size and may be negative; average both over samples before
+dividing.
 """
 
 from __future__ import annotations
@@ -54,11 +55,11 @@ class Moments:
 
 
 def moments(gradients: Tensor, weights: Tensor, sizes: tuple[int, ...]) -> Moments:
-    """The moments from ``gradients`` (K, …, dim), K ≥ 2 independent ones at ``weights`` (…, dim).
+    """The moments from K ≥ 2 independent ``gradients`` (K, …, dim) at ``weights`` (…, dim).
 
     ``sizes`` are those of the groups (:func:`weightgas.probes.group_squares`). The relative error of tr Σ is at least
-    √(2/(d_eff (K − 1))) with d_eff the effective rank of the noise covariance: average numerators and denominators
-    separately, over many samples. ValueError with fewer than 2 gradients.
+    √(2/(d_eff (K − 1))) with d_eff the effective rank of the noise covariance, so numerators and denominators have to
+    be averaged separately over many samples. ValueError with fewer than 2 gradients.
     """
     count = len(gradients)
     if count < 2:

@@ -24,7 +24,7 @@ def group_products(left: Tensor, right: Tensor, sizes: tuple[int, ...]) -> Tenso
 
 
 def by_group(vectors: Tensor, sizes: tuple[int, ...]) -> list[Tensor]:
-    """Views (…, groups, size) of ``vectors`` (…, dim), one for each sequence of neighbouring groups of equal size."""
+    """Views (…, groups, size) of ``vectors`` (…, dim), one for each run of adjacent groups of equal size."""
     return [vectors[..., a:b].unflatten(-1, (count, -1)) for a, b, count in _runs(sizes)]
 
 
@@ -35,7 +35,7 @@ def _sums(values: Tensor, sizes: tuple[int, ...]) -> Tensor:
 
 @lru_cache(maxsize=64)
 def _runs(sizes: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
-    """Sequences of neighbouring groups of one size: start and end of each in the vector, and its number of groups."""
+    """Runs of adjacent groups of one size: start and end of each in the vector, and its number of groups."""
     runs, start = [], 0
     for size, members in groupby(sizes):
         count = len(list(members))

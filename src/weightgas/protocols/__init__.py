@@ -8,8 +8,8 @@ protocol        step                                fixed                       
 `FixedLR`       w ← w − η (g + λ w), ordinary SGD   η, λ; T follows r              isobaric along T·V = ησ²/4
 ==============  ==================================  =============================  ============================
 
-Each has one file, with the same members in the same order (:class:`Protocol`). All other code uses these members: a new
-protocol is a class, here or in user code, which is registered by its ``name`` when it is defined.
+Each protocol has one file, with the same members in the same order (:class:`Protocol`). All other code uses these
+members. A new protocol is a class, here or in user code, which is registered by its ``name`` when it is defined.
 
 Source: arXiv 2511.07308, section 3.
 """

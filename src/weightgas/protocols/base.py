@@ -1,8 +1,8 @@
 """The base of all protocols: two axes of hyperparameters, their cells, and the members that define the physics.
 
-The physics is in class methods, at hyperparameters ``at``: a mapping of axis to number or array, such as ``cells()`` of
-a grid or the coordinates of a state. Arrays broadcast. Letters: η learning rate, λ weight decay, η_e = η/r² effective
-learning rate, r radius, G = E‖g̃‖² = tr Σ + ‖∇L‖² on the unit sphere, dof = d − 1.
+The physics is in class methods, at hyperparameters ``at``: a mapping from axis to number or array, such as ``cells()``
+of a grid or the coordinates of a state. Arrays broadcast. Symbols: η learning rate, λ weight decay, η_e = η/r²
+effective learning rate, r radius, G = E‖g̃‖² = tr Σ + ‖∇L‖² on the unit sphere, dof = d − 1.
 
 A step is w ← w − s (g + λw), then w ← w r/‖w‖ if it is ``projected``. Its size s is η, or η_e ‖w‖² if ``scaled``.
 """
@@ -20,13 +20,13 @@ from weightgas.errors import CELLS, positive_array, refuse, wrong_type
 from weightgas.theory import ideal_gas
 
 AXES = ("lr", "wd", "elr", "radius")
-"""The hyperparameters of the protocols here; a trace has a coordinate ``<axis>_set`` for each, NaN where not fixed."""
+"""The axes of the protocols in this package; a trace has a coordinate ``<axis>_set`` for each, NaN where not fixed."""
 
 At = Mapping[str, Any]
 """Hyperparameters by axis: numbers or arrays."""
 
 PROTOCOLS: dict[str, type[Protocol]] = {}
-"""All protocol classes that are defined, by name."""
+"""All defined protocol classes, by name."""
 
 _FIX = {
     "lr": "The learning rate η must be positive, for instance 0.1.",
@@ -37,7 +37,7 @@ _FIX = {
 
 
 class Relation(NamedTuple):
-    """A Maxwell relation: the mean slope of S along an axis (or ``"isotherm"``) in units of R; NaN: no prediction."""
+    """A Maxwell relation: the mean slope of S along an axis or ``"isotherm"``, in units of R; NaN for no prediction."""
 
     key: str
     along: str
@@ -45,7 +45,7 @@ class Relation(NamedTuple):
 
 
 class Protocol:
-    """Base of the protocols: two axes of hyperparameters and how they make cells.
+    """Base of the protocols: two axes of hyperparameters, the cells of their grid, and the physics as class methods.
 
     Each axis is a number or a one-dimensional list of positive finite numbers. The cells are the product of the axes,
     the first axis slowest; with ``paired=True`` the axes have equal length (or length 1) and cell k is the k-th pair.
@@ -56,7 +56,8 @@ class Protocol:
     Raises
     ------
     TypeError, ValueError
-        If a hyperparameter is not a positive finite number, or a cell occurs twice (it would be the same run).
+        If a hyperparameter is not a positive finite number, paired axes differ in length, there are more than 10⁷
+        cells, or a cell occurs twice (it would be the same run).
     """
 
     name: ClassVar[str]
@@ -66,7 +67,7 @@ class Protocol:
     scaled: ClassVar[bool]
     projected: ClassVar[bool]
     steers: ClassVar[str] = ""
-    """The rate that the protocol sets after every sample (``"elr"`` or ``"lr"``), by :meth:`steered`; else empty.
+    """The rate that the protocol sets after every sample by :meth:`steered` (``"elr"`` or ``"lr"``); empty for none.
     ``at`` then also has this rate: the predicted one at the start of a run, the recorded one in measurements."""
     paired: bool
 
@@ -81,11 +82,12 @@ class Protocol:
             return
         taken = [axis for axis in cls.axes if hasattr(Protocol, axis)]
         if taken:
-            raise refuse("axes", "names that are no members of Protocol", taken[0], "Choose another name for the axis.")
+            fix = "Choose another name for the axis."
+            raise refuse("axes", "names that are not members of Protocol", taken[0], fix)
         before = PROTOCOLS.get(cls.name, cls)
         if (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
             owner = f"{before.__module__}:{before.__qualname__}"
-            raise refuse("name", "a new name for a protocol", cls.name, f"{owner} has it: choose another.")
+            raise refuse("name", "a new name for a protocol", cls.name, f"{owner} has this name; choose another.")
         PROTOCOLS[cls.name] = cls
 
     def __post_init__(self) -> None:
@@ -126,22 +128,22 @@ class Protocol:
         return len(next(iter(self.cells().values())))
 
     def with_cells(self, cells: At) -> Self:
-        """The same protocol with a list of other cells, (cells,) by axis name."""
+        """The same protocol with the given list of cells, (cells,) by axis name."""
         values = {axis: np.asarray(cells[axis]).tolist() for axis in self.axes}
         return dataclasses.replace(self, **values, paired=True)  # type: ignore[type-var]
 
     def settings(self) -> dict[str, Any]:
-        """The protocol as plain values, from which :func:`.registry.from_settings` makes it again."""
+        """The protocol as plain values, from which :func:`.registry.from_settings` makes an equal one."""
         return {"protocol": self.name, **{name: getattr(self, name) for name in (*self.axes, *self.options())}}
 
     @classmethod
     def options(cls) -> tuple[str, ...]:
-        """The fields of the class besides its axes: ``paired``, and custom fields."""
+        """The names of the fields other than the axes: ``paired`` and custom fields."""
         return tuple(f.name for f in dataclasses.fields(cls) if f.name not in cls.axes)  # type: ignore[arg-type]
 
     @classmethod
     def required(cls) -> tuple[str, ...]:
-        """The fields without a default."""
+        """The names of the fields without a default."""
         missing = dataclasses.MISSING
         return tuple(f.name for f in dataclasses.fields(cls) if f.default is missing)  # type: ignore[arg-type]
 
@@ -164,24 +166,24 @@ class Protocol:
 
     @classmethod
     def step_size(cls, at: At, square: Any) -> Any:
-        """s at the squared norm r² = ``square``: η, or η_e r²."""
+        """The step size s at the squared norm r² = ``square``: η, or η_e r² if the step is scaled."""
         return cls.rate(at) * square if cls.scaled else cls.rate(at)
 
     @classmethod
     def effective_rate(cls, at: At, square: Any) -> Any:
-        """η_e at the squared norm ``square``."""
+        """The effective learning rate η_e at the squared norm r² = ``square``."""
         return cls.rate(at) if cls.scaled else cls.rate(at) / square
 
     @classmethod
     def decay_of_step(cls, at: At, square: Any) -> Any:
-        """ηλ, the share of the weights that a step removes at the squared norm ``square``."""
+        """ηλ, the share of the weights that the decay of a step removes at the squared norm r² = ``square``."""
         raise NotImplementedError
 
     def steered(self, at: At, noise_var: np.ndarray, rate: np.ndarray | None = None) -> np.ndarray:
-        """The rate that follows ``rate`` if the noise variance per degree of freedom is σ² = ``noise_var``.
+        """The next rate after ``rate``, given the noise variance per degree of freedom σ² = ``noise_var``.
 
-        It is called after every sample with the noise, with arrays (runs,), and with ``rate=None`` before the first
-        step. Only for a protocol that ``steers``.
+        It is called after every sample of the noise, with arrays (runs,), and with ``rate=None`` before the first step.
+        Only for a protocol that ``steers``.
         """
         raise NotImplementedError
 
@@ -194,7 +196,7 @@ class Protocol:
 
     @classmethod
     def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
-        """E[r²] with the spread of r to first order; ``share`` of the finite-step term remains with momentum."""
+        """E[r²] with the spread of r to first order; with momentum only ``share`` of the finite-step term remains."""
         raise NotImplementedError
 
     @classmethod
@@ -204,7 +206,7 @@ class Protocol:
 
     @classmethod
     def start_radius(cls, at: At, grad_sq: Any) -> Any:
-        """The start of a simulated run: the discrete radius if the mean step is stable, else the continuous one."""
+        """Radius at which a simulated run starts: the discrete one if the mean step is stable, else the continuous."""
         raise NotImplementedError
 
     @classmethod
@@ -223,7 +225,7 @@ class Protocol:
 
     @classmethod
     def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
-        """p at the squared norm ``square``: λ, or the pressure on the wall of the sphere."""
+        """Pressure p at the squared norm r² = ``square``: λ, or the pressure on the wall of the sphere."""
         raise NotImplementedError
 
     # --- the mean step of the isotropic noise model: :mod:`weightgas.theory.stationary` ---
@@ -233,12 +235,12 @@ class Protocol:
 
     @classmethod
     def step_number(cls, at: At) -> Any:
-        """The only number on which overlap and scaled radius of the isotropic model depend: η_e, or ηλ."""
+        """η_e, or ηλ: the one number on which overlap and scaled radius of the isotropic model depend."""
         raise NotImplementedError
 
     @classmethod
     def square_unit(cls, at: At) -> Any:
-        """r²/x, with x the scaled square of that chain."""
+        """r²/x, where x is the scaled squared radius of :mod:`weightgas.theory.stationary`."""
         raise NotImplementedError
 
     @classmethod
@@ -252,7 +254,7 @@ class Protocol:
 
     @classmethod
     def radius_time(cls, at: At, grad_sq: Any) -> Any:
-        """Relaxation time of the radius; 0 if it is fixed."""
+        """Relaxation time of the radius in steps; 0 if it is fixed."""
         raise NotImplementedError
 
     @classmethod
@@ -263,33 +265,33 @@ class Protocol:
     # --- what is compared between cells ---
 
     radius_power: ClassVar[int] = 4
-    """r ∝ G^(1/power)."""
+    """n in r ∝ G^(1/n)."""
     isotherm_name: ClassVar[str]
     """Name of :meth:`isotherm_key`: an axis, or one of :meth:`combined`."""
     isotherm_text: ClassVar[str]
-    """Its form in advice."""
+    """The isotherm key as a formula, for advice."""
     maxwell: ClassVar[tuple[Relation, ...]]
     exact_along: ClassVar[str] = ""
     """The axis along which the slope of S is exact within an isotherm."""
 
     @classmethod
     def isotherm_key(cls, at: At) -> Any:
-        """The value that cells of one temperature share."""
+        """The value that all cells of one temperature share."""
         return {**at, **cls.combined(at)}[cls.isotherm_name]
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
-        """∂S/∂ln axis by axis, in units of R, and whether it is exact or a low-temperature limit."""
+        """For each axis ∂S/∂ln(axis) in units of R, and whether it is exact (else a low-temperature limit)."""
         raise NotImplementedError
 
     @classmethod
     def combined(cls, at: At) -> dict[str, Any]:
-        """Combinations of the axes that figures may use as an axis, by name."""
+        """Combinations of the axes, by name, that a figure may use as an axis."""
         return {}
 
     @classmethod
     def solved(cls, values: dict[str, Any]) -> dict[str, Any]:
-        """Both axes, from two of the axes and the combinations."""
+        """Both axes, from any two of the axes and their combinations."""
         return values
 
 
@@ -320,5 +322,5 @@ class FreeRadius(Protocol):
 
 
 def tame(value: Any) -> np.ndarray:
-    """Clip numbers so that the closed forms do not overflow: a prediction is only a start."""
+    """Clip predicted radii, so that the closed forms do not overflow; they only start a run."""
     return np.clip(value, 1e-100, 1e100)

@@ -15,7 +15,7 @@ from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive
 
 
 class ScaledStep(FreeRadius):
-    """Steps of size η_e ‖w‖² with weight decay λ, for any rule of η_e (``at["elr"]``)."""
+    """Base of steps of size η_e ‖w‖² with weight decay λ, for any rule of η_e (``at["elr"]``)."""
 
     holds: ClassVar[str] = "η_e (so T) and λ (so p): NpT, minimises 𝒢"
     scaled: ClassVar[bool] = True
@@ -31,11 +31,11 @@ class ScaledStep(FreeRadius):
 
     @classmethod
     def stationary_radius(cls, at: At, grad_sq: Any, *, discrete: bool = True) -> Numbers:
-        """r* without the spread of r.
+        """Stationary radius r* without the spread of r.
 
         Discrete (fixed point of the mean step): η_e λ r*² = 1 − √(1 − η_e²G); NaN where η_e²G ≥ 1. A run needs η_e²G
-        well below 1, as ‖g̃‖² fluctuates: in simulations of pure noise every run diverged at 0.99 for d = 100, and
-        already at 0.72 for d = 3. Continuous time [arXiv 2511.07308]: r*² = η_eG/(2λ).
+        well below 1, as ‖g̃‖² fluctuates: in simulations of pure noise every run diverged at η_e²G = 0.99 for d = 100,
+        and already at 0.72 for d = 3. Continuous time [arXiv 2511.07308]: r*² = η_eG/(2λ).
         """
         elr, wd, step = positive("elr", at["elr"]), positive("wd", at["wd"]), _step(at, grad_sq)
         return np.sqrt((ideal_gas.balanced_decay(step) if discrete else step / 2) / (elr * wd))
@@ -80,14 +80,14 @@ class ScaledStep(FreeRadius):
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
-        """r_i² ∝ √G_i, with r that of G = (Σ_i √G_i)²."""
+        """Stationary radius of every group: r_i² ∝ √G_i, where Σ_i r_i² is the r*² of G = (Σ_i √G_i)²."""
         roots = np.sqrt(grad_sq)
         total = roots.sum(axis=-1, keepdims=True)
         return cls.stationary_radius(at, total**2) * np.sqrt(roots / total)
 
     # --- the mean step of the isotropic noise model ---
 
-    limit: ClassVar[str] = "eta_e^2 G >= 1"
+    limit: ClassVar[str] = "η_e²G ≥ 1"
 
     @classmethod
     def step_number(cls, at: At) -> Any:
@@ -103,7 +103,7 @@ class ScaledStep(FreeRadius):
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
-        """η_e, η_e λ r*² and the spread there."""
+        """η_e, η_e λ r*², and the spread of ln r² at r*."""
         at = {"elr": number, "wd": 1.0}
         decay = number * float(cls.stationary_radius(at, grad_sq(number))) ** 2
         return number, decay, float(np.sqrt(cls.stationary_spread(at, grad_sq(number), dof)))
@@ -139,13 +139,32 @@ class ScaledStep(FreeRadius):
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
-        """2R over η_e in a harmonic well, −R over λ."""
+        """2R along η_e in a harmonic well; −R along λ, exact."""
         return {cls.axes[0]: (2.0, False), "wd": (-1.0, True)}
 
 
 @dataclass(frozen=True)
 class FixedELR(ScaledStep):
-    """w ← w − η_e ‖w‖² (g + λ w): temperature and pressure are fixed, the volume relaxes."""
+    """w ← w − η_e ‖w‖² (g + λ w): temperature and pressure are fixed, the volume relaxes.
+
+    Parameters
+    ----------
+    elr
+        Effective learning rates η_e = η/‖w‖², a positive number or a list; T = η_e σ²/2.
+    wd
+        Weight decays λ, coupled as in ``torch.optim.SGD``, a positive number or a list; p = λ.
+    paired
+        Whether cell k is the k-th pair of the two lists; by default the cells are their product.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not a positive finite number, paired lists differ in length, or a cell occurs twice.
+
+    References
+    ----------
+    Sadrtdinov et al., arXiv 2511.07308, section 3.
+    """
 
     elr: ArrayLike
     wd: ArrayLike

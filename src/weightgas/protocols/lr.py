@@ -14,7 +14,7 @@ from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive,
 
 
 class PlainStep(FreeRadius):
-    """Steps of size η with weight decay λ, for any rule of η (``at["lr"]``)."""
+    """Base of steps of size η with weight decay λ, for any rule of η (``at["lr"]``)."""
 
     holds: ClassVar[str] = "η and λ: isobaric along T·V = ησ²/4, an adiabat"
     scaled: ClassVar[bool] = False
@@ -30,7 +30,7 @@ class PlainStep(FreeRadius):
 
     @classmethod
     def stationary_radius(cls, at: At, grad_sq: Any, *, discrete: bool = True) -> Numbers:
-        """r* without the spread of r.
+        """Stationary radius r* without the spread of r.
 
         Discrete (fixed point of the mean step): r*⁴ = ηG/(λ(2 − ηλ)); NaN where ηλ ≥ 2. Continuous time
         [arXiv 2511.07308]: r*⁴ = ηG/(2λ).
@@ -73,7 +73,7 @@ class PlainStep(FreeRadius):
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> Numbers:
-        """r_i⁴ = ηG_i/(λ(2 − ηλ)) for each group."""
+        """Stationary radius of every group: r_i⁴ = ηG_i/(λ(2 − ηλ))."""
         return cls.stationary_radius(at, grad_sq)
 
     @classmethod
@@ -96,7 +96,7 @@ class PlainStep(FreeRadius):
 
     # --- the mean step of the isotropic noise model ---
 
-    limit: ClassVar[str] = "eta lambda >= 1"
+    limit: ClassVar[str] = "ηλ ≥ 1"
 
     @classmethod
     def step_number(cls, at: At) -> Any:
@@ -112,7 +112,7 @@ class PlainStep(FreeRadius):
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
-        """1/x at the fixed point, where x and G depend on each other; ηλ; and the spread there."""
+        """η_e = 1/x at the fixed point, where x and G depend on each other; ηλ; and the spread of ln r² there."""
         if number >= 1:
             return np.nan, 0.0, 0.0
         size = np.sqrt(number * (2 - number) / (dof * noise_var))
@@ -157,12 +157,12 @@ class PlainStep(FreeRadius):
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
-        """R over η and 0 over λ in a harmonic well; R over η at constant ηλ, exact."""
+        """R along η and 0 along λ in a harmonic well; R along η at constant ηλ, exact."""
         return {cls.axes[0]: (1.0, False), "wd": (0.0, False)}
 
     @classmethod
     def combined(cls, at: At) -> dict[str, Any]:
-        """``product``, ηλ."""
+        """``product``: ηλ."""
         return {"product": at["lr"] * at["wd"]}
 
     @classmethod
@@ -176,7 +176,26 @@ class PlainStep(FreeRadius):
 
 @dataclass(frozen=True)
 class FixedLR(PlainStep):
-    """w ← w − η (g + λ w), ordinary SGD with coupled weight decay: pressure fixed, temperature set by the radius."""
+    """w ← w − η (g + λ w), ordinary SGD with coupled weight decay: pressure fixed, temperature set by the radius.
+
+    Parameters
+    ----------
+    lr
+        Learning rates η, a positive number or a list.
+    wd
+        Weight decays λ, coupled as in ``torch.optim.SGD``, a positive number or a list; p = λ.
+    paired
+        Whether cell k is the k-th pair of the two lists; by default the cells are their product.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not a positive finite number, paired lists differ in length, or a cell occurs twice.
+
+    References
+    ----------
+    Sadrtdinov et al., arXiv 2511.07308, section 3.
+    """
 
     lr: ArrayLike
     wd: ArrayLike

@@ -12,12 +12,12 @@ from weightgas.protocols.base import PROTOCOLS, Protocol
 
 @typed
 def named(name: str) -> type[Protocol]:
-    """The class of a protocol's name; ``-`` and ``_`` are equivalent.
+    """The protocol class with this name; ``-`` and ``_`` are equivalent.
 
     Raises
     ------
     ValueError
-        If no defined class has this name.
+        If no class with this name is defined.
     """
     found = PROTOCOLS.get(name.replace("-", "_"))
     if found is None:
@@ -28,7 +28,7 @@ def named(name: str) -> type[Protocol]:
 
 @typed
 def load(place: str) -> type[Protocol]:
-    """The class at ``"module:Class"``, after importing the module; modules of the current folder are found too.
+    """The protocol class at ``"module:Class"``; its module is imported, also from the current folder.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def load(place: str) -> type[Protocol]:
         sys.path.append("")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:  # the last for an empty name of a module
+    except (ImportError, AttributeError, ValueError) as error:  # ValueError for an empty module name
         raise refuse("protocol", "module:Class of a protocol", place, f"It cannot be imported: {error}.") from error
     if PROTOCOLS.get(getattr(found, "name", "")) is not found:
         raise refuse("protocol", "module:Class of a protocol", place, "A protocol is a subclass of one in weightgas.")
@@ -49,9 +49,9 @@ def load(place: str) -> type[Protocol]:
 
 @typed
 def from_settings(settings: Mapping[str, object]) -> Protocol:
-    """The protocol of ``{"protocol": name, axis: values, …}``, from a configuration, a trace or a command line.
+    """The protocol described by ``{"protocol": name, axis: values, …}``, as in a configuration or a trace.
 
-    Values that are None count as not given; ``-`` and ``_`` are equivalent in the name.
+    Values that are None count as not given. In the name ``-`` and ``_`` are equivalent.
 
     Raises
     ------
@@ -67,6 +67,6 @@ def from_settings(settings: Mapping[str, object]) -> Protocol:
         fix = [f"omit {', '.join(wrong)}"] * bool(wrong) + [f"add {', '.join(missing)}"] * bool(missing)
         raise ValueError(
             f"protocol {kind.name}: expected {' and '.join(kind.axes)}, got "
-            f"{', '.join(sorted(set(given) - set(options))) or 'nothing'}. It holds {kind.holds}; {' and '.join(fix)}."
+            f"{', '.join(sorted(set(given) - set(options))) or 'nothing'}. It fixes {kind.holds}; {' and '.join(fix)}."
         )
     return kind(**given)  # type: ignore[call-arg]

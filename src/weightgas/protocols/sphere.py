@@ -18,7 +18,7 @@ PressureConvention = Literal["energy", "exact_decay", "published"]
 
 
 class ProjectedStep(Protocol):
-    """Steps of size η_e r² that end on the sphere of radius r, for any rule of η_e (``at["elr"]``)."""
+    """Base of steps of size η_e r² that end on the sphere of radius r, for any rule of η_e (``at["elr"]``)."""
 
     holds: ClassVar[str] = "η_e (so T) and r (so V): NVT, minimises F"
     scaled: ClassVar[bool] = True
@@ -33,39 +33,39 @@ class ProjectedStep(Protocol):
 
     @classmethod
     def fixed_radius(cls, at: At) -> Any:
-        """r."""
+        """The fixed radius r."""
         return at["radius"]
 
     @classmethod
     def decay_of_step(cls, at: At, square: Any) -> np.ndarray:
-        """0."""
+        """0: the step has no decay."""
         return np.zeros_like(square)
 
     # --- the stationary state ---
 
     @classmethod
     def stationary_radius(cls, at: At, grad_sq: Any, *, discrete: bool = True) -> Any:
-        """r, as it is fixed."""
+        """The fixed radius r."""
         return at["radius"]
 
     @classmethod
     def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
-        """r²."""
+        """E[r²] = r², which is fixed."""
         return at["radius"] ** 2
 
     @classmethod
     def stationary_spread(cls, at: At, grad_sq: Any, dof: Any) -> Any:
-        """0."""
+        """0: the radius is fixed."""
         return np.zeros_like(at["radius"], dtype=float)
 
     @classmethod
     def start_radius(cls, at: At, grad_sq: Any) -> Any:
-        """r."""
+        """The fixed radius r."""
         return at["radius"]
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
-        """r_i² ∝ √G_i and Σ_i r_i² = r²."""
+        """Stationary radius of every group: r_i² ∝ √G_i and Σ_i r_i² = r²."""
         roots = np.sqrt(grad_sq)
         return at["radius"] * np.sqrt(roots / roots.sum(axis=-1, keepdims=True))
 
@@ -110,14 +110,14 @@ class ProjectedStep(Protocol):
 
     @classmethod
     def square_unit(cls, at: At) -> Any:
-        """r², x = 1."""
+        """r², so that x = 1."""
         return at["radius"] ** 2
 
     @classmethod
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
-        """η_e; no decay and no spread."""
+        """(η_e, 0, 0): no decay and no spread."""
         return number, 0.0, 0.0
 
     # --- relaxation ---
@@ -129,7 +129,7 @@ class ProjectedStep(Protocol):
 
     @classmethod
     def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Any:
-        """r."""
+        """The fixed radius r."""
         return at["radius"]
 
     # --- what is compared between cells ---
@@ -141,13 +141,32 @@ class ProjectedStep(Protocol):
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
-        """R over η_e in a harmonic well, 2R over r."""
+        """R along η_e in a harmonic well; 2R along r, exact."""
         return {cls.axes[0]: (1.0, False), "radius": (2.0, True)}
 
 
 @dataclass(frozen=True)
 class FixedSphere(ProjectedStep):
-    """w ← r · normalize(w − η_e r² g): temperature and volume fixed, pressure from the norm before projection."""
+    """w ← r · normalize(w − η_e r² g): temperature and volume fixed, pressure from the norm before projection.
+
+    Parameters
+    ----------
+    elr
+        Effective learning rates η_e = η/r², a positive number or a list; T = η_e σ²/2.
+    radius
+        Norms r of the weights, a positive number or a list; V = r²/2.
+    paired
+        Whether cell k is the k-th pair of the two lists; by default the cells are their product.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If a value is not a positive finite number, paired lists differ in length, or a cell occurs twice.
+
+    References
+    ----------
+    Sadrtdinov et al., arXiv 2511.07308, section 3.
+    """
 
     elr: ArrayLike
     radius: ArrayLike = 1.0

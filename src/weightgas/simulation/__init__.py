@@ -1,4 +1,4 @@
-"""The isotropic noise model and its variants: many cells, compiled code, series reduced while the cells run."""
+"""Simulation of the isotropic noise model and its variants: many cells at once, by compiled code."""
 
 import weightgas.simulation.compiling  # noqa: F401, before numba is imported anywhere else
 from weightgas.errors import renamed_names

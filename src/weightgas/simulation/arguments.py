@@ -21,7 +21,7 @@ class Portion(NamedTuple):
 class Span(NamedTuple):
     """The samples from ``first`` on, each of ``steps`` steps; ``begin``: steps since recording began, negative before.
 
-    In a warm-up the samples are its pieces.
+    During the warm-up a sample is one of its pieces.
     """
 
     first: int
@@ -53,7 +53,7 @@ class Form(NamedTuple):
 
 
 class Heat(NamedTuple):
-    """The noise: its factor (d, d), or (d,) if coordinates are independent; a and b of a covariance (a + b L) Σ."""
+    """The noise: its factor (d, d), or (d,) if coordinates are independent; a and b of the covariance (a + b L) Σ."""
 
     spread: np.ndarray
     offset: float
@@ -86,7 +86,7 @@ class Tallied(NamedTuple):
 
 
 class Buffers(NamedTuple):
-    """For the general step: the momentum buffers (N, d), and where and at which step a number was not finite (N,)."""
+    """For the general step: the momentum buffers (N, d); the step at which a number was not finite, and which (N,)."""
 
     velocity: np.ndarray
     failed: np.ndarray

@@ -1,4 +1,4 @@
-"""What the general step stores for its runs besides their weights, and its arguments from the model."""
+"""The arrays that the general step stores besides the weights, and its arguments from the model."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weightgas.status import Cause, Outcome
 
 
 class Buffers:
-    """What runs store besides their weights: the momentum buffer, and where a number was not finite.
+    """The momentum buffers of the runs, and the step and cause of a number that was not finite.
 
     ``before`` is the trace that is continued.
     """
@@ -30,7 +30,7 @@ class Buffers:
 
     @property
     def covariant(self) -> bool:
-        """Whether the covariance of the noise is recorded: it is linear in its normals, which are few enough."""
+        """Whether the covariance of the noise is recorded: if the noise is linear in not too many normals."""
         return (self.what.own_noise is None or self.what.linear_noise) and self.what.dim <= general.LARGEST_ALIGNMENT
 
     def arguments(self) -> tuple[Any, ...]:
@@ -46,7 +46,7 @@ class Buffers:
 
     @property
     def unread(self) -> set[str]:
-        """Variables that are not recorded for such a gas."""
+        """The variables that are not recorded for this gas."""
         found = set() if self.what.own_loss is None else {"grad_curvature"}
         if not self.covariant or self.what.dim > general.LARGEST_COVARIANCE:
             found |= {"noise_trace_sq", "noise_cov_sq"}

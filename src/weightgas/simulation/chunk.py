@@ -1,4 +1,4 @@
-"""Simulate some cells to their end, from the start or from the end of a trace."""
+"""Simulation of some cells to their end, from the start or from the end of a trace."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from weightgas.trace.measured import Custom
 
 _SECONDS_PER_CALL = 0.25
 _STEP_NANOSECONDS, _WEIGHT_NANOSECONDS, _PRODUCT_NANOSECONDS, _REDUCED_NANOSECONDS = 5.0, 2.5, 2.0, 6.0
-"""Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step; they
+"""Rough cost of a step, of each weight in it, of each product of a full noise covariance, and of a reduced step. They
 only determine how many cells are finished together, how often Ctrl-C is checked, and what ``--dry-run`` prints."""
 
 
@@ -136,7 +136,7 @@ class Steering:
         self._set(noise[:, :, -1].ravel(), before[self._protocol.steers].values[:, :, -1].ravel())
 
     def after(self, sample: int) -> None:
-        """Record the rate of a finished sample, and set the next: from tr Σ if it is known exactly."""
+        """Record the rate of a finished sample, and set the next one, from tr Σ if that is known exactly."""
         rate = self._runs.rate / self._share
         self._tally.rates[:, sample] = rate
         squares = self._tally.points[:, sample, kernels.NOISE_TRACE_SQ]

@@ -69,7 +69,7 @@ class CompiledNoise:
 
 @dataclass(frozen=True)
 class CustomForm(QuadraticForm):
-    """A custom loss in the place of a :class:`QuadraticForm`; it has no coefficients."""
+    """A custom loss in place of a :class:`QuadraticForm`; it has no coefficients."""
 
     compiled: CompiledLoss | None = None
 
@@ -93,7 +93,7 @@ def plain(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @lru_cache(maxsize=64)
 def compile_loss(loss: CustomLoss) -> CompiledLoss:
-    """Compile loss and gradient; ValueError that states which of them numba cannot compile, and why."""
+    """Compile loss and gradient; ValueError if numba cannot, which states which of them and why."""
     function = _jitted("loss", loss.loss, (_VECTOR,), types.float64)
     if loss.gradient is None:
         evaluate = _with_differences(function)

@@ -1,4 +1,4 @@
-"""Numba, imported only here and after this: its variables checked, and a place for compiled code found."""
+"""Numba, imported here first: its environment variables are checked, and a folder for compiled code is found."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ import numba  # noqa: E402, after the check, since numba raises an error of its 
 
 
 def _probe() -> None:
-    """To be compiled for the disk where the code of this package is."""
+    """A function to be compiled, so that numba looks for a folder that it can write."""
 
 
 def find_cache() -> None:
@@ -33,8 +33,8 @@ def find_cache() -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]
         logger.warning(
-            "compiled code cannot be kept: neither the folder of this package nor the cache of the user can be "
-            "written, so every start compiles anew. Set the variable %s to a folder that you may write to.", _CACHE,
+            "compiled code cannot be kept: neither the folder of this package nor the cache of the user is writable, "
+            "so every start compiles again. Set the environment variable %s to a writable folder.", _CACHE,
         )  # fmt: skip
 
 

@@ -22,6 +22,6 @@ def count(logit, task, now, block, moments, counts, origin, width):  # pragma: n
 
 @numba.njit(inline="always")
 def visit(logits, lanes, start, now, block, moments, counts, origin, width):  # pragma: no cover - compiled
-    """The same for every lane, tasks from ``start`` on."""
+    """:func:`count` for every lane, tasks from ``start`` on."""
     for lane in range(lanes):
         count(logits[lane], start + lane, now, block, moments, counts, origin, width)

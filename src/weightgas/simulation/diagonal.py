@@ -1,15 +1,15 @@
-"""The compiled step that keeps every weight, many runs side by side: a loss c + b·w̄ + ½ Σ aᵢw̄ᵢ², independent noises.
+"""The compiled step with all weights, many runs side by side: a loss c + b·w̄ + ½ Σ aᵢw̄ᵢ², independent noises.
 
 Weights and noise are stored dimension after dimension, with all lanes of one dimension adjacent. So a step is three
-passes over the dimensions, whose inner loops are vector instructions. With u = w/r, noise n, m = b + au:
+passes over the dimensions, whose inner loops are vector instructions. With u = w/r, the noise n and m = b + au:
 
 1. uᵀn, uᵀb, uᵀm                      2. ∇L = m − (uᵀm)u, P n = n − (uᵀn)u, G = ‖∇L + P n‖², …
 3. w ← Kw − C(∇L + P n), r² = ‖w‖²    K and C of the three protocols below
 
 On the sphere K = R/(r√(1 + η_e²G)) with R the fixed radius and r its value after rounding, so that rounding errors do
-not accumulate. Fewer lanes than a vector has are computed one by one, by the same arithmetic in the same order: a run
-is the same to the bit whatever runs alongside it. The step is :func:`weightgas.simulation.reference.step`. Lanes are
-those of :mod:`.lanes`.
+not accumulate. If there are fewer lanes than in a vector, they are computed one by one, by the same arithmetic in the
+same order: a run is bit-equal whatever runs alongside it. The step is :func:`weightgas.simulation.reference.step`, and
+the lanes are those of :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from weightgas.simulation.lanes import FEW, ROOM, WIDTH, as_bits, as_float, fma
 from weightgas.simulation.lanes import log as _log
 
 STREAM = 6
-"""Words of a run: four of the generator, the second of a pair of normals for the next step, and whether there is one.
-This is the same for all runs of a call."""
+"""Words of a run: four of the generator, the second of a pair of normals for the next step, and whether there is one
+(the same for all runs of a call)."""
 _CACHE = 2**16
 """Number of weights of all lanes together that fit into the cache."""
 _SHARED, _ALONE = 4, 3
@@ -162,7 +162,7 @@ def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pra
 
 @numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _apart(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pragma: no cover - compiled
-    """The same for fewer lanes, one by one."""
+    """:func:`_beside` for fewer lanes, one by one."""
     (scaled, projected), (constant, linear, curvature), (spread, offset, slope) = flags, form, heat
     dim, lanes = x.shape
     amplitude = math.sqrt(offset)

@@ -1,13 +1,13 @@
-"""The compiled step of every other gas: a custom loss or noise, noise that follows the curvature, momentum.
+"""The compiled step of all other gases: a custom loss or noise, noise that follows the curvature, momentum.
 
     v ← αv + g + λw,   w ← w − s v            s = η (fixed LR), η_e ‖w‖² (fixed ELR)
     v ← αv + g,        w₊ = w − s v,  s = η_e r²,  w ← w₊ r/‖w₊‖,  v ← v ‖w₊‖/r          (fixed sphere)
 
-as in ``torch.optim.SGD``, with decay in the buffer; Nesterov's momentum has g + λw + αv in the place of v. On the
-sphere the buffer is scaled like a gradient, ∝ 1/‖w‖, so that the directions are those of a run with free norm. Without
-this scaling T_conf is η̂_e²G/(2(1 − α)) too low. Without momentum it is the step of :mod:`.kernels`, which is faster
-and has the same columns. The buffer starts at zero. If a number is not finite the run of that task ends: ``failed`` and
-``cause`` give the step and the number.
+as in ``torch.optim.SGD``, with decay in the buffer; Nesterov's momentum has g + λw + αv in place of v. On the sphere
+the buffer is scaled like a gradient, ∝ 1/‖w‖, so that the directions are those of a run with free norm. Without this
+scaling T_conf would be too low by η̂_e²G/(2(1 − α)). Without momentum it is the step of :mod:`.kernels`, which is
+faster and has the same columns. The buffer starts at zero. If a number is not finite, the run of that task ends;
+``failed`` is the step and ``cause`` the number.
 
 The curvature of a custom loss follows from differences of the gradient at the end of every sample. The covariance of a
 custom noise is known if it is linear in the normals. :mod:`weightgas.simulation.reference` has the plain step.
@@ -26,9 +26,9 @@ from weightgas.simulation.density import count
 from weightgas.status import Cause
 
 SPREAD, CURVED, OWN = 0, 1, 2
-"""How noise is made: from a covariance, from the curvature, by a function."""
+"""Kinds of noise: from a covariance, from the curvature, by a function."""
 LARGEST_COVARIANCE, LARGEST_ALIGNMENT = 100, 1000
-"""In more dimensions tr Σ² is not computed, as its cost is cubic, nor tr HΣ, with quadratic cost."""
+"""Most dimensions for which tr Σ², at cubic cost, and tr HΣ, at quadratic cost, are computed."""
 _LOSS, _GRADIENT, _NOISE, _WEIGHTS = (int(c) for c in (Cause.LOSS, Cause.GRADIENT, Cause.NOISE, Cause.WEIGHTS))
 _LAPLACIAN, _CURVED_SQ, _ALONG = 0, 1, 2
 
@@ -158,7 +158,10 @@ def _covariance(
 
 @numba.njit(inline="always")
 def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2):  # pragma: no cover - compiled
-    """Step weights and buffer in place; r² (after a projection), is it finite and above 0, (‖w₊‖² − r²)/r² before."""
+    """Step weights and buffer in place. Returns the new r², whether it is finite and above 0, and (‖w₊‖² − r²)/r².
+
+    The last is the growth before the projection.
+    """
     r, size = math.sqrt(r2), rate * r2 if scaled else rate
     r2_new = pulled = pushed = 0.0
     for i in range(x.size):
@@ -316,8 +319,8 @@ def advance(
 ):  # pragma: no cover - compiled
     """As :func:`.kernels.advance`, with the group Buffers of :mod:`.arguments`.
 
-    ``how``: whether the loss is the ``form``, else ``own``; how the noise is made, one of SPREAD, CURVED, OWN, the last
-    by ``fill``; and whether its covariance is read.
+    ``how``: whether the loss is the ``form`` (else ``own``); the kind of noise, SPREAD, CURVED or OWN, the last by
+    ``fill``; and whether its covariance is recorded.
     """
     begin_task, end_task, stop = portion
     for task in range(begin_task, end_task):

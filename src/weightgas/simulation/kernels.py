@@ -21,7 +21,7 @@ RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ, NOISE_CURVATURE = range(P
 
 
 def _ziggurat_table(layers: int = 256, edge: float = 3.6541528853610088) -> np.ndarray:
-    """Right edges of layers of equal area under exp(−x²/2): Marsaglia and Tsang (2000), as in Doornik (2005)."""
+    """Right edges of layers of equal area under exp(−x²/2), by Marsaglia and Tsang (2000) as in Doornik (2005)."""
     area = edge * math.exp(-0.5 * edge * edge) + math.sqrt(math.pi / 2) * math.erfc(edge / math.sqrt(2))
     x = np.empty(layers + 1)
     x[0] = area / math.exp(-0.5 * edge * edge)
@@ -71,7 +71,7 @@ def _rare(s, layer, u):  # pragma: no cover - compiled
 def _fill(s, out):  # pragma: no cover - compiled
     """Fill ``out`` with standard normals: the low byte selects the layer, the top 53 bits the position.
 
-    Meanwhile the state is in four variables, so that it stays in registers: this saves a third of the step at d = 10.
+    The state is in four local variables, so that it stays in registers: this saves a third of the step at d = 10.
     """
     s0, s1, s2, s3 = s[0], s[1], s[2], s[3]
     for i in range(out.size):
@@ -207,7 +207,7 @@ def _read(x, r2, constant, linear, curvature, variances, offset, slope, out):  #
 
 @numba.njit(cache=True, nogil=True, no_cfunc_wrapper=True, error_model="numpy")  # type: ignore
 def advance(portion, scaled, projected, span, runs, form, heat, variances, tallied):  # pragma: no cover - compiled
-    """Advance the tasks of a portion by some samples of some steps in place; reduce into these samples.
+    """Advance the tasks of a portion in place by the samples of a span, and reduce their steps to these samples.
 
     The step size is η, or η_e r² if ``scaled``; if ``projected``, the step ends on the sphere and has no decay. The
     groups are those of :mod:`.arguments`: Portion, Span, Tasks with streams of 4 words, Form, Heat with (d, d),

@@ -1,9 +1,9 @@
-"""Random numbers for many runs side by side, in loops over lanes that a compiler turns into vector instructions.
+"""Random numbers for many runs side by side, in loops over lanes that the compiler turns into vector instructions.
 
 A lane is one run with its own stream, xoshiro256++ (Blackman and Vigna 2021). Arrays are flat, quantity after quantity,
 ``WIDTH`` lanes each, so that the compiler detects that they do not overlap. Every lane does the same arithmetic,
 without branches and calls: logarithm, sine and cosine are polynomials, and fused multiply-adds are explicit and occur
-nowhere else. So the numbers of a lane are the same to the bit alone, alongside others, and on any number of threads.
+nowhere else. So the numbers of a lane are bit-equal alone, alongside others, and with any number of threads.
 
 Normals are pairs by Box and Muller (1958), R = √(−2 ln u), cos φ and sin φ, with u and φ of 52 bits each, so that
 |n| < 8.5. A χ² of k ≥ 2 degrees is 2D v³ by Marsaglia and Tsang (2000), D = k/2 − ⅓, v = 1 + x/√(9D), accepted in 95 %

@@ -1,4 +1,4 @@
-"""Whether a simulation fits into memory, before it begins."""
+"""The check, before a simulation begins, that it fits into memory."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from weightgas.simulation.start import SAMPLES
 _VARIABLES = 14
 """Numbers stored per sample."""
 _COPIES = 2
-"""The tally and its trace, or the traces of the chunks and the complete trace, are in memory together."""
+"""Copies of the samples: the tally and its trace, or the traces of the chunks and the complete trace."""
 _START_COPIES = 4
 """Number of arrays as large as all starting directions of a cell, while its start is computed."""
 
 
 def check(how: Plan, what: Model, cells: int, threads: int) -> None:
-    """ValueError with both sizes if ``cells`` of a plan together need more memory than there is.
+    """ValueError with both sizes if ``cells`` of a plan need more memory together than is free.
 
     The need does not depend on the steps. It is estimated from the arrays that grow with the arguments.
     """
@@ -29,9 +29,9 @@ def check(how: Plan, what: Model, cells: int, threads: int) -> None:
         return
     need, most = (once + how.replicas * each) / 1e9, int((free - once) // each)
     size = (
-        f"{how.replicas} x {cells} cells in d = {what.dim} need {need:.3g} GB of memory, {free / 1e9:.3g} GB are there."
+        f"{how.replicas} x {cells} cells in d = {what.dim} need {need:.3g} GB of memory, {free / 1e9:.3g} GB are free."
     )
-    advice = "samples, bins, blocks or snapshots, or pass out= to write cells as they finish."
+    advice = "samples, bins, blocks or snapshots, or pass run=FOLDER (--out) to write cells as they finish."
     if most < 1:
         raise refuse("memory", "room for one replica", f"{free / 1e9:.3g} GB", f"{size} Take fewer cells, {advice}")
     raise refuse("replicas", f"at most {most}", how.replicas, f"{size} Take fewer replicas, {advice}")

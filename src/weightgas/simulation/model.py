@@ -41,17 +41,17 @@ class Model:
 
     @property
     def general(self) -> bool:
-        """Whether it needs the step of :mod:`.general`: momentum, custom functions, noise of the curvature."""
+        """Whether it needs the step of :mod:`.general`: for momentum, custom functions, or noise of the curvature."""
         return bool(self.momentum or self.curved or self.own_loss or self.own_noise)
 
     @property
     def side_by_side(self) -> bool:
-        """Whether full runs go side by side (:mod:`.diagonal`): independent noises, nothing of :mod:`.general`."""
+        """Whether full runs go side by side (:mod:`.diagonal`): independent noises, not :mod:`.general`."""
         return self.factor.ndim == 1 and not self.general
 
     @property
     def linear(self) -> bool:
-        """Whether the loss is that of one overlap z = b·w̄ with a unit vector b, so that the density of z is counted."""
+        """Whether the loss is that of one overlap z = b·w̄ with a unit vector b; the density of z is then counted."""
         return not self.form.curvature.any() and bool(abs(self.form.linear @ self.form.linear - 1) < 1e-12)
 
     @property
@@ -61,7 +61,7 @@ class Model:
 
     @property
     def state_dependent(self) -> bool:
-        """Whether Σ depends on the weights; it is unknown, and so assumed, for a custom function."""
+        """Whether Σ depends on the weights; this is assumed for a custom function."""
         return self.curved or self.strength[1] != 0 or self.own_noise is not None
 
     @property
@@ -124,13 +124,13 @@ class Model:
         return protocol.with_cells(cells | {rate: np.array(values)})
 
     def facts(self) -> dict[str, float]:
-        """What is known exactly about noise and loss and is needed by later checks.
+        """The exactly known facts about noise and loss that later checks use.
 
         ``noise_isotropic`` and ``noise_state_dependent``, 1 or 0: the kind of the noise.
         ``laplacian_slope``: ΔL = slope · L + constant on the sphere, for a loss that is linear (−(d−1)) or quadratic
         (−2d), the two degrees of spherical harmonics; ``loss_minimum`` and, if not degenerate, ``log_det_hessian``
-        there, and the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. For a custom loss
-        nothing is known; with momentum there is no slope, since its correction is that of plain SGD.
+        there, and the number of equal ``minima``: a quadratic loss has equal minima at w̄ and −w̄. Of a custom loss
+        nothing is known. With momentum there is no slope, since the correction that uses it is that of plain SGD.
         """
         form, dim = self.form, self.dim
         kind: dict[str, float] = {"noise_isotropic": int(self.isotropic and not self.curved)}
@@ -151,16 +151,17 @@ class Model:
 def resolved(
     loss: Loss | CustomLoss | None, noise: Noise | CustomNoise | None, dim: int, optimizer: SGD | None = None
 ) -> Model:
-    """The model, by default linear loss and isotropic noise; TypeError or ValueError if a part of it is wrong."""
+    """The model, by default of linear loss and isotropic noise; TypeError or ValueError if a part of it is wrong."""
     loss = Linear() if loss is None else loss
     noise = Isotropic() if noise is None else noise
-    for name, given, kinds, has in (
-        ("loss", loss, (Loss, CustomLoss), "name, form and sample, or a CustomLoss"),
-        ("noise", noise, (Noise, CustomNoise), "name and factor, or a CustomNoise"),
+    for name, given, kinds, has, one in (
+        ("loss", loss, (Loss, CustomLoss), "name, form and sample, or a CustomLoss", "Linear()"),
+        ("noise", noise, (Noise, CustomNoise), "name and factor, or a CustomNoise", "Isotropic(sigma=2.0)"),
     ):
         if not isinstance(given, kinds) or isinstance(given, type):
-            got = given if isinstance(given, type) else type(given)
-            raise TypeError(f"{name}: expected an object with {has}, got {got.__name__}. See weightgas.losses.")
+            got = f"the class {given.__name__}" if isinstance(given, type) else type(given).__name__
+            fix = f"Pass for instance weightgas.losses.{one}."
+            raise TypeError(f"{name}: expected an object with {has}, got {got}. {fix}")
     dim = whole_number("dim", dim, minimum=2, fix="A sphere needs at least two weights.")
     momentum, nesterov = _momentum(optimizer)
     curved = bool(getattr(noise, "follows_curvature", False))
@@ -182,7 +183,8 @@ def resolved(
     for name, (array, allowed) in {**shapes, "factor": (factor, [(dim,), (dim, dim)])}.items():
         if np.shape(array) not in allowed or not np.isfinite(array).all():
             expected = f"finite numbers of shape {' or '.join(map(str, allowed))}"
-            raise refuse(name, expected, f"shape {np.shape(array)}", "Fix the loss or the noise.")
+            fix = "Correct form() of the loss or factor() of the noise."
+            raise refuse(name, expected, f"shape {np.shape(array)}", fix)
     if curved and own_loss is not None:
         fix = "Write the noise as a CustomNoise."
         raise refuse("noise", "a linear or quadratic loss with the noise hessian", loss.name, fix)
@@ -194,7 +196,7 @@ def resolved(
         factor = form.axes.T @ (np.diag(factor) if factor.ndim == 1 else factor)
     offset, slope = (float(x) for x in getattr(noise, "strength", (1.0, 0.0)))
     if not np.isfinite([offset, slope]).all():
-        raise refuse("noise", "a finite strength (a, b)", f"({offset}, {slope})", "Fix the noise.")
+        raise refuse("noise", "a finite strength (a, b)", f"({offset}, {slope})", "Correct its member strength.")
     return Model(
         loss, noise, dim, form, factor, (offset, slope), curved, own_loss, own_noise, linear_noise, momentum,
         nesterov,
@@ -209,7 +211,7 @@ def _momentum(optimizer: SGD | None) -> tuple[float, bool]:
     if not isinstance(optimizer, SGD):
         raise TypeError(f"optimizer: expected weightgas.optimizers.SGD, got {type(optimizer).__name__}. {fix}")
     if optimizer != SGD(momentum=optimizer.momentum, nesterov=optimizer.nesterov):
-        raise refuse("optimizer", "momentum and nesterov alone", optimizer, fix)
+        raise refuse("optimizer", "an SGD with momentum and nesterov alone", optimizer, fix)
     return finite_number("momentum", optimizer.momentum, fix=fix), optimizer.nesterov
 
 

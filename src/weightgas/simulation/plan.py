@@ -1,4 +1,4 @@
-"""How a simulation is run and recorded, in numbers: defaults of a record are resolved here."""
+"""The plan of a simulation: how it is run and recorded, in numbers, with all defaults resolved."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Plan:
     quantities: tuple[Quantity, ...] = ()
 
     def settings(self) -> dict[str, Any]:
-        """What identifies it in a run folder: the numbers, and the names of custom quantities, if there are any."""
+        """The settings that identify the plan in a run folder: its numbers, and the names of custom quantities."""
         numbers = {name: value for name, value in vars(self).items() if name != "quantities"}
         return numbers | ({"quantities": [q.name for q in self.quantities]} if self.quantities else {})
 
@@ -48,19 +48,19 @@ class Plan:
 
 
 def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, reducible: bool) -> Plan:
-    """The plan for the arguments of ``simulate``; TypeError or ValueError for the first that is wrong.
+    """The plan for the arguments of ``simulate``; TypeError or ValueError for the first wrong one.
 
-    ``record`` is a :class:`~weightgas.Record` with the producer's defaults. ``reducible``: the model is that of an
-    overlap; ``method="auto"`` is then the reduced one, unless directions are stored.
+    ``record`` is a :class:`~weightgas.Record` with the defaults of ``simulate``. ``reducible`` is whether overlap and
+    radius are a Markov chain; ``method="auto"`` is then the reduced one, unless directions are stored.
     """
     reducible = reducible and not record.snapshots and not record.quantities
     if method == "reduced" and not reducible:
-        fix = 'Pass method="full": the reduced step knows the overlap alone.'
+        fix = 'Pass method="full": the reduced step computes overlap and radius alone.'
         expected = "a linear loss, isotropic noise, no snapshots and no custom quantities for reduced"
         raise refuse("method", expected, method, fix)
     if method == "auto":
         method = "reduced" if reducible else "full"
-    fix = "Ask for at least 8 samples, 400 is usual."
+    fix = "Pass at least 8 samples, for instance 400."
     samples = whole_number("samples", record.samples, minimum=8, fix=fix)
     fix = f"At least one step per sample ({samples}) is needed."
     steps = whole_number("steps", steps, minimum=samples, bound=STEPS, fix=fix)
@@ -71,7 +71,7 @@ def resolved(steps: int, record: Any, *, replicas: int, seed: int, method: str, 
         raise refuse("blocks", f"a divisor of the {samples} samples", blocks, "For instance 400 samples in 8 blocks.")
     most = steps // record.snapshot_every
     if record.snapshots > most:
-        fix = "Ask for fewer or add steps."
+        fix = "Pass fewer, or add steps."
         raise refuse("snapshots", f"at most steps // snapshot_every = {most}", record.snapshots, fix)
     return Plan(
         steps=steps,

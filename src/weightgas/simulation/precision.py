@@ -1,17 +1,17 @@
 """Run to a target precision: every cell continues until its errors reach their targets, or the largest number of steps.
 
 All cells of a chunk follow one ladder of steps, with four rungs for each doubling of the first round. A cell is checked
-where err ∝ 1/√steps predicts that it will reach its targets, at the latest after four times as many steps. A cell that
-has reached them or diverged, or that more steps would not help, leaves the ladder. Only the cell itself determines
-this, so its record is the same to the bit whatever else runs.
+at the rung where err ∝ 1/√steps predicts that it reaches its targets, at the latest after four times as many steps. A
+cell leaves the ladder when it has reached them or diverged, or if more steps would not help. This depends on the cell
+alone, so its record is bit-equal whatever else runs.
 
-The memory is 7/4 of that of the first round: at each doubling of the steps, samples are joined in pairs
+The memory is at most 7/4 of that of the first round: at each doubling of the steps, samples are joined in pairs
 (:func:`weightgas.trace.halve`). So a cell has between 1 and 7/4 times the samples of the first round, with 2ᵏ times
 their spacing.
 
-Optional stopping: errors are estimates, and a run that ends when its error is small has too small an error on average.
-The checks are few and placed with a margin, so this bias is small: the measured coverage of ±1.96 errors is in the
-documentation (``docs/how-to/target-precision.md``).
+Optional stopping: errors are estimates, and a run that ends when its error is small underestimates it on average. The
+checks are few and placed with a margin, so this bias is small: ``docs/how-to/target-precision.md`` has the measured
+coverage of ±1.96 errors.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from weightgas.simulation.plan import Plan
 from weightgas.status import Outcome
 
 MOST_ROUNDS = 100
-"""The default of the largest number of steps, in lengths of the first round."""
+"""Default of the largest number of steps, in units of the first round."""
 _RUNGS = 4
 """Rungs for each doubling, fewer if the blocks cannot be divided like this."""
 _MARGIN = 1.15
@@ -53,17 +53,17 @@ def resolved(until: Until, how: Plan, *, counted: bool, resumed: bool) -> Until:
     """
     if resumed:
         fix = "Resume by steps, or run again with a larger most_steps."
-        raise refuse("resume_from", "none with until, which begins anew", "a trace", fix)
+        raise refuse("resume_from", "none with until, which starts a new run", "a trace", fix)
     entropies = [name for name in until.by_name() if quantities.in_nats(name)]
     if entropies and not counted:
-        fix = "Only a linear loss has an entropy in every cell by itself."
+        fix = "Only for a linear loss is the entropy of a single cell known."
         raise refuse("targets", "no entropies for a loss whose overlap is not counted", entropies[0], fix)
     most_steps = MOST_ROUNDS * how.steps if until.most_steps is None else until.most_steps
     fix = f"The first round has {how.steps} steps: raise most_steps or lower steps."
     whole_number("most_steps", most_steps, minimum=how.steps, bound=STEPS, fix=fix)
     shortest = how.steps // _rungs(how)
     if how.snapshots * how.snapshot_every > shortest:
-        fix = f"The shortest piece of a run has {shortest} steps: ask for fewer, closer ones, or add steps."
+        fix = f"The shortest piece of a run has {shortest} steps: lower snapshots or snapshot_every, or add steps."
         raise refuse("snapshots", "a span that fits into a piece of the run", how.snapshots, fix)
     return replace(until, most_steps=most_steps)
 
@@ -83,7 +83,7 @@ def room(how: Plan) -> Plan:
 def to_precision(
     protocol: Protocol, how: Plan, until: Until, produce: Produce, advance: Callable[[float], None]
 ) -> xr.Dataset:
-    """Run the cells of ``protocol`` to the precision of ``until``, which is :func:`resolved`.
+    """Run the cells of ``protocol`` to the precision of a :func:`resolved` ``until``.
 
     ``produce(protocol, plan, advance, before)`` simulates cells from their start, or from the end of the trace
     ``before``.
@@ -119,7 +119,7 @@ def _rungs(how: Plan) -> int:
 
 
 def _ladder(how: Plan, most_steps: int) -> Iterator[tuple[int, Plan | None]]:
-    """Steps done at each rung, and the plan up to the next; None beyond the largest number of steps."""
+    """Steps done at each rung, and the plan up to the next one; None at the largest number of steps."""
     rungs = _rungs(how)
     steps, every = how.steps, how.sample_every
     piece = replace(how, warmup=0, samples=how.samples // rungs, blocks=how.blocks // rungs)

@@ -1,14 +1,15 @@
 """The compiled step for the loss of one overlap and isotropic noise: two numbers per run, in any dimension.
 
 For L = c + z, z = μᵀw̄, and noise of variance σ² in every tangent direction, the pair y = w·μ, t = ‖w − yμ‖ is a Markov
-chain, since all directions perpendicular to μ are equivalent. With n ~ N(0, 1), q ~ χ²_{d−2}, ζ = t/r, a = ζ + σn and a
-step w ← Kw − Cg̃ (g̃ the gradient on the unit sphere),
+chain, since all directions perpendicular to μ are equivalent. With n ~ N(0, 1), q ~ χ²_{d−2}, ζ = t/r, a = ζ + σn and
+the step w ← Kw − Cg̃ (g̃ the gradient on the unit sphere),
 
     y ← Ky − Caζ        t² ← (Kt + Caz)² + C²σ²q        G = a² + σ²q
 
-K = 1 − ηλ, C = η/r (fixed LR), K = 1 − η_e r²λ, C = η_e r (fixed ELR), K = 1, C = η_e r and back to r (sphere). It is
-exact, and costs the same in three dimensions as in three million: :func:`weightgas.simulation.reference.reduced_step`.
-It records what the full step records, with the columns of :mod:`.kernels`. Lanes are those of :mod:`.lanes`.
+K = 1 − ηλ, C = η/r (fixed LR); K = 1 − η_e r²λ, C = η_e r (fixed ELR); K = 1, C = η_e r and back to r (sphere). The
+chain is exact, and costs the same in three dimensions as in three million:
+:func:`weightgas.simulation.reference.reduced_step`. It records what the full step records, with the columns of
+:mod:`.kernels`. Lanes are those of :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ def lanes_for(tasks: int, threads: int) -> int:
 
 
 def packed(weights: np.ndarray, stream: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """What a trace stores of (N, 2) y and t² and of (N, STREAM) words: y and t, and after the words the bits of t².
+    """The form in a trace of y and t² (N, 2) and words (N, STREAM): y and t, and the words followed by the bits of t².
 
     The root is rounded, so a run continued from t alone would differ from one without interruption.
     """

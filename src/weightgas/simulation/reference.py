@@ -1,4 +1,4 @@
-"""The step of the simulation in plain NumPy: slow and simple, for comparison with the compiled step, draw by draw.
+"""The step of the simulation in plain NumPy, slow and simple, for comparison with the compiled step draw by draw.
 
 w ← w − η (g + λ w)                 fixed LR
 w ← w − η_e ‖w‖² (g + λ w)          fixed ELR
@@ -148,10 +148,10 @@ def reduced_step(
     variance: float = 1.0,
     strength: tuple[float, float] = (1.0, 0.0),
 ) -> ReducedStep:
-    """The same for L = constant + μᵀw̄ and isotropic noise, for y = w·μ and t = ‖w − yμ‖ alone.
+    """One step for L = constant + μᵀw̄ and isotropic noise, of y = w·μ and t = ‖w − yμ‖ alone.
 
-    ``normal`` is the draw along the tangent towards μ, ``chi_square`` the squared length of the dim − 2 others. Exact,
-    since noise and loss are the same in all directions perpendicular to μ.
+    ``normal`` is the draw along the tangent towards μ, ``chi_square`` the squared length of the dim − 2 others. It is
+    exact, since noise and loss are the same in all directions perpendicular to μ.
     """
     radius = np.hypot(along, across)
     z, zeta = along / radius, across / radius

@@ -27,11 +27,11 @@ from weightgas.simulation.plan import Plan
 from weightgas.simulation.threads import Threads, at_most
 
 _SECONDS_PER_CHUNK = 8.0
-"""Seconds in which the cells that are stored together are made: a kill loses as much."""
+"""Seconds of work between two writes to the run folder, which a kill can lose."""
 _FULL_LANES = 4
-"""At most so many cells for every lane are made before the speed is known."""
+"""Most cells for every lane in the first chunk, before the speed is known."""
 _BYTES_PER_CHUNK = 5 * 2**24
-"""The samples of these cells are in memory together."""
+"""Largest size of the samples of a chunk, which are in memory together."""
 
 
 @producer
@@ -52,9 +52,9 @@ def simulate(
 ) -> xr.Dataset:
     """Simulate SGD on a scale-invariant loss with Gaussian gradient noise, every cell of ``protocol`` at once.
 
-    w ← w − η (g + λ w) and its two variants (:mod:`weightgas.protocols`), with g = (∇L(w̄) + P n)/‖w‖, n ~ N(0, Σ),
-    P = I − w̄w̄ᵀ. Every cell starts at its predicted stationary radius, in a direction drawn from ρ ∝ exp(−L/T). Its
-    series are reduced while it runs, so memory does not grow with ``steps``.
+    The step is w ← w − η (g + λ w) or one of its variants (:mod:`weightgas.protocols`), with g = (∇L(w̄) + P n)/‖w‖,
+    n ~ N(0, Σ), P = I − w̄w̄ᵀ. Every cell starts at its predicted stationary radius, in a direction drawn from
+    ρ ∝ exp(−L/T). Its series are reduced to samples while it runs, so memory does not grow with ``steps``.
 
     Parameters
     ----------
@@ -63,28 +63,29 @@ def simulate(
     dim
         Number of weights d, at least 2.
     steps
-        Steps of every replica after the warm-up; rounded down to a multiple of the samples. With ``until`` they are
-        those of the first round.
+        Steps of every replica after the warm-up, rounded down to a multiple of the samples. With ``until`` these are
+        the steps of the first round.
     loss, noise
-        Loss on the sphere (default :class:`~weightgas.losses.Linear`, the paper's) and gradient noise (default
-        isotropic, σ = 1); those of :mod:`weightgas.losses`, or custom functions
-        (:class:`~weightgas.losses.CustomLoss`, :class:`~weightgas.losses.CustomNoise`).
+        Loss on the sphere and gradient noise, from :mod:`weightgas.losses` or custom functions
+        (:class:`~weightgas.losses.CustomLoss`, :class:`~weightgas.losses.CustomNoise`); by default those of the paper,
+        :class:`~weightgas.losses.Linear` and :class:`~weightgas.losses.Isotropic` with σ = 1.
     optimizer
-        ``SGD(momentum=0.9, nesterov=True)`` of :mod:`weightgas.optimizers`, weight decay in the buffer; plain SGD
-        unless given. At fixed ELR and on the sphere a step is η_e ‖w‖² times the buffer
-        (:mod:`weightgas.simulation.general`). T = η_e tr Σ/(2(1 − α)(d − 1)), r⁴ = ηG/(2λ(1 − α)): as in a monitored
-        run, the cells of the trace have η/(1 − α), and the attribute ``momentum`` is α.
+        SGD with momentum and decay in the buffer, such as ``SGD(momentum=0.9, nesterov=True)`` of
+        :mod:`weightgas.optimizers`; by default plain SGD. At fixed ELR and on the sphere a step is η_e ‖w‖² times the
+        buffer (:mod:`weightgas.simulation.general`). With momentum α, T = η_e tr Σ/(2(1 − α)(d − 1)) and
+        r⁴ = ηG/(2λ(1 − α)). As in a watched run, the cells of the trace therefore have η/(1 − α), and the attribute
+        ``momentum`` is α.
     seed, replicas
         The seed, an integer, and the number of independent runs of every cell.
     record
         What is recorded (:class:`~weightgas.Record`): samples, warm-up, counts of the overlap, directions.
     until
-        Run every cell to a target precision (:class:`~weightgas.Until`, or its targets): 0.003, or
-        ``{"energy": 0.003, "entropy_direction": 0.01}``. Cells end at different steps; ``known`` in the trace and in
-        the state marks those that reached it, and ``reason`` in the state is why the others did not
+        Target precision (:class:`~weightgas.Until`, or its targets): 0.003, or
+        ``{"energy": 0.003, "entropy_direction": 0.01}``. Cells end at different steps: ``known`` in the trace and in
+        the state marks those that reached the targets, and ``reason`` in the state is why the others did not
         (:mod:`weightgas.simulation.precision`). A cell that is not in equilibrium by the criteria of ``measure``,
-        including split R̂ over its replicas, continues. Samples are joined in pairs in longer runs: a replica has
-        between 1 and 7/4 times ``samples`` of them.
+        including split R̂ over its replicas, continues. In longer runs samples are joined in pairs, so that a replica
+        has between 1 and 7/4 times ``samples`` of them.
     run
         Run folder, force, shard, client, threads, progress, and the trace to continue
         (:class:`~weightgas.Run`, or its folder). The results do not depend on threads, shards or client.
@@ -100,8 +101,8 @@ def simulate(
     Raises
     ------
     TypeError, ValueError
-        For an argument of the wrong type or sign or that is not finite, and for more replicas than fit into memory,
-        before any work starts.
+        Before any work starts, for an argument of the wrong type or sign or one that is not finite, and for more
+        replicas than fit into memory.
     TraceError
         If ``resume_from`` is not a trace of the same call.
     RunExistsError, OSError
@@ -151,17 +152,17 @@ def simulate(
 def estimated_seconds(
     protocol: Protocol, what: Model, steps: int, replicas: int, threads: int | None = None, method: str = "auto"
 ) -> float:
-    """Rough wall time of :func:`simulate`, for ``--dry-run``; ``what`` is the resolved model."""
+    """Rough wall time of :func:`simulate` in seconds, for ``--dry-run``; ``what`` is the resolved model."""
     record = Record(samples=8).of("simulate")
     how = plan.resolved(steps, record, replicas=replicas, seed=0, method=method, reducible=what.reducible)
     return len(protocol) * replicas * seconds_per_run(how, what) / at_most(threads)
 
 
 def _chunks(how: Plan, what: Model, threads: int, until: Until | None, share: int) -> runs.Growing:
-    """The cells that are finished together: at first those of half the seconds, as estimated, or a few for every lane.
+    """Numbers of cells that are finished together: at first half the seconds, as estimated, or a few for every lane.
 
-    To a target precision the first are at least enough to fill the lanes. ``share``: at most so many, for all shards to
-    have some.
+    With a target precision the first chunk at least fills the lanes. ``share`` is the largest number, so that all
+    shards have some.
     """
     longest = how if until is None else replace(how, steps=until.most_steps or how.steps)
     cells = _SECONDS_PER_CHUNK / 2 * threads / (how.replicas * seconds_per_run(longest, what))

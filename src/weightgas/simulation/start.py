@@ -20,7 +20,7 @@ def stationary_start(
     """Predicted radius of the cell ``at``, ``SAMPLES`` directions (SAMPLES, dim) in the axes of the loss, and the rate.
 
     The temperature T = η_e tr Σ/(2(d−1)) gives Gibbs directions, these give tr Σ and G = tr Σ + ‖∇L‖², and G gives the
-    radius. At fixed LR η_e = η/r² depends on the radius in turn: a few iterations from the pure-noise radius converge.
+    radius. At fixed LR η_e = η/r² in turn depends on the radius: a few iterations from that of pure noise converge.
     """
     dof = model.dim - 1
     noise_trace = grad_sq = float(np.sum(model.factor**2)) * dof / model.dim
@@ -66,7 +66,7 @@ def _rounds(protocol: Protocol | type[Protocol]) -> int:
 
 
 def _complete(protocol: Protocol | type[Protocol], at: At, noise_var: Any) -> At:
-    """``at``, with the rate if the protocol steers it."""
+    """``at`` with the rate, if the protocol steers it."""
     if not protocol.steers or isinstance(protocol, type):
         return at
     return {**at, protocol.steers: protocol.steered(at, np.asarray(noise_var))}

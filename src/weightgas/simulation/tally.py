@@ -33,7 +33,7 @@ class Tally:
         self.first_snapshot = begin + plan.steps - plan.snapshot_every * max(plan.snapshots - 1, 0)
 
     def for_kernel(self) -> Tallied:
-        """The last argument of the kernel. The warm-up writes into the samples too; the run then overwrites them."""
+        """The last argument of the kernel. The warm-up also writes into the samples, which the run then overwrites."""
         bins = (self.counts, self.block_of, self.origin, self.width)
         snapshots = (self.first_snapshot, self.plan.snapshot_every, self.snapshots)
         return Tallied(self.means, self.points, self.every, self.moments, *bins, *snapshots)
@@ -69,7 +69,7 @@ class Tally:
         self.width[:] = np.repeat(width, self.plan.replicas)
 
     def arrays(self, protocol: Protocol) -> dict[str, np.ndarray]:
-        """The values of a trace; a task diverged at its first sample that is not finite, and its samples end there."""
+        """The values of a trace; a task diverges at its first sample that is not finite, and its samples end there."""
         plan = self.plan
         means, points = self.means, self.points
         sound = np.isfinite(means).all(axis=2) & np.isfinite(points).all(axis=2) & (points[:, :, kernels.RADIUS] > 0)

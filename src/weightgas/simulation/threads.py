@@ -1,8 +1,8 @@
-"""A compiled step in several threads: each takes some of the runs, and the thread that called waits.
+"""A compiled step in several threads: each takes some of the runs, while the calling thread waits.
 
-It waits in Python, so it hears a signal at once, however long the call takes. A compiled step releases the interpreter
-lock and looks at ``stop`` of its :class:`~weightgas.simulation.arguments.Portion` every few steps, so that it ends at
-once when the call was interrupted.
+The calling thread waits in Python, so it receives a signal at once, however long the call takes. A compiled step
+releases the interpreter lock and checks ``stop`` of its :class:`~weightgas.simulation.arguments.Portion` every few
+steps, so that it ends at once when the call is interrupted.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from weightgas.simulation.arguments import Portion
 
 
 def at_most(number: int | None) -> int:
-    """``number`` of threads, or fewer: no more than cores, or than the variable ``NUMBA_NUM_THREADS``; None for all."""
+    """``number`` of threads, but at most the cores, or the variable ``NUMBA_NUM_THREADS``; None for all."""
     most = max(1, numba.config.NUMBA_NUM_THREADS)  # type: ignore[attr-defined]
     return most if number is None else min(number, most)
 
 
 class Threads:
-    """So many threads (:func:`at_most`) for as long as the context; its end, by an error too, ends what still runs."""
+    """A number of threads (:func:`at_most`) within a context, whose end, also by an error, ends what still runs."""
 
     def __init__(self, number: int | None = None) -> None:
         self.number = at_most(number)

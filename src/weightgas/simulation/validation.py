@@ -1,7 +1,8 @@
 """The checks of a custom loss and noise before a simulation begins, at some points of the sphere.
 
-The points are the same in every call. A loss must be a finite number at each and homogeneous of degree 0; a gradient
-that of the loss, tangent and of degree −1; a noise must be finite, depend on its normals alone, and have mean zero.
+The points are the same in every call. A loss must be a finite number at each of them, and homogeneous of degree 0. A
+gradient must be that of the loss, tangent, and of degree −1. A noise must be finite, depend only on weights and
+normals, and have mean zero.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ def points(dim: int, count: int = POINTS) -> np.ndarray:
 def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: int, normals: int = 0) -> Any:
     """Call a function once as plain Python, where a wrong index raises an error.
 
-    With arguments w, ``normals`` arrays of normals and ``outputs`` to write to. Returns what it returned, or the array
-    it wrote. ValueError if it raises, changes its input, does not return a number or does not write the output.
+    Its arguments are w, ``normals`` arrays of normals, and ``outputs`` arrays to write to. The result is its return
+    value, or the array that it wrote. ValueError if it raises, changes its input, does not return a number or does not
+    write the output.
     """
     name = getattr(function, "__name__", repr(function))
     w = points(dim, 2)
@@ -61,7 +63,7 @@ def try_in_python(what: str, function: Callable[..., Any], dim: int, outputs: in
 
 
 def check_loss(compiled: CompiledLoss, dim: int) -> None:
-    """ValueError with a description of what is wrong with a loss or its gradient, if anything."""
+    """ValueError, with a description, if a loss or its gradient is wrong."""
     gradient = compiled.loss.gradient
     name = compiled.loss.name
     w = points(dim)
@@ -112,7 +114,7 @@ def check_loss(compiled: CompiledLoss, dim: int) -> None:
 
 
 def check_noise(compiled: CompiledNoise, dim: int) -> bool:
-    """Whether a noise is linear in its normals; ValueError with what is wrong with it, if anything."""
+    """Whether a noise is linear in its normals; ValueError, with a description, if it is wrong."""
     name = compiled.noise.name
     w, generator = points(dim), np.random.default_rng(dim)
     first, second = generator.standard_normal((2, *w.shape))
@@ -160,7 +162,7 @@ def noise_trace(compiled: CompiledNoise, directions: np.ndarray, *, linear: bool
 
 
 def fingerprint(*arrays: np.ndarray) -> int:
-    """Checksum of the values of functions at the points, which identifies a run."""
+    """Checksum of the values of functions at the points, which identifies the functions in a run."""
     return crc32(b"".join(np.ascontiguousarray(a, float).tobytes() for a in arrays))
 
 

@@ -1,4 +1,4 @@
-"""Scaling symmetries of any network: which parameters can be rescaled together without changing the loss."""
+"""Scaling symmetries of any network: the parameters that can be rescaled together without changing the loss."""
 
 from weightgas.symmetry.find import symmetries
 from weightgas.symmetry.group import Group

@@ -1,8 +1,8 @@
-"""The basis of a space of symmetries that a person would choose, and the names of its groups.
+"""A readable basis of a space of symmetries, and the names of its groups.
 
-A basis of the null space is not unique: of a residual stream with value and output of attention, whose scales may be
-exchanged, either may be taken for what writes into the stream. Preferred are matrices before gains and shifts, of
-matrices those that come late (what writes into the stream), so that every layer has the same ones.
+A basis of the null space is not unique. For example, the value and output matrices of attention can exchange their
+scales, so either may represent what is written into a residual stream. Matrices are preferred to gains and shifts, and
+late matrices, which write into the stream, to early ones, so that every layer has the same members.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ import numpy as np
 from weightgas.symmetry.group import Group
 
 _DENOMINATOR = 27720
-"""Of exponents: the least common multiple of 1 to 12."""
+"""Common denominator of exponents: the least common multiple of 1 to 12."""
 _NONE = 1e-9
-"""Coefficients below this are rounding."""
+"""Coefficients below this are rounding errors."""
 
 
 def chosen(constraints: np.ndarray, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """The null space of ``constraints`` (m, n) as vectors (n,) of exponents, by the preferences above."""
+    """The null space of ``constraints`` (m, n) as vectors (n,) of exponents, by the preferences of this module."""
     cost = costs(names, shapes)
     return improved(list(null_space(constraints, cost)), cost)
 
 
 def of_space(vectors: np.ndarray, names: Sequence[str], shapes: Sequence[Sequence[int]]) -> list[np.ndarray]:
-    """The space that ``vectors`` (k, n) span, by the same preferences."""
+    """The space that ``vectors`` (k, n) span as vectors (n,), by the preferences of this module."""
     cost = costs(names, shapes)
     rows, pivots = _reduced(vectors, sorted(range(len(cost)), key=lambda i: (-cost[i], i)))
     return improved(list(rows[: len(pivots)]), cost)
 
 
 def costs(names: Sequence[str], shapes: Sequence[Sequence[int]]) -> np.ndarray:
-    """How little each tensor is wanted in a group, (n,): a gain three times as little as a matrix or its shift."""
+    """Cost (n,) of each tensor as a member of a group: three times as high for a gain as for a matrix or its shift."""
     light = [len(shape) > 1 or name.endswith("bias") for name, shape in zip(names, shapes, strict=True)]
     return np.where(light, 1.0, 3.0)
 
@@ -43,7 +43,7 @@ def costs(names: Sequence[str], shapes: Sequence[Sequence[int]]) -> np.ndarray:
 def null_space(constraints: np.ndarray, cost: np.ndarray) -> np.ndarray:
     """The null space (k, n) of ``constraints`` (m, n) in reduced form: each vector has a tensor that no other has.
 
-    Those tensors are the least wanted and the first ones, so that the vectors hold them as seldom as can be.
+    These tensors are the most costly and the first ones, so that they occur in as few vectors as possible.
     """
     n = len(cost)
     order = sorted(range(n), key=lambda i: (-cost[i], i), reverse=True)
@@ -56,14 +56,14 @@ def null_space(constraints: np.ndarray, cost: np.ndarray) -> np.ndarray:
 
 
 def eliminated(constraints: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """What ``constraints`` (m, n) require of the other columns, whatever the exponents in ``columns`` are."""
+    """The requirements of ``constraints`` (m, n) on the other columns, for any exponents in ``columns``."""
     rows, pivots = _reduced(constraints, columns.tolist())
     rest = np.delete(rows[len(pivots) :], columns, axis=1)
     return np.unique(np.round(rest[np.abs(rest).max(axis=1, initial=0) > _NONE], 9), axis=0)
 
 
 def relaxed(constraints: np.ndarray) -> list[np.ndarray]:
-    """Directions (n,) that break one of ``constraints`` (m, n) and satisfy the others, for each where there is one."""
+    """For each of ``constraints`` (m, n) a direction (n,) that violates it alone, if there is one."""
     inverse = np.linalg.pinv(constraints, rcond=1e-9)
     alone = np.flatnonzero(np.abs(np.einsum("mn,nm->m", constraints, inverse) - 1) < 1e-6)
     return [inverse[:, i] for i in alone]
@@ -87,7 +87,7 @@ def _reduced(constraints: np.ndarray, columns: Sequence[int]) -> tuple[np.ndarra
 
 
 def improved(vectors: Sequence[np.ndarray], cost: np.ndarray) -> list[np.ndarray]:
-    """``vectors``, each bettered by multiples of the others as long as that can be."""
+    """``vectors``, each improved by adding multiples of the others as long as possible."""
     vectors = [normal(row) for row in vectors]
     members = np.array([row != 0 for row in vectors]).reshape(len(vectors), len(cost))
     waiting = list(range(len(vectors)))
@@ -106,16 +106,16 @@ def improved(vectors: Sequence[np.ndarray], cost: np.ndarray) -> list[np.ndarray
 
 
 def normal(vector: np.ndarray) -> np.ndarray:
-    """``vector`` cleaned, its least entry of size 1, the first of its entries positive."""
+    """``vector`` without rounding errors, scaled to a smallest entry of size 1 and a positive first entry."""
     clean = np.where(np.abs(vector) < 1e-6, 0.0, vector)
     clean = np.round(clean / np.abs(clean[clean != 0]).min() * _DENOMINATOR) / _DENOMINATOR
     return clean * np.sign(clean[np.flatnonzero(clean)[0]])
 
 
 def _preference(vector: np.ndarray, cost: np.ndarray) -> tuple[float, ...]:
-    """Least first: small ``cost`` of its members; all positive; what comes late.
+    """Sort key, the preferred vector first: low ``cost`` of its members; all positive; late members.
 
-    With exponents of both signs, what stands together before that.
+    With exponents of both signs, adjacent members take precedence over late ones.
     """
     members, signs = np.flatnonzero(vector), vector.min() < 0
     return float(cost[members].sum()), float(signs), float((members[-1] - members[0]) * signs), -float(members.sum())
@@ -124,9 +124,9 @@ def _preference(vector: np.ndarray, cost: np.ndarray) -> tuple[float, ...]:
 def groups(
     vectors: Iterable[np.ndarray], names: Sequence[str], affine: Iterable[str], residuals: Sequence[float]
 ) -> list[Group]:
-    """The vectors (n,) as groups, in the order of their first parameters; a name that comes twice gets its number.
+    """The vectors (n,) as groups, in the order of their first parameters; repeated names are numbered.
 
-    ``affine`` are names of gains and shifts of normalisations; ``residuals`` one for each vector.
+    ``affine`` are the names of gains and shifts of normalisations; ``residuals`` has one number for each vector.
     """
     gains, found = frozenset(affine), []
     seen: dict[str, int] = {}
@@ -147,7 +147,7 @@ def groups(
 
 
 def named(members: Sequence[str], kind: str) -> str:
-    """A short name: of one tensor its own, of one layer ``layer 3: mlp``, of what several layers write a stream."""
+    """A short name: that of a single tensor, ``layer 3: mlp`` for one layer, a stream for what several layers write."""
     if len(members) == 1:
         return members[0]
     modules = dict.fromkeys(name.rpartition(".")[0] for name in members)
@@ -162,7 +162,7 @@ def named(members: Sequence[str], kind: str) -> str:
 
 
 def _layer(path: str) -> str:
-    """``blocks.3.mlp.fc1`` as ``layer 3: mlp.fc1``; a path without a number as it is, a stream without its module."""
+    """``layer 3: mlp.fc1`` for ``blocks.3.mlp.fc1``; a path without a number is unchanged, a stream has no module."""
     numbered = re.match(r"(.*?)(\d+(?:\.\w+\.\d+)*)\.(.+)", path)
     if numbered is None:
         return "residual stream" if path.endswith("residual stream") else path

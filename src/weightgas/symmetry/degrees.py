@@ -1,15 +1,17 @@
 """Scaling symmetries by degrees: how every tensor of a forward pass scales with the parameters, op by op.
 
-Under wᵢ → e^{aᵢ s} wᵢ a tensor of degree d scales as e^{d s}, d a linear form in the exponents aᵢ. Products add
-degrees, powers multiply them, both sides of a sum must agree, a normalisation sets the degree to 0, a gelu or a
-softmax needs degree 0. The exponents that satisfy all of these are the symmetries. The ops are those that PyTorch
-dispatches (``aten``), so the kind of a module does not matter: an RMSNorm that is written out counts as one.
+Under wᵢ → e^{aᵢ s} wᵢ a tensor of degree d scales as e^{d s}, with d a linear form in the exponents aᵢ. Products add
+degrees, powers multiply them, the terms of a sum must agree, a normalisation sets the degree to 0, and a gelu or a
+softmax requires degree 0. The exponents that satisfy all of these constraints are the symmetries. The ops are those
+that PyTorch dispatches (``aten``), so the class of a module does not matter: an RMSNorm that is written out counts as
+one.
 
-Constants up to ``SMALL`` that are added to a tensor are taken for the eps of a normalisation. An op that is not known
-needs degree 0 of everything that it takes, and is noted in ``unknown``: that may hide a symmetry and invents none.
+Constants up to ``SMALL`` that are added to a tensor are taken for the eps of a normalisation. An unknown op requires
+degree 0 of all its inputs, and is noted in ``unknown``: this may hide a symmetry, but cannot invent one.
 
-Weakness: one degree a tensor, so rows that scale alone are not seen, nor symmetries that hold by chance: x + norm(x)
-before another norm. Of what has no effect only shifts of channels directly before BatchNorm are seen.
+Weakness: a tensor has one degree, so rows that scale alone are not found. Neither are symmetries that hold by chance,
+as for x + norm(x) before another norm. Of the parameters without effect only shifts of channels directly before
+BatchNorm are found.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ CREATE = _ops("""
     linspace new_empty new_empty_strided new_full new_ones new_zeros normal_ ones ones_like rand rand_like randint
     randint_like randn randn_like randperm scalar_tensor uniform_ zero_ zeros zeros_like
 """)
-"""Make tensors that do not depend on the values of others."""
+"""Ops that make tensors which do not depend on the values of others."""
 SAME = _ops("""
     _adaptive_avg_pool2d _adaptive_avg_pool3d _to_copy _unsafe_index _unsafe_view _upsample_bicubic2d_aa
     _upsample_bilinear2d_aa abs adaptive_max_pool2d amax amin as_strided avg_pool1d avg_pool2d avg_pool3d clone col2im
@@ -54,7 +56,7 @@ JOIN = _ops("""
     add cat clamp clamp_min constant_pad_nd hypot index_add index_copy index_fill index_put lerp masked_fill
     masked_scatter maximum minimum rsub scatter scatter_add select_scatter slice_scatter stack sub where
 """)
-"""Both sides have one degree, and so has the result."""
+"""Ops whose inputs must have one degree, which is also that of the result."""
 PRODUCTS = {
     "mul": ("self", "other"), "mm": ("self", "mat2"), "bmm": ("self", "mat2"), "dot": ("self", "tensor"),
     "mv": ("self", "vec"), "addmm": ("mat1", "mat2"), "baddbmm": ("batch1", "batch2"), "addmv": ("mat", "vec"),
@@ -62,18 +64,18 @@ PRODUCTS = {
 }  # fmt: skip
 ADDED = {"addmm": "self", "baddbmm": "self", "addmv": "self", "convolution": "bias", "_convolution": "bias",
          "linear": "bias"}  # fmt: skip
-"""What these products add to the result."""
+"""The argument that these products add to the result."""
 FLAT = _ops("""
     _local_scalar_dense _log_softmax _safe_softmax _softmax ceil celu clamp_max cos elu erf exp expm1 floor fmod gelu
     hardshrink hardsigmoid hardswish hardtanh isfinite isinf isnan log log10 log1p log2 log_sigmoid_forward
     log_softmax logaddexp logsumexp mish pow remainder round selu sigmoid silu sin softmax softplus softshrink tan
     tanh threshold
 """)
-"""Need degree 0 of all that they take."""
+"""Ops that require degree 0 of all inputs."""
 ORDER = _ops("""
     argmax argmin argsort is_same_size sign
 """)
-"""Do not change with positive factors."""
+"""Ops that positive factors do not change."""
 NORMS = _ops("""
     _batch_norm_no_update _batch_norm_with_update _batch_norm_with_update_functional _fused_rms_norm
     _native_batch_norm_legit _native_batch_norm_legit_functional _native_batch_norm_legit_no_training batch_norm
@@ -83,13 +85,13 @@ NORMS = _ops("""
 COMPARE = frozenset(("gt", "lt", "ge", "le", "eq", "ne"))
 
 Form = np.ndarray | None
-"""A degree as coefficients (parameters,); None where it may be anything: zeros, infinities, what is not yet written."""
+"""A degree as coefficients (parameters,); None if it is arbitrary: for zeros, infinities, and unwritten storage."""
 
 
 @dataclass(frozen=True)
 class _Shift:
-    """A shift of the channels of an output, which a BatchNorm of these channels undoes: the number of the parameter,
-    of its constraint, and where the channels are."""
+    """A shift of the channels of an output, which a BatchNorm of these channels cancels: the number of the parameter,
+    that of its constraint, and the dimension of the channels."""
 
     parameter: int
     constraint: int
@@ -98,14 +100,14 @@ class _Shift:
 
 
 class Degrees(TorchDispatchMode):
-    """Follows everything that is computed inside ``with degrees:`` from ``parameters``; one degree for each storage.
+    """Follows all that is computed from ``parameters`` inside ``with degrees:``, with one degree for each storage.
 
     Attributes
     ----------
     unknown
-        Names of the ops that are not known.
+        Names of the unknown ops.
     channel
-        Least number of values that a BatchNorm had of a channel; infinite without BatchNorm.
+        Smallest number of values of a channel in a BatchNorm; infinite without BatchNorm.
     """
 
     def __init__(self, parameters: Sequence[Tensor]) -> None:
@@ -129,7 +131,7 @@ class Degrees(TorchDispatchMode):
             self._forms[self._key(p)], self._reach[self._key(p)] = unit, 1 << i
 
     def finish(self, outputs: Any) -> tuple[np.ndarray, list[int]]:
-        """The constraints (n, parameters) if ``outputs`` must not change, and which parameters these depend on."""
+        """The constraints (n, parameters) under which ``outputs`` do not change, and the parameters they depend on."""
         reach = 0
         for tensor in _floats(tree_leaves(outputs)):
             self._uses[self._key(tensor)] += 1
@@ -165,7 +167,7 @@ class Degrees(TorchDispatchMode):
         return out
 
     def _rule(self, name: str, given: dict[str, Any], inputs: list[Tensor], outputs: list[Tensor]) -> Form:
-        """The degree of what an op returns, after its constraints."""
+        """Add the constraints of an op, and return the degree of its result."""
         first = given["weight"] if name == "embedding" else given.get("src", given.get("input", given.get("self")))
         if name in SAME and outputs:
             return self._form(first)
@@ -203,7 +205,7 @@ class Degrees(TorchDispatchMode):
         return self._zero
 
     def _normalised(self, name: str, given: dict[str, Any], first: Any) -> Form:
-        """Degree of the gain; with running averages BatchNorm is a function of its input like any other."""
+        """Degree of the gain; BatchNorm with running averages is treated like any function of its input."""
         training = given.get("training", given.get("train", True))
         if "batch_norm" in name:
             if not training or "_no_" in name:
@@ -220,7 +222,7 @@ class Degrees(TorchDispatchMode):
         return form
 
     def _joined(self, name: str, given: dict[str, Any], inputs: list[Tensor]) -> Form:
-        """The one degree of all parts; a constant that is small counts as eps."""
+        """The common degree of all inputs; a small constant counts as eps."""
         form: Form = None
         for x in inputs:
             form = self._equal(form, self._form(x))
@@ -231,7 +233,7 @@ class Degrees(TorchDispatchMode):
         return form
 
     def _shifted(self, form: Form, part: Any, out: Tensor, dim: int) -> Form:
-        """The degree of a product with ``part`` added to it; noted where that shifts the channels."""
+        """The degree of a product with ``part`` added to it; a shift of the channels is noted."""
         if not isinstance(part, Tensor):
             return form
         number = len(self._constraints)
@@ -245,7 +247,7 @@ class Degrees(TorchDispatchMode):
         return None if a is None or b is None else a + b
 
     def _equal(self, a: Form, b: Form) -> Form:
-        """Require that two degrees agree; returns it."""
+        """Require that two degrees agree, and return the common one."""
         if a is None or b is None:
             return b if a is None else a
         if a is not b and (a != b).any():
@@ -253,7 +255,7 @@ class Degrees(TorchDispatchMode):
         return a
 
     def _form(self, value: Any) -> Form:
-        """The degree of a tensor, 0 for what depends on no parameter; of the numbers 0 and ∞ any."""
+        """The degree of a value: 0 if it depends on no parameter, None (arbitrary) for the numbers 0 and ∞."""
         if isinstance(value, Tensor):
             return self._forms.get(self._key(value), self._zero)
         return None if isinstance(value, int | float) and (value == 0 or math.isinf(value)) else self._zero
@@ -267,7 +269,7 @@ class Degrees(TorchDispatchMode):
         )
 
     def _write(self, out: Tensor, form: Form, reach: int) -> None:
-        """Set the degree of a storage; where only a part of it is written, it must be that of the other parts."""
+        """Set the degree of a storage; if only a part of it is written, the degree must be that of the other parts."""
         key, storage = self._key(out), out.untyped_storage()
         if key in self._forms and out.numel() * out.element_size() < storage.nbytes():
             form, reach = self._equal(self._forms[key], form), reach | self._reach[key]

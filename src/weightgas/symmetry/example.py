@@ -1,7 +1,7 @@
-"""Inputs that a model might take, guessed from what it states of itself, to follow one forward pass of it.
+"""Guesses of the inputs of a model from its configuration and layers, to follow one forward pass.
 
-Nothing is computed with them: the pass is made by a copy of the model without values, on the device ``meta``. A guess
-that does not fit fails there, and costs a millisecond.
+Nothing is computed with them: the pass is made by a copy of the model without values, on the device ``meta``, where a
+wrong guess fails within a millisecond.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 SIDES = (32, 28, 64, 224, 16, 8, 96, 256)
-"""Image sizes that are tried where a model does not state its own."""
+"""Image sizes that are tried for a model that does not state its own."""
 BATCH, LENGTH = 2, 8
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 def calls(model: nn.Module) -> Iterator[Call]:
-    """(args, kwargs) to try, the likeliest first: of Hugging Face, of timm, by the first layer."""
+    """(args, kwargs) to try, the most likely first: by the conventions of Hugging Face, of timm, by the first layer."""
     config = getattr(model, "config", None)
     if hasattr(model, "main_input_name"):
         yield from _of_transformers(model, config)

@@ -1,11 +1,11 @@
-"""Which rows of a tensor are scale-invariant by themselves, and which blocks of rows only together.
+"""Rows of a tensor that are scale-invariant by themselves, and blocks of rows that are so only together.
 
-A block B of rows is tested by splitting: Σ_{rows in B} ⟨∇_row L, w_row⟩ = 0 in every equation. Blocks are contiguous
-and of one size that divides the number of rows, tried from single rows upward: filters before a BatchNorm (size 1),
-channels of a GroupNorm, heads of a QK-normalisation, the queries in a fused projection. In a joint group the rows of
-equal number belong together. All blocks of one tensor are then confirmed at once, each by its own random factor.
+A block B of rows is tested by Σ_{rows in B} ⟨∇_row L, w_row⟩ = 0 in every equation. Blocks are contiguous and of one
+size that divides the number of rows, tried from single rows upward: filters before a BatchNorm (size 1), channels of a
+GroupNorm, heads of a QK-normalisation, the queries in a fused projection. In a joint group rows of equal number belong
+together. All blocks of one tensor are then confirmed at once, each with a separate random factor.
 
-Weakness: rows that belong together without being neighbours are found only as the larger block that holds them all.
+Weakness: rows that belong together without being adjacent are found only as the larger block that contains them all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weightgas.symmetry.probe import Equations, Probe, largest_ratio
 
 CONFIRMED_AT = 4
 DEAD_BELOW = 1e-8
-"""A row of which every term is below this part of the tensor's largest row has no effect and is not listed."""
+"""A row whose terms are all below this fraction of the largest row of its tensor has no effect, and is not listed."""
 
 
 def split_rows(
@@ -27,14 +27,14 @@ def split_rows(
 ) -> tuple[list[Group], list[str]]:
     """The groups of rows, and notes on what could not be split.
 
-    ``read`` and ``own`` are equations with ``rows``, with small and with the model's own eps.
+    ``read`` and ``own`` are equations with ``rows``: ``read`` with small eps, ``own`` with that of the model.
     """
     shapes = [p.shape for p in probe.parameters]
     counts = [shape[0] if shape else 1 for shape in shapes]
     starts = np.concatenate([[0], np.cumsum(counts)])
     invariant = [tuple(map(probe.names.index, g.parameters)) for g in groups if g.scale_invariant]
     inside = {index for members in invariant for index in members}
-    # a tensor that is not invariant in total may have blocks that are
+    # a tensor that is not invariant itself may have blocks that are
     alone = [(i,) for i, shape in enumerate(shapes) if len(shape) > 1 and i not in inside]
     found: list[Group] = []
     notes: list[str] = []
@@ -61,7 +61,7 @@ def split_rows(
 
 
 def _blocks(products: np.ndarray, spread_sq: np.ndarray) -> list[range]:
-    """Smallest blocks with vanishing sums: ``products`` and squared ``spread`` are (equations, rows)."""
+    """The smallest blocks with vanishing sums; ``products`` and ``spread_sq`` are (equations, rows)."""
     rows = products.shape[1]
     effect = spread_sq.mean(axis=0)
     free = effect > DEAD_BELOW**2 * effect.max()

@@ -1,22 +1,23 @@
 """``symmetries``: the scaling symmetries of a model, found in its ops or its gradients and confirmed by rescaling.
 
 Σᵢ aᵢ ⟨∇ᵢL_b, wᵢ⟩ = 0 for every batch b and every point w (Euler) if and only if L(e^{aᵢ s} wᵢ) = L(w) for every s. The
-equations are read in train mode and float64 at jittered points, so that no weight has a special value, and with the eps
-of the normalisations made negligible, since eps makes their symmetries approximate (residual ∝ eps/r²); the residual is
-then read again with the model's own weights and eps.
+equations are evaluated in train mode and float64 at jittered points, so that no weight has a special value. The eps of
+the normalisations is made negligible, since eps makes their symmetries approximate (residual ∝ eps/r²); the residual is
+then measured again with the model's own weights and eps.
 
 Where every op of the loss is known, the symmetries are those of the degrees (:mod:`.degrees`), and a few equations
-confirm them. They would also show one that the degrees hide, since each of the constraints is broken alone once: what
-the loss does not feel then is a symmetry by chance. In this case, and where an op is not known, equations are read
-until their rank no longer rises, one for each tensor less symmetries, and their null space is taken.
+confirm them. These equations also show a symmetry that the degrees hide: each of the constraints is violated alone
+once, and if the loss does not change, there is a symmetry by chance. In this case, and where an op is unknown,
+equations are added until their rank stops rising (one for each tensor, minus the symmetries), and their null space is
+taken.
 
-All are confirmed by rescaling the parameters, by factors from e^{−1/2} to e^{12}, where a function that is only nearly
-homogeneous (a tanh near 0) gives itself away.
+All symmetries are confirmed by rescaling the parameters by factors from e^{−1/2} to e^{12}, at which a function that is
+only approximately homogeneous (a tanh near 0) is detected.
 
-Weakness: what is homogeneous to the tolerance even there (a tanh of numbers below 10⁻⁶) passes. An eps that is written
-into a function, not kept as an attribute ``eps`` of a module, cannot be made small; beyond the tolerance such a group
-is missed. So is a symmetry by chance that breaks two constraints of the degrees at once. Symmetries other than scalings
-(shifts, rotations) are not looked for.
+Weakness: a function that is homogeneous within the tolerance even there (a tanh of numbers below 10⁻⁶) passes. An eps
+that is written into a function, and is not an attribute ``eps`` of a module, cannot be made small; if it matters beyond
+the tolerance, such a group is missed. So is a symmetry by chance that violates two constraints of the degrees at once.
+Symmetries other than scalings (shifts, rotations) are not searched for.
 """
 
 from __future__ import annotations
@@ -38,19 +39,19 @@ from weightgas.symmetry.progress import Passes
 from weightgas.symmetry.result import Symmetries
 
 INERT_BELOW = 1e-8
-"""A parameter with ‖∇ᵢL‖‖wᵢ‖ below this part of the largest has no effect."""
+"""A parameter with ‖∇ᵢL‖‖wᵢ‖ below this fraction of the largest has no effect."""
 SHIFTS = (-0.5, 0.5, 12.0)
-"""s of the confirming rescalings; −12 too where exponents have both signs."""
+"""Values of s in the confirming rescalings; also −12 where exponents have both signs."""
 CONFIRMED_AT = 2
-"""Points at which each is confirmed."""
+"""Number of points at which each symmetry is confirmed."""
 CHANCE_BELOW = 1e-5
-"""Σ aᵢ⟨∇ᵢL, wᵢ⟩ in units of its terms below which a direction that the degrees deny may be a symmetry all the same."""
+"""Σ aᵢ⟨∇ᵢL, wᵢ⟩ in units of its terms, below which a direction that the degrees exclude may still be a symmetry."""
 KNOWN_EQUATIONS = 5
-"""Equations that are read where every op is known."""
+"""Number of equations where every op is known."""
 LEAST_EQUATIONS, MORE_EQUATIONS = 12, 4
-"""Equations that are read at least elsewhere, and until so many are more than the rank that they show."""
+"""Smallest number of equations elsewhere, and by how much their number has to exceed their rank."""
 OWN_EQUATIONS = 2
-"""Points at which residuals are measured."""
+"""Number of points at which residuals are measured."""
 
 
 @typed
@@ -65,10 +66,11 @@ def symmetries(
 ) -> Symmetries:
     """Find every scaling symmetry of the trained parameters of ``model``: wᵢ → exp(aᵢ s) wᵢ leaves the loss unchanged.
 
-    The model is copied; itself, its gradients, buffers, train/eval mode and the generators of torch stay as they are.
-    Frozen parameters are excluded, tied ones counted once. Costs seven forward and backward passes and nine forward
-    passes in float64; where an op is not known, one of the first for each tensor, less symmetries. A search that takes
-    longer than a moment shows its passes on stderr, where that is a terminal.
+    The search uses a copy: the model, its gradients, buffers, train/eval mode and the random generators of torch are
+    not changed. Frozen parameters are excluded, and tied ones count once. The search costs seven forward and backward
+    passes and nine forward passes in float64. If an op is unknown, it costs a forward and backward pass for each
+    tensor, minus the number of symmetries. A search of more than a moment shows its passes on stderr, if that is a
+    terminal.
 
     Parameters
     ----------
@@ -76,25 +78,30 @@ def symmetries(
         Any module, on any device that has float64. The copy is in train mode throughout.
     loss_fn
         ``loss_fn(model, batch)`` returns the mean loss of a batch, a tensor with no dimensions. It is called with a
-        float64 copy of the model and must use that. Omit penalties on the weights: they have no symmetry.
+        float64 copy of the model, which it must use. Omit penalties on the weights, which have no symmetry.
     batches
-        Batches as ``loss_fn`` takes them, a list or a data loader; the first 8 are used, one is enough, and of a large
-        model two to four samples of each. Floating tensors in them (also inside tuples, lists and dicts) are passed in
-        float64.
+        Batches as ``loss_fn`` takes them, a list or a data loader. The first 8 are used; one suffices, and for a large
+        model two to four samples in each. Floating tensors in them (also inside tuples, lists and dicts) are converted
+        to float64.
     per_filter
-        Also look inside tensors: which rows, or blocks of rows, are scale-invariant by themselves.
+        Whether to find also the rows of tensors, or blocks of rows, that are scale-invariant by themselves.
     tolerance
-        Residual up to which a symmetry counts; what only eps keeps above it is listed as approximate.
+        Largest residual of a symmetry. If only eps makes a residual larger, the symmetry is listed as approximate.
     seed
-        Of the jitter and of dropout masks.
+        Seed of the jitter and of dropout masks.
+
+    Returns
+    -------
+    Symmetries
+        A basis of all scaling symmetries, which prints as a table.
 
     Raises
     ------
     TypeError
-        If the model is not a module, or the loss not a tensor.
+        If the model is not a module, or the loss is not a tensor.
     ValueError
         If there is no batch or no trainable parameter, or the loss is not a scalar, not finite, or does not depend on
-        the parameters of the model it is given.
+        the parameters of the model with which ``loss_fn`` is called.
     """
     tolerance = positive_number("tolerance", tolerance)
     seed = seed_number(seed)
@@ -115,7 +122,7 @@ class _Search:
         self.active = self._effective()
 
     def _more(self, read: Equations | None, end: int) -> Equations:
-        """``read``, with equations up to the number ``end``."""
+        """The equations of ``read`` and further ones up to the number ``end``."""
         begin = 0 if read is None else len(read.losses)
         with self.probe.small_eps():
             more = self.probe.equations(begin, end, rows=self.per_filter)
@@ -124,12 +131,12 @@ class _Search:
     def _effective(self) -> np.ndarray:
         effect = self.equations.lengths.max(axis=0)
         if not effect.max() > 0:
-            fix = "Every gradient is zero: look at the loss and at dead units."
+            fix = "Every gradient is zero: check the loss, and look for dead units."
             raise refuse("loss_fn", "a loss that depends on the model's parameters", "one that does not", fix)
         return np.flatnonzero(effect > INERT_BELOW * effect.max())
 
     def _spectrum(self) -> nullspace.Spectrum:
-        """Read equations until ``MORE_EQUATIONS`` have not raised the rank; their spectrum."""
+        """The spectrum of the equations, after more of them until the last ``MORE_EQUATIONS`` do not raise the rank."""
         most = len(self.probe.names) + MORE_EQUATIONS
         self.probe.passes.total += most - len(self.equations.losses)
         while True:
@@ -140,7 +147,7 @@ class _Search:
             self.equations = self._more(self.equations, max(LEAST_EQUATIONS, min(most, end + MORE_EQUATIONS)))
 
     def result(self) -> Symmetries:
-        """Search, confirm, measure the residuals."""
+        """Search and confirm the symmetries, and measure their residuals."""
         probe = self.probe
         found = self._by_degrees()
         if found is None:
@@ -171,7 +178,7 @@ class _Search:
         )
 
     def _by_degrees(self) -> tuple[list[np.ndarray], float, np.ndarray] | None:
-        """The symmetries by degrees, the gap, and the sizes of Σ aᵢ⟨∇ᵢL, wᵢ⟩; None where they are not all of them."""
+        """The symmetries by degrees, the gap, and the sizes of Σ aᵢ⟨∇ᵢL, wᵢ⟩; None if there may be others."""
         if self.probe.degrees is None:
             return None
         constraints, used = self.probe.degrees
@@ -193,7 +200,7 @@ class _Search:
         return [self.probe.names[i] for i in self.active], [self.probe.parameters[i].shape for i in self.active]
 
     def _lightest(self, vector: np.ndarray, symmetries: list[np.ndarray]) -> np.ndarray:
-        """``vector`` with those multiples of the symmetries that leave the smallest terms: they change no sum."""
+        """``vector`` plus the multiples of the symmetries that minimise its terms, which leaves every sum unchanged."""
         if not symmetries:
             return vector
         width = np.sqrt((self.equations.spread[:, self.active] ** 2).mean(axis=0))
@@ -207,7 +214,7 @@ class _Search:
         return float(np.sqrt(((read.products[:, self.active] @ vector) ** 2).sum() / terms.sum()))
 
     def _confirmed(self, found: nullspace.Spectrum) -> tuple[list[np.ndarray], float]:
-        """The widest null space in which every vector is confirmed; where there is none, that of the largest gap."""
+        """The largest null space in which every vector is confirmed; if there is none, that of the largest gap."""
         cuts = found.cuts()
         fallback: tuple[list[np.ndarray], float, list[str]] = ([], 1.0, [])
         for cut, gap in sorted(cuts[:4]):
@@ -225,7 +232,7 @@ class _Search:
         return fallback[:2]
 
     def _hold_together(self, vectors: list[np.ndarray]) -> bool:
-        """Whether all of them hold, by rescaling along random combinations, in units of the weakest of them."""
+        """Whether all ``vectors`` hold, by rescaling along random combinations, in units of the weakest of them."""
         if not vectors:
             return True
         generator = np.random.default_rng(self.probe.seed)
@@ -239,7 +246,7 @@ class _Search:
         return True
 
     def _holds(self, vector: np.ndarray) -> bool:
-        """Whether the loss stays the same, in units of what it would change by without the symmetry."""
+        """Whether the loss is unchanged, in units of its change without the symmetry."""
         key = vector.tobytes()
         if key not in self.known:
             shifts = SHIFTS if vector.min() >= 0 else (*SHIFTS, -max(SHIFTS))
@@ -256,7 +263,7 @@ class _Search:
         return abs(after - float(self.equations.losses[point]))  # NaN compares as false
 
     def _expected(self, point: int, exponents: np.ndarray) -> float:
-        """What the loss would change by if the terms of Σ aᵢ⟨∇ᵢL, wᵢ⟩ did not cancel."""
+        """Change of the loss if the terms of Σ aᵢ⟨∇ᵢL, wᵢ⟩ did not cancel."""
         return float(np.linalg.norm(exponents * self.equations.spread[point, self.active]))
 
     def _names(self, vector: np.ndarray) -> list[str]:

@@ -12,9 +12,9 @@ from fractions import Fraction
 import numpy as np
 
 ZERO_BELOW = 1e-3
-"""A singular value above this is not zero; about 1 is what a parameter without symmetry has."""
+"""A singular value above this is not zero; that of a parameter without symmetry is about 1."""
 NOISE = 1e-12
-"""Singular values below this are rounding, whatever their ratios."""
+"""Singular values below this are rounding errors, whatever their ratios."""
 LARGEST_DENOMINATOR = 12
 
 
@@ -28,11 +28,11 @@ class Spectrum:
 
     @property
     def rank(self) -> int:
-        """Where the smallest null space begins that may be one; all columns where none may."""
+        """Index at which the smallest possible null space begins; the number of columns if there is none."""
         return max((cut for cut, _ in self.cuts()), default=len(self.values))
 
     def cuts(self) -> list[tuple[int, float]]:
-        """Where the null space may begin, with the gap there: the largest gap first; gaps below 10 are none."""
+        """Indices at which the null space may begin, each with its gap, the largest first; a gap is at least 10."""
         floored = np.maximum(self.values, NOISE)
         before = np.concatenate([[1.0], floored[:-1]])
         found = [(i, before[i] / floored[i]) for i in range(len(floored)) if self.values[i] < ZERO_BELOW]
@@ -42,7 +42,7 @@ class Spectrum:
 def spectrum(products: np.ndarray, spread: np.ndarray) -> Spectrum:
     """Decompose ``products`` (equations, n), each column divided by its root mean square ``spread``.
 
-    With fewer equations than columns the values that are missing are 0.
+    With fewer equations than columns the missing values are 0.
     """
     scale = np.sqrt((spread**2).mean(axis=0))
     _, values, vectors = np.linalg.svd(products / scale / np.sqrt(len(products)))
@@ -50,9 +50,9 @@ def spectrum(products: np.ndarray, spread: np.ndarray) -> Spectrum:
 
 
 def rational(found: Spectrum, cut: int) -> tuple[np.ndarray, int]:
-    """A basis (k, n) of the null space that begins at ``cut``, as exponents, and how many vectors remain unknown.
+    """A basis (k, n) of the null space that begins at ``cut``, as exponents, and the number of excluded vectors.
 
-    Exponents are rational with denominators up to 12; vectors that are not are excluded and counted.
+    Exponents are rational with denominators up to 12; vectors with other exponents are excluded.
     """
     reduced = _reduced(found.vectors[cut:] / found.scale)
     near = np.array([_rational(row) for row in reduced]).reshape(-1, reduced.shape[1])
@@ -75,7 +75,7 @@ def _reduced(basis: np.ndarray) -> np.ndarray:
 
 
 def _rational(vector: np.ndarray) -> np.ndarray:
-    """``vector`` with every entry at a fraction of small denominator; NaN if one is not near any."""
+    """``vector`` with every entry rounded to a fraction of small denominator; NaN if one is not near any."""
     near = np.array([float(Fraction(x).limit_denominator(LARGEST_DENOMINATOR)) for x in vector.tolist()])
     return (
         near if (np.abs(near - vector) < 1e-3 * np.maximum(np.abs(vector), 1)).all() else np.full_like(vector, np.nan)

@@ -1,7 +1,7 @@
-"""A float64 copy of a model, read at jittered points: inner products of gradients with weights, and losses.
+"""A float64 copy of a model, evaluated at jittered points: inner products of gradients with weights, and losses.
 
-The model that was handed over is not touched: parameters, gradients, buffers, train/eval mode and the generators of
-torch are as before. Of the gradients only one set at a time is in memory.
+The given model is not changed: parameters, gradients, buffers, train/eval mode and the random generators of torch stay
+as they are. Only one set of gradients at a time is in memory.
 """
 
 from __future__ import annotations
@@ -23,19 +23,20 @@ from weightgas.symmetry.degrees import Degrees
 from weightgas.symmetry.progress import Passes
 
 FEW = 4
-"""Samples of a batch that are enough for a large model, and half as many where no BatchNorm has few values then."""
+"""Samples of a batch that suffice for a large model; half as many if every BatchNorm still has enough values."""
 LARGE = 100_000
-"""Weights from which on a model counts as large: what is rare in it, a dead layer, does not depend on the batch."""
+"""Number of weights above which a model counts as large: its rare features, as a dead layer, do not depend on the
+batch."""
 FEW_VALUES = 16
-"""Values of a channel that a BatchNorm must have of ``FEW`` samples."""
+"""Smallest number of values of a channel that a BatchNorm must have in ``FEW`` samples."""
 SPECIAL = 1e-2
-"""Weights below this part of an initial width are a special value: a zero bias or gate, a LayerScale of 1e-6."""
+"""Weights below this fraction of their initial width are a special value: a zero bias or gate, a LayerScale of 1e-6."""
 MOST_BATCHES = 8
-"""Batches kept; further equations come from further jittered points."""
+"""Largest number of batches; further equations come from further jittered points."""
 JITTER = 0.1
-"""Width of the jitter, in units of the root mean square of the tensor (of an initial value where that is 0)."""
+"""Width of the jitter, in units of the root mean square of the tensor (of its initial value if that is 0)."""
 SMALL_EPS = 1e-12
-"""Factor on the eps of the normalisations while symmetries are looked for."""
+"""Factor on the eps of the normalisations during the search."""
 
 LossFn = Callable[[Any, Any], Tensor]
 
@@ -57,30 +58,31 @@ class Equations:
     row_lengths: np.ndarray
 
     def joined(self, more: Equations) -> Equations:
-        """These, and ``more`` behind them."""
+        """These equations followed by ``more``."""
         return Equations(*(np.concatenate([getattr(x, f.name) for x in (self, more)]) for f in fields(self)))
 
 
 def largest_ratio(part: np.ndarray, whole: np.ndarray) -> float:
-    """The largest of ``part / whole``, 0 where there is neither."""
+    """The largest of ``part / whole``, where 0/0 counts as 0."""
     return float(np.divide(part, whole, out=np.zeros_like(part), where=whole > 0).max())
 
 
 class Probe:
-    """A model, a loss and some batches, to be read at points numbered 0, 1, …: same number, same weights and batch."""
+    """A model, a loss and some batches, to be evaluated at points 0, 1, …; the number fixes weights and batch."""
 
     def __init__(
         self, model: nn.Module, loss_fn: LossFn, batches: Iterable[Any], seed: int, passes: Passes, *, all_rows: bool
     ) -> None:
         if not callable(loss_fn):
             raise wrong_type(
-                "loss_fn", "a function of the model and a batch", loss_fn, "Pass the mean loss of a batch."
+                "loss_fn", "a function of the model and a batch", loss_fn, "It returns the mean loss of the batch."
             )
         self.loss_fn, self.seed, self.passes = loss_fn, seed, passes
         self.model = copy.deepcopy(model).double().train()
         named = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad and p.is_floating_point()]
         if not named:
-            raise refuse("model", "at least one trainable parameter", "none", "Set requires_grad on what is trained.")
+            fix = "Set requires_grad of the parameters to train."
+            raise refuse("model", "at least one trainable parameter", "none", fix)
         self.names = tuple(name for name, _ in named)
         self.parameters = [p for _, p in named]
         self.affine = frozenset(_affine(self.model))
@@ -98,7 +100,7 @@ class Probe:
 
     @contextmanager
     def small_eps(self) -> Iterator[None]:
-        """The eps of the normalisations made negligible: what is exact without it then is exact."""
+        """Make the eps of the normalisations negligible, so that symmetries which eps breaks are exact."""
         try:
             for module, key, value in self.norms:
                 setattr(module, key, value * SMALL_EPS)
@@ -108,9 +110,9 @@ class Probe:
                 setattr(module, key, value)
 
     def equations(self, begin: int, end: int, *, rows: bool = False, own: bool = False) -> Equations:
-        """Read the points from ``begin`` to before ``end``; ``rows``: also every row of every parameter by itself.
+        """Evaluate the points from ``begin`` to before ``end``; with ``rows`` also every row of every parameter.
 
-        ``own`` points have the model's own weights too where these are special.
+        ``own`` points keep the model's own weights, also where these have special values.
         """
         read = [self._equation(point, rows, own) for point in range(begin, end)]
         return Equations(*(np.array(column) for column in zip(*read, strict=True)))
@@ -132,9 +134,9 @@ class Probe:
             parameter.mul_(factor.reshape(-1, *[1] * (parameter.ndim - 1)) if factor.ndim else factor)
 
     def _followed(self, *, few: bool) -> tuple[np.ndarray, list[int]] | None:
-        """Constraints on the exponents by degrees, and the parameters in use; None where not every op is known.
+        """Constraints on the exponents by degrees, and the parameters in use; None if an op is unknown.
 
-        With ``few`` the batches are cut to their first samples, where they can be.
+        With ``few`` the batches are reduced to their first samples, if possible.
         """
         given, self.batches = self.batches, [_first(b, FEW) for b in self.batches] if few else self.batches
         degrees = Degrees(self.parameters)
@@ -190,7 +192,7 @@ class Probe:
                 noise = torch.randn(origin.shape, generator=generator, dtype=torch.float32).to(origin)
                 width = float(origin.square().mean().sqrt())
                 initial = (origin[0].numel() if origin.ndim > 1 else 1) ** -0.5
-                # the inner product of a zero bias with any gradient is 0, and a branch behind a tiny gain has no effect
+                # a zero bias has no inner product with any gradient, and a branch behind a tiny gain has no effect
                 width = initial if width <= SPECIAL * initial * (not own) else width
                 parameter.copy_(origin + JITTER * width * noise)
 
@@ -199,14 +201,14 @@ class Probe:
         with torch.no_grad():
             for buffer, value in self.buffers:
                 buffer.copy_(value)
-        _seed_all((seed + point) % 2**63, self.parameters)  # the same dropout masks wherever one point is read
+        _seed_all((seed + point) % 2**63, self.parameters)  # the same dropout masks whenever a point is evaluated
         try:
             return self.loss_fn(self.model, self.batches[point % len(self.batches)])
         except (Exception, SystemExit) as error:
             ours = error.__traceback__ is not None and error.__traceback__.tb_next is not None and is_refusal(error)
             if ours or isinstance(error, MemoryError | torch.OutOfMemoryError):
                 raise
-            fix = "It is called with the model and one of the batches."
+            fix = "It is called as loss_fn(model, batch) with a float64 copy of the model."
             got = f"{type(error).__name__}: {error}"
             raise refuse("loss_fn", "the mean loss of a batch", got, fix) from error
 
@@ -217,12 +219,12 @@ class Probe:
         if loss.ndim or loss.is_complex():
             raise refuse("loss_fn", "a scalar tensor", f"a tensor of shape {tuple(loss.shape)}", fix)
         if not torch.isfinite(loss):
-            raise refuse("loss_fn", "a finite loss", loss.item(), "Look at the batch and the weights first.")
+            raise refuse("loss_fn", "a finite loss", loss.item(), "Check the batch and the weights of the model.")
 
 
-_DEPENDS = "Use the model that loss_fn is given, which is a copy, and do not detach its output."
+_DEPENDS = "Use the model with which loss_fn is called, which is a copy, and do not detach its output."
 _EPS = ("eps", "epsilon", "variance_epsilon")
-_NEAR = "The model is read with 10 % of noise on its weights, in float64; look for a singular operation."
+_NEAR = "The model is evaluated in float64 with 10 % of noise on its weights; look for a singular operation."
 
 
 def _is_float(module: nn.Module, key: str) -> bool:
@@ -241,7 +243,7 @@ def _affine(model: nn.Module) -> Iterator[str]:
 
 
 def _first(batch: Any, count: int) -> Any:
-    """The first samples of ``batch`` where all its tensors have one first dimension; else ``batch`` as it is."""
+    """The first samples of ``batch`` if all its tensors have the same first dimension; else ``batch`` itself."""
     tensors = [x for x in tree_leaves(batch) if isinstance(x, Tensor)]
     sizes = {x.shape[0] if x.ndim else 0 for x in tensors}
     if len(sizes) != 1 or not sizes.pop() > count:
@@ -250,7 +252,7 @@ def _first(batch: Any, count: int) -> Any:
 
 
 def _as_double(batch: Any) -> Any:
-    """``batch`` with its floating tensors in float64; the rest as it is."""
+    """``batch`` with its floating tensors in float64, and all else unchanged."""
     if isinstance(batch, Tensor):
         return batch.double() if batch.is_floating_point() else batch
     if isinstance(batch, tuple) and hasattr(batch, "_fields"):
@@ -270,7 +272,7 @@ def _seed_all(seed: int, parameters: list[nn.Parameter]) -> None:
 
 @contextmanager
 def undisturbed(model: nn.Module) -> Iterator[None]:
-    """Whatever runs inside leaves torch as it was: generators, default type; gradients on, autocast off."""
+    """Restore the generators and default type of torch at the end; inside, gradients are on and autocast is off."""
     devices = sorted({p.device.index for p in model.parameters() if p.device.type == "cuda"})
     default = torch.get_default_dtype()
     with ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Progress of a search that takes longer than a moment: a line on stderr, only where that is a terminal."""
+"""Progress of a search of more than a moment: a line on stderr, if that is a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ AFTER = 1.5
 
 
 class Passes:
-    """Counts passes through a model, inside ``with``; ``total`` is how many there may be, as far as it is known."""
+    """Counts passes through a model inside ``with``; ``total`` is the largest number, as far as it is known."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.count, self.total = 0, 0
@@ -31,7 +31,7 @@ class Passes:
             self._shown.stop()
 
     def step(self) -> None:
-        """One more pass is done."""
+        """Count a pass."""
         self.count += 1
         if not self._console.is_terminal or time.monotonic() - self._begun < AFTER:
             return

@@ -10,30 +10,31 @@ from weightgas.symmetry.group import Group
 
 @dataclass(frozen=True)
 class Symmetries:
-    """Every scaling symmetry found; all others are combinations of these. ``print`` shows a table.
+    """The scaling symmetries of a network: a basis, of which all others are combinations. ``print`` shows a table.
 
     Attributes
     ----------
     groups
-        The confirmed symmetries: a basis of all of them, sparse and of matrices first, in the order of the parameters.
+        The confirmed symmetries: a sparse basis, with matrices preferred, in the order of the parameters.
     approximate
-        Those that are exact only as the eps of the normalisations goes to 0: with the model's own eps their residual
-        is above ``tolerance``. Larger weights, or a smaller eps, would make them hold.
+        Symmetries that are exact only for eps → 0 in the normalisations: with the model's own eps their residual is
+        above ``tolerance``. Larger weights or a smaller eps would bring it below.
     inert
         Trained parameters without effect on the loss (a bias before BatchNorm, the bias of the keys).
     filters
-        The rows, and blocks of rows, that are scale-invariant by themselves; only on request (``per_filter=True``).
+        The rows, and blocks of rows, that are scale-invariant by themselves; only with ``per_filter=True``.
     unknowns, equations
-        Number of parameters that have an effect, and of (batch, point) pairs they were looked at.
+        Number of parameters with an effect, and of equations, each for a batch and a point.
     singular_values
-        Of the scaled matrix of inner products, falling; about 1 where there is no symmetry. Where every op is known:
-        the sizes of Σ aᵢ⟨∇ᵢL, wᵢ⟩ in units of its terms, along directions that break one constraint and symmetries.
+        Singular values of the scaled matrix of inner products, in descending order; about 1 without symmetry. Where
+        every op is known, they are instead the sizes of Σ aᵢ⟨∇ᵢL, wᵢ⟩ in units of its terms, along the directions that
+        violate one constraint, and along the symmetries.
     gap
-        Ratio of the last of these kept to the first one taken as zero; infinite if that one is.
+        Ratio of the last of these that is kept to the first one that is taken as zero; infinite if the latter is zero.
     tolerance
-        Residual up to which a symmetry counts.
+        Largest residual of a symmetry.
     notes
-        What was dropped or could not be looked at, and why.
+        What was excluded or could not be tested, and why.
     """
 
     groups: tuple[Group, ...]
@@ -49,7 +50,7 @@ class Symmetries:
 
     @property
     def scale_invariant(self) -> tuple[Group, ...]:
-        """The groups whose exponents are all equal: the loss depends on their direction alone."""
+        """The groups whose exponents are all equal: the loss depends only on their direction."""
         return tuple(group for group in self.groups if group.scale_invariant)
 
     @property
@@ -59,7 +60,7 @@ class Symmetries:
 
     @property
     def residuals(self) -> dict[str, float]:
-        """Residual of each group and each approximate one, by name."""
+        """Residuals of the confirmed and approximate groups, by name."""
         return {group.name: group.residual for group in (*self.groups, *self.approximate)}
 
     def __str__(self) -> str:
@@ -80,7 +81,7 @@ class Symmetries:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        """In a notebook: the table, with what else was found as a note."""
+        """In a notebook: the table, with all other results as a note."""
         every = [(group.kind, group) for group in self.groups] + [("approximate", group) for group in self.approximate]
         rows = [(kind, f"{group.residual:.1e}", _members(group)) for kind, group in every]
         title, *other = str(self).split("\n")

@@ -1,14 +1,13 @@
-"""Scale-invariant groups read off one forward pass, without a loss, a batch or a value of a weight.
+"""Scale-invariant groups from the structure of one forward pass, without a loss, a batch or values of the weights.
 
 A copy of the model without values (device ``meta``) is called with guessed inputs (:mod:`.example`), and the degree of
 every tensor is followed through the ops (:mod:`.degrees`): normalisations of any class, residual sums, standardised
-weights, attention. That the outputs do not change is required, and enough for any loss of them.
+weights, attention. The outputs must not change, which suffices for any loss of the outputs.
 
-Where no guess fits, or the pass depends on values, the children are followed one by one, and what they do to each other
-is not seen.
+Where no guess fits, or the pass depends on values, the children are followed one by one, without their interactions.
 
-Weakness: those of :mod:`.degrees`; an eps is taken for negligible; nothing is measured, the guessed inputs may take
-another branch than a run, and what a model does with the weights of a child that is followed alone is not noticed.
+Weakness: those of :mod:`.degrees`; eps is taken as negligible; nothing is measured; the guessed inputs may take another
+branch than a run; and other uses of the weights of a child that is followed alone are missed.
 :func:`weightgas.symmetry.symmetries` measures and confirms.
 """
 
@@ -29,17 +28,17 @@ from weightgas.symmetry.degrees import Degrees
 from weightgas.symmetry.group import Group
 
 _STATES = ("past_key_values", "hidden_states", "attentions", "encoder_last_hidden_state")
-"""Outputs of transformers' models that no loss is made of."""
+"""Outputs of Hugging Face models on which no loss depends."""
 
 
 @typed
 def structural_groups(model: nn.Module) -> tuple[Group, ...]:
-    """The scale-invariant groups with a matrix, from one forward pass without values; residuals are NaN (not measured).
+    """Scale-invariant groups that contain a matrix, from one forward pass without values; residuals are NaN.
 
-    Frozen parameters are excluded, tied ones counted once. A model in eval mode is taken for one in train mode. A
-    bias directly before BatchNorm has no effect and belongs to no group. A sharded model (parameters that are DTensors)
-    counts as the one that it was made of. Nothing is found where no guessed input fits, nor where parameters are of a
-    class of their own, as with the first FSDP.
+    Frozen parameters are excluded, and tied ones count once. A model in eval mode is treated as in train mode. A bias
+    directly before BatchNorm has no effect and belongs to no group. A sharded model (parameters that are DTensors)
+    counts as the model from which it was made. Nothing is found if no guessed input fits, or for parameters of a custom
+    class, as with FSDP 1. Nothing is measured; :func:`symmetries` measures and confirms groups.
 
     Raises
     ------
@@ -67,9 +66,9 @@ def structural_groups(model: nn.Module) -> tuple[Group, ...]:
 
 
 def _parts(model: nn.Module, parameters: list[nn.Parameter]) -> Iterator[tuple[np.ndarray, list[int]]]:
-    """Constraints on ``parameters``, and which of them take part: of the model, or of children that can be followed.
+    """Constraints on ``parameters``, with those that take part, from the model or from children that can be followed.
 
-    A child by itself is sound where no other module has one of its parameters: such ones are not looked at there.
+    A child is followed alone only if no other module has one of its parameters.
     """
     found = _followed(model, parameters)
     if found is not None:
@@ -88,7 +87,7 @@ def _parts(model: nn.Module, parameters: list[nn.Parameter]) -> Iterator[tuple[n
 
 
 def _followed(model: nn.Module, parameters: list[nn.Parameter]) -> tuple[np.ndarray, list[int]] | None:
-    """Constraints and used parameters of the first guessed input that the model takes; None where it takes none."""
+    """Constraints and used parameters for the first guessed input that the model accepts; None if it accepts none."""
     try:
         values: list[Any] = [*model.parameters(), *model.buffers()]
         values += [x for m in model.modules() for x in vars(m).values() if isinstance(x, torch.Tensor)]
@@ -97,7 +96,7 @@ def _followed(model: nn.Module, parameters: list[nn.Parameter]) -> tuple[np.ndar
         hollow = _copied(model, dict(memo), sharded=any(map(_sharded, values)))
         if not model.training:
             hollow.train()
-    except Exception:  # what a module keeps may not be made to be copied
+    except Exception:  # a module may have members that cannot be copied
         return None
     for args, kwargs in example.calls(model):
         degrees = Degrees([memo[id(p)] for p in parameters])
@@ -111,16 +110,16 @@ def _followed(model: nn.Module, parameters: list[nn.Parameter]) -> tuple[np.ndar
                 args, kwargs = tree_map(_hollow, (args, kwargs))
                 with degrees:
                     out = hollow(*args, **kwargs)
-        except Exception:  # whatever a forward pass raises for inputs that it is not made for
+        except Exception:  # any error of a forward pass for inputs that do not fit
             continue
         return degrees.finish(_outputs(out))
     return None
 
 
 def _copied(model: nn.Module, memo: dict[int, Any], *, sharded: bool) -> nn.Module:
-    """A deep copy with the parameters in ``memo``; of a sharded model in the classes it had before, and without hooks.
+    """A deep copy with the parameters in ``memo``; of a sharded model with its original classes and without hooks.
 
-    These gather and scatter, of which there is nothing in a copy without values.
+    The hooks gather and scatter values, which the copy does not have.
     """
     for module in reversed(list(model.modules())) if sharded else ():
         own = {name: value for name, value in vars(module).items() if not name.startswith("__")}  # those are FSDP's
@@ -137,7 +136,7 @@ def _sharded(value: Any) -> bool:
 
 
 def _outputs(out: Any) -> Any:
-    """What a loss is made of: the logits where there are some, else all tensors that are no states."""
+    """The outputs on which a loss may depend: the logits if there are some, else all tensors that are not states."""
     if isinstance(out, Mapping):
         return out["logits"] if out.get("logits") is not None else [v for k, v in out.items() if k not in _STATES]
     return out

@@ -1,7 +1,7 @@
 """Solvable systems: distributions of the direction with exactly known entropy, which can be sampled.
 
-Estimators of the entropy are tested on these (docs/explanation/entropies.md): uniform, von Mises–Fisher and Bingham,
-with independent samples, and two autoregressive chains, whose samples are correlated like those of a run.
+They test the estimators of the entropy (docs/explanation/entropies.md): uniform, von Mises–Fisher and Bingham
+distributions with independent samples, and two autoregressive chains, whose samples are correlated like those of a run.
 """
 
 from weightgas.systems.bingham import Bingham

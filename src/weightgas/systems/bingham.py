@@ -40,19 +40,19 @@ class _Integral(NamedTuple):
 
 @dataclass(frozen=True)
 class Bingham:
-    """ρ ∝ exp(−½ Σ a_i w̄_i²/T).
+    """Bingham distribution ρ ∝ exp(−½ Σ a_i w̄_i²/T), the Gibbs state of the quadratic loss with isotropic noise.
 
     Parameters
     ----------
     eigenvalues
-        a of shape (dim,), at least two; a constant added to all only shifts L.
+        a of shape (dim,), at least two numbers; a constant added to all of them only shifts L.
     temperature
         T in units of the loss.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not finite numbers of that shape, or the temperature is not positive.
+        If the eigenvalues are not finite numbers of that shape, or the temperature is not a positive finite number.
     """
 
     eigenvalues: ArrayLike
@@ -62,7 +62,7 @@ class Bingham:
         fix = "Pass the eigenvalues of A, for instance numpy.linspace(0, 1, 10)."
         values = symmetric_or_diagonal("eigenvalues", self.eigenvalues, fix)
         if values.ndim != 1:
-            raise refuse("eigenvalues", "the shape (dim,)", f"the shape {values.shape}", fix)
+            raise refuse("eigenvalues", "shape (dim,) with dim at least 2", f"shape {values.shape}", fix)
         object.__setattr__(self, "eigenvalues", as_tuples(values))
         positive_number("temperature", self.temperature)
 
@@ -83,7 +83,7 @@ class Bingham:
 
     @property
     def entropy(self) -> float:
-        """S = ln 𝒵 + U/T, with both wells: ln 2 more than one of them at low T."""
+        """S = ln 𝒵 + U/T in nats, of both wells together: at low T ln 2 more than that of one."""
         return self._integral.log_z + self._integral.mean
 
     @property
@@ -93,7 +93,7 @@ class Bingham:
 
     @property
     def heat_capacity(self) -> float:
-        """Var L/T²: (d − 1)/2 at low T."""
+        """dU/dT = Var L/T²: (d − 1)/2 at low T."""
         return self._integral.variance
 
     def energy(self, directions: np.ndarray) -> np.ndarray:
@@ -116,7 +116,7 @@ class Bingham:
 
 
 def _integrate(gaps: np.ndarray) -> _Integral:
-    """Z and two moments for rates ``gaps`` ≥ 0 (dim,), one of them 0; equal ones are combined."""
+    """Z and two moments for rates ``gaps`` ≥ 0 (dim,), one of them 0; equal rates are combined."""
     rates, count = np.unique(gaps, return_counts=True)
     half = count / 2
     saddle = float(np.asarray(brentq(lambda s: half @ (1 / (s + rates)) - 1, 0.25, len(gaps) / 2 + 1, xtol=1e-14)))
@@ -137,7 +137,7 @@ def _integrate(gaps: np.ndarray) -> _Integral:
             rest[part] = (1 + move) ** -2 @ (half * (rates * inverse) ** 2)
         return weight * (1j - 2 * bend * u), first, rest
 
-    # The integrand at −u is minus the conjugate of that at u, so u ≥ 0 and imaginary parts are enough.
+    # The integrand at −u is minus the conjugate of that at u, so u ≥ 0 and imaginary parts suffice.
     reach = 12.0
     while np.abs(along(np.array([reach * scale]))[0][0]) > _NEGLIGIBLE:
         reach *= 1.5

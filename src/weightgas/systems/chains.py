@@ -1,4 +1,4 @@
-"""Autoregressive chains: correlated like the samples of a run, but with known entropy."""
+"""Autoregressive chains: their samples are correlated like those of a run, but their entropy is known."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from weightgas.systems.system import log_area
 
 @dataclass(frozen=True)
 class SphereAutoregression:
-    """x_t = y_t/‖y_t‖ with y_{t+1} = ρ x_t + √((1 − ρ²)/d) n: a chain without a preferred direction.
+    """A chain on the sphere without a preferred direction: x_t = y_t/‖y_t‖ with y_{t+1} = ρ x_t + √((1 − ρ²)/d) n.
 
     Every step commutes with rotations, so the uniform distribution is stationary and S = ln area(S^{d−1}) exactly. A
-    step reduces ⟨x_t, x_0⟩ by the factor c, so E⟨x_t, x_0⟩ = c^t; c = ρ up to O(1/d).
+    step reduces ⟨x_t, x_0⟩ by the factor c on average, so E⟨x_t, x_0⟩ = c^t with c = ρ up to O(1/d).
 
-    Raises TypeError or ValueError unless ``dim`` ≥ 2 and 0 ≤ ``correlation`` < 1.
+    TypeError or ValueError unless ``dim``, d, is at least 2 and ``correlation``, ρ, is from 0 to below 1.
     """
 
     dim: int
@@ -36,7 +36,7 @@ class SphereAutoregression:
 
     @property
     def entropy(self) -> float:
-        """ln area(S^{d−1})."""
+        """S = ln area(S^{d−1}) in nats."""
         return log_area(self.dim)
 
     @property
@@ -72,7 +72,8 @@ class SphereAutoregression:
 class WellAutoregression:
     """A Gaussian AR(1) chain y in the tangent plane of the first axis, mapped to the sphere: x = (−1, y)/√(1 + ‖y‖²).
 
-    Every coordinate of y has the autocorrelation ρ^t, and y the variances v. The map has the area (1 + ‖y‖²)^{−d/2}, so
+    Every coordinate of y has the autocorrelation ρ^t, and y has the variances v. The map changes areas by the factor
+    (1 + ‖y‖²)^{−d/2}, so
 
         S = ½ Σ ln(2πe v_i) − (d/2) E ln(1 + ‖y‖²),    E ln(1 + q) = ∫ (1 − E e^{−tq}) e^{−t}/t dt over t > 0.
 
@@ -81,14 +82,14 @@ class WellAutoregression:
     dim
         d ≥ 2.
     variances
-        v, one number for all d − 1 coordinates or one for each.
+        v, positive: one number for all d − 1 coordinates, or one for each.
     correlation
         0 ≤ ρ < 1; 0 gives independent samples.
 
     Raises
     ------
     TypeError, ValueError
-        If they are not of these types and ranges.
+        If an argument is not of this type and range.
     """
 
     dim: int
@@ -106,12 +107,12 @@ class WellAutoregression:
 
     @property
     def name(self) -> str:
-        """``well_ar1(d=…, v=…, rho=…)``, v the mean variance."""
+        """``well_ar1(d=…, v=…, rho=…)`` with v the mean variance."""
         return f"well_ar1(d={self.dim}, v={self._array.mean():g}, rho={self.correlation:g})"
 
     @property
     def entropy(self) -> float:
-        """S, exact: the integral over ln t by the trapezoid rule, whose error is below 1e-12."""
+        """S in nats; the integral over ln t is done by the trapezoidal rule, with an error below 1e-12."""
         variances, count = np.unique(self._array, return_counts=True)
         t = np.exp(np.arange(-45, 4, 0.1))
         decay = np.array([-np.expm1(-0.5 * count @ np.log1p(2 * s * variances)) for s in t])

@@ -1,4 +1,4 @@
-"""Independent samples: the uniform sphere and von Mises–Fisher, the Gibbs state of the paper's linear loss."""
+"""Systems with independent samples: the uniform sphere and von Mises–Fisher, the Gibbs state of the linear loss."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from weightgas.theory import vmf
 
 @dataclass(frozen=True)
 class UniformSphere:
-    """ρ = 1/area(S^{d−1}): S = ln area, the maximum. TypeError or ValueError unless ``dim`` ≥ 2."""
+    """Uniform distribution on the sphere, ρ = 1/area(S^{d−1}), which has the largest entropy, S = ln area.
+
+    TypeError or ValueError unless ``dim``, d, is a whole number of at least 2.
+    """
 
     dim: int
 
@@ -28,7 +31,7 @@ class UniformSphere:
 
     @property
     def entropy(self) -> float:
-        """ln area(S^{d−1})."""
+        """S = ln area(S^{d−1}) in nats."""
         return log_area(self.dim)
 
     @typed
@@ -40,9 +43,9 @@ class UniformSphere:
 
 @dataclass(frozen=True)
 class VonMisesFisher:
-    """ρ ∝ exp(−L/T) with L = 1 + w̄₀ (:mod:`weightgas.theory.vmf`).
+    """Von Mises–Fisher distribution ρ ∝ exp(−L/T) with L = 1 + w̄₀ (:mod:`weightgas.theory.vmf`).
 
-    TypeError or ValueError unless ``dim`` ≥ 2 and the temperature is positive and finite.
+    TypeError or ValueError unless ``dim`` is at least 2 and ``temperature``, T, is a positive finite number.
     """
 
     dim: int
@@ -59,7 +62,7 @@ class VonMisesFisher:
 
     @property
     def entropy(self) -> float:
-        """S = ln 𝒵 − (1 − U)/T."""
+        """S = ln 𝒵 − (1 − U)/T in nats."""
         return float(vmf.entropy(self.dim, self.temperature))
 
     @property
@@ -69,7 +72,7 @@ class VonMisesFisher:
 
     @property
     def heat_capacity(self) -> float:
-        """Var L/T²."""
+        """dU/dT = Var L/T²."""
         return float(vmf.heat_capacity(self.dim, self.temperature))
 
     def energy(self, directions: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from weightgas.errors import whole_number
 
 @runtime_checkable
 class System(Protocol):
-    """A distribution of unit vectors with known entropy, in nats, with respect to the area of the unit sphere."""
+    """The interface of a distribution of unit vectors with known entropy, with respect to the area of the sphere."""
 
     @property
     def name(self) -> str:
@@ -36,7 +36,7 @@ class System(Protocol):
 
 @runtime_checkable
 class ThermalSystem(System, Protocol):
-    """A system that is the Gibbs state ρ ∝ exp(−L/T) of a loss L on the unit sphere."""
+    """The interface of a system that is the Gibbs state ρ ∝ exp(−L/T) of a loss L on the unit sphere."""
 
     @property
     def temperature(self) -> float:
@@ -54,11 +54,14 @@ class ThermalSystem(System, Protocol):
         ...
 
     def energy(self, directions: np.ndarray) -> np.ndarray:
-        """L of unit vectors (…, dim): shape (…)."""
+        """L of unit vectors (…, dim), of shape (…)."""
         ...
 
 
 def log_area(dim: int) -> float:
-    """ln of the area of the unit sphere in ``dim`` dimensions, 2 π^{d/2}/Γ(d/2)."""
+    """Logarithm of the area of the unit sphere in ``dim`` dimensions, 2π^{d/2}/Γ(d/2).
+
+    TypeError or ValueError unless ``dim``, d, is a whole number of at least 1.
+    """
     dim = whole_number("dim", dim, minimum=1)
     return float(np.log(2) + dim / 2 * np.log(np.pi) - gammaln(dim / 2))

@@ -1,4 +1,4 @@
-"""Closed forms of the gas of weights, without runs and measurements; only NumPy and SciPy are needed.
+"""Closed forms of the gas of weights, without runs or measurements; they need only NumPy and SciPy.
 
 ``ideal_gas``   state variables, equation of state, potentials, stationary radii
 ``vmf``         the solvable gas: von Mises-Fisher distribution of the direction
@@ -8,8 +8,8 @@
 ``anisotropic`` any noise in a harmonic well: energies, fluctuations and entropy from H, Σ and η_e
 ``virial``      what noise costs, U − L(m), from norms and steps
 
-Every function broadcasts over array arguments and returns NumPy arrays or scalars. A value of the wrong type or sign,
-or one that is not finite, raises ``ValueError`` before any work starts.
+Unless stated otherwise, a function broadcasts over array arguments and returns NumPy arrays or scalars. A number of the
+wrong sign, or one that is not finite, raises ``ValueError``; a value of the wrong type ``ValueError`` or ``TypeError``.
 """
 
 from importlib import import_module

@@ -1,6 +1,6 @@
-"""Input validation of the theory functions: each returns float64 numbers or raises ``ValueError``.
+"""Input validation of the theory functions: each check returns float64 numbers or raises ``ValueError``.
 
-A float is checked without NumPy, in a tenth of the time, since a monitor checks settings in the training loop.
+A float is checked without NumPy, which takes a tenth of the time: a monitor checks settings in the training loop.
 """
 
 import inspect
@@ -84,7 +84,7 @@ def where(stable: Any, formula: Callable[[Any], Any]) -> Numbers:
 
 
 class Steps(Protocol):
-    """What theory needs of a protocol: axes, flags and the mean step (:class:`weightgas.protocols.Protocol`)."""
+    """The members of a protocol that theory uses: axes, flags, mean step (:class:`weightgas.protocols.Protocol`)."""
 
     axes: ClassVar[tuple[str, str]]
     scaled: ClassVar[bool]
@@ -114,7 +114,7 @@ Kind = type[Steps]
 
 
 def kind(protocol: Any) -> Any:
-    """``protocol`` if it is (the class of) a protocol; version 0.1 also accepted its name."""
+    """The class of ``protocol``, which is a protocol or its class; TypeError for anything else, as for a name."""
     if not hasattr(protocol, "step_number"):
         raise wrong_type("protocol", "the class of a protocol", protocol, "Pass for instance weightgas.FixedLR.")
     return protocol if isinstance(protocol, type) else type(protocol)

@@ -1,13 +1,13 @@
 """Modified Bessel functions as the von Mises-Fisher gas needs them, for any order and argument, without cancellation.
 
-With nu = dim/2 - 1 and s = sqrt(nu^2 + kappa^2) the uniform (Debye) expansion of the logarithm reads
+With ν = dim/2 - 1 and s = √(ν² + κ²) the uniform (Debye) expansion of the logarithm is
 
-    ln I_nu(kappa) - nu ln kappa = s - nu ln(nu + s) - ln(s)/2 - ln(2 pi)/2 + sum_k s^-k sum_j c_kj (nu/s)^2j
+    ln I_ν(κ) - ν ln κ = s - ν ln(ν + s) - ln(s)/2 - ln(2π)/2 + Σ_k s^-k Σ_j c_kj (ν/s)^2j
 
-(Olver, Asymptotics and Special Functions, ch. 10.7; DLMF 10.41). It holds for every kappa once nu is large. Its
-derivatives with respect to kappa give A = I_{nu+1}/I_nu and dA/dkappa term by term. For small nu it is evaluated at
-nu + 16 and reduced by the recurrence I_nu = I_{nu+2} + 2 (nu+1) I_{nu+1} / kappa, which is stable downwards. So one
-formula holds for all dimensions and temperatures.
+(Olver, Asymptotics and Special Functions, ch. 10.7; DLMF 10.41). It holds for every κ once ν is large. Its
+derivatives with respect to κ give A = I_{ν+1}/I_ν and dA/dκ term by term. For small ν it is evaluated at ν + 16 and
+reduced by the recurrence I_ν = I_{ν+2} + 2 (ν+1) I_{ν+1} / κ, which is stable downwards. So one formula holds for all
+dimensions and temperatures.
 """
 
 from typing import NamedTuple
@@ -23,24 +23,24 @@ TERMS = 12
 
 
 class Bessel(NamedTuple):
-    """Functions of (dim, kappa), A being I_{dim/2} / I_{dim/2-1}."""
+    """Functions of (dim, κ), A being I_{dim/2} / I_{dim/2-1}."""
 
     log_partition_minus_kappa: Numbers
-    """(dim/2) ln 2 pi + ln I_{dim/2-1}(kappa) - (dim/2-1) ln kappa - kappa."""
+    """(dim/2) ln 2π + ln I_{dim/2-1}(κ) - (dim/2-1) ln κ - κ."""
     ratio: Numbers
     """A."""
     ratio_over_kappa: Numbers
-    """A / kappa."""
+    """A / κ."""
     complement: Numbers
     """1 - A."""
     slope: Numbers
-    """dA/dkappa."""
+    """dA/dκ."""
     scaled_slope: Numbers
-    """kappa^2 dA/dkappa."""
+    """κ² dA/dκ."""
 
 
 def bessel(dim: NDArray[np.float64], kappa: NDArray[np.float64]) -> Bessel:
-    """Evaluate for broadcastable ``dim`` >= 2 and 1e-300 <= ``kappa`` <= 1e300."""
+    """Evaluate for broadcastable ``dim`` ≥ 2 and 1e-300 ≤ ``kappa`` ≤ 1e300."""
     dim, kappa = np.broadcast_arrays(dim, kappa)
     small = dim / 2 - 1 < LEAST_ORDER
     order = dim / 2 - 1 + np.where(small, LEAST_ORDER, 0)
@@ -76,9 +76,9 @@ def bessel(dim: NDArray[np.float64], kappa: NDArray[np.float64]) -> Bessel:
 
 
 def _debye(order: NDArray, kappa: NDArray, unit: NDArray) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Return ln I - nu ln kappa - kappa + ln(2 pi)/2, A/kappa, 1 - A, unit^2 dA/dkappa at large ``order``.
+    """Return ln I - ν ln κ - κ + ln(2π)/2, A/κ, 1 - A, unit² dA/dκ at large ``order``.
 
-    With f(s) the expansion in the module's docstring: A = f' kappa/s, dA/dkappa = f'' (kappa/s)^2 + f' nu^2/s^3.
+    With f(s) the expansion in the module's docstring: A = f' κ/s, dA/dκ = f'' (κ/s)² + f' ν²/s³.
     """
     s = np.hypot(order, kappa)
     p, q, c, y = order / s, 1 / s, kappa / s, unit / s
@@ -93,11 +93,11 @@ def _debye(order: NDArray, kappa: NDArray, unit: NDArray) -> tuple[NDArray, NDAr
 
 
 def _series() -> tuple[NDArray, NDArray, NDArray]:
-    """Coefficients [k, j] of s^-k (nu/s)^2j in f, -s f', s^2 f'' (for f, beyond its first three terms).
+    """Coefficients [k, j] of s^-k (ν/s)^2j in f, -s f', s² f'' (for f, beyond its first three terms).
 
-    theta = d ln I / d ln kappa obeys d theta/d ln kappa + theta^2 = s^2. The ansatz theta = s - (1-t) sum_k e_k(t) s^-k
-    with t = (nu/s)^2 gives e_0 = 1/2 and, order by order,
-    e_{k+1} = (-s d/ds [(1-t) e_k] + (1-t) sum_{i+j=k} e_i e_j) / 2, where -s d/ds multiplies s^-k t^j by k + 2j.
+    θ = d ln I / d ln κ obeys dθ/d ln κ + θ² = s². The ansatz θ = s - (1-t) Σ_k e_k(t) s^-k with t = (ν/s)² gives
+    e₀ = 1/2 and, order by order,
+    e_{k+1} = (-s d/ds [(1-t) e_k] + (1-t) Σ_{i+j=k} e_i e_j) / 2, where -s d/ds multiplies s^-k t^j by k + 2j.
     """
     e = np.zeros((TERMS + 1, TERMS + 2))
     e[0, 0] = 0.5

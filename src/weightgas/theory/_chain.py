@@ -19,7 +19,7 @@ _TOLERANCE = 1e-4
 
 @dataclass(frozen=True)
 class Stationary:
-    """Means over the stationary state; NaN with a ``reason`` if there is none or it is not resolved.
+    """Means over the stationary state of the isotropic noise model; NaN with a ``reason`` if there is no such state.
 
     energy, energy_variance    U = E[1 + z] and Var z
     entropy_direction          S(w̄) in nats, with respect to the surface of the unit sphere
@@ -30,6 +30,7 @@ class Stationary:
     log_square_variance        Var ln r²
     conf_ratio                 T_conf/T = E‖∇L‖²/(T E[ΔL]), ΔL = −(d−1)z: 1 in continuous time
     error                      relative change of U, or E[r²], when the highest degrees are excluded
+    reason                     why there is no state or it is not resolved; empty if there is one
     gaps, weights              nodes and weights for means over 1 + z in this state
     """
 
@@ -50,7 +51,7 @@ class Stationary:
 
 
 class _Reference(NamedTuple):
-    """The parameters of ρ₀: h, and ηλ = η_e λ r², at the centre of ln r²; the spread of ln r²; T of the direction."""
+    """The parameters of ρ₀: h and ηλ = η_e λ r² at the centre of ln r²; the spread of ln r²; T of the direction."""
 
     size: float
     decay: float
@@ -61,8 +62,8 @@ class _Reference(NamedTuple):
 def _reference(protocol: Kind, dim: int, step: float, noise_var: float) -> _Reference:
     """The parameters from the mean step; NaN where it has no fixed point.
 
-    The temperature of the direction is that at which a step does not change the mean of z: in high dimensions that of
-    continuous time would be off by many widths of the density.
+    The temperature of the direction is that at which a step does not change the mean of z. In high dimensions the
+    temperature of continuous time would be off by many widths of the density.
     """
     at = _radius(protocol, dim, step, noise_var, None)
     if not np.isfinite(at.size + at.decay + at.spread):
@@ -190,7 +191,7 @@ def _after(gap: Array, size: Array, noise_var: float, dim: int, degree: int) -> 
 
 
 def _misses(nodes: Array, size: float, noise_var: float, dim: int, degree: int) -> bool:
-    """Whether the mean of 1 + z after a step e = ``size`` from the middle changes with more nodes for the noise."""
+    """Whether more nodes for the noise change the mean of 1 + z after a step e = ``size`` from the middle."""
     middle, means = nodes[len(nodes) // 3], []
     for more in (0, 4):
         gap, _, weight = _after(middle, np.array(size), noise_var, dim, degree + more)

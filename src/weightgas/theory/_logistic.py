@@ -11,9 +11,10 @@ Density = tuple[ArrayLike, ArrayLike]
 
 
 def slope(cold: Density, hot: Density, guess: float = 0.0) -> float:
-    """Slope in the energy of the logistic regression "hot or cold", for infinitely many energies, as many from each.
+    """Slope in the logistic regression "hot or cold" on the energy, for infinitely many energies, as many from each.
 
-    The maximum of E_cold ln(1 − p) + E_hot ln p over a line for the logit of p, by Newton's method from ``guess``.
+    The maximum of E_cold ln(1 − p) + E_hot ln p, where the logit of p is linear in the energy, by Newton's method from
+    ``guess``.
     """
     each = [(np.asarray(x), np.asarray(w)) for x, w in (cold, hot)]
     energy, weight = (np.concatenate(pair) for pair in zip(*each, strict=True))

@@ -1,7 +1,7 @@
 """Gauss rules and orthonormal polynomials for the densities of the isotropic noise model.
 
-Nodes are the eigenvalues of the Jacobi matrix (Golub and Welsch 1969), weights 1/Σ p_i² at the nodes: these have a
-small relative error even if they are tiny, unlike the squared eigenvectors.
+Nodes are the eigenvalues of the Jacobi matrix (Golub and Welsch 1969), and weights are 1/Σ p_i² at the nodes. Unlike
+the squared eigenvectors, these have a small relative error even if they are tiny.
 """
 
 from __future__ import annotations

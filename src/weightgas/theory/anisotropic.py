@@ -1,19 +1,20 @@
-"""The anisotropic gas: the stationary state of a step with any noise in a harmonic well, from H, Σ and η_e alone.
+"""The anisotropic gas: the stationary state of SGD with any noise in a harmonic well, from H, Σ and η_e alone.
 
 About the minimum, on the tangent space of the sphere, the step is w₊ = w − η_e(Hw + n) with E n nᵀ = Σ. Its stationary
 covariance solves the discrete Lyapunov equation HC + CH − η_e HCH = η_e Σ, in the eigenbasis of H
 
     C_ij = η_e Σ_ij/(h_i + h_j − η_e h_i h_j)
 
-and with Gaussian noise the state is Gaussian, so that mean and variance of the loss, its density, ‖∇L‖², T_conf, the
-Gibbs slope and the entropy follow from C. The sum of all squares, tr HC, does not know whether H and Σ commute at small
-steps: U − L(m) = RT for any noise. The fluctuations do,
+and with Gaussian noise the state is Gaussian. Mean and variance of the loss, its density, ‖∇L‖², T_conf, the Gibbs
+slope and the entropy then follow from C. At small steps tr HC does not depend on whether H and Σ commute: U − L(m) = RT
+for any noise. The fluctuations do depend on it,
 
     (Var U/T²)/R = D Σ_ij Σ_ij² 4h_ih_j/(h_i + h_j)²/(tr Σ)²  ≤  D tr Σ²/(tr Σ)² = D/d_eff      (η_e h ≪ 1)
 
-with equality where they commute; D is the dimension of the tangent space.
+with equality where H and Σ commute; D is the dimension of the tangent space.
 
-Exact for a quadratic loss in flat space and Gaussian noise of constant Σ. On the sphere it is the leading order in C.
+This is exact for a quadratic loss in flat space and Gaussian noise of constant Σ. On the sphere it is the leading order
+in C.
 Source: Mandt, Hoffman and Blei, arXiv 1704.04289 (continuous time); Liu, Ziyin and Ueda, arXiv 2012.03636 (discrete).
 """
 
@@ -41,12 +42,12 @@ class AnisotropicGas:
     Parameters
     ----------
     hessian
-        H on the unit sphere, (D, D), symmetric and positive definite, or its eigenvalues (D,), of which Σ has the axes.
+        H on the unit sphere, (D, D), symmetric and positive definite, or its eigenvalues (D,).
     noise
-        Σ of the gradient on the unit sphere, (D, D), symmetric and positive semi-definite, or (D,) if it is diagonal in
-        the axes of ``hessian``.
+        Σ, the covariance of the gradient on the unit sphere, in the same axes as ``hessian``: (D, D), symmetric and
+        positive semi-definite, or its diagonal (D,).
     elr
-        η_e, the effective learning rate.
+        Effective learning rate η_e.
 
     Raises
     ------
@@ -65,15 +66,17 @@ class AnisotropicGas:
     def __post_init__(self) -> None:
         hessian, noise = _symmetric("hessian", self.hessian), _symmetric("noise", self.noise)
         if len(hessian) != len(noise):
-            raise refuse("noise", f"{len(hessian)} rows, as the Hessian has", len(noise), "Make them agree.")
+            fix = "Pass both in the same dimension."
+            raise refuse("noise", f"{len(hessian)} rows, as many as the Hessian has", len(noise), fix)
         curvatures, axes = (hessian, None) if hessian.ndim == 1 else np.linalg.eigh(hessian)
         noise = np.diag(noise) if noise.ndim == 1 else noise
         step = float(positive("elr", self.elr)) * curvatures
         if not (curvatures > 0).all():
-            fix = "Leave directions without curvature off: they have no stationary state."
+            fix = "Exclude directions without curvature: they have no stationary state."
             raise refuse("hessian", "positive eigenvalues", float(curvatures.min()), fix)
         if not (step < 2).all():
-            raise refuse("elr", "η_e h below 2 for every eigenvalue", float(step.max()), "The step diverges.")
+            fix = "The step diverges; lower elr."
+            raise refuse("elr", "η_e h below 2 for every eigenvalue h of the Hessian", float(step.max()), fix)
         turned = noise if axes is None else axes.T @ noise @ axes
         for name, value in (("curvatures", curvatures), ("_axes", axes), ("_noise", turned)):
             object.__setattr__(self, name, value)
@@ -86,44 +89,44 @@ class AnisotropicGas:
 
     @property
     def covariance(self) -> NDArray[np.float64]:
-        """C in the axes of ``hessian``, (D, D)."""
+        """Covariance C of the weights, (D, D), in the axes of ``hessian``."""
         return self._covariance if self._axes is None else self._axes @ self._covariance @ self._axes.T
 
     @property
     def temperature(self) -> float:
-        """T = η_e tr Σ/(2D)."""
+        """Temperature T = η_e tr Σ/(2D)."""
         return self.elr * float(np.trace(self._noise)) / (2 * len(self.curvatures))
 
     @property
     def energy(self) -> float:
-        """U − L(m) = ½ tr HC."""
+        """Energy above the minimum, U − L(m) = ½ tr HC."""
         return float(self.curvatures @ np.diag(self._covariance)) / 2
 
     @property
     def grad_sq(self) -> float:
-        """E‖∇L‖² = tr H²C."""
+        """Mean squared gradient E‖∇L‖² = tr H²C."""
         return float(self.curvatures**2 @ np.diag(self._covariance))
 
     @property
     def temperature_conf(self) -> float:
-        """E‖∇L‖²/tr H; T for isotropic noise and small steps."""
+        """Configurational temperature E‖∇L‖²/tr H; equal to T for isotropic noise and small steps."""
         return self.grad_sq / float(self.curvatures.sum())
 
     @property
     def energy_variance(self) -> float:
-        """Var U = ½ tr (HC)²."""
+        """Variance of the energy, Var U = ½ tr (HC)²."""
         h = self.curvatures
         return float(np.sum(self._covariance**2 * h * h[:, None])) / 2
 
     @property
     def entropy(self) -> float:
-        """½ ln det 2πeC, in nats; −∞ where the noise has no share in a direction."""
+        """Entropy ½ ln det 2πeC in nats; −∞ if a direction has no noise."""
         sign, log_det = np.linalg.slogdet(self._covariance)
         return float(len(self.curvatures) / 2 * np.log(2 * np.pi * np.e) + log_det / 2) if sign > 0 else -np.inf
 
     @property
     def fluctuation(self) -> float:
-        """(Var U/T²)/R with R = D/2, at this step."""
+        """Fluctuation (Var U/T²)/R with R = D/2, at this step size."""
         return self.energy_variance / self.temperature**2 / (len(self.curvatures) / 2)
 
     @cached_property
@@ -137,7 +140,8 @@ class AnisotropicGas:
     def energy_bins(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Losses above L(m) in the middle of equal bins, and the probability of each bin.
 
-        By Fourier inversion of Π (1 − iλ_k t)^{−½} times that of a bin, which smooths what single modes have at zero.
+        By Fourier inversion of Π (1 − iλ_k t)^{−½} times the transform of a bin, which smooths the singularity that a
+        single mode has at zero.
         """
         spread = np.sqrt(self.energy_variance)
         low, width = max(self.energy - _WIDTHS / 2 * spread, 0.0) - spread, _WIDTHS * spread
@@ -154,13 +158,13 @@ class AnisotropicGas:
         return low + bin_ * (np.arange(count) + 0.5), share / share.sum()
 
     def energy_cdf(self, energy: ArrayLike) -> NDArray[np.float64]:
-        """Probability of a loss of at most ``energy`` above L(m), from :attr:`energy_bins`."""
+        """Probability that the loss is at most ``energy`` above L(m), from :attr:`energy_bins`."""
         middle, share = self.energy_bins
         edges = np.append(middle, 2 * middle[-1] - middle[-2]) - (middle[1] - middle[0]) / 2
         return np.interp(finite("energy", energy), edges, np.append(0.0, np.cumsum(share)), left=0.0, right=1.0)
 
     def gibbs_slope(self, hot: AnisotropicGas) -> float:
-        """Slope of the logistic regression "hot or this" on the loss, for infinitely many samples of both.
+        """Slope in the logistic regression "hot or this gas" on the loss, for infinitely many samples of both.
 
         1/T − 1/T_hot for isotropic noise and small steps (:mod:`weightgas.analysis.gibbs`).
         """
@@ -169,23 +173,24 @@ class AnisotropicGas:
 
 @broadcasting
 def fluctuation(hessian: ArrayLike, noise: ArrayLike) -> float:
-    """(Var U/T²)/R at small steps, D Σ_ij Σ_ij² 4h_ih_j/(h_i + h_j)²/(tr Σ)², matrices as in :class:`AnisotropicGas`.
+    """Fluctuation (Var U/T²)/R at small steps, D Σ_ij Σ_ij² 4h_ih_j/(h_i + h_j)²/(tr Σ)².
 
-    Where H and Σ commute this is its upper bound D/d_eff (:func:`fluctuation_bound`); 1 for isotropic noise.
+    Arguments as for :class:`AnisotropicGas`. Where H and Σ commute it has its upper bound D/d_eff
+    (:func:`fluctuation_bound`); it is 1 for isotropic noise.
     """
     gas = AnisotropicGas(hessian, noise, 1e-9 / float(np.abs(np.asarray(hessian, float)).sum()))
     return gas.fluctuation
 
 
 def fluctuation_bound(noise: ArrayLike) -> float:
-    """D tr Σ²/(tr Σ)² = D/d_eff: the largest (Var U/T²)/R of any curvature at small steps."""
+    """Largest fluctuation (Var U/T²)/R that any curvature allows at small steps, D tr Σ²/(tr Σ)² = D/d_eff."""
     matrix = _symmetric("noise", noise)
     trace = matrix.sum() if matrix.ndim == 1 else np.trace(matrix)
     return float(len(matrix) * np.sum(matrix**2) / trace**2)
 
 
 def _symmetric(name: str, value: ArrayLike) -> NDArray[np.float64]:
-    """A symmetric matrix or a diagonal as float64."""
+    """A symmetric matrix, or a diagonal, as float64."""
     matrix = finite(name, value)
     if matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0:
         if np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-10 * np.abs(matrix).max()):

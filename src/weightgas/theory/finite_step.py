@@ -4,11 +4,11 @@ With isotropic noise, T = h σ²/2 and h = η_e, the step w̄₊ = normalize(w̄
 
     ρ ∝ exp(−[L + h Φ₁]/T),   Φ₁ = (T/2) ΔL − ¼ ‖∇L‖² + c T L
 
-with ΔL the Laplace–Beltrami operator and c = d on the fixed sphere. With weight decay the direction moves with η_e/(1 −
-ηλ), hence c = 1 at fixed ELR; this also holds at fixed LR, except for the spread of r (a share of about ηλ/2). It holds
-for any loss; ``vmf.finite_step_energy`` is the linear case. It is exact to first order in h at fixed T; the term ¼‖∇L‖²
-is that of backward error analysis in flat space (Shardlow 2006, SIAM J. Numer. Anal. 44, 430), c that of the curved
-sphere.
+with the Laplace–Beltrami operator Δ, and c = d on the fixed sphere. With weight decay the direction moves with the
+effective learning rate η_e/(1 − ηλ), hence c = 1 at fixed ELR; this also holds at fixed LR, except for the spread of r
+(a share of about ηλ/2). The density holds for any loss; ``vmf.finite_step_energy`` is the linear case. It is exact to
+first order in h at fixed T. The term ¼‖∇L‖² is that of backward error analysis in flat space (Shardlow 2006, SIAM J.
+Numer. Anal. 44, 430); the term with c comes from the curvature of the sphere.
 
 Below, ``laplacian_slope`` is s in ΔL = s L + constant: −(d−1) for a linear loss, −2d for a quadratic one.
 """
@@ -23,24 +23,27 @@ from weightgas.theory._arguments import Kind, Numbers, broadcasting, dimension, 
 
 
 def curvature_term(protocol: Kind, dim: ArrayLike) -> Numbers:
-    """c: ``dim`` if the step is projected on a sphere, else 1; ``protocol`` is a protocol class."""
+    """Coefficient c of the finite-step density: ``dim`` if the step is projected on a sphere, else 1.
+
+    ``protocol`` is a protocol class, such as :class:`weightgas.FixedSphere`.
+    """
     size = dimension("dim", dim)
     return size if kind(protocol).projected else np.ones_like(size)
 
 
 @typed
 def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
-    """m of SGD with momentum α: the share of ‖∇L‖²/tr Σ and η̂λ/2 that remains in the identities, η̂ = η/(1 − α).
+    """Share m of the finite-step terms ‖∇L‖²/tr Σ and η̂λ/2 that remains with momentum α, where η̂ = η/(1 − α).
 
         Z = (1 + m ‖∇L‖²/tr Σ)/(1 − m η̂λ/2)         r⁴ = η̂ (tr Σ + m ‖∇L‖²)/(λ (2 − m η̂λ))
         m = (1 − α)/(1 + α),   Nesterov's (1 − α)(1 + 2α)²/(1 + α) − 2α
 
-    On the sphere, where the growth of the norm is recorded step by step, Z has an additional factor 1 + α²η̂_e²G/(1 −
-    α²) (Nesterov's α⁴), in the mean step.
+    On the sphere, where the growth of the norm is recorded step by step, Z has an additional factor
+    1 + α²η̂_e²G/(1 − α²) (Nesterov's: α⁴ for α²), in the mean step.
 
-    From the stationary covariance of weights and buffer in a harmonic well and in pure noise; exact in η̂λ for pure
-    noise and heavy ball, else first order in the step. It holds for relaxation times much longer than 1/(1 − α), with
-    decay in the buffer.
+    Both m follow from the stationary covariance of weights and buffer in a harmonic well and in pure noise. They are
+    exact in η̂λ for pure noise and heavy ball, else first order in the step, and hold for decay in the buffer and
+    relaxation times much longer than 1/(1 − α).
     """
     alpha = _real("momentum", momentum)
     if nesterov:
@@ -59,10 +62,12 @@ def configurational_temperature(
     dim: ArrayLike,
     laplacian_slope: ArrayLike,
 ) -> Numbers:
-    """T_conf = [⟨‖∇L‖²⟩ (1 + hT(s/2 + c)) − (h/2) ⟨∇L·H∇L⟩]/⟨ΔL⟩, equal to T to first order in h for isotropic noise.
+    """Configurational temperature, corrected for the finite step, equal to T to first order in h for isotropic noise:
 
-    From ρ, by integration by parts: T⟨ΔL⟩ = ⟨∇L·∇(L + hΦ₁)⟩. All moments are those on the unit sphere, H the Hessian
-    there.
+        T_conf = [⟨‖∇L‖²⟩ (1 + hT(s/2 + c)) − (h/2) ⟨∇L·H∇L⟩]/⟨ΔL⟩
+
+    It follows from ρ by integration by parts, T⟨ΔL⟩ = ⟨∇L·∇(L + hΦ₁)⟩. All moments are those on the unit sphere, H is
+    the Hessian there, h is ``elr``, and s is ``laplacian_slope``. NaN where ΔL is 0 or T is not above 0.
     """
     temperature, elr, laplacian = _above(temperature=temperature), _real("elr", elr), _real("laplacian", laplacian)
     factor = 1 + elr * temperature * _bracket(protocol, dim, laplacian_slope)
@@ -79,7 +84,10 @@ def heat_capacity(
     dim: ArrayLike,
     laplacian_slope: ArrayLike,
 ) -> Numbers:
-    """dU/dT = (Var L/T²)(1 − hT(s/2 + c)) along a line of constant σ², where h grows with T."""
+    """Heat capacity dU/dT = (Var L/T²)(1 − hT(s/2 + c)) at constant σ², where the step h = ``elr`` grows with T.
+
+    s is ``laplacian_slope``. NaN where T is not above 0.
+    """
     temperature = _above(temperature=temperature)
     factor = 1 - _real("elr", elr) * temperature * _bracket(protocol, dim, laplacian_slope)
     return _real("energy_variance", energy_variance) / temperature**2 * factor
@@ -89,7 +97,11 @@ def heat_capacity(
 def gibbs_slope(
     cold: ArrayLike, hot: ArrayLike, noise_var: ArrayLike, protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike
 ) -> Numbers:
-    """Slope in L of ln ρ_hot/ρ_cold: 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c), T₁ the ``cold`` one, at equal σ²."""
+    """Gibbs slope, that of ln(ρ_hot/ρ_cold) in L: 1/T₁ − 1/T₂ − (2/σ²)(T₂ − T₁)(s/2 + c) at equal σ² = ``noise_var``.
+
+    T₁ is the temperature ``cold``, T₂ is ``hot``, and s is ``laplacian_slope``. NaN where one of them or σ² is not
+    above 0.
+    """
     cold, hot, noise_var = _above(cold=cold), _above(hot=hot), _above(noise_var=noise_var)
     return 1 / cold - 1 / hot - 2 / noise_var * (hot - cold) * _bracket(protocol, dim, laplacian_slope)
 
@@ -99,12 +111,12 @@ def _bracket(protocol: Kind, dim: ArrayLike, laplacian_slope: ArrayLike) -> Numb
 
 
 def _real(name: str, value: ArrayLike) -> np.ndarray:
-    """Real numbers, or a ValueError; NaN stays, for a cell without a value."""
+    """Real numbers, or a ValueError; NaN, for a cell without a value, is kept."""
     return real_array(name, value, "a real number or array", "Convert it to float first.", refuse)
 
 
 def _above(**named: ArrayLike) -> np.ndarray:
-    """The same where they are above 0, NaN elsewhere."""
+    """The numbers where they are above 0, NaN elsewhere."""
     ((name, value),) = named.items()
     numbers = _real(name, value)
     return np.where(numbers > 0, numbers, np.nan)

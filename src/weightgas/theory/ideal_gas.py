@@ -2,20 +2,20 @@
 
 The stationary radii, temperatures and pressures of the protocols are in :mod:`weightgas.protocols`.
 
-A group of ``dim`` scale-invariant weights has radius r, direction w/r and dof = dim - 1 degrees of freedom. Gradients
-are those on the unit sphere, g~ = r g. All quantities are dimensionless; T, U, F, G and H are in units of the loss, S
+A group of ``dim`` scale-invariant weights has radius r, direction w/r and dof = dim − 1 degrees of freedom. Gradients
+are those on the unit sphere, g̃ = r g. All quantities are dimensionless; T, U, F, 𝒢 and H are in units of the loss, S
 and R in nats. Notation and keyword names:
 
-    lr            eta            learning rate
-    wd            lambda         weight decay, coupled as in ``torch.optim.SGD``: step -lr (g + wd w)
-    elr           eta_e          effective learning rate lr / r^2
-    radius        r              norm of the group
-    noise_trace   tr Sigma       trace of the covariance of g~ (heat)
-    mean_grad_sq  |grad L|^2     squared mean gradient on the unit sphere (drift)
-    grad_sq       G              E|g~|^2 = tr Sigma + |grad L|^2, which drives the radius
-    dof           d - 1          degrees of freedom; sum of (d_i - 1) for a network of groups
+    lr            η         learning rate
+    wd            λ         weight decay, coupled as in ``torch.optim.SGD``: step −η (g + λ w)
+    elr           η_e       effective learning rate η/r²
+    radius        r         norm of the group
+    noise_trace   tr Σ      trace of the covariance of g̃ (noise)
+    mean_grad_sq  ‖∇L‖²     squared mean gradient on the unit sphere (drift)
+    grad_sq       G         E‖g̃‖² = tr Σ + ‖∇L‖², which drives the radius
+    dof           d − 1     degrees of freedom; sum of (d_i − 1) for a network of groups
 
-Sources: [P] Sadrtdinov et al., arXiv 2511.07308, in continuous time; "exact" follows from the discrete step without
+Source: Sadrtdinov et al., arXiv 2511.07308, in continuous time. "Exact" follows from the discrete step without
 approximation; "first order" neglects higher powers of the named small quantity.
 """
 
@@ -29,24 +29,24 @@ from weightgas.theory._arguments import Numbers, broadcasting, finite, freedom, 
 
 
 def gas_constant(dof: ArrayLike) -> Numbers:
-    """R = dof / 2 [P]."""
+    """Gas constant R = dof/2, half the degrees of freedom (arXiv 2511.07308)."""
     return freedom("dof", dof) / 2
 
 
 @broadcasting
 def temperature(elr: ArrayLike, noise_trace: ArrayLike, dof: ArrayLike) -> Numbers:
-    """T = eta_e tr(Sigma) / (2 dof) = eta_e sigma^2 / 2 [P]; the norm cancels, so it holds at every step."""
+    """Temperature T = η_e tr Σ/(2 dof) = η_e σ²/2; the norm cancels, so it holds at every step (arXiv 2511.07308)."""
     return positive("elr", elr) * nonnegative("noise_trace", noise_trace) / (2 * freedom("dof", dof))
 
 
 def volume(radius: ArrayLike) -> Numbers:
-    """V = r^2 / 2 [P]."""
+    """Volume V = r²/2 (arXiv 2511.07308)."""
     return positive("radius", radius) ** 2 / 2
 
 
 @broadcasting
 def pressure(temperature: ArrayLike, volume: ArrayLike, dof: ArrayLike) -> Numbers:
-    """Ideal gas law p = R T / V [P]."""
+    """Pressure of the ideal gas, p = RT/V with R = dof/2 (arXiv 2511.07308)."""
     return gas_constant(dof) * nonnegative("temperature", temperature) / positive("volume", volume)
 
 
@@ -63,9 +63,9 @@ def balanced_decay(step: ArrayLike) -> Numbers:
 def pressure_split(
     elr: ArrayLike, radius: ArrayLike, noise_trace: ArrayLike, mean_grad_sq: ArrayLike
 ) -> tuple[Numbers, Numbers]:
-    """Thermal and drift parts of the pressure, (eta_e tr(Sigma), eta_e |grad L|^2) / (2 r^2).
+    """Parts of the pressure by noise (thermal) and by the mean gradient (drift): η_e tr Σ/(2r²), η_e ‖∇L‖²/(2r²).
 
-    Exact; their sum is the pressure on the wall of the sphere, eta_e G / (2 r^2).
+    Exact; their sum is the pressure on the wall of the sphere, η_e G/(2r²).
     """
     scale = positive("elr", elr) / (2 * positive("radius", radius) ** 2)
     return scale * nonnegative("noise_trace", noise_trace), scale * nonnegative("mean_grad_sq", mean_grad_sq)
@@ -73,12 +73,11 @@ def pressure_split(
 
 @broadcasting
 def compressibility(noise_trace: ArrayLike, mean_grad_sq: ArrayLike, lr_times_wd: ArrayLike = 0.0) -> Numbers:
-    """Expected Z = pV / (RT) of any stationary run, (1 + |grad L|^2 / tr Sigma) / (1 - eta lambda / 2).
+    """Expected compressibility factor Z = pV/(RT) of any stationary run, (1 + ‖∇L‖²/tr Σ)/(1 − ηλ/2).
 
-    At fixed LR exact for constant G, with V = E[r^2]/2 and T from E[1/r^2]; at fixed ELR the spread of r lowers
-    it by the factor E[r^2]/r*^2 (1 - eta_e^2 sigma^2 for small steps). On the fixed sphere leave ``lr_times_wd`` at 0.
-    It does not test whether the state is a gas: it is a signal-to-noise ratio and a finite-step check. NaN where eta
-    lambda >= 2.
+    At fixed LR exact for constant G, with V = E[r²]/2 and T from E[1/r²]; at fixed ELR the spread of r lowers Z by the
+    factor E[r²]/r*² (1 − η_e²σ² for small steps). On the fixed sphere omit ``lr_times_wd``, ηλ. Z does not test whether
+    the state is a gas: it is a signal-to-noise ratio and a check of the finite step. NaN where ηλ ≥ 2.
     """
     ratio = nonnegative("mean_grad_sq", mean_grad_sq) / positive("noise_trace", noise_trace)
     decay = nonnegative("lr_times_wd", lr_times_wd)
@@ -90,15 +89,16 @@ def compressibility(noise_trace: ArrayLike, mean_grad_sq: ArrayLike, lr_times_wd
 
 @broadcasting
 def harmonic_energy(dof: ArrayLike, temperature: ArrayLike, ground_energy: ArrayLike = 0.0) -> Numbers:
-    """U = U_0 + R T near a minimum, for any noise: first order in T, small while (dof - 2) T / 4 << 1."""
+    """Energy near a minimum, U = U₀ + RT, for any noise: first order in T, valid for (dof − 2) T/4 ≪ 1."""
     return finite("ground_energy", ground_energy) + gas_constant(dof) * nonnegative("temperature", temperature)
 
 
 @broadcasting
 def harmonic_entropy(dof: ArrayLike, temperature: ArrayLike, log_det_hessian: ArrayLike = 0.0) -> Numbers:
-    """Direction entropy near a minimum, S = R ln(2 pi e T) - ln(det H) / 2, in nats; Gibbs state, lowest order in T.
+    """Direction entropy near a minimum, S = R ln(2πeT) − ½ ln det H, in nats; Gibbs state, lowest order in T.
 
-    H is the Hessian on the unit sphere (dof x dof); ln det H = 0 for the isotropic model. Add ``entropy_of_radius``.
+    H is the Hessian on the unit sphere (dof × dof); ln det H = 0 for the isotropic model. The entropy of the weights
+    also contains :func:`entropy_of_radius`.
     """
     thermal = gas_constant(dof) * (np.log(2 * np.pi * np.e) + np.log(positive("temperature", temperature)))
     return thermal - finite("log_det_hessian", log_det_hessian) / 2
@@ -106,13 +106,13 @@ def harmonic_entropy(dof: ArrayLike, temperature: ArrayLike, log_det_hessian: Ar
 
 @broadcasting
 def entropy_of_radius(radius: ArrayLike, dof: ArrayLike) -> Numbers:
-    """dof ln r, which a sphere of radius r adds to the direction entropy, in nats [P]; sum it over groups."""
+    """Entropy of the radius, dof ln r in nats, to be added to the direction entropy for each group (2511.07308)."""
     return freedom("dof", dof) * np.log(positive("radius", radius))
 
 
 @broadcasting
 def helmholtz(energy: ArrayLike, temperature: ArrayLike, entropy: ArrayLike) -> Numbers:
-    """F = U - T S: minimal on the fixed sphere (constant T and V) [P]."""
+    """Helmholtz potential F = U − TS, minimal on the fixed sphere (constant T and V; arXiv 2511.07308)."""
     return finite("energy", energy) - nonnegative("temperature", temperature) * finite("entropy", entropy)
 
 
@@ -120,13 +120,13 @@ def helmholtz(energy: ArrayLike, temperature: ArrayLike, entropy: ArrayLike) -> 
 def gibbs(
     energy: ArrayLike, temperature: ArrayLike, entropy: ArrayLike, pressure: ArrayLike, volume: ArrayLike
 ) -> Numbers:
-    """G = U - T S + p V: minimal at fixed effective learning rate (constant T and p) [P]."""
+    """Gibbs potential 𝒢 = U − TS + pV, minimal at fixed ELR (constant T and p; arXiv 2511.07308)."""
     return helmholtz(energy, temperature, entropy) + finite("pressure", pressure) * nonnegative("volume", volume)
 
 
 @broadcasting
 def enthalpy(energy: ArrayLike, pressure: ArrayLike, volume: ArrayLike) -> Numbers:
-    """H = U + p V."""
+    """Enthalpy H = U + pV."""
     return finite("energy", energy) + finite("pressure", pressure) * nonnegative("volume", volume)
 
 

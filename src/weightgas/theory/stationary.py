@@ -1,25 +1,25 @@
 """The isotropic noise model at any step size: the stationary state of its discrete step, by quadrature.
 
-For L = 1 + z and noise of variance σ² in every tangent direction, radius and overlap form a Markov chain. With a step h
-= η/r², K = 1 − hλr² = 1 − ηλ, e = h/K, n ~ N(0, 1), q ~ χ²_{d−2} and ζ = √(1 − z²),
+For L = 1 + z and noise of variance σ² in every tangent direction, radius and overlap form a Markov chain. With the step
+h = η/r², K = 1 − hλr² = 1 − ηλ, e = h/K, n ~ N(0, 1), q ~ χ²_{d−2} and ζ = √(1 − z²),
 
     G = (ζ + σn)² + σ²q        z₊ = (z − e(ζ + σn)ζ)/√(1 + e²G)        r₊² = r² K² (1 + e²G)
 
     fixed sphere   K = 1, h = η_e, r fixed: a chain of z alone             step size: η_e
     fixed ELR      h = η_e; y = η_e λ r² and z, for any λ                 step size: η_e
-    fixed LR       K = 1 − ηλ; h = η/r² and z, for any η and λ      step size: ηλ
+    fixed LR       K = 1 − ηλ; h = η/r² and z, for any η and λ            step size: ηλ
 
-Let ρ₀ be von Mises–Fisher in z at the temperature of continuous time, times a normal density of ln r². The stationary
-density is ρ₀ Σ c_b φ_b with φ_b the orthonormal polynomials of ρ₀, and Σ_b c_b ∫ρ₀ φ_b (Pφ_a − φ_a) = 0 for every a,
-where Pφ is the mean of φ after a step: Gauss rules over z, ln r², n and q (a Galerkin method; Atkinson and Han,
-Theoretical Numerical Analysis, ch. 12). The corrections to ρ₀ are close to polynomials (:mod:`.finite_step` to first
-order), so twelve degrees reach about eight digits. No order in η_e is neglected: the difference from :mod:`.vmf` and
-:mod:`.ideal_gas` is what those closed forms neglect.
+Let ρ₀ be von Mises–Fisher in z, at the temperature at which a step leaves the mean of z unchanged, times a normal
+density of ln r². The stationary density is ρ₀ Σ c_b φ_b with φ_b the orthonormal polynomials of ρ₀, and Σ_b c_b ∫ρ₀ φ_b
+(Pφ_a − φ_a) = 0 for every a. Pφ, the mean of φ after a step, is computed by Gauss rules over z, ln r², n and q (a
+Galerkin method; Atkinson and Han, Theoretical Numerical Analysis, ch. 12). The corrections to ρ₀ are close to
+polynomials (:mod:`.finite_step` to first order), so twelve degrees reach about eight digits. No order in η_e is
+neglected: the difference from :mod:`.vmf` and :mod:`.ideal_gas` is what those closed forms neglect.
 
-On the sphere and at fixed LR there is a stationary state for every η_e and every 0 < ηλ < 1. At fixed ELR strictly
-there is none: from every radius one sufficiently large gradient makes r grow without limit. The result is the
-metastable state before that; ``escape_time`` returns its duration. The mean step has no fixed point for η_e²G ≥ 1.
-Steps so large that the quadrature error of U exceeds 10⁻⁴ are not resolved: η_e above about 0.5 in three dimensions at
+On the sphere and at fixed LR there is a stationary state for every η_e and every 0 < ηλ < 1. At fixed ELR there is,
+strictly, none: from every radius one sufficiently large gradient makes r grow without limit. The result is the
+metastable state before that, and ``escape_time`` is its mean duration. The mean step has no fixed point for η_e²G ≥ 1.
+A step so large that the quadrature error of U exceeds 10⁻⁴ is not resolved: η_e above about 0.5 in three dimensions at
 σ = 1.
 """
 
@@ -49,9 +49,9 @@ __all__ = [
 DEGREE = 12
 """Degree of the polynomials in z; in ln r² it is six tenths of that."""
 _LEAST = 1e-200
-"""Step times σ² below which finite-step effects are negligible and the quadrature would overflow."""
+"""Smallest step size times σ²: below it finite-step effects are negligible, and the quadrature would overflow."""
 _MOST, _SPACING = 36, 1 / 9
-"""Most step sizes that are solved one by one; more are interpolated on a grid with this spacing of the logarithm."""
+"""Most step sizes that are solved one by one; more are interpolated on a logarithmic grid with this spacing."""
 
 
 @typed
@@ -60,9 +60,28 @@ def stationary_state(
 ) -> Stationary:
     """The stationary state of the isotropic noise model, exact except for the quadrature, in 10 to 25 ms; cached.
 
-    ``protocol`` is a protocol class; ``step_size`` is η_e on the fixed sphere and at fixed ELR, ηλ at fixed LR (its
-    ``step_number``); ``noise_var`` is σ². Raises ``TypeError`` or ``ValueError`` for an invalid protocol, dimension or
-    number; beyond stability the result is NaN, with a reason.
+    Parameters
+    ----------
+    protocol
+        A protocol class, such as :class:`weightgas.FixedLR`.
+    dim
+        Number of weights d, at least 2.
+    step_size
+        η_e on the fixed sphere and at fixed ELR, ηλ at fixed LR (``step_number`` of the protocol).
+    noise_var
+        σ², the variance of the noise in every tangent direction.
+    degree
+        Degree of the polynomials in z, at least 4.
+
+    Returns
+    -------
+    Stationary
+        The means of the state; NaN with a ``reason`` if there is none or it is not resolved.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For anything but a protocol class, or a number of the wrong type or range.
     """
     protocol = kind(protocol)
     whole_number("dim", dim, minimum=2)
@@ -77,11 +96,13 @@ def stationary_state(
 def stationary_values(
     protocol: Kind, dim: int, at: Mapping[str, ArrayLike], noise_var: float = 1.0
 ) -> dict[str, NDArray[np.float64]]:
-    """``radius`` (root mean square), ``log_radius`` and the means of :class:`Stationary` at hyperparameters.
+    """Stationary means at many hyperparameters: radius (root mean square), E ln r, and those of :class:`Stationary`.
 
-    ``at`` has those of the protocol by axis, as arrays that broadcast. One state is computed for each distinct step
-    size; more than 36 are interpolated by splines in the logarithm of the step size, with a relative error of 10⁻⁵. NaN
-    if there is no state or it is not resolved.
+    ``protocol`` is a protocol class, and ``at`` has its hyperparameters by axis, as arrays that broadcast. One state is
+    computed for each distinct step size; more than 36 are interpolated by splines in the logarithm of the step size,
+    with a relative error of 10⁻⁵. The result has arrays by name, of the shape to which ``at`` broadcasts: ``radius``,
+    ``log_radius`` and the numbers of the state from ``energy`` to ``conf_ratio``, NaN where there is no state or it is
+    not resolved. ValueError if an axis is missing.
     """
     protocol = kind(protocol)
     if missing := [axis for axis in protocol.axes if axis not in at]:
@@ -135,7 +156,10 @@ def _between(nodes: NDArray, values: NDArray, x: NDArray) -> NDArray[np.float64]
 
 @typed
 def response_ratio(protocol: Kind, dim: int, step_size: float, noise_var: float = 1.0) -> float:
-    """(dU/dT)/(Var U/T²) at constant σ²: 1 in continuous time. By a central difference over the step size."""
+    """Ratio of response to fluctuation, (dU/dT)/(Var U/T²) at constant σ²: 1 in continuous time.
+
+    dU/dT is a central difference over the step size; arguments as for :func:`stationary_state`.
+    """
     around = [stationary_state(protocol, dim, step_size * f, noise_var) for f in (0.99, 1.0, 1.01)]
     rise, step = around[2].energy - around[0].energy, around[2].temperature - around[0].temperature
     return rise / step * around[1].temperature ** 2 / around[1].energy_variance
@@ -143,10 +167,10 @@ def response_ratio(protocol: Kind, dim: int, step_size: float, noise_var: float 
 
 @typed
 def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
-    """The expected measured Gibbs slope of two such states: the logistic regression of "hot or cold" on the energy.
+    """Expected Gibbs slope of two stationary states: the slope in the logistic regression "hot or cold" on the energy.
 
-    For infinitely many energies, as many from each: the maximum of E_cold ln(1 − p) + E_hot ln p over a line for the
-    logit of p. In continuous time 1/T_cold − 1/T_hot. NaN if there is no such state.
+    For infinitely many energies, as many from each: the maximum of E_cold ln(1 − p) + E_hot ln p, where the logit of p
+    is linear in the energy. In continuous time it is 1/T_cold − 1/T_hot. NaN if one of the states does not exist.
     """
     if cold.reason or hot.reason:
         return np.nan
@@ -158,9 +182,11 @@ def gibbs_slope(cold: Stationary, hot: Stationary) -> float:
 def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> float:
     """Mean number of steps until a run at fixed ELR escapes to infinite radius, from its stationary radius.
 
-    Pure noise: y = η_e λ r² becomes y((1 − y)² + η_e²σ²χ²_{d−1}); it has escaped above the unstable fixed point of the
-    mean step, y = 1 + √(1 − H), H = η_e²σ²(d−1). The chain of ln y is discretised on ``bins`` equal intervals (Ulam's
-    method); a linear system gives the escape time. Infinite beyond 10¹², where rounding dominates; 0 for H ≥ 1.
+    In pure noise a step maps y = η_e λ r² to y((1 − y)² + η_e²σ²χ²_{d−1}). The run has escaped above the unstable fixed
+    point of the mean step, y = 1 + √(1 − H), H = η_e²σ²(d−1). The chain of ln y is discretised on ``bins`` equal
+    intervals (Ulam's method), and a linear system gives the escape time. It is infinite beyond 10¹², where rounding
+    dominates, and 0 for H ≥ 1. ``noise_var`` is σ², ``dim`` is d. TypeError or ValueError for a number of the wrong
+    type or sign.
     """
     dof = whole_number("dim", dim, minimum=2) - 1
     unit = positive_number("elr", elr) ** 2 * positive_number("noise_var", noise_var)

@@ -1,14 +1,15 @@
 """The virial law: what noise costs, U − L(m), from norms and steps alone.
 
-m is the mean of the weights over a stationary run. The weights' squared distance from m, or ⟨m, w⟩ and ‖w‖², stays the
-same on average, which gives the virial E⟨w − m, ∇L⟩ for any loss, any noise and any step: an identity of stationary
-runs (Yaida, arXiv 1810.00004: any origin, and n = 2). The physics is the shape of the loss along the rays from m: where
-L(m + s(w − m)) − L(m) grows as sⁿ, E⟨w − m, ∇L⟩ = n(U − L(m)), so that
+m is the mean of the weights over a stationary run. The squared distance of the weights from m, or ⟨m, w⟩ and ‖w‖²,
+stays the same on average. This gives the virial E⟨w − m, ∇L⟩ for any loss, any noise and any step: an identity of
+stationary runs (Yaida, arXiv 1810.00004: any origin, and n = 2). The physics is the shape of the loss along the rays
+from m. Where L(m + s(w − m)) − L(m) grows as sⁿ, E⟨w − m, ∇L⟩ = n(U − L(m)), so that
 
     U − L(m) = E⟨w − m, ∇L⟩/n,    n = 2 where the rays are harmonic
 
-For a scale-invariant group that is (2/n) ½λ‖m‖²: pressure times volume is what noise costs. Exact for quadratic losses;
-empirical for networks, whose n must be measured, from s ≤ ½, as s near 1 makes the law a tautology.
+For a scale-invariant group U − L(m) = (2/n) ½λ‖m‖²: pressure times volume is what noise costs. The law is exact for
+quadratic losses and empirical for networks. Their n must be measured at s ≤ ½, since s near 1 makes the law a
+tautology.
 
 λ is coupled weight decay unless stated otherwise, g the gradient of a batch without decay. Source: Yaida for SGD and
 heavy ball; the other forms follow from the stationarity of E‖θ − m‖², derived here.
@@ -21,24 +22,25 @@ from numpy.typing import ArrayLike
 from weightgas.theory._arguments import Numbers, broadcasting, finite, nonnegative, positive
 
 SYSTEMATIC = 0.1
-"""Relative standard deviation of falls seen in networks from :func:`fall`, within the limits that follow."""
+"""Relative standard deviation between the falls measured in networks and :func:`fall`, within the limits below."""
 LARGEST_STEP, LARGEST_DRIFT, LARGEST_HEAT = 0.5, 0.3, 0.1
-"""η_eκ, share of the drift in the pressure, and pV/U up to which pV is forecast as what a network wins."""
+"""Largest η_eκ, share of the drift in the pressure, and pV/U for which a fall of the loss is forecast."""
 
 
 @broadcasting
 def of_group(wd: ArrayLike, mean_sq: ArrayLike) -> Numbers:
-    """E⟨w − m, ∇L⟩ = λ‖m‖² of a scale-invariant group at fixed LR: SGD, momentum and Nesterov, exact at any step.
+    """Virial of a scale-invariant group, E⟨w − m, ∇L⟩ = λ‖m‖², exact at any step at fixed LR.
 
-    ``mean_sq`` is ‖m‖². At fixed effective LR exact with m the mean weighted by r². With momentum ∇L is the gradient
-    at the weights where it is taken, and the decay is in the buffer.
+    It holds for SGD, momentum and Nesterov's momentum with decay in the buffer, where ∇L is the gradient at the weights
+    at which it is evaluated. ``mean_sq`` is ‖m‖². At fixed effective learning rate it is exact if m is the mean
+    weighted by r².
     """
     return (nonnegative("wd", wd) * nonnegative("mean_sq", mean_sq))[()]
 
 
 @broadcasting
 def of_sgd(lr: ArrayLike, wd: ArrayLike, step_sq: ArrayLike, variance: ArrayLike) -> Numbers:
-    """E⟨θ − m, ∇L⟩ = (η/2) E‖g + λθ‖² − λ tr Cov θ of any parameters under plain SGD.
+    """Virial of any parameters under plain SGD, E⟨θ − m, ∇L⟩ = (η/2) E‖g + λθ‖² − λ tr Cov θ.
 
     ``step_sq`` is E‖g + λθ‖², ``variance`` is tr Cov θ.
     """
@@ -49,9 +51,9 @@ def of_sgd(lr: ArrayLike, wd: ArrayLike, step_sq: ArrayLike, variance: ArrayLike
 def of_heavy_ball(
     lr: ArrayLike, wd: ArrayLike, momentum: ArrayLike, buffer_sq: ArrayLike, variance: ArrayLike
 ) -> Numbers:
-    """E⟨θ − m, ∇L⟩ = (η/2)(1 + α) E‖v‖² − λ tr Cov θ of any parameters under SGD with momentum α.
+    """Virial of any parameters under SGD with momentum α, E⟨θ − m, ∇L⟩ = (η/2)(1 + α) E‖v‖² − λ tr Cov θ.
 
-    v₊ = αv + g + λθ, θ₊ = θ − ηv₊; ``buffer_sq`` is E‖v‖².
+    v₊ = αv + g + λθ, θ₊ = θ − ηv₊; ``buffer_sq`` is E‖v‖², ``variance`` is tr Cov θ.
     """
     rate = positive("lr", lr) / 2 * (1 + nonnegative("momentum", momentum))
     return (rate * nonnegative("buffer_sq", buffer_sq) - _decay(wd, variance))[()]
@@ -61,9 +63,10 @@ def of_heavy_ball(
 def of_nesterov(
     lr: ArrayLike, wd: ArrayLike, momentum: ArrayLike, step_sq: ArrayLike, step_buffer: ArrayLike, variance: ArrayLike
 ) -> Numbers:
-    """E⟨θ − m, ∇L⟩ = η[(1 − α) E‖u‖²/2 + α² E⟨u, v₊⟩] − λ tr Cov θ of any parameters under Nesterov's momentum.
+    """Virial of any parameters under Nesterov's momentum α.
 
-    v₊ = αv + g + λθ, u = g + λθ + αv₊, θ₊ = θ − ηu; ``step_sq`` is E‖u‖², ``step_buffer`` is E⟨u, v₊⟩.
+    E⟨θ − m, ∇L⟩ = η[(1 − α) E‖u‖²/2 + α² E⟨u, v₊⟩] − λ tr Cov θ with v₊ = αv + g + λθ, u = g + λθ + αv₊, θ₊ = θ − ηu;
+    ``step_sq`` is E‖u‖², ``step_buffer`` is E⟨u, v₊⟩, ``variance`` is tr Cov θ.
     """
     alpha = nonnegative("momentum", momentum)
     found = (1 - alpha) / 2 * nonnegative("step_sq", step_sq) + alpha**2 * finite("step_buffer", step_buffer)
@@ -72,26 +75,27 @@ def of_nesterov(
 
 @broadcasting
 def boundary(lr: ArrayLike, steps: ArrayLike, change: ArrayLike) -> Numbers:
-    """What a window of W steps adds to λ‖m‖², ⟨m, w_end − w_start⟩/(ηW), for a scale-invariant group under SGD.
+    """Boundary term ⟨m, w_end − w_start⟩/(ηW) that a window of W steps adds to λ‖m‖² of a scale-invariant group.
 
-    ``change`` is ⟨m, w_end − w_start⟩, ``steps`` is W: exact in expectation at fixed LR.
+    ``change`` is ⟨m, w_end − w_start⟩, ``steps`` is W. Exact in expectation for SGD at fixed LR.
     """
     return (finite("change", change) / (positive("lr", lr) * positive("steps", steps)))[()]
 
 
 @broadcasting
 def cost_of_noise(virial: ArrayLike, exponent: ArrayLike = 2.0) -> Numbers:
-    """U − L(m) = E⟨w − m, ∇L⟩/n for rays of exponent n."""
+    """Cost of noise U − L(m) = E⟨w − m, ∇L⟩/n for rays of exponent n."""
     return (finite("virial", virial) / positive("exponent", exponent))[()]
 
 
 @broadcasting
 def fall(thermal: ArrayLike, drift: ArrayLike, cut: ArrayLike) -> Numbers:
-    """By how much the loss falls if the learning rate is divided by c: (1 − 1/c)(pV)_thermal + (1 − 1/c²)(pV)_drift.
+    """Fall of the loss if the learning rate is divided by c: (1 − 1/c)(pV)_thermal + (1 − 1/c²)(pV)_drift.
 
-    Within 1/(η_eκ) ≪ t ≪ 1/(ηλ) steps, where rays are harmonic: the heat of the noise falls as η, that of the mean
-    gradient, p_drift = η_e‖∇L‖²/(2r²), as its square. Approximate; exact as η_e h → 0. Source of the thermal part:
-    Qiu et al., arXiv 2507.02119.
+    It holds t steps after the cut, 1/(η_eκ) ≪ t ≪ 1/(ηλ), where rays are harmonic. The part of the noise is
+    proportional to η; that of the mean gradient, p_drift = η_e‖∇L‖²/(2r²), to η². Approximate; exact for η_e h → 0.
+    ``thermal`` and ``drift`` are the two parts of pV, ``cut`` is c. Source of the thermal part: Qiu et al.,
+    arXiv 2507.02119.
 
     Raises
     ------

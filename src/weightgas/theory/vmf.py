@@ -1,19 +1,19 @@
-"""The solvable gas: loss L = 1 + z with z = mu . w/r, a von Mises-Fisher distribution of the direction.
+"""The solvable gas: loss L = 1 + z with z = μ·w/r, a von Mises–Fisher distribution of the direction.
 
-rho(w/r) = exp(-z / T) / Z on the unit sphere of ``dim`` dimensions, about the mean direction -mu with concentration
-kappa = 1 / T. Densities and entropies refer to the surface measure of the unit sphere, in nats; T and U are in units
-of the loss. With A = I_{dim/2}(kappa) / I_{dim/2-1}(kappa) and dof = dim - 1 (all exact for this density):
+ρ(w/r) = exp(−z/T)/𝒵 on the unit sphere of ``dim`` dimensions, about the mean direction −μ with concentration κ = 1/T.
+Densities and entropies refer to the surface measure of the unit sphere, in nats; T and U are in units of the loss.
+With A = I_{dim/2}(κ)/I_{dim/2−1}(κ) and dof = dim − 1 (all exact for this density):
 
-    <z> = -A        U = <L> = 1 - A        v = Var z = dA/dkappa        C = dU/dT = v / T^2
-    ln Z = (dim/2) ln 2 pi + ln I_{dim/2-1}(kappa) - (dim/2 - 1) ln kappa        (Z without the 1 in L)
-    S = ln Z - kappa (1 - U)        F = U - T S = 1 - T ln Z
+    ⟨z⟩ = −A        U = ⟨L⟩ = 1 − A        v = Var z = dA/dκ        C = dU/dT = v/T²
+    ln 𝒵 = (dim/2) ln 2π + ln I_{dim/2−1}(κ) − (dim/2 − 1) ln κ        (𝒵 without the 1 in L)
+    S = ln 𝒵 − κ (1 − U)        F = U − TS = 1 − T ln 𝒵
 
-Valid for 2 <= dim <= 3e6 and 1e-300 <= T <= 1e300 (method: ``weightgas.theory._bessel``). Compared with quadrature, the
-relative error is below 1e-12 for U, A, v and C, and below 1e-12 max(1, |value|) for S, F and ln Z. Where ln Z crosses
-zero it is ill-conditioned: one rounding of T changes it by kappa A times 1e-16.
+Valid for 2 ≤ dim ≤ 3e6 and 1e-300 ≤ T ≤ 1e300 (method: ``weightgas.theory._bessel``). Compared with quadrature, the
+relative error is below 1e-12 for U, A, v and C, and below 1e-12 max(1, |value|) for S, F and ln 𝒵. Where ln 𝒵 crosses
+zero it is ill-conditioned: one rounding of T changes it by κA times 1e-16.
 
-``elr`` is the effective learning rate eta_e at which the gas is simulated with finite steps; the stationary density of
-[P] (arXiv 2511.07308) is the limit eta_e -> 0 at constant T = eta_e sigma^2 / 2.
+``elr`` is the effective learning rate η_e of a simulation with finite steps; the stationary density of arXiv 2511.07308
+is the limit η_e → 0 at constant T = η_e σ²/2.
 """
 
 import math
@@ -33,56 +33,56 @@ Size = int | tuple[int, ...]
 
 @broadcasting
 def mean_overlap(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """<z> = -A(1/T), between -1 (T -> 0) and 0 (T -> infinity: -1 / (dim T))."""
+    """Mean overlap ⟨z⟩ = −A(1/T): −1 for T → 0, and −1/(dim T) for T → ∞."""
     return -_bessel(dim, temperature).ratio
 
 
 @broadcasting
 def energy(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """U = <L> = 1 - A(1/T): (dim - 1) T / 2 at low T, 1 at high T. Its relative error is small even where U is tiny."""
+    """Energy U = ⟨L⟩ = 1 − A(1/T): (dim − 1) T/2 at low T, 1 at high T; accurate even where U is tiny."""
     return _bessel(dim, temperature).complement
 
 
 @broadcasting
 def energy_variance(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """v = Var L = Var z = dA/dkappa: (dim - 1) T^2 / 2 at low T, 1 / dim at high T.
+    """Variance of the energy, v = Var L = Var z = dA/dκ: (dim − 1) T²/2 at low T, 1/dim at high T.
 
-    Below T ~ 1e-160 it underflows to 0; ``heat_capacity`` does not.
+    Below T ≈ 1e-160 it underflows to 0; :func:`heat_capacity` does not.
     """
     return _bessel(dim, temperature).slope
 
 
 @broadcasting
 def heat_capacity(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """C = dU/dT = v / T^2 = T dS/dT: R = (dim - 1) / 2 at low T, 1 / (dim T^2) at high T."""
+    """Heat capacity C = dU/dT = v/T² = T dS/dT: R = (dim − 1)/2 at low T, 1/(dim T²) at high T."""
     return _bessel(dim, temperature).scaled_slope
 
 
 @broadcasting
 def log_partition(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """ln Z = ln of the integral of exp(-z / T) over the unit sphere; the ln of its area as T -> infinity."""
+    """Logarithm of the partition function 𝒵 = ∫ exp(−z/T) over the unit sphere; ln of its area for T → ∞."""
     kappa = 1 / _temperature(temperature)
     return _bessel(dim, temperature).log_partition_minus_kappa + kappa
 
 
 @broadcasting
 def entropy(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """Direction entropy S = ln Z - kappa (1 - U) in nats: R ln(2 pi e T) at low T, ln(area) at high T."""
+    """Direction entropy S = ln 𝒵 − κ (1 − U) in nats: R ln(2πeT) at low T, ln(area) at high T."""
     gas = _bessel(dim, temperature)
     return gas.log_partition_minus_kappa + gas.complement / _temperature(temperature)
 
 
 @broadcasting
 def helmholtz(dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """F = U - T S = 1 - T ln Z."""
+    """Helmholtz potential F = U − TS = 1 − T ln 𝒵 of the direction."""
     return -_temperature(temperature) * _bessel(dim, temperature).log_partition_minus_kappa
 
 
 @broadcasting
 def log_density_overlap(z: ArrayLike, dim: ArrayLike, temperature: ArrayLike) -> Numbers:
-    """ln of the density of z in [-1, 1], area(S^{dim-2}) (1 - z^2)^{(dim-3)/2} exp(-z/T) / Z; -inf outside.
+    """Logarithm of the density of the overlap z, area(S^{dim−2}) (1 − z²)^{(dim−3)/2} exp(−z/T)/𝒵 in [−1, 1].
 
-    At |z| = 1 it is +inf for dim = 2 and -inf for dim > 3.
+    Outside of this interval it is −∞. At |z| = 1 it is +∞ for dim = 2 and −∞ for dim > 3.
     """
     z, dim, kappa = finite("z", z), dimension("dim", dim), 1 / _temperature(temperature)
     inside = np.abs(z) <= 1
@@ -99,19 +99,19 @@ def log_density_overlap(z: ArrayLike, dim: ArrayLike, temperature: ArrayLike) ->
 
 @broadcasting
 def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: Kind) -> Numbers:
-    """Correction to U of a run with finite steps, first order in eta_e at constant temperature.
+    """Correction δU to the energy of a run with finite steps, first order in η_e at constant temperature.
 
-    On the sphere and at fixed ELR the stationary density is exp(-z/T) (1 + eta_e phi), so delta U = eta_e Cov(z, phi):
+    On the sphere and at fixed ELR the stationary density is exp(−z/T) (1 + η_e φ), so δU = η_e Cov(z, φ):
 
-        FixedSphere   phi = -((dim+1)/2) z - z^2/(4T)    delta U = eta_e [dof T A - (3 dim + 1) v] / 4
-        FixedELR      phi = +((dim-3)/2) z - z^2/(4T)    delta U = eta_e [dof T A + (dim - 5) v] / 4
-        FixedLR       that of fixed ELR + eta_e v [1 - dof T (1 + dof T/m) / (4 dof T + m)],  m = dof T^2 A / v
+        FixedSphere   φ = −((dim+1)/2) z − z²/(4T)    δU = η_e [dof T A − (3 dim + 1) v]/4
+        FixedELR      φ = +((dim−3)/2) z − z²/(4T)    δU = η_e [dof T A + (dim − 5) v]/4
+        FixedLR       that of fixed ELR + η_e v [1 − dof T (1 + dof T/m)/(4 dof T + m)],  m = dof T² A/v
 
-    With weight decay the direction moves as if at eta_e / (1 - eta lambda): hence fixed ELR differs from the sphere. At
-    fixed LR the temperature also fluctuates with the radius, var(ln r^2) = eta_e T, as fast as the direction moves.
-    This term is also of first order; its bracket is exact for low and for high T and assumes one relaxation rate m for
-    the overlap in between (error at most 0.04 in a bracket of 0.6 to 1, at dim = 2). There ``elr`` is E[eta / r^2] of
-    the run and T = E[eta / r^2] sigma^2 / 2.
+    With weight decay the direction moves with the effective learning rate η_e/(1 − ηλ): hence fixed ELR differs from
+    the sphere. At fixed LR the temperature also fluctuates with the radius, Var(ln r²) = η_e T, as fast as the
+    direction moves. This term is also of first order; its bracket is exact for low and for high T and assumes one
+    relaxation rate m of the overlap in between (error at most 0.04 in a bracket of 0.6 to 1, at dim = 2). At fixed LR
+    ``elr`` is E[η/r²] of the run and T = E[η/r²] σ²/2.
     """
     dim, elr, gas = dimension("dim", dim), positive("elr", elr), _bessel(dim, temperature)
     protocol = kind(protocol)
@@ -128,9 +128,9 @@ def finite_step_energy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, p
 
 @broadcasting
 def finite_step_entropy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, protocol: Kind) -> Numbers:
-    """Correction to S of a run with finite steps, first order in eta_e: delta S = delta U / T.
+    """Correction δS to the direction entropy of a run with finite steps, first order in η_e: δS = δU/T.
 
-    Because S = -<ln rho> and ln rho_0 = -z/T - ln Z, any small change of the density obeys T dS = dU.
+    Because S = −⟨ln ρ⟩ and ln ρ₀ = −z/T − ln 𝒵, any small change of the density obeys T dS = dU.
     """
     return finite_step_energy(dim, temperature, elr, protocol) / _temperature(temperature)
 
@@ -140,9 +140,9 @@ def finite_step_entropy(dim: ArrayLike, temperature: ArrayLike, elr: ArrayLike, 
 
 @typed
 def sample(dim: int, temperature: float, size: Size, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Independent unit vectors of the gas, shape ``size + (dim,)``; mu is the first axis, so z = w[..., 0].
+    """Independent directions of the gas: unit vectors of shape ``size + (dim,)``, with μ the first axis, z = w[..., 0].
 
-    Exact, by Wood (1994), Commun. Stat. Simul. Comput. 23, 157; scalar ``dim`` and ``temperature``.
+    Exact, by Wood (1994), Commun. Stat. Simul. Comput. 23, 157; ``dim`` and ``temperature`` are numbers.
     """
     above, below = _sample_gaps(dim, temperature, size, generator)
     if above.size * dim > DRAWS.most:
@@ -154,7 +154,7 @@ def sample(dim: int, temperature: float, size: Size, generator: np.random.Genera
 
 @typed
 def sample_energy(dim: int, temperature: float, size: Size, generator: np.random.Generator) -> NDArray[np.float64]:
-    """Independent energies L = 1 + z of the gas, shape ``size``, to full relative accuracy even where they are tiny."""
+    """Independent energies L = 1 + z of the gas, of shape ``size``, with full relative accuracy even where tiny."""
     return _sample_gaps(dim, temperature, size, generator)[0]
 
 
@@ -194,7 +194,7 @@ def _temperature(temperature: ArrayLike) -> NDArray[np.float64]:
     """Check the temperature; outside 1e-300 ... 1e300 its inverse would not be a floating-point number."""
     value = positive("temperature", temperature)
     if np.any((value < 1e-300) | (value > 1e300)):
-        raise refuse("temperature", "1e-300 to 1e300", temperature, "Use a limiting formula.")
+        raise refuse("temperature", "a number from 1e-300 to 1e300", temperature, "Use a limiting formula beyond.")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Training: many small networks at once, under one of the three protocols, recorded as a trace."""
+"""Training of many small networks at once, under one of the three protocols, recorded as a trace."""
 
 from weightgas.training.cost import Cost, cost
 from weightgas.training.harmonic_gas import harmonic_gas

@@ -6,13 +6,13 @@ import torch
 from torch import Tensor
 
 TOGETHER = 8
-"""Steps whose weights are added in their own precision."""
+"""Number of steps whose weights are added in the precision of the weights."""
 
 
 class WeightSum:
-    """The sum of the weights after each step: few at a time in their own precision, then float64.
+    """The sum of the weights after each step: a few at a time in the precision of the weights, then in float64.
 
-    The rounding of eight is that of the weights themselves, and float64 at every step takes three times as long.
+    The rounding error of eight is that of the weights themselves, and float64 at every step takes three times as long.
     """
 
     def __init__(self, like: Tensor) -> None:
@@ -36,5 +36,5 @@ class WeightSum:
 
 
 def sum_of(mean: Tensor | None) -> WeightSum | None:
-    """An empty sum in the form of the mean of a window, if one is taken."""
+    """An empty sum in the shape of the mean of a window, if there is one."""
     return None if mean is None else WeightSum(mean)

@@ -1,9 +1,8 @@
 """The mode of a run, chosen once at its start: by a rule for a short run, by timing for a long one.
 
 The fastest mode depends on the network, the images, the cache and the versions of libraries; no rule covers them all.
-So a long run (by estimate) times steps of a few modes and uses the fastest. The choice is stored in the run
-folder (``mode.json``), so that a resumed run or another shard uses the same mode and its numbers are the same to the
-bit.
+So a run that is estimated to be long times a few modes and uses the fastest. The choice is stored in the run folder
+(``mode.json``), so that a resumed run or another shard uses the same mode, and its numbers are bit-equal.
 """
 
 from __future__ import annotations
@@ -27,10 +26,10 @@ LONG = 20.0
 """Shortest estimated duration of a run, in seconds, for which modes are timed."""
 
 VERY_LONG = 600.0
-"""Shortest estimated duration, in seconds, for which compiling is tried: this takes up to a minute."""
+"""Shortest estimated duration, in seconds, for which compilation, which takes up to a minute, is tried."""
 
 BUDGET = 0.03
-"""Share of the estimated time after which no further number of networks is tried."""
+"""Share of the estimated time after which no further number of networks at once is tried."""
 
 GAIN = 0.03
 """Share of the time that a mode must save to replace the previous one."""
@@ -52,7 +51,7 @@ def chosen(
 ) -> Mode:
     """The mode of a run: the one in its folder, else a timed one, else the ``usual`` one; it is logged and stored.
 
-    ``engine`` makes one of ``mode.at_once`` networks. ``compile``: whether to compile; None: if it is measured to be
+    ``engine`` returns an engine of ``mode.at_once`` networks. ``compile`` is whether to compile; None for if that is
     faster.
     """
     path = None if run is None else run.folder / "mode.json"
@@ -89,7 +88,7 @@ def _kept(run: runs.RunFolder) -> Mode | None:
 
 
 def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: bool | None) -> tuple[Mode, str]:
-    """The mode that is measured to be the fastest, or the usual one, and the reason, in a line."""
+    """The fastest mode of those timed, or the usual one, and the reason in a line."""
     usual = replace(usual, at_once=min(usual.at_once, work.stacked))
     rule = f"{_networks(usual.at_once)} at once, by rule"
     if work.steps < FEWEST * usual.at_once:
@@ -116,7 +115,7 @@ def _found(usual: Mode, engine: Callable[[Mode], Engine], work: Work, compile: b
 
 
 def _compiled(best: Timer, engine: Callable[[Mode], Engine], work: Work) -> tuple[Mode, str]:
-    """The compiled mode, with the same number of networks or twice as many, if that is faster; and the timings."""
+    """The compiled mode if it is faster, with the same number of networks or twice as many; and the timings."""
     eager, begun, found = best, time.monotonic(), []
     for at_once in sorted({eager.mode.at_once, min(2 * eager.mode.at_once, work.stacked)}):
         other = Timer(engine(replace(eager.mode, at_once=at_once, compiled=True)))
@@ -129,7 +128,7 @@ def _compiled(best: Timer, engine: Callable[[Mode], Engine], work: Work) -> tupl
 
 
 def _faster(best: Timer, other: Timer) -> bool:
-    """Whether ``other`` saves enough to replace it: both are timed in turn, since the load of the machine changes."""
+    """Whether ``other`` saves enough to replace ``best``; both are timed in turn, since the machine's load changes."""
     for _ in range(ROUNDS if other.works else 0):
         best.round()
         other.round()
@@ -139,7 +138,7 @@ def _faster(best: Timer, other: Timer) -> bool:
 class Timer:
     """Times the steps of an engine, from the same weights.
 
-    ``seconds`` is the time of a step of one of its networks in the fastest round so far; at first that of a single
+    ``seconds`` is the time of a step of one of its networks in the fastest round so far, at first that of a single
     step, which is an overestimate. It is infinite if the mode does not fit into memory or does not compile.
     """
 
@@ -152,7 +151,7 @@ class Timer:
         self.seconds = found / engine.stack if self.works else float("inf")
 
     def round(self) -> None:
-        """Time some more steps."""
+        """Time a further round of steps."""
         self.seconds = min(self.seconds, self._timed(self._steps) / self._engine.stack)
 
     def _timed(self, steps: int) -> float:

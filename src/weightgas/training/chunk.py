@@ -1,4 +1,4 @@
-"""Train one part of the grid from its start, or from its checkpoint, to its end."""
+"""Training of one chunk of the grid, from its start or its checkpoint to its end."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def run_chunk(
     place
         Folder and name of the checkpoints; None for no checkpoints.
     advance
-        It is called with the number of steps made, summed over the stack, to show progress.
+        Called with the number of steps made, summed over the stack, to show progress.
     """
     protocol = engine.protocol
     names = variables(plan, protocol, engine.has_momentum)
@@ -100,7 +100,7 @@ def _begun(engine: Engine, plan: Plan, weights: np.ndarray | None, buffers: np.n
 
 
 def _after(state: State, engine: Engine, plan: Plan, record: Samples, rescalings: list[int]) -> State:
-    """Record and rescale as required at the step of ``state``."""
+    """The state after the records and rescalings that are due at its step."""
     step = state.step - plan.warmup
     record.check(state.weights)
     if step <= 0:
@@ -168,7 +168,7 @@ def _save(engine: Engine, record: Samples, state: State, place: tuple[Path, str]
 
 
 def _resumed(engine: Engine, plan: Plan, record: Samples, place: tuple[Path, str] | None) -> State | None:
-    """The state of the newest undamaged checkpoint, whose record is restored; None if there is none for these cells."""
+    """The state of the newest intact checkpoint, whose record is restored; None if there is none for these cells."""
     return None if place is None else checkpoint.load(*place, partial(_restored, engine, plan, record))
 
 

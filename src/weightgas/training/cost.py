@@ -1,8 +1,8 @@
-"""The cost of a run on this machine: its parts are timed briefly on the network before the run.
+"""The cost of a run on this machine: before the run, its parts are timed briefly on the network.
 
 The network is evaluated as in the run, with as many cells at once and batches of the same size, from fresh weights: the
 steps of :class:`weightgas.training.engine.Engine`, and every part of a sample. The plan determines how often each
-occurs. One thread is timed by its processor time, so that other work of the machine does not count.
+occurs. With one thread the processor time is measured, so that other work of the machine does not count.
 """
 
 from __future__ import annotations
@@ -33,8 +33,10 @@ MOMENT = 0.15
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one run of a stack of ``together``: a step, the loss of one batch of an energy, one extra gradient of
-    the noise, one batch of the curvature.
+    """Seconds of each part of a run, for one network of a stack of ``together``.
+
+    The parts are a step, the loss of one batch of an energy, one extra gradient of the noise, and one batch of the
+    curvature.
     """
 
     together: int
@@ -44,7 +46,7 @@ class Cost:
     curvature: float
 
     def seconds(self, plan: Plan, runs: int) -> float:
-        """Seconds of ``runs`` cells times replicas after ``plan``."""
+        """Seconds of ``runs`` runs (cells times replicas) with this ``plan``."""
         energy = plan.energy_batches * self.loss
         noise = plan.noise_batches * self.gradient + plan.curvature_batches * self.curvature
         # The energy of random weights, evaluated once, as in Engine.random_energy.
@@ -62,9 +64,29 @@ def cost(
     threads: int = 1,
     evaluate: Evaluate | None = None,
 ) -> Cost:
-    """Time the parts of training ``network`` on ``data`` for ``runs`` cells times replicas; a second or two.
+    """Time the parts of training ``network`` on ``data``, to estimate the cost of ``runs`` cells times replicas.
 
-    They are timed with as many at once as :func:`weightgas.training.train` trains together. Nothing is written.
+    This takes a second or two, and writes nothing. As many networks are timed at once as :func:`weightgas.train`
+    trains together.
+
+    Parameters
+    ----------
+    network, data
+        As for ``train``.
+    runs
+        Number of runs, cells times replicas.
+    batch_size, threads, evaluate
+        As for ``train``.
+
+    Returns
+    -------
+    Cost
+        The time of each part; ``seconds(plan, runs)`` is that of a run.
+
+    Raises
+    ------
+    TypeError, ValueError
+        For arguments that ``train`` refuses.
     """
     (network, data), runs = fitting(network, data), whole_number("runs", runs)
     batch_size, threads = whole_number("batch_size", batch_size, minimum=2), whole_number("threads", threads)
@@ -103,7 +125,7 @@ def _each(call: Callable[[], object]) -> Callable[[int], None]:
 
 
 def _timed(clock: Callable[[], float], several: Callable[[int], object]) -> float:
-    """Seconds of one of ``several(count)``: the median of some repetitions after a first call."""
+    """Seconds per unit of ``several(count)``: the median of some repetitions after a first call."""
 
     def once(count: int) -> float:
         begun = clock()

@@ -1,7 +1,7 @@
 """The inputs of each batch: drawn with replacement, from separate streams for every cell and replica.
 
-The draws are stateless: those of any step follow from the seed, the cell and the number of the step. So a resumed or
-extended run has the batches of an uninterrupted one.
+The draws are stateless: those of a step follow from the seed, the cell and the number of the step. So a resumed or
+extended run has the same batches as one without interruption.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """The step of many networks at once: one flat (stack, dim) tensor of weights, one step of the protocol for all.
 
-The stack holds the cells and replicas of a part of the grid, replica fastest. Weights have the chosen dtype, norms and
-everything accumulated are float64. Apart from rounding, the results of a network do not depend on the rest of the
-stack.
+The stack has the cells and replicas of a chunk of the grid, replica fastest. Weights have the chosen dtype; norms and
+all sums are float64. Except for rounding, the results of a network do not depend on the rest of the stack.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ MOMENTUM = "momentum_buffer"
 """The name of the buffer b of SGD with momentum in torch and :mod:`weightgas.optimizers`."""
 
 START, WARMUP = 2**30, 2**30 + 1
-"""Numbers of the draws of extra gradients before the first sample; those of the samples count from 1."""
+"""Numbers of the draws of extra gradients before the first sample; the draws of samples count from 1."""
 
 SUMS = ("grad_sq", "group_grad_sq", "growth", "buffer_sq", "group_buffer_sq", "energy")
 """The sums of a state over the steps since the last sample."""
@@ -77,7 +76,7 @@ class State:
         return replace(self, count=0, **{name: torch.zeros_like(getattr(self, name)) for name in SUMS})
 
     def averaging(self) -> State:
-        """The same weights at the start of a window, over which their mean is taken from now on."""
+        """The same weights at the start of a window, over which their mean is taken."""
         return replace(self, mean=torch.zeros_like(self.weights, dtype=torch.float64), averaged=0)
 
 
@@ -162,8 +161,8 @@ class Engine:
     def advance(self, state: State, steps: int, *, fixed_radius: bool = False) -> State:
         """The state ``steps`` steps later; ``fixed_radius`` keeps a fixed-ELR run on the sphere of its current radius.
 
-        There the direction moves as in the free run, but a new run, with the large gradients of random weights (η_e² G
-        > 1), does not diverge before they decrease.
+        On the sphere the direction moves as in the free run, but a new run, with the large gradients of random weights
+        (η_e²G > 1), does not diverge before they decrease.
         """
         if self._optimizer is not None:
             return self._stepped(state, steps, self._optimizer)
@@ -222,7 +221,7 @@ class Engine:
         return torch.stack([self._gradients(weights, index) for index in self._draws.noise(sample, batches)])
 
     def moments(self, weights: Tensor, gradients: Tensor) -> Moments:
-        """Noise and drift at the ``weights`` of the stack from the extra ``gradients`` there."""
+        """Noise and squared mean gradient at the ``weights`` of the stack, from the extra ``gradients`` there."""
         return probes.moments(gradients, weights, self.sizes)
 
     def curvature(self, weights: Tensor, gradients: Tensor, sample: int, batches: int) -> Curvature:
@@ -232,7 +231,7 @@ class Engine:
         return probes.curvature(partial(networks.gradients, self.network), weights, drawn, gradients, self.sizes)
 
     def rescaled(self, state: State, group_grad_sq: Tensor) -> State:
-        """The state with every group at the radius predicted from G_i, if there is one; sums and buffers are reset."""
+        """The state with every group at its radius predicted from G_i, if there is one; sums and buffers are reset."""
         squares = group_grad_sq.cpu().numpy()
         if self._optimizer is None:
             steered = {self.protocol.steers: state.rate.cpu().numpy()} if self.protocol.steers else {}

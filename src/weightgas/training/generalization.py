@@ -1,7 +1,7 @@
 """Loss and accuracy on the test half of a data set, at every sample of a run: two custom quantities.
 
-As the energy, they are means over fixed disjoint batches of the training batch size, and BatchNorm normalises with the
-statistics of each batch: the networks have no running averages.
+Like the energy, they are means over fixed disjoint batches of the training batch size, and BatchNorm normalises with
+the statistics of each batch, since the networks have no running averages.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ class OnTestHalf:
 def of_test_half(
     network: Network, images: Images, batch_size: int, most: int, dtype: torch.dtype, device: str
 ) -> tuple[Quantity, ...]:
-    """``test_energy``, and ``test_accuracy`` of a network with ``logits``; none without a test half.
+    """``test_energy``, and for a network with ``logits`` ``test_accuracy``; nothing without a test half.
 
-    They are of at most ``most`` batches of the test half.
+    They are means over at most ``most`` batches of the test half.
 
     Raises
     ------
@@ -71,7 +71,7 @@ def of_test_half(
     if half is None:
         return ()
     if len(half) < batch_size:
-        raise refuse("batch_size", f"at most the {len(half)} images of the test half", batch_size, "Take smaller ones.")
+        raise refuse("batch_size", f"at most the {len(half)} images of the test half", batch_size, "Lower it.")
     batches = probes.disjoint_batches(len(half), batch_size)[:most]
     of = (network, half, batches, dtype, device)
     found = [Quantity(NAMES[0], "loss on the test half", "U_test", measure=OnTestHalf(*of, accuracy=False))]

@@ -1,24 +1,23 @@
 """The anisotropic gas of a trained run: its fluctuations from curvature and noise alone, without large matrices.
 
-The noise of mini-batches is in few directions. Their space is found by its own gradients: the leading right singular
-vectors Q of gradients of random batches at stored weights (one half of the draws; the other halves measure Σ, so that
-it is not chosen by what it measures). There, at each of several stored weights w_k of the run,
+The noise of mini-batches has a low effective rank. Its space is spanned by Q, the leading right singular vectors of
+gradients of random batches at stored weights. One half of the draws determines Q and the others measure Σ, so that the
+two are independent. Within this space, at each of several stored weights w_k of the run,
 
     H_k = Qᵀ∇²L Q    by central differences of gradients along Q, all batches
     Σ_k = QᵀΣQ       of random batches, as the product of two halves where it is squared
 
-and the gas is that of :class:`weightgas.theory.anisotropic.AnisotropicGas`: U − L(m) and ‖∇L‖² of the mean H and Σ, Var
-U and the quantiles of the loss about its mean as the median over the wells (H_k, Σ_k). The noise outside of Q, and that
-in directions without curvature, adds η_e/4 times its trace to U − L(m), as any noise does at small steps.
+and the gas is that of :class:`weightgas.theory.anisotropic.AnisotropicGas`. U − L(m) and ‖∇L‖² are those of the mean H
+and Σ; Var U and the quantiles of the loss about its mean are medians over the wells (H_k, Σ_k). The noise outside of Q,
+and that in directions without curvature, adds η_e/4 times its trace to U − L(m), as any noise does at small steps.
 
-Why at the weights of the run and not at their mean m: the loss is not quadratic, and at m both the noise and the
-curvature are smaller, the more the hotter the run (docs/virial.md has both). Why each well by itself: the stiff
-directions, in which the noise is, relax while the weights stay near one well. Why the median: where η_e h nears 2 the
-stiffest direction no longer relaxes fast, its well is not the weights' surroundings for long enough, and the variance
-of that well diverges.
+Why at the weights of the run and not at their mean m: the loss is not quadratic, and at m both noise and curvature are
+smaller, the more so the hotter the run (docs/explanation/virial.md has both). Why each well separately: the stiff
+directions, which have the noise, relax while the weights stay near one well. Why the median: where η_e h approaches 2
+the stiffest direction relaxes slowly, the weights leave its well before that, and the variance of that well diverges.
 
-Level: approximate, from H, Σ and η_e; empirical that wells are the better for Var U, and the mean matrices for U − L(m)
-and ‖∇L‖². Weakness: hot runs, where many wells are near η_e h = 2; ``unstable`` is the share of those beyond.
+Level: approximate, from H, Σ and η_e. That separate wells are better for Var U, and the mean matrices for U − L(m) and
+‖∇L‖², is empirical. Weakness: hot runs, where many wells are near η_e h = 2; ``unstable`` is the share beyond.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ from weightgas.training.means import trained, weights_of
 from weightgas.training.wells import AT_ONCE, FLAT, Point, rate_of
 
 PROBABILITIES = (np.arange(400) + 0.5) / 400
-"""Of the quantiles of the loss."""
+"""Probabilities of the quantiles of the loss."""
 NAMES = ("cost", "grad_sq", "energy_variance", "energy_variance_err", "noise_trace", "kept", "steepest", "unstable")
 
 
@@ -45,40 +44,40 @@ def harmonic_gas(
     trace: xr.Dataset, network: Any, data: Any, *, wells: int = 12, rank: int = 300, batches: int = 800,
     replicas: int = 1, seed: int = 0, progress: bool | None = None,
 ) -> xr.Dataset:  # fmt: skip
-    """What curvature and noise about the stored weights predict of U − L(m), ‖∇L‖², Var U and the density of the loss.
+    """Predict U − L(m), ‖∇L‖², Var U and the density of the loss from curvature and noise about the stored weights.
 
     Parameters
     ----------
     trace
-        From :func:`weightgas.train` with stored directions (``record=Record(snapshots=…)``).
+        The trace of :func:`weightgas.train` with stored directions (``record=Record(snapshots=…)``).
     network, data
-        Those that were trained.
+        The network and data of that run.
     wells
-        How many of the stored weights, evenly spaced along the run.
+        Number of stored weights, evenly spaced along the run, at which H and Σ are measured.
     rank
-        Directions of the noise, at most the weights; ``kept`` in the result is their share of tr Σ.
+        Number of directions of the noise, at most that of the weights; ``kept`` in the result is their share of tr Σ.
     batches
-        Random batches for Σ at each of the weights.
+        Number of random batches for Σ at each of the weights.
     replicas
-        How many replicas of each cell are evaluated.
+        Number of replicas of each cell that are evaluated.
     seed
-        Of the batches.
+        Seed of the batches.
     progress
         Whether to show progress; by default on a terminal.
 
     Returns
     -------
     xarray.Dataset
-        On (cell, replica): ``cost`` U − L(m), ``grad_sq`` ‖∇L‖² and ``noise_trace`` tr Σ on the unit sphere,
-        ``energy_variance`` with its error from the scatter of the wells, ``kept``, ``steepest``, η_e times the largest
-        curvature of the mean H, and ``unstable``, the share of wells where that is 2 or more. On (cell, replica,
-        probability) ``energy_quantile``, quantiles of L − U. NaN for runs that did not finish; ``cost`` and
-        ``grad_sq`` also where ``steepest`` is 2 or more, and Var U infinite where half of the wells are unstable.
+        On (cell, replica): ``cost``, U − L(m); ``grad_sq``, ‖∇L‖², and ``noise_trace``, tr Σ, on the unit sphere;
+        ``energy_variance`` with its error from the scatter of the wells; ``kept``; ``steepest``, η_e times the largest
+        curvature of the mean H; ``unstable``, the share of wells where that of the well is 2 or more. On (cell,
+        replica, probability): ``energy_quantile``, quantiles of L − U. NaN for runs that did not finish; ``cost`` and
+        ``grad_sq`` also where ``steepest`` is 2 or more. Var U is infinite where half of the wells are unstable.
 
     Raises
     ------
     TypeError, ValueError, TraceError
-        For a network or data that were not trained, numbers out of range, or a trace without directions.
+        For a network or data that are not those of the run, numbers out of range, or a trace without directions.
     """
     network, images = trained(trace, network, data, directions=True)
     wells, rank = whole_number("wells", wells, minimum=2), whole_number("rank", rank, minimum=2)
@@ -110,7 +109,7 @@ def _predicted(
     advance: Any,
 ) -> tuple[dict[str, float], np.ndarray]:  # fmt: skip
     def noise(point: Point) -> np.ndarray:
-        """Gradients of random batches on the unit sphere, without their mean: rows whose mean square is that of Σ."""
+        """Gradients of random batches on the unit sphere minus their mean: rows whose second moment is Σ."""
         draws = generator.integers(len(point.inputs), size=(half, disjoint.shape[1]))
         parts = np.array_split(draws, -(-half // AT_ONCE))
         rows = np.concatenate([point.gradients(point.weights.expand(len(some), -1), some) for some in parts])
@@ -148,7 +147,7 @@ def _predicted(
 
 
 class _Well:
-    """One H and Σ in the directions of the noise: the gas, and Var U by the product of two halves of Σ."""
+    """One H and Σ in the directions of the noise: its gas, and Var U by the product of two halves of Σ."""
 
     def __init__(self, hessian: np.ndarray, first: np.ndarray, second: np.ndarray, rate: float) -> None:
         h, axes = np.linalg.eigh(hessian)
@@ -162,7 +161,7 @@ class _Well:
 
     @property
     def quantiles(self) -> np.ndarray:
-        """Quantiles of the loss about its mean; in an unstable well without bound."""
+        """Quantiles of the loss about its mean, unbounded in an unstable well."""
         if self.gas is None:
             return np.where(PROBABILITIES < 0.5, -np.inf, np.inf)
         middle, share = self.gas.energy_bins

@@ -1,8 +1,8 @@
 """The loss at the mean of the weights of a run, and along the rays from there.
 
-The mean m is that of every step of the recorded windows (``Record(means=16)``), or of stored directions
-(``Record(snapshots=…)``), so L(m), the mean loss U of the same weights over the same batches, and L(m + s(w − m)) for
-some of them cost no training. What follows for the gas is in :mod:`weightgas.analysis.virial`.
+The mean m is that over every step of the recorded windows (``Record(means=16)``), or over stored directions
+(``Record(snapshots=…)``). So L(m), the mean loss U of the same weights over the same batches, and L(m + s(w − m)) for
+some of these weights need no further training. The consequences for the gas are in :mod:`weightgas.analysis.virial`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from weightgas.training.plan import DTYPES, fitting
 _Function = Callable[[np.ndarray], np.ndarray]
 """The losses (n,) of weights (n, dim)."""
 SCALES = (0.25, 0.5, 1.0)
-"""Parts s of the ray from m to the weights."""
+"""Fractions s of the ray from m to the weights."""
 
 
 def mean_weights(
@@ -41,49 +41,52 @@ def mean_weights(
     device: str = "cpu",
     progress: bool | None = None,
 ) -> xr.Dataset:
-    """L(m), U over the same weights, and the loss along rays, of every cell and replica of a trained run.
+    """Loss L(m) at the mean weights m of a trained run, U over the same weights, and the loss along rays from m.
 
-    With windows, m is the mean over all their steps, U that of the samples in them, and rays lead to the weights at
-    their ends. Else m and U are over the stored directions w̄, whose weights are r w̄ with the norm r of the samples
-    about them. All losses are means over disjoint batches in training mode, so normalisation has the statistics of each
-    batch at the weights in question; with ``batch_energy`` in the trace, U of windows is that of every step's batch.
+    With windows, m is the mean over all their steps, U is that of the samples in them, and rays lead to the weights at
+    their ends. Without windows, m and U are means over the stored directions w̄, with weights r w̄ of the norm r of the
+    samples about them. All losses are means over disjoint batches in training mode, so normalisation uses the
+    statistics of each batch at the weights in question. With ``batch_energy`` in the trace, U of the windows is the
+    mean loss of the training batches of all steps.
 
     Parameters
     ----------
     trace
-        From :func:`weightgas.train` with ``record=Record(means=16)``, or ``Record(snapshots=400, snapshot_every=…)``.
-        Windows, or all directions together, should span many relaxation times.
+        The trace of :func:`weightgas.train` with ``record=Record(means=16)``, or with
+        ``Record(snapshots=400, snapshot_every=…)``. Each window, or all directions together, should span many
+        relaxation times.
     network, data
-        Those that were trained.
+        The network and data of that run.
     scales
-        Increasing parts s > 0 of the rays; the exponent needs 1/4 and 1/2.
+        Increasing fractions s > 0 of the rays; the exponent needs 1/4 and 1/2.
     rays
-        Most rays of a run, to stored weights evenly apart.
+        Largest number of rays of a run, to evenly spaced stored weights.
     blocks
-        Blocks of successive directions, each of which is omitted once, for errors and for the bias of L(m). Windows are
-        such blocks.
+        Number of blocks of successive directions, each of which is omitted once, for errors and for the bias of L(m).
+        With windows, these are the blocks.
     batches
-        Batches of a loss; None for all of them. With windows, of the losses along rays.
+        Number of batches in a loss, with windows in the losses along rays; None for all.
     device
-        Where the losses are computed.
+        Torch device on which the losses are computed.
     progress
         Whether to show progress; by default on a terminal.
 
     Returns
     -------
     xarray.Dataset
-        On ``cell, replica``: ``mean_energy`` L(m), ``mean_sq`` ‖m‖², ``square`` ⟨‖w‖²⟩, ``change`` ⟨m, w_end −
-        w_start⟩ from the first to the last of the weights and ``span``, the steps between them, of ``last_step`` of the
-        run; along ``snapshot`` ``snapshot_energy`` L(w), and the block of each, ``snapshot_block``; along ``block``
-        ``energy_without``, L of the mean without that block; along ``ray, scale`` ``ray_excess``, L(m + s(w − m)) −
-        L(m). Where the energies of windows are of a part of the batches, ``mean_energy`` and ``energy_without`` are of
-        the same, and along ``ray`` are ``ray_part``, the excess at s = 1 over these batches, and ``ray_all``, over all;
-        with ``batch_energy`` there is ``window_energy``, U along ``block``, instead. NaN for runs that did not finish.
+        On (cell, replica): ``mean_energy``, L(m); ``mean_sq``, ‖m‖²; ``square``, ⟨‖w‖²⟩; ``change``,
+        ⟨m, w_end − w_start⟩ from the first to the last of the weights; ``span``, the steps between these;
+        ``last_step``, those of the run. Along ``snapshot``: ``snapshot_energy``, L(w), and ``snapshot_block``, its
+        block. Along ``block``: ``energy_without``, L of the mean without that block. Along (ray, scale):
+        ``ray_excess``, L(m + s(w − m)) − L(m). If the energies of windows are over a part of the batches,
+        ``mean_energy`` and ``energy_without`` are over the same part, and along ``ray`` there are the excess at s = 1
+        over this part, ``ray_part``, and over all batches, ``ray_all``. With ``batch_energy`` there is instead
+        ``window_energy``, U along ``block``. NaN for runs that did not finish.
 
     Raises
     ------
     TypeError, ValueError
-        For a network or data that were not trained, or numbers out of range.
+        For a network or data that are not those of the run, or numbers out of range.
     TraceError
         If the trace has neither windows nor directions, fewer than two windows, or fewer than two samples or directions
         for a block.
@@ -110,9 +113,9 @@ def of_loss(
     rays: int = 64,
     blocks: int = 8,
 ) -> xr.Dataset:
-    """What :func:`mean_weights` returns, of any trace with stored directions and ``loss(weights)``, (n, dim) to (n,).
+    """The result of :func:`mean_weights` for any trace with stored directions and ``loss(weights)``, (n, dim) to (n,).
 
-    For a simulated loss on the sphere: ``lambda w: form.loss(w / np.linalg.norm(w, axis=-1, keepdims=True))``.
+    For a simulated loss on the sphere pass ``lambda w: form.loss(w / np.linalg.norm(w, axis=-1, keepdims=True))``.
 
     Raises
     ------
@@ -130,7 +133,7 @@ def _measured(
     trace: xr.Dataset, source: _Source, loss: _Function, of_part: _Function | None, scales: Sequence[float], rays: int,
     progress: bool | None,
 ) -> xr.Dataset:  # fmt: skip
-    """Losses along ``rays`` by ``loss``; those of the means by ``of_part``, if the recorded energies are of a part."""
+    """Losses along ``rays`` by ``loss``; of the means by ``of_part``, if the energies are over part of the batches."""
     parts = [finite_number("scales", s) for s in scales]
     if not parts or any(b <= a for a, b in zip([0.0, *parts], parts, strict=False)):
         raise refuse("scales", "increasing numbers above 0", list(scales), "For instance (0.25, 0.5, 1.0).")
@@ -152,9 +155,9 @@ def _measured(
 
 
 class _Stretch(NamedTuple):
-    """What of a run is averaged: the mean weights (dim,), those without each block (blocks, dim), the weights at its
-    beginning and end and between them (stored, dim), the losses (samples,) and mean losses of the training batches in
-    each block (blocks,) if they were recorded, and ⟨‖w‖²⟩.
+    """The averages of a run: the mean weights (dim,), those without each block (blocks, dim), the weights at its
+    beginning and end and between them (stored, dim), the losses (samples,) and, if they were recorded, the mean losses
+    of the training batches in each block (blocks,), and ⟨‖w‖²⟩.
     """
 
     mean: np.ndarray
@@ -166,9 +169,9 @@ class _Stretch(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """Stretches of the runs that finished, by cell and replica; ``block`` (samples,) of every loss, the number of
-    ``stored`` weights of each, the steps from the first to the last of them (cells,), and whether the losses of the
-    training batches were recorded.
+    """Stretches of the finished runs, by cell and replica; ``block`` (samples,) of every loss, the number of ``stored``
+    weights of each run, the steps from the first to the last of them (cells,), and whether the losses of the training
+    batches were recorded.
     """
 
     stretches: Callable[[], Iterator[tuple[int, int, _Stretch]]]

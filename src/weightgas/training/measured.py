@@ -1,4 +1,4 @@
-"""The gradients of a step, and what is measured of every step: squared norms of the groups, losses of the batches."""
+"""The gradients of a step, and the measurements at every step: squared norms of the groups, losses of the batches."""
 
 from __future__ import annotations
 

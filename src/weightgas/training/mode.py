@@ -1,4 +1,4 @@
-"""The mode in which the networks of a stack are evaluated: how many at once, parts of batches, compiled or not.
+"""The mode in which the networks of a stack are evaluated: their number at once, parts of batches, compiled or not.
 
 All modes give the same losses and gradients up to rounding, but differ in time and memory. If memory runs out, the mode
 is made smaller and the evaluation is repeated.
@@ -25,7 +25,7 @@ from weightgas.networks.network import averaged_losses, gradients_at_once, losse
 logger = logging.getLogger(__name__)
 
 AT_ONCE = 35
-"""Networks at once by default: calls of torch are cheap, and the stack stays in the cache."""
+"""Default number of networks at once: enough to make calls of torch cheap, few enough to stay in the cache."""
 
 _SAID_BY = ("can't allocate memory", "out of memory", "bad_alloc", "bad allocation")
 """Messages of torch, in a RuntimeError, when the memory of the machine or of a device is exhausted."""
@@ -33,7 +33,7 @@ _SAID_BY = ("can't allocate memory", "out of memory", "bad_alloc", "bad allocati
 
 @dataclass(frozen=True)
 class Mode:
-    """``at_once`` networks in one evaluation, with at most ``inputs`` inputs of each batch (None: all at once)."""
+    """``at_once`` networks in one evaluation, with at most ``inputs`` inputs of each batch (None for all)."""
 
     at_once: int
     compiled: bool = False
@@ -82,7 +82,7 @@ class Evaluated:
 
     @property
     def together(self) -> int:
-        """How many networks are evaluated at once."""
+        """Number of networks that are evaluated at once."""
         return self.mode.at_once
 
     def losses(self, weights: Tensor, inputs: Tensor, labels: Tensor) -> Tensor:
@@ -125,7 +125,7 @@ class Evaluated:
         return torch.cat((gradients, losses.unsqueeze(1)), 1)
 
     def _fastest(self, function: Callable[..., Any], weights: Tensor, inputs: Tensor, labels: Tensor) -> Any:
-        """``function`` of the compiled network and a batch, or of the network itself where that cannot be."""
+        """``function`` of the compiled network and a batch, or of the network itself if compilation fails."""
         self._size = self._size or len(weights)
         if self._fast is not None and len(weights) == self._size and self.mode.inputs is None:
             try:
@@ -169,7 +169,7 @@ class Evaluated:
         if not is_out_of_memory(error):
             raise error
         smaller = self._smaller(stack, batch, error)
-        logger.warning("memory ran out with %s; going on with %s", _said(self.mode), _said(smaller))
+        logger.warning("memory ran out with %s; continuing with %s", _said(self.mode), _said(smaller))
         self.mode, self._size = smaller, 0
 
     def _smaller(self, stack: int, batch: int, error: BaseException) -> Mode:

@@ -1,4 +1,4 @@
-"""A torch module as a network: finding its scale-invariant groups."""
+"""A network from a torch module, whose scale-invariant groups are found by measurement."""
 
 from __future__ import annotations
 
@@ -23,10 +23,19 @@ BATCHES, MOST = 8, 128
 def network_of(
     model: nn.Module, data: Images, *, loss: str | Callable[[Tensor, Tensor], Tensor] = "cross_entropy"
 ) -> custom.OwnModule:
-    """The custom network ``model`` on ``data``, with the finest scale-invariant groups that ``symmetries`` finds.
+    """A network for ``train`` from a torch module, with the finest scale-invariant groups that ``symmetries`` finds.
 
-    They are filters if single rows are invariant (before BatchNorm), rows of several tensors if these only scale
-    together (the channels of a residual stream), else entire tensors. Arguments as :func:`weightgas.networks.module`.
+    The groups are filters if single rows are invariant (before BatchNorm), rows of several tensors if these only scale
+    together (the channels of a residual stream), else entire tensors.
+
+    Parameters
+    ----------
+    model
+        The module, which is copied.
+    data
+        The data set on which it will be trained.
+    loss
+        ``"cross_entropy"``, ``"squared_error"``, or a function of outputs and labels that returns the mean loss.
 
     Raises
     ------
@@ -53,13 +62,14 @@ def network_of(
 def finest(found: Symmetries, rows: Mapping[str, int]) -> list[Group]:
     """The scale-invariant groups, each replaced by its rows or blocks of rows if these contain all of it.
 
-    ``rows``: the number of rows of each tensor. Blocks of rows of tensors that are not invariant in total are included.
+    ``rows`` are the numbers of rows of the tensors. Blocks of rows of a tensor that is not invariant itself are
+    included.
     """
     groups: list[Group] = []
     whole = {name for group in found.scale_invariant for name in group.parameters}
     for group in found.scale_invariant:
         parts = [f for f in found.filters if set(f.parameters) == set(group.parameters)]
-        # A row without effect is in no part; then only the entire group contains every weight.
+        # A row without effect is in no part; then only the entire group contains all weights.
         counts = Counter(name for part in parts for name in part.parameters)
         groups += parts if all(counts[name] == rows[name] for name in group.parameters) else [group]
     return groups + [part for part in found.filters if not whole & set(part.parameters)]

@@ -1,4 +1,4 @@
-"""The plan of a training run: its resolved numbers, and the steps at which something happens."""
+"""The plan of a training run: its numbers with all defaults resolved, and the steps at which something happens."""
 
 from __future__ import annotations
 
@@ -55,10 +55,10 @@ STARTS = ("predicted", "random", "unit")
 
 @dataclass(frozen=True)
 class Plan:
-    """Numbers of a run. Steps are counted from the end of the warm-up; those of the warm-up are negative.
+    """The numbers of a run. Steps count from the end of the warm-up, so those of the warm-up are negative.
 
-    The last half has ``windows`` for means. ``spaced``: the steps of the samples if they are spaced in the logarithm;
-    all of them then hold the noise.
+    The last half has ``windows`` for means. ``spaced`` are the steps of the samples if they are spaced in the
+    logarithm; all of them then have the noise.
     """
 
     steps: int
@@ -82,7 +82,7 @@ class Plan:
     batch_energy: bool = False
 
     def settings(self) -> dict[str, Any]:
-        """What identifies it in a run folder: the numbers, and the names of custom quantities, if there are any."""
+        """The settings that identify the plan in a run folder: its numbers, and the names of custom quantities."""
         apart = ("quantities", "spaced", "windows", "batch_energy")  # absent in older runs, and where there are none
         numbers = {name: value for name, value in vars(self).items() if name not in apart}
         numbers |= {name: getattr(self, name) for name in ("windows", "batch_energy") if getattr(self, name)}
@@ -121,7 +121,7 @@ class Plan:
         return step % self.noise_every == 0
 
     def cost(self) -> tuple[float, float]:
-        """Energies, and noise with curvature, in gradients for each gradient of a step."""
+        """Cost of energies, and of noise with curvature, in gradients per gradient of a step."""
         steps = self.steps + (0 if self.first else self.warmup)
         each = self.noise_batches + PER_CURVATURE * self.curvature_batches
         return self.rows * self.energy_batches * FORWARD / steps, self.noises * each / steps
@@ -161,22 +161,20 @@ _COPIES = 3
 
 
 def fitting(network: Any, data: Any) -> tuple[Network, Images]:
-    """A network and a matching data set, from the arguments of ``train``."""
+    """The checked network and data set of a call of ``train``; TypeError or ValueError if they do not fit.
+
+    ``network`` may be a torch module (:func:`weightgas.training.network_of`), and ``data`` the name of a data set.
+    """
     if isinstance(data, str):
         data = named(data)
     if not isinstance(data, Images):
-        raise TypeError(
-            f"data: expected datasets.Images or the name of a data set, got {type(data).__name__}. Pass 'digits'."
-        )
+        kind = type(data).__name__
+        raise TypeError(f"data: expected datasets.Images or a name, got {kind}. Pass for instance 'digits'.")
     if isinstance(network, nn.Module):
         network = network_of(network, data)
     if isinstance(network, type) or not isinstance(network, Network):
-        raise wrong_type(
-            "network",
-            "a network such as networks.mlp(), or a module of torch",
-            network,
-            "See networks.Network for one's own.",
-        )
+        fix = "A custom network has the members of networks.Network."
+        raise wrong_type("network", "a network such as networks.mlp(), or a torch module", network, fix)
     network.groups(data)
     dim = network.dim(data)
     memory.foresee(_COPIES * 4.0 * dim, f"one network of {dim} weights", "Take a narrower one.")
@@ -209,11 +207,11 @@ def planned(
     whole_number("batch_size", batch_size, minimum=2, fix="BatchNorm needs at least 2; take 128.")
     if batch_size > len(data):
         most = f"at most the {len(data)} inputs of {data.name}"
-        raise refuse("batch_size", most, batch_size, "Take smaller batches.")
+        raise refuse("batch_size", most, batch_size, "Lower it.")
     if recorded.snapshots * recorded.snapshot_every > steps:
         every = recorded.snapshot_every
         most = f"at most {steps // every} with snapshot_every={every}, steps={steps}"
-        raise refuse("snapshots", most, recorded.snapshots, "Take fewer.")
+        raise refuse("snapshots", most, recorded.snapshots, "Pass fewer, or add steps.")
     if recorded.means > steps // 2:
         raise refuse("means", f"at most {steps // 2}, one for each of the last steps // 2", recorded.means, "Take 16.")
     batches = len(data) // batch_size
@@ -256,7 +254,7 @@ def planned(
 
 
 def _spaced(plan: Plan, noise_samples: int | None, energy_batches: int | None) -> Plan:
-    """The plan with the samples of the noise and batches of an energy that were requested or cost little."""
+    """The plan with the requested samples of the noise and batches of an energy, by default as many as cost little."""
     gradients, batches = plan.steps + plan.warmup, plan.energy_batches
     if plan.spaced:
         apart = 1
@@ -337,7 +335,7 @@ def _resumed(
         raise refuse("steps", f"at least sample_every = {every} of the trace", plan.steps, "Add more steps.")
     before = int(theirs["warmup"])
     if warmup is not None and warmup != before:
-        fix = "A resumed run is not warmed up again."
+        fix = "Omit it: a resumed run has no further warm-up."
         raise refuse("warmup", f"none, or that of the trace ({before})", warmup, fix)
     return replace(
         plan,

@@ -1,4 +1,4 @@
-"""The record of the cells in training, as plain arrays: the samples so far, and which cells still run."""
+"""The record of the cells in training, as plain arrays: the samples so far, and the cells that still run."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def variables(plan: Plan, protocol: Protocol, momentum: bool) -> tuple[str, ...]
 
 
 class Samples:
-    """Arrays of shape (stack, samples[, groups]), NaN where nothing was recorded, the stored directions, and of each of
-    ``windows`` the mean weights (stack, windows, dim) and the weights at its ends (stack, windows + 1, dim).
+    """The samples (stack, samples[, groups]), NaN where nothing was recorded, the stored directions, and of the
+    ``windows`` the mean weights (stack, windows, dim) and the weights at their ends (stack, windows + 1, dim).
 
     ``names`` are the variables to record, ``custom`` those of custom quantities. A row depends only on the state at its
     step, so writing it again (after an interruption) changes nothing.
@@ -59,7 +59,7 @@ class Samples:
         self.alive = np.ones(stack, bool)
 
     def check(self, weights: Tensor) -> None:
-        """End the record of every cell whose weights overflowed, are no longer finite or vanished."""
+        """End the record of every cell whose weights overflowed, are not finite or vanished."""
         squares = probes.group_squares(weights, self._sizes).sum(-1)
         self.alive &= (torch.isfinite(squares) & (squares > 0)).cpu().numpy()
 
@@ -68,8 +68,8 @@ class Samples:
     ) -> None:
         """Write sample ``row`` of the cells that still run; ``radius`` is the sphere's (stack,), None elsewhere.
 
-        ``estimates`` are those of the extra batches, if any, by name. A cell ends if a variable that every trace has is
-        not finite; other variables do not count.
+        ``estimates`` are those of the extra batches by name, if there are any. A cell ends if a variable that every
+        trace has is not finite; other variables may be NaN.
         """
         squares = probes.group_squares(state.weights, self._sizes)
         new = {
@@ -104,7 +104,7 @@ class Samples:
         self.directions[self.alive, number] = directions.cpu().numpy()[self.alive]
 
     def window(self, edge: int, state: State) -> None:
-        """Store the weights at an end of a window, and the mean over the window that it ends, of the cells that run."""
+        """Store the weights at an end of a window, and the mean over the window before it, of the running cells."""
         self.ends[self.alive, edge] = state.weights.cpu().numpy()[self.alive]
         if edge and state.mean is not None:
             self.means[self.alive, edge - 1] = state.mean.cpu().numpy()[self.alive]

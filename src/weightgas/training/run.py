@@ -48,8 +48,8 @@ def train(
 ) -> xr.Dataset:
     """Train ``network`` on ``data`` under ``protocol``, each cell and replica independently, and return the trace.
 
-    The steps are those of :mod:`weightgas.protocols`: plain SGD, or at fixed LR another ``optimizer``. Batches are
-    drawn with replacement, for each cell and replica from a separate stream that does not depend on the rest of the
+    The steps are those of :mod:`weightgas.protocols`: plain SGD, or at fixed LR any ``optimizer``. Batches are drawn
+    with replacement, for each cell and replica from a separate random stream, which does not depend on the rest of the
     grid.
 
     Parameters
@@ -57,18 +57,17 @@ def train(
     protocol
         ``FixedLR``, ``FixedELR`` or ``FixedSphere`` with its grid of hyperparameters.
     network, data
-        A network (:class:`weightgas.networks.Network`) and a data set or the name of one.
-        :func:`weightgas.training.network_of` makes a network from a torch module, by finding its scale-invariant
-        groups.
+        A network (:class:`weightgas.networks.Network`) or a torch module, whose scale-invariant groups are then found
+        (:func:`weightgas.training.network_of`); a data set (:class:`weightgas.datasets.Images`) or the name of one.
     steps
         Recorded steps; those of the warm-up come before.
     optimizer
         The optimizer at fixed LR, without learning rate and decay, which the protocol sets:
         ``optimizers.SGD(momentum=0.9)``, ``optimizers.SGD(momentum=0.9, nesterov=True)``, ``optimizers.AdamW()``, or a
         custom class with ``buffers`` and ``step``. Steps are those of ``torch.optim``. With momentum α the cells of the
-        trace have η/(1 − α), as in a simulated and a monitored run, the attribute ``momentum`` is α, and ``buffer_sq``
-        is r²‖b‖² of the momentum buffer: M = (1 − α²) ``buffer_sq``/``grad_sq`` is the memory of the gradients in r⁴ =
-        ηGM/(2λ(1 − α)). For other optimizers temperature and pressure do not apply.
+        trace have η/(1 − α), as in a simulated and a watched run, and the attribute ``momentum`` is α. ``buffer_sq`` is
+        r²‖b‖² of the momentum buffer, so M = (1 − α²) ``buffer_sq``/``grad_sq`` is the memory of the gradients in
+        r⁴ = ηGM/(2λ(1 − α)). For other optimizers temperature and pressure do not apply.
     batch_size, seed
         Inputs in a batch (at least 2); the seed of the run.
     replicas
@@ -78,22 +77,22 @@ def train(
         predict (:func:`weightgas.training.start.predicted_radii`), which does not change the loss; a fixed-ELR run
         keeps its norm between these steps. ``"random"``: the radii of the fresh weights are not changed (on the sphere
         they are scaled together to ``radius``). ``"unit"``: fresh weights are scaled together to ‖w‖ = 1, as in the
-        paper. Or initial weights, (cells, replicas, dim), for instance
-        ``trace["final_weights"].values`` of another run, to compare protocols in one basin of the loss.
+        paper. Or an array of initial weights, (cells, replicas, dim), for instance ``trace["final_weights"].values`` of
+        another run, to compare protocols in one basin of the loss.
     record
         What is recorded (:class:`~weightgas.Record`). A sample has radius and energy (loss over fixed disjoint batches
         of the data) of the weights w_t at its step, and the mean of r²‖g‖² over every step since the previous sample
         (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. Some samples also have ``noise_trace`` and
-        ``mean_grad_sq`` from extra gradients (:mod:`weightgas.probes.noise`), and the curvature. Everything except the
-        energy is also recorded for each group.
+        ``mean_grad_sq`` from extra gradients (:mod:`weightgas.probes.noise`), and the curvature
+        (:mod:`weightgas.probes.laplacian`). Radius, gradients, noise and curvature are also recorded for each group.
     run
         Run folder, force, shard, client, threads, progress, and the trace to continue
-        (:class:`~weightgas.Run`, or its folder). A resumed run is bit-equal with the same ``cells_at_once`` and
-        ``threads``, and so is one by the workers of a client. A run that continues a trace records the same samples,
-        noise and energies.
+        (:class:`~weightgas.Run`, or its folder). With the same ``cells_at_once`` and ``threads`` a resumed run is
+        bit-equal, and so is one by the workers of a client. A run that continues a trace samples energies and noise
+        with the same spacing.
     evaluate
-        Device, dtype, how many networks at once, compiled or not (:class:`~weightgas.Evaluate`); it changes results
-        only by rounding.
+        Device, dtype, number of networks at once, compilation (:class:`~weightgas.Evaluate`), which change results only
+        by rounding.
 
     Returns
     -------
@@ -104,18 +103,21 @@ def train(
     Raises
     ------
     TypeError, ValueError
-        For arguments of the wrong type or size, before any work.
+        Before any work starts, for arguments of the wrong type, sign or size.
+    FileNotFoundError, ModuleNotFoundError
+        If the data set of that name is not on this machine; the message states where to get it.
     TraceError
         If ``resume_from`` is not a trace of this experiment.
-    RunExistsError
-        If the folder holds something else and ``force`` is not given, or another process is making the same run.
+    RunExistsError, OSError
+        If the folder holds another run and ``force`` is not given, is being written by another process, or cannot be
+        written.
     OutOfMemoryError
         If memory does not suffice for one network. Before that, fewer networks are evaluated at once, and batches in
         parts if the normalisation allows it (``"group"``, ``"layer"``); the log reports this.
     RuntimeError
         If no worker of the client returned anything.
     KeyboardInterrupt
-        It is passed on, after the unfinished cells are saved.
+        After the unfinished cells are saved.
     """
     stepper = stepping.checked(optimizer, protocol)
     network, images = fitting(network, data)
@@ -189,7 +191,7 @@ def _begin(start: str | np.ndarray, before: xr.Dataset | None) -> tuple[np.ndarr
 
 
 def _even(cells: int, most: int) -> int:
-    """The size of chunks of at most ``most`` cells that are nearly equal."""
+    """The size of nearly equal chunks of at most ``most`` cells."""
     return -(-cells // -(-cells // most))
 
 
@@ -234,7 +236,7 @@ def _attributes(network: Network, images: Images, plan: Plan) -> dict[str, Any]:
 def _config(
     protocol: Protocol, network: Network, images: Images, plan: Plan, optimizer: Optimizer | None
 ) -> dict[str, Any]:
-    """What identifies a run: everything on which its numbers depend, except for rounding."""
+    """The settings that identify a run: everything on which its numbers depend, except for rounding."""
     return {
         "command": "train",
         "protocol": protocol.settings(),

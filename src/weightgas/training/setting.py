@@ -1,4 +1,4 @@
-"""The common settings of all parts of a run, and how one part is made, here or in the worker of a client."""
+"""The common settings of all chunks of a run, and the production of one chunk, here or in the worker of a client."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def limited(threads: int) -> Iterator[None]:
 
 
 def device_of(name: Any) -> torch.device:
-    """The torch device of a name, after a test; ValueError if it does not exist here."""
+    """The torch device with this name, after a test; ValueError if it does not exist here."""
     try:
         torch.zeros(1, dtype=torch.float64, device=name).item()
         return torch.device(name)

@@ -1,8 +1,8 @@
 """The start of a run: the radius of each group is predicted from gradients during the warm-up.
 
-Relaxation is slow (physics: 1/(4ηλ) steps at fixed learning rate, slower at small effective learning rates), but can be
-skipped because of scale invariance: multiplying a group of weights by a number does not change the loss. During the
-warm-up a fixed-ELR run stays on the sphere of the last predicted radius
+Relaxation of the radius is slow (1/(4ηλ) steps at fixed learning rate, slower at small effective learning rates), but
+can be skipped because of scale invariance: multiplying a group of weights by a number does not change the loss. During
+the warm-up a fixed-ELR run stays on the sphere of the last predicted radius
 (:meth:`weightgas.training.engine.Engine.advance`).
 """
 
@@ -14,7 +14,7 @@ from weightgas.optimizers import Optimizer
 from weightgas.protocols import At, Protocol
 
 MOMENTS = (0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-"""Fractions of the warm-up at which the groups are scaled to the radii predicted from the gradients since the last."""
+"""Fractions of the warm-up at which groups are scaled to the radii predicted from the gradients since the last one."""
 
 FIRST_GUESS = 8
 """Number of gradients at the fresh weights for the first predicted radii."""
@@ -49,8 +49,8 @@ def predicted_radii(protocol: Protocol, at: At, group_grad_sq: np.ndarray) -> np
 def optimizer_radii(optimizer: Optimizer, sizes: tuple[int, ...], group_grad_sq: np.ndarray) -> np.ndarray:
     """Stationary radius of every group (cells · replicas, groups) under an optimizer, from its G_i of that shape.
 
-    The learning rates and decays of ``optimizer`` are columns, one row for each run. NaN where there is no closed form,
-    no stationary radius, or a gradient that is not finite.
+    Learning rate and decay of ``optimizer`` are columns, one row for each run. NaN where there is no closed form, no
+    stationary radius, or a gradient that is not finite.
     """
     usable = np.isfinite(group_grad_sq) & (group_grad_sq > 0)
     radii = optimizer.radius(np.asarray(sizes, float), np.where(usable, group_grad_sq, 1.0))

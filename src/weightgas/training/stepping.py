@@ -1,10 +1,10 @@
 """The optimizer of a run: its checks before any work, and its attributes in a trace.
 
-Over many steps, SGD with momentum α and decay in the buffer acts like plain SGD with the learning rate c η, where c =
-1/(1 − α) is the mobility. So, as for a simulated and a watched run, the cells of the trace have c η, and the attributes
-``momentum`` and ``nesterov`` determine the finite-step terms. The mobility of any other optimizer is a matrix: its
-cells have η as set, the attribute ``mobility`` is "matrix", and the run has neither a temperature nor a pressure;
-T_conf, r and U remain.
+Over many steps, SGD with momentum α and decay in the buffer acts like plain SGD with the learning rate cη, where
+c = 1/(1 − α) is the mobility. So, as for a simulated and a watched run, the cells of the trace have cη, and the
+attributes ``momentum`` and ``nesterov`` determine the finite-step terms. The mobility of any other optimizer is a
+matrix: its cells have η as set, the attribute ``mobility`` is "matrix", and the run has neither a temperature nor a
+pressure; T_conf, r and U are still defined.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def checked(optimizer: Any, protocol: Protocol) -> Optimizer | None:
         fix = "At a fixed radius or effective rate a step is that of plain SGD; omit optimizer, or pass FixedLR."
         raise refuse("optimizer", "FixedLR with an optimizer", type(protocol).__name__, fix)
     if found.lr is not None or found.wd is not None:
-        raise refuse("optimizer", "one without lr and wd", str(found), "FixedLR holds both; pass SGD(momentum=0.9).")
+        fix = "FixedLR sets both: pass for instance SGD(momentum=0.9)."
+        raise refuse("optimizer", "one without lr and wd", str(found), fix)
     found.buffers(torch.zeros(1, 1))  # TypeError if it has none
     return None if plain else found
 
@@ -51,7 +52,7 @@ def is_gas(optimizer: Optimizer | None) -> bool:
 
 
 def effective(protocol: Protocol, optimizer: Optimizer | None) -> Protocol:
-    """The cells of the trace: with c η in place of η if there is a mobility c."""
+    """The protocol of the trace: with cη in place of η if there is a mobility c."""
     if optimizer is None or not is_gas(optimizer):
         return protocol
     settings: dict[str, Any] = protocol.settings()

@@ -1,10 +1,10 @@
-"""The Hessian and the noise covariance at the mean of the weights of a run, as matrices, and what they explain.
+"""Hessian and noise covariance at the mean weights of a run, as matrices, and the fluctuations that they predict.
 
 At the mean m of the weights of a run, on the tangent space of its groups of the unit sphere (D = Σ(dᵢ−1)):
 
     H     mean over disjoint batches of ∇²L, columns by central differences of gradients at the angle :data:`ANGLE`;
           differences see the kinks of ReLU, which automatic Hessians miss
-    Σ     covariance of the gradients of training batches drawn with replacement, from two independent halves
+    Σ     covariance of the gradients of training batches that are drawn with replacement, from two independent halves
 
 With h the eigenvalues of H and Σ in its axes, s = tr Σ, the fluctuation (Var U/T²)/R of a harmonic well is
 
@@ -13,8 +13,8 @@ With h the eigenvalues of H and Σ in its axes, s = tr Σ, the fluctuation (Var 
     at_step    D Σ_ij Σ_ij² 4h_ih_j/(h_i + h_j − η_eh_ih_j)²/s²       at the step of the run, NaN where η_eh ≥ 2
 
 (:mod:`weightgas.theory.anisotropic`). Σ_ij² is the product of the two halves, so that the finite number of batches
-makes none of them too large. Directions with h ≤ :data:`FLAT` of the largest have no stationary state at m; they are
-excluded, and ``kept`` is the share of tr Σ in the others.
+causes no bias. Directions with h up to :data:`FLAT` times the largest have no stationary state at m; they are excluded,
+and ``kept`` is the share of tr Σ in the others.
 
 Weakness: one point of a loss that is not quadratic. In soft directions networks are stiffer than H at m. Memory: three
 matrices D × D in float64.
@@ -40,7 +40,7 @@ ANGLE = 0.005
 FLAT = 1e-4
 """Share of the largest curvature below which a direction counts as flat."""
 LARGEST_DIM = 2048
-"""Most weights: the cost is that many gradients for each batch, and matrices of that size."""
+"""Largest number of weights: each batch costs so many gradients, and the matrices have so many rows."""
 AT_ONCE = 128
 """Networks evaluated at once."""
 NAMES = ("bound", "formula", "at_step", "kept", "noise_trace", "laplacian", "steepest")
@@ -50,39 +50,42 @@ def harmonic_wells(
     trace: xr.Dataset, network: Any, data: Any, *, batches: int = 2000, replicas: int = 1, seed: int = 0,
     progress: bool | None = None,
 ) -> xr.Dataset:  # fmt: skip
-    """What the Hessian and the noise at the mean weights explain of the fluctuations, cell by cell.
+    """Predict the fluctuation (Var U/T²)/R of each run from the Hessian and the noise at its mean weights.
 
     Parameters
     ----------
     trace
-        From :func:`weightgas.train` with ``record=Record(means=16)`` or stored directions, at most :data:`LARGEST_DIM`
+        The trace of :func:`weightgas.train` with ``record=Record(means=16)`` or stored directions, of at most 2048
         weights.
     network, data
-        Those that were trained.
+        The network and data of that run.
     batches
-        Random batches for Σ, half of them for each of its estimates.
+        Number of random batches for Σ, half of them for each of its estimates.
     replicas
-        How many replicas of each cell are evaluated.
+        Number of replicas of each cell that are evaluated.
     seed
-        Of the batches.
+        Seed of the batches.
     progress
         Whether to show progress; by default on a terminal.
 
     Returns
     -------
     xarray.Dataset
-        On (cell, replica): ``bound``, ``formula``, ``at_step``, ``kept``, ``noise_trace`` tr Σ, ``laplacian`` tr H and
-        ``steepest``, η_e times the largest curvature. NaN for runs that did not finish.
+        On (cell, replica): the predictions ``bound`` (H and Σ commute), ``formula`` (any H and Σ, small steps) and
+        ``at_step`` (the step of the run, NaN if it is unstable); ``kept``, the share of tr Σ in directions with
+        curvature; ``noise_trace``, tr Σ; ``laplacian``, tr H; ``steepest``, η_e times the largest curvature. NaN for
+        runs that did not finish.
 
     Raises
     ------
     TypeError, ValueError, TraceError
-        For a network or data that were not trained, too many weights, or a trace without mean weights.
+        For a network or data that are not those of the run, too many weights, or a trace without mean weights.
     """
     network, images = trained(trace, network, data)
     dim, half = trace.attrs["dim"], whole_number("batches", batches, minimum=4) // 2
     if dim > LARGEST_DIM:
-        raise refuse("trace", f"at most {LARGEST_DIM} weights", dim, "Its matrices would be too large.")
+        fix = "Its matrices would be too large; take training.harmonic_gas."
+        raise refuse("trace", f"at most {LARGEST_DIM} weights", dim, fix)
     count = min(whole_number("replicas", replicas), trace.sizes["replica"])
     found = {name: np.full((trace.sizes["cell"], count), np.nan) for name in NAMES}
     generator = np.random.default_rng(whole_number("seed", seed, minimum=0))
@@ -129,7 +132,7 @@ class Point:
             return networks.gradients(self.network, weights, self.inputs[index], self.labels[index]).numpy()
 
     def curved(self, axes: np.ndarray, batches: np.ndarray) -> np.ndarray:
-        """The Hessian's products with ``axes`` (k, dim), rows, averaged over batches, by differences of gradients."""
+        """The Hessian times each row of ``axes`` (k, dim), averaged over batches, by differences of gradients."""
         size, found = self.radius * ANGLE, np.zeros(axes.shape)
         for begin in range(0, len(axes), AT_ONCE):
             shift = size * torch.as_tensor(axes[begin : begin + AT_ONCE])
