@@ -93,7 +93,7 @@ def test_bad_input():
         anisotropic(trace, state, state)
     other = gas_of(trace)
     other["measured_from"] = other["measured_from"].copy(data=other["measured_from"].values[::-1])
-    with pytest.raises(TraceError, match="gas: expected that of this trace"):
+    with pytest.raises(TraceError, match="gas: expected the gas of this trace"):
         anisotropic(trace, state, other)
     with pytest.raises(TraceError, match="noise"):
         anisotropic(trace, state.drop_vars("mean_grad_sq"), gas_of(trace))

@@ -105,7 +105,7 @@ def test_entropy_along_a_run_needs_directions_and_says_what_it_measures() -> Non
     with pytest.raises(TraceError, match="Use fewer windows"):
         curves.entropy_along_run(ran, windows=60)
     single = ran.isel(snapshot=[-1])
-    with pytest.raises(TraceError, match=r"got 1 for 1\. Run with more snapshots"):
+    with pytest.raises(TraceError, match=r"got 1 for 1\. Record more snapshots"):
         curves.entropy_along_run(single)
     assert len(figures.along_run(single).axes) == 5  # four panels and the colour bar
     still = ran.copy()

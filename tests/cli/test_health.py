@@ -51,7 +51,7 @@ def test_damage_is_listed_with_its_cost_and_the_command(run: Path, capsys: pytes
     assert found.code == 1 and content(run) == before
     for line in (
         r"damaged  run/manifest\.json: unreadable\n +the same command writes it again",
-        r"damaged  run/checkpoints/cells-00000\.npz: .*\n +the same command takes the one before, or",
+        r"damaged  run/checkpoints/cells-00000\.npz: .*\n +the same command uses the one before, or",
         r"damaged  run/trace\.zarr: energy of cells 0 to 1\n +the same command makes these cells again \(2 cells\)",
         r"damaged  run/state\.zarr: .*\n +`weightgas measure run` makes it again",
         rf"the command of this run: `weightgas {re.escape(' '.join(SIMULATE))}`",

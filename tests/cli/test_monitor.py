@@ -94,7 +94,10 @@ def test_predict_under_a_schedule(text: str, schedule: str, capsys: pytest.Captu
         (("sgd", "--lr", "1", "--wd", "0.1", "--schedule", "net.py:none", "--steps", "9"), "a name in net.py"),
         (("sgd", "--lr", "1", "--wd", "0.1", "--fixed-norm"), "radius: expected a stationary norm in numbers"),
         (("muon", "--lr", "1", "--wd", "0.1"), "update_memory: expected a number"),
-        (("sgd", "--lr", "0.1", "--wd", "0.1", "--at-batch-size", "9"), "batch_size: expected that of these settings"),
+        (
+            ("sgd", "--lr", "0.1", "--wd", "0.1", "--at-batch-size", "9"),
+            "batch_size: expected the batch size of these settings",
+        ),
         (("rmsprop", "--lr", "1", "--wd", "0.1"), "expected one of adam, adamw, lion, muon, sgd, got 'rmsprop'"),
         (("adamw", "--lr", "1", "--wd", "0.1", "--momentum", "0.9"), "momentum: expected none for AdamW"),
         (("net.py:half", "--lr", "1", "--wd", "0.1"), "optimizer: expected an optimizer"),

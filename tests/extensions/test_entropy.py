@@ -142,7 +142,11 @@ def test_the_command_line_takes_it(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
-        (Histogram, TypeError, "entropy: expected one of auto, density.* or an Estimator, got ABCMeta. Derive yours"),
+        (
+            Histogram,
+            TypeError,
+            "entropy: expected one of auto, density.* or an Estimator, got ABCMeta. Derive a custom class",
+        ),
         (lambda trace, state: None, TypeError, "or an Estimator, got function"),
         (3.0, TypeError, "or an Estimator, got float"),
     ],
@@ -163,8 +167,8 @@ def made(name="made", **returned):
 @pytest.mark.parametrize(
     ("estimator", "error", "message"),
     [
-        (made(""), ValueError, "name of the entropy estimator: expected an identifier of its own, got ''"),
-        (made("knn"), ValueError, "name of the entropy estimator: expected an identifier of its own, got 'knn'"),
+        (made(""), ValueError, "name of the entropy estimator: expected an identifier that is free, got ''"),
+        (made("knn"), ValueError, "name of the entropy estimator: expected an identifier that is free, got 'knn'"),
         (made(found=3.0), TypeError, r"entropy made: expected estimate\(\) to return an Entropy, got float"),
         (
             made(found=Entropy(np.zeros(2), np.zeros(3))),

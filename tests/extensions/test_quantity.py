@@ -85,7 +85,7 @@ def test_it_is_made_with_a_trace():
     protocol = traces.protocol_of(trace)
     made = traces.make(protocol, values, about, quantities=[LARGEST])
     assert made["largest"].dims == ("cell", "replica", "sample")
-    with pytest.raises(TraceError, match="variable: expected one of the contract's, got 'largest'"):
+    with pytest.raises(TraceError, match="variable: expected one of the trace contract, got 'largest'"):
         traces.make(protocol, values, about)
 
 
@@ -94,5 +94,5 @@ def test_what_does_not_fit_is_refused():
     with pytest.raises(TraceError, match=r"largest: expected the dimensions \(cell, replica, sample\)"):
         wg.measure(trace.assign(largest=trace["largest"].isel(replica=0)))
     taken = wg.Quantity("ess")
-    with pytest.raises(TraceError, match="expected a custom quantity with a name of its own, got ess"):
+    with pytest.raises(TraceError, match="expected custom quantities with names that are free, got ess"):
         wg.measure(trace.assign(ess=taken.variable(series())))

@@ -158,7 +158,7 @@ number = 3
         (
             "own.py:number",
             2,
-            r"--noise: expected an object as weightgas\.losses\.Noise describes, or a CustomNoise, got int",
+            r"--noise: expected an object with the methods of weightgas\.losses\.Noise, or a CustomNoise, got int",
         ),
         ("own.py:Failing", 1, r"KeyError: 'forgotten'\. This was not expected; --debug shows where"),
         ("own.py:Wrong", 1, r"ValueError: cannot reshape .*\. This was not expected; --debug shows where"),

@@ -320,7 +320,7 @@ def test_both_reference_gases_are_explained_at_every_temperature() -> None:
 
 
 def test_a_state_without_groups_has_no_group_temperatures() -> None:
-    with pytest.raises(ValueError, match="state: expected one with two scale-invariant groups or more"):
+    with pytest.raises(ValueError, match="state: expected temperatures of two scale-invariant groups or more"):
         figures.group_temperatures(state("fixed_lr"))
     with pytest.raises(ValueError, match="runs: expected at least one run by name"):
         figures.finite_step({})

@@ -29,7 +29,7 @@ WRONG = {
     "swapped pair": (lambda: (state("fixed_lr"), trace("fixed_lr")), "a tuple of a state, a trace"),
     "unstacked": (lambda: traces.grid(state("fixed_lr")), r"a dataset over \(lr, wd.*without the dimension cell"),
     "variable": (lambda: state("fixed_lr")["energy"], "a DataArray"),
-    "other dataset": (lambda: state("fixed_lr")[["energy"]], "a dataset that is no state and no trace"),
+    "other dataset": (lambda: state("fixed_lr")[["energy"]], "a dataset that is neither state nor trace"),
     "verdict": (lambda: verdict(Findings(*control("ideal"))), "a Verdict"),
     "figure": (lambda: figures.status_map(state("fixed_lr")), "a Drawing"),
 }
@@ -75,7 +75,7 @@ def test_controls_are_checked_like_runs() -> None:
 def test_paths_are_checked() -> None:
     with pytest.raises(TypeError, match=r"trajectories\['a'\]: expected the result of drive\(\), got a state"):
         figures.paths({"a": state("fixed_lr")})
-    with pytest.raises(TypeError, match=r"engine: expected the result of experiments\.carnot\(\), got a state"):
+    with pytest.raises(TypeError, match=r"engine: expected the result of driving\.carnot\(\), got a state"):
         figures.paths({}, engine=state("fixed_lr"))
     with pytest.raises(TypeError, match=r"predicted: expected the result of .*radius_from_sphere\(\), got a state"):
         figures.radius_from_sphere(state("fixed_lr"), state("fixed_sphere"))
@@ -102,9 +102,9 @@ def test_findings_refuse_what_does_not_fit() -> None:
     with pytest.raises(TraceError, match="got other cells"):
         Findings(trace("fixed_lr"), state("fixed_elr"))
     found = Findings(state=state("fixed_lr"))
-    with pytest.raises(TypeError, match="expected the trace besides its state"):
+    with pytest.raises(TypeError, match="expected the trace with its state"):
         found.reasons  # noqa: B018
-    with pytest.raises(TypeError, match="title: expected Findings to stay as they are"):
+    with pytest.raises(TypeError, match="title: expected Findings to be constant"):
         found.title = "other"
 
 

@@ -137,7 +137,7 @@ def test_decay_for_a_sphere_and_back():
 @pytest.mark.parametrize(
     ("call", "match"),
     [
-        (lambda f: f.at_batch_size(64), "batch_size: expected that of these settings"),
+        (lambda f: f.at_batch_size(64), "batch_size: expected the batch size of these settings"),
         (lambda f: f.at_fixed_norm(), "radius: expected a stationary norm"),
         (lambda f: f.as_optimizer(AdamW()), "radius: expected a stationary norm"),
         (lambda f: f.as_optimizer(AdamL2(), radius=1.0), "grad_sq: expected dim and grad_sq"),

@@ -100,7 +100,7 @@ def test_two_processes(folder: Path, loop: str, kind: str) -> None:
 
 
 def test_a_state_that_another_process_has_is_refused_by_name(folder: Path) -> None:
-    reason = "decay of Adam takes its state, which other processes have of some tensors"
+    reason = "decay of Adam needs its state, which for some tensors is in other processes only"
     for rank in range(COUNT):
         table, seen = json.loads((folder / f"refused-{rank}.json").read_text())
         assert reason in table and any(reason in warning for warning in seen)

@@ -234,7 +234,7 @@ def test_two_optimizers_of_one_model() -> None:
         "SGD; coupled decay", "AdamW, betas 0.9, 0.999; decoupled decay",
     )  # fmt: skip
     with pytest.raises(
-        TypeError, match=r"got list\. Of a wrapper pass the inner one; of several optimizers watch each"
+        TypeError, match=r"got list\. Pass the inner optimizer of a wrapper; watch several optimizers one by one"
     ):
         watch(model, [torch.optim.SGD(model.parameters(), 0.1)])  # type: ignore[arg-type]
 

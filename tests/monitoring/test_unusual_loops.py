@@ -219,7 +219,7 @@ def test_an_optimizer_that_wraps_another_is_watched_inside(wrap) -> None:
 
 def test_a_wrapper_without_hooks_and_without_an_inner_optimizer_is_refused() -> None:
     model = network()
-    with pytest.raises(TypeError, match=r"optimizer: expected a torch\.optim\.Optimizer, got Wrapper.*pass the inner"):
+    with pytest.raises(TypeError, match=r"optimizer: expected a torch\.optim\.Optimizer, got Wrapper.*Pass the inner"):
         watch(model, Wrapper(None), groups=GROUPS)  # type: ignore[arg-type]
 
 

@@ -468,7 +468,7 @@ def test_a_report_of_a_watched_run(tmp_path) -> None:
     gas = run("momentum", 80)[2]
     trace.save(gas.trace(), tmp_path / "mine" / "trace.zarr")
     page = report.of_run(tmp_path / "mine").read_text(encoding="utf-8")
-    assert "Watched run: numbers" in page and "Seen by hooks of the optimizer" in page
+    assert "Watched run: numbers" in page and "Recorded by hooks of the optimizer" in page
     assert "None loss" not in page and "Slopes of the entropy" not in page and "seeds" not in page
     (found,) = data_of(page)["runs"]
     assert [g["name"] for g in found["watched"]["groups"]] == list(gas.names)

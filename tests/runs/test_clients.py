@@ -199,7 +199,7 @@ def test_a_chunk_that_dask_gives_up_is_failed_and_tried_again_by_the_next_call(t
 @pytest.mark.parametrize("stored", [False, True])
 def test_if_no_worker_returns_anything_it_is_an_error(tmp_path, dask, stored):
     run = runs.prepare(tmp_path, {"a": 1}) if stored else None
-    with pytest.raises(RuntimeError, match=r"expected workers that return what they made, got none.*KilledWorker"):
+    with pytest.raises(RuntimeError, match=r"expected workers that return their results, got none.*KilledWorker"):
         runs.in_chunks(GRID, 2, work.Deadly(0, 2, 4), run, client=dask)
 
 

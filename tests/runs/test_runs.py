@@ -333,7 +333,7 @@ def test_something_else_in_the_place_of_a_trace_is_not_deleted_without_force(tmp
     runs.remove(run.trace_path)
     run.trace_path.mkdir()
     (run.trace_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(TraceError, match=r"got that of another or something else.*\(--force\)"):
+    with pytest.raises(TraceError, match=r"got that of another run or something else.*\(--force\)"):
         runs.prepare(tmp_path, CONFIG)
     assert (run.trace_path / "thesis.txt").exists()
     assert runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path, CONFIG, force=True)).identical(whole)

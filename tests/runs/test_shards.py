@@ -193,7 +193,9 @@ def test_shards_of_other_chunks_are_refused(tmp_path):
             runs.in_chunks(GRID, 3, work.cells, run, shard=Shard(2, 2))
         return work.cells(indices, part)
 
-    with pytest.raises(TraceError, match=r"expected chunks of 3 cells, which another shard began with, got 4\. Call"):
+    with pytest.raises(
+        TraceError, match=r"expected chunks of 3 cells, as another shard made them, got 4\. Use the same"
+    ):
         runs.in_chunks(GRID, 4, slow, run, shard=Shard(1, 2))
     whole = runs.in_chunks(GRID, 4, work.cells, run, shard=Shard(1, 2))
     np.testing.assert_array_equal(whole["energy"][:, 0, 0], range(15))

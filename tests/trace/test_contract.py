@@ -52,7 +52,7 @@ def test_every_variable_is_described(name):
 
 def test_make_refuses_what_is_not_in_the_contract():
     protocol = FixedLR(0.1, 0.01)
-    with pytest.raises(TraceError, match=r"variable: expected one of the contract's, got 'loss'. Known: step"):
+    with pytest.raises(TraceError, match=r"variable: expected one of the trace contract, got 'loss'. Known: step"):
         traces.make(protocol, small(protocol, loss=np.ones((1, 1, 3))), ABOUT)
     with pytest.raises(TraceError, match=r"energy: expected the dimensions \(cell, replica, sample\).*\(1, 3\)"):
         traces.make(protocol, small(protocol, energy=np.ones((1, 3))), ABOUT)

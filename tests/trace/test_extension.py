@@ -100,8 +100,8 @@ def test_counts_of_more_steps_are_more_blocks():
 
 REFUSALS = {
     "sample": [
-        (lambda t: t, r"expected steps that go on after step 9000, got steps from 1000 on.*resume_from"),
-        (lambda t: later(later(t)), "expected steps that go on after step 9000, got steps from 28000 on"),
+        (lambda t: t, r"expected steps that continue after step 9000, got steps from 1000 on.*resume_from"),
+        (lambda t: later(later(t)), "expected steps that continue after step 9000, got steps from 28000 on"),
         (lambda t: later(t.assign_attrs(seed=1)), "got seed = 0 and 1"),
         (lambda t: later(t.isel(replica=[0])), "expected the same number of each replica, got 2 and 1"),
     ],

@@ -107,7 +107,7 @@ REFUSED = {
     "sizes": (lambda t: t.assign_attrs(group_sizes=[2, "a"]), "attribute group_sizes: expected a list, each a whole"),
     "the name of a state": (
         lambda t: t.assign({"ess": Quantity("ess", average="none").variable(t["energy"].values)}),
-        "expected a custom quantity with a name of its own, got ess",
+        "expected custom quantities with names that are free, got ess",
     ),
     "a custom quantity of texts": (
         lambda t: t.assign({"mine": Quantity("mine").variable(t["energy"].values.astype("U"))}),

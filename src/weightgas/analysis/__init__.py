@@ -1,4 +1,4 @@
-"""Tests of laws on the states of a grid: the analyses of a run, each made once, and its verdict in three levels."""
+"""Tests of physical laws on the states of a grid: the analyses of a run, and its verdict in three levels."""
 
 from weightgas.analysis.anisotropic import anisotropic
 from weightgas.analysis.annealing import annealing

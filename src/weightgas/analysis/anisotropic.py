@@ -1,7 +1,7 @@
-"""A run against its anisotropic gas: is it the gas that curvature and noise make it?
+"""A run compared with the anisotropic harmonic gas of its curvature and noise.
 
-Measured over predicted, cell by cell, the prediction from H, Σ and η_e about the stored weights
-(:func:`weightgas.training.harmonic_gas`), with nothing fitted to a loss or a fluctuation:
+Measured over predicted, cell by cell. The prediction is from H, Σ and η_e about the stored weights
+(:func:`weightgas.training.harmonic_gas`); nothing is fitted to a loss or a fluctuation:
 
     U − L(m), ‖∇L‖², Var U, tr Σ        ratios, 1 where the gas is right
     the density of the loss             largest distance of the distribution functions of L − U (Kolmogorov)
@@ -10,10 +10,10 @@ Measured over predicted, cell by cell, the prediction from H, Σ and η_e about 
                                         are put at the measured means
 
 Var U is that of the wells times 1/(1 − b RT/U), b = d ln tr Σ/d ln L: a well has the noise of one moment, but noise
-follows the loss (:mod:`weightgas.analysis.reasons`); quantiles are wider by its root.
+follows the loss (:mod:`weightgas.analysis.reasons`). Quantiles are wider by the root of this factor.
 
-The density is that about the mean; where the mean lies is U − L(m). A distance of independent samples exceeds 1.36/√ESS
-in 5 % of cases even where the gas is right, so it can be small only with many samples.
+The density is that about the mean; the place of the mean is tested by U − L(m). A distance of independent samples
+exceeds 1.36/√ESS in 5 % of cases even where the gas is right, so it can be small only with many samples.
 
 Level: approximate; it can fail. Weakness: the error of a ratio contains the scatter of the measurement
 and of the wells, not that of the harmonic form.
@@ -36,46 +36,49 @@ from weightgas.theory import _logistic
 LARGEST_STEP, LARGEST_UNSTABLE = 1.0, 0.2
 """η_e times the largest curvature, and share of unstable wells, up to which there is a prediction.
 
-Chosen on two perceptrons on the digits (docs): above, wells near η_e h = 2 make Var U up to many times too large.
+Chosen on two perceptrons on the digits (docs/explanation/anisotropic.md): above these limits, wells near η_e h = 2 make
+Var U many times too large.
 """
 KINDS = ("given", "not in equilibrium", "not measured", "step too large")
-"""The values of ``prediction``, by their place."""
+"""The meanings of the numbers in ``prediction``, in their order."""
 
 
 @typed
 def anisotropic(trace: xr.Dataset, state: xr.Dataset, gas: xr.Dataset, law: xr.Dataset | None = None) -> xr.Dataset:
-    """Measured over predicted fluctuations of every cell.
+    """Compare the fluctuations of every cell with those of the anisotropic harmonic gas, measured over predicted.
 
     Parameters
     ----------
     trace, state
         A trained run with noise, and its state.
     gas
-        Of :func:`weightgas.training.harmonic_gas`, from this trace.
+        The result of :func:`weightgas.training.harmonic_gas` for this trace.
     law
-        Of :func:`weightgas.analysis.virial`, from this state, for U − L(m).
+        The result of :func:`weightgas.analysis.virial` for this state; without it there is no ``cost``.
 
     Returns
     -------
     xarray.Dataset
-        On ``cell``, each with ``<name>_err``: ``cost``, ``grad_sq``, ``energy_variance`` and ``noise_trace``, measured
-        over predicted. Without errors ``slope``, the Gibbs slope between the cell and the next hotter one over the
-        prediction; ``distance``, Kolmogorov's; ``samples``, the effective number of losses in it; ``steepest``, η_e
-        times the largest curvature; and ``prediction``, a number in :data:`KINDS`: ratios and the distance are NaN
-        where it is not ``given``.
+        On ``cell``, each with ``<name>_err``: ``cost`` U − L(m), ``grad_sq`` ‖∇L‖², ``energy_variance`` Var U and
+        ``noise_trace`` tr Σ, measured over predicted. Without errors: ``slope``, the Gibbs slope between the cell and
+        the next hotter one over its prediction; ``distance``, Kolmogorov's, of the losses from their prediction;
+        ``samples``, the effective number of these losses; ``steepest``, η_e times the largest curvature; and
+        ``prediction``, a number in :data:`KINDS`. Ratios and the distance are NaN where it is not ``given``.
 
     Raises
     ------
     TypeError, TraceError
-        If ``gas`` is something else, or was not made from this trace.
+        If ``gas`` is not a result of ``harmonic_gas``, was not made from this trace, or the state has no ‖∇L‖².
     """
     traces.check(trace)
     traces.check_state(state)
     if "energy_quantile" not in gas:
-        raise TypeError("gas: expected the result of training.harmonic_gas, got another dataset.")
+        raise TypeError(
+            "gas: expected the result of training.harmonic_gas, got another dataset. Pass harmonic_gas(trace, ...)."
+        )
     for name, other in (("state", state), ("gas", gas)):
         if not np.array_equal(other["measured_from"], traces.digest.digests(trace)):
-            raise TraceError(f"{name}: expected that of this trace, got another. Make it from this trace.")
+            raise TraceError(f"{name}: expected the {name} of this trace, got another. Make it from this trace.")
     if "mean_grad_sq" not in state:
         raise TraceError("state: expected ‖∇L‖², got none. Record noise: record=Record(noise_samples=...).")
     predicted = gas.mean("replica", skipna=True)

@@ -1,20 +1,21 @@
-"""By how much the loss falls if the learning rate is cut: the heat pV that annealing wins back.
+"""The fall of the loss after a cut of the learning rate: the heat pV that annealing removes.
 
-In a stationary run noise costs U − L(m) ≈ pV above the mean weights m (:mod:`weightgas.analysis.virial`). After the
-learning rate is divided by c, the part of the noise falls as 1/c and that of the mean gradient as 1/c², so that
+In a stationary run noise adds U − L(m) ≈ pV to the loss of the mean weights m (:mod:`weightgas.analysis.virial`). After
+the learning rate is divided by c, the part of the noise falls as 1/c and that of the mean gradient as 1/c², so that
 
     fall = pV [(1 − 1/c)(1 − f) + (1 − 1/c²) f],    f = p_drift/p
 
-It shows after the stiff directions have relaxed, t₀ = 5c/(η_eκ) steps, κ = tr(HΣ)/tr Σ. It holds while the norm, and so
-the effective learning rate, has changed by less than a tenth, 0.05 c/(ηλ) steps, and for 10 t₀ at most: later m itself
-moves to where the loss is lower, and the loss falls further.
+The fall is reached once the stiff directions have relaxed, t₀ = 5c/(η_eκ) steps, κ = tr(HΣ)/tr Σ. It is valid while
+the norm, and so the effective learning rate, has changed by less than a tenth, 0.05 c/(ηλ) steps, and for at most 10
+t₀: later m itself moves to where the loss is lower, and the loss falls further.
 
 Level: exact for quadratic losses as η_eh → 0; for networks empirical. The systematic error and the limits
 (:mod:`weightgas.theory.virial`) were chosen on two perceptrons on the digits (docs/explanation/virial.md). No forecast
 is given where the step is too large (η_eκ above LARGEST_STEP) or the mean gradient does much of the work (f above
-LARGEST_DRIFT): there the loss fell further than forecast. Nor where pV is more than LARGEST_HEAT of the loss, as in
-networks that fit their data: there the noise falls with the loss, in bursts, and the loss fell by up to a quarter less.
-Weakness: of a network whose other parameters also learn, affine normalisation or a head, it is not the forecast.
+LARGEST_DRIFT): there the loss fell further than forecast. Nor is one given where pV is more than LARGEST_HEAT of the
+loss, as in networks that fit their data: there the noise falls with the loss, in bursts, and the loss fell by up to a
+quarter less. Weakness: it does not apply to a network whose other parameters also learn, affine normalisation or a
+head.
 """
 
 from __future__ import annotations
@@ -37,30 +38,30 @@ ADVICE = {
     "loss too small": "Near zero loss the noise falls with the loss: measure U − L(m), Record(means=16).",
     "norm too fast": "The norm follows a cut before the loss has settled: lower learning rate times weight decay.",
 }
-"""What follows for each of the :data:`KINDS`."""
+"""The advice for each of the :data:`KINDS`."""
 KINDS = tuple(ADVICE)
-"""The values of ``forecast``, by their place."""
+"""The meanings of the numbers in ``forecast``, in their order."""
 _REFUSED = KINDS[1:]
 
 
 @typed
 def annealing(state: xr.Dataset, cut: float = 20.0) -> xr.Dataset:
-    """The fall of the loss in every cell if its learning rate is divided by ``cut``, and when.
+    """Forecast by how much the loss of every cell falls if its learning rate is divided by ``cut``, and when.
 
     Parameters
     ----------
     state
-        Of :func:`weightgas.measure`, of a trained run with noise and curvature.
+        The result of :func:`weightgas.measure` for a trained run with noise and curvature.
     cut
-        c > 1, by which the learning rate, or the effective learning rate, is divided.
+        The factor c > 1 by which the learning rate, or the effective learning rate, is divided.
 
     Returns
     -------
     xarray.Dataset
         On ``cell``: ``fall`` of the loss with its standard error ``fall_err``, systematic part included, and ``low``
-        and ``high``, the 95 % interval; ``from_step`` and ``until_step`` after the cut, between which it is expected;
-        ``heat``, pV, the fall for an infinite cut; and ``forecast``, a number in :data:`KINDS`. Where that is not
-        ``given``, ``fall`` and its interval are NaN.
+        and ``high``, the 95 % interval; ``from_step`` and ``until_step``, the steps after the cut between which it is
+        expected; ``heat``, pV, the fall for an infinite cut; and ``forecast``, a number in :data:`KINDS`. Where the
+        forecast is not ``given``, ``fall`` and its interval are NaN.
 
     Raises
     ------

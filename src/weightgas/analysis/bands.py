@@ -1,8 +1,8 @@
-"""One family of densities? The bands of the covariance of directions against temperature.
+"""Hypothesis B, one family of densities: the bands of the covariance of directions against temperature.
 
-If ρ_T ∝ e^{−Φ/T} with one Φ, whatever it is, the covariance C of the directions in a narrow well of Φ is T (∂²Φ)⁻¹: its
-axes do not depend on T and its variance in any fixed subspace is proportional to T. So with E_b the sum of the
-variances in a band b of directions,
+If ρ_T ∝ e^{−Φ/T} with one Φ for all T, the covariance C of the directions in a narrow well of Φ is T (∂²Φ)⁻¹: its axes
+do not depend on T, and its variance in any fixed subspace is proportional to T. So with E_b the sum of the variances in
+a band b of directions,
 
     d ln E_b/d ln T = 1        for every band
 
@@ -12,10 +12,10 @@ from the other, and vice versa; within the half that determines them, the larges
 exponent is the slope over the isotherms of a straight line through ln E_b; its error is increased by √(χ²/dof) where
 they scatter about it by more than their errors.
 
-Level 3, hypothesis B: it can fail. Weakness: second moments alone, so other densities pass, such as those of a noise
-that depends on the loss; a finite step makes a direction of curvature h hotter by 1/(1 − η_e h/2), which counts as a
-deviation; runs in different minima of Φ are compared as if the minima were alike. Not judged: a band with fewer than
-:data:`LEAST_INDEPENDENT` independent samples a run.
+Level 3: it can fail. Weakness: it tests second moments only, so other densities pass, such as those of noise that
+depends on the loss. A finite step makes a direction of curvature h hotter by 1/(1 − η_e h/2), which counts as a
+deviation. Runs in different minima of Φ are compared as if the minima were alike. Not judged: a band with fewer than
+:data:`LEAST_INDEPENDENT` independent samples in half a run.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from weightgas.analysis.cells import isotherms
 from weightgas.measurement.entropy.directions import chains, memory, scatter
 
 EDGES = (0, 4, 16, 64, 256)
-"""Ranks of the principal directions at which bands begin; the last one has all others."""
+"""Ranks of the principal directions at which bands begin; the last band has all remaining ones."""
 LEAST_INDEPENDENT = 20
-"""Independent samples in half a run that a band needs in every run that is used."""
+"""Least number of independent samples in half a run, for a band in every run that is used."""
 MOST_ROWS = 1024
-"""Samples from which the principal directions are computed, spread evenly over runs and time."""
+"""The most samples from which the principal directions are computed, spread evenly over runs and time."""
 _RECORD = "record directions (snapshots), which span many relaxation times, at two temperatures"
 
 
 @dataclass(frozen=True)
 class Bands:
-    """Exponents d ln E_b/d ln T of the bands by ``names`` (their ranks), with errors: 1 if hypothesis B holds.
+    """Exponents d ln E_b/d ln T of the bands, with errors; 1 if hypothesis B holds, NaN in a band that is too slow.
 
-    NaN in a band that is too slow. ``temperature`` (isotherms,), ``variance`` (isotherms, bands) E_b with its error.
-    ``advice``: what is missing.
+    ``names`` are the ranks of each band; ``temperature`` (isotherms,); ``variance`` (isotherms, bands) E_b with its
+    error. ``advice`` states what is missing.
     """
 
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class Bands:
 
 
 def bands(trace: xr.Dataset, state: xr.Dataset) -> Bands:
-    """The bands of the stored directions of the cells in equilibrium; without any if they are of one temperature."""
+    """The bands of the stored directions of the cells in equilibrium; no bands with fewer than two temperatures."""
     number = isotherms(state)
     labels = np.unique(number[number >= 0])
     if "directions" not in trace:
@@ -97,7 +97,7 @@ def _halves(trace: xr.Dataset, number: np.ndarray) -> Iterator[tuple[int, int, n
 
 
 def _edges(runs: list[tuple[int, int, np.ndarray]], dof: int) -> list[int]:
-    """Ranks at which bands begin and end: as many as the samples determine with some to spare."""
+    """Ranks at which bands begin and end, limited to those that the samples determine well."""
     most = min(dof, MOST_ROWS // 2, sum(len(x) for _, _, x in runs) // 4)
     return [*(edge for edge in EDGES if edge < most), dof]
 

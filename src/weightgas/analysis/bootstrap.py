@@ -1,4 +1,4 @@
-"""Confidence intervals through all stages: resample the trace, measure it again, fit it again.
+"""Confidence intervals for any result: resample the trace, measure it and analyse it again.
 
 Each replicate passes through ``measure`` like the original, so the errors of a fitted law include the correlation of
 entropies that were integrated over the same cells. With eight replicas or more, entire replicas are drawn with
@@ -62,7 +62,7 @@ def bootstrap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The interval of ``statistic(trace, state)`` from a bootstrap of replicas or blocks through ``measure``.
+    """Find the confidence interval of ``statistic(trace, state)`` by resampling the trace and measuring it again.
 
     Parameters
     ----------
@@ -72,9 +72,9 @@ def bootstrap(
         A function of a trace and its state, for instance ``lambda trace, state:
         weightgas.analysis.maxwell.slopes(state)[0].value``. The cells in equilibrium are those of the original.
     state
-        The result of ``measure``; measured here if not given. Its choice of entropy is kept.
+        The result of ``measure``, whose estimator of the entropy is used; by default the trace is measured here.
     entropy
-        The estimator of the entropy, if it is a custom one.
+        The estimator of the entropy, needed only if it is a custom one.
     draws, level, seed
         The number of replicates, the level of the interval (value ± normal quantile × error), and the seed.
 
@@ -86,8 +86,8 @@ def bootstrap(
     Raises
     ------
     TypeError, ValueError
-        For draws or a level out of range, a state that was not measured from the trace, or one with a custom entropy
-        and no estimator.
+        For draws or a level out of range, a state that was not measured from the trace (TraceError), or a state with a
+        custom entropy and no estimator.
     """
     draws = whole_number("draws", draws, minimum=10, fix="Ask for at least 10, 200 is usual.")
     level = finite_number("level", level)

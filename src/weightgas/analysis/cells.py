@@ -1,4 +1,4 @@
-"""Which cells an analysis may use, and their positions on the grid."""
+"""The cells that an analysis may use, and their positions on the grid."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def listed(state: xr.Dataset) -> tuple[list[str], list[list[str]]]:
 
 
 def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> np.ndarray:
-    """``function`` where every array argument is finite and positive, NaN elsewhere; theory refuses other values.
+    """``function`` where every array argument is finite and positive, NaN elsewhere, since theory refuses other values.
 
     The first argument may be hyperparameters by axis, as for the members of a protocol.
     """
@@ -61,7 +61,7 @@ def evaluate(function: Callable[..., Any], *arguments: Any, **options: Any) -> n
 
 
 def spaced(count: int, most: int) -> np.ndarray:
-    """Indices of at most ``most`` of ``count`` things, evenly spaced, with both ends."""
+    """At most ``most`` evenly spaced indices below ``count``, with both ends."""
     return np.arange(count) if count <= most else np.linspace(0, count - 1, most).round().astype(int)
 
 

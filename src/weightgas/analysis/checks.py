@@ -2,11 +2,11 @@
 
 1. Stationary?          burn-in, effective sample size, trend, relaxation times.
 2. Consistency checks   Z over (1 + SNR)/(1 − ηλ/2), the radius law, Maxwell: identities of any stationary run. A
-                        failure is a bug or a short run; a success does not show that the gas is ideal.
-3. Diagnostic tests     they can falsify, each one of three hypotheses (:data:`HYPOTHESES`):
+                        failure means a bug or a short run; a success does not show that the gas is ideal.
+3. Diagnostic tests     each can falsify one of three hypotheses (:data:`HYPOTHESES`):
 
    A  equations of state: pV = RT, U − U₀ = RT, C_V = R, S = R ln T + const
-   B  one family of densities: ρ_T ∝ e^{−Φ/T} with one Φ, whatever it is
+   B  one family of densities: ρ_T ∝ e^{−Φ/T} with one Φ, not necessarily the loss
    C  the Gibbs density of the loss: Φ = L. It implies B, and A at low temperature and small steps.
 
 arXiv 2511.07308 claims A of networks and derives C for isotropic noise. An anisotropic harmonic gas satisfies A and B,
@@ -32,7 +32,7 @@ DIAGNOSTIC_TOLERANCE = 0.05
 
 
 class Key(StrEnum):
-    """The subject of a check. Its value is stable; its :attr:`label` is for readers."""
+    """The subject of a check. Its value does not change between versions; its :attr:`label` is for readers."""
 
     CELLS = "cells"
     ESS = "ess"
@@ -111,10 +111,11 @@ _TESTS = {
 
 @dataclass(frozen=True)
 class Check:
-    """One check: measured value with standard error against its expectation.
+    """One check: a measured value with its standard error, and the expected value.
 
-    ``outcome`` is yes, no, undecided, or empty for a number that is only reported. ``of`` distinguishes checks of one
-    key: the slope of a Maxwell relation, the estimator of an entropy.
+    ``outcome`` is ``"yes"``, ``"no"``, ``"undecided"``, or empty for a number that is only reported. ``note`` explains
+    the number or its absence. ``of`` distinguishes checks of one key: the slope of a Maxwell relation, the estimator of
+    an entropy. Value, error and expectation are NaN where they do not apply.
     """
 
     key: Key
@@ -140,7 +141,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Level:
-    """One level: its number and question, its answer (yes, no or undecided) and its checks."""
+    """One level of a verdict: its number, its question, the answer (yes, no or undecided) and its checks."""
 
     number: int
     question: str
@@ -155,14 +156,14 @@ class Level:
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One of :data:`HYPOTHESES` as a run answers it: yes, no or undecided, with its checks, reported ones included."""
+    """One of :data:`HYPOTHESES` judged on a run, with its checks, including those that are only reported."""
 
     letter: str
     checks: tuple[Check, ...] = ()
 
     @property
     def title(self) -> str:
-        """``A equations of state``."""
+        """Letter and name, as in ``A equations of state``."""
         return f"{self.letter} {HYPOTHESES[self.letter]}"
 
     @property
@@ -172,12 +173,12 @@ class Hypothesis:
 
     @property
     def outcome(self) -> str:
-        """Whether it holds, in words."""
+        """The answer in words: holds, fails, not decided here."""
         return OUTCOMES[self.answer]
 
     @property
     def reason(self) -> str:
-        """The numbers that decide it, those that are off if it fails; otherwise what is missing."""
+        """The numbers that decide the hypothesis, only the deviating ones if it fails; otherwise what is missing."""
         shown = [c for c in self.checks if np.isfinite(c.value) and c.outcome == self.answer]
         numbers = [f"{c.name} {with_error(c.value, c.error)}" for c in shown]
         if self.answer != "undecided":
@@ -193,28 +194,28 @@ class Hypothesis:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The three levels for one run, the third by hypotheses; ``print`` it."""
+    """The verdict on one run in three levels, the third with hypotheses A, B and C; ``print`` shows all checks."""
 
     title: str
     levels: tuple[Level, Level, Level]
 
     @property
     def hypotheses(self) -> tuple[Hypothesis, ...]:
-        """A, B and C with their checks of level 3."""
+        """The hypotheses A, B and C with their checks of level 3."""
         return hypotheses(self.levels[2].checks)
 
     def checks(self, key: Key | str) -> tuple[Check, ...]:
-        """All checks of one key, in the order of the levels."""
+        """All checks of one key, in the order of the levels; ValueError for an unknown key."""
         one_of("key", str(key) if isinstance(key, str) else key, [str(each) for each in Key])
         return tuple(c for level in self.levels for c in level.checks if c.key == key)
 
     def check(self, key: Key | str) -> Check | None:
-        """The first check of one key that has a number, else the first; None without any."""
+        """The first check of a key that has a number, else its first check; None if there is none."""
         found = self.checks(key)
         return next((c for c in found if np.isfinite(c.value)), found[0] if found else None)
 
     def as_dict(self) -> dict[str, Any]:
-        """The verdict in plain types for JSON; numbers with five significant digits, None where there is none."""
+        """The verdict in plain types for JSON; numbers have five significant digits, missing numbers are None."""
         checks = [
             {
                 "key": str(check.key), "of": check.of, "name": check.name, "level": level.number,
@@ -234,7 +235,7 @@ class Verdict:
         }
 
     def _repr_html_(self) -> str:
-        """In a notebook: the sentence, and every check when it is opened."""
+        """In a notebook: questions and answers, and all checks in a table that opens."""
         rows = []
         for level in self.levels:
             for check in level.checks:
@@ -274,10 +275,10 @@ class Verdict:
 
 
 def judge(value: float, error: float, expected: float, tolerance: float) -> str:
-    """Yes, no or undecided.
+    """Whether a value agrees with its expectation: yes, no or undecided.
 
     No: the deviation exceeds the tolerance by more than three standard errors. Yes: it does not, and the error is at
-    most the tolerance (relative to the expectation), so that a no was possible.
+    most the tolerance (both relative to the expectation), so that a no was possible.
     """
     if not (np.isfinite(value) and np.isfinite(error)):
         return "undecided"
@@ -301,7 +302,7 @@ def judged(
 
 
 def hypotheses(checks: Iterable[Check]) -> tuple[Hypothesis, ...]:
-    """A, B and C, each with those of the checks that can falsify it."""
+    """The hypotheses A, B and C, each with the checks that can falsify it."""
     checks = tuple(checks)
     return tuple(Hypothesis(h, tuple(c for c in checks if c.key.hypothesis == h)) for h in HYPOTHESES)
 

@@ -1,11 +1,11 @@
-"""Clausius: is dU = T dS at fixed volume, with an entropy that was not integrated from the energy?
+"""The Clausius relation dU = T dS at fixed volume, tested with an entropy that was not integrated from the energy.
 
     ratio = Σ ΔU/T_m / (S_last − S_first),   T_m = (T₂ − T₁)/ln(T₂/T₁)
 
 over neighbouring isotherms, S the entropy of the direction on the unit sphere; for one pair ΔU/(T_m ΔS). In terms of
-heat capacities this is dU/dT over C = dS/d ln T, so C is given too, in units of R = dof/2. For simulated runs whose
-loss has a ``laplacian_slope`` s the finite step is corrected for (by the density of
-:mod:`weightgas.theory.finite_step`; networks are not corrected):
+heat capacities this is dU/dT over C = dS/d ln T, so C is reported too, in units of R = dof/2. Simulated runs whose loss
+has a ``laplacian_slope`` s are corrected for the finite step (by the density of :mod:`weightgas.theory.finite_step`);
+networks are not:
 
     Σ ΔU/T_m → Σ [ΔU/T_m + (2/σ²)(s/2 + c) T̄ ΔU − Δ⟨‖∇L‖²⟩/(2σ²)],   T̄ = (T₁ + T₂)/2
 
@@ -13,9 +13,9 @@ and for a linear loss the added term is ΔS − ΔU/T_m of isotropic noise at th
 (:mod:`weightgas.theory.stationary`).
 
 An entropy by ``integration`` is excluded: it is this sum, so its ratio is 1 for any gas. This is the weakest check of
-level 3. It falsifies an entropy that is too steep, such as that of neighbours in time, and noise that grows strongly
-with the loss. For such noise U = RT holds too, but dS/d ln T is not R (9 degrees of freedom, T doubled: the ratio is
-1.04 if the noise at L = U is twice that at the minimum, 1.18 at four times). **It cannot falsify anisotropic noise in
+level 3. It detects an entropy that is too steep, such as that of neighbours in time, and noise that grows strongly with
+the loss. For such noise U = RT holds too, but dS/d ln T is not R (9 degrees of freedom, T doubled: the ratio is 1.04 if
+the noise at L = U is twice that at the minimum, 1.18 at four times). **It cannot falsify anisotropic noise in
 the harmonic regime**: the variance of every direction is proportional to T, so S = R ln T + const and U = RT for any
 covariance, and the ratio is 1. Fluctuation and Gibbs slope detect that gas.
 
@@ -44,11 +44,11 @@ METHODS = tuple(name for name, kind in ESTIMATORS.items() if kind.independent)
 class Clausius:
     """The check with the entropy of one ``method``, between the isotherms that have it, cold to hot.
 
-    ``temperature`` (pairs,) geometric mean of a pair; ``ratio`` (pairs,) ∫dU/T over ΔS, ``whole`` the same over the
-    entire range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) C/R from the entropy and ``slope_over_R`` the same
-    over the entire range, dS/d ln T in units of R. Each has its standard error.
-    ``judged`` is False if a flag of the method is set in a cell that is used: then the check is only reported.
-    ``corrected``: whether the finite step was corrected for. ``advice``: what is missing.
+    ``temperature`` (pairs,) is the geometric mean of a pair; ``ratio`` (pairs,) is ∫dU/T over ΔS, and ``whole`` the
+    same over the entire range, 1 in a Gibbs state; ``capacity_over_R`` (pairs,) is C/R from the entropy, and
+    ``slope_over_R`` the same over the entire range, dS/d ln T in units of R. Each has its standard error. ``judged`` is
+    False if the method is flagged in a cell that is used: then the check is only reported. ``corrected`` is True if the
+    finite step was corrected for. ``advice`` states what is missing.
     """
 
     method: str
@@ -135,7 +135,7 @@ def _by_isotherm(
 
 
 def entropy_slope(state: xr.Dataset, name: str, isotherms: Isotherms) -> tuple[float, float]:
-    """dS/d ln T in units of R, and its error, of the variable ``name`` of a state from the coldest isotherm to the
+    """dS/d ln T in units of R and its error, with S the variable ``name`` of a state, from the coldest isotherm to the
     hottest; NaN with fewer than two."""
     value, error = state[name].values, state[f"{name}_err"].values
     cells = np.where(np.isfinite(value) & np.isfinite(error), isotherms.number, -1)

@@ -1,4 +1,4 @@
-"""The quantities that the paper reports, published and measured, side by side."""
+"""Published and measured values of the quantities that the paper reports, side by side."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from weightgas.trace import kind_of
 class Comparison:
     """One mean slope of S: the published value (with spread), that of this run (with standard error), and theory.
 
-    ``key``: of :data:`weightgas.analysis.maxwell.NAMES`; ``quantity``: its name and the protocol.
+    ``key`` is one of :data:`weightgas.analysis.maxwell.NAMES`; ``quantity`` is its name with the protocol.
     """
 
     key: str
@@ -41,7 +41,7 @@ def reference() -> dict[str, Any]:
 
 
 def compare_isotropic(runs: Mapping[str, Findings]) -> tuple[Comparison, ...]:
-    """Maxwell slopes of the isotropic noise model against the notebook's, in as many dimensions, by protocol."""
+    """Maxwell slopes of the isotropic noise model and of the published notebook, for runs of the same dimension."""
     published = reference()["isotropic"]
     rows = []
     for protocol, run in runs.items():
@@ -71,12 +71,12 @@ QUANTITIES = {
     "slope_over_R": "(a₁ − a₂)/R of the fit",
     "mean_slope": "mean slope of S along isotherms / ideal (no fit)",
 }
-"""What is compared; the last is ours."""
+"""The quantities that are compared; the last one is not published."""
 
 
 @dataclass(frozen=True)
 class NetworkComparison:
-    """One quantity under one protocol: of the published networks, and of this run by each estimator, with error."""
+    """One quantity under one protocol: for the published networks, and for this run by each estimator, with error."""
 
     key: str
     protocol: str
@@ -86,14 +86,14 @@ class NetworkComparison:
 
     @property
     def quantity(self) -> str:
-        """Its name and the protocol."""
+        """The name of the quantity with the protocol."""
         return f"{QUANTITIES[self.key]}, {PROTOCOLS[self.protocol].title}"
 
 
 def compare_networks(runs: Mapping[str, Findings]) -> tuple[NetworkComparison, ...]:
-    """The published analysis of S: the four published networks, and these runs by each estimator, like with like.
+    """The published analysis of S, for the four published networks and for these runs by each estimator.
 
-    What is published was made by the published estimator; compare its column alone. NaN where there is no fit
+    The published values come from the published estimator, so only its column is comparable. NaN where there is no fit
     (:class:`~weightgas.analysis.smoothing.Smoothing` states why).
     """
     networks, rows, nan = reference()["networks"], [], float("nan")

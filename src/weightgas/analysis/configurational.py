@@ -1,4 +1,4 @@
-"""Configurational temperature over that of the noise, T_conf/T, over the cells of a grid.
+"""The ratio T_conf/T of the configurational temperature to that of the noise, over the cells of a grid.
 
 T_conf = ⟨‖∇L‖²⟩/⟨ΔL⟩ on the unit sphere (Rugh 1997, Phys. Rev. Lett. 78, 772); 1 in an ideal gas, more if the noise is
 aligned with the curvature. Level 3: it can fail. Weakness: at low temperature it does not detect noise that depends on
@@ -21,7 +21,7 @@ class Configurational:
     """T_conf/T of every cell in equilibrium (cells,), cold to hot, with standard errors, and the mean over them.
 
     The mean is over the cells whose step is small enough (:func:`weightgas.analysis.fluctuation.largest_step`).
-    ``advice``: what is missing.
+    ``least`` and ``most`` are the smallest and largest ratio of these cells. ``advice`` states what is missing.
     """
 
     temperature: np.ndarray

@@ -1,4 +1,4 @@
-"""Theory curves for the figures, which draw them."""
+"""Theory curves, which the figures draw, and averages along a run."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ def model_step_curve(state: xr.Dataset) -> dict[str, np.ndarray]:
 def model_radius(state: xr.Dataset, at: At, *, discrete: bool) -> np.ndarray:
     """Root mean square radius of the isotropic noise model at any hyperparameters.
 
-    It uses no measured G. ``discrete``: of the finite step, to all orders (:mod:`weightgas.theory.stationary`). In
-    continuous time G = σ²(d−1) + E‖∇L‖², E‖∇L‖² = (d−1)T(1−U) in the laws of :mod:`weightgas.theory.ideal_gas`; at
-    fixed LR T and r are solved for together by iteration.
+    It uses no measured G. ``discrete``: with the finite step to all orders (:mod:`weightgas.theory.stationary`). In
+    continuous time G = σ²(d−1) + E‖∇L‖² with E‖∇L‖² = (d−1)T(1−U), in the laws of :mod:`weightgas.theory.ideal_gas`; at
+    fixed LR, T and r are found together by iteration.
     """
     if discrete:
         return _model(state, at)["radius"]
@@ -121,7 +121,7 @@ def _complete(state: xr.Dataset, at: At) -> At:
 
 
 def temperature_law(state: xr.Dataset) -> xr.Dataset:
-    """Temperature of every fixed-LR cell from its own noise and drift, ``continuous`` and ``discrete``; level 2.
+    """Temperature of every fixed-LR cell from its noise and mean gradient, ``continuous`` and ``discrete``; level 2.
 
     √(ηλσ²/(2 dof)) in continuous time; NaN for the other protocols, whose measured temperature is T = η_e σ²/2.
     """
@@ -237,14 +237,14 @@ def entropy_along_run(trace: xr.Dataset, windows: int | None = None) -> xr.Datas
         If the trace has no stored directions, or fewer than two for a window.
     """
     if "directions" not in trace:
-        raise TraceError("directions: expected a trace with stored directions, got none. Run with snapshots=400.")
+        raise TraceError("directions: expected a trace with stored directions, got none. Pass Record(snapshots=400).")
     directions = trace["directions"].values
     count = max(1, min(12, directions.shape[2] // 32)) if windows is None else windows
     edges = np.linspace(0, directions.shape[2], count + 1).astype(int)
     if np.diff(edges).min() < 2:
         got = f"{directions.shape[2]} for {count}"
-        fix = "Use fewer windows." if count > 1 else "Run with more snapshots."
-        raise TraceError(f"directions: expected two or more to a window, got {got}. {fix}")
+        fix = "Use fewer windows." if count > 1 else "Record more snapshots."
+        raise TraceError(f"directions: expected two or more in each window, got {got}. {fix}")
     shape = (*directions.shape[:2], count)
     entropy, near, step = np.full(shape, np.nan), np.full(shape, np.nan), np.full((shape[0], count), np.nan)
     for k in range(count):

@@ -16,11 +16,11 @@ from weightgas.trace import fixed, kind_of
 
 
 def radius_law(state: xr.Dataset) -> xr.Dataset:
-    """Predicted radius of every cell and measured/predicted.
+    """The predicted radius of every cell, and measured over predicted.
 
-    r⁴ = ηG/(2λ) and ηG/(λ(2−ηλ)) at fixed LR, r² = η_eG/(2λ) and η_eλr² = 1−√(1−η_e²G) at fixed ELR, the discrete ones
-    with the spread of r to first order (:mod:`weightgas.theory.ideal_gas`). NaN on the sphere, where the radius is
-    fixed.
+    At fixed LR r⁴ = ηG/(2λ) in continuous time and ηG/(λ(2−ηλ)) for the discrete step. At fixed ELR r² = η_eG/(2λ) and
+    η_eλr² = 1−√(1−η_e²G). The discrete laws include the spread of r to first order (:mod:`weightgas.theory.ideal_gas`).
+    NaN on the sphere, where the radius is fixed.
 
     Returns
     -------
@@ -86,11 +86,12 @@ def state_equation(state: xr.Dataset) -> xr.Dataset:
 def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
     """Radius of fixed-LR cells predicted from G measured on the sphere at the same effective learning rate.
 
-    Solves r⁴ = ηG(η_e)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the sphere's cells in equilibrium; the fixed-LR
-    run is not used. At fixed LR the weights decay before the direction changes, so its step is that of the sphere at
-    η_e = η/(r²(1−ηλ)). NaN if the solution is outside the sphere's range.
+    Solves r⁴ = ηG(η_e)/(λ(2−ηλ)) with ln G interpolated in ln η_e over the cells of ``sphere`` in equilibrium; nothing
+    measured at fixed LR is used. At fixed LR the weights decay before the direction changes, so their step is that of
+    the sphere at η_e = η/(r²(1−ηλ)). NaN if the solution is outside the range of ``sphere``.
 
-    Returns ``predicted``, ``elr`` and ``ratio`` on the cells of ``state``.
+    Returns ``predicted``, ``elr`` and ``ratio`` (measured over predicted) on the cells of ``state``. ValueError if
+    ``sphere`` has fewer than two effective learning rates in equilibrium.
     """
     usable = in_equilibrium(sphere)
     elr, number = np.unique(kind_of(sphere).rate(fixed(sphere))[usable], return_inverse=True)
@@ -118,15 +119,15 @@ def radius_from_sphere(state: xr.Dataset, sphere: xr.Dataset) -> xr.Dataset:
 
 
 def sphere_elr(state: xr.Dataset, elr: np.ndarray) -> np.ndarray:
-    """η_e/(1−ηλ): the effective learning rate on the sphere with the steps of the direction of fixed-LR cells at η_e.
+    """η_e/(1−ηλ), the effective learning rate on the sphere at which the direction steps as in fixed-LR cells at η_e.
 
-    With the measured E[η/r²] for η_e both runs have the same temperature.
+    With the measured E[η/r²] for η_e, both runs have the same temperature.
     """
     return elr / (1 - kind_of(state).decay_of_step(fixed(state), state["radius"].values ** 2))
 
 
 def radius_from_partners(state: xr.Dataset, partners: xr.Dataset) -> xr.Dataset:
-    """Radius of fixed-LR cells from G of partner runs on the sphere, which start from their weights at their η_e.
+    """Radius of fixed-LR cells from G of partner runs on the sphere, started from the weights of each cell at its η_e.
 
     r⁴ = ηG/(λ(2−ηλ)) with G of the partner. The measured radius enters only through η_e; the test is whether the two
     ensembles have the same G in one basin of the loss. Returns ``predicted``, ``elr`` and ``ratio``.

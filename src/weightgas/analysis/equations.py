@@ -1,17 +1,17 @@
-"""Hypothesis A, the equations of state of an ideal gas, each measured and judged by itself.
+"""Hypothesis A, the equations of state of an ideal gas, each measured and judged separately.
 
     pV/RT           1 + ‖∇L‖²/tr Σ at small steps, in any stationary run: 1 only where the noise dominates
     (U − U₀)/RT     U₀ the loss at the minimum: known of a simulated loss; of a network L(m), m the mean weights
     C_V/R           dU/dT from the coldest isotherm to the hottest (:mod:`weightgas.analysis.fluctuation`)
-    dS(w̄)/d ln T/R  from the coldest to the hottest, by every estimator; a flagged one is not judged, and neither is
-                    ``integration``, which assumes hypothesis C, nor ``published``, which measures diffusion: with it
-                    its null, the same estimator on a random walk of the same diffusion
+    dS(w̄)/d ln T/R  from the coldest to the hottest, by every estimator. Not judged: an estimator that is flagged,
+                    ``integration``, which assumes hypothesis C, and ``published``, which measures diffusion. The
+                    last is reported with its null, the same estimator on a random walk of the same diffusion
 
 All four are 1 for any noise in a harmonic well, (d − 3)T/4 ≪ 1, at small steps. Ratios of cells are averaged without
 weights: their errors grow with the value. Simulated cells with a step that is too large are excluded
 (:func:`weightgas.analysis.fluctuation.largest_step`).
 
-Level 3: each can fail. arXiv 2511.07308 claims them of networks.
+Level 3: each can fail. arXiv 2511.07308 claims them for networks.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def equations(
 ) -> tuple[Check, ...]:
     """The checks of hypothesis A.
 
-    ``cost``: of :func:`weightgas.analysis.virial` for the same cells, whose U − L(m) is U − U₀ of a network.
+    ``cost``: the result of :func:`weightgas.analysis.virial` for the same cells, whose U − L(m) is U − U₀ of a network.
     """
     f = fluctuation
     return (
@@ -96,7 +96,7 @@ _OTHERS = {
     "entropy_published_null": ("entropy as published of a random walk", "its null: not judged"),
     "entropy_integration": ("entropy by integration", "assumes hypothesis C: not judged"),
 }
-"""Entropies that are not judged: their names in a state, for readers, and the reason."""
+"""Entropies that are not judged: name in a state → (name for readers, the reason)."""
 
 
 def _others(state: xr.Dataset, isotherms: Isotherms) -> list[Check]:

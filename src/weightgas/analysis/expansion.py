@@ -1,4 +1,4 @@
-"""The heat capacity of a network taken apart: gas, drift, thermal expansion.
+"""The heat capacity of a network as a sum: gas, drift, thermal expansion, rest.
 
 The loss is U = L(m) + (U − L(m)), with m the mean weights, and where the virial law holds U − L(m) = pV. So between the
 coldest and the hottest isotherm, in units of R,
@@ -7,7 +7,8 @@ coldest and the hottest isotherm, in units of R,
             gas                   drift               expansion     rest
 
 An ideal gas has 1 + 0 + 0 + 0: the mean gradient does no work, and the mean weights stay at the minimum. In a network
-they rise with temperature, as a solid expands on heating, and the heat of that is no heat of the gas.
+the loss of the mean weights rises with temperature, as a solid expands on heating; that heat does not belong to the
+gas.
 
 Level: an identity, apart from sampling errors; its parts are measured independently of each other. Weakness: basins
 that differ between cells enter the expansion, so the cells of an isotherm should agree (``analysis.isotherms``).
@@ -29,9 +30,9 @@ PARTS = ("total", "gas", "drift", "expansion", "rest")
 
 @dataclass(frozen=True)
 class Expansion:
-    """Averages of the isotherms, cold to hot (isotherms,) each, and the parts of C_V/R with standard errors.
+    """Averages of the isotherms, (isotherms,) each from cold to hot, and the parts of C_V/R with standard errors.
 
-    ``energy`` U, ``at_mean`` L(m), ``heat`` pV and ``rt`` RT. ``parts`` by name, of :data:`PARTS`: value and error.
+    ``rt`` RT, ``energy`` U, ``at_mean`` L(m), ``heat`` pV. ``parts``: name in :data:`PARTS` → (value, error).
     """
 
     rt: np.ndarray
@@ -43,20 +44,21 @@ class Expansion:
 
 @typed
 def expansion(state: xr.Dataset, law: xr.Dataset) -> Expansion:
-    """Take C_V/R apart, from the coldest isotherm to the hottest.
+    """Split C_V/R into gas, drift, thermal expansion and rest, from the coldest isotherm to the hottest.
 
     Parameters
     ----------
     state
-        Of :func:`weightgas.measure`, with noise.
+        The result of :func:`weightgas.measure`, with noise.
     law
-        Of :func:`weightgas.analysis.virial` for the same cells. Cells in equilibrium with a finite U − L(m) are used.
+        The result of :func:`weightgas.analysis.virial` for the same cells. Cells in equilibrium with a finite U − L(m)
+        are used.
 
     Raises
     ------
     TypeError, TraceError
-        If one of them is something else, the cells are not the same, or they have fewer than two temperatures in
-        equilibrium.
+        If an argument is another dataset, the cells are not the same, noise was not recorded, or fewer than two
+        temperatures are in equilibrium.
     """
     traces.check_state(state)
     if not {"cost", "heat", "cell_id"} <= set(law.variables):

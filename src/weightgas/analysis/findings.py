@@ -1,4 +1,4 @@
-"""The analyses of a run and its state, each made once, when it is first used."""
+"""The analyses of a run and its state, each computed once, when it is first used."""
 
 from __future__ import annotations
 
@@ -35,40 +35,40 @@ _T = TypeVar("_T")
 
 
 class _once(cached_property[_T]):
-    """An analysis that is made once (:func:`weightgas.trace.used_for`)."""
+    """An analysis that is computed once, in the context of :func:`weightgas.trace.used_for`."""
 
     @overload
     def __get__(self, instance: None, owner: type[Any] | None = None) -> Self: ...
     @overload
     def __get__(self, instance: object, owner: type[Any] | None = None) -> _T: ...
     def __get__(self, instance: object | None, owner: type[Any] | None = None) -> Self | _T:
-        """The result; TraceError if the trace or the state lacks a variable that it is made of."""
+        """The result; TraceError if the trace or the state lacks a variable that it needs."""
         with traces.used_for(str(self.attrname)):
             return super().__get__(instance, owner)
 
 
 class Findings:
-    """The analyses of one run; each is made when it is first used, and cached.
+    """The analyses of one run, each computed when it is first used and then cached.
 
     Parameters
     ----------
     trace
         From ``simulate``, ``train`` or ``open_trace``. None if there is only a state: then analyses that need the trace
-        (``gibbs_slope``, ``reasons``, ``layers``, ``verdict``) raise TypeError.
+        (``gibbs_slope``, ``bands``, ``reasons``, ``layers``, ``verdict``) raise TypeError.
     state
-        The result of ``measure``; measured here if not given.
+        The result of ``measure``; by default the trace is measured here.
     title
-        How the verdict is headed; by default the protocol and what ran.
+        The heading of the verdict; by default the protocol and the loss or network.
     cost
-        Of a trained network, the result of :func:`~weightgas.analysis.virial.virial` for these cells: U − L(mean
+        For a trained network, the result of :func:`~weightgas.analysis.virial.virial` for these cells: U − L(mean
         weights), for the equation of state of the energy.
 
     Raises
     ------
     TypeError
-        If the trace is not a trace or the state not a state, or if an attribute is changed: make another one.
+        If ``trace`` is not a trace or ``state`` not a state, or if an attribute is set: findings are constant.
     TraceError
-        If the state was not measured from this trace, or a trace lacks a required variable.
+        If the state was not measured from this trace, ``cost`` is of other cells, or a required variable is missing.
     """
 
     trace: xr.Dataset | None
@@ -101,13 +101,13 @@ class Findings:
             {"cost", "cost_err", "cell_id"} <= set(cost.variables) and cost["cell_id"].equals(state["cell_id"])
         ):
             raise TraceError(
-                "cost: expected U − L(m) of the cells of this state, got others. Pass virial(state, means)."
+                "cost: expected U − L(m) of the cells of this state, got other data. Pass virial(state, means)."
             )
         self.__dict__.update(trace=trace, state=state, title=title or _title(state), cost=cost)
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse, since findings are constant."""
-        raise TypeError(f"{name}: expected Findings to stay as they are, got a new value. Make another Findings.")
+        raise TypeError(f"{name}: expected Findings to be constant, got a new value. Make another Findings.")
 
     def __repr__(self) -> str:
         """The title and the number of cells."""
@@ -123,7 +123,7 @@ class Findings:
     def traced(self) -> xr.Dataset:
         """The trace; TypeError if there is only a state."""
         if self.trace is None:
-            raise TypeError("trace: expected the trace besides its state, got none. Pass Findings(trace, state).")
+            raise TypeError("trace: expected the trace with its state, got none. Pass Findings(trace, state).")
         return self.trace
 
     @property
@@ -138,7 +138,7 @@ class Findings:
 
     @_once
     def is_model(self) -> bool:
-        """Whether it is the isotropic noise model, whose closed form is known."""
+        """Whether the run is the isotropic noise model, whose closed form is known."""
         return curves.is_paper_model(self.state)
 
     @_once
@@ -153,7 +153,7 @@ class Findings:
 
     @_once
     def radius_law(self) -> xr.Dataset:
-        """Radius over its predictions, level 2 (:func:`~weightgas.analysis.equation_of_state.radius_law`)."""
+        """Measured radius over its predictions, level 2 (:func:`~weightgas.analysis.equation_of_state.radius_law`)."""
         return radius_law(self.state)
 
     @_once
@@ -168,7 +168,7 @@ class Findings:
 
     @_once
     def quadratic_fit(self) -> QuadraticFit | None:
-        """The published smoothing of the entropy; None where :func:`~weightgas.analysis.maxwell.lacking` states why."""
+        """The published smoothing of the entropy; None if impossible (:func:`~weightgas.analysis.maxwell.lacking`)."""
         return quadratic_fit(self.state)
 
     @_once
@@ -178,7 +178,7 @@ class Findings:
 
     @_once
     def temperature_law(self) -> xr.Dataset:
-        """Temperature at fixed LR from its own noise (:func:`~weightgas.analysis.curves.temperature_law`)."""
+        """Temperature at fixed LR from the noise of the cell (:func:`~weightgas.analysis.curves.temperature_law`)."""
         return curves.temperature_law(self.state)
 
     @_once
@@ -188,7 +188,7 @@ class Findings:
 
     @_once
     def scores(self) -> tuple[Score, ...]:
-        """r, U and S against the closed form (:mod:`~weightgas.analysis.scores`); empty for anything but the model."""
+        """r, U and S against the closed form (:mod:`~weightgas.analysis.scores`); empty except for the model."""
         return model_scores(self.state) if self.is_model else ()
 
     @_once
@@ -223,7 +223,7 @@ class Findings:
 
     @_once
     def reasons(self) -> xr.Dataset:
-        """Why the gas is not ideal (:mod:`~weightgas.analysis.reasons`)."""
+        """The reasons why the gas is not ideal, as numbers (:mod:`~weightgas.analysis.reasons`)."""
         return reasons(self.traced, self.state)
 
     @_once
@@ -233,7 +233,7 @@ class Findings:
 
     @_once
     def verdict(self) -> Verdict:
-        """The three levels; two and three are empty if nothing is stationary."""
+        """The verdict; its levels 2 and 3 have no checks if nothing is stationary."""
         one = levels.stationary(self.state, self.consistency)
         if one.answer == "no":
             two, three = (Level(n, levels.QUESTIONS[n - 1], "undecided") for n in (2, 3))
@@ -248,28 +248,28 @@ def findings(run: Any, state: xr.Dataset | None = None, *, title: str = "") -> F
     """``run`` as Findings: from a trace (and its state, measured if not given), or unchanged if it is Findings."""
     if isinstance(run, Findings):
         if state is not None and state is not run.state:
-            raise TypeError("state: expected none besides Findings, which have theirs, got one. Pass Findings alone.")
+            raise TypeError("state: expected none with Findings, which have a state, got another. Pass Findings alone.")
         return run
     return Findings(run, state, title=title)
 
 
 @typed
 def verdict(run: xr.Dataset | Findings, state: xr.Dataset | None = None, *, title: str = "") -> Verdict:
-    """Judge a run in three levels.
+    """Judge a run in three levels: stationarity, identities, hypotheses on the ideal gas.
 
     Parameters
     ----------
     run
         A trace from ``simulate``, ``train`` or ``open_trace``, or the :class:`Findings` of one.
     state
-        The result of ``measure``; measured here if not given.
+        The result of ``measure``; by default the trace is measured here.
     title
-        How the verdict is headed; by default the protocol and what ran.
+        The heading of the verdict; by default the protocol and the loss or network.
 
     Raises
     ------
     TypeError, TraceError
-        If it is not a trace, or the state was not measured from it.
+        If ``run`` is not a trace, or the state was not measured from it.
     """
     return findings(run, state, title=title).verdict
 
@@ -283,7 +283,7 @@ def described(value: Any) -> str:
         return f"a dataset over ({over}) without the dimension cell" + (", as grid() makes it" if over else "")
     if {"outcome", "step", "energy"} <= set(value.variables):
         return "a trace"
-    return "a state" if {"status", "energy"} <= set(value.variables) else "a dataset that is no state and no trace"
+    return "a state" if {"status", "energy"} <= set(value.variables) else "a dataset that is neither state nor trace"
 
 
 def _expect(name: str, value: Any, kind: str, fix: str) -> None:

@@ -66,8 +66,9 @@ class Fluctuation:
     """Ratios (Var U/T²)/(dU/dT) of neighbouring isotherms with errors, at ``temperature``; and over the full range.
 
     ``capacity`` is dU/dT between neighbours; ``capacity_over_R`` that of the entire range over dof/2, 1 if ideal.
-    ``quadrature_error``: the error of the trapezoid in ``whole``, from halving the grid; NaN below three isotherms.
-    ``corrected``: whether the finite step was corrected for. ``advice``: what to add, or why there is no correction.
+    ``quadrature_error`` is the error of the trapezoid in ``whole``, from halving the grid; NaN below three isotherms.
+    ``corrected`` is True if the finite step was corrected for. ``advice`` states what to add, or why there is no
+    correction.
     """
 
     temperature: np.ndarray
@@ -177,7 +178,7 @@ def fluctuation_response(state: xr.Dataset, isotherms: Isotherms | None = None) 
         halves = [np.unique([0, *range(start, len(response) - 1, 2), len(response) - 1]) for start in (1, 2)]
         quadrature = max(abs(whole - _ratio(t, response, half)[0]) for half in halves) / 3
     if not np.isfinite(whole):
-        advice = "the energy does not vary from sample to sample, or not with temperature: read it more often"
+        advice = "the energy does not vary from sample to sample, or not with temperature: record it more often"
     elif quadrature > max(whole_err, 0.01 * abs(whole)):
         advice = f"the grid of temperatures is too coarse (about {quadrature:.2g} in the ratio): add some in between"
     middle = np.sqrt(t.temperature[1:] * t.temperature[:-1])
@@ -204,9 +205,10 @@ def step_sizes(state: xr.Dataset, t: Isotherms) -> list[float]:
 def _ratio(t: Isotherms, response: np.ndarray, where: np.ndarray) -> tuple[float, float]:
     """The ratio over the isotherms ``where``, and its error.
 
-    It follows from the errors of T, U and Var U of every isotherm. Isotherms are independent; one between two intervals
-    enters once, with the sum of its two weights. Within an isotherm the correlation of U and Var U is 2/√(6 + 2 Var
-    U/T²): that of a Gamma density of scale T, which the energy has in a Gibbs state in the harmonic regime.
+    The error follows from those of T, U and Var U of every isotherm. Isotherms are independent; one between two
+    intervals enters once, with the sum of its two weights. Within an isotherm the correlation of U and Var U is
+    2/√(6 + 2 Var U/T²), that of a Gamma density of scale T: the density of the energy in a Gibbs state in the harmonic
+    regime.
     """
     temperature, c = t.temperature[where], response[where]
     step = np.diff(temperature)

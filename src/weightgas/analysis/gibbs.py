@@ -1,4 +1,4 @@
-"""The Gibbs slope: is ln P₂(U)/P₁(U) linear in U with slope 1/T₁ − 1/T₂?
+"""The Gibbs slope: the test that ln P₂(U)/P₁(U) is linear in U with slope 1/T₁ − 1/T₂.
 
 Two runs at temperatures T₁ < T₂ sample ρ ∝ e^{−L/T} if and only if the logarithm of the ratio of their energy
 densities is linear in U with that slope. Simulated runs whose loss has a ``laplacian_slope`` s are corrected for the
@@ -17,10 +17,10 @@ pairs add, so the error of the mean over all neighbouring pairs includes their c
 Gibbs states in 4 to 6 % of cases. Thinning to independent samples instead loses a quarter of the precision and rejects
 6 to 14 %.
 
-Level 3: it can fail. Weakness: it needs overlap, ln(T₂/T₁) below about 4√(2/dof) (:mod:`weightgas.analysis.planner`);
-cells of one isotherm count as runs of one density; where they disagree, by basins of different energy, the error is
-multiplied by √(χ²/dof) (:mod:`weightgas.analysis.isotherms`). Source:
-Shirts (2013), J. Chem. Theory Comput. 9, 909; sandwich: White (1982), Econometrica 50, 1.
+Level 3: it can fail. Weakness: it needs overlap, ln(T₂/T₁) below about 4√(2/dof) (:mod:`weightgas.analysis.planner`).
+Cells of one isotherm count as runs with one density; where they disagree, since basins differ in energy, the error is
+multiplied by √(χ²/dof) (:mod:`weightgas.analysis.isotherms`). Source: Shirts (2013), J. Chem. Theory Comput. 9, 909;
+sandwich: White (1982), Econometrica 50, 1.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ from weightgas.theory import finite_step, stationary
 from weightgas.trace import batches, kind_of
 
 LEAST_OVERLAP = 0.05
-"""Smallest common share of the two histograms; below, the slope depends on a few samples."""
+"""Smallest common share of the two histograms; below it, the slope depends on a few samples."""
 LEAST_SAMPLES = 20
-"""Effective samples that an isotherm needs."""
+"""Least effective sample size of an isotherm."""
 WINDOW = 4.0
 """Width of the window of lags from which N/ESS is estimated, in integrated correlation times N/ESS."""
 
 _COPIES = 8
-"""Arrays as large as all energies that are in memory together."""
+"""Number of arrays as large as all energies that are in memory at the same time."""
 
 Series = Sequence[np.ndarray]
 """Energies of one isotherm: an array (replicas, samples) for each of its cells."""
@@ -86,8 +86,10 @@ class Slope:
 
 
 def gibbs_slope(trace: xr.Dataset, state: xr.Dataset, isotherms: Isotherms | None = None) -> GibbsSlope:
-    """The slopes between neighbouring temperatures of a trace and its state; pairs without overlap are NaN and
-    ``advice`` lists the effective learning rates to add. ``isotherms`` as in ``fluctuation_response``.
+    """The slopes between neighbouring temperatures of a trace and its state.
+
+    Pairs without overlap are NaN, and ``advice`` lists the effective learning rates to add. ``isotherms`` as in
+    ``fluctuation_response``.
     """
     t = collect(state) if isotherms is None else isotherms
     size = _COPIES * trace["energy"].nbytes
@@ -153,8 +155,8 @@ def combine(
 
     The weights are those of generalised least squares, with the same N/ESS for all influences of an isotherm,
     ``inefficiency`` (isotherms,): with separate values the weights would follow the noise of the errors and make the
-    error too small. The error of the mean comes from its own influences. The independent errors of the temperatures
-    enter through the expected slopes.
+    error too small. The error of the mean comes from the influences on the mean. The independent errors of the
+    temperatures enter through the expected slopes.
     """
     n, isotherms = len(pairs), len(t.temperature)
     ratio = np.array([s.value for s in slopes]) / expected[pairs]
@@ -265,5 +267,5 @@ def _advice(state: xr.Dataset, t: Isotherms, gaps: np.ndarray, enough: np.ndarra
     if gaps.any():
         plan = planner.plan(state, isotherms=t, gaps=gaps)
         return f"no overlap between {int(gaps.sum())} of {len(gaps)} neighbouring temperatures: {plan.advice}"
-    few = f"{int(np.sum(~enough))} of {len(enough)} temperatures have energies that do not vary or are not numbers, or"
+    few = f"{int(np.sum(~enough))} of {len(enough)} temperatures have energies that do not vary or are not finite, or"
     return "" if enough.all() else f"{few} fewer than {LEAST_SAMPLES} independent samples: add steps"

@@ -1,22 +1,22 @@
-"""Do the cells that share a temperature agree? Level 1: χ² of U and tr Σ between all runs of one isotherm.
+"""Agreement of the cells that share a temperature, level 1: χ² of U and tr Σ between all runs of one isotherm.
 
-Every replica of every cell of an isotherm is a run at one T, so their means may differ by the errors within a run
-alone. With n = m R runs of m cells with R replicas, x their means and e the error of a run (that of a cell times √R),
+Every replica of every cell of an isotherm is a run at one T, so their means may differ only by the errors within a run.
+With n = m R runs of m cells with R replicas, x their means and e the error of a run (that of a cell times √R),
 
     χ² = Σ (x − x̄)²/e²        n − 1 degrees of freedom in each isotherm
 
-Cells of one temperature disagree where χ² is three standard errors too large and χ²/dof above :data:`LARGEST`. Then
-runs are in basins that they do not leave, and the errors within runs do not contain what the basins differ by. Wherever
+Cells of one temperature disagree if χ² is three standard errors too large and χ²/dof above :data:`LARGEST`. Then runs
+are in basins that they do not leave, and the errors within runs do not contain the differences between basins. Wherever
 χ² is one standard error too large, the errors of averages over an isotherm are those of its scatter,
 
     error² = ((n − 1) s²/n + k (e₀² + σ²/n))/(n − 1 + k) · (t₀.₉₇₅(n − 1 + k)/1.96)²,   at least e₀²
 
 with s² of its runs, e₀ the error of the average without scatter, and σ² the variance between runs of all isotherms
 (DerSimonian and Laird 1986, Controlled Clinical Trials 7, 177). The scatter of two or three runs may be small by
-chance; so σ² has the weight of k = :data:`SHARED` runs. U and Var U are widened where U disagrees, the temperature
-where tr Σ does. The errors of the Gibbs slope are multiplied by √(χ²/dof).
+chance, so σ² has the weight of k = :data:`SHARED` runs. The errors of U and Var U are widened where U disagrees, that
+of the temperature where tr Σ does. The errors of the Gibbs slope are multiplied by √(χ²/dof).
 
-Weakness: all runs that are compared started alike, so that what none of them has visited is not in the errors.
+Weakness: all runs that are compared started alike, so the errors do not contain basins that none of them has visited.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ from scipy.stats import t as student
 from weightgas.analysis.cells import isotherms
 
 JUDGED = {"energy": ("energy", "energy_variance"), "noise_trace": ("temperature", "noise_trace")}
-"""What is tested, and the quantities whose errors are widened where it is rejected."""
+"""The tested quantities, each with the quantities whose errors are widened if its test fails."""
 LARGEST = 1.5
-"""χ²/dof up to which a difference counts as one of the errors: they are then too small by a fifth."""
+"""χ²/dof up to which a difference may be due to the errors, which are then too small by a fifth."""
 SIGNIFICANCE, WIDENED = 3.0, 1.0
 """Standard errors from which cells disagree, and from which errors are widened."""
 SHARED = 4.0
@@ -44,10 +44,10 @@ SHARED = 4.0
 
 @dataclass(frozen=True)
 class Scatter:
-    """The scatter of the runs of all isotherms about their means, of one quantity.
+    """The scatter of one quantity: of the runs of all isotherms about their means.
 
-    χ², its degrees of freedom, ``z``, the standard errors by which it is too large, and ``between``, the variance
-    between runs.
+    ``chi_square`` with its degrees of ``freedom``; ``z``, the standard errors by which it is too large; ``between``,
+    the variance between runs.
     """
 
     chi_square: float
@@ -80,9 +80,9 @@ def consistency(state: xr.Dataset, number: np.ndarray | None = None) -> dict[str
 def widened(
     state: xr.Dataset, name: str, number: np.ndarray, error: np.ndarray, found: Mapping[str, Scatter]
 ) -> np.ndarray:
-    """The errors (isotherms,) of the unweighted averages of a quantity over the cells ``number`` k = 0, 1, ….
+    """The errors (isotherms,) of the unweighted averages of a quantity over the cells with ``number`` k = 0, 1, ….
 
-    ``error`` are those within runs; they are returned where the quantity is not to be widened.
+    ``error`` are the errors within runs, which are returned if those of the quantity need not be widened.
     """
     if not uncertain(name, found):
         return error
@@ -97,12 +97,12 @@ def widened(
 
 
 def uncertain(name: str, found: Mapping[str, Scatter]) -> bool:
-    """Whether averages of a quantity over isotherms have to be widened."""
+    """Whether the errors of averages of a quantity over isotherms have to be widened."""
     return any(name in JUDGED[key] and each.z > WIDENED for key, each in found.items())
 
 
 def factor(found: Mapping[str, Scatter]) -> float:
-    """√(χ²/dof) of U where it is widened, else 1: for errors that are not of averages."""
+    """√(χ²/dof) of U where its errors are widened, else 1: for errors that are not of averages."""
     return float(np.sqrt(max(found["energy"].ratio, 1.0))) if uncertain("energy", found) else 1.0
 
 

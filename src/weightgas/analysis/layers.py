@@ -40,22 +40,23 @@ NAMES = (
 
 @typed
 def layer_gases(trace: xr.Dataset, state: xr.Dataset, *, by: str = "layer") -> xr.Dataset:
-    """Volume, temperature and pressure of every layer, or group, of each cell.
+    """Measure volume, temperature and pressure of every layer, or group, of each cell.
 
     Parameters
     ----------
     trace, state
-        A run of networks, and its state, for burn-in and correlation times.
+        A trace of networks, and its state, which gives burn-in and correlation times.
     by
-        ``"layer"`` (groups whose names begin alike, ``conv1`` of ``conv1.0``) or ``"group"``.
+        ``"layer"`` (all groups with the same name before the first dot, as ``conv1`` of ``conv1.0``) or ``"group"``.
 
     Returns
     -------
     xarray.Dataset
-        On (cell, part), each with ``<name>_err``: ``volume``, ``temperature``, ``pressure``, ``temperature_ratio`` and
-        ``pressure_ratio`` to those of the network (of the pressure: λ, on the sphere that of the growth of the norm),
-        ``heat_share`` = R_i T_i/(RT). On part the coordinate ``part`` (its name), ``dof`` and ``groups``. On cell
-        ``volume_sum``, ``heat_sum`` and ``work_sum``: sums over the parts divided by the value of the network, 1.
+        On (cell, part), each with ``<name>_err``: ``volume``, ``temperature``, ``pressure``; ``temperature_ratio``,
+        T_i over T of the network; ``pressure_ratio``, p_i over λ, or on the sphere over the pressure from the growth of
+        the norm; ``heat_share`` = R_i T_i/(RT). On part: the coordinate ``part`` (its name), ``dof`` and ``groups``,
+        the number of its groups. On cell: ``volume_sum``, ``heat_sum`` and ``work_sum``, sums over the parts divided by
+        the value of the network, expected 1.
 
     Raises
     ------

@@ -37,8 +37,8 @@ _EXCESSES = (Key.RHAT, Key.SLOW_BETWEEN, Key.SLOW_LOWEST)
 
 
 def stationary(state: xr.Dataset, scatter: Mapping[str, Scatter]) -> Level:
-    """Level 1: the number of cells in equilibrium, the smallest value for each criterion, and whether the cells that
-    share a temperature agree (``scatter``, of :func:`weightgas.analysis.isotherms.consistency`).
+    """Level 1: the share of cells in equilibrium, the worst value for each criterion, and whether the cells that share
+    a temperature agree (``scatter``, from :func:`weightgas.analysis.isotherms.consistency`).
     """
     counts = Counter(Status(int(s)) for s in state["status"].values)
     good = in_equilibrium(state)
@@ -72,7 +72,7 @@ def _of_isotherms(name: str, found: Scatter) -> Check:
 
 
 def _excesses(state: xr.Dataset) -> list[Check]:
-    """The largest excess of each kind over cells, and what is not known without replicas."""
+    """The largest excess of each kind over the cells; a check without a number where replicas are missing."""
     found = {key: state[key.value].values for key in _EXCESSES if key.value in state}
     checks = [Check(key, float(np.nanmax(x)), NAN, NAN) for key, x in found.items() if np.isfinite(x).any()]
     if Key.SLOW_BETWEEN in found and not np.isfinite(found[Key.SLOW_BETWEEN]).any():
@@ -132,7 +132,8 @@ def _bands(found: Bands) -> list[Check]:
 
 
 def _clausius(found: Clausius) -> Check:
-    """The check by one independent entropy: it can falsify; passing means little: anisotropic noise passes."""
+    """The check by one independent entropy. It can falsify; passing means little, since anisotropic noise passes
+    too."""
     outcome = judge(found.whole, found.whole_err, 1.0, DIAGNOSTIC_TOLERANCE) if found.judged else ""
     note = found.advice or ("passes; so does anisotropic noise" if outcome == "yes" else "")
     of = f"entropy by {found.method.replace('_', ' ')}"

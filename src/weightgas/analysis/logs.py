@@ -14,13 +14,13 @@ from weightgas.analysis.compare import reference
 
 LOGS, DECADES = 151, 2.0
 NAMES = ("energy", "radius", "noise_trace", "mean_grad_sq")
-"""What is averaged."""
+"""The variables that are averaged."""
 
 
 def averages_as_published(trace: xr.Dataset) -> xr.Dataset:
     """:data:`NAMES` of every cell, (cells,), averaged as published and over replicas.
 
-    Where not every sample has the noise, the nearest that has it. NaN in cells that did not end.
+    Where not every sample has the noise, the nearest one with noise is used. NaN in cells that did not end.
     """
     last = int(reference()["networks"]["setup"]["logs_averaged"])
     logs = np.geomspace(10.0**-DECADES, 1.0, LOGS)[-last:]

@@ -39,7 +39,7 @@ class Slope:
 
     @property
     def name(self) -> str:
-        """Its formula."""
+        """The formula of the slope."""
         return NAMES[self.key]
 
 
@@ -68,7 +68,7 @@ class QuadraticFit:
 class Entropies:
     """S of the weights in every cell, (cells,): values, standard errors, which cells to use, and R.
 
-    ``where``: what the used cells are, in words; ``advice``: what to add where there is no value.
+    ``where`` describes the used cells in words; ``advice`` states what to add where there is no value.
     """
 
     value: np.ndarray
@@ -89,9 +89,9 @@ class Entropies:
 def slopes(state: xr.Dataset, entropies: Entropies | None = None) -> tuple[Slope, ...]:
     """The mean slopes in the Maxwell relation of the protocol, with errors propagated from the entropies.
 
-    Each slope is linear in the entropies, by default the chosen ones of the state, so its error follows from theirs;
-    for integrated entropies, whose errors are correlated, from the bootstrap replicates. Empty if fewer than two cells
-    in a row have an entropy.
+    Each slope is linear in the entropies, by default the chosen ones of the state, so its error follows from their
+    errors, or from the bootstrap replicates for integrated entropies, whose errors are correlated. Empty if fewer than
+    two cells in a row have an entropy.
     """
     names, given = kind_of(state).axes, entropies or Entropies.of(state)
     found = []
@@ -107,11 +107,11 @@ def slopes(state: xr.Dataset, entropies: Entropies | None = None) -> tuple[Slope
 
 
 LEAST_CELLS = 9
-"""Cells for the quadratic fit, which has six coefficients: a grid of 3 x 3."""
+"""Least number of cells for the quadratic fit, which has six coefficients: a grid of 3 x 3."""
 
 
 def lacking(state: xr.Dataset, entropies: Entropies | None = None) -> str:
-    """Why there is no quadratic fit, and what to add; empty where there is one."""
+    """Why there is no quadratic fit, and what to add; empty if there is one."""
     given = entropies or Entropies.of(state)
     for axis, values in axes(state).items():
         kinds = len(np.unique(np.round(np.log(values), 9)))
@@ -128,7 +128,7 @@ def lacking(state: xr.Dataset, entropies: Entropies | None = None) -> str:
 
 
 COEFFICIENTS = 6
-"""Of a full quadratic in two variables."""
+"""Number of coefficients of a full quadratic in two variables."""
 
 
 def _design(state: xr.Dataset) -> np.ndarray:
@@ -140,7 +140,7 @@ def _design(state: xr.Dataset) -> np.ndarray:
 def quadratic_fit(state: xr.Dataset, entropies: Entropies | None = None) -> QuadraticFit | None:
     """Least squares of S on a full quadratic in the two log-hyperparameters over the cells in equilibrium.
 
-    By default of the chosen entropy of the state. None where :func:`lacking` states why.
+    S is the chosen entropy of the state by default. None if it is impossible, for the reason of :func:`lacking`.
     """
     given = entropies or Entropies.of(state)
     if lacking(state, given):

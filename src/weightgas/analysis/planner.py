@@ -5,9 +5,9 @@
 is the distance of two temperatures at which N independent samples of each give the slope of ln P₂(U)/P₁(U) with the
 smallest relative error, 1.37/√N for a large dof. At smaller distances the slope is small; at larger ones few samples
 are in the common range of the densities. Source: Shirts (2013), J. Chem. Theory Comput. 9, 909, who finds 2 to 3
-standard deviations for the distance; the constant minimises the sandwich variance of the logistic regression, by
-quadrature, for Gamma densities of the energy (the harmonic regime). Weakness: heat capacity and variance are assumed to
-be those of the nearest measured temperatures.
+standard deviations for the distance. The constant used here minimises the sandwich variance of the logistic regression,
+by quadrature, for Gamma densities of the energy (the harmonic regime). Weakness: heat capacity and variance are assumed
+to be those of the nearest measured temperatures.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Plan:
     """The cells to add: ``temperature`` (n,) and ``value`` (n,) of the hyperparameter ``name`` that should reach it.
 
     ``name`` is ``"elr"`` or, at fixed LR, ``"lr * wd"``. ``cold`` and ``hot`` (pairs,) are the neighbours that lack
-    overlap, empty if none do. ``relative_error`` is that of the Gibbs slope of a new pair with as many effective
-    samples as the present isotherms. ``advice`` is the plan as a sentence.
+    overlap, empty if none do. ``relative_error`` is the expected error of the Gibbs slope of a new pair with as many
+    effective samples as the present isotherms. ``advice`` is the plan as a sentence.
     """
 
     cold: np.ndarray
@@ -71,7 +71,7 @@ def next_temperature(
     Parameters
     ----------
     temperature, variance, capacity
-        T, Var U and dU/dT there (``dof / 2`` if it is not known), each a number or (n,).
+        T, Var U and dU/dT (``dof / 2`` if it is not known), each a number or (n,).
     separation
         Distance in standard deviations.
 
@@ -95,7 +95,7 @@ def plan(
     gaps: np.ndarray | None = None,
     separation: float = SEPARATION,
 ) -> Plan:
-    """Temperatures to add between neighbouring isotherms that lack overlap, or around the only one there is.
+    """The temperatures to add between neighbouring isotherms that lack overlap, or around a single isotherm.
 
     Parameters
     ----------
@@ -117,9 +117,9 @@ def plan(
     good = np.isfinite(t.variance) & (t.variance > 0) & (t.temperature > 0)
     if not len(good) or not good.all():
         advice = (
-            "first bring a cell to equilibrium and read its energy: add steps"
+            "first bring a cell to equilibrium and record its energy: add steps"
             if not len(good)
-            else ("the energy does not vary from sample to sample: read it at other steps")
+            else ("the energy does not vary from sample to sample: record it at other steps")
         )
         return Plan(none, none, name, none, none, float("nan"), advice)
     if len(good) == 1:

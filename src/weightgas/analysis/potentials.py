@@ -34,15 +34,15 @@ def potential_map(state: xr.Dataset, target: int) -> np.ndarray:
 
 
 MOST_TARGETS = 2000
-"""Cells whose minimum is sought: each is sought among all cells."""
+"""The most cells whose minimum is searched for, each among all cells."""
 
 
 def minima(state: xr.Dataset) -> xr.Dataset:
     """For every cell in equilibrium: the minimum of its potential over the grid, and its distance in grid steps.
 
-    Of more than :data:`MOST_TARGETS` such cells, for so many that are evenly spaced. Returns ``minimum`` (index of the
-    cell, −1 without one) and ``offset`` (largest number of grid steps along an axis, NaN without). At fixed LR the
-    temperature follows ηλ alone, so cells along constant ηλ/const share T but not p; the offset counts both axes.
+    With more than :data:`MOST_TARGETS` such cells, only for that many, evenly spaced. Returns ``minimum`` (index of the
+    cell, −1 without one) and ``offset`` (largest number of grid steps along an axis, NaN without a minimum). At fixed
+    LR the temperature depends on ηλ alone, so cells with the same ηλ share T but not p; the offset counts both axes.
     """
     cells = state.sizes["cell"]
     places = [np.unique(v, return_inverse=True)[1] for v in axes(state).values()]

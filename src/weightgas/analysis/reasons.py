@@ -12,12 +12,13 @@ direction i has the variance η_e s/(2h), so U − U₀ = RT for any noise, but
     finite step  direction i is hotter by 1/(1 − η_e h/2), where the noise is by about 1/(1 − η_e κ/2), κ = tr(HΣ)/tr Σ:
                  T_conf grows by this factor, Var U by about its square
 
-so that (Var U/T²)/R ≲ anisotropy · dependence · (1 − η_e κ/2)⁻². The right-hand side contains no fluctuation: noise,
-curvature, the mean energy and the slope of the noise on the loss. So the explanation can fail, both ways: more is not
-explained, and less shows that Σ and H do not commute. The first three are exact in their limits; that for the step is
-for one curvature, more curvatures give more. The alignment is an identity of any stationary run, E L(w₊) = E L(w):
-T_conf measures the alignment of noise and curvature, and at low temperature does not detect noise that depends on the
-loss. Weakness: a network is not in a quadratic minimum.
+so that (Var U/T²)/R ≲ anisotropy · dependence · (1 − η_e κ/2)⁻². The right-hand side contains no fluctuation, only
+noise, curvature, the mean energy and the slope of the noise on the loss. So the explanation can fail in both ways: a
+larger fluctuation is not explained, and a smaller one shows that Σ and H do not commute. The first three factors are
+exact in their limits. The factor of the step is that of a single curvature; a spread of curvatures gives more. The
+alignment is an identity of any stationary run, E L(w₊) = E L(w): T_conf measures the alignment of noise and curvature,
+and at low temperature does not detect noise that depends on the loss. Weakness: a network is not in a quadratic
+minimum.
 """
 
 from __future__ import annotations
@@ -39,9 +40,9 @@ def reasons(trace: xr.Dataset, state: xr.Dataset) -> xr.Dataset:
     xarray.Dataset
         On ``cell``, each with ``<name>_err``: ``fluctuation`` = (Var U/T²)/R and ``anisotropy`` = dof/d_eff, its bound
         at small steps; ``conf_ratio`` = T_conf/T, not corrected for the step, and ``alignment`` = dof tr(HΣ)/(ΔL tr Σ);
-        ``exponent`` = d ln tr Σ/d ln L among the samples of the cell and ``dependence`` = 1/(1 − b RT/U);
+        ``exponent`` b = d ln tr Σ/d ln L among the samples of the cell and ``dependence`` = 1/(1 − b RT/U);
         ``finite_step`` = η_e κ/2 and ``step_factor`` = (1 − η_e κ/2)⁻²; ``explained``, the product of anisotropy,
-        dependence and step factor, at most explained where the bound is not reached; ``unexplained`` =
+        dependence and step factor, an upper bound where Σ and H do not commute; ``unexplained`` =
         fluctuation/explained.
     """
     dof = int(state.attrs["dof"])

@@ -20,8 +20,9 @@ IN_NATS = ("entropy_direction",)
 class Score:
     """One variable of a state over the cells where it applies: their number, the worst deviation, the largest error.
 
-    ``worst`` and ``error`` are relative, for an entropy in nats. Of the deviations in standard errors ``worst_z`` is
-    the largest, ``mean_z`` the mean and ``deviation_z`` the standard deviation: 0 and 1 if theory and errors are right.
+    ``worst`` and ``error`` are relative, or in nats for an entropy. ``worst_z`` is the largest deviation in standard
+    errors. ``mean_z`` and ``deviation_z``, their mean and standard deviation, are 0 and 1 if theory and errors are
+    right.
     """
 
     key: str
@@ -56,7 +57,7 @@ class Score:
 def model_scores(state: xr.Dataset) -> tuple[Score, ...]:
     """r, U and S of cells in equilibrium compared with the stationary state of the discrete step.
 
-    For the isotropic noise model only; theory uses hyperparameters and only the measured σ²
+    For the isotropic noise model only. The theory uses the hyperparameters and, of the measurements, only σ²
     (:mod:`weightgas.theory.stationary`). On the sphere r is fixed and has no score.
     """
     good, theory, found = in_equilibrium(state), model_values(state), []

@@ -1,4 +1,4 @@
-"""The published analysis of the entropy of networks, of S by every estimator: like compared with like.
+"""The published analysis of the entropy of networks, applied to S by every estimator, for a fair comparison.
 
 S(x, y) = a₀ + a₁x + a₂y + a₃x² + a₄xy + a₅y², x and y the logarithms of the two hyperparameters, by least squares;
 R² = 1 − Σ(S − Ŝ)²/Σ(S − S̄)². From the slopes of Ŝ follow, by the authors' formulas (arXiv 2511.07308):
@@ -7,10 +7,10 @@ largest Maxwell error   the largest |ratio − 1| over the cells, ratio = ∂Ŝ/
                         (∂Ŝ/∂ln η − ∂Ŝ/∂ln λ)/R at fixed LR, ∂Ŝ/∂ln r/(2R) on the sphere
 (a₁ − a₂)/R             at fixed LR: the slope along the isotherm at η = λ = 1, far outside of the grid
 
-and by ours the mean slope of S along isotherms over its value for an ideal gas (:mod:`weightgas.analysis.maxwell`),
-which uses no fit. The published estimator is taken as published: S_published with (d − 1) ln r, R = (d − 1)/2, all
-cells that have a value, in equilibrium or not. The others have Σ(dᵢ − 1) ln rᵢ, R = Σ(dᵢ − 1)/2, and the cells in
-equilibrium.
+To these is added the mean slope of S along isotherms over its value for an ideal gas
+(:mod:`weightgas.analysis.maxwell`), which uses no fit. The published estimator is applied as published: S_published
+with (d − 1) ln r, R = (d − 1)/2, and all cells that have a value, in equilibrium or not. The others have Σ(dᵢ − 1) ln
+rᵢ, R = Σ(dᵢ − 1)/2, and only cells in equilibrium.
 """
 
 from __future__ import annotations
@@ -37,11 +37,11 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Smoothing:
-    """The published analysis of S by one estimator; NaN where there is none.
+    """The published analysis of S by one estimator; numbers are NaN where there is no fit or slope.
 
-    ``lacking``: why there is no fit. ``maxwell_error``, ``intercept_slope`` = (a₁ − a₂)/R (fixed LR alone), and
-    ``mean_slope`` over its theory with a standard error: see the module. ``fault``: what is wrong with the estimate in
-    most of its cells, if it is flagged.
+    ``lacking`` states why there is no fit. ``maxwell_error``, ``intercept_slope`` = (a₁ − a₂)/R (fixed LR only), and
+    ``mean_slope`` over its theory with a standard error are defined at the top of the module. ``fault`` states what is
+    wrong with the estimate in most of its cells, if it is flagged.
     """
 
     estimator: str
@@ -106,9 +106,10 @@ def _fault(state: xr.Dataset, name: str, good: np.ndarray) -> str:
 
 
 def published_isotherm(state: xr.Dataset, trace: xr.Dataset | None) -> str:
-    """S as published along one isotherm with its null, what of it is diffusion, and how it was sampled; else empty.
+    """A sentence on S as published along one isotherm, with its null, the share of temporal neighbours and the
+    sampling.
 
-    The isotherm is the one with the most cells, the middle one of several.
+    The isotherm is the one with the most cells, the middle one of several. Empty without a published entropy.
     """
     if "entropy_published" not in state or "network" not in state.attrs or trace is None:
         return ""

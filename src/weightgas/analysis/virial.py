@@ -1,21 +1,21 @@
-"""The virial law on a run: is U − L(mean weights) = pV, and if not, why?
+"""The virial law on a run: whether U − L(mean weights) = pV, and if not, why.
 
 In a stationary run E⟨w − m, ∇L⟩ = 2pV|m̄|², an identity (:mod:`weightgas.theory.virial`). Where the loss grows as sⁿ
 along the rays from the mean weights m, the left side is n(U − L(m)), so that
 
     (U − L(m))/pV = (2/n)|m̄|²
 
-n is measured on the first half of the rays (s = ¼ and ½): from the entire ray it would make the law a tautology. Where
-n = 2 and the direction moves little, pV is what noise costs, and what averaging weights or annealing wins back.
+n is measured on the first half of the rays (s = ¼ and ½), since from the entire ray the law would be a tautology. Where
+n = 2 and the direction moves little, pV is the cost of noise, which averaging the weights or annealing removes.
 
-U − L(m) is that of the same weights (U of every step where the losses of the training batches are recorded), L(m)
-corrected for the finite number of weights in m by the jackknife, whose scatter also is the error (with four or more
-replicas it is their scatter). The error of n is that of the mean over rays, taken as independent. benchmarks/virial.py
-prints how often the intervals contain the truth.
+U − L(m) uses the same weights for both terms (U of every step where the losses of the training batches are recorded).
+L(m) is corrected for the finite number of weights in m by the jackknife, whose scatter also gives the error; with four
+or more replicas the error is from their scatter. The error of n is that of the mean over rays, taken as independent.
+benchmarks/virial.py prints how often the intervals contain the true value.
 
 Level: pV is measured by norms and gradients, U − L(m) by losses; nothing is fitted. Empirical where n is taken as 2.
-Weakness: m is over a window, and slow directions that it does not average stay in m; the boundary term shows whether
-the norm of m still grows or turns, not whether a direction at rest is new.
+Weakness: m is the mean over a window and contains slow directions that the window does not average. The boundary term
+shows whether w still grows or turns along m, not whether a direction at rest is new.
 """
 
 from __future__ import annotations
@@ -31,12 +31,13 @@ from weightgas.status import Status
 HARMONIC = 0.05
 """Relative distance of n from 2 up to which the rays count as harmonic."""
 BOUNDARY, CORRECTION = 0.05, 0.25
-"""Boundary term in units of 2pV, and share of U − L(m) that the jackknife corrects, up to which a window is long."""
+"""Boundary term in units of 2pV, and share of U − L(m) that the jackknife corrects, up to which a window is long
+enough."""
 LEAST_INDEPENDENT = 10
-"""Independent losses of the stored weights of a run that a window needs."""
+"""The least number of independent losses of the stored weights in a window."""
 BURSTS = 0.6
-"""Share of the variance of the loss in the 5 % of its samples furthest from the mean, up to which it may be that of a
-harmonic well: 0.60 for a single mode, less for more of them."""
+"""Share of the variance of the loss in the 5 % of its samples furthest from the mean, above which the well is not
+harmonic: it is 0.60 for a single mode, and less for several."""
 ADVICE = {
     "holds": "pV is what noise costs: averaging weights or cutting the learning rate wins it.",
     "does not hold": "U − L(m) is not pV, although the rays are harmonic up to one half: take the measured U − L(m).",
@@ -46,35 +47,35 @@ ADVICE = {
     "not measured": "The run ended early, or its noise or mean weights are not finite: lower the learning rate.",
     "bursts": "The loss changes in bursts, as near zero loss: no mean of these weights stands for the run.",
 }
-"""What follows for each of the :data:`KINDS`."""
+"""The advice for each of the :data:`KINDS`."""
 KINDS = tuple(ADVICE)
-"""The values of ``law``, by their place."""
+"""The meanings of the numbers in ``law``, in their order."""
 
 
 @typed
 def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
-    """U − L(m) against pV in every cell.
+    """Compare U − L(m), with m the mean weights, with pV in every cell.
 
     Parameters
     ----------
     state
-        Of :func:`weightgas.measure`.
+        The result of :func:`weightgas.measure`.
     means
-        Of :func:`weightgas.training.mean_weights`, from the same trace.
+        The result of :func:`weightgas.training.mean_weights` for the same trace.
 
     Returns
     -------
     xarray.Dataset
         On ``cell``, each with ``<name>_err``: ``cost`` U − L(m); ``heat`` pV; ``ratio`` cost/heat; ``exponent`` n;
-        ``expected`` (2/n)|m̄|²; without errors ``overlap_sq`` |m̄|², ``boundary`` ⟨m, w_end − w_start⟩/(ηW) over 2pV,
-        ``bursts``, the share of the variance of the loss in its 5 % most distant samples, and ``law``, a number in
-        :data:`KINDS`, each with its :data:`ADVICE`: it ``holds`` where n is within 5 % of 2 and the ratio within three
-        errors, or 5 %, of 1.
+        ``expected`` (2/n)|m̄|². Without errors: ``overlap_sq`` |m̄|²; ``boundary`` ⟨m, w_end − w_start⟩/(ηW) over 2pV;
+        ``bursts``, the share of the variance of the loss in its 5 % most distant samples; and ``law``, a number in
+        :data:`KINDS`, each with its :data:`ADVICE`. The law ``holds`` where n is within 5 % of 2 and the ratio within
+        three errors, or 5 %, of 1.
 
     Raises
     ------
     TypeError, TraceError
-        If ``means`` is something else, or was not made from the trace of the state.
+        If ``means`` is not a result of ``mean_weights``, or was not made from the trace of the state.
     """
     if not isinstance(means, xr.Dataset) or "ray_excess" not in getattr(means, "variables", {}):
         raise TypeError(f"means: expected the result of training.mean_weights, got {type(means).__name__}.")
@@ -112,7 +113,7 @@ def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
 
 
 def _cost(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """U − L(m) without the bias of a finite mean, its error, and the share of it that is correction, (cells,)."""
+    """U − L(m) without the bias of a finite mean, its error, and the share of the correction in it, (cells,) each."""
     energy, plain = means["snapshot_energy"].values, means["mean_energy"].values
     blocks, block = means.sizes["block"], means["snapshot_block"].values
     if "window_energy" in means:  # of every step, as the mean weights are
@@ -130,7 +131,7 @@ def _cost(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _all_batches(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """U − L(m) over all batches in units of that over the batches of the energies, along rays; its error, (cells,)."""
+    """U − L(m) over all batches relative to that over the batches of the energies, along rays, with its error."""
     if "ray_part" not in means:
         return np.ones(means.sizes["cell"]), np.zeros(means.sizes["cell"])
     part, every = (means[name].stack(all=("replica", "ray")).values for name in ("ray_part", "ray_all"))
@@ -156,7 +157,7 @@ def _product(state: xr.Dataset, first: str, second: str) -> tuple[np.ndarray, np
 
 
 def _independent(means: xr.Dataset) -> np.ndarray:
-    """Independent losses of the stored weights, of the replica with the fewest, (cells,)."""
+    """The number of independent losses of the stored weights in the replica with the fewest, (cells,)."""
     energy = np.nan_to_num(means["snapshot_energy"].values)
     each = [[len(x) / memory(x[:, None]).single for x in replicas] for replicas in energy]
     return np.min(each, axis=1)

@@ -1,6 +1,6 @@
-"""The command line ``weightgas``: one subcommand per stage of the flow.
+"""The command line ``weightgas``: one command for each stage of an analysis.
 
-Only typer and the standard library are imported here, and the rest by the command that needs it, so ``--help`` is fast.
+Only typer and the standard library are imported here. Each command imports what it needs, so that ``--help`` is fast.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def _start(
 ) -> None:
     """Thermodynamics of neural-network training: the weights as a gas.
 
-    Begin with `weightgas demo`, some minutes to one report. Step by step:
+    Begin with `weightgas demo`: one report in some minutes. Step by step:
       weightgas simulate --lr 0.01:0.1:4 --wd 0.01:0.1:4 --out runs/first
       weightgas measure runs/first
       weightgas report runs/first
@@ -131,7 +131,7 @@ def _call(words: Sequence[str]) -> int:
 
 
 _PATIENCE = 10.0
-"""Seconds after a Ctrl-C within which further ones are ignored, since the run is being saved."""
+"""Seconds after a Ctrl-C during which another one is ignored, since the run is being saved."""
 
 
 class _Interrupt:
@@ -149,10 +149,10 @@ class _Interrupt:
 
 @contextmanager
 def _polite_kill(ends: bool) -> Iterator[None]:
-    """SIGTERM interrupts like Ctrl-C: unfinished cells are saved, whether or not a second signal comes meanwhile.
+    """SIGTERM interrupts like Ctrl-C: unfinished cells are saved, even if a second signal comes meanwhile.
 
-    After an interruption the handlers stay. Where the process ``ends`` after the command, both signals are ignored once
-    it is done, since Python takes its handlers away when it ends: what the process exits with is how the command ended.
+    After an interruption the handlers stay. If the process ``ends`` after the command, both signals are ignored once
+    the command is done: Python removes its handlers when it ends, and the exit code must be that of the command.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""The output of ``--dry-run``: time and disk of a run, without making it."""
+"""The output of ``--dry-run``: the time and disk that a run would need."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PER_READING = 14
 
 
 def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, snapshots: int) -> int:
-    """Most bytes of the trace of a simulation: samples, counts of the overlap, directions, final weights."""
+    """The largest size in bytes of the trace of a simulation: samples, counts of the overlap, directions, weights."""
     counts = 8 * 192
     return len(protocol) * replicas * (8 * (_PER_READING * samples + counts + dim) + 4 * snapshots * dim)
 
@@ -21,7 +21,8 @@ def simulated_bytes(protocol: Protocol, dim: int, replicas: int, samples: int, s
 def trained_bytes(
     protocol: Protocol, sizes: dict[str, int], replicas: int, samples: int, snapshots: int, means: int
 ) -> int:
-    """Most bytes of the trace of a training run: samples, those of groups too, directions, windows, final weights."""
+    """The largest size in bytes of the trace of a training run: samples, also of groups, directions, windows,
+    weights."""
     per_sample = _PER_READING + 8 * len(sizes)
     dim = sum(sizes.values())
     return len(protocol) * replicas * (8 * (per_sample * samples + dim) + (4 * snapshots + 12 * means) * dim)
@@ -38,7 +39,7 @@ def lines(
 ) -> list[str]:
     """The lines of a dry run: the run, its time (or from ``seconds`` to ``longest``), disk and folder.
 
-    ``recording`` is the cost of energies and noise, in gradients for each gradient of a step.
+    ``recording`` is the cost of energies and of noise and curvature, in gradients per gradient of a step.
     """
     from weightgas.runs import duration  # its package is slow to import
 
@@ -60,7 +61,7 @@ def lines(
 
 
 def counted(number: int, thing: str) -> str:
-    """A number and what is counted: ``1 cell``, ``2 cells``."""
+    """A number with its noun: ``1 cell``, ``2 cells``."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
 
 

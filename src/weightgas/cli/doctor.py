@@ -1,4 +1,4 @@
-"""``weightgas doctor``: is this machine ready, or is this run undamaged?"""
+"""``weightgas doctor``: checks of this machine, or of a run for damage."""
 
 from __future__ import annotations
 
@@ -30,16 +30,19 @@ class Problem(Exception):
 def doctor(
     source: Annotated[
         Path | None,
-        typer.Argument(metavar="RUN", help="A run folder, a folder of some, or a .zarr store: examine that instead."),
+        typer.Argument(
+            metavar="RUN", help="A run folder, a folder of run folders or a .zarr store: check that, not the machine."
+        ),
     ] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder where runs would go.")] = Path("runs"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder in which runs will be written.")] = Path("runs"),
     debug: opt.Debug = False,
 ) -> None:
     """Check this machine, or a run, and print how to fix what is wrong.
 
-    Python, versions of packages, compiler, torch and its devices, data,
-    folders, cores, time; of a run its trace, state, settings and checkpoints.
-    Nothing is changed. Exit code 1 if there is a problem.
+    The checks of the machine: Python, versions of packages, compiler, torch
+    and its devices, data, folders, cores, time. Those of a run: its trace,
+    state, settings and checkpoints. Nothing is changed. Exit code 1 if there
+    is a problem.
 
       weightgas doctor
       weightgas doctor runs/simulate-fixed-lr
@@ -58,7 +61,7 @@ def doctor(
             "data": _data,
             "runs folder": lambda: _folder(out),
             "cores": _cores,
-            "clock": _clock,
+            "time": _clock,
             "text": _text,
         }
         problems = 0
@@ -70,7 +73,7 @@ def doctor(
                 fix = (
                     error.fix
                     if isinstance(error, Problem)
-                    else "Install weightgas anew: pip install --force-reinstall weightgas"
+                    else "Reinstall weightgas: pip install --force-reinstall weightgas"
                 )
                 kind = "" if isinstance(error, Problem) else f"{type(error).__name__}: "
                 print(f"problem  {name}: {kind}{' '.join(str(error).split())}\n         {fix}", flush=True)
@@ -92,7 +95,7 @@ def _packages() -> str:
         asked = [Requirement(text) for text in metadata.requires("weightgas") or []]
     except metadata.PackageNotFoundError:
         raise Problem(
-            "weightgas is run from its source and not installed", "In its folder: pip install --editable ."
+            "weightgas runs from its source and is not installed", "In its folder: pip install --editable ."
         ) from None
     needed = [
         requirement for requirement in asked if requirement.marker is None or requirement.marker.evaluate({"extra": ""})
@@ -102,10 +105,10 @@ def _packages() -> str:
         try:
             version = metadata.version(requirement.name)
         except metadata.PackageNotFoundError:
-            version = "nothing"
+            version = "not installed"
         found.append(f"{requirement.name} {version}")
-        if version == "nothing" or not requirement.specifier.contains(version, prereleases=True):
-            wrong.append(f"{requirement.name}: {version} instead of {requirement.specifier}")
+        if version == "not installed" or not requirement.specifier.contains(version, prereleases=True):
+            wrong.append(f"{requirement.name}: {version}, expected {requirement.specifier}")
     if wrong:
         raise Problem(
             "; ".join(wrong), f"pip install {' '.join(repr(str(r)) for r in needed if r.name in ' '.join(wrong))}"
@@ -124,7 +127,7 @@ def _simulation() -> str:
     radius = float(measure(trace)["radius"][0])
     if not 0.9 < radius < 1.2:  # r⁴ = ησ²(d−1)/(2λ) gives 1, a little more at a finite step
         raise Problem(
-            f"a short run has the radius {radius:.3f} instead of about 1",
+            f"a short run has the radius {radius:.3f}, expected about 1",
             "Report this with your processor and versions.",
         )
     return f"compiles and runs, {time.perf_counter() - begun:.1f} s"
@@ -139,7 +142,7 @@ def _cache() -> str:
         _write(place)
     except OSError as error:
         raise Problem(
-            f"{place} cannot be written ({error.strerror}), so every start compiles anew, some seconds",
+            f"{place} cannot be written ({error.strerror}), so every start compiles again, for some seconds",
             "Set the variable NUMBA_CACHE_DIR to a folder that you may write to.",
         ) from None
     return str(place)
@@ -188,7 +191,7 @@ def _cores() -> str:
 def _clock() -> str:
     clock = time.get_clock_info("perf_counter")
     if time.time() < 1.7e9:
-        raise Problem(f"it is set to {time.strftime('%Y-%m-%d')}", "Set the relaxation time: dates go into manifests.")
+        raise Problem(f"the date is {time.strftime('%Y-%m-%d')}", "Set the system time: manifests contain dates.")
     return f"{time.strftime('%Y-%m-%d %H:%M:%S %Z')}, resolution {clock.resolution:.0e} s"
 
 
@@ -196,7 +199,7 @@ def _text() -> str:
     encoding = (sys.stdout.encoding or "ascii").lower()
     if "utf" in encoding:
         return encoding
-    return f"{encoding}: Greek letters are written as words; for the letters set PYTHONIOENCODING=utf-8"
+    return f"{encoding}: Greek letters are printed as words; to print letters, set PYTHONIOENCODING=utf-8"
 
 
 def _write(folder: Path) -> None:

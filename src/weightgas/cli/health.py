@@ -1,4 +1,4 @@
-"""``weightgas doctor RUN``: what is damaged in a run, and what it costs to repair it."""
+"""``weightgas doctor RUN``: the damage of a run, and the cost of its repair."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from weightgas.cli.cost import counted
 
 
 def examined(source: Path) -> bool:
-    """Print the condition of every run in a folder; whether all are undamaged.
+    """Print the condition of every run in a folder; True if none is damaged.
 
     Raises
     ------

@@ -57,7 +57,7 @@ def _presets() -> Rows:
         for preset in presets:
             call = "weightgas demo" if name == "demo" else f"weightgas reproduce {name} --preset {preset}"
             more = "with --net and --data also a custom network; " if name == "networks" else ""
-            yield call, f"{more}how long: --dry-run"
+            yield call, f"{more}--dry-run prints how long it takes"
 
 
 def _losses() -> Rows:

@@ -1,4 +1,4 @@
-"""``weightgas predict`` and ``weightgas symmetries``: a run from its settings, and the symmetries of a model."""
+"""``weightgas predict`` and ``weightgas symmetries``: the forecast of a run, and the symmetries of a model."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class Group(opt.Options):
     """The group of weights.
 
     group
-        Its name, as in the table of watch, which scores a saved forecast by it.
+        Name of the group; watch compares a saved forecast with the watched group of this name.
     dim
         Number of weights d.
     grad_sq
-        G: mean of ‖w‖²‖g‖², g the gradient of a batch.
+        G, the mean of ‖w‖²‖g‖² with g the gradient of a batch.
     radius
-        Norm at the start.
+        Initial norm of the weights.
     """
 
     panel = "The group of weights"
@@ -46,10 +46,11 @@ class Length(opt.Options):
     """The run.
 
     steps
-        Length of the run.
+        Number of steps of the run.
     schedule
         Schedule of the learning rate: constant, linear (to 0), cosine (to 0), step:FACTOR,AT,AT as in
-        step:0.1,30000,60000, or FILE.py:NAME of a function of the step that returns its factor (runs your file).
+        step:0.1,30000,60000, or FILE.py:NAME of a function of the step that returns the factor of --lr (runs that
+        file).
     """
 
     panel = opt.LENGTH
@@ -62,13 +63,13 @@ class Equivalent(opt.Options):
     """The equivalent hyperparameters that are printed.
 
     rescale
-        The exact symmetry, with the learning rate multiplied by this factor.
+        Settings with the learning rate multiplied by this factor and the same directions at every step; exact.
     at_batch_size
-        The same run per sample at this batch size.
+        Settings of the same run per sample at this batch size.
     as_optimizer
-        Another optimizer that rotates the weights as fast, with its default momentum.
+        Settings of another optimizer, with its default momentum, for the same angle per step.
     fixed_norm
-        No decay, the norm fixed at r*.
+        Settings without decay, the norm fixed at r*.
     """
 
     panel = "Equivalent hyperparameters"
@@ -97,13 +98,13 @@ class Search(opt.Options):
         For a model without loss and batches: shape of one input, as in 3,32,32. Inputs are Gaussian, the loss is
         cross-entropy with random labels.
     classes
-        For a model without batches: number of classes; that of its output if not given.
+        For a model without batches: number of classes; by default that of its output.
     batch_size
         For a model without batches: inputs in a batch.
     per_filter
         Also test parts of tensors: rows and blocks of rows.
     tolerance
-        Residual up to which a symmetry counts.
+        Largest residual of an accepted symmetry.
     seed
         Seed of jitter, inputs and dropout.
     """
@@ -124,8 +125,8 @@ def predict(
         str,
         typer.Argument(
             metavar="OPTIMIZER",
-            help="One of sgd, adamw, adam (with L2), lion, muon, or FILE.py:NAME of a class as those of "
-            "weightgas.optimizers (runs your file).",
+            help="One of sgd, adamw, adam (with L2), lion, muon, or FILE.py:NAME of a custom class as in "
+            "weightgas.optimizers (runs that file).",
         ),
     ],
     settings: Optimized,
@@ -135,7 +136,7 @@ def predict(
     save: Annotated[
         Path | None,
         typer.Option(
-            help="File to keep the forecast in; watch(forecast=Forecast.load(FILE)) scores it.",
+            help="File for the forecast; watch(forecast=Forecast.load(FILE)) compares it with the run.",
             rich_help_panel=opt.FOLDER,
         ),
     ] = None,
@@ -147,11 +148,11 @@ def predict(
     ] = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Predict where weight decay and learning rate take a scale-invariant group of weights.
+    """Predict the norm of a scale-invariant group of weights from learning rate and weight decay.
 
-    Its stationary norm, how many steps it takes to get there, the angle of a
-    step, and under a schedule when the norm freezes. What lacks numbers (dim,
-    G) is printed in units. Equivalent hyperparameters are printed below.
+    Prints its stationary norm, its relaxation time, the angle of a step and,
+    under a schedule, when the norm freezes. Without --dim or --grad-sq the norm
+    is in units of what is missing. Equivalent hyperparameters follow below.
 
       weightgas predict sgd --lr 0.1 --wd 5e-4 --momentum 0.9 --steps 78200
       weightgas predict adamw --lr 1e-3 --wd 0.1 --dim 4096 --schedule cosine
@@ -189,8 +190,8 @@ def symmetries(
         str,
         typer.Argument(
             metavar="FILE:NAME",
-            help="Name in a Python file, which is run: a torch.nn.Module, (model, loss_fn, batches), or a function or "
-            "class that makes one of the two.",
+            help="A name in a Python file, which is run: a torch.nn.Module, a tuple (model, loss_fn, batches), or a "
+            "function or class that returns one of the two.",
         ),
     ],
     search: Search,
@@ -199,10 +200,10 @@ def symmetries(
     ] = False,
     debug: opt.Debug = False,
 ) -> None:
-    """Find the weights of your model that can be rescaled without changing its loss.
+    """Find the weights of a model that can be rescaled without changing its loss.
 
-    The search runs your file, in train mode and float64 on a copy of the model,
-    and confirms every symmetry by rescaling. Give your loss and batches if the
+    The search runs the file, works in train mode and float64 on a copy of the
+    model, and confirms every symmetry by rescaling. Give loss and batches if the
     model does not classify images.
 
       weightgas symmetries model.py:make_model --input-shape 3,32,32
@@ -236,7 +237,7 @@ def _problem(source: str, search: Search) -> tuple[Any, Any, Any]:
         kinds = "a torch.nn.Module or (model, loss_fn, batches)"
         raise refuse("FILE:NAME", kinds, type(found).__name__, "A function or class of that name is called first.")
     if search.input_shape is None:
-        raise refuse("--input-shape", "the shape of one input, with a model alone", None,
+        raise refuse("--input-shape", "the shape of one input of a model without batches", None,
                      "Pass --input-shape 3,32,32, or let NAME be (model, loss_fn, batches).")  # fmt: skip
     size = values.shape_of(search.input_shape)
     generator = torch.Generator().manual_seed(search.seed)

@@ -19,13 +19,13 @@ class Buffers(opt.Options):
     momentum
         Momentum of sgd.
     nesterov
-        Nesterov's momentum.
+        Use Nesterov's momentum.
     betas
         Betas of adamw, adam and lion, as in 0.9,0.95.
     eps
-        Epsilon of adamw and adam; 1e-8.
+        Epsilon of adamw and adam; 1e-8 by default.
     decoupled
-        Decay on the weights directly, not through the gradient.
+        Apply the decay to the weights directly, not through the gradient.
     """
 
     panel = "Optimizer"
@@ -49,7 +49,7 @@ class Optimized(Buffers):
     lr
         Learning rate η.
     wd
-        Weight decay λ; 0 forecasts growth.
+        Weight decay λ; with 0 the growth of the norm is predicted.
     update_memory
         For muon: 1 + 2 × the summed autocorrelation of its updates, measured.
     update_sq

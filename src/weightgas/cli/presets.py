@@ -20,7 +20,7 @@ from weightgas.settings import Evaluate, Run
 
 @spread
 def demo(*, seed: opt.Seed = 0, run: Run, dry_run: opt.DryRun = False, show: opt.Show) -> None:
-    """Run the paper's experiments at reduced size: some minutes to one HTML report.
+    """Run the paper's experiments at reduced size, some minutes for one HTML report.
 
     The isotropic noise model on its 17 x 17 grids under the three protocols,
     small networks on digits, and alongside them six gases whose answer is known,
@@ -44,14 +44,18 @@ def reproduce(
         str,
         typer.Option(
             metavar="PRESET",
-            help="quick, standard or paper: longer runs, smaller errors; isotropic also precise: to a target "
-            "precision.",
+            help="quick, standard or paper, each with longer runs and smaller errors than the one before; for "
+            "isotropic also precise, to a target precision.",
             rich_help_panel=opt.LENGTH,
         ),
     ] = "quick",
     steps: Annotated[
         int | None,
-        typer.Option(min=200, help="With --net or --data: instead of the preset's.", rich_help_panel=opt.LENGTH),
+        typer.Option(
+            min=200,
+            help="With --net or --data: steps of every run, in place of the preset's.",
+            rich_help_panel=opt.LENGTH,
+        ),
     ] = None,
     seed: opt.Seed = 0,
     run: Run,
@@ -64,16 +68,16 @@ def reproduce(
     """Reproduce the paper's experiments, with one HTML report.
 
     "answer" judges three networks, alongside gases whose answer is known, and
-    writes answer/answer.md. "networks" is MLPs on digits, or with --net and
-    --data a custom network under the three protocols. In runs/NAME-PRESET
-    by default. The same command resumes an interrupted run. How long it takes
-    is printed first, and by --dry-run.
+    writes answer/answer.md. "networks" trains MLPs on digits, or with --net and
+    --data a custom network, under the three protocols. The run folder is
+    runs/NAME-PRESET by default; the same command resumes an interrupted run.
+    The estimated time is printed first, and by --dry-run.
 
       weightgas reproduce isotropic --preset standard
       weightgas reproduce networks --net convnet:2 --dry-run
-    The paper's size, about a day a cell on a CPU; first what it costs:
+    The cost at the paper's size, about a day a cell on a CPU:
       weightgas reproduce networks --preset paper --net resnet18:4 --data cifar10 --dry-run
-    In four processes or jobs, then once more without --shard for the report:
+    In four processes or jobs, and then once without --shard for the report:
       weightgas reproduce isotropic --shard 1/4
     """
     names = () if learned == opt.Learned() and steps is None else (*learned.parts, steps)
@@ -119,7 +123,7 @@ def _reproduce(
         )
         if result.missing:
             print(f"Not complete yet: {', '.join(result.missing)}.")
-            print("When every shard has ended, the same command without --shard makes what is left and the report.")
+            print("When every shard has ended, the same command without --shard makes the rest and the report.")
             return
         for title, verdicts in (
             ("Verdict", result.verdicts),

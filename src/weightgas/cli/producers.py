@@ -31,14 +31,14 @@ class Gas(opt.Options):
         Loss on the sphere: linear (L = 1 + w0/r), quadratic:EIGENVALUES such as quadratic:0,0.5,1, or a custom
         FILE.py:NAME (runs that file).
     sigma
-        Isotropic noise: standard deviation per direction; 1 if not given.
+        Isotropic noise: standard deviation per direction; 1 by default.
     noise
         Other noise: covariance:VARIANCES such as covariance:0.1,1,10, hessian:SCALE, loss-dependent:SLOPE,OFFSET, or a
         custom FILE.py:NAME (runs that file).
     momentum
-        α of SGD's momentum, decay in the buffer as in torch.
+        Momentum α of SGD, with the decay in the buffer as in torch.
     nesterov
-        Nesterov's momentum.
+        Use Nesterov's momentum.
     """
 
     panel = opt.MODEL
@@ -121,15 +121,15 @@ def train(
     start: Annotated[
         Literal["predicted", "random", "unit"],
         typer.Option(
-            help="Begin at the predicted radius of every filter, where fresh weights are, or with these at norm 1.",
+            help="Initial weights: predicted, each group at its predicted radius; random, unchanged; unit, at norm 1.",
             rich_help_panel=opt.MODEL,
         ),
     ] = "predicted",
     optimizer: Annotated[
         str,
         typer.Option(
-            help="sgd, adamw, adam, lion, or FILE.py:NAME of a class as in weightgas.optimizers (runs your file). "
-            "Other than plain sgd: under fixed-lr.",
+            help="sgd, adamw, adam, lion, or FILE.py:NAME of a custom class as in weightgas.optimizers (runs that "
+            "file). All but plain sgd need --protocol fixed-lr.",
             rich_help_panel="Optimizer",
         ),
     ] = "sgd",
@@ -147,16 +147,16 @@ def train(
 ) -> None:
     """Train scale-invariant networks on real images, many cells at once.
 
-    Plain SGD under the protocol, or any optimizer under fixed-lr. The trace goes to the run folder,
-    runs/train-PROTOCOL by default; cells in flight have a checkpoint every 15 s,
-    and the same command resumes an interrupted run.
+    Plain SGD under any protocol, other optimizers under fixed-lr. The trace goes
+    to the run folder, runs/train-PROTOCOL by default. Cells in training have a
+    checkpoint every 15 s, and the same command resumes an interrupted run.
 
     Three by three cells:
       weightgas train --lr 0.03:0.3:3 --wd 0.003:0.03:3 --steps 20000
-    With momentum, and with AdamW, which has no temperature but a radius and T_conf:
+    With momentum, and with AdamW, which has a radius and T_conf but no temperature:
       weightgas train --lr 0.01:0.1:3 --wd 0.01 --momentum 0.9
       weightgas train --optimizer adamw --lr 0.001:0.01:3 --wd 0.1
-    How long a wider network would take on the sphere (in one line):
+    The time for a wider network on the sphere (in one line):
       weightgas train --protocol fixed-sphere --elr 0.003:0.1:7
         --hidden 16,16 --dry-run
     """
@@ -197,7 +197,7 @@ def _title(command: str, protocol: Protocol, replicas: int, steps: int) -> str:
 
 
 def _summary(trace: xr.Dataset, out: Path) -> str:
-    """Print how the runs ended, where the trace is, and what to do next."""
+    """How the runs ended, where the trace is, and what to do next."""
     import numpy as np
 
     from weightgas.status import Outcome

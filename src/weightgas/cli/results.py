@@ -1,4 +1,4 @@
-"""``weightgas measure`` and ``weightgas report``: from a run to its state, verdict and report."""
+"""``weightgas measure``, ``report`` and ``convert``: from a run to its state, verdict and report."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ logger = logging.getLogger(__name__)
 ControlsOption = Annotated[
     bool,
     typer.Option(
-        help="Simulate controls, reference gases at the same number of weights (up to 4096), temperature and effective "
-        "samples: some seconds.",
-        rich_help_panel="How",
+        help="Simulate controls, in some seconds: reference gases with the same number of weights (up to 4096), "
+        "temperature and effective samples.",
+        rich_help_panel="Measurement",
     ),
 ]
 
@@ -39,8 +39,8 @@ def convert(
 ) -> None:
     """Convert runs of version 0.1 to the names of this version.
 
-    The same command then resumes them; numbers are unchanged. Measuring or
-    reporting a run of version 0.1 does not need this.
+    The commands that made these runs can then resume them. Numbers do not
+    change. To measure or report a run of version 0.1 this is not needed.
 
     All runs in a folder:
       weightgas convert runs
@@ -60,37 +60,41 @@ def measure(
         str,
         typer.Option(
             metavar="NAME",
-            help="Entropy of the direction: auto, one of `weightgas list entropies`, or your own FILE.py:NAME (runs "
-            "your file).",
-            rich_help_panel="How",
+            help="Entropy of the direction: auto, one of `weightgas list entropies`, or a custom FILE.py:NAME (runs "
+            "that file).",
+            rich_help_panel="Measurement",
         ),
     ] = "auto",
     anchor: Annotated[
         float | None,
-        typer.Option(help="Integrated entropy of the coldest cell, in nats; 0 by default.", rich_help_panel="How"),
+        typer.Option(
+            help="Integrated entropy of the coldest cell, in nats; 0 by default.", rich_help_panel="Measurement"
+        ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap of errors.", rich_help_panel="How")] = 0,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed of the bootstrap of errors.", rich_help_panel="Measurement")
+    ] = 0,
     controls: ControlsOption = True,
     rows: Annotated[
-        int, typer.Option(min=0, help="Rows of the printed table; 0 for all cells.", rich_help_panel=opt.OUTPUT)
+        int, typer.Option(min=0, help="Number of cells to print; 0 for all.", rich_help_panel=opt.OUTPUT)
     ] = 20,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="Where the state goes instead of next to the trace.", rich_help_panel=opt.FOLDER
+            "--out", "-o", help="Place of the state; by default next to the trace.", rich_help_panel=opt.FOLDER
         ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Overwrite what is at --out.", rich_help_panel=opt.FOLDER)
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be measured; write nothing.", rich_help_panel=opt.FOLDER)
+        bool, typer.Option("--dry-run", help="Print what would be measured; write nothing.", rich_help_panel=opt.FOLDER)
     ] = False,
     as_json: Annotated[
         bool,
         typer.Option(
             "--json",
-            help="Print JSON instead: values with errors, statuses, reasons, verdict.",
+            help="Print JSON instead of a table: values with errors, statuses, reasons, verdict.",
             rich_help_panel=opt.OUTPUT,
         ),
     ] = False,
@@ -98,11 +102,11 @@ def measure(
 ) -> None:
     """Measure T, p, V, U and S of every cell of a run, and print the verdict.
 
-    Writes state.zarr next to the trace (it follows from the trace, so it is
-    replaced each time) and prints the cells and the verdict in three levels.
+    Writes state.zarr next to the trace, where it replaces that of an earlier
+    measurement, and prints the cells and the verdict in three levels.
     1.234(5) means 1.234 with a standard error of 0.005.
 
-    A run, and another estimator of its entropy, kept elsewhere:
+    A run; with another estimator of the entropy, its state elsewhere; as JSON:
       weightgas measure runs/simulate-fixed-lr
       weightgas measure runs/simulate-fixed-lr --entropy integration -o s.zarr
       weightgas measure runs/simulate-fixed-lr --json > state.json
@@ -153,8 +157,9 @@ def report(
         list[str] | None,
         typer.Option(
             metavar="FILE:NAME",
-            help="A custom figure: a function of the run, or a weightgas.figures.Figure, in a Python file; repeatable.",
-            rich_help_panel="What",
+            help="A custom figure: a function of the run, or a weightgas.figures.Figure, in a Python file (runs that "
+            "file); repeatable.",
+            rich_help_panel="Content",
         ),
     ] = None,
     controls: ControlsOption = True,
@@ -162,24 +167,27 @@ def report(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Another run of the same protocol: a report of both, comparison.html, with their differences in "
-            "standard errors.",
-            rich_help_panel="What",
+            help="Another run of the same protocol: writes comparison.html, a report of both with their differences "
+            "in standard errors.",
+            rich_help_panel="Content",
         ),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the data of the report as JSON instead.", rich_help_panel=opt.OUTPUT)
+        bool,
+        typer.Option(
+            "--json", help="Print the data of the report as JSON; write no report.", rich_help_panel=opt.OUTPUT
+        ),
     ] = False,
     opened: Annotated[
         bool, typer.Option("--open", help="Open the report in the browser.", rich_help_panel=opt.OUTPUT)
     ] = False,
     show: opt.Show,
 ) -> None:
-    """Write the report of a run: one HTML file that a reader explores.
+    """Write the report of a run: one interactive HTML file.
 
-    The finding in a sentence, charts of every quantity and cell, method and
-    set-up in report.html in the run folder, with a twin in Markdown, report.md.
-    Both are replaced each time and need no network.
+    report.html in the run folder has the finding in a sentence, charts of every
+    quantity and cell, method and set-up; report.md is its version in Markdown.
+    Both are replaced each time and can be read offline.
 
       weightgas report runs/simulate-fixed-lr --open
       weightgas report runs/simulate-fixed-lr --figure mine.py:equipartition
@@ -213,7 +221,7 @@ def report(
 
 
 def _controls(run: analysis.Findings) -> dict[str, analysis.Findings]:
-    """The controls for a run; none, with a message, if no cell is in equilibrium."""
+    """The controls for a run; none, with a message, if no control can be made, as without a cell in equilibrium."""
     from weightgas import experiments
     from weightgas.errors import TraceError
 

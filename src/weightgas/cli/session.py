@@ -52,12 +52,12 @@ def session(
     command
         Name of the command, at the start of each line.
     show
-        How much it prints.
+        How much the command prints.
     out, config
-        Folder for ``log.txt``, which is written once ``config`` (a pattern) exists and belongs to a run: before that,
-        the folder may belong to something else.
+        Folder for ``log.txt``. It is written once a file that matches the pattern ``config`` exists there and belongs
+        to a run; before that, the folder may belong to something else.
     dry_run
-        Whether nothing must be written or logged.
+        Whether the command must write and log nothing.
     """
     out = None if dry_run else out
     level = logging.WARNING if show.quiet or dry_run else logging.DEBUG if show.verbose else logging.INFO
@@ -103,7 +103,7 @@ def refusal(error: BaseException) -> bool:
 
 
 def one_line(error: BaseException) -> str:
-    """An error as one line: the message for wrong input; for anything unexpected its type and where to look."""
+    """An error as one line: the message for wrong input; for an unexpected error its type and where to look."""
     if isinstance(error, OSError) and error.strerror:
         place = f"{error.filename}: " if error.filename else ""
         text = place + error.strerror
@@ -132,13 +132,13 @@ def say(text: str) -> None:
 
 
 def _printing(error: OSError) -> bool:
-    """Whether an error came from printing: the command line itself writes nothing else."""
+    """Whether an error came from printing: the modules of the command line write nothing else."""
     innermost = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
     return innermost.parent.name in ("cli", "rich")
 
 
 def flushed(code: int) -> int:
-    """The exit code after standard output is written to its end: an error, with a line, if there is no room for it."""
+    """Flush standard output and return the exit code; if that fails, print a line and return an error code."""
     try:
         sys.stdout.flush()
     except BrokenPipeError:
@@ -162,7 +162,7 @@ def _resume(out: Path | None) -> str:
 
 @contextmanager
 def _logging(out: Path | None, config: str, level: int) -> Iterator[None]:
-    """The log of weightgas, and warnings, on standard error from ``level`` on, and all in the folder's file."""
+    """Log weightgas and warnings: on standard error from ``level`` on, and completely in the file of the folder."""
     loggers = [logging.getLogger("weightgas"), logging.getLogger("py.warnings")]
     before = [one.level for one in loggers]
     handlers: list[logging.Handler] = [_Screen(level)]

@@ -1,8 +1,8 @@
 """Commands whose parameters are dataclasses: every field is an option of the command line.
 
-An option of the library is defined only there (:mod:`weightgas.settings`): its type, its possible values, the default
-of each producer, and its text, whose first sentence is the help. A group of options of the command line
-(:class:`.options.Options`) has the panel and the texts in the same form; its full texts are the help.
+An option of the library is defined only in :mod:`weightgas.settings`: its type, its possible values, the default of
+each producer, and its text, whose first sentence is the help. A group of options of the command line
+(:class:`.options.Options`) has a panel and texts of the same form; its help is the full text.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from weightgas.cli.session import refused
 from weightgas.errors import refuse
 from weightgas.settings import Evaluate, Record, Run, Settings, Until
 
-PANELS: dict[type, str] = {Record: "What is recorded", Until: opt.LENGTH, Run: opt.FOLDER, Evaluate: opt.HOW}
+PANELS: dict[type, str] = {Record: "Recording", Until: opt.LENGTH, Run: opt.FOLDER, Evaluate: opt.HOW}
 _TYPES: dict[str, type] = {"int": int, "bool": bool, "str": str}
 _WRITTEN: dict[str, tuple[type, Callable[[Any], Any]]] = {"folder": (Path, Path), "targets": (str, values.precision_of)}
-"""Fields whose text has another form than their type, and how it is converted."""
+"""Fields whose values are written in another form than their type, and their conversion."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class _Option:
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """``command`` with an option for each field of its parameters that are dataclasses; its name is the producer.
+    """Give ``command`` an option for each field of its parameters that are dataclasses; its name is the producer.
 
     An object with a required field is None if none of its options is given.
     """

@@ -1,4 +1,4 @@
-"""What ``weightgas measure`` prints: states, verdict and controls, for a terminal of any width, or as JSON."""
+"""The output of ``weightgas measure``: states, verdict and controls, for a terminal of any width, or as JSON."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def show(to: Console, state: xr.Dataset, rows: int) -> None:
 
 
 def _reasons(state: xr.Dataset, unknown: np.ndarray) -> list[str]:
-    """The first reasons of cells that lack something, without the advice on their status, which is printed once."""
+    """The first reasons of cells that are not in equilibrium or not precise enough, without the advice on the
+    status."""
     if "reason" not in state:
         return []
     lacking = unknown | (state["status"].values != Status.EQUILIBRIUM)
@@ -79,7 +80,7 @@ def _table(state: xr.Dataset, chosen: list[int]) -> Table:
 
 
 def _block(to: Console, state: xr.Dataset, cell: int) -> None:
-    """One cell as lines: hyperparameters and status, then what was measured, as many to a line as fit."""
+    """One cell as lines: hyperparameters and status, then the measured values, as many on a line as fit."""
     heads, (row,) = listed(state.isel(cell=[cell]))
     words = [f"{name} {number}" for name, number in zip(heads, row, strict=True)][:-1]
     count = len(trace.kind_of(state).axes)
@@ -97,7 +98,7 @@ def _status(state: xr.Dataset, cell: int) -> Text:
 
 
 def show_controls(to: Console, controls: Mapping[str, Findings]) -> None:
-    """Print what the same checks find in the reference simulations, a line for each; without colours, as expected."""
+    """Print the results of the same checks on the reference simulations, a line for each; without colours."""
     if not controls:
         return
     about = next(iter(controls.values())).title.split(", ", 2)[-1]

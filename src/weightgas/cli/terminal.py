@@ -19,20 +19,20 @@ _ANSWER = re.compile(r"(?<=[:?] )(" + "|".join(sorted(_STYLES, key=len, reverse=
 
 
 class _Console(Console):
-    """A console that leaves a closed pipe to the command: rich would end the process."""
+    """A console that reports a closed pipe to the command, where rich would end the process."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 def console() -> Console:
-    """A console as wide as the terminal, or as ``COLUMNS``; colours as rich has them, none with ``NO_COLOR``."""
+    """A console as wide as the terminal or ``COLUMNS``; colours as chosen by rich, none with ``NO_COLOR``."""
     known = sys.stdout.isatty() or "COLUMNS" in os.environ
     return _Console(width=None if known else UNBROKEN, highlight=False, soft_wrap=False)
 
 
 def write(to: Console, text: str, *, colours: bool = True) -> None:
-    """Print lines, broken between words; what is broken is indented by two more than its line. Answers have colours."""
+    """Print lines, wrapped between words with two more spaces of indentation; answers have colours."""
     for line in text.split("\n"):
         indent = " " * (len(line) - len(line.lstrip()))
         room = {"subsequent_indent": indent + "  ", "break_long_words": False, "break_on_hyphens": False}
@@ -44,7 +44,7 @@ def write(to: Console, text: str, *, colours: bool = True) -> None:
 
 
 def _place(broken: str, line: str, at: int) -> int:
-    """Where the letter ``at`` of a line is in the same line, broken: only spaces differ."""
+    """The place of the letter ``at`` of a line in the wrapped line, which differs only in spaces."""
     letters = len(re.sub(r"\s", "", line[:at]))
     places = [k for k, letter in enumerate(broken) if not letter.isspace()]
     return places[letters]

@@ -22,7 +22,7 @@ def readable(text: str) -> str:
 def survive() -> None:
     """Make standard output and error print :func:`readable` text for characters that their encoding lacks.
 
-    A stream that was closed by the caller becomes the null device, whose place no file of a run then takes.
+    A stream that the caller has closed becomes the null device, so that no file of a run takes its descriptor.
     """
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:

@@ -1,4 +1,4 @@
-"""Conversion of command-line texts: axes of a grid, losses, noises, and custom objects ``FILE:NAME``."""
+"""Conversion of the texts of options: axes of a grid, losses, noises, and custom objects ``FILE:NAME``."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def noise_of(text: str | None, sigma: float | None) -> Noise | CustomNoise:
     if text is None or text == "isotropic":
         return losses.Isotropic(1.0 if sigma is None else sigma)
     if sigma is not None:
-        raise refuse("--sigma", "one of --sigma and --noise", f"both, --noise {text}", "Leave one out.")
+        raise refuse("--sigma", "one of --sigma and --noise", f"both, --noise {text}", "Pass only one of them.")
     if text.startswith("covariance:"):
         variances = _numbers("--noise", text.removeprefix("covariance:"))
         return losses.Covariance(variances, label=text)
@@ -248,7 +248,7 @@ def _jumps(text: str) -> tuple[float, list[float]]:
 
 
 def is_file(text: str) -> bool:
-    """Whether a text is of the form ``FILE.py:NAME``."""
+    """Whether a text has the form ``FILE.py:NAME``."""
     return text.rpartition(":")[0].endswith(".py")
 
 
@@ -308,15 +308,15 @@ def _comparable(option: str, found: Any, text: str, kinds: tuple[type, type]) ->
     """The object if it is of the kind and its ``repr`` identifies it, so that a run folder recognises the command."""
     if not isinstance(found, kinds):
         raise ValueError(
-            f"{option}: expected an object as weightgas.losses.{kinds[0].__name__} describes, or a "
-            f"{kinds[1].__name__}, got {type(found).__name__} from {text}. Give it the methods named there."
+            f"{option}: expected an object with the methods of weightgas.losses.{kinds[0].__name__}, or a "
+            f"{kinds[1].__name__}, got {type(found).__name__} from {text}. Add the missing methods."
         )
     if type(found).__repr__ is object.__repr__:
         from weightgas.errors import shown
 
         raise ValueError(
             f"{option}: expected an object whose repr identifies it, got {shown(found)} from {text}. Make it a "
-            "frozen dataclass, so that the same command can go on with a run."
+            "frozen dataclass, so that the same command can resume a run."
         )
     return found
 

@@ -5,8 +5,8 @@ not changed. A run is its Findings, its state, or the pair (trace, state) (:mod:
 of a report, with their captions, are in :mod:`weightgas.figures.registry`.
 
 Every function takes ``width``: ``"column"`` (3.35 inches) or ``"page"`` (7 inches) for print, without a title and with
-no text below 7 pt; None for the screen. And ``ax``: axes of the caller, as many as there are panels, in the order of
-their letters; then the legend is in the first, and the figure returned is theirs.
+no text below 7 pt; None for the screen. It also takes ``ax``: axes to draw into, as many as there are panels, in the
+order of their letters. Then the legend is in the first of them, and their figure is returned.
 """
 
 from weightgas.figures.along import along_run

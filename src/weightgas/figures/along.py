@@ -1,4 +1,4 @@
-"""Quantities along a run that need not be stationary: the over-parameterised network."""
+"""Quantities along a run that need not be stationary, such as that of an over-parameterised network."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def along_run(
     Raises
     ------
     TypeError
-        If it is not a trace.
+        If ``trace`` is neither a trace nor Findings with one.
     ValueError
         If no cell has the value ``at``.
     """
@@ -72,7 +72,7 @@ def along_run(
     means = curves.along_run(chosen, windows)
     panels = {
         "energy": (means, of("energy").axis + " (loss)"),
-        "radius_change": (means, "norm less the first,\n$r-r_0$"),
+        "radius_change": (means, "change of the norm\n$r-r_0$"),
         "noise_trace": (means, of("noise_trace").axis),
         "mean_grad_sq": (means, "squared full gradient\n" + r"$\|\nabla L\|^2$"),
     }

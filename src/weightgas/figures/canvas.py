@@ -1,7 +1,7 @@
 """The look that all figures share: sizes, fonts and colours.
 
-Nothing is set globally: a figure is drawn with matplotlib's defaults plus :data:`LOOK`, for any settings of the user,
-which are unchanged when the function returns.
+Nothing is set globally: a figure is drawn with matplotlib's defaults plus :data:`LOOK`, whatever the settings of the
+user, which are unchanged when the function returns.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from weightgas.figures.sheet import Sheet
 from weightgas.trace import used_for
 
 SCREEN = 6.3
-"""Width in inches of a figure for the screen; readable at half of it."""
+"""Width in inches of a figure for the screen; it is readable at half of it."""
 WIDTHS = {"column": 3.35, "page": 7.0}
 """Widths in inches for print."""
 TALLEST = 6.8
-"""Inches of panels in print, which leaves room on a page for a legend."""
+"""Largest height in inches of all panels in print, which leaves room on a page for a legend."""
 
 LOOK: dict[Any, Any] = {
     "font.size": 9.0,
@@ -53,10 +53,10 @@ NARROW: dict[Any, Any] = {
     "figure.constrained_layout.w_pad": 0.03,
     "figure.constrained_layout.h_pad": 0.03,
 }
-"""What differs in a column of print: no text is smaller than 7 pt."""
+"""Settings that differ in a column of print; no text is smaller than 7 pt."""
 
 MOST_POINTS = 2000
-"""Points of one kind that are drawn with error bars; of more, so many that are evenly spaced in their order."""
+"""The most points of one kind that are drawn with error bars; of more, this many evenly spaced in their order."""
 
 GREY = "#6e6e6e"
 OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
@@ -64,10 +64,10 @@ OKABE_ITO = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 
 PROTOCOLS = tuple(kind.name for kind in reversed(protocols.BUILT_IN))
-"""They have the first colours and markers, so that a protocol looks the same in all figures."""
+"""The protocols that have the first colours and markers, so that each looks the same in all figures."""
 
 Panels = Axes | Sequence[Any] | np.ndarray
-"""What ``ax`` may be: axes, or as many as the figure has panels, in the order of their letters."""
+"""The type of ``ax``: axes, or as many of them as the figure has panels, in the order of their letters."""
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -116,7 +116,7 @@ def canvas(
     stack: bool = True,
     screen: float = SCREEN,
 ) -> Sheet:
-    """A sheet with axes: of a new figure, or those of the caller.
+    """A sheet with the axes of a new figure, or with those of the caller.
 
     Parameters
     ----------
@@ -127,7 +127,8 @@ def canvas(
     width
         ``"column"`` (3.35 in) or ``"page"`` (7 in) for print, where a figure has no title; None for the screen.
     share
-        Axes that panels have in common: ``"x"`` those of a column of panels, ``"xy"`` both of all, ``"y"`` of all.
+        Shared axes: ``"x"`` the x axis in each column of panels, ``"y"`` the y axis of all panels, ``"xy"`` both axes
+        of all panels.
     stack
         Whether columns of panels are put below each other in a column of print.
     screen
@@ -180,20 +181,20 @@ def _given(ax: Any, panels: tuple[int, int], width: str | None) -> np.ndarray:
 
 
 def _flat(ax: Any) -> list[Any]:
-    """The entries of lists, tuples and arrays, however nested; anything else alone."""
+    """The entries of nested lists, tuples and arrays in one list."""
     if isinstance(ax, np.ndarray):
         return list(ax.flat)
     return [each for one in ax for each in _flat(one)] if isinstance(ax, list | tuple) else [ax]
 
 
 def plain(name: str) -> str:
-    """The name of a protocol, run or gas for readers, escaped from matplotlib's mathematics."""
+    """The name of a protocol, run or gas for readers, with ``$`` escaped for matplotlib."""
     known = {kind.name: kind.title for kind in protocols.PROTOCOLS.values()}
     return known.get(str(name), str(name).replace("_", " ")).replace("$", r"\$")
 
 
 def place(protocol: str) -> int:
-    """Number of the look of a protocol; custom protocols come after the three."""
+    """Number of the look of a protocol; custom protocols come after the built-in ones."""
     return list(dict.fromkeys((*PROTOCOLS, *protocols.PROTOCOLS))).index(protocol)
 
 

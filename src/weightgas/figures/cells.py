@@ -23,7 +23,7 @@ LETTERS = ("", "c", "w", "s", "d", "f", "n")
 
 @drawn
 def status_map(run: Run, *, ax: Panels | None = None, width: str | None = None) -> Figure:
-    """The status of every cell over the two hyperparameters, by colour and, of up to 2500 cells, by letter.
+    """The status of every cell over the two hyperparameters, by colour and, with up to 2500 cells, by letter.
 
     ``ax``, ``width``: as for every figure (:mod:`weightgas.figures`).
 

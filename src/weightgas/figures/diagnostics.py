@@ -29,8 +29,8 @@ def fluctuation(
 ) -> Figure:
     """(Var U/T²)/(dU/dT) between neighbouring temperatures: 1 for an ideal gas, more for noise that is not isotropic.
 
-    Every run has a panel (of several networks, every network), and the reference simulations have one together. The
-    value with the name of a run is that over the entire range of temperature, which has more power than its parts.
+    Every run has a panel (with several networks, every network), and the reference simulations share one. The value
+    next to the name of a run is that over the entire range of temperature, which has more power than its parts.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def fluctuation(
     Raises
     ------
     TypeError, ValueError
-        For anything else, and without any run.
+        If an argument is not of this form, or there is no run.
     """
     measured, references = several(runs), several(controls, "controls", empty=True)
     title = what_ran(next(iter(measured.values())).state)
@@ -59,7 +59,7 @@ def gibbs_slope(
 ) -> Figure:
     """Slope of ln P₂(U)/P₁(U) between neighbouring temperatures, measured/expected: 1 for Gibbs states.
 
-    Arguments and panels as for :func:`fluctuation`, the runs with their traces; the errors are the same.
+    Arguments, panels and errors are as for :func:`fluctuation`, but every run needs its trace.
     """
     panels = multiples(several(runs, trace=True), several(controls, "controls", trace=True, empty=True))
     label = "Gibbs slope of the energies\n" + r"over $1/T_1-1/T_2$"
@@ -72,8 +72,9 @@ def configurational(
 ) -> Figure:
     """T_conf/T of every cell in equilibrium: 1 for an ideal gas, more if the noise is aligned with the curvature.
 
-    Simulations are corrected for the finite step to first order, networks are not. With the name of a run is the
-    weighted mean over the cells that the verdict judges. Arguments, panels and errors as for :func:`fluctuation`.
+    Simulations are corrected for the finite step, to all orders for a linear loss and else to first order where that is
+    known; networks are not. The value next to the name of a run is the mean over the cells that the verdict judges.
+    Arguments, panels and errors are as for :func:`fluctuation`.
     """
     panels = multiples(several(runs), several(controls, "controls", empty=True))
     label = "configurational\n" + r"temperature $T_\mathrm{conf}/T$"
@@ -92,11 +93,12 @@ def group_temperatures(run: Run, *, ax: Panels | None = None, width: str | None 
     Raises
     ------
     TypeError, ValueError
-        If it is not a run, or has no groups.
+        If ``run`` is not a run, or has fewer than two groups.
     """
     state = one(run).state
     if "temperature_group" not in state or state.sizes.get("group", 1) < 2:
-        raise refuse("state", "one with two scale-invariant groups or more", "none", "Pass that of a network.")
+        fix = "Pass the state of a network with several groups."
+        raise refuse("state", "temperatures of two scale-invariant groups or more", "none", fix)
     names = [n for n in ("temperature_group", "temperature_conf_group") if n in state]
     sheet = canvas([2.8], len(names), ax=ax, width=width, share="y")
     panels = sheet.panels
@@ -122,7 +124,7 @@ def group_temperatures(run: Run, *, ax: Panels | None = None, width: str | None 
 
 @dataclass(frozen=True)
 class _Series:
-    """Ratios of one run against temperature, and that of the full range, or why there is none."""
+    """Ratios of one run against temperature, and the ratio over the full range, or why there is none."""
 
     temperature: np.ndarray
     ratio: np.ndarray
@@ -161,7 +163,7 @@ def _ratios(
     ax: Panels | None,
     width: str | None,
 ) -> Figure:
-    """Ratios over temperature with error bars, 1 marked; the value of the full range is with the name of the run."""
+    """Ratios over temperature with error bars and a line at 1; the value of the full range is next to the name."""
     sheet, handles, every = sheet_of(len(panels), 3.0, ax, width), [], []
     for panel, (name, members) in zip(sheet.panels, panels.items(), strict=True):
         series = [of_run(member.run) for member in members]
@@ -192,14 +194,14 @@ def _ratios(
 
 
 def _state(panel: Axes, text: str) -> None:
-    """A reason in an empty panel, in lines as wide as it is."""
+    """Print a reason in an empty panel, wrapped to its width."""
     inches = panel.get_position().width * panel.figure.bbox.width / panel.figure.dpi
     letters = int(72 * inches / (0.6 * rcParams["legend.fontsize"]))
     panel.text(0.03, 0.06, fill(text, max(letters, 12)), transform=panel.transAxes, va="bottom", fontsize="small")
 
 
 def _limits(ax: Axes, values: np.ndarray, errors: np.ndarray) -> None:
-    """Keep the ideal value and the points visible despite large error bars; far from 1 the scale is logarithmic."""
+    """Keep the ideal value and the points visible despite large error bars; the scale is logarithmic far from 1."""
     good = np.isfinite(values)
     values, errors = values[good], np.nan_to_num(errors[good])
     low, high = min([0.9, *values]), max([1.1, *values])

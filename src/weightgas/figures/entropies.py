@@ -40,23 +40,23 @@ def energy_and_entropy(
 ) -> Figure:
     """Energy U and direction entropy S(w̄) against temperature; below, for the isotropic model, the distance from it.
 
-    The solid line is the von Mises–Fisher gas; below, in a row for each run, it is the zero line, and the coloured
-    lines are the effect of the finite step, which depends on the protocol (:mod:`weightgas.theory.stationary`).
+    The solid line is the von Mises–Fisher gas. Below, in a row for each run, it is the zero line. The coloured lines
+    are the effect of the finite step, which depends on the protocol (:mod:`weightgas.theory.stationary`).
 
     Parameters
     ----------
     runs
         A run, as Findings, a state or (trace, state), or several by name (``{"fixed_lr": findings, …}``).
     residual
-        ``"relative"``: below the values, U in percent and S in nats from von Mises–Fisher, with the finite-step lines.
-        ``"standard errors"``: only the distance from theory *with* the finite-step correction, in standard errors.
+        ``"relative"``: the values and, below, the distance from von Mises–Fisher, of U in percent and of S in nats.
+        ``"standard errors"``: only the distance from the theory *with* the finite step, in standard errors.
     ax, width
         As for every figure (:mod:`weightgas.figures`); it has two columns of panels.
 
     Raises
     ------
     TypeError, ValueError
-        For an unknown residual, for something that is not a run, or without any run.
+        For an unknown residual, or if ``runs`` is not a run or has none.
     """
     one_of("residual", residual, RESIDUALS)
     ran = several(runs)
@@ -115,12 +115,12 @@ def entropy(
     run
         A run, as Findings, a state or (trace, state).
     over
-        Hyperparameter along the axis; by default ``"wd"`` or ``"radius"``. ``"lr"`` means the effective one if that is
-        fixed.
+        Hyperparameter along the axis; by default ``"wd"`` or ``"radius"``. ``"lr"`` means the effective learning rate
+        if that is fixed.
     across
-        ``"product"``: lines of constant ηλ at fixed LR, over ``"lr"``.
+        ``"product"`` for lines of constant ηλ at fixed LR, over ``"lr"``.
     lines
-        How many lines are drawn.
+        Number of lines.
     smoothing
         Also draw the quadratic fit in both logarithms (:func:`weightgas.analysis.maxwell.quadratic_fit`), the
         published analysis.
@@ -130,7 +130,7 @@ def entropy(
     Raises
     ------
     TypeError, ValueError
-        If it is not a run, for a hyperparameter that the protocol does not fix, or for a state without any entropy.
+        If ``run`` is not a run or has no entropy, or for a hyperparameter that the protocol does not fix.
     """
     ran = one(run)
     state = ran.state
@@ -195,7 +195,7 @@ def _label(axes: np.ndarray, residuals: np.ndarray, temperatures: np.ndarray, re
 
 
 def _unused(runs: Mapping[str, Findings]) -> list[Line2D]:
-    """Legend entries: how many cells are hollow, how many have no energy, how many no entropy."""
+    """Legend entries with the number of cells that are hollow, that have no energy, and that have no entropy."""
     found = {"hollow: not in equilibrium": 0, "not drawn: no energy": 0, "no entropy": 0}
     for run in runs.values():
         energy, entropy = (np.isfinite(run.state[q].values) for q in QUANTITIES)
@@ -226,7 +226,7 @@ def _two_kinds(
     shape: str,
     t_error: np.ndarray | None = None,
 ) -> None:
-    """Filled in equilibrium, else hollow and grey."""
+    """Points, filled in equilibrium, else hollow and grey."""
     seen, good = np.isfinite(t) & np.isfinite(y), run.settled
     for filled in (False, True):
         here = seen & (good == filled)
@@ -239,7 +239,7 @@ def _two_kinds(
 def _distance(
     ax: Axes, run: Findings, quantity: str, color: str, shape: str, fine: dict[str, np.ndarray] | None
 ) -> None:
-    """The lower panels: distance from von Mises–Fisher with the line of the finite step; in standard errors without."""
+    """The lower panels: distance from von Mises–Fisher with the finite-step line ``fine``, or in standard errors."""
     state = run.state
     t, value, error = (state[n].values for n in ("temperature", quantity, f"{quantity}_err"))
     theory = curves.model_values(state, finite_step=fine is None)[quantity].values

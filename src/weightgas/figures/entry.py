@@ -26,22 +26,27 @@ class Figure:
     Parameters
     ----------
     name
-        Its name, also used if it cannot be drawn.
+        Its name, which the report prints if it cannot be drawn.
     caption
         The caption: a text, or a function of the run.
     draw
         A function from the :class:`~weightgas.analysis.Findings` of a run to a ``matplotlib.figure.Figure``, called for
-        each run. If ``joint``, one figure of all runs, from ``{name: Findings}`` and, by the keyword ``controls``, the
-        reference simulations in the same form. A ValueError states what the data lack; the report prints it and
-        continues.
+        each run. If ``joint``, it is called once, with ``{name: Findings}`` of all runs and, by the keyword
+        ``controls``, the reference simulations in the same form. A ValueError states what the data lack; the report
+        prints it and continues.
     needs
         Variables of the trace or the state without which it cannot be drawn.
     level
         The level of the verdict to which it belongs; None for no level.
     suits
-        The runs to which it applies: for others it is not drawn, without a note.
+        A test of the run; a run that fails it is omitted without a note.
     joint
-        Whether it shows all runs together.
+        Whether one figure shows all runs.
+
+    Raises
+    ------
+    TypeError
+        For fields of another type.
     """
 
     name: str
@@ -57,7 +62,7 @@ class Figure:
 
     @classmethod
     def of(cls, figure: Figure | Draw) -> Figure:
-        """The figure itself; for a function, a figure with its name, and the first lines of its docstring as caption.
+        """``figure`` itself, or a figure of a function, with its name and the first paragraph of its docstring.
 
         Raises
         ------
@@ -73,11 +78,11 @@ class Figure:
         return cls(name, text or f"{name[0].upper()}{name[1:]}.", figure)
 
     def runs(self, runs: Mapping[str, Findings]) -> dict[str, Findings]:
-        """The runs to which it applies."""
+        """The runs to which the figure applies."""
         return {name: run for name, run in runs.items() if self.suits(run)}
 
     def lacks(self, run: Findings) -> tuple[str, ...]:
-        """The variables it needs that are in neither the trace nor the state."""
+        """The variables that the figure needs and that are in neither the trace nor the state."""
         known = {*run.state.variables, *(() if run.trace is None else run.trace.variables)}
         return tuple(name for name in self.needs if name not in known)
 

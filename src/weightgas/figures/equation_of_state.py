@@ -25,10 +25,10 @@ Law = Callable[..., np.ndarray]
 def radius(
     run: Run, *, over: str | None = None, lines: int = 5, ax: Panels | None = None, width: str | None = None
 ) -> Figure:
-    """Radius over a hyperparameter, predicted in continuous time and for discrete steps; below, the deviation.
+    """Radius over a hyperparameter, with predictions in continuous time and for discrete steps; below, the deviation.
 
-    For the isotropic noise model the predictions are made from the hyperparameters alone
-    (:func:`weightgas.analysis.curves.model_radius`); otherwise from the G measured in the same cell
+    For the isotropic noise model the predictions use the hyperparameters and σ²
+    (:func:`weightgas.analysis.curves.model_radius`). Otherwise they use the G measured in the same cell
     (:func:`weightgas.analysis.equation_of_state.radius_law`), which makes them identities of a stationary run.
 
     Parameters
@@ -39,7 +39,7 @@ def radius(
         ``"wd"`` or ``"lr"`` (at fixed ELR the effective learning rate); by default ``"wd"`` for simulations and
         ``"lr"`` for networks.
     lines
-        How many values of the other hyperparameter are drawn.
+        Number of values of the other hyperparameter that are drawn.
     ax, width
         As for every figure (:mod:`weightgas.figures`); it has two panels.
 
@@ -70,7 +70,7 @@ def pressure(
     over
         ``"radius"`` (default for simulations) or ``"elr"`` (default for networks).
     lines
-        How many values of the other hyperparameter are drawn.
+        Number of values of the other hyperparameter that are drawn.
     ax, width
         As for every figure (:mod:`weightgas.figures`); it has two panels.
 
@@ -93,16 +93,21 @@ def pressure(
 def radius_from_sphere(
     run: Run, predicted: xr.Dataset, *, ax: Panels | None = None, width: str | None = None
 ) -> Figure:
-    """Measured over predicted radius at fixed LR, with G measured on the sphere at the same η_e: a true prediction.
+    """Measured over predicted radius at fixed LR; the prediction uses G measured on the sphere at the same η_e.
 
     Parameters
     ----------
     run
         At fixed LR: its Findings, its state, or (trace, state).
     predicted
-        From :func:`weightgas.analysis.equation_of_state.radius_from_sphere`.
+        The result of :func:`weightgas.analysis.equation_of_state.radius_from_sphere`.
     ax, width
         As for every figure (:mod:`weightgas.figures`).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``predicted`` is another dataset, or for another protocol.
     """
     ran = one(run)
     state = ran.state

@@ -20,22 +20,23 @@ from weightgas.trace import kind_of
 def entropies(run: Run, *, lines: int = 5, ax: Panels | None = None, width: str | None = None) -> Figure:
     """S of the weights by each estimator (rows) over both hyperparameters (columns), with its quadratic fit (dotted).
 
-    S is in units of R from its mean over the cells, so that rows compare. Crosses in the row of the published estimator
-    are its null: the same estimator on a random walk of the same diffusion, with the same (d − 1) ln r.
+    S is relative to its mean over the cells and in units of R, so that rows can be compared. Crosses in the row of the
+    published estimator are its null: the same estimator on a random walk of the same diffusion, with the same
+    (d − 1) ln r.
 
     Parameters
     ----------
     run
         A trained run, as Findings, a state or (trace, state).
     lines
-        How many lines are drawn.
+        Number of lines in each panel.
     ax, width
         As for every figure (:mod:`weightgas.figures`); it has two columns, and a row for each estimator.
 
     Raises
     ------
     TypeError, TraceError
-        If it is not a run, or the state has no entropy by any of these estimators.
+        If ``run`` is not a run, or the state has no entropy by any of these estimators.
     """
     ran = one(run)
     state, found = ran.state, {k: v for k, v in ran.smoothings.items() if np.isfinite(v.entropies.value).any()}

@@ -28,7 +28,7 @@ Color = tuple[float, float, float, float] | str
 
 @dataclass(frozen=True)
 class Line:
-    """The cells of one line, sorted along the axis, their common value (NaN if none), and their colour."""
+    """One line: its cells, sorted along the axis, their common value (NaN if there is none), and its colour."""
 
     value: float
     cells: np.ndarray
@@ -37,7 +37,7 @@ class Line:
 
 @dataclass
 class Families:
-    """Lines of cells over one hyperparameter; counts the points that are hollow or cannot be drawn."""
+    """Lines of cells over one hyperparameter, with a record of the points that are hollow or cannot be drawn."""
 
     over: str
     other: str | None
@@ -53,9 +53,9 @@ class Families:
         return of(self.over).axis
 
     def dense(self, line: Line, points: int = 200) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Along a line between its ends: x, and the hyperparameters by axis, (points,) each.
+        """Dense points along a line between its ends: x, and the hyperparameters by axis, (points,) each.
 
-        The cells themselves if the line has no common value.
+        If the line has no common value, the points are its cells.
         """
         fixed, x = axes(self.run.state), self.x[line.cells]
         if self.other is None or len(x) < 2:
@@ -106,7 +106,7 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
     """Split the cells of a run into at most ``lines`` lines over the hyperparameter ``over``.
 
     ``over`` is a hyperparameter that the protocol fixes (``"lr"`` may mean ``"elr"``) or, at fixed LR, ``"product"``
-    for ηλ. ``across`` is constant along a line: by default the other hyperparameter; or ``"product"``. Cells that are
+    for ηλ. ``across`` is constant along a line: by default the other hyperparameter, or ``"product"``. Cells that are
     not a product of two hyperparameters form one line.
 
     Raises
@@ -139,7 +139,7 @@ def families(run: Findings, over: str, lines: int = 5, across: str | None = None
 
 
 def named_axis(kind: type[Protocol], over: str) -> str:
-    """The hyperparameter that is meant: ``"lr"`` is the effective one where the protocol fixes that."""
+    """The hyperparameter for ``over``: ``"lr"`` is the effective learning rate if the protocol fixes that."""
     return kind.axes[0] if over == "lr" else over
 
 
@@ -155,7 +155,7 @@ def measured(run: Findings, name: str) -> tuple[np.ndarray, np.ndarray]:
     value = state[name].values
     if not np.isfinite(value).any():
         reason = state.attrs.get("entropy_reason", "") if name.startswith("entropy") else ""
-        fix = f"What is missing: {reason}." if reason else "The status of each cell has the advice."
+        fix = f"What is missing: {reason}." if reason else "The status of each cell states what to do."
         raise refuse("state", f"a cell with a finite {name}", "none", fix)
     return value, state[f"{name}_err"].values
 

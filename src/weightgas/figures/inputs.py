@@ -1,8 +1,8 @@
 """The arguments of figures: one convention for all.
 
-A run is its :class:`~weightgas.analysis.Findings`, its state, or the pair (trace, state). A figure of one run takes
-one; a figure of several takes one, or a mapping of them by name. A figure of quantities along the steps takes a trace
-or the Findings of one. Anything else is a TypeError that states what was passed and how to fix the call.
+A run is its :class:`~weightgas.analysis.Findings`, its state, or the pair (trace, state). A figure of one run takes a
+run; a figure of several takes a run, or a mapping of runs by name. A figure of quantities along the steps takes a trace
+or the Findings of one. Anything else raises a TypeError that states what was passed and how to fix the call.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from weightgas.errors import refuse
 Run = Findings | xr.Dataset | tuple[xr.Dataset, xr.Dataset]
 """One run: Findings, a state, or (trace, state)."""
 Recorded = xr.Dataset | Findings
-"""What a figure along the steps takes."""
+"""The argument of a figure along the steps."""
 Results = Mapping[str, xr.Dataset]
 """Results of the solvable gas by name."""
 Runs = Run | Mapping[str, Run]
@@ -27,7 +27,7 @@ Runs = Run | Mapping[str, Run]
 
 
 def one(run: Any, name: str = "run", *, trace: bool = False) -> Findings:
-    """The Findings of one run; ``trace``: whether they must have the trace, which a state alone lacks.
+    """The Findings of one run; with ``trace`` they must have the trace, which a state alone lacks.
 
     Raises
     ------
@@ -73,7 +73,7 @@ def recorded(run: Any, name: str = "trace") -> xr.Dataset:
     if isinstance(run, Findings | tuple):
         return one(run, name, trace=True).traced
     if described(run) != "a trace":
-        raise TypeError(f"{name}: expected a trace or the Findings of one, got {_got(run)}. Pass what was recorded.")
+        raise TypeError(f"{name}: expected a trace or the Findings of one, got {_got(run)}. Pass the recorded trace.")
     return traces.check(run)
 
 
@@ -103,7 +103,7 @@ def _fix(value: Any) -> str:
     if described(value) == "a trace":
         return "Measure it: pass Findings(trace), or measure(trace)."
     if isinstance(value, Mapping) and not isinstance(value, xr.Dataset):
-        return "This figure is of one run: draw each by itself."
+        return "This figure shows one run: draw each separately."
     if isinstance(value, xr.Dataset) and "cell" not in value.dims:
         return "Pass the state as measure() returns it."
     return "Pass Findings(trace, state), or the result of measure(trace)."

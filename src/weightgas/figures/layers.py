@@ -30,7 +30,7 @@ def layers(runs: Runs, *, ax: Panels | None = None, width: str | None = None) ->
     Raises
     ------
     TypeError, ValueError
-        For anything else, and without any run or without groups.
+        If ``runs`` is not of this form, there is no run, or a run has no groups.
     """
     ran = several(runs, trace=True)
     found = {name: run.layers for name, run in ran.items()}
@@ -40,7 +40,7 @@ def layers(runs: Runs, *, ax: Panels | None = None, width: str | None = None) ->
         ratios = []
         for k, (one, (color, shape)) in enumerate(zip(found.values(), looks(found), strict=True)):
             value, error = one[quantity].values, one[f"{quantity}_err"].values
-            value = np.where(abs(value - 1) <= EXACT, 1.0, value)  # of the only layer it is 1, up to the last digit
+            value = np.where(abs(value - 1) <= EXACT, 1.0, value)  # for a single layer it is 1, up to the last digit
             error = np.where(error > EXACT * abs(value), error, np.nan)
             at = np.arange(len(names)) + 0.16 * (k - (len(found) - 1) / 2)
             panel.errorbar(at, value, error, fmt=shape, ms=4, color=color, elinewidth=0.8)

@@ -1,4 +1,4 @@
-"""Small multiples: runs that would hide each other have panels of their own, with the same axes."""
+"""Small multiples: runs that would hide each other have separate panels with the same axes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ REFERENCES = "references"
 
 @dataclass(frozen=True)
 class Member:
-    """One run of a panel: its name, whether it is a reference simulation, and how it looks."""
+    """One run of a panel: its name, whether it is a reference simulation, its colour and marker."""
 
     name: str
     run: Findings
@@ -30,7 +30,7 @@ class Member:
 
 
 def multiples(runs: Mapping[str, Findings], controls: Mapping[str, Findings]) -> dict[str, list[Member]]:
-    """Panels by title: one a network or, of one network, one a run; reference simulations are together in the last.
+    """Panels by title: one for each network or, with one network, for each run; reference simulations share the last.
 
     A protocol has the same colour and marker in all figures. The only panel of a figure has no title.
     """
@@ -54,7 +54,8 @@ def _network(run: Findings) -> str:
 
 
 def sheet_of(count: int, height: float, ax: Panels | None, width: str | None, share: str = "xy") -> Sheet:
-    """A sheet of so many panels with common axes, the only one ``height`` inches high (or those of the caller)."""
+    """A sheet of ``count`` panels with common axes (or the axes of the caller); a single panel has ``height``
+    inches."""
     if ax is not None:
         return canvas([height] * count, ax=ax, width=width)
     columns = min(count, {4: 2}.get(count, 3))
@@ -72,7 +73,7 @@ def sheet_of(count: int, height: float, ax: Panels | None, width: str | None, sh
 
 
 def outer(sheet: Sheet, xlabel: str, ylabel: str = "") -> None:
-    """Name the axes that panels share: x at the lowest of every column, y, if they do, at the first of every row."""
+    """Label the shared axes: x at the lowest panel of every column, y at the first panel of every row."""
     for column in sheet.axes.T:
         [ax for ax in column if ax.get_visible()][-1].set_xlabel(xlabel)
     for row in sheet.axes:

@@ -31,34 +31,34 @@ def paths(
     ax: Panels | None = None,
     width: str | None = None,
 ) -> Figure:
-    """Drives in the planes of p and V and of T and S, and their entropy production against duration.
+    """Driven trajectories in the planes of p and V and of T and S, and their entropy production against duration.
 
-    Points are ensemble averages with standard errors, lines the quasi-static paths; a name that ends in "fast" is drawn
-    hollow, in the colour of the previous name and without a line. Below, the entropy produced there and back with
-    linear response (slope −1, drawn from one relaxation time on) and, on a sphere, its limit of two jumps (dots), and
-    the efficiency of a heat engine with linear response and that of Carnot.
+    Points are ensemble averages with standard errors, lines the quasi-static paths. A name that ends in "fast" is drawn
+    hollow, in the colour of the same name without "fast", and without a line. Below left is the entropy produced there
+    and back, with linear response (slope −1, from one relaxation time on) and, on a sphere, its limit of two jumps
+    (dotted). Below right is the efficiency of a heat engine, with linear response and the Carnot efficiency.
 
     Parameters
     ----------
     trajectories
         Results of :func:`weightgas.drive` by name.
     dissipation
-        Results of :func:`weightgas.experiments.dissipation` by name.
+        Results of :func:`weightgas.driving.dissipation` by name.
     engine
-        Result of :func:`weightgas.experiments.carnot`.
+        The result of :func:`weightgas.driving.carnot`.
     ax, width
         As for every figure (:mod:`weightgas.figures`); it has two panels, or four.
 
     Raises
     ------
     TypeError, ValueError
-        For anything else, and without any trajectory.
+        If an argument is not of this form, or there is no trajectory.
     """
     results(trajectories, "trajectories", ("work", "exchanged"), "drive()")
     if dissipation is not None:
-        results(dissipation, "dissipation", ("duration", "produced", "relaxation"), "experiments.dissipation()")
+        results(dissipation, "dissipation", ("duration", "produced", "relaxation"), "driving.dissipation()")
     if engine is not None:
-        result(engine, "engine", ("duration", "efficiency", "carnot", "limit"), "experiments.carnot()")
+        result(engine, "engine", ("duration", "efficiency", "carnot", "limit"), "driving.carnot()")
     if not trajectories:
         raise refuse("trajectories", "at least one drive by name", trajectories, "Pass {'isotherm': drive(...)}.")
     rows = 1 + (dissipation is not None or engine is not None)

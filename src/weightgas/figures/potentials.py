@@ -1,4 +1,4 @@
-"""Maps of the thermodynamic potentials: does the measured state minimise them?"""
+"""Maps of the thermodynamic potentials, which the measured state should minimise."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TARGET, MINIMUM = "#E31A1C", "white"
 
 @drawn
 def potential_maps(run: Run, *, targets: int = 3, ax: Panels | None = None, width: str | None = None) -> Figure:
-    """Potential of every cell at T and p of a target cell, in units of that T; the target should be its minimum.
+    """The potential of every cell at T and p of a target cell, in units of that T; the target should be its minimum.
 
     At fixed ELR and fixed LR: maps of 𝒢 = U − T*S + p*V over the grid, for ``targets`` × ``targets`` target cells.
     On the sphere: maps of F = U − T*S at up to four radii, every row a target η_e, every column a state; the minima

@@ -1,4 +1,4 @@
-"""Why a gas is not ideal: what the reasons predict of the fluctuations, cell by cell, and two of the reasons."""
+"""Why a gas is not ideal: the fluctuations that the reasons predict, cell by cell, and two of the reasons."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ def anisotropy(
 ) -> Figure:
     """Measured over explained fluctuations of the energy against T, for cells in equilibrium: at 1 they are explained.
 
-    Measured: (Var U/T²)/R. Explained: the bound by the effective rank of the noise, its dependence on the loss, and the
-    step alone, none from the size of the fluctuations (:func:`weightgas.analysis.reasons.reasons`).
+    Measured is (Var U/T²)/R. Explained is the product of the bound by the effective rank of the noise, its dependence
+    on the loss, and the effect of the step; none of them uses the size of the fluctuations
+    (:func:`weightgas.analysis.reasons.reasons`).
 
     Parameters
     ----------
     runs
-        A run with its trace, as Findings or (trace, state), or several by name. Every run has a panel or, of several
+        A run with its trace, as Findings or (trace, state), or several by name. Every run has a panel or, with several
         networks, every network.
     controls
         Reference simulations in the same form, drawn hollow, together in one panel.
@@ -37,7 +38,7 @@ def anisotropy(
     Raises
     ------
     TypeError, ValueError
-        For anything else, and without any run.
+        If an argument is not of this form, or there is no run.
     """
     panels = _panels(runs, controls)
     sheet, ends = sheet_of(len(panels), 3.0, ax, width), [(1.0, 1.0)]
@@ -64,12 +65,12 @@ def anisotropy(
 
 @drawn
 def loss_dependence(runs: Runs, *, ax: Panels | None = None, width: str | None = None) -> Figure:
-    """Noise trace against energy, a point for each cell in equilibrium, with the slope among the samples of each.
+    """Noise trace against energy, a point for each cell in equilibrium, with the slope among the samples of the cell.
 
-    A short line through a point has the exponent b = d ln tr Σ/d ln L of its cell: how the noise follows the loss
-    within one stationary run. If lines are flat, T does not depend on the loss.
+    A short line through a point has the exponent b = d ln tr Σ/d ln L of its cell, the dependence of the noise on the
+    loss within one stationary run. If lines are flat, T does not depend on the loss.
 
-    ``runs``, panels, ``ax``, ``width`` and errors as for :func:`anisotropy`.
+    ``runs``, panels, ``ax``, ``width`` and errors are as for :func:`anisotropy`.
     """
     panels = _panels(runs, None)
     sheet = sheet_of(len(panels), 2.8, ax, width, share="")
@@ -96,10 +97,10 @@ def finite_step(
 ) -> Figure:
     """T_conf/T over the alignment of noise and curvature, against the step η_eκ/2; 1 at vanishing steps.
 
-    κ = tr(HΣ)/tr Σ is the curvature weighted by the noise. A single curvature would be on 1/(1 − η_eκ/2), several are
-    above.
+    κ = tr(HΣ)/tr Σ is the curvature weighted by the noise. With a single curvature the points are on 1/(1 − η_eκ/2),
+    with several above it.
 
-    ``runs``, ``controls``, panels, ``ax``, ``width`` and errors as for :func:`anisotropy`.
+    ``runs``, ``controls``, panels, ``ax``, ``width`` and errors are as for :func:`anisotropy`.
     """
     panels = _panels(runs, controls)
     sheet, far = sheet_of(len(panels), 2.8, ax, width), 0.1
@@ -126,7 +127,7 @@ def _panels(runs: Runs, controls: Runs | None) -> dict[str, list[Member]]:
 
 
 def _handles(panels: dict[str, list[Member]]) -> list[Line2D]:
-    """A legend entry for each look: of runs that have no panel of their own, and of the reference simulations."""
+    """A legend entry for each look: for runs that share a panel, and for the reference simulations."""
     found: dict[tuple[str, str], Line2D] = {}
     for name, members in panels.items():
         if name == REFERENCES or len(members) > 1:
@@ -137,7 +138,7 @@ def _handles(panels: dict[str, list[Member]]) -> list[Line2D]:
 
 
 def _slopes(panel: Axes, member: Member) -> str:
-    """Draw the cells of one run with their slopes; the range of the exponents."""
+    """Draw the cells of one run with their slopes, and return the range of the exponents."""
     state, found, good = member.run.state, member.run.reasons, member.run.settled
     x, y = state["energy"].values[good], state["noise_trace"].values[good]
     slope, error = found["exponent"].values[good], found["exponent_err"].values[good]

@@ -118,15 +118,15 @@ CLOSED_FORM = (
     Figure(
         "energy and entropy",
         "Energy and entropy of the direction against temperature. All protocols fall on the von Mises–Fisher curve "
-        "(black); below, the distance from it grows with the step, as the first-order correction predicts (coloured "
+        "(black); below, the distance from it grows with the step, as the theory of the finite step predicts (coloured "
         "lines).",
         _alone(energy_and_entropy),
         joint=True,
     ),
     Figure(
         "distance in standard errors",
-        "Distance from von Mises–Fisher with the finite-step correction, in standard errors. Where ηₑ is at most 0.01 "
-        "the points should scatter about 0 within the band of ±4; at larger steps the second order shows.",
+        "Distance from the theory of the isotropic model with its finite step, which holds to all orders in ηₑ, in "
+        "standard errors. The points should scatter about 0 within the band of ±4.",
         _alone(partial(energy_and_entropy, residual="standard errors")),
         joint=True,
     ),
@@ -150,14 +150,14 @@ VARIABLES = (
     ),
     Figure(
         "noise",
-        "Noise variance per degree of freedom on the unit sphere. A network's noise depends on where it is; the "
-        "isotropic model has one constant.",
+        "Noise variance per degree of freedom on the unit sphere. The noise of a network depends on its weights; that "
+        "of the isotropic model is constant.",
         noise,
     ),
     Figure(
         "energy and entropy",
         "Energy and integrated entropy against temperature, all protocols together. One curve of U for all of them "
-        "means that U depends on the temperature alone. The entropies count from the coldest cell of each protocol.",
+        "means that U depends on the temperature alone. Entropies are relative to the coldest cell of each protocol.",
         _alone(energy_and_entropy),
         joint=True,
     ),
@@ -170,7 +170,7 @@ ENTROPIES = (
     Figure(
         "entropy at constant ηλ",
         "Entropy over the learning rate along lines of constant ηλ, where the Maxwell relation ∂S/∂ln η − ∂S/∂ln λ = R "
-        "is one slope, exact for any gas.",
+        "is a single slope, exact for any gas.",
         partial(entropy, across="product"),
         level=2,
         suits=_shares_products,
@@ -205,8 +205,9 @@ LAYERS = (
 DIAGNOSTICS = (
     Figure(
         "configurational temperature",
-        "Configurational temperature ⟨‖∇L‖²⟩/⟨ΔL⟩ over that of the noise, every cell. An ideal gas lies at 1; noise "
-        "along the curved directions lifts it. It sees a noise that depends on the loss only at high temperature.",
+        "Configurational temperature ⟨‖∇L‖²⟩/⟨ΔL⟩ over that of the noise, for every cell. An ideal gas lies at 1; "
+        "noise along the curved directions raises it. Noise that depends on the loss is detected only at high "
+        "temperature.",
         configurational,
         level=3,
         suits=lambda run: "conf_ratio" in run.state,
@@ -214,8 +215,8 @@ DIAGNOSTICS = (
     ),
     Figure(
         "fluctuation and response",
-        "Fluctuation over response, (Var U/T²)/(dU/dT), between neighbouring temperatures. An ideal gas lies at 1; "
-        "noise that is not isotropic lies above, though it satisfies the identities.",
+        "Fluctuation over response, (Var U/T²)/(dU/dT), between neighbouring temperatures. An ideal gas lies at 1; a "
+        "gas with anisotropic noise lies above, although it satisfies the identities.",
         fluctuation,
         level=3,
         joint=True,
@@ -230,9 +231,10 @@ DIAGNOSTICS = (
     ),
     Figure(
         "anisotropy",
-        "Why: the fluctuation of the energy over what is predicted without it, against T: degrees of freedom over "
-        "directions of the noise (a bound), times its dependence on the loss, times what the step alone adds. Cells at "
-        "1 are explained, those above are not; below it noise and curvature do not commute.",
+        "The reasons: the fluctuation of the energy over its prediction without any fluctuation, against T. The "
+        "prediction is the degrees of freedom over the effective rank of the noise (a bound), times the effect of its "
+        "dependence on the loss, times that of the finite step. Cells at 1 are explained, cells above 1 are not; in "
+        "cells below 1 noise and curvature do not commute.",
         anisotropy,
         needs=("noise_dim",),
         level=3,
@@ -241,8 +243,8 @@ DIAGNOSTICS = (
     ),
     Figure(
         "finite step",
-        "What the finite step adds to the configurational temperature, against step times the curvature that the noise "
-        "sees.",
+        "The effect of the finite step on the configurational temperature, against the step times the curvature "
+        "weighted by the noise.",
         finite_step,
         needs=("noise_dim",),
         level=3,
@@ -251,8 +253,8 @@ DIAGNOSTICS = (
     ),
     Figure(
         "dependence on the loss",
-        "How the noise follows the loss: across cells (points) and among the samples of one cell (lines with its "
-        "exponent).",
+        "The dependence of the noise on the loss: across cells (points), and among the samples of one cell (lines with "
+        "its exponent).",
         _alone(loss_dependence),
         needs=("noise_dim",),
         level=3,
@@ -261,8 +263,8 @@ DIAGNOSTICS = (
     ),
     Figure(
         "group temperatures",
-        "Every scale-invariant group has a temperature of its own, from its noise (left) and from its gradient and "
-        "Laplacian (right). In an ideal gas all lie on the line.",
+        "The temperature of every scale-invariant group, from its noise (left) and from its gradient and Laplacian "
+        "(right). In an ideal gas all lie on the line.",
         group_temperatures,
         level=3,
         suits=lambda run: _some_settled(run) and "temperature_group" in run.state,
@@ -273,7 +275,7 @@ ALONG_RUN = Figure(
     "along the run",
     "Loss, r − r₀ (r₀: the norm at the first sample), tr Σ and ‖∇L‖² against the logarithm of the step, by learning "
     "rate. Where loss, noise and gradient continue to fall together there is no stationary state and no temperature: "
-    "the network fits the data and the gas freezes. In a stationary run all four become level.",
+    "the network fits the data and the gas freezes. In a stationary run all four become constant.",
     along_run,
     level=1,
 )
@@ -281,7 +283,7 @@ ALONG_RUN = Figure(
 WATCHED = Figure(
     "watched",
     "Norm of every group with r*, where decay and growth would balance, effective learning rate, angle of a step, and "
-    "the budget of all groups together. The status in the legend is that of the monitor, group by group.",
+    "the budget of all groups together. The legend has the status of each group.",
     watched,
     level=1,
 )

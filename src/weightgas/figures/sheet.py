@@ -1,4 +1,4 @@
-"""A figure while it is drawn: its axes, and what all figures have once they are."""
+"""A figure while it is drawn: its axes, and the letters, legend and ticks that all figures have in common."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _LETTERS = "abcdefghijklmnopqrstuvwxyz"
 class Sheet:
     """The axes of one figure, (rows, columns).
 
-    ``title``: whether it may have a title; ``own``: whether the figure was made for it, so that several panels have
-    letters and the legend is outside; ``stacked``: whether its columns are below each other.
+    ``title``: whether it may have a title. ``own``: whether the figure was made for these axes; then several panels
+    have letters, and the legend is outside. ``stacked``: whether its columns are below each other.
     """
 
     axes: np.ndarray
@@ -53,10 +53,10 @@ class Sheet:
         return bar
 
     def finished(self, handles: Sequence[Artist] = (), title: str = "", columns: int = 2) -> Figure:
-        """The figure with letters, named logarithmic axes, a legend that fits, and ticks that do not touch.
+        """Finish the figure: letters, labels of logarithmic axes, a legend that fits, and ticks that do not touch.
 
         The legend is above the panels, where it hides nothing, and the figure grows by its height. Its ``title``
-        describes the run; at the widths of print there is none. In axes of the caller the legend is in the first.
+        describes the run; figures for print have none. In axes of the caller the legend is in the first.
         """
         for ax in self.panels:
             _name_logarithms(ax)
@@ -80,7 +80,7 @@ class Sheet:
         return self.figure
 
     def _legend(self, handles: list[Artist], title: str, columns: int) -> None:
-        """The legend above the panels, with fewer columns and broken lines until it is as wide as the figure."""
+        """The legend above the panels, with fewer columns and wrapped lines until it fits the width of the figure."""
         if not (handles or title):
             return
         figure = self.figure
@@ -114,7 +114,7 @@ class Sheet:
 
 
 def _name_logarithms(ax: Axes) -> None:
-    """State of an axis with a logarithmic scale that it has one."""
+    """Add "(log)" to the labels of logarithmic axes."""
     for axis in (ax.xaxis, ax.yaxis):
         text = axis.get_label_text()
         if axis.get_scale() == "log" and text and not text.endswith("(log)"):
@@ -122,7 +122,7 @@ def _name_logarithms(ax: Axes) -> None:
 
 
 def _length(text: str) -> int:
-    """Letters of the longest line of a text."""
+    """Length of the longest line of a text."""
     return max(len(line) for line in text.split("\n"))
 
 

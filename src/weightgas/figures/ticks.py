@@ -1,4 +1,4 @@
-"""Ticks that can be read: logarithmic axes of less than a decade, and labels that do not touch."""
+"""Readable ticks: for logarithmic axes of less than a decade, and labels that do not touch."""
 
 from __future__ import annotations
 

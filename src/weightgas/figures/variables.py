@@ -27,9 +27,21 @@ def temperature(
 
     The line is that of the isotropic model or, at fixed LR, of the radius law with the noise of the same cell.
 
-    ``over``: a hyperparameter that the protocol fixes, or ``"product"`` (ηλ) at fixed LR; ``lines``: number of values
-    of the other that are drawn. Raises ValueError for a hyperparameter that is not fixed, or a state without any
-    temperature; ``ax``, ``width``: as for every figure.
+    Parameters
+    ----------
+    run
+        A run, as Findings, a state or (trace, state).
+    over
+        A hyperparameter that the protocol fixes, or ``"product"`` (ηλ) at fixed LR.
+    lines
+        Number of values of the other hyperparameter that are drawn.
+    ax, width
+        As for every figure (:mod:`weightgas.figures`).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``run`` is not a run, for a hyperparameter that is not fixed, or for a state without any temperature.
     """
     ran = one(run)
     found = families(ran, over, lines)
@@ -45,9 +57,10 @@ def temperature(
 
 @drawn
 def energy(run: Run, *, over: str = "lr", lines: int = 5, ax: Panels | None = None, width: str | None = None) -> Figure:
-    """Energy U (the mean training loss) over the (effective) learning rate; arguments as for :func:`temperature`.
+    """Energy U (the mean training loss) over the (effective) learning rate.
 
-    For a network the level of random weights is drawn if it is in the range.
+    For a network, the loss of random weights is drawn if it is in the range. Arguments and errors are as for
+    :func:`temperature`.
     """
     ran = one(run)
     state = ran.state
@@ -69,8 +82,8 @@ def noise(
 ) -> Figure:
     """Noise variance per degree of freedom, σ² = tr Σ/dof, on the unit sphere.
 
-    Over the effective learning rate or, at fixed LR, over ηλ, which sets the effective learning rate there;
-    ``over`` and ``lines`` as for :func:`temperature`.
+    By default it is drawn over the effective learning rate or, at fixed LR, over ηλ, which determines the effective
+    learning rate. Arguments and errors are as for :func:`temperature`.
     """
     ran = one(run)
     found = families(ran, over or kind_of(ran.state).isotherm_name, lines)

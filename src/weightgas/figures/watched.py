@@ -16,28 +16,28 @@ _MOST_NAMED = 8
 
 @drawn
 def watched(trace: Recorded, *, ax: Panels | None = None, width: str | None = None) -> Figure:
-    """Norm with r*, effective learning rate, angle of a step, and the budget, along a run with ``watch``.
+    """Norm with r*, effective learning rate, angle of a step, and the radial budget, along a run with ``watch``.
 
-    Colours are groups; thin dashed lines are r*. A vertical line marks one relaxation time, the shortest of the groups.
-    The budget is that of all groups together: decay, alignment term and update term, in units of r² per step.
+    Colours are groups; thin dashed lines are r*. A vertical line marks the shortest relaxation time of the groups. The
+    budget is that of all groups together: decay, and the sum of alignment and update terms, in units of r² per step.
 
     Parameters
     ----------
     trace
-        ``Gas.trace()``, or the Findings of it.
+        The result of ``Gas.trace()``, or its Findings.
     ax, width
         As for every figure (:mod:`weightgas.figures`); it has four panels.
 
     Raises
     ------
     TypeError
-        If it is not a trace.
+        If ``trace`` is neither a trace nor Findings with one.
     TraceError
         If the trace has no budget: ``simulate`` and ``train`` do not record one.
     """
     trace = recorded(trace)
     if "group_radius_star" not in trace or "update" not in trace:
-        raise TraceError("trace: expected one of a watched run, got one without a budget. Pass gas.trace().")
+        raise TraceError("trace: expected that of a watched run, got one without a budget. Pass gas.trace().")
     one = trace.isel(cell=0, replica=0)
     step = one["step"].values
     names = [str(n) for n in np.atleast_1d(trace.attrs["group_names"])]

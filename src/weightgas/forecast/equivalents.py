@@ -16,8 +16,8 @@ With x = eta lambda, k = B'/B, r* the stationary radius:
     decay_for_sphere  back, for plain SGD: x = 1 - (1 + eta_e^2 G)^(-1/2), eta = eta_e R^2 (1-x), lambda = x / eta
 
 The rules themselves are methods of the optimizers. Adam with L2 at another batch: its X = eta lambda r / sqrt(G/d) is
-k X. Weakness: the momentum (betas) stays as it is, so memory in samples changes; that matters where it is not short
-against the relaxation time.
+k X. Weakness: the momentum (betas) is not changed, so its memory, counted in samples, is; that matters where this
+memory is not short compared with the relaxation time.
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from weightgas.theory._arguments import positive
 
 @dataclass(frozen=True)
 class Equivalent:
-    """An equivalent ``optimizer``; ``radius_factor`` multiplies the initial weights, ``steps_factor`` the steps.
+    """An ``optimizer`` with equivalent settings, and what else must change for the same run.
 
-    ``batch_size`` is the other one, ``radius`` that of the sphere, where it is about these.
+    ``radius_factor`` multiplies the initial weights and ``steps_factor`` the number of steps. ``batch_size`` is the new
+    batch size and ``radius`` the radius of the sphere; each is None where it plays no part. ``exact`` is False where
+    the equivalence is an approximation; ``condition`` states when it holds.
     """
 
     optimizer: Optimizer
@@ -57,10 +59,10 @@ class Equivalent:
 
 
 def decay_for_sphere(elr: ArrayLike, radius: ArrayLike, grad_sq: ArrayLike) -> tuple[Any, Any]:
-    """(lr, wd) of plain SGD whose stationary norm is ``radius`` and whose turn a step is that of the sphere at ``elr``.
+    """(lr, wd) of plain SGD with the stationary norm ``radius`` and the angle per step of a sphere at ``elr``.
 
-    Exact in the step, for constant |g~|^2: x = 1 - (1 + eta_e^2 G)^(-1/2), eta = eta_e R^2 (1 - x), lambda = x / eta.
-    ValueError unless all are positive.
+    ``grad_sq`` is G = E|r g|^2. Exact for steps of any size at constant G:
+    x = 1 - (1 + eta_e^2 G)^(-1/2), eta = eta_e R^2 (1 - x), lambda = x / eta. ValueError unless all are positive.
     """
     step = positive("elr", elr) ** 2 * positive("grad_sq", grad_sq)
     root = np.sqrt(1 + step)

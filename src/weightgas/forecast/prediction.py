@@ -15,9 +15,9 @@ from weightgas.forecast.result import Forecast, GroupForecast
 from weightgas.optimizers import KNOWN, Optimizer, checked
 
 SETTLED = 3.0
-"""Relaxation times after which the norm counts as stationary: 5 % of the first deviation is left."""
+"""Relaxation times after which the norm counts as stationary: 5 % of the initial deviation remains."""
 FROZEN = 1.0
-"""Relaxation times that are left of a run when its norm counts as frozen."""
+"""Relaxation times that remain of a run when its norm counts as frozen."""
 _POINTS = 400
 _MOVED = ("lr", "wd", "momentum", "nesterov", "betas", "eps", "decoupled", "update_memory", "update_sq", "grad_memory")
 """Keywords of ``predict`` in weightgas 0.1."""
@@ -37,24 +37,25 @@ def predict(
     batch_size: int | None = None,
     **old: Any,
 ) -> Forecast:
-    """Stationary norm, relaxation time and angle of scale-invariant groups, and their norm along the run.
+    """Predict norm, relaxation time and angle per step of scale-invariant groups from the settings of a run.
 
-    The formulas and what they assume: :mod:`weightgas.optimizers`; the norm under a schedule:
-    :mod:`weightgas.forecast.trajectory`. Whatever lacks data is None, and the printed table names what is missing.
+    :mod:`weightgas.optimizers` has the formulas with their assumptions, :mod:`weightgas.forecast.trajectory` the norm
+    under a schedule. A quantity that cannot be predicted from what was given is None; the printed table states what is
+    missing.
 
     Parameters
     ----------
     optimizer
-        One of :mod:`weightgas.optimizers` with its settings, as ``SGD(lr=0.1, wd=5e-4, momentum=0.9)``, a subclass of
-        yours, or a torch optimizer (its parameter groups with decay, which must agree). ``wd=0`` predicts growth.
+        One of :mod:`weightgas.optimizers` with its settings, such as ``SGD(lr=0.1, wd=5e-4, momentum=0.9)``, a custom
+        subclass, or a torch optimizer (its parameter groups with decay, which must agree). ``wd=0`` predicts growth.
     steps, schedule
-        Length of the run, and the factor of ``lr`` at each step: a function of the step (0 is the first) or an array.
+        The number of steps, and the factor of ``lr`` at each: a function of the step (0 is the first) or an array.
     dim, grad_sq, radius
-        Of one group: number of weights, G = E‖r g‖² with g the mini-batch gradient, and norm at the start.
+        For one group: its number of weights, G = E‖r g‖² with g the mini-batch gradient, and its initial norm.
     groups
-        Several groups instead: name → (dim, grad_sq, radius), None where unknown.
+        For several groups: name → (dim, grad_sq, radius), with None for what is unknown.
     batch_size
-        Only for :meth:`Forecast.at_batch_size`.
+        Needed only by :meth:`Forecast.at_batch_size`.
 
     Raises
     ------
@@ -83,7 +84,7 @@ def predict(
 
 
 def _one(optimizer: Optimizer, name: str, numbers: Known, factor: np.ndarray | None) -> GroupForecast:
-    """The forecast of one group; a quantity that r* is proportional to counts as 1 where it is not known."""
+    """The forecast of one group; an unknown quantity to which r* is proportional counts as 1."""
     dim, grad_sq, start = numbers
     missing = optimizer.missing(dim=dim, grad_sq=grad_sq)
     units = replace(optimizer, **{name: 1.0 for name in missing if hasattr(optimizer, name)})
@@ -108,7 +109,7 @@ def _one(optimizer: Optimizer, name: str, numbers: Known, factor: np.ndarray | N
 
 
 def _milestones(step: np.ndarray, time: np.ndarray, *, constant: bool) -> tuple[int | None, int | None]:
-    """First steps with SETTLED relaxation times behind, and with less than FROZEN ahead (None at constant lr)."""
+    """First steps with SETTLED relaxation times behind them, and with less than FROZEN ahead (None at constant lr)."""
     gone = np.concatenate([[0.0], np.cumsum(np.diff(step) / time)])
     settled = int(np.ceil(np.interp(SETTLED, gone, step))) if gone[-1] >= SETTLED else None
     frozen = None if constant else int(step[np.argmax(gone[-1] - gone < FROZEN)])
@@ -116,7 +117,7 @@ def _milestones(step: np.ndarray, time: np.ndarray, *, constant: bool) -> tuple[
 
 
 def _sampled(step: np.ndarray, radius: np.ndarray) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Some hundred points of the trajectory, dense at its start."""
+    """A few hundred points of the trajectory, dense at its start."""
     last = len(step) - 1
     both = np.concatenate([np.geomspace(1, last + 1, _POINTS) - 1, np.linspace(0, last, _POINTS)])
     index = np.unique(both.astype(int))
@@ -156,11 +157,11 @@ def _checked_groups(groups: Any) -> dict[str, Known]:
 
 
 def _old_form(optimizer: Any, settings: Mapping[str, Any]) -> TypeError:
-    """The error of a call as in weightgas 0.1, with the new form of it; of any other keyword that it is unknown."""
+    """The error for a call as in weightgas 0.1, with its new form; for any other keyword, that it is unknown."""
     unknown = [name for name in settings if name not in _MOVED]
     if unknown:
         return TypeError(f"predict() got an unexpected keyword argument {unknown[0]!r}")
     name = KNOWN[optimizer.lower()].__name__ if isinstance(optimizer, str) and optimizer.lower() in KNOWN else "SGD"
     form = f"{name}({', '.join(f'{key}={value!r}' for key, value in settings.items()) or 'lr=..., wd=...'})"
-    fix = f"Since 0.2 it has its settings itself: predict({form}, ...), with {name} from weightgas.optimizers."
+    fix = f"Since 0.2 the optimizer has the settings: predict({form}, ...), with {name} from weightgas.optimizers."
     return TypeError(f"optimizer: expected an optimizer, got {shown(optimizer)}. {fix}")

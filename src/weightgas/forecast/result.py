@@ -1,4 +1,4 @@
-"""What `predict` returns: a table to read, a file to keep, and the score against what was measured."""
+"""What `predict` returns: a table to print, a file to save, and the comparison with measured norms."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _COLUMNS = ("group", "r*", "relaxation time", "angle", "settled", "frozen", "out
 
 @dataclass(frozen=True)
 class GroupForecast:
-    """One group at the learning rate ``lr`` (schedule factor 1); None is what could not be predicted.
+    """The forecast for one group at the learning rate ``lr`` (schedule factor 1); None where there is no prediction.
 
-    ``radius`` is r*, in units of ``unit`` ("" is absolute); ``growth`` (n, dr^n/dt) without decay; ``settled`` is the
-    first step with three relaxation times behind it; ``frozen``, only under a schedule, the first step with less than
-    one relaxation time ahead of it, so that the norm cannot forget what it is then; ``trajectory_step`` and
-    ``trajectory_radius`` the norm along the run.
+    ``radius`` is r*, in units of ``unit`` ("" for an absolute value), and ``angle`` that of a step in radians.
+    ``growth`` is (n, dr^n/dt) of a run without decay. ``settled`` is the first step with three relaxation times behind
+    it. ``frozen``, only under a schedule, is the first step with less than one relaxation time ahead of it: the final
+    norm depends on the norm at that step. ``trajectory_step`` and ``trajectory_radius`` are the norm along the run.
     """
 
     name: str
@@ -63,7 +63,7 @@ class GroupForecast:
 
 @dataclass(frozen=True)
 class Forecast:
-    """The forecast of a run; ``print`` it. ``scheduled`` shows whether the learning rate changes."""
+    """The forecast of a run, to be printed. ``scheduled`` is True if the learning rate changes along the run."""
 
     optimizer: Optimizer
     steps: int | None
@@ -73,7 +73,7 @@ class Forecast:
 
     @property
     def intrinsic_lr(self) -> float:
-        """eta lambda."""
+        """The intrinsic learning rate eta lambda."""
         lr, wd = self.optimizer.rates()
         return lr * wd
 
@@ -95,7 +95,7 @@ class Forecast:
     # --- equivalent hyperparameters ---
 
     def rescaled(self, factor: float) -> Equivalent:
-        """The exact symmetry with ``factor`` times the learning rate."""
+        """The settings with ``factor`` times the learning rate that give the same directions at every step; exact."""
         length, other = self.optimizer.rescaled(positive_number("factor", factor))
         condition = "the same directions at every step, if the scale-invariant weights are all there is or the other "
         condition += "parameters keep their own lr and wd"
@@ -104,9 +104,13 @@ class Forecast:
         return Equivalent(other, True, condition, radius_factor=length)
 
     def at_batch_size(self, batch_size: int) -> Equivalent:
-        """The same run per sample at another batch size; approximate, where noise outweighs the mean gradient."""
+        """The settings of the same run per sample at another batch size.
+
+        Approximate: it holds where noise outweighs the mean gradient. ValueError without ``batch_size`` of the
+        forecast.
+        """
         if self.batch_size is None:
-            raise refuse("batch_size", "that of these settings too", None, "Pass batch_size to predict.")
+            raise refuse("batch_size", "the batch size of these settings too", None, "Pass batch_size to predict.")
         ratio = whole_number("batch_size", batch_size) / self.batch_size
         condition = "noise-dominated gradients (G ∝ 1/batch) and eta lambda << 1: norm, turn and pull per sample are "
         condition += "kept"
@@ -116,8 +120,9 @@ class Forecast:
     def as_optimizer(self, optimizer: Any, *, radius: float | None = None, group: str | None = None) -> Equivalent:
         """Another optimizer with the same angle per step, and the stationary norm ``radius`` (default: r* of this one).
 
-        ``optimizer`` is one of :mod:`weightgas.optimizers` without lr and wd, as ``AdamW(betas=(0.9, 0.99))``; its
-        ``grad_memory`` is that of this one unless given. One of several groups keeps its norm: ``group`` (the first).
+        ``optimizer`` is one of :mod:`weightgas.optimizers` without lr and wd, such as ``AdamW(betas=(0.9, 0.99))``; its
+        ``grad_memory``, if not given, is that of this forecast. With several groups the settings are matched for
+        ``group``, by default the first. ValueError without decay, or where r* has no absolute value.
         """
         one, mine, other = self._group(group), self.optimizer, checked(optimizer)
         kept = self._absolute(one, "radius") if radius is None else positive_number("radius", radius)
@@ -133,7 +138,10 @@ class Forecast:
         return Equivalent(found, False, condition + "Adam, Lion and Muon is a matrix")
 
     def at_fixed_norm(self, radius: float | None = None, *, group: str | None = None) -> Equivalent:
-        """Without decay, projected to ``radius`` (default r*) after every step, once the norm is stationary."""
+        """The same optimizer without decay, its weights projected to norm ``radius`` (default r*) after every step.
+
+        Its directions turn as those of the run with decay do once their norm is stationary.
+        """
         star = self._absolute(self._group(group), "radius")
         kept = star if radius is None else positive_number("radius", radius)
         other, exact = self.optimizer.at_fixed_norm(star, kept)
@@ -152,7 +160,7 @@ class Forecast:
     # --- later ---
 
     def expected(self, name: str, step: float | None = None) -> float | None:
-        """Norm after ``step`` steps; without it where the run settles: r*, under a schedule the end of the run."""
+        """The norm after ``step`` steps; by default r*, under a schedule or without decay that of the last step."""
         group = self._group(name)
         if step is None and not self.scheduled and group.radius is not None:
             return None if group.unit else group.radius
@@ -160,7 +168,10 @@ class Forecast:
 
     @typed
     def score(self, measured: Mapping[str, float], *, step: float | None = None) -> str:
-        """One line a group: forecast, measured, difference in per cent; ``step`` compares along the trajectory."""
+        """Compare measured norms (name → norm) with the forecast: one line a group, the difference in per cent.
+
+        They are compared with r*, under a schedule with the norm at the end, or with the norm after ``step`` steps.
+        """
         lines, step = [], None if step is None else finite_number("step", step)
         for name, value in measured.items():
             found, expected = positive_number(f"measured[{name!r}]", value), self.expected(name, step)
@@ -175,16 +186,16 @@ class Forecast:
         return "\n".join(lines)
 
     def save(self, path: str | Path) -> None:
-        """Write as JSON, complete or not at all."""
+        """Write the forecast as JSON; the file is written completely or not at all."""
         own = {"class": type(self.optimizer).__name__, **asdict(self.optimizer)}
         content = {**asdict(self), "optimizer": own}
         write_atomically(path_of("path", path), json.dumps({"weightgas_forecast": VERSION, **content}, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path, *, optimizer: type[Optimizer] | None = None) -> Forecast:
-        """A saved forecast, of weightgas 0.1 too; ``optimizer`` is the class of one from outside.
+        """Read a saved forecast, of weightgas 0.1 too; ``optimizer`` is the class of a custom optimizer.
 
-        ValueError where the file is no forecast, of a newer version, or of an optimizer that is not known.
+        ValueError if the file is not a forecast, was written by a newer version, or is of an unknown optimizer.
         """
         fix = "Pass a file that Forecast.save wrote."
         if optimizer is not None and not (isinstance(optimizer, type) and issubclass(optimizer, Optimizer)):
@@ -231,11 +242,11 @@ class Forecast:
     # --- text ---
 
     def __str__(self) -> str:
-        """Settings, one line a group, what holds, and what is missing."""
+        """Settings, one line a group, when the forecast holds, and what is missing."""
         return self.text()
 
     def text(self, width: int | None = None) -> str:
-        """As text; a table wider than ``width`` letters has one line a value instead of one a group."""
+        """The forecast as text; a table wider than ``width`` characters has a line for each value of a group."""
         head = [f"{self.optimizer}" + (f", batch {self.batch_size}" if self.batch_size else "")]
         if self.optimizer.decays:
             head.append(f"eta lambda {self.intrinsic_lr:.4g}" + (f", {self.steps} steps" if self.steps else ""))
@@ -278,7 +289,7 @@ class Forecast:
             grow = [(group.name, *group.growth) for group in self.groups if group.growth is not None]
             return notes + [f"  {name}: r^{power} grows by {rate:.4g} a step" for name, power, rate in grow]
         if self.intrinsic_lr == 0:
-            return ["No stationary norm: eta lambda is 0 in double precision, so there is no decay in any run."]
+            return ["No stationary norm: eta lambda is 0 in double precision, so nothing decays."]
         notes = [f"Holds when {self.optimizer.holds_when}."]
         if unit:
             units = ", ".join(sorted(unit))
@@ -300,7 +311,7 @@ def _tuples(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _converted(found: dict[str, Any]) -> dict[str, Any]:
-    """A forecast as of weightgas 0.1 in the form of today."""
+    """A forecast of weightgas 0.1 in the current form."""
     settings = found.pop("settings")
     kind = KNOWN[settings.pop("optimizer")]
     own = {f.name: settings[f.name] for f in fields(kind) if settings.get(f.name) is not None}

@@ -18,7 +18,7 @@ from weightgas.optimizers.optimizer import Array, Optimizer, Pieces
 from weightgas.optimizers.settings import given
 
 MOST_PIECES = 20_000
-"""Pieces of constant learning rate a run is cut into at most; a run of fewer steps is followed step by step."""
+"""The most pieces of constant learning rate that a run is cut into; a run of fewer steps is followed step by step."""
 _STOPPED = 1e-9
 """A factor of the schedule counts as at least this: at a learning rate of 0 nothing has a stationary state."""
 
@@ -31,7 +31,7 @@ class Trajectory(Pieces):
 
 
 def factors(schedule: Callable[[int], float] | ArrayLike | None, steps: int) -> Array:
-    """The factor of the learning rate at each of the steps 0 ... steps - 1; refuses what is not finite or negative."""
+    """The factor of the learning rate at each of the steps 0 ... steps - 1; ValueError if negative or not finite."""
     if schedule is None:
         return np.ones(steps)
     fix = "Pass a function of the step that returns the factor of lr, or an array with one factor a step."

@@ -1,4 +1,4 @@
-"""From a trace to a state: one file for each estimator, which returns values with standard errors."""
+"""From a trace to a state: estimators, one in each file, which return values with standard errors."""
 
 from weightgas.errors import renamed_names
 from weightgas.measurement.state import measure

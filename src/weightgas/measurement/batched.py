@@ -1,4 +1,4 @@
-"""What is measured of single cells, a batch of them at a time, here or by the workers of a client."""
+"""Measurement of single cells in batches, here or by the workers of a client."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Found:
-    """Of some cells: the quantities except entropies, those of the user's, entropies by estimator, and digests."""
+    """Results for some cells: quantities except entropies, custom quantities, entropies by estimator, and digests."""
 
     estimates: Estimates
     custom: dict[Quantity, tuple[np.ndarray, np.ndarray]]
@@ -55,7 +55,7 @@ def level_one(trace: xr.Dataset, criteria: stationarity.Criteria, client: Client
 def cells(
     trace: xr.Dataset, judged: xr.Dataset, estimators: Sequence[Estimator], client: Client | None = None
 ) -> Found:
-    """What follows from single cells; ``judged`` is their level one, ``estimators`` those of single cells."""
+    """The results for single cells; ``judged`` is their level one, ``estimators`` those that need only single cells."""
     exact = configurational.of_linear_loss(
         Blocks.slow(trace, judged), traces.kind_of(trace), traces.fixed(trace), trace.attrs
     )
@@ -73,8 +73,8 @@ def cells(
 def estimates(trace: xr.Dataset, judged: xr.Dataset, exact: np.ndarray | None = None) -> Estimates:
     """The quantities of single cells with errors, except entropies of the direction; ``judged`` is their level one.
 
-    ``exact``: as in :func:`weightgas.measurement.configurational.estimate`. With them is ``log_radius_entropy``, Σ (d_i
-    − 1) E ln r_i.
+    ``exact`` as in :func:`weightgas.measurement.configurational.estimate`. ``log_radius_entropy``, Σ (d_i − 1) E ln
+    r_i, is included.
     """
     kept = (judged["burn_in"].values, trace["samples"].values.min(axis=1))
     blocks, slow = Blocks(trace, *kept, judged["correlation"].values), Blocks.slow(trace, judged)
@@ -130,7 +130,7 @@ def _each(trace: xr.Dataset, work: Callable[..., T], *columns: Any, client: Clie
 
 
 def _columns(batches: Sequence[dict[Any, tuple[np.ndarray, np.ndarray]]]) -> dict[Any, tuple[np.ndarray, np.ndarray]]:
-    """Values and errors of batches of cells as those of all."""
+    """Values and errors of batches of cells, joined."""
     return {
         name: tuple(np.concatenate(column) for column in zip(*(b[name] for b in batches), strict=True))
         for name in batches[0]
@@ -138,7 +138,7 @@ def _columns(batches: Sequence[dict[Any, tuple[np.ndarray, np.ndarray]]]) -> dic
 
 
 def dataset(trace: xr.Dataset, judged: xr.Dataset, found: Estimates) -> xr.Dataset:
-    """Quantities with their errors and the level one as a state."""
+    """A state from quantities with their errors and the results of level one."""
     variables: dict[str, Any] = {}
     for name, (value, error) in found.items():
         if name in scatter.NAMES:

@@ -5,9 +5,9 @@ standard error of any function of the means (Quenouille; Efron and Tibshirani 19
 ±1.96 standard errors cover 95 %. They correct for the correlation that remains between blocks and for the small number
 of blocks (:func:`inflation`), and for the skewness of the block means (:func:`_skewed`).
 
-The error is taken from blocks of several lengths: as above, twice as long, and with eight replicas or more entire
-replicas. A longer one counts where its error is larger by more than 1.5 of its own standard errors, as it is where
-a correlation is longer than it appears.
+The error is estimated from blocks of several lengths: as above, twice as long, and, with eight replicas or more, entire
+replicas. The error from longer blocks counts if it is larger by more than 1.5 times its own standard error, as it is
+where a correlation is longer than it appears.
 
 Coverage of ±1.96 errors with estimated correlation times (1000 exponential series each): 0.95 for times of 0 to 10 in
 400 samples and up to 0.965 in 4000, 0.90 for a time of 30 in 400; of energies whose density is exponential, 0.93 to
@@ -28,17 +28,17 @@ from weightgas import trace as traces
 from weightgas.quantities import OF_NOISE
 
 MOST_BLOCKS = 20
-"""Blocks per replica where the samples are many and independent."""
+"""Blocks per replica if the samples are many and independent."""
 LEAST_BLOCKS = 8
-"""Blocks per replica where they are not; the factor for the correlation between blocks then corrects the error."""
+"""Blocks per replica if they are not; the factor for the correlation between blocks then corrects the error."""
 CORRELATION_TIMES = 2
 """A block is at least this many integrated correlation times long, if LEAST_BLOCKS allows."""
 LEAST_IN_ALL = 8
-"""Blocks in all replicas together from which an error of longer blocks, or a skewness, is taken."""
+"""Least number of blocks in all replicas together for an error from longer blocks, or for a skewness."""
 LARGER = 1.5
-"""Standard errors by which an error of longer blocks has to be larger to count."""
+"""Standard errors by which an error from longer blocks has to be larger to count."""
 LEAST_RECORDED = 2
-"""A block also has at least this many samples with the noise, where not all have it, if LEAST_BLOCKS allows."""
+"""Least number of samples with the noise in a block, if not all samples have it and LEAST_BLOCKS allows."""
 
 
 def edges(
@@ -64,9 +64,10 @@ def edges(
 def inflation(block_edges: np.ndarray, replicas: int, correlation: np.ndarray, merged: int = 1) -> np.ndarray:
     """The factor of the jackknife error of each cell, (cells,): c · t₀.₉₇₅(n − 1)/1.96, with n blocks in all.
 
-    c² = (n − 1) V_N/(R V_b − V_N): with exponential correlation, time τ, the mean over a time L has the variance V_L =
-    (2τ/L)(1 − (τ/L)(1 − e^{−L/τ})) of single samples, b is the length of a block, N of a replica, R their number.
-    ``correlation`` is 2τ in samples; NaN counts as none. ``merged``: how many neighbouring blocks count as one.
+    c² = (n − 1) V_N/(R V_b − V_N). With an exponential correlation of time τ, the mean over a time L has the variance
+    V_L = (2τ/L)(1 − (τ/L)(1 − e^{−L/τ})), in units of that of single samples; b is the length of a block, N that of a
+    replica, R the number of replicas. ``correlation`` is 2τ in samples; NaN counts as none. ``merged`` is how many
+    neighbouring blocks count as one.
     """
     count = -(-(np.diff(block_edges, axis=1) > 0).sum(axis=1) // merged)
     n = count * replicas
@@ -161,7 +162,7 @@ class Blocks:
 
     @classmethod
     def slow(cls, trace: xr.Dataset, state: xr.Dataset) -> Blocks:
-        """Blocks after the burn-in of ``state``, long against the correlation of energy and radius."""
+        """Blocks after the burn-in of ``state``, long compared with the correlation of energy and radius."""
         return cls(trace, state["burn_in"].values, trace["samples"].values.min(axis=1), slowest(state))
 
     def __contains__(self, name: str) -> bool:
@@ -170,8 +171,8 @@ class Blocks:
     def of(
         self, name: str, function: Callable[[np.ndarray], np.ndarray] | None = None, key: str = "", by: str = ""
     ) -> np.ndarray:
-        """Block means of a variable, or of a function of it (named by ``key`` so that it is computed once), times that
-        of the name ``by``. A variable in a store is read a batch of cells at a time.
+        """Block means of a variable, or of a function of it (named by ``key`` so that it is computed once), multiplied
+        by the variable ``by``. A variable in a store is read in batches of cells.
         """
         if (name, key or by) not in self._cache:
             stored = not traces.batches.in_memory(self._trace[name])
@@ -224,7 +225,7 @@ class Blocks:
             return function(*means).std(axis=1, ddof=1) / np.sqrt(replicas)
 
     def _of_longer_blocks(self, influence: np.ndarray, error: np.ndarray) -> np.ndarray:
-        """``error``, or that of longer blocks where it is larger by more than its own standard error."""
+        """``error``, or that from longer blocks where it is larger by :data:`LARGER` of its own standard errors."""
         shape = (len(influence), self.replicas, MOST_BLOCKS, *influence.shape[2:])
         blocks = np.nan_to_num(influence).reshape(shape)
         used = np.isfinite(influence).reshape(shape)
@@ -238,7 +239,7 @@ class Blocks:
         return error
 
     def estimates(self, table: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-        """:meth:`estimate` of every (function, *names of variables) by name, where the trace has its variables."""
+        """:meth:`estimate` of every (function, *names of variables) in ``table`` whose variables the trace has."""
         return {
             name: self.estimate(function, *map(self.of, columns))
             for name, (function, *columns) in table.items()

@@ -1,4 +1,4 @@
-"""A state as plain columns for JSON: what ``measure --json`` prints and the data of a report."""
+"""A state as plain columns for JSON: the output of ``measure --json`` and the data of a report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weightgas import trace as traces
 from weightgas.rounding import significant
 
 FORMAT = 1
-"""Version of the format, raised by a change that a reader of it would notice."""
+"""Version of the format, increased by any change that affects its readers."""
 
 
 def columns(state: xr.Dataset) -> dict[str, Any]:
@@ -20,10 +20,10 @@ def columns(state: xr.Dataset) -> dict[str, Any]:
 
     Keys: ``format``, ``version`` (of weightgas), ``protocol``, ``cells`` (their number), ``hyperparameters`` (those
     that the protocol fixes), ``cell_id``, ``status`` (words), ``reason`` (texts, empty where there is none),
-    ``quantities`` and ``notes`` (what is stated of the state as a text, such as the reason of a missing entropy).
+    ``quantities`` and ``notes`` (texts about the state, such as the reason for a missing entropy).
 
-    Each of ``quantities`` has ``name``, ``symbol``, ``units``, ``value`` and, if it has one, ``error``, its standard
-    error; of a quantity of groups an entry is a list. NaN and infinity are None.
+    Each of ``quantities`` has ``name``, ``symbol``, ``units``, ``value`` and, if there is one, ``error``, the standard
+    error. For a quantity of groups, each entry is a list. NaN and infinity are None.
 
     Raises
     ------
@@ -60,7 +60,7 @@ _NOTES = ("entropy_method", "entropy_reason", "entropy_anchor", "not_applicable"
 
 
 def _column(state: xr.Dataset, name: str) -> dict[str, Any]:
-    """One quantity: what it is called, its values and standard errors."""
+    """One quantity: its name, symbol and units, its values and standard errors."""
     record, notes = quantities.of(name), state[name].attrs
     column = {
         "name": str(notes.get("long_name", record.long_name)),

@@ -10,9 +10,9 @@ Numerator and denominator are averaged separately; ‖∇L‖² is the unbiased 
                                  linear loss to all orders, T_conf over T_conf/T of isotropic noise at this step
 ``conf_ratio``, ``conf_ratio_group``   T_conf over the temperature of the noise; the corrected T_conf if there is one
 
-Weakness: at finite steps the ratio is off by about η_e/2 times the curvature along the gradient
-(:mod:`weightgas.theory.finite_step`, for the linear loss :mod:`weightgas.theory.stationary`), and a Laplacian that is
-not positive gives no temperature.
+Weakness: at finite steps the ratio deviates by about η_e/2 times the curvature along the gradient
+(:mod:`weightgas.theory.finite_step`; for the linear loss :mod:`weightgas.theory.stationary`). A Laplacian that is not
+positive gives no temperature.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ from weightgas.theory import finite_step, stationary
 def estimate(blocks: Blocks, rate: Rate, facts: Mapping[str, Any], exact: np.ndarray | None = None) -> Estimates:
     """The temperatures above and ``laplacian`` of every cell, each with its standard error.
 
-    ``rate`` is that of the cells, ``facts`` the attributes of the trace: dof, dim and, where known, ``group_sizes`` and
-    ``laplacian_slope``; ``exact`` the result of :func:`of_linear_loss` for these cells among all, by default for these
-    alone. Empty if no Laplacian was recorded.
+    ``rate`` is that of the cells, ``facts`` are the attributes of the trace: dof, dim and, where known, ``group_sizes``
+    and ``laplacian_slope``. ``exact`` is the result of :func:`of_linear_loss` for these cells, by default computed from
+    these alone. Empty if no Laplacian was recorded.
     """
     if "laplacian" not in blocks or "mean_grad_sq" not in blocks:
         return {}

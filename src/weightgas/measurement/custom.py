@@ -15,7 +15,7 @@ from weightgas.measurement.stationarity.sample_size import cautious_sample_size
 from weightgas.quantities import Quantity
 
 _LEAST = 8
-"""Samples from which a correlation time is estimated."""
+"""Least number of samples for an estimate of a correlation time."""
 
 
 def estimate(trace: xr.Dataset, level_one: xr.Dataset) -> dict[Quantity, tuple[np.ndarray, np.ndarray]]:

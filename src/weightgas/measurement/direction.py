@@ -31,7 +31,7 @@ def named(entropy: str, option: str = "entropy") -> str:
 
 
 def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Estimator:
-    """The named, automatic or custom estimator; ``settings`` are passed to a named one that has such fields.
+    """The named, automatic or custom estimator; ``settings`` are passed to a named one that has fields of these names.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
     if isinstance(entropy, Estimator):
         estimator = entropy
         if not str(entropy.name).isidentifier() or not isinstance(entropy, ESTIMATORS.get(entropy.name, Estimator)):
-            raise refuse("name of the entropy estimator", "an identifier of its own", entropy.name, "Choose another.")
+            raise refuse("name of the entropy estimator", "an identifier that is free", entropy.name, "Choose another.")
     elif isinstance(entropy, str):
         named(entropy)
         kind = ESTIMATORS.get(entropy) or next(e for e in ESTIMATORS.values() if e().possible(trace))
@@ -51,14 +51,14 @@ def chosen(entropy: str | Estimator, trace: xr.Dataset, **settings: Any) -> Esti
     else:
         raise TypeError(
             f"entropy: expected one of auto, {', '.join(METHODS)} or an Estimator, got {type(entropy).__name__}. "
-            "Derive yours from weightgas.measurement.entropy.Estimator and pass an instance of it."
+            "Derive a custom class from weightgas.measurement.entropy.Estimator and pass an instance of it."
         )
     estimator.check(trace)
     return estimator
 
 
 def wanted(trace: xr.Dataset, estimator: Estimator) -> list[Estimator]:
-    """The estimators that are applied to a trace: those for which it has data, and the chosen one last."""
+    """The estimators for a trace: those for which it has the data, and the chosen one last."""
     others = [kind() for kind in ESTIMATORS.values() if kind.automatic and kind.name != estimator.name]
     return [*(other for other in others if other.possible(trace)), estimator]
 
@@ -68,8 +68,8 @@ def estimate(
 ) -> xr.Dataset:
     """Entropies of the direction as variables of a state, with the notes on the chosen one as attributes.
 
-    ``state`` has the quantities measured so far; ``known`` the results of estimators, by name, that are already there.
-    Raises TypeError or ValueError where a custom estimator does not return an :class:`Entropy` of these cells.
+    ``state`` has the quantities measured so far, ``known`` the results of estimators by name that already exist. Raises
+    TypeError or ValueError if a custom estimator does not return an :class:`Entropy` of these cells.
     """
     found: dict[str, Any] = {}
     notes: dict[str, Any] = {"entropy_method": estimator.name}

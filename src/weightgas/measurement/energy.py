@@ -1,15 +1,16 @@
 """Energy U = ⟨L⟩ and its variance from instantaneous energies.
 
-Equation: U = E L(w̄), Var U = (E L² − U²)/(1 − 1/ESS): the mean of ESS independent energies takes 1/ESS of the scatter.
-The error of Var U grows with its value, so one that is small by chance has a small error. Therefore it is (e^{1.96 s} −
-1)/1.96 · Var U with s its relative error by the jackknife: the upper end of the interval of the logarithm.
+Equation: U = E L(w̄), Var U = (E L² − U²)/(1 − 1/ESS), since the mean of ESS independent energies removes 1/ESS of the
+scatter. The error of Var U grows with its value, so a Var U that is small by chance has a small error. Its error is
+therefore (e^{1.96 s} − 1)/1.96 · Var U, with s its relative error by the jackknife: the upper end of the interval of
+the logarithm.
 
-If the producer averaged over every step (``energy_mean``), those averages are used, since they contain every step. U of
-a network is that of the losses of its training batches, if they were recorded (``batch_energy``): each is drawn anew
-and with replacement, so its expectation at the weights is the energy over all of the data. Var U is not.
-Weakness: for a network, L is evaluated on a fixed partition of the data into training batches. It is therefore the
-training loss under BatchNorm, not that of single examples. Near 20 effective samples of an exponential density Var U is
-too low, since those that lack rare high energies appear to have more.
+If the producer averaged over every step (``energy_mean``), these averages are used. U of a network is the mean of the
+losses of its training batches, if they were recorded (``batch_energy``): each batch is drawn anew and with replacement,
+so the expectation of its loss is the energy over all data. Var U is not computed from them. Weakness: for a network, L
+is evaluated on a fixed partition of the data into training batches. It is therefore the training loss under BatchNorm,
+not that of single examples. Near 20 effective samples of an exponential density Var U is too low, since series that
+lack rare high energies appear to have more.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ import numpy as np
 from weightgas.measurement.blocks import Blocks
 
 LEAST = 20.0
-"""Effective samples of the energy below which Var U is not given, whatever level 1 asks of U.
+"""Effective samples of the energy below which Var U is not given, whatever level 1 requires for U.
 
-A higher one would make it worse: series that by chance lack the rare high energies appear to have more effective
-samples, so of runs of 30 with an exponential density those that appear to have 25 have a Var U that is 16 % too low.
+A higher limit would be worse. Series that by chance lack the rare high energies appear to have more effective samples:
+among runs with 30 of them and an exponential density, those that appear to have 25 have a Var U that is 16 % too low.
 """
 
 Estimates = dict[str, tuple[np.ndarray, np.ndarray]]
@@ -31,8 +32,8 @@ Estimates = dict[str, tuple[np.ndarray, np.ndarray]]
 def estimate(blocks: Blocks, ess: np.ndarray) -> Estimates:
     """``energy`` and ``energy_variance`` of every cell, each with its standard error.
 
-    ``ess`` (cells,) are the effective samples of the energy; below 20 Var U and its error are NaN. Where it is NaN, the
-    energy constant or unknown, Var U has no correction.
+    ``ess`` (cells,) are the effective samples of the energy. Below 20, Var U and its error are NaN. If it is NaN, since
+    the energy is constant or unknown, Var U is not corrected.
     """
     if "energy_mean" in blocks:
         first, second = blocks.of("energy_mean"), blocks.of("energy_sq_mean")

@@ -1,9 +1,9 @@
-"""Are the errors of a cell as small as requested? This ends a run to a target precision; a state has the result too.
+"""The test of the errors of a cell against targets, which ends a run to a target precision; a state has its result too.
 
-A target is a standard error of one of :data:`weightgas.quantities.TARGETS`: relative to the value, for an entropy in
-nats. A cell has reached its targets if no error is above its target and level 1 finds equilibrium, split R̂ included.
-The steps still needed follow from err ∝ 1/√steps. Quantities recorded at points (the radius) differ: once their samples
-are independent, only more samples help.
+A target is a standard error of one of :data:`weightgas.quantities.TARGETS`: relative to the value, or in nats for an
+entropy. A cell has reached its targets if no error is above its target and level 1 finds equilibrium, split R̂
+included. The steps still needed follow from err ∝ 1/√steps. Quantities recorded at points (the radius) differ: once
+their samples are independent, only more samples help.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from weightgas.quantities import DERIVED, in_nats
 from weightgas.status import Status
 
 _INDEPENDENT = 0.8
-"""Effective samples of the radius, as a share of all, at which more steps between them would not help."""
+"""Share of the samples of the radius that are effective, above which more steps between them would not help."""
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """For every cell, (cells,): are its targets met, how many times its steps it needs, can steps not help, and why.
+    """For every cell, (cells,): whether its targets are met, and what it would take.
 
-    ``longer`` is at least 1, and NaN where nothing can be predicted; ``stuck``: more steps would not help; ``reason``
-    is empty where the targets are met.
+    ``known`` is True if they are met. ``longer`` is how many times its steps the cell needs, at least 1, NaN where
+    nothing can be predicted. ``stuck`` is True if more steps would not help. ``reason`` is empty if the targets are
+    met.
     """
 
     known: np.ndarray
@@ -48,7 +49,7 @@ def judge(
     """Compare the errors of every cell with their targets.
 
     ``found`` are values and errors, ``level_one`` is the result of :func:`weightgas.measurement.stationarity.assess`,
-    ``steps`` (cells,) recorded, ``samples`` the most that a replica can have.
+    ``steps`` (cells,) are the recorded steps, and ``samples`` is the most that a replica can have.
     """
     names = np.array(list(targets))
     values, errors = (np.array([found[name][i] for name in targets]) for i in (0, 1))

@@ -1,10 +1,9 @@
 """Pressure, volume and the compressibility factor.
 
-V = E[r²]/2;  p = λ at fixed ELR and fixed LR;  on the sphere p = (‖w₊‖² − r²)/(2 η_e r⁴) = η_e G/(2 r²), w₊ before the
-projection.
-Split into heat and drift, p = η_e tr Σ/(2 r²) + η_e ‖∇L‖²/(2 r²). Z = pV/(RT), R = dof/2 [arXiv 2511.07308].
-Weakness: Z = (1 + SNR)/(1 − ηλ/2) is an identity of any stationary run; it cannot distinguish an ideal gas from
-another.
+V = E[r²]/2. p = λ at fixed ELR and fixed LR; on the sphere p = (‖w₊‖² − r²)/(2 η_e r⁴) = η_e G/(2 r²), with w₊ before
+the projection. Its thermal and signal parts are p = η_e tr Σ/(2 r²) + η_e ‖∇L‖²/(2 r²). Z = pV/(RT), R = dof/2
+[arXiv 2511.07308]. Weakness: Z = (1 + SNR)/(1 − ηλ/2) is an identity of any stationary run; it cannot distinguish an
+ideal gas from another.
 """
 
 from __future__ import annotations
@@ -19,8 +18,8 @@ from weightgas.measurement.rate import Rate
 def estimate(blocks: Blocks, rate: Rate) -> Estimates:
     """``radius`` (root mean square), ``log_radius`` (E ln r), ``volume``, ``pressure``, ``compressibility``.
 
-    Also the parts of the pressure, ``pressure_thermal`` and ``pressure_signal``, where the noise was recorded. ``rate``
-    is that of the cells.
+    If the noise was recorded, also the parts of the pressure, ``pressure_thermal`` and ``pressure_signal``. ``rate`` is
+    that of the cells.
     """
     square = blocks.of("radius", np.square, "square")
     inverse = blocks.of("radius", lambda r: r**-2.0, "inverse square")

@@ -1,8 +1,8 @@
 """The effective learning rate of every cell as block means: a constant of the cell times a factor that varies.
 
 η_e = η/r² at fixed LR; it is constant where the step is scaled, and a series of the trace where the protocol steers it.
-For a variable x, E[η_e x] = ``number`` · ``inverse`` · ``times(x)``, with E[1/r²] for the radius that the step does not
-cancel.
+For a variable x, E[η_e x] = ``number`` · ``inverse`` · ``times(x)``; ``inverse`` is E[1/r²] where the step is not
+scaled.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Rate:
 
     @property
     def alone(self) -> np.ndarray:
-        """The remaining factor of η_e besides ``number`` and ``inverse``: ones, or the rate where it is steered."""
+        """The remaining factor of η_e after ``number`` and ``inverse``: ones, or the rate if it is steered."""
         return np.ones_like(self.inverse) if self._steered is None else self._steered
 
     def times(self, name: str) -> np.ndarray:

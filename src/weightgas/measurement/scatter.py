@@ -1,8 +1,8 @@
 """Standard errors from the scatter of replicas: of U, Var U, tr Σ and T.
 
-With R replicas each is the standard deviation of the R values over √R. Where replicas are in basins that they do not
-leave, this contains what the basins differ by, and the errors from blocks do not. Level 1 compares the two
-(:mod:`weightgas.analysis.isotherms`). Weakness: R − 1 degrees of freedom, so it scatters by 1/√(2(R − 1)) of itself.
+With R replicas each is the standard deviation of the R values over √R. If replicas are in basins that they do not
+leave, this contains the differences between the basins, and the errors from blocks do not. Level 1 compares the two
+(:mod:`weightgas.analysis.isotherms`). Weakness: with R − 1 degrees of freedom, its relative scatter is 1/√(2(R − 1)).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NAMES = {
     "noise_trace_scatter": "noise trace",
     "temperature_scatter": "temperature",
 }
-"""The variables of a state, and what they are errors of."""
+"""The variables of a state, each with the name of the quantity whose error it is."""
 
 
 def estimate(blocks: Blocks, rate: Rate, dof: int) -> Estimates:

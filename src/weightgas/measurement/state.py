@@ -1,4 +1,4 @@
-"""``measure``: a trace in, a state out, one value with an error bar and a status for every cell."""
+"""``measure``: from a trace to a state, with values, standard errors and a status for every cell."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from weightgas.theory import ideal_gas
 logger = logging.getLogger(__name__)
 
 _BATCHES = 4
-"""What is in memory while a batch is measured, in units of the batch."""
+"""Memory that the measurement of a batch takes, in units of the batch."""
 _BYTES_PER_CELL = 12_000
-"""What is in memory of a cell, for each of its replicas and groups, while a state is put together."""
+"""Memory in bytes of a cell, for each of its replicas and groups, while a state is assembled."""
 
 
 @np.errstate(all="ignore")  # a cell may be extreme
@@ -44,24 +44,25 @@ def measure(
     Parameters
     ----------
     trace
-        From ``simulate``, ``train`` or ``open_trace``; it is not changed. It is measured a batch of cells at a time, so
-        one that stays in its store takes the memory of a batch and of the state.
+        From ``simulate``, ``train`` or ``open_trace``; it is not changed. It is measured in batches of cells, so that a
+        trace in a store needs the memory of one batch and of the state.
     entropy
-        ``"density"``, ``"integration"``, ``"knn"``, ``"quasi_harmonic"`` or ``"published"``
-        (:mod:`weightgas.measurement.entropy`); ``"auto"`` takes the density where the trace has it, else integration
-        along temperature. A custom one is an instance of an :class:`weightgas.measurement.entropy.Estimator`. The other
-        estimates that the trace has data for are in the state as ``entropy_<name>``.
+        The estimator of the entropy of the direction: ``"density"``, ``"integration"``, ``"knn"``,
+        ``"quasi_harmonic"`` or ``"published"`` (:mod:`weightgas.measurement.entropy`), or an instance of a custom
+        :class:`weightgas.measurement.entropy.Estimator`. ``"auto"`` uses the density if the trace has it, else
+        integration along temperature. The estimates by other methods for which the trace has the data are in the state
+        as ``entropy_<name>``.
     anchor
         The constant of the integration, which gives differences only: a number, the entropy of the direction in the
-        coldest cell; ``"uniform"`` (the hottest cell is nearly uniform on the sphere); ``"gaussian"`` (the coldest is a
-        harmonic well, simulations only). ``"auto"`` and ``"coldest"`` count from the coldest cell.
+        coldest cell; ``"uniform"`` (the hottest cell is nearly uniform on the sphere); ``"gaussian"`` (the coldest cell
+        is a harmonic well; simulations only). With ``"auto"`` and ``"coldest"`` the entropy of the coldest cell is 0.
     criteria
-        What a cell must satisfy to be called stationary.
+        The conditions for a cell to count as stationary.
     seed
         Seed of the bootstrap of the integrated entropy.
     client
-        Whose workers measure the batches: a ``distributed.Client`` or an executor (:mod:`weightgas.runs.clients`). The
-        state is the same.
+        A ``distributed.Client`` or an executor whose workers measure the batches (:mod:`weightgas.runs.clients`). The
+        state does not depend on it.
 
     Returns
     -------
@@ -69,15 +70,16 @@ def measure(
         On ``cell``: ``temperature``, ``pressure``, ``volume``, ``energy``, ``entropy``, ``entropy_direction``,
         ``compressibility``, ``helmholtz``, ``gibbs`` and others, each with ``<name>_err``; ``status``, ``ess``,
         ``burn_in``, …; ``entropy_direction_draws`` (cell, draw) for integrated entropies. What cannot be computed is
-        NaN, and ``entropy_reason`` states why. For a run to a target precision there is also ``known``: whether each
-        cell is in equilibrium with every error at most its target; if not, ``reason`` states what is missing. The mean
-        of every custom quantity of the trace is under its name. ``measured_from`` is a digest of each cell of the
-        trace, and the attribute ``measured_with`` holds the arguments and the version.
+        NaN; the attribute ``entropy_reason`` explains a missing entropy. ``reason`` states why a cell is not in
+        equilibrium. For a run to a target precision, ``known`` is 1 in the cells that are in equilibrium with no error
+        above its target; for the others ``reason`` states what is missing. The mean of every custom quantity of the
+        trace has the name of the quantity. ``measured_from`` is a digest of each cell of the trace, and the attribute
+        ``measured_with`` contains the arguments and the version.
 
     Raises
     ------
     TypeError, TraceError, ValueError
-        If it is not a trace, an entropy method is unknown, or the trace lacks what the method needs.
+        If ``trace`` is not a trace, ``entropy`` or ``anchor`` is unknown, or the trace lacks what the estimator needs.
     """
     traces.check(trace)
     anchor_of(anchor, trace.attrs)
@@ -113,10 +115,10 @@ def measure(
 
 
 def renewed(trace: xr.Dataset, state: xr.Dataset | None) -> xr.Dataset:
-    """``state`` if it was measured from ``trace`` as it is, by this version; else a new one, by the same arguments.
+    """``state`` if this version measured it from ``trace``; else a new state, measured with the same arguments.
 
-    A state that does not record its arguments is measured by the default ones; so is one of a custom estimator of the
-    entropy, which a record cannot contain.
+    A state that does not record its arguments, or has a custom estimator of the entropy, which a record cannot contain,
+    is measured again with the default arguments.
     """
     if state is None:
         return measure(trace)
@@ -140,7 +142,7 @@ def _record(entropy: Any, anchor: float | str, criteria: stationarity.Criteria, 
 
 
 def _recorded(state: xr.Dataset) -> Mapping[str, Any]:
-    """The record of a state; empty if it has none that can be read."""
+    """The record of a state; empty if it cannot be read."""
     try:
         how = json.loads(state.attrs["measured_with"])
     except (KeyError, TypeError, ValueError, RecursionError):
@@ -149,7 +151,7 @@ def _recorded(state: xr.Dataset) -> Mapping[str, Any]:
 
 
 def _arguments(how: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of :func:`measure` in a record; KeyError, TypeError or ValueError if they cannot be made of it."""
+    """The arguments of :func:`measure` in a record; KeyError, TypeError or ValueError if it is not a valid record."""
     entropy = how["entropy"]
     if isinstance(entropy, dict):
         settings = {name: value for name, value in entropy.items() if name != "name"}
@@ -159,7 +161,7 @@ def _arguments(how: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _foresee(trace: xr.Dataset) -> None:
-    """Refuse a trace whose state does not fit into memory with what it is made of: ValueError before it is taken."""
+    """ValueError if the measurement of a trace does not fit into memory, before memory is allocated."""
     of_batch = max(trace.isel(cell=cells).nbytes for cells in traces.batches.batches(trace)[:1])
     groups = trace.sizes["replica"] * trace.sizes.get("group", 1)
     need = _BATCHES * of_batch + _BYTES_PER_CELL * trace.sizes["cell"] * groups
@@ -167,9 +169,10 @@ def _foresee(trace: xr.Dataset) -> None:
 
 
 def known(trace: xr.Dataset, samples: int | None = None) -> precision.Judgement:
-    """Whether each single cell has errors as small as the attribute ``precision`` of the trace requires. The estimates
-    and criteria are those of :func:`measure`. ``samples`` is the most that a replica can have, by default what the
-    trace has room for.
+    """Whether each cell has errors as small as the attribute ``precision`` of the trace requires.
+
+    The estimates and criteria are those of :func:`measure`. ``samples`` is the most that a replica can have, by default
+    the samples of the trace.
     """
     level_one = stationarity.assess(trace, stationarity.Criteria())
     found = batched.estimates(trace, level_one)
@@ -188,7 +191,8 @@ def _judged(trace: xr.Dataset, found: Estimates, level_one: xr.Dataset, samples:
 
 
 def _add_known(state: xr.Dataset, judged: precision.Judgement) -> None:
-    """Add to a state which cells have reached their targets, and why the others have not."""
+    """Add ``known``, the cells that have reached their targets, to a state, and to ``reason`` why the others have
+    not."""
     both = zip(judged.reason, state["reason"].values, strict=True)
     reason = np.array(["; ".join(filter(None, r)) for r in both], np.dtypes.StringDType())
     state["reason"] = state["reason"].copy(data=reason)
@@ -207,7 +211,7 @@ def _whole_entropy(found: Estimates) -> None:
 
 
 def _potentials(found: Estimates) -> None:
-    """F = U − TS and 𝒢 = U − TS + pV with the errors added as if independent."""
+    """F = U − TS and 𝒢 = U − TS + pV, with errors propagated as if independent."""
     if "temperature" not in found:
         return
     (u, du), (t, dt), (s, ds) = found["energy"], found["temperature"], found["entropy"]

@@ -7,8 +7,8 @@ T_i = η_e,i tr Σ_i/(2 (d_i − 1))                η_e,i = η_e r²/r_i² for 
 T_v,i = λ E[r_i²] (1 − m ηλ/2)/(d_i − 1)        (sphere: η_e,i G_i/(2 (d_i − 1)))
 
 m is 1 without momentum, else the share of the finite-step term that remains with it
-(:func:`weightgas.theory.finite_step.momentum_share`). Weakness: none of the three tests the Gibbs form, since they
-agree in any stationary run.
+(:func:`weightgas.theory.finite_step.momentum_share`). Weakness: none of these temperatures tests the Gibbs form, since
+T_g and T_v are related by an identity of any stationary run.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def estimate(blocks: Blocks, rate: Rate, dof: int, group_dof: np.ndarray | None,
     """``elr``, ``temperature``, ``temperature_virial`` and, for groups, ``temperature_group`` and
     ``temperature_virial_group`` (cell, group).
 
-    ``rate`` is that of the cells, ``group_dof`` the d_i − 1; ``share`` is m.
+    ``rate`` is that of the cells, ``group_dof`` are the d_i − 1, and ``share`` is m.
     """
     square, number = blocks.of("radius", np.square, "square"), rate.number
     out: Estimates = {"elr": blocks.estimate(lambda x, a: spread(number, x) * x * a, rate.inverse, rate.alone)}

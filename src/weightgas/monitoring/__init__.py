@@ -1,4 +1,4 @@
-"""The monitor of any training loop: norms, effective learning rates and where they go, through optimizer hooks."""
+"""The monitor of any training loop: norms, effective learning rates and their forecasts, through optimizer hooks."""
 
 from weightgas.monitoring.ahead import NormForecast
 from weightgas.monitoring.gas import Gas

@@ -1,16 +1,15 @@
-"""Where the norm of a group goes from a sample on: r* there, when it is near it, and the norm at a later step.
+"""The norm of a group after a sample: its r* there, when the norm comes near r*, and the norm at a later step.
 
     d r²/dt = −k(t) r^a + η(t)² c(t) r^b,    k = κ η(t) λ
 
-with κ, the decay of a step in units of ηλ r^a, and c measured: alignment and update terms of all steps so far, so that
-the memory of momentum and of successive gradients is in them. c is drawn from what :mod:`.drift` makes of the run; η is
-that of the schedule, if there is one, else it stays that of ``rule``. With a schedule c also follows η, as η^β: upwards
-in networks that come to fit their data, whose gradients vanish with the rate, downwards in language models. β is
-not known beforehand and is drawn. Each draw is followed in steps of constant η and
-c, in which r^m, m = a − b, relaxes exponentially. Quantiles of some hundred draws are the intervals; draws are the same
-for the same samples.
+κ, the decay of a step in units of ηλ r^a, and c are measured, c from the alignment and update terms of all steps so
+far: so c contains the memory of momentum and of successive gradients. Future c is drawn by the model of :mod:`.drift`.
+η follows the schedule, if there is one; else it stays that of ``rule``. With a schedule c also changes with η, as η^β:
+β > 0 in networks that come to fit their data, whose gradients vanish with the rate, β < 0 in language models. β is not
+known beforehand and is drawn. Each draw is followed through pieces of constant η and c, in which r^m, m = a − b,
+relaxes exponentially. The intervals are quantiles of some hundred draws, which are the same for the same samples.
 
-Weakness: groups are drawn independently of each other, and the settings other than η for constant.
+Weakness: groups are drawn independently of each other, and settings other than η are taken to be constant.
 """
 
 from __future__ import annotations
@@ -29,34 +28,35 @@ from weightgas.monitoring.record import SAME_MEMORY, Record
 from weightgas.optimizers import Optimizer
 
 NEAR = 0.05
-"""Relative distance from r* that counts as there."""
+"""Relative distance from r* within which the norm counts as arrived."""
 DRAWS, CELLS = 400, 48
 TANGENT, STILL = 0.02, 1e-6
-"""|cos(w, g)| above which a group does not look scale-invariant; relative change of r² between steps that is none."""
+"""|cos(w, g)| above which a group does not look scale-invariant; relative change of r² between steps that is
+ignored."""
 _SAME = 0.01
-"""Relative change of the learning rate that is none."""
+"""Relative change of the learning rate that is ignored."""
 _BETTER = 1.05
-"""By what factor the error of a constant norm must be the larger one."""
+"""The factor by which the error of a constant norm must exceed that of the budget."""
 WIDEST = 3.0
 """Ratio of both ends of an interval above which no forecast is given."""
 RESPONSE, _LEAST_FACTOR = 0.6, 1e-3
-"""Standard deviation of β in c ∝ η^β, and the smallest share of η for which that is followed."""
+"""Standard deviation of β in c ∝ η^β, and the factor of η below which c no longer follows."""
 _QUANTILES = (0.025, 0.5, 0.975)
 _FAR = 30.0
-"""Relaxation times in which an arrival is looked for."""
+"""Relaxation times within which an arrival is looked for."""
 
 Factors = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
 """Means of η and η² between edges of steps, in units of the present η and its square."""
 
 
 def constant(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A learning rate that stays."""
+    """A constant learning rate."""
     return np.ones(len(edges) - 1), np.ones(len(edges) - 1)
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Median and the 95 % interval of something; NaN where it is not known, infinite where it does not come."""
+    """Median and 95 % interval of a number: NaN where it is unknown, infinite for a step that never comes."""
 
     value: float
     low: float
@@ -64,7 +64,7 @@ class Interval:
 
     @classmethod
     def of(cls, draws: np.ndarray) -> Interval:
-        """From draws (count,); infinite ones are late."""
+        """From draws (count,), of which some may be infinite."""
         low, value, high = np.quantile(draws, _QUANTILES, method="inverted_cdf")
         return cls(float(value), float(low), float(high))
 
@@ -76,7 +76,7 @@ NO_INTERVAL = Interval(np.nan, np.nan, np.nan)
 class Paths:
     """Drawn futures of a norm: ``radius`` (draws, cells + 1) at ``edges``, and ``star`` (draws, cells) between them.
 
-    ``star`` is r* of the growth without its fluctuations, at the learning rate of the time; infinite without decay.
+    ``star`` is r* from the growth without its fluctuations, at the learning rate of that time; infinite without decay.
     """
 
     edges: np.ndarray
@@ -130,13 +130,14 @@ def follow(
 
 @cache
 def _responses() -> np.ndarray:
-    """β (draws,), the same at every call, in an order that no other draw has."""
+    """β (draws,), the same at every call, in an order independent of all other draws."""
     quantiles = norm_distribution.ppf((np.arange(DRAWS) + 0.5) / DRAWS)
     return RESPONSE * np.random.default_rng(1).permutation(quantiles)
 
 
 def strength(rule: Optimizer, steps: Steps) -> float:
-    """k, the decay of a step over r^a at the settings of ``rule``, from the later half; 0 without decay."""
+    """k, the decay of a step over r^a at the settings of ``rule``, from the later half of ``steps``; 0 without
+    decay."""
     unit = unit_decay(rule, steps)[len(steps.radius) // 2 :]
     known = unit[np.isfinite(unit)]
     return float(known.mean() * np.prod(rule.rates())) if len(known) else 0.0
@@ -155,13 +156,16 @@ def settling(rule: Optimizer, steps: Steps, radius: float, factors: Factors = co
 
 @dataclass(frozen=True)
 class NormForecast:
-    """The norm of group ``name`` at ``step``, as the samples up to step ``made`` let it be estimated, when it was
-    ``present``: ``radius`` with the 95 % interval ``low`` to ``high``.
+    """The norm of group ``name`` at ``step``, forecast: ``radius`` with the 95 % interval ``low`` to ``high``.
 
-    ``basis`` is ``"budget"``, or ``"constant norm"`` where half the interval is as wide as the error, in 95 % too, that
-    "the norm stays" is expected to have: then ``radius`` is ``present``, and the interval contains it. Where nothing
-    can be given it is ``"none"``, the numbers are NaN and ``reason`` states why. ``reason`` also states what η was
-    taken for.
+    The forecast uses the samples up to step ``made``, when the norm was ``present``. ``basis`` states how it is made:
+
+    - ``"budget"``: by the radial budget, whose error (half the interval) is the smaller one;
+    - ``"constant norm"``: the expected error of a constant norm (its 95 % quantile) is no larger. Then ``radius`` is
+      ``present``, and the interval contains it;
+    - ``"none"``: no forecast can be given; ``radius``, ``low`` and ``high`` are NaN.
+
+    ``reason`` states which learning rate was assumed, or why there is no forecast.
     """
 
     name: str
@@ -182,14 +186,15 @@ class NormForecast:
 
 
 def no_forecast(name: str, made: int, step: int, present: float, reason: str) -> NormForecast:
-    """None, for ``reason``."""
+    """A forecast without numbers, for ``reason``."""
     return NormForecast(name, made, step, present, np.nan, np.nan, np.nan, "none", reason)
 
 
 def forecast(
     name: str, rule: Optimizer, steps: Steps, present: float, step: int, factors: Factors | None
 ) -> NormForecast:
-    """The norm at ``step`` from stretches up to the last sample, where it is ``present``; else η stays as it is."""
+    """The norm at ``step`` from stretches up to the last sample, where it is ``present``; η is constant without
+    ``factors``."""
     made = int(steps.step[-1])
     drift = Drift.of(rule.update_power, steps)
     if drift is None:
@@ -210,8 +215,8 @@ def forecast(
 
 
 def stretches(record: Record, group: int, until: float = np.inf) -> Steps:
-    """The stretches of one group between samples up to the step ``until``, since momentum, betas or what a step's decay
-    is over ηλ last changed; without samples whose decay is not known."""
+    """The stretches of one group between samples up to the step ``until``, since momentum, betas or the decay of a step
+    over ηλ last changed; without samples whose decay is unknown."""
     kept = np.flatnonzero((record.step <= until) & np.isfinite(record["decay"][:, group]))
     memory = np.stack([1 - record[n][kept, group] for n in ("momentum", "second_beta")])
     memory = np.vstack([memory, record["decay_factor"][kept, group]])
@@ -250,7 +255,7 @@ def norm(
 
 
 def _against(record: Record, kept: np.ndarray, group: int, rule: Optimizer) -> str:
-    """Why the law of the norm does not hold for a group, or is not known to; empty where nothing speaks against it."""
+    """Why the law of the norm does not hold for a group, or is not known to hold; empty if there is no reason."""
     if rule.refused:
         return rule.refused
     if (kept & np.isfinite(record["decay"][:, group])).sum() < 2:

@@ -4,16 +4,16 @@ With w₊ = w − a − ηu, a the decay, δ = w₊ − w and v = δ + a = −η
 
     r₊² − r² = ‖a‖² − 2⟨w, a⟩ [decay] + 2⟨w − a, v⟩ [alignment term] + ‖v‖² [update term]
 
-and for a = εw these are −ε(2 − ε)r², 2(1 − ε)⟨w, v⟩, ‖v‖². r₊² and r² are norms of their own, so that the closure, what
-the three leave, is a test of the arithmetic. The angle of the step is 2·asin(½√((‖δ‖² − (r₊ − r)²)/(r r₊))).
+and for a = εw these are −ε(2 − ε)r², 2(1 − ε)⟨w, v⟩, ‖v‖². r₊² and r² are computed separately, so that the closure,
+r₊² − r² minus the three terms, tests the arithmetic. The angle of the step is 2·asin(½√((‖δ‖² − (r₊ − r)²)/(r r₊))).
 
-Noise without a gradient more than the run makes, from two successive steps, g̃ = rg:
+Noise from two successive steps, without any gradient beyond those of the run, g̃ = rg:
 
     tr Σ ≈ ½‖g̃_t − g̃_{t+1}‖²        ‖∇L‖² ≈ ⟨g̃_t, g̃_{t+1}⟩        G = (‖g̃_t‖² + ‖g̃_{t+1}‖²)/2
 
-Weakness: the step answers to g_t, so that the product is low and the noise high by η_e tr HΣ (H the Hessian on the unit
-sphere); :func:`weightgas.monitoring.series.noise_and_signal` corrects a part of this. Batches drawn without
-replacement lower the product further, by tr Σ over the number of batches. G has no such fault.
+Weakness: the step depends on g_t, so the product is too low and the noise too high by η_e tr HΣ (H the Hessian on the
+unit sphere); :func:`weightgas.monitoring.series.noise_and_signal` corrects a part of this. Batches drawn without
+replacement lower the product further, by tr Σ over the number of batches. G has neither bias.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from weightgas.monitoring.record import MEANINGS, SETTINGS
 W, AFTER, MOVED, DECAY = range(4)
 """Rows of the Gram matrix of a step: w, w₊, δ, a."""
 GRADIENT = 1
-"""Row of g in that of w and g before the step; w is row 0 there too."""
+"""Row of g in the Gram matrix of w and g before the step; w is row 0 there too."""
 FIRST, SECOND = range(2)
-"""Rows of that of two successive gradients, g and g₊."""
+"""Rows of the Gram matrix of two successive gradients, g and g₊."""
 START, STEP, PAIR = 2, 4, 2
-"""Their sizes."""
+"""Sizes of these three matrices: before the step, of the step, of the gradients."""
 _ROUNDING = 0.01
-"""Share of the largest term of the budget that r² may be off by where weights were made again."""
+"""Largest error of r² of reconstructed weights, as a share of the largest term of the budget."""
 
 
 def scaled(gram: np.ndarray, rows: list[int], factor: float) -> np.ndarray:
@@ -50,13 +50,13 @@ def terms(gram: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def undone_rightly(start: np.ndarray, gram: np.ndarray) -> bool:
-    """Whether weights that were made again have the norms that were measured before the step, for every group."""
+    """Whether reconstructed weights have the norms that were measured before the step, for every group."""
     off, largest = np.abs(gram[:, W, W] - start[:, W, W]), np.abs(terms(gram)).max(axis=0)
     return bool((off <= _ROUNDING * largest).all()) or not (np.isfinite(start).all() and largest.any())
 
 
 def row(start: np.ndarray, gram: np.ndarray, pair: np.ndarray, between: np.ndarray) -> dict[str, np.ndarray]:
-    """Everything of a sample except the settings, (groups,) each.
+    """All variables of a sample except the settings, (groups,) each.
 
     From Gram matrices of w and g before a step, of the step, and of two successive gradients, and from r² before the
     second step, (groups, 1, 1).

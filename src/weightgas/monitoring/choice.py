@@ -1,4 +1,4 @@
-"""Which parameters are watched, as what groups: found by the symmetry search, by the modules, or given."""
+"""The choice of the watched groups of parameters: by the symmetry search, by the modules, or as given."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _FIX = (
 
 _WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 _OTHERS = 0.01
-"""Share of the weights of a group that may have other settings of the optimizer than the others."""
+"""Share of the weights of a group whose optimizer settings may differ from those of the rest."""
 
 
 @dataclass(frozen=True)
 class Watched:
-    """One group: its name, its trained parameters by name, and the ``rows`` of those of which it is only a part.
+    """One group: its name, its trained parameters by name, and the ``rows`` of parameters that it contains in part.
 
     ``invariant``: whether the loss is known to depend on its direction alone, so that it has r*, T, p and Z.
     """
@@ -83,7 +83,7 @@ def choose(
     Raises
     ------
     TypeError, ValueError
-        If a parameter has no such name, is in two given groups, or nothing that can be watched is trained.
+        If a given name or row does not exist, or the optimizer trains nothing that can be watched.
     """
     if groups is not None:
         source = "the symmetry search" if isinstance(groups, symmetry.Symmetries) else "given"
@@ -115,7 +115,7 @@ def _found(
 
 
 def _largest_first(model: nn.Module, found: Iterable[symmetry.Group]) -> list[symmetry.Group]:
-    """Groups may share a tensor, and then one of them can be watched: the one with the most weights."""
+    """Groups with the most weights first: of groups that share a tensor only one, the first, can be watched."""
     sizes = {name: p.numel() for name, p in model.named_parameters()}
     return sorted(found, key=lambda group: -sum(sizes[name] for name in group.parameters))
 
@@ -137,9 +137,9 @@ def plain(name: str) -> str:
 
 
 def _alike(optimizer: torch.optim.Optimizer, chosen: Iterable[Watched]) -> tuple[list[Watched], list[str]]:
-    """The groups whose weights the optimizer treats alike, except for a hundredth at most; and notes on the others.
+    """The groups in which at least 99 % of the weights have the same optimizer settings, and notes on the others.
 
-    Where learning rate or decay differ inside a group, its norm has no one r*.
+    Where learning rate or decay differ inside a group, its norm has no single r*.
     """
     settings = {
         id(p): repr(sorted((k, v) for k, v in group.items() if k not in ("params", "param_names")))
@@ -161,7 +161,7 @@ def _alike(optimizer: torch.optim.Optimizer, chosen: Iterable[Watched]) -> tuple
 
 
 def _matrices(model: nn.Module, optimizer: torch.optim.Optimizer, chosen: Sequence[Watched]) -> list[Watched]:
-    """The trained matrices of which nothing is in a group of ``chosen``, each by itself."""
+    """The trained matrices with no part in a group of ``chosen``, each as a separate group."""
     taken = {id(p) for group in chosen for p in group.parameters.values()}
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]} - taken
     return [
@@ -172,7 +172,7 @@ def _matrices(model: nn.Module, optimizer: torch.optim.Optimizer, chosen: Sequen
 
 
 def _named(found: Any) -> dict[str, dict[str, tuple[int, ...]]]:
-    """Name and parameters of each scale-invariant group, with the rows that are meant; none are all of them."""
+    """Name and parameters of each scale-invariant group, with the rows that belong to it; () for all rows."""
     if isinstance(found, Mapping):
         each = {str(n): (p,) if isinstance(p, str) else p for n, p in found.items()}
         return {n: dict.fromkeys(map(plain, p), ()) for n, p in each.items()}
@@ -201,7 +201,7 @@ def _trained(
     named_parameters = model.named_parameters(remove_duplicate=False)  # a tied parameter answers to all its names
     parameters = {plain(name): p for name, p in named_parameters}
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is a tensor in total
+    taken: dict[tuple[int, int], str] = {}  # (tensor, row) and its group; row −1 is an entire tensor
     chosen, notes = [], []
     for name, members in named.items():
         members = {_known(p, parameters): rows for p, rows in members.items()}
@@ -229,14 +229,14 @@ def _trained(
 
 
 def _known(name: str, parameters: Mapping[str, Tensor]) -> str:
-    """``name`` without the prefixes of wrappers that are off the model."""
+    """``name`` without the prefixes of wrappers that the model does not have."""
     while name not in parameters and name.startswith("module."):
         name = name.removeprefix("module.")
     return name
 
 
 def _others(taken: Mapping[tuple[int, int], str], tensor: int, row: int) -> list[tuple[int, int]]:
-    """What is taken of a tensor that a row of it, or the total (−1), cannot be had alongside."""
+    """The places of a tensor, taken already, that overlap with ``row`` of it (−1: the entire tensor)."""
     if row >= 0:
         return [at for at in ((tensor, row), (tensor, -1)) if at in taken]
     return [at for at in taken if at[0] == tensor]

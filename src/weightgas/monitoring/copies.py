@@ -1,7 +1,7 @@
-"""Copies of an optimizer with its state and a few tensors, to try steps with; the original is never touched.
+"""Copies of an optimizer with its state and a few tensors, for trial steps; the original is never touched.
 
-Every parameter that is not copied is an empty one in the copy, and a function of the optimizer that has taken in the
-original or one of its tensors is refused. Tensors of less than 32 bits are copied in float32.
+In the copy an empty tensor replaces every parameter that is not copied. An optimizer with a function whose closure
+contains the original or one of its tensors is refused. Tensors of less than 32 bits are copied in float32.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ import torch
 from torch import Tensor, nn
 
 _SMALLEST, _LARGEST = 8, 1 << 24
-"""Elements of a tensor: of fewer nearly every direction is along w, and copies of more take too much memory."""
+"""Bounds on the elements of a tensor: with fewer, nearly every direction is along w; with more, copies take too much
+memory."""
 
 
 class Refused(Exception):
-    """The reason why nothing is known."""
+    """An optimizer whose steps cannot be analysed by copies; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class CopiedTensor:
 
 
 def chosen(optimizer: Any, group: int, weights: Sequence[tuple[int, Tensor, Tensor]]) -> list[CopiedTensor]:
-    """The smallest watched tensor of each number of dimensions of a group, and one of every other group that has one
-    of less than 16 million elements; the copy has no other groups."""
+    """The tensors of a copy: of ``group`` the smallest watched one of each number of dimensions, of every other group
+    the smallest of at most 16 million elements."""
     found: dict[tuple[int, int], CopiedTensor] = {}
     for k, parameter, before in sorted(weights, key=lambda x: x[1].numel()):
         if parameter.grad is None or not _SMALLEST <= parameter.numel() <= _LARGEST:
@@ -62,7 +63,7 @@ def chosen(optimizer: Any, group: int, weights: Sequence[tuple[int, Tensor, Tens
 
 
 class Copies:
-    """Steps of copies of an optimizer with a few tensors, of parameter group ``group`` and those that it steps with."""
+    """Steps of copies of an optimizer with a few tensors of parameter group ``group`` and of the other groups."""
 
     def __init__(
         self, optimizer: Any, group: int, tensors: list[CopiedTensor], fresh: Sequence[Mapping[str, Any]] | None
@@ -89,10 +90,11 @@ class Copies:
         anew: bool = False,
         fresh: bool = False,
     ) -> list[list[Tensor]]:
-        """Weights of the tensors of the group in float64 after each step, with decay in the first one alone.
+        """Weights of the tensors of the group in float64 after each step, with decay ``wd`` in the first step only.
 
-        Gradients and weights times the factors; ``anew`` without state, and then with other gradients in later steps;
-        ``fresh`` with the settings that the parameter groups had when the run began, if that was seen.
+        Gradients and weights are multiplied by the factors ``gradient`` and ``weights``. ``anew`` starts without state
+        and has different gradients in later steps. ``fresh`` takes the settings that the parameter groups had when the
+        run began, if these are known.
         """
         made, parameters = self._copy(anew, fresh)
         with torch.no_grad():
@@ -153,18 +155,18 @@ def settings_of(group: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _steppable(tensor: Tensor) -> Tensor:
-    """In float32 where it has fewer digits."""
+    """The tensor, in float32 if its precision is lower."""
     return tensor.float() if tensor.dtype in (torch.float16, torch.bfloat16) else tensor
 
 
 def _bare_step(optimizer: Any) -> Any:
-    """``step`` of its class without the hooks that are on all optimizers."""
+    """``step`` of its class without the hooks that torch puts on all optimizers."""
     step = type(optimizer).step
     return step.__wrapped__ if getattr(step, "hooked", False) else step
 
 
 def _check_functions(values: Any, original: Any) -> None:
-    """Refused where a function of the optimizer has taken in what a copy must not reach."""
+    """Raise :class:`Refused` if the closure of a function contains the optimizer or one of its parameters."""
     watched = {id(original)} | {id(p) for group in original.param_groups for p in group["params"]}
     for value in values:
         cells = value.__closure__ or () if isinstance(value, FunctionType) else ()
@@ -174,7 +176,7 @@ def _check_functions(values: Any, original: Any) -> None:
 
 @contextmanager
 def undisturbed(weights: Sequence[tuple[int, Tensor, Tensor]]) -> Iterator[None]:
-    """All generators of random numbers as before, and no warning of a copy."""
+    """Restore all generators of random numbers afterwards, and suppress the warnings of a copy."""
     devices = {p.device for _, p, _ in weights if p.device.type == "cuda"}
     python, numbers = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:

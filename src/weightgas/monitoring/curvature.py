@@ -7,14 +7,14 @@ part along w_i),
 
     Δ_i L ≈ ‖t_i‖² ⟨u_i, g₊ − g₋⟩/(2θ cos θ)        ‖∇_i L‖² ≈ r_i² ⟨g, (g₊ + g₋)/2⟩
 
-with g the gradient of the step itself, from a batch of its own. The second is unbiased except for the third derivative,
+with g the gradient of the step itself, from another batch. The second is unbiased except for the third derivative,
 O(θ²), and for clipping, which shortens g.
 
-Weights, buffers, the random numbers of torch and the modes of the modules are put back bit by bit, gradients are not
-touched; where the step is made under autocast, that is off inside and its copies of the weights are neither read nor
-kept. Weakness: one sample scatters by tens of per cent, and where ``loss_fn`` computes in bfloat16 by many times
-itself; average. The error of that average does not hold the choice of the probe batches. What a module keeps outside
-its buffers is not put back, nor are random numbers of NumPy or Python that ``loss_fn`` may draw.
+Weights, buffers, the random numbers of torch and the modes of the modules are restored bit by bit; gradients are not
+touched. Autocast is off inside, and its cached copies of the weights are neither read nor changed. Weakness: one sample
+scatters by tens of per cent, and by many times its value where ``loss_fn`` computes in bfloat16, so average. The error
+of the average does not contain the choice of the probe batches. What a module stores outside its buffers is not
+restored, nor are random numbers of NumPy or Python that ``loss_fn`` may draw.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from weightgas.monitoring.products import copies, wide
 from weightgas.probes.laplacian import NEAR
 
 MOST_BATCHES = 16
-"""Probe batches that are kept of a data loader; of a list all. Samples take them in turn."""
+"""Number of probe batches taken from a data loader; a list is used completely. Samples take them in turn."""
 
 
 class Curvature:
@@ -64,7 +64,7 @@ class Curvature:
         self._signs, self._count = torch.Generator().manual_seed(seed), 0
 
     def read(self, gradients: Sequence[Tensor | None]) -> Tensor:
-        """(groups, 2) on the device of the parameters: Δ_i L, and ‖∇_i L‖² with ``gradients`` those of the step."""
+        """Δ_i L and ‖∇_i L‖², (groups, 2) on the device of the parameters; ``gradients`` are those of the step."""
         with torch.no_grad(), _as_it_was(self._model, self._parameters) as weights:
             across, lengths, squares = self._across(weights)
             sides = [self._turned(weights, across, sign * NEAR) for sign in (1, -1)]
@@ -90,7 +90,7 @@ class Curvature:
         )
 
     def _turned(self, weights: list[Tensor], across: list[Tensor], angle: float) -> list[Tensor]:
-        """Gradients of the batch whose turn it is, at weights turned by ``angle``; the same dropout on either side."""
+        """Gradients of the next probe batch at weights turned by ``angle``; dropout is the same on either side."""
         for parameter, w, u in zip(self._parameters, weights, across, strict=True):
             parameter.copy_(w * math.cos(angle) + u * math.sin(angle))
         _seed(self._count, self._parameters)
@@ -114,7 +114,7 @@ class Curvature:
         return out[: self._groups]
 
     def _spread(self, of_groups: Tensor, k: int, like: Tensor) -> Tensor:
-        """The number of its group for every row of tensor ``k``; 0 for rows of no group."""
+        """A value for each row of tensor ``k``: that of its group, 0 for rows of no group."""
         rows = torch.cat([of_groups, of_groups.new_zeros(1)]).to(like.device)[self._labels[k]]
         return rows.to(like.dtype).reshape(-1, *[1] * (like.ndim - 1)) if like.ndim else rows[0].to(like.dtype)
 
@@ -124,7 +124,7 @@ def _devices(parameters: Sequence[Tensor]) -> list[int]:
 
 
 def _seed(seed: int, parameters: Sequence[Tensor]) -> None:
-    """Of the generators that are put back, and of no others: ``torch.manual_seed`` is for every device."""
+    """Seed the generators that are restored, and no others: ``torch.manual_seed`` would seed every device."""
     torch.default_generator.manual_seed(seed)
     for index in _devices(parameters):
         torch.cuda.default_generators[index].manual_seed(seed)
@@ -132,14 +132,14 @@ def _seed(seed: int, parameters: Sequence[Tensor]) -> None:
 
 @contextmanager
 def _generators(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Torch's random numbers go on afterwards as if nothing had been drawn."""
+    """Restore the random numbers of torch afterwards."""
     with torch.random.fork_rng(_devices(parameters)):
         yield
 
 
 @contextmanager
 def _without_autocast(parameters: Sequence[Tensor]) -> Iterator[None]:
-    """Autocast off, and its cache too: it holds copies of the weights where they are before the step."""
+    """Autocast off, and its cache too, which contains copies of the weights from before the step."""
     before = torch.is_autocast_cache_enabled()
     with ExitStack() as stack:
         for kind in {"cpu", *(p.device.type for p in parameters)}:
@@ -151,7 +151,7 @@ def _without_autocast(parameters: Sequence[Tensor]) -> Iterator[None]:
 
 @contextmanager
 def _as_it_was(model: nn.Module, parameters: list[Tensor]) -> Iterator[list[Tensor]]:
-    """The weights, to be moved inside; they, buffers, modes and random numbers are as before afterwards."""
+    """The weights, to be moved inside; afterwards weights, buffers, modes and random numbers are restored."""
     buffers = list(model.buffers())
     modes = [(module, module.training) for module in model.modules()]
     kept = copies(buffers)

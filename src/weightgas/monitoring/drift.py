@@ -1,15 +1,15 @@
 """How the growth of a norm drifts along a run, and where it may go from there.
 
-A step adds η² c r^b to r² (b the ``update_power`` of the optimizer). c is constant where nothing is learned; in a run
-that learns it is not, and no law knows its way. What is known of it, from blocks of a fixed ratio of steps:
+A step adds η² c r^b to r² (b the ``update_power`` of the optimizer). c is constant where nothing is learned. In a run
+that learns it changes, by no known law; it is modelled from blocks, each a fixed ratio of steps long:
 
     ln c(x) = level + s x + W(x) + white noise,    x = ln(step/step now)
 
 with a free level, a slope s ~ N(0, SLOPE²), a random walk W whose variance grows by σ² e^{−CALMING·x} for each unit of
 x, and noise whose variance falls with the steps of a block. So a run that has learned for t steps changes from t to 2t
-somewhat less than it did from t/2 to t. σ² and the size of the noise are not known: draws come from all values of a
-grid, as often as each is likely, by the likelihood of the blocks and a prior. The noise that stretches show among
-themselves is only where the grid begins, since bursts last longer than one.
+somewhat less than it did from t/2 to t. σ² and the size of the noise are unknown: draws come from all values of a grid,
+in proportion to the posterior weight of each, from the likelihood of the blocks and a prior. The scatter among
+stretches sets only the scale of the noise, since bursts last longer than one stretch.
 
 Weakness: an abrupt change that is still to come (a burst, a phase of learning) is not in the blocks. The prior of σ
 and s is empirical: that of small networks that learn from their first step, ``benchmarks/forecast_accuracy.py``.
@@ -24,28 +24,28 @@ import numpy as np
 from weightgas.monitoring.laws import Steps
 
 SLOPE, CALMING = 0.15, 0.5
-"""Standard deviation of s, and the rate at which the walk calms down."""
+"""Standard deviation of s, and the rate at which the variance of the walk decays."""
 WALKS = np.geomspace(0.003, 1.0, 8)
-"""σ² that are tried."""
+"""The values of σ² on the grid."""
 TYPICAL, WIDTH = 0.06, 1.0
 """Median of the prior of σ², and its standard deviation in ln σ²."""
 NOISES = np.array([0.1, 1.0, 3.0, 10.0])
-"""Multiples of the noise between stretches that are tried."""
+"""The sizes of the noise on the grid, in multiples of the scatter among stretches."""
 RATIO, BLOCKS, LEAST = 1.2, 12, 5
 """Ratio of the steps at both ends of a block, how many blocks at most, and how few are too few."""
 _FREE = 1e-4
-"""Least variance of a block: of averages over stretches."""
+"""Least variance of a block."""
 
 
 _DIGITS = 5
-"""Decimals of ln c that count."""
+"""Decimals to which ln c is rounded."""
 
 
 @dataclass(frozen=True)
 class Drift:
     """ln c of blocks of a run up to step ``now``: ``place`` x, ``value`` ln c and ``length`` in steps, (blocks,) each.
 
-    ``white`` is the variance of ln c of a single step, as stretches show it.
+    ``white`` is the variance of ln c of a single step, from the scatter among stretches.
     """
 
     now: float
@@ -76,7 +76,7 @@ class Drift:
         since = slice(int(at[0]), None)
         mid = np.log((edges[1:] + edges[:-1])[since] / (2 * now))
         unit = (steps.growth * length / weight)[since] / np.exp(np.interp(mid, place, value[known]))
-        # Draws turn on the last bits: sums in another order, as in another process, must not choose others.
+        # Draws depend on the last bits: sums in another order, as in another process, must give the same draws.
         white = float(f"{_white(unit, length[since]):.5g}")
         return cls(now, place, np.round(value[known], _DIGITS), np.diff(edges[at])[known], white)
 
@@ -101,7 +101,7 @@ class Drift:
 
 
 class _Tried:
-    """A Gaussian process for one σ² and one noise: what the blocks are likely to be, and what follows of ln c ahead."""
+    """A Gaussian process for one σ² and one noise: the likelihood of the blocks, and ln c ahead given the blocks."""
 
     def __init__(self, drift: Drift, walk: float, white: float) -> None:
         self.walk, self.white, self.place = walk, white, drift.place
@@ -123,7 +123,7 @@ class _Tried:
         return self.level + across @ self.rest, spread + self.level_variance * np.outer(free, free)
 
     def _covariance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Of line and walk, both 0 at x = 0; the walks to either side of it know nothing of each other."""
+        """Covariance of line and walk, both 0 at x = 0; the walks on either side of it are independent."""
         product = a[:, None] * b[None, :]
         common = np.minimum(np.abs(_spent(a))[:, None], np.abs(_spent(b))[None, :])
         return self.walk * np.where(product > 0, common, 0.0) + SLOPE**2 * product
@@ -135,7 +135,7 @@ def _spent(x: np.ndarray) -> np.ndarray:
 
 
 def _white(unit: np.ndarray, length: np.ndarray) -> float:
-    """Variance of a single step, from the differences of neighbouring stretches (at least two together where many)."""
+    """Variance of a single step, from the differences of neighbouring stretches, joined where there are many."""
     together = max(1, len(unit) // 32)
     at = np.arange(0, len(unit) - together + 1, together)
     long = np.add.reduceat(length, at)

@@ -1,4 +1,4 @@
-"""``Gas``: what ``watch`` returns, the samples of a run and what they say."""
+"""``Gas``, the result of ``watch``: the samples of a run and what follows from them."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ _MOST_SCORED = 6
 
 
 class Gas:
-    """A watched run. ``print`` it at any time; made by :func:`weightgas.watch`.
+    """A watched run, made by :func:`weightgas.watch`; ``print`` it at any time.
 
     Attributes
     ----------
     name
-        The name of the run in tables and files, the class of the model until another one is set.
+        The name of the run in tables and files; by default the class of the model.
     names, sizes
         Name and number of weights of each group.
     invariant
-        Whether each is known to be scale-invariant; only such a group has r*, T, p and Z.
+        Whether each group is known to be scale-invariant; only such a group has r*, T, p and Z.
     source
-        Where the groups come from.
+        How the groups were found.
     record
         The samples: ``record.step`` (samples,) and ``record[variable]`` (samples, groups).
     """
@@ -73,7 +73,7 @@ class Gas:
         self._resumed_from: dict[str, int] = {}
 
     def attach(self, probe: Probe) -> None:
-        """Take the samples of ``probe``; ``watch`` does this."""
+        """Take samples from ``probe``; :func:`weightgas.watch` calls this."""
         self._probe, self._ledger = probe, probe.ledger
 
     def __getstate__(self) -> dict[str, Any]:
@@ -85,7 +85,7 @@ class Gas:
 
     @property
     def attached(self) -> bool:
-        """Whether steps are still seen."""
+        """Whether the hooks are on the optimizer, so that steps are seen."""
         return self._probe is not None and self._probe.attached
 
     @property
@@ -95,7 +95,7 @@ class Gas:
 
     @property
     def rules(self) -> list[Optimizer]:
-        """What the optimizer does with each group, at the last sample; empty before."""
+        """The optimizer of each group, with its settings at the last sample; empty before the first sample."""
         return self._rules if self._probe is None else self._probe.rules
 
     @property
@@ -105,7 +105,7 @@ class Gas:
 
     @property
     def cost(self) -> float:
-        """Time inside the hooks over wall time, since the first step; on a GPU with the wait for it. NaN before."""
+        """Share of the wall time since the first step that the hooks took, with waits for a GPU; NaN before."""
         return self._ledger.seconds / self._ledger.wall if self._ledger.wall > 0 else np.nan
 
     def detach(self) -> None:
@@ -114,7 +114,7 @@ class Gas:
             self._probe.detach()
 
     def loss(self, value: Tensor | float) -> None:
-        """Tell the loss of the step to come (optional): samples then have the energy of their batch. Costs nothing."""
+        """Pass the loss of the coming step (optional, at no cost), for the energy of its batch in the sample."""
         if self._probe is not None:
             self._probe.loss = value.detach() if isinstance(value, Tensor) else value
 
@@ -156,15 +156,15 @@ class Gas:
 
     @typed
     def forecast(self, step: int, *, made: int | None = None) -> dict[str, NormForecast]:
-        """The norm of each group at ``step`` with a 95 % interval, from the samples up to step ``made`` (default: all).
+        """Forecast the norm of each group at ``step`` from the samples up to step ``made`` (default: all).
 
-        The learning rate is that of ``watch(schedule=)``, else the present one throughout. A group for which nothing
-        can be given has a reason in place of numbers: :class:`.ahead.NormForecast`. Empty before the first sample.
+        The learning rate follows ``watch(schedule=)``, or is taken to be constant. Each :class:`.ahead.NormForecast`
+        has a 95 % interval, or a reason in place of numbers. Empty before the first sample.
 
         Raises
         ------
         TypeError, ValueError
-            If ``step`` is no whole number or before the last sample that is used.
+            If ``step`` is not a whole number, or is before the last sample that is used.
         """
         step = whole_number("step", step, bound=STEPS)
         until = self.steps if made is None else whole_number("made", made, minimum=0)
@@ -184,7 +184,8 @@ class Gas:
         return found
 
     def noise_cost(self) -> NoiseCost:
-        """What noise costs, so that a cut of the rate or averaging wins it, or what to record: :mod:`.noise_cost`."""
+        """The loss that the noise adds, which averaging would remove, or what its estimate lacks:
+        :mod:`.noise_cost`."""
         return self._noise_cost(self.groups())
 
     def _noise_cost(self, found: Sequence[GroupState]) -> NoiseCost:
@@ -196,12 +197,12 @@ class Gas:
         return noise_cost(self.record.of(spheres), judged, rules, others, bool(self._ledger.clipped))
 
     def schedule(self) -> ScheduleView:
-        """r against r*(t), η/r² and where the norm froze, along the run, of every scale-invariant group that decays."""
+        """r, r*(t), η/r² along the run and the step at which the norm froze, of scale-invariant groups with decay."""
         chosen = [k for k in self._spheres()[0] if self.rules and self.rules[k].decays and not self.rules[k].refused]
         return ScheduleView(tuple(along(self.record, k, self.names[k], self.rules[k]) for k in chosen))
 
     def _earlier(self, found: Sequence[GroupState]) -> list[NormForecast]:
-        """Forecasts of the present norms from the first relaxation time, of groups that have twice as much."""
+        """Forecasts of the present norms from the first relaxation time, for groups with at least two of them."""
         chosen = [k for k, s in enumerate(found) if s.step >= 2 * s.relaxation_time][:_MOST_SCORED]
         return [
             ahead.norm(self.record, k, s.name, self.rules[k], s.step, int(s.relaxation_time), self._rates)
@@ -209,7 +210,7 @@ class Gas:
         ]
 
     def forecasts(self) -> None:
-        """Now :meth:`forecast`; raises AttributeError."""
+        """Renamed to :meth:`forecast`: raises AttributeError."""
         raise AttributeError("forecasts: now forecast(step), which has intervals; r* and its interval are in groups()")
 
     def notes(self) -> list[str]:
@@ -243,7 +244,7 @@ class Gas:
         return text.Summary(tuple(head), found, (*foot, *(f"note: {note}" for note in self.notes())))
 
     def _repr_html_(self) -> str:
-        """The text in a notebook, escaped, without line breaks of its own, in a font that keeps its columns."""
+        """The text in a notebook, escaped, in a monospaced font, without extra line breaks."""
         style = "font-family: monospace; white-space: pre; overflow-x: auto"
         return f'<pre style="{style}">{html.escape(str(self))}</pre>'
 
@@ -254,17 +255,16 @@ class Gas:
     def trace(self) -> xr.Dataset:
         """The samples as a trace: one cell of :class:`weightgas.FixedLR`, for ``measure``, figures and report.
 
-        With momentum α the cell's learning rate is η/(1 − α), of which temperature and relaxation times are a function;
-        the one that was set is in ``lr`` (along samples). Settings that changed, or differ among groups: those of most
-        weights at the last sample. Groups without decay are excluded, since their norms grow for ever, and those that
-        are not scale-invariant. Without a loss passed to :meth:`loss`, ``energy`` is NaN. For optimizers other than SGD
-        there is no noise trace in it, so that no temperature can be made of it.
+        With momentum α the learning rate of the cell is η/(1 − α), which determines temperature and relaxation times;
+        ``lr`` along the samples is that of the optimizer. Where settings changed or differ among groups, the cell has
+        those of the largest group at the last sample. Groups without decay, whose norms grow for ever, and groups that
+        are not scale-invariant are excluded. Without losses (:meth:`loss`) ``energy`` is NaN. For optimizers other than
+        SGD the trace has no noise, so ``measure`` gives no temperature.
 
         Raises
         ------
         ValueError
-            Before the first sample is finished, if no group is scale-invariant, or if none of these decays: such a run
-            has no pressure.
+            Before the first sample is finished, or if no scale-invariant group decays: such a run has no pressure.
         """
         found = self.groups()
         if not found:
@@ -293,10 +293,10 @@ class Gas:
                     writer.writerow([step, group, *(repr(float(c[i, k])) for c in columns)])
 
     def tensorboard(self, writer: Any, prefix: str = "weightgas") -> int:
-        """``writer.add_scalar(f"{prefix}/{group}/{variable}", value, step)`` of what ``writer`` has not had yet.
+        """Write the samples that ``writer`` lacks: ``writer.add_scalar(f"{prefix}/{group}/{variable}", value, step)``.
 
-        Every writer gets all samples, after :meth:`load_state_dict` those since the checkpoint. Returns how many were
-        written. Any object with ``add_scalar`` will do.
+        Every writer gets all samples; after :meth:`load_state_dict` it gets those since the checkpoint. ``writer`` may
+        be any object with ``add_scalar``. Returns the number of samples written.
         """
         sink = (id(writer), prefix)
         _, last = self._written.get(sink, (writer, self._resumed_from.get(prefix, -1)))
@@ -314,7 +314,7 @@ class Gas:
         return len(new)
 
     def state_dict(self) -> dict[str, Any]:
-        """Samples, step counter and cost, for a checkpoint: what ``torch.load(..., weights_only=True)`` takes."""
+        """Samples, step counter and cost, for a checkpoint that ``torch.load(..., weights_only=True)`` can read."""
         written = dict(self._resumed_from)
         for (_, prefix), (_, step) in self._written.items():
             written[prefix] = max(step, written.get(prefix, -1))
@@ -327,12 +327,12 @@ class Gas:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where :meth:`state_dict` was taken: the next step is the one after.
+        """Resume from what :meth:`state_dict` returned: the next step is the one after it.
 
         Raises
         ------
         TypeError, ValueError
-            If it is no such state, or of other groups.
+            If ``state`` is not a result of :meth:`state_dict`, or belongs to other groups.
         """
         if not isinstance(state, Mapping) or not {"names", "record", "written", "ledger"} <= set(state):
             raise wrong_type("state", "what state_dict() returned", state, "Pass it as it was saved.")

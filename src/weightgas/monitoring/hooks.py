@@ -1,8 +1,8 @@
-"""The two hooks around every step of an optimizer: when a probe reads, and that nothing it does can end a run.
+"""The two hooks around every step of an optimizer: when a probe reads, and how its failures never end a run.
 
-torch calls a pre-hook before and a post-hook after ``step``. Gradients are there before it, except where ``step`` gets
-a closure, which makes them: they are then read after its first call, and that no weight moved until then is checked by
-the norms of the tensors. A class that calls the ``step`` of its parent runs its hooks inside each other: the outer ones
+torch calls a pre-hook before and a post-hook after ``step``. Gradients exist before it, except where ``step`` gets a
+closure, which computes them: they are then read after its first call, and the norms of the tensors show whether a
+weight has moved before that. Where a class calls the ``step`` of its parent, the hooks are nested, and the outer ones
 count. A compiled step (``torch.compile(optimizer.step)``) calls the hooks between its graphs, not in them.
 """
 
@@ -29,7 +29,7 @@ class Unwatchable(Exception):
 
 @dataclass
 class Ledger:
-    """What is counted along the way, for the table and a resumed run."""
+    """Counters of a watched run, for the table and for a resumed run."""
 
     steps: int = 0
     following: int = 0
@@ -44,7 +44,7 @@ class Ledger:
     failure: str = ""
 
     def saw(self, norm: float) -> None:
-        """Note the norm of the entire gradient: where many samples have the largest one, it is clipped."""
+        """Count the norm of the entire gradient: where many samples have the largest norm, it is clipped."""
         self.norms += 1
         if norm > self.largest_norm * (1 + 1e-4):
             self.largest_norm, self.at_largest = norm, 1
@@ -53,7 +53,7 @@ class Ledger:
 
     @property
     def clipped(self) -> float:
-        """Share of the samples in which the gradient had been clipped; 0 where nothing speaks for clipping."""
+        """Share of the samples in which the gradient had been clipped; 0 without a sign of clipping."""
         share = self.at_largest / max(self.norms, 1)
         return share if self.at_largest >= 4 and share >= 0.05 else 0.0
 
@@ -99,7 +99,7 @@ class Hooks(ABC):
 
     @abstractmethod
     def _forget(self) -> None:
-        """Let a sample go that is under way."""
+        """Discard an unfinished sample."""
 
     @property
     def attached(self) -> bool:
@@ -112,7 +112,7 @@ class Hooks(ABC):
 
     @property
     def removed(self) -> bool:
-        """Whether the optimizer lives and the hooks are off it."""
+        """Whether the optimizer still exists and its hooks were removed."""
         return self._optimizer() is not None and not self.attached
 
     @property
@@ -125,13 +125,14 @@ class Hooks(ABC):
 
     @property
     def averages(self) -> str:
-        """The class of a schedule-free optimizer, whose parameters are one of three sequences; else empty."""
+        """The name of the class if it is a schedule-free optimizer, which keeps three sequences of weights; else
+        empty."""
         optimizer = self._optimizer()
         free = optimizer is not None and {"train_mode", "weight_sum"} <= set(optimizer.param_groups[0])
         return type(optimizer).__name__ if free else ""
 
     def detach(self) -> None:
-        """Take the hooks away; samples made so far stay."""
+        """Remove the hooks; the samples are kept."""
         for handle in self._handles:
             handle.remove()
         self._handles, self._waiting = (), False
@@ -160,7 +161,7 @@ class Hooks(ABC):
             self._read_gradients(optimizer)
 
     def _followed(self, closure: Any) -> Any:
-        """``closure`` for the optimizer: after its first call the gradients are there and no weight has moved."""
+        """``closure`` for the optimizer, with the gradients read after its first call, before any weight moves."""
         if not callable(closure):
             return closure
 
@@ -176,7 +177,7 @@ class Hooks(ABC):
         self._waiting = False
         if self._norms is not None and not torch.equal(self._norms, self._measured()):
             name = type(optimizer).__name__
-            raise Unwatchable(f"{name} moves the weights before it calls its closure: no gradient is at them")
+            raise Unwatchable(f"{name} moves the weights before it calls its closure, so no gradient is taken at them")
         self._read_gradients(optimizer)
 
     def _after(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
@@ -191,13 +192,13 @@ class Hooks(ABC):
         self.ledger.wall = time.perf_counter() - self._began
 
     def _measured(self) -> Tensor:
-        """Norm of every tensor, by which a change of any of them is noticed without a copy."""
+        """The norm of every tensor, which shows a change of any of them without a copy."""
         return torch.stack([torch.linalg.vector_norm(local(p.detach())) for p in self._parameters])
 
     def _safely(self, act: Callable[..., None], *given: Any) -> None:
-        """A monitor's failure must not end a training run: a warning is given once, and the hooks do nothing more.
+        """Run ``act``; its failure must not end the training run, so it gives one warning and turns the hooks off.
 
-        They stay on the optimizer, which is iterating over its hooks.
+        The hooks stay on the optimizer, since it is iterating over them.
         """
         began = time.perf_counter()
         try:
@@ -212,7 +213,7 @@ class Hooks(ABC):
 
 
 def _inside(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether this step was called by another one of the same optimizer, which has not ended (nor failed)."""
+    """Whether this step was called inside another step of the same optimizer that has not ended or failed."""
     calls = torch.optim.Optimizer.profile_hook_step.__code__.co_filename  # where torch calls the hooks
     frame, found = sys._getframe(2), 0
     while frame is not None:

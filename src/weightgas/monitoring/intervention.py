@@ -1,18 +1,20 @@
-"""What weight decay does in an optimizer that the library does not know, found by intervention on copies of it.
+"""The effect of weight decay in an optimizer that the library does not know, found by intervention on copies of it.
 
-A step alone cannot tell decay from update: the update of a preconditioned step has a part along w as well. So a copy of
-the optimizer, with its state and copies of a few small tensors, is stepped at two values of weight_decay with the same
-gradients, at the present state and at none. With Λ such that the copy shrinks by a tenth,
+A step alone does not separate decay from update: the update of a preconditioned step has a part along w as well. So a
+copy of the optimizer, with its state and copies of a few small tensors, is stepped at two values of weight_decay with
+the same gradients, once from its present state and once without state. With Λ such that the copy shrinks by a tenth,
 
-    w₊(0) − w₊(Λ) = κΛ w             found only where it is along w, and κ the same at Λ/4 and at twice the gradient
+    w₊(0) − w₊(Λ) = κΛ w             accepted only where it is along w, and κ is the same at Λ/4 and at twice the
+    gradient
 
-The difference of the two copies in later steps without decay is what a buffer has of it: it stays where decay is
-decoupled, and grows by a ratio ρ a step where decay is in a momentum buffer, to κΛw/(1 − ρ) without Nesterov's.
-Steps from no state at twice the gradient and at twice the weights give the powers p and q of the update, and with them
-the power b = 2(q − p) of r in its share of r₊² − r²; the budget needs it for r*, and takes −2 or 0.
+In later steps without decay, the difference of the two copies shows the decay in a buffer: it is constant where decay
+is decoupled. Where decay is in a momentum buffer its increments fall by a ratio ρ a step, and it grows to κΛw/(1 − ρ),
+without Nesterov's momentum. Steps without state at twice the gradient and at twice the weights give the powers p and q
+of the update, and with them the power b = 2(q − p) of r in its share of r₊² − r². The budget needs b for r*, and takes
+−2 or 0.
 
-The optimizer and its tensors are never touched, and no random number of the run is drawn. Whatever cannot be copied, or
-is none of this, is refused with the reason.
+The optimizer and its tensors are never touched, and no random number of the run is drawn. An optimizer that cannot be
+copied, or behaves in another way, is refused with the reason.
 """
 
 from __future__ import annotations
@@ -31,11 +33,12 @@ from weightgas.optimizers import Unknown, stepper
 from weightgas.optimizers.unknown import Proportional
 
 _SHRINKS, _NEAR, _SAFE, _LEAST = 0.1, (0.03, 0.3), (1e-3, 10.0), 1e-5
-"""By which share the copy is to shrink; what is near enough, and still so later; what is seen of a step in float32."""
+"""The share by which the copy is to shrink; the range accepted for it at first, and later; the least share that a step
+in float32 resolves."""
 _WITHIN = 2e-3
-"""Relative error within which two numbers are the same."""
+"""Relative difference within which two numbers count as equal."""
 _LATER, _FROM_NONE = 5, 12
-"""Steps after that with decay, and from no state."""
+"""Number of steps after the one with decay, and of steps without state."""
 _POWER_WITHIN = 0.03
 _TRIES = 3
 _ADAPTED = (
@@ -44,8 +47,8 @@ _ADAPTED = (
 
 
 class Interventions:
-    """Found for every sample at the present settings: in full at first and where κ/η or momentum differ, else by the
-    two steps of a copy."""
+    """The effect of decay, found again at every sample: in full at first and where κ/η or momentum changed, else by two
+    steps of a copy."""
 
     def __init__(self, optimizer: Any) -> None:
         self._known: dict[int, _Known] = {}
@@ -58,10 +61,10 @@ class Interventions:
     def rules(
         self, optimizer: Any, rules: Mapping[int, Unknown], weights: Sequence[tuple[int, Tensor, Tensor]]
     ) -> dict[int, Unknown]:
-        """The rules of the parameter groups by their numbers, with what is found.
+        """The rules of the parameter groups by their numbers, completed by what is found.
 
         ``weights`` are (parameter group, parameter, its weights before the step) of watched parameters. A refusal is
-        final after some tries at gradients and learning rates that move the weights.
+        final after three tries with gradients and learning rates that move the weights.
         """
         stepping, out = stepper(optimizer), {}
         for k, rule in rules.items():
@@ -95,7 +98,7 @@ class Interventions:
 
 @dataclass(frozen=True)
 class _Known:
-    """What was found in full of a parameter group with these settings of its memory, and the step that shows it."""
+    """What the full search found for a parameter group with these settings of its memory, and its step at Λ."""
 
     memory: list[Any]
     lr: float
@@ -105,14 +108,14 @@ class _Known:
     found: Mapping[str, Any]
 
     def rule(self, rule: Unknown, share: float) -> Unknown:
-        """``rule`` with it, where a step at Λ takes the share κΛ of the weights; κ for η where there is none."""
+        """``rule`` completed, with κΛ = ``share`` of the weights at Λ; κ replaces η if the optimizer has none."""
         given: dict[str, Any] = {**vars(rule), **self.found, "per_decay": share / self.large}
         given["lr"] = given["per_decay"] if rule.lr is None else rule.lr
         return self.kind(**given)
 
 
 def _sized(copies: Copies, wd: float) -> tuple[float, float]:
-    """(Λ, κΛ) for a copy that shrinks by about a tenth; refused where that is not along w, or κ no constant."""
+    """(Λ, κΛ) for a copy that shrinks by about a tenth; refused where that is not along w, or κ is not constant."""
     base, large, shares = copies.step(0.0), wd, []
     for _ in range(8):
         shares.append(max(_shares(base, copies.step(large), copies.weights), key=abs))
@@ -132,7 +135,7 @@ def _sized(copies: Copies, wd: float) -> tuple[float, float]:
 
 
 def _memory(copies: Copies, large: float) -> dict[str, float]:
-    """``build_up`` and ``kept`` of :class:`.Unknown`, from what a step with decay does to the steps after it."""
+    """``build_up`` and ``kept`` of :class:`.Unknown`, from the effect of a step with decay on later steps."""
     without, later = copies.steps(0.0, 1 + _LATER), copies.steps(large, 1 + _LATER)
     shares = np.array([_along(a, b, copies.weights) for a, b in zip(without, later, strict=True)])
     moved = np.diff(shares)
@@ -147,7 +150,7 @@ def _memory(copies: Copies, large: float) -> dict[str, float]:
 
 
 def _power(copies: Copies) -> tuple[type[Unknown], str]:
-    """The class with the power b of the update, and the reason why there is no r* where it is none of the two."""
+    """The class with the power b of the update, and the reason why there is no r* where b is neither −2 nor 0."""
     sizes = []
     for how in ({}, {"gradient": 2.0}, {"weights": 2.0}):
         start, end = copies.steps(0.0, _FROM_NONE, anew=True, fresh=True, **how)[-2:]
@@ -171,7 +174,7 @@ def _shares(without: Sequence[Tensor], after: Sequence[Tensor], weights: Sequenc
 
 
 def _along(without: Sequence[Tensor], after: Sequence[Tensor], weights: Sequence[Tensor]) -> float:
-    """The one share of all tensors, refused where the difference is not along w."""
+    """The common share of all tensors; refused where the difference is not along w."""
     shares = _shares(without, after, weights)
     share = max(shares, key=abs)
     if share <= 0 or not all(_same(s, share) for s in shares):
@@ -184,7 +187,7 @@ def _along(without: Sequence[Tensor], after: Sequence[Tensor], weights: Sequence
 
 
 def _is_usual(gradient: Tensor | None) -> bool:
-    """Whether nothing but the optimizer can be the reason of a refusal."""
+    """Whether only the optimizer can be the reason for a refusal."""
     if gradient is None or hasattr(gradient, "device_mesh"):
         return True
     return 0 < float(torch.linalg.vector_norm(gradient.to_dense() if gradient.is_sparse else gradient)) < np.inf

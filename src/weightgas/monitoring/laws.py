@@ -1,14 +1,14 @@
-"""Where the norm of a group settles and how fast, from the run's own samples.
+"""The stationary norm of a group and its relaxation time, from the samples of the run.
 
 By the budget, for every optimizer whose decay is known: with the mean growth B (update term and alignment term) and
-decay A of a step, carried to radius r by their powers (``update_power`` b and ``decay_power`` a of the optimizer),
+decay A of a step, scaled to radius r by their powers (``update_power`` b and ``decay_power`` a of the optimizer),
 
     r*^m = r^m B/A,  m = a − b            1/τ = (m/2) A(r*)/r*²            r^m(t) = r*^m + (r₀^m − r*^m) e^{−t/τ}
 
 By the closed forms of :mod:`weightgas.optimizers`, where they need G and d alone.
 
-Weakness: both take G (or the update) for constant; it changes as the network learns, which :mod:`.drift` estimates. The
-closed forms take successive gradients for uncorrelated; the budget does not, and scatters more.
+Weakness: both assume constant G (or update); it changes as the network learns, which :mod:`.drift` estimates. The
+closed forms assume uncorrelated successive gradients. The budget does not, but scatters more.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def closed_radius(rule: Optimizer, size: int, grad_sq: float) -> float:
 
 @dataclass(frozen=True)
 class Steps:
-    """Stretches of a run of one group, (stretches,) each: r, update term + alignment term and −decay of a mean step,
+    """Stretches of the run of one group, (stretches,) each: r, update plus alignment term and −decay of a mean step,
     and settings; ``step`` (stretches + 1,) are their ends."""
 
     step: np.ndarray
@@ -42,10 +42,10 @@ class Steps:
 
 
 def between(step: np.ndarray, radius: np.ndarray, decay: np.ndarray, lr: np.ndarray, wd: np.ndarray) -> Steps:
-    """The stretches between samples (samples,): B = Δr²/Δt + A has every step in it, not only those that were read.
+    """The stretches between samples (samples,): B = Δr²/Δt + A contains every step, not only those that were read.
 
-    A/η is the logarithmic mean of both ends, exact where it falls exponentially, times the mean of η. Single steps
-    scatter far more, since the product of weights and a momentum buffer does.
+    A is the logarithmic mean of A/η at both ends, exact where it falls exponentially, times the mean of η. B of single
+    steps scatters far more, as the product of weights and a momentum buffer does.
     """
     growth = np.diff(radius**2) / np.diff(step)
     mean = [(x[1:] + x[:-1]) / 2 for x in (radius, decay, lr, wd)]
@@ -57,7 +57,7 @@ def between(step: np.ndarray, radius: np.ndarray, decay: np.ndarray, lr: np.ndar
 
 
 def budget_radius(rule: Optimizer, steps: Steps) -> tuple[float, float]:
-    """(r*, its standard error); samples of other settings are carried to the present ones: growth ∝ η², decay ∝ ηλ."""
+    """(r*, its standard error); samples at other settings are rescaled to the present ones: growth ∝ η², decay ∝ ηλ."""
     if not len(steps.radius):
         return np.nan, np.nan
     with np.errstate(all="ignore"):
@@ -72,7 +72,7 @@ def budget_radius(rule: Optimizer, steps: Steps) -> tuple[float, float]:
 
 
 def relaxation_time(rule: Optimizer, size: int, grad_sq: float, steps: Steps) -> float:
-    """τ in steps, the closed form where there is one, else at the last radius; infinite where nothing decays."""
+    """τ in steps by the closed form, or without one from the budget at the last radius; infinite without decay."""
     if _closed(rule, grad_sq):
         return float(rule.relaxation_time(size, grad_sq))
     if not len(steps.radius):

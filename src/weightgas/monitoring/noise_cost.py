@@ -1,17 +1,17 @@
-"""What noise costs in a watched run: pV, where every condition for it was measured, and otherwise what is missing.
+"""The cost of noise in a watched run: pV if every condition for it was measured and holds, else what is missing.
 
-Where the norms are stationary under SGD, pV = ½ Σ λᵢ⟨rᵢ²⟩ is the heat that a cut of the learning rate, or averaging the
-weights, wins back (:mod:`weightgas.analysis.annealing`, with the same limits, :mod:`weightgas.theory.virial`). Measured
-are, of all groups together on the sphere r² = Σ rᵢ²,
+Where the norms are stationary under SGD, pV = ½ Σ λᵢ⟨rᵢ²⟩ is the heat: the loss that a cut of the learning rate or
+averaging the weights removes (:mod:`weightgas.analysis.annealing`, with the same limits,
+:mod:`weightgas.theory.virial`). Three numbers are measured for all groups together, on the sphere r² = Σ rᵢ²:
 
     drift   ‖∇L‖²/G, with ‖∇L‖² the product of a gradient of the run and one of a probe batch at the same weights
     step    η_eκ = (‖∇L‖² − P)/((1 − α) tr Σ), P the product of two successive gradients of the run
     heat    pV/U, with the losses that were passed to ``Gas.loss``
 
-each to be below its limit by two standard errors. Batches drawn without replacement make the step appear larger.
+Each must be below its limit by two standard errors. Batches drawn without replacement make the step appear larger.
 
-Where other parameters are trained too, a head or the affine ones of normalisation, pV of the groups is an upper bound
-of what is won and no forecast: in standard networks on the digits the loss fell by 0.4 to 1.1 of it.
+Where other parameters are trained too, such as a head or the affine parameters of normalisation, pV of the groups is an
+upper bound, not a forecast: in standard networks on the digits the loss fell by 0.4 to 1.1 of it.
 """
 
 from __future__ import annotations
@@ -30,15 +30,17 @@ from weightgas.status import Status
 from weightgas.theory.virial import LARGEST_DRIFT, LARGEST_HEAT, LARGEST_STEP, SYSTEMATIC
 
 LEAST = 16
-"""Samples that a mean takes at least."""
+"""The least number of samples of a mean."""
 _HOW = "cutting the learning rate or averaging the weights"
 
 
 @dataclass(frozen=True)
 class NoiseCost:
-    """``value`` of the loss and its standard error ``error``, the systematic part included, or ``at_most`` alone.
+    """The part ``value`` of the loss that noise adds, with its error ``error`` (systematic part included), or a bound.
 
-    ``reason``: what is missing, or why there is only a bound; empty where there is a value. NaN where nothing is known.
+    ``value`` and ``error`` are in units of the loss. ``at_most`` is the upper bound, and the only number where the
+    value is not known. ``reason`` states what is missing, or why there is only a bound; it is empty where there is a
+    value. Unknown numbers are NaN.
     """
 
     value: float = np.nan
@@ -57,10 +59,10 @@ class NoiseCost:
 def noise_cost(
     record: Record, states: Sequence[GroupState], rules: Sequence[Optimizer], others: int, clipped: bool
 ) -> NoiseCost:
-    """What noise costs, from the samples of the scale-invariant groups.
+    """The cost of noise, from the samples of the scale-invariant groups.
 
-    ``record``, ``states`` and ``rules`` are of these groups alone; ``others`` is the number of trained weights outside
-    of them, ``clipped`` whether gradients were clipped.
+    ``record``, ``states`` and ``rules`` are those of these groups only; ``others`` is the number of trained weights
+    outside them, and ``clipped`` is True if gradients were clipped.
     """
     kept = np.arange(len(record)) >= since(record)
     kept &= np.cumsum(kept) > kept.sum() // 2

@@ -1,4 +1,4 @@
-"""What the reader of a watched run must know besides its states: what went wrong, and how good forecasts were."""
+"""Notes on a watched run in addition to its states: what went wrong, and how accurate earlier forecasts were."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weightgas.status import Status
 
 
 def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
-    """What happened to hooks, steps and gradients."""
+    """Notes on hooks, steps and gradients."""
     out = []
     if ledger.nonfinite is not None:
         out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run continues")
@@ -43,9 +43,9 @@ def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
 
 
 def radial(record: Record) -> dict[int, str]:
-    """Groups whose gradients have a part along the weights, by number: these are not scale-invariant, and the reason.
+    """The groups that are not scale-invariant, since their gradients have a part along the weights: number → reason.
 
-    Weakness: the converse does not follow, since of many weights any two vectors are nearly orthogonal.
+    Weakness: the converse does not follow, since in many dimensions any two vectors are nearly orthogonal.
     """
     tangency = np.abs(record["tangency"])
     off = np.where(np.isfinite(tangency), tangency, 0.0).mean(axis=0)
@@ -54,18 +54,18 @@ def radial(record: Record) -> dict[int, str]:
 
 
 def without_norm(record: Record) -> dict[int, str]:
-    """Groups whose weights are all zero at the last sample, by number, and what follows."""
+    """The groups whose weights are all zero at the last sample: number → what follows."""
     reason = "its norm is 0: a direction and an effective learning rate begin when it moves"
     return dict.fromkeys(np.flatnonzero(record["radius"][-1] == 0).tolist(), reason)
 
 
 def of_samples(record: Record, names: Sequence[str], invariant: Sequence[bool]) -> list[str]:
-    """Groups that are not scale-invariant though they were taken for it, and weights that change between steps."""
+    """Groups that were taken for scale-invariant and are not, and weights that change between steps."""
     if not len(record):
         return []
     out = [f"{names[k]}: {reason}" for k, reason in radial(record).items() if invariant[k]]
     if np.nanmax(np.abs(record["between"])) > STILL:
-        out.append("weights change between steps (a projection or a constraint?): the budget does not hold that part")
+        out.append("weights change between steps (a projection or a constraint?): the budget excludes that change")
     return out
 
 
@@ -73,7 +73,8 @@ _MOST_SCORES = 6
 
 
 def scores(states: Sequence[GroupState], own: Iterable[NormForecast], forecast: Any, steps: int) -> list[str]:
-    """One line for each group of ``forecast``, and for the first ones of which there is an earlier forecast of now."""
+    """One line for each group of ``forecast``, and for the first groups with an earlier forecast of the present
+    norm."""
     scheduled, lines = bool(getattr(forecast, "scheduled", False)), []
     given = given_radii(forecast, [s.name for s in states], steps)
     for state in (s for s in states if s.name in given):
@@ -90,7 +91,8 @@ def scores(states: Sequence[GroupState], own: Iterable[NormForecast], forecast: 
 
 
 def given_radii(forecast: Any, names: Sequence[str], step: int) -> dict[str, float]:
-    """Norm by group of a forecast of ``predict``, r* or under a schedule that of ``step``, or of a plain mapping."""
+    """The norm of each group in ``forecast``, of ``predict`` (r*, under a schedule the norm at ``step``) or a
+    mapping."""
     if forecast is None:
         return {}
     if hasattr(forecast, "groups"):
@@ -101,7 +103,7 @@ def given_radii(forecast: Any, names: Sequence[str], step: int) -> dict[str, flo
 
 
 def unknown(forecast: Any, names: Sequence[str]) -> list[str]:
-    """A note where a given forecast has names that are not watched: nothing could be scored by them."""
+    """A note if ``forecast`` has names that are not watched, since these cannot be compared."""
     given = [] if forecast is None else [g.name for g in forecast.groups] if hasattr(forecast, "groups") else forecast
     other = [str(name) for name in given if name not in names]
     return [f"the forecast is of {', '.join(other)}, not watched under that name"] if other else []

@@ -1,8 +1,8 @@
-"""What is read of an optimizer's steps: when a sample is made, and at which weights and gradients.
+"""The samples of an optimizer's steps: when one is made, and at which weights and gradients.
 
-Weights are read before the step. Gradients are read where they belong to these weights: before the step as well, since
-some optimizers write into them; where the step has a closure, which makes them, after its first call. Nothing is
-written, and no random number drawn. What is kept of a step: :mod:`.sample`; what follows from it: :mod:`.budget`.
+Weights are read before the step. Gradients are read at the same weights: before the step too, since some optimizers
+write into them; or, where the step has a closure that computes them, after its first call. Nothing is written, and no
+random number is drawn. :mod:`.sample` describes what is kept of a step, :mod:`.budget` what follows from it.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from weightgas.optimizers import Optimizer, Unknown, recognised, stepper
 from weightgas.optimizers.settings import memory
 
 _FIRST = 16
-"""The second sample is made after so many steps, then at fourfold ones until the cadence is reached."""
+"""Step of the second sample; later ones follow at fourfold steps until the cadence is reached."""
 
 
 class Probe(Hooks):
-    """Hooks on an optimizer. ``parameters`` and ``labels`` (:meth:`.choice.Choice.places`) say what is read.
+    """Hooks on an optimizer that read ``parameters`` in groups by ``labels`` (:meth:`.choice.Choice.places`).
 
     ``sink(step, energy, row)`` takes a sample, with ``row[name]`` of shape (groups,), and returns whether its buffer
     was full: the cadence ``every`` is then doubled.
@@ -63,7 +63,7 @@ class Probe(Hooks):
         self._places: tuple[int, list[int]] = (-1, [])
 
     def resume(self, every: int) -> None:
-        """Go on with the counters that were put into the ledger."""
+        """Resume with the counters that were restored into the ledger."""
         self.every, self._fresh, self._open, self._waiting = every, False, None, False
         self._began = 0.0
 
@@ -74,7 +74,7 @@ class Probe(Hooks):
         self._open = None
 
     def _read_weights(self, optimizer: torch.optim.Optimizer, closure: bool) -> None:
-        """Before a step; those of the step after it are needed until its gradient is there, which a closure delays."""
+        """Before a step, and again before the next one, whose weights are needed until its gradient is read."""
         if self._open is not None and self._open.step < self.ledger.steps:
             self._open.before_next_step()
             return
@@ -88,7 +88,7 @@ class Probe(Hooks):
         self._open.before_step()
 
     def _read_gradients(self, optimizer: torch.optim.Optimizer, late: bool = False) -> None:
-        """Of a step; those of the step after it finish the sample. ``late`` ones were read after the step."""
+        """Read the gradients of a step; those of the next step finish the sample. ``late``: read after the step."""
         if self._open is None:
             return
         if self._open.step < self.ledger.steps:
@@ -105,7 +105,7 @@ class Probe(Hooks):
             self._open.curvature = self._curvature.read(grads)
 
     def _intervene(self, optimizer: torch.optim.Optimizer, sample: Sample) -> None:
-        """Find what decay does where the class of the optimizer does not tell."""
+        """Find the effect of decay where the class of the optimizer is unknown."""
         where = self._where(optimizer)
         wanted = {k: r for k, r in zip(where, sample.rules, strict=True) if isinstance(r, Unknown)}
         if not wanted:
@@ -117,7 +117,7 @@ class Probe(Hooks):
         sample.shares = [rule.decay_share(age) for rule in sample.rules]
 
     def _read_step(self, optimizer: torch.optim.Optimizer) -> None:
-        """What a step made of the weights."""
+        """Read the weights after the step."""
         if self._open is None or self._open.step != self.ledger.steps:
             return
         groups, state = [optimizer.param_groups[k] for k in self._where(optimizer)], stepper(optimizer).state
@@ -125,7 +125,7 @@ class Probe(Hooks):
         each = zip(self._parameters, states, self._open.shares, strict=True)
         if any(share is None and not s and p.grad is not None for p, s, share in each):
             name = type(stepper(optimizer)).__name__
-            raise Unwatchable(f"decay of {name} takes its state, which other processes have of some tensors")
+            raise Unwatchable(f"decay of {name} needs its state, which for some tensors is in other processes only")
         self._open.after_step(groups, states)
 
     def _keep(self, sample: Sample, found: Found) -> None:
@@ -138,7 +138,7 @@ class Probe(Hooks):
         if not (np.isfinite(found.norm) and all(np.isfinite(x).all() for x in (found.start, found.steps, found.pairs))):
             ledger.nonfinite = sample.step if ledger.nonfinite is None else ledger.nonfinite
             return
-        if not found.right:  # the next ones keep what this one had to make again
+        if not found.right:  # the next samples copy what this one had to reconstruct
             self._economy.undo, self._economy.early = False, True
             ledger.following = ledger.steps
             return
@@ -163,12 +163,12 @@ class Probe(Hooks):
         return [rules[i] for i in self._largest]
 
     def _gradients(self) -> list[Tensor | None]:
-        """This process's parts of them."""
+        """The parts of the gradients in this process."""
         found = [None if p.grad is None else like(p.grad, p) for p in self._parameters]
         return [g.to_dense() if g is not None and g.is_sparse else g for g in found]
 
     def _where(self, optimizer: torch.optim.Optimizer) -> list[int]:
-        """The number of the optimizer's parameter group of each parameter; looked up anew when they change."""
+        """The number of the parameter group of each parameter, looked up again when their count changes."""
         count = sum(len(g["params"]) for g in optimizer.param_groups)
         if self._places[0] != count:
             number = {id(p): k for k, g in enumerate(optimizer.param_groups) for p in g["params"]}
@@ -177,7 +177,7 @@ class Probe(Hooks):
 
 
 def _largest(parameters: list[Tensor], labels: list[np.ndarray]) -> np.ndarray:
-    """Of each group the number of the parameter that has most of its weights."""
+    """For each group, the number of the parameter that has most of its weights."""
     sizes = np.zeros((len(parameters), max(int(label.max()) for label in labels) + 1))
     for i, (parameter, label) in enumerate(zip(parameters, labels, strict=True)):
         np.add.at(sizes[i], label[label >= 0], parameter.numel() / len(label))

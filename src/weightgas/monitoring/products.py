@@ -1,4 +1,4 @@
-"""Inner products of a few long vectors in float64, piece by piece, and a gradient kept in one byte an element."""
+"""Inner products of a few long vectors in float64, piece by piece, and gradients stored in one byte an element."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 _PIECE, _PIECE_OF_DEVICE = 1 << 16, 1 << 20
-"""Elements at a time: on a CPU such that they stay in the cache, elsewhere such that launches are few."""
+"""Elements at a time: few enough for the cache of a CPU; on other devices, enough to need few launches."""
 _LEVELS = 127
 
 Source = Callable[[int, int], Tensor]
@@ -22,7 +22,7 @@ def wide(device: torch.device) -> torch.dtype:
 
 
 def copies(tensors: Sequence[Tensor | None]) -> list[Tensor | None]:
-    """Clones, in one launch where torch can: on a GPU the launches are what small tensors cost."""
+    """Clones, in one launch where torch can: on a GPU, launches dominate the cost of small tensors."""
     given = [t.detach() for t in tensors if t is not None]
     foreach = getattr(torch, "_foreach_clone", None)
     made = iter(foreach(given) if foreach is not None and given else [t.clone() for t in given])
@@ -44,9 +44,9 @@ def source(tensor: Tensor) -> Source:
 class Compressed:
     """A tensor in one byte an element: |x| ≈ m (c/127)⁴ with the sign of c in −127 … 127 and m the largest |x|.
 
-    The power keeps small elements next to large ones: an element is off by 2 (|x|³ m)^(1/4)/127 at most, some 2 % of
-    the standard deviation of Gaussian elements, and the product with another vector by that over √d of the lengths. No
-    random number is drawn.
+    The power preserves small elements next to large ones. The error of an element is at most 2 (|x|³ m)^(1/4)/127, some
+    2 % of the standard deviation of Gaussian elements; that of a product with another vector is this over √d, times the
+    lengths of both. No random number is drawn.
     """
 
     codes: Tensor
@@ -73,9 +73,9 @@ class Compressed:
 
 
 def grams(sources: Sequence[Source | None], like: Tensor, rows: int, *, difference: bool = False) -> Tensor:
-    """⟨v_i, v_j⟩ of vectors with the elements of ``like``, (rows, k, k), by its first index if ``rows`` is not 1.
+    """⟨v_i, v_j⟩ of vectors in the shape of ``like``, (rows, k, k); one matrix for each row of it unless ``rows`` is 1.
 
-    None is a vector of zeros. With ``difference`` a third one v_1 − v_0 is put in, exact since it is taken in float64.
+    None is a vector of zeros. With ``difference``, v_1 − v_0, computed in float64, is inserted as the third vector.
     """
     device, k = like.device, len(sources) + difference
     place = [0, 1, *range(3, k)] if difference else range(k)

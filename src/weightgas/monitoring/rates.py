@@ -1,7 +1,7 @@
-"""The learning rates that are still to come: of a scheduler of torch, of a function of the step, or none known.
+"""Future learning rates, from a torch scheduler or a function of the step.
 
-A scheduler is copied when the run begins to be watched, with a stand-in for its optimizer that has its settings and no
-weight, and the copy is stepped once for each optimizer step. The loop's scheduler is never touched.
+A scheduler is copied by ``watch``, together with a stand-in for its optimizer that has the same settings and no
+weights. The copy is stepped once for each optimizer step; the scheduler of the loop is never touched.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ import torch
 from weightgas.errors import refuse
 
 _SAME = 0.01
-"""Relative difference between a recorded learning rate and that of the schedule which is still the same."""
+"""Relative difference up to which a recorded learning rate agrees with the schedule."""
 _FIX = "Pass a torch.optim.lr_scheduler that steps once a step of the optimizer, or a function: step -> factor of lr."
 _MOST = 10_000_000
 
 
 class Rates:
-    """Factors of the learning rate by step, from the step ``first`` on; every group has the same ones.
+    """Factors of the learning rate by step, from the step ``first`` on, common to all groups.
 
     Raises
     ------
@@ -47,12 +47,13 @@ class Rates:
             raise TypeError(f"schedule: expected a scheduler or a function, got {type(schedule).__name__}. {_FIX}")
 
     def begin(self, step: int) -> None:
-        """A resumed run: a scheduler is where it was copied, at ``step``; a function of the step is as before."""
+        """Of a resumed run: the state of a copied scheduler is that at ``step``; a function of the step is
+        unchanged."""
         if not self._absolute:
             self.first = step
 
     def at(self, steps: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Factors at ``steps``, not before ``first``; NaN before.
+        """Factors at ``steps``; NaN before ``first``.
 
         Raises
         ------
@@ -72,7 +73,7 @@ class Rates:
         return np.where(wanted >= self.first, known[np.maximum(wanted - self.first, 0)], np.nan)
 
     def factors(self, step: np.ndarray, lr: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
-        """Means of η and η² between edges, over the last recorded η; ``lr`` (samples,) are those of the samples.
+        """A function of edges: the means of η and η² between them, in units of the last of the recorded ``lr``.
 
         Raises
         ------
@@ -101,7 +102,7 @@ class Rates:
 
 
 def _of_scheduler(scheduler: Any) -> Callable[[int], float]:
-    """The next factor of a copy of ``scheduler`` at each call, over the base rate of its first parameter group."""
+    """A function that returns the next factor of a copy of ``scheduler`` at each call, over its base rates."""
     owner = scheduler.optimizer
     settings = [{k: v for k, v in group.items() if k != "params"} for group in owner.param_groups]
     stand_in = torch.optim.SGD([{"params": [torch.zeros(1)], "lr": 0.0} for _ in settings])

@@ -1,4 +1,4 @@
-"""Samples in a buffer of fixed size, which keeps every second of them when it is full: memory constant in steps."""
+"""Samples in a buffer of fixed size that keeps every second one when it is full, so memory does not grow."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ MEANINGS = {
     "decay": "share of weight decay in r₊² − r²",
     "alignment": "share of the update along the weights in r₊² − r²",
     "update": "squared length of the update",
-    "closure": "what the three leave of r₊² − r²",
-    "between": "relative change of r² between this step's end and the next step's begin",
+    "closure": "r₊² − r² minus these three terms",
+    "between": "relative change of r² from the end of this step to the beginning of the next one",
     "laplacian": "Laplacian of the loss over the group, on its unit sphere; NaN where it is not read",
     "probe_grad_sq": "product of the step's gradient and a probe batch's on the unit sphere; NaN where it is not read",
     "lr": "learning rate",
@@ -27,11 +27,11 @@ MEANINGS = {
     "second_beta": "the second beta; 0 without",
     "decay_factor": "decay of the present weights in a step over ηλ, where it was found by intervention; else NaN",
 }
-"""What is read of every group, by name."""
+"""The variables that are read for every group, by name."""
 SETTINGS = ("lr", "wd", "momentum", "second_beta", "decay_factor")
-"""Those that are settings of the optimizer."""
+"""The variables that are settings of the optimizer."""
 SAME_MEMORY = 0.05
-"""Relative change of 1 − α of momentum and betas, and of decay over ηλ, below which they count as the same."""
+"""Relative change of 1 − α, for momentum and betas, and of decay over ηλ, below which they count as unchanged."""
 
 
 class Record:
@@ -61,7 +61,7 @@ class Record:
         return self._values[name][: self._length]
 
     def of(self, groups: Sequence[int]) -> Record:
-        """A copy with these ``groups`` alone, by their numbers, from where all of them have a norm above 0."""
+        """A copy with only these ``groups``, by number, from the sample on after which all have a norm above 0."""
         zero = (self["radius"][:, list(groups)] == 0).any(axis=1)
         begin = int(np.flatnonzero(zero)[-1]) + 1 if zero.any() else 0
         out = Record(len(self) - begin, len(groups))
@@ -71,7 +71,7 @@ class Record:
         return out
 
     def append(self, step: int, energy: float, row: Mapping[str, np.ndarray]) -> bool:
-        """Add a sample; True where the buffer was full and every second sample was let go."""
+        """Add a sample; True if the buffer was full, so that every second sample was dropped."""
         full = self._length == self._capacity
         if full:
             kept = (self._capacity + 1) // 2
@@ -85,11 +85,11 @@ class Record:
         return full
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """Copies of the valid part of everything."""
+        """Copies of all recorded arrays, without the unused part of the buffer."""
         return {"step": self.step.copy(), "energy": self.energy.copy()} | {n: self[n].copy() for n in self._values}
 
     def restore(self, arrays: Mapping[str, Any]) -> None:
-        """Take everything from :meth:`arrays` of a record of the same groups; of a longer one what fits."""
+        """Restore :meth:`arrays` of a record of the same groups, thinned out if they do not fit into the buffer."""
         kept = slice(None)
         while len(np.asarray(arrays["step"])[kept]) > self._capacity:
             kept = slice(None, None, 2 * (kept.step or 1))

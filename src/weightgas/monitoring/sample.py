@@ -1,11 +1,11 @@
-"""One sample under way: what is copied of a step and of the next one's gradient, and the products that are left of it.
+"""One unfinished sample: what is copied of a step and of the gradient of the next, and the products made of it.
 
-Small models (:data:`SMALL`) have weights and gradients copied. Of larger ones a sample takes one byte a parameter: the
-gradient is :class:`.products.Compressed` until the next one is there, and the weights before the step are not kept but
-made again from the weights after it and the optimizer's state (``Optimizer.undone``: SGD, Adam and AdamW in float32 or
-float64). Of other optimizers the weights are copied, and each copy is let go before that tensor's gradient is
-compressed: at most one copy of the watched tensors. The budget's closure shows weights that were not made again as they
-were; that sample is dropped, and the next ones copy.
+Weights and gradients of small models (:data:`SMALL`) are copied. Of larger ones a sample takes one byte a parameter:
+the gradient is :class:`.products.Compressed` until the next one exists. The weights before the step are not kept, but
+reconstructed from the weights after it and the state of the optimizer (``Optimizer.undone``: SGD, Adam and AdamW in
+float32 or float64). With other optimizers the weights are copied, and each copy is freed before the gradient of that
+tensor is compressed, so there is at most one copy of the watched tensors. Their norms show weights that were not
+reconstructed exactly; that sample is dropped, and the next ones use copies.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ SMALL = 4 << 20
 
 @dataclass(frozen=True)
 class Places:
-    """What is looked at: tensors, the group of each or of each of its rows (−1 for none), and where their parts lie."""
+    """The watched tensors, the group of each tensor or of each of its rows (−1 for none), and their layout."""
 
     parameters: Sequence[Tensor]
     labels: Sequence[np.ndarray]
@@ -55,17 +55,17 @@ class Places:
 
 @dataclass
 class Economy:
-    """What the samples of a run keep, as far as is known of its optimizer: learnt from samples that failed."""
+    """What the samples of a run keep; changed when a sample shows that its optimizer needs more."""
 
     undo: bool
-    """Whether weights before the step are made again instead of copied, where the optimizer can."""
+    """Whether weights before the step are reconstructed instead of copied, if the optimizer can."""
     compress: bool
     early: bool = False
-    """Whether gradients are compressed before the step in any case, since the optimizer writes into them."""
+    """Whether gradients are always compressed before the step, since the optimizer writes into them."""
 
     @classmethod
     def of(cls, places: Places) -> Economy:
-        """Of a run whose optimizer is not known yet."""
+        """The initial choice, before anything is known of the optimizer."""
         large = places.copied > SMALL
         return cls(undo=large, compress=large)
 
@@ -74,7 +74,8 @@ class Economy:
 class Found:
     """A finished sample on the host: norm of the entire gradient, loss, and products of each group.
 
-    ``skipped``: the optimizer was to skip one of the two steps, since gradients were not finite (GradScaler).
+    ``right``: the reconstructed weights have the right norms. ``skipped``: GradScaler skipped one of the two steps,
+    since gradients were not finite.
     """
 
     norm: float
@@ -90,7 +91,8 @@ class Found:
 
 @dataclass
 class Sample:
-    """Opened at one step, finished at the next. ``rules`` and ``shares`` (:meth:`Optimizer.decay_share`) by tensor."""
+    """A sample, opened at one step and finished at the next; ``rules`` and ``shares`` (:meth:`Optimizer.decay_share`)
+    by tensor."""
 
     places: Places
     economy: Economy
@@ -108,14 +110,14 @@ class Sample:
     _written: bool = False
 
     def before_step(self) -> None:
-        """Copy the weights that cannot be made again."""
+        """Copy the weights that cannot be reconstructed."""
         own = [local(p) for p in self.places.parameters]
         self.weights = copies([None if self._undone(i) else p for i, p in enumerate(own)])
 
     def read_gradients(self, grads: Sequence[Tensor | None], facts: Tensor, late: bool) -> None:
         """Gradients at the weights before the step; ``facts`` are those of :func:`facts`.
 
-        ``late``: after the step, which is right for copied weights alone.
+        ``late``: read after the step, which is correct only for copied weights.
         """
         self._facts = facts
         for i, (parameter, gradient) in enumerate(zip(self.places.parameters, grads, strict=True)):
@@ -131,7 +133,7 @@ class Sample:
             self.gradients.append(self._kept(gradient) if keep else None)
 
     def after_step(self, groups: Sequence[Mapping[str, Any]], states: Sequence[Mapping[str, Any]]) -> None:
-        """What the step made of the weights; ``groups`` and ``states`` of the optimizer, by tensor."""
+        """Read the weights after the step; ``groups`` and ``states`` are those of the optimizer, by tensor."""
         for i, parameter in enumerate(self.places.parameters):
             after, gradient = local(parameter), None if parameter.grad is None else like(parameter.grad, parameter)
             group, rule, given = groups[i], self.rules[i], self._versions[i] >= 0
@@ -164,7 +166,8 @@ class Sample:
         self._between = [self._grams(i, [source(local(p))]) for i, p in enumerate(self.places.parameters)]
 
     def finish(self, grads: Sequence[Tensor | None], scaled: Scaling) -> Found:
-        """With the gradients of the next step: one sum over processes where there are some, and one transfer."""
+        """Finish with the gradients of the next step, by one sum over processes, if there are several, and one
+        transfer to the host."""
         pairs = []
         for i, (first, second) in enumerate(zip(self.gradients, grads, strict=True)):
             one = first if isinstance(first, Compressed) else _source(first)
@@ -202,12 +205,12 @@ class Sample:
         )
 
     def _undone(self, i: int) -> bool:
-        """Whether the weights of a tensor before the step are made again from those after it."""
+        """Whether the weights of a tensor before the step are reconstructed from those after it."""
         able = type(self.rules[i]).undone is not Optimizer.undone
         return self.economy.undo and able and self.places.parameters[i].dtype in (torch.float32, torch.float64)
 
     def _kept(self, gradient: Tensor | None) -> Tensor | Compressed | None:
-        """A gradient until the next one is there."""
+        """What is kept of a gradient until the next one is read."""
         if gradient is None:
             return None
         return Compressed.of(gradient) if self.economy.compress else gradient.detach().clone()
@@ -227,7 +230,7 @@ class Sample:
 
 
 class _Undone:
-    """The weights before a step as a source of pieces, and what decay took of them, as another."""
+    """The reconstructed weights before a step as a source of pieces, and the decay of the step as another."""
 
     def __init__(
         self, rule: Optimizer, group: Mapping[str, Any], state: Mapping[str, Any], after: Tensor, grad: Tensor | None
@@ -255,18 +258,18 @@ class _Undone:
 
 
 Scaling = tuple[Any, Any]
-"""The factor that gradients still have inside a step, and whether the step is to be skipped."""
+"""The factor by which gradients are still scaled inside a step, and whether the step is to be skipped."""
 
 
 def scaling(optimizer: Any) -> Scaling:
-    """What GradScaler gives to a fused optimizer, which divides the gradients itself; (1, 0) without."""
+    """The scale and flag that GradScaler passes to a fused optimizer, which unscales by itself; (1, 0) without it."""
     given = (getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None))
     return 1.0 if given[0] is None else given[0], 0.0 if given[1] is None else given[1]
 
 
 def facts(places: Places, everything: Sequence[Any], scale: Scaling, loss: Any) -> Tensor:
-    """(norm² of the entire gradient, scale, whether to skip, loss) on the device of the parameters, such that sums over
-    processes are their values, and for a loss that differs among them its mean."""
+    """(norm² of the entire gradient, scale, whether to skip, loss) on the device of the parameters, each divided such
+    that sums over processes give the values, and the mean of a loss that differs among them."""
     device = local(places.parameters[0]).device
     by_weight: dict[float, list[Tensor]] = {}
     for parameter in everything:
@@ -281,7 +284,7 @@ def facts(places: Places, everything: Sequence[Any], scale: Scaling, loss: Any) 
 
 
 def _summed(places: Places, values: Sequence[Any], alike: Tensor) -> Tensor:
-    """Numbers of which every process has its own, such that their sums over processes are the means."""
+    """``values``, different in every process, divided such that their sums over processes are the means."""
     share = 1.0 if places.layout.mesh is None else 1.0 / places.layout.mesh.size()
     each = [torch.as_tensor(local(x), dtype=alike.dtype, device=alike.device).detach().reshape(()) for x in values]
     return torch.stack(each) * share

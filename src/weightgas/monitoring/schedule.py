@@ -1,8 +1,8 @@
-"""What a schedule made of the norms: r against r*(t), where the norm froze, the learning rate that the weights felt.
+"""The effect of a schedule on the norms: r and r*(t), the step at which the norm froze, the effective learning rate.
 
-A norm follows r*(t) as long as relaxation times are left in which it can: 1/τ(t) = (m/2) A(t)/r², with A the decay of a
-step. What a norm is when the rest of the run has less than one of them, it mostly stays: it is frozen, and what falls
-from there on is η alone. The learning rate that the weights feel is η/r² all the time.
+A norm follows r*(t) as long as relaxation times remain in which it can: 1/τ(t) = (m/2) A(t)/r², with A the decay of a
+step. A norm with less than one of them ahead hardly changes until the end of the run: it is frozen, and from then on
+only η falls. The effective learning rate is η/r² throughout.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from weightgas.monitoring.record import Record
 from weightgas.optimizers import Optimizer
 
 LEFT = 1.0
-"""Relaxation times left when a norm counts as frozen."""
+"""Relaxation times that remain when a norm counts as frozen."""
 _FELL = 0.8
-"""Share of the largest learning rate that the last one is below where a schedule has let it fall."""
+"""Ratio of the last to the largest learning rate below which the schedule counts as having decayed."""
 
 
 @dataclass(frozen=True, eq=False)
 class GroupSchedule:
     """One group along a run, (samples,) each: ``step``, ``lr``, ``radius`` r, ``radius_star`` r*(t), ``elr`` η/r², and
-    ``times_left``, the relaxation times from there to the last sample.
+    ``times_left``, the relaxation times from each sample to the last one.
 
     ``peak`` is the number of the sample with the largest learning rate, the last of equal ones. ``frozen`` is the first
-    step from the peak on with less than ``LEFT`` relaxation times left; None where the rate has not fallen by a fifth.
+    step from the peak on with less than one relaxation time left; None unless the learning rate has fallen by more than
+    a fifth.
     """
 
     name: str
@@ -44,7 +45,7 @@ class GroupSchedule:
 
 @dataclass(frozen=True, eq=False)
 class ScheduleView:
-    """The groups of a run along its schedule; ``print`` it, or take the arrays of ``groups``."""
+    """The groups of a run along its schedule: ``print`` it for a table, or use the arrays of ``groups``."""
 
     groups: tuple[GroupSchedule, ...]
 

@@ -1,6 +1,7 @@
 """The samples of a watched run as traces: of all groups together, and with a cell for every group.
 
-Of all groups together r² = Σ rᵢ², and on that sphere x = r² Σ xᵢ/rᵢ² for the moments of the gradient and the Laplacian.
+For all groups together r² = Σ rᵢ², and on that sphere x = r² Σ xᵢ/rᵢ² for the moments x of the gradient and the
+Laplacian.
 """
 
 from __future__ import annotations
@@ -23,17 +24,18 @@ _SIGN = 3.0
 _SPHERICAL = ("grad_sq", "noise_trace", "mean_grad_sq", "laplacian")
 _BUDGET = ("decay", "alignment", "update", "closure")
 LEAST = 4
-"""Samples that a prediction of r* takes at least."""
+"""The least number of samples for a prediction of r*."""
 
 
 def noise_and_signal(record: Record) -> tuple[np.ndarray, np.ndarray]:
     """(tr Σ, ‖∇L‖²) of each sample, (samples, groups) both, from the product P = ⟨g̃_t, g̃_{t+1}⟩ of successive steps.
 
     tr Σ = G − sP, ‖∇L‖² = sP, s = −1 where the mean P of the last half of the samples is three errors below 0, else 1.
-    P = ‖∇L‖² − η_e tr HΣ, as a step answers to its own noise: P = ‖∇L‖² where a descent outweighs the noise, and −‖∇L‖²
-    in the stationary state of plain SGD in a harmonic well, which s corrects; (2α − 1)‖∇L‖² there with momentum α.
-    Weakness: in between the signal is underestimated, by up to itself, and with it tr Σ overestimated. In samples
-    with gradients of a probe batch, at the same weights, ‖∇L‖² is theirs and nothing of this applies.
+    P = ‖∇L‖² − η_e tr HΣ, since a step depends on its own noise: P = ‖∇L‖² where the descent outweighs the noise. In
+    the stationary state of plain SGD in a harmonic well P = −‖∇L‖², which s corrects; with momentum α it is (2α −
+    1)‖∇L‖². Weakness: between these limits the signal is underestimated, by up to its value, and tr Σ overestimated as
+    much. In samples with gradients of a probe batch at the same weights, ‖∇L‖² is computed from them, without this
+    bias.
     """
     product = record["mean_grad_sq"]
     late = product[len(product) // 2 :]
@@ -44,14 +46,14 @@ def noise_and_signal(record: Record) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_groups(record: Record) -> dict[str, np.ndarray]:
-    """What a trace has of every group, (samples, groups) each; the Laplacian where it was recorded."""
+    """The variables of a trace for every group, (samples, groups) each; the Laplacian if it was recorded."""
     found = {n: record[n] for n in ("radius", "grad_sq", "angle", *_BUDGET)}
     found["noise_trace"], found["mean_grad_sq"] = noise_and_signal(record)
     return found | ({"laplacian": record["laplacian"]} if np.isfinite(record["laplacian"]).any() else {})
 
 
 def of_all(groups: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The same of all groups together, (samples,) each."""
+    """The same variables for all groups together, (samples,) each."""
     square = groups["radius"] ** 2
     whole = square.sum(axis=1)
     values = {n: whole * (groups[n] / square).sum(axis=1) for n in _SPHERICAL if n in groups}
@@ -74,8 +76,8 @@ def cells(
 ) -> xr.Dataset:
     """A trace whose cells are the groups and, as the last one, all of them together; from sample ``begin`` on.
 
-    ``times`` (groups,) are the relaxation times of the norms. Temperatures made of it are those times the degrees of
-    freedom. The noise is NaN where there is none: without decay, and where the mobility is a matrix.
+    ``times`` (groups,) are the relaxation times of the norms. Temperatures computed from this trace are T times the
+    degrees of freedom. The noise is NaN without decay, and where the mobility is a matrix.
     """
     groups = of_groups(record)
     thermal = np.array([rule.decays and rule.mobility is not None for rule in rules])
@@ -109,7 +111,7 @@ def trace(
     statuses: Sequence[Status],
     about: Mapping[str, Any],
 ) -> xr.Dataset:
-    """The samples of the groups that decay as a trace of one cell; the others have no pressure.
+    """The samples of the groups with decay as a trace of one cell; groups without decay have no pressure.
 
     ``sizes`` by the name of each group, ``times`` their relaxation times; ``about`` are further attributes.
     """
@@ -141,9 +143,9 @@ def trace(
 
 
 def star_along(record: Record, group: int, rule: Optimizer) -> np.ndarray:
-    """r* at each sample from those of the last quarter of the run before it, at its settings, (samples,).
+    """r* at each sample, at its settings, from the samples in the last quarter of the run up to it, (samples,).
 
-    NaN where it is refused, or where momentum, betas or decay over ηλ are others at the begin of these samples.
+    NaN where the optimizer is refused, or where momentum, betas or decay over ηλ changed within these samples.
     """
     if rule.refused:
         return np.full(len(record), np.nan)

@@ -1,14 +1,14 @@
-"""The state of every group of a watched run: the judge's status and means, and what the budget of its norm adds.
+"""The state of every group of a watched run: its status and means, and what follows from the budget of its norm.
 
-:func:`weightgas.measurement.stationarity.assess` judges every group as a cell of its own, by the criteria of simulated
-and trained runs, over the samples since learning rate and decay last changed. Its relaxation time is that of the
-group's optimizer (:mod:`.laws`), and where no loss was passed to ``Gas.loss`` the gradient stands for the energy. Means
-are over the samples that the judge kept; T, Z and T_conf are those of ``measure``.
+:func:`weightgas.measurement.stationarity.assess` judges every group as a separate cell, by the criteria of simulated
+and trained runs, over the samples since learning rate and decay last changed. The relaxation time is that of the
+optimizer of the group (:mod:`.laws`). If no loss was passed to ``Gas.loss``, the gradient is used in place of the
+energy. Means are over the samples that ``assess`` keeps; T, Z and T_conf are computed as in ``measure``.
 
-Only a watched run knows its budget, and with it r*. A norm that is more than 5 % from r* is not in equilibrium.
+Only a watched run has a budget, and with it r*. A norm that is more than 5 % from r* is not in equilibrium.
 
-Weakness: the noise is that of successive steps (:func:`.series.noise_and_signal`), good to a part of ‖∇L‖²; so are T
-and Z.
+Weakness: the noise is that of successive steps (:func:`.series.noise_and_signal`), with an error of a part of ‖∇L‖²,
+which T and Z inherit.
 """
 
 from __future__ import annotations
@@ -32,31 +32,34 @@ from weightgas.status import Status
 
 _RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
 _SAME = 0.2
-"""Learning rates and decays that differ by this share at most count as one setting."""
+"""Learning rates and decays that differ by at most this share count as one setting."""
 _NORMAL = 1.96
 _MOST_INTERVALS = 256
-"""Groups up to which each has intervals, at some milliseconds a group; of more r* is the mean of the last samples."""
+"""The number of groups up to which each has intervals, at some milliseconds a group; with more, r* is the mean of the
+last samples."""
 _NAN = (np.nan, np.nan)
 UNKNOWN = "not known to be scale-invariant"
 
 
 @dataclass(frozen=True)
 class GroupState:
-    """One group at its last sample; averages over the samples that were judged. NaN where ``reason`` explains it.
+    """One group of a watched run: values at its last sample, and averages over the samples that were judged.
 
-    ``radius`` r, ``radius_mean`` over the last half of these samples, ``elr`` η/r², ``angle`` of a step in radians,
-    ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`), ``tangency`` cos(w, g), ``decay``,
-    ``alignment``, ``update`` in units of r² a step, ``closure`` the largest of them in units of the largest term,
-    ``radius_star`` r* of the budget with the 95 % interval ``radius_star_low`` to ``radius_star_high``, of what the
-    growth may be by now (:mod:`.ahead`);
-    ``radius_law`` r* of the closed form; in steps ``relaxation_time`` τ and ``steps_to_go`` until r is within 5 % of
-    r*, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``, infinite where it never is (of more than 256
-    groups only those in equilibrium have intervals); ``temperature`` T, ``pressure`` p, ``volume`` V,
-    ``compressibility`` Z, ``temperature_conf`` T_conf with ``temperature_conf_err``, its standard error.
+    - Weights and gradients: ``radius`` r, ``radius_mean`` over the last half of the judged samples, ``elr`` η/r²,
+      ``angle`` of a step in radians, ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`) and
+      ``tangency`` cos(w, g).
+    - Budget: ``decay``, ``alignment`` and ``update``, in units of r² a step; ``closure``, its largest error in units of
+      the largest term; ``decay_time``, the steps in which decay alone shrinks r by the factor e.
+    - Stationary norm: ``radius_star``, r* of the budget, with the 95 % interval ``radius_star_low`` to
+      ``radius_star_high`` (:mod:`.ahead`); ``radius_law``, r* of the closed form; ``relaxation_time`` τ in steps;
+      ``steps_to_go``, the steps until r is within 5 % of r*, infinite if it never is, with the 95 % interval
+      ``steps_to_go_low`` to ``steps_to_go_high``. With more than 256 groups only those in equilibrium have intervals.
+    - Thermodynamics: ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z and ``temperature_conf``
+      T_conf with its standard error ``temperature_conf_err``.
 
-    Exact for every group, scale-invariant or not: norm, η/r², angle, the terms of the budget, and ``decay_time``, the
-    steps in which decay alone shrinks r by the factor e. Where ``invariant`` is False all that follows from
-    scale-invariance is NaN: G, tr Σ, r*, τ, T, p, V, Z and T_conf.
+    Norm, η/r², angle and the terms of the budget are exact for every group, scale-invariant or not. Where ``invariant``
+    is False, all that follows from scale-invariance is NaN: G, tr Σ, r*, τ, T, p, V, Z and T_conf. ``reason`` explains
+    the status and missing numbers.
     """
 
     name: str
@@ -101,8 +104,8 @@ class GroupState:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Where the norm of a group goes: r* of the budget and its error, r* of the closed form, relaxation time τ; with
-    intervals of r* and of the steps until the norm is there, where they are known."""
+    """The prediction for the norm of a group: r* of the budget and its error, r* of the closed form, relaxation time τ,
+    and the intervals of r* and of the steps until the norm is near it, where these are known."""
 
     star: float
     error: float
@@ -116,7 +119,7 @@ _NOWHERE = Prediction(np.nan, np.nan, np.nan, np.nan)
 
 
 def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray) -> Prediction:
-    """Where a group goes, from the samples ``kept``; nothing of it is known where the decay is not."""
+    """The prediction for a group from the samples ``kept``; NaN where the effect of decay is unknown."""
     if rule.refused:
         return Prediction(np.nan, np.nan, np.nan, np.inf)
     kept = kept & np.isfinite(record["decay"][:, group])  # samples before an intervention succeeded have none
@@ -132,8 +135,8 @@ def states(
 ) -> tuple[list[GroupState], tuple[float, float]]:
     """The state of every group after the last sample, and (T_conf, its error) of all together; empty before the first.
 
-    ``sizes`` by the name of each group; ``rates`` of the learning rate to come. T_conf of all is that on the sphere of
-    them, r² = Σ rᵢ²; NaN as for one group.
+    ``sizes`` by the name of each group; ``rates`` of the future learning rate. T_conf of all groups is that on their
+    common sphere, r² = Σ rᵢ²; NaN if it was not recorded.
     """
     if not len(record):
         return [], _NAN
@@ -170,7 +173,7 @@ def states(
 
 
 def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, reason: str) -> GroupState:
-    """The state of a group that has no stationary radius that could be known, for ``reason``."""
+    """The state of a group whose stationary radius cannot be known, for ``reason``."""
     kept = np.arange(len(record)) >= since(record)
     moving = kept & (record["radius"][:, group] > 0)
     means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, _NOWHERE)
@@ -180,7 +183,7 @@ def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, r
 
 
 def _settled(where: Prediction, radius: float) -> Prediction:
-    """With the interval of a mean over samples of a stationary norm; the norm is there if it is near."""
+    """``where`` with the interval of a mean over samples of a stationary norm, which has arrived if it is near r*."""
     half = _NORMAL * where.error
     there = abs(radius / where.star - 1) <= NEAR
     arrival = Interval(0.0, 0.0, 0.0) if there else NO_INTERVAL
@@ -188,7 +191,7 @@ def _settled(where: Prediction, radius: float) -> Prediction:
 
 
 def _with_intervals(where: Prediction, record: Record, group: int, rule: Optimizer, rates: Rates | None) -> Prediction:
-    """r* of the growth at the last sample in place of a mean, with the intervals of r* and arrival."""
+    """``where`` with r* from the growth at the last sample in place of a mean, and intervals of r* and arrival."""
     if not np.isfinite(where.star):
         return where
     factors = constant
@@ -200,10 +203,10 @@ def _with_intervals(where: Prediction, record: Record, group: int, rule: Optimiz
 
 
 def since(record: Record) -> int:
-    """The first of the last samples that have the present settings.
+    """The number of the first sample after the last change of settings.
 
-    Learning rate and decay may differ by a fifth, since their effect on r* is carried over; the memory 1/(1 − α) of
-    momenta and betas, and decay over ηλ, by 5 %.
+    Changes of learning rate and decay by up to a fifth do not count, since r* is corrected for them; nor do changes by
+    up to 5 % of 1 − α, for momentum and betas, and of decay over ηλ.
     """
     other = np.zeros(len(record), bool)
     with np.errstate(all="ignore"):
@@ -215,7 +218,7 @@ def since(record: Record) -> int:
 
 
 def _recent(record: Record, group: int, size: int, rule: Optimizer, segment: np.ndarray) -> Prediction:
-    """Where a group goes by what it did last: in the last half of ``segment``, ten relaxation times or 64 samples."""
+    """The prediction from recent samples: the last half of ``segment``, at most ten relaxation times or 64 samples."""
     step, number = record.step, np.arange(len(record))
     half = segment & (step >= (step[segment][0] + step[-1]) / 2) | (number >= len(step) - series.LEAST)
     time = predicted(record, group, size, rule, half).time
@@ -226,7 +229,7 @@ def _recent(record: Record, group: int, size: int, rule: Optimizer, segment: np.
 def _judged(
     record: Record, group: int, rule: Optimizer, where: Prediction, status: Status, judged: str, begin: int
 ) -> tuple[Status, str]:
-    """Status and reason of a group: the judge's, with what the budget knows."""
+    """Status and reason of a group: those of ``assess``, completed by the budget."""
     if rule.refused:
         return Status.NOT_APPLICABLE, rule.refused
     if not rule.decays:
@@ -248,7 +251,7 @@ def _judged(
 
 
 def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Prediction) -> dict[str, float | int]:
-    """What a state has of its record and its prediction."""
+    """The fields of a state that follow from its record and its prediction."""
     names = ("radius", "grad_sq", "tangency", "angle", "decay", "alignment", "update", "closure")
     of = {n: record[n][kept, k] for n in names}
     terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")])

@@ -1,4 +1,4 @@
-"""A watched run as text and as a table: head, one row a group, and what the reader must know."""
+"""A watched run as text and as a table: head, one row a group, and notes."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _LEFT = ("group", "status")
 OTHER = "·"
 """Marks a group that is not known to be scale-invariant."""
 _MOST_ROWS = 40
-"""More groups are folded by their role; of more roles those farthest from r* are shown."""
+"""More groups are combined by their role; if there are more roles, those farthest from r* are shown."""
 _SHOWN = 20
 _MOST_REASONS = 6
 _WIDTH = 95
 """Longer lines below the table are wrapped."""
 _NUMBERS = (re.compile(r"(?<=\[)[\d:]+(?=\])"), re.compile(r"\d+"))
-"""What groups of one role differ by: the rows of one tensor; that, and the layer."""
+"""The parts of a name in which groups of one role differ: the rows of a tensor; all numbers, that of the layer too."""
 
 
 @dataclass(frozen=True)
 class Summary:
-    """What there is to print of a run: lines before, the states of the groups, and lines after."""
+    """The printed summary of a run: lines before the table, the states of the groups, and lines after it."""
 
     head: tuple[str, ...]
     states: Sequence[GroupState]
@@ -51,7 +51,7 @@ class Summary:
         return "\n".join([*self.head, *(line.rstrip() for line in lines), *map(_wrapped, self.foot)])
 
     def table(self) -> Table:
-        """As a table of rich, with the same words around it."""
+        """As a table of rich, with the same lines around it."""
         head, foot = "\n".join(self.head), "\n".join(self.foot)
         out = Table(title=head, caption=foot, title_justify="left", caption_justify="left")
         names, *rows = _rows(self.states)
@@ -63,12 +63,12 @@ class Summary:
 
 
 def _wrapped(line: str) -> str:
-    """A line that is no longer than the table, its continuation indented."""
+    """``line`` wrapped to the width of the table, its continuation indented."""
     return textwrap.fill(line, _WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def reasons(states: Sequence[GroupState]) -> list[str]:
-    """Why groups are not in equilibrium, of the first ones; of many groups how many have which status."""
+    """Why the first groups are not in equilibrium; with many groups, also how many have which status."""
     unsettled = [s for s in states if s.status != Status.EQUILIBRIUM and s.reason != UNKNOWN]
     lines = [f"{s.name}: {_short(s.reason)}" for s in unsettled][:_MOST_REASONS]
     if len(states) > _MOST_ROWS:
@@ -85,7 +85,7 @@ def _counted(states: Sequence[GroupState]) -> str:
 
 
 def _short(reason: str) -> str:
-    """The first two clauses of a reason, and how much longer to run."""
+    """The first two clauses of a reason, and the one on how much longer to run."""
     clauses = reason.split("; ")
     return "; ".join([*clauses[:2], *(c for c in clauses[2:] if c.startswith("run "))])
 
@@ -102,7 +102,7 @@ def temperatures(states: Sequence[GroupState], whole: tuple[float, float]) -> li
 
 
 def _roles(states: Sequence[GroupState]) -> dict[str, list[GroupState]]:
-    """Groups of one role together, under its name: of one tensor where that is enough, else the same in every layer."""
+    """The groups of each role, by its name: those of one tensor if that is enough, else those of all layers."""
     found: dict[str, list[GroupState]] = {}
     for numbers in _NUMBERS:
         found = {}
@@ -114,7 +114,7 @@ def _roles(states: Sequence[GroupState]) -> dict[str, list[GroupState]]:
 
 
 def _rows(states: Sequence[GroupState]) -> list[tuple[str, ...]]:
-    """Head and one row a group, or for each role the median, least and largest; without columns that none needs."""
+    """Head and one row a group, or for each role the median, least and largest; without unused columns."""
     rows: list[tuple[str, ...]] = [_COLUMNS]
     if len(states) <= _MOST_ROWS:
         rows += map(_cells, states)
@@ -122,7 +122,7 @@ def _rows(states: Sequence[GroupState]) -> list[tuple[str, ...]]:
         rows += [row for role, members in roles.items() for row in _folded(role, members)]
     else:
         rows += map(_cells, sorted(states, key=_distance, reverse=True)[:_SHOWN])
-    # decay alone is what there is of a relaxation time where there is no r*
+    # without r*, decay alone gives the only relaxation time
     unused = [] if any(not state.invariant for state in states) else ["decay time"]
     unused += [] if any(row[_COLUMNS.index("T_conf")] != "–" for row in rows[1:]) else ["T_conf"]
     kept = [k for k, name in enumerate(_COLUMNS) if name not in unused]
@@ -142,7 +142,7 @@ def _folded(role: str, members: Sequence[GroupState]) -> list[tuple[str, ...]]:
 
 
 def _distance(state: GroupState) -> float:
-    """How far a group is from where it goes; unknown is far, and what cannot be known comes last."""
+    """The distance of a group from r*: infinite if r* is unknown, −1 for a group that cannot have one."""
     if not state.invariant:
         return -1.0
     far = abs(np.log(state.radius / state.radius_star)) if state.radius_star > 0 else np.inf

@@ -43,62 +43,63 @@ def watch(
 ) -> Gas:
     """Watch the norms of the scale-invariant groups and of the other matrices of ``model`` that ``optimizer`` trains.
 
-    The loop stays as it is: ``gas = watch(model, optimizer)`` before it, ``print(gas)`` in it or after it. Samples are
-    made by the optimizer's own hooks at the steps 0, 16, 64 and then every ``every`` steps; each looks at one
-    step and at the gradient of the next. Weights, gradients and random numbers are never touched. The memory does not
-    grow with the steps: when ``samples`` are full every second one is let go and ``every`` doubles.
+    The training loop is not changed: call ``gas = watch(model, optimizer)`` before it and ``print(gas)`` in or after
+    it. Hooks of the optimizer take samples at the steps 0, 16, 64, …, fourfold each time, and from ``every`` on every
+    ``every`` steps. Each sample reads one step and the gradient of the next. Weights, gradients and random numbers of
+    the run are not changed. Memory does not grow with the steps: when the buffer of ``samples`` is full, every second
+    one is dropped and ``every`` doubles.
 
     Parameters
     ----------
     model, optimizer
-        Any module and any ``torch.optim.Optimizer`` over its parameters; weight decay as in its parameter groups. Of
-        an optimizer that wraps another as ``.optimizer`` (accelerate, Hugging Face's Trainer, Lightning) the inner one,
-        and of a model the module inside ``torch.compile``, DistributedDataParallel and DataParallel. A model with two
-        optimizers is watched twice, once with each.
+        Any module, and a ``torch.optim.Optimizer`` over its parameters; learning rate and decay are those of its
+        parameter groups. An optimizer that wraps another as ``.optimizer`` (accelerate, Hugging Face's Trainer,
+        Lightning) is replaced by the inner one, and a model by the module inside ``torch.compile``,
+        DistributedDataParallel and DataParallel. A model with two optimizers is watched twice, once with each.
     groups
-        ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or what
-        :func:`weightgas.symmetries` returned; with its ``filters`` every filter by itself. Frozen
-        parameters and those not in the optimizer are excluded, noted.
+        ``{"name": ["parameter", …]}`` by the names of ``model.named_parameters()``, Groups, or the result of
+        :func:`weightgas.symmetries`; with its ``filters`` every filter is a group. Frozen parameters and those not in
+        the optimizer are excluded, with a note.
     batches, loss_fn
         If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and ``groups`` they are
-        those of :func:`weightgas.structural_groups`. Every other trained matrix is watched by itself, without r*, T and
+        those of :func:`weightgas.structural_groups`. Every other trained matrix is a separate group, without r*, T and
         Z, which follow from scale-invariance.
     every
-        Steps between samples, at least 2. Choose a tenth of the relaxation time for runs that are over soon.
+        Steps between samples, at least 2. For short runs choose a tenth of the relaxation time.
     samples
-        Size of the buffer, at least 16; 1024 if not given, fewer for more than 256 groups.
+        Size of the buffer, at least 16; by default 1024, fewer for more than 256 groups.
     forecast
-        What ``predict`` returned, or ``{"group": r*}``, by the names of the groups: scored in the table.
+        The result of ``predict``, or ``{"group": r*}`` by the names of the groups, to be compared in the table.
     configurational
-        Whether to read T_conf, the temperature that adaptive optimizers have too: every sample then costs one extra
-        pair of gradients of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data
-        loader). Give batches of the training set, in the size of the training, and some dozens of them. Nothing is
-        moved: :mod:`weightgas.monitoring.curvature`.
+        Whether to measure T_conf, a temperature for adaptive optimizers too. Every sample then costs two more gradients
+        of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data loader). Pass some
+        dozens of batches of the training set, of the size used in training. The weights are moved for these gradients
+        and restored exactly (:mod:`weightgas.monitoring.curvature`).
     rule
-        How ``optimizer`` steps, where it is not of ``torch.optim``: a subclass of
+        How ``optimizer`` steps, if it is not of ``torch.optim``: a subclass of
         :class:`weightgas.optimizers.Optimizer` whose ``of`` recognises its parameter groups, or an instance, whose
-        learning rate and decay are then those of the groups. Default: as its class of torch has it; of any other what
-        is found by intervention on copies, and where that finds nothing there is no r*.
+        learning rate and decay are then those of the groups. By default it follows from the class of torch; for other
+        classes the effect of decay is found by intervention on copies. If that fails, there is no r*.
     criteria
-        What a group must satisfy to be in equilibrium, as in ``measure``.
+        The conditions for equilibrium, as in ``measure``.
     schedule
-        The learning rate to come, for forecasts: a ``torch.optim.lr_scheduler`` that the loop steps once after each
-        step of the optimizer, or a function of the step (0 is the first) that returns the factor of ``lr``. The
-        scheduler is copied as it is now and never stepped. Default: forecasts take the present rate throughout, and
-        name that assumption.
+        The future learning rate, for forecasts: a ``torch.optim.lr_scheduler`` that the loop steps once after each step
+        of the optimizer, or a function of the step (0 is the first) that returns the factor of ``lr``. The scheduler is
+        copied in its present state and never stepped. By default forecasts assume a constant learning rate, and state
+        that.
 
     Notes
     -----
-    A sample takes at most one byte a parameter for SGD, Adam and AdamW in float32 or float64, for others at most one
-    copy of the watched tensors, for models below 4 MB copies of weights and gradients. Call ``watch`` in every process
-    that trains: sharded parameters (``fully_shard``, tensor parallelism) take one sum over the processes a sample, and
-    then all processes have the same numbers; under DistributedDataParallel each has them by itself.
+    A sample needs at most one byte a parameter for SGD, Adam and AdamW in float32 or float64, and at most one copy of
+    the watched tensors for other optimizers; in models below 4 MB it copies weights and gradients. Call ``watch`` in
+    every process that trains. With sharded parameters (``fully_shard``, tensor parallelism) a sample takes one sum over
+    the processes, and all processes have the same numbers; under DistributedDataParallel each computes them alone.
 
     Raises
     ------
     TypeError, ValueError
-        If model or optimizer is none, the model is wrapped by FSDP1 (FullyShardedDataParallel), a parameter is unknown,
-        or neither a scale-invariant group nor a matrix is trained.
+        If ``model`` is not a module or ``optimizer`` not a torch optimizer, the model is wrapped by FSDP1
+        (FullyShardedDataParallel), a parameter is unknown, or neither a scale-invariant group nor a matrix is trained.
     """
     if not isinstance(configurational, bool):
         raise wrong_type("configurational", "True or False", configurational, "Pass one of them.")
@@ -112,13 +113,13 @@ def watch(
     model, optimizer = unwrapped(model), innermost(optimizer)
     if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
         got = type(optimizer).__name__
-        fix = "Of a wrapper pass the inner one; of several optimizers watch each."
+        fix = "Pass the inner optimizer of a wrapper; watch several optimizers one by one."
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. {fix}")
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:
         whole_number("samples", samples, minimum=_LEAST_SAMPLES, fix=f"Pass {_LEAST_SAMPLES} or more.")
     if forecast is not None and not (hasattr(forecast, "groups") or isinstance(forecast, Mapping)):
-        fix = "Pass what predict returned, or {group: norm}."
+        fix = "Pass the result of predict, or {group: norm}."
         raise wrong_type("forecast", "a Forecast or norms by group", forecast, fix)
     recognise = recogniser(rule, optimizer)
     choice = choose(model, optimizer, groups, batches, loss_fn)

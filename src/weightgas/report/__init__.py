@@ -1,4 +1,4 @@
-"""One self-contained HTML file that a reader explores: the finding, then charts, cells, method and set-up."""
+"""One self-contained, interactive HTML file: the finding, then charts, cells, method and set-up."""
 
 from weightgas.errors import renamed_names
 from weightgas.report.chapters import section, sections

@@ -1,4 +1,4 @@
-"""What to do next with a run: one sentence, and the command for it where the command line can state the run."""
+"""The next step for a run: one sentence, and its command if the command line can describe the run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from weightgas.report.guard import attempt
 from weightgas.status import Status
 
 LONGER, MOST_LONGER = 4, 1000
-"""Factor by which a run is made longer where no reason states one, and the largest."""
+"""Factor by which a run is made longer if no reason states one, and the largest factor."""
 _MOST_CELLS = 8
 _FLAGS = {"lr": "--lr", "wd": "--wd", "elr": "--elr", "radius": "--radius"}
 _LENGTHENED = (Status.TOO_SHORT, Status.CONVERGING, Status.FAILED)
@@ -27,7 +27,7 @@ _DATA = ("digits", "mnist", "cifar10", "cifar100", "fashion_mnist")
 
 
 def next_step(runs: Mapping[str, Findings], notes: list[str]) -> dict[str, str]:
-    """``text`` and ``command`` of what would help most: first stationarity, then the temperatures that are lacking."""
+    """``text`` and ``command`` of the most useful next step: first for stationarity, then for missing temperatures."""
     for name, run in runs.items():
         status = run.state["status"].values
         bad = np.flatnonzero(status != Status.EQUILIBRIUM)
@@ -56,12 +56,12 @@ def next_step(runs: Mapping[str, Findings], notes: list[str]) -> dict[str, str]:
     if not runs:
         return {"text": "", "command": ""}
     name, run = next(iter(runs.items()))
-    text = f"Nothing is open. The same run from other draws shows whether the answers are those of one seed ({name})."
+    text = f"Nothing is undecided. The same run with another seed shows whether the answers depend on it ({name})."
     return {"text": text, "command": of_cells(run, range(run.state.sizes["cell"]), 1, seed=1)}
 
 
 def _longer(run: Findings, cells: np.ndarray) -> int:
-    """The factor by which the slowest of these cells should be longer, as their reasons state; 1 if none does."""
+    """The factor by which the slowest of these cells should be longer, from their reasons; 1 if none states one."""
     reasons = [str(r) for r in run.state["reason"].values[cells]] if "reason" in run.state else []
     found = [float(number) for r in reasons for number in re.findall(r"run (?:more than )?([\d.]+) times longer", r)]
     return min(math.ceil(max(found)), MOST_LONGER) if found else 1
@@ -76,7 +76,7 @@ def _of_status(run: Findings, cells: np.ndarray, status: Status, factor: float) 
 
 
 def _at_temperatures(run: Findings, name: str, values: np.ndarray) -> str:
-    """The same run at other effective learning rates; empty where the plan is not of an axis of the protocol."""
+    """The same run at other effective learning rates; empty if the plan does not name an axis of the protocol."""
     grid = axes(run.state)
     if name not in grid or not len(values):
         return ""
@@ -86,7 +86,7 @@ def _at_temperatures(run: Findings, name: str, values: np.ndarray) -> str:
 
 
 def of_cells(run: Findings, cells: Iterable[int], factor: float, *, lower: float = 1.0, seed: int = 0) -> str:
-    """The command that runs these cells ``factor`` times as long, at a learning rate that is ``lower`` times less."""
+    """The command that runs these cells ``factor`` times as long, at a learning rate divided by ``lower``."""
     cells = np.asarray(list(cells))
     steps = int(run.state.attrs["steps"]) * factor
     grid = {axis: values[cells] for axis, values in axes(run.state).items()}
@@ -107,7 +107,8 @@ def template(run: Findings) -> str:
 
 
 def _command(run: Findings, grid: Mapping[str, np.ndarray], steps: int, *, paired: bool, seed: int = 0) -> str:
-    """The command line of a run on a grid; NaN becomes a place ``{n}``. Of a run that has none, the call in Python."""
+    """The command line of a run on a grid, with ``{n}`` for NaN; the call in Python for a run without a command
+    line."""
     about = run.state.attrs
     if about["producer"] == "watch":
         return ""
@@ -130,14 +131,14 @@ def _command(run: Findings, grid: Mapping[str, np.ndarray], steps: int, *, paire
 
 
 def listed(values: np.ndarray) -> str:
-    """Values as the command line takes them: ``low:high:count`` where they are even in the logarithm, else a list."""
+    """Values in the form of the command line: ``low:high:count`` if evenly spaced in the logarithm, else a list."""
     if len(values) > 2 and np.allclose(values, np.geomspace(values[0], values[-1], len(values)), rtol=1e-5):
         return f"{values[0]:.6g}:{values[-1]:.6g}:{len(values)}"
     return ",".join(f"{v:.6g}" for v in values)
 
 
 def _what(about: Mapping[str, Any]) -> list[str] | None:
-    """The options that state loss and noise, or network and data; None where the command line cannot."""
+    """The options for loss and noise, or network and data; None if the command line has none for them."""
     if about.get("momentum") or str(about.get("optimizer", "sgd")).split("(")[0].lower() not in ("sgd", ""):
         return None
     if about["producer"] == "simulate":

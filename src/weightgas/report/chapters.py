@@ -23,7 +23,7 @@ Tables = Callable[[Runs], Iterable[Table]]
 
 
 def sections(runs: Runs, controls: Runs | None = None, *, figures: Sequence[Figure] = ()) -> list[Section]:
-    """The sections about runs of one producer: what ran, with its tables, and custom figures.
+    """The sections about runs of one producer: a description with its tables, and custom figures.
 
     Parameters
     ----------
@@ -50,7 +50,19 @@ def section(
     text: str = "",
     tables: Tables | Sequence[Tables] = (),
 ) -> Section:
-    """One section: the figures of all runs to which they apply, with a note for each that cannot be made."""
+    """Make one section, with each figure for all runs to which it applies and a note for each that cannot be made.
+
+    Parameters
+    ----------
+    title, text
+        Heading and text of the section.
+    figures
+        The figures (:class:`weightgas.figures.Figure`).
+    runs, controls
+        Findings of the runs and of the reference simulations, by name.
+    tables
+        Functions of the runs that yield tables.
+    """
     pictures: list[Picture] = []
     notes: list[str] = []
     made: list[Table] = []
@@ -67,7 +79,7 @@ def section(
 def drawings(
     figure: Figure, runs: Runs, controls: Runs, notes: list[str]
 ) -> Iterator[tuple[str, str, Callable[[], mpl.Figure]]]:
-    """Name, caption and call of a figure, for each run or for all; a note for each run without the data."""
+    """Name, caption and call of a figure, for each run or for all runs; a note for each run without the data."""
     found = {}
     for name, run in figure.runs(runs).items():
         if lacking := figure.lacks(run):
@@ -84,7 +96,7 @@ def drawings(
 
 
 def length(state: xr.Dataset) -> str:
-    """The number of steps of every cell, and its seed; what the page shows of many cells."""
+    """The number of steps of every cell and the seed, and which cells the page shows if there are many."""
     text = f"{_number(state.attrs['steps'])} steps for each cell, seed {state.attrs['seed']}."
     if state.sizes["cell"] > MOST_CELLS:
         text += (
@@ -137,11 +149,12 @@ def _about_watched(runs: Runs) -> tuple[str, str]:
     about = next(iter(runs.values())).state.attrs
     text = (
         f"{about['network']}, {about['optimizer']}: {about['dim']} weights in {np.size(about['group_sizes'])} "
-        f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Seen by hooks of the "
-        "optimizer; data, order and seed are those of the loop. With momentum α, η stands for η/(1 − α)."
+        f"scale-invariant groups, {about['dof']} degrees of freedom, {about['steps']} steps. Recorded by hooks of "
+        "the optimizer; data, order and seed are those of the training loop. With momentum α, η stands for η/(1 − α)."
     )
     excluded = [str(n) for n in np.atleast_1d(about.get("groups_excluded", []))]
-    return "Watched run", text + (f" Excluded, without weight decay: {', '.join(excluded)}." if excluded else "")
+    why = "Excluded, without weight decay or not scale-invariant"
+    return "Watched run", text + (f" {why}: {', '.join(excluded)}." if excluded else "")
 
 
 _TABLES: dict[str, tuple[Tables, ...]] = {
@@ -150,4 +163,4 @@ _TABLES: dict[str, tuple[Tables, ...]] = {
     "watch": (tabulate.states,),
 }
 _ABOUT = {"simulate": _about_simulation, "train": _about_network, "watch": _about_watched}
-"""By the producer of a run: the tables of its section, and title and text."""
+"""The tables of the section, and its title and text, by the producer of a run."""

@@ -1,4 +1,4 @@
-"""What a report shows of every cell: values with standard errors, and what theory predicts for them."""
+"""The values that a report shows of every cell, with standard errors and the predictions of theory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from weightgas.report.guard import attempt
 from weightgas.trace import kind_of
 
 MOST_CELLS = 2000
-"""Cells of a run that a page has; of more, a grid of fewer values, or so many that are evenly spaced."""
+"""The most cells of a run on a page; of more, a coarser grid is shown, or this many evenly spaced cells."""
 DIGITS = 5
-"""Significant digits of a value; more where its standard error has its second digit further on."""
+"""Least significant digits of a value; it has more if the second digit of its standard error requires them."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A quantity of every cell: its record, its group on the page, values, errors and predictions (or None)."""
+    """A quantity of every cell: its description, its group on the page, values, errors and predictions (or None)."""
 
     quantity: Quantity
     group: str
@@ -62,7 +62,7 @@ _VIRIAL = {
 
 
 def shown(state: xr.Dataset) -> np.ndarray:
-    """Indices of the cells on the page: all, or of more than :data:`MOST_CELLS` a coarser grid."""
+    """Indices of the cells on the page: all, or with more than :data:`MOST_CELLS` those of a coarser grid."""
     count = state.sizes["cell"]
     if count <= MOST_CELLS:
         return np.arange(count)
@@ -76,7 +76,7 @@ def shown(state: xr.Dataset) -> np.ndarray:
 
 
 def columns(run: Findings, notes: list[str]) -> list[Column]:
-    """All columns of a run, hyperparameters first; an analysis that fails costs its own columns and is a note."""
+    """All columns of a run, hyperparameters first; an analysis that fails gives a note in place of its columns."""
     state = run.state
     found = [Column(of(name), "hyperparameters", value) for name, value in axes(state).items()]
     known = {c.quantity.name for c in found}
@@ -93,7 +93,7 @@ def columns(run: Findings, notes: list[str]) -> list[Column]:
 
 
 def _ordered(state: xr.Dataset) -> Iterator[tuple[str, list[str]]]:
-    """The names of the state's quantities with one number a cell, by group; those that have no group are last."""
+    """The names of the quantities of a state with one number a cell, by group; those without a group are last."""
     names = [str(n) for n, x in state.data_vars.items() if x.dims == ("cell",) and x.dtype.kind in "fiu"]
     names = [n for n in names if n not in _HIDDEN and not n.endswith(("_err", "_scatter", "_flag"))]
     taken: list[str] = []
@@ -108,7 +108,7 @@ def _ordered(state: xr.Dataset) -> Iterator[tuple[str, list[str]]]:
 
 
 def _record(state: xr.Dataset, name: str) -> Quantity:
-    """The record of a quantity: the library's own, or what a custom variable states in its attributes."""
+    """The description of a quantity: that of the library, or from the attributes of a custom variable."""
     if name in DERIVED:
         return DERIVED[name]
     about = state[name].attrs
@@ -122,7 +122,7 @@ def _record(state: xr.Dataset, name: str) -> Quantity:
 
 
 def _theory(run: Findings) -> dict[str, np.ndarray]:
-    """Predictions by name, of the same cells."""
+    """Predictions for the same cells, by name."""
     state = run.state
     found = {"compressibility": run.state_equation["expected"].values}
     if not kind_of(state).projected:
@@ -179,7 +179,7 @@ _ANALYSES: Mapping[str, Callable[[Findings], Iterator[Column]]] = {
 
 
 def rounded(values: Any, errors: Any = None) -> list[float | None]:
-    """Numbers to five significant digits, or to the second digit of their errors if that is more; None for NaN."""
+    """Numbers with five significant digits, or more if the second digit of their errors requires; None for NaN."""
     values = np.asarray(values, float)
     digits = np.full(values.shape, DIGITS)
     if errors is not None:
@@ -190,5 +190,5 @@ def rounded(values: Any, errors: Any = None) -> list[float | None]:
 
 
 def _short(value: float) -> float:
-    """The same number; an integer where it is one, which JSON writes without a point."""
+    """The same number, as an int if it has no fraction, so that JSON writes it without a point."""
     return int(value) if value.is_integer() and abs(value) < 1e15 else value

@@ -23,7 +23,7 @@ def compared(first: Findings, second: Findings, names: tuple[str, str], *, check
     Raises
     ------
     TraceError
-        If the protocols differ, or no cell is in both: there is nothing to compare.
+        If the protocols differ, or no cell is in both.
     """
     if first.protocol != second.protocol:
         raise TraceError(
@@ -44,8 +44,8 @@ def compared(first: Findings, second: Findings, names: tuple[str, str], *, check
         "deviation of z",
     )
     caption = (
-        f"{names[0]} less {names[1]}: {len(left)} cells in both, {int(good.sum())} of them in equilibrium in both. "
-        "z: difference in standard errors; of equal runs it has the mean 0 and the deviation 1"
+        f"{names[0]} minus {names[1]}: {len(left)} cells in both, {int(good.sum())} of them in equilibrium in both. "
+        "z: difference in standard errors; for equal runs its mean is 0 and its standard deviation 1"
     )
     return [Table(caption, columns, rows), *([_checks(first, second, names)] if checks else [])]
 
@@ -63,7 +63,7 @@ def _shared(first: Findings, second: Findings) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _row(name: str, first: Findings, second: Findings, left: np.ndarray, right: np.ndarray) -> tuple[str, ...] | None:
-    """One quantity: relative differences, of an entropy in nats, and z."""
+    """One quantity: relative differences (in nats for an entropy), and z."""
     if name not in first.state or name not in second.state:
         return None
     a, b = first.state[name].values[left], second.state[name].values[right]
@@ -81,7 +81,7 @@ def _row(name: str, first: Findings, second: Findings, left: np.ndarray, right: 
 
 
 def _checks(first: Findings, second: Findings, names: tuple[str, str]) -> Table:
-    """The checks of level 2 and 3 that both runs have."""
+    """The checks of levels 2 and 3 that both runs have."""
     found = [
         {(level.number, c.name): c for level in run.verdict.levels[1:] for c in level.checks if np.isfinite(c.value)}
         for run in (first, second)

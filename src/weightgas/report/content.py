@@ -1,4 +1,4 @@
-"""The content of a report: plain frozen records, filled by the code that ran the experiment."""
+"""The content of a report: plain frozen objects, filled by the code that ran the experiment."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weightgas.errors import check_fields, wrong_type
 class Table:
     """A table of texts and numbers; a cell may be a pair (value, standard error), which is rounded to its error.
 
-    ``folded`` tables are collapsed until the reader opens them.
+    A ``folded`` table is collapsed until the reader opens it. TypeError for fields of another type.
     """
 
     caption: str
@@ -60,7 +60,7 @@ class Section:
 
 @dataclass(frozen=True)
 class System:
-    """One subject of a report, such as a network on its data: the runs about it, by protocol or name.
+    """One subject of a report, such as a network on its data, with its runs by protocol or name.
 
     Parameters
     ----------
@@ -69,11 +69,11 @@ class System:
     runs
         Findings of the runs that are judged.
     controls
-        Findings of the reference simulations alongside, by name (:data:`weightgas.experiments.controls.NAMES`).
+        Findings of the reference simulations, by name (:data:`weightgas.experiments.controls.NAMES`).
     unjudged
-        Findings of runs that claim no stationary state: they are drawn along their steps.
+        Findings of runs for which no stationary state is claimed; they are drawn along their steps.
     sections
-        Texts, tables and figures about it (:func:`weightgas.report.sections`); the page has them in its last part.
+        Texts, tables and figures about it (:func:`weightgas.report.sections`), in the last part of the page.
     """
 
     title: str
@@ -93,10 +93,31 @@ class System:
 class Content:
     """A complete report.
 
-    ``systems``: what was run and judged, the reader's own first. ``notes``: lines about it. ``sections``: further ones.
-    ``compared``: tables of two runs next to each other. ``settings``: the arguments. ``environment``: from
-    :func:`weightgas.runs.environment`. ``wall_time`` is in seconds. ``seeds``: the seeds used. ``command``: the command
-    that makes it again.
+    Parameters
+    ----------
+    title
+        The heading of the page.
+    systems
+        The subjects of the report, with their runs; the most important one first.
+    notes
+        Lines about the report as a unit.
+    sections
+        Sections in addition to those of the systems.
+    compared
+        Tables that compare two runs.
+    settings, seeds
+        The arguments and the seeds of the runs.
+    environment
+        Machine and versions (:func:`weightgas.runs.environment`).
+    wall_time
+        Wall time of the runs in seconds.
+    command
+        The command that makes the report again.
+
+    Raises
+    ------
+    TypeError
+        For fields of another type.
     """
 
     title: str

@@ -1,4 +1,4 @@
-"""The data of a report as plain values: what the page, ``report --json`` and the Markdown twin are made of."""
+"""The data of a report as plain values, for the page, for ``report --json`` and for its version in Markdown."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from weightgas.trace import kind_of
 
 FORMAT = 1
 _EXPLAINED = {Key.FLUCTUATION: "explained", Key.CONFIGURATIONAL: "alignment"}
-"""By the check of level 3, what the reasons predict for it without a fluctuation of the energy."""
+"""The prediction of the reasons for a check of level 3, which uses no fluctuation of the energy."""
 
 
 def data(content: Content) -> dict[str, Any]:
-    """Systems, runs and quantities of a report, of JSON types alone: numbers to five digits, null for NaN."""
+    """Systems, runs and quantities of a report in JSON types; numbers have five digits or more, null stands for NaN."""
     runs: list[dict[str, Any]] = []
     notes = [str(note) for note in content.notes]
     known: dict[str, dict[str, str]] = {}
@@ -77,7 +77,7 @@ def _system(
 def _run(
     name: str, run: Findings, verdict: Verdict | None, role: str, known: dict[str, dict[str, str]], notes: list[str]
 ) -> dict[str, Any]:
-    """One run: what it is, its checks, and its cells."""
+    """One run: its description, its checks, and its cells."""
     state, kept = run.state, columns.shown(run.state)
     about = state.attrs
     reasons = [str(r) for r in state["reason"].values[kept]] if "reason" in state else [""] * len(kept)
@@ -165,7 +165,7 @@ def _levels(verdict: Verdict) -> list[dict[str, Any]]:
 
 
 def _explained(run: Findings) -> dict[str, list[float | None]]:
-    """Median, lowest and highest prediction of the reasons over the cells in equilibrium, by the key of the check."""
+    """Median, smallest and largest prediction of the reasons over the cells in equilibrium, by the key of the check."""
     if run.trace is None or "noise_dim" not in run.state:
         return {}
     out = {}

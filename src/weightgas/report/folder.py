@@ -29,15 +29,15 @@ logger = logging.getLogger(__name__)
 
 @typed
 def findings(folder: str | os.PathLike[str]) -> Findings:
-    """The Findings of a run folder.
+    """Read the findings of a run folder.
 
-    The state is read from ``state.zarr`` if it was measured from this trace as it is, by this version. Else it is
-    measured and saved, by the arguments of ``measure`` that the stored one records.
+    The state is read from ``state.zarr`` if this version measured it from the present trace. Otherwise it is measured
+    with the arguments that the stored state records, and saved.
 
     Raises
     ------
     FileNotFoundError, TraceError
-        If there is no trace in the folder, or a damaged one.
+        If the folder has no trace, or a damaged one.
     """
     folder = path_of("folder", folder)
     if not (folder / "trace.zarr").is_dir():
@@ -67,12 +67,13 @@ def of_run(
         Findings of the reference simulations, by name (:func:`weightgas.experiments.controls_for`).
     figures
         Custom figures, for a separate section: each a :class:`weightgas.figures.Figure`, or a function from
-        :class:`~weightgas.analysis.Findings` to a ``matplotlib.figure.Figure``. One that fails becomes a line of text.
+        :class:`~weightgas.analysis.Findings` to a ``matplotlib.figure.Figure``. A figure that fails is replaced by a
+        line of text.
 
     Raises
     ------
     FileNotFoundError, TraceError
-        If there is no trace in the folder, or a damaged one.
+        If the folder has no trace, or a damaged one.
     TypeError
         If a custom figure is neither a Figure nor a function.
     OSError
@@ -123,7 +124,7 @@ def of_two(
     Raises
     ------
     FileNotFoundError, TraceError
-        If there is no trace in a folder, or the two have no cell in common.
+        If a folder has no trace, or the two runs have no cell in common.
     """
     both = run, findings(other)
     names = folder.name, other.name if other.name != folder.name else str(other)

@@ -1,4 +1,4 @@
-"""No error may prevent a report: what could not be made becomes one line of the page, and a traceback in the log."""
+"""Errors never prevent a report: a part that fails becomes one line of the page, and a traceback in the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The twin of a report in Markdown: the same findings, checks and set-up, for a terminal or a diff."""
+"""A report in Markdown: the same findings, checks and set-up, for a terminal or a diff."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weightgas.report.numbers import text_of
 
 
 def text(content: Content, found: Mapping[str, Any], facts: Mapping[str, str]) -> str:
-    """The report as Markdown: sentences, checks of every run, the paper's values, tables, set-up. No pictures."""
+    """The report as Markdown: sentences, checks of every run, the published values, tables and set-up, no pictures."""
     lines = [f"# {_plain(content.title)}", ""]
     for number, system in enumerate(found["systems"]):
         lines += [_plain(system["sentence"]), ""]
@@ -77,7 +77,7 @@ def _number(value: float | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """A text in one line, without the marks that Markdown or HTML would read."""
+    """A text in one line, with the characters escaped that Markdown or HTML would interpret."""
     out = " ".join(str(text).split())
     for mark in "\\`*_[]<>|#":
         out = out.replace(mark, "\\" + mark)

@@ -19,7 +19,7 @@ def text_of(value: Any) -> str:
 
 
 def range_of(values: np.ndarray) -> str:
-    """The range of the finite values, three digits: ``0.00102 … 0.51``; a dash if there are none."""
+    """The range of the finite values with three digits, ``0.00102 … 0.51``; a dash if there are none."""
     good = np.asarray(values, float)
     good = good[np.isfinite(good)]
     if not good.size:
@@ -29,7 +29,7 @@ def range_of(values: np.ndarray) -> str:
 
 
 def is_numeric(value: Any) -> bool:
-    """Whether a cell of a table is formatted as a number: it is not text, or it is a range."""
+    """Whether a cell of a table is formatted as a number, since it is not text or is a range."""
     return not isinstance(value, str) or "…" in value
 
 

@@ -1,9 +1,8 @@
 """A report as one self-contained HTML file: its data, a script that draws them, and nothing from the network.
 
-The numbers are computed here and in :mod:`weightgas.report.data`; the layout is in ``templates``, what reacts to the
-reader in ``script``. Charts are drawn by plotly.js (``vendor``, MIT). Data, library and program are blocks of
-compressed text, which a short loader unpacks. A content security policy allows these three scripts, by their hashes,
-and no request.
+The numbers are computed here and in :mod:`weightgas.report.data`; the layout is in ``templates``, the interaction in
+``script``. Charts are drawn by plotly.js (``vendor``, MIT). Data, library and program are blocks of compressed text,
+which a short loader unpacks. A content security policy allows these three scripts, by their hashes, and no request.
 """
 
 from __future__ import annotations
@@ -38,7 +37,7 @@ SCRIPTS = (
 
 @typed
 def write(path: str | os.PathLike[str], content: Content) -> Path:
-    """Write a report to ``path``, the complete file or nothing, and its twin in Markdown next to it.
+    """Write a report to ``path``, and its version in Markdown next to it; each file completely or not at all.
 
     Raises
     ------
@@ -60,7 +59,7 @@ def write(path: str | os.PathLike[str], content: Content) -> Path:
 
 @typed
 def render(content: Content) -> str:
-    """The report as text: what was found, then charts and tables that react to the reader, method and set-up."""
+    """The report as the text of an HTML page: the finding, interactive charts and tables, method and set-up."""
     return _page(content, data(content))
 
 
@@ -99,7 +98,7 @@ def _page(content: Content, found: dict[str, Any]) -> str:
 
 
 def facts(content: Content) -> dict[str, str]:
-    """What is known of how the runs were made: wall time, seeds, revision, machine and versions."""
+    """How the runs were made, as far as known: wall time, seeds, revision, machine and versions."""
     environment = {"versions": {}, **content.environment}
     versions = environment.pop("versions")
     found: dict[str, Any] = {}
@@ -124,7 +123,7 @@ def _compressed(source: bytes) -> bytes:
 
 
 def _text_of(block: bytes) -> str:
-    """Bytes in base 85, which is a sixteenth shorter than base 64; without ``<``, with which markup begins."""
+    """Bytes in base 85, which is a sixteenth shorter than base 64, with ``<`` replaced, since it begins markup."""
     return base64.b85encode(block).decode("ascii").replace("<", ".")
 
 
@@ -179,7 +178,7 @@ def _section(section: Section) -> dict[str, Any]:
 
 
 def settings_lines(settings: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Settings as lines ``name = value``, nested ones below their name; long lists by their ends."""
+    """Settings as lines ``name = value``, nested ones with dotted names; only the ends of long lists."""
     lines = []
     for key, value in settings.items():
         name = f"{prefix}{key}"

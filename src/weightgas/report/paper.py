@@ -1,4 +1,4 @@
-"""The paper next to a run: its figures as views of the page, and its numbers with ours and their distance."""
+"""The paper next to a run: its figures as views of the page, and its numbers with those of the run."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Runs = Mapping[str, Findings]
 
 @dataclass(frozen=True)
 class PaperFigure:
-    """A figure of the paper as a view of the page: ``y`` over each of ``x`` (named in the title), of runs with both.
+    """A figure of the paper as a view of the page: ``y`` over each of ``x`` (named in the title), for runs with both.
 
-    ``view``: the part of the page that shows it. ``projected``: only on the sphere (True), or only where the norm is
-    free (False).
+    ``view`` is the part of the page that shows it. ``projected`` restricts it to the sphere (True), or to protocols
+    where the norm is free (False).
     """
 
     title: str
@@ -56,11 +56,14 @@ OF_NETWORKS = (
     PaperFigure("variance of the noise over {}", _RATES, "noise_var"),
     PaperFigure("entropy over {}, with its quadratic fit", (*_RATES, *_OTHERS), "entropy"),
 )
-"""Those of networks."""
+"""The figures of networks [arXiv 2511.07308]."""
 
 
 def paper(runs: Runs) -> dict[str, Any]:
-    """The published ``numbers`` with ours and z, and the ``figures`` of the paper as views; empty for other runs."""
+    """The published ``numbers`` with those of the runs and z, and the ``figures`` of the paper as views.
+
+    Empty for other runs than the model and networks.
+    """
     if runs and all(run.is_model for run in runs.values()):
         return {"numbers": list(_slopes(runs)), "figures": list(_views(OF_MODEL, runs))}
     if runs and all(run.state.attrs["producer"] == "train" for run in runs.values()):
@@ -83,7 +86,7 @@ def _views(figures: Sequence[PaperFigure], runs: Runs) -> Iterator[dict[str, Any
 
 
 def _has(run: Findings, figure: PaperFigure, x: str) -> bool:
-    """Whether a figure can be drawn of a run: over a hyperparameter that is not one value, or over a quantity."""
+    """Whether a figure can be drawn for a run: over a hyperparameter with several values, or over a quantity."""
     if figure.projected is not None and kind_of(run.state).projected != figure.projected:
         return False
     y = "entropy" if figure.view == "grid" else figure.y
@@ -94,7 +97,7 @@ def _has(run: Findings, figure: PaperFigure, x: str) -> bool:
 
 
 def _slopes(runs: Runs) -> Iterator[dict[str, Any]]:
-    """Maxwell slopes of the model over the hyperparameter ``along``, the other one or their product constant."""
+    """Maxwell slopes of the model over the hyperparameter ``along``, at constant other one or constant product."""
     for row in compare_isotropic(runs):
         names = list(axes(runs[row.protocol].state))
         along = next(r.along for r in kind_of(runs[row.protocol].state).maxwell if r.key == row.key)
@@ -108,7 +111,7 @@ def _fits(runs: Runs) -> Iterator[dict[str, Any]]:
     """The published fits of S: mean and spread of the published networks, and this run by the same estimator."""
     for row in compare_networks(runs):
         published = np.array([v for v in row.published.values() if np.isfinite(v)])
-        value, error = row.measured.get("published", (np.nan, np.nan))  # like with like
+        value, error = row.measured.get("published", (np.nan, np.nan))  # of the same estimator
         if published.size and np.isfinite(value):
             spread = published.std(ddof=1) if published.size > 1 else np.nan
             first = next(iter(axes(runs[row.protocol].state)))
@@ -117,7 +120,7 @@ def _fits(runs: Runs) -> Iterator[dict[str, Any]]:
 
 
 def _row(quantity: str, published: float, spread: float, value: float, error: float, ideal: float) -> dict[str, Any]:
-    """One quantity; ``z``: its distance from the published value in spread and error, added in squares."""
+    """One quantity; ``z`` is its distance from the published value over spread and error, added in quadrature."""
     scale = np.hypot(*np.nan_to_num([error, spread]))
     z = (value - published) / scale if scale > 0 else np.nan
     numbers: Sequence[float | None] = rounded([published, spread, value, error, ideal, z])

@@ -1,4 +1,4 @@
-"""What a report draws along the steps of each cell: means over windows, and the groups of a watched run."""
+"""The series that a report draws along the steps: means over windows for each cell, and groups of a watched run."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from weightgas.quantities import of
 from weightgas.report.columns import rounded
 
 WINDOWS, FEWER, MANY = 40, 16, 200
-"""Windows of a cell; of more than MANY cells fewer, and only energy and radius."""
+"""Windows of a cell; with more than MANY cells there are FEWER, and only energy and radius."""
 MOST_GROUPS = 12
-"""Groups of a watched run that are drawn, evenly spaced in their order."""
+"""The most groups of a watched run that are drawn, evenly spaced in their order."""
 _NAMES = ("energy", "radius", "noise_trace", "mean_grad_sq")
 
 
 def along(trace: xr.Dataset, cells: np.ndarray, *, logarithmic: bool = False) -> dict[str, Any]:
-    """Energy, radius, noise and gradient in windows of the run: ``step`` (one list, or one a cell) and lists a cell.
+    """Energy, radius, noise and gradient in windows of the run, a list for each cell.
 
-    Windows are equal in the step, or in its logarithm for runs that are not stationary. Means are over replicas too.
+    ``step`` is one list if it is the same in all cells. Windows have equally many samples, or are equal in the
+    logarithm of the step (``logarithmic``) for runs that are not stationary. Means are over replicas too.
     """
     many = len(cells) > MANY
     names = [n for n in (_NAMES[:2] if many else _NAMES) if n in trace]
@@ -39,7 +40,7 @@ def along(trace: xr.Dataset, cells: np.ndarray, *, logarithmic: bool = False) ->
 
 
 def _windows(trace: xr.Dataset, windows: int) -> xr.Dataset:
-    """Means of the valid samples of windows with equally many samples each."""
+    """Means of the valid samples in windows of equally many samples."""
     valid = traces.valid(trace).values
     windows = min(windows, trace.sizes["sample"])
     edges = np.linspace(0, trace.sizes["sample"], windows + 1).astype(int)[:-1]

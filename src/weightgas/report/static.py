@@ -1,4 +1,4 @@
-"""The figures of a page that need no script: few, as SVG, for print and for browsers without JavaScript."""
+"""A few static figures of a page as SVG, for print and for browsers without JavaScript."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from weightgas.report.content import Picture, System
 from weightgas.report.guard import attempt
 
 MOST = 12
-"""Static figures of a page, for all its systems together."""
+"""The most static figures of a page, for all its systems together."""
 FIRST = (
     "watched", "fluctuation and response", "energy and entropy", "radius", "pressure", "Gibbs slope",
     "configurational temperature", "layers", "along the run", "entropy over the weight decay", "anisotropy", "status",
 )  # fmt: skip
-"""The figures of the registry that are drawn, the most important one first."""
+"""The figures of the registry that are drawn, the most important first."""
 CSS_PIXELS_PER_INCH = 96
 LARGEST, ALL = 30_000, 130_000
-"""Bytes of the points and lines of a figure as SVG, above which these are a bitmap; of all figures of a page."""
+"""Bytes of the points and lines of a figure as SVG, above which they become a bitmap; bytes of all figures of a
+page."""
 SHOWN = 60_000
-"""Bytes above which a figure, of thousands of points, is left to the charts."""
+"""Bytes above which a figure, with thousands of points, is shown only as an interactive chart."""
 DPI, COLOURS = 110, 64
-"""Resolution and colours of that bitmap."""
+"""Resolution and number of colours of that bitmap."""
 _SAFE = " !$'()*+,/:;<=>?@[\\]^`{|}"
-"""What a data address in double quotes has as it is, besides letters and digits: no double quote, no reference."""
+"""Characters that are not escaped in a data address in double quotes: no double quote, no reference."""
 
 
 def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]]:
@@ -63,7 +64,7 @@ def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]
 
 
 def _candidates(system: System) -> list[tuple[str, str, Callable[[], mpl.Figure], int | None]]:
-    """Name, caption, call and level of the figures that suit a system, in the order of :data:`FIRST`."""
+    """Name, caption, call and level of the figures that apply to a system, in the order of :data:`FIRST`."""
     figures: dict[str, list[Figure]] = {}
     for figure in (figure for chapter in CHAPTERS.values() for figure in chapter):
         figures.setdefault(figure.name, []).append(figure)
@@ -84,7 +85,7 @@ def _candidates(system: System) -> list[tuple[str, str, Callable[[], mpl.Figure]
 
 
 def _laid_out(draw: Callable[[], mpl.Figure]) -> mpl.Figure:
-    """A figure of the registry, which is finished: to save it need not arrange it again."""
+    """A figure of the registry, without its layout engine, so that saving does not arrange it again."""
     figure = draw()
     figure.set_layout_engine("none")
     return figure
@@ -98,7 +99,7 @@ def image(picture: Picture) -> dict[str, Any]:
 
 
 def svg(figure: mpl.Figure) -> str:
-    """A figure as SVG with its text as text, independent of the user's settings; of many points, these as a bitmap."""
+    """A figure as SVG with text as text, independent of the user's settings; many points become a bitmap."""
     if _bytes(figure) > LARGEST:
         for artist in _artists(figure):
             artist.set_rasterized(True)
@@ -110,7 +111,7 @@ def _artists(figure: mpl.Figure) -> list[Artist]:
 
 
 def _bytes(figure: mpl.Figure) -> int:
-    """About how large the points and lines of a figure are as SVG."""
+    """The approximate size of the points and lines of a figure as SVG."""
     total = 0
     for artist in _artists(figure):
         if isinstance(artist, Line2D):
@@ -123,7 +124,7 @@ def _bytes(figure: mpl.Figure) -> int:
 
 
 def _drawn(figure: mpl.Figure) -> str:
-    """The SVG of a figure, without what only editors need."""
+    """The SVG of a figure, without metadata and comments."""
     buffer = io.StringIO()
     options: dict[Any, Any] = {
         "svg.fonttype": "none",
@@ -140,7 +141,7 @@ def _drawn(figure: mpl.Figure) -> str:
 
 
 def _fewer_colours(bitmap: str) -> str:
-    """A bitmap (PNG in base 64) of :data:`COLOURS` colours, a quarter as large as with all of them."""
+    """A bitmap (PNG in base 64) reduced to :data:`COLOURS` colours, a quarter of the size."""
     buffer = io.BytesIO()
     with Image.open(io.BytesIO(base64.b64decode(bitmap))) as found:
         found.quantize(COLOURS).save(buffer, format="png", optimize=True)
@@ -148,7 +149,7 @@ def _fewer_colours(bitmap: str) -> str:
 
 
 def _shorter(text: str) -> str:
-    """The same SVG, coordinates to a tenth of a point, recurring styles as classes, without names that are not used."""
+    """The same SVG with coordinates to a tenth of a point, recurring styles as classes, and no unused names."""
     referred = set(re.findall(r"#([\w-]+)", text))
     classes: dict[str, str] = {}
 
@@ -157,8 +158,8 @@ def _shorter(text: str) -> str:
         kept = re.sub(
             r' style="([^"]*)"', lambda style: f' class="{classes.setdefault(style[1], f"s{len(classes)}")}"', kept
         )
-        kept = re.sub(r"(\d+\.\d)\d+", r"\1", kept)  # within the tag: numbers that are read stay as they are
-        return re.sub(r'="([^"\']*)"', r"='\1'", kept)  # which a data address in double quotes has as they are
+        kept = re.sub(r"(\d+\.\d)\d+", r"\1", kept)  # only within the tag: visible numbers are not changed
+        return re.sub(r'="([^"\']*)"', r"='\1'", kept)  # single quotes need no escape in the data address
 
     short = re.sub(r"<[a-z][^<>]*>", tag, text)
     rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())

@@ -1,4 +1,4 @@
-"""Tables of runs. Each function yields its tables, or none without data."""
+"""Tables of runs: each function yields its tables, or none if there are no data."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ COLUMNS = ("temperature", "pressure", "radius", "energy", "entropy", "compressib
 
 
 def states(runs: Runs) -> Iterator[Table]:
-    """The paper's values and ours, one row per state, and advice on statuses."""
+    """The published values and those of the runs, one row per run, and advice on statuses."""
     yield from paper(runs)
     rows = []
     for name, run in runs.items():
@@ -41,7 +41,7 @@ def states(runs: Runs) -> Iterator[Table]:
 
 
 def status_counts(state: xr.Dataset) -> str:
-    """``35: 33 equilibrium, 2 too short``."""
+    """The number of cells with each status: ``35: 33 equilibrium, 2 too short``."""
     counts = Counter(Status(int(s)) for s in state["status"].values)
     return f"{state.sizes['cell']}: {', '.join(f'{n} {s.words}' for s, n in sorted(counts.items()))}"
 
@@ -51,7 +51,7 @@ def _head(name: str) -> str:
 
 
 def paper(runs: Runs) -> Iterator[Table]:
-    """The published values next to ours, for the paper's model and for networks."""
+    """The published values next to those of the runs, for the paper's model and for networks."""
     if all(run.is_model for run in runs.values()):
         found = compare_isotropic(runs)
         rows = [(r.quantity, (r.published, r.published_spread), (r.value, r.error), float(r.theory)) for r in found]
@@ -62,7 +62,7 @@ def paper(runs: Runs) -> Iterator[Table]:
 
 
 def _networks(runs: Runs) -> Iterator[Table]:
-    """The published analysis of the entropy: four published networks, this run by every estimator, and what lacks."""
+    """The published analysis of the entropy: four published networks, and the runs by every estimator, with faults."""
     found = compare_networks(runs)
     used = [name for name in TITLES if any(name in row.measured for row in found)]
     rows = []
@@ -83,7 +83,7 @@ def _networks(runs: Runs) -> Iterator[Table]:
 
 
 def averages(runs: Runs) -> Iterator[Table]:
-    """Averages as published, the mean of the last 30 of 151 log-spaced logs, over ours without burn-in."""
+    """Averages as published, the mean of the last 30 of 151 log-spaced logs, over those of the state, after burn-in."""
     rows = []
     for name, run in runs.items():
         if run.trace is None or run.state.attrs["producer"] != "train":
@@ -97,11 +97,12 @@ def averages(runs: Runs) -> Iterator[Table]:
                 sizes = (f"{np.median(off):.2g} %", f"{off.max():.2g} %")
                 rows.append((f"{plain(name)}: {_head(str(quantity))}", str(off.size), *sizes))
     columns = ("quantity", "cells", "median difference", "largest")
-    yield from _table("Averages as published (last 30 of 151 log-spaced logs) against ours (no burn-in)", columns, rows)
+    caption = "Averages as published (last 30 of 151 log-spaced logs) compared with those of the state (after burn-in)"
+    yield from _table(caption, columns, rows)
 
 
 def _printed(value: Any) -> Any:
-    """A number with the digits that the paper printed; pairs with their errors as they are."""
+    """A number with as many digits as in the paper; pairs with errors are unchanged."""
     return value if isinstance(value, tuple) or not np.isfinite(value) else f"{value:.5f}".replace("-", "−")
 
 
@@ -118,7 +119,7 @@ def maxwell(runs: Runs) -> Iterator[Table]:
 
 
 def potentials(runs: Runs) -> Iterator[Table]:
-    """The minima of the potentials: at the target cell, or how far from it."""
+    """The minima of the potentials: how many are at the target cell, and the distances of the others."""
     rows = []
     for name, run in runs.items():
         offset = run.minima["offset"].values
@@ -154,7 +155,7 @@ def layers(runs: Runs) -> Iterator[Table]:
 
 
 def scores(runs: Runs) -> Iterator[Table]:
-    """The model and finite-step theory compared: worst deviation, largest error, distances in standard errors."""
+    """The runs of the model compared with finite-step theory: worst deviation, largest error, deviations in errors."""
     rows = []
     for name, run in runs.items():
         for s in run.scores:
@@ -163,8 +164,8 @@ def scores(runs: Runs) -> Iterator[Table]:
             spread = (float(s.worst_z), float(s.mean_z), float(s.deviation_z))
             rows.append((f"{plain(name)}: {s.symbol}", str(s.cells), *values, *spread))
     columns = ("quantity", "cells", "worst deviation", "largest standard error")
-    columns += ("worst in standard errors", "their mean", "their deviation")
-    yield from _table("Distance from the model with its finite step", columns, rows)
+    columns += ("worst in standard errors", "mean in standard errors", "their standard deviation")
+    yield from _table("Deviation from the theory of the model with its finite step", columns, rows)
 
 
 def _table(caption: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> Iterator[Table]:

@@ -1,4 +1,4 @@
-"""The findings of a report in plain sentences and a few words, for people."""
+"""The findings of a report in plain sentences, for readers."""
 
 from __future__ import annotations
 
@@ -22,26 +22,26 @@ _SHORT = {"A": "the equations of state", "B": "one family of densities", "C": "t
 
 
 def cells(runs: Mapping[str, Findings]) -> tuple[int, int]:
-    """Cells in equilibrium, and all cells."""
+    """The number of cells in equilibrium, and of all cells."""
     return sum(int(run.settled.sum()) for run in runs.values()), sum(run.state.sizes["cell"] for run in runs.values())
 
 
 def combined(answers: Sequence[str]) -> str:
-    """One answer for several runs: theirs if they agree, no if one is no, else undecided."""
+    """One answer for several runs: the common one if they agree, no if one is no, else undecided."""
     if len(set(answers)) == 1:
         return answers[0]
     return "no" if "no" in answers else "undecided"
 
 
 def sentence(title: str, runs: Mapping[str, Findings], verdicts: Sequence[Verdict]) -> str:
-    """What was found of one system, in one or two plain sentences."""
+    """The finding on one system, in one or two plain sentences."""
     good, count = cells(runs)
     if not verdicts:
         return f"{title} could not be judged: the notes state why."
     where = f" in {good} of {count} cells" if count > 1 else ""
     if all(verdict.levels[0].answer == "no" for verdict in verdicts):
         state = f"is stationary{where}" if count > 1 else "has no stationary state"
-        return f"{title} {state}: temperature, pressure and entropy mean little yet."
+        return f"{title} {state}: temperature, pressure and entropy have no thermodynamic meaning yet."
     judged = [v for v in verdicts if v.levels[0].answer != "no"]
     identities = combined([v.levels[1].answer for v in judged])
     head = f"{title} is stationary{where}, and the identities are {IDENTITIES[identities]}."
@@ -49,7 +49,7 @@ def sentence(title: str, runs: Mapping[str, Findings], verdicts: Sequence[Verdic
 
 
 def gas(verdicts: Sequence[Verdict]) -> str:
-    """Whether it is an ideal gas, with the number that decides each hypothesis."""
+    """Whether the runs are ideal gases, with the number that decides each hypothesis."""
     answer = combined([v.levels[2].answer for v in verdicts])
     opening = {
         "yes": "It is an ideal gas",
@@ -61,7 +61,7 @@ def gas(verdicts: Sequence[Verdict]) -> str:
 
 
 def _one(each: Sequence[Any]) -> str:
-    """``the equations of state fail (pV/RT 1.2 to 1.5)``, for one hypothesis in several runs."""
+    """One hypothesis in several runs: ``the equations of state fail (pV/RT: 1.2 to 1.5; 1 is ideal)``."""
     outcome = combined([h.answer for h in each])
     word = {"yes": "hold", "no": "fail", "undecided": "are not decided"}[outcome]
     name = _SHORT[each[0].letter]
@@ -72,7 +72,7 @@ def _one(each: Sequence[Any]) -> str:
 
 
 def _numbers(checks: Sequence[Check], outcome: str) -> str:
-    """The range of the check that decides, the one furthest from its expectation if it fails."""
+    """The range of the check that is furthest from its expectation, over the runs; empty if undecided."""
     found = [c for c in checks if np.isfinite(c.value) and c.expected]
     if not found or outcome == "undecided":
         return ""
@@ -95,7 +95,7 @@ def controls(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def expectation(name: str, verdict: Verdict) -> str:
-    """``as expected``, ``not decided`` or ``not as expected``; for a gas that is not known, its answer."""
+    """``as expected``, ``not decided`` or ``not as expected``; for a gas without a known answer, its answer."""
     answer, wanted = verdict.levels[2].answer, EXPECTED.get(name.replace("_", " "))
     if wanted is None:
         return {"yes": "ideal", "no": "not ideal", "undecided": "not decided"}[answer]
@@ -105,7 +105,7 @@ def expectation(name: str, verdict: Verdict) -> str:
 
 
 def cards(runs: Mapping[str, Findings], verdicts: Mapping[str, Verdict]) -> list[dict[str, Any]]:
-    """Three cards: stationary n of N, the identities, and A, B, C; each with lines of a word and its answer."""
+    """Three cards: the stationary cells, the identities, and A, B, C; each with lines (text, answer)."""
     good, count = cells(runs)
     judged = [v for v in verdicts.values() if v.levels[0].answer != "no"]
     one = {

@@ -1,4 +1,4 @@
-"""Run folders: prepared once, resumed, shared by several processes; the chunks of a grid; the files about a run.
+"""Run folders, which can be resumed and shared by several processes; the chunks of a grid; the files about a run.
 
 A run is a folder: ``config.toml, trace.zarr, state.zarr, report.html, log.txt, manifest.json``. A folder is never
 overwritten without ``force``. The same call on an unfinished folder resumes where it stopped; on a finished one it

@@ -1,7 +1,7 @@
-"""Checkpoints of a part in training: an interruption at any moment loses only seconds.
+"""Checkpoints of cells in training, so that an interruption at any moment loses only seconds.
 
-A checkpoint is one NumPy archive of plain arrays with a digest of them, written to a temporary file, flushed to disk
-and renamed; the previous one is kept. A damaged one is skipped with a warning in the log. Nothing is unpickled.
+A checkpoint is one NumPy archive of plain arrays with their digest, written to a temporary file, flushed to disk and
+renamed; the previous one is kept. A damaged checkpoint is skipped with a warning in the log. Nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
             np.savez(file, **arrays, digest=_digest(arrays))  # type: ignore[arg-type]
             file.flush()
             os.fsync(file.fileno())
-        for place in (newest, before):  # a folder of that name is damage, and nothing can be renamed to it
+        for place in (newest, before):  # a folder of that name is damage, over which nothing can be renamed
             remove_folder(place)
         with suppress(FileNotFoundError):  # the first one, or a worker that seemed dead saves the same part
             os.replace(newest, before)
@@ -52,7 +52,7 @@ def save(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> None:
 
 
 def load(folder: Path, name: str, use: Callable[[dict[str, np.ndarray]], T] = dict) -> T | None:
-    """What ``use`` makes of the newest checkpoint ``name`` that is undamaged, or None if there is none.
+    """The result of ``use`` on the newest undamaged checkpoint ``name``, or None if there is none.
 
     A checkpoint counts as damaged too if ``use`` raises KeyError, TypeError, ValueError or RuntimeError.
     """
@@ -81,7 +81,7 @@ def read(path: Path) -> dict[str, np.ndarray]:
     OSError
         If it cannot be read.
     ValueError
-        If it is damaged: not such an archive, or the arrays are not those that were saved.
+        If it is damaged: it is not an archive of arrays, or the arrays differ from those that were saved.
     """
     try:
         with zipfile.ZipFile(path) as stored:
@@ -97,14 +97,14 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 
 def _array(stored: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One array, of at most the size of the file, whatever is in its header."""
+    """One array, at most as large as the file, whatever its header contains."""
     if info.compress_type != zipfile.ZIP_STORED:
         raise ValueError("it is compressed")
     with stored.open(info) as file:
         if np.lib.format.read_magic(file) != (1, 0):
             raise ValueError("it has another format")
         shape, in_columns, dtype = np.lib.format.read_array_header_1_0(file)
-        if dtype.hasobject:  # its bytes would be taken for pointers
+        if dtype.hasobject:  # its bytes would be used as pointers
             raise ValueError("it has objects")
         return np.ndarray(shape, dtype, file.read(), order="F" if in_columns else "C").copy()
 

@@ -24,13 +24,13 @@ from weightgas.status import Outcome
 logger = logging.getLogger(__name__)
 
 Produce = Callable[[np.ndarray, Protocol], xr.Dataset]
-"""The trace of the cells of the given indices of the grid, and those cells as a paired protocol."""
+"""The function (indices, part) → trace of the cells ``indices`` of a grid, with ``part`` their paired protocol."""
 
 
 @dataclass(frozen=True)
 class Growing:
-    """Chunks as large as the time allows: of ``first`` cells until their speed is known, then of as many as are made in
-    ``seconds``, at most ``most`` unless ``first`` is more."""
+    """Chunks of ``first`` cells until their speed is known, then of as many cells as are made in ``seconds``, but at
+    most ``most`` unless ``first`` is larger."""
 
     first: int
     most: int
@@ -56,15 +56,15 @@ def in_chunks(
     """Produce the cells of ``protocol`` a chunk at a time; each chunk is on disk before the next begins.
 
     ``produce(indices, part)`` returns the trace of the cells ``indices`` of the grid, ``part`` being those cells as a
-    paired protocol. With a ``run`` the chunks go to its store, those already there are not produced again, and a
-    resumed run keeps its original chunks, as do its shards those of the first that stores something. Returns the trace
-    of all cells; cells of other shards that are missing have the outcome ``interrupted``.
+    paired protocol. With a ``run`` the chunks go to its store, and those already there are not produced again. A
+    resumed run keeps its original chunks; all shards use the chunks of the shard that stores first. Returns the trace
+    of all cells; missing cells of other shards have the outcome ``interrupted``.
 
-    The chunks of a store are the files of each variable. :class:`Growing` ones are measured on the first cells of a new
-    store, which are kept. Without a store, or with a client, the first size is used.
+    A chunk of the store is one file for each variable. The size of :class:`Growing` chunks is found from the time of
+    the first cells of a new store, which are kept. Without a store, or with a client, the first size is used.
 
     With a ``client`` (:mod:`weightgas.runs.clients`) the chunks are produced by its workers, in any order; ``produce``
-    must be picklable, and ``advance(cells)`` is called as chunks end. A chunk that Dask gave up has the outcome
+    must be picklable, and ``advance(cells)`` is called when a chunk ends. A chunk that Dask gave up has the outcome
     ``failed``, and the next call tries it again.
 
     Raises
@@ -107,12 +107,12 @@ def in_chunks(
 
 
 def to_do(protocol: Protocol, cells_per_chunk: int | Growing, run: RunFolder | None, shard: Shard = UNSHARDED) -> int:
-    """How many cells :func:`in_chunks` would produce; for a shard of a new store with growing chunks, about so many."""
+    """How many cells :func:`in_chunks` would produce; approximate for a shard of a new store with growing chunks."""
     return sum(map(len, _wanted(protocol, cells_per_chunk, run, shard)))
 
 
 def is_complete(run: RunFolder) -> bool:
-    """Whether every cell of a run is in its store, those of other shards too."""
+    """Whether every cell of a run is in its store, including those of other shards."""
     return run.trace_path.exists() and bool(traces.completed_cells(run.trace_path).all())
 
 
@@ -146,10 +146,10 @@ def _wanted(
 
 
 def _begun(protocol: Protocol, growing: Growing, produce: Produce, run: RunFolder, shard: Shard) -> Produce:
-    """``produce``, after the first cells of a new store were timed and its frame was made; they are not made again.
+    """``produce`` for a new store, after its first cells were made and timed and its frame was written.
 
-    The faster of two pieces counts, since the first may include compilation. A shard begins with the cells of its share
-    if all chunks had the first size.
+    The first cells are not made again. The faster of two pieces counts, since the first may include compilation. A
+    shard begins with the cells that would be its share if all chunks had the first size.
     """
     begin = end = growing.first * (shard.number - 1)
     pieces: list[xr.Dataset] = []
@@ -168,7 +168,7 @@ def _begun(protocol: Protocol, growing: Growing, produce: Produce, run: RunFolde
     made, kept = np.arange(begin, end), traces.joined(pieces, "cell")
 
     def resumed(indices: np.ndarray, part: Protocol) -> xr.Dataset:
-        """The trace of a part, with the cells that are already there."""
+        """The trace of a part, with the cells that are already made."""
         here, others = np.intersect1d(made, indices), np.setdiff1d(indices, made)
         if not len(here):
             return produce(indices, part)
@@ -181,13 +181,13 @@ def _begun(protocol: Protocol, growing: Growing, produce: Produce, run: RunFolde
 
 
 def _remade(protocol: Protocol, cells_per_chunk: int | Growing, produce: Produce, run: RunFolder, shard: Shard) -> None:
-    """Make the store of a run, of which the damaged one is there, with one part; others are taken from that."""
+    """Make a new store for a run whose store is damaged, with one part; the others are taken from the damaged store."""
     first = _wanted(protocol, cells_per_chunk, run, shard)[0]
     _write(produce(first, subset(protocol, first)), run, protocol, _first(cells_per_chunk), int(first[0]))
 
 
 def _create(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk: int) -> None:
-    """The store of a run, unless it is there; if several shards start together, one makes it."""
+    """Create the store of a run if it does not exist; if several shards start together, one creates it."""
     if not run.trace_path.exists():
         with preparing(run.folder):
             if not run.trace_path.exists():
@@ -201,8 +201,8 @@ def _write(part: xr.Dataset, run: RunFolder, protocol: Protocol, cells_per_chunk
     theirs = traces.cells_per_write(run.trace_path)
     if start % theirs or part.sizes["cell"] != min(theirs, len(protocol) - start):
         raise TraceError(
-            f"{run.trace_path}: expected chunks of {theirs} cells, which another shard began with, got "
-            f"{part.sizes['cell']}. Call all shards alike; the same call now takes those chunks."
+            f"{run.trace_path}: expected chunks of {theirs} cells, as another shard made them, got "
+            f"{part.sizes['cell']}. Use the same options for all shards; the same call then uses these chunks."
         )
     traces.write_cells(part, run.trace_path, start)
 
@@ -240,8 +240,8 @@ def _joined(
 def _nothing_came(lost: dict[int, Lost]) -> RuntimeError:
     error = next(iter(lost.values())).error
     failure = RuntimeError(
-        f"client: expected workers that return what they made, got none that did ({type(error).__name__}: {error}). "
-        "Look at their logs and their memory."
+        f"client: expected workers that return their results, got none that did ({type(error).__name__}: {error}). "
+        "Check their logs and their memory."
     )
     failure.__cause__ = error
     return failure

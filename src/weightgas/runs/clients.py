@@ -1,4 +1,4 @@
-"""Chunks of a grid computed elsewhere: by the workers of Dask, or of any executor of ``concurrent.futures``.
+"""Chunks of a grid computed by the workers of Dask, or of any executor of ``concurrent.futures``.
 
 Dask replaces a dead worker and gives its chunk to another one; a setting of Dask limits how often
 (``distributed.scheduler.allowed-failures``). With an executor, the call ends if its pool breaks.
@@ -25,7 +25,7 @@ class Lost:
 
 
 def checked(client: Any) -> Client | None:
-    """The client of a call.
+    """Return ``client`` if it is one, or None.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Runs of version 0.1 in the names of this one."""
+"""Conversion of runs of version 0.1 to the names of this version."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from weightgas.runs.shards import UNSHARDED, claimed
 
 @typed
 def convert(folder: str | os.PathLike[str]) -> list[Path]:
-    """Convert runs of version 0.1 to the names of this one, so that the same call resumes them; returns these runs.
+    """Convert the runs of version 0.1 in ``folder`` and below it to the names of this version, and return their paths.
 
-    This includes all runs in ``folder`` and below it. Numbers are unchanged to the bit. Checkpoints are removed, so
+    The call that made a run can then resume it. Numbers are unchanged to the bit. Checkpoints are removed, so
     unfinished cells start again.
 
     Raises

@@ -1,4 +1,4 @@
-"""The folder of a run: made, re-opened, overwritten only with ``force``, and never while another process uses it."""
+"""The folder of a run: created, reopened, overwritten only with ``force``, and never while another process uses it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from weightgas.runs.shards import UNSHARDED, Shard, active, claimed, in_use, pre
 logger = logging.getLogger(__name__)
 
 _MARK = "# A run of weightgas"
-"""First line of ``config.toml``: many programs have a file of that name, and only a run may be overwritten."""
+"""First line of ``config.toml``, since many programs have a file of that name, and only a run may be overwritten."""
 _CONTENTS = (
     "config.toml",
     "trace.zarr",
@@ -75,11 +75,11 @@ class RunFolder:
 
     @property
     def damaged_path(self) -> Path:
-        """Where a trace with a damaged frame is until its parts are used again."""
+        """Where a trace with a damaged frame is kept until its parts are used again."""
         return self.folder / "damaged.zarr"
 
     def adopt(self) -> None:
-        """Move what can be read of a damaged trace to the new one, once that is there; no other process may write."""
+        """Move the readable parts of a damaged trace to the new one, once that exists; no other process may write."""
         if self.trace_path.is_dir() and os.path.lexists(self.damaged_path):
             cells = traces.repair.adopt(self.trace_path, self.damaged_path)
             logger.warning("%s: %d cells of the damaged trace are used again", self.trace_path, cells)
@@ -87,11 +87,11 @@ class RunFolder:
 
     @property
     def digest(self) -> str:
-        """A checksum of the settings of the run, which its trace has too."""
+        """A checksum of the settings of the run, which its trace contains too."""
         return f"{crc32(json.dumps(self.config, sort_keys=True).encode()):08x}"
 
     def conclude(self, facts: Mapping[str, Any]) -> None:
-        """Write the manifest of a run of which every cell is there, if it has none or a damaged one."""
+        """Write the manifest of a run with all its cells, if it has none or a damaged one."""
         if "versions" in manifest(self.folder):
             return
         if os.path.lexists(self.manifest_path):
@@ -102,18 +102,18 @@ class RunFolder:
 def prepare(
     folder: str | os.PathLike[str], config: Mapping[str, Any], *, force: bool = False, shard: Shard = UNSHARDED
 ) -> RunFolder:
-    """Make or re-open the run folder of a call with ``config``.
+    """Create or reopen the run folder of a call with ``config``.
 
-    Values of ``config`` that are None count as not given. ``force`` replaces another run there, or this one if its
-    trace is of another: only its own files are deleted, all of them or none, and of links only the link. A folder
-    that is not a run is refused even with ``force``. What is damaged of this run is repaired as far as that is possible
-    without making cells: damaged parts, of those of ``shard``, are marked so that they are made again.
+    Values of ``config`` that are None count as not given. ``force`` replaces another run there, or this run if its
+    trace belongs to another. Only files of the run are deleted, all of them or none, and links are not followed. A
+    folder that is not a run is refused even with ``force``. Damage of this run is repaired as far as possible without
+    making cells: damaged parts of ``shard`` are marked, so that they are made again.
 
     Raises
     ------
     RunExistsError
-        If the folder holds a run of another configuration and ``force`` is not given, files that are not a run, or a
-        run to overwrite that another process is making.
+        If the folder contains a run with another configuration and ``force`` is not given, files that are not a run, or
+        a run to be overwritten that another process is making.
     OSError
         If the folder cannot be written; the message names it.
     """
@@ -144,7 +144,7 @@ def prepare(
 
 
 def save_state(folder: Path, state: xr.Dataset) -> None:
-    """Replace ``state.zarr`` of a run, whatever is in its place: the name is the run's, and the trace has it all.
+    """Write ``state.zarr`` of a run and replace whatever is there, since the state can be measured again.
 
     Raises
     ------
@@ -160,14 +160,14 @@ def save_state(folder: Path, state: xr.Dataset) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Remove what killed processes left in a folder, unless a process is making cells there."""
+    """Remove the remains of killed processes in a folder, unless a process is making cells there."""
     if any(_scratch(folder)):
         with preparing(folder):
             _tidy(folder)
 
 
 def unusable(folder: Path, error: OSError) -> OSError:
-    """The error of a folder that cannot be written or read, of the same type, with what helps."""
+    """The error for a folder that cannot be written or read, of the type of ``error``, with advice."""
     place = "" if error.filename is None or Path(error.filename) == folder else f" of {error.filename}"
     got = f"{str(error.strerror or error).lower() if place else error.strerror or error}{place}"
     fix = "Choose another."
@@ -180,8 +180,8 @@ def unusable(folder: Path, error: OSError) -> OSError:
 def _replace(folder: Path, config: Mapping[str, Any]) -> None:
     """Replace the files of a run by the settings of another.
 
-    They are moved away together before any is deleted, the settings last, so that a kill leaves the old run without its
-    trace or the new one.
+    All files are moved away before any is deleted, the settings last, so that a killed process leaves either the old
+    run without its trace or the new run.
     """
     old = Path(tempfile.mkdtemp(prefix=".trace.zarr-", dir=folder))
     for name in sorted(_CONTENTS, key=lambda name: (name != "trace.zarr", name == "config.toml")):
@@ -204,7 +204,7 @@ def _heal(run: RunFolder, shard: Shard) -> None:
     damage = traces.repair.examine(store, share)
     if not (_fits(run) or (damage.frame and _is_empty(store))):
         raise TraceError(
-            f"{store}: expected the trace of this run, got that of another or something else, put in its place. "
+            f"{store}: expected the trace of this run, got that of another run or something else in its place. "
             "Choose another folder, or pass force (--force) to overwrite it."
         )
     if damage.frame:
@@ -237,11 +237,11 @@ def _same_run(run: RunFolder, *, force: bool) -> bool:
     before = settings_in(folder)
     if before is not None and is_of_0_1(folder) and traces.in_names_of_today(before) == config:
         raise RunExistsError(
-            f"{folder}: expected a run of this version, got one of version 0.1. `weightgas convert {folder}` renames "
-            "what has another name now; then the same call resumes it. It can be measured as it is."
+            f"{folder}: expected a run of this version, got one of version 0.1. `weightgas convert {folder}` converts "
+            "its names; then the same call resumes it. It can be measured without conversion."
         )
     if before is None and _is_of_this(run):
-        logger.warning("%s: config.toml was damaged, and is written again: the trace has the digest of it", folder)
+        logger.warning("%s: config.toml was damaged, and is written again: the trace has its digest", folder)
         write_config(folder, config)
         before = dict(config)
     if before == config and not (force and not _fits(run)):
@@ -264,7 +264,7 @@ def _same_run(run: RunFolder, *, force: bool) -> bool:
 
 
 def _is_of_this(run: RunFolder) -> bool:
-    """Whether the trace in the folder, or the runs of an experiment, show that it is of these settings."""
+    """Whether the trace in the folder, or the runs of an experiment, show that the folder has these settings."""
     if traces.seal.made_by(run.trace_path) == run.digest:
         return True
     folder = run.folder
@@ -292,14 +292,14 @@ def settings_in(folder: Path) -> dict[str, Any] | None:
 
 
 def _fits(run: RunFolder) -> bool:
-    """Whether the trace in the folder of a run, if any, is of this library and has the digest of that run, or none."""
+    """Whether the trace in the folder of a run, if any, was made by this library and has no other run's digest."""
     if os.path.lexists(run.trace_path) and not traces.seal.is_ours(run.trace_path):
         return False
     return traces.seal.made_by(run.trace_path) in (None, run.digest)
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether nothing is lost without what is here: a link to nothing, or an empty folder."""
+    """Whether nothing is lost if ``path`` is removed: it is a link to nothing, or an empty folder."""
     return not path.exists() or (path.is_dir() and not any(path.iterdir()))
 
 
@@ -324,7 +324,7 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _is_used(folder: Path) -> bool:
-    """Whether the folder holds anything except locks and the remains of a killed process, by one list of the names."""
+    """Whether the folder contains anything except locks and remains of killed processes, from one list of its names."""
     ours = (".*.lock", *(f".{name}-????????" for name in _CONTENTS))
     return any(not any(fnmatch(path.name, pattern) for pattern in ours) for path in folder.iterdir())
 

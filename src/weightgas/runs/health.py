@@ -1,4 +1,4 @@
-"""What is damaged in a run folder, and what it costs to repair it; nothing is changed."""
+"""The damage in a run folder, and the cost of its repair; nothing is changed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _COMMAND = re.compile(r" weightgas\.cli: (weightgas (?:simulate|train|reproduce|
 
 @dataclass(frozen=True)
 class Damage:
-    """A damaged file or store, what is wrong with it, how it is repaired, and the cells that are made again for it."""
+    """A damaged file or store: what is wrong with it, how it is repaired, and how many cells must be made again."""
 
     path: Path
     what: str
@@ -32,10 +32,11 @@ class Damage:
 
 @dataclass(frozen=True)
 class Health:
-    """The condition of a run, or of a store that stands alone.
+    """The condition of a run, or of a single store.
 
-    ``finished`` of its ``cells`` are there; None where the trace cannot be read. ``command`` made it, None if its log
-    does not name it. ``seconds`` is the time to make the damaged cells again, None if it is not known.
+    ``finished`` is how many of its ``cells`` are complete; both are None if the trace cannot be read. ``command`` is
+    the command that made it, None if its log does not contain that. ``seconds`` is the time to make the damaged cells
+    again, None if unknown.
     """
 
     path: Path
@@ -47,7 +48,7 @@ class Health:
 
 
 def runs_in(folder: Path) -> list[Path]:
-    """The runs in a folder: itself, those below it, or a store that stands alone."""
+    """The runs in a folder: itself, those below it, or a single store."""
     if folder.suffix == ".zarr":
         return [folder]
     names = ("config.toml", "trace.zarr", "damaged.zarr")
@@ -104,7 +105,7 @@ def _files(place: Path) -> Iterator[Damage]:
         try:
             checkpoint.read(path)
         except (OSError, ValueError) as error:
-            yield Damage(path, str(error), "the same command takes the one before, or trains these cells anew")
+            yield Damage(path, str(error), "the same command uses the one before, or trains these cells again")
 
 
 def _trace(store: Path) -> Iterator[Damage]:

@@ -56,7 +56,7 @@ def environment() -> dict[str, Any]:
 
 
 def remove(path: Path) -> None:
-    """Remove a file, a folder, or a link but not what it leads to, if it exists."""
+    """Remove a file, a folder or a link, but not its target, if it exists."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""How much memory there is, and the refusal of work that needs more, before it is taken."""
+"""The available memory, and the refusal of work that needs more, before it starts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _GROUP = Path("/sys/fs/cgroup")
 
 
 def available() -> float | None:
-    """Bytes of free memory, of this machine or of the container or job; of all memory if what is free is unknown.
+    """Free memory in bytes, of this machine or of the container or job; the total memory if free memory is unknown.
 
     None if neither is known.
     """
@@ -21,7 +21,7 @@ def available() -> float | None:
 
 
 def foresee(need: float, what: str, fix: str) -> None:
-    """ValueError if ``what`` needs more bytes than are available; ``fix``: what else to do."""
+    """ValueError if ``what`` needs more bytes than are available; ``fix`` is the advice in its message."""
     free = available()
     if free is not None and need > free:
         gigabytes = f"{free / 1e9:.3g} GB"
@@ -41,7 +41,7 @@ def _of_machine() -> float | None:
 
 
 def _of_group() -> float | None:
-    """What a group may still take: its limit, without what it uses except files that can be dropped."""
+    """The memory that a control group may still take: its limit minus its use, cached files not counted."""
     try:
         limit = (_GROUP / "memory.max").read_text().strip()
         used = int((_GROUP / "memory.current").read_text())

@@ -1,6 +1,6 @@
-"""Shards: several processes make one run, each its share of the chunks; locks prevent duplicate work.
+"""Shards: several processes make one run, each a share of its chunks; locks prevent duplicate work.
 
-Locks belong to the operating system, so that of a killed process is free at once. They work on file systems that
+Locks belong to the operating system, so the lock of a killed process is free at once. They work on file systems that
 support ``flock``, including those of most clusters.
 """
 
@@ -20,7 +20,7 @@ from weightgas.runs.journal import remove_folder
 from weightgas.settings import Run
 
 _WAIT = 1.0
-"""Seconds to wait for the lock of a shard: a check whether it is free takes it for an instant."""
+"""Seconds to wait for the lock of a shard, since a check whether it is free takes it for an instant."""
 _PREPARING = 60.0
 """Seconds to wait for another process that is preparing the same folder."""
 
@@ -36,7 +36,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def cells_per_chunk(self, cells: int) -> int:
-        """Largest number of cells in a part for which every shard has a part."""
+        """The largest number of cells in a part with which every shard has a part."""
         size = -(-cells // self.count)
         return size if -(-cells // size) >= self.count else cells // self.count
 
@@ -70,8 +70,8 @@ def preparing(folder: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise RunExistsError(
-            f"{folder}: expected a folder that is free for a moment, got one that another process{_holder(place)} has "
-            f"kept for {_PREPARING:g} s. Stop that process or choose another folder."
+            f"{folder}: expected a folder that no process is preparing, got one that another process{_holder(place)} "
+            f"has locked for {_PREPARING:g} s. Stop that process or choose another folder."
         ) from None
 
 
@@ -106,7 +106,7 @@ def in_use(folder: Path, place: Path) -> RunExistsError:
     number, _, count = place.stem.removeprefix(".shard-").partition("-of-")
     what = "this run" if count == "1" else f"shard {number}/{count} of this run"
     return RunExistsError(
-        f"{folder}: expected a run that nobody else is making, got one of which {what} is being made by another "
+        f"{folder}: expected a run that no other process is making, but {what} is being made by another "
         f"process{_holder(place)}. Wait for it or stop it; several processes share a run as --shard 1/4, 2/4, …"
     )
 

@@ -1,4 +1,4 @@
-"""What each attribute of a trace or state must be, where this library uses it; any other attribute is the user's."""
+"""The types and ranges of the attributes of traces and states that this library uses; others belong to the user."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from weightgas.status import Status
 FORMAT_VERSION = 2
 """In format 2 the dimension along the recorded series is ``sample``; in format 1 it had another name."""
 MOST = 2**53
-"""The largest number of anything that is counted: larger ones are not exact as floats."""
+"""The largest accepted count: larger whole numbers are not exact as floats."""
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """A kind of attribute: what it must be, in words, and whether a value is that."""
+    """A kind of attribute: its description, and the test of a value."""
 
     words: str
     fits: Callable[[Any], bool]
@@ -40,7 +40,7 @@ def _number(low: float = -math.inf, high: float = math.inf, *, finite: bool = Tr
 
 
 def _several(one: _Kind) -> _Kind:
-    """One or more in a list; of a list of one, a store may keep the element alone."""
+    """A list of one or more; a store may contain the element alone for a list of one."""
     return _Kind(f"a list, each {one.words}", lambda v: all(map(one.fits, elements(v))))
 
 
@@ -90,7 +90,7 @@ KINDS: dict[str, _Kind] = {
 
 
 def check_attributes(attributes: Mapping[Any, Any], what: str, fix: str) -> None:
-    """TraceError if one that this library uses is not what it must be, or the format is a newer one.
+    """TraceError if an attribute that this library uses has a wrong value, or if the format is newer.
 
     ``what`` is ``"trace"`` or ``"state"``; a trace must have its format.
     """
@@ -111,14 +111,14 @@ def check_attributes(attributes: Mapping[Any, Any], what: str, fix: str) -> None
 
 
 def elements(value: Any) -> list[Any]:
-    """The elements of a list, tuple or one-dimensional array; of anything else, itself as the only one."""
+    """The elements of a list, tuple or one-dimensional array; a list of ``value`` for anything else."""
     if isinstance(value, np.ndarray):
         value = value.tolist() if value.ndim < 2 else [value]
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
 def json_of(text: Any) -> Any:
-    """The value of a JSON text; None if it is not one, also if it is nested too deep to be read."""
+    """The value of a JSON text; None if it is not JSON, or nested too deep to be read."""
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):

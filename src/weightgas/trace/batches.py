@@ -1,4 +1,4 @@
-"""A trace in batches of cells: what is computed of single cells then takes the memory of a batch, not of the trace."""
+"""A trace in batches of cells, so that computations on single cells need the memory of a batch, not of the trace."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import xarray as xr
 
 _BYTES = 2**26
-"""Size of a batch, if the cells of a part of a stored trace, which are read together, are not more."""
+"""Size of a batch in bytes, unless the cells of one part of a store, which are read together, are larger."""
 
 
 def batches(trace: xr.Dataset) -> list[slice]:
-    """The cells of a trace in consecutive batches of some megabytes; those of a stored trace are entire parts."""
+    """The cells of a trace in consecutive batches of some megabytes, which for a stored trace are entire parts."""
     cells = trace.sizes["cell"]
     of_cells = [v for v in trace.variables.values() if "cell" in v.dims]
     size = max(1, _BYTES // max(1, sum(v.nbytes for v in of_cells) // max(1, cells)))
@@ -22,7 +22,7 @@ def batches(trace: xr.Dataset) -> list[slice]:
 
 
 def each(trace: xr.Dataset, *names: str) -> Iterator[tuple[slice, xr.Dataset]]:
-    """The batches of a trace in memory, one after the other, with the variables ``names``, by default with all."""
+    """The batches of a trace, loaded one after the other, with the variables ``names`` (default: all)."""
     some = trace[list(names)] if names else trace
     for cells in batches(trace):
         yield cells, some.isel(cell=cells).load()

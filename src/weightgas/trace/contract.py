@@ -57,7 +57,7 @@ def make(
     known = RECORDED | {q.name: q for q in quantities}
     if unknown := [name for name in values if name not in known]:
         raise TraceError(
-            f"variable: expected one of the contract's, got {shown(unknown[0])}. Known: {', '.join(known)}."
+            f"variable: expected one of the trace contract, got {shown(unknown[0])}. Known: {', '.join(known)}."
         )
     variables = {name: _variable(known[name], array, (methods or {}).get(name)) for name, array in values.items()}
     settings = json.dumps(protocol.settings(), sort_keys=True)
@@ -98,7 +98,7 @@ def kind_of(data: xr.Dataset | xr.DataArray) -> type[protocols.Protocol]:
 def fixed(data: xr.Dataset) -> dict[str, np.ndarray]:
     """The hyperparameters of every cell of a trace or state, (cells,) each, by axis in the order of the protocol.
 
-    If the protocol steers a rate, also its mean in every cell: for a trace over the valid samples.
+    If the protocol steers a rate, its mean in every cell is included; of a trace, the mean over the valid samples.
     """
     kind = kind_of(data)
     at = {axis: data[f"{axis}_set"].values for axis in kind.axes}
@@ -147,7 +147,7 @@ def grid(data: Any) -> Any:
         raise TypeError(f"grid: expected a trace, a state or a variable of one, got {type(data).__name__}.")
     if "cell" not in data.dims or not set(COORDINATES) <= set(data.coords):
         raise TraceError(
-            "grid: expected the dimension cell with its coordinates, got data without. Pass all of a variable."
+            "grid: expected the dimension cell with its coordinates, got data without them. Pass the entire variable."
         )
     sets = {str(name).removesuffix("_set"): data[name].values for name in data.coords if str(name).endswith("_set")}
     for axis, v in sets.items():

@@ -1,4 +1,4 @@
-"""What a state was measured from: a digest of every cell of the trace, by which a state is known to belong to it.
+"""The digest of every cell of a trace, which shows that a state was measured from it.
 
 The digest of a cell is a checksum of its samples, outcomes and settings, and of the format. It depends neither on the
 other cells nor on the grid they are on, so it can be computed block by block, and a selection of cells of a trace still
@@ -24,7 +24,7 @@ NAME = "measured_from"
 _OF_THE_MACHINE = ("threads", "device", "wall_time")
 _OF_THE_GRID = ("settings", "paired", "protocol_class")
 UNREAD = ("final_weights", "final_stream", "final_velocity", "final_buffers")
-"""What a resumed run needs and no measurement reads."""
+"""Variables that only a resumed run needs; no measurement reads them."""
 _METHODS = ("cell_methods", "average")
 """The attributes of a variable on which its measurement depends."""
 
@@ -67,7 +67,7 @@ def variable(found: np.ndarray) -> dict[str, Any]:
 
 
 def is_of(state: xr.Dataset, trace: xr.Dataset) -> bool:
-    """Whether every cell of ``state`` was measured from the same cell of ``trace`` as it is."""
+    """Whether every cell of ``state`` was measured from the same cell of ``trace`` with its present content."""
     if NAME not in state or state[NAME].dims != ("cell",) or state.sizes["cell"] != trace.sizes["cell"]:
         return False
     return bool((state[NAME].values == digests(trace)).all())
@@ -86,12 +86,12 @@ def check_pair(trace: xr.Dataset, state: xr.Dataset) -> None:
     check_state(state)
     fix = "Measure the trace: measure(trace)."
     if lacking := [name for name in ("correlation", "correlation_radius") if name not in state.variables]:
-        raise TraceError(f"state: expected {' and '.join(lacking)}, got a dataset without. {fix}")
+        raise TraceError(f"state: expected {' and '.join(lacking)}, got a dataset without it. {fix}")
     if state["cell_id"].values.tolist() != trace["cell_id"].values.tolist():
         raise TraceError(f"state: expected that of the same cells as the trace, got other cells. {fix}")
     if NAME not in state:
         raise TraceError(
-            f"state: expected one that records what it was measured from, got one without {NAME}, of an older version. "
+            f"state: expected one with {NAME}, the digests of its trace, got one without it, of an older version. "
             + fix
         )
     differ = np.flatnonzero(state[NAME].values != digests(trace))
@@ -105,7 +105,7 @@ def check_pair(trace: xr.Dataset, state: xr.Dataset) -> None:
 
 
 def _about(trace: xr.Dataset) -> dict[str, Any]:
-    """The attributes that every cell shares, without those of the machine and the grid; the protocol's options."""
+    """The attributes common to all cells, without those of the machine and the grid, and options of the protocol."""
     kept = {str(k): v for k, v in trace.attrs.items() if k not in (*_OF_THE_MACHINE, *_OF_THE_GRID)}
     settings: Mapping[str, Any] = json.loads(trace.attrs["settings"])
     axes = {str(name).removesuffix("_set") for name in trace.coords}

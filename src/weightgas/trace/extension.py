@@ -23,8 +23,8 @@ _ONE_VALUE += ("curvature_batches", "noise_every", "energy_batches", "momentum",
 def extend(first: xr.Dataset, second: xr.Dataset, along: str) -> xr.Dataset:
     """Join two traces of the same experiment along ``"sample"`` (more steps), ``"cell"`` or ``"replica"``.
 
-    Samples of the second continue where the first stopped (``simulate(…, resume_from=first)``). Cells must be new ones.
-    Replicas must have another seed, since the same seed would draw the same numbers again.
+    Samples of the second trace must continue where the first stopped (``simulate(…, run=Run(resume_from=first))``), and
+    cells must be new. Replicas must have another seed, since the same seed would draw the same numbers again.
 
     Raises
     ------
@@ -91,8 +91,8 @@ def _more_steps(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
     every = first.attrs.get("sample_every")
     if (next_ <= last).any() or (every is not None and (next_ != last + every).any()):
         raise TraceError(
-            f"extend: expected steps that go on after step {last[0]}, got steps from {next_[0]} on. "
-            "Make the second trace with resume_from=first."
+            f"extend: expected steps that continue after step {last[0]}, got steps from {next_[0]} on. "
+            "Make the second trace with run=Run(resume_from=first)."
         )
     joined = _concat(first, second, "sample", list(_without(second, "sample")))
     went_on = first["samples"].values == first.sizes["sample"]
@@ -106,12 +106,13 @@ def _more_steps(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
         if lengths[0] != lengths[1]:
             raise TraceError(
                 f"extend: expected blocks of the overlap's counts of {lengths[0]:g} samples, got {lengths[1]:g}. "
-                "Let blocks grow with samples."
+                "Choose Record(blocks=...) in proportion to samples."
             )
         same = all((first[v].values == second[v].values).all() for v in ("overlap_origin", "overlap_width"))
         if not same:
             raise TraceError(
-                "extend: expected the same bins of the overlap, got others. Make the second with resume_from."
+                "extend: expected the same bins of the overlap, got others. Make the second trace with "
+                "run=Run(resume_from=first)."
             )
         counts = [t["overlap_counts"].variable for t in (first, second)]
         joined["overlap_counts"] = xr.Variable.concat(counts, "block")
@@ -136,7 +137,7 @@ def _more_replicas(first: xr.Dataset, second: xr.Dataset) -> xr.Dataset:
 
 
 def _one_set_of_bins(first: xr.Dataset, second: xr.Dataset) -> dict[str, xr.DataArray]:
-    """The coarser bins of the two, cell by cell; widths in simulations are powers of two, origins multiples of them."""
+    """The coarser bins of the two, cell by cell. In simulations widths are powers of two, origins multiples of them."""
     widths, origins = ([t[v].values for t in (first, second)] for v in ("overlap_width", "overlap_origin"))
     width = np.maximum(*widths)
     for w, o in zip(widths, origins, strict=True):

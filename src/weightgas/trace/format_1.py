@@ -33,7 +33,7 @@ def in_names_of_today(attributes: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def current(data: xr.Dataset) -> xr.Dataset:
-    """A stored trace or state in the names of this version; that of a newer format is returned as it is."""
+    """A stored trace or state in the names of this version; one of a newer format is returned unchanged."""
     if data.attrs.get("format_version") != 1:
         return data
     names = {*map(str, data.variables), *map(str, data.dims)}

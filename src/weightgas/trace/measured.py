@@ -1,4 +1,4 @@
-"""Custom quantities during a run: measured on the weights at its samples, stored as the arrays of a trace."""
+"""Custom quantities of a run: measured on the weights at its samples, stored as arrays of its trace."""
 
 from __future__ import annotations
 
@@ -55,5 +55,6 @@ def _value(quantity: Quantity, weights: np.ndarray) -> np.ndarray:
         ) from error
     if value.ndim != more:
         expected = "a number" if not more else f"an array of {more} dimension{'s' if more > 1 else ''}"
-        raise refuse(name, f"{expected}, as its dims {quantity.dims} have it", f"shape {value.shape}", "Fix either.")
+        fix = "Return that, or change dims."
+        raise refuse(name, f"{expected} for the dims {quantity.dims}", f"shape {value.shape}", fix)
     return value

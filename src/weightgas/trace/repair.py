@@ -1,9 +1,9 @@
-"""What is damaged in the store of a run, and what of it can be used again.
+"""The damage of the store of a run, and the parts of it that can be used again.
 
-The frame of a store (its metadata and coordinates) is either as it was written or not. A part is damaged if a file of
-it is missing or cannot be decoded. Nothing is repaired by guessing: damaged parts are marked as not completed, so that
-the run makes them again; the parts of a store with a damaged frame are moved to a new one, each if all of it can be
-read.
+The frame of a store (its metadata and coordinates) is damaged if it differs from what was written. A part is damaged if
+one of its files is missing or cannot be decoded. Nothing is repaired by guessing. Damaged parts are marked as not
+completed, so that the run makes them again. If the frame is damaged, the parts that can be read completely are moved to
+a new store.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PROGRESS = ("completed", "outcome")
 
 @dataclass(frozen=True)
 class Damage:
-    """What is damaged: why the ``frame`` cannot be used (empty if it can), and the ``parts`` by their cells.
+    """The damage: why the ``frame`` cannot be used (empty if it can), and the damaged ``parts`` by their cells.
 
     ``parts`` maps the first cell and the one after the last to the names of the damaged variables.
     """
@@ -48,12 +48,12 @@ class Damage:
 
 
 def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
-    """Read the store of a run, of the values only those of a ``share`` (number, count), and return what is damaged.
+    """Read the store of a run and return its damage; values are read only in the parts of a ``share`` (number, count).
 
     Raises
     ------
     PermissionError
-        If a file may not be read, which is no damage.
+        If a file may not be read, which does not count as damage.
     """
     try:
         if seal.broken(store):
@@ -86,7 +86,7 @@ def examine(store: Path, share: tuple[int, int] = (1, 1)) -> Damage:
 
 
 def reopen(store: Path, damage: Damage) -> None:
-    """Mark the damaged parts as not completed, and remove what is at the place of their damaged files."""
+    """Mark the damaged parts as not completed, and remove whatever is at the paths of their damaged files."""
     arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r").arrays())
     for (begin, end), names in damage.parts.items():
         files = {name: [*chunk_files(store / name, arrays[name], begin, end)] for name in names}
@@ -100,8 +100,8 @@ def reopen(store: Path, damage: Damage) -> None:
 def adopt(store: Path, old: Path) -> int:
     """Move the parts of ``old``, a store of the same run with a damaged frame, to ``store``; return the cells moved.
 
-    A part is moved if all of it can be read in the new store and no cell of it was interrupted; parts that ``store``
-    has already are not touched. Repeating it after an interruption does the rest.
+    A part is moved if all of it can be read in the new store and none of its cells was interrupted; parts that
+    ``store`` already has are not touched. After an interruption, another call moves the rest.
     """
     arrays: dict[str, Any] = dict(zarr.open_group(store, mode="r").arrays())
     cells, size = arrays["completed"].shape[0], arrays["completed"].chunks[0]
@@ -128,12 +128,12 @@ def adopt(store: Path, old: Path) -> int:
 
 
 def remains(store: Path) -> Iterator[Path]:
-    """The files that a killed process was writing; nothing reads them."""
+    """Unfinished files of a killed process, which nothing reads."""
     return store.glob("*/c/**/*.partial")
 
 
 def part_size(store: Path) -> int | None:
-    """The number of cells in a part of a store that may be damaged: that of most variables; None if it has none."""
+    """The number of cells in a part of a store that may be damaged, by most of its variables; None if unknown."""
     found: Counter[int] = Counter()
     for path in store.glob("*/zarr.json"):
         try:
@@ -147,12 +147,12 @@ def part_size(store: Path) -> int | None:
 
 
 def _of_parts(name: str, array: Any) -> bool:
-    """Whether each part of the run has chunks of this array of its own."""
+    """Whether each part of the run has separate chunks of this array."""
     return name in _PROGRESS or "coordinates" in array.attrs
 
 
 def chunk_files(folder: Path, array: Any, begin: int = 0, end: int | None = None) -> Iterator[Path]:
-    """The files of an array that is stored in ``folder``, of its rows from ``begin`` to ``end`` (default: all)."""
+    """The files with the rows from ``begin`` to ``end`` (default: all) of an array that is stored in ``folder``."""
     if not array.size:
         return
     if not array.ndim:
@@ -164,7 +164,7 @@ def chunk_files(folder: Path, array: Any, begin: int = 0, end: int | None = None
 
 
 def _is_whole(folder: Path, array: Any, begin: int, end: int) -> bool:
-    """Whether the values of the cells from ``begin`` to ``end`` are there and can be decoded."""
+    """Whether the values of the cells from ``begin`` to ``end`` exist and can be decoded."""
     if not all(path.is_file() for path in chunk_files(folder, array, begin, end)):
         return False
     try:
@@ -177,7 +177,8 @@ def _is_whole(folder: Path, array: Any, begin: int, end: int) -> bool:
 
 
 def _clear(chunks: list[Path], folder: Path) -> None:
-    """Remove the files of chunks, or whatever is in their place or in that of a folder above them up to ``folder``."""
+    """Remove the files of chunks, or whatever is at their paths or at those of the folders between ``folder`` and
+    them."""
     for path in chunks:
         for place in [*reversed(path.relative_to(folder).parents[:-1]), path.relative_to(folder)]:
             found = folder / place
@@ -188,8 +189,8 @@ def _clear(chunks: list[Path], folder: Path) -> None:
 
 
 def _mark(store: Path, begin: int, end: int, *, done: bool) -> None:
-    """Write whether a part is completed; one that is not has the outcome ``interrupted``."""
-    with zarr.config.set({"array.write_empty_chunks": True}):  # it counts when an array is opened
+    """Mark a part as completed or not; a part that is not completed gets the outcome ``interrupted``."""
+    with zarr.config.set({"array.write_empty_chunks": True}):  # takes effect when an array is opened
         group: Any = zarr.open_group(store, mode="r+")
         group["completed"][begin:end] = np.int8(done)
         if not done:

@@ -1,4 +1,4 @@
-"""Change the number or spacing of the samples of a trace, so that a run of any length has a fixed number of them."""
+"""Changes of the number or spacing of samples, by which a run of any length has a fixed number of them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ _POWERS = {"sample: mean": 1, "sample: root_mean_square": 2}
 def halve(trace: xr.Dataset) -> xr.Dataset:
     """The trace with half the samples: means over steps are averaged in pairs, every second point value is kept.
 
-    Of an odd number of valid samples the last is dropped. Blocks of counts are added in pairs; snapshots and final
-    weights are unchanged. The attribute ``sample_every``, if present, doubles.
+    If the number of valid samples is odd, the last one is dropped. Blocks of counts are added in pairs. Snapshots and
+    final weights are unchanged. The attribute ``sample_every``, if present, doubles.
 
     Raises
     ------
@@ -24,7 +24,7 @@ def halve(trace: xr.Dataset) -> xr.Dataset:
     for dim in ("sample", "block"):
         if trace.sizes.get(dim, 0) % 2:
             raise TraceError(
-                f"halve: expected an even number of {dim}s, got {trace.sizes[dim]}. Pair what can be paired."
+                f"halve: expected an even number of {dim}s, got {trace.sizes[dim]}. Drop one of them first."
             )
     out = trace.isel(sample=slice(1, None, 2))
     for name, v in trace.data_vars.items():
@@ -42,7 +42,7 @@ def halve(trace: xr.Dataset) -> xr.Dataset:
 
 
 def lengthen(trace: xr.Dataset, samples: int, blocks: int) -> xr.Dataset:
-    """The trace extended to this many samples and blocks of counts, by NaN and 0; the steps continue evenly."""
+    """The trace extended to ``samples`` and ``blocks`` of counts: by NaN, 0, and steps at the same spacing."""
     sizes = {"sample": samples, "block": blocks}
     out = {}
     for name, v in trace.data_vars.items():

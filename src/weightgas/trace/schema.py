@@ -1,8 +1,8 @@
-"""What is checked of a trace or a state where it is opened or given: the variables, and the attributes that are used.
+"""The checks of a trace or state that is opened or passed: of its variables, and of the attributes that are used.
 
-Dimensions, types and ranges are those of the records of the quantities (:data:`weightgas.quantities.RECORDED`,
-:data:`~weightgas.quantities.DERIVED`). What is extreme passes, and the status of its cell states what happened; NaN and
-infinity are such values. Each refusal is one sentence: the variable, what is wrong, and what to do.
+Dimensions, types and ranges are those of the quantities (:data:`weightgas.quantities.RECORDED`,
+:data:`~weightgas.quantities.DERIVED`). Extreme values, NaN and infinity pass, and the status of their cell states what
+happened. Each refusal names the variable, what is wrong, and what to do.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _OF_A_STATE = ("status", "energy", "radius", "ess", "burn_in", "samples_kept")
 _RESERVED = (*DERIVED, "status", "regime", "reason", "measured_from")
 """Names of a state that a custom quantity cannot have."""
 _KINDS = {"float64": ("float64", "float32"), "float32": ("float32", "float64"), "uint64": ("uint64",)}
-"""The types in which a variable may be stored, by that of its record; a signed integer may have any size."""
+"""The types in which a variable may be stored, by the type of its quantity; signed integers may have any size."""
 _INTEGERS = ("int64", "int32", "int16", "int8")
 _GROUPED = [name for name, quantity in RECORDED.items() if "group" in quantity.dims]
 _TOGETHER: dict[str, tuple[str, ...]] = {
@@ -59,9 +59,9 @@ def check(trace: xr.Dataset) -> xr.Dataset:
     TypeError
         If it is not an ``xarray.Dataset``.
     TraceError
-        If an attribute, a coordinate or a required variable is missing; a variable has other dimensions, another type
-        or values out of its range; steps do not increase or cells are not distinct; an attribute is not what it must
-        be; the protocol is not defined; or the format is newer than this version reads.
+        If an attribute, a coordinate or a required variable is missing; a variable has wrong dimensions, a wrong type
+        or values out of its range; steps do not increase or cells are not distinct; an attribute has a wrong value;
+        the protocol is not defined; or the format is newer than this version can read.
     """
     if not isinstance(trace, xr.Dataset):
         raise TypeError(
@@ -73,7 +73,7 @@ def check(trace: xr.Dataset) -> xr.Dataset:
     missing += [v for v in REQUIRED if v not in trace.variables] + [v for v in COORDINATES if v not in trace.coords]
     if missing:
         raise TraceError(
-            f"trace: expected {', '.join(missing)}, got a dataset without. Make traces with simulate() or train()."
+            f"trace: expected {', '.join(missing)}, got a dataset without it. Make traces with simulate() or train()."
         )
     kind = _protocol(trace.attrs)
     expected = {name: quantity for name, quantity in RECORDED.items() if name in trace.variables}
@@ -87,7 +87,7 @@ def check(trace: xr.Dataset) -> xr.Dataset:
     if "completed" in trace.variables:  # of a store
         _check_variable(trace["completed"], ("cell", "replica"), Quantity("completed", dtype="int8"), _FIX)
     if kind.steers and kind.steers not in trace.variables:
-        raise TraceError(f"trace: expected {kind.steers}, which the protocol steers, got a dataset without. {_FIX}")
+        raise TraceError(f"trace: expected {kind.steers}, steered by the protocol, got a dataset without it. {_FIX}")
     _check_cells(trace, kind, _FIX)
     _check_steps(trace)
     _check_moments(trace)
@@ -96,7 +96,7 @@ def check(trace: xr.Dataset) -> xr.Dataset:
 
 
 def check_state(state: xr.Dataset) -> xr.Dataset:
-    """Return ``state`` if it is a state as ``measure`` makes them.
+    """Return ``state`` if it is a valid state, as made by ``measure``.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def check_state(state: xr.Dataset) -> xr.Dataset:
     missing = [a for a in ("producer", "protocol", "dim", "dof") if a not in state.attrs]
     missing += [v for v in _OF_A_STATE if v not in state.variables] + [v for v in COORDINATES if v not in state.coords]
     if missing:
-        raise TraceError(f"state: expected {', '.join(missing)}, got a dataset without. {_FIX_STATE}")
+        raise TraceError(f"state: expected {', '.join(missing)}, got a dataset without it. {_FIX_STATE}")
     check_attributes(state.attrs, "state", _FIX_STATE)
     for name in map(str, state.data_vars):
         of = name.removesuffix("_err")
@@ -126,8 +126,8 @@ def check_state(state: xr.Dataset) -> xr.Dataset:
 
 @contextmanager
 def used_for(what: str) -> Iterator[None]:
-    """For what is computed of a trace or state: TraceError where it lacks a variable; arithmetic does not warn, since a
-    cell may be extreme.
+    """A context for computing ``what`` from a trace or state: TraceError if a variable is missing. Arithmetic does not
+    warn, since a cell may be extreme.
     """
     try:
         with np.errstate(all="ignore"):
@@ -136,20 +136,20 @@ def used_for(what: str) -> Iterator[None]:
         lacking, _, _ = str(error.args[0] if error.args else "").partition(". ")
         if not lacking.startswith("No variable named"):  # the words of xarray; any other is an error of the code
             raise
-        fix = "Record what it is measured from, or keep it in the trace."
-        raise TraceError(f"{what}: expected all that it is made of, got n{lacking[1:]}. {fix}") from error
+        fix = "Record it, or keep it in the trace."
+        raise TraceError(f"{what}: expected every variable that it needs, got n{lacking[1:]}. {fix}") from error
 
 
 @typed
 def custom(trace: xr.Dataset) -> tuple[Quantity, ...]:
-    """The custom quantities that a trace holds, as its variables describe them (:meth:`Quantity.variable`)."""
+    """The custom quantities of a trace, from the attributes of its variables (:meth:`Quantity.variable`)."""
     found = (Quantity.described(str(n), v.dims, v.attrs) for n, v in trace.data_vars.items() if n not in RECORDED)
     return tuple(q for q in found if q is not None)
 
 
 def _of_custom(quantity: Quantity) -> tuple[str, ...]:
     if quantity.name in _RESERVED or quantity.name.startswith("entropy_"):
-        raise TraceError(f"trace: expected a custom quantity with a name of its own, got {quantity.name}. Rename it.")
+        raise TraceError(f"trace: expected custom quantities with names that are free, got {quantity.name}. Rename it.")
     return ("cell", *ALONG, *quantity.dims[2:])
 
 
@@ -158,7 +158,7 @@ def _of_state(quantity: Quantity) -> tuple[str, ...]:
 
 
 def _check_variable(variable: xr.DataArray, dims: tuple[str, ...], quantity: Quantity, fix: str) -> None:
-    """The dimensions, the type, and the range of a variable; NaN is in every range."""
+    """Check dimensions, type and range of a variable; NaN is in every range."""
     name, got = variable.name, ", ".join(map(str, variable.dims))
     if variable.dims != dims:
         raise TraceError(
@@ -185,7 +185,7 @@ def check_range(quantity: Quantity, values: np.ndarray, fix: str = _FIX) -> None
 
 
 def _check_cells(data: xr.Dataset, kind: type[protocols.Protocol], fix: str) -> None:
-    """At least one cell, replica and sample; distinct names; hyperparameters above 0, for the axes of the protocol."""
+    """Check for at least one cell, replica and sample, distinct names, and hyperparameters above 0 on the axes."""
     for dim in ("cell", *ALONG):
         if data.sizes.get(dim) == 0:
             raise TraceError(f"{dim}: expected at least one, got none. Select at least one.")
@@ -199,14 +199,14 @@ def _check_cells(data: xr.Dataset, kind: type[protocols.Protocol], fix: str) -> 
     for axis in dict.fromkeys((*protocols.AXES, *kind.axes)):
         name, used = f"{axis}_set", axis in kind.axes
         if name not in data.coords:
-            raise TraceError(f"trace: expected {name}, an axis of the protocol, got a dataset without. {fix}")
+            raise TraceError(f"trace: expected {name}, an axis of the protocol, got a dataset without it. {fix}")
         _check_variable(data[name], ("cell",), Quantity(name, positive=True), fix)
         if used and not np.isfinite(data[name].values).all():
             raise TraceError(f"{name}: expected finite numbers, which the protocol fixes, got one that is not. {fix}")
 
 
 def _check_steps(trace: xr.Dataset) -> None:
-    """As many samples as there is room for, at steps that increase as far as one of the replicas has samples."""
+    """Check that samples fit into the trace, and that steps increase as far as any replica has samples."""
     room = trace.sizes["sample"]
     for _, batch in each(trace, "samples", "step"):
         samples, step = batch["samples"].values, batch["step"].values
@@ -222,7 +222,7 @@ def _check_steps(trace: xr.Dataset) -> None:
 
 
 def _check_moments(trace: xr.Dataset) -> None:
-    """E L² is at least (E L)², except for rounding in single precision."""
+    """Check that E L² is at least (E L)², except for rounding in single precision."""
     names = ("energy_mean", "energy_sq_mean")
     if all(name in trace.variables and in_memory(trace[name]) for name in names):
         mean, square = (trace[name].values for name in names)
@@ -234,7 +234,7 @@ def _check_moments(trace: xr.Dataset) -> None:
 
 
 def _check_groups(trace: xr.Dataset) -> None:
-    """Sizes and names of the groups, as many as there are."""
+    """Check that there are as many sizes and names as groups."""
     groups = trace.sizes.get("group")
     if groups is None or not any(name in trace.variables for name in _GROUPED):
         return
@@ -251,7 +251,7 @@ def _protocol(attributes: Mapping[str, Any]) -> type[protocols.Protocol]:
         place = attributes.get("protocol_class", "its module")
         raise TraceError(
             f"protocol: expected one of {', '.join(sorted(protocols.PROTOCOLS))}, got {shown(name)}. "
-            f"It was defined in {place}: import that first; a trace never imports it by itself."
+            f"It was defined in {place}: import that first; opening a trace never imports code."
         )
     wrong = _wrong_settings(attributes["settings"], name) if "settings" in attributes else ""
     if wrong:
@@ -261,7 +261,7 @@ def _protocol(attributes: Mapping[str, Any]) -> type[protocols.Protocol]:
 
 @lru_cache(maxsize=64)
 def _wrong_settings(text: str, name: str) -> str:
-    """What is wrong with the settings of a protocol; empty where nothing is."""
+    """What is wrong with the settings of a protocol; empty if they are right."""
     settings = json_of(text)
     if not isinstance(settings, dict) or settings.get("protocol") != name:
         return f"{shown(text)}. {_FIX}"

@@ -1,7 +1,8 @@
-"""The attribute by which a store is recognised: which run made it, and a checksum of its metadata.
+"""The seal of a store: the digest of the run that made it, and a checksum of its metadata.
 
-Chunks have checksums of their own; the JSON files that say what the numbers mean have one in the attribute ``seal`` of
-the store, which is not an attribute of the trace or state. A store of an older version has none and is not checked.
+Chunks contain checksums. The checksum of the metadata, the JSON files that describe the numbers, is in the attribute
+``seal`` of the store, which is not an attribute of the trace or state. A store of an older version has no seal and is
+not checked.
 """
 
 from __future__ import annotations
@@ -12,13 +13,13 @@ from typing import Any
 from zlib import crc32
 
 SEAL = "seal"
-"""Name of the attribute, with ``metadata``, the checksum, and for a run ``run``, the digest of its settings."""
+"""Name of the attribute. It contains ``metadata``, the checksum, and for a run ``run``, the digest of its settings."""
 
 _METADATA = "zarr.json"
 
 
 def put(store: Path, run: str | None = None) -> None:
-    """Seal a store that is being made, by the run whose settings have this digest."""
+    """Seal a new store; ``run`` is the digest of the settings of the run that made it."""
     root = _json(store / _METADATA)
     seal = {"metadata": _checksum(store, root)} | ({} if run is None else {"run": run})
     root["attributes"] = {**root.get("attributes", {}), SEAL: seal}
@@ -26,7 +27,7 @@ def put(store: Path, run: str | None = None) -> None:
 
 
 def broken(store: Path) -> bool:
-    """Whether the metadata of a store are not those it was sealed with; False if it was never sealed.
+    """Whether the metadata of a store have changed since it was sealed; False if it was never sealed.
 
     Raises
     ------
@@ -48,7 +49,7 @@ def attributes(store: Path) -> dict[str, Any]:
 
 
 def made_by(store: Path) -> str | None:
-    """The digest of the settings of the run that made a store; None if it does not say, or its metadata are damaged."""
+    """The digest of the settings of the run that made a store; None if there is none, or its metadata are damaged."""
     seal = attributes(store).get(SEAL)
     try:
         return None if seal is None or broken(store) else seal.get("run")

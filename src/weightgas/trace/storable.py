@@ -1,4 +1,4 @@
-"""What a store can hold: numbers, texts, and attributes of plain values."""
+"""Datasets in a form that a store can contain: numbers, texts, and attributes of plain values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _FIX = "Drop it, or replace it by numbers or texts."
 
 
 def storable(data: xr.Dataset) -> xr.Dataset:
-    """``data`` with texts of one type, and without chunks of dask, which are not those of a store.
+    """``data`` with texts of one type, and computed if it has chunks of dask, since a store has other chunks.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def storable(data: xr.Dataset) -> xr.Dataset:
     out = out.assign_coords({n: v for n, v in chunked.items() if n in data.coords})
     for name, variable in data.variables.items():
         if not isinstance(name, str):
-            raise TraceError(f"variable {shown(name)}: expected a text as its name, got another. Rename it.")
+            raise TraceError(f"variable {shown(name)}: expected a text as its name, got another type. Rename it.")
         _check_attributes(f"attribute of {name},", variable.attrs)
         kind = variable.dtype.kind
         texts = kind in _TEXTS and all(isinstance(value, str) for value in variable.values.ravel().tolist())

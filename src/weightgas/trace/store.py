@@ -1,8 +1,8 @@
 """Traces and states on disk: Zarr stores that are complete or recognised as incomplete.
 
 Every chunk of a complete store is written, even if it is empty, so that a missing one is detected; chunks have a
-checksum. A run is written in parts: the frame first, without the chunks of its parts, then each part with ``completed``
-last. A part is one file of each variable, which no other part shares.
+checksum. A run is written in parts: first the frame, without the chunks of its parts, then each part, with
+``completed`` last. A part is one file of each variable, shared with no other part.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _CHUNK_BYTES = 2**24
 _MOST_BYTES = 2**30
 """Largest chunk of a part; the compressor takes up to twice as much."""
 _IN_MEMORY = 2**28
-"""A trace above this size is opened without its large variables, which are read where they are used."""
+"""Size in bytes above which a trace is opened without its large variables, which are read where they are used."""
 
 
 @typed
@@ -48,7 +48,7 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
     Raises
     ------
     TypeError, TraceError
-        If ``data`` is not a dataset, or something in it is neither numbers nor texts.
+        If ``data`` is not a dataset, or contains values other than numbers and texts.
     FileExistsError
         If something already exists there and ``force`` is not given, or it is not a store of this library.
     OSError
@@ -74,13 +74,11 @@ def save(data: xr.Dataset, path: str | os.PathLike[str], *, force: bool = False)
 
 @typed
 def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
-    """Read a trace or a state from a Zarr store (or the trace of a run folder that holds ``trace.zarr``) into memory.
+    """Read a trace or state from a Zarr store, or the trace of a run folder, into memory.
 
-    Of a trace of more than 256 MB the large variables stay in the store and are read where they are used, in part where
-    only some cells are; ``trace.load()`` reads them all.
-
-    Unfinished cells of an interrupted run have the outcome ``interrupted`` and no valid samples, those whose worker
-    died ``failed``.
+    The large variables of a trace above 256 MB stay in the store and are read when they are used, only for the cells in
+    use; ``trace.load()`` reads them all. Unfinished cells of an interrupted run have the outcome ``interrupted``, those
+    whose worker died ``failed``; neither has valid samples.
 
     Raises
     ------
@@ -99,7 +97,7 @@ def open_trace(path: str | os.PathLike[str]) -> xr.Dataset:
 def _of_completed_cells(trace: xr.Dataset) -> xr.Dataset:
     """A stored trace in which a cell that is not completed has no valid sample, whatever a process has written of it.
 
-    It is returned as it is if it is no trace in this respect, which :func:`check` refuses.
+    Data without these variables are returned unchanged; :func:`check` refuses them.
     """
     marks = [trace.variables.get(name) for name in ("completed", "outcome", "samples")]
     if any(v is None or v.dims != ("cell", "replica") or v.dtype.kind not in "iu" for v in marks):
@@ -119,9 +117,9 @@ def is_state(data: xr.Dataset) -> bool:
 
 
 def upgrade(path: Path) -> bool:
-    """Rewrite a store of an older format with the names of this version, including chunks; False if it has this format.
+    """Rewrite a store of an older format with the names of this version; False if it has the present format already.
 
-    It is replaced completely or not at all.
+    It is replaced completely or not at all, in the same chunks.
 
     Raises
     ------
@@ -136,7 +134,7 @@ def upgrade(path: Path) -> bool:
 
 
 def is_old(path: Path) -> bool:
-    """Whether there is a store of an older format, which is read but not resumed."""
+    """Whether there is a store of an older format, which can be read but not resumed."""
     try:
         return zarr.open_group(path, mode="r").attrs.get("format_version") in range(1, FORMAT_VERSION)
     except Exception:  # whatever zarr raises for something that is not a store
@@ -145,7 +143,10 @@ def is_old(path: Path) -> bool:
 
 @typed
 def read(store: str | os.PathLike[str]) -> xr.Dataset:
-    """Read any Zarr store of this library, large variables where they are used; errors as :func:`open_trace`."""
+    """Read any Zarr store of this library, without :func:`check`; errors as :func:`open_trace`.
+
+    Large variables stay in the store and are read when they are used.
+    """
     store = path_of("store", store)
     if not store.exists():
         raise FileNotFoundError(f"{store}: expected a stored trace or state, got nothing there. Check the path.")
@@ -154,7 +155,7 @@ def read(store: str | os.PathLike[str]) -> xr.Dataset:
             raise ValueError("its metadata are not those that were written")
         missing = _missing_chunks(store)
         data = xr.open_zarr(store, consolidated=False, chunks=None)
-        if "completed" in data:  # first: what it marks is there, also if another process completes cells meanwhile
+        if "completed" in data:  # first, so that what it marks exists even if another process completes cells meanwhile
             data.variables["completed"].load()
         large = [n for n, v in data.data_vars.items() if data.nbytes > _IN_MEMORY and v.nbytes > _CHUNK_BYTES]
         data.drop_vars(large).load()
@@ -175,7 +176,7 @@ def _advice(store: Path) -> str:
 
 
 def _damaged(store: Path, error: Exception) -> TraceError:
-    """For what was raised by opening it: zarr, json and the codecs each raise different errors for a damaged store."""
+    """The error for a damaged store, for which zarr, json and the codecs each raise different errors."""
     return TraceError(
         f"{store}: expected a Zarr store written by weightgas, got something unreadable "
         f"({type(error).__name__}: {error}). It is damaged or not a trace. {_advice(store)}"
@@ -183,7 +184,7 @@ def _damaged(store: Path, error: Exception) -> TraceError:
 
 
 class _Stored(BackendArray):
-    """A variable that is read, and checked, where it is used; TraceError if it is damaged or out of its range."""
+    """A variable that is read and checked when it is used; TraceError if it is damaged or out of its range."""
 
     def __init__(self, variable: xr.Variable, store: Path, quantity: Quantity | None) -> None:
         self.shape, self.dtype, self._variable, self._store = variable.shape, variable.dtype, variable, store
@@ -191,7 +192,7 @@ class _Stored(BackendArray):
 
     @classmethod
     def variable(cls, variable: xr.Variable, store: Path, quantity: Quantity | None) -> xr.Variable:
-        """The same variable, so wrapped, with its record if it is one of the contract."""
+        """``variable``, wrapped, with its quantity if it is one of the contract."""
         array = indexing.LazilyIndexedArray(cls(variable, store, quantity))
         return xr.Variable(variable.dims, array, variable.attrs, variable.encoding)
 
@@ -264,7 +265,7 @@ def _completed(path: Path, whole: bool = True) -> Any:
 def _write_whole(
     data: xr.Dataset, path: Path, cells_per_part: int | None = None, *, values: bool = True, run: str | None = None
 ) -> None:
-    """Write to a temporary path and rename it to ``path``, without ``values`` only the frame of a run."""
+    """Write to a temporary path and rename that to ``path``; without ``values`` only the frame of a run."""
     codec = ZstdCodec(level=1, checksum=True)
     encoding: dict[Any, Any] = {name: {"compressors": (codec,)} for name in data.variables}
     for name, v in data.variables.items():
@@ -287,7 +288,7 @@ def _write_whole(
 
 
 def _rows(variable: xr.Variable, cells_per_part: int | None) -> int:
-    """Cells in a chunk of a variable: those of a part, or a divisor of them if they are more than a chunk can hold."""
+    """Cells in a chunk of a variable: those of a part, or a divisor of their number if a part is too large."""
     if variable.dims[0] != "cell":
         return max(1, len(variable))
     each = max(1, variable.nbytes // max(1, len(variable)))
@@ -299,7 +300,7 @@ def _rows(variable: xr.Variable, cells_per_part: int | None) -> int:
 
 
 def _write_frame(data: xr.Dataset, store: Path, encoding: dict[Any, Any]) -> None:
-    """A store in which only coordinates and what states how far the run is have chunks; the rest has fill values."""
+    """Write a store in which only coordinates and the progress of the run have chunks; the rest has fill values."""
     small = [name for name in data.variables if name in data.coords or name in _PROGRESS]
     data.isel(cell=slice(0)).to_zarr(store, mode="w", consolidated=False, encoding=encoding, write_empty_chunks=False)
     with zarr.config.set({"array.write_empty_chunks": True}):

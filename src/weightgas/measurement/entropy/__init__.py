@@ -27,7 +27,7 @@ from weightgas.measurement.entropy.quasi_harmonic import QuasiHarmonic
 ESTIMATORS: dict[str, type[Estimator]] = {
     kind.name: kind for kind in (Density, Integration, Knn, QuasiHarmonic, Published)
 }
-"""All estimators by name; ``"auto"`` is the first that the trace has the data for."""
+"""All estimators by name; ``"auto"`` is the first for which the trace has the data."""
 METHODS = tuple(ESTIMATORS)
 
 __all__ = ["ESTIMATORS", "METHODS", "Entropy", "Estimator", "Density", "Integration", "Knn", "Published"]

@@ -48,7 +48,7 @@ class Anchor(Protocol):
         ...
 
     def advice(self, temperature: np.ndarray, variance: np.ndarray) -> str:
-        """Why these cells do not determine it and what to do; empty if they do."""
+        """Why these cells do not determine the anchor, and what to do; empty if they do."""
         ...
 
 
@@ -91,7 +91,7 @@ class Uniform:
         return f"uniform sphere at infinite temperature, {self.log_area:g} nats"
 
     def value(self, temperature: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """ln area − Var U/(2T²) of the hottest."""
+        """ln area − Var U/(2T²) of the hottest cell."""
         return self.log_area - variance[..., -1] / (2 * temperature[..., -1] ** 2)
 
     def neglected(self, temperature: np.ndarray, energy: np.ndarray, variance: np.ndarray) -> float:
@@ -130,7 +130,7 @@ class Gaussian:
         return f"harmonic well in the coldest cell, ln det H = {self.log_det_hessian:g}"
 
     def value(self, temperature: np.ndarray, variance: np.ndarray) -> np.ndarray:
-        """ln m + R ln(2πe T) − ½ ln det H of the coldest."""
+        """ln m + R ln(2πe T) − ½ ln det H of the coldest cell."""
         harmonic = self.dof / 2 * np.log(2 * np.pi * np.e * temperature[..., 0])
         return np.log(self.minima) + harmonic - self.log_det_hessian / 2
 

@@ -44,10 +44,11 @@ class Density(Estimator):
 def estimate(
     trace: xr.Dataset, burn_in: np.ndarray, correlation: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Entropy of every cell in nats and its standard error, (cells,); NaN where fewer than two blocks are left.
+    """Entropy of every cell in nats and its standard error, (cells,); NaN with fewer than two usable blocks.
 
-    ``burn_in`` (cells,) samples are dropped, in entire blocks, as are those after the last valid sample.
-    ``correlation`` (cells,) of the energy in samples increases the error where blocks are not long compared with it.
+    The first ``burn_in`` (cells,) samples are dropped, in entire blocks, as are those after the last valid sample.
+    ``correlation`` (cells,), that of the energy in samples, increases the error if blocks are not long compared with
+    it.
     """
     some = [slice(k, k + _CELLS) for k in range(0, trace.sizes["cell"], _CELLS)]
     correlation = np.full(trace.sizes["cell"], np.nan) if correlation is None else correlation

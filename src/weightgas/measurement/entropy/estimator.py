@@ -36,10 +36,10 @@ from weightgas.quantities import Quantity
 class Entropy:
     """The entropy of the direction of every cell in nats, (cells,), with its standard error; NaN where there is none.
 
-    ``flag`` (cells,): 0 if nothing is wrong, else a key of the estimator's ``flags``; NaN without an entropy.
-    ``more``: further quantities for the state, each with value and, where it has one, error (cells,). ``notes``:
-    attributes of the state if this is the chosen entropy; ``entropy_reason`` is why a value is NaN. ``draws`` (cells,
-    draws): bootstrap replicates, where errors of cells are correlated.
+    - ``flag`` (cells,): 0 if nothing is wrong, else a key of the estimator's ``flags``; NaN without an entropy.
+    - ``more``: further quantities for the state, each with its value and, if it has one, its error, (cells,).
+    - ``notes``: attributes of the state if this is the chosen entropy; ``entropy_reason`` states why a value is NaN.
+    - ``draws`` (cells, draws): bootstrap replicates, if the errors of cells are correlated.
     """
 
     value: np.ndarray
@@ -65,15 +65,21 @@ class Entropy:
 
 @dataclass(frozen=True)
 class Estimator(ABC):
-    """Base of all estimators; derive a frozen dataclass from it, whose fields are the estimator's settings.
+    """Base of all estimators; derive a frozen dataclass from it, whose fields are the settings of the estimator.
 
-    Class attributes: ``name``, an identifier; ``long_name`` and ``symbol`` of the quantity; ``needs``, the variables
-    without which a trace is refused, with ``advice`` on how to record them; ``too_few``, what cells without a value
-    lack and what to do; ``flags``, the meanings of the values of a flag. ``automatic``: whether it is in every state
-    whose trace has what it needs. ``independent``: whether it can test a Gibbs state, assuming neither that nor
-    independent samples. ``of_single_cells``: whether the entropy of a cell follows from this cell alone, so that
-    ``estimate`` may be called with some cells at a time. ``as_one_vector``: whether it is of the direction of all
-    weights together, so that the radius adds (d − 1) ln r of all, where otherwise each group adds (d_i − 1) ln r_i.
+    Class attributes:
+
+    - ``name``, an identifier; ``long_name`` and ``symbol`` of the quantity;
+    - ``needs``, the variables without which a trace is refused, with ``advice`` on how to record them;
+    - ``too_few``, what cells without a value lack, and what to do; ``flags``, the meanings of the values of a flag;
+    - ``automatic``, whether it is in every state whose trace has what it needs;
+    - ``independent``, whether it can test a Gibbs state, since it assumes neither that nor independent samples;
+    - ``of_single_cells``, whether the entropy of a cell follows from this cell alone, so that ``estimate`` may be
+    called
+      with some of the cells;
+    - ``as_one_vector``, whether it is of the direction of all weights together. The radius then adds (d − 1) ln r of
+    all
+      weights; otherwise each group adds (d_i − 1) ln r_i.
     """
 
     name: ClassVar[str] = ""
@@ -92,8 +98,9 @@ class Estimator(ABC):
     def estimate(self, trace: xr.Dataset, state: xr.Dataset) -> Entropy:
         """The entropy of every cell of ``trace``.
 
-        ``state`` is what ``measure`` has found so far, on ``cell``: ``burn_in`` and ``samples_kept``, ``correlation``
-        (integrated, of the energy, in samples), ``status``, and energies, temperatures and radii with their errors.
+        ``state`` contains what ``measure`` has computed so far, on ``cell``: ``burn_in`` and ``samples_kept``,
+        ``correlation`` (integrated, of the energy, in samples), ``status``, and energies, temperatures and radii with
+        their errors.
         """
 
     @property
@@ -103,11 +110,11 @@ class Estimator(ABC):
         return Quantity(f"entropy_{self.name}", long_name, self.symbol, units="nat", dims=(), method="mean")
 
     def possible(self, trace: xr.Dataset) -> bool:
-        """Whether the trace holds what is needed."""
+        """Whether the trace contains what is needed."""
         return all(name in trace for name in self.needs)
 
     def check(self, trace: xr.Dataset) -> None:
-        """TraceError where the trace lacks what is needed."""
+        """TraceError if the trace lacks what is needed."""
         if missing := [name for name in self.needs if name not in trace]:
             raise TraceError(
                 f"entropy: expected a trace with {', '.join(missing)} for {self.name}, got none. {self.advice}".strip()

@@ -54,7 +54,7 @@ class Integration(Estimator):
         usable = np.isin(state["status"].values, [Status.EQUILIBRIUM, Status.RANDOM_WALK])
         reason = ""
         if "noise_trace" not in trace:
-            reason = "integration needs the noise trace, got a trace without; record it"
+            reason = "integration needs the noise trace, got a trace without it; record it"
         elif usable.sum() < 2:
             reason = (
                 f"integration needs two cells in equilibrium at different temperatures, got {int(usable.sum())}; "
@@ -81,7 +81,8 @@ class Integration(Estimator):
 class Integrated:
     """Entropy (cells,), standard error, bootstrap replicates (cells, draws), error of the grid over the entire range.
 
-    ``error`` and ``draws`` contain that of the grid up to each cell. With two temperatures it is NaN, and omitted.
+    ``error`` and ``draws`` contain the error of the grid up to each cell, which is NaN and omitted with two
+    temperatures.
     ``anchor_note`` describes the anchor; ``anchor_neglected`` is the size of its first neglected term in nats
     (contained in ``error`` and ``draws``); ``reason`` is why everything is NaN, if it is.
     """

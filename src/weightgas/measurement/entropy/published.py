@@ -7,11 +7,11 @@ Euler's constant, V_n the volume of the unit ball, and r the norm of w (Kozachen
 2511.07308, whose gas constant is R = (d−1)/2). The last term is left off in ``entropy_published_direction``.
 
 Weaknesses: the angles are not invariant under rotations; where their metric is stretched (about the first axes) the
-bias is larger. In high dimension, successive weights are each other's nearest neighbours, so that ε measures how far
-the weights diffuse between two samples, not the volume they explore; the value then depends on their spacing. Hence two
-numbers come with it: ``temporal_neighbours``, the fraction of nearest neighbours within ``window`` samples in time,
-by chance min(1, 2·window/N), and ``entropy_published_null``, the same estimator on a random walk on the sphere, which
-has no loss, from the run's first sample, of as many steps of the same mean squared length. The estimator is kept as
+bias is larger. In high dimension, successive weights are each other's nearest neighbours. Then ε measures how far the
+weights diffuse between two samples, not the volume that they explore, and the value depends on the spacing. Hence two
+numbers accompany it. ``temporal_neighbours`` is the fraction of nearest neighbours within ``window`` samples in time,
+by chance min(1, 2·window/N). ``entropy_published_null`` is the same estimator on a random walk on the sphere without
+loss, from the first sample of the run, with as many steps of the same mean squared length. The estimator is kept as
 published, for comparison; for an entropy use :mod:`weightgas.measurement.entropy.knn`.
 """
 

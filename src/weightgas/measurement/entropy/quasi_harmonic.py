@@ -12,8 +12,8 @@ Gaussian by Σ_{j<d−1} ψ((ν−j)/2) − (d−1) ln(ν/2), ν = N_eff − 1 (
 365).
 
 Weakness: it depends on second moments alone, so several wells, curved valleys and heavy tails all make it too high.
-With few samples the shrunken covariance is too isotropic and the entropy again too high; the plain one gives too low an
-entropy, which is no bound.
+With few samples the shrunken covariance is too isotropic, and the entropy again too high; the plain covariance gives
+too low an entropy, which is not a bound.
 """
 
 from __future__ import annotations

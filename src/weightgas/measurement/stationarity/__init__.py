@@ -1,4 +1,4 @@
-"""Is a cell stationary? Level 1 of the verdict: burn-in, effective sample sizes, trends, relaxation times, status."""
+"""Level 1 of the verdict, stationarity: burn-in, effective sample sizes, trends, relaxation times, status."""
 
 from weightgas.measurement.stationarity.assess import assess
 from weightgas.measurement.stationarity.criteria import Criteria

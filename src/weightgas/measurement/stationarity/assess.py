@@ -1,12 +1,13 @@
 """Burn-in, effective sample sizes, trends, relaxation times, and the status that follows, with its reason.
 
-Level 1 of the verdict. Nothing here tests whether the stationary state is a gas. Radius, the groups' shares of its
-square, energy and direction each have their recorded steps in predicted relaxation times (:mod:`.relaxation_times`), an
-effective sample size (:mod:`.sample_size`, :mod:`.snapshots`) and, except the direction, a test for a trend
-(:mod:`.trend`).
+Level 1 of the verdict. Nothing here tests whether the stationary state is a gas. For radius, the groups' shares of its
+square, energy and direction each, the recorded steps are compared with predicted relaxation times
+(:mod:`.relaxation_times`), and there is an effective sample size (:mod:`.sample_size`, :mod:`.snapshots`) and, except
+for the direction, a test for a trend (:mod:`.trend`).
 
-Power, by statistics alone (single replica, 4000 samples, exponential correlation, 500 series each): series with times
-of 500, 1500 and 5000 samples are refused in at least 99 % of cases, those with a time of 20 accepted in at least 95 %.
+Power of the statistics without predictions (single replica, 4000 samples, exponential correlation, 500 series each):
+series with times of 500, 1500 and 5000 samples are refused in at least 99 % of cases, those with a time of 20 accepted
+in at least 95 %.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
         ``radius_trend`` and ``energy_trend``, each with ``_z`` (standard errors), ``noise_trend``; of traces with
         groups also ``ess_share``, ``share_trend``, ``share_trend_z``, ``share_relaxations``. NaN where the trace lacks
         the data. ``status`` and ``regime`` (int8 with flags); ``reason`` (text): what failed, by how much, how much
-        longer to run, and what was dropped as burn-in; empty where all is well.
+        longer to run, and what was dropped as burn-in; empty if nothing failed and nothing was dropped.
 
     Sources: burn-in by MSER (White 1997) on energy and radius, whichever is later, at most half the samples; ESS and
     split-R̂ (Vehtari et al. 2021) and the modules named above.

@@ -1,4 +1,4 @@
-"""How many samples precede the stationary state: MSER, where the start differs significantly.
+"""The number of samples before the stationary state: MSER, if the start differs significantly.
 
 The cut m ≤ n/2 minimises (1/(n − m)²) Σ_{t ≥ m} (x_t − x̄_m)²: the squared standard error of the mean of the kept
 samples, if they were independent (White 1997, Simulation 69, 323). The cut is made if this falls by a tenth, and if the

@@ -1,15 +1,15 @@
-"""Does the noise vanish with the loss? Then T → 0: the cell converges to a minimum, its only stationary state.
+"""Detection of noise that vanishes with the loss: then T → 0, and the minimum is the only stationary state.
 
-Three tests. The noise falls by orders of magnitude while the cell is recorded, in most replicas. Or it has vanished, so
-that energy and direction no longer change. Or energy and noise fall together and are still falling (:func:`fallen`):
-the means of the energy in twelve windows of the steps fall one after the other, those of the noise in four; in the last
-quarter the energy is below 1/2 of that in the first and 2/3 of that in the second, the noise below 1/10 and 2/5. A
-burn-in alone does not pass, for after it the windows are equal.
+A cell freezes by any of three tests. The noise falls by orders of magnitude while the cell is recorded, in most
+replicas. Or it has vanished, so that energy and direction are constant. Or energy and noise fall together and are still
+falling (:func:`fallen`): the means of the energy in twelve windows of the steps fall one after the other, those of the
+noise in four; in the last quarter the energy is below 1/2 of that in the first and 2/3 of that in the second, the noise
+below 1/10 and 2/5. A burn-in alone does not pass, since after it the windows are equal.
 
-Weakness: noise that occurs in bursts, as for a loss near zero at fixed LR, may fall as much by chance. How often
-stationary series fall together, of 5000 with 400 samples each, ln U an AR(1) series of standard deviation s and the
-noise proportional to U², the worst of eight correlation times from 0 to 2000: 0.02 % at s = 0.3,
-0.06 % at 0.5, 0.14 % at 1, and after a burn-in that fills the first quarter 0.2, 0.5 and 0.8 %.
+Weakness: noise that occurs in bursts, as for a loss near zero at fixed LR, may fall as much by chance. False alarms for
+5000 stationary series of 400 samples each, with ln U an AR(1) series of standard deviation s, noise proportional to U²,
+and the worst of eight correlation times from 0 to 2000: 0.02 % at s = 0.3, 0.06 % at 0.5, 0.14 % at 1. After a burn-in
+that fills the first quarter they are 0.2, 0.5 and 0.8 %.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ WINDOWS = {"energy": 12, "noise_trace": 4}
 
 
 def fallen(trace: xr.Dataset) -> np.ndarray:
-    """How many times the mean of the last quarter of the steps goes into that of the first, (2, cells).
+    """The mean in the first quarter of the steps over that in the last, for energy and noise, (2, cells).
 
-    Of energy and noise, the medians over the replicas; NaN where they do not fall together or are not recorded.
+    Medians over the replicas; NaN where energy and noise do not fall together or are not recorded.
     """
     cells = trace.sizes["cell"]
     out = np.full((2, cells), np.nan)

@@ -1,4 +1,5 @@
-"""Predicted relaxation times, in steps, of radius, shares, energy and direction, which no statistic of a run detects.
+"""Predicted relaxation times, in steps, of radius, shares, energy and direction; no statistic of a short run shows
+them.
 
 With r² = Σ r_i², s_i = r_i²/r², η_e = η/r², G_i on the unit sphere of the group and G = Σ G_i/s_i on that of all,
 the mean equations d r_i²/dt = −2η_e λ r² r_i² + η_e² r⁴ G_i/r_i² give

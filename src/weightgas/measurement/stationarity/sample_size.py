@@ -12,9 +12,9 @@ sum is cut off too early in a series of only a few correlation times, and ρ̂ d
 noise.
 
 Weakness: neither detects a correlation longer than the run, for which there are the predicted relaxation times. In
-series of at most 8 correlation times the value scatters by its own size. Fast noise on a slow part cuts Geyer's sum
-off: of series with a time of 1500 in 4000 samples, a tenth appears to have 20 or more effective samples with noise of
-0.09 times the variance of the slow part, half of them with 2.25 times.
+series of at most 8 correlation times the value scatters by its own size. Fast noise on a slow part cuts off Geyer's
+sum. Of series with a time of 1500 in 4000 samples, a tenth appear to have 20 or more effective samples if the noise has
+0.09 times the variance of the slow part, and half of them at 2.25 times.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ def effective_sample_size(series: np.ndarray) -> float:
 def effective_sample_sizes(series: np.ndarray) -> np.ndarray:
     """:func:`effective_sample_size` of many series at once, (..., replicas, samples): (...).
 
-    Equal to arviz' ``ess(method="mean")``, which takes series one by one: that was half of the verdict on 10 000 cells.
+    Equal to ``ess(method="mean")`` of arviz, which takes series one by one: half of the time of a verdict on 10 000
+    cells.
     """
     half = series.shape[-1] // 2
     if series.shape[-1] < 4:

@@ -1,7 +1,7 @@
 """Why a cell does not count as stationary: which criterion failed, by how much, and how much longer to run.
 
-How much longer: effective samples and relaxation times are proportional to the steps, R̂² − 1 inversely; a detected
-trend needs twice the steps, since the samples do not show when it will end.
+Effective samples and relaxation times are proportional to the steps, R̂² − 1 inversely. A detected trend needs twice
+the steps, since the samples do not show when it will end.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def _unread(found: Found, i: int) -> str:
 
 
 def reasons(failed: list[Criterion], found: Found, steps: np.ndarray) -> list[str]:
-    """For each cell what failed, by how much, how much longer to run, what was dropped.
+    """For each cell, what failed and by how much, how much longer to run, and what was dropped.
 
     ``steps`` (cells,) recorded; NaN where a longer run does not help. ``fell`` and ``noise_fell`` of ``found``:
     :func:`~weightgas.measurement.stationarity.freezing.fallen`.

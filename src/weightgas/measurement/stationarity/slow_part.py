@@ -1,4 +1,4 @@
-"""Is there a slow part below the fast one? Replicas and the lowest frequencies against higher frequencies.
+"""Detection of a slow part below fast noise: replicas and the lowest frequencies compared with higher frequencies.
 
 A series of R replicas and n samples whose correlation is exponential has the spectrum of a first-order autoregression,
 
@@ -11,14 +11,14 @@ power at k = 6 … 12 as the unit
     between = n Var(means of replicas)     F of R − 1 and 14R degrees of freedom
     lowest  = mean power at k = 1, 2       F of 4R and 14R
 
-and their two probabilities are combined, as a normal variate: 3 is one false alarm in 370 (Fisher's sum of logarithms,
-with Brown's factor for the unit that both share: Brown 1975, Biometrics 31, 987). A slow part
-under fast noise, and basins between which replicas hardly exchange, raise both. Split R-hat compares the replicas with
-the scatter of single samples instead and so cannot see what noise covers. The prediction by ρ makes one cut serve all
-correlation times; ``benchmarks/level_one.py`` measures false alarms and power.
+and their two probabilities are combined into a normal variate: 3 is one false alarm in 370 (Fisher's sum of logarithms,
+with Brown's factor for the unit that both share: Brown 1975, Biometrics 31, 987). Both rise with a slow part under fast
+noise, and with basins between which replicas hardly exchange. Split R-hat compares the replicas with the scatter of
+single samples instead, so noise can hide a slow part from it. The prediction by ρ makes one limit serve all correlation
+times; ``benchmarks/level_one.py`` measures false alarms and power.
 
-Weakness: energy only. A slow part much longer than the run in the same state in all replicas is not seen: two basins
-whose correlation time is the length of the run are called one in 2 % of cases with four replicas.
+Weakness: energy only. A slow part much longer than the run, in the same state in all replicas, is not detected: two
+basins whose correlation time is the length of the run are missed in 2 % of cases with four replicas.
 """
 
 from __future__ import annotations

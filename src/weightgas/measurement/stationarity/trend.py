@@ -1,4 +1,4 @@
-"""Does a series still have a trend? Regression on time, with an error that includes correlation, and Student's t.
+"""The test for a trend of a series: regression on time, with an error that includes correlation, and Student's t.
 
 x_t = a + b P₁(t) + c P₂(t) + e_t with Legendre polynomials P on the run; t = b̂/(s √(N/ESS)/‖P₁‖), s² = Σe²/N ·
 ESS/(ESS − 3), ESS the cautious effective sample size of the residuals e, against Student's t of ESS − 3 degrees of

@@ -16,7 +16,7 @@ function explorer() {
   document.querySelector('.bar a[href="#explorer"]').hidden = at("explorer").hidden;
   page.axis = (name) => (typeof name === "number" ? own[0]?.axes[name] : name);
   const presets = PRESETS.filter(([, x, y, as]) => usable(page.axis(x)) && usable(y) && (as === "value" || own.some((run) => run.columns[y].theory)));
-  fill(at("preset"), [...presets.map(([text], n) => [String(PRESETS.indexOf(presets[n])), text]), ["", "own choice"]], "");
+  fill(at("preset"), [...presets.map(([text], n) => [String(PRESETS.indexOf(presets[n])), text]), ["", "custom"]], "");
   fill(at("x"), options);
   fill(at("y"), options);
   fill(at("colour"), { by: [["run", "run"]], ...options }, "run");

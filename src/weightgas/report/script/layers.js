@@ -18,14 +18,14 @@ function layers() {
   at("layers-text").hidden = !list.length;
   at("layers-note").textContent = [...list.map((run) => `${run.name}: ΣV_i/V ${run.layers.sums.volume_sum}, Σp_iV_i/pV ${run.layers.sums.work_sum}, ΣR_iT_i/RT ${run.layers.sums.heat_sum}.`),
     watched && watched.watched.total > watched.watched.groups.length ? `${watched.watched.groups.length} of ${watched.watched.total} groups, evenly spaced.` : "",
-    along ? `${along.name}: a run that claims no stationary state. Where loss, noise and gradient continue to fall together there is no temperature; r − r₀ counts from the first sample. Dark to light: ${fixedText(along, 0)} to ${fixedText(along, along.status.length - 1)}.` : ""].filter(Boolean).join(" ");
+    along ? `${along.name}: a run without a claimed stationary state. Where loss, noise and gradient continue to fall together there is no temperature; r − r₀ is relative to the first sample. Dark to light: ${fixedText(along, 0)} to ${fixedText(along, along.status.length - 1)}.` : ""].filter(Boolean).join(" ");
   host.replaceChildren(...parts);
 }
 
 function alongPanel(run, name) {
   if (name !== "radius_change") return alongTraces(run, name);
   const out = alongTraces(run, name);
-  out.layout.yaxis.title = "norm less the first, r − r₀";
+  out.layout.yaxis.title = "change of the norm, r − r₀";
   return out;
 }
 

@@ -11,7 +11,7 @@ function paper() {
     return element;
   };
   at("paper-charts").replaceChildren(...(slopes.length ? slopes.map((row) => panel(`Entropy: ${row.quantity}`, () => slopePanel(row)))
-    : numbers.length ? [panel("Published values and ours", () => numbersPanel(numbers))] : []));
+    : numbers.length ? [panel("Published values and this run", () => numbersPanel(numbers))] : []));
   const heads = ["figure of the paper", "its number", "published", "this run", "ideal", "z"], cell = (text) => make("td", { class: "number" }, text);
   const rows = figures.flatMap((figure) => {
     const mine = numbers.filter((row) => figure.y === "entropy" && row.along === figure.x && figure.runs.includes(row.run));
@@ -21,11 +21,11 @@ function paper() {
     return (cells.length ? cells : [[make("td", { class: "quiet", colspan: 5 }, "a picture, no number")]]).map((one, n) => make("tr", {}, ...(n ? one : [name, ...one])));
   });
   at("paper-table").replaceChildren(make("table", { class: "links" }, make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, head)))), make("tbody", {}, ...rows)));
-  at("paper-note").textContent = slopes.length ? "Charts: entropy of each row of cells less its mean, in nats. Solid: slope of this run; dotted: the published slope, ± its spread." : "";
+  at("paper-note").textContent = slopes.length ? "Charts: entropy of each row of cells minus its mean, in nats. Solid: slope of this run; dotted: the published slope, ± its spread." : "";
 }
 
 const publishedText = (row) => (finite(row.spread) ? pair(row.published, row.spread) : short(row.published, 5));
-const distance = (row) => `${short(row.z, 2)}${finite(row.z) && !finite(row.spread) ? " (our error alone)" : finite(row.z) && !finite(row.error) ? " (their spread alone)" : ""}`;
+const distance = (row) => `${short(row.z, 2)}${finite(row.z) && !finite(row.spread) ? " (error of this run only)" : finite(row.z) && !finite(row.error) ? " (published spread only)" : ""}`;
 const runOf = (name) => ofSystem().find((run) => run.name === name);
 
 /** Show a figure of the paper: the explorer with its axes and runs, or the grid of its quantity. */
@@ -46,7 +46,7 @@ function openView({ x, y, view, runs: names }) {
   at(view === "grid" ? "quantity" : "explorer-chart").focus({ preventScroll: true });
 }
 
-/** The entropy of each row of cells less its mean, with the published slope and that of this run. */
+/** The entropy of each row of cells minus its mean, with the published slope and that of this run. */
 function slopePanel(row) {
   const run = runOf(row.run), [a, b] = run.axes, rows = new Map();
   run.status.forEach((status, k) => {
@@ -67,10 +67,10 @@ function slopePanel(row) {
   return { traces: [cloud, line(row.value, `this run ${pair(row.value, row.error)}`, { line: { color: colour(0), width: 2 } }), line(row.published, `published ${publishedText(row)}`, { line: { color: colour(1), width: 2.5, dash: "dot" } })],
     layout: { height: 300, showlegend: true, legend: { orientation: "v", x: 0.02, y: row.value < 0 ? 0.02 : 0.98, yanchor: row.value < 0 ? "bottom" : "top", bgcolor: "rgba(0,0,0,0)" }, margin: { l: 58, r: 12, t: 30, b: 46 },
       annotations: [{ text: `${label(row.quantity)}: z = ${distance(row)}`, x: 0, y: 1.01, xref: "paper", yref: "paper", xanchor: "left", yanchor: "bottom", showarrow: false }],
-      xaxis: { title: `${label(symbol(row.along))} over the mean of its row`, ...scale(points.map((p) => p.x), true) }, yaxis: { title: `${label(symbol("entropy"))} less its mean (nats)` } } };
+      xaxis: { title: `${label(symbol(row.along))} over the mean of its row`, ...scale(points.map((p) => p.x), true) }, yaxis: { title: `${label(symbol("entropy"))} − mean (nats)` } } };
 }
 
-/** Published values and ours, one below the other. */
+/** Published values and this run, one below the other. */
 function numbersPanel(rows) {
   const y = rows.map((_, n) => -n);
   const points = (value, error, name, n, up) => ({ x: rows.map((r) => r[value]), y: y.map((v) => v + up), mode: "markers", name, marker: { color: colour(n), symbol: MARKERS[n], size: 9 }, error_x: { ...bars(rows.map((r) => r[error])), color: colour(n) },
