@@ -106,6 +106,7 @@ def test_wrong_arguments_are_refused(tiny):
         datasets.fashion_mnist(tiny[0], half="all")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not INSTALLED.is_dir(), reason="the Debian package dataset-fashion-mnist is not installed")
 def test_the_published_files():
     images, test = datasets.fashion_mnist(), datasets.fashion_mnist(half="test", side=14)
