@@ -85,9 +85,9 @@ def test_what_is_missing_is_said_with_where_it_comes_from(tiny, tmp_path):
         (lambda content: gzip.compress(content[:-1]), "expected 38 bytes that begin with 00000801"),
         (lambda content: gzip.compress(content + b"0"), "expected 38 bytes that begin with 00000801"),
         (lambda content: gzip.compress(b"\0\0\x08\x03" + content[4:]), "begin with 00000803"),
-        (lambda content: gzip.compress(content[:-1] + b"\7"), "content of the SHA-256"),
-        (lambda content: gzip.compress(content)[:-9], "an archive of gzip"),
-        (lambda content: content, "an archive of gzip"),
+        (lambda content: gzip.compress(content[:-1] + b"\7"), "content with the SHA-256"),
+        (lambda content: gzip.compress(content)[:-9], "a gzip archive"),
+        (lambda content: content, "a gzip archive"),
         (lambda content: gzip.compress(b"\0" * 10**8), "expected 38 bytes"),
     ],
 )
