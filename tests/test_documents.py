@@ -31,11 +31,10 @@ ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     [ROOT / "README.md", *(page for page in (ROOT / "docs").rglob("*.md") if page.parent.name != "generated")]
 )
-QUICK = ROOT / "docs/index.md"
-"""The page whose code every change runs; that of the others is run by ``make test-documents``."""
+"""Pages whose code ``make test-documents`` runs."""
 TRAINERS = ROOT / "docs/how-to/trainers.md"
 """The page whose code needs the packages of ``make test-integrations``."""
-_MARKS = {QUICK: [], TRAINERS: [pytest.mark.integration]}
+_MARKS = {TRAINERS: [pytest.mark.integration]}
 
 
 def read(page: Path) -> tuple[str, list[Block]]:

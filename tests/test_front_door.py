@@ -46,6 +46,7 @@ def test_every_name_is_what_the_stub_says(name: str) -> None:
     assert getattr(weightgas, name) is expected
 
 
+@pytest.mark.thorough
 def test_a_name_is_imported_when_it_is_used() -> None:
     program = """
 import sys, weightgas as wg
@@ -75,6 +76,7 @@ def test_a_name_that_is_wrong_is_helped() -> None:
         from weightgas import zebra  # noqa: F401
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", [[sys.executable, "-m", "weightgas"], [Path(sys.executable).parent / "weightgas"]])
 def test_python_m_and_the_installed_script_are_the_command_line(command: list) -> None:
     result = subprocess.run([*command, "--version"], capture_output=True, text=True, check=True)

@@ -47,6 +47,7 @@ def read(html: str) -> str:
     return " ".join(" ".join(parser.text).split())
 
 
+@pytest.mark.thorough
 def test_a_state_has_its_cells_with_errors_and_advice() -> None:
     data = state("fixed_elr")
     data["status"][3] = Status.DIVERGED

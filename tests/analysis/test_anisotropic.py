@@ -56,6 +56,7 @@ def gas_of(trace: xr.Dataset, scale: float = 1.0) -> xr.Dataset:
     return xr.Dataset({**variables, **traces.digest.variable(traces.digest.digests(trace))}, trace["cell_id"].coords)
 
 
+@pytest.mark.thorough
 def test_a_quadratic_well_is_the_gas_of_its_curvature_and_noise():
     trace, state = well()
     found = anisotropic(trace, state, gas_of(trace))
@@ -67,6 +68,7 @@ def test_a_quadratic_well_is_the_gas_of_its_curvature_and_noise():
     assert np.allclose(found["slope"].values[:2], 1, atol=0.15) and np.isnan(found["slope"].values[2])
 
 
+@pytest.mark.thorough
 def test_another_noise_is_seen():
     trace, state = well()
     found = anisotropic(trace, state, gas_of(trace, scale=2.0))

@@ -27,6 +27,7 @@ def state() -> xr.Dataset:
     return found.assign(step_curvature=("cell", [0.2, 0.2] / found["elr"].values, found["step_curvature"].attrs))
 
 
+@pytest.mark.thorough
 def test_the_fall_is_that_of_noise_and_drift(state: xr.Dataset) -> None:
     found = annealing(state, cut=5)
     assert np.array_equal(found["forecast"], [KINDS.index("given")] * 2)
@@ -42,6 +43,7 @@ def test_the_fall_is_that_of_noise_and_drift(state: xr.Dataset) -> None:
     assert found["until_step"].values == pytest.approx(np.minimum(0.25 / rates.values, 1250), rel=0.05)
 
 
+@pytest.mark.thorough
 def test_it_is_not_given_where_it_would_be_wrong(state: xr.Dataset) -> None:
     def kind(**of_first_cell: float) -> str:
         changed = state.copy(deep=True)
@@ -69,6 +71,7 @@ def test_each_outcome_has_a_sentence_of_advice() -> None:
             call()
 
 
+@pytest.mark.thorough
 def test_bad_input(state: xr.Dataset) -> None:
     with pytest.raises(ValueError, match="cut: expected a number above 1, got 1"):
         annealing(state, cut=1.0)

@@ -44,6 +44,7 @@ def made(powers: np.ndarray, time: float = 1.0, seed: int = 0, turn: bool = Fals
     return trace.assign(directions=(trace["directions"].dims, x.astype(np.float32))), state
 
 
+@pytest.mark.thorough
 def test_one_family_has_the_exponent_one_in_every_band():
     """Within errors over seeds, and errors that are those of the scatter."""
     found = [bands(*made(np.ones(DIM - 1), seed=seed)) for seed in range(4)]
@@ -54,6 +55,7 @@ def test_one_family_has_the_exponent_one_in_every_band():
     assert all((f.exponent_err < 0.05).all() for f in found)
 
 
+@pytest.mark.thorough
 def test_bands_that_grow_with_another_power_are_seen_and_which():
     powers = np.where(np.arange(DIM - 1) < 4, 1.5, 1.0)
     found = bands(*made(powers))
@@ -61,12 +63,14 @@ def test_bands_that_grow_with_another_power_are_seen_and_which():
     assert np.all(np.abs(found.exponent[1:] - 1) < 5 * found.exponent_err[1:])
 
 
+@pytest.mark.thorough
 def test_the_same_spectrum_on_other_axes_is_no_bias_of_the_bands():
     """Runs in different minima that are alike: no temperature owns the principal directions of all."""
     found = bands(*made(np.ones(DIM - 1), turn=True))
     assert np.all(np.abs(found.exponent - 1) < 5 * found.exponent_err + 0.05)
 
 
+@pytest.mark.thorough
 def test_a_band_that_is_too_slow_is_not_judged():
     found = bands(*made(np.ones(DIM - 1), time=60.0))
     assert np.isnan(found.exponent).all() and "independent directions" in found.advice

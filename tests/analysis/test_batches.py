@@ -27,6 +27,7 @@ def same(first, second):
     return first.identical(second)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("analysis", [gibbs_slope, reasons], ids=lambda f: f.__name__)
 def test_an_analysis_of_a_simulation_does_not_depend_on_the_batches(analysis, one_cell_a_batch):
     run = trace("fixed_elr"), state("fixed_elr")

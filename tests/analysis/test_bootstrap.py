@@ -19,6 +19,7 @@ def mean_energy(trace, state):
     return float(state["energy"].values[0])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("time", "replicas"), [(0.0, 4), (5.0, 4), pytest.param(5.0, 12, marks=pytest.mark.thorough)])
 def test_the_error_of_a_mean_is_that_of_the_measurement(time, replicas):
     trace = synthetic.make(samples=1000, replicas=replicas, time=time, seed=3)
@@ -30,6 +31,7 @@ def test_the_error_of_a_mean_is_that_of_the_measurement(time, replicas):
     assert "95 %" in str(found)
 
 
+@pytest.mark.thorough
 def test_replicas_that_differ_widen_the_interval_and_one_replica_cannot_know():
     """Basins: every replica has an energy of its own. Of eight replicas the error of the state contains that too."""
     shift = 0.004 * np.random.default_rng(1).standard_normal((1, 8, 1))

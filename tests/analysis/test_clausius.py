@@ -45,6 +45,7 @@ def test_a_lost_factor_of_two_in_the_temperature_is_seen(make_state):
     assert found.whole == pytest.approx(2, abs=5e-3) and found.whole - 1 > 10 * found.whole_err
 
 
+@pytest.mark.thorough
 def test_errors_are_those_of_repeated_noise(make_state):
     state = make_state(FixedSphere(elr=RATES))
     state.attrs["entropy_method"] = "density"

@@ -93,6 +93,7 @@ def test_averages_along_a_run_are_those_of_its_samples() -> None:
     assert curves.along_run(ran, windows=1000).sizes["window"] == 40
 
 
+@pytest.mark.thorough
 def test_entropy_along_a_run_needs_directions_and_says_what_it_measures() -> None:
     with pytest.raises(TraceError, match="snapshots"):
         curves.entropy_along_run(trace("fixed_lr"))

@@ -47,6 +47,7 @@ def gibbs_scores(seeds: int, time: float, samples: int = 2000, *, lost_factor: f
     return np.array(mean), np.array(pair)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("time", [pytest.param(0, marks=THOROUGH), 2, pytest.param(10, marks=THOROUGH)])
 def test_few_alarms_of_the_gibbs_slope(time):
     mean, pair = gibbs_scores(100, time)
@@ -104,6 +105,7 @@ def refused(values: np.ndarray, errors: np.ndarray) -> np.ndarray:
     return np.reshape(said, values.shape)
 
 
+@pytest.mark.thorough
 def test_both_checks_tell_the_gases_apart():
     values, errors, _ = evidence("ideal", 6, 500)
     assert np.all(np.abs(values - 1) < 4 * errors)

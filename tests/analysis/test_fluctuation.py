@@ -38,6 +38,7 @@ def test_the_ratio_and_the_heat_capacity_of_an_exact_gas(make_state):
     assert abs(broken.whole - 1) > 10 * broken.whole_err
 
 
+@pytest.mark.thorough
 def test_errors_are_those_of_repeated_noise(make_state):
     """Temperatures, shared end points and all; U and Var U with the correlation that the error counts on."""
     state = make_state(FixedSphere(elr=np.geomspace(2e-3, 1e-2, 5)))

@@ -14,6 +14,7 @@ from weightgas.status import Status
 from weightgas.theory import vmf
 
 
+@pytest.mark.thorough
 def test_slope_of_exact_samples_covers_the_truth():
     cold, hot, dim = 0.010, 0.013, 10
     expected = 1 / cold - 1 / hot
@@ -64,6 +65,7 @@ def exact_run(make_state, elr, replicas=2, samples=1000, dof=9, seed=0):
     return make(cells=len(t), replicas=replicas, samples=samples, energy=energy), state
 
 
+@pytest.mark.thorough
 def test_the_mean_over_a_chain_knows_that_pairs_share_runs(make_state):
     elr = 0.005 * 1.25 ** np.arange(6)
     means, errors, pairs = [], [], []
@@ -78,6 +80,7 @@ def test_the_mean_over_a_chain_knows_that_pairs_share_runs(make_state):
     assert np.mean(errors) < 0.6 * as_if_independent  # a pair is too high where its neighbour is too low
 
 
+@pytest.mark.thorough
 def test_errors_of_the_temperatures_enter(make_state):
     trace, state = exact_run(make_state, [0.005, 0.0065, 0.0085])
     exact = gibbs_slope(trace, state)

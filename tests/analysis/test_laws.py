@@ -28,6 +28,7 @@ def test_maxwell_slopes_of_exact_states(elr_state, lr_state, sphere_state):
     assert sphere.value == pytest.approx(2, abs=1e-10) and sphere.theory == 2
 
 
+@pytest.mark.thorough
 def test_maxwell_error_is_that_of_repeated_noise(elr_state):
     generator = np.random.default_rng(1)
     values = []

@@ -89,6 +89,7 @@ def measured(kind: str, by: str = "group", **options) -> tuple[xr.Dataset, xr.Da
     return layer_gases(trace, state, by=by), state
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", PROTOCOLS)
 def test_a_free_gas_of_groups_has_the_temperatures_pressures_and_volumes_it_must_have(kind):
     """Against what the noise alone states: r_i² ∝ √G_i, p_i all one, T_i = η σ_i²/(2 r_i²)."""
@@ -106,6 +107,7 @@ def test_a_free_gas_of_groups_has_the_temperatures_pressures_and_volumes_it_must
     assert np.allclose(found["temperature"].values[0], step * np.array(SIGMAS) ** 2 / (4 * volumes), rtol=0.03)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", PROTOCOLS)
 @pytest.mark.parametrize("by", ["group", "layer"])
 def test_parts_add_up_to_the_whole(kind, by):
@@ -121,6 +123,7 @@ def test_parts_add_up_to_the_whole(kind, by):
     assert found["heat_share"].values.sum() == pytest.approx(1)
 
 
+@pytest.mark.thorough
 def test_layers_are_the_sums_of_their_groups():
     groups, _ = measured("fixed_lr")
     layers, _ = measured("fixed_lr", "layer")
@@ -132,6 +135,7 @@ def test_layers_are_the_sums_of_their_groups():
     assert layers["pressure"].values[0, 1] == pytest.approx(work / layers["volume"].values[0, 1])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", PROTOCOLS)
 def test_a_group_with_a_learning_rate_of_its_own_has_another_pressure(kind):
     """The planted fault: its gradients push with the step of the others, its norm settles at its own."""
@@ -140,6 +144,7 @@ def test_a_group_with_a_learning_rate_of_its_own_has_another_pressure(kind):
     assert z[0] < -4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "kind", [pytest.param(kind, marks=() if kind == "fixed_lr" else pytest.mark.thorough) for kind in PROTOCOLS]
 )

@@ -42,6 +42,7 @@ def test_the_separation_is_the_best(shape):
         assert least == pytest.approx(planner.LEAST_ERROR, abs=0.02)
 
 
+@pytest.mark.thorough
 def test_the_foreseen_error_is_that_of_the_fit():
     shape, samples, generator = 50.0, 1000, np.random.default_rng(0)
     found = planner.next_temperature(0.01, shape * 0.01**2, shape)

@@ -21,11 +21,13 @@ def judged():
     return {name: control.verdict for name, control in controls_at(10, 0.01, 8000, replicas=4).items()}
 
 
+@pytest.mark.thorough
 def test_the_ideal_gas_passes_all_levels(judged):
     levels = judged["ideal"].levels
     assert [level.answer for level in levels] == ["yes", "yes", "yes"], str(judged["ideal"])
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "ideal"])
 def test_the_planted_gases_satisfy_identities_and_fail_the_tests(judged, name):
     levels = judged[name].levels
@@ -33,6 +35,7 @@ def test_the_planted_gases_satisfy_identities_and_fail_the_tests(judged, name):
     assert "C Gibbs density of the loss: fails" in judged[name].sentence
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("name", "answers"),
     [("ideal", ("yes", "yes", "yes")), ("anisotropic", ("yes", "yes", "no")), ("hessian", ("yes", "yes", "no"))],
@@ -51,6 +54,7 @@ def test_an_anisotropic_gas_satisfies_the_first_two_hypotheses_and_not_the_third
     assert slopes["entropy by integration"].outcome == ""
 
 
+@pytest.mark.thorough
 def test_what_is_printed_is_in_the_order_of_the_hypotheses(judged):
     text = str(judged["anisotropic"])
     order = ["A equations of state: holds", "pV/RT:", "B one family of densities: holds", "d ln C/d ln T, directions 1"]
@@ -59,6 +63,7 @@ def test_what_is_printed_is_in_the_order_of_the_hypotheses(judged):
     assert places == sorted(places)
 
 
+@pytest.mark.thorough
 def test_a_verdict_is_plain_json_with_every_check(judged):
     one = judged["anisotropic"]
     found = json.loads(json.dumps(one.as_dict(), allow_nan=False))

@@ -75,6 +75,7 @@ def test_a_harmonic_well_holds_with_the_right_exponent() -> None:
     assert abs(of(found, "boundary")) < 0.01
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("replicas", "rho"), [(1, 0.0), (1, 0.8), (4, 0.8)])
 def test_errors_cover_and_the_finite_mean_has_no_bias(replicas: int, rho: float) -> None:
     """200 seeds of 240 samples. With one replica the blocks are of 30 samples, long for these correlations."""

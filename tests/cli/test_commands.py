@@ -56,6 +56,7 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
             assert f"--{option}" in found.out, f"{command} has no help for {name}"
 
 
+@pytest.mark.thorough
 def test_help_of_every_command_is_light(tmp_path: Path) -> None:
     before = "import atexit, sys; atexit.register(lambda: print('LOADED', *{m.partition('.')[0] for m in sys.modules}))"
     program = f"{before}\nfrom weightgas.cli import app\n" + "".join(
@@ -74,6 +75,7 @@ def test_without_a_command_it_explains_itself(capsys: pytest.CaptureFixture[str]
     assert call(capsys, "--version").out == f"weightgas {weightgas.__version__}\n"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -127,6 +129,7 @@ def test_the_same_command_again_leaves_the_run_as_it_is(run: Path, capsys: pytes
     assert {path: path.stat().st_mtime_ns for path in (run / "trace.zarr").rglob("*")} == before
 
 
+@pytest.mark.thorough
 def test_every_protocol_and_the_default_folder(capsys: pytest.CaptureFixture[str]) -> None:
     for protocol, axes in {
         "fixed-lr": ("--lr", "--wd"),
@@ -144,6 +147,7 @@ def test_every_protocol_and_the_default_folder(capsys: pytest.CaptureFixture[str
     assert paired.out.startswith("2 cells")
 
 
+@pytest.mark.thorough
 def test_loss_and_noise_reach_the_simulation(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--loss", "quadratic:0,1,2", "--noise", "covariance:0.1,1,10", "--elr", "0.01")
     assert call(capsys, "simulate", "--protocol", "fixed-sphere", *arguments, "--steps", 400, "-o", "a").code == 0
@@ -155,6 +159,7 @@ def test_loss_and_noise_reach_the_simulation(capsys: pytest.CaptureFixture[str])
     assert abs(noise / (2**2 * 2) - 1) < 0.05
 
 
+@pytest.mark.thorough
 def test_measure_prints_a_table_and_the_verdict(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "measure", run)
     assert found.code == 0, found.err
@@ -170,6 +175,7 @@ def test_measure_prints_a_table_and_the_verdict(run: Path, capsys: pytest.Captur
     assert "weightgas measure runs/small" in (run / "log.txt").read_text()
 
 
+@pytest.mark.thorough
 def test_measure_elsewhere_needs_force_to_overwrite(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for expected in (0, 2):
         found = call(capsys, "measure", run, "--entropy", "integration", "--no-controls", "-o", "other.zarr")
@@ -179,6 +185,7 @@ def test_measure_elsewhere_needs_force_to_overwrite(run: Path, capsys: pytest.Ca
     assert not (run / "state.zarr").exists()
 
 
+@pytest.mark.thorough
 def test_train_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = (
         "--lr",
@@ -203,6 +210,7 @@ def test_train_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, "measure", "runs/train-fixed-lr").code == 0
 
 
+@pytest.mark.thorough
 def test_report_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "report", run)
     assert found.code == 0, found.err
@@ -210,6 +218,7 @@ def test_report_of_a_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (run / "report.html").stat().st_size > 10_000
 
 
+@pytest.mark.thorough
 def test_report_as_json_opened_and_compared(
     run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -295,6 +304,7 @@ def few():
 """
 
 
+@pytest.mark.thorough
 def test_ones_own_parts(empty: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (empty / "own.py").write_text(OWN)
     parts = ("--loss", "own.py:tilted", "--noise", "own.py:Doubled")
@@ -333,6 +343,7 @@ LOSS, NOISE, WRONG = CustomLoss(square), CustomNoise(plain), CustomLoss(growing)
 """
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "name", "gas"),
     [
@@ -420,6 +431,7 @@ def test_doctor_says_how_to_mend(
     assert found.out.endswith("2 problems.\n")
 
 
+@pytest.mark.thorough
 def test_quiet_and_verbose(capsys: pytest.CaptureFixture[str]) -> None:
     assert "done in" in call(capsys, "simulate", *SMALL, "-o", "a").err
     quiet = call(capsys, "simulate", *SMALL, "-o", "b", "--quiet")
@@ -434,6 +446,7 @@ def test_the_log_is_left_as_it_was(run: Path) -> None:
     assert (logger.level, logger.handlers) == (logging.NOTSET, [])
 
 
+@pytest.mark.thorough
 def test_a_run_to_a_precision_says_what_reached_it(capsys: pytest.CaptureFixture[str]) -> None:
     command = ("simulate", "--lr", "0.01,0.1", "--wd", "0.1", "--steps", "8000", "--precision", "energy=0.03")
     command += ("--most-steps", "30000", "-o", "runs/known")

@@ -11,6 +11,7 @@ from weightgas import trace as traces
 SHORT = ("--lr", 0.1, "--wd", 0.01, "--steps", 40, "--samples", 8, "--warmup", 0, "--batch-size", 8, "--quiet")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("by", ["option", "variable"])
 def test_cifar_from_a_folder(capsys, monkeypatch, tmp_path, by):
     published.install(monkeypatch, tmp_path / "files")
@@ -22,6 +23,7 @@ def test_cifar_from_a_folder(capsys, monkeypatch, tmp_path, by):
     assert (trace.attrs["data"], trace.attrs["dim"]) == ("cifar10", 3072 * 6 + 36)
 
 
+@pytest.mark.thorough
 def test_part_of_a_data_set_with_wrong_labels(capsys, tmp_path):
     arguments = ("train", "--per-class", 20, "--label-noise", 0.25, *SHORT, "--out", tmp_path / "run")
     assert call(capsys, *arguments).code == 0
@@ -31,6 +33,7 @@ def test_part_of_a_data_set_with_wrong_labels(capsys, tmp_path):
     assert other.code == 2 and "other settings (data)" in other.err
 
 
+@pytest.mark.thorough
 def test_the_test_half_from_the_command_line(capsys, tmp_path):
     assert call(capsys, "train", "--data", "digits", "--test-half", *SHORT, "--out", tmp_path / "run").code == 0
     trace = traces.open_trace(tmp_path / "run")
@@ -53,6 +56,7 @@ def test_a_missing_package_is_one_line_that_helps(capsys, monkeypatch, tmp_path)
     assert "not estimated" not in called.err
 
 
+@pytest.mark.thorough
 def test_options_that_do_not_go_together(capsys, tmp_path):
     (tmp_path / "mine.py").write_text(
         "import numpy as np\nfrom weightgas.datasets import Images\n"

@@ -27,6 +27,7 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     return Path("run")
 
 
+@pytest.mark.thorough
 def test_a_run_without_damage(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, "measure", "run", "--no-controls").code == 0
     before = content(run)
@@ -36,6 +37,7 @@ def test_a_run_without_damage(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert content(run) == before
 
 
+@pytest.mark.thorough
 def test_damage_is_listed_with_its_cost_and_the_command(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, "measure", "run", "--no-controls").code == 0
     next((run / "trace.zarr/energy/c").rglob("0")).joinpath("0/0").write_bytes(b"torn")
@@ -95,6 +97,7 @@ assert not {"torch", "torch._C"} & set(sys.modules)
 """
 
 
+@pytest.mark.thorough
 def test_without_torch(run: Path) -> None:
     found = subprocess.run([sys.executable, "-c", WITHOUT_TORCH], capture_output=True, text=True, check=True)
     assert found.stderr == ""

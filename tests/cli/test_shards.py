@@ -35,6 +35,7 @@ SHORT = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("command", SHORT)
 def test_shares_are_the_whole(capsys, tmp_path, command):
     assert call(capsys, *SHORT[command], "--out", tmp_path / "whole").code == 0
@@ -49,6 +50,7 @@ def test_shares_are_the_whole(capsys, tmp_path, command):
     xr.testing.assert_identical(run, whole)
 
 
+@pytest.mark.thorough
 def test_what_is_wrong_with_a_shard_is_one_line(capsys, tmp_path):
     for text, piece in (
         ("4/3", "a number from 1 to 3"),

@@ -34,6 +34,7 @@ def measured(
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", WIDTHS)
 def test_a_state_fits_the_terminal_and_no_number_is_cut(folder, capsys, monkeypatch, width: int) -> None:
     found = measured(folder, capsys, monkeypatch, width, "--no-controls").out
@@ -46,6 +47,7 @@ def test_a_state_fits_the_terminal_and_no_number_is_cut(folder, capsys, monkeypa
     assert len(blocks) == (1 if width < 110 else 0)
 
 
+@pytest.mark.thorough
 def test_advice_is_printed_once_for_each_status(folder, capsys, monkeypatch) -> None:
     found = " ".join(measured(folder, capsys, monkeypatch, 80, "--no-controls").out.split())
     assert found.count("The weights overflowed or stopped being finite") == 1
@@ -53,6 +55,7 @@ def test_advice_is_printed_once_for_each_status(folder, capsys, monkeypatch) -> 
     assert "more than 10000 times the steps: rather change the learning rate or the weight decay" in found
 
 
+@pytest.mark.thorough
 def test_controls_are_named_in_a_table(tmp_path, capsys, monkeypatch) -> None:
     """Of a run of few samples: the controls have as many."""
     record = weightgas.Record(samples=120)
@@ -63,6 +66,7 @@ def test_controls_are_named_in_a_table(tmp_path, capsys, monkeypatch) -> None:
         assert re.search(rf"^ {name} +(yes|no|undecided) ", table, re.MULTILINE), name
 
 
+@pytest.mark.thorough
 def test_json_has_the_state_and_the_verdict_and_nothing_else(folder, capsys, monkeypatch) -> None:
     found = measured(folder, capsys, monkeypatch, 80, "--json", "--no-controls")
     content = json.loads(found.out)

@@ -45,6 +45,7 @@ def test_a_precision_that_is_no_number_is_refused(written: str) -> None:
         values.precision_of(written)
 
 
+@pytest.mark.thorough
 @given(st.floats(1e-6, 1e6), st.floats(1e-6, 1e6), st.integers(2, 40))
 def test_a_range_has_both_ends_and_one_ratio(low: float, high: float, count: int) -> None:
     found = np.array(values.axis_of("lr", f"{low!r}:{high!r}:{count}"))

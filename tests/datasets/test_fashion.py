@@ -85,9 +85,9 @@ def test_what_is_missing_is_said_with_where_it_comes_from(tiny, tmp_path):
         (lambda content: gzip.compress(content[:-1]), "expected 38 bytes that begin with 00000801"),
         (lambda content: gzip.compress(content + b"0"), "expected 38 bytes that begin with 00000801"),
         (lambda content: gzip.compress(b"\0\0\x08\x03" + content[4:]), "begin with 00000803"),
-        (lambda content: gzip.compress(content[:-1] + b"\7"), "content of the SHA-256"),
-        (lambda content: gzip.compress(content)[:-9], "an archive of gzip"),
-        (lambda content: content, "an archive of gzip"),
+        (lambda content: gzip.compress(content[:-1] + b"\7"), "content with the SHA-256"),
+        (lambda content: gzip.compress(content)[:-9], "a gzip archive"),
+        (lambda content: content, "a gzip archive"),
         (lambda content: gzip.compress(b"\0" * 10**8), "expected 38 bytes"),
     ],
 )
@@ -106,6 +106,7 @@ def test_wrong_arguments_are_refused(tiny):
         datasets.fashion_mnist(tiny[0], half="all")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not INSTALLED.is_dir(), reason="the Debian package dataset-fashion-mnist is not installed")
 def test_the_published_files():
     images, test = datasets.fashion_mnist(), datasets.fashion_mnist(half="test", side=14)

@@ -14,6 +14,7 @@ PATHS = {
 }  # fmt: skip
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", PATHS)
 def test_production_falls_as_one_over_duration_with_the_coefficient_of_linear_response(name):
     path, noise, durations, replicas = PATHS[name]
@@ -42,6 +43,7 @@ def test_a_lost_factor_two_is_seen():
     assert abs(ratio / 2 - 1) > 10 * error
 
 
+@pytest.mark.thorough
 def test_the_engine_tends_to_carnot():
     found = carnot((0.02, 0.01), (1.0, 2.0), [400, 3000], noise=Isotropic(1.0), replicas=2000, cycles=4, threads=1)
     fast, slow = found["efficiency"].values
@@ -59,6 +61,8 @@ def test_what_is_refused():
         dissipation(isochore(radius=1.0, elr=(0.1, 0.2)), [])
     with pytest.raises(ValueError, match=r"elr: expected the larger \(hot\) one first"):
         carnot((0.01, 0.02), (1.0, 2.0), [100])
+    with pytest.raises(ValueError, match="radius: expected two different radii, got"):
+        carnot((0.02, 0.01), (1.0, 1.0), [100])
     with pytest.raises(ValueError, match="durations"):
         carnot((0.02, 0.01), (1.0, 2.0), [3])
     with pytest.raises(ValueError, match="two drives of"):

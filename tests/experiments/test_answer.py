@@ -42,6 +42,7 @@ def table(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
 
 
+@pytest.mark.thorough
 def test_the_page_has_its_tables_figures_and_command(parts, model, tmp_path):
     path = answer.write(tmp_path / "answer", *parts, COMMAND, model)
     text = path.read_text(encoding="utf-8")
@@ -69,6 +70,7 @@ def forced(run: Findings, *answers: str) -> Findings:
 OUTCOMES = {"no": "fails", "yes": "holds", "undecided": "not decided here"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("outcome", [*OUTCOMES, "mixed"])
 def test_no_outcome_but_that_of_the_checks(parts, outcome):
     """With every check yes no hypothesis fails on the page, with every no none holds, and mixed runs are counted."""
@@ -90,6 +92,7 @@ def test_no_outcome_but_that_of_the_checks(parts, outcome):
     assert ("fails in 1, holds in 1" in law or "holds in 1, fails in 1" in law) == (outcome == "mixed")
 
 
+@pytest.mark.thorough
 def test_the_claims_about_the_model_are_those_of_its_runs(model):
     found = {claim.claim: claim for claim in claims.of_model(model)}
     assert found["stationary radius at fixed LR and fixed ELR"].outcome == "holds as an identity"
@@ -100,6 +103,7 @@ def test_the_claims_about_the_model_are_those_of_its_runs(model):
     assert "published" in slope.measured and "theory" in slope.measured
 
 
+@pytest.mark.thorough
 def test_no_column_of_the_gas_law_has_the_identity(parts):
     """Z over its expectation has a column with that name; pV/RT has pV/RT itself."""
     runs, controls = parts
@@ -115,6 +119,7 @@ def test_no_column_of_the_gas_law_has_the_identity(parts):
     assert abs(value - (run.state_equation["ratio"].values[run.settled]).mean()) > 1e-3
 
 
+@pytest.mark.thorough
 def test_the_blocks_of_the_page_go_into_the_documentation(parts, script):
     """Everything that is computed is replaced by name, the text of people around it stays."""
     before, written = PAGE.read_text(encoding="utf-8"), answer.page(*parts, COMMAND)
@@ -128,6 +133,7 @@ def test_the_blocks_of_the_page_go_into_the_documentation(parts, script):
         script["inserted"](before, "nothing")
 
 
+@pytest.mark.thorough
 def test_readme_results_and_answer_state_the_same(parts, script):
     """The outcome of the answer in README and results is, letter by letter, that of its page; so it is inserted."""
     page = PAGE.read_text(encoding="utf-8")
@@ -149,6 +155,7 @@ def test_a_run_that_is_not_complete_is_named(script, tmp_path):
         script["main"](tmp_path)
 
 
+@pytest.mark.thorough
 def test_numbers_of_the_page_are_those_of_the_findings(parts):
     runs, controls = parts
     ratios = [float(np.nanmedian(run.reasons["fluctuation"].values[run.settled])) for run in runs.values()]

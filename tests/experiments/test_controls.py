@@ -98,6 +98,7 @@ def _noise(well):
     return well.covariance * (h[:, None] + h - well.elr * h[:, None] * h) / well.elr
 
 
+@pytest.mark.thorough
 def test_beside_a_run_they_share_its_dimension_temperature_and_effective_samples():
     trace = simulate(FixedSphere(elr=[0.01, 0.02]), 5, 60_000, record=Record(samples=300), run=Run(threads=1))
     found = controls_for(trace, names=("ideal",), run=Run(threads=1))["ideal"]
@@ -106,6 +107,7 @@ def test_beside_a_run_they_share_its_dimension_temperature_and_effective_samples
     assert 100 <= found.trace.sizes["sample"] <= 400
 
 
+@pytest.mark.thorough
 def test_a_run_folder_takes_them_up_again(tmp_path):
     first = controls_at(3, 0.01, 100, names=("ideal",), run=Run(tmp_path, threads=1))["ideal"]
     stamp = (tmp_path / "ideal" / "trace.zarr" / "zarr.json").stat().st_mtime_ns

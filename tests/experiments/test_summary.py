@@ -15,6 +15,7 @@ from weightgas.experiments import summary
 from weightgas.trace import fixed, kind_of
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["fixed_elr", "fixed_lr", "fixed_sphere"])
 def test_the_published_entropy_on_an_isotherm_comes_with_its_null(kind):
     run = Findings(*network(kind))

@@ -62,6 +62,7 @@ def state(trace):
     return wg.measure(trace, entropy=Histogram())
 
 
+@pytest.mark.thorough
 def test_the_state_has_it_as_the_entropy_of_the_direction(state):
     truth = vmf.entropy(3, 0.05)
     assert np.abs((state["entropy_histogram"] - truth) / state["entropy_histogram_err"]).max() < 4
@@ -77,29 +78,34 @@ def test_the_state_has_it_as_the_entropy_of_the_direction(state):
     assert {"entropy_knn", "entropy_published", "entropy_quasi_harmonic"} <= set(state)  # the others stay
 
 
+@pytest.mark.thorough
 def test_its_settings_are_its_fields(trace, state):
     coarse = wg.measure(trace, entropy=Histogram(pieces=3))
     assert (coarse["pieces"] == 3).all()
     assert (coarse["entropy_histogram"] > state["entropy_histogram"]).all()  # flat within pieces: too high
 
 
+@pytest.mark.thorough
 def test_the_settings_of_the_librarys_own_can_be_set(trace):
     three, nine = (wg.measure(trace, entropy=Knn(k=k)) for k in (3, 9))
     np.testing.assert_array_equal(three["entropy_knn"], wg.measure(trace, entropy="knn")["entropy_direction"])
     assert (three["entropy_knn"] != nine["entropy_knn"]).all()
 
 
+@pytest.mark.thorough
 def test_it_is_saved_and_opened(state, tmp_path):
     wg.save_trace(state, tmp_path / "state.zarr")
     assert wg.open_trace(tmp_path / "state.zarr").identical(state)
 
 
+@pytest.mark.thorough
 def test_the_verdict_tests_it_by_clausius(trace, state):
     assert "Clausius, entropy by histogram" in str(wg.verdict(trace, state))
     found = {c.method: c for c in wg.Findings(trace, state).clausius}
     assert found["histogram"].judged and "published" not in found
 
 
+@pytest.mark.thorough
 def test_the_bootstrap_takes_it(trace, state):
     def mean(trace, state):
         return float(state["entropy_direction"].mean())
@@ -122,6 +128,7 @@ def test_the_report_has_it(tmp_path):
     assert "entropy by histogram" in text and "not drawn:" not in text
 
 
+@pytest.mark.thorough
 def test_the_command_line_takes_it(tmp_path, capsys):
     wg.save_trace(trace_of(replicas=2), tmp_path / "trace.zarr")
     source = Path(__file__).resolve()
@@ -131,6 +138,7 @@ def test_the_command_line_takes_it(tmp_path, capsys):
     assert wg.open_trace(tmp_path / "state.zarr").attrs["entropy_method"] == "histogram"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("wrong", "error", "message"),
     [
@@ -155,6 +163,7 @@ def made(name="made", **returned):
     return dataclass(frozen=True)(type("Made", (Estimator,), members))()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("estimator", "error", "message"),
     [

@@ -40,6 +40,7 @@ def no_chapters(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weightgas.report.static.FIRST", ())
 
 
+@pytest.mark.thorough
 def test_a_figure_of_the_user_is_in_the_report(run: Path) -> None:
     html = report.of_run(run, figures=[equipartition, TWICE, NOTHING]).read_text()
     further = html.split("further figures</h2>")[1].split("</section>")[0]
@@ -50,12 +51,14 @@ def test_a_figure_of_the_user_is_in_the_report(run: Path) -> None:
     assert "This paragraph" not in html
 
 
+@pytest.mark.thorough
 def test_it_is_given_on_the_command_line(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine = ["--figure", f"{__file__}:equipartition", "--figure", f"{__file__}:TWICE"]
     assert call(capsys, "report", str(run), "--no-controls", *mine).code == 0
     assert (run / "report.html").read_text().split("further figures</h2>")[1].count("<img") == 2
 
 
+@pytest.mark.thorough
 def test_what_is_no_figure_is_refused_before_any_work(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(TypeError, match=r"expected a figures\.Figure or a function, got 3"):
         report.of_run(run, figures=[3])  # type: ignore[list-item]

@@ -127,6 +127,7 @@ def test_in_predict(tmp_path: Any) -> None:
         Forecast.load(tmp_path / "forecast.json")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("rule", [SignSGD, SignSGD()], ids=["class", "instance"])
 def test_in_watch(rule: Any) -> None:
     """Recognised by the class, or with lr and wd of the parameter group; decay, r* and relaxation time are its own."""
@@ -142,6 +143,7 @@ def test_in_watch(rule: Any) -> None:
     assert np.isnan(state.temperature) and "not applicable" in str(gas)
 
 
+@pytest.mark.thorough
 def test_in_train() -> None:
     """Noise outweighs the mean gradient in batches of four: both norms settle at r*; planted fault: 5 % more update."""
     lr, wd, optimizer = [0.004, 0.008], 16.0, SignSGD()

@@ -83,6 +83,7 @@ def test_with_constant_noise_it_is_the_fixed_sphere_step_by_step(gas, monkeypatc
     assert not np.allclose(ours["energy"][:, :, :20], other["energy"][:, :, :20], rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("gas", ["reduced", "own functions"])
 def test_it_keeps_the_temperature_whatever_the_noise_does(gas):
     """Samples two steps apart follow noise that changes with the weights; a rate that is fixed does not."""
@@ -143,6 +144,7 @@ def test_its_name_is_its_own_and_its_axes_no_members():
             axes = ("rate", "radius")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("at_once", [None, 1])
 def test_it_trains_a_network(at_once):
     target = np.array([2e-4, 8e-4])

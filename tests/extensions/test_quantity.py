@@ -42,6 +42,7 @@ def test_the_state_has_its_average_with_an_error():
         assert (np.abs(state[name] - np.multiply(3, expected)) / state[f"{name}_err"]).min() > 4, name
 
 
+@pytest.mark.thorough
 def test_its_error_knows_its_own_correlation():
     """The energy alongside it is white: with its blocks nearly every error would be too small."""
     off = [wg.measure(recorded(seed))["largest"] - 5 for seed in range(10)]

@@ -206,6 +206,7 @@ def test_a_folder_without_permission(empty: Path, capsys: pytest.CaptureFixture[
     )
 
 
+@pytest.mark.thorough
 def test_a_run_with_other_settings_needs_force(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, *SIMULATE, "-o", "run").code == 0
     said = refused(capsys, *SIMULATE, "--seed", "1", "-o", "run")
@@ -218,6 +219,7 @@ def test_a_run_with_other_settings_needs_force(capsys: pytest.CaptureFixture[str
     assert "--seed 1 -o run --force" in log
 
 
+@pytest.mark.thorough
 def test_a_damaged_config(capsys: pytest.CaptureFixture[str]) -> None:
     assert call(capsys, *SIMULATE, "-o", "run").code == 0
     config = Path("run/config.toml")
@@ -278,6 +280,7 @@ def test_a_trace_that_is_damaged_or_foreign(
     assert not Path("run/state.zarr").exists()
 
 
+@pytest.mark.thorough
 def test_an_unfinished_trace_is_measured_as_far_as_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
     command = ("simulate", "--lr", "0.05,0.1", "--wd", "0.1", "--steps", "20000", "-o", "run")
     assert call(capsys, *command).code == 0
@@ -294,6 +297,7 @@ def test_an_unfinished_trace_is_measured_as_far_as_it_goes(capsys: pytest.Captur
     assert "failed" not in call(capsys, "measure", "run", "--no-controls").out
 
 
+@pytest.mark.thorough
 def test_what_is_extreme_runs_and_says_what_happened(capsys: pytest.CaptureFixture[str]) -> None:
     found = call(capsys, "simulate", "--lr", "0.1,1e4", "--wd", "1", "--steps", "20000", "-o", "run")
     assert (found.code, found.out.splitlines()[0]) == (0, "2 cells: 1 finished, 1 diverged. Trace in run/trace.zarr")
@@ -397,6 +401,7 @@ def test_a_run_that_is_stopped_goes_on(
     xr.testing.assert_equal(whole, undisturbed)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 def test_ctrl_c_before_anything_is_written(empty: Path) -> None:
     before = "import os, signal, threading\nfrom weightgas.losses import Linear\n"

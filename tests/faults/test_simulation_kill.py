@@ -20,6 +20,7 @@ PLAN = {"steps": 4000, "samples": 40, "blocks": 4, "seed": 1}
 UNTIL_KNOWN = PLAN | {"targets": 0.1, "most_steps": 100_000}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "plan"),
     [
@@ -49,6 +50,7 @@ def test_a_stopped_process_keeps_its_cells_and_the_same_call_finishes(tmp_path, 
     assert not [p.name for p in (tmp_path / "run").iterdir() if p.name.startswith(".")]
 
 
+@pytest.mark.thorough
 def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_chunks", lambda *_: Growing(1, 1, 0.0))
     original, calls = reduced.advance, []
@@ -69,6 +71,7 @@ def test_an_interrupt_in_the_middle_of_a_cell_loses_only_that_part(tmp_path, mon
     assert len(calls) > 10
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "damaged", ["completed/c/0/0", "energy/c/0/0/0", "energy/zarr.json", "zarr.json", "lr_set/c/0"]
 )
@@ -82,6 +85,7 @@ def test_a_store_that_was_damaged_is_repaired(tmp_path, caplog, damaged):
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
 
 
+@pytest.mark.thorough
 def test_a_kill_between_the_last_cell_and_the_manifest(tmp_path):
     first = simulate(GRID, 3, **flat(folder=tmp_path / "run", **PLAN))
     (tmp_path / "run/manifest.json").unlink()

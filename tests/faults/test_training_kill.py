@@ -109,6 +109,7 @@ def interrupted(monkeypatch, folder, protocol, calls, steps=1000):
         train(protocol, networks.mlp(), "digits", steps, **flat(folder=folder, **told))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("calls", [2, 12])
 def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch, tmp_path, calls):
     protocol, options = (
@@ -127,6 +128,7 @@ def test_an_interruption_anywhere_resumes_from_the_last_whole_state(monkeypatch,
     same(resumed, undisturbed(2))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damage", ["newest", "both", "empty"])
 def test_a_damaged_checkpoint_is_skipped_with_a_warning(monkeypatch, tmp_path, caplog, damage):
     protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True}
@@ -156,6 +158,7 @@ FORGED = {
 }
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_that_does_not_fit_the_run_is_skipped(monkeypatch, tmp_path, caplog):
     """Its digest is right, so somebody made it so; of the two checkpoints the one before is taken."""
     protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True}
@@ -185,6 +188,7 @@ def test_a_checkpoint_that_does_not_fit_the_run_is_skipped(monkeypatch, tmp_path
     same(train(protocol, networks.mlp(), "digits", 1000, **flat(folder=tmp_path / "run", **options)), undisturbed(None))
 
 
+@pytest.mark.thorough
 def test_a_checkpoint_of_other_cells_is_not_used(monkeypatch, tmp_path):
     """The part that begins with a cell may hold other cells when cells_at_once has changed."""
     protocol, options = FixedLR([0.1, 0.3], 0.05), {"batch_size": 32, "samples": 20, "means": 2, "batch_energy": True}

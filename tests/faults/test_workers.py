@@ -35,6 +35,7 @@ def trained() -> xr.Dataset:
     return train(GRID, networks.mlp(), "digits", 60, **flat(**TRAINED))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stored", [False, True])
 def test_training_in_threads(tmp_path, trained, stored):
     out = tmp_path / "run" if stored else None

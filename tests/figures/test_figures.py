@@ -66,7 +66,8 @@ ALL = {
 
 
 AGAIN = {f"{name} {k}" for name in ("entropy", "entropy lr", "maps", "temperature") for k in KINDS if k != "fixed_lr"}
-"""Figures that another protocol has too."""
+AGAIN |= {"along run", "along run, model", "energy and entropy", "entropies", "maps fixed_lr"}
+"""Figures that another protocol has too, and those that take seconds."""
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.thorough if n in AGAIN else ()) for n in ALL])
@@ -151,6 +152,7 @@ def legend_texts(figure: Figure) -> list[str]:
     return [t.get_text() for legend in figure.legends for t in legend.get_texts()]
 
 
+@pytest.mark.thorough
 def test_cells_out_of_equilibrium_are_hollow_and_cells_without_values_are_counted() -> None:
     data = state("fixed_elr")
     data["status"][3] = Status.CONVERGING
@@ -288,6 +290,7 @@ def test_a_diverged_learning_rate_is_said_along_the_run() -> None:
     assert labels == ["0.01", "3\ndiverged"]
 
 
+@pytest.mark.thorough
 def test_the_entropies_show_the_published_one_with_its_null_and_why_a_fit_is_missing() -> None:
     trace_, state_ = network("fixed_lr")
     figure = figures.entropies((trace_, state_))

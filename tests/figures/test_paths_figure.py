@@ -25,6 +25,7 @@ def whole():
     return figures.paths(courses, dissipation={"isochore": found}, engine=engine), found, engine
 
 
+@pytest.mark.thorough
 def test_points_are_ensemble_averages_and_lines_are_theory():
     before = dict(mpl.rcParams)
     figure, found, engine = whole()
@@ -47,6 +48,7 @@ def test_points_are_ensemble_averages_and_lines_are_theory():
     np.testing.assert_allclose(costs[1].containers[0].lines[0].get_ydata(), engine["efficiency"])
 
 
+@pytest.mark.thorough
 def test_everything_is_named_and_inside_the_page():
     figure = whole()[0]
     figure.draw_without_rendering()

@@ -95,6 +95,7 @@ def test_every_figure_of_a_report_can_be_printed(entry, kind: str, width: str) -
         check(entry.draw(run, width=width), width)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("width", WIDTHS)
 def test_three_figures_can_be_printed(width: str) -> None:
     """What the thorough test does, of a figure of one panel, of small multiples, and of panels with common axes."""
@@ -147,6 +148,7 @@ def test_other_axes_and_widths_are_refused(arguments: dict, match: str) -> None:
         figures.radius(state("fixed_elr"), **arguments)
 
 
+@pytest.mark.thorough
 def test_a_long_advice_is_broken_and_complete() -> None:
     figure = figures.gibbs_slope({k: network(k) for k in KINDS}, width="column")
     check(figure, "column")

@@ -36,6 +36,7 @@ TRACES = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", TRACES)
 @pytest.mark.parametrize("entropy", ["auto", "integration"])
 def test_a_state_does_not_depend_on_the_batches(kind, entropy, tmp_path, monkeypatch):

@@ -40,6 +40,7 @@ def test_noise_aligned_with_the_curvature_is_seen():
     assert (state["conf_ratio"] - 1) / state["conf_ratio_err"] > 30
 
 
+@pytest.mark.thorough
 def test_ratios_of_averages_with_errors_that_cover():
     generator = np.random.default_rng(2)
     shape = (200, 1, 400)

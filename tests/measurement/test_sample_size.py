@@ -25,6 +25,7 @@ def series(rng: np.random.Generator) -> np.ndarray:
     return np.round(noise) if rng.random() < 0.2 else noise
 
 
+@pytest.mark.thorough
 def test_equal_to_arviz():
     rng = np.random.default_rng(0)
     for one in (series(rng) for _ in range(1000)):

@@ -61,6 +61,7 @@ def test_a_loss_and_a_noise_that_fall_together_are_converging(replicas):
     assert (status_of(sparse) == "converging").all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("time", [5, 20, 200, 2000])
 def test_a_stationary_series_is_not_converging(time):
     generator = np.random.default_rng(time)
@@ -120,6 +121,7 @@ def test_without_an_energy_the_gradient_is_judged_in_its_place(protocol):
     assert all("no energy in the trace: judged by its gradient" in str(r) for r in found["reason"].values)
 
 
+@pytest.mark.thorough
 def test_without_an_energy_the_gradient_must_have_been_seen_often_enough():
     """Otherwise a correlation longer than the run would pass, where with an energy it never does."""
     for time, fewest, most in ((0, 0.95, 1.0), (2, 0.95, 1.0), (100, 0.0, 0.02), (1000, 0.0, 0.02)):

@@ -57,6 +57,7 @@ def test_a_loss_that_fails_leaves_the_weights() -> None:
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), plain.parameters(), strict=True))
 
 
+@pytest.mark.thorough
 def test_mean_is_that_of_the_hessian() -> None:
     """Smooth network, one batch: Δ_i L = r_i² tr H_ii, and the product with a given gradient."""
     torch.manual_seed(0)
@@ -161,6 +162,7 @@ def test_one_gradient_for_both_batches_would_be_seen(monkeypatch: pytest.MonkeyP
     assert abs(state.temperature_conf - KNOWN) > 4 * state.temperature_conf_err
 
 
+@pytest.mark.thorough
 def test_all_groups_together() -> None:
     """The ratio on the sphere of all weights; that of ``measure``, and a line of its own in the table."""
     gas = run("adamw", 400, configurational=True, loss_fn=loss_fn, batches=some_batches(8))[2]

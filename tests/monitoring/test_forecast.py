@@ -105,6 +105,7 @@ def test_a_wrong_law_is_not_covered() -> None:
     assert found.basis == "budget" and not found.low <= radius[-1] <= found.high
 
 
+@pytest.mark.thorough
 def test_forecasts_of_a_drawn_gas() -> None:
     """Runs of the real monitor from twice r*: forecasts after one relaxation time of the norm after four."""
     rule = SGD(0.1, 0.01)

@@ -68,6 +68,7 @@ def test_settles_where_it_says(kind: str) -> None:
     assert abs(z_of(late**4, star**4)) < 4 or abs(late.mean() / star - 1) < 0.01
 
 
+@pytest.mark.thorough
 def test_five_percent_more_noise_is_seen() -> None:
     """Planted fault, against the law at unit noise: G and r⁴ are 10 % high."""
     make, theory = MAKERS["sgd"]
@@ -154,6 +155,7 @@ def test_budget_carries_samples_to_other_settings() -> None:
     assert laws.budget_radius(rule.at(0.1, 0.1), steps)[0] == pytest.approx(now / 2**0.25)
 
 
+@pytest.mark.thorough
 def test_a_drifting_norm_is_not_in_equilibrium() -> None:
     """The norm follows r*, which falls as the noise does: near it, and not at rest."""
     torch.manual_seed(7)

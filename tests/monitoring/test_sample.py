@@ -87,11 +87,13 @@ def large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sample, "SMALL", 0)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", MADE_AGAIN)
 def test_one_byte_a_parameter(large: None, kind: str) -> None:
     assert 0.9 < kept_by_a_sample(MADE_AGAIN[kind]) <= 1.01
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", COPIED)
 def test_one_copy_of_the_weights_for_others(large: None, kind: str) -> None:
     assert 3.9 < kept_by_a_sample(COPIED[kind]) <= 4.01

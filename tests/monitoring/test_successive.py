@@ -42,6 +42,7 @@ def noise_trace(first, second, before, after):
     return budget.row(*(x @ x.swapaxes(1, 2) for x in of))["noise_trace"]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("elr", [0.02, 0.1])
 def test_the_mean_is_the_noise_and_the_bias_that_is_stated(elr):
     g, w, noise, curved = gradients(elr)

@@ -81,6 +81,7 @@ def test_a_probe_batch_whose_loss_is_not_finite_costs_its_sample_alone() -> None
     assert np.isfinite(gas.groups()[0].temperature_conf) and np.isfinite(gas.groups()[0].temperature)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=1e-2), torch.optim.LBFGS])
 def test_closures_are_called_as_often_as_without(make) -> None:
     def go(watched: bool):
@@ -389,6 +390,7 @@ def test_weights_that_move_before_the_closure_are_refused() -> None:
     assert "moves the weights before it calls its closure" in str(gas)
 
 
+@pytest.mark.thorough
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch.jit, inside the compiler
 def test_a_compiled_step_is_the_same_with_hooks_and_they_are_in_no_graph() -> None:
     graphs = []

@@ -50,6 +50,7 @@ def test_two_lines_and_a_table_within_200_steps() -> None:
     assert gas.record.step.tolist() == [0, 16, 64, 100] and 0 < gas.cost < 0.5
 
 
+@pytest.mark.thorough
 def test_the_first_sample_is_already_told() -> None:
     for kind in OPTIMIZERS:
         gas = run(kind, 2)[2]
@@ -163,6 +164,7 @@ def test_a_group_that_begins_at_zero() -> None:
     assert state.invariant and np.isfinite([state.angle, state.elr, state.grad_sq, state.radius_star]).all()
 
 
+@pytest.mark.thorough
 def test_memory_is_constant_and_the_cadence_doubles() -> None:
     gas = drawn_gas(OPTIMIZERS["sgd"], 700, every=4, samples=16)[0]
     assert 8 <= len(gas.record) <= 16 and gas.every == 4 * 2 ** int(np.log2(gas.every / 4)) > 32
@@ -393,6 +395,7 @@ def test_resumed_run_goes_on_with_its_samples(tmp_path) -> None:
         watch(model, optimizer, groups={"other": ["0.weight"]}).load_state_dict(saved)
 
 
+@pytest.mark.thorough
 def test_outputs(tmp_path) -> None:
     gas = run("sgd", 60)[2]
     gas.csv(tmp_path / "run.csv")
@@ -460,6 +463,7 @@ def test_groups_without_decay_are_no_part_of_the_trace() -> None:
     assert gas.trace().attrs["group_lr_factor"] == [1.0, 0.5] and gas.trace().attrs["groups_excluded"] == []
 
 
+@pytest.mark.thorough
 def test_a_report_of_a_watched_run(tmp_path) -> None:
     gas = run("momentum", 80)[2]
     trace.save(gas.trace(), tmp_path / "mine" / "trace.zarr")
@@ -471,6 +475,7 @@ def test_a_report_of_a_watched_run(tmp_path) -> None:
     assert len(found["watched"]["step"]) == len(found["watched"]["groups"][0]["star"])
 
 
+@pytest.mark.thorough
 def test_given_forecast_is_scored() -> None:
     gas = run("sgd", 60, forecast={"first": 3.0})[2]
     radius = gas.groups()[0].radius

@@ -206,6 +206,7 @@ def test_radius_and_angle_of_lion(betas):
     assert abs(score(turn - (1 - np.cos(np.sqrt(2 * law.decay))) * square)) > 4
 
 
+@pytest.mark.thorough
 def test_radius_and_angle_of_muon():
     """The memory is measured on the gradients alone: orthogonal updates do not know the radius."""
     lr, wd, momentum = 0.02, 0.1, 0.9

@@ -159,6 +159,7 @@ def test_named_ones() -> None:
     assert named("lion", decoupled=True) == Lion()
     for name, settings, match in [("adagrad", {}, "optimizer: expected one of adam"),
                                   ("lion", {"momentum": 0.9}, "momentum: expected none for Lion, got 0.9. It has lr"),
+                                  (RMSprop, {"decoupled": True}, "decoupled: expected False for RMSprop, got True"),
                                   ("sgd", {"betas": (0.9, 0.99)}, "betas: expected none for SGD")]:  # fmt: skip
         with pytest.raises(ValueError, match=match):
             named(name, **settings)

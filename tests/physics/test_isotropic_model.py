@@ -72,6 +72,7 @@ def test_stronger_noise_is_seen():
         assert (abs(scores(state, "entropy_direction", expected).item()) > 4) == seen
 
 
+@pytest.mark.thorough
 def test_a_quadratic_loss_is_binghams():
     temperature, curvature = 0.05, np.array([0.0, 0.5, 1.0, 2.0, 4.0])
     loss = Quadratic(curvature)
@@ -83,6 +84,7 @@ def test_a_quadratic_loss_is_binghams():
         assert abs(state["energy"].item() - 1.2 * exact) > 4 * state["energy_err"].item() + allowed * elr
 
 
+@pytest.mark.thorough
 def test_a_rotated_problem_has_the_same_law():
     """A full matrix with its noise turned along is the diagonal problem: in law, and in U to its error."""
     axes = np.linalg.qr(np.random.default_rng(1).standard_normal((4, 4)))[0]

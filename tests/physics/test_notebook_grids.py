@@ -54,6 +54,7 @@ def scores(protocol, held, values):
     return z, errors, expected
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("protocol", GRIDS)
 def test_the_corners_of_the_grids(protocol):
     """Large steps, quickly; with 5 % more noise they are elsewhere."""

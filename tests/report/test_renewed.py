@@ -19,6 +19,7 @@ from weightgas.measurement.state import renewed
 RUN = ("simulate", "--lr", "0.03,0.1", "--wd", 0.01, "--steps", 8000, "--samples", 100, "--quiet", "--threads", 1)
 
 
+@pytest.mark.thorough
 def test_a_report_of_half_a_run_does_not_decide_that_of_all(capsys, tmp_path, monkeypatch):
     monkeypatch.setattr("weightgas.report.static.FIRST", ())  # drawing takes seconds
 
@@ -49,6 +50,7 @@ def trace():
     return synthetic.make("fixed_lr", cells=2, samples=80)
 
 
+@pytest.mark.thorough
 def test_a_state_of_this_trace_is_kept_and_any_other_is_measured_again_in_the_same_way(trace, monkeypatch):
     how = {"entropy": Integration(draws=50), "anchor": 2.0, "criteria": Criteria(ess=5), "seed": 3}
     for arguments in ({}, how, {"entropy": "integration", "anchor": "coldest"}):
@@ -61,6 +63,7 @@ def test_a_state_of_this_trace_is_kept_and_any_other_is_measured_again_in_the_sa
         assert json.loads(renewed(trace, state).attrs["measured_with"])["version"] == "9.9.9"
 
 
+@pytest.mark.thorough
 def test_a_record_that_cannot_be_repeated_gives_the_default(trace):
     state, default = measure(trace, criteria=Criteria(ess=5)).drop_vars("measured_from"), measure(trace)
     xr.testing.assert_identical(renewed(trace, None), default)
@@ -70,6 +73,7 @@ def test_a_record_that_cannot_be_repeated_gives_the_default(trace):
         xr.testing.assert_identical(renewed(trace, state.assign_attrs(measured_with=wrong)), default)
 
 
+@pytest.mark.thorough
 def test_a_state_beside_it_that_is_damaged_is_measured_again(trace, tmp_path):
     traces.save(trace, tmp_path / "trace.zarr")
     first = report.findings(tmp_path).state

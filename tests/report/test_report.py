@@ -232,6 +232,7 @@ def test_the_twin_in_markdown_has_the_finding_the_checks_and_the_tables(tmp_path
     assert rows and all(len(re.findall(r"(?<!\\\\)\|", row.replace("\\|", ""))) in (3, 7, 8) for row in rows)
 
 
+@pytest.mark.thorough
 def test_static_figures_are_few_small_and_the_most_important(monkeypatch: pytest.MonkeyPatch) -> None:
     names = {figure.name for chapter in figures.CHAPTERS.values() for figure in chapter}
     assert set(static.FIRST) <= names
@@ -444,6 +445,7 @@ def test_a_run_without_entropies_has_a_report(tmp_path: Path) -> None:
     assert sum(t == "img" for t, _ in Page(html).tags) >= 2
 
 
+@pytest.mark.thorough
 def test_a_run_that_cannot_be_judged_has_a_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("weightgas.analysis.levels.stationary", lambda *_: {}["gone"])
     monkeypatch.setattr("weightgas.report.static.FIRST", ())

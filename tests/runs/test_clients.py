@@ -160,6 +160,7 @@ def test_how_many_workers_a_client_has(dask):
 # --- chunks of a grid ---
 
 
+@pytest.mark.thorough
 def test_chunks_on_a_client_are_those_without(tmp_path, client):
     alone = runs.in_chunks(GRID, 2, work.cells, None)
     seen = []
@@ -169,6 +170,7 @@ def test_chunks_on_a_client_are_those_without(tmp_path, client):
     assert runs.in_chunks(GRID, 2, work.cells, run, client=client).identical(alone)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("stored", [False, True])
 def test_a_chunk_that_dask_gives_up_is_failed_and_tried_again_by_the_next_call(tmp_path, dask, caplog, stored):
     run = runs.prepare(tmp_path, {"a": 1}) if stored else None

@@ -43,6 +43,7 @@ def old(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("name", "made"), [("sim", simulated), ("net", trained)])
 def test_a_run_of_0_1_is_read_refused_converted_and_resumed(old, monkeypatch, name, made):
     monkeypatch.setattr(simulation_run, "_SECONDS_PER_CHUNK", 0.0)
@@ -73,6 +74,7 @@ def test_a_run_of_0_1_is_read_refused_converted_and_resumed(old, monkeypatch, na
     np.testing.assert_array_equal(whole["step"], alone["step"])
 
 
+@pytest.mark.thorough
 def test_the_command_converts_all_runs_in_a_folder(old, capsys):
     found = call(capsys, "convert", old)
     assert (found.code, found.out) == (0, f"2 runs of version 0.1 converted in {old}\n")
@@ -81,6 +83,7 @@ def test_the_command_converts_all_runs_in_a_folder(old, capsys):
     assert found.code == 2 and "expected a run folder, or one that holds some, got none" in found.err
 
 
+@pytest.mark.thorough
 def test_a_run_that_another_process_makes_is_not_converted(old):
     with (
         runs.shards.claimed(old / "sim", runs.UNSHARDED),

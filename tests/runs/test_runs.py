@@ -127,6 +127,7 @@ def test_force_removes_a_link_and_not_what_it_leads_to(tmp_path):
     assert traces.open_trace(tmp_path / "large disk").identical(whole)
 
 
+@pytest.mark.thorough
 def test_what_force_replaces_is_moved_away_together(tmp_path, monkeypatch):
     """Killed while it deletes, it leaves the new run and remains that the next call clears."""
     runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path, CONFIG))
@@ -254,6 +255,7 @@ def test_growing_parts_fit_into_the_time_and_no_cell_is_made_twice(
     assert trace["energy"][:, 0, 0].values.tolist() == list(range(6))
 
 
+@pytest.mark.thorough
 def test_growing_parts_are_kept_by_those_who_come_later(tmp_path, monkeypatch):
     """Two shards that are not equally fast: both take the parts of the first that stores something."""
     run = runs.prepare(tmp_path, CONFIG)
@@ -337,6 +339,7 @@ def test_something_else_in_the_place_of_a_trace_is_not_deleted_without_force(tmp
     assert runs.in_chunks(GRID, 6, produced([]), runs.prepare(tmp_path, CONFIG, force=True)).identical(whole)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("interrupted", ["while the parts are moved", "before they are removed"])
 def test_a_repair_that_is_interrupted_goes_on(tmp_path, monkeypatch, interrupted):
     """Of a store without its metadata one part is made again, the others are moved, by two calls together."""

@@ -57,6 +57,7 @@ def test_shards_need_a_folder():
         runs.shard_of(Run(shard="1/4"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("order", [[1, 2, 3, 4], [3, 1, 4, 2]])
 def test_shards_one_after_the_other_make_the_whole(tmp_path, order):
     alone = runs.in_chunks(GRID, 4, work.cells, None)
@@ -73,6 +74,7 @@ def test_shards_one_after_the_other_make_the_whole(tmp_path, order):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
 
 
+@pytest.mark.thorough
 def test_shards_at_once_make_the_whole(tmp_path):
     """Eight threads begin together: one makes the folder, one the frame, nobody waits for another's cells."""
     start, failures = threading.Barrier(8), []
@@ -94,6 +96,7 @@ def test_shards_at_once_make_the_whole(tmp_path):
     assert traces.open_trace(tmp_path / "run").identical(runs.in_chunks(GRID, 2, work.cells, None))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("damaged", ["zarr.json", "energy/c/3/0/0"])
 def test_shards_at_once_repair_a_run(tmp_path, damaged):
     """Of a damaged store one shard moves the old one away, all make what is lacking, none another's part."""
@@ -124,6 +127,7 @@ def test_shards_at_once_repair_a_run(tmp_path, damaged):
         assert failures == [] and calls == [[6, 7]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("first", "second", "match"),
     [
@@ -147,6 +151,7 @@ def test_nobody_makes_what_another_makes(tmp_path, first, second, match):
     runs.in_chunks(GRID, 2, work.cells, run, shard=second)
 
 
+@pytest.mark.thorough
 def test_a_finished_run_needs_no_claim(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
     whole = runs.in_chunks(GRID, 2, work.cells, run)
@@ -166,6 +171,7 @@ def test_force_does_not_delete_what_another_process_is_making(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["config.toml"]
 
 
+@pytest.mark.thorough
 def test_locks_of_the_dead_are_no_locks(tmp_path):
     (tmp_path / ".shard-1-of-1.lock").write_text("123 on elsewhere")
     (tmp_path / ".shard-2-of-3.lock").write_text("124 on elsewhere")
@@ -178,6 +184,7 @@ def test_locks_of_the_dead_are_no_locks(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.toml", "trace.zarr"]
 
 
+@pytest.mark.thorough
 def test_shards_of_other_chunks_are_refused(tmp_path):
     run = runs.prepare(tmp_path, CONFIG)
 

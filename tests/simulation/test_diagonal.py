@@ -142,6 +142,7 @@ def test_a_wrong_step_would_be_seen():
 # --- what changes no bit ---
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("dim", "steps"), [(2, 37), (3, 37), (3, 8), (7, 5), (400, 3)])
 def test_lanes_and_calls_and_threads_change_no_bit(dim, steps):
     """Odd numbers of normals a step, a sample and a call leave one of a pair for the next."""
@@ -219,6 +220,7 @@ def test_the_radius_of_the_sphere_does_not_walk():
 # --- in law ---
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "protocol",
     [pytest.param(name, marks=() if name == "fixed_elr" else pytest.mark.thorough) for name in PROTOCOLS],

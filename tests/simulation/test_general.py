@@ -86,7 +86,9 @@ GASES = {
 }
 
 
-@pytest.mark.parametrize("gas", GASES)
+@pytest.mark.parametrize(
+    "gas", [pytest.param(gas, marks=pytest.mark.thorough if gas.startswith("own loss") else ()) for gas in GASES]
+)
 @pytest.mark.parametrize("protocol", KINDS)
 def test_every_step_is_the_plain_one_with_the_same_draws(protocol, gas):
     loss, noise, how = GASES[gas]
@@ -104,6 +106,7 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, gas):
             assert of[kernels.GROWTH] == pytest.approx(plain.growth, rel=1e-6, abs=1e-12)
 
 
+@pytest.mark.thorough
 def test_a_wrong_step_would_be_seen():
     run = Task("fixed_lr", model.resolved(TILT, GROWING, DIM, SGD(momentum=0.9)))
     run.step()
@@ -152,6 +155,7 @@ def numerical(what, point):
     return np.trace(hessian), np.trace(covariance), np.trace(covariance @ covariance), np.trace(hessian @ covariance)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("loss", [TILT, DIFFERENCES], ids=["gradient", "differences"])
 def test_curvature_and_covariance_of_the_users_functions_are_read(loss):
     what = model.resolved(loss, GROWING, DIM)
@@ -195,6 +199,7 @@ def test_the_cells_hold_the_learning_rate_that_is_felt(protocol):
     assert (trace.attrs["momentum"], trace.attrs["nesterov"]) == (0.9, 0)
 
 
+@pytest.mark.thorough
 def test_parts_threads_and_resuming_change_nothing(tmp_path):
     how = {"loss": TILT, "noise": GROWING, "momentum": 0.9, "replicas": 2, "progress": False}
     protocol = FixedLR(lr=[0.05, 0.1], wd=0.1)
@@ -218,6 +223,7 @@ def test_runs_of_other_functions_and_momentum_are_told_apart():
         simulate(protocol, loss=TILT, noise=GROWING, **flat(momentum=0.5, resume_from=first, **short))
 
 
+@pytest.mark.thorough
 def test_a_sampler_says_where_runs_begin():
     def south(dim, temperature, size, generator):
         return np.tile(-np.eye(dim)[0], (size, 1))

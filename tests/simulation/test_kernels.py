@@ -200,12 +200,14 @@ def test_words_are_those_of_the_published_generator():
         assert [int(kernels._next(state)) for _ in expected] == expected
 
 
+@pytest.mark.thorough
 def test_moments(normals):
     assert np.abs(moment_scores(normals)).max() < 4
     assert np.abs(moment_scores(1.003 * normals[:4_000_000])).max() > 4
     assert np.abs(moment_scores(normals[:4_000_000] + 0.003)).max() > 4
 
 
+@pytest.mark.thorough
 def test_distribution(normals):
     some = normals[:2_000_000]
     assert stats.kstest(some, "norm").pvalue > 1e-4

@@ -130,6 +130,7 @@ def test_both_of_a_pair_and_their_independence(drawn):
             assert abs(np.corrcoef(a, b)[0, 1]) * math.sqrt(first.size) < 4
 
 
+@pytest.mark.thorough
 def test_distribution(drawn, filled):
     assert stats.kstest(filled[:, 1::2].ravel(), stats.norm.cdf).pvalue > 1e-4
     values = drawn[0].ravel()
@@ -143,6 +144,7 @@ def z_of_tail(values, beyond):
     return [(np.sum(side > beyond) - expected) / math.sqrt(expected) for side in (values, -values)]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("beyond", [1, 2, 3, 4, 5])
 def test_tails(beyond):
     values = numbers(200, 100_000, 7)

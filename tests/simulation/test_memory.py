@@ -23,6 +23,7 @@ def a_plan(**options):
     return plan.resolved(record=Record(**recorded).of("simulate"), **asked)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("options", "dim"),
     [

@@ -48,6 +48,7 @@ def finished(request):
 # --- what it promises ---
 
 
+@pytest.mark.thorough
 def test_every_cell_reaches_its_targets_in_steps_of_its_own(finished):
     state = measure(finished)
     assert (finished["known"] == 1).all()
@@ -60,6 +61,7 @@ def test_every_cell_reaches_its_targets_in_steps_of_its_own(finished):
     assert not any("precision" in r for r in state["reason"].values.tolist())
 
 
+@pytest.mark.thorough
 def test_a_trace_keeps_the_contract_whatever_its_length(finished):
     traces.check(finished)
     assert (finished.sizes["sample"], finished.sizes["block"]) == (350, 35)
@@ -80,6 +82,7 @@ def test_a_trace_keeps_the_contract_whatever_its_length(finished):
     assert "sample_every" not in finished.attrs
 
 
+@pytest.mark.thorough
 def test_a_cell_is_that_of_one_run_of_its_length(finished):
     """Point for point, mean for mean and count for count: nothing is lost where samples are joined."""
     protocol = traces.protocol_of(finished)
@@ -98,6 +101,7 @@ def test_a_cell_is_that_of_one_run_of_its_length(finished):
         np.testing.assert_allclose(cell[name], whole[name], rtol=1e-12, err_msg=name)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "protocol",
     [pytest.param(GRIDS[name], id=name, marks=() if name == "fixed_lr" else pytest.mark.thorough) for name in GRIDS],
@@ -114,6 +118,7 @@ def test_threads_parts_and_other_cells_change_no_bit(protocol, monkeypatch):
     assert apart.attrs["settings"] == whole.attrs["settings"]
 
 
+@pytest.mark.thorough
 def test_a_number_is_the_error_of_energy_and_radius():
     short = SMALL | {"targets": 0.05}
     one = simulate(GRIDS["fixed_lr"], 3, **flat(**short))
@@ -127,6 +132,7 @@ def test_odd_blocks_go_by_whole_doublings():
     assert trace["known"] == 1
 
 
+@pytest.mark.thorough
 def test_other_losses_and_the_full_step_are_run_to_a_precision():
     loss, noise = Quadratic([0.0, 1, 2, 3]), Covariance([1.0, 2, 1, 1])
     plan = {"steps": 4000, "samples": 200, "targets": {"energy": 0.05}, "snapshots": 10, "snapshot_every": 20}
@@ -140,6 +146,7 @@ def test_other_losses_and_the_full_step_are_run_to_a_precision():
 # --- a cell that cannot states so ---
 
 
+@pytest.mark.thorough
 def test_a_cell_that_reaches_the_bound_says_what_is_missing():
     trace = simulate(FixedLR([0.01, 0.1], 0.1), 3, 8000, until=Until({"energy": 0.03}, most_steps=30_000))
     state = measure(trace)
@@ -162,6 +169,7 @@ def test_more_steps_do_not_help_a_radius_that_is_read_too_seldom():
     assert "samples are independent: about" in str(measure(trace)["reason"].values[0])
 
 
+@pytest.mark.thorough
 def test_a_cell_that_blows_up_ends_and_the_others_go_on():
     trace = simulate(FixedELR([0.05, 1.0], 0.01), 3, **flat(**SMALL))
     assert trace["known"].values.tolist() == [1, 0]
@@ -271,6 +279,7 @@ def test_errors_of_runs_that_stopped_when_they_were_small_still_cover(kind, elr,
         assert stopped[name][1] < 0.915  # errors a fifth too small would be seen
 
 
+@pytest.mark.thorough
 def test_errors_cover_in_small():
     cells = 200
     trace = simulate(
@@ -286,6 +295,7 @@ def test_errors_cover_in_small():
 # --- folders, progress, memory ---
 
 
+@pytest.mark.thorough
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch):
     protocol = GRIDS["fixed_lr"]
     whole = simulate(protocol, 3, **flat(**SMALL))
@@ -324,6 +334,7 @@ def test_progress_counts_every_cell_once_and_never_goes_back(monkeypatch):
     assert min(told) > 0
 
 
+@pytest.mark.thorough
 def test_progress_ends_at_the_number_of_cells(monkeypatch):
     from contextlib import contextmanager
 
@@ -338,6 +349,7 @@ def test_progress_ends_at_the_number_of_cells(monkeypatch):
     assert sum(told) == pytest.approx(4)
 
 
+@pytest.mark.thorough
 def test_memory_is_that_of_the_first_round():
     sizes = [
         simulate(FixedLR(0.02, 0.02), 3, **flat(**SMALL | {"targets": {"energy": p}, "most_steps": 10**8}))

@@ -138,17 +138,9 @@ def ends(protocol, dim, method, seed):
     return [trace[name].values[0, :, -1] for name in ("radius", "overlap")]
 
 
-QUICK = {("fixed_sphere", 2), ("fixed_elr", 3), ("fixed_lr", 10)}
-
-
-@pytest.mark.parametrize(
-    ("protocol", "dim"),
-    [
-        pytest.param(protocol, dim, marks=() if (protocol, dim) in QUICK else pytest.mark.thorough)
-        for protocol in PROTOCOLS
-        for dim in (2, 3, 10, 100)
-    ],
-)
+@pytest.mark.thorough
+@pytest.mark.parametrize("dim", [2, 3, 10, 100])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_reduced_and_full_are_equal_in_law(protocol, dim):
     """Radius and overlap of 1200 runs after 320 steps and a warm-up, Kolmogorov and Smirnov."""
     one, two = ends(protocol, dim, "reduced", 1), ends(protocol, dim, "full", 2)
@@ -157,11 +149,13 @@ def test_reduced_and_full_are_equal_in_law(protocol, dim):
             assert stats.ks_2samp(a, b).pvalue > 1e-4, name
 
 
+@pytest.mark.thorough
 def test_another_dimension_would_be_seen():
     one, two = ends("fixed_lr", 10, "reduced", 1), ends("fixed_lr", 11, "full", 2)
     assert all(stats.ks_2samp(a, b).pvalue < 1e-4 for a, b in zip(one, two, strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dim", [43_692, 2_790_240])
 @pytest.mark.parametrize("ratio", [0.1, 1, 10, 100])
 def test_the_dimensions_of_networks(ratio, dim):

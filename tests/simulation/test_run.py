@@ -71,6 +71,7 @@ def test_a_quadratic_loss_has_no_overlap():
     assert trace.attrs["noise"] == "covariance"
 
 
+@pytest.mark.thorough
 @each_protocol
 def test_a_run_starts_where_it_will_stay(protocol):
     trace = simulate(protocol, 10, 200, replicas=200, record=Record(warmup=0, samples=8))
@@ -146,6 +147,7 @@ def test_going_on_in_rotated_axes_is_equal_but_for_rounding():
     np.testing.assert_allclose(second["energy"], long["energy"][..., 40:], rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_new_replicas_of_another_seed_join_with_their_counts():
     plan = SMALL | {"steps": 20_000, "warmup": 2000}
     first, second = (
@@ -236,6 +238,7 @@ def test_few_steps_run(steps):
     assert "entropy_reason" in state.attrs
 
 
+@pytest.mark.thorough
 def test_memory_does_not_grow_with_steps():
     def peak(steps):
         tracemalloc.start()
@@ -344,6 +347,7 @@ def test_a_loss_or_noise_of_the_wrong_shape_is_refused():
 # --- run folders ---
 
 
+@pytest.mark.thorough
 def test_a_run_folder_holds_what_memory_holds(tmp_path, monkeypatch):
     monkeypatch.setattr(run, "_SECONDS_PER_CHUNK", 0.0)
     memory = simulate(GRIDS["fixed_lr"], 4, **flat(**SMALL))
@@ -362,6 +366,7 @@ def test_a_run_folder_holds_what_memory_holds(tmp_path, monkeypatch):
         simulate(GRIDS["fixed_lr"], 4, noise=Isotropic(2), **flat(folder=tmp_path / "run", **SMALL))
 
 
+@pytest.mark.thorough
 def test_what_goes_on_is_another_run(tmp_path):
     plan = SMALL | {"warmup": 0}
     first = simulate(GRIDS["fixed_lr"], 4, **flat(folder=tmp_path / "first", **plan))

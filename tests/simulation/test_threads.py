@@ -93,6 +93,7 @@ def test_a_run_of_any_length_hears_ctrl_c(method, threads):
     assert interrupted_after(0.2, lambda: simulate(FixedLR([0.1, 0.2], 0.1), 3, STEPS, **how)) < 1.0
 
 
+@pytest.mark.thorough
 def test_a_drive_hears_ctrl_c():
     path = isotherm(elr=0.08, wd=(0.02, 0.05))
     drive(path, 3, 8, replicas=2, warmup=0)

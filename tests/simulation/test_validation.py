@@ -128,6 +128,7 @@ def drawing(w, normals, out):
         out[i] = np.random.normal()  # noqa: NPY002
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("noise", "message"),
     [
@@ -178,6 +179,7 @@ def raising(w, normals, out):
         out[i] = normals[i]
 
 
+@pytest.mark.thorough
 def test_a_nan_ends_the_run_of_its_replica_and_says_where():
     trace = run(3, loss=CustomLoss(cliff), replicas=3)
     failed, cause = trace["failed_step"].values[0], trace["failed_cause"].values[0]
@@ -206,6 +208,7 @@ def test_the_step_is_that_at_which_it_is_first_not_finite():
     np.testing.assert_array_equal(trace["samples"].values[0, hit], np.maximum(failed[hit] - 2, 0))
 
 
+@pytest.mark.thorough
 def test_an_error_in_a_noise_ends_the_run_too():
     trace = simulate(
         FixedSphere(elr=0.05),

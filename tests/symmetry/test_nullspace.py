@@ -44,6 +44,7 @@ def test_the_sparsest_basis_comes_back(rows):
     assert sparsest(mixed.tolist()) == wanted
 
 
+@pytest.mark.thorough
 @settings(max_examples=25)
 @given(st.integers(0, 10_000))
 def test_the_span_is_kept(seed):

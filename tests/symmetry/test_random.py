@@ -57,6 +57,7 @@ def test_fifty_networks():
     assert missed == 0
 
 
+@pytest.mark.thorough
 def test_twelve_networks_by_equations_alone(monkeypatch: pytest.MonkeyPatch):
     """As if products were ops that are not known."""
     monkeypatch.setattr(degrees, "PRODUCTS", {})

@@ -182,6 +182,7 @@ class Fused(nn.Module):
         return self.head(F.scaled_dot_product_attention(self.norm(q), self.norm(k), v).transpose(0, 1).flatten(1))
 
 
+@pytest.mark.thorough
 def test_rows():
     found = found_in(CASES["pre-activation ResNet-18"], per_filter=True)
     widths = [4] * 2 + [8] * 2 + [16] * 2 + [32] * 2
@@ -240,6 +241,7 @@ def test_few_equations_confirm_where_every_op_is_known() -> None:
     assert symmetries(case.make(), case.loss_fn, case.batches()).equations == 5
 
 
+@pytest.mark.thorough
 def test_equations_are_read_until_the_rank_no_longer_rises(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty convolutions with twelve symmetries need twelve equations; fourteen tensors without any need them all."""
     as_if_unknown(monkeypatch)

@@ -49,6 +49,7 @@ def test_ten_dimensions_by_samples():
     assert abs(found - gas.log_partition) < 4 * error < abs(found - hotter.log_partition)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dim", [1000, 20_000])
 def test_two_harmonic_wells_when_cold(dim):
     a, temperature = np.geomspace(0.01, 1, dim), 1e-9

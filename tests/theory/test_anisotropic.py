@@ -33,6 +33,7 @@ def simulated(gas: AnisotropicGas, chains: int, steps: int, seed: int = 1) -> np
     return w
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("dim", "step"), [(3, 0.1), (30, 0.8), (300, 1.6)])
 def test_everything_against_simulation(dim: int, step: float) -> None:
     """η_e h_max up to 1.6: energies within their errors, the distribution of the loss by Kolmogorov's test."""

@@ -60,6 +60,7 @@ def test_the_configurational_temperature_is_that_of_the_noise_after_the_correcti
     assert abs(score(protocol, loss, dim, 0.05)) < 4
 
 
+@pytest.mark.thorough
 def test_without_the_correction_or_with_more_noise_it_is_not():
     assert score("fixed_elr", Quadratic(CURVATURES), 10, 0.05, corrected=False) > 8
     assert score("fixed_elr", Quadratic(CURVATURES), 10, 0.05, noise_factor=1.05) > 8

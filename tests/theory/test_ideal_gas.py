@@ -139,6 +139,7 @@ def test_pressure_fixed_sphere(fixed_sphere):
     assert abs(score(energy, FixedSphere.stationary_pressure({"elr": ELR}, np.square(radius), 1.05 * GRAD_SQ))) > 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("protocol", ["fixed_lr", "fixed_elr"])
 def test_compressibility_with_drift(protocol):
     """pV = Z R T with the run's own drift: the balance lambda (2 - eta lambda) E r^2 = eta E[G / r^2]."""

@@ -122,6 +122,7 @@ def test_the_time_to_escape_is_that_of_the_chain():
         assert abs(times.mean() - escape_time(elr * 1.05, 1.0, dim)) > 4 * times.std() / np.sqrt(4000)
 
 
+@pytest.mark.thorough
 def test_the_lifetime_grows_without_bound_and_ends_where_the_mean_step_has_no_fixed_point():
     assert escape_time(0.1, 1.0, 3) == np.inf
     assert escape_time(0.101, 1.0, 100) == 0
@@ -201,6 +202,7 @@ def test_more_degrees_change_nothing(protocol, dim, elr):
     assert coarse.error < 1e-4
 
 
+@pytest.mark.thorough
 def test_many_step_sizes_are_interpolated():
     first = np.geomspace(1e-3, 0.1, 70)
     many = stationary_values(FixedLR, 3, {"lr": first, "wd": 0.05})
@@ -211,6 +213,7 @@ def test_many_step_sizes_are_interpolated():
     assert np.isfinite(beyond["radius"][:20]).all() and np.isnan(beyond["radius"][-10:]).all()
 
 
+@pytest.mark.thorough
 def test_nothing_is_interpolated_across_step_sizes_that_have_no_state():
     """A single large step size that happens to be resolved does not vouch for those below it."""
     first = np.geomspace(0.02, 0.9, 211)
@@ -221,6 +224,7 @@ def test_nothing_is_interpolated_across_step_sizes_that_have_no_state():
     np.testing.assert_allclose(many[3::7][: last - 1], few[: last - 1], rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_curves_of_one_model_share_their_states():
     _chain.solve.cache_clear()
     for wd in (0.01, 0.013, 0.02):

@@ -49,6 +49,7 @@ def stationary(momentum: float, nesterov: bool, steps: int = 1200, averaged: int
     return np.sum((weights - mean) * slope, 1).mean(), weights.var(0).sum(), squares, excess
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("optimizer", ["sgd", "heavy ball", "nesterov"])
 def test_any_parameters_under_every_optimizer(optimizer: str) -> None:
     """The virial is 2(U − L(m)) of the quadratic loss, and what the optimizer's own form makes of its steps."""
@@ -91,6 +92,7 @@ def scale_invariant(momentum: float, nesterov: bool, steps: int, dim: int = 12):
     return seen, virial.of_group(wd, mean @ mean), virial.boundary(lr, steps - steps // 2, change)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("momentum", "nesterov"), [(0.0, False), (0.9, False), (0.9, True)])
 def test_scale_invariant_group_at_fixed_learning_rate(momentum: float, nesterov: bool) -> None:
     """λ‖m‖² for any noise and any step, here where the direction moves much and the loss is not quadratic on rays."""

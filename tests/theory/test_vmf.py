@@ -95,6 +95,7 @@ dims = st.one_of(st.integers(2, 60), st.integers(2, 3_000_000))
 exponents = st.floats(-300, 300)
 
 
+@pytest.mark.thorough
 @given(dims, exponents)
 @settings(max_examples=100, deadline=None)
 def test_finite_and_in_range_everywhere(dim, exponent):
@@ -107,6 +108,7 @@ def test_finite_and_in_range_everywhere(dim, exponent):
     assert abs(energy - 1 - vmf.mean_overlap(dim, temperature)) < 1e-13
 
 
+@pytest.mark.thorough
 @given(dims, st.floats(-8, 4))
 @settings(max_examples=100, deadline=None)
 def test_derivatives(dim, exponent):

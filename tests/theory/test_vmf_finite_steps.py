@@ -85,6 +85,7 @@ def test_energy_of_finite_steps(case):
     assert abs(score(*case, theory(case[0]))) < 4
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("case", "formula", "fault"),
     [

@@ -107,6 +107,7 @@ def test_layer_gases_refuse_a_state_of_another_trace():
         layer_gases(ours, measure(theirs))
 
 
+@pytest.mark.thorough
 def test_a_selection_of_cells_of_both_is_still_a_pair(tmp_path):
     trace = trace_of(4)
     state = measure(trace)

@@ -53,6 +53,7 @@ def test_a_simulation_records_them_and_is_the_same() -> None:
     assert (state["norm_err"] > 0).all() and (state["largest"] > 0).all() and state["ends"].dims == ("cell", "end")
 
 
+@pytest.mark.thorough
 def test_a_training_run_records_them_in_its_folder_and_resumes(tmp_path, monkeypatch) -> None:
     network, options = networks.mlp(hidden=(4, 3)), {"batch_size": 32, "evaluate": Evaluate(cells_at_once=1)}
     record = Record(samples=12, quantities=(NORM, LARGEST))
@@ -68,6 +69,7 @@ def test_a_training_run_records_them_in_its_folder_and_resumes(tmp_path, monkeyp
     assert (RunFolder(tmp_path, {}).manifest_path).exists()
 
 
+@pytest.mark.thorough
 def test_a_run_to_a_precision_joins_them_as_it_joins_samples() -> None:
     record = Record(samples=40, blocks=4, quantities=(NORM,))
     until = Until({"energy": 0.05}, most_steps=40_000)

@@ -182,6 +182,7 @@ def test_what_is_extreme_passes(trace):
     assert traces.check(trace.assign_attrs(mine=object(), title=None)) is not None  # the user's own are not used
 
 
+@pytest.mark.thorough
 def test_of_a_chunked_trace_the_state_is_the_same(trace, tmp_path):
     xr.testing.assert_identical(measure(trace.chunk(cell=1)), measure(trace))
     chunked = trace.assign_coords(wd_set=trace["wd_set"].chunk(cell=1)).chunk(cell=1)
@@ -195,6 +196,7 @@ def test_every_quantity_has_a_range_that_its_values_can_have():
         assert not any(bad.any() for bad, _ in quantity.outside(middle)), quantity.name
 
 
+@pytest.mark.thorough
 def test_the_check_costs_less_than_a_twentieth_of_the_measurement():
     large = synthetic.make("fixed_lr", cells=200, samples=400)
     begun = time.process_time()

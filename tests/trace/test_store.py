@@ -23,6 +23,7 @@ def trace():
     return synthetic.make("fixed_lr", cells=3, replicas=2, samples=20)
 
 
+@pytest.mark.thorough
 @settings(max_examples=12)
 @given(
     kind=st.sampled_from(["fixed_sphere", "fixed_elr", "fixed_lr"]),
@@ -87,6 +88,7 @@ def test_a_failed_save_leaves_the_old_store(trace, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["trace.zarr"]
 
 
+@pytest.mark.thorough
 def test_a_state_is_opened_as_it_was_saved(trace, tmp_path):
     state = measurement.measure(trace)
     traces.save(trace, tmp_path / "run/trace.zarr")
@@ -97,6 +99,7 @@ def test_a_state_is_opened_as_it_was_saved(trace, tmp_path):
         measurement.measure(traces.open_trace(tmp_path / "run/state.zarr"))
 
 
+@pytest.mark.thorough
 def test_a_state_of_0_1_is_opened_in_the_names_of_today(trace, tmp_path):
     state = measurement.measure(trace)
     old = {str(name): str(name).replace("_trend", "_drift") for name in state if "_trend" in str(name)}
@@ -211,6 +214,7 @@ def frame(trace, path, cells_per_chunk=2):
     return path
 
 
+@pytest.mark.thorough
 def test_cells_that_are_not_completed_come_as_interrupted(trace, tmp_path):
     path = frame(trace, tmp_path / "trace.zarr")
     assert not traces.completed_cells(path).any()

@@ -24,6 +24,7 @@ def test_a_part_is_timed_by_its_clock_whatever_its_size(each):
     assert now < 4 * max(MOMENT, each)
 
 
+@pytest.mark.thorough
 def test_every_part_of_a_network_is_timed_as_it_will_run():
     found = training.cost(networks.convnet(2), datasets.digits(), 3, batch_size=16)
     assert found.together == 3 and min(found.step, found.loss, found.gradient, found.curvature) > 0

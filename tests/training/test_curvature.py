@@ -19,6 +19,7 @@ CURVATURE = {"laplacian", "laplacian_far", "noise_curvature", "group_laplacian",
 SQUARES = {"noise_trace_sq", "noise_cov_sq", "group_noise_trace_sq", "group_noise_cov_sq"}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "protocol", [FixedLR(lr=[0.1, 0.5], wd=0.01), FixedELR(0.01, 0.05), FixedSphere(0.01, 2.0)], ids=lambda p: p.name
 )
@@ -60,6 +61,7 @@ def test_whole_and_groups_belong_together():
     np.testing.assert_allclose(found["laplacian"], found["radius"] ** 2 * share, rtol=1e-9)
 
 
+@pytest.mark.thorough
 def test_a_longer_run_sees_the_same_curvature():
     protocol, options = FixedLR(0.3, 0.02), {"dtype": "float64", "warmup": 20, **SHORT}
     whole = train(protocol, MLP, "digits", 200, **flat(**options | {"samples": 20}))

@@ -41,6 +41,7 @@ def plain_step(protocol, cell, weights, gradient):
     return moved * (cell["radius"] / moved.double().norm().item())
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 @pytest.mark.parametrize("protocol", PROTOCOLS, ids=lambda p: p.name)
 def test_two_hundred_steps_follow_a_plain_loop(protocol, dtype, tolerance, digits):

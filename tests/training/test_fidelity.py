@@ -181,7 +181,7 @@ ARCHITECTURES = {
     "own convolutions": lambda data: network_of(OwnNet(), data),
     "own perceptron": lambda data: network_of(own_mlp(), data),
 }
-THOROUGH = ("resnet18, layer", "convnet, bias")
+THOROUGH = ("resnet18", "resnet18, layer", "convnet, bias")
 EACH = [
     pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"]),
     pytest.mark.parametrize("protocol", PROTOCOLS),

@@ -80,6 +80,7 @@ def test_unstable_wells_are_counted_and_do_not_carry_the_median():
     assert np.isinf(found["energy_variance"]) and np.isinf(quantiles[0]) and np.isnan(found["cost"])
 
 
+@pytest.mark.thorough
 def test_a_network_has_the_noise_that_was_recorded_and_bad_input_is_refused():
     trace, state = network("fixed_sphere")
     of = (networks.mlp(hidden=(3,)), datasets.digits())

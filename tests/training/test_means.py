@@ -107,6 +107,7 @@ def test_a_window_is_the_mean_of_the_weights_after_each_of_its_steps(protocol, o
     np.testing.assert_array_equal(each, every_step(protocol, at_once, optimizer, means=0)["weights_now"].values)
 
 
+@pytest.mark.thorough
 def test_a_window_of_many_segments_is_as_exact():
     """A window of 150 steps, of which the engine makes 100 at once."""
     found, twice = (every_step(steps=steps, means=means, samples=steps) for steps, means in ((300, 1), (300, 2)))
@@ -130,6 +131,7 @@ def test_a_run_that_ended_early_has_no_mean():
     assert np.isnan(mean_weights(trace, NET, "digits")["mean_energy"].values[1]).all()
 
 
+@pytest.mark.thorough
 def test_windows_give_what_directions_at_every_step_do():
     """One network, float64: the same m, losses, rays and cost of noise, over all batches and over some of them."""
     record = {"samples": 120, "warmup": 0, "noise_samples": 4, "curvature_batches": 0, "means": 3, "snapshots": 60,

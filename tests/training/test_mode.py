@@ -141,6 +141,7 @@ def test_other_errors_are_passed_on():
         )
 
 
+@pytest.mark.thorough
 def test_a_run_goes_on_in_the_smaller_mode_and_so_does_one_that_is_resumed(tmp_path, monkeypatch):
     plain = train(PROTOCOL, MLP, DATA, 20, **flat(dtype="float64", **SHORT))
     short = train(PROTOCOL, Planted(MLP, 2 * 15), DATA, 20, **flat(dtype="float64", **SHORT))
@@ -279,6 +280,7 @@ def test_the_choice_is_kept_in_the_run_folder(choose, tmp_path, caplog):
     assert not (run.folder / "mode.json").exists()
 
 
+@pytest.mark.thorough
 def test_a_long_run_measures_and_a_second_one_in_its_folder_does_not(tmp_path, monkeypatch, caplog):
     caplog.set_level(logging.INFO)
     for name, value in (("LONG", 0.0), ("ROUND", 1e-4), ("FEWEST", 1)):
@@ -295,6 +297,7 @@ def test_a_long_run_measures_and_a_second_one_in_its_folder_does_not(tmp_path, m
     assert explicit.attrs["networks_at_once"] == 4
 
 
+@pytest.mark.thorough
 def test_each_worker_of_a_client_gets_a_stack(tmp_path):
     plain = train(PROTOCOL, MLP, DATA, 10, **flat(dtype="float64", folder=tmp_path / "alone", **SHORT))
     with ThreadPoolExecutor(4) as executor:

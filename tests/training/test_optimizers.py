@@ -109,6 +109,7 @@ def test_a_free_run_is_that_of_torch(name, kind):
 DIGITS = networks.mlp(hidden=(6, 6))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_an_interrupted_run_and_a_resumed_one_are_the_whole_run(name, tmp_path):
     """Buffers are in checkpoints and in the trace: nothing is lost, to the last bit."""

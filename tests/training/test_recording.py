@@ -111,6 +111,7 @@ def test_sparse_noise_is_that_of_the_same_readings_and_all_else_is_the_same(both
     assert {"noise_trace", "group_laplacian", "noise_curvature", "group_noise_cov_sq"} <= set(map(str, full.data_vars))
 
 
+@pytest.mark.thorough
 def test_a_run_with_sparse_noise_goes_on_as_if_it_had_not_stopped():
     options = {"warmup": 10, "dtype": "float64", **SHORT}
     whole = train(LR, MLP, "digits", 240, **flat(noise_samples=6, **options | {"samples": 24}))
@@ -127,6 +128,7 @@ def test_a_run_with_sparse_noise_goes_on_as_if_it_had_not_stopped():
         trace.extend(first, other, "replica")
 
 
+@pytest.mark.thorough
 def test_states_and_reasons_of_sparse_noise():
     """The same run, measured with all of the noise and with a third of it: equal except for the errors."""
     options = {"samples": 120, "warmup": 400, "noise_batches": 4, "curvature_batches": 1, "energy_batches": 4}
@@ -200,6 +202,7 @@ def test_a_start_of_unit_norm():
 # --- the test half ---
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "network", [MLP, networks.convnet(2, normalisation="layer"), networks.resnet18(1, head_bias=True)], ids=str
 )

@@ -66,6 +66,7 @@ def test_grad_sq_and_unprojected_radius_tell_the_same_growth():
     np.testing.assert_allclose(found["radius"], 20, rtol=1e-6)
 
 
+@pytest.mark.thorough
 def test_the_weights_of_a_run_do_not_depend_on_what_is_recorded():
     options = {"batch_size": 32, "warmup": 10}
     few = train(LR, MLP, "digits", 60, **flat(samples=2, noise_batches=2, **options))
@@ -74,6 +75,7 @@ def test_the_weights_of_a_run_do_not_depend_on_what_is_recorded():
     np.testing.assert_allclose(few["grad_sq"][..., 0], many["grad_sq"][..., :30].mean("sample"), rtol=1e-12)
 
 
+@pytest.mark.thorough
 def test_cells_do_not_depend_on_the_grid_or_on_how_it_is_cut():
     whole = train(LR, MLP, "digits", 60, **flat(dtype="float64", **SHORT))
     cut = train(LR, MLP, "digits", 60, **flat(dtype="float64", cells_at_once=1, **SHORT))
@@ -84,6 +86,7 @@ def test_cells_do_not_depend_on_the_grid_or_on_how_it_is_cut():
     assert not np.allclose(one["radius"], other["radius"])
 
 
+@pytest.mark.thorough
 def test_predicted_start_is_near_the_stationary_radius_and_random_is_not():
     protocol = FixedLR(0.01, 0.1)
     predicted = train(protocol, MLP, "digits", 200, batch_size=32, record=Record(warmup=600, samples=10))
@@ -94,6 +97,7 @@ def test_predicted_start_is_near_the_stationary_radius_and_random_is_not():
     assert abs(float(random["radius"].mean()) / radius - 1) > 0.15
 
 
+@pytest.mark.thorough
 def test_twice_the_steps_are_the_steps_and_as_many_more():
     options = {"dtype": "float64", "warmup": 20, "snapshots": 2, **SHORT, "batch_size": 32}
     whole = train(LR, MLP, "digits", 200, **flat(**options | {"samples": 20}))
@@ -141,6 +145,7 @@ def test_the_extreme_runs_to_an_outcome(protocol):
     assert found["outcome"].values.item() in (Outcome.FINISHED, Outcome.DIVERGED)
 
 
+@pytest.mark.thorough
 def test_the_folder_of_a_run(tmp_path):
     kept = train(LR, MLP, "digits", 50, **flat(folder=tmp_path / "run", cells_at_once=3, **SHORT))
     plain = train(LR, MLP, "digits", 50, **flat(cells_at_once=3, **SHORT))

@@ -182,13 +182,13 @@ def _content(file: IdxFile, path: Path) -> np.ndarray:
     size = len(file.header) + int(np.prod(file.shape))
     try:
         with gzip.open(path) as stream:
-            content = stream.read(size + 1)  # no more, so that a file that unpacks to gigabytes does no harm
+            content = stream.read(size + 1)  # no more, so that a file that unpacks to gigabytes is harmless
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise refuse(str(path), "an archive of gzip", str(error), fix) from error
+        raise refuse(str(path), "a gzip archive", str(error), fix) from error
     if len(content) != size or content[: len(file.header)] != file.header:
         got = f"{len(content)} bytes that begin with {content[: len(file.header)].hex()}"
         raise refuse(str(path), f"{size} bytes that begin with {file.header.hex()}", got, fix)
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise refuse(str(path), f"content of the SHA-256 {file.sha256}", found, f"It is damaged. {fix}")
+        raise refuse(str(path), f"content with the SHA-256 {file.sha256}", found, f"It is damaged. {fix}")
     return np.frombuffer(content, np.uint8, offset=len(file.header)).reshape(file.shape)

@@ -192,12 +192,14 @@ def carnot(
     Raises
     ------
     TypeError, ValueError
-        For arguments that ``drive`` refuses, or if the first ``elr`` is not the larger one.
+        For arguments that ``drive`` refuses, if the first ``elr`` is not the larger one, or if both radii are equal.
     """
     hot, cold = _pair("elr", elr)
     if hot <= cold:
         raise refuse("elr", "the larger (hot) one first", elr, "Pass elr=(hot, cold).")
     small, large = _pair("radius", radius)
+    if small == large:
+        raise refuse("radius", "two different radii", radius, "Pass radius=(smallest, largest).")
     cycles, stretch = whole_number("cycles", cycles), np.sqrt(hot / cold)
     legs = [
         isotherm(elr=hot, radius=(small, large)),

@@ -216,7 +216,7 @@ def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
     h = _curvatures(name, dim)
     # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it, and no
     # direction is wider than (1/200)^½. Where the noise grows with the loss, the density of the energy has a power-law
-    # tail, which in few dimensions only the finite height of the loss cuts: there RT is a tenth of it.
+    # tail, which in few dimensions is cut off only by the finite height of the loss: there RT is a tenth of it.
     scale = max(1.0, 50 * (dim - 1) * plan.temperature, 200 * plan.temperature / h[1])
     if name == "loss-dependent" and dim < SHORT_TAIL:
         scale = max(1.0, 5 * (dim - 1) * plan.temperature)
@@ -224,7 +224,7 @@ def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
     powers = spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
     elr = STEP / (scale * h.max()) * powers
     if name == "large step":
-        scale *= 10  # only the product of step and curvature matters; of simulations, small steps are judged
+        scale *= 10  # only step times curvature matters, and simulations are judged at small steps
         middle = np.exp(np.log(powers).mean())
         elr = 2 * plan.step / (scale * np.sum(h**2) / h.sum()) * powers / middle
     noise_var = 2 * plan.temperature / np.exp(np.log(elr).mean())

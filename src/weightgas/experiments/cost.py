@@ -111,5 +111,5 @@ def _done(folder: Path | None, name: str) -> int:
         return 0
     try:
         return int(np.sum(traces.completed_cells(store)))
-    except TraceError:  # damaged: preparing the run raises with the advice
+    except TraceError:  # damaged: the preparation of the run raises an error with advice
         return 0

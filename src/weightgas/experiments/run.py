@@ -173,7 +173,7 @@ def reproduce(
     what = _title(name, preset, plan, network=network, data=data, steps=steps)
     if not (network is data is steps is None):
         config |= _choice(plan)
-    # errors are raised before there is a folder
+    # errors are raised before the folder is made
     ahead = estimated(what, plan, way.threads, None if way.force else Path(way.folder), evaluate)
     folder = runs.prepare(way.folder, config, force=way.force).folder
     logger.info("%s", ahead.sentence)

@@ -51,7 +51,7 @@ class ConvNet(Convolutional):
     def _features(self, tensors: dict[str, Tensor], images: Tensor) -> Tensor:
         for i, kernels in enumerate(tensors.values()):
             images = self._normalised(convolved(images, kernels), len(kernels))
-            # ReLU comes after the pooling instead of before: the same numbers, a quarter of the work. It is in place,
+            # ReLU after the pooling gives the same numbers as before it, with a quarter of the work. It is in place,
             # since no gradient needs the output of a normalisation or of the pooling.
             images = torch.relu_(functional.max_pool2d(images, 2) if i else images)
         return images.amax((2, 3))

@@ -166,7 +166,7 @@ class OwnModule:
         parts = [part.split((labels.shape[1] + 1) // 2, 1) for part in (inputs, labels)]
         try:
             means = [self.losses(weights, x, y) * y.shape[1] / labels.shape[1] for x, y in zip(*parts, strict=True)]
-        except (RuntimeError, ValueError):  # a module that needs a batch of this size
+        except (RuntimeError, ValueError):  # a module that accepts only batches of this size
             return False
         return len(means) == 2 and torch.allclose(torch.cat(means).sum(), whole, rtol=1e-9, atol=0)
 

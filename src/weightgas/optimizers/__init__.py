@@ -78,7 +78,9 @@ def named(name: str | type[Optimizer], **settings: Any) -> Optimizer:
     if given.pop("decoupled", False):
         if kind is SGD:
             given["decoupled"] = True
-        kind = AdamW if kind is AdamL2 else kind  # all others have one kind of decay
+        if issubclass(kind, RMSprop):
+            raise refuse("decoupled", f"False for {kind.__name__}", True, "Its decay is coupled: omit it.")
+        kind = AdamW if kind is AdamL2 else kind  # the decay of Lion and Muon is decoupled anyway
     own = [f.name for f in fields(kind)]
     for key in given:
         if key not in own:

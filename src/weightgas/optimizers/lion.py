@@ -65,7 +65,7 @@ class Lion(Normalised):
     def update_moments(self, decay: ArrayLike) -> tuple[Any, Any]:
         """(1, K(q))."""
         q, total = np.clip(1 - np.asarray(decay), 0, 1), np.float64(0.0)
-        for term in self.correlation()[::-1]:  # Horner's rule: many learning rates need no table of all powers
+        for term in self.correlation()[::-1]:  # Horner's rule, without a table of powers for many learning rates
             total = (total + term) * q
         return np.float64(1.0), 1 + 2 * total
 

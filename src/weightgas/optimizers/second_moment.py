@@ -57,7 +57,7 @@ class Adam(Optimizer):
     def _applied(self, group: Mapping[str, Any], state: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
         """m / (1 - β₁^t) and √(v / (1 - β₂^t)) + eps in float64, of the step that torch's optimizer made."""
         kept, step = state["max_exp_avg_sq" if group.get("amsgrad") else "exp_avg_sq"], state["step"]
-        step = step.double() if hasattr(step, "double") else float(step)  # on its device: no transfer
+        step = step.double() if hasattr(step, "double") else float(step)  # on its device, without a transfer
         first, second = (1 - beta**step for beta in pair(self.betas))
         return state["exp_avg"].double() / first, (kept.double() / second).clamp_min(0).sqrt() + self.eps
 

@@ -126,7 +126,7 @@ class ScaledStep(FreeRadius):
         phase = elr**2 * nonnegative("grad_sq", grad_sq) * step
         loss = 2 * elr * nonnegative("wd", at["wd"]) * start**2 * step
         with np.errstate(divide="ignore"):
-            from scipy.special import exprel  # here, since SciPy is slow to import
+            from scipy.special import exprel  # imported here, since SciPy is slow to import
 
             return start / np.sqrt(np.exp(-phase) + loss * exprel(-phase))
 

@@ -139,7 +139,7 @@ class PlainStep(FreeRadius):
         start, step, lr = positive("radius_start", radius_start), nonnegative("step", step), positive("lr", at["lr"])
         phase = 4 * lr * nonnegative("wd", at["wd"]) * step
         gain = 2 * lr**2 * nonnegative("grad_sq", grad_sq) * step
-        from scipy.special import exprel  # here, since SciPy is slow to import
+        from scipy.special import exprel  # imported here, since SciPy is slow to import
 
         return (start**4 * np.exp(-phase) + gain * exprel(-phase)) ** 0.25
 

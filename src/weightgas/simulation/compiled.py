@@ -154,7 +154,7 @@ def _jitted(what: str, function: Callable[..., Any], arguments: tuple[Any, ...],
     try:
         compiled.compile(arguments)
         found = compiled.overloads[arguments].signature.return_type
-    except Exception as error:  # numba raises its own errors and passes others on
+    except Exception as error:  # numba raises errors of its own and those of the function
         raise ValueError(
             f"{what}: expected a function that numba can compile, got {name}: {_reason(error)}. {fix}"
         ) from error

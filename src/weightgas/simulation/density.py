@@ -15,7 +15,7 @@ def count(logit, task, now, block, moments, counts, origin, width):  # pragma: n
     else:
         bins = counts.shape[2]
         place = (logit - origin[task]) / width[task]
-        # compared as a float: an infinite or huge position has no integer; NaN goes to the first bin
+        # compared as a float, since an infinite or huge position has no integer; NaN goes to the first bin
         index = bins - 1 if place >= bins else (int(place) if place > 0.0 else 0)
         counts[task, block, index] += 1
 

@@ -219,7 +219,7 @@ def advance(portion, scaled, projected, span, runs, form, heat, variances, talli
     constant, linear, curvature = form
     spread, offset, slope = heat
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
-    spread, linear, curvature = spread.copy(), linear.copy(), curvature.copy()  # which nothing written to can overlap
+    spread, linear, curvature = spread.copy(), linear.copy(), curvature.copy()  # overlaps no array that is written
     d = w.shape[1]
     trace = curvature.sum()
     amplitude = math.sqrt(offset)

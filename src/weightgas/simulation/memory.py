@@ -41,5 +41,5 @@ def bytes_of_run(how: Plan, what: Model) -> int:
     """Bytes of one replica of one cell: samples, counts, snapshots, weights, overlaps of its start."""
     counts = how.blocks * how.bins if what.linear else 0
     weights = 2 if how.method == "reduced" else what.dim
-    snapshot = 12 if what.form.axes is not None else 4  # bytes per number: they are float64 while they are rotated back
+    snapshot = 12 if what.form.axes is not None else 4  # bytes per number, float64 while they are rotated
     return 8 * (_VARIABLES * how.samples + counts + weights + SAMPLES) + snapshot * how.snapshots * what.dim

@@ -143,7 +143,7 @@ def _look(trace: xr.Dataset, steps: int, samples: int) -> tuple[np.ndarray, np.n
     if not trace.sizes["cell"]:
         return np.zeros(0, bool), np.zeros(0, bool), np.zeros(0)
     judged = known(trace, samples)
-    # small errors in a cell that is not in equilibrium do not show how long it still takes
+    # small errors of a cell that is not in equilibrium do not show how many steps are missing
     longer = np.where(judged.longer > 1, judged.longer * _MARGIN, 2.0)
     longer = np.where(np.isnan(judged.longer), _FARTHEST, np.minimum(longer, _FARTHEST))
     return judged.known, judged.known | judged.stuck | _ended(trace), steps * longer

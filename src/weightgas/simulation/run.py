@@ -167,7 +167,7 @@ def _chunks(how: Plan, what: Model, threads: int, until: Until | None, share: in
     longest = how if until is None else replace(how, steps=until.most_steps or how.steps)
     cells = _SECONDS_PER_CHUNK / 2 * threads / (how.replicas * seconds_per_run(longest, what))
     lanes = WIDTH * threads // how.replicas
-    few = _FULL_LANES * (threads if what.general else lanes)  # nobody knows what a user's functions cost
+    few = _FULL_LANES * (threads if what.general else lanes)  # the cost of custom functions is unknown
     first = min(round(cells), few)
     if until is not None and (how.method == "reduced" or what.side_by_side):
         first = max(first, lanes)

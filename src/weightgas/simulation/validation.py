@@ -96,7 +96,7 @@ def check_loss(compiled: CompiledLoss, dim: int) -> None:
     ways /= np.linalg.norm(ways, axis=1, keepdims=True)
     measured = (_losses(compiled, w + SHIFT * ways) - _losses(compiled, w - SHIFT * ways)) / (2 * SHIFT)
     given = np.sum(ways * slope, axis=1)
-    # the component of a gradient in a random direction is 1/√dim of it
+    # the component of a gradient along a random direction is 1/√dim of its length
     allowed = AGREEMENT * max(size, float(np.sqrt(np.mean(measured**2)))) + noise
     off = np.abs(given - measured)
     if off.max() > allowed:

@@ -116,7 +116,7 @@ class Degrees(TorchDispatchMode):
         self.channel = math.inf
         self._constraints: list[np.ndarray] = []
         self._zero = np.zeros(len(parameters))
-        self._storages: dict[int, Any] = {}  # kept, so that none is freed and its number used again
+        self._storages: dict[int, Any] = {}  # kept, so that none is freed and its id reused
         self._forms: dict[int, Form] = {}
         self._reach: dict[int, int] = {}  # which parameters a storage depends on, a bit for each
         self._uses: Counter[int] = Counter()

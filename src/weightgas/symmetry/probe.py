@@ -144,7 +144,7 @@ class Probe:
         try:
             with degrees:
                 loss = self._loss(0, self.seed)
-        except Exception:  # what the loss cannot do with few samples, or a mode of PyTorch with its ops
+        except Exception:  # a loss may fail with few samples, a mode of PyTorch with its ops
             degrees.unknown.add("the forward pass")
             self.batches = given
             loss = self._loss(0, self.seed)
@@ -188,7 +188,7 @@ class Probe:
         generator = torch.Generator().manual_seed((self.seed * 1_000_003 + point) % 2**63)
         with torch.no_grad():
             for parameter, origin in zip(self.parameters, self.origin, strict=True):
-                # four times as fast as in float64
+                # drawn in float32, four times as fast as in float64
                 noise = torch.randn(origin.shape, generator=generator, dtype=torch.float32).to(origin)
                 width = float(origin.square().mean().sqrt())
                 initial = (origin[0].numel() if origin.ndim > 1 else 1) ** -0.5

@@ -122,9 +122,9 @@ def _copied(model: nn.Module, memo: dict[int, Any], *, sharded: bool) -> nn.Modu
     The hooks gather and scatter values, which the copy does not have.
     """
     for module in reversed(list(model.modules())) if sharded else ():
-        own = {name: value for name, value in vars(module).items() if not name.startswith("__")}  # those are FSDP's
+        own = {name: value for name, value in vars(module).items() if not name.startswith("__")}  # __ of FSDP
         memo |= {id(v): type(v)() for name, v in own.items() if name.endswith("_hooks") and isinstance(v, dict)}
-        if type(module).__name__.startswith("FSDP"):  # refuses to be copied; the class before is its last base
+        if type(module).__name__.startswith("FSDP"):  # cannot be copied; its original class is the last base
             plain: Any = type(module).__bases__[-1]
             memo[id(module)] = made = plain.__new__(plain)
             vars(made).update({name: copy.deepcopy(value, memo) for name, value in own.items()})

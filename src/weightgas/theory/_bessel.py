@@ -44,14 +44,14 @@ def bessel(dim: NDArray[np.float64], kappa: NDArray[np.float64]) -> Bessel:
     dim, kappa = np.broadcast_arrays(dim, kappa)
     small = dim / 2 - 1 < LEAST_ORDER
     order = dim / 2 - 1 + np.where(small, LEAST_ORDER, 0)
-    # dA/dkappa falls as 1/kappa^2; it is multiplied by max(1, kappa)^2 so that it neither underflows nor overflows.
+    # dA/dκ falls as 1/κ²; it is multiplied by max(1, κ)², so that it neither underflows nor overflows.
     unit = np.maximum(kappa, 1.0)
     log_scaled, over_kappa, complement, slope = _debye(order, kappa, unit)
     ratio = kappa * over_kappa
     if np.any(small):
         mixed = not np.all(small)
         for _ in range(LEAST_ORDER):
-            # From (A', 1 - A', w') at ``order`` to those at ``order - 1``: 1/A = g / kappa with g = 2 order + kappa A'.
+            # From (A', 1 - A', w') at ``order`` to those at ``order - 1``: 1/A = g/κ with g = 2 order + κA'.
             inverse = 2 * order + kappa * ratio
             step = (
                 log_scaled + np.log(inverse),

@@ -154,7 +154,7 @@ def _means(
     energy = float(of_overlap @ x)
     drift = float(of_overlap @ (x * (2 - x)))
     start = at.temperature
-    # S = −E ln ρ, and ln ρ₀ = −z/T − ln Z.
+    # S = −E ln ρ, and ln ρ₀ = −z/T − ln 𝒵.
     excess = float(of_overlap @ np.log(np.maximum(ratio, 1e-300)))
     entropy = float(vmf.entropy(dim, start)) + (energy - float(vmf.energy(dim, start))) / start - excess
     mean_u = float(of_radius @ u)

@@ -198,7 +198,7 @@ def escape_time(elr: float, noise_var: float, dim: int, *, bins: int = 600) -> f
     y = np.exp((edges[1:] + edges[:-1]) / 2)
     need = np.exp(edges) / y[:, None] - (1 - y[:, None]) ** 2
     below = gammainc(dof / 2, np.maximum(need, 0) / (2 * unit))
-    below[:, 0] = 0.0  # what would fall below the lowest bin stays in it
+    below[:, 0] = 0.0  # a step below the lowest bin ends in it
     try:
         times = np.linalg.solve(np.eye(bins) - np.diff(below, axis=1), np.ones(bins))
     except np.linalg.LinAlgError:  # no escape within the precision of the numbers

@@ -39,7 +39,7 @@ class OnTestHalf:
         return inputs, torch.as_tensor(self.images.labels, device=self.device)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_data"}  # made again by a worker
+        return {name: value for name, value in vars(self).items() if name != "_data"}  # a worker makes it again
 
     def __call__(self, weights: np.ndarray) -> float:
         """The value at the weights (dim,)."""

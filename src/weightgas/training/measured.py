@@ -45,7 +45,7 @@ class Measurement:
                 return Measured(*self._fast(self._given, self._sizes, *self._data, weights, index, self._losses))
             except Exception as error:
                 self._fast = None
-                if not is_out_of_memory(error):  # if it is, the code below makes the mode smaller
+                if not is_out_of_memory(error):  # if memory runs out, the code below makes the mode smaller
                     self._evaluated.give_up(error)
         batch, losses = gathered(*self._data, self._stack, index), None
         if self._losses:

@@ -81,6 +81,7 @@ def test_the_bias_of_a_small_sample_is_taken_off():
     assert abs(np.mean(plain) - expected) > 4 * error
 
 
+@pytest.mark.thorough
 def test_the_interval_holds_the_truth_as_often_as_it_says():
     generator = np.random.default_rng(4)
     energy = vmf.sample_energy(3, 0.05, (200, 1, 8, 2000), generator)

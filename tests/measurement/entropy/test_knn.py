@@ -128,6 +128,7 @@ def test_without_a_window_a_chain_measures_its_diffusion():
     assert nearest_neighbour_entropy(x, 1, window)[0] - chain.entropy == pytest.approx(left, rel=0.1)
 
 
+@pytest.mark.thorough
 def test_the_bias_of_the_reference():
     """(d/2) ln 2 in a narrow well of many dimensions, none on the uniform sphere, and what samples say in between."""
     bias, error = reference_bias(5000, 1e-6, 500, 3)
@@ -141,6 +142,7 @@ def test_the_bias_of_the_reference():
         assert abs(off - bias) < 4 * np.hypot(error, unsure) + 0.05 * abs(bias)
 
 
+@pytest.mark.thorough
 def test_in_a_trace_right_or_flagged():
     few, truth = estimate(UniformSphere(3), VonMisesFisher(3, 0.05), samples=1000)
     assert few.flag.tolist() == [0, 0]
@@ -170,6 +172,7 @@ def test_a_longer_correlation_time_widens_the_window():
     assert np.isnan(nothing.value[0])
 
 
+@pytest.mark.thorough
 def test_the_error_covers_the_scatter():
     for system, window in ((VonMisesFisher(3, 0.05), 0), (WellAutoregression(3, 0.01, 0.9), 20)):
         found = np.array(
@@ -182,6 +185,7 @@ def test_the_error_covers_the_scatter():
         assert np.mean(np.abs(found[:, 0] - system.entropy) < 1.96 * found[:, 1]) > 0.85
 
 
+@pytest.mark.thorough
 def test_with_four_replicas_the_error_is_their_scatter():
     found, truth = estimate(VonMisesFisher(3, 0.05), replicas=4)
     assert abs(found.value[0] - truth[0]) < 4 * found.error[0]

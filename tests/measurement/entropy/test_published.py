@@ -135,6 +135,7 @@ def independently(x, r):
     return neighbours + jacobian + (dim - 1) * np.mean(np.log(r))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("samples", "dim"), [(300, 3), (150, 40), (60, 1000)])
 def test_the_whole_is_that_of_the_paper_written_down_anew(samples, dim):
     """In float64 within 0.01 nats; two groups on spheres of their own do not matter to it."""
