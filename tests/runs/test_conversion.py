@@ -51,7 +51,7 @@ def test_a_run_of_0_1_is_read_refused_converted_and_resumed(old, monkeypatch, na
     before = traces.open_trace(folder)
     assert (before["outcome"] == Outcome.FINISHED).all("replica").values.tolist() == THIRD
     assert measure(before).sizes["cell"] == 4
-    with pytest.raises(RunExistsError, match=rf"got one of version 0\.1\. `weightgas convert {folder}` renames"):
+    with pytest.raises(RunExistsError, match=rf"got one of version 0\.1\. `weightgas convert {folder}` converts"):
         made(folder=folder)
     (folder / "checkpoints").mkdir()
     (folder / "checkpoints" / "cells-00003.npz").write_bytes(b"of another format")
