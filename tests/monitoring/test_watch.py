@@ -146,6 +146,25 @@ def test_a_claim_that_the_gradients_deny_has_no_stationary_radius() -> None:
     assert "so it is not scale-invariant" in state.reason and "so it is not scale-invariant" in " ".join(gas.notes())
 
 
+def test_the_direction_of_a_gradient_that_is_rounding_error_is_no_evidence() -> None:
+    """The sum of a normalised output does not depend on the weights before it; that of its cube does."""
+    found = {}
+    for power in (1, 3):
+        torch.manual_seed(1)
+        model = nn.Sequential(nn.Linear(8, 60, bias=False), nn.BatchNorm1d(60))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2, weight_decay=0.5)
+        found[power] = watch(model, optimizer, groups={"first": ["0.weight"]}, every=2)
+        for _ in range(12):
+            optimizer.zero_grad()
+            (model(torch.randn(32, 8)) ** power * torch.randn(60)).sum().backward()
+            optimizer.step()
+    assert np.isnan(found[1].record["tangency"]).all() and (found[1].record["grad_sq"] > 0).all()
+    assert np.abs(found[3].record["tangency"]).max() < 1e-3
+    text = {power: " ".join(str(gas).split()) for power, gas in found.items()}
+    assert not any("not scale-invariant" in t for t in text.values())
+    assert "rounding error of the entire gradient in 100% of the samples" in text[1] and "rounding" not in text[3]
+
+
 def test_a_group_that_begins_at_zero() -> None:
     """Refused by its reason at norm 0; once it moves, it has a state by the samples that have a norm."""
     model = OneTensor(np.zeros(9))

@@ -189,6 +189,16 @@ def test_level_three_in_continuous_time_and_at_a_finite_step(protocol):
 # --- numerics ---
 
 
+@pytest.mark.parametrize(("protocol", "dim", "largest"), [("fixed_sphere", 3, 0.2), ("fixed_lr", 10, 0.5)])
+def test_many_response_ratios_are_interpolated(protocol, dim, largest):
+    size = np.geomspace(1e-4, largest, 60)
+    found = response_ratio(named(protocol), dim, size)
+    assert np.isfinite(found[:50]).all()
+    for at in (3, 27, 45, 51, 54, 58):
+        alone = response_ratio(named(protocol), dim, float(size[at]))
+        assert found[at] == pytest.approx(alone, rel=2e-5) or np.isnan([found[at], alone]).any(), at
+
+
 @pytest.mark.parametrize("dim", [2, 3, 10, 100, 43_692])
 @pytest.mark.parametrize("elr", [1e-3, 0.1, 0.2])
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -89,7 +89,7 @@ def test_a_diverged_run_has_none() -> None:
     [
         (
             Quantity("q", measure=lambda w: w / 0 if w.size < 0 else w),
-            r"measure of q: expected a number, .* got 'shape",
+            r"measure of q: expected a number for the dims .* got shape",
         ),
         (Quantity("q", measure=lambda w: w[99]), "measure of q: expected a function of weights of shape .*IndexError"),
         (Quantity("q", measure=lambda w: "much"), "measure of q: expected a function of weights .* got ValueError"),

@@ -164,7 +164,7 @@ def fluctuation_response(state: xr.Dataset, isotherms: Isotherms | None = None) 
         first = np.asarray(finite_step.heat_capacity(t.variance, t.temperature, t.elr, *where))
         sizes, noise_var = step_sizes(state, t), linear_loss_noise(state, t)
         if noise_var is not None:
-            exact = [stationary.response_ratio(*where[:2], size, noise_var) for size in sizes]
+            exact = np.asarray(stationary.response_ratio(*where[:2], sizes, noise_var))
             response = np.where(np.isfinite(exact), response * exact, first)
         else:
             response = first

@@ -55,11 +55,14 @@ def undone_rightly(start: np.ndarray, gram: np.ndarray) -> bool:
     return bool((off <= _ROUNDING * largest).all()) or not (np.isfinite(start).all() and largest.any())
 
 
-def row(start: np.ndarray, gram: np.ndarray, pair: np.ndarray, between: np.ndarray) -> dict[str, np.ndarray]:
+def row(
+    start: np.ndarray, gram: np.ndarray, pair: np.ndarray, between: np.ndarray, rounding: np.ndarray | float = 0.0
+) -> dict[str, np.ndarray]:
     """All variables of a sample except the settings, (groups,) each.
 
     From Gram matrices of w and g before a step, of the step, and of two successive gradients, and from r² before the
-    second step, (groups, 1, 1).
+    second step, (groups, 1, 1). A gradient whose norm is at most ``rounding`` has a direction made of rounding errors,
+    so cos(w, g) is NaN.
     """
     before, after, moved = start[:, W, W], gram[:, AFTER, AFTER], gram[:, MOVED, MOVED]
     decay, alignment, update = terms(gram)
@@ -68,13 +71,13 @@ def row(start: np.ndarray, gram: np.ndarray, pair: np.ndarray, between: np.ndarr
         radial = (after - before) / (radius + next_radius)
         chord = np.sqrt(np.maximum(moved - radial**2, 0) / (radius * next_radius))
         first, second = before * start[:, GRADIENT, GRADIENT], after * pair[:, SECOND, SECOND]
-        product = radius * next_radius * pair[:, FIRST, SECOND]
+        product, length = radius * next_radius * pair[:, FIRST, SECOND], np.sqrt(start[:, GRADIENT, GRADIENT])
         found = {
             "radius": radius,
             "grad_sq": (first + second) / 2,
             "noise_trace": (first + second) / 2 - product,
             "mean_grad_sq": product,
-            "tangency": start[:, W, GRADIENT] / np.sqrt(before * start[:, GRADIENT, GRADIENT]),
+            "tangency": np.where(length > rounding, start[:, W, GRADIENT] / (radius * length), np.nan),
             "angle": 2 * np.arcsin(np.minimum(chord / 2, 1)),
             "decay": decay,
             "alignment": alignment,

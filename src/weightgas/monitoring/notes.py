@@ -59,11 +59,19 @@ def without_norm(record: Record) -> dict[int, str]:
     return dict.fromkeys(np.flatnonzero(record["radius"][-1] == 0).tolist(), reason)
 
 
+_ROUNDED = (
+    "{}: its gradient is no larger than the rounding error of the entire gradient in {:.0%} of the samples, as if the "
+    "loss did not depend on it: cos(w, g) is not judged there, and noise and T are those of rounding"
+)
+
+
 def of_samples(record: Record, names: Sequence[str], invariant: Sequence[bool]) -> list[str]:
     """Groups that were taken for scale-invariant and are not, and weights that change between steps."""
     if not len(record):
         return []
     out = [f"{names[k]}: {reason}" for k, reason in radial(record).items() if invariant[k]]
+    rounded = (np.isnan(record["tangency"]) & (record["grad_sq"] > 0)).mean(axis=0)
+    out += [_ROUNDED.format(names[k], rounded[k]) for k in np.flatnonzero(rounded > 0.5) if invariant[k]]
     if np.nanmax(np.abs(record["between"])) > STILL:
         out.append("weights change between steps (a projection or a constraint?): the budget excludes that change")
     return out

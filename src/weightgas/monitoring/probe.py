@@ -27,6 +27,10 @@ from weightgas.optimizers.settings import memory
 
 _FIRST = 16
 """Step of the second sample; later ones follow at fourfold steps until the cadence is reached."""
+_ROUNDING = 4
+"""Norm of a group's gradient over that of the entire one, in machine epsilons of its dtype, up to which it counts as
+rounding error: of a gradient that is 0 in exact arithmetic one epsilon remains. Weakness: in an autocast region the
+arithmetic is coarser than the dtype of the weights."""
 
 
 class Probe(Hooks):
@@ -148,7 +152,8 @@ class Probe(Hooks):
             return
         ledger.saw(found.norm)
         self.rules = self._by_group(sample.rules)
-        row = budget.row(found.start, found.steps, found.pairs, found.between)
+        accuracy = np.array([torch.finfo(self._parameters[i].dtype).eps for i in self._largest])
+        row = budget.row(found.start, found.steps, found.pairs, found.between, _ROUNDING * accuracy * found.norm)
         each = zip(self.rules, self._largest, strict=True)
         own = [(*rule.rates(), *self._memories[i], rule.decay_factor) for rule, i in each]
         row |= dict(zip(SETTINGS, np.array(own).T, strict=True))

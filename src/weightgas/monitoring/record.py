@@ -12,7 +12,7 @@ MEANINGS = {
     "grad_sq": "second moment G of the gradient on the unit sphere, mean of two successive steps",
     "noise_trace": "half the squared difference of two successive gradients on the unit sphere",
     "mean_grad_sq": "product of two successive gradients on the unit sphere",
-    "tangency": "cosine between weights and gradient, 0 for a scale-invariant group",
+    "tangency": "cosine between weights and gradient, 0 for a scale-invariant group; NaN for a rounding error",
     "angle": "angle of the step",
     "decay": "share of weight decay in r₊² − r²",
     "alignment": "share of the update along the weights in r₊² − r²",

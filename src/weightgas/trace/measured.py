@@ -56,5 +56,5 @@ def _value(quantity: Quantity, weights: np.ndarray) -> np.ndarray:
     if value.ndim != more:
         expected = "a number" if not more else f"an array of {more} dimension{'s' if more > 1 else ''}"
         fix = "Return that, or change dims."
-        raise refuse(name, f"{expected} for the dims {quantity.dims}", f"shape {value.shape}", fix)
+        raise ValueError(f"{name}: expected {expected} for the dims {quantity.dims}, got shape {value.shape}. {fix}")
     return value
