@@ -180,7 +180,8 @@ def states(
 def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, reason: str) -> GroupState:
     """The state of a group whose stationary radius cannot be known, for ``reason``."""
     kept = np.arange(len(record)) >= since(record)
-    moving = kept & (record["radius"][:, group] > 0)
+    moving, idle = kept & (record["radius"][:, group] > 0), series.idle(record, group)
+    moving = moving & idle if idle.any() else moving
     means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, _NOWHERE)
     thermal = ("grad_sq", "noise_trace", "temperature", "pressure", "volume", "compressibility", "temperature_conf")
     means |= dict.fromkeys((*thermal, "temperature_conf_err"), np.nan)
