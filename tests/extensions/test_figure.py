@@ -75,5 +75,5 @@ def test_a_function_that_returns_no_figure_is_one_line_with_the_reason() -> None
     (*_, section) = report.sections(
         {"fixed_sphere": wg.Findings(trace, wg.measure(trace))}, figures=[figures.Figure.of(forgotten)]
     )
-    assert not section.pictures and "a function that returns a matplotlib Figure, got None" in section.notes[0]
+    assert not section.figures and "a function that returns a matplotlib Figure, got None" in section.notes[0]
     assert section.notes[0].startswith("Not drawn: forgotten")

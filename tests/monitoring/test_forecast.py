@@ -237,6 +237,40 @@ def test_schedules_that_are_none() -> None:
     assert "the recorded learning rates" in gas.forecast(500)["all"].reason
 
 
+def test_a_schedule_is_followed_only_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rate has all but vanished, so 30 relaxation times are 10^8 steps, which nobody asked for."""
+    monkeypatch.setattr("weightgas.monitoring.rates._AHEAD", 2000)
+    rates = Rates(cosine(torch.optim.SGD([torch.ones(1)], 0.1)))
+    step = np.arange(0, 1050, 7)
+    lr = 0.1 * rates.at(step)
+    radius = 1 + 1e-4 * np.cumsum(lr)
+    steps = laws.between(step, radius, 2 * lr * 0.01 * radius**2, lr, np.full(len(step), 0.01))
+    rule = SGD(lr=float(lr[-1]), wd=0.01)
+    assert 30 * rule.relaxation_time() > 1e7
+    star, arrival = ahead.settling(rule, steps, radius[-1], rates.factors(step, lr), rates.reach)
+    assert 0 < star.low <= star.value <= star.high < np.inf
+    assert np.isnan(arrival.high) or arrival.high <= 2000
+    assert len(rates._known) < 3100
+
+
+def one_cycle(optimizer):
+    return torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=401, cycle_momentum=False)
+
+
+def table(optimizer):
+    factors = [1 - step / 1000 for step in range(401)]
+    return torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: factors[step])
+
+
+@pytest.mark.parametrize(("schedule", "why"), [(one_cycle, "Tried to step"), (table, "IndexError: list index")])
+def test_no_forecast_beyond_the_end_of_the_schedule(schedule, why: str) -> None:
+    gas = scheduled(400, schedule)[0]
+    late = gas.forecast(600)["all"]
+    assert late.basis == "none" and np.isnan(late.radius) and "a learning rate for step 40" in late.reason
+    assert why in late.reason and str(gas)
+    assert gas.forecast(400)["all"].basis != "none"
+
+
 def test_a_resumed_run_goes_on_with_its_schedule() -> None:
     rates = Rates(cosine(torch.optim.SGD([torch.ones(1)], 0.1)))
     rates.begin(100)

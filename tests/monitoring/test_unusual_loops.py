@@ -139,6 +139,27 @@ def test_weights_that_are_frozen_on_the_way() -> None:
     late = gas.record.step >= 10
     assert gas.attached and (gas.record["decay"][late, 0] == 0).all() and (gas.record["decay"][late, 1] < 0).all()
     np.testing.assert_allclose(gas.record["radius"][late, 0], radius, rtol=1e-6)
+    state, moving, *_ = gas.groups()
+    assert state.reason.startswith("no gradient since step 10: frozen") and state.reason in str(gas)
+    assert np.isnan([state.temperature, state.compressibility, state.radius_star, state.relaxation_time]).all()
+    assert state.angle == 0 and np.isinf(state.decay_time) and state.status == Status.NOT_APPLICABLE
+    assert moving.angle > 0 and moving.decay_time < 1e4
+    (ahead, *_), shown = gas.forecast(1000).values(), gas.trace().attrs["groups_excluded"]
+    assert ahead.basis == "none" and "no gradient" in ahead.reason and gas.names[0] in shown
+
+
+def test_a_replaced_module_has_no_gradient_and_one_that_is_used_again_has() -> None:
+    model = OneTensor(np.ones(9))
+    model.register_parameter("other", nn.Parameter(torch.ones(4)))
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, weight_decay=0.1)
+    gas = watch(model, optimizer, groups={"all": ["weight"], "other": ["other"]}, every=2)
+    for n in range(60):
+        model.other.grad = torch.ones(4)
+        model.weight.grad = None if 20 <= n < 40 else torch.randn(9, dtype=torch.float64)
+        optimizer.step()
+        if n == 39:
+            assert gas.groups()[0].reason.startswith("no gradient since step 20")
+    assert "no gradient" not in gas.groups()[0].reason
 
 
 def test_an_optimizer_that_is_gone_and_hooks_that_are_taken_off() -> None:

@@ -143,15 +143,29 @@ def strength(rule: Optimizer, steps: Steps) -> float:
     return float(known.mean() * np.prod(rule.rates())) if len(known) else 0.0
 
 
-def settling(rule: Optimizer, steps: Steps, radius: float, factors: Factors = constant) -> tuple[Interval, Interval]:
-    """(r* at the last sample, steps until the norm is within ``NEAR`` of r*); unknown without growth or decay."""
+def settling(
+    rule: Optimizer,
+    steps: Steps,
+    radius: float,
+    factors: Factors = constant,
+    reach: Callable[[float, float], float] = max,
+) -> tuple[Interval, Interval]:
+    """(r* at the last sample, steps until the norm is within ``NEAR`` of r*); unknown without growth or decay.
+
+    ``reach`` is the last step from a step up to another to which ``factors`` are known; a later arrival is unknown.
+    """
     drift = Drift.of(rule.update_power, steps) if len(steps.radius) else None
     k = strength(rule, steps) if drift is not None else 0.0
     if drift is None or not k > 0:
         return NO_INTERVAL, NO_INTERVAL
     time = 2 / (rule.power * k * radius ** (rule.decay_power - 2))
-    paths = follow(rule, steps, drift, radius, drift.now + _FAR * time, factors, CELLS // 2)
-    return Interval.of(paths.star[:, 0]), Interval.of(paths.arrival())
+    wanted = drift.now + _FAR * time
+    last = reach(drift.now, wanted)
+    paths = follow(rule, steps, drift, radius, last, factors, CELLS // 2)
+    arrival = Interval.of(paths.arrival())
+    if last < wanted:
+        arrival = Interval(*(x if np.isfinite(x) else np.nan for x in (arrival.value, arrival.low, arrival.high)))
+    return Interval.of(paths.star[:, 0]), arrival
 
 
 @dataclass(frozen=True)
@@ -246,7 +260,10 @@ def norm(
     steps = stretches(record, group, until)
     if not len(steps.radius):
         return no_forecast(name, made, step, present, "fewer than two samples at the present momentum and decay")
-    found = forecast(name, now, steps, present, step, factors)
+    try:
+        found = forecast(name, now, steps, present, step, factors)
+    except ValueError as error:  # the schedule ends before the step
+        return no_forecast(name, made, step, present, str(error))
     half = lr[record.step[kept] >= made / 2]
     if factors is None and np.ptp(half) > _SAME * lr[-1]:
         changed = "which has changed: pass watch(schedule=)"

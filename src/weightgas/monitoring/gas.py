@@ -150,9 +150,8 @@ class Gas:
 
     def _spheres(self) -> tuple[list[int], dict[int, str]]:
         """Numbers of the groups with a state on the sphere, by their gradients so far too; of the others why not."""
-        others = notes.without_norm(self.record) | notes.radial(self.record) if len(self.record) else {}
-        others |= dict.fromkeys((k for k, known in enumerate(self.invariant) if not known), states.UNKNOWN)
-        return [k for k in range(len(self.names)) if k not in others], dict(sorted(others.items()))
+        others = notes.refusals(self.record, self.invariant)
+        return [k for k in range(len(self.names)) if k not in others], others
 
     @typed
     def forecast(self, step: int, *, made: int | None = None) -> dict[str, NormForecast]:

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from weightgas.monitoring import series
 from weightgas.monitoring.ahead import STILL, TANGENT, NormForecast
 from weightgas.monitoring.hooks import Hooks, Ledger
 from weightgas.monitoring.record import Record
-from weightgas.monitoring.states import GroupState
+from weightgas.monitoring.states import UNKNOWN, GroupState
 from weightgas.status import Status
 
 
@@ -49,7 +50,10 @@ def radial(record: Record) -> dict[int, str]:
     """
     tangency = np.abs(record["tangency"])
     off = np.where(np.isfinite(tangency), tangency, 0.0).mean(axis=0)
-    reason = "cos(w, g) is {:.2g} on average, so it is not scale-invariant; r* does not hold"
+    reason = (
+        "cos(w, g) is {:.2g} on average, so it is not scale-invariant, or the loss has a penalty on the weights; r* "
+        "does not hold"
+    )
     return {int(k): reason.format(off[k]) for k in np.flatnonzero(off > TANGENT)}
 
 
@@ -57,6 +61,22 @@ def without_norm(record: Record) -> dict[int, str]:
     """The groups whose weights are all zero at the last sample: number → what follows."""
     reason = "its norm is 0: a direction and an effective learning rate begin when it moves"
     return dict.fromkeys(np.flatnonzero(record["radius"][-1] == 0).tolist(), reason)
+
+
+def without_gradient(record: Record) -> dict[int, str]:
+    """The groups that had no gradient in at least the last two samples: number → since when."""
+    idle = {k: series.idle(record, k) for k in np.flatnonzero((record["grad_sq"][-1:] == 0).all(axis=0)).tolist()}
+    reason = "no gradient since step {}: frozen, no longer in the model, or not used by the loss"
+    return {k: reason.format(record.step[last][0]) for k, last in idle.items() if last.sum() > 1}
+
+
+def refusals(record: Record, invariant: Sequence[bool]) -> dict[int, str]:
+    """The groups without a state on the sphere, by what is known of them and by their samples: number → why."""
+    unknown = dict.fromkeys((k for k, known in enumerate(invariant) if not known), UNKNOWN)
+    if not len(record):
+        return unknown
+    found = without_norm(record) | radial(record) | unknown | without_gradient(record)
+    return dict(sorted(found.items()))
 
 
 _ROUNDED = (

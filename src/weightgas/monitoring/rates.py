@@ -20,6 +20,8 @@ _SAME = 0.01
 """Relative difference up to which a recorded learning rate agrees with the schedule."""
 _FIX = "Pass a torch.optim.lr_scheduler that steps once a step of the optimizer, or a function: step -> factor of lr."
 _MOST = 10_000_000
+_AHEAD = 50_000
+"""Steps ahead to which a schedule is followed where no step was asked for, at some 20 µs a step of a scheduler."""
 
 
 class Rates:
@@ -42,7 +44,7 @@ class Rates:
             self._next = _of_scheduler(schedule)
         elif callable(schedule):
             factor: Callable[[int], Any] = schedule
-            self._next = lambda step: float(factor(step))
+            self._next = lambda step: _asked(lambda: float(factor(step)), step)
         else:
             raise TypeError(f"schedule: expected a scheduler or a function, got {type(schedule).__name__}. {_FIX}")
 
@@ -58,7 +60,7 @@ class Rates:
         Raises
         ------
         ValueError
-            If a factor is negative or not finite.
+            If a factor is negative or not finite, or the schedule ends before.
         """
         wanted = np.asarray(steps, dtype=int)
         last = int(wanted.max(initial=self.first))
@@ -71,6 +73,15 @@ class Rates:
             self._known.append(value)
         known = np.array(self._known)
         return np.where(wanted >= self.first, known[np.maximum(wanted - self.first, 0)], np.nan)
+
+    def reach(self, now: float, wanted: float) -> float:
+        """``wanted``, or the last step before it to which the rates are known, at most 50 000 after ``now``."""
+        last = min(wanted, now + _AHEAD)
+        try:
+            self.at([int(np.ceil(last)) - 1])
+        except ValueError:
+            return min(last, float(self.first + len(self._known)))
+        return last
 
     def factors(self, step: np.ndarray, lr: np.ndarray) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
         """A function of edges: the means of η and η² between them, in units of the last of the recorded ``lr``.
@@ -92,13 +103,23 @@ class Rates:
 
         def means(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             last = int(np.ceil(edges[-1]))
-            values = self.at(np.arange(int(step[-1]), last + 1)) * unit[-1] / lr[-1]
-            place = np.arange(int(step[-1]), last + 2)
+            values = self.at(np.arange(int(step[-1]), last)) * unit[-1] / lr[-1]
+            place = np.arange(int(step[-1]), last + 1)
             sums = [np.append(0.0, np.cumsum(values**power)) for power in (1, 2)]
             linear, square = (np.diff(np.interp(edges, place, total)) / np.diff(edges) for total in sums)
             return linear, square
 
         return means
+
+
+def _asked(call: Callable[[], Any], step: int) -> Any:
+    """What ``call`` returns; ValueError if it raises, as a function may, and a scheduler that made all its steps."""
+    try:
+        return call()
+    except Exception as error:
+        raise refuse(
+            "schedule", f"a learning rate for step {step}", f"{type(error).__name__}: {error}", _FIX
+        ) from error
 
 
 def _of_scheduler(scheduler: Any) -> Callable[[int], float]:
@@ -114,12 +135,12 @@ def _of_scheduler(scheduler: Any) -> Callable[[int], float]:
     moved = [name for name in ("momentum", "betas") if name in settings[0]]
     begun = False
 
-    def following(_: int) -> float:
+    def following(step: int) -> float:
         nonlocal begun
         if begun:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the stand-in makes no steps
-                copied.step()
+                _asked(copied.step, step)
         begun = True
         if any(group[k] != own[k] for group, own in zip(stand_in.param_groups, settings, strict=True) for k in moved):
             raise refuse("schedule", "a constant momentum", "one that is cycled", "Pass cycle_momentum=False.")

@@ -45,6 +45,12 @@ def noise_and_signal(record: Record) -> tuple[np.ndarray, np.ndarray]:
     return record["grad_sq"] - product, product
 
 
+def idle(record: Record, group: int) -> np.ndarray:
+    """The samples at the end of the record in all of which a group with a norm had no gradient, (samples,) of bool."""
+    none = (record["grad_sq"][:, group] == 0) & (record["radius"][:, group] > 0)
+    return np.logical_and.accumulate(none[::-1])[::-1]
+
+
 def of_groups(record: Record) -> dict[str, np.ndarray]:
     """The variables of a trace for every group, (samples, groups) each; the Laplacian if it was recorded."""
     found = {n: record[n] for n in ("radius", "grad_sq", "angle", *_BUDGET)}

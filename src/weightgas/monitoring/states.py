@@ -24,7 +24,7 @@ import xarray as xr
 from weightgas.measurement.batched import estimates
 from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
-from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, constant, settling, stretches
+from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, settling, stretches
 from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import SAME_MEMORY, Record
 from weightgas.optimizers import Optimizer
@@ -52,8 +52,9 @@ class GroupState:
       the largest term; ``decay_time``, the steps in which decay alone shrinks r by the factor e.
     - Stationary norm: ``radius_star``, r* of the budget, with the 95 % interval ``radius_star_low`` to
       ``radius_star_high`` (:mod:`.ahead`); ``radius_law``, r* of the closed form; ``relaxation_time`` τ in steps;
-      ``steps_to_go``, the steps until r is within 5 % of r*, infinite if it never is, with the 95 % interval
-      ``steps_to_go_low`` to ``steps_to_go_high``. With more than 256 groups only those in equilibrium have intervals.
+      ``steps_to_go``, the steps until r is within 5 % of r*, infinite if it never is, NaN if it is not before the end
+      of the schedule, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``. With more than 256 groups
+      only those in equilibrium have intervals.
     - Thermodynamics: ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z and ``temperature_conf``
       T_conf with its standard error ``temperature_conf_err``.
 
@@ -127,7 +128,11 @@ def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.n
     steps = laws.between(record.step[kept], of["radius"], -of["decay"], of["lr"], of["wd"])
     grad_sq = float(of["grad_sq"].mean())
     closed, time = laws.closed_radius(rule, size, grad_sq), laws.relaxation_time(rule, size, grad_sq, steps)
-    return Prediction(*laws.budget_radius(rule, steps), closed, time)
+    star, error = laws.budget_radius(rule, steps)
+    to_go = np.nan
+    if np.isfinite(star) and np.isfinite(time):
+        to_go = rule.steps_to(float(record["radius"][-1, group]), star, time, NEAR)
+    return Prediction(star, error, closed, time, arrival=Interval(to_go, np.nan, np.nan))
 
 
 def states(
@@ -175,7 +180,8 @@ def states(
 def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, reason: str) -> GroupState:
     """The state of a group whose stationary radius cannot be known, for ``reason``."""
     kept = np.arange(len(record)) >= since(record)
-    moving = kept & (record["radius"][:, group] > 0)
+    moving, idle = kept & (record["radius"][:, group] > 0), series.idle(record, group)
+    moving = moving & idle if idle.any() else moving
     means: dict[str, Any] = _means(record, group, rule, moving if moving.any() else kept, _NOWHERE)
     thermal = ("grad_sq", "noise_trace", "temperature", "pressure", "volume", "compressibility", "temperature_conf")
     means |= dict.fromkeys((*thermal, "temperature_conf_err"), np.nan)
@@ -186,7 +192,7 @@ def _settled(where: Prediction, radius: float) -> Prediction:
     """``where`` with the interval of a mean over samples of a stationary norm, which has arrived if it is near r*."""
     half = _NORMAL * where.error
     there = abs(radius / where.star - 1) <= NEAR
-    arrival = Interval(0.0, 0.0, 0.0) if there else NO_INTERVAL
+    arrival = Interval(0.0, 0.0, 0.0) if there else where.arrival
     return replace(where, of_star=Interval(where.star, where.star - half, where.star + half), arrival=arrival)
 
 
@@ -194,12 +200,14 @@ def _with_intervals(where: Prediction, record: Record, group: int, rule: Optimiz
     """``where`` with r* from the growth at the last sample in place of a mean, and intervals of r* and arrival."""
     if not np.isfinite(where.star):
         return where
-    factors = constant
+    ahead: dict[str, Any] = {}
     if rates is not None:
         with suppress(TypeError, ValueError):  # forecast() states why; the present rate stays
-            factors = rates.factors(record.step, record["lr"][:, group])
-    star, arrival = settling(rule, stretches(record, group), float(record["radius"][-1, group]), factors)
-    return where if np.isnan(star.value) else replace(where, star=star.value, of_star=star, arrival=arrival)
+            ahead = {"factors": rates.factors(record.step, record["lr"][:, group]), "reach": rates.reach}
+    star, arrival = settling(rule, stretches(record, group), float(record["radius"][-1, group]), **ahead)
+    if np.isnan(star.value):
+        return where if not ahead else replace(where, arrival=NO_INTERVAL)
+    return replace(where, star=star.value, of_star=star, arrival=arrival)
 
 
 def since(record: Record) -> int:
@@ -256,9 +264,6 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
     of = {n: record[n][kept, k] for n in names}
     terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")])
     radius, late = float(of["radius"][-1]), of["radius"][len(of["radius"]) // 2 :]
-    to_go = where.arrival.value
-    if np.isnan(to_go) and np.isfinite(where.star) and np.isfinite(where.time):
-        to_go = rule.steps_to(radius, where.star, where.time, NEAR)
     tangency = of["tangency"][np.isfinite(of["tangency"])]  # NaN where a gradient is 0
     with np.errstate(all="ignore"):
         return {
@@ -277,7 +282,7 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "radius_star_high": where.of_star.high,
             "radius_law": where.law,
             "relaxation_time": where.time,
-            "steps_to_go": to_go,
+            "steps_to_go": where.arrival.value,
             "steps_to_go_low": where.arrival.low,
             "steps_to_go_high": where.arrival.high,
         }

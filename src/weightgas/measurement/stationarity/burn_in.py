@@ -53,7 +53,9 @@ def _apart(dropped: np.ndarray, kept: np.ndarray) -> bool:
     variance = kept.var() * ess / max(ess - 1, 0.25)
     lengths = np.array([len(dropped), len(kept)]) / time
     difference = dropped.mean() - kept.mean()
-    skewness = np.sign(difference) * np.mean((kept - kept.mean()) ** 3) / max(kept.var(), 1e-300) ** 1.5
+    if kept.std() == 0:
+        return bool(difference != 0)
+    skewness = np.sign(difference) * np.mean(((kept - kept.mean()) / kept.std()) ** 3)
     of_mean = max(skewness, 0.0) / np.sqrt(max(lengths[0] / 2, 1.0))
     significant = _SIGNIFICANT + _SHORT * of_mean * (_SIGNIFICANT**2 - 1) / 6
     return bool(difference**2 > significant**2 * variance * mean_variance(lengths).sum())
