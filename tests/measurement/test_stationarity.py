@@ -386,6 +386,9 @@ def test_reasons_of_what_the_producer_saw():
     assert reason_of(trace).startswith("failed after 17 of 400 samples: The cell did not finish")
     converging = reason_of(falling(cells=1))
     assert converging.startswith("The energy is still falling")
+    of_gradient = falling(cells=1)
+    of_gradient["grad_sq"], of_gradient["energy"] = of_gradient["energy"], of_gradient["energy"] * np.nan
+    assert reason_of(of_gradient).startswith("The gradient is still falling")
     assert "energy: fell by" in converging
 
 

@@ -80,7 +80,7 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
     for name in ("burn_in", "samples_kept"):
         result[name] = result[name].astype(int)
     end = np.where(status == Status.CONVERGING, np.nan, last)  # more steps do not make it stationary
-    reason = _outcomes(trace, status, shortfalls.reasons(gates, found, end))
+    reason = _outcomes(trace, status, shortfalls.reasons(gates, found, end), found["measured"])
     where = regime.classify(trace, result["burn_in"].values, status)
     result["status"] = ("cell", status, {"long_name": "status", **flags(Status)})
     result["regime"] = ("cell", where, {"long_name": "regime", **flags(regime.Regime)})
@@ -192,8 +192,9 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
     return status
 
 
-def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list[str]:
-    """The reasons; a status that more steps would not change has its cause."""
+def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str], measured: np.ndarray) -> list[str]:
+    """The reasons; a status that more steps would not change has its cause. ``measured``: whether there is an energy,
+    in place of which the gradient is judged."""
     out = list(reasons)
     samples, all_samples = trace["samples"].values, trace.sizes["sample"]
     for i in np.flatnonzero(~np.isin(status, [Status.EQUILIBRIUM, Status.TOO_SHORT])):
@@ -204,7 +205,8 @@ def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list
                 or f"{code.name.lower()} after {samples[i].min()} of {all_samples} samples: {code.advice}"
             )
         else:
-            out[i] = "; ".join(filter(None, (code.advice, reasons[i])))
+            advice = code.advice if measured[i] else code.advice.replace("The energy is", "The gradient is")
+            out[i] = "; ".join(filter(None, (advice, reasons[i])))
     return out
 
 
