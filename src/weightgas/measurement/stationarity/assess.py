@@ -23,7 +23,7 @@ from weightgas.measurement.stationarity.criteria import Criteria
 from weightgas.measurement.stationarity.sample_size import cautious_sample_size, split_rhat
 from weightgas.measurement.stationarity.slow_part import slow_part
 from weightgas.measurement.stationarity.snapshots import direction_sample_size
-from weightgas.measurement.stationarity.trend import CONSTANT, change, largest_trend, trend_in_errors
+from weightgas.measurement.stationarity.trend import CONSTANT, change, change_error, largest_trend, trend_in_errors
 from weightgas.status import Cause, Outcome, Status, flags
 
 _NEGLIGIBLE = 2e-3
@@ -105,6 +105,7 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
     samples = trace["samples"].values.min(axis=1)
     out = {name: np.full(cells, np.nan) for name in _OF_CELLS}
     out |= {"burn_in": np.zeros(cells), "burn_in_radius": np.zeros(cells), "samples": samples.astype(float)}
+    out["radius_error"] = np.full(cells, np.nan)
     out["measured"] = measured
     for i in range(cells):
         n = int(samples[i])
@@ -142,7 +143,7 @@ def _one_cell(
     if np.ptp(log_radius) > CONSTANT:
         out["ess_radius"] = cautious_sample_size(log_radius)
         out["correlation_radius"] = log_radius.size / out["ess_radius"] if out["ess_radius"] > 0 else np.nan
-        out["radius_trend_z"] = trend_in_errors(log_radius)
+        out["radius_trend_z"], out["radius_error"] = trend_in_errors(log_radius), change_error(log_radius)
     if (kept := recorded[begin:]).sum() > 1:
         noise = noise[:, begin:] if kept.all() else noise[:, begin:][:, kept]
         if (level := float(noise.mean())) > 0:
