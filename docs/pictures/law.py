@@ -1,17 +1,17 @@
 """Make the tables of docs/results/law.md: U − L(m) against pV, and falls of the loss after cuts against forecasts.
 
-    python docs/pictures/law.py FOLDER [NAME ...]
+    python docs/pictures/law.py FOLDER [NAME ...] [--seeds SEED ...]
 
-FOLDER keeps the runs, and of each network a file of what was measured; the same call resumes. NAMES are those of the
-networks to run, all by default; the tables are of all that are complete, so not of those whose data are not on this
-machine. All take some twelve minutes of one core. ``reserved`` was chosen before the first of these runs, and not run
-while the analysis was written.
+FOLDER keeps the runs, and of each network and seed a file of what was measured; the same call resumes. NAMES are those
+of the networks to run, all by default; the tables are of all that are complete, so not of those whose data are not on
+this machine. Seed 10 of all takes half an hour of one core. ``reserved`` was chosen before the first of these runs, and
+not run while the analysis was written.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,9 +28,10 @@ from weightgas.status import Status
 from weightgas.training import mean_weights
 
 PAGE = Path(__file__).parents[1] / "results" / "law.md"
-CUTS, AFTER, REPLICAS, SEED = (2, 5, 20), 1500, 4, 10
-HEAD = ("network", "protocol", "η or η_e", "U", "SNR", "η_eκ", "U − L(m)", "(U − L(m))/pV", "n", "(U − L(m))/RT", "law")
-CUT_HEAD = ("network", "protocol", "η or η_e", *(f"c = {cut}" for cut in CUTS), "forecast")
+CUTS, AFTER, REPLICAS = (2, 5, 20), 1500, 4
+HEAD = ("network", "protocol", "η or η_e", "in equilibrium", "U", "SNR", "η_eκ", "(U − L(m))/pV", "from … to", "n",
+        "(2/n) m̄²", "n, ratio within 5 %", "(U − L(m))/RT", "law")  # fmt: skip
+CUT_HEAD = ("network", "protocol", "η or η_e", "given", *(f"c = {cut}" for cut in CUTS), "otherwise")
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class Case:
     steps: int = 20_000
     momentum: float = 0.0
 
-    def train(self, folder: Path, cut: float = 1.0, start: np.ndarray | None = None) -> xr.Dataset:
+    def train(self, folder: Path, seed: int, cut: float = 1.0, start: np.ndarray | None = None) -> xr.Dataset:
         """The run, or from its final weights that with the rate divided."""
         settings = self.protocol.settings()
         rate = "lr" if "lr" in settings else "elr"
@@ -54,7 +55,7 @@ class Case:
         more: dict[str, Any] = {} if start is None else {"start": start}
         return wg.train(
             type(self.protocol)(**values), self.network, self.data, self.steps if start is None else AFTER,
-            replicas=REPLICAS, seed=SEED if start is None else SEED + 1, record=record,
+            replicas=REPLICAS, seed=seed if start is None else seed + 1, record=record,
             optimizer=SGD(momentum=self.momentum) if self.momentum else None,
             run=wg.Run(folder, threads=1, progress=False), **more,
         )  # fmt: skip
@@ -80,16 +81,21 @@ CASES = {
 }
 
 
-def measured(name: str, folder: Path) -> list[dict[str, Any]]:
+def place_of(folder: Path, name: str, seed: int) -> Path:
+    """Where a network's runs and its file begin; seed 10 was the first, and has no mark."""
+    return folder / ("".join(c if c.isalnum() else "-" for c in name) + ("" if seed == 10 else f"-seed-{seed}"))
+
+
+def measured(name: str, folder: Path, seed: int) -> list[dict[str, Any]]:
     """One dictionary for every cell of a network: the law, and the falls over the forecasts."""
     rows = []
     for number, case in enumerate(CASES[name]):
-        place = folder / f"{''.join(c if c.isalnum() else '-' for c in name)}-{number}"
-        trace = case.train(place)
+        place = Path(f"{place_of(folder, name, seed)}-{number}")
+        trace = case.train(place, seed)
         state = wg.measure(trace)
         law = virial(state, mean_weights(trace, case.network, case.data))
         final = trace["final_weights"].values
-        after = {cut: case.train(Path(f"{place}-cut-{cut}"), cut, final) for cut in (1, *CUTS)}
+        after = {cut: case.train(Path(f"{place}-cut-{cut}"), seed, cut, final) for cut in (1, *CUTS)}
         forecasts = {cut: wg.annealing(state, cut) for cut in CUTS}
         rates = case.protocol.cells()["lr" if "lr" in case.protocol.cells() else "elr"]
         for i, rate in enumerate(rates):
@@ -117,40 +123,78 @@ def measured(name: str, folder: Path) -> list[dict[str, Any]]:
     return rows
 
 
-def law_line(row: dict[str, Any]) -> list[str]:
-    """The cells of a line of the first table."""
+def harmonic(row: dict[str, Any]) -> bool:
+    """Whether n is within 5 % of 2."""
+    return abs(row["exponent"] / 2 - 1) <= 0.05
+
+
+def near(row: dict[str, Any]) -> bool:
+    """Whether (U − L(m))/pV is within 5 % of 1."""
+    return abs(row["ratio"] - 1) <= 0.05
+
+
+def spread(values: Sequence[float], digits: int) -> str:
+    """The mean over seeds and its standard error; of one seed the value."""
+    mean = f"{np.mean(values):.{digits}f}"
+    return mean if len(values) < 2 else f"{mean} ± {np.std(values, ddof=1) / np.sqrt(len(values)):.{digits}f}"
+
+
+def counted(names: Sequence[str]) -> str:
+    """Names with how often each occurs."""
+    return ", ".join(f"{name} {names.count(name)}" for name in dict.fromkeys(names))
+
+
+def law_line(seeds: list[dict[str, Any]]) -> list[str]:
+    """The cells of a line of the first table, of a cell with its seeds: those in equilibrium, if any."""
+    rows = [row for row in seeds if row["stationary"]] or seeds
+    ratios = [row["ratio"] for row in rows]
+    alone = [row for row in rows if harmonic(row)]
     return [
-        row["network"], row["protocol"], f"{row['rate']:g}", f"{row['energy']:.3f}", f"{row['snr']:.2f}",
-        f"{row['step']:.2f}", f"{row['cost']:.5f}", f"{row['ratio']:.3f} ± {row['ratio_err']:.3f}",
-        f"{row['exponent']:.2f} ± {row['exponent_err']:.2f}", f"{row['cost'] / row['ideal']:.2f}",
-        KINDS[int(row["law"])],
+        rows[0]["network"], rows[0]["protocol"], f"{rows[0]['rate']:g}",
+        f"{sum(row['stationary'] for row in seeds)} of {len(seeds)}",
+        *(f"{np.mean([row[k] for row in rows]):.{n}f}" for k, n in (("energy", 3), ("snr", 2), ("step", 2))),
+        spread(ratios, 3), f"{min(ratios):.2f} … {max(ratios):.2f}",
+        *(f"{np.mean([row[k] for row in rows]):.{n}f}" for k, n in (("exponent", 2), ("expected", 3))),
+        f"{len(alone)}, {sum(near(row) for row in alone)}",
+        f"{np.mean([row['cost'] / row['ideal'] for row in rows]):.2f}",
+        counted([KINDS[int(row["law"])] for row in rows]),
     ]  # fmt: skip
 
 
-def cut_line(row: dict[str, Any]) -> list[str]:
-    """The cells of a line of the second table: seen over forecast, in bold where that is in the interval."""
+def fall(row: dict[str, Any], cut: int) -> tuple[float, float, bool]:
+    """Seen over forecast, its error, and whether it is in the interval."""
+    return row["falls"].get(cut, row["falls"].get(str(cut), (np.nan, np.nan, False)))
+
+
+def cut_line(seeds: list[dict[str, Any]]) -> list[str]:
+    """The cells of a line of the second table: seen over forecast; where given, how many are in the interval."""
+    given = [row for row in seeds if row["stationary"] and row["forecast"] == "given"]
     cells = []
     for cut in CUTS:
-        seen, error, inside = row["falls"].get(cut, row["falls"].get(str(cut), (np.nan, np.nan, False)))
-        text = f"{seen:.2f} ± {error:.2f}" if np.isfinite(seen) else "–"
-        cells.append(f"**{text}**" if inside else text)
-    return [row["network"], row["protocol"], f"{row['rate']:g}", *cells, row["forecast"]]
+        found = [fall(row, cut) for row in given or seeds]
+        seen = [each[0] for each in found if np.isfinite(each[0])]
+        text = spread(seen, 2) if seen else "–"
+        cells.append(f"**{text}**, {sum(each[2] for each in found)} inside" if given else text)
+    others = [row["forecast"] for row in seeds if row not in given]
+    return [seeds[0]["network"], seeds[0]["protocol"], f"{seeds[0]['rate']:g}", f"{len(given)} of {len(seeds)}", *cells,
+            counted(others) or "–"]  # fmt: skip
 
 
 def summary(rows: Sequence[dict[str, Any]]) -> str:
     """What the tables amount to, in sentences."""
     settled = [row for row in rows if row["stationary"]]
-    harmonic = [row for row in settled if abs(row["exponent"] / 2 - 1) <= 0.05]
-    near = [row for row in harmonic if abs(row["ratio"] - 1) <= 0.05]
+    fitting = [row for row in settled if harmonic(row)]
     given = [row for row in settled if row["forecast"] == "given"]
-    falls = [fall for row in given for fall in row["falls"].values()]
-    ratios = [row["ratio"] for row in settled]
+    falls = [fall(row, cut) for row in given for cut in CUTS]
+    ratios, ideal = ([row["cost"] / row[over] for row in settled] for over in ("heat", "ideal"))
     return (
         f"{len(settled)} of {len(rows)} cells are in equilibrium. There (U − L(m))/pV is {min(ratios):.2f} to "
-        f"{max(ratios):.2f}, median {np.median(ratios):.3f}; n is within 5 % of 2 in {len(harmonic)}, and in "
-        f"{len(near)} of these the ratio is within 5 % of 1. A forecast is given in {len(given)}: of {len(falls)} "
-        f"falls {sum(abs(fall[0] - 1) <= 0.1 for fall in falls)} are within 10 % of it and "
-        f"{sum(fall[2] for fall in falls)} in its interval."
+        f"{max(ratios):.2f}, median {np.median(ratios):.3f}; n is within 5 % of 2 in {len(fitting)}, and in "
+        f"{sum(near(row) for row in fitting)} of these the ratio is within 5 % of 1. It is within 5 % of (2/n)|m̄|² in "
+        f"{sum(abs(row['ratio'] / row['expected'] - 1) <= 0.05 for row in settled)} of the {len(settled)}; with RT in "
+        f"place of pV it is {min(ideal):.2f} to {max(ideal):.2f}. A forecast is given in "
+        f"{len(given)}: of {len(falls)} falls {sum(abs(each[0] - 1) <= 0.1 for each in falls)} are within 10 % of it "
+        f"and {sum(each[2] for each in falls)} in its interval."
     )
 
 
@@ -161,21 +205,30 @@ def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
 
 def main() -> None:
     """Train, measure, cut, write."""
-    if len(sys.argv) < 2:
-        raise SystemExit(__doc__)
-    folder = Path(sys.argv[1])
-    places = {name: folder / f"{''.join(c if c.isalnum() else '-' for c in name)}.json" for name in CASES}
-    for name in sys.argv[2:] or CASES:
-        if places[name].exists():
-            continue
-        try:
-            places[name].write_text(json.dumps(measured(name, folder)))
-        except (FileNotFoundError, ImportError) as error:  # data that are not on this machine
-            print(f"{name}: {error}", flush=True)
-    rows = [row for path in places.values() if path.exists() for row in json.loads(path.read_text())]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("names", nargs="*", metavar="name")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[10])
+    given = parser.parse_args()
+    for seed in given.seeds:
+        for name in given.names or CASES:
+            place = place_of(given.folder, name, seed).with_suffix(".json")
+            if not place.exists():
+                try:
+                    place.write_text(json.dumps(measured(name, given.folder, seed)))
+                except (FileNotFoundError, ImportError) as error:  # data that are not on this machine
+                    print(f"{name}: {error}", flush=True)
+                print(f"{name}, seed {seed}: done", flush=True)
+    cells: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
+    for name in CASES:
+        for path in sorted(given.folder.glob(f"{place_of(given.folder, name, 10).name}*.json")):
+            for row in json.loads(path.read_text()):
+                if row["network"] == name:
+                    cells.setdefault((name, row["protocol"], row["rate"]), []).append(row)
+    rows = [row for seeds in cells.values() for row in seeds]
     text = PAGE.read_text(encoding="utf-8")
-    parts = {"summary": summary(rows), "law": table(HEAD, [law_line(row) for row in rows]),
-             "cuts": table(CUT_HEAD, [cut_line(row) for row in rows])}  # fmt: skip
+    parts = {"summary": summary(rows), "law": table(HEAD, [law_line(seeds) for seeds in cells.values()]),
+             "cuts": table(CUT_HEAD, [cut_line(seeds) for seeds in cells.values()])}  # fmt: skip
     for mark, written in parts.items():
         before, rest = text.split(f"<!-- {mark} -->\n")
         text = f"{before}<!-- {mark} -->\n\n{written}\n\n{rest[rest.index('<!-- end -->') :]}"
