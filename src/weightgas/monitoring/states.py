@@ -130,7 +130,7 @@ def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.n
     closed, time = laws.closed_radius(rule, size, grad_sq), laws.relaxation_time(rule, size, grad_sq, steps)
     star, error = laws.budget_radius(rule, steps)
     to_go = np.nan
-    if np.isfinite(star) and np.isfinite(time):
+    if np.isfinite(star) and np.isfinite(time) and not rule.oscillates:
         to_go = rule.steps_to(float(record["radius"][-1, group]), star, time, NEAR)
     return Prediction(star, error, closed, time, arrival=Interval(to_go, np.nan, np.nan))
 
@@ -160,6 +160,8 @@ def states(
         status = Status(int(judged["status"][k]))
         if status == Status.EQUILIBRIUM:
             where = _settled(predicted(record, k, size, rule, kept), float(record["radius"][-1, k]))
+        elif rule.oscillates:
+            where = replace(where, star=np.nan, error=np.nan)
         elif len(sizes) <= _MOST_INTERVALS:
             where = _with_intervals(where, record, k, rule, rates)
         status, reason = _judged(record, k, rule, where, status, str(judged["reason"].values[k]), begin)
@@ -242,6 +244,8 @@ def _judged(
         return Status.NOT_APPLICABLE, rule.refused
     if not rule.decays:
         return Status.NOT_APPLICABLE, "no weight decay: the norm grows for ever; add decay, or fix the norm"
+    if rule.oscillates and status != Status.EQUILIBRIUM:
+        return status, f"no r* before equilibrium: {rule.oscillates}; {judged}"
     step, times = record.step, (record.step[-1] - record.step[begin]) / where.time
     if not np.isfinite(where.star):
         said = "no r*: too few samples, or an update that does not let the norm grow"
@@ -274,7 +278,7 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "noise_trace": float(series.noise_and_signal(record)[0][kept, k].mean()),
             "tangency": float(tangency.mean()) if len(tangency) else np.nan,
             "closure": float(np.max(np.abs(of["closure"]) / np.nanmax(terms, axis=0))),
-            "decay_time": _decay_time(of["decay"], of["radius"]),
+            "decay_time": np.nan if rule.oscillates else _decay_time(of["decay"], of["radius"]),
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
             **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},
             "radius_star": where.star,
