@@ -64,3 +64,16 @@ def test_what_is_no_figure_is_refused_before_any_work(run: Path, capsys: pytest.
         report.of_run(run, figures=[3])  # type: ignore[list-item]
     refused = call(capsys, "report", str(run), "--figure", f"{__file__}:missing")
     assert refused.code == 2 and "--figure: expected a name in test_figure.py, got 'missing'" in refused.err
+
+
+def test_a_function_that_returns_no_figure_is_one_line_with_the_reason() -> None:
+    def forgotten(run: wg.Findings) -> None:
+        """A figure without its return."""
+        Drawing()
+
+    trace = wg.simulate(wg.FixedSphere(elr=0.01), 3, 400, record=wg.Record(samples=40))
+    (*_, section) = report.sections(
+        {"fixed_sphere": wg.Findings(trace, wg.measure(trace))}, figures=[figures.Figure.of(forgotten)]
+    )
+    assert not section.figures and "a function that returns a matplotlib Figure, got None" in section.notes[0]
+    assert section.notes[0].startswith("Not drawn: forgotten")

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from calls import flat
 from own_functions import GROWING, TILT
 from weightgas import (
+    FixedLR,
     FixedSphere,
     datasets,
     extend,
@@ -23,9 +24,10 @@ from weightgas import (
     train,
     verdict,
 )
+from weightgas.analysis.maxwell import slopes
 from weightgas.errors import TraceError
 from weightgas.losses import Isotropic, LossDependent, Quadratic
-from weightgas.protocols import ProjectedStep
+from weightgas.protocols import PlainStep, ProjectedStep, ScaledStep
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,26 @@ class Thermostat(ProjectedStep):
         """η_e = 2T/σ², approached from the rate before."""
         wanted = 2 * at["temperature"] / noise_var
         return wanted if rate is None else rate * (wanted / rate) ** self.gain
+
+
+@dataclass(frozen=True)
+class FixedProduct(PlainStep):
+    """The step of fixed LR over η and ηλ."""
+
+    lr: ArrayLike
+    product: ArrayLike
+    paired: bool = field(default=False, kw_only=True)
+
+    name: ClassVar[str] = "lr_and_product"
+    title: ClassVar[str] = "fixed product"
+    axes: ClassVar[tuple[str, str]] = ("lr", "product")
+    isotherm_name: ClassVar[str] = "product"
+    isotherm_text: ClassVar[str] = "product"
+
+    @staticmethod
+    def decay(at):
+        """λ = ηλ/η."""
+        return at["product"] / at["lr"]
 
 
 QUIET = {"progress": False, "threads": 1}
@@ -156,3 +178,32 @@ def test_it_trains_a_network(at_once):
     np.testing.assert_allclose(state["temperature"], target, rtol=0.1)
     np.testing.assert_allclose(state["radius"], 1.0, rtol=1e-5)
     assert "thermostat" in str(verdict(trace, state))
+
+
+def test_an_axis_other_than_the_decay_gives_it_by_a_method(monkeypatch):
+    """λ = ηλ/η and the same random numbers: step by step the run of fixed LR. S has no slope along λ."""
+    own, lr = FixedProduct([0.01, 0.1], [1e-2]), FixedLR([0.01, 0.1], [1.0, 0.1], paired=True)
+    found, same = (constant("reduced", protocol, monkeypatch) for protocol in (own, lr))
+    np.testing.assert_allclose(found["radius"].values, same["radius"].values, rtol=1e-12)
+    state, expected = measure(found), measure(same)
+    for name in ("temperature", "pressure", "compressibility"):
+        np.testing.assert_allclose(state[name].values, expected[name].values, rtol=1e-9)
+    assert slopes(state) == () and FixedLR.relations() and not FixedProduct.relations()
+
+
+@pytest.mark.parametrize(
+    ("base", "axes", "message"),
+    [
+        (
+            PlainStep,
+            ("lr", "product"),
+            r"an axis 'wd', or a method decay, got .*Define decay\(at\), a static or",
+        ),
+        (ScaledStep, ("product", "wd"), "an axis 'elr', or a method rate"),
+        (ProjectedStep, ("elr", "size"), "an axis 'radius', or a method fixed_radius"),
+    ],
+)
+def test_a_step_without_one_of_its_hyperparameters_is_refused_where_it_is_defined(base, axes, message):
+    with pytest.raises(ValueError, match=message):
+        type("Incomplete", (base,), {"name": "incomplete", "axes": axes})
+    assert "incomplete" not in protocols.PROTOCOLS

@@ -61,6 +61,7 @@ def test_one_sentence_states_what_is_missing() -> None:
     cases = {
         "no group is known to be scale-invariant": {"states": ()},
         "SGD with coupled decay alone": {"rule": SGD(lr=0.1, wd=0.01, decoupled=True)},
+        "alone, without dampening": {"rule": SGD(lr=0.1, wd=0.01, momentum=0.5, dampening=0.5)},
         "there is no weight decay": {"rule": SGD(lr=0.1, wd=0.0)},
         "gradients are clipped": {"clipped": True},
         "second is not in equilibrium": {"states": (moving,)},

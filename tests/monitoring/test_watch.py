@@ -213,8 +213,14 @@ def test_bad_input_is_refused() -> None:
         watch(model, torch.optim.SGD(network().parameters(), 0.1), groups=GROUPS)
     with pytest.raises(TypeError, match="groups: expected Groups"):
         watch(model, optimizer, groups=[3])  # type: ignore[list-item]
-    with pytest.raises(ValueError, match="loss_fn: expected a function"):
-        watch(model, optimizer, batches=[1])
+    for groups in (None, GROUPS):
+        with pytest.raises(ValueError, match="loss_fn: expected a function"):
+            watch(model, optimizer, groups=groups, batches=[1])
+        with pytest.raises(ValueError, match=r"batches: expected some batches, got None.*pass both or none"):
+            watch(model, optimizer, groups=groups, loss_fn=lambda m, b: m(b).sum())
+    for scheduler in (torch.optim.lr_scheduler.StepLR, torch.optim.lr_scheduler.ReduceLROnPlateau):
+        with pytest.raises(TypeError, match=r"optimizer: expected a torch\.optim\.Optimizer.*a scheduler as schedule="):
+            watch(model, scheduler(optimizer, **({"step_size": 1} if "Step" in scheduler.__name__ else {})))  # type: ignore
     with pytest.raises(ValueError, match="every: expected"):
         watch(model, optimizer, groups=GROUPS, every=1)
     with pytest.raises(ValueError, match="samples: expected"):

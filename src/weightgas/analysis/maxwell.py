@@ -95,7 +95,7 @@ def slopes(state: xr.Dataset, entropies: Entropies | None = None) -> tuple[Slope
     """
     names, given = kind_of(state).axes, entropies or Entropies.of(state)
     found = []
-    for relation in kind_of(state).maxwell:
+    for relation in kind_of(state).relations():
         if relation.along in names:
             mean = _mean_slope(state, given, relation.along, each=names[1 - names.index(relation.along)])
         else:

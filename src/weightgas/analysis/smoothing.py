@@ -81,8 +81,8 @@ def entropies_by(state: xr.Dataset, name: str) -> Entropies | None:
 def _smoothing(state: xr.Dataset, name: str, given: Entropies) -> Smoothing:
     fit, kind = quadratic_fit(state, given), kind_of(state)
     maxwell = intercept = float("nan")
-    if fit is not None:
-        relation = next(r for r in kind.maxwell if np.isfinite(r.slope))
+    relation = next((r for r in kind.relations() if np.isfinite(r.slope)), None)
+    if fit is not None and relation is not None:
         ratio = fit.along(relation.along)[given.good] / (relation.slope * given.r)
         maxwell = float(np.abs(ratio - 1).max())
         if relation.along not in kind.axes:

@@ -80,7 +80,8 @@ def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure
         return text
 
     def fits(run: Findings) -> bool:
-        return run.state.sizes["cell"] > 1 and suits(run)
+        kind = kind_of(run.state)
+        return run.state.sizes["cell"] > 1 and named_axis(kind, over) in kind.entropy_slopes() and suits(run)
 
     return Figure(f"entropy over {words}", caption, draw, level=2, suits=fits)
 
@@ -88,7 +89,7 @@ def _entropy(over: str, words: str, suits: Callable[[Findings], bool]) -> Figure
 def _shares_products(run: Findings) -> bool:
     """Whether there is an exact slope within isotherms (at fixed LR, of one ηλ), for three cells or more."""
     kind = kind_of(run.state)
-    if not kind.exact_along:
+    if kind.exact_along not in kind.entropy_slopes():
         return False
     key = np.round(np.log(kind.isotherm_key(fixed(run.state))), 9)
     return bool(np.unique(key, return_counts=True)[1].max() >= 3)

@@ -5,7 +5,10 @@ With w₊ = w − a − ηu, a the decay, δ = w₊ − w and v = δ + a = −η
     r₊² − r² = ‖a‖² − 2⟨w, a⟩ [decay] + 2⟨w − a, v⟩ [alignment term] + ‖v‖² [update term]
 
 and for a = εw these are −ε(2 − ε)r², 2(1 − ε)⟨w, v⟩, ‖v‖². r₊² and r² are computed separately, so that the closure,
-r₊² − r² minus the three terms, tests the arithmetic. The angle of the step is 2·asin(½√((‖δ‖² − (r₊ − r)²)/(r r₊))).
+r₊² − r² minus the three terms, tests the arithmetic. Where a would make r grow, the step is not split: a is NaN and
+contained in the update. In the first steps of Adam with L2, RMSprop and Adagrad a is divided by the single gradient of
+each coordinate, so that a few with a gradient near −λw have an a far above w, which the update cancels. The angle of
+the step is 2·asin(½√((‖δ‖² − (r₊ − r)²)/(r r₊))).
 
 Noise from two successive steps, without any gradient beyond those of the run, g̃ = rg:
 
@@ -65,7 +68,8 @@ def row(
     so cos(w, g) is NaN.
     """
     before, after, moved = start[:, W, W], gram[:, AFTER, AFTER], gram[:, MOVED, MOVED]
-    decay, alignment, update = terms(gram)
+    grows = terms(gram)[0] > 0
+    decay, alignment, update = terms(np.where(grows[:, None, None], scaled(gram, [DECAY], 0.0), gram))
     radius, next_radius = np.sqrt(before), np.sqrt(after)
     with np.errstate(all="ignore"):
         radial = (after - before) / (radius + next_radius)
@@ -79,7 +83,7 @@ def row(
             "mean_grad_sq": product,
             "tangency": np.where(length > rounding, start[:, W, GRADIENT] / (radius * length), np.nan),
             "angle": 2 * np.arcsin(np.minimum(chord / 2, 1)),
-            "decay": decay,
+            "decay": np.where(grows, np.nan, decay),
             "alignment": alignment,
             "update": update,
             "closure": (after - before) - (decay + alignment + update),

@@ -106,11 +106,9 @@ def _found(
     model: nn.Module, batches: Any, loss_fn: Callable[..., Tensor] | None
 ) -> tuple[str, tuple[symmetry.Group, ...]]:
     """Where scale-invariant groups are looked for, and those found there."""
-    if batches is None:
+    if batches is None or loss_fn is None:  # watch() takes both or none
         source = "the structure; not confirmed, give batches= and loss_fn= for that"
         return source, symmetry.structural_groups(model)
-    if loss_fn is None:
-        raise refuse("loss_fn", "a function of (model, batch)", None, "The search for groups needs it with batches=.")
     return "the symmetry search", symmetry.symmetries(model, loss_fn, batches).scale_invariant
 
 

@@ -83,10 +83,11 @@ def _unsuited(
 ) -> str:
     """Why the run has no pV; empty where it has one."""
     sgd = all(isinstance(rule, SGD) and not rule.decoupled and not rule.dampening for rule in rules)
+    damped = any(isinstance(rule, SGD) and rule.dampening for rule in rules)
     unsettled = next((state.name for state in states if state.status != Status.EQUILIBRIUM), None)
     reasons = (
         (not states, "no group is known to be scale-invariant"),
-        (not sgd, "it is known for SGD with coupled decay alone"),
+        (not sgd, "it is known for SGD with coupled decay alone" + (", without dampening" if damped else "")),
         (not all(r.decays for r in rules), "there is no weight decay, so the norms grow and nothing is stationary"),
         (clipped, "gradients are clipped"),
         (np.abs(record["between"]).max(initial=0.0) > STILL, "weights change between steps"),

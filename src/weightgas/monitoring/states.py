@@ -34,6 +34,7 @@ _RECENT_TIMES, _RECENT_SAMPLES = 10.0, 64
 _SAME = 0.2
 """Learning rates and decays that differ by at most this share count as one setting."""
 _NORMAL = 1.96
+_BUDGET = ("decay", "alignment", "update")
 _MOST_INTERVALS = 256
 """The number of groups up to which each has intervals, at some milliseconds a group; with more, r* is the mean of the
 last samples."""
@@ -49,7 +50,7 @@ class GroupState:
       ``angle`` of a step in radians, ``grad_sq`` G, ``noise_trace`` tr Σ (see :func:`.series.noise_and_signal`) and
       ``tangency`` cos(w, g).
     - Budget: ``decay``, ``alignment`` and ``update``, in units of r² a step; ``closure``, its largest error in units of
-      the largest term; ``decay_time``, the steps in which decay alone shrinks r by the factor e.
+      the largest term; ``decay_time``, the steps in which decay alone shrinks r by the factor e, at its last sample.
     - Stationary norm: ``radius_star``, r* of the budget, with the 95 % interval ``radius_star_low`` to
       ``radius_star_high`` (:mod:`.ahead`); ``radius_law``, r* of the closed form; ``relaxation_time`` τ in steps;
       ``steps_to_go``, the steps until r is within 5 % of r*, infinite if it never is, NaN if it is not before the end
@@ -266,7 +267,8 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
     """The fields of a state that follow from its record and its prediction."""
     names = ("radius", "grad_sq", "tangency", "angle", "decay", "alignment", "update", "closure")
     of = {n: record[n][kept, k] for n in names}
-    terms = np.stack([np.abs(of[n]) for n in ("decay", "alignment", "update")])
+    split = np.isfinite(of["decay"]) if np.isfinite(of["decay"]).any() else np.ones(len(of["decay"]), bool)
+    terms = np.stack([of[n][split] for n in _BUDGET])
     radius, late = float(of["radius"][-1]), of["radius"][len(of["radius"]) // 2 :]
     tangency = of["tangency"][np.isfinite(of["tangency"])]  # NaN where a gradient is 0
     with np.errstate(all="ignore"):
@@ -277,10 +279,12 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "elr": rule.rates()[0] / radius**2 if radius > 0 else np.nan,
             "noise_trace": float(series.noise_and_signal(record)[0][kept, k].mean()),
             "tangency": float(tangency.mean()) if len(tangency) else np.nan,
-            "closure": float(np.max(np.abs(of["closure"]) / np.nanmax(terms, axis=0))),
-            "decay_time": np.nan if rule.oscillates else _decay_time(of["decay"], of["radius"]),
+            "closure": float(np.max(np.abs(of["closure"][split]) / np.nanmax(np.abs(terms), axis=0))),
+            "decay_time": np.nan
+            if rule.oscillates
+            else _decay_time(float(terms[0][-1] / of["radius"][split][-1] ** 2)),
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
-            **{n: float((of[n] / of["radius"] ** 2).mean()) for n in ("decay", "alignment", "update")},
+            **{n: float((x / of["radius"][split] ** 2).mean()) for n, x in zip(_BUDGET, terms, strict=True)},
             "radius_star": where.star,
             "radius_star_low": where.of_star.low,
             "radius_star_high": where.of_star.high,
@@ -292,10 +296,10 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
         }
 
 
-def _decay_time(decay: np.ndarray, radius: np.ndarray) -> float:
-    """Steps in which decay alone shrinks r by the factor e, −1/⟨ln(1 + decay/r²)/2⟩; infinite without decay."""
-    rate = -0.5 * float(np.log1p(decay / radius**2).mean())
-    return 1 / rate if rate != 0 else np.inf
+def _decay_time(decay: float) -> float:
+    """Steps in which a ``decay`` of r² by this share a step shrinks r by the factor e; infinite without decay."""
+    rate = -0.5 * np.log1p(decay)
+    return float(1 / rate) if rate != 0 else np.inf
 
 
 def _thermal(cells: xr.Dataset, judged: xr.Dataset, sizes: Sequence[int]) -> dict[str, tuple[np.ndarray, np.ndarray]]:

@@ -61,9 +61,9 @@ def watch(
         :func:`weightgas.symmetries`; with its ``filters`` every filter is a group. Frozen parameters and those not in
         the optimizer are excluded, with a note.
     batches, loss_fn
-        If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and ``groups`` they are
-        those of :func:`weightgas.structural_groups`. Every other trained matrix is a separate group, without r*, T and
-        Z, which follow from scale-invariance.
+        Both or none. If given, the groups are found by ``symmetries(model, loss_fn, batches)``; without these and
+        ``groups`` they are those of :func:`weightgas.structural_groups`. Every other trained matrix is a separate
+        group, without r*, T and Z, which follow from scale-invariance.
     every
         Steps between samples, at least 2. For short runs choose a tenth of the relaxation time.
     samples
@@ -99,7 +99,8 @@ def watch(
     ------
     TypeError, ValueError
         If ``model`` is not a module or ``optimizer`` not a torch optimizer, the model is wrapped by FSDP1
-        (FullyShardedDataParallel), a parameter is unknown, or neither a scale-invariant group nor a matrix is trained.
+        (FullyShardedDataParallel), a parameter is unknown, only one of ``batches`` and ``loss_fn`` is given, or neither
+        a scale-invariant group nor a matrix is trained.
     """
     if not isinstance(configurational, bool):
         raise wrong_type("configurational", "True or False", configurational, "Pass one of them.")
@@ -113,7 +114,7 @@ def watch(
     model, optimizer = unwrapped(model), innermost(optimizer)
     if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
         got = type(optimizer).__name__
-        fix = "Pass the inner optimizer of a wrapper; watch several optimizers one by one."
+        fix = "Pass the inner optimizer of a wrapper, a scheduler as schedule=; watch several optimizers one by one."
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. {fix}")
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:
@@ -121,6 +122,10 @@ def watch(
     if forecast is not None and not (hasattr(forecast, "groups") or isinstance(forecast, Mapping)):
         fix = "Pass the result of predict, or {group: norm}."
         raise wrong_type("forecast", "a Forecast or norms by group", forecast, fix)
+    if (batches is None) != (loss_fn is None):
+        name, wanted = ("loss_fn", "a function of (model, batch)") if loss_fn is None else ("batches", "some batches")
+        fix = "The search for groups, and T_conf, take both batches= and loss_fn=; pass both or none."
+        raise refuse(name, wanted, None, fix)
     recognise = recogniser(rule, optimizer)
     choice = choose(model, optimizer, groups, batches, loss_fn)
     if samples is None:

@@ -114,7 +114,7 @@ def innermost(optimizer: Any) -> Any:
 
     Of ``ZeroRedundancyOptimizer`` it is the outer one, since the inner one has only the parameters of its process.
     """
-    while (inner := _wrapped(optimizer)) is not None and _parameters(inner) >= _parameters(optimizer):
+    while (inner := _wrapped(optimizer)) is not None and _parameters(inner) >= _parameters(optimizer) > set():
         optimizer = inner
     return optimizer
 
@@ -126,7 +126,7 @@ def _wrapped(optimizer: Any) -> Any:
 
 
 def _parameters(optimizer: Any) -> set[int]:
-    return {id(p) for group in optimizer.param_groups for p in group["params"]}
+    return {id(p) for group in getattr(optimizer, "param_groups", ()) for p in group["params"]}
 
 
 def recogniser(

@@ -69,6 +69,9 @@ class Protocol:
     steers: ClassVar[str] = ""
     """The rate that the protocol sets after every sample by :meth:`steered` (``"elr"`` or ``"lr"``); empty for none.
     ``at`` then also has this rate: the predicted one at the start of a run, the recorded one in measurements."""
+    derived: ClassVar[dict[str, str]] = {}
+    """The members that a base of the step takes from an axis, and that axis: a class without the axis overrides the
+    member."""
     paired: bool
 
     # --- the grid ---
@@ -88,7 +91,19 @@ class Protocol:
         if (before.__module__, before.__qualname__) != (cls.__module__, cls.__qualname__):
             owner = f"{before.__module__}:{before.__qualname__}"
             raise refuse("name", "a new name for a protocol", cls.name, f"{owner} has this name; choose another.")
+        cls._check_derived()
         PROTOCOLS[cls.name] = cls
+
+    @classmethod
+    def _check_derived(cls) -> None:
+        """Refuse a class whose step lacks a hyperparameter: no axis, not steered, not computed by its member."""
+        order = cls.__mro__
+        owner = next((i for i, base in enumerate(order) if "derived" in base.__dict__), 0)
+        for member, axis in cls.derived.items():
+            given = axis in (*cls.axes, cls.steers) or any(member in base.__dict__ for base in order[:owner])
+            if not given:
+                fix = f"Define {member}(at), a static or class method that computes it from {' and '.join(cls.axes)}."
+                raise refuse(f"{cls.__name__}.axes", f"an axis {axis!r}, or a method {member}", cls.axes, fix)
 
     def __post_init__(self) -> None:
         if not isinstance(self.paired, bool):
@@ -151,8 +166,8 @@ class Protocol:
 
     @classmethod
     def rate(cls, at: At) -> Any:
-        """η, or η_e if the step is scaled."""
-        return at[cls.steers or cls.axes[0]]
+        """η, or η_e if the step is scaled: the axis, or the rate that is steered."""
+        return at[cls.derived["rate"]]
 
     @classmethod
     def decay(cls, at: At) -> Any:
@@ -264,6 +279,12 @@ class Protocol:
 
     # --- what is compared between cells ---
 
+    @classmethod
+    def relations(cls) -> tuple[Relation, ...]:
+        """The Maxwell relations; empty if one is along a hyperparameter that is no axis, on which S is not known."""
+        known = (*cls.axes, "isotherm")
+        return cls.maxwell if all(relation.along in known for relation in cls.maxwell) else ()
+
     radius_power: ClassVar[int] = 4
     """n in r ∝ G^(1/n)."""
     isotherm_name: ClassVar[str]
@@ -312,7 +333,7 @@ class FreeRadius(Protocol):
     @classmethod
     def stationary_pressure(cls, at: At, square: Any, grad_sq: Any) -> Any:
         """λ."""
-        return at["wd"]
+        return cls.decay(at)
 
     @classmethod
     def _discrete_or_continuous(cls, at: At, grad_sq: Any, stable: Any) -> np.ndarray:

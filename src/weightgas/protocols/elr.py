@@ -15,17 +15,26 @@ from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive
 
 
 class ScaledStep(FreeRadius):
-    """Base of steps of size η_e ‖w‖² with weight decay λ, for any rule of η_e (``at["elr"]``)."""
+    """Base of steps of size η_e ‖w‖² with weight decay λ.
+
+    All members take η_e from :meth:`rate` (the axis ``"elr"``) and λ from :meth:`decay` (the axis ``"wd"``).
+    """
 
     holds: ClassVar[str] = "η_e (so T) and λ (so p): NpT, minimises 𝒢"
     scaled: ClassVar[bool] = True
+    derived: ClassVar[dict[str, str]] = {"rate": "elr", "decay": "wd"}
 
     # --- the step ---
 
     @classmethod
     def decay_of_step(cls, at: At, square: Any) -> Any:
         """ηλ = η_e λ r²."""
-        return at["elr"] * at["wd"] * square
+        return cls.rate(at) * cls.decay(at) * square
+
+    @classmethod
+    def _square_step(cls, at: At, grad_sq: Any) -> Any:
+        """η_e²G."""
+        return positive("elr", cls.rate(at)) ** 2 * nonnegative("grad_sq", grad_sq)
 
     # --- the stationary state ---
 
@@ -37,7 +46,7 @@ class ScaledStep(FreeRadius):
         well below 1, as ‖g̃‖² fluctuates: in simulations of pure noise every run diverged at η_e²G = 0.99 for d = 100,
         and already at 0.72 for d = 3. Continuous time [arXiv 2511.07308]: r*² = η_eG/(2λ).
         """
-        elr, wd, step = positive("elr", at["elr"]), positive("wd", at["wd"]), _step(at, grad_sq)
+        elr, wd, step = positive("elr", cls.rate(at)), positive("wd", cls.decay(at)), cls._square_step(at, grad_sq)
         return np.sqrt((ideal_gas.balanced_decay(step) if discrete else step / 2) / (elr * wd))
 
     @classmethod
@@ -49,10 +58,10 @@ class ScaledStep(FreeRadius):
         without the spread of r.
         """
         if share != 1.0:
-            step = at["elr"] ** 2 * grad_sq
+            step = cls.rate(at) ** 2 * grad_sq
             with np.errstate(invalid="ignore"):
-                return step / (1 + np.sqrt(1 - share * step)) / (at["elr"] * at["wd"])
-        square, step = cls.stationary_radius(at, grad_sq) ** 2, _step(at, grad_sq)
+                return step / (1 + np.sqrt(1 - share * step)) / (cls.rate(at) * cls.decay(at))
+        square, step = cls.stationary_radius(at, grad_sq) ** 2, cls._square_step(at, grad_sq)
         variance = cls.stationary_spread(at, grad_sq, dof)
         decay = np.where(step > 0, ideal_gas.balanced_decay(step), 0.5)
         curvature = decay**2 * variance * (1 - 2 * (1 - decay) ** 2) - step**2 / freedom("dof", dof)
@@ -66,7 +75,7 @@ class ScaledStep(FreeRadius):
         It is first order in 1/dof (the step linearised about r*) for isotropic noise; for other noise replace dof by
         the effective rank. NaN where h ≥ 1.
         """
-        step = _step(at, grad_sq)
+        step = cls._square_step(at, grad_sq)
         decay = np.where(step > 0, ideal_gas.balanced_decay(step), 0.5)
         variance = step**2 / (2 * decay * (1 - decay) * (1 - decay * (1 - decay)))
         return (variance / freedom("dof", dof))[()]
@@ -75,8 +84,8 @@ class ScaledStep(FreeRadius):
     def start_radius(cls, at: At, grad_sq: Any) -> np.ndarray:
         """The discrete radius up to η_e²G = ½, else that of continuous time."""
         grad_sq = tame(grad_sq)
-        at = {"elr": tame(at["elr"]), "wd": tame(at["wd"])}
-        return cls._discrete_or_continuous(at, grad_sq, at["elr"] ** 2 * grad_sq < 0.5)
+        at = {name: tame(value) for name, value in at.items()}
+        return cls._discrete_or_continuous(at, grad_sq, cls.rate(at) ** 2 * grad_sq < 0.5)
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
@@ -92,28 +101,28 @@ class ScaledStep(FreeRadius):
     @classmethod
     def step_number(cls, at: At) -> Any:
         """η_e."""
-        return at["elr"]
+        return cls.rate(at)
 
     @classmethod
     def square_unit(cls, at: At) -> Any:
         """1/(η_e λ): x = η_e λ r²."""
-        return 1 / (at["elr"] * at["wd"])
+        return 1 / (cls.rate(at) * cls.decay(at))
 
     @classmethod
     def mean_step(
         cls, number: float, noise_var: float, dof: int, grad_sq: Callable[[float], float]
     ) -> tuple[float, float, float]:
         """η_e, η_e λ r*², and the spread of ln r² at r*."""
-        at = {"elr": number, "wd": 1.0}
-        decay = number * float(cls.stationary_radius(at, grad_sq(number))) ** 2
-        return number, decay, float(np.sqrt(cls.stationary_spread(at, grad_sq(number), dof)))
+        at, square = {"elr": number, "wd": 1.0}, grad_sq(number)
+        decay = number * float(FixedELR.stationary_radius(at, square)) ** 2
+        return number, decay, float(np.sqrt(FixedELR.stationary_spread(at, square, dof)))
 
     # --- relaxation ---
 
     @classmethod
     def radius_time(cls, at: At, grad_sq: Any) -> Numbers:
         """Relaxation time of r², 1/(η_e²G) steps, near r* and far below it."""
-        return 1 / (positive("elr", at["elr"]) ** 2 * positive("grad_sq", grad_sq))
+        return 1 / (positive("elr", cls.rate(at)) ** 2 * positive("grad_sq", grad_sq))
 
     @classmethod
     def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Numbers:
@@ -122,9 +131,10 @@ class ScaledStep(FreeRadius):
         r² = r*²/(1 + (r*²/r₀² − 1) e^{−kt}), r*² = η_eG/(2λ). Solves d(r²)/dt = k r² − 2η_e λ r⁴; λ and G may be 0
         (growth without decay overflows to infinity).
         """
-        start, step, elr = positive("radius_start", radius_start), nonnegative("step", step), positive("elr", at["elr"])
+        start, step = positive("radius_start", radius_start), nonnegative("step", step)
+        elr = positive("elr", cls.rate(at))
         phase = elr**2 * nonnegative("grad_sq", grad_sq) * step
-        loss = 2 * elr * nonnegative("wd", at["wd"]) * start**2 * step
+        loss = 2 * elr * nonnegative("wd", cls.decay(at)) * start**2 * step
         with np.errstate(divide="ignore"):
             from scipy.special import exprel  # imported here, since SciPy is slow to import
 
@@ -139,8 +149,8 @@ class ScaledStep(FreeRadius):
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
-        """2R along η_e in a harmonic well; −R along λ, exact."""
-        return {cls.axes[0]: (2.0, False), "wd": (-1.0, True)}
+        """2R along η_e in a harmonic well; −R along λ, exact. Empty without the axis λ."""
+        return {cls.axes[0]: (2.0, False), "wd": (-1.0, True)} if "wd" in cls.axes else {}
 
 
 @dataclass(frozen=True)
@@ -173,8 +183,3 @@ class FixedELR(ScaledStep):
     name: ClassVar[str] = "fixed_elr"
     title: ClassVar[str] = "fixed ELR"
     axes: ClassVar[tuple[str, str]] = ("elr", "wd")
-
-
-def _step(at: At, grad_sq: Any) -> Any:
-    """η_e²G."""
-    return positive("elr", at["elr"]) ** 2 * nonnegative("grad_sq", grad_sq)

@@ -14,17 +14,21 @@ from weightgas.theory._arguments import Numbers, freedom, nonnegative, positive,
 
 
 class PlainStep(FreeRadius):
-    """Base of steps of size η with weight decay λ, for any rule of η (``at["lr"]``)."""
+    """Base of steps of size η with weight decay λ.
+
+    All members take η from :meth:`rate` (the axis ``"lr"``) and λ from :meth:`decay` (the axis ``"wd"``).
+    """
 
     holds: ClassVar[str] = "η and λ: isobaric along T·V = ησ²/4, an adiabat"
     scaled: ClassVar[bool] = False
+    derived: ClassVar[dict[str, str]] = {"rate": "lr", "decay": "wd"}
 
     # --- the step ---
 
     @classmethod
     def decay_of_step(cls, at: At, square: Any) -> Any:
         """ηλ."""
-        return at["lr"] * at["wd"]
+        return cls.rate(at) * cls.decay(at)
 
     # --- the stationary state ---
 
@@ -35,7 +39,7 @@ class PlainStep(FreeRadius):
         Discrete (fixed point of the mean step): r*⁴ = ηG/(λ(2 − ηλ)); NaN where ηλ ≥ 2. Continuous time
         [arXiv 2511.07308]: r*⁴ = ηG/(2λ).
         """
-        lr, wd, grad_sq = positive("lr", at["lr"]), positive("wd", at["wd"]), nonnegative("grad_sq", grad_sq)
+        lr, wd, grad_sq = positive("lr", cls.rate(at)), positive("wd", cls.decay(at)), nonnegative("grad_sq", grad_sq)
         loss = 2 - lr * wd if discrete else 2.0
         return where(np.greater(loss, 0), lambda ok: (lr * grad_sq / (wd * np.where(ok, loss, 1.0))) ** 0.25)
 
@@ -49,7 +53,7 @@ class PlainStep(FreeRadius):
         square = cls.stationary_radius(at, grad_sq) ** 2 * (1 + cls.stationary_spread(at, grad_sq, dof) / 2)
         if share == 1.0:
             return square
-        decay = at["lr"] * at["wd"]
+        decay = cls.rate(at) * cls.decay(at)
         return square * np.sqrt((2 - decay) / (2 - share * decay))
 
     @classmethod
@@ -60,7 +64,7 @@ class PlainStep(FreeRadius):
         step linearised about r*) for isotropic noise; for other noise replace dof by the effective rank. NaN where ηλ ≥
         2 or = 1: there the fixed point is not stable.
         """
-        decay, dof = positive("lr", at["lr"]) * positive("wd", at["wd"]), freedom("dof", dof)
+        decay, dof = positive("lr", cls.rate(at)) * positive("wd", cls.decay(at)), freedom("dof", dof)
         stable = (decay < 2) & (decay != 1)
         return where(stable, lambda ok: decay * (2 - decay) / (2 * dof * np.where(ok, 1 - decay, 1.0) ** 2))
 
@@ -68,8 +72,8 @@ class PlainStep(FreeRadius):
     def start_radius(cls, at: At, grad_sq: Any) -> np.ndarray:
         """The discrete radius up to ηλ = 1, else that of continuous time."""
         grad_sq = tame(grad_sq)
-        at = {"lr": tame(at["lr"]), "wd": tame(at["wd"])}
-        return cls._discrete_or_continuous(at, grad_sq, at["lr"] * at["wd"] < 1)
+        at = {name: tame(value) for name, value in at.items()}
+        return cls._discrete_or_continuous(at, grad_sq, cls.rate(at) * cls.decay(at) < 1)
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> Numbers:
@@ -92,7 +96,7 @@ class PlainStep(FreeRadius):
         square = cls.stationary_radius(at, grad_sq, discrete=discrete) ** 2
         spread = cls.stationary_spread(at, grad_sq, dof) / 2 if discrete else 0.0
         some = np.where(grad_sq > 0, square, 1.0)
-        return (positive("lr", at["lr"]) * noise_trace / (2 * dof) * (1 + spread) / some)[()]
+        return (positive("lr", cls.rate(at)) * noise_trace / (2 * dof) * (1 + spread) / some)[()]
 
     # --- the mean step of the isotropic noise model ---
 
@@ -101,12 +105,12 @@ class PlainStep(FreeRadius):
     @classmethod
     def step_number(cls, at: At) -> Any:
         """ηλ."""
-        return at["lr"] * at["wd"]
+        return cls.rate(at) * cls.decay(at)
 
     @classmethod
     def square_unit(cls, at: At) -> Any:
         """η: x = r²/η."""
-        return at["lr"]
+        return cls.rate(at)
 
     @classmethod
     def mean_step(
@@ -120,7 +124,7 @@ class PlainStep(FreeRadius):
             before, size = size, float(np.sqrt(number * (2 - number) / grad_sq(size)))
             if abs(size / before - 1) < 1e-6:  # accurate enough as the centre of the density
                 break
-        spread = cls.stationary_spread({"lr": number, "wd": 1.0}, 1.0, dof)
+        spread = FixedLR.stationary_spread({"lr": number, "wd": 1.0}, 1.0, dof)
         return size, number, float(np.sqrt(spread))
 
     # --- relaxation ---
@@ -128,7 +132,7 @@ class PlainStep(FreeRadius):
     @classmethod
     def radius_time(cls, at: At, grad_sq: Any) -> Numbers:
         """Relaxation time of r⁴, 1/(4ηλ) steps."""
-        return 1 / (4 * positive("lr", at["lr"]) * positive("wd", at["wd"]))
+        return 1 / (4 * positive("lr", cls.rate(at)) * positive("wd", cls.decay(at)))
 
     @classmethod
     def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Numbers:
@@ -136,8 +140,9 @@ class PlainStep(FreeRadius):
 
         Solves d(r⁴)/dt = −4ηλ r⁴ + 2η²G; λ may be 0 (r⁴ then grows by 2η²G per step).
         """
-        start, step, lr = positive("radius_start", radius_start), nonnegative("step", step), positive("lr", at["lr"])
-        phase = 4 * lr * nonnegative("wd", at["wd"]) * step
+        start, step = positive("radius_start", radius_start), nonnegative("step", step)
+        lr = positive("lr", cls.rate(at))
+        phase = 4 * lr * nonnegative("wd", cls.decay(at)) * step
         gain = 2 * lr**2 * nonnegative("grad_sq", grad_sq) * step
         from scipy.special import exprel  # imported here, since SciPy is slow to import
 
@@ -157,13 +162,13 @@ class PlainStep(FreeRadius):
 
     @classmethod
     def entropy_slopes(cls) -> dict[str, tuple[float, bool]]:
-        """R along η and 0 along λ in a harmonic well; R along η at constant ηλ, exact."""
-        return {cls.axes[0]: (1.0, False), "wd": (0.0, False)}
+        """R along η and 0 along λ in a harmonic well; R along η at constant ηλ, exact. Empty without the axis λ."""
+        return {cls.axes[0]: (1.0, False), "wd": (0.0, False)} if "wd" in cls.axes else {}
 
     @classmethod
     def combined(cls, at: At) -> dict[str, Any]:
         """``product``: ηλ."""
-        return {"product": at["lr"] * at["wd"]}
+        return {"product": cls.rate(at) * cls.decay(at)}
 
     @classmethod
     def solved(cls, values: dict[str, Any]) -> dict[str, Any]:

@@ -18,18 +18,22 @@ PressureConvention = Literal["energy", "exact_decay", "published"]
 
 
 class ProjectedStep(Protocol):
-    """Base of steps of size η_e r² that end on the sphere of radius r, for any rule of η_e (``at["elr"]``)."""
+    """Base of steps of size η_e r² that end on the sphere of radius r.
+
+    All members take η_e from :meth:`rate` (the axis ``"elr"``) and r from :meth:`fixed_radius` (the axis ``"radius"``).
+    """
 
     holds: ClassVar[str] = "η_e (so T) and r (so V): NVT, minimises F"
     scaled: ClassVar[bool] = True
     projected: ClassVar[bool] = True
+    derived: ClassVar[dict[str, str]] = {"rate": "elr", "fixed_radius": "radius"}
 
     # --- the step ---
 
     @classmethod
     def decay(cls, at: At) -> np.ndarray:
         """0: the projection removes the growth."""
-        return np.zeros_like(at["radius"], dtype=float)
+        return np.zeros_like(cls.fixed_radius(at), dtype=float)
 
     @classmethod
     def fixed_radius(cls, at: At) -> Any:
@@ -46,28 +50,28 @@ class ProjectedStep(Protocol):
     @classmethod
     def stationary_radius(cls, at: At, grad_sq: Any, *, discrete: bool = True) -> Any:
         """The fixed radius r."""
-        return at["radius"]
+        return cls.fixed_radius(at)
 
     @classmethod
     def stationary_square(cls, at: At, grad_sq: Any, dof: Any, *, share: float = 1.0) -> Any:
         """E[r²] = r², which is fixed."""
-        return at["radius"] ** 2
+        return cls.fixed_radius(at) ** 2
 
     @classmethod
     def stationary_spread(cls, at: At, grad_sq: Any, dof: Any) -> Any:
         """0: the radius is fixed."""
-        return np.zeros_like(at["radius"], dtype=float)
+        return np.zeros_like(cls.fixed_radius(at), dtype=float)
 
     @classmethod
     def start_radius(cls, at: At, grad_sq: Any) -> Any:
         """The fixed radius r."""
-        return at["radius"]
+        return cls.fixed_radius(at)
 
     @classmethod
     def group_radii(cls, at: At, grad_sq: Any) -> np.ndarray:
         """Stationary radius of every group: r_i² ∝ √G_i and Σ_i r_i² = r²."""
         roots = np.sqrt(grad_sq)
-        return at["radius"] * np.sqrt(roots / roots.sum(axis=-1, keepdims=True))
+        return cls.fixed_radius(at) * np.sqrt(roots / roots.sum(axis=-1, keepdims=True))
 
     @classmethod
     def stationary_pressure(
@@ -88,7 +92,7 @@ class ProjectedStep(Protocol):
         ``"published"``    E(‖w₊‖ − r)/(η_e r³) as in the code of arXiv 2511.07308, = p(1 − (η_e²G/4)(1 + 2/dof) + …);
         first order in 1/dof. ``dof`` (isotropic noise) adds the spread of ‖g̃‖²; without it dof is infinite.
         """
-        elr, square = positive("elr", at["elr"]), positive("square", square)
+        elr, square = positive("elr", cls.rate(at)), positive("square", square)
         step = elr**2 * nonnegative("grad_sq", grad_sq)
         if convention == "energy":
             growth = step / 2
@@ -106,12 +110,12 @@ class ProjectedStep(Protocol):
     @classmethod
     def step_number(cls, at: At) -> Any:
         """η_e."""
-        return at["elr"]
+        return cls.rate(at)
 
     @classmethod
     def square_unit(cls, at: At) -> Any:
         """r², so that x = 1."""
-        return at["radius"] ** 2
+        return cls.fixed_radius(at) ** 2
 
     @classmethod
     def mean_step(
@@ -125,12 +129,12 @@ class ProjectedStep(Protocol):
     @classmethod
     def radius_time(cls, at: At, grad_sq: Any) -> np.ndarray:
         """0: the radius is fixed."""
-        return np.zeros_like(at["radius"], dtype=float)
+        return np.zeros_like(cls.fixed_radius(at), dtype=float)
 
     @classmethod
     def radius_after(cls, at: At, step: Any, radius_start: Any, grad_sq: Any) -> Any:
         """The fixed radius r."""
-        return at["radius"]
+        return cls.fixed_radius(at)
 
     # --- what is compared between cells ---
 

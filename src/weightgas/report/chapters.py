@@ -11,6 +11,7 @@ from matplotlib import figure as mpl
 
 from weightgas.analysis.findings import Findings
 from weightgas.analysis.smoothing import published_isotherm
+from weightgas.errors import wrong_type
 from weightgas.figures.canvas import plain
 from weightgas.figures.entry import Figure
 from weightgas.report import tables as tabulate
@@ -70,10 +71,18 @@ def section(
         made += attempt(f"No tables: {title}", lambda make=make: list(make(runs)), notes) or []
     for figure in figures:
         for name, caption, draw in drawings(figure, runs, controls or {}, notes):
-            drawn = attempt(f"Not drawn: {name}", draw, notes)
+            drawn = attempt(f"Not drawn: {name}", partial(_figure, draw), notes)
             if drawn is not None:
                 pictures.append(Picture(drawn, caption, figure.level, name))
     return Section(title, text, made, pictures, notes)
+
+
+def _figure(draw: Callable[[], mpl.Figure]) -> mpl.Figure:
+    """What ``draw`` returns, if it is a figure: a function of the user's may have another result, or none."""
+    drawn = draw()
+    if not isinstance(drawn, mpl.Figure):
+        raise wrong_type("figure", "a function that returns a matplotlib Figure", drawn, "End it with return fig.")
+    return drawn
 
 
 def drawings(

@@ -23,7 +23,7 @@ from weightgas.measurement.stationarity.criteria import Criteria
 from weightgas.measurement.stationarity.sample_size import cautious_sample_size, split_rhat
 from weightgas.measurement.stationarity.slow_part import slow_part
 from weightgas.measurement.stationarity.snapshots import direction_sample_size
-from weightgas.measurement.stationarity.trend import CONSTANT, change, largest_trend, trend_in_errors
+from weightgas.measurement.stationarity.trend import CONSTANT, change, change_error, largest_trend, trend_in_errors
 from weightgas.status import Cause, Outcome, Status, flags
 
 _NEGLIGIBLE = 2e-3
@@ -80,7 +80,7 @@ def assess(trace: xr.Dataset, criteria: Criteria) -> xr.Dataset:
     for name in ("burn_in", "samples_kept"):
         result[name] = result[name].astype(int)
     end = np.where(status == Status.CONVERGING, np.nan, last)  # more steps do not make it stationary
-    reason = _outcomes(trace, status, shortfalls.reasons(gates, found, end))
+    reason = _outcomes(trace, status, shortfalls.reasons(gates, found, end), found["measured"])
     where = regime.classify(trace, result["burn_in"].values, status)
     result["status"] = ("cell", status, {"long_name": "status", **flags(Status)})
     result["regime"] = ("cell", where, {"long_name": "regime", **flags(regime.Regime)})
@@ -105,6 +105,7 @@ def _series(trace: xr.Dataset) -> dict[str, np.ndarray]:
     samples = trace["samples"].values.min(axis=1)
     out = {name: np.full(cells, np.nan) for name in _OF_CELLS}
     out |= {"burn_in": np.zeros(cells), "burn_in_radius": np.zeros(cells), "samples": samples.astype(float)}
+    out["radius_error"] = np.full(cells, np.nan)
     out["measured"] = measured
     for i in range(cells):
         n = int(samples[i])
@@ -142,7 +143,7 @@ def _one_cell(
     if np.ptp(log_radius) > CONSTANT:
         out["ess_radius"] = cautious_sample_size(log_radius)
         out["correlation_radius"] = log_radius.size / out["ess_radius"] if out["ess_radius"] > 0 else np.nan
-        out["radius_trend_z"] = trend_in_errors(log_radius)
+        out["radius_trend_z"], out["radius_error"] = trend_in_errors(log_radius), change_error(log_radius)
     if (kept := recorded[begin:]).sum() > 1:
         noise = noise[:, begin:] if kept.all() else noise[:, begin:][:, kept]
         if (level := float(noise.mean())) > 0:
@@ -192,8 +193,9 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
     return status
 
 
-def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list[str]:
-    """The reasons; a status that more steps would not change has its cause."""
+def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str], measured: np.ndarray) -> list[str]:
+    """The reasons; a status that more steps would not change has its cause. ``measured``: whether there is an energy,
+    in place of which the gradient is judged."""
     out = list(reasons)
     samples, all_samples = trace["samples"].values, trace.sizes["sample"]
     for i in np.flatnonzero(~np.isin(status, [Status.EQUILIBRIUM, Status.TOO_SHORT])):
@@ -204,7 +206,8 @@ def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str]) -> list
                 or f"{code.name.lower()} after {samples[i].min()} of {all_samples} samples: {code.advice}"
             )
         else:
-            out[i] = "; ".join(filter(None, (code.advice, reasons[i])))
+            advice = code.advice if measured[i] else code.advice.replace("The energy is", "The gradient is")
+            out[i] = "; ".join(filter(None, (advice, reasons[i])))
     return out
 
 

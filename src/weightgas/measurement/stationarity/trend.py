@@ -33,6 +33,13 @@ def change(series: np.ndarray) -> float:
     return float(series[:, middle:].mean() - series[:, :middle].mean())
 
 
+def change_error(series: np.ndarray) -> float:
+    """Standard error of :func:`change`, 2s/√ESS, with s and ESS of the residuals of the fit; NaN if ESS is 0."""
+    rest = _fit(series)[1]
+    ess = cautious_sample_size(rest, DEGREE)
+    return float(2 * rest.std() / np.sqrt(ess)) if ess > 0 else float("nan")
+
+
 def trend_in_errors(series: np.ndarray) -> float:
     """The trend of a series (replicas, samples) in standard errors, as a normal variate of the same probability.
 
