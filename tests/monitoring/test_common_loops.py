@@ -188,7 +188,7 @@ def test_an_averaged_copy_does_not_confuse(average: str) -> None:
             made.append(torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=ema if average == "ema" else None))
         made[0].update_parameters(model)
 
-    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2)  # noqa: E731
+    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-3)  # noqa: E731
     (model, _, gas), (plain, _, expected) = plain_run(make, each=each), plain_run(make)
     assert gas is not None and expected is not None and same(model, plain) and gas.notes() == []
     records_alike(gas, expected, 1e-15)
@@ -246,7 +246,7 @@ def test_accumulated_gradients_are_those_of_the_large_batch() -> None:
     def go(parts: int):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(64, 32, bias=False), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, 10)).double()
-        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-3)
         gas = watch(model, optimizer, groups={"first": ["0.weight"]}, every=2)
         for x, y in batches(20):
             optimizer.zero_grad()

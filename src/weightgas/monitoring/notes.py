@@ -12,12 +12,14 @@ from weightgas.monitoring.ahead import STILL, TANGENT, NormForecast
 from weightgas.monitoring.hooks import Hooks, Ledger
 from weightgas.monitoring.record import Record
 from weightgas.monitoring.states import UNKNOWN, GroupState
+from weightgas.optimizers import Optimizer
 from weightgas.status import Status
 
 
-def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
-    """Notes on hooks, steps and gradients."""
-    out = []
+def of_run(ledger: Ledger, probe: Hooks | None, rules: Sequence[Optimizer]) -> list[str]:
+    """Notes on hooks, steps, gradients and momentum."""
+    why = "{}; τ is that of the envelope, and there is no forecast of the norm and no decay time"
+    out = [why.format(reason) for reason in dict.fromkeys(rule.oscillates for rule in rules) if reason]
     if ledger.nonfinite is not None:
         out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run continues")
     if ledger.failure:
