@@ -93,7 +93,7 @@ def of_samples(record: Record, names: Sequence[str], invariant: Sequence[bool]) 
         return []
     out = [f"{names[k]}: {reason}" for k, reason in radial(record).items() if invariant[k]]
     rounded = (np.isnan(record["tangency"]) & (record["grad_sq"] > 0)).mean(axis=0)
-    out += [_ROUNDED.format(names[k], rounded[k]) for k in np.flatnonzero(rounded > 0.5) if invariant[k]]
+    out += [_ROUNDED.format(names[k], rounded[k]) for k in np.flatnonzero(rounded > 0.5).tolist() if invariant[k]]
     if np.nanmax(np.abs(record["between"])) > STILL:
         out.append("weights change between steps (a projection or a constraint?): the budget excludes that change")
     return out
