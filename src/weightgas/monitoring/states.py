@@ -59,7 +59,9 @@ class GroupState:
     - Thermodynamics: ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z and ``temperature_conf``
       T_conf with its standard error ``temperature_conf_err``.
 
-    Norm, η/r², angle and the terms of the budget are exact for every group, scale-invariant or not. Where ``invariant``
+    Where the norm oscillates (``Optimizer.oscillates``) ``decay_time`` and ``steps_to_go`` are NaN, and r* before
+    equilibrium. Norm, η/r², angle and the terms of the budget are exact for every group, scale-invariant or not, except
+    that decay in a momentum buffer is that of older weights (``SGD.decay_share``). Where ``invariant``
     is False, all that follows from scale-invariance is NaN: G, tr Σ, r*, τ, T, p, V, Z and T_conf. ``reason`` explains
     the status and missing numbers.
     """
