@@ -74,3 +74,11 @@ def test_a_finite_number_is_a_float_or_refused():
         finite_number("slope", True)
     with pytest.raises(ValueError, match=r"slope: expected a finite number, got inf"):
         finite_number("slope", np.inf)
+
+
+def test_a_whole_number_that_is_given_as_a_float_is_written_out():
+    with pytest.raises(TypeError, match=r"steps: .* at least 1, got 100000\.0\. Write 100000, without a decimal point"):
+        whole_number("steps", 1e5)
+    for other in (1.5, np.inf, np.nan, 1e300):
+        with pytest.raises(TypeError, match=r"steps: .* Pass a whole number\."):
+            whole_number("steps", other)

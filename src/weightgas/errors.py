@@ -200,6 +200,8 @@ def whole_number(
     TypeError for other types, bool included; ValueError outside of this range.
     """
     if isinstance(value, bool) or not isinstance(value, Integral):
+        if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
+            fix = f"Write {int(value)}, without a decimal point or exponent."
         raise wrong_type(name, f"a whole number of at least {minimum}", value, fix)
     if value < minimum:
         raise refuse(name, f"a whole number of at least {minimum}", int(value), fix)

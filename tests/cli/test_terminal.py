@@ -56,6 +56,14 @@ def test_advice_is_printed_once_for_each_status(folder, capsys, monkeypatch) -> 
 
 
 @pytest.mark.thorough
+def test_reasons_name_their_cells(folder, capsys, monkeypatch) -> None:
+    """The cells that are not in equilibrium, in the order of the table, each with its hyperparameters."""
+    out = measured(folder, capsys, monkeypatch, 140, "--no-controls").out
+    assert re.search(r"^  lr 1e-12, wd 0\.1: energy: \S+ effective samples of 20 needed", out, re.MULTILINE)
+    assert re.search(r"^  lr 1e\+06, wd 0\.1: diverged after 0 of 400 samples", out, re.MULTILINE)
+
+
+@pytest.mark.thorough
 def test_controls_are_named_in_a_table(tmp_path, capsys, monkeypatch) -> None:
     """Of a run of few samples: the controls have as many."""
     record = weightgas.Record(samples=120)

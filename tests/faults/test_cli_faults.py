@@ -45,16 +45,19 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((), r"protocol fixed_lr: expected lr and wd, got nothing\. .*add lr, wd"),
+        ((), r"protocol fixed_lr: expected lr and wd, got nothing\. .*add --lr, --wd"),
         (("--lr", "-0.1", "--wd", "0.1"), r"lr: expected finite numbers above 0, got -0\.1\."),
         (("--lr", "nan", "--wd", "0.1"), r"lr: expected finite numbers above 0, got nan\."),
         (("--lr", "inf", "--wd", "0.1"), r"lr: expected finite numbers above 0, got inf\."),
-        (("--lr", "0.1", "--wd", "0"), r"wd: expected finite numbers above 0, got 0\.0\. .*use FixedSphere"),
+        (
+            ("--lr", "0.1", "--wd", "0"),
+            r"wd: expected finite numbers above 0, got 0\.0\. .*--protocol fixed-sphere with",
+        ),
         (("--lr", "fast", "--wd", "0.1"), r"--lr: expected numbers, got 'fast'\."),
         (("--lr", "0.1:1", "--wd", "0.1"), r"--lr: expected numbers, got '0\.1:1'\. .*low:high:count"),
         (("--lr", "0:1:5", "--wd", "0.1"), r"--lr: expected low:high:count with ends above 0"),
         (("--lr", "0.1,0.1", "--wd", "0.1"), r"FixedLR: expected every cell once"),
-        ((*GRID, "--elr", "0.1"), r"protocol fixed_lr: expected lr and wd, got elr, lr, wd\. .*omit elr"),
+        ((*GRID, "--elr", "0.1"), r"protocol fixed_lr: expected lr and wd, got elr, lr, wd\. .*omit --elr"),
         (("--protocol", "fixed-elr", *GRID), r"protocol fixed_elr: expected elr and wd, got lr, wd"),
         (("--protocol", "fixed-sphere", *GRID), r"protocol fixed_sphere: expected elr and radius, got lr, wd"),
         (("--protocol", "fixed-norm", *GRID), r"'fixed-norm' is not one of 'fixed-lr', 'fixed-elr', 'fixed-sphere'"),
@@ -102,9 +105,12 @@ def test_simulate_refuses(
             ("measure", ".", "--entropy", "boltzmann"),
             r"--entropy: expected one of auto, density.* got 'boltzmann'",
         ),
-        (("report", "nowhere"), r"nowhere"),
+        (("report", "nowhere"), r"nowhere: expected a stored trace or state, got nothing there"),
         (("list", "colours"), r"WHAT: expected one of data, entropies.* got 'colours'"),
-        (("simulat",), r"No such command 'simulat'.*Did you mean 'simulate'"),
+        (("simulat",), r"No such command 'simulat'.*Did you mean 'simulate'\? See weightgas --help"),
+        (("predict",), r"Missing argument 'OPTIMIZER': one of sgd, adamw, adam"),
+        (("simulate", *GRID, "--steps", "1e5"), r"--steps'.* Write 100000 in place of 1e5\."),
+        (("simulate", *GRID, "--steps=1e5"), r"--steps'.* Write 100000 in place of 1e5\."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
@@ -442,3 +448,13 @@ def test_a_run_without_the_letters(empty: Path) -> None:
     found = end(start(empty, "simulate", "--lr", "0", "--wd", "1", PYTHONIOENCODING="ascii", LC_ALL="C"))
     assert (found.code, found.err.count("\n")) == (2, 1)
     assert "learning rate eta must be positive" in found.err
+
+
+@pytest.mark.parametrize("command", ["measure", "report"])
+def test_a_folder_of_runs_and_a_near_name_are_answered_with_the_runs(command: str, capsys, tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        (tmp_path / "runs" / name / "trace.zarr").mkdir(parents=True)
+    assert refused(capsys, command, "runs").endswith(
+        "runs: expected a run folder, got a folder that holds runs/first, runs/second. Give one of them."
+    )
+    assert refused(capsys, command, "runs/frist").endswith("got nothing there. Did you mean runs/first?")

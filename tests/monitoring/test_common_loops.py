@@ -140,7 +140,7 @@ def test_a_sample_under_autocast_is_of_the_gradients_that_the_loop_has(kind: str
     sample = {name: gas.record[name][0] for name in (*expected, "decay", "alignment", "update") if name != "change"}
     for name in ("radius", "grad_sq", "noise_trace", "angle"):
         np.testing.assert_allclose(sample[name], expected[name], rtol=1e-3, err_msg=name)
-    change = sample["update"] + sample["alignment"] + sample["decay"]
+    change = sample["update"] + sample["alignment"] + np.nan_to_num(sample["decay"])  # NaN is contained in the update
     assert np.abs(change - expected["change"]).max() < 1e-3 * np.abs(expected["change"]).max()
 
 
@@ -167,10 +167,11 @@ def test_implementations_of_one_optimizer_are_read_alike(kind, how: str) -> None
     expected = plain_run(make)[2]
     assert gas is not None and expected is not None and same(model, plain) and gas.notes() == []
     assert gas.groups()[0].rule == expected.groups()[0].rule
-    largest = np.max([np.abs(expected.record[n][0]) for n in ("decay", "alignment", "update")])
+    largest = np.nanmax([np.abs(expected.record[n][0]) for n in ("decay", "alignment", "update")])
     for name in ("radius", "angle", "grad_sq", "decay", "alignment", "update", "lr"):  # rounding grows from there on
         size = largest if name in ("decay", "alignment", "update") else expected.record[name][0]
-        assert np.abs((gas.record[name][0] - expected.record[name][0]) / size).max() < 1e-4, name
+        off = (gas.record[name][0] - expected.record[name][0]) / size
+        assert np.nanmax(np.abs(off)) < 1e-4 and (np.isnan(off) == np.isnan(expected.record[name][0])).all(), name
     assert len(gas.record) == len(expected.record) == 10
 
 
@@ -187,7 +188,7 @@ def test_an_averaged_copy_does_not_confuse(average: str) -> None:
             made.append(torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=ema if average == "ema" else None))
         made[0].update_parameters(model)
 
-    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2)  # noqa: E731
+    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-3)  # noqa: E731
     (model, _, gas), (plain, _, expected) = plain_run(make, each=each), plain_run(make)
     assert gas is not None and expected is not None and same(model, plain) and gas.notes() == []
     records_alike(gas, expected, 1e-15)
@@ -245,7 +246,7 @@ def test_accumulated_gradients_are_those_of_the_large_batch() -> None:
     def go(parts: int):
         torch.manual_seed(0)
         model = nn.Sequential(nn.Linear(64, 32, bias=False), nn.LayerNorm(32), nn.ReLU(), nn.Linear(32, 10)).double()
-        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=5e-3)
         gas = watch(model, optimizer, groups={"first": ["0.weight"]}, every=2)
         for x, y in batches(20):
             optimizer.zero_grad()

@@ -237,6 +237,18 @@ def test_schedules_that_are_none() -> None:
     assert "the recorded learning rates" in gas.forecast(500)["all"].reason
 
 
+def test_a_norm_that_oscillates_has_no_forecast() -> None:
+    """Large decay in the buffer: r overshoots r* and comes back; only what holds then is given."""
+    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.05)  # noqa: E731
+    gas = drawn_gas(make, 400, dim=D, radius=9.0, every=5, seed=4)[0]
+    state, late = gas.groups()[0], gas.forecast(1000)["all"]
+    assert np.isnan([state.decay_time, state.steps_to_go_high]).all() and np.isfinite(state.relaxation_time)
+    assert late.basis == "none" and "the norm oscillates about r*" in late.reason
+    assert "note: eta lambda = 0.005 is above (1 - sqrt(alpha))^2 / 4" in str(gas)
+    fine = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.005), 100, dim=D, every=5)[0]
+    assert "oscillates" not in str(fine) and np.isfinite(fine.groups()[0].decay_time)
+
+
 def test_a_schedule_is_followed_only_so_far(monkeypatch: pytest.MonkeyPatch) -> None:
     """The rate has all but vanished, so 30 relaxation times are 10^8 steps, which nobody asked for."""
     monkeypatch.setattr("weightgas.monitoring.rates._AHEAD", 2000)

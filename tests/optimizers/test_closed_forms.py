@@ -323,6 +323,74 @@ def test_relaxation_time_of_lion():
     assert (times[1] - times[0]) / np.log(first / second) / time == pytest.approx(1, abs=0.06)
 
 
+def slowest(law: SGD) -> complex:
+    """The slowest multiplier of a small deviation in the recursion of ⟨w_t²⟩, ⟨w_(t−1)²⟩ and ⟨w_t·w_(t−1)⟩ in noise of
+    E‖g‖² = G/r²: w₊ = f₁w + f₂w₋ − m₀g − m₁g₋, in units of r* = 1."""
+    x, alpha = law.decay, law.momentum
+    second = -alpha * (1 - x) if law.nesterov else -alpha
+    m0, m1 = (1 + alpha, -alpha) if law.nesterov else (1.0, 0.0)
+    first = 1 - x - second
+    free = np.array([[first**2, second**2, 2 * first * second], [1, 0, 0], [first, 0, second]])
+    noise = np.array([m0**2 + m1**2 + 2 * first * m0 * m1, 0, m0 * m1])
+    size = 1 / np.linalg.solve(np.eye(3) - free, noise)[0]
+    free[:, 0] -= size * np.array([m0**2, 0, 0])
+    free[:, 1] -= size * np.array([m1**2 + 2 * first * m0 * m1, 0, m0 * m1])
+    values = np.linalg.eigvals(free)
+    return complex(values[np.argmax(np.abs(values))])
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("alpha", [0.5, 0.9, 0.99, 0.999])
+def test_momentum_oscillates_beyond_a_quarter_of_the_limit_of_its_roots(alpha: float, nesterov: bool) -> None:
+    """The time is never shorter than that of small deviations in noise or of decay alone, by more than the rounding of
+    eigenvalues; the norm oscillates exactly where the slowest multiplier is complex."""
+    limit = ((1 - alpha) / (1 + alpha)) ** 2 if nesterov else (1 - np.sqrt(alpha)) ** 2
+    for share, most in ((0.01, 1.011), (0.1, 1.14), (0.2, 1.42), (0.235, 1.85), (0.3, 1.73), (1.0, 1.5), (4.0, 1.5)):
+        law = SGD(0.1, share * limit / 0.1, alpha, nesterov)
+        slow = slowest(law)
+        assert 1 - 1e-5 <= law.relaxation_time() * -np.log(abs(slow)) < most
+        if not (nesterov and share > 1):
+            assert bool(law.oscillates) == (share > 0.25) == (abs(slow.imag) > 1e-12)
+    below, above = (SGD(0.1, share * limit / 0.1, alpha, nesterov) for share in (0.999, 1.001))
+    for law, real in ((below, True), (above, False)):  # decay alone
+        x = law.decay
+        first, second = ((1 + alpha) * (1 - x), alpha * (1 - x)) if nesterov else (1 + alpha - x, alpha)
+        assert (first**2 - 4 * second > 0) == real
+    far = SGD(0.1, 0.24 * limit / 0.1, alpha, nesterov)
+    both = 1 - alpha + far.decay * (1 + alpha if nesterov else 1)
+    alone = 1 / (2 * (both - np.sqrt(both**2 - 4 * far.decay)))
+    assert 1 <= far.relaxation_time() / alone < 1.075
+
+
+def test_decay_alone_oscillates_with_momentum() -> None:
+    """torch.optim.SGD without gradients: lr 1e-3, wd 1, alpha 0.99 crosses 0 again and again."""
+    weights = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = torch.optim.SGD([weights], 1e-3, weight_decay=1.0, momentum=0.99)
+    values = []
+    for _ in range(1000):
+        weights.grad = torch.zeros_like(weights)
+        optimizer.step()
+        values.append(float(weights.detach()))
+    law = SGD.of(optimizer, optimizer.param_groups[0])
+    assert law is not None and law.oscillates and np.sum(np.diff(np.sign(values)) != 0) > 5
+    early, late = (np.max(np.abs(values[k : k + 200])) for k in (200, 800))  # an envelope over whole periods
+    assert 600 / np.log(early / late) == pytest.approx(law.relaxation_time(), rel=0.05)
+    assert law.relaxation_time() == pytest.approx(199, rel=1e-3)
+
+
+def test_what_does_not_oscillate() -> None:
+    for law in (
+        SGD(0.5, 1.0),
+        SGD(0.1, 0.5, 0.9, decoupled=True),
+        SGD(0.1, 0.0, 0.9),
+        SGD(momentum=0.9),
+        AdamW(0.1, 1.0),
+    ):
+        assert not law.oscillates
+    reason = SGD(0.1, np.array([1e-4, 1e-2]), 0.9).oscillates
+    assert reason.startswith("eta lambda = 0.001 is above (1 - sqrt(alpha))^2 / 4 = 0.000658")
+
+
 def test_relaxation_times_without_lag_and_growth():
     assert AdamW(0.1, 1e-3, (0.9, 0.0)).relaxation_time() == pytest.approx(1 / (2e-4), rel=1e-3)
     assert AdamW(0.1, 0.01, (0.9, 0.999)).relaxation_time() == pytest.approx(2281, rel=1e-3)

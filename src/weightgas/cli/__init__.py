@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -125,9 +126,28 @@ def _call(words: Sequence[str]) -> int:
         if old in _RENAMED:
             say(f"{name}: --{old.replace('_', '-')} is now --{_RENAMED[old].replace('_', '-')}. See {name} --help.")
             return REFUSED
-        sentence = " ".join(message().replace("Value error, ", "").split()).removesuffix(".")
-        say(f"{name}: {sentence}. See {name} --help.")
+        say(f"{name}: {_sentences(error, words)} See {name} --help.")
         return REFUSED
+
+
+def _sentences(error: Any, words: Sequence[str]) -> str:
+    """The message of the parser, with what is missing, and with the whole number that was meant by one like 1e5."""
+    text = " ".join(error.format_message().replace("Value error, ", "").split())
+    text = text if text.endswith((".", "?")) else f"{text}."
+    parameter = getattr(error, "param", None)
+    about = getattr(parameter, "help", None)
+    if text.startswith("Missing ") and about:
+        return f"{text.removesuffix('.')}: {about[0].lower()}{about[1:]}"
+    if "valid integer" in text and parameter is not None:
+        split = [part for word in words for part in (word.split("=", 1) if word.startswith("--") else [word])]
+        written = next((b for a, b in pairwise(split) if a in parameter.opts), "")
+        try:
+            number = float(written)
+        except ValueError:
+            return text
+        if number.is_integer() and abs(number) < 1e15:
+            return f"{text} Write {int(number)} in place of {written}."
+    return text
 
 
 _PATIENCE = 10.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from pathlib import Path
 
 from weightgas.cli.cost import counted
@@ -43,3 +44,31 @@ def _so_far(finished: int | None, cells: int | None) -> str:
     if finished == cells:
         return f": {counted(cells, 'cell')}"
     return f": {finished} of {counted(cells, 'cell')}; the same command makes the others"
+
+
+_MOST_NAMED = 6
+
+
+def check_one_run(source: Path) -> None:
+    """Refuse a folder that holds runs, naming them, and a place where nothing is, naming the run with a near name.
+
+    Raises
+    ------
+    FileNotFoundError
+        Then. Anything else is for the function that opens it.
+    """
+    if not source.exists():
+        runs = _runs_below(source.parent)
+        near = get_close_matches(source.name, [path.name for path in runs], 1)
+        advice = f"Did you mean {source.parent / near[0]}?" if near else "Check the path."
+        raise FileNotFoundError(f"{source}: expected a stored trace or state, got nothing there. {advice}")
+    if (source / "trace.zarr").exists() or (source / "zarr.json").exists():
+        return
+    if runs := _runs_below(source):
+        more = f" and {len(runs) - _MOST_NAMED} more" if len(runs) > _MOST_NAMED else ""
+        named = ", ".join(map(str, runs[:_MOST_NAMED])) + more
+        raise FileNotFoundError(f"{source}: expected a run folder, got a folder that holds {named}. Give one of them.")
+
+
+def _runs_below(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("*/trace.zarr"))

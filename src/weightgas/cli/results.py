@@ -13,6 +13,7 @@ import typer
 from weightgas.cli import options as opt
 from weightgas.cli import values
 from weightgas.cli.cost import counted
+from weightgas.cli.health import check_one_run
 from weightgas.cli.session import session
 from weightgas.cli.spread import spread
 
@@ -121,6 +122,7 @@ def measure(
         from weightgas.cli import states, terminal
 
         estimator = values.entropy_of(entropy)
+        check_one_run(source)
         recorded = traces.check(traces.open_trace(source))
         place = out or _place(source)
         if dry_run:
@@ -202,6 +204,7 @@ def report(
         from weightgas.report.data import data
 
         figures = [own(text, "--figure", call=False) for text in figure or ()]
+        check_one_run(source)
         run = reports.findings(source)
         alongside = _controls(run) if controls else {}
         if compare is not None:

@@ -56,16 +56,27 @@ def show(to: Console, state: xr.Dataset, rows: int) -> None:
 
 
 def _reasons(state: xr.Dataset, unknown: np.ndarray) -> list[str]:
-    """The first reasons of cells that are not in equilibrium or not precise enough, without the advice on the
-    status."""
+    """The first reasons of cells that are not in equilibrium or not precise enough, with the cells, without the advice
+    on the status."""
     if "reason" not in state:
         return []
-    lacking = unknown | (state["status"].values != Status.EQUILIBRIUM)
-    found = []
-    for reason, status in zip(state["reason"].values[lacking], state["status"].values[lacking], strict=True):
-        advice = Status(int(status)).advice
-        found.append(str(reason).replace(f"{advice}; ", "").replace(advice, "").strip(" ;:"))
-    return [reason for reason in dict.fromkeys(found) if reason][:MOST_REASONS]
+    found: dict[str, list[int]] = {}
+    for cell in np.flatnonzero(unknown | (state["status"].values != Status.EQUILIBRIUM)).tolist():
+        advice = Status(int(state["status"].values[cell])).advice
+        reason = str(state["reason"].values[cell]).replace(f"{advice}; ", "").replace(advice, "").strip(" ;:")
+        if reason:
+            found.setdefault(reason, []).append(cell)
+    lines = [f"{_named(state, cells)}: {reason}" for reason, cells in list(found.items())[:MOST_REASONS]]
+    rest = sum(map(len, list(found.values())[MOST_REASONS:]))
+    return lines + ([f"reasons of {counted(rest, 'more cell')} in --json"] if rest else [])
+
+
+def _named(state: xr.Dataset, cells: list[int]) -> str:
+    """The hyperparameters of the first cell, and the number of the others."""
+    heads, (row,) = listed(state.isel(cell=cells[:1]))
+    axes = len(trace.kind_of(state).axes)
+    others = f" and {counted(len(cells) - 1, 'more cell')}" if len(cells) > 1 else ""
+    return ", ".join(f"{name} {number}" for name, number in zip(heads[:axes], row[:axes], strict=True)) + others
 
 
 def _table(state: xr.Dataset, chosen: list[int]) -> Table:

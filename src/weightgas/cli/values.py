@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,17 @@ def protocol_of(name: str, *, paired: bool = False, **axes: str | None) -> Proto
 
     name = load(name).name if ":" in name else name
     values: dict[str, object] = {axis: axis_of(axis, text) for axis, text in axes.items() if text is not None}
-    return from_settings({"protocol": name, **values, **({"paired": True} if paired else {})})
+    try:
+        return from_settings({"protocol": name, **values, **({"paired": True} if paired else {})})
+    except ValueError as error:
+        raise ValueError(_with_flags(str(error))) from error
+
+
+def _with_flags(message: str) -> str:
+    """The advice of a message for Python, for the command line."""
+    sphere = "use --protocol fixed-sphere with --elr and --radius for such a run"
+    found = re.sub(r"\b(omit|add) (\w+(?:, \w+)*)", lambda m: f"{m[1]} --{m[2].replace(', ', ', --')}", message)
+    return found.replace("use FixedSphere for such a run", sphere)
 
 
 def axis_of(name: str, text: str) -> list[float]:

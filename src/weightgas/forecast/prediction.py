@@ -102,7 +102,7 @@ def _one(optimizer: Optimizer, name: str, numbers: Known, factor: np.ndarray | N
         run = trajectory.follow(units, factor, d, g, None if missing else start)
         if run.time is not None:
             settled, frozen = _milestones(run.edges, run.time, constant=np.ptp(factor) == 0)
-        if run.radius is not None:
+        if run.radius is not None and not optimizer.at(optimizer.rates()[0] * factor.max(), optimizer.wd).oscillates:
             path = _sampled(run.edges, run.radius)
     unit = " ".join(optimizer.needs[key] for key in missing)
     return GroupForecast(name, dim, grad_sq, start, star, unit, time, angle, growth, settled, frozen, *path)

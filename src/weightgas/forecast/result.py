@@ -291,6 +291,9 @@ class Forecast:
         if self.intrinsic_lr == 0:
             return ["No stationary norm: eta lambda is 0 in double precision, so nothing decays."]
         notes = [f"Holds when {self.optimizer.holds_when}."]
+        if self.optimizer.oscillates:
+            notes.append(f"No norm along the run: {self.optimizer.oscillates}.")
+            notes.append("The relaxation time is that of the envelope of the oscillation.")
         if unit:
             units = ", ".join(sorted(unit))
             notes.append(f"r* in units of {units}: pass what is missing (grad_sq = G, dim = d, update_sq).")

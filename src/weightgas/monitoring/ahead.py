@@ -273,8 +273,8 @@ def norm(
 
 def _against(record: Record, kept: np.ndarray, group: int, rule: Optimizer) -> str:
     """Why the law of the norm does not hold for a group, or is not known to hold; empty if there is no reason."""
-    if rule.refused:
-        return rule.refused
+    if rule.refused or rule.oscillates:
+        return rule.refused or rule.oscillates
     if (kept & np.isfinite(record["decay"][:, group])).sum() < 2:
         return "fewer than two samples"
     off = float(np.nanmean(np.abs(np.append(record["tangency"][kept, group], 0.0))))

@@ -214,7 +214,7 @@ class Gas:
 
     def notes(self) -> list[str]:
         """What the reader must know: groups that are excluded, clipping, missing hooks, non-finite gradients."""
-        run = notes.of_run(self._ledger, self._probe)
+        run = notes.of_run(self._ledger, self._probe, self.rules)
         return [*self._notes, *run, *notes.of_samples(self.record, self.names, self.invariant)]
 
     def table(self) -> Table:

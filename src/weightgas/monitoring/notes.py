@@ -12,12 +12,14 @@ from weightgas.monitoring.ahead import STILL, TANGENT, NormForecast
 from weightgas.monitoring.hooks import Hooks, Ledger
 from weightgas.monitoring.record import Record
 from weightgas.monitoring.states import UNKNOWN, GroupState
+from weightgas.optimizers import Optimizer
 from weightgas.status import Status
 
 
-def of_run(ledger: Ledger, probe: Hooks | None) -> list[str]:
-    """Notes on hooks, steps and gradients."""
-    out = []
+def of_run(ledger: Ledger, probe: Hooks | None, rules: Sequence[Optimizer]) -> list[str]:
+    """Notes on hooks, steps, gradients and momentum."""
+    why = "{}; τ is that of the envelope, and there is no forecast of the norm and no decay time"
+    out = [why.format(reason) for reason in dict.fromkeys(rule.oscillates for rule in rules) if reason]
     if ledger.nonfinite is not None:
         out.append(f"a gradient or weight was not finite at step {ledger.nonfinite}; the run continues")
     if ledger.failure:
@@ -91,7 +93,7 @@ def of_samples(record: Record, names: Sequence[str], invariant: Sequence[bool]) 
         return []
     out = [f"{names[k]}: {reason}" for k, reason in radial(record).items() if invariant[k]]
     rounded = (np.isnan(record["tangency"]) & (record["grad_sq"] > 0)).mean(axis=0)
-    out += [_ROUNDED.format(names[k], rounded[k]) for k in np.flatnonzero(rounded > 0.5) if invariant[k]]
+    out += [_ROUNDED.format(names[k], rounded[k]) for k in np.flatnonzero(rounded > 0.5).tolist() if invariant[k]]
     if np.nanmax(np.abs(record["between"])) > STILL:
         out.append("weights change between steps (a projection or a constraint?): the budget excludes that change")
     return out

@@ -151,9 +151,10 @@ def trace(
 def star_along(record: Record, group: int, rule: Optimizer) -> np.ndarray:
     """r* at each sample, at its settings, from the samples in the last quarter of the run up to it, (samples,).
 
-    NaN where the optimizer is refused, or where momentum, betas or decay over ηλ changed within these samples.
+    NaN where the optimizer is refused or the norm oscillates, or where momentum, betas or decay over ηλ changed within
+    these samples.
     """
-    if rule.refused:
+    if rule.refused or rule.oscillates:
         return np.full(len(record), np.nan)
     step, lr, wd = record.step, record["lr"][:, group], record["wd"][:, group]
     steps = laws.between(step, record["radius"][:, group], -record["decay"][:, group], lr, wd)

@@ -59,7 +59,9 @@ class GroupState:
     - Thermodynamics: ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z and ``temperature_conf``
       T_conf with its standard error ``temperature_conf_err``.
 
-    Norm, η/r², angle and the terms of the budget are exact for every group, scale-invariant or not. Where ``invariant``
+    Where the norm oscillates (``Optimizer.oscillates``) ``decay_time`` and ``steps_to_go`` are NaN, and r* before
+    equilibrium. Norm, η/r², angle and the terms of the budget are exact for every group, scale-invariant or not, except
+    that decay in a momentum buffer is that of older weights (``SGD.decay_share``). Where ``invariant``
     is False, all that follows from scale-invariance is NaN: G, tr Σ, r*, τ, T, p, V, Z and T_conf. ``reason`` explains
     the status and missing numbers.
     """
@@ -131,7 +133,7 @@ def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.n
     closed, time = laws.closed_radius(rule, size, grad_sq), laws.relaxation_time(rule, size, grad_sq, steps)
     star, error = laws.budget_radius(rule, steps)
     to_go = np.nan
-    if np.isfinite(star) and np.isfinite(time):
+    if np.isfinite(star) and np.isfinite(time) and not rule.oscillates:
         to_go = rule.steps_to(float(record["radius"][-1, group]), star, time, NEAR)
     return Prediction(star, error, closed, time, arrival=Interval(to_go, np.nan, np.nan))
 
@@ -161,6 +163,8 @@ def states(
         status = Status(int(judged["status"][k]))
         if status == Status.EQUILIBRIUM:
             where = _settled(predicted(record, k, size, rule, kept), float(record["radius"][-1, k]))
+        elif rule.oscillates:
+            where = replace(where, star=np.nan, error=np.nan)
         elif len(sizes) <= _MOST_INTERVALS:
             where = _with_intervals(where, record, k, rule, rates)
         status, reason = _judged(record, k, rule, where, status, str(judged["reason"].values[k]), begin)
@@ -243,6 +247,8 @@ def _judged(
         return Status.NOT_APPLICABLE, rule.refused
     if not rule.decays:
         return Status.NOT_APPLICABLE, "no weight decay: the norm grows for ever; add decay, or fix the norm"
+    if rule.oscillates and status != Status.EQUILIBRIUM:
+        return status, f"no r* before equilibrium: {rule.oscillates}; {judged}"
     step, times = record.step, (record.step[-1] - record.step[begin]) / where.time
     if not np.isfinite(where.star):
         said = "no r*: too few samples, or an update that does not let the norm grow"
@@ -276,7 +282,9 @@ def _means(record: Record, k: int, rule: Optimizer, kept: np.ndarray, where: Pre
             "noise_trace": float(series.noise_and_signal(record)[0][kept, k].mean()),
             "tangency": float(tangency.mean()) if len(tangency) else np.nan,
             "closure": float(np.max(np.abs(of["closure"][split]) / np.nanmax(np.abs(terms), axis=0))),
-            "decay_time": _decay_time(float(terms[0][-1] / of["radius"][split][-1] ** 2)),
+            "decay_time": np.nan
+            if rule.oscillates
+            else _decay_time(float(terms[0][-1] / of["radius"][split][-1] ** 2)),
             **{n: float(of[n].mean()) for n in ("angle", "grad_sq")},
             **{n: float((x / of["radius"][split] ** 2).mean()) for n, x in zip(_BUDGET, terms, strict=True)},
             "radius_star": where.star,

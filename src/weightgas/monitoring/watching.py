@@ -114,7 +114,7 @@ def watch(
     model, optimizer = unwrapped(model), innermost(optimizer)
     if not (isinstance(optimizer, torch.optim.Optimizer) and hasattr(optimizer, "_optimizer_step_pre_hooks")):
         got = type(optimizer).__name__
-        fix = "Pass the inner optimizer of a wrapper, a scheduler as schedule=; watch several optimizers one by one."
+        fix = "Pass the inner optimizer of a wrapper; watch several optimizers one by one; a scheduler as schedule=."
         raise TypeError(f"optimizer: expected a torch.optim.Optimizer, got {got}. {fix}")
     whole_number("every", every, minimum=2, fix="A sample takes two steps; pass 2 or more.")
     if samples is not None:

@@ -104,6 +104,11 @@ class Optimizer:
         return ""
 
     @property
+    def oscillates(self) -> str:
+        """Why the norm oscillates about r*, so that no law of first order in time holds; empty where it does not."""
+        return ""
+
+    @property
     def origin(self) -> str:
         """Where its decay is known from, to go after the title."""
         return ", known from its class" if self.decays else ""

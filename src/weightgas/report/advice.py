@@ -126,7 +126,8 @@ def _command(run: Findings, grid: Mapping[str, np.ndarray], steps: int, *, paire
     seed = int(about["seed"]) + seed
     replicas = run.trace.sizes["replica"] if run.trace is not None else 1
     words += ["--steps", str(steps), *(["--replicas", str(replicas)] if replicas > 1 else [])]
-    words += [*(["--seed", str(seed)] if seed else []), "--out", f"runs/{about['producer']}-more"]
+    place = f"runs/{about['producer']}-{steps}-steps" + (f"-seed-{seed}" if seed else "")
+    words += [*(["--seed", str(seed)] if seed else []), "--out", place]
     return " ".join(w if re.fullmatch(r"[\w.,:{}=/-]+", w) else shlex.quote(w) for w in words)
 
 
