@@ -16,9 +16,16 @@ ROWS = [Group(f"0.weight[{k}]", ("0.weight",), "single", (1.0,), 0.0, (k,)) for 
 def test_rows_add_up_to_the_tensor(kind: str) -> None:
     whole, parts = run(kind, 60)[2].record, run(kind, 60, groups=ROWS)[2].record
     assert np.array_equal(whole.step, parts.step)
-    for name in ("decay", "alignment", "update"):  # NAdam's decay is not known
-        largest = np.abs(whole["update"][:, 0]) + np.abs(np.nan_to_num(whole["decay"][:, 0]))
-        np.testing.assert_allclose(parts[name].sum(1), whole[name][:, 0], rtol=1e-9, atol=1e-9 * largest.max())
+    terms = ("decay", "alignment", "update")
+    largest = (np.abs(whole["update"][:, 0]) + np.abs(np.nan_to_num(whole["decay"][:, 0]))).max()
+    # In the first step the decay of some rows alone would make them grow, and is not split; NAdam's is not known.
+    alike = (np.isnan(parts["decay"]) == np.isnan(whole["decay"][:, :1])).all(1)
+    assert alike[1:].all()
+    for name in terms:
+        np.testing.assert_allclose(parts[name].sum(1)[alike], whole[name][alike, 0], rtol=1e-9, atol=1e-9 * largest)
+    of_rows = sum(np.nan_to_num(parts[name]).sum(1) for name in terms)
+    of_tensor = sum(np.nan_to_num(whole[name][:, 0]) for name in terms)
+    np.testing.assert_allclose(of_rows, of_tensor, rtol=1e-9, atol=1e-9 * largest)
     np.testing.assert_allclose((parts["radius"] ** 2).sum(1), whole["radius"][:, 0] ** 2, rtol=1e-12)
     largest = np.max([np.abs(np.nan_to_num(parts[n])) for n in ("decay", "alignment", "update")], axis=0)
     assert (np.abs(parts["closure"]) < 1e-4 * largest).all()
