@@ -419,7 +419,7 @@ def test_a_compiled_step_is_the_same_with_hooks_and_they_are_in_no_graph() -> No
     def go(watched: bool):
         torch.manual_seed(0)
         model = network()
-        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9, weight_decay=2e-3)
         gas = watch(model, optimizer, groups=GROUPS, every=2) if watched else None
 
         def backend(graph, _):
@@ -438,7 +438,7 @@ def test_a_compiled_step_is_the_same_with_hooks_and_they_are_in_no_graph() -> No
     assert gas.steps == 12 and len(gas.record) == 6 and gas.groups()[0].closure < 1e-4
     torch.manual_seed(0)
     eager = network()
-    optimizer = torch.optim.SGD(eager.parameters(), 0.1, momentum=0.9, weight_decay=1e-2)
+    optimizer = torch.optim.SGD(eager.parameters(), 0.1, momentum=0.9, weight_decay=2e-3)
     expected = watch(eager, optimizer, groups=GROUPS, every=2)
     steps(eager, optimizer, 12)
     for name in ("radius", "decay", "angle", "grad_sq"):

@@ -132,8 +132,8 @@ def test_shards_at_once_repair_a_run(tmp_path, damaged):
     ("first", "second", "match"),
     [
         (Shard(2, 4), Shard(2, 4), r"shard 2/4 of this run is being made by another process \(\d+ on"),
-        (Shard(1, 1), Shard(1, 1), "of which this run is being made"),
-        (Shard(1, 1), Shard(2, 4), "of which this run is being made"),
+        (Shard(1, 1), Shard(1, 1), "but this run is being made"),
+        (Shard(1, 1), Shard(2, 4), "but this run is being made"),
         (Shard(2, 4), Shard(1, 1), "shard 2/4 of this run is being made"),
         (Shard(2, 4), Shard(2, 3), "shard 2/4 of this run is being made"),
     ],

@@ -124,9 +124,9 @@ _NOWHERE = Prediction(np.nan, np.nan, np.nan, np.nan)
 
 def predicted(record: Record, group: int, size: int, rule: Optimizer, kept: np.ndarray) -> Prediction:
     """The prediction for a group from the samples ``kept``; NaN where the effect of decay is unknown."""
-    if rule.refused:
+    kept = kept & np.isfinite(record["decay"][:, group])  # none in a first step, or before an intervention succeeded
+    if rule.refused or not kept.any():
         return Prediction(np.nan, np.nan, np.nan, np.inf)
-    kept = kept & np.isfinite(record["decay"][:, group])  # samples before an intervention succeeded have none
     of = {n: record[n][kept, group] for n in ("radius", "decay", "lr", "wd", "grad_sq")}
     steps = laws.between(record.step[kept], of["radius"], -of["decay"], of["lr"], of["wd"])
     grad_sq = float(of["grad_sq"].mean())
