@@ -127,7 +127,7 @@ def test_the_potential_is_that_of_the_marked_cell_and_its_minimum_is_drawn(met: 
 def test_figures_of_the_paper_open_as_views_with_its_numbers_next_to_ours(met: dict[str, Any]) -> None:
     found = met["paper"]
     assert found["figures"] >= 8 and found["opened"] == ["temperature", "energy"]
-    assert found["charts"] == 3 and "1.0139 ± 0.0090" in found["text"] and "our error alone" in found["text"]
+    assert found["charts"] == 3 and "1.0139 ± 0.0090" in found["text"] and "error of this run only" in found["text"]
 
 
 def test_every_interaction_has_a_key(met: dict[str, Any]) -> None:

@@ -19,7 +19,7 @@ from weightgas.monitoring import watch
 STEPS, SIZE = 40, 16
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
     "sgd": lambda p: torch.optim.SGD(p, 0.1, weight_decay=1e-2),
-    "momentum": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2),
+    "momentum": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=5e-3),
     "adamw": lambda p: torch.optim.AdamW(p, 1e-2, weight_decay=0.1),
     "muon": lambda p: torch.optim.Muon(p, 1e-2, weight_decay=0.1),
 }
