@@ -21,7 +21,6 @@ deviation. Runs in different minima of Φ are compared as if the minima were ali
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -73,8 +72,7 @@ def bands(trace: xr.Dataset, state: xr.Dataset) -> Bands:
         return _none(f"no directions stored at two temperatures in equilibrium: {_RECORD}")
     shape = (trace.sizes["cell"], trace.sizes["replica"])
     edges = _edges(folds[0], int(state.attrs["dof"]))
-    with ThreadPoolExecutor(2) as pool:  # their algebra runs outside the interpreter's lock
-        found = list(pool.map(lambda one: _variances(folds[one], folds[1 - one], edges, shape), (0, 1)))
+    found = [_variances(folds[one], folds[1 - one], edges, shape) for one in (0, 1)]
     value, within, slow = (np.stack([each[k] for each in found]) for k in range(3))
     cells = [
         _averaged(value[..., b].mean(axis=0), np.sqrt((within[..., b] ** 2).sum(axis=0)) / 2)

@@ -5,10 +5,7 @@ Shared by the estimators that need only directions.
 
 from __future__ import annotations
 
-import os
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -23,44 +20,14 @@ LEAST_REPLICAS = 4
 _NODES, _WEIGHTS = np.polynomial.laguerre.laggauss(32)
 
 
-_PARALLEL, _THREADS = 2**24, 8
-"""Largest number of entries of a chain of which several are worked on at once (128 MB in float64), and how many."""
-
-
 def chains(trace: xr.Dataset) -> Iterator[tuple[int, int, np.ndarray]]:
     """Cell, replica and unit vectors (samples, dim), float64, of every chain that was stored completely."""
-    for i, j in np.ndindex(trace["directions"].shape[:2]):
-        if (x := _chain(trace["directions"].values[i, j])) is not None:
-            yield i, j, x
-
-
-def of_chains(trace: xr.Dataset, numbers: int, work: Callable[[int, int, np.ndarray], Sequence[float]]) -> np.ndarray:
-    """``work(cell, replica, x)`` of every chain of :func:`chains`, (numbers, cells, replicas); NaN of the others.
-
-    Chains are shared among the cores, as their algebra runs outside the interpreter's lock, unless they are so large
-    that two would take too much memory.
-    """
     directions = trace["directions"].values
-    places = list(np.ndindex(directions.shape[:2]))
-
-    def at(place: tuple[int, int]) -> Sequence[float]:
-        x = _chain(directions[place])
-        return [np.nan] * numbers if x is None else work(*place, x)
-
-    # In the main thread only: a worker of Dask has its share of the cores already.
-    alone = threading.current_thread() is not threading.main_thread() or directions[0, 0].size > _PARALLEL
-    with ThreadPoolExecutor(1 if alone else min(os.cpu_count() or 1, _THREADS)) as pool:
-        found = np.array(list(pool.map(at, places)), dtype=float)
-    return found.reshape(*directions.shape[:2], numbers).transpose(2, 0, 1)
-
-
-def _chain(directions: np.ndarray) -> np.ndarray | None:
-    """Directions (samples, dim) as unit vectors in float64; None where the run ended before they were stored."""
-    norms = np.linalg.norm(directions, axis=1)
-    if len(norms) < 2 or not np.allclose(norms, 1, rtol=1e-3):
-        return None
-    x = directions.astype(float)
-    return x / np.linalg.norm(x, axis=1, keepdims=True)
+    for i, j in np.ndindex(directions.shape[:2]):
+        norms = np.linalg.norm(directions[i, j], axis=1)
+        if len(norms) > 1 and np.allclose(norms, 1, rtol=1e-3):  # otherwise the run ended early
+            x = directions[i, j].astype(float)
+            yield i, j, x / np.linalg.norm(x, axis=1, keepdims=True)
 
 
 def group_sizes(trace: xr.Dataset) -> list[int]:

@@ -31,12 +31,12 @@ from weightgas.errors import refuse, whole_number
 from weightgas.measurement.blocks import edges, inflation
 from weightgas.measurement.entropy.directions import (
     Memory,
+    chains,
     correlation_steps,
     group_sizes,
     log_ball_volume,
     log_cap_area,
     memory,
-    of_chains,
     renormalised,
     samples_apart,
     scatter,
@@ -120,10 +120,13 @@ def estimate(trace: xr.Dataset, correlation: np.ndarray | None = None, k: int = 
         If k is not a whole number from 1.
     """
     whole_number("k", k)
+    shape = (trace.sizes["cell"], trace.sizes["replica"])
     names = ("entropy", "within", "window", "temporal", "bias", "bias_error", "flag")
+    found = {name: np.full(shape, np.nan) for name in names}
     known, sizes = samples_apart(trace, correlation), group_sizes(trace)
-    of_each = of_chains(trace, len(names), lambda i, j, x: _one_chain(x, sizes, k, known[i]))
-    found = dict(zip(names, of_each, strict=True))
+    for i, j, x in chains(trace):
+        for name, value in zip(names, _one_chain(x, sizes, k, known[i]), strict=True):
+            found[name][i, j] = value
     value, error = scatter(found["entropy"], found["within"])
     bias, unsure = (found[name].mean(axis=1) for name in ("bias", "bias_error"))
     with np.errstate(invalid="ignore"):

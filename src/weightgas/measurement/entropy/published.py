@@ -25,7 +25,7 @@ import xarray as xr
 from scipy.spatial import KDTree
 from scipy.special import gammaln
 
-from weightgas.measurement.entropy.directions import of_chains
+from weightgas.measurement.entropy.directions import chains
 from weightgas.measurement.entropy.estimator import Entropy, FromDirections
 from weightgas.quantities import Quantity
 
@@ -87,13 +87,12 @@ def estimate(trace: xr.Dataset) -> Entropy:
     a cell is drawn with the seed of this cell. The memory of a chain is twice that of its directions in float64.
     """
     cells, replicas, samples, dim = trace["directions"].shape
-    ids, directions = trace["cell_id"].values, trace["directions"].values
-
-    def of_chain(i: int, j: int, x: np.ndarray) -> tuple[float, float, float]:
+    entropy, fraction, null = (np.full((cells, replicas), np.nan) for _ in range(3))
+    ids = trace["cell_id"].values
+    for i, j, x in chains(trace):
+        entropy[i, j], fraction[i, j] = nearest_neighbour_entropy(trace["directions"].values[i, j])
         walk = random_walk(x[0], samples, step_sq(x), np.random.default_rng((crc32(str(ids[i]).encode()), j)))
-        return *nearest_neighbour_entropy(directions[i, j]), nearest_neighbour_entropy(walk)[0]
-
-    entropy, fraction, null = of_chains(trace, 3, of_chain)
+        null[i, j] = nearest_neighbour_entropy(walk)[0]
     error, null_error = (
         x.std(axis=1, ddof=1) / np.sqrt(replicas) if replicas > 1 else np.full(cells, np.nan) for x in (entropy, null)
     )

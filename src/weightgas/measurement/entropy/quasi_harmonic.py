@@ -29,12 +29,12 @@ from scipy.special import digamma
 from weightgas.errors import refuse
 from weightgas.measurement.blocks import edges, inflation
 from weightgas.measurement.entropy.directions import (
+    chains,
     correlation_steps,
     group_sizes,
     log_ball_volume,
     log_cap_area,
     memory,
-    of_chains,
     renormalised,
     samples_apart,
     scatter,
@@ -91,11 +91,12 @@ def estimate(trace: xr.Dataset, correlation: np.ndarray | None = None) -> Entrop
     measured, and the larger is used. The error is the scatter over replicas or, with fewer than four, the
     delete-a-block jackknife within each. NaN where the run ended before the directions were stored.
     """
+    shape = (trace.sizes["cell"], trace.sizes["replica"])
+    entropy, within, flag = (np.full(shape, np.nan) for _ in range(3))
     known, sizes = samples_apart(trace, correlation), group_sizes(trace)
-    few = (np.nan, np.nan, np.nan)
-    entropy, within, flag = of_chains(
-        trace, 3, lambda i, _, x: covariance_entropy(x, sizes, known[i]) if len(x) >= LEAST_SAMPLES else few
-    )
+    for i, j, x in chains(trace):
+        if len(x) >= LEAST_SAMPLES:
+            entropy[i, j], within[i, j], flag[i, j] = covariance_entropy(x, sizes, known[i])
     worst = np.where(np.isfinite(flag).all(axis=1), flag.max(axis=1), np.nan)
     return Entropy(*scatter(entropy, within), worst)
 
