@@ -193,6 +193,12 @@ def _classify(trace: xr.Dataset, found: dict[str, np.ndarray], criteria: Criteri
     return status
 
 
+_FALLING_GRADIENT = (
+    "The gradient is still falling or the noise is dying out: no stationary state yet; "
+    "run longer or raise the learning rate."
+)
+
+
 def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str], measured: np.ndarray) -> list[str]:
     """The reasons; a status that more steps would not change has its cause. ``measured``: whether there is an energy,
     in place of which the gradient is judged."""
@@ -206,7 +212,7 @@ def _outcomes(trace: xr.Dataset, status: np.ndarray, reasons: list[str], measure
                 or f"{code.name.lower()} after {samples[i].min()} of {all_samples} samples: {code.advice}"
             )
         else:
-            advice = code.advice if measured[i] else code.advice.replace("The energy is", "The gradient is")
+            advice = _FALLING_GRADIENT if code == Status.CONVERGING and not measured[i] else code.advice
             out[i] = "; ".join(filter(None, (advice, reasons[i])))
     return out
 
