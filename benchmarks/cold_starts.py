@@ -41,6 +41,15 @@ def _convnet(side: int, channels: Sequence[tuple[int, int, int]]) -> nn.Sequenti
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(channels[-1][1], 10))
 
 
+def _dense() -> nn.Sequential:
+    """Two hidden layers on the digits, each before a BatchNorm with gain and shift."""
+    layers: list[nn.Module] = []
+    for before, after in ((64, 40), (40, 20)):
+        norm = nn.BatchNorm1d(after, track_running_stats=False)
+        layers += [nn.Linear(before, after, bias=False), norm, nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(20, 10))
+
+
 class _Attention(nn.Module):
     """Causal attention with rotary places if ``rotary``."""
 
@@ -174,6 +183,10 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Draw], dict[str,
     "mnist": (
         lambda: _convnet(28, ((1, 6, 1), (6, 12, 2), (12, 16, 2))), lambda: _images("mnist"), {n: [n] for n in KERNELS}
     ),
+    "two-layer": (
+        lambda: _convnet(8, ((1, 8, 1), (8, 12, 2))), lambda: _images("digits"), {n: [n] for n in KERNELS[:2]}
+    ),
+    "dense": (_dense, lambda: _images("digits"), {n: [n] for n in ("0.weight", "3.weight")}),
     "gpt": (lambda: Language(True), _text, {"residual stream": Language(True).stream()}),
     "llama": (lambda: Language(False), _text, {"residual stream": Language(False).stream()}),
     "normed": (

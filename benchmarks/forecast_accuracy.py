@@ -49,6 +49,11 @@ SCHEDULED = dict.fromkeys(("digits", "gpt", "llama", "normed"), FALLING)
 RUNS = {"tuning": (TUNING, range(10)), "unseen": (UNSEEN, range(100, 110)), "scheduled": (SCHEDULED, range(200, 205))}
 CYCLE = [Setting("sgd", 0.03, 200, schedule="one-cycle"), Setting("adamw", 3e-3, 200, schedule="one-cycle")]
 RUNS["one-cycle"] = (dict.fromkeys(SCHEDULED, CYCLE), range(300, 310))
+FAST = [Setting("sgd", 0.05, 100), Setting("sgd", 0.1, 50), Setting("adamw", 1e-2, 100)]
+FAST += [Setting("sgd", 0.05, 100, schedule="cosine")]
+RUNS["fast"] = ({"two-layer": FAST, "dense": FAST}, range(400, 410))
+FASTER = [Setting("sgd", 0.03, 60), Setting("sgd", 0.1, 150), Setting("adamw", 5e-3, 60)]
+RUNS["fast-unseen"] = (dict.fromkeys(("two-layer", "dense", "mnist", "normed"), FASTER), range(500, 510))
 END, NOWS, EXTRA = 5, (1, 2), 40
 """Relaxation times after which the norm is compared, and after which it is forecast; steps after the last of them."""
 

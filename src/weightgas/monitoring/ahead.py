@@ -41,6 +41,8 @@ WIDEST = 3.0
 """Ratio of both ends of an interval above which no forecast is given."""
 RESPONSE, _LEAST_FACTOR = 0.6, 1e-3
 """Standard deviation of β in c ∝ η^β, and the factor of η below which c no longer follows."""
+EARLIEST = 100
+"""Steps before which no forecast is given: a network may not have begun to learn, and its samples do not show it."""
 _QUANTILES = (0.025, 0.5, 0.975)
 _FAR = 30.0
 """Relaxation times within which an arrival is looked for."""
@@ -210,6 +212,9 @@ def forecast(
     """The norm at ``step`` from stretches up to the last sample, where it is ``present``; η is constant without
     ``factors``."""
     made = int(steps.step[-1])
+    if made < EARLIEST:
+        reason = f"in the first {EARLIEST} steps a network may not have begun to learn"
+        return no_forecast(name, made, step, present, reason)
     drift = Drift.of(rule.update_power, steps)
     if drift is None:
         reason = f"fewer than {LEAST} blocks of samples in which updates made the norm grow"
@@ -217,7 +222,7 @@ def forecast(
     ends = follow(rule, steps, drift, present, step, constant if factors is None else factors).radius[:, -1]
     found = Interval.of(ends)
     if found.high > WIDEST * found.low:
-        reason = f"the growth changes so much that the interval is {found.low:.3g} to {found.high:.3g}"
+        reason = f"the growth changes so much that the interval would be {found.low:.3g} to {found.high:.3g}"
         return no_forecast(name, made, step, present, reason)
     rate = "constant learning rate assumed" if factors is None else "learning rate of the schedule"
     of_constant = float(np.quantile(np.abs(ends - present), 0.95))

@@ -3,13 +3,15 @@
 A step adds η² c r^b to r² (b the ``update_power`` of the optimizer). c is constant where nothing is learned. In a run
 that learns it changes, by no known law; it is modelled from blocks, each a fixed ratio of steps long:
 
-    ln c(x) = level + s x + W(x) + white noise,    x = ln(step/step now)
+    ln c(x) = level + ∫₀ˣ s(y) dy + W(x) + white noise,    x = ln(step/step now)
 
-with a free level, a slope s ~ N(0, SLOPE²), a random walk W whose variance grows by σ² e^{−CALMING·x} for each unit of
-x, and noise whose variance falls with the steps of a block. So a run that has learned for t steps changes from t to 2t
-somewhat less than it did from t/2 to t. σ² and the size of the noise are unknown: draws come from all values of a grid,
-in proportion to the posterior weight of each, from the likelihood of the blocks and a prior. The scatter among
-stretches sets only the scale of the noise, since bursts last longer than one stretch.
+with a free level, a slope s, a random walk W whose variance grows by σ² e^{−CALMING·x} for each unit of x, and noise
+whose variance falls with the steps of a block. So a run that has learned for t steps changes from t to 2t somewhat less
+than it did from t/2 to t. The slope has mean 0 and is one of three: small and constant, as in most runs, or large and
+forgotten over a length in x (an Ornstein–Uhlenbeck process), as in a network that is in the middle of learning its
+data. Which of them, σ² and the size of the noise are unknown: draws come from all values of a grid, in proportion to
+the posterior weight of each, from the likelihood of the blocks and a prior. The scatter among stretches sets only the
+scale of the noise, since bursts last longer than one stretch.
 
 Weakness: an abrupt change that is still to come (a burst, a phase of learning) is not in the blocks. The prior of σ
 and s is empirical: that of small networks that learn from their first step, ``benchmarks/forecast_accuracy.py``.
@@ -23,8 +25,10 @@ import numpy as np
 
 from weightgas.monitoring.laws import Steps
 
-SLOPE, CALMING = 0.15, 0.5
-"""Standard deviation of s, and the rate at which the variance of the walk decays."""
+TRENDS = ((0.8, 0.15, np.inf), (0.1, 0.5, 1.0), (0.1, 1.5, 0.5))
+"""Prior probability of each kind of slope s, its standard deviation, and its correlation length in x."""
+CALMING = 0.5
+"""The rate at which the variance of the walk decays."""
 WALKS = np.geomspace(0.003, 1.0, 8)
 """The values of σ² on the grid."""
 TYPICAL, WIDTH = 0.06, 1.0
@@ -83,50 +87,85 @@ class Drift:
     def draws(self, edges: np.ndarray, count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
         """Paths of ln c and the noise on them, (count, cells) both, between ``edges`` (cells + 1,) from ``now`` on."""
         ahead, long = np.log((edges[1:] + edges[:-1]) / (2 * self.now)), np.diff(edges)
-        tried = [_Tried(self, walk, noise * self.white) for walk in WALKS for noise in NOISES]
-        likelihood = np.array([one.likelihood for one in tried])
-        weight = np.exp(likelihood - likelihood.max())
+        tried = _Tried.of(self)
+        weight = np.exp(tried.likelihood - tried.likelihood.max())
         ends = np.floor(np.cumsum(weight / weight.sum()) * (count / 2) + 0.5).astype(int)
         generator, paths, noises = np.random.default_rng(seed), [], []
-        for one, number in zip(tried, np.diff(ends, prepend=0), strict=True):
+        for i, number in enumerate(np.diff(ends, prepend=0)):
             if number:
-                mean, covariance = one.at(ahead)
+                mean, covariance = tried.at(i, ahead)
                 size, axes = np.linalg.eigh(covariance)
                 normal = generator.standard_normal((2, number, len(ahead)))
                 away = normal[0] * np.sqrt(np.maximum(size, 0.0)) @ axes.T
-                noise = normal[1] * np.sqrt(np.minimum(one.white / long, 1.0))
+                noise = normal[1] * np.sqrt(np.minimum(tried.white[i] / long, 1.0))
                 paths += [mean + away, mean - away]
                 noises += [noise, -noise]
         return np.concatenate(paths), np.concatenate(noises)
 
 
+@dataclass(frozen=True)
 class _Tried:
-    """A Gaussian process for one σ² and one noise: the likelihood of the blocks, and ln c ahead given the blocks."""
+    """Gaussian processes for all values of the grid: the likelihood of the blocks, and ln c ahead given the blocks.
 
-    def __init__(self, drift: Drift, walk: float, white: float) -> None:
-        self.walk, self.white, self.place = walk, white, drift.place
-        inside = self._covariance(drift.place, drift.place) + np.diag(white / drift.length + _FREE)
-        self.inverse = np.linalg.inv(inside)
-        self.level_variance = float(1 / self.inverse.sum())
-        self.level = self.level_variance * float(self.inverse.sum(axis=0) @ drift.value)
-        off = drift.value - self.level
-        self.rest = self.inverse @ off
-        prior = -0.5 * (np.log(walk / TYPICAL) / WIDTH) ** 2
-        fit = off @ self.rest + np.linalg.slogdet(inside)[1] - np.log(self.level_variance)
-        self.likelihood = float(prior - 0.5 * fit)
+    ``trend``, ``walk`` and ``white`` are the row of ``TRENDS``, σ² and the noise of a step of each, (values,);
+    ``inverse`` (values, blocks, blocks) is the inverse covariance of the blocks without the free level.
+    """
 
-    def at(self, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and covariance of ln c at ``ahead``, given the blocks."""
-        across = self._covariance(ahead, self.place)
-        free = 1 - across @ self.inverse.sum(axis=1)
-        spread = self._covariance(ahead, ahead) - across @ self.inverse @ across.T
-        return self.level + across @ self.rest, spread + self.level_variance * np.outer(free, free)
+    drift: Drift
+    trend: np.ndarray
+    walk: np.ndarray
+    white: np.ndarray
+    inverse: np.ndarray
+    level: np.ndarray
+    rest: np.ndarray
+    likelihood: np.ndarray
 
-    def _covariance(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-        """Covariance of line and walk, both 0 at x = 0; the walks on either side of it are independent."""
-        product = a[:, None] * b[None, :]
-        common = np.minimum(np.abs(_spent(a))[:, None], np.abs(_spent(b))[None, :])
-        return self.walk * np.where(product > 0, common, 0.0) + SLOPE**2 * product
+    @classmethod
+    def of(cls, drift: Drift) -> _Tried:
+        grid = np.meshgrid(np.arange(len(TRENDS)), WALKS, NOISES * drift.white, indexing="ij")
+        trend, walk, white = (x.ravel() for x in grid)
+        place, (shares, deviations, lengths) = drift.place, np.transpose(TRENDS)
+        ways = np.array([_trend(s, length, place, place) for s, length in zip(deviations, lengths, strict=True)])
+        inside = ways[trend.astype(int)] + walk[:, None, None] * _walk(place, place)
+        inside[:, np.arange(len(place)), np.arange(len(place))] += white[:, None] / drift.length + _FREE
+        inverse = np.linalg.inv(inside)
+        precision = inverse.sum(axis=(1, 2))
+        level = inverse.sum(axis=1) @ drift.value / precision
+        off = drift.value - level[:, None]
+        rest = np.einsum("vij,vj->vi", inverse, off)
+        prior = np.log(shares)[trend.astype(int)] - 0.5 * (np.log(walk / TYPICAL) / WIDTH) ** 2
+        fit = (off * rest).sum(axis=1) + np.linalg.slogdet(inside)[1] + np.log(precision)
+        return cls(drift, trend.astype(int), walk, white, inverse, level, rest, prior - 0.5 * fit)
+
+    def at(self, i: int, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Mean and covariance of ln c at ``ahead`` by the value ``i`` of the grid, given the blocks."""
+        _, deviation, length = TRENDS[self.trend[i]]
+
+        def covariance(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+            return _trend(deviation, length, a, b) + self.walk[i] * _walk(a, b)
+
+        inverse = self.inverse[i]
+        across = covariance(ahead, self.drift.place)
+        free = 1 - across @ inverse.sum(axis=1)
+        spread = covariance(ahead, ahead) - across @ inverse @ across.T
+        return self.level[i] + across @ self.rest[i], spread + np.outer(free, free) / inverse.sum()
+
+
+def _trend(deviation: float, length: float, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Covariance of the integral from 0 of a slope of this standard deviation and correlation length in x."""
+
+    def variance(x: np.ndarray) -> np.ndarray:
+        if np.isinf(length):
+            return x**2
+        return 2 * length * (np.abs(x) + length * np.expm1(-np.abs(x) / length))
+
+    return deviation**2 / 2 * (variance(a)[:, None] + variance(b)[None, :] - variance(a[:, None] - b[None, :]))
+
+
+def _walk(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Covariance of the walk in units of σ²; the walks before and after 0 are independent."""
+    common = np.minimum(np.abs(_spent(a))[:, None], np.abs(_spent(b))[None, :])
+    return np.where(a[:, None] * b[None, :] > 0, common, 0.0)
 
 
 def _spent(x: np.ndarray) -> np.ndarray:
