@@ -8,7 +8,6 @@ import torch
 
 from watched_runs import OneTensor, drawn_gas, run
 from weightgas.monitoring import NormForecast, ahead, drift, laws, watch
-from weightgas.monitoring.drift import Drift
 from weightgas.monitoring.rates import Rates
 from weightgas.optimizers import SGD, AdamL2, AdamW, Optimizer
 
@@ -102,7 +101,7 @@ def test_intervals_cover_drifting_growth() -> None:
 
 
 def test_the_covariance_of_a_trend_is_that_of_an_integrated_slope() -> None:
-    """∫₀ᵃ∫₀ᵇ δ² e^{−|y−z|/ℓ} dy dz by quadrature, on both sides of 0; a constant slope is the limit of a long memory."""
+    """∫₀ᵃ∫₀ᵇ δ² e^{−|y−z|/ℓ} dy dz by quadrature, on both sides of 0; a constant slope is its limit."""
     a, b = np.array([-1.5, -0.2, 0.3, 1.0]), np.array([-0.7, 0.4, 2.0])
     nodes, weights = np.polynomial.legendre.leggauss(200)
     y, z = (a[:, None] * (nodes + 1) / 2 for a in (a, b))
