@@ -1,5 +1,7 @@
 """Calling the command line from tests: in this process, or in one of its own."""
 
+import contextlib
+import io
 import os
 import subprocess
 import sys
@@ -29,6 +31,18 @@ def call(capsys: pytest.CaptureFixture[str], *arguments: object) -> Called:
     said = capsys.readouterr()
     assert isinstance(ended.value.code, int)
     return Called(ended.value.code, said.out, said.err)
+
+
+def made(folder: Path, *arguments: object) -> None:
+    """``weightgas ARGUMENTS`` in this process and in ``folder``, without capsys: for a run that several tests copy."""
+    with (
+        contextlib.chdir(folder),
+        contextlib.redirect_stdout(io.StringIO()),
+        contextlib.redirect_stderr(io.StringIO()),
+        pytest.raises(SystemExit) as ended,
+    ):
+        main([str(argument) for argument in arguments])
+    assert ended.value.code == 0, arguments
 
 
 def start(folder: Path, *arguments: object, before: str = "", **environment: str) -> subprocess.Popen:

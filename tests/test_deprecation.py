@@ -19,10 +19,12 @@ LISTED = {text.rpartition(".")[2] for line in TABLE.splitlines() for text in re.
 """The last part of every name of the table "old -> new"; some are patterns, as ``*_fixed_lr``."""
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
+def modules(word: str) -> Iterator[tuple[str, ast.Module]]:
+    """The modules that contain a word."""
     for path in sorted(SOURCE.rglob("*.py")):
         name = ".".join(("weightgas", *path.relative_to(SOURCE).with_suffix("").parts)).removesuffix(".__init__")
-        yield name, ast.parse(path.read_text(encoding="utf-8"))
+        if word in (text := path.read_text(encoding="utf-8")):
+            yield name, ast.parse(text)
 
 
 def called(tree: ast.AST, name: str) -> Iterator[ast.Call]:
@@ -33,7 +35,8 @@ def called(tree: ast.AST, name: str) -> Iterator[ast.Call]:
 
 def names() -> list[str]:
     """Every module that has renamed names."""
-    return [module for module, tree in modules() if module != "weightgas.errors" and any(called(tree, "renamed_names"))]
+    found = modules("renamed_names")
+    return [module for module, tree in found if module != "weightgas.errors" and any(called(tree, "renamed_names"))]
 
 
 def renamed(module: str) -> dict[str, str]:
@@ -62,7 +65,7 @@ def test_an_old_name_raises_an_error_with_the_new_one_which_exists(module: str) 
 def keywords() -> list:
     """(module, function, old keyword, new one) of every decorated function."""
     found = []
-    for module, tree in modules():
+    for module, tree in modules("renamed_keywords"):
         for node in ast.walk(tree):
             if isinstance(node, ast.FunctionDef):
                 for call in (c for d in node.decorator_list for c in called(d, "renamed_keywords")):

@@ -18,18 +18,20 @@ from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 from weightgas.theory.anisotropic import AnisotropicGas
 
+SHORT = 60_000
+"""Steps after which a cell is in equilibrium, too few for its averages."""
 RATES = 0.004 * 1.3 ** np.arange(3.0)
 CURVATURES = np.linspace(0, 2, 10)
 PROBABILITIES = (np.arange(400) + 0.5) / 400
 
 
 @cache
-def well() -> tuple[xr.Dataset, xr.Dataset]:
+def well(steps: int = 400_000) -> tuple[xr.Dataset, xr.Dataset]:
     """A cold quadratic loss on the sphere in ten dimensions under anisotropic noise, with its state."""
     noise = Covariance(np.r_[0.1, np.linspace(2.0, 0.2, 9)], "anisotropic")
     found = simulate(
-        FixedSphere(elr=RATES), 10, 400_000, loss=Quadratic(CURVATURES), noise=noise, replicas=2,
-        record=Record(samples=2000), run=Run(progress=False),
+        FixedSphere(elr=RATES), 10, steps, loss=Quadratic(CURVATURES), noise=noise, replicas=2,
+        record=Record(samples=steps // 200), run=Run(progress=False),
     )  # fmt: skip
     return found, measure(found)
 
@@ -76,7 +78,7 @@ def test_another_noise_is_seen():
 
 
 def test_where_there_is_no_prediction_the_reason_is_given():
-    trace, state = well()
+    trace, state = well(SHORT)
     gas = gas_of(trace)
     gas["unstable"][1] = 0.5
     gas["noise_trace"][2] = np.nan
@@ -88,7 +90,7 @@ def test_where_there_is_no_prediction_the_reason_is_given():
 
 
 def test_bad_input():
-    trace, state = well()
+    trace, state = well(SHORT)
     with pytest.raises(TypeError, match="harmonic_gas"):
         anisotropic(trace, state, state)
     other = gas_of(trace)

@@ -3,6 +3,7 @@
 import json
 import logging
 import re
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import weightgas
-from command_line import call, end, start
+from command_line import call, end, made, start
 from weightgas import trace as traces
 from weightgas.cli import app
 from weightgas.settings import Evaluate, Run
@@ -28,10 +29,18 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small simulated run, which tests copy."""
+    folder = tmp_path_factory.mktemp("simulated")
+    made(folder, "simulate", *SMALL, "-o", "runs/small")
+    return folder / "runs/small"
+
+
 @pytest.fixture
-def run(capsys: pytest.CaptureFixture[str]) -> Path:
-    """A small simulated run."""
-    assert call(capsys, "simulate", *SMALL, "-o", "runs/small").code == 0
+def run(simulated: Path, empty: Path) -> Path:
+    """That run, in the folder of a test."""
+    shutil.copytree(simulated, empty / "runs/small")
     return Path("runs/small")
 
 

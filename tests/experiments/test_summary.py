@@ -36,7 +36,7 @@ def test_the_published_entropy_on_an_isotherm_comes_with_its_null(kind):
 
 
 def test_without_directions_there_is_no_such_line():
-    trace, state = network("fixed_elr")
+    trace, state = network("fixed_lr")
     assert published_isotherm(state.drop_vars(["entropy_published"]), trace) == ""
     assert published_isotherm(state, None) == "" and published_isotherm(state, trace)
 

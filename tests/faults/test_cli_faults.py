@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
-from command_line import call, end, start
+from command_line import call, end, made, start
 from weightgas import trace as traces
 from weightgas.protocols import FixedLR
 from weightgas.settings import Record, Run
@@ -28,6 +28,20 @@ def empty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Every test works in an empty folder."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run of SIMULATE, which tests copy."""
+    folder = tmp_path_factory.mktemp("simulated")
+    made(folder, *SIMULATE, "-o", "run")
+    return folder / "run"
+
+
+@pytest.fixture
+def run(simulated: Path, empty: Path) -> Path:
+    """That run, in the folder of a test."""
+    return Path(shutil.copytree(simulated, empty / "run").name)
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object, code: int = 2) -> str:
@@ -278,11 +292,10 @@ def no_json(run: Path) -> None:
 )
 @pytest.mark.parametrize("command", ["measure", "report"])
 def test_a_trace_that_is_damaged_or_foreign(
-    command: str, damage, message: str, capsys: pytest.CaptureFixture[str]
+    command: str, damage, message: str, run: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert call(capsys, *SIMULATE, "-o", "run").code == 0
-    damage(Path("run"))
-    assert re.search(message, refused(capsys, command, "run"))
+    damage(run)
+    assert re.search(message, refused(capsys, command, run))
     assert not Path("run/state.zarr").exists()
 
 

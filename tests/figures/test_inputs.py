@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from functools import cache
 
 import numpy as np
 import pytest
@@ -35,6 +36,12 @@ WRONG = {
 }
 
 
+@cache
+def wrong(kind: str) -> object:
+    """What is no run, made once; refusing it changes nothing."""
+    return WRONG[kind][0]() if kind in WRONG else {"a": np.ones(3)}
+
+
 def call(name: str, value: object):
     """The figure of ``value``; radius_from_sphere takes a second argument."""
     draw = getattr(figures, name)
@@ -44,9 +51,9 @@ def call(name: str, value: object):
 @pytest.mark.parametrize("kind", [*WRONG, "dictionary"])
 @pytest.mark.parametrize("name", NAMES)
 def test_what_is_no_run_is_refused_by_name(name: str, kind: str) -> None:
-    made, words = WRONG[kind] if kind in WRONG else (lambda: {"a": np.ones(3)}, "a ndarray|a dict")
+    words = WRONG[kind][1] if kind in WRONG else "a ndarray|a dict"
     with pytest.raises(TypeError, match=f"expected .*, got ({words}).*\\. [A-Z]") as caught:
-        call(name, made())
+        call(name, wrong(kind))
     assert is_refusal(caught.value)
 
 
