@@ -13,9 +13,9 @@ from weightgas.optimizers import SGD
 
 @pytest.mark.parametrize("kind", OPTIMIZERS | OTHERS)
 def test_closes(kind: str) -> None:
-    gas = run(kind, 80)[2]
+    gas = run(kind, 30)[2]
     record = gas.record
-    assert len(record) == 16
+    assert len(record) == 6
     known = [n for n in ("decay", "alignment", "update") if np.isfinite(record[n]).any()]
     assert set(known) >= {"alignment", "update"} and ("decay" in known) == gas.rules[0].decay_known
     largest = np.nanmax([np.abs(record[n]) for n in known], axis=0)

@@ -34,9 +34,9 @@ def overlap(model, _):
 def test_nothing_is_moved(kind: str) -> None:
     """Weights, buffers, optimizer state, random numbers: dropout, BatchNorm and data order included."""
     more = {"configurational": True, "loss_fn": loss_fn, "batches": some_batches()}
-    with_, optimizer, gas = run(kind, 40, every=2, **more)
+    with_, optimizer, gas = run(kind, 12, every=2, **more)
     drawn = torch.rand(())
-    without, plain, _ = run(kind, 40, watched=False)
+    without, plain, _ = run(kind, 12, watched=False)
     assert torch.equal(drawn, torch.rand(()))
     assert np.isfinite(gas.record["laplacian"]).all() and with_.training
     for a, b in zip([*with_.parameters(), *with_.buffers()], [*without.parameters(), *without.buffers()], strict=True):

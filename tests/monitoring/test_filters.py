@@ -14,7 +14,7 @@ ROWS = [Group(f"0.weight[{k}]", ("0.weight",), "single", (1.0,), 0.0, (k,)) for 
 
 @pytest.mark.parametrize("kind", [k for k in OPTIMIZERS if k != "muon"])
 def test_rows_add_up_to_the_tensor(kind: str) -> None:
-    whole, parts = run(kind, 60)[2].record, run(kind, 60, groups=ROWS)[2].record
+    whole, parts = run(kind, 30)[2].record, run(kind, 30, groups=ROWS)[2].record
     assert np.array_equal(whole.step, parts.step)
     terms = ("decay", "alignment", "update")
     largest = (np.abs(whole["update"][:, 0]) + np.abs(np.nan_to_num(whole["decay"][:, 0]))).max()
@@ -29,7 +29,7 @@ def test_rows_add_up_to_the_tensor(kind: str) -> None:
     np.testing.assert_allclose((parts["radius"] ** 2).sum(1), whole["radius"][:, 0] ** 2, rtol=1e-12)
     largest = np.max([np.abs(np.nan_to_num(parts[n])) for n in ("decay", "alignment", "update")], axis=0)
     assert (np.abs(parts["closure"]) < 1e-4 * largest).all()
-    assert parts["radius"].shape == (12, 32) and parts["radius"].std(axis=1).min() > 0
+    assert parts["radius"].shape == (6, 32) and parts["radius"].std(axis=1).min() > 0
 
 
 def test_blocks_of_rows_of_several_tensors_and_of_no_group() -> None:

@@ -79,7 +79,7 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
     weights = (start * 2.0 / np.linalg.norm(start))[None]
     stream, twin = a_stream()[None], a_stream()
     draws = np.empty(6)
-    for _ in range(120):
+    for _ in range(30):
         kernels.standard_normals(twin, draws)
         plain = reference.step(KINDS[protocol], weights[0], draws, rate, hold, what.form, what.factor, what.strength)
         recorder = Recorder(1, 6, 1)

@@ -21,7 +21,7 @@ from weightgas.training import network_of, train
 from weightgas.training.draws import Draws
 from weightgas.training.engine import Engine
 
-BATCH, SEED, STEPS = 24, 5, 200
+BATCH, SEED, STEPS = 24, 5, 60
 CELLS = FixedLR(np.array([0.02, 0.005]), np.array([0.1, 0.03]), paired=True)
 OPTIMIZERS = {
     "momentum": (SGD(momentum=0.9), lambda p, lr, wd: torch.optim.SGD(p, lr, 0.9, weight_decay=wd)),
