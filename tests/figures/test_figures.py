@@ -1,7 +1,5 @@
 """Every figure, on every kind of state: what is drawn is what was measured, named, and inside the page."""
 
-import io
-
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -10,6 +8,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from gases import KINDS, PROTOCOLS, control, network, state, trace
+from representatives import thorough_except
 from weightgas import figures
 from weightgas.analysis.equation_of_state import radius_from_sphere
 from weightgas.analysis.findings import Findings
@@ -54,9 +53,11 @@ ALL = {
         {"ideal": control("ideal")[1]}, controls={"anisotropic": control("anisotropic")[1]}
     ),
     "configurational, network": lambda: figures.configurational(network("fixed_lr")[1]),
-    "layers": lambda: figures.layers({k: network(k) for k in KINDS}),
+    "layers": lambda: figures.layers({"fixed_lr": network("fixed_lr")}),
+    "layers, every protocol": lambda: figures.layers({k: network(k) for k in KINDS}),
     "group temperatures": lambda: figures.group_temperatures(network("fixed_lr")[1]),
-    "anisotropy": lambda: figures.anisotropy(
+    "anisotropy": lambda: figures.anisotropy(network("fixed_lr"), controls={"anisotropic": control("anisotropic")}),
+    "anisotropy, every protocol": lambda: figures.anisotropy(
         {k: network(k) for k in KINDS}, controls={"anisotropic": control("anisotropic")}
     ),
     "loss dependence": lambda: figures.loss_dependence({"fixed_lr": network("fixed_lr"), "ideal": control("ideal")}),
@@ -66,7 +67,9 @@ ALL = {
 
 
 AGAIN = {f"{name} {k}" for name in ("entropy", "entropy lr", "maps", "temperature") for k in KINDS if k != "fixed_lr"}
-AGAIN |= {"along run", "along run, model", "energy and entropy", "entropies", "maps fixed_lr"}
+AGAIN |= {"along run", "along run, model", "energy and entropy", "entropies", "maps fixed_lr", "radius elr"}
+AGAIN |= {"layers, every protocol", "anisotropy, every protocol", "energy and entropy, network", "entropy network"}
+AGAIN |= {"pressure network", "noise network", "entropy product", "energy and entropy, z"}
 """Figures that another protocol has too, and those that take seconds."""
 
 
@@ -107,7 +110,7 @@ def sorted_pairs(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(
     ("draw", "kind", "x", "y"),
     [
-        (figures.radius, "fixed_elr", "wd_set", "radius"),
+        pytest.param(figures.radius, "fixed_elr", "wd_set", "radius", marks=pytest.mark.thorough),
         (figures.radius, "fixed_lr", "wd_set", "radius"),
         (figures.pressure, "fixed_sphere", "radius_set", "pressure"),
         (figures.entropy, "fixed_sphere", "radius_set", "entropy"),
@@ -125,6 +128,7 @@ def test_points_and_error_bars_are_those_of_the_state(draw, kind: str, x: str, y
     np.testing.assert_allclose(lengths, np.sort(2 * data[f"{y}_err"].values), rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.thorough
 def test_energy_and_entropy_draw_every_cell_of_every_protocol() -> None:
     states = {k: state(k) for k in KINDS}
     figure = figures.energy_and_entropy(states)
@@ -237,19 +241,18 @@ OF_A_STATE = (
     "fluctuation", "configurational", "group_temperatures", "status_map",
 )  # fmt: skip
 OF_ITS_ENTROPY = ("entropy", "energy_and_entropy", "potential_maps", "fluctuation")
+LOST = ("entropy", "everything")
 
 
-@pytest.mark.parametrize("lost", ["entropy", "everything"])
 @pytest.mark.parametrize(
-    ("model", "kind"),
-    [pytest.param(True, kind, id=f"model-{kind}") for kind in KINDS]
-    + [
-        pytest.param(False, kind, id=f"network-{kind}", marks=() if kind == "fixed_lr" else pytest.mark.thorough)
-        for kind in KINDS
-    ],
+    ("of", "kind", "lost"),
+    thorough_except(
+        ["model-fixed_lr-entropy", "network-fixed_lr-everything"],
+        {f"{of}-{kind}-{lost}": (of, kind, lost) for of in ("model", "network") for kind in KINDS for lost in LOST},
+    ),
 )
-def test_a_state_without_values_is_drawn_or_refused(model: bool, kind: str, lost: str) -> None:
-    data = state(kind) if model else network(kind)[1].copy(deep=True)
+def test_a_state_without_values_is_drawn_or_refused(of: str, kind: str, lost: str) -> None:
+    data = state(kind) if of == "model" else network(kind)[1].copy(deep=True)
     for name, variable in data.data_vars.items():
         if lost in (name, "everything") or str(name).startswith(f"{lost}_"):
             variable.values = np.full_like(variable.values, np.nan if variable.dtype.kind == "f" else 0)
@@ -261,7 +264,7 @@ def test_a_state_without_values_is_drawn_or_refused(model: bool, kind: str, lost
         except ValueError as error:
             assert is_refusal(error), name
         else:
-            figure.savefig(io.BytesIO())
+            figure.draw_without_rendering()
     with pytest.raises(ValueError, match="a cell with a finite entropy"):
         figures.entropy(data)
 

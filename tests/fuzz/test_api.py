@@ -16,8 +16,8 @@ import hostile
 import surface
 from hostile import NUMBERS, VALUES, Call, Target
 
-SOME, MANY = 400, 10_000
-"""Calls of `make test` and of `make test-slow`."""
+SOME, MORE, MANY = 120, 600, 10_000
+"""Calls of `make test`, of `make test-thorough` and of `make test-slow`."""
 SELDOM = (
     "report.of_run",
     "report.findings",
@@ -122,10 +122,11 @@ def test_usual_calls_are_accepted():
     assert not wrong, wrong
 
 
-def test_some_hostile_calls_are_refused_or_sane(tmp_path, monkeypatch):
+@pytest.mark.parametrize("count", [SOME, pytest.param(MORE, marks=pytest.mark.thorough)])
+def test_some_hostile_calls_are_refused_or_sane(count, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with little_memory():
-        found = [hostile.judged(targets()[call.target], call) for call in drawn(SOME, quick=True)]
+        found = [hostile.judged(targets()[call.target], call) for call in drawn(count, quick=True)]
     assert not any(one.bug for one in found), hostile.listed(found)
 
 

@@ -63,7 +63,9 @@ SMALL = {
 }
 
 
-@pytest.mark.parametrize("kind", SMALL)
+@pytest.mark.parametrize(
+    "kind", [pytest.param(kind, marks=() if kind == "simulate" else pytest.mark.thorough) for kind in SMALL]
+)
 def test_some_damages(place: Path, kind: str) -> None:
     assert sum(ends(place, kind, SMALL[kind]).values()) == len(SMALL[kind])
 

@@ -74,7 +74,7 @@ SCALED = {
 }
 
 
-@pytest.mark.parametrize("clip", [False, True])
+@pytest.mark.parametrize("clip", [False, pytest.param(True, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("kind", SCALED)
 def test_the_scale_of_the_gradients_is_divided_out(kind: str, clip: bool) -> None:
     """A fused optimizer gets them scaled, and the scale changes between the two steps of a sample."""
@@ -85,7 +85,7 @@ def test_the_scale_of_the_gradients_is_divided_out(kind: str, clip: bool) -> Non
     assert gas._ledger.largest_norm == pytest.approx(expected._ledger.largest_norm, rel=1e-6)
 
 
-@pytest.mark.parametrize("inf", [(4,), (5, 11)])
+@pytest.mark.parametrize("inf", [pytest.param((4,), marks=pytest.mark.thorough), (5, 11)])
 @pytest.mark.parametrize("kind", SCALED)
 def test_a_step_that_is_skipped_is_no_sample(kind: str, inf) -> None:
     (model, _optimizer, gas), (plain, _, _) = scaled(SCALED[kind], inf), scaled(SCALED[kind], inf, watched=False)
@@ -156,7 +156,13 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("how", VARIANTS)
-@pytest.mark.parametrize("kind", [torch.optim.SGD, torch.optim.AdamW, torch.optim.Adam])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        torch.optim.SGD,
+        *(pytest.param(kind, marks=pytest.mark.thorough) for kind in (torch.optim.AdamW, torch.optim.Adam)),
+    ],
+)
 def test_implementations_of_one_optimizer_are_read_alike(kind, how: str) -> None:
     def make(p, **options):
         return kind(p, **{"lr": 1e-2, "weight_decay": 1e-2, **options})

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from representatives import names_except
 from watched_runs import OneTensor, drawn_gas
 from weightgas.measurement import measure
 from weightgas.measurement.stationarity.sample_size import cautious_sample_size
@@ -50,9 +51,7 @@ def settled(kind: str) -> Gas:
     return drawn_gas(make, 4000 if "adam" not in kind else 9000, dim=D, radius=star, seed=4)[0]
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(kind, marks=pytest.mark.thorough if "adam" in kind else ()) for kind in MAKERS]
-)
+@pytest.mark.parametrize("kind", names_except(["sgd"], MAKERS))
 def test_settles_where_it_says(kind: str) -> None:
     theory, gas = MAKERS[kind][1], settled(kind)
     star = float(theory.radius(D, D - 1.0))
@@ -92,7 +91,7 @@ def test_clock_and_steps_to_go(above: float) -> None:
     assert later.record["radius"][-1, 0] == pytest.approx(star, rel=0.1)
 
 
-@pytest.mark.parametrize("kind", ["sgd", "momentum"])
+@pytest.mark.parametrize("kind", names_except(["sgd"], ["sgd", "momentum"]))
 def test_temperature_and_compressibility(kind: str) -> None:
     """T = ησ²/(2(1 − α)r²) and Z = 1, by the table and by ``measure`` of the trace."""
     theory, gas = MAKERS[kind][1], settled(kind)

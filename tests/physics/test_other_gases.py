@@ -27,6 +27,7 @@ def run(protocol, steps, dim=DIM, **how):
 # --- a user's own loss and noise ---
 
 
+@pytest.mark.thorough
 def test_a_users_loss_has_the_law_of_the_built_in_one():
     elr = 0.02
     state = measure(run(FixedSphere(elr=elr), 40_000, loss=TILT))
@@ -178,6 +179,7 @@ def test_the_books_balance_with_momentum(heavy):
     assert abs(plain["expected"].item() - equation["expected"].item()) > 0.005
 
 
+@pytest.mark.thorough
 def test_the_virial_temperature_with_momentum():
     """T_v = T (1 + m ‖∇L‖²/tr Σ); with the finite step of plain SGD it would be 2.4 % off."""
     share = float(finite_step.momentum_share(0.9))

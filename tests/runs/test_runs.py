@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import synthetic
+from representatives import names_except
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import RunExistsError, TraceError
@@ -103,7 +104,9 @@ def test_a_damaged_config_without_a_trace_needs_force(tmp_path):
     assert tomllib.loads(path.read_text())["seed"] == 0
 
 
-@pytest.mark.parametrize("content", [b"", b"# A run of weightgas\nseed = [", b"\0" * 80, b"\xff", None])
+@pytest.mark.parametrize(
+    "content", names_except([b"\xff", None], [b"", b"# A run of weightgas\nseed = [", b"\0" * 80, b"\xff", None])
+)
 def test_a_damaged_config_is_written_again_if_the_trace_is_of_this_call(tmp_path, caplog, content):
     run = runs.prepare(tmp_path, CONFIG)
     path, whole = tmp_path / "config.toml", runs.in_chunks(GRID, 6, produced([]), run)
@@ -239,9 +242,13 @@ class Clock:
     ("seconds_per_cell", "most", "calls", "size"),
     [
         pytest.param([2.0, 1.0], 100, [[0], [1], [2], [3, 4, 5]], 3, id="the first cell includes compilation"),
-        pytest.param([1.0], 100, [[0], [1], [2], [3, 4, 5]], 3, id="as many as the time allows"),
-        pytest.param([0.1], 2, [[0], [1], [2, 3], [4, 5]], 2, id="as many as there is room for"),
-        pytest.param([0.0], 100, [[0], [1], [2, 3, 4, 5]], 6, id="all"),
+        pytest.param(
+            [1.0], 100, [[0], [1], [2], [3, 4, 5]], 3, id="as many as the time allows", marks=pytest.mark.thorough
+        ),
+        pytest.param(
+            [0.1], 2, [[0], [1], [2, 3], [4, 5]], 2, id="as many as there is room for", marks=pytest.mark.thorough
+        ),
+        pytest.param([0.0], 100, [[0], [1], [2, 3, 4, 5]], 6, id="all", marks=pytest.mark.thorough),
         pytest.param([20.0], 100, [[0], [1], [2], [3], [4], [5]], 1, id="slow"),
     ],
 )

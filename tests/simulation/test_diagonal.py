@@ -105,12 +105,12 @@ def points_of(what, weights):
 # --- step by step ---
 
 
-@pytest.mark.parametrize("together", [64, 3])
+@pytest.mark.parametrize("together", [pytest.param(64, marks=pytest.mark.thorough), 3])
 @pytest.mark.parametrize("name", models(2))
 @pytest.mark.parametrize("protocol", KINDS)
 @pytest.mark.parametrize("dim", [2, 5])
 def test_every_step_is_the_plain_one_with_the_same_draws(dim, protocol, name, together):
-    what, tasks, steps = models(dim)[name], 7, 25
+    what, tasks, steps = models(dim)[name], 7, 8
     run = Run(protocol, what, tasks, 1)
     draws = numbers(run.stream, steps * dim).reshape(tasks, steps, dim)
     for step in range(steps):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from representatives import names_except
 from weightgas.losses import Isotropic
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere, named
@@ -66,7 +67,7 @@ def first_order(protocol, dim, expected):
 # --- simulation ---
 
 
-@pytest.mark.parametrize("elr", [0.1, 0.2])
+@pytest.mark.parametrize("elr", [pytest.param(0.1, marks=pytest.mark.thorough), 0.2])
 @pytest.mark.parametrize("dim", [3, 10, 100])
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_simulated_runs_have_these_means(protocol, dim, elr):
@@ -74,7 +75,7 @@ def test_simulated_runs_have_these_means(protocol, dim, elr):
     assert max(map(abs, z.values())) < 4, z
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("protocol", names_except(["fixed_elr"], PROTOCOLS))
 def test_planted_faults_are_seen(protocol):
     """5 % more noise, the first order alone, and the state of another protocol."""
     dim, elr = 10, 0.2
@@ -189,7 +190,10 @@ def test_level_three_in_continuous_time_and_at_a_finite_step(protocol):
 # --- numerics ---
 
 
-@pytest.mark.parametrize(("protocol", "dim", "largest"), [("fixed_sphere", 3, 0.2), ("fixed_lr", 10, 0.5)])
+@pytest.mark.parametrize(
+    ("protocol", "dim", "largest"),
+    [("fixed_sphere", 3, 0.2), pytest.param("fixed_lr", 10, 0.5, marks=pytest.mark.thorough)],
+)
 def test_many_response_ratios_are_interpolated(protocol, dim, largest):
     size = np.geomspace(1e-4, largest, 60)
     found = response_ratio(named(protocol), dim, size)

@@ -5,6 +5,7 @@ import pytest
 from scipy.special import eval_gegenbauer, roots_jacobi
 
 from calls import flat
+from representatives import names_except
 from weightgas.protocols import FixedELR, FixedLR, named
 from weightgas.theory import vmf
 
@@ -80,7 +81,7 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize("case", [pytest.param(c, marks=pytest.mark.thorough if c[1] == 10 else ()) for c in CASES])
+@pytest.mark.parametrize("case", names_except(CASES[2:3], CASES))
 def test_energy_of_finite_steps(case):
     assert abs(score(*case, theory(case[0]))) < 4
 

@@ -37,7 +37,8 @@ def run(network=MLP, protocol=PROTOCOL, steps=20, every=1, optimizer=None, befor
     ],
 )
 def test_it_is_the_loss_of_the_batch_of_each_step_at_the_weights_before_it(network, protocol, optimizer, evaluate):
-    trace = run(network, protocol, 10, 1, optimizer, quantities=(EACH,), evaluate=evaluate)
+    options = {"evaluate": evaluate, "energy_batches": 1}
+    trace = run(network, protocol, 10, 1, optimizer, quantities=(EACH,), **options)
     data = wg.datasets.digits()
     draws = Draws(protocol, 2, 0, len(data), 64, torch.device("cpu"))
     for step in range(1, 10):
@@ -45,7 +46,7 @@ def test_it_is_the_loss_of_the_batch_of_each_step_at_the_weights_before_it(netwo
         index = draws.training(step).view(4, -1).numpy()
         batch = torch.as_tensor(data.inputs[index], dtype=torch.float64), torch.as_tensor(data.labels[index])
         np.testing.assert_allclose(trace["batch_energy"].values[:, :, step].ravel(), network.losses(before, *batch))
-    without = run(network, protocol, 10, 1, optimizer, evaluate=evaluate, batch_energy=False)
+    without = run(network, protocol, 10, 1, optimizer, batch_energy=False, **options)
     np.testing.assert_array_equal(trace["final_weights"], without["final_weights"])
     assert "batch_energy" not in without
 
@@ -81,6 +82,21 @@ def test_a_sample_is_the_mean_over_the_steps_before_it_also_in_a_run_that_goes_o
     np.testing.assert_allclose(more["batch_energy"], some["batch_energy"][:, :, 2:])
 
 
+def test_u_is_its_mean_and_nothing_else_changes():
+    trace = run(protocol=wg.FixedLR(lr=0.1, wd=0.05), steps=720, every=4, means=3)
+    state, without = (wg.measure(each) for each in (trace, trace.drop_vars("batch_energy")))
+    kept = trace["batch_energy"][0, :, int(state["burn_in"][0]) :]
+    assert float(state["energy"][0]) == pytest.approx(float(kept.mean()), rel=1e-4)
+    assert abs(state["energy"][0] / without["energy"][0] - 1) < 0.05
+    for name in ("energy_variance", "temperature", "pressure", "entropy", "status", "ess"):
+        np.testing.assert_array_equal(state[name], without[name], name)
+    mean = mean_weights(trace, MLP, "digits")
+    inside = trace["step"].values[0] > 360
+    windows = trace["batch_energy"].values[:, :, inside].reshape(1, 2, 3, -1).mean(-1)
+    np.testing.assert_allclose(mean["window_energy"], windows)
+
+
+@pytest.mark.thorough
 def test_u_is_its_mean_and_the_same_as_over_all_batches():
     """Also where the recorded energies are of one batch of 28, which is not the mean of all."""
     protocol, options = wg.FixedLR(lr=0.1, wd=0.05), {"steps": 6000, "every": 20, "means": 3}

@@ -179,7 +179,8 @@ def test_moments_of_the_rescalings():
 
 @pytest.mark.parametrize(
     ("network", "protocol"),
-    [*((networks.mlp(), protocol) for protocol in PROTOCOLS), (networks.convnet(2), PROTOCOLS[2]),
+    [*((networks.mlp(), protocol) for protocol in PROTOCOLS),
+     pytest.param(networks.convnet(2), PROTOCOLS[2], marks=pytest.mark.thorough),
      pytest.param(networks.resnet18(2), PROTOCOLS[0], marks=pytest.mark.slow)],
     ids=lambda made: getattr(made, "kind", made.name),
 )  # fmt: skip

@@ -101,7 +101,8 @@ def test_the_anchor_is_the_entropy_of_the_coldest_cell():
     assert state["entropy_direction"][3] == pytest.approx(expected[3])
 
 
-@pytest.mark.parametrize("time", [pytest.param(0.0, marks=pytest.mark.thorough), 5.0])
+@pytest.mark.thorough
+@pytest.mark.parametrize("time", [0.0, 5.0])
 def test_the_error_covers_the_scatter(time):
     found, errors = [], []
     for seed in range(40):
