@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import xarray as xr
 
+from representatives import names_except
 from weightgas.driving import balance, closed_production, drive, linear_response, quasi_static, rates
 from weightgas.driving.paths import Path, adiabat, isobar, isochore, isotherm
 from weightgas.errors import TraceError
@@ -56,7 +57,9 @@ def test_slow_paths_are_those_of_theory(name, dim):
     assert max(map(abs, z.values())) < 4, {k: round(v, 1) for k, v in z.items()}
 
 
-@pytest.mark.parametrize("name", ["isotherm", "isotherm on a sphere", "isobar", "adiabat"])
+@pytest.mark.parametrize(
+    "name", names_except(["isotherm", "adiabat"], ["isotherm", "isotherm on a sphere", "isobar", "adiabat"])
+)
 def test_a_lost_factor_two_in_the_work_is_seen(name):
     course = slow_drive(name)
     wrong = course.assign(work=course["work"] / 2, inner_work=course["inner_work"] / 2)

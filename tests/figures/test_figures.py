@@ -69,7 +69,8 @@ ALL = {
 AGAIN = {f"{name} {k}" for name in ("entropy", "entropy lr", "maps", "temperature") for k in KINDS if k != "fixed_lr"}
 AGAIN |= {"along run", "along run, model", "energy and entropy", "entropies", "maps fixed_lr", "radius elr"}
 AGAIN |= {"layers, every protocol", "anisotropy, every protocol", "energy and entropy, network", "entropy network"}
-AGAIN |= {"pressure network", "noise network", "entropy product", "energy and entropy, z"}
+AGAIN |= {"pressure network", "noise network", "entropy product", "energy and entropy, z", "entropy fixed_lr"}
+AGAIN |= {"temperature network", "energy network", "configurational, network"}
 """Figures that another protocol has too, and those that take seconds."""
 
 
@@ -247,7 +248,7 @@ LOST = ("entropy", "everything")
 @pytest.mark.parametrize(
     ("of", "kind", "lost"),
     thorough_except(
-        ["model-fixed_lr-entropy", "network-fixed_lr-everything"],
+        ["model-fixed_lr-entropy"],
         {f"{of}-{kind}-{lost}": (of, kind, lost) for of in ("model", "network") for kind in KINDS for lost in LOST},
     ),
 )

