@@ -87,9 +87,14 @@ $(INTEGRATIONS): $(STAMP)
 	@touch $@
 
 # Chromium of the distribution, and what drives it from npm. Where neither can be had the tests of the report in a browser are skipped.
+# Only what is lacking is asked for: the npm of Debian conflicts with a Node.js from elsewhere, and apt-get would install none of them.
 $(BROWSER): $(STAMP) tests/browser/package-lock.json
-	@if ! command -v chromium chromium-browser google-chrome >/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
-	  apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium nodejs npm || echo "No Chromium: its tests will be skipped." >&2; \
+	@lacking=""; \
+	command -v chromium chromium-browser google-chrome >/dev/null || lacking="chromium"; \
+	command -v node >/dev/null || lacking="$$lacking nodejs"; \
+	command -v npm >/dev/null || lacking="$$lacking npm"; \
+	if [ -n "$$lacking" ] && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	  apt-get update -qq && apt-get install -y -qq --no-install-recommends $$lacking || echo "No $$lacking: the browser's tests will be skipped." >&2; \
 	fi
 	@if command -v npm >/dev/null; then npm ci --no-audit --no-fund --prefix tests/browser || echo "No npm packages: the browser's tests will be skipped." >&2; \
 	else echo "No npm: the browser's tests will be skipped." >&2; fi
