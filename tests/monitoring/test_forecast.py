@@ -266,6 +266,10 @@ def test_a_norm_that_oscillates_has_no_forecast() -> None:
     assert "note: eta lambda = 0.005 is above (1 - sqrt(alpha))^2 / 4" in str(gas)
     fine = drawn_gas(lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.005), 100, dim=D, every=5)[0]
     assert "oscillates" not in str(fine) and np.isfinite(fine.groups()[0].decay_time)
+    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.001)  # noqa: E731
+    warm = drawn_gas(make, 200, dim=D, every=5, schedule=lambda step: 1.0 if step < 300 else 20.0)[0]
+    assert warm.forecast(290)["all"].basis != "none"
+    assert "under the schedule eta lambda = 0.002 is above" in warm.forecast(400)["all"].reason
 
 
 def test_a_schedule_is_followed_only_so_far(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,6 +266,11 @@ def norm(
     if not len(steps.radius):
         return no_forecast(name, made, step, present, "fewer than two samples at the present momentum and decay")
     try:
+        if factors is not None and made < step:
+            largest = factors(np.linspace(made, step, CELLS + 1))[0].max()
+            later = now.at(now.rates()[0] * float(largest), now.rates()[1]).oscillates
+            if later:
+                return no_forecast(name, made, step, present, f"under the schedule {later}")
         found = forecast(name, now, steps, present, step, factors)
     except ValueError as error:  # the schedule ends before the step
         return no_forecast(name, made, step, present, str(error))
