@@ -1,9 +1,10 @@
 """Small networks trained from step 0 under ``watch``, and the recorded budgets as npz: what forecasts are scored on.
 
-Six architectures: ConvNets on the digits and on MNIST, a GPT (LayerNorm, learned places, GELU) and a Llama (RMSNorm,
-rotary places, gated feed-forward layer) that predict the next letter of a text, and, for the final score alone, a
-transformer with normalised queries and keys on the digits. Groups: each kernel before a BatchNorm, the residual stream
-of GPT and Llama (embedding and all that is written into it: one joint group), each matrix before a norm of the last.
+Seven architectures: ConvNets on the digits (of three layers and of two) and on MNIST, two dense layers on the digits, a
+GPT (LayerNorm, learned places, GELU) and a Llama (RMSNorm, rotary places, gated feed-forward layer) that predict the
+next letter of a text, and, for the final score alone, a transformer with normalised queries and keys on the digits.
+Groups: each kernel before a BatchNorm, the residual stream of GPT and Llama (embedding and all that is written into it:
+one joint group), each matrix before a norm of the last.
 
 The seeds are trained side by side, one network in each row of stacked tensors, with a start and batches of its own; the
 loss is the sum of theirs and the optimizers act on every weight by itself, so that none knows of the others. ``watch``

@@ -5,7 +5,9 @@ keeps their budgets as npz, ``score`` makes the forecasts of ``Gas.forecast`` fr
 compared without training anew. Estimator and its constants were chosen on the tuning settings; ``unseen`` are other
 seeds, learning rates and decays, and a network (``normed``) that is in none of the others; ``scheduled`` are those at
 other seeds under three schedules, which the forecast is given, on which one constant was chosen, and with AdamW's β₂ of
-0.999; ``one-cycle`` are other seeds, rates and another schedule.
+0.999; ``one-cycle`` are other seeds, rates and another schedule. ``fast`` are networks whose relaxation time of 50 or
+100 steps is shorter than their learning; on them and the tuning settings the kinds of slope were chosen.
+``fast-unseen`` are other settings, seeds and networks with 60 and 150 steps.
 
 What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
 step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those by the budget alone;
@@ -13,7 +15,7 @@ how many are given; arrival within 5 % of r*(t), of groups that are not there ye
 go and of the step of the run. r*(t) is that of all steps from t/1.2 to 1.2t; of a group that is not there by 5τ the
 forecast is right if it is later than 1/1.5 of that. Arrivals under a schedule, whose r* moves, are not scored.
 
-    python benchmarks/forecast_accuracy.py record FOLDER [--runs unseen|scheduled|one-cycle]
+    python benchmarks/forecast_accuracy.py record FOLDER [--runs unseen|scheduled|one-cycle|fast|fast-unseen]
     python benchmarks/forecast_accuracy.py score FOLDER
     python benchmarks/forecast_accuracy.py --quick
 """
