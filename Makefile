@@ -42,7 +42,7 @@ lint: $(STAMP) ## style, format, types, import rules
 test: $(STAMP) ## the tests of every change, in minutes (ARGS="-k radius" selects)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-test-thorough: $(STAMP) ## what takes seconds: long runs compared with theory, entire reports, large networks
+test-thorough: $(STAMP) ## what takes seconds or repeats: long runs compared with theory, entire reports, other parameters
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal -m thorough $(ARGS)
 
 test-documents: $(STAMP) ## the code of README.md and docs/, and the site
