@@ -405,7 +405,7 @@ def test_what_cannot_be_drawn_is_said() -> None:
 class Unsaveable(Figure):
     """A figure that fails where matplotlib draws: when it is saved."""
 
-    def savefig(self, *_: object, **__: object) -> None:
+    def draw(self, *_: object, **__: object) -> None:
         raise ValueError("Data cannot be log-scaled\nbecause all values are <= 0.")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from matplotlib import figure as mpl
 from matplotlib import rc_context
 from matplotlib.artist import Artist
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import Collection
 from matplotlib.lines import Line2D
 from PIL import Image
@@ -35,6 +36,8 @@ CSS_PIXELS_PER_INCH = 96
 LARGEST, ALL = 30_000, 130_000
 """Bytes of the points and lines of a figure as SVG, above which they become a bitmap; bytes of all figures of a
 page."""
+SMALLEST = 4_000
+"""Bytes of the smallest figure: with less room, no other is drawn."""
 SHOWN = 60_000
 """Bytes above which a figure, with thousands of points, is shown only as an interactive chart."""
 DPI, COLOURS = 110, 64
@@ -50,7 +53,7 @@ def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]
         made: list[dict[str, Any]] = []
         room = ALL / len(systems)
         for name, caption, draw, level in _candidates(system):
-            if len(made) == MOST // len(systems) or len(found) + len(made) == MOST:
+            if room < SMALLEST or len(made) == MOST // len(systems) or len(found) + len(made) == MOST:
                 break
             drawn = attempt(f"Not drawn: {name}", partial(_laid_out, draw), notes)
             picture = drawn and Picture(drawn, f"{system.title}. {caption}", level, name)
@@ -133,8 +136,9 @@ def _drawn(figure: mpl.Figure) -> str:
         "savefig.pad_inches": 0.1,
     }
     with rc_context(options):
-        look = {"dpi": DPI, "facecolor": "white", "edgecolor": "white", "metadata": {"Date": None}}
-        figure.savefig(buffer, format="svg", **look)
+        figure.set(dpi=DPI, facecolor="white", edgecolor="white")
+        # Not savefig, which would draw a figure twice to arrange it.
+        FigureCanvasSVG(figure).print_svg(buffer, metadata={"Date": None})
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", buffer.getvalue(), flags=re.DOTALL)
     text = re.sub(r"(?<=image/png;base64,)[^\"]+", lambda found: _fewer_colours(found[0]), text)
     return _shorter(re.sub(r"\s+", " ", re.sub(r">\s+<", "><", text)))
