@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -30,6 +31,9 @@ def demo(*, seed: opt.Seed = 0, run: Run, dry_run: opt.DryRun = False, show: opt
       weightgas demo
       weightgas demo --dry-run
     """
+    # Before NumPy is imported. Its matrices are small, and threads that wait for each other take the time of the other
+    # process, which trains the networks.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _reproduce("demo", ("demo", "quick"), seed, run, Path("runs", "demo"), dry_run, show)
 
 

@@ -14,17 +14,14 @@ import xarray as xr
 
 from weightgas import figures, report, runs
 from weightgas.analysis.checks import Verdict
-from weightgas.analysis.equation_of_state import sphere_elr
 from weightgas.analysis.findings import Findings
 from weightgas.errors import STEPS, one_of, refuse, typed, whole_number
-from weightgas.experiments import answer, presets, summary
+from weightgas.experiments import answer, making, presets, summary
 from weightgas.experiments.controls import Control, controls_for
 from weightgas.experiments.cost import Cost, estimated
 from weightgas.experiments.summary import kinds, select
-from weightgas.protocols import FixedSphere
 from weightgas.report.folder import title_of
 from weightgas.settings import Evaluate, Run, producer
-from weightgas.simulation import simulate
 from weightgas.status import Outcome
 
 if TYPE_CHECKING:
@@ -181,32 +178,53 @@ def reproduce(
         logger.info("  %s", line)
     command = command or f"weightgas reproduce {name} --preset {preset}"
     result = Experiment(name, preset, folder, title=what, command=command)
-    for each in plan:
-        trace = _share(each, replace(way, folder=folder / each.name), result, seed, evaluate)
-        if trace is None or (trace["outcome"] == Outcome.INTERRUPTED).any():
-            result.missing.append(each.name)
-            continue
-        found = Findings(trace)
-        if name == "answer" and isinstance(each, presets.Trained):
-            found = answer.judged(trace, None, each.network, each.data)
-        result.findings[each.name] = found
-        runs.save_state(folder / each.name, found.state)
+    work = making.Way(replace(way, folder=folder), seed, evaluate)
+    theirs = making.elsewhere(plan, work)
+    with making.SecondProcess(theirs, work) as second:
+        for each in sorted(plan, key=lambda run: isinstance(run, presets.Trained)) if theirs else plan:
+            _add(result, each, work, second)
+            if theirs:  # the sooner, the more of it is made while the other process trains
+                _add_controls(result, each.name, work)
     if result.missing:
         return result
-    judged = [each.name for each in plan if not (isinstance(each, presets.Trained) and each.auxiliary)]
-    result.judged = {name: result.findings[name] for name in judged}
-    for kind in kinds(judged):
-        first = next((run for run in select(result.judged, kind).values() if run.settled.any()), None)
-        if first is not None:
-            logger.info("controls alongside %s", kind)
-            place = folder / "controls" / kind
-            result.controls[kind] = controls_for(first, seed=seed, run=replace(way, folder=place, shard=None))
+    for each in plan:
+        _add_controls(result, each.name, work)
     result.lines += summary.scores(result.findings)
     result.wall_time = time.monotonic() - begun
     _write_report(result, plan, seed)
     if name == "answer":
         answer.write(folder / "answer", result.judged, result.controls, result.command)
     return result
+
+
+def _add(result: Experiment, planned: making.Planned, work: making.Way, second: making.SecondProcess) -> None:
+    """Add the findings of a run, which the second process has made or which is made here."""
+    place = work.place(planned)
+    if second.made(planned.name):
+        found = report.findings(place)
+    else:
+        trace = making.share(planned, work, result.findings, result.missing)
+        if trace is None or (trace["outcome"] == Outcome.INTERRUPTED).any():
+            result.missing.append(planned.name)
+            return
+        found = Findings(trace)
+        if result.name == "answer" and isinstance(planned, presets.Trained):
+            found = answer.judged(trace, None, planned.network, planned.data)
+        runs.save_state(place, found.state)
+    result.findings[planned.name] = found
+    if not (isinstance(planned, presets.Trained) and planned.auxiliary):
+        result.judged[planned.name] = found
+
+
+def _add_controls(result: Experiment, name: str, work: making.Way) -> None:
+    """Add the controls alongside the first run in equilibrium of the kind of the run ``name``, if there is one."""
+    (kind,) = kinds([name])
+    first = next((run for run in select(result.judged, kind).values() if run.settled.any()), None)
+    if first is None or kind in result.controls:
+        return
+    logger.info("controls alongside %s", kind)
+    place = result.folder / "controls" / kind
+    result.controls[kind] = controls_for(first, seed=work.seed, run=replace(work.run, folder=place, shard=None))
 
 
 def _choice(plan: Sequence[presets.Simulated | presets.Trained]) -> dict[str, Any]:
@@ -256,43 +274,6 @@ def _architecture(preset: str, network: Any, data: Images | str, steps: int | No
     if steps is not None:
         steps = whole_number("steps", steps, minimum=200, bound=STEPS, fix="Pass for instance 6000.")
     return presets.architecture(preset, network, images, steps)
-
-
-def _share(
-    planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int, evaluate: Evaluate | None
-) -> xr.Dataset | None:
-    """The trace of a run in a shard; None if the shard has no cell of it, or it needs a run that is not complete."""
-    if isinstance(planned, presets.Trained) and planned.partner_of in result.missing:
-        return None
-    number, count = run.share
-    count = min(count, len(planned.protocol))
-    if number > count:
-        return None
-    run = run if run.shard is None else replace(run, shard=f"{number}/{count}")
-    return _made(planned, run, result, seed, evaluate)
-
-
-def _made(
-    planned: presets.Simulated | presets.Trained, run: Run, result: Experiment, seed: int, evaluate: Evaluate | None
-) -> xr.Dataset:
-    """Simulate or train one run of a plan."""
-    logger.info("%s", planned.name)
-    options: dict[str, Any] = {"seed": seed, "replicas": planned.replicas, "record": planned.record, "run": run}
-    if isinstance(planned, presets.Simulated):
-        physics = {"loss": planned.loss, "noise": planned.noise, "until": planned.until}
-        return simulate(planned.protocol, planned.dim, planned.steps, **physics, **options)
-    from weightgas import training  # torch is loaded only where a network is trained
-
-    protocol, start = planned.protocol, planned.start
-    if planned.partner_of is not None:
-        partner = result.findings[planned.partner_of]
-        state = partner.state
-        elr = sphere_elr(state, state["elr"].values)
-        protocol = FixedSphere(elr=elr, radius=state["radius"].values, paired=True)
-        start = partner.traced["final_weights"].values
-    return training.train(
-        protocol, planned.network, planned.data, planned.steps, start=start, evaluate=evaluate, **options
-    )
 
 
 def _from_sphere(ran: Mapping[str, Findings], predicted: xr.Dataset) -> report.Section:
