@@ -1,5 +1,6 @@
 """``Record``, ``Until``, ``Run``, ``Evaluate``: checked when they are made, filled in by each producer."""
 
+import inspect
 import re
 import subprocess
 import sys
@@ -135,7 +136,7 @@ def test_an_old_keyword_is_answered_with_its_new_place(old: str, place: str) -> 
 @pytest.mark.parametrize("kind", [Record, Until, Run, Evaluate])
 def test_every_field_has_its_text(kind: type) -> None:
     for each in fields(kind):
-        assert f"\n    {each.name}\n        " in (kind.__doc__ or ""), each.name
+        assert f"\n{each.name}\n    " in inspect.getdoc(kind), each.name
 
 
 def test_they_load_nothing_heavy() -> None:

@@ -141,7 +141,7 @@ def test_the_old_name_of_the_relaxation_time(settled) -> None:
         _ = state.clock
     with pytest.raises(AttributeError, match="GroupState has no colour"):
         _ = state.colour
-    assert copy.copy(state) == state
+    assert repr(copy.copy(state)) == repr(state)
 
 
 def test_r_star_along_the_run_is_that_of_the_last_quarter_before(settled) -> None:
