@@ -7,9 +7,9 @@ passes over the dimensions, whose inner loops are vector instructions. With u = 
 3. w ← Kw − C(∇L + P n), r² = ‖w‖²    K and C of the three protocols below
 
 On the sphere K = R/(r√(1 + η_e²G)) with R the fixed radius and r its value after rounding, so that rounding errors do
-not accumulate. If there are fewer lanes than in a vector, they are computed two at a time, by the same arithmetic in
-the same order: a run is bit-equal whatever runs alongside it. The step is
-:func:`weightgas.simulation.reference.step`, and the lanes are those of :mod:`.lanes`.
+not accumulate. If there are fewer lanes than in a vector, they are computed one by one, by the same arithmetic in the
+same order: a run is bit-equal whatever runs alongside it. The step is :func:`weightgas.simulation.reference.step`, and
+the lanes are those of :mod:`.lanes`.
 """
 
 from __future__ import annotations
@@ -162,58 +162,37 @@ def _beside(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pra
 
 @numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
 def _apart(f, x, normals, begin, steps, half, flags, form, heat, trace):  # pragma: no cover - compiled
-    """:func:`_beside` for fewer lanes, two at a time, as each waits for its sums; an odd last one is both."""
+    """:func:`_beside` for fewer lanes, one by one."""
     (scaled, projected), (constant, linear, curvature), (spread, offset, slope) = flags, form, heat
     dim, lanes = x.shape
     amplitude = math.sqrt(offset)
-    for l in range(0, lanes, 2):
-        m = min(l + 1, lanes - 1)
+    for l in range(lanes):
         for step in range(steps):
             first = begin + step * dim
-            square = noise = along = curved = square_m = noise_m = along_m = curved_m = 0.0
+            square = noise = along = curved = 0.0
             for i in range(dim):
-                b, a, s = linear[i], curvature[i], spread[i]
-                row = ((first + i) & 1) * half + ((first + i) >> 1)
-                n, n_m = normals[row, l], normals[row, m]
-                square, noise, along, curved = _products(x[i, l], n, b, a, s, square, noise, along, curved)
-                square_m, noise_m, along_m, curved_m = _products(
-                    x[i, m], n_m, b, a, s, square_m, noise_m, along_m, curved_m
+                n = normals[((first + i) & 1) * half + ((first + i) >> 1), l]
+                square, noise, along, curved = _products(
+                    x[i, l], n, linear[i], curvature[i], spread[i], square, noise, along, curved
                 )
             inverse, noise, along, mean, loss, strength = _along(
                 square, noise, along, curved, constant, offset, slope, amplitude
             )
-            inverse_m, noise_m, along_m, mean_m, loss_m, strength_m = _along(
-                square_m, noise_m, along_m, curved_m, constant, offset, slope, amplitude
-            )
-            mean_sq = curved = noise_sq = grad_sq = mean_sq_m = curved_m = noise_sq_m = grad_sq_m = 0.0
+            mean_sq = curved = noise_sq = grad_sq = 0.0
             for i in range(dim):
-                b, a, s = linear[i], curvature[i], spread[i]
                 row = ((first + i) & 1) * half + ((first + i) >> 1)
-                tangent, mean_sq, curved, noise_sq, grad_sq = _tangent(
-                    x[i, l], normals[row, l], b, a, s, inverse, noise, mean, strength, mean_sq, curved, noise_sq,
-                    grad_sq,
+                normals[row, l], mean_sq, curved, noise_sq, grad_sq = _tangent(
+                    x[i, l], normals[row, l], linear[i], curvature[i], spread[i], inverse, noise, mean, strength,
+                    mean_sq, curved, noise_sq, grad_sq,
                 )  # fmt: skip
-                tangent_m, mean_sq_m, curved_m, noise_sq_m, grad_sq_m = _tangent(
-                    x[i, m], normals[row, m], b, a, s, inverse_m, noise_m, mean_m, strength_m, mean_sq_m, curved_m,
-                    noise_sq_m, grad_sq_m,
-                )  # fmt: skip
-                normals[row, l], normals[row, m] = tangent, tangent_m
             keep, update, growth = _factors(
                 scaled, projected, f[_RATE * WIDTH + l], f[_DECAY * WIDTH + l], f[_RADIUS * WIDTH + l], square, inverse,
                 grad_sq,
             )  # fmt: skip
             _add(f, l, dim, trace, loss, along, mean, mean_sq, curved, noise_sq, grad_sq, growth)
-            keep_m, update_m, growth_m = _factors(
-                scaled, projected, f[_RATE * WIDTH + m], f[_DECAY * WIDTH + m], f[_RADIUS * WIDTH + m], square_m,
-                inverse_m, grad_sq_m,
-            )  # fmt: skip
-            if m > l:
-                _add(f, m, dim, trace, loss_m, along_m, mean_m, mean_sq_m, curved_m, noise_sq_m, grad_sq_m, growth_m)
             for i in range(dim):
                 row = ((first + i) & 1) * half + ((first + i) >> 1)
-                at, at_m = x[i, l], x[i, m]
-                x[i, l] = fma(keep, at, -(update * normals[row, l]))
-                x[i, m] = fma(keep_m, at_m, -(update_m * normals[row, m]))
+                x[i, l] = fma(keep, x[i, l], -(update * normals[row, l]))
 
 
 @numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore

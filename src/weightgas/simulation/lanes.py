@@ -28,7 +28,7 @@ WIDTH = 64
 STREAM = 8
 """Words of a run's two streams: the second is for repeated draws."""
 FEW = 5
-"""Fewer lanes than this are computed one or two at a time, by the same arithmetic, rather than as a vector."""
+"""Fewer lanes than this are computed one by one, by the same arithmetic, rather than as a vector."""
 CHUNK = 16
 """Steps for which random numbers are drawn together."""
 ROOM = CHUNK * WIDTH
