@@ -39,8 +39,8 @@ RATIO, BLOCKS, LEAST = 1.2, 12, 5
 """Ratio of the steps at both ends of a block, how many blocks at most, and how few are too few."""
 _FREE = 1e-4
 """Least variance of a block."""
-
-
+_JITTER = 1e-8
+"""Share of the total variance that is added to each value drawn, far below it, against rounding."""
 _DIGITS = 5
 """Decimals to which ln c is rounded."""
 
@@ -94,9 +94,10 @@ class Drift:
         for i, number in enumerate(np.diff(ends, prepend=0)):
             if number:
                 mean, covariance = tried.at(i, ahead)
-                size, axes = np.linalg.eigh(covariance)
+                # Cholesky's factor is unique and continuous; eigenvectors, and draws by them, turn with the last bits.
+                factor = np.linalg.cholesky(covariance + _JITTER * np.trace(covariance) * np.eye(len(ahead)))
                 normal = generator.standard_normal((2, number, len(ahead)))
-                away = normal[0] * np.sqrt(np.maximum(size, 0.0)) @ axes.T
+                away = normal[0] @ factor.T
                 noise = normal[1] * np.sqrt(np.minimum(tried.white[i] / long, 1.0))
                 paths += [mean + away, mean - away]
                 noises += [noise, -noise]
