@@ -4,6 +4,7 @@ Every loop also computes radius, angle and change of r² of each step itself, fr
 """
 
 import json
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -202,8 +203,10 @@ def main(rank: int, count: int, folder: Path) -> None:
             found["unwatched"] = trained(loop, kind, rank, count, watched=False)["weights"]
             np.savez(folder / f"{loop}-{kind}-{rank}.npz", **found)
     (folder / f"refused-{rank}.json").write_text(json.dumps(refused(rank, count)))
+    torch.distributed.barrier()  # neither closes its connections while the other still uses them
     torch.distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
     main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    os._exit(0)  # all is written; threads of gloo that still run can abort an orderly end ("terminate called ...")
