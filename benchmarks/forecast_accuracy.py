@@ -9,7 +9,7 @@ other seeds under three schedules, which the forecast is given, on which one con
 100 steps is shorter than their learning; on them and the tuning settings the kinds of slope were chosen.
 ``fast-unseen`` are other settings, seeds and networks with 60 and 150 steps.
 
-What is scored, fixed before: forecasts after one and after two relaxation times τ (that of the setting) of the norm at
+What is scored, fixed before: forecasts after one, two and four relaxation times τ (that of the setting) of the norm at
 step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those by the budget alone;
 how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5: of the steps to
 go and of the step of the run. r*(t) is that of all steps from t/1.2 to 1.2t; of a group that is not there by 5τ the
@@ -56,7 +56,7 @@ FAST += [Setting("sgd", 0.05, 100, schedule="cosine")]
 RUNS["fast"] = ({"two-layer": FAST, "dense": FAST}, range(400, 410))
 FASTER = [Setting("sgd", 0.03, 60), Setting("sgd", 0.1, 150), Setting("adamw", 5e-3, 60)]
 RUNS["fast-unseen"] = (dict.fromkeys(("two-layer", "dense", "mnist", "normed"), FASTER), range(500, 510))
-END, NOWS, EXTRA = 5, (1, 2), 40
+END, NOWS, EXTRA = 5, (1, 2, 4), 40
 """Relaxation times after which the norm is compared, and after which it is forecast; steps after the last of them."""
 
 

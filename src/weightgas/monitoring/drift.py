@@ -109,7 +109,9 @@ class _Tried:
     """Gaussian processes for all values of the grid: the likelihood of the blocks, and ln c ahead given the blocks.
 
     ``trend``, ``walk`` and ``white`` are the row of ``TRENDS``, σ² and the noise of a step of each, (values,);
-    ``inverse`` (values, blocks, blocks) is the inverse covariance of the blocks without the free level.
+    ``inverse`` (values, blocks, blocks) is the inverse covariance of the blocks without the free level, ``level`` the
+    estimate of the latter, ``rest`` (values, blocks) the inverse times ln c less the level, and ``likelihood`` the
+    logarithm of the posterior weight.
     """
 
     drift: Drift
@@ -127,16 +129,16 @@ class _Tried:
         trend, walk, white = (x.ravel() for x in grid)
         place, (shares, deviations, lengths) = drift.place, np.transpose(TRENDS)
         ways = np.array([_trend(s, length, place, place) for s, length in zip(deviations, lengths, strict=True)])
-        inside = ways[trend.astype(int)] + walk[:, None, None] * _walk(place, place)
+        inside = ways[trend] + walk[:, None, None] * _walk(place, place)
         inside[:, np.arange(len(place)), np.arange(len(place))] += white[:, None] / drift.length + _FREE
         inverse = np.linalg.inv(inside)
         precision = inverse.sum(axis=(1, 2))
         level = inverse.sum(axis=1) @ drift.value / precision
         off = drift.value - level[:, None]
         rest = np.einsum("vij,vj->vi", inverse, off)
-        prior = np.log(shares)[trend.astype(int)] - 0.5 * (np.log(walk / TYPICAL) / WIDTH) ** 2
+        prior = np.log(shares)[trend] - 0.5 * (np.log(walk / TYPICAL) / WIDTH) ** 2
         fit = (off * rest).sum(axis=1) + np.linalg.slogdet(inside)[1] + np.log(precision)
-        return cls(drift, trend.astype(int), walk, white, inverse, level, rest, prior - 0.5 * fit)
+        return cls(drift, trend, walk, white, inverse, level, rest, prior - 0.5 * fit)
 
     def at(self, i: int, ahead: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Mean and covariance of ln c at ``ahead`` by the value ``i`` of the grid, given the blocks."""
