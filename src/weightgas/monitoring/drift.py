@@ -128,6 +128,7 @@ class _Tried:
         grid = np.meshgrid(np.arange(len(TRENDS)), WALKS, NOISES * drift.white, indexing="ij")
         trend, walk, white = (x.ravel() for x in grid)
         place, (shares, deviations, lengths) = drift.place, np.transpose(TRENDS)
+        trend = trend.astype(int)  # an index, which the type of a grid of integers and numbers does not say
         ways = np.array([_trend(s, length, place, place) for s, length in zip(deviations, lengths, strict=True)])
         inside = ways[trend] + walk[:, None, None] * _walk(place, place)
         inside[:, np.arange(len(place)), np.arange(len(place))] += white[:, None] / drift.length + _FREE
