@@ -249,7 +249,9 @@ def test_static_figures_are_few_small_and_the_most_important(monkeypatch: pytest
     assert len(static.pictures([system] * 3, [])) == 12
     monkeypatch.setattr(static, "SMALLEST", 0)  # the figures here are smaller than any real one
     monkeypatch.setattr(static, "ALL", 3 * len(static.image(report.Picture(figure(), "c"))["source"]))
+    drawn.clear()
     assert len(static.pictures([system], [])) == 3
+    assert len(drawn) == 3 + static.TOO_LARGE
     points = Figure(figsize=(4, 3))
     points.subplots().plot(np.random.default_rng(0).random(40_000), "o")
     assert len(static.svg(points)) < 100_000

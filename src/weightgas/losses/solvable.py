@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
 
 from weightgas.errors import WEIGHTS, draws_number, positive_number, real_array, refuse, typed, whole_number
+from weightgas.losses import bingham
 from weightgas.theory import vmf
 
 
@@ -131,22 +131,13 @@ class Quadratic:
 
     @typed
     def sample(self, dim: int, temperature: float, size: int, generator: np.random.Generator) -> np.ndarray:
-        """``size`` Bingham directions (size, dim), exact, by rejection from an angular central Gaussian.
+        """``size`` Bingham directions (size, dim), exact, by rejection.
 
-        About half of the draws are accepted. Source: Kent, Ganeiber and Mardia (2013), arXiv 1310.8110.
+        From an angular central Gaussian or, in a narrow well, a mixture of it and a Gaussian. Source: Kent, Ganeiber
+        and Mardia (2013), arXiv 1310.8110.
         """
         temperature, size = positive_number("temperature", temperature), draws_number(size, dim)
         curvature = self.form(dim).curvature
         with np.errstate(over="ignore"):  # then only the deepest directions remain
             rates = np.minimum((curvature - curvature.min()) / (2 * temperature), 1e150)
-        # One of the rates is 0, so the sum is at least 1 at b = 1 and at most 1 at b = dim.
-        width = float(np.asarray(brentq(lambda b: np.sum(1 / (b + 2 * rates)) - 1, 0.5, dim + 0.5)))
-        widths = 1 + 2 * rates / width
-        bound = -(dim - width) / 2 + dim / 2 * np.log(dim / width)
-        kept: list[np.ndarray] = []
-        while sum(map(len, kept)) < size:
-            x = generator.standard_normal((2 * size + 16, dim)) / np.sqrt(widths)
-            x /= np.linalg.norm(x, axis=1, keepdims=True)
-            log_ratio = -(x**2 @ rates) + dim / 2 * np.log(x**2 @ widths) - bound
-            kept.append(x[np.log(generator.random(len(x))) < log_ratio])
-        return np.concatenate(kept)[:size]
+        return bingham.sample(rates, size, generator)

@@ -38,6 +38,8 @@ LARGEST, ALL = 30_000, 130_000
 page."""
 SMALLEST = 4_000
 """Bytes of the smallest figure: with less room, no other is drawn."""
+TOO_LARGE = 5
+"""Figures of a system that turn out too large for the room that is left, after which no other is drawn."""
 SHOWN = 60_000
 """Bytes above which a figure, with thousands of points, is shown only as an interactive chart."""
 DPI, COLOURS = 110, 64
@@ -51,23 +53,28 @@ def pictures(systems: Sequence[System], notes: list[str]) -> list[dict[str, Any]
     found: list[dict[str, Any]] = []
     for system in systems:
         made: list[dict[str, Any]] = []
-        room = ALL / len(systems)
-        for name, caption, draw, level in _candidates(system):
-            if room < SMALLEST or len(made) == MOST // len(systems) or len(found) + len(made) == MOST:
+        room, too_large = ALL / len(systems), set[str]()
+        for figure, name, caption, draw in _candidates(system):
+            full = len(made) == MOST // len(systems) or len(found) + len(made) == MOST
+            if room < SMALLEST or full or len(too_large) == TOO_LARGE:
                 break
+            if figure.name in too_large:  # that of another run
+                continue
             drawn = attempt(f"Not drawn: {name}", partial(_laid_out, draw), notes)
-            picture = drawn and Picture(drawn, f"{system.title}. {caption}", level, name)
+            picture = drawn and Picture(drawn, f"{system.title}. {caption}", figure.level, name)
             shown = picture and attempt(f"Not drawn: {name}", partial(image, picture), notes)
             size = len(shown["source"]) if shown else 0
             if shown and size <= min(room, SHOWN):
                 made.append(shown)
                 room -= size
+            elif shown:
+                too_large.add(figure.name)
         found += made
     return found
 
 
-def _candidates(system: System) -> list[tuple[str, str, Callable[[], mpl.Figure], int | None]]:
-    """Name, caption, call and level of the figures that apply to a system, in the order of :data:`FIRST`."""
+def _candidates(system: System) -> list[tuple[Figure, str, str, Callable[[], mpl.Figure]]]:
+    """The figures that apply to a system with name, caption and call, in the order of :data:`FIRST`."""
     figures: dict[str, list[Figure]] = {}
     for figure in (figure for chapter in CHAPTERS.values() for figure in chapter):
         figures.setdefault(figure.name, []).append(figure)
@@ -83,7 +90,7 @@ def _candidates(system: System) -> list[tuple[str, str, Callable[[], mpl.Figure]
             if name == "energy and entropy" and len(next(iter(system.runs.values())).isotherms.temperature) < 2:
                 continue
             runs = system.unjudged if name == "along the run" and system.unjudged else system.runs
-            found += [(*each, figure.level) for each in drawings(figure, runs, system.controls, [])]
+            found += [(figure, *each) for each in drawings(figure, runs, system.controls, [])]
     return found
 
 
