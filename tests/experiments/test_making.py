@@ -11,6 +11,7 @@ import time
 import pytest
 import xarray as xr
 
+from command_line import end, start
 from weightgas import datasets, networks
 from weightgas.experiments import making, presets, run
 from weightgas.protocols import FixedLR, FixedSphere
@@ -91,7 +92,10 @@ def serving(folder):
 def test_a_second_process_that_is_told_to_stop_saves_a_checkpoint_and_one_whose_parent_is_gone_ends(tmp_path):
     process, checkpoint = serving(tmp_path)
     before = checkpoint.stat().st_mtime_ns
-    _, errors = process.communicate(b"stop", timeout=60)
+    try:
+        _, errors = process.communicate(b"stop", timeout=60)
+    finally:
+        process.kill()
     assert process.returncode == 130 and b"Traceback" not in errors
     saved = checkpoint.stat().st_mtime_ns
     assert saved > before
@@ -103,15 +107,19 @@ def test_a_second_process_that_is_told_to_stop_saves_a_checkpoint_and_one_whose_
 @cores
 @pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to one process")
-def test_ctrl_c_ends_both_and_the_same_command_resumes(tmp_path):
-    command = [sys.executable, "-m", "weightgas", "demo", "--out", str(tmp_path / "demo"), "--quiet"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+def test_ctrl_c_ends_both_and_leaves_runs_that_can_be_resumed(tmp_path):
+    process = start(tmp_path, "demo", "--out", "demo", "--quiet")
     network = tmp_path / "demo" / "networks" / "fixed_sphere"
-    end = time.monotonic() + 120
-    while not (network / ".shard-1-of-1.lock").exists() and time.monotonic() < end:
-        time.sleep(0.1)
-    time.sleep(5.0)
-    process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130 and "the same command resumes" in errors and "Traceback" not in errors
+    try:
+        until = time.monotonic() + 120
+        while not (network / ".shard-1-of-1.lock").exists() and time.monotonic() < until:
+            time.sleep(0.1)
+        time.sleep(5.0)
+        process.send_signal(signal.SIGINT)
+        found = end(process)
+    finally:
+        process.kill()
+    assert found.code == 130 and "the same command resumes" in found.err and "Traceback" not in found.err
     assert not (network / ".shard-1-of-1.lock").exists()
+    again = end(start(tmp_path, "demo", "--out", "demo", "--dry-run"))
+    assert again.code == 0 and "networks/fixed_sphere" in again.out

@@ -65,7 +65,9 @@ def test_a_run_of_0_1_is_read_refused_converted_and_resumed(old, monkeypatch, na
     assert sorted(path.name for path in folder.iterdir()) == ["config.toml", "manifest.json", "trace.zarr"]
     assert whole.isel(cell=THIRD).drop_attrs().identical(before.isel(cell=THIRD).drop_attrs())
     # Another machine has made the first three cells; names, units and attributes are those of a run of today.
-    xr.testing.assert_allclose(whole, alone, rtol=1e-3)
+    for each in alone.data_vars:  # within a thousandth of the scatter, since some values nearly cancel
+        scale = 1e-3 * float(np.nanstd(alone[each])) if alone[each].dtype.kind == "f" else 0.0
+        xr.testing.assert_allclose(whole[each], alone[each], rtol=1e-3, atol=scale)
     for each in alone.variables:
         assert whole[each].attrs == alone[each].attrs, each
     expected = alone.assign_attrs(wall_time=0, threads=0).attrs

@@ -23,7 +23,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -44,7 +44,8 @@ from weightgas.errors import (
 from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.protocols import FixedSphere
 from weightgas.settings import Record, Run, producer
-from weightgas.simulation import simulate
+from weightgas.simulation import model, simulate
+from weightgas.simulation.run import estimated_seconds as simulation_seconds
 from weightgas.theory.anisotropic import AnisotropicGas
 
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent", "rotated", "large step")
@@ -196,8 +197,24 @@ def controls_at(
     found = {}
     for name in [one_of("names", each, NAMES) for each in names]:
         here = replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False)
-        found[name] = _control(name, dim if name != "rotated" else min(dim, LARGEST_ROTATED), plan, here)
+        found[name] = _control(name, _dim(name, dim), plan, here)
     return found
+
+
+def _dim(name: str, dim: int) -> int:
+    """The number of weights of a control."""
+    return min(dim, LARGEST_ROTATED) if name == "rotated" else dim
+
+
+def estimated_seconds(dim: int, samples: int, replicas: int = 1, threads: int | None = None) -> float:
+    """Rough wall time in seconds of simulating the controls alongside a run of so many samples at a temperature."""
+    dim, samples = min(dim, LARGEST_DIM), int(np.clip(samples, *SAMPLES))
+    plan, total = _Plan(1e-5, max(8, -(-samples // replicas)), replicas, LARGE_STEP, 0), 0.0
+    for name in NAMES:
+        what = _Simulation.of(name, _dim(name, dim), plan)
+        known = model.resolved(what.loss, what.noise, _dim(name, dim))
+        total += simulation_seconds(what.protocol, known, what.steps + 20 * what.steps // plan.each, replicas, threads)
+    return total
 
 
 @dataclass(frozen=True)
@@ -211,44 +228,74 @@ class _Plan:
     seed: int
 
 
+@dataclass(frozen=True)
+class _Simulation:
+    """What is simulated for a control: the temperatures are those of the rates, and H has the eigenvalues ``hessian``.
+
+    ``covariance`` is Σ, (dim,) or (dim, dim), where it is constant.
+    """
+
+    protocol: FixedSphere
+    hessian: np.ndarray
+    noise: Noise
+    covariance: np.ndarray | None
+    steps: int
+    record: Record
+
+    @classmethod
+    def of(cls, name: str, dim: int, plan: _Plan) -> Self:
+        """That of a control."""
+        h = _curvatures(name, dim)
+        # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it, and
+        # no direction is wider than (1/200)^½. Where the noise grows with the loss, the density of the energy has a
+        # power-law tail, which in few dimensions is cut off only by the finite height of the loss: there RT is a tenth
+        # of it.
+        scale = max(1.0, 50 * (dim - 1) * plan.temperature, 200 * plan.temperature / h[1])
+        if name == "loss-dependent" and dim < SHORT_TAIL:
+            scale = max(1.0, 5 * (dim - 1) * plan.temperature)
+        spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
+        powers = spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
+        elr = STEP / (scale * h.max()) * powers
+        if name == "large step":
+            scale *= 10  # only step times curvature matters, and simulations are judged at small steps
+            middle = np.exp(np.log(powers).mean())
+            elr = 2 * plan.step / (scale * np.sum(h**2) / h.sum()) * powers / middle
+        noise_var = 2 * plan.temperature / np.exp(np.log(elr).mean())
+        every = int(np.ceil(RELAXATIONS / (elr.min() * scale * h[1])))
+        stored = int(np.clip(STORED / (4 * dim * TEMPERATURES * plan.replicas), 8, min(plan.each, MOST_STORED)))
+        return cls(
+            FixedSphere(elr=elr),
+            scale * h,
+            noise(name, dim, noise_var, (dim - 1) / 2 * plan.temperature),
+            None if name == "loss-dependent" else _covariance(name, dim) * noise_var,
+            plan.each * every,
+            Record(samples=plan.each, warmup=20 * every, snapshots=stored, snapshot_every=every),
+        )
+
+    @property
+    def loss(self) -> Quadratic:
+        return Quadratic(self.hessian)
+
+    @property
+    def wells(self) -> tuple[AnisotropicGas, ...]:
+        """The predictions for its temperatures, where the noise is constant."""
+        if self.covariance is None or len(self.hessian) > LARGEST_WELL:
+            return ()
+        full = self.covariance.ndim == 2
+        tangent = self.covariance[1:, 1:] if full else self.covariance[1:]
+        hessian = np.diag(self.hessian[1:]) if full else self.hessian[1:]
+        return tuple(AnisotropicGas(hessian, tangent, float(x)) for x in np.atleast_1d(self.protocol.elr))
+
+
 def _control(name: str, dim: int, plan: _Plan, run: Run) -> Control:
     """Simulate one control, and compute the predictions of its harmonic well."""
-    h = _curvatures(name, dim)
-    # Equations of state are those of a harmonic well: the loss is made steeper until RT is a hundredth of it, and no
-    # direction is wider than (1/200)^½. Where the noise grows with the loss, the density of the energy has a power-law
-    # tail, which in few dimensions is cut off only by the finite height of the loss: there RT is a tenth of it.
-    scale = max(1.0, 50 * (dim - 1) * plan.temperature, 200 * plan.temperature / h[1])
-    if name == "loss-dependent" and dim < SHORT_TAIL:
-        scale = max(1.0, 5 * (dim - 1) * plan.temperature)
-    spacing = 1 + min(1.5 * np.sqrt(2 / (dim - 1)), 0.35)
-    powers = spacing ** (np.arange(TEMPERATURES) - TEMPERATURES + 1.0)
-    elr = STEP / (scale * h.max()) * powers
-    if name == "large step":
-        scale *= 10  # only step times curvature matters, and simulations are judged at small steps
-        middle = np.exp(np.log(powers).mean())
-        elr = 2 * plan.step / (scale * np.sum(h**2) / h.sum()) * powers / middle
-    noise_var = 2 * plan.temperature / np.exp(np.log(elr).mean())
-    every = int(np.ceil(RELAXATIONS / (elr.min() * scale * h[1])))
-    stored = int(np.clip(STORED / (4 * dim * TEMPERATURES * plan.replicas), 8, min(plan.each, MOST_STORED)))
+    what = _Simulation.of(name, dim, plan)
     trace = simulate(
-        FixedSphere(elr=elr),
-        dim,
-        plan.each * every,
-        loss=Quadratic(scale * h),
-        noise=noise(name, dim, noise_var, (dim - 1) / 2 * plan.temperature),
-        seed=plan.seed,
-        replicas=plan.replicas,
-        record=Record(samples=plan.each, warmup=20 * every, snapshots=stored, snapshot_every=every),
-        run=run,
-    )
+        what.protocol, dim, what.steps, loss=what.loss, noise=what.noise, seed=plan.seed,
+        replicas=plan.replicas, record=what.record, run=run,
+    )  # fmt: skip
     title = f"control, {name}, d = {dim}, T = {plan.temperature:.2g}, {plan.each * plan.replicas} samples"
-    wells: tuple[AnisotropicGas, ...] = ()
-    if name != "loss-dependent" and dim <= LARGEST_WELL:
-        covariance = _covariance(name, dim) * noise_var
-        tangent = covariance[1:] if covariance.ndim == 1 else covariance[1:, 1:]
-        hessian = scale * h[1:] if covariance.ndim == 1 else np.diag(scale * h[1:])
-        wells = tuple(AnisotropicGas(hessian, tangent, float(x)) for x in elr)
-    return Control(name, Findings(trace, title=title), wells)
+    return Control(name, Findings(trace, title=title), what.wells)
 
 
 def controls_for(run: xr.Dataset | Findings, state: xr.Dataset | None = None, /, **options: Any) -> dict[str, Control]:

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import threading
@@ -221,6 +222,9 @@ def _obey() -> None:
 
 def serve() -> None:
     """Make the runs that arrive on standard input: the work of the second process."""
+    signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # inherited as ignored where a shell put it in the background
     plan, way = pickle.loads(_received(int.from_bytes(_received(8))))
     logging.captureWarnings(True)
     for name in ("weightgas", "py.warnings"):
