@@ -4,7 +4,7 @@
 
 What a block prints on standard output stands under it in the page, in a ``text`` block after a comment:
 
-* ``<!-- output -->``: the same text, except times and sizes of files, which differ between machines;
+* ``<!-- output -->``: the same text, except times and sizes of files, which differ between machines, and rounding;
 * ``<!-- output: shape -->``: the same text, except every number, for what depends on the machine's arithmetic.
 
 Where a page shows a picture ``NAME.png`` of ``docs/pictures`` and its code writes ``NAME.png``, that file is replaced.
@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import processes
 
 LANGUAGES = {"python": "python", "py": "python", "console": "commands", "sh": "commands", "bash": "commands"}
@@ -29,6 +31,9 @@ _TIME = re.compile(
     r"\d[\d.]*\s?(?:[nµm]?s|min|h|d|days|[kMG]B)\b|[\d.]+%(?= of the time)|\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?"
 )
 _NUMBER = re.compile(r"[-−+]?\d[\d.]*(?:e[-+]?\d+|·10[⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)?")
+_PLAIN = re.compile(r"-?\b\d+(?:\.\d+)?(?:e[-+]?\d+)?\b")
+_ROUNDING = 1e-9
+"""Relative difference of numbers that are otherwise the same: machines round sums differently."""
 _SPACES = re.compile(r"[ ─━-]+")
 _PROGRESS = re.compile(r"━ +100% |: done in [\d.]+ s$")
 
@@ -141,11 +146,17 @@ def printed_by(cell: dict[str, Any]) -> str:
 
 
 def same(printed: str, shown: str, compared: str = "exact") -> bool:
-    """Whether a block printed what its page shows, as far as that is compared."""
-    masks = [(_TIME, "TIME")] if compared == "exact" else [(_TIME, "TIME"), (_NUMBER, "0"), (_SPACES, " ")]
-    for pattern, word in masks:
-        printed, shown = pattern.sub(word, printed), pattern.sub(word, shown)
-    return printed == shown
+    """Whether a block printed what its page shows, as far as that is compared; numbers may differ by rounding."""
+    texts = [_TIME.sub("TIME", text) for text in (printed, shown)]
+    if texts[0] == texts[1]:
+        return True
+    if compared == "exact":
+        values = [[float(number) for number in _PLAIN.findall(text)] for text in texts]
+        close = len(values[0]) == len(values[1]) and np.allclose(*values, rtol=_ROUNDING, atol=0)
+        return close and _PLAIN.sub("0", texts[0]) == _PLAIN.sub("0", texts[1])
+    for pattern, word in ((_NUMBER, "0"), (_SPACES, " ")):
+        texts = [pattern.sub(word, text) for text in texts]
+    return texts[0] == texts[1]
 
 
 def execute(page: str, blocks: list[Block], folder: Path) -> tuple[int, str, list[str]]:

@@ -289,6 +289,8 @@ def test_an_output_is_inserted_and_its_shape_compared() -> None:
     (block,) = blocks_of(page)
     shown = "```python\nprint(1)\n```\n\n<!-- output -->\n```text\n1\n```\n\nprose\n"
     assert pages.refreshed(page, [block], ["1"]) == shown
+    assert pages.same("-0.0000 of 3849.903664271909", "0.0000 of 3849.903664272167")
+    assert not pages.same("0.25 of 3849.90", "0.25 of 3849.91") and not pages.same("0.25 of 1", "0.25 or 1")
     assert pages.same("T = 1.2e-3 ± 0.1   x", "T = 3.41 ± 0.22 x", "shape") and not pages.same(
         "T = 1", "U = 1", "shape"
     )
