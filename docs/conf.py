@@ -47,6 +47,9 @@ autodoc_default_options = {"members": True, "show-inheritance": False}
 numpydoc_show_class_members = False
 numpydoc_xref_param_type = False
 
+COLUMNS = 126
+"""Of code on a page that is 1280 pixels wide (_static/weightgas.css)."""
+
 html_theme = "pydata_sphinx_theme"
 html_title = "weightgas"
 html_static_path = ["_static"]
@@ -110,6 +113,14 @@ def link_names(app: Sphinx, document: nodes.document) -> None:
             link += code
 
 
+def wrap_sentences(app: Sphinx, document: nodes.document) -> None:
+    """Sentences among what a block prints are wrapped where they are wider than the page; rows of a table are not."""
+    for block in document.findall(nodes.literal_block):
+        wide = [line.strip() for line in block.astext().splitlines() if len(line) > COLUMNS]
+        if block.get("language") == "text" and wide and not any(len(re.findall("  +", line)) > 2 for line in wide):
+            block["classes"].append("sentences")
+
+
 def bars(app: Sphinx, what: str, name: str, of: object, options: object, lines: list[str]) -> None:
     """Bars in the formulas of docstrings are no substitutions of reStructuredText."""
     lines[:] = [re.sub(r"(``[^`]*``|`[^`]*`)|(?<!\\)\|", lambda found: found[1] or r"\|", line) for line in lines]
@@ -120,4 +131,5 @@ def setup(app: Sphinx) -> None:
     generated.write(Path(app.srcdir))
     app.connect("autodoc-process-docstring", bars, priority=100)
     app.connect("doctree-read", link_names)
+    app.connect("doctree-read", wrap_sentences)
     app.connect("missing-reference", linked)

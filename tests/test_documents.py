@@ -111,6 +111,17 @@ def test_the_readme_is_short_and_its_blocks_do_not_scroll() -> None:
     assert max(len(line) for block in fenced.findall(text) for line in block.splitlines()) <= 97
 
 
+def test_the_menu_of_the_site_is_short() -> None:
+    """At most six entries at the top, and twelve under each."""
+    lists = re.compile(r"^```\{toctree\}\n(.*?)^```", re.MULTILINE | re.DOTALL)
+    entries: dict[str, list[str]] = {}
+    for page in (ROOT / "docs").rglob("index.md"):
+        lines = [line for found in lists.findall(page.read_text(encoding="utf-8")) for line in found.splitlines()]
+        entries[page.parent.name] = [line for line in lines if line and not line.startswith(":")]
+    assert len(entries.pop("docs")) <= 6
+    assert len(entries) == 5 and all(1 < len(pages_) <= 12 for pages_ in entries.values())
+
+
 def generator() -> ModuleType:
     """``docs/generated.py``, which makes the pages of the API."""
     spec = importlib.util.spec_from_file_location("generated", ROOT / "docs/generated.py")

@@ -10,7 +10,7 @@ const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.mi
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
 const WORDS = ["simulate", "install", "plot", "lightning", "temperature"];
 const LOOKED_AT = ["index", "tutorials/first-grid", "how-to/trainers", "reference/formulas", "reference/api/weightgas.simulate"];
-const out = { pages: [], outside: [], errors: [], clipped: [], broken: [], cut: [], formulas: 0, wrong_formulas: 0, search: {}, axe: [] };
+const out = { pages: [], outside: [], errors: [], clipped: [], broken: [], cut: [], scrolled: [], formulas: 0, wrong_formulas: 0, search: {}, axe: [] };
 
 const walk = (folder) => readdirSync(folder, { withFileTypes: true }).flatMap((entry) =>
   entry.isDirectory() ? walk(join(folder, entry.name)) : entry.name.endsWith(".html") ? [join(folder, entry.name)] : []);
@@ -54,12 +54,14 @@ for (const file of walk(site).map((path) => relative(site, path)).filter((name) 
       return [...formula.querySelectorAll(".katex-html > .base")].map((part) => part.getBoundingClientRect())
         .some((part) => part.left < box.left - 1 || part.right > box.right + 1);
     });
-    return { clipped: wide.map((table) => table.innerText.slice(0, 60)), broken, cut: cut.map((formula) => formula.innerText.slice(0, 60)), formulas: document.querySelectorAll(".katex").length,
+    const scrolled = [...document.querySelectorAll("article pre")].filter((block) => block.scrollWidth > block.clientWidth + 1);
+    return { scrolled: scrolled.map((block) => block.innerText.slice(0, 60)), clipped: wide.map((table) => table.innerText.slice(0, 60)), broken, cut: cut.map((formula) => formula.innerText.slice(0, 60)), formulas: document.querySelectorAll(".katex").length,
       wrong: document.querySelectorAll(".katex-error").length };
   });
   out.clipped.push(...found.clipped.map((text) => `${file}: ${text}`));
   out.broken.push(...found.broken.map((text) => `${file}: ${text}`));
   out.cut.push(...found.cut.map((text) => `${file}: ${text}`));
+  out.scrolled.push(...found.scrolled.map((text) => `${file}: ${text}`));
   out.formulas += found.formulas;
   out.wrong_formulas += found.wrong;
 }

@@ -22,6 +22,8 @@ FOUND_ON = {
     "temperature": r"temperature|^reference/(formulas|symbols)",
 }
 """Words and the page on which a reader wants to be."""
+WIDE = {"how-to/equilibrium.html", "how-to/trainers.html"}
+"""Pages with a table of the monitor of more than 126 columns, with intervals and T_conf."""
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +59,10 @@ def test_no_number_in_a_table_is_broken_over_two_lines(met: dict[str, Any]) -> N
 
 def test_no_formula_is_cut_off_at_1280_pixels(met: dict[str, Any]) -> None:
     assert met["cut"] == []
+
+
+def test_code_and_what_it_prints_scroll_on_pages_with_the_widest_tables_of_watch_alone(met: dict[str, Any]) -> None:
+    assert {text.partition(":")[0] for text in met["scrolled"]} <= WIDE
 
 
 @pytest.mark.parametrize("word", FOUND_ON)
