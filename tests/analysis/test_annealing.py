@@ -1,4 +1,4 @@
-"""What annealing wins: the formula, when no forecast is given, and forecasts written down before the cut."""
+"""What annealing recovers: the formula, when no forecast is given, and forecasts written down before the cut."""
 
 from __future__ import annotations
 

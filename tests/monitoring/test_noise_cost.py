@@ -45,7 +45,7 @@ def cost(record, rule=None, states=(Settled,), others=0, clipped=False):
 def test_where_all_is_measured_it_is_pv() -> None:
     found = cost(recorded())
     assert found.value == pytest.approx(0.02, rel=0.01) and found.error == pytest.approx(0.002, rel=0.1)
-    words = "noise costs 0.02 ± 0.002 of the loss; cutting the learning rate or averaging the weights wins it"
+    words = "noise costs 0.02 ± 0.002 of the loss; cutting the learning rate or averaging the weights recovers it"
     assert str(found) == words
 
 

@@ -39,7 +39,7 @@ BURSTS = 0.6
 """Share of the variance of the loss in the 5 % of its samples furthest from the mean, above which the well is not
 harmonic: it is 0.60 for a single mode, and less for several."""
 ADVICE = {
-    "holds": "pV is what noise costs: averaging weights or cutting the learning rate wins it.",
+    "holds": "pV is what noise costs: averaging weights or cutting the learning rate recovers it.",
     "does not hold": "U − L(m) is not pV, although the rays are harmonic up to one half: take the measured U − L(m).",
     "rays not harmonic": "The loss along rays from the mean weights is not quadratic: take the measured U − L(m).",
     "window too short": "The mean weights still move: record more steps, in a run of several relaxation times.",

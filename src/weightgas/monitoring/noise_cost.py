@@ -50,9 +50,9 @@ class NoiseCost:
 
     def __str__(self) -> str:
         if np.isfinite(self.value):
-            return f"noise costs {self.value:.2g} ± {self.error:.1g} of the loss; {_HOW} wins it"
+            return f"noise costs {self.value:.2g} ± {self.error:.1g} of the loss; {_HOW} recovers it"
         if np.isfinite(self.at_most):
-            return f"noise costs at most {self.at_most:.2g} of the loss, which {_HOW} would win; {self.reason}"
+            return f"noise costs at most {self.at_most:.2g} of the loss, which {_HOW} would recover; {self.reason}"
         return f"what noise costs: not given, {self.reason}"
 
 
