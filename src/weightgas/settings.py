@@ -247,7 +247,7 @@ class Run(Settings):
         A ``distributed.Client``, or any executor of ``concurrent.futures``, whose workers make chunks of the grid. Dask
         gives a chunk whose worker died to another one, which resumes from the checkpoint if there is one. If Dask gives
         up (``allowed-failures``), the cells are ``failed``, and the same call tries them again. If the pool of an
-        executor breaks, the call ends (:mod:`weightgas.runs.clients`).
+        executor breaks, the call ends.
     threads
         Threads to compute with. Unless given, all cores for ``simulate``, whose results do not depend on their number,
         and one for ``train``, since small networks gain little from a second thread and are slower on a busy machine.
@@ -293,7 +293,7 @@ class Evaluate(Settings):
     method
         full keeps every weight; reduced, for the linear loss with isotropic noise, is exact and costs the same in any
         dimension; auto is reduced where it applies. Only for ``simulate``. The reduced run is a Markov chain of overlap
-        and radius (:mod:`weightgas.simulation.reduced`), equal in distribution, not draw by draw; its final weights are
+        and radius, equal in distribution, not draw by draw; its final weights are
         in the plane of μ and w, (w·μ, ‖w − (w·μ)μ‖). "auto" is full if directions or custom quantities are recorded.
     device
         Torch device, such as cpu or cuda:0. This and the options below are for ``train`` alone.

@@ -31,7 +31,7 @@ def balance(trajectory: xr.Dataset) -> xr.Dataset:
     """Ensemble averages along a drive, each with its standard error over replicas.
 
     The entropy of the direction is computed from counts of the overlap z over the replicas at one step, for a density
-    of any form (:mod:`weightgas.measurement.entropy.density`). The jackknife over groups of replicas corrects its bias,
+    of any form. The jackknife over groups of replicas corrects its bias,
     and gives its error and that of the entropy production, which contains it. This error is at least √(R/replicas).
 
     The friction, W − W_in, also contains the effect of fluctuations of the loss on the radius, η_e³RT² per step at

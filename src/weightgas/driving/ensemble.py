@@ -72,9 +72,9 @@ def drive(
 ) -> xr.Dataset:
     """Drive an ensemble of the isotropic noise model along one path, or along several in sequence.
 
-    The loss is L = 1 + μᵀw̄, and the step is exact, with the same cost in any dimension
-    (:mod:`weightgas.simulation.reduced`). At the first hyperparameters, replicas start at the stationary radius in
-    directions of the Gibbs state, and rest during the warm-up.
+    The loss is L = 1 + μᵀw̄, and the step is exact, with the same cost in any dimension. At the first
+    hyperparameters, replicas start at the stationary radius in directions of the Gibbs state, and rest during the
+    warm-up.
 
     Parameters
     ----------

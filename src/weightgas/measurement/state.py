@@ -61,7 +61,7 @@ def measure(
     seed
         Seed of the bootstrap of the integrated entropy.
     client
-        A ``distributed.Client`` or an executor whose workers measure the batches (:mod:`weightgas.runs.clients`). The
+        A ``distributed.Client`` or an executor whose workers measure the batches. The
         state does not depend on it.
 
     Returns

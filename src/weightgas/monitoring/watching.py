@@ -74,7 +74,7 @@ def watch(
         Whether to measure T_conf, a temperature for adaptive optimizers too. Every sample then costs two more gradients
         of ``loss_fn(model, batch)``, on ``batches`` in turn (all of a list, the first 16 of a data loader). Pass some
         dozens of batches of the training set, of the size used in training. The weights are moved for these gradients
-        and restored exactly (:mod:`weightgas.monitoring.curvature`).
+        and restored exactly.
     rule
         How ``optimizer`` steps, if it is not of ``torch.optim``: a subclass of
         :class:`weightgas.optimizers.Optimizer` whose ``of`` recognises its parameter groups, or an instance, whose

@@ -69,7 +69,7 @@ class System:
     runs
         Findings of the runs that are judged.
     controls
-        Findings of the reference simulations, by name (:data:`weightgas.experiments.controls.NAMES`).
+        Findings of the reference simulations, by name.
     unjudged
         Findings of runs for which no stationary state is claimed; they are drawn along their steps.
     sections

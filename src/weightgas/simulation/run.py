@@ -72,7 +72,7 @@ def simulate(
     optimizer
         SGD with momentum and decay in the buffer, such as ``SGD(momentum=0.9, nesterov=True)`` of
         :mod:`weightgas.optimizers`; by default plain SGD. At fixed ELR and on the sphere a step is η_e ‖w‖² times the
-        buffer (:mod:`weightgas.simulation.general`). With momentum α, T = η_e tr Σ/(2(1 − α)(d − 1)) and
+        buffer. With momentum α, T = η_e tr Σ/(2(1 − α)(d − 1)) and
         r⁴ = ηG/(2λ(1 − α)). As in a watched run, the cells of the trace therefore have η/(1 − α), and the attribute
         ``momentum`` is α.
     seed, replicas
@@ -82,8 +82,8 @@ def simulate(
     until
         Target precision (:class:`~weightgas.Until`, or its targets): 0.003, or
         ``{"energy": 0.003, "entropy_direction": 0.01}``. Cells end at different steps: ``known`` in the trace and in
-        the state marks those that reached the targets, and ``reason`` in the state is why the others did not
-        (:mod:`weightgas.simulation.precision`). A cell that is not in equilibrium by the criteria of ``measure``,
+        the state marks those that reached the targets, and ``reason`` in the state is why the others did not.
+        A cell that is not in equilibrium by the criteria of ``measure``,
         including split R̂ over its replicas, continues. In longer runs samples are joined in pairs, so that a replica
         has between 1 and 7/4 times ``samples`` of them.
     run

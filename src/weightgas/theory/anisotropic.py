@@ -166,7 +166,7 @@ class AnisotropicGas:
     def gibbs_slope(self, hot: AnisotropicGas) -> float:
         """Slope in the logistic regression "hot or this gas" on the loss, for infinitely many samples of both.
 
-        1/T − 1/T_hot for isotropic noise and small steps (:mod:`weightgas.analysis.gibbs`).
+        1/T − 1/T_hot for isotropic noise and small steps.
         """
         return _logistic.slope(self.energy_bins, hot.energy_bins)
 

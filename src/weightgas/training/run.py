@@ -83,8 +83,8 @@ def train(
         What is recorded (:class:`~weightgas.Record`). A sample has radius and energy (loss over fixed disjoint batches
         of the data) of the weights w_t at its step, and the mean of r²‖g‖² over every step since the previous sample
         (``grad_sq``), on the sphere also the root mean square of ‖w₊‖. Some samples also have ``noise_trace`` and
-        ``mean_grad_sq`` from extra gradients (:mod:`weightgas.probes.noise`), and the curvature
-        (:mod:`weightgas.probes.laplacian`). Radius, gradients, noise and curvature are also recorded for each group.
+        ``mean_grad_sq`` from extra gradients, and the curvature.
+        Radius, gradients, noise and curvature are also recorded for each group.
     run
         Run folder, force, shard, client, threads, progress, and the trace to continue
         (:class:`~weightgas.Run`, or its folder). With the same ``cells_at_once`` and ``threads`` a resumed run is
