@@ -65,7 +65,8 @@ ADVICE: dict[Status, str] = {
         "lower the learning rate or the weight decay."
     ),
     Status.TOO_SHORT: (
-        "Too few relaxation times or independent samples, or a drift; add steps: its reason states which and how many."
+        "Too few relaxation times or independent samples, or a drift; add steps: "
+        "the cell's reason states which and how many."
     ),
     Status.DIVERGED: (
         "The weights overflowed or stopped being finite; lower the (effective) learning rate or the weight decay."

@@ -25,6 +25,7 @@ from weightgas.experiments import controls_for
 from weightgas.measurement import measure
 from weightgas.protocols import FixedELR, FixedLR, FixedSphere
 from weightgas.report.columns import columns
+from weightgas.rounding import has_error, with_error
 from weightgas.settings import Record, Run
 from weightgas.simulation import simulate
 
@@ -209,3 +210,23 @@ def test_sizes_of_pages(tmp_path: Path) -> None:
     assert len(mine["status"]) == len(mine["series"]["energy"]) == 289
     assert set(mine["columns"]) == {column.quantity.name for column in columns(runs["fixed_lr"], [])}
     assert page.read_text(encoding="utf-8").count("data:image/svg+xml,") >= 4
+
+
+def test_the_page_rounds_as_the_library_does() -> None:
+    """Value and error of random sizes, exact values, and errors that gain a digit when they are rounded."""
+    browser()
+    rng = np.random.default_rng(0)
+    values = [*(10 ** rng.uniform(-9, 9, 500)), *(-(10 ** rng.uniform(-9, 3, 100))), 0.5, 50.0, 0.0000736, 0.0006729]
+    errors = [*(abs(np.array(values[:600])) * 10 ** rng.uniform(-6, 1, 600)), 2e-10, 1.7e-8, 1.8e-6, 8.6e-6]
+    pairs = [*zip(values, errors, strict=True), (1.0, 0.0996), (99_999.96, 0.5), (0.00099999, 1e-8), (0.0, 0.013)]
+    pairs = [(float(f"{value:.15g}"), float(f"{error:.15g}")) for value, error in pairs]
+    base = (Path(report.__file__).parent / "script" / "base.js").read_text(encoding="utf-8")
+    functions = base[base.index("const finite") : base.index("/** Text for plotly")]
+    script = f"{functions}\nprocess.stdout.write(JSON.stringify({json.dumps(pairs)}.map(([v, e]) => pair(v, e))));"
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, timeout=60, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    for (value, error), found in zip(pairs, json.loads(done.stdout), strict=True):
+        if has_error(value, error):
+            assert found == with_error(value, error).replace("-", "−"), (value, error)
+        else:
+            assert "±" not in found and len(found) <= 12, (value, error, found)

@@ -378,6 +378,14 @@ def test_numbers_keep_five_digits_or_those_of_their_error() -> None:
     assert columns.rounded([3.0, -0.0, 1e300], [0.0, np.nan, 1e290]) == [3, 0, 1e300]
 
 
+def test_a_zero_with_a_rounding_error_is_zero() -> None:
+    """The entropy at the cell from which it is counted."""
+    values, errors = columns.floored(np.array([2.9e-17, 0.574, np.nan]), np.array([7.5e-18, 0.03, np.nan]))
+    assert columns.rounded(values, errors) == [0, 0.574, None] and columns.rounded(errors) == [0, 0.03, None]
+    small, _ = columns.floored(np.array([1e-17, 1e-9]), np.array([0.1, 0.1]))
+    assert small.tolist() == [1e-17, 1e-9] and columns.floored(np.array([0.0]), None)[1] is None
+
+
 def test_a_report_of_two_runs(tmp_path: Path) -> None:
     first, second = run("fixed_lr"), run("fixed_lr")
     same, checks = compared(first, second, ("b", "a"))

@@ -56,7 +56,9 @@ def next_step(runs: Mapping[str, Findings], notes: list[str]) -> dict[str, str]:
     if not runs:
         return {"text": "", "command": ""}
     name, run = next(iter(runs.items()))
-    text = f"Nothing is undecided. The same run with another seed shows whether the answers depend on it ({name})."
+    undecided = [f"{h.title} is {h.outcome} ({h.reason})" for h in run.verdict.hypotheses if h.answer == "undecided"]
+    state = f"{'; '.join(undecided)}." if undecided else "Nothing is undecided."
+    text = f"{state} The same run with another seed shows whether the answers depend on it ({name})."
     return {"text": text, "command": of_cells(run, range(run.state.sizes["cell"]), 1, seed=1)}
 
 
@@ -101,12 +103,21 @@ def of_cells(run: Findings, cells: Iterable[int], factor: float, *, lower: float
 
 
 def template(run: Findings) -> str:
-    """The command that extends one cell, with ``{0}`` and ``{1}`` for its hyperparameters; empty if there is none."""
+    """The command that extends one cell, with ``{0}`` and ``{1}`` for its hyperparameters; empty if there is none.
+
+    ``{2}`` stands for the number of steps.
+    """
     grid = {axis: np.array([np.nan]) for axis in axes(run.state)}
-    return _command(run, grid, LONGER * int(run.state.attrs["steps"]), paired=False)
+    return _command(run, grid, "{2}", paired=False)
 
 
-def _command(run: Findings, grid: Mapping[str, np.ndarray], steps: int, *, paired: bool, seed: int = 0) -> str:
+def factors(run: Findings, cells: Iterable[int]) -> list[int]:
+    """The factor by which each of these cells should be longer: that of its reason, else :data:`LONGER`."""
+    found = [_longer(run, np.array([cell])) for cell in cells]
+    return [LONGER if factor == 1 else factor for factor in found]
+
+
+def _command(run: Findings, grid: Mapping[str, np.ndarray], steps: int | str, *, paired: bool, seed: int = 0) -> str:
     """The command line of a run on a grid, with ``{n}`` for NaN; the call in Python for a run without a command
     line."""
     about = run.state.attrs

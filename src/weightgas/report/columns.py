@@ -21,6 +21,8 @@ MOST_CELLS = 2000
 """The most cells of a run on a page; of more, a coarser grid is shown, or this many evenly spaced cells."""
 DIGITS = 5
 """Least significant digits of a value; it has more if the second digit of its standard error requires them."""
+NOISE = 1e-13
+"""A value and an error below this share of the largest value of their column are rounding errors of zero."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,16 @@ _ANALYSES: Mapping[str, Callable[[Findings], Iterator[Column]]] = {
     "No annealing gain": _annealing,
     "No virial law": _virial,
 }
+
+
+def floored(values: np.ndarray, errors: np.ndarray | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The values and errors of a column; zero where both are rounding errors of its largest value."""
+    good = np.abs(values[np.isfinite(values)])
+    if errors is None or not good.size:
+        return values, errors
+    with np.errstate(all="ignore"):
+        noise = (np.abs(values) < NOISE * good.max()) & (np.abs(errors) < NOISE * good.max())
+    return np.where(noise, 0.0, values), np.where(noise, 0.0, errors)
 
 
 def rounded(values: Any, errors: Any = None) -> list[float | None]:

@@ -103,6 +103,7 @@ def _run(
     }
     for column in columns.columns(run, notes):
         value, error, theory = (None if x is None else x[kept] for x in (column.value, column.error, column.theory))
+        value, error = columns.floored(np.asarray(value, float), error)
         entry: dict[str, Any] = {"value": rounded(value, error)}
         if error is not None:
             entry["error"] = rounded(error)
@@ -112,6 +113,7 @@ def _run(
         known.setdefault(column.quantity.name, _record(column))
     if role != "control":
         out["command"] = attempt(f"No command for a cell: {run.title}", lambda: advice.template(run), notes) or ""
+        out["longer"] = advice.factors(run, kept)
         out["tests"] = attempt(f"No tests along temperature: {run.title}", lambda: _tests(run), notes) or {}
         out["series"] = None
         if run.trace is not None:

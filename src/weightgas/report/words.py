@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from weightgas.analysis.checks import HYPOTHESES, OUTCOMES, Check, Verdict
+from weightgas.analysis.checks import HYPOTHESES, OUTCOMES, Check, Level, Verdict
 from weightgas.analysis.findings import Findings
 from weightgas.report.numbers import text_of
 
@@ -40,7 +40,7 @@ def sentence(title: str, runs: Mapping[str, Findings], verdicts: Sequence[Verdic
         return f"{title} could not be judged: the notes state why."
     where = f" in {good} of {count} cells" if count > 1 else ""
     if all(verdict.levels[0].answer == "no" for verdict in verdicts):
-        state = f"is stationary{where}" if count > 1 else "has no stationary state"
+        state = f"is stationary{where}" if count > 1 else "is not stationary"
         return f"{title} {state}: temperature, pressure and entropy have no thermodynamic meaning yet."
     judged = [v for v in verdicts if v.levels[0].answer != "no"]
     identities = combined([v.levels[1].answer for v in judged])
@@ -91,7 +91,9 @@ def controls(verdicts: Mapping[str, Verdict]) -> str:
     for words in dict.fromkeys(met.values()):
         names = [name for name, found in met.items() if found == words]
         parts.append(f"{words}: {', '.join(names)}")
-    return f"Reference simulations, whose answer is known: {'; '.join(parts)}."
+    parts.sort(key=lambda part: not part.startswith("as expected"))
+    listed = "; ".join(parts)
+    return f"Reference simulations, whose answer is known. {listed[0].upper()}{listed[1:]}."
 
 
 def expectation(name: str, verdict: Verdict) -> str:
@@ -116,7 +118,11 @@ def cards(runs: Mapping[str, Findings], verdicts: Mapping[str, Verdict]) -> list
     two = {
         "title": "Identities",
         "value": IDENTITIES[combined([v.levels[1].answer for v in judged])] if judged else "not judged",
-        "lines": [(_worst(v.levels[1].checks), v.levels[1].answer) for v in judged],
+        "lines": [
+            (f"{f'{name}: ' * (len(judged) > 1)}{_worst(v.levels[1])}", v.levels[1].answer)
+            for name, v in verdicts.items()
+            if v.levels[0].answer != "no"
+        ],
     }
     three = {"title": "Ideal gas: A, B, C", "value": "", "lines": []}
     for letter in HYPOTHESES if judged else ():
@@ -133,10 +139,11 @@ def _of_levels(verdicts: Mapping[str, Verdict], level: int, words: Mapping[str, 
     return [(f"{name}: {words[answer]}" if many else words[answer], answer) for name, answer in answers]
 
 
-def _worst(checks: Sequence[Check]) -> str:
-    """The check that is furthest from its expectation, with its number."""
-    found = [c for c in checks if np.isfinite(c.value) and c.outcome and c.expected]
+def _worst(level: Level) -> str:
+    """Of the checks with the answer of the level, the one that is furthest from its expectation, with its number."""
+    found = [c for c in level.decisive if c.expected]
     if not found:
         return "not judged"
+    found = [c for c in found if c.outcome == level.answer] or found
     worst = max(found, key=lambda c: abs(c.value / c.expected - 1))
     return f"{worst.name}: {text_of((worst.value, worst.error))} (expected {text_of(float(worst.expected))})"

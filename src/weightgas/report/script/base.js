@@ -42,10 +42,11 @@ const superscript = (n) => [...String(n)].map((c) => (c === "-" ? "⁻" : "⁰¹
 function pair(value, error) {
   if (!finite(value)) return "–";
   if (!finite(error) || error <= 0) return short(value);
-  const size = Math.max(Math.abs(value), error), power = Math.floor(Math.log10(size)), places = 1 - Math.floor(Math.log10(error));
-  if (error < 1e-13 * size) return short(value, 6); // below the precision of a number
-  if (power >= 6 || (power < -3 && places > 7)) return `(${pair(value / 10 ** power, error / 10 ** power)})·10${superscript(power)}`;
-  const cut = (x) => (places >= 0 ? x.toFixed(Math.min(places, 15)) : String(Math.round(x / 10 ** -places) * 10 ** -places));
+  if (error <= 2 ** -24 * Math.abs(value)) return short(value); // a rounding error of single precision, as in rounding.py
+  const exponent = (x, digits) => (x ? Number(x.toExponential(digits).split("e")[1]) : -Infinity), places = 1 - exponent(error, 1);
+  const power = Math.max(exponent(Number(value.toFixed(Math.max(0, Math.min(places, 100)))), 12), exponent(error, 1));
+  if (power > 5 || (power < -3 && places > 6)) return `(${pair(value / 10 ** power, error / 10 ** power)})·10${superscript(power)}`;
+  const cut = (x) => (places >= 0 ? x.toFixed(Math.min(places, 100)) : String(Math.round(x / 10 ** -places) * 10 ** -places));
   return minus(`${cut(value)} ± ${cut(error)}`);
 }
 

@@ -18,13 +18,13 @@ function layout(extra = {}) {
 
 const CONFIG = { displayModeBar: false, responsive: true, doubleClick: "reset" };
 
-/** A logarithmic axis has readable ticks; over less than 1.5 decades at 1, 2, 5. */
+/** A logarithmic axis has readable ticks: over less than three decades at 1, 2, 5, over less than one at every digit. */
 function scale(values, wanted) {
   const good = values.filter((x) => finite(x) && x > 0);
   const log = wanted === undefined ? good.length && good.length === values.filter(finite).length && Math.max(...good) / Math.min(...good) > 20 : wanted && good.length;
   if (!log) return {};
   const decades = Math.log10(Math.max(...good) / Math.min(...good));
-  return { type: "log", ...(decades < 0.25 ? { nticks: 6, dtick: undefined } : { dtick: decades < 3 ? "D2" : 1 }) };
+  return { type: "log", ...(decades < 0.25 ? { nticks: 6, dtick: undefined } : { dtick: decades < 0.9 ? "D1" : decades < 3 ? "D2" : 1 }) };
 }
 
 /** Show a chart in an element; `build` returns {traces, layout}. It is drawn at once if in view, else when scrolled to. */

@@ -17,12 +17,12 @@ function fillDrawer(cell) {
     if (!finite(column.value[k])) continue;
     const t = column.theory?.[k], e = column.error?.[k], q = quantity(name);
     const off = finite(t) && finite(e) && e > 0 ? `${short(t)} (${short((column.value[k] - t) / e, 2)} errors)` : finite(t) ? short(t) : "";
-    (rows[q.group] ??= []).push(make("tr", {}, make("th", { scope: "row" }, term(name)), make("td", { class: "number" }, pair(column.value[k], e)), make("td", {}, off), make("td", { class: "quiet" }, q.name)));
+    (rows[q.group] ??= []).push(make("tr", {}, make("th", { scope: "row" }, term(name)), make("td", { class: "number" }, pair(column.value[k], e)), make("td", {}, off), make("td", { class: "quiet" }, q.symbol === q.name ? "" : q.name)));
   }
   const part = (group, n) => make("details", { open: n < 2 || rows[group].length < 3 }, make("summary", {}, group),
     make("table", {}, make("thead", {}, make("tr", {}, ...["", "value", "theory", "meaning"].map((h) => (h ? make("th", { scope: "col" }, h) : make("td", {}))))), make("tbody", {}, ...rows[group])));
   const charts = run.series ? ["energy", "radius", "noise_trace", "mean_grad_sq"].filter((name) => run.series[name]?.[k]?.some(finite)).slice(0, 2) : [];
-  const command = run.command.replace(/\{(\d)\}/g, (_, n) => String(value(run, run.axes[Number(n)], k)));
+  const command = run.command.replace(/\{(\d)\}/g, (_, n) => String(n === "2" ? run.steps * run.longer[k] : value(run, run.axes[Number(n)], k)));
   const places = charts.map((name) => make("div", { class: "chart", role: "img", "aria-label": `${quantity(name).name} along the steps` }));
   drawer.replaceChildren(
     make("button", { type: "button", class: "close", onclick: () => drawer.close() }, "Close"),

@@ -22,6 +22,8 @@ function grids() {
 /** What the maps show, where the choice does not state it, and of how many cells. */
 function gridNote() {
   const list = [...at("grid-charts").children].map((element) => element.run), texts = list.filter((run) => run.index).map((run) => `${run.name}: ${run.status.length} of ${run.cells} cells, evenly spaced.`);
+  const met = [...new Set(list.flatMap((run) => run.status))].sort().filter((s) => LETTERS[s]);
+  if (met.length) texts.unshift(`${met.map((s) => `${LETTERS[s]}: ${page.data.statuses[s].name}`).join(", ")}.`);
   if (at("quantity").value === POTENTIAL) texts.push("Ring: the cell that gives T* and p*, which was marked last. Star: the least potential, which should lie in the ring.",
     list.every((run) => run.projected) ? "" : "𝒢 = U − T*S + p*V.", list.some((run) => run.projected) ? "On the sphere it is F = U − T*S, with a minimum for each radius." : "", "White: not in equilibrium, or without entropy.");
   at("grid-note").textContent = texts.filter(Boolean).join(" ");

@@ -31,18 +31,18 @@ function forestTraces(rows, list) {
     }));
     const control = run.role === "control", n = control ? 6 : own.indexOf(run), shade = control ? variable("open") : colour(n);
     const wide = { x, y, mode: "markers", hoverinfo: "skip", showlegend: false, marker: { size: 1, color: shade }, error_x: { type: "data", array: one.map((e) => 2 * e), thickness: 1, width: 0, color: shade } };
-    const narrow = { x, y, mode: "markers", name: label(control ? "reference simulations" : run.name), legendgroup: control ? "controls" : run.name, showlegend: !control || run === controls[0],
+    const narrow = { x, y, mode: "markers", name: label(control ? "reference simulations" : run.name), legendgroup: control ? "controls" : run.name, showlegend: !control || run === controls[0], legendrank: control ? 1200 : 1000,
       hovertext: text, hoverinfo: "text", error_x: { type: "data", array: one, thickness: control ? 1 : 3, width: 0, color: shade },
       marker: { size: control ? 6 : 9, color: shade, symbol: control ? "circle-open" : MARKERS[n % 7] } };
     traces.push(wide, narrow);
     const explained = rows.flatMap((row, n2) => row.found.filter(([r, c]) => r === run && run.explained[c.key]).map(([, c]) => [run.explained[c.key], position(n2, run), c]));
-    if (explained.length) traces.push({ x: explained.map(([e]) => e[0]), y: explained.map(([, p]) => p), mode: "markers", name: "explained", legendgroup: "explained", showlegend: run === own[0],
+    if (explained.length) traces.push({ x: explained.map(([e]) => e[0]), y: explained.map(([, p]) => p), mode: "markers", name: "explained", legendgroup: "explained", showlegend: run === own[0], legendrank: 1100,
       marker: { symbol: "diamond-open", size: 11, color: shade, line: { width: 2 } },
       error_x: { type: "data", symmetric: false, array: explained.map(([e]) => e[2] - e[0]), arrayminus: explained.map(([e]) => e[0] - e[1]), thickness: 1, width: 4, color: shade },
       hovertext: explained.map(([e, , c]) => `${label(run.name)}<br>${label(c.name)}, explained: ${short(e[0])} (${short(e[1])} to ${short(e[2])})`), hoverinfo: "text" });
   }
   const values = traces.flatMap((t) => t.x);
-  return { traces, layout: { height: 100 + rows.length * Math.max(30, 5.5 * lane.length), showlegend: true, margin: { l: innerWidth < 640 ? 60 : 150, r: 12, t: 14, b: 46 },
+  return { traces, layout: { height: 100 + rows.length * Math.max(36, 5.5 * lane.length), showlegend: true, margin: { l: innerWidth < 640 ? 60 : 150, r: 12, t: 14, b: 46 },
     xaxis: { title: "measured over expected", ...scale(values, Math.max(...values) / Math.min(...values) > 3) },
     yaxis: { tickfont: { size: innerWidth < 640 ? 9.5 : 12 }, tickvals: rows.map((_, n) => -n), ticktext: rows.map((row) => label(row.name).replace(/^(.{8,}?), /, "$1,<br>")), range: [-rows.length + 0.4, 0.6], showgrid: false, zeroline: false },
     shapes: [{ type: "line", x0: 1, x1: 1, yref: "paper", y0: 0, y1: 1, line: { color: variable("ink"), width: 1.2 } }] } };
