@@ -13,6 +13,7 @@ from gases import KINDS, control, network, state, trace
 from watched_runs import run as watched
 from weightgas import figures
 from weightgas.analysis.findings import Findings
+from weightgas.figures import diagnostics
 from weightgas.figures.canvas import WIDTHS
 from weightgas.figures.registry import CHAPTERS
 from weightgas.figures.ticks import shown, touching
@@ -122,6 +123,18 @@ def test_a_label_that_touches_and_a_text_outside_would_be_seen() -> None:
     figure.axes[0].text(0.9, 0.5, "far too long for this place", transform=figure.axes[0].transAxes, in_layout=False)
     with pytest.raises(AssertionError, match="far too long"):
         check(figure, "column")
+
+
+def test_a_reason_in_an_empty_panel_is_as_large_as_other_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {kind: Findings(trace(kind), state(kind)) for kind in ("fixed_lr", "fixed_elr")}
+    none = np.full(3, np.nan)
+    advice = "no overlap between 3 of 3 neighbouring temperatures"
+    empty = diagnostics._Series(none, none, none, np.nan, np.nan, advice)
+    full = diagnostics._gibbs_slope(found["fixed_lr"])
+    monkeypatch.setattr(diagnostics, "_gibbs_slope", lambda run: empty if run is found["fixed_elr"] else full)
+    figure = figures.gibbs_slope(found, width="column")
+    check(figure, "column")
+    assert any(text.get_text().startswith("no overlap") for ax in figure.axes for text in ax.texts)
 
 
 def test_axes_of_the_caller_are_drawn_into() -> None:

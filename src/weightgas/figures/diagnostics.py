@@ -196,8 +196,9 @@ def _ratios(
 def _state(panel: Axes, text: str) -> None:
     """Print a reason in an empty panel, wrapped to its width."""
     inches = panel.get_position().width * panel.figure.bbox.width / panel.figure.dpi
-    letters = int(72 * inches / (0.6 * rcParams["legend.fontsize"]))
-    panel.text(0.03, 0.06, fill(text, max(letters, 12)), transform=panel.transAxes, va="bottom", fontsize="small")
+    size = rcParams["legend.fontsize"]
+    letters = int(72 * inches / (0.6 * size))
+    panel.text(0.03, 0.06, fill(text, max(letters, 12)), transform=panel.transAxes, va="bottom", fontsize=size)
 
 
 def _limits(ax: Axes, values: np.ndarray, errors: np.ndarray) -> None:
