@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 import weightgas
@@ -109,6 +110,16 @@ def test_a_forecast_fits_the_terminal_and_is_json_on_request(capsys, monkeypatch
 def test_advice_on_extreme_settings_makes_sense(capsys, arguments, note: str, not_noted: str) -> None:
     found = call(capsys, "predict", *arguments)
     assert note in found.out and not_noted not in found.out and (found.code, found.err) == (0, "")
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_lists_fit_the_terminal(capsys, monkeypatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    out = call(capsys, "list").out
+    assert max(map(cell_len, out.splitlines())) <= width and "``" not in out
+    monkeypatch.delenv("COLUMNS")
+    unbroken = call(capsys, "list").out
+    assert out.split() == unbroken.split() and len(unbroken.splitlines()) <= len(out.splitlines())
 
 
 @pytest.mark.parametrize("colours", [True, False])

@@ -134,7 +134,7 @@ class Check:
     def __str__(self) -> str:
         """One line: name, value ± error, expectation, outcome."""
         if not np.isfinite(self.value):
-            return f"{self.name}: {self.outcome}" + (f" ({self.note})" if self.note else "")
+            return f"{self.name}: {self.outcome or '–'}" + (f" ({self.note})" if self.note else "")
         judged = f", expected {self.expected:.4g}: {self.outcome}" if self.outcome else ""
         return f"{self.name}: {with_error(self.value, self.error)}{judged}" + (f" ({self.note})" if self.note else "")
 
@@ -183,9 +183,15 @@ class Hypothesis:
         numbers = [f"{c.name} {with_error(c.value, c.error)}" for c in shown]
         if self.answer != "undecided":
             return "; ".join(numbers)
-        absent = [f"{c.name}: {c.note}" for c in self.checks if not np.isfinite(c.value) and c.outcome and c.note]
+        absent: dict[str, list[str]] = {}
+        for c in self.checks:
+            if not np.isfinite(c.value) and c.outcome and c.note:
+                absent.setdefault(c.note, []).append(c.name)
+        lacking = [
+            f"{names[0]}{f' and {len(names) - 1} more' * (len(names) > 1)}: {note}" for note, names in absent.items()
+        ]
         wide = [f"{number}, error too large" for number in numbers]
-        return "; ".join([*wide, *absent]) or "no stationary state"
+        return "; ".join([*wide, *lacking]) or "no stationary state"
 
     def __str__(self) -> str:
         """One line: title, outcome, reason."""

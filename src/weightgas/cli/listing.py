@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from weightgas.cli import options as opt
+from weightgas.cli import terminal
 from weightgas.cli.session import session
 from weightgas.errors import one_of
 
@@ -32,14 +33,12 @@ def show(
       weightgas list statuses
     """
     with session("list", opt.Show(debug=debug)):
+        out = terminal.console()
         if what is not None:
             one_of("WHAT", what, SECTIONS)
         for name, rows in SECTIONS.items():
             if what in (None, name):
-                found = list(rows())
-                width = max(len(entry) for entry, _ in found)
-                print(f"{name}:")
-                print("\n".join(f"  {entry:<{width}}  {text}" for entry, text in found))
+                terminal.entries(out, name, list(rows()))
 
 
 def _protocols() -> Rows:
@@ -134,5 +133,5 @@ SECTIONS: dict[str, Callable[[], Rows]] = {
 
 
 def _first(documented: Any) -> str:
-    """The first line of a docstring."""
-    return (inspect.getdoc(documented) or "").partition("\n")[0]
+    """The first line of a docstring, without its marks of code."""
+    return (inspect.getdoc(documented) or "").partition("\n")[0].replace("``", "")

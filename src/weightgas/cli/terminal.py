@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from textwrap import wrap
 
 from rich.console import Console
@@ -41,6 +42,19 @@ def write(to: Console, text: str, *, colours: bool = True) -> None:
             start = _place(out.plain, line, found.start())
             out.stylize(_STYLES[found[0]], start, start + len(found[0]))
         to.print(out, soft_wrap=True)
+
+
+def entries(to: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:
+    """Print a title and, below it, names with their descriptions: in two columns, which leave room for the second."""
+    width = max(len(name) for name, _ in rows)
+    to.print(Text(f"{title}:"), soft_wrap=True)
+    for name, text in rows:
+        head = f"  {name:<{width}}  "
+        if len(head) > to.width // 2:
+            to.print(Text(f"  {name}"), soft_wrap=True)
+            head = " " * 6
+        lines = wrap(text, max(20, to.width - len(head)), break_long_words=False, break_on_hyphens=False) or [""]
+        to.print(Text(head + f"\n{' ' * len(head)}".join(lines)), soft_wrap=True)
 
 
 def _place(broken: str, line: str, at: int) -> int:

@@ -28,6 +28,7 @@ from typing import Any, Self
 import numpy as np
 import xarray as xr
 
+from weightgas import runs
 from weightgas.analysis.cells import isotherms
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.findings import Findings, findings
@@ -197,7 +198,8 @@ def controls_at(
     found = {}
     for name in [one_of("names", each, NAMES) for each in names]:
         here = replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False)
-        found[name] = _control(name, _dim(name, dim), plan, here)
+        with runs.named(f"control {name}"):
+            found[name] = _control(name, _dim(name, dim), plan, here)
     return found
 
 

@@ -15,6 +15,7 @@ from weightgas.runs.journal import (
     environment,
     finish,
     manifest,
+    named,
     progress,
     remove,
     remove_folder,
@@ -24,6 +25,6 @@ from weightgas.runs.journal import (
 from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
 __all__ = ["UNSHARDED", "Client", "Growing", "RunFolder", "Shard", "checked_client", "convert", "duration"]
-__all__ += ["environment", "finish", "in_chunks", "is_complete", "manifest", "prepare", "preparing", "progress"]
-__all__ += ["remove", "remove_folder", "save_state", "shard_of", "subset", "tidy", "to_do", "unseen", "workers"]
-__all__ += ["write_atomically"]
+__all__ += ["environment", "finish", "in_chunks", "is_complete", "manifest", "named", "prepare", "preparing"]
+__all__ += ["progress", "remove", "remove_folder", "save_state", "shard_of", "subset", "tidy", "to_do", "unseen"]
+__all__ += ["workers", "write_atomically"]

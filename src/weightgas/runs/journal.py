@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from typing import Any
 from weightgas import notebook
 
 logger = logging.getLogger(__name__)
+_LABEL: ContextVar[str] = ContextVar("label", default="")
 
 
 def finish(folder: Path, facts: Mapping[str, Any]) -> None:
@@ -109,11 +111,22 @@ def unseen(amount: float) -> None:
 
 
 @contextmanager
+def named(label: str) -> Iterator[None]:
+    """The label of every progress display inside, instead of what is computed: ``control ideal``."""
+    token = _LABEL.set(label)
+    try:
+        yield
+    finally:
+        _LABEL.reset(token)
+
+
+@contextmanager
 def progress(label: str, total: float, show: bool | None = None) -> Iterator[Callable[[float], None]]:
     """Progress with the remaining time: a bar on a terminal or in a notebook, otherwise occasional lines in the log.
 
     Yields ``advance(n)``. ``show`` None means: a bar if standard error is a terminal, or in a notebook.
     """
+    label = _LABEL.get() or label
     if show is not False and notebook.inside():
         with notebook.progress(label, total) as shown:
             yield shown
