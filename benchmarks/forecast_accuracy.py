@@ -13,7 +13,8 @@ What is scored, fixed before: forecasts after one, two and four relaxation times
 step 5τ; how often the 95 % interval contains it; the median of |miss| of those given, and of those by the budget alone;
 how many are given; arrival within 5 % of r*(t), of groups that are not there yet, within a factor 1.5: of the steps to
 go and of the step of the run. r*(t) is that of all steps from t/1.2 to 1.2t; of a group that is not there by 5τ the
-forecast is right if it is later than 1/1.5 of that. Arrivals under a schedule, whose r* moves, are not scored.
+forecast is right if it is later than 1/1.5 of that. Arrivals under a schedule, whose r* moves, are not scored, nor
+those that are refused.
 
     python benchmarks/forecast_accuracy.py record FOLDER [--runs unseen|scheduled|one-cycle|fast|fast-unseen]
     python benchmarks/forecast_accuracy.py score FOLDER
@@ -127,7 +128,7 @@ def scored(path: Path, times: int) -> list[dict[str, Any]]:
         _, arrival = ahead.settling(rule, ahead.stretches(one, k, now), found.present)
         upto = one.step <= end * 1.03
         true = arrived(rule, ahead.stretches(one, k, end * 1.03), radius[upto], found.made)
-        scored_here, last = true > 0 and rates is None, (END - times) * time_
+        scored_here, last = true > 0 and rates is None and not np.isnan(arrival.value), (END - times) * time_
         right = [
             _near(first + arrival.value, first + true, first + last) if scored_here else None
             for first in (0, times * time_)

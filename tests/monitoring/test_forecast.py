@@ -13,7 +13,8 @@ from weightgas.optimizers import SGD, AdamL2, AdamW, Optimizer
 
 D = 60
 TIME = 500.0
-RULES = {"sgd": SGD(0.1, 0.005), "adamw": AdamW(0.01, 0.1), "adam": AdamL2(0.01, 0.05)}
+SHORT = (0.9, 0.98)
+RULES = {"sgd": SGD(0.1, 0.005), "adamw": AdamW(0.01, 0.1, SHORT), "adam": AdamL2(0.01, 0.05, SHORT)}
 """Relaxation times of ``TIME`` steps for the first two."""
 
 
@@ -154,6 +155,18 @@ def test_the_state_has_intervals_on_the_way() -> None:
     radius, step = later.record["radius"][:, 0], later.record.step
     arrived = step[np.abs(radius / star - 1) <= 0.05][0] - 250
     assert 1 / 1.5 < state.steps_to_go / arrived < 1.5
+
+
+@pytest.mark.parametrize(("second", "known"), [(0.9, True), (0.999, False)])
+def test_the_steps_to_go_are_unknown_where_squares_are_averaged_over_more_than_a_relaxation_time(
+    second: float, known: bool
+) -> None:
+    make = lambda p: torch.optim.AdamW(p, 0.01, betas=(0.9, second), weight_decay=0.2)  # noqa: E731
+    gas = drawn_gas(make, 200, dim=D, radius=0.5, every=5, seed=1)[0]
+    (state,) = gas.groups()
+    assert 0 < state.radius_star_low < state.radius_star_high  # 1/(2 eta lambda) is 250 steps
+    assert np.isfinite([state.steps_to_go, state.steps_to_go_low]).all() == known
+    assert ("steps to go unknown: squares of gradients are averaged over 1e+03 steps" in state.reason) != known
 
 
 def test_where_the_interval_is_wide_the_norm_stays() -> None:

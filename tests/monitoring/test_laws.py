@@ -10,7 +10,7 @@ from representatives import names_except
 from watched_runs import OneTensor, drawn_gas
 from weightgas.measurement import measure
 from weightgas.measurement.stationarity.sample_size import cautious_sample_size
-from weightgas.monitoring import Gas, laws, series, watch
+from weightgas.monitoring import Gas, ahead, laws, series, watch
 from weightgas.optimizers import SGD, AdamL2, AdamW
 from weightgas.status import Status
 
@@ -79,7 +79,8 @@ def test_five_percent_more_noise_is_seen() -> None:
 
 
 @pytest.mark.parametrize("above", [0.5, 2.0])
-def test_clock_and_steps_to_go(above: float) -> None:
+def test_clock_and_steps_to_go(above: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ahead, "EARLIEST", 0)  # its τ is ten steps
     make, theory = MAKERS["sgd"]
     star = float(theory.radius(D, D - 1.0))
     gas = drawn_gas(make, 34, dim=D, radius=star * above, every=2, seed=3)[0]

@@ -24,7 +24,7 @@ import xarray as xr
 from weightgas.measurement.batched import estimates
 from weightgas.measurement.stationarity import Criteria, assess
 from weightgas.monitoring import laws, series
-from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, settling, stretches
+from weightgas.monitoring.ahead import NEAR, NO_INTERVAL, Interval, no_arrival, settling, stretches
 from weightgas.monitoring.rates import Rates
 from weightgas.monitoring.record import SAME_MEMORY, Record
 from weightgas.optimizers import Optimizer
@@ -54,8 +54,9 @@ class GroupState:
     - Stationary norm: ``radius_star``, r* of the budget, with the 95 % interval ``radius_star_low`` to
       ``radius_star_high`` (:mod:`.ahead`); ``radius_law``, r* of the closed form; ``relaxation_time`` τ in steps;
       ``steps_to_go``, the steps until r is within 5 % of r*, infinite if it never is, NaN if it is not before the end
-      of the schedule, with the 95 % interval ``steps_to_go_low`` to ``steps_to_go_high``. With more than 256 groups
-      only those in equilibrium have intervals.
+      of the schedule, in the first 100 steps, or if Adam averages squares for longer than r relaxes, with the 95 %
+      interval ``steps_to_go_low`` to ``steps_to_go_high``. With more than 256 groups only those in equilibrium have
+      intervals.
     - Thermodynamics: ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z and ``temperature_conf``
       T_conf with its standard error ``temperature_conf_err``.
 
@@ -262,6 +263,8 @@ def _judged(
     if abs(off) > NEAR and status == Status.EQUILIBRIUM:
         status = Status.TOO_SHORT
         reasons.append(f"{NEAR:.0%} allowed")
+    if np.isnan(where.arrival.value):
+        reasons.append(no_arrival(rule, stretches(record, group), float(record["radius"][-1, group])))
     return status, "; ".join(filter(None, (*reasons, judged)))
 
 

@@ -109,6 +109,11 @@ class Optimizer:
         return ""
 
     @property
+    def averaged_steps(self) -> float:
+        """Steps over which the squares of gradients are averaged that divide a step; 0 where none do."""
+        return 0.0
+
+    @property
     def origin(self) -> str:
         """Where its decay is known from, to go after the title."""
         return ", known from its class" if self.decays else ""

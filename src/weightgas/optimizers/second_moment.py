@@ -42,6 +42,11 @@ class Adam(Optimizer):
         return ["betas {:g}, {:g}".format(*self.betas)]
 
     @property
+    def averaged_steps(self) -> float:
+        """1/(1 − β₂)."""
+        return 1 / (1 - pair(self.betas)[1])
+
+    @property
     def _felt(self) -> Numbers | float:
         return 1.0 if self.grad_memory is None else positive("grad_memory", self.grad_memory)
 
