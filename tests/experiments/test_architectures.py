@@ -109,7 +109,8 @@ def test_the_estimated_time_counts_what_the_run_will_do(monkeypatch):
     of = (networks.mlp(hidden=(3,)), datasets.digits())
     record = Record(samples=10, noise_samples=5)
     planned = presets.Trained("networks/fixed_lr", FixedLR([0.1, 0.2], 0.01), *of, 100, record, replicas=3)
-    seconds = cost.estimated("one", (planned,)).seconds - 20
+    monkeypatch.setattr("weightgas.experiments.controls.estimated_seconds", lambda *_, **__: 7.0)
+    seconds = cost.estimated("one", (planned,)).seconds - (7.0 + 25.0 + 2 * 0.4)  # controls, report, measuring
     batches = 1797 // 128
     each = 110 * 1.0 + 10 * batches * 10.0 + 5 * (8 * 100.0 + 2 * 1000.0)
     assert seconds == pytest.approx(6 * each + 16 * batches * 10.0)

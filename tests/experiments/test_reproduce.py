@@ -107,7 +107,7 @@ def test_the_precise_preset_runs_to_a_precision():
     assert {run.until.by_name()["entropy_direction"] for run in presets.isotropic("precise")} == {0.01}
     assert {run.until for run in presets.isotropic("standard")} == {None}
     times = [experiments.estimate_cost("isotropic", preset).seconds for preset in ("quick", "precise")]
-    assert times[1] > 5 * times[0]
+    assert times[1] - times[0] > 100  # the controls and the report are the same
 
 
 def test_the_presets_are_the_ones_the_papers_grids_need():

@@ -62,6 +62,8 @@ SHORT_TAIL = 50
 LARGEST_WELL = 512
 """Largest number of weights for which the wells are made: their covariances are dense."""
 TEMPERATURES = 4
+FEW = 5.0
+"""Cost of a step, in units of that of many runs side by side, of the few runs of a control."""
 RELAXATIONS = 1.5
 """Relaxation times of the softest direction between two samples, so that they are nearly independent."""
 SAMPLES = (100, 4000)
@@ -215,8 +217,8 @@ def estimated_seconds(dim: int, samples: int, replicas: int = 1, threads: int | 
     for name in NAMES:
         what = _Simulation.of(name, _dim(name, dim), plan)
         known = model.resolved(what.loss, what.noise, _dim(name, dim))
-        total += simulation_seconds(what.protocol, known, what.steps + 20 * what.steps // plan.each, replicas, threads)
-    return total
+        total += simulation_seconds(what.protocol, known, what.steps, replicas, threads)
+    return FEW * total
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ import numpy as np
 from weightgas import runs
 from weightgas import trace as traces
 from weightgas.errors import TraceError
+from weightgas.experiments import controls
 from weightgas.experiments.presets import Simulated, Trained
 from weightgas.settings import Evaluate
 from weightgas.simulation import model
@@ -22,6 +23,9 @@ from weightgas.simulation.run import estimated_seconds
 
 ROUNDS_UNTIL_KNOWN = 20
 """Average length of a cell of the precise preset in units of its first round, for the estimate of the time."""
+_REPORT_SECONDS, _MEASURED_SECONDS = 25.0, {True: 0.01, False: 0.4}
+"""Rough seconds of a report, and of measuring a cell that is simulated or trained."""
+_CELLS_AT_ONE_TEMPERATURE = 3
 
 
 @dataclass(frozen=True)
@@ -68,8 +72,25 @@ def estimated(
         count = f"{cells * run.replicas} cells x {run.steps} steps{there}"
         lines.append(f"{run.name}: {count}, about {runs.duration(cost)}, {disk / 1e6:.0f} MB{_directions(run)}")
         seconds, size = seconds + cost, size + disk
-    lines.append("controls alongside each kind of run: about 20 s, 10 MB")
-    return Cost(what, tuple(lines), seconds + 20.0, int(size) + 10**7)
+    rest = _REPORT_SECONDS + sum(_MEASURED_SECONDS[isinstance(run, Simulated)] * len(run.protocol) for run in plan)
+    rest += sum(
+        _controls_seconds([run for run in plan if _kind(run) == kind], threads) for kind in set(map(_kind, plan))
+    )
+    lines.append(f"controls alongside each kind of run, measuring and report: about {runs.duration(rest)}, 10 MB")
+    return Cost(what, tuple(lines), seconds + rest, int(size) + 10**7)
+
+
+def _kind(run: Simulated | Trained) -> str:
+    """The kind of a run, whose controls are common."""
+    return run.name.split("/")[0]
+
+
+def _controls_seconds(plan: Sequence[Simulated | Trained], threads: int | None) -> float:
+    """Seconds of the controls of the runs of one kind, alongside the first, as if its samples were independent."""
+    run = plan[0]
+    dim = run.dim if isinstance(run, Simulated) else sum(run.groups.values())
+    samples = _CELLS_AT_ONE_TEMPERATURE * (run.record.samples or 0) * run.replicas
+    return controls.estimated_seconds(dim, samples, threads=threads)
 
 
 def _directions(run: Simulated | Trained) -> str:
