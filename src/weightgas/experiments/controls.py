@@ -28,7 +28,6 @@ from typing import Any, Self
 import numpy as np
 import xarray as xr
 
-from weightgas import runs
 from weightgas.analysis.cells import isotherms
 from weightgas.analysis.checks import Verdict
 from weightgas.analysis.findings import Findings, findings
@@ -44,6 +43,7 @@ from weightgas.errors import (
 )
 from weightgas.losses import Covariance, Isotropic, LossDependent, Noise, Quadratic
 from weightgas.protocols import FixedSphere
+from weightgas.runs.journal import named
 from weightgas.settings import Record, Run, producer
 from weightgas.simulation import model, simulate
 from weightgas.simulation.run import estimated_seconds as simulation_seconds
@@ -200,7 +200,7 @@ def controls_at(
     found = {}
     for name in [one_of("names", each, NAMES) for each in names]:
         here = replace(run, folder=None if run.folder is None else Path(run.folder) / name, progress=False)
-        with runs.named(f"control {name}"):
+        with named(f"control {name}"):
             found[name] = _control(name, _dim(name, dim), plan, here)
     return found
 

@@ -15,7 +15,6 @@ from weightgas.runs.journal import (
     environment,
     finish,
     manifest,
-    named,
     progress,
     remove,
     remove_folder,
@@ -25,6 +24,6 @@ from weightgas.runs.journal import (
 from weightgas.runs.shards import UNSHARDED, Shard, preparing, shard_of
 
 __all__ = ["UNSHARDED", "Client", "Growing", "RunFolder", "Shard", "checked_client", "convert", "duration"]
-__all__ += ["environment", "finish", "in_chunks", "is_complete", "manifest", "named", "prepare", "preparing"]
+__all__ += ["environment", "finish", "in_chunks", "is_complete", "manifest", "prepare", "preparing"]
 __all__ += ["progress", "remove", "remove_folder", "save_state", "shard_of", "subset", "tidy", "to_do", "unseen"]
 __all__ += ["workers", "write_atomically"]
