@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 ControlsOption = Annotated[
     bool,
     typer.Option(
-        help="Simulate controls, in some seconds: reference gases with the same number of weights (up to 4096), "
-        "temperature and effective samples.",
+        help="Simulate controls, in seconds or, for thousands of weights, minutes: reference gases with the same "
+        "number of weights (up to 4096), temperature and effective samples.",
         rich_help_panel="Measurement",
     ),
 ]

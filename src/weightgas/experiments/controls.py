@@ -52,7 +52,7 @@ from weightgas.theory.anisotropic import AnisotropicGas
 NAMES = ("ideal", "anisotropic", "hessian", "loss-dependent", "rotated", "large step")
 
 LARGEST_DIM, LARGEST_ROTATED = 4096, 24
-"""Largest number of weights that is simulated, in half a minute on two cores; that with a dense covariance."""
+"""Largest number of weights that is simulated, in minutes on two cores; that with a dense covariance."""
 STEP = 0.04
 """Largest η_e times curvature, except in the gas ``large step``."""
 LARGE_STEP, SMALLEST_STEP, LARGEST_STEP = 0.2, 0.05, 0.35

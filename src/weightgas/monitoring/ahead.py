@@ -160,10 +160,10 @@ def no_arrival(rule: Optimizer, steps: Steps, radius: float) -> str:
     if not len(steps.radius) or steps.step[-1] < EARLIEST:
         return f"steps to go unknown in the first {EARLIEST} steps"
     k = strength(rule, steps) if rule.averaged_steps else 0.0
-    if not k > 0 or rule.averaged_steps <= _budget_time(rule, k, radius):
+    if not k > 0 or rule.averaged_steps <= (time := _budget_time(rule, k, radius)):
         return ""
     averaged = f"squares of gradients are averaged over {rule.averaged_steps:.3g} steps"
-    return f"steps to go unknown: {averaged}, more than the relaxation time of r"
+    return f"steps to go unknown: {averaged}, longer than r would relax at a constant average ({time:.3g})"
 
 
 def settling(
