@@ -17,6 +17,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -39,8 +40,8 @@ from weightgas.trace import completed_cells
 logger = logging.getLogger(__name__)
 
 Planned = presets.Simulated | presets.Trained
-_PATIENCE = 30.0
-"""Seconds in which the second process must have saved its checkpoints after ``stop``."""
+_PATIENCE, _AGAIN = 30.0, 10.0
+"""Seconds in which the second process must have saved its checkpoints after ``stop``; and between two interruptions."""
 
 
 @dataclass(frozen=True)
@@ -203,40 +204,44 @@ def _tell(what: dict[str, Any]) -> None:
     sys.__stdout__.flush()  # type: ignore[union-attr]
 
 
-def _received(size: int) -> bytes:
-    """So many bytes of standard input; the process ends if there are fewer."""
+def _received(place: int, size: int) -> bytes:
+    """So many bytes of an open file; the process ends if there are fewer."""
     found = b""
     while len(found) < size:
-        more = os.read(0, size - len(found))
+        more = os.read(place, size - len(found))
         if not more:
             os._exit(1)
         found += more
     return found
 
 
-def _obey() -> None:
+def _obey(place: int) -> None:
     """End with a checkpoint at the word ``stop``; at once if the other process was killed."""
-    _received(len(b"stop"))
-    _thread.interrupt_main()
+    _received(place, len(b"stop"))
+    while True:  # again, since C code that tests for an attribute may drop any exception
+        _thread.interrupt_main()
+        time.sleep(_AGAIN)
 
 
 def serve() -> None:
     """Make the runs that arrive on standard input: the work of the second process."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # inherited as ignored where a shell put it in the background
-    plan, way = pickle.loads(_received(int.from_bytes(_received(8))))
+    # A shell that puts a job in the background makes it ignore SIGINT, which its children inherit.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    place = os.dup(0)  # of this process alone: torch's compiler starts processes, which inherit standard input
+    with open(os.devnull, "rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+    plan, way = pickle.loads(_received(place, int.from_bytes(_received(place, 8))))
     logging.captureWarnings(True)
     for name in ("weightgas", "py.warnings"):
         logging.getLogger(name).addHandler(_Lines(logging.INFO))
         logging.getLogger(name).setLevel(logging.INFO)
     try:
-        threading.Thread(target=_obey, daemon=True).start()
+        threading.Thread(target=_obey, args=(place,), daemon=True).start()
         for each in plan:
             share(each, way, {})
             report.findings(way.place(each))  # measured, and the state is stored
             _tell({"made": each.name})
     except KeyboardInterrupt:
-        sys.exit(130)
+        os._exit(130)  # all is saved; an ordinary end would wait for the processes of torch's compiler
     except Exception:  # this run and those that follow are made by the process that waits, which reports the error
         sys.exit(1)
