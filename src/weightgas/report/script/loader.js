@@ -30,11 +30,11 @@ function run(source) {
 
 async function load() {
   root.dataset.theme = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
-  if (!("DecompressionStream" in window)) return; // an old browser: the page without charts that react
+  if (!("DecompressionStream" in window)) throw new Error("this browser is too old for charts that react");
   const [data, library, program] = await Promise.all(["data", "library", "program"].map(unpack));
   globalThis.weightgas = data;
   run(library);
   run(program);
 }
-load();
+load().catch((error) => { root.classList.add("plain"); console.warn(error); }); // the static figures, which a script is expected to replace
 })();
