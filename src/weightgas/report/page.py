@@ -137,7 +137,7 @@ def _program() -> bytes:
 @cache
 def _library() -> bytes:
     """The chart library, compressed."""
-    return resources.files("weightgas.report").joinpath("vendor/plotly-cartesian.min.js.gz").read_bytes()
+    return resources.files("weightgas.report").joinpath("vendor/plotly.min.js.gz").read_bytes()
 
 
 def _read(name: str) -> str:
