@@ -249,8 +249,9 @@ class Run(Settings):
         up (``allowed-failures``), the cells are ``failed``, and the same call tries them again. If the pool of an
         executor breaks, the call ends.
     threads
-        Threads to compute with. Unless given, all cores for ``simulate``, whose results do not depend on their number,
-        and one for ``train``, since small networks gain little from a second thread and are slower on a busy machine.
+        Threads to compute with, at most the cores. Unless given, all for ``simulate``, whose results do not depend
+        on their number, and one for ``train``, since small networks gain little from a second thread and are slower on
+        a busy machine.
     progress
         Whether to show a progress bar; None: if standard error is a terminal.
     resume_from

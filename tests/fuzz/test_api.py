@@ -82,6 +82,9 @@ FOUND = {
     "theory.stationary.stationary_values": {"at": "mapping empty"},
     "theory.relaxation.energy_time_harmonic": {"elr": "array", "curvature": "bytearray"},
     "symmetry.symmetries": {"loss_fn": "type"},
+    "experiments.reproduce": {"evaluate": "-1e+308"},
+    "theory.stationary.response_ratio": {"protocol": "-9223372036854775808", "noise_var": "-9223372036854775808"},
+    "theory.finite_step.momentum_share": {"momentum": "-1"},
 }
 """Calls that once ended with an error from inside, or were accepted without sense."""
 

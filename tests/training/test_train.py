@@ -1,6 +1,7 @@
 """``train``: what the trace holds, how runs go on, and what is refused."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -164,6 +165,12 @@ def test_threads_are_put_back():
     train(FixedLR(0.1, 0.01), MLP, "digits", 5, **flat(threads=1, **SHORT))
     assert torch.get_num_threads() == 2
     torch.set_num_threads(1)
+
+
+def test_more_threads_than_cores_are_not_started():
+    """OpenMP ends the process where it cannot have as many as it is asked for."""
+    found = train(FixedLR(0.1, 0.01), MLP, "digits", 5, **flat(threads=10**9, **SHORT))
+    assert found.attrs["threads"] == os.cpu_count() and torch.get_num_threads() == 1
 
 
 def test_data_of_ones_own():

@@ -164,6 +164,7 @@ def reproduce(
     way = Run.given(run)
     if way.folder is None or way.resume_from is not None:
         raise refuse("run", "a folder, and no trace to resume from", way, 'For instance run="runs/isotropic".')
+    evaluate = None if evaluate is None else Evaluate.given(evaluate)
     plan = _plan(name, preset, network=network, data=data, steps=steps)
     begun = time.monotonic()
     config = {"command": "reproduce", "experiment": name, "preset": preset, "seed": seed}

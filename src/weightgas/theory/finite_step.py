@@ -46,6 +46,8 @@ def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
     relaxation times much longer than 1/(1 − α).
     """
     alpha = _real("momentum", momentum)
+    if ((alpha < 0) | (alpha >= 1)).any():
+        raise refuse("momentum", "numbers from 0 to below 1", momentum, "Pass that of the optimizer, for instance 0.9.")
     if nesterov:
         return (1 - alpha) * (1 + 2 * alpha) ** 2 / (1 + alpha) - 2 * alpha
     return (1 - alpha) / (1 + alpha)

@@ -162,6 +162,9 @@ def response_ratio(
     dU/dT is a central difference over the step size; arguments as for :func:`stationary_state`. ``step_size`` may be a
     list, which gives an array: many are interpolated by a spline, with a relative error of 2·10⁻⁵.
     """
+    protocol = kind(protocol)
+    whole_number("dim", dim, minimum=2)
+    noise_var = positive_number("noise_var", noise_var)
     size = positive_array("step_size", step_size, fix="Pass one positive step size or a list of them.")
     log_size = np.round(np.log(size), 12)
     distinct, where = np.unique(log_size, return_inverse=True)

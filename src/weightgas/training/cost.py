@@ -25,7 +25,7 @@ from weightgas.settings import Evaluate
 from weightgas.training.engine import RANDOM, SLOW_RANDOM, Engine
 from weightgas.training.mode import usual
 from weightgas.training.plan import DTYPES, Plan, fitting
-from weightgas.training.setting import device_of, limited
+from weightgas.training.setting import at_most, device_of, limited
 
 MOMENT = 0.15
 """Seconds for which each part is timed; a longer one is timed once, including one-time costs."""
@@ -89,7 +89,7 @@ def cost(
         For arguments that ``train`` refuses.
     """
     (network, data), runs = fitting(network, data), whole_number("runs", runs)
-    batch_size, threads = whole_number("batch_size", batch_size, minimum=2), whole_number("threads", threads)
+    batch_size, threads = whole_number("batch_size", batch_size, minimum=2), at_most(whole_number("threads", threads))
     how = Evaluate.given(evaluate).of("train")
     together = min(usual(network, data.inputs.shape[1:], how.cells_at_once).at_once, runs)
     sample = FixedLR(lr=np.linspace(0.01, 0.02, together), wd=0.01)  # small enough that none overflows

@@ -25,7 +25,7 @@ from weightgas.status import Outcome
 from weightgas.training import choice, stepping
 from weightgas.training import mode as modes
 from weightgas.training.plan import Plan, fitting, planned
-from weightgas.training.setting import Setting, device_of, limited, produce
+from weightgas.training.setting import Setting, at_most, device_of, limited, produce
 
 logger = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def train(
         protocol, network, images, steps, optimizer=stepper, batch_size=batch_size, seed=seed, replicas=replicas,
         start=start, record=record, evaluate=evaluate, before=run.resume_from,
     )  # fmt: skip
-    threads, device = run.threads or 1, device_of(how.device)
+    threads, device = at_most(run.threads or 1), device_of(how.device)
     _log_cost(plan, len(images) // plan.batch_size)
     grid, about = stepping.effective(protocol, stepper), stepping.attributes(stepper, protocol)
     mine, client = runs.shard_of(run, len(protocol)), runs.checked_client(run.client)

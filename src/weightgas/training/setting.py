@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -99,6 +100,11 @@ def produce(
             f"{str(error) or 'no memory'!r}. Lower cells_at_once, replicas, samples or snapshots."
         ) from error
     return traces.make(part, values, setting.attributes, quantities=setting.plan.quantities)
+
+
+def at_most(threads: int) -> int:
+    """A number of threads, but at most the cores: OpenMP ends the process if there is no memory for all of them."""
+    return min(threads, os.cpu_count() or 1)
 
 
 @contextmanager
