@@ -32,7 +32,7 @@ from weightgas.simulation import simulate
 pytestmark = pytest.mark.integration
 HERE = Path(__file__).resolve().parent
 HOSTILE = (
-    "</script><script>window.hit = 1</script>",
+    "</noscript></script><script>window.hit = 1</script>",
     "<img src=x onerror='window.hit = 2'>",
     "<a href='javascript:window.hit=3'>a</a>",
     "\"' onmouseover='window.hit = 4' x='",

@@ -34,7 +34,7 @@ from weightgas.settings import Record
 from weightgas.simulation import simulate
 
 VOID = {"meta", "br", "img", "hr", "link", "input"}
-EVIL = "<script>alert('x')</script>&\"'"
+EVIL = "</noscript><script>alert('x')</script>&\"'"
 
 
 class Page(HTMLParser):
@@ -132,6 +132,7 @@ def test_the_policy_allows_three_scripts_and_nothing_else(page: str) -> None:
     library, program = block(page, "library"), block(page, "program")
     expected = [base64.b64encode(hashlib.sha256(text).digest()).decode() for text in (loader, library, program)]
     assert sources == [f"'sha256-{found}'" for found in expected]
+    assert page.count("</noscript>") == page.count("<noscript>") == 1
     assert b'version="4.1.1"' in library and "Permission is hereby granted" in Page(page).text
 
 
