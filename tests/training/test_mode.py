@@ -2,6 +2,8 @@
 
 import json
 import logging
+import signal
+import time
 import types
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,7 +18,7 @@ from weightgas.datasets import Images
 from weightgas.errors import OutOfMemoryError
 from weightgas.protocols import FixedLR
 from weightgas.training import choice, engine, measured, train
-from weightgas.training.mode import Evaluated, Mode
+from weightgas.training.mode import Evaluated, Mode, compiled
 
 GENERATOR = np.random.default_rng(0)
 DATA = Images("random", GENERATOR.standard_normal((60, 1, 8, 8)), GENERATOR.integers(4, size=60), 4)
@@ -342,3 +344,34 @@ def test_compiled_steps_follow_eager_ones(network, dtype, tmp_path, monkeypatch,
     assert found.attrs["compiled"] == 1
     np.testing.assert_allclose(found["final_weights"], eager["final_weights"], rtol=0, atol=1e-5)
     assert not (found["final_weights"] == eager["final_weights"]).all()
+
+
+@pytest.mark.thorough
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer")
+def test_no_interruption_is_lost_in_a_compiled_function():
+    """torch drops exceptions in guards that are Python functions: with all of them 44 and 45 of these were lost."""
+    function, lost = compiled(MLP.losses), 0
+    images = torch.from_numpy(DATA.inputs[:15]).float().expand(2, 15, *DATA.inputs.shape[1:])
+    labels = torch.from_numpy(DATA.labels[:15]).expand(2, 15)
+    weights = torch.arange(MLP.dim(DATA)).float().expand(2, -1).contiguous()
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    with torch.no_grad():
+        expected = function(weights, images, labels)
+        before = signal.signal(signal.SIGALRM, interrupt)
+        try:
+            for _ in range(400):
+                try:
+                    signal.setitimer(signal.ITIMER_REAL, 0.003)
+                    end = time.monotonic() + 0.2
+                    while time.monotonic() < end:
+                        found = function(weights, images, labels)
+                    lost += 1
+                except KeyboardInterrupt:
+                    pass
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    assert lost == 0 and torch.equal(found, expected)

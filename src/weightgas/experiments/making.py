@@ -218,7 +218,7 @@ def _received(place: int, size: int) -> bytes:
 def _obey(place: int) -> None:
     """End with a checkpoint at the word ``stop``; at once if the other process was killed."""
     _received(place, len(b"stop"))
-    while True:  # again, since C code that tests for an attribute may drop any exception
+    while True:  # again, should an exception have been dropped, as torch does in some guards of compiled code
         _thread.interrupt_main()
         time.sleep(_AGAIN)
 

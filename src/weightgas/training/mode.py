@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
@@ -197,6 +197,16 @@ def _compiled(network: Network) -> Any:
     return found
 
 
+_IN_PYTHON = ("AUTOGRAD_SAVED_TENSORS_HOOKS", "DUPLICATE_INPUT")
+"""Guards that are Python functions, called before each compiled call: that no hook for saved tensors was set, and that
+two modules import the same torch. It drops every exception in them: in a small network one Ctrl-C in ten was lost."""
+
+
+def _kept(guards: Sequence[Any]) -> list[bool]:
+    """Which guards torch tests: all but those in Python about what does not change here."""
+    return [each.guard_type not in _IN_PYTHON or isinstance(each.value, Tensor) for each in guards]
+
+
 def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """``function`` compiled by torch.compile at the first call with each shape of its tensors.
 
@@ -204,7 +214,9 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
     """
     # Cached draws are constants for the compiler, which cannot compile the draws.
     torch.compiler.assume_constant_result(frozen_head.head_of)
-    made, seen = torch.compile(function, dynamic=False, fullgraph=True), set()
+    known = hasattr(torch.compiler, "skip_guard_on_globals_unsafe")  # an older torch has no filter of guards
+    options: Any = {"guard_filter_fn": _kept} if known else None
+    made, seen = torch.compile(function, dynamic=False, fullgraph=True, options=options), set()
 
     def call(*arguments: Any) -> Any:
         shapes = tuple(each.shape for each in arguments if isinstance(each, Tensor))
