@@ -1,119 +1,57 @@
-"""Make the table of docs/explanation/virial.md on annealing: forecasts for trained networks, and the cuts.
+"""Make the table of docs/explanation/virial.md on annealing: the runs on which its limits and its error were chosen.
 
-It takes some minutes.
+    python docs/pictures/annealing.py FOLDER
 
-    python docs/pictures/annealing.py runs/answer runs/virial
-
-The first folder is that of ``weightgas reproduce answer --preset standard``, the second that of ``virial.py``
-alongside, on whose networks the systematic error was chosen. Only the traces are read; the cuts begin at their
-final weights.
+The cells are those of ``law.py`` alongside, of other networks, rates and seeds than the page of the law has. It takes
+a quarter of an hour; FOLDER keeps the runs, and the same call resumes.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
+import json
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import xarray as xr
-from virial import NETWORKS, PROTOCOLS
+from law import CUT_HEAD, LR, Case, cut_line, measured, mlp, place_of, scored, table, write
 
 import weightgas as wg
-from weightgas.analysis.annealing import KINDS
-from weightgas.experiments.presets import SIZES
-from weightgas.status import Status
 
 PAGE = Path(__file__).parents[1] / "explanation" / "virial.md"
-CUTS, STEPS = (2, 5, 20), 2000
-HEAD = (
-    "network",
-    "c",
-    "in equilibrium",
-    "forecasts",
-    "seen/forecast, median (range)",
-    "within 10 %",
-    "in the interval",
-    "seen/forecast where none was given",
-)
-
-
-def protocol_of(trace: xr.Dataset, cut: float) -> wg.protocols.Protocol:
-    """The protocol of a trace with its rates divided."""
-    axes = {axis: np.unique(trace[f"{axis}_set"].values) for axis in wg.trace.kind_of(trace).axes}
-    return wg.trace.kind_of(trace)(**{axis: x / cut if axis in ("lr", "elr") else x for axis, x in axes.items()})
-
-
-def continued(trace: xr.Dataset, network: wg.networks.Network, cut: float) -> xr.Dataset:
-    """The run after the rates of a run are divided, from its final weights."""
-    record = wg.Record(samples=200, warmup=0, noise_samples=1, curvature_batches=0)
-    return wg.train(
-        protocol_of(trace, cut), network, "digits", STEPS, replicas=trace.sizes["replica"], seed=1,
-        start=trace["final_weights"].values, record=record,
-    )  # fmt: skip
-
-
-def scores(folder: Path, network: wg.networks.Network) -> list[dict]:
-    """Forecast and fall of every cell in equilibrium and every cut, where a window of them was run."""
-    trace = wg.open_trace(folder)
-    state = wg.measure(trace)
-    uncut, found = continued(trace, network, 1)["energy"].values, []
-    for cut in CUTS:
-        forecast, after = wg.annealing(state, cut), continued(trace, network, cut)
-        share = (state["pressure_signal"] / (state["pressure_signal"] + state["pressure_thermal"])).values
-        plain = forecast["heat"].values * (1 - 1 / cut + share * (1 / cut - 1 / cut**2))
-        for i in np.flatnonzero(state["status"].values == Status.EQUILIBRIUM):
-            step = after["step"].values[i]
-            within = (step >= float(forecast["from_step"][i])) & (step <= float(forecast["until_step"][i]))
-            if within.any():
-                falls = (uncut - after["energy"].values)[i][:, within].mean(axis=1)
-                found.append({
-                    "cut": cut, "kind": KINDS[int(forecast["forecast"][i])], "ratio": falls.mean() / plain[i],
-                    "inside": bool(forecast["low"][i] <= falls.mean() <= forecast["high"][i]),
-                    "err": falls.std(ddof=1) / np.sqrt(len(falls)) / plain[i],
-                })  # fmt: skip
-    return found
-
-
-def row(name: str, cut: int, found: list[dict]) -> str:
-    """One line of the table."""
-    given, other = ([one for one in found if (one["kind"] == "given") is kind] for kind in (True, False))
-    cells = [name, str(cut), str(len(found)), str(len(given))]
-    if given:
-        ratio = np.array([one["ratio"] for one in given])
-        cells += [f"{np.median(ratio):.2f} ({ratio.min():.2f} to {ratio.max():.2f})", f"{np.sum(abs(ratio - 1) < 0.1)}"]
-        cells += [f"{sum(one['inside'] for one in given)}"]
-    else:
-        cells += ["–"] * 3
-    rest = np.array([one["ratio"] for one in other])
-    cells.append(f"{np.median(rest):.2f} ({rest.min():.2f} to {rest.max():.2f})" if len(rest) else "–")
-    return f"| {' | '.join(cells)} |"
-
-
-def networks(answer: Path, virial: Path) -> dict[str, tuple[wg.networks.Network, list[Path]]]:
-    """The networks by name, and the folders of their complete runs."""
-    found = {}
-    for size, hidden in SIZES.items():
-        runs = sorted(path.parent for path in (answer / size).glob("*/manifest.json"))
-        found[f"{size}, 64-{hidden[0]}-10"] = (wg.networks.mlp(hidden), runs)
-    for name, hidden in NETWORKS.items():
-        runs = [virial / f"{name}-{kind.replace(' ', '-')}" for kind in PROTOCOLS]
-        found[f"chosen on: {name}"] = (wg.networks.mlp(hidden), runs)
-    return found
+SEEDS = (1, 2)
+CASES = {
+    "64-8-10": [Case(mlp(8), "digits", LR(lr=[0.15, 0.5, 0.8, 1.5], wd=0.003))],
+    "64-18-10": [Case(mlp(18), "digits", LR(lr=[0.2, 0.6, 1.2], wd=0.003))],
+    "64-16-10-10": [Case(mlp(16, 10), "digits", LR(lr=[0.1, 0.4], wd=0.003))],
+    "64-16-10, momentum 0.9": [Case(mlp(16), "digits", LR(lr=[0.05, 0.15], wd=0.003), momentum=0.9)],
+    "64-24-10": [
+        Case(mlp(24), "digits", wg.FixedSphere(elr=[0.05, 0.07, 0.13], radius=1.0)),
+        Case(mlp(24), "digits", wg.FixedELR(elr=[0.05], wd=0.003)),
+    ],
+    "196-8-10, fashion-mnist": [Case(mlp(8), "fashion_mnist_14", LR(lr=[0.05, 0.2], wd=0.003))],
+}
 
 
 def main() -> None:
-    """Cut, compare, write."""
-    if len(sys.argv) != 3:
-        raise SystemExit(__doc__)
-    lines = []
-    for name, (network, folders) in networks(*map(Path, sys.argv[1:])).items():
-        found = [one for folder in folders for one in scores(folder, network)]
-        lines += [row(name, cut, [one for one in found if one["cut"] == cut]) for cut in CUTS]
-        print("\n".join(lines[-len(CUTS) :]), flush=True)
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split("<!-- annealing -->\n")
-    table = "\n".join([f"| {' | '.join(HEAD)} |", "|" + "---|" * len(HEAD), *lines])
-    PAGE.write_text(f"{before}<!-- annealing -->\n\n{table}\n\n{rest[rest.index('<!-- end -->') :]}", encoding="utf-8")
+    """Train, measure, cut, write."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    cells: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
+    for seed in SEEDS:
+        for name, cases in CASES.items():
+            place = place_of(folder, name, seed)
+            if not (kept := place.with_suffix(".json")).exists():
+                kept.write_text(json.dumps(measured(name, cases, place, seed)))
+                print(f"{name}, seed {seed}: done", flush=True)
+            for row in json.loads(kept.read_text()):
+                cells.setdefault((name, row["protocol"], row["rate"]), []).append(row)
+    rows = [row for seeds in cells.values() for row in seeds]
+    settled = sum(row["stationary"] for row in rows)
+    write(PAGE, {
+        "annealing": table(CUT_HEAD, [cut_line(seeds) for seeds in cells.values()]),
+        "scored": f"{settled} of {len(rows)} cells are in equilibrium. {scored(rows)}",
+    })  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import xarray as xr
 import annealed
 import processes
 import weightgas as wg
-from weightgas.analysis.annealing import ADVICE, KINDS, LARGEST_DRIFT, LARGEST_STEP, SYSTEMATIC, annealing
+from weightgas.analysis.annealing import ADVICE, KINDS, LARGEST_DRIFT, LARGEST_STEP, SYSTEMATIC_FALL, annealing
 from weightgas.errors import TraceError
 from weightgas.status import Status
+from weightgas.theory import virial
 
 
 @pytest.fixture(scope="module")
@@ -33,14 +34,19 @@ def test_the_fall_is_that_of_noise_and_drift(state: xr.Dataset) -> None:
     assert np.array_equal(found["forecast"], [KINDS.index("given")] * 2)
     thermal, drift = (state[name] * state["volume"] for name in ("pressure_thermal", "pressure_signal"))
     scale = state["pressure"] / (state["pressure_thermal"] + state["pressure_signal"])
-    assert found["fall"].values == pytest.approx((scale * (0.8 * thermal + 0.96 * drift)).values)
+    assert found["fall"].values == pytest.approx(virial.fall(scale * thermal, scale * drift, 5))
     assert found["heat"].values == pytest.approx((state["pressure"] * state["volume"]).values)
-    assert np.all(found["fall_err"] >= SYSTEMATIC * found["fall"])
+    assert np.all(found["fall_err"] >= SYSTEMATIC_FALL * found["fall"])
     assert annealing(state, cut=1.7e308)["forecast"].dims == ("cell",)  # its square is not a number of 64 bits
     assert found["high"].values - found["low"].values == pytest.approx(2 * 1.96 * found["fall_err"].values)
     assert found["from_step"].values == pytest.approx(125)
-    rates = state["lr_set"] * state["wd_set"]
-    assert found["until_step"].values == pytest.approx(np.minimum(0.25 / rates.values, 1250), rel=0.05)
+    assert found["until_step"].values == pytest.approx(3 * 125)
+    lr, wd = state["lr_set"].values, state["wd_set"].values
+    slow = state.assign(step_curvature=("cell", [0.05, 0.05] / state["elr"].values, state["step_curvature"].attrs))
+    until = annealing(slow, cut=1.2)["until_step"].values  # until η_e is 2 % larger, before three relaxations of 120
+    assert np.exp(2 * lr * wd * until * (1 - 1 / 1.2) / 1.2) == pytest.approx(1.02, rel=0.002)
+    with_momentum = annealing(state.assign_attrs(momentum=0.9), cut=5)
+    assert with_momentum["from_step"].values == pytest.approx(125 + 50)
 
 
 @pytest.mark.thorough

@@ -17,14 +17,18 @@ heavy ball; the other forms follow from the stationarity of E‖θ − m‖², d
 
 from __future__ import annotations
 
+import numpy as np
 from numpy.typing import ArrayLike
 
+from weightgas.errors import refuse
 from weightgas.theory._arguments import Numbers, broadcasting, finite, nonnegative, positive
 
 SYSTEMATIC = 0.1
-"""Relative standard deviation between the falls measured in networks and :func:`fall`, within the limits below."""
-LARGEST_STEP, LARGEST_DRIFT, LARGEST_HEAT = 0.5, 0.3, 0.1
-"""Largest η_eκ, share of the drift in the pressure, and pV/U for which a fall of the loss is forecast."""
+"""Relative standard deviation between U − L(m) in networks, or what a large cut recovers, and pV."""
+SYSTEMATIC_FALL = 0.06
+"""Relative standard deviation between the falls after a cut in networks and :func:`fall`."""
+LARGEST_STEP, LARGEST_DRIFT, LARGEST_HEAT = 0.75, 0.45, 0.1
+"""Largest η_eκ, share of the drift in the pressure, and pV/U for which these hold."""
 
 
 @broadcasting
@@ -90,20 +94,26 @@ def cost_of_noise(virial: ArrayLike, exponent: ArrayLike = 2.0) -> Numbers:
 
 @broadcasting
 def fall(thermal: ArrayLike, drift: ArrayLike, cut: ArrayLike) -> Numbers:
-    """Fall of the loss if the learning rate is divided by c: (1 − 1/c)(pV)_thermal + (1 − 1/c²)(pV)_drift.
+    """Fall of the loss if the learning rate is divided by c, from the two parts of pV.
+
+        (1 − 1/c)(pV)_thermal + (1 − (1 − f)/(c² − cf))(pV)_drift,    f = p_drift/p
 
     It holds t steps after the cut, 1/(η_eκ) ≪ t ≪ 1/(ηλ), where rays are harmonic. The part of the noise is
-    proportional to η; that of the mean gradient, p_drift = η_e‖∇L‖²/(2r²), to η². Approximate; exact for η_e h → 0.
-    ``thermal`` and ``drift`` are the two parts of pV, ``cut`` is c. Source of the thermal part: Qiu et al.,
-    arXiv 2507.02119.
+    proportional to η, p_drift = η_e‖∇L‖²/(2r²) to η² at small steps: ‖∇L‖² in a well of curvature h is proportional to
+    η/(2 − η_eh), and f = η_eh/2. Exact for one curvature at any step, and for any H and Σ as η_eh → 0; otherwise
+    approximate. ``thermal`` and ``drift`` are the two parts of pV, ``cut`` is c. Source of the thermal part: Qiu et
+    al., arXiv 2507.02119.
 
     Raises
     ------
     ValueError
-        If ``cut`` is not above 0, or another argument is negative.
+        If ``cut`` is not above f, below which nothing is stationary, or another argument is negative.
     """
-    c = positive("cut", cut)
-    return ((1 - 1 / c) * nonnegative("thermal", thermal) + (1 - 1 / c**2) * nonnegative("drift", drift))[()]
+    c, thermal, drift = positive("cut", cut), nonnegative("thermal", thermal), nonnegative("drift", drift)
+    share = drift / np.maximum(thermal + drift, np.finfo(np.float64).tiny)
+    if np.any(c <= share):
+        raise refuse("cut", "a number above the share of the drift in pV", cut, "At such a rate nothing is stationary.")
+    return ((1 - 1 / c) * thermal + (1 - (1 - share) / (c - share) / c) * drift)[()]
 
 
 def _decay(wd: ArrayLike, variance: ArrayLike) -> Numbers:
