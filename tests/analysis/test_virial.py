@@ -9,7 +9,7 @@ from weightgas.analysis.virial import ADVICE, KINDS, virial
 from weightgas.errors import TraceError
 from weightgas.status import Status
 
-DIM, SCALES = 30, (0.25, 0.5, 1.0)
+DIM, SCALES, NEAR = 30, (0.25, 0.5, 1.0), 1 / 32
 CURVATURE = np.linspace(0.5, 5, DIM)
 CENTRE = np.full(DIM, 10 / np.sqrt(DIM))
 
@@ -32,6 +32,7 @@ def pair(seed: int = 0, cells: int = 1, replicas: int = 1, count: int = 400, rho
     blocks = np.array_split(np.arange(count), 8)
     without = np.stack([np.delete(weights, block, axis=2).mean(axis=2) for block in blocks], axis=2)
     rays = np.stack([loss(mean[:, :, None] + s * (weights - mean[:, :, None]), quartic) for s in SCALES], axis=-1)
+    near = [loss(mean[:, :, None] + s * (weights - mean[:, :, None]), quartic) for s in (NEAR, -NEAR)]
     of_run = ("cell", "replica")
     ids = {"cell_id": ("cell", [f"lr={i}" for i in range(cells)])}
     digests = ("cell", np.arange(cells, dtype=np.uint64))
@@ -47,6 +48,7 @@ def pair(seed: int = 0, cells: int = 1, replicas: int = 1, count: int = 400, rho
             "snapshot_block": ("snapshot", np.repeat(np.arange(8), [len(block) for block in blocks])),
             "energy_without": ((*of_run, "block"), loss(without, quartic)),
             "ray_excess": ((*of_run, "ray", "scale"), rays - loss(mean, quartic)[:, :, None, None]),
+            "ray_slope": ((*of_run, "ray"), (near[0] - near[1]) / (2 * NEAR)),
             "measured_from": digests,
         },
         {"scale": list(SCALES), **ids},

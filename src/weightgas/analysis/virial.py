@@ -77,14 +77,14 @@ def virial(state: xr.Dataset, means: xr.Dataset) -> xr.Dataset:
     TypeError, TraceError
         If ``means`` is not a result of ``mean_weights``, or was not made from the trace of the state.
     """
-    if not isinstance(means, xr.Dataset) or "ray_excess" not in getattr(means, "variables", {}):
+    if not isinstance(means, xr.Dataset) or "ray_slope" not in getattr(means, "variables", {}):
         raise TypeError(f"means: expected the result of training.mean_weights, got {type(means).__name__}.")
     if "measured_from" not in state or not np.array_equal(state["measured_from"], means["measured_from"]):
         raise TraceError("means: expected those of the trace of this state, got others. Measure both from one trace.")
     if not {0.25, 0.5} <= {*means["scale"].values.tolist()}:
         raise TraceError(f"means: expected rays at 0.25 and 0.5, got {means['scale'].values}. Pass these scales.")
     cost, cost_err, correction = _cost(means)
-    exponent, exponent_err = _exponent(means)
+    exponent, exponent_err = _exponent(means, correction)
     heat, heat_err = _product(state, "pressure", "volume")
     overlap = (means["mean_sq"] / means["square"]).mean("replica").values
     rate = state["elr"].values * means["square"].mean("replica").values
@@ -141,14 +141,22 @@ def _all_batches(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
         return factor, influence.std(axis=1, ddof=1) / np.sqrt(influence.shape[1])
 
 
-def _exponent(means: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
-    """n = log₂ of the mean excess at s = ½ over that at ¼, and its error over rays, (cells,)."""
-    quarter, half = (means["ray_excess"].sel(scale=s).stack(all=("replica", "ray")).values for s in (0.25, 0.5))
-    low, high = quarter.mean(axis=1), half.mean(axis=1)
+def _exponent(means: xr.Dataset, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """n = log₂ of the mean excess at s = ½ over that at ¼, and its error, (cells,).
+
+    The slopes at m are zero on average, but not those at a mean of finitely many weights. They are subtracted: what
+    they add to the excess of a few rays is noise, and to that of all rays about their own mean nothing. About this mean
+    the weights are closer by the ``share`` of U − L(m) that it lacks, and 2 − n, of the order of their squared
+    distance, is smaller by it.
+    """
+    curved = means["ray_excess"] - means["scale"] * means["ray_slope"]
+    quarter, half = (curved.sel(scale=s).transpose("cell", "replica", "ray").values for s in (0.25, 0.5))
+    low, high = quarter.mean(axis=2), half.mean(axis=2)
     with np.errstate(all="ignore"):
-        influence = half / high[:, None] - quarter / low[:, None]
-        error = influence.std(axis=1, ddof=1) / np.sqrt(influence.shape[1]) / np.log(2)
-        return np.log2(high / low), error
+        influence = half / high[..., None] - quarter / low[..., None]
+        error = influence.std(axis=2, ddof=1) / np.sqrt(influence.shape[2]) / np.log(2)
+        value = 2 - (2 - np.log2(high.mean(axis=1) / low.mean(axis=1))) / (1 - share)
+        return value, scatter(np.log2(high / low), error)[1]
 
 
 def _product(state: xr.Dataset, first: str, second: str) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,8 @@ _Function = Callable[[np.ndarray], np.ndarray]
 """The losses (n,) of weights (n, dim)."""
 SCALES = (0.25, 0.5, 1.0)
 """Fractions s of the ray from m to the weights."""
+NEAR = 1 / 32
+"""Fraction of the ray on both sides of m whose difference is the slope of the loss at m."""
 
 
 def mean_weights(
@@ -78,10 +80,10 @@ def mean_weights(
         ⟨m, w_end − w_start⟩ from the first to the last of the weights; ``span``, the steps between these;
         ``last_step``, those of the run. Along ``snapshot``: ``snapshot_energy``, L(w), and ``snapshot_block``, its
         block. Along ``block``: ``energy_without``, L of the mean without that block. Along (ray, scale):
-        ``ray_excess``, L(m + s(w − m)) − L(m). If the energies of windows are over a part of the batches,
-        ``mean_energy`` and ``energy_without`` are over the same part, and along ``ray`` there are the excess at s = 1
-        over this part, ``ray_part``, and over all batches, ``ray_all``. With ``batch_energy`` there is instead
-        ``window_energy``, U along ``block``. NaN for runs that did not finish.
+        ``ray_excess``, L(m + s(w − m)) − L(m); along ``ray``: ``ray_slope``, its derivative at s = 0. If the energies
+        of windows are over a part of the batches, ``mean_energy`` and ``energy_without`` are over the same part, and
+        along ``ray`` there are the excess at s = 1 over this part, ``ray_part``, and over all batches, ``ray_all``.
+        With ``batch_energy`` there is instead ``window_energy``, U along ``block``. NaN for runs that did not finish.
 
     Raises
     ------
@@ -142,6 +144,7 @@ def _measured(
     shapes = {
         "mean_energy": (), "mean_sq": (), "square": (), "change": (), "snapshot_energy": source.block.shape,
         "energy_without": (source.block.max() + 1,), "ray_excess": (len(chosen), len(parts)),
+        "ray_slope": chosen.shape,
     }  # fmt: skip
     shapes |= {"ray_part": chosen.shape, "ray_all": chosen.shape} if of_part is not None else {}
     shapes |= {"window_energy": shapes["energy_without"]} if source.of_batches else {}
@@ -288,6 +291,7 @@ def _losses(
         "snapshot_energy": recorded(stretch.weights) if stretch.energy is None else stretch.energy,
         "energy_without": here[1:],
         "ray_excess": np.stack([loss(mean + s * rays) - origin for s in scales], axis=1),
+        "ray_slope": (loss(mean + NEAR * rays) - loss(mean - NEAR * rays)) / (2 * NEAR),
     }
     if stretch.batches is not None:
         found["window_energy"] = stretch.batches
@@ -305,6 +309,7 @@ _MEANINGS = {
     "energy_without": ("loss at the mean weights without a block", ("block",)),
     "window_energy": ("mean loss of the training batches in a window", ("block",)),
     "ray_excess": ("loss along a ray above that at the mean weights", ("ray", "scale")),
+    "ray_slope": ("slope of the loss along a ray at the mean weights", ("ray",)),
     "ray_part": ("loss at the end of a ray above that at the mean weights, over the recorded batches", ("ray",)),
     "ray_all": ("loss at the end of a ray above that at the mean weights, over all batches", ("ray",)),
 }
