@@ -33,11 +33,11 @@ from weightgas.errors import TraceError, typed
 from weightgas.status import Status
 from weightgas.theory import _logistic
 
-LARGEST_STEP, LARGEST_UNSTABLE = 1.0, 0.2
-"""η_e times the largest curvature, and share of unstable wells, up to which there is a prediction.
+LARGEST_STEP, LARGEST_UNSTABLE = 1.2, 0.2
+"""η_e times the largest curvature of the mean H, and share of unstable wells, up to which there is a prediction.
 
-Chosen on two perceptrons on the digits (docs/explanation/anisotropic.md): above these limits, wells near η_e h = 2 make
-Var U many times too large.
+Chosen on two perceptrons on the digits (docs/explanation/anisotropic.md): above these limits many wells are near
+η_e h = 2, and the median depends on which ones are taken.
 """
 KINDS = ("given", "not in equilibrium", "not measured", "step too large")
 """The meanings of the numbers in ``prediction``, in their order."""

@@ -4,7 +4,7 @@ The noise of mini-batches has a low effective rank. Its space is spanned by Q, t
 gradients of random batches at stored weights. One half of the draws determines Q and the others measure Σ, so that the
 two are independent. Within this space, at each of several stored weights w_k of the run,
 
-    H_k = Qᵀ∇²L Q    by central differences of gradients along Q, all batches
+    H_k = Qᵀ∇²L Q    by central differences of gradients along Q, on MOST_BATCHES batches at most
     Σ_k = QᵀΣQ       of random batches, as the product of two halves where it is squared
 
 and the gas is that of :class:`weightgas.theory.anisotropic.AnisotropicGas`. U − L(m) and ‖∇L‖² are those of the mean H
@@ -37,11 +37,13 @@ from weightgas.training.wells import AT_ONCE, FLAT, Point, rate_of
 
 PROBABILITIES = (np.arange(400) + 0.5) / 400
 """Probabilities of the quantiles of the loss."""
+MOST_BATCHES = 64
+"""Number of disjoint batches whose mean curvature is H, at most."""
 NAMES = ("cost", "grad_sq", "energy_variance", "energy_variance_err", "noise_trace", "kept", "steepest", "unstable")
 
 
 def harmonic_gas(
-    trace: xr.Dataset, network: Any, data: Any, *, wells: int = 12, rank: int = 300, batches: int = 800,
+    trace: xr.Dataset, network: Any, data: Any, *, wells: int = 24, rank: int = 300, batches: int = 800,
     replicas: int = 1, seed: int = 0, progress: bool | None = None,
 ) -> xr.Dataset:  # fmt: skip
     """Predict U − L(m), ‖∇L‖², Var U and the density of the loss from curvature and noise about the stored weights.
@@ -87,7 +89,7 @@ def harmonic_gas(
     found = {name: np.full((cells, count), np.nan) for name in NAMES}
     quantiles = np.full((cells, count, len(PROBABILITIES)), np.nan)
     generator = np.random.default_rng(whole_number("seed", seed, minimum=0))
-    disjoint = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))
+    disjoint = probes.disjoint_batches(len(images), int(trace.attrs["batch_size"]))[:MOST_BATCHES]
     with runs.progress("harmonic gas", cells * count * wells, progress) as advance:
         for i, j, x in chains(trace):
             if j < count:
