@@ -44,6 +44,11 @@ def momentum_share(momentum: ArrayLike, *, nesterov: bool = False) -> Numbers:
     Both m follow from the stationary covariance of weights and buffer in a harmonic well and in pure noise. They are
     exact in η̂λ for pure noise and heavy ball, else first order in the step, and hold for decay in the buffer and
     relaxation times much longer than 1/(1 − α).
+
+    Raises
+    ------
+    ValueError
+        If ``momentum`` is not from 0 to below 1.
     """
     alpha = _real("momentum", momentum)
     if ((alpha < 0) | (alpha >= 1)).any():
