@@ -77,6 +77,15 @@ def test_a_harmonic_well_holds_with_the_right_exponent() -> None:
     assert abs(of(found, "boundary")) < 0.01
 
 
+def test_slopes_at_a_finite_mean_are_no_part_of_the_exponent() -> None:
+    """A few rays about the mean of all weights: in a harmonic well they differ by their slopes alone."""
+    state, means = pair(replicas=4, count=200)
+    few = means.isel(ray=slice(0, 8))
+    found, plain = virial(state, few), virial(state, few.assign(ray_slope=0 * few["ray_slope"]))
+    assert of(found, "exponent") == pytest.approx(2, abs=1e-6) and of(found, "exponent_err") < 1e-6
+    assert of(plain, "exponent_err") > 0.01
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize(("replicas", "rho"), [(1, 0.0), (1, 0.8), (4, 0.8)])
 def test_errors_cover_and_the_finite_mean_has_no_bias(replicas: int, rho: float) -> None:

@@ -43,6 +43,8 @@ def test_every_loss_is_that_of_the_weights_in_question(trace):
     np.testing.assert_allclose(run["energy_without"][0], losses(w[5:].mean(0))[0], rtol=1e-5)
     excess = losses(m + 0.5 * (w[[0, 5, 10, 14, 19]] - m)) - losses(m)
     np.testing.assert_allclose(run["ray_excess"].sel(scale=0.5), excess, atol=1e-5)
+    slope = (losses(m + 0.05 * (w[[0, 19]] - m)) - losses(m - 0.05 * (w[[0, 19]] - m))) / 0.1
+    np.testing.assert_allclose(run["ray_slope"][[0, 4]], slope, atol=0.01 * np.abs(excess).max())
     np.testing.assert_allclose([run["mean_sq"], run["change"]], [m @ m, m @ (w[-1] - w[0])], rtol=1e-6)
     assert float(means["span"][0]) == 95
 

@@ -15,7 +15,7 @@ the loss falls further.
 Level: exact for a quadratic loss of one curvature, and of any as η_eh → 0; for networks empirical. The systematic error
 and the limits (:mod:`weightgas.theory.virial`) were chosen on six perceptrons (docs/explanation/virial.md) and scored
 on others (docs/results/law.md). No forecast is given where the step is too large (η_eκ above LARGEST_STEP) or the mean
-gradient does much of the work (f above LARGEST_DRIFT): there the harmonic picture was not tested. Nor is one given
+gradient does much of the work (f above LARGEST_DRIFT): there the loss falls further, most at c = 2. Nor is one given
 where pV is more than LARGEST_HEAT of the loss, as in networks that fit their data: there the noise falls with the loss,
 in bursts, and the loss fell by up to a quarter less. Weakness: it does not apply to a network whose other parameters
 also learn, affine normalisation or a head.
@@ -29,6 +29,7 @@ import xarray as xr
 from weightgas import trace as traces
 from weightgas.errors import TraceError, positive_number, refuse, typed
 from weightgas.status import Status
+from weightgas.theory import virial
 from weightgas.theory.virial import LARGEST_DRIFT, LARGEST_HEAT, LARGEST_STEP, SYSTEMATIC_FALL
 
 ADVICE = {
@@ -83,7 +84,9 @@ def annealing(state: xr.Dataset, cut: float = 20.0) -> xr.Dataset:
     with np.errstate(all="ignore"):
         drift = value["pressure_signal"] / (value["pressure_thermal"] + value["pressure_signal"])
         heat = value["pressure"] * value["volume"]
-        fall = heat * ((1 - 1 / cut) * (1 - drift) + (1 - (1 - drift) / (cut - drift) / cut) * drift)
+        share, known = np.clip(drift, 0, 1), np.isfinite(drift * heat) & (heat >= 0)  # its estimate may be below 0
+        fall = np.full(heat.shape, np.nan)
+        fall[known] = virial.fall((heat * (1 - share))[known], (heat * share)[known], cut)
         parts = [np.nan_to_num(state[f"{name}_err"].values) / value[name] for name in ("pressure", "volume")]
         error = fall * np.sqrt(SYSTEMATIC_FALL**2 + sum(part**2 for part in parts))
         step = value["elr"] * value["step_curvature"]

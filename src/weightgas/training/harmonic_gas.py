@@ -12,7 +12,7 @@ and Σ; Var U and the quantiles of the loss about its mean are medians over the 
 and that in directions without curvature, adds η_e/4 times its trace to U − L(m), as any noise does at small steps.
 
 Why at the weights of the run and not at their mean m: the loss is not quadratic, and at m both noise and curvature are
-smaller, the more so the hotter the run (docs/explanation/virial.md has both). Why each well separately: the stiff
+smaller, the more so the hotter the run (docs/explanation/anisotropic.md has both). Why each well separately: the stiff
 directions, which have the noise, relax while the weights stay near one well. Why the median: where η_e h approaches 2
 the stiffest direction relaxes slowly, the weights leave its well before that, and the variance of that well diverges.
 
