@@ -94,7 +94,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     """Train, compare, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
     folder.mkdir(parents=True, exist_ok=True)

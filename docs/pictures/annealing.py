@@ -3,17 +3,15 @@
     python docs/pictures/annealing.py FOLDER
 
 The cells are those of ``law.py`` alongside, of other networks, rates and seeds than the page of the law has. It takes
-a quarter of an hour; FOLDER keeps the runs, and the same call resumes.
+some twenty minutes; FOLDER keeps the runs, and the same call resumes.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
-from typing import Any
 
-from law import CUT_HEAD, LR, Case, cut_line, measured, mlp, place_of, scored, table, write
+from law import CUT_HEAD, LR, Case, cells_of, cut_line, mlp, run, scored, table, write
 
 import weightgas as wg
 
@@ -34,22 +32,15 @@ CASES = {
 
 def main() -> None:
     """Train, measure, cut, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     folder = parser.parse_args().folder
-    cells: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
-    for seed in SEEDS:
-        for name, cases in CASES.items():
-            place = place_of(folder, name, seed)
-            if not (kept := place.with_suffix(".json")).exists():
-                kept.write_text(json.dumps(measured(name, cases, place, seed)))
-                print(f"{name}, seed {seed}: done", flush=True)
-            for row in json.loads(kept.read_text()):
-                cells.setdefault((name, row["protocol"], row["rate"]), []).append(row)
-    rows = [row for seeds in cells.values() for row in seeds]
+    run(CASES, list(CASES), SEEDS, folder)
+    cells = cells_of(CASES, folder)
+    rows = [row for seeds in cells for row in seeds]
     settled = sum(row["stationary"] for row in rows)
     write(PAGE, {
-        "annealing": table(CUT_HEAD, [cut_line(seeds) for seeds in cells.values()]),
+        "annealing": table(CUT_HEAD, [cut_line(seeds) for seeds in cells]),
         "scored": f"{settled} of {len(rows)} cells are in equilibrium. {scored(rows)}",
     })  # fmt: skip
 

@@ -4,7 +4,8 @@
 
 FOLDER keeps the runs, and of each network and seed a file of what was measured; the same call resumes. NAMES are those
 of the networks to run, all by default; the tables are of all that are complete, so not of those whose data are not on
-this machine. Seed 10 of all takes half an hour of one core. ``reserved`` was chosen before the first of these runs, and
+this machine. A seed of the perceptrons takes some ten minutes of one core, that of the ConvNet on the digits half an
+hour. ``reserved`` was chosen before the first of these runs, and
 not run while the analysis was written.
 """
 
@@ -14,6 +15,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -86,9 +88,9 @@ CASES = {
 }
 
 
-def place_of(folder: Path, name: str, seed: int) -> Path:
-    """Where a network's runs and its file begin; seed 10 was the first, and has no mark."""
-    return folder / ("".join(c if c.isalnum() else "-" for c in name) + ("" if seed == 10 else f"-seed-{seed}"))
+def place_of(folder: Path, name: str, seed: int | str) -> Path:
+    """Where a network's runs on a seed and its file begin."""
+    return folder / ("".join(c if c.isalnum() else "-" for c in name) + f"-seed-{seed}")
 
 
 def measured(name: str, cases: Sequence[Case], folder: Path, seed: int) -> list[dict[str, Any]]:
@@ -231,32 +233,41 @@ def write(page: Path, parts: Mapping[str, str]) -> None:
     page.write_text(text, encoding="utf-8")
 
 
+def run(cases: Mapping[str, list[Case]], names: Sequence[str], seeds: Sequence[int], folder: Path) -> None:
+    """Measure the networks on the seeds, except for what is there already and for data that are not on this machine."""
+    for seed, name in product(seeds, names):
+        begin = place_of(folder, name, seed)
+        if not (kept := begin.with_suffix(".json")).exists():
+            try:
+                kept.write_text(json.dumps(measured(name, cases[name], begin, seed)))
+            except (FileNotFoundError, ImportError) as error:
+                print(f"{name}: {error}", flush=True)
+            print(f"{name}, seed {seed}: done", flush=True)
+
+
+def cells_of(cases: Mapping[str, list[Case]], folder: Path) -> list[list[dict[str, Any]]]:
+    """What was measured of every cell of the networks that are complete, each with its seeds."""
+    cells: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
+    for name in cases:
+        for path in sorted(folder.glob(f"{place_of(folder, name, '*').name}.json")):
+            for row in json.loads(path.read_text()):
+                cells.setdefault((name, row["protocol"], row["rate"]), []).append(row)
+    return list(cells.values())
+
+
 def main() -> None:
     """Train, measure, cut, write."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("names", nargs="*", metavar="name")
     parser.add_argument("--seeds", type=int, nargs="+", default=[10])
     given = parser.parse_args()
-    for seed in given.seeds:
-        for name in given.names or CASES:
-            begin = place_of(given.folder, name, seed)
-            if not (kept := begin.with_suffix(".json")).exists():
-                try:
-                    kept.write_text(json.dumps(measured(name, CASES[name], begin, seed)))
-                except (FileNotFoundError, ImportError) as error:  # data that are not on this machine
-                    print(f"{name}: {error}", flush=True)
-                print(f"{name}, seed {seed}: done", flush=True)
-    cells: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
-    for name in CASES:
-        for path in sorted(given.folder.glob(f"{place_of(given.folder, name, 10).name}*.json")):
-            for row in json.loads(path.read_text()):
-                if row["network"] == name:
-                    cells.setdefault((name, row["protocol"], row["rate"]), []).append(row)
-    rows = [row for seeds in cells.values() for row in seeds]
+    run(CASES, given.names or list(CASES), given.seeds, given.folder)
+    cells = cells_of(CASES, given.folder)
     write(PAGE, {
-        "summary": summary(rows), "law": table(HEAD, [law_line(seeds) for seeds in cells.values()]),
-        "cuts": table(CUT_HEAD, [cut_line(seeds) for seeds in cells.values()]),
+        "summary": summary([row for seeds in cells for row in seeds]),
+        "law": table(HEAD, [law_line(seeds) for seeds in cells]),
+        "cuts": table(CUT_HEAD, [cut_line(seeds) for seeds in cells]),
     })  # fmt: skip
 
 

@@ -134,7 +134,7 @@ def figure(cells: list[dict[str, np.ndarray]], temperature: np.ndarray) -> Figur
 
 def main() -> None:
     """Train, measure, draw."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path)
     run = wg.Run(parser.parse_args().folder, threads=1, progress=False)
     network = mlp(6)
