@@ -12,6 +12,7 @@ from weightgas.analysis.findings import Findings
 from weightgas.analysis.smoothing import published_isotherm
 from weightgas.errors import TraceError
 from weightgas.experiments import summary
+from weightgas.status import Status
 from weightgas.trace import fixed, kind_of
 
 
@@ -66,3 +67,15 @@ def test_directions_that_do_not_fit_into_the_run_are_refused():
     record = wg.Record(samples=20, snapshots=100, snapshot_every=25)
     with pytest.raises(ValueError, match="snapshots: expected at most 4 with snapshot_every=25, steps=100"):
         wg.train(wg.FixedLR(0.3, 0.03), networks.mlp(hidden=(3,)), "digits", 100, record=record)
+
+
+@pytest.mark.parametrize(("rates", "lines"), [(1, 0), (2, 1)])
+def test_the_radius_from_the_sphere_needs_two_rates_in_equilibrium(rates, lines):
+    trace, state = network("fixed_sphere")
+    elr = state["elr_set"].values
+    assert len(np.unique(elr)) > 1
+    chosen = np.isin(elr, np.unique(elr)[:rates])
+    state = state.assign(status=("cell", np.where(chosen, Status.EQUILIBRIUM, Status.TOO_SHORT)))
+    assert chosen.sum() > 1, "several cells, of several radii, share a rate"
+    runs = {"networks/fixed_sphere": Findings(trace, state), "networks/fixed_lr": Findings(*network("fixed_lr"))}
+    assert sum("radius from G of a grid on the sphere" in line for line in summary.scores(runs)) == lines

@@ -13,7 +13,7 @@ from weightgas.analysis.compare import compare_isotropic
 from weightgas.analysis.equation_of_state import radius_from_partners, radius_from_sphere
 from weightgas.analysis.findings import Findings
 from weightgas.analysis.smoothing import published_isotherm
-from weightgas.trace import kind_of
+from weightgas.trace import fixed, kind_of
 
 _ANSWERS = (
     {"yes": "stationary", "undecided": "partly stationary", "no": "not stationary"},
@@ -64,7 +64,7 @@ def crossed(runs: Mapping[str, Findings]) -> dict[str, xr.Dataset]:
     """The radius of the fixed-LR cells from G of other runs, by the source of G, the most accurate last."""
     found = {}
     free, sphere = _pair(runs)
-    if free is not None and sphere is not None and sphere.settled.sum() > 1:
+    if free is not None and sphere is not None and len(_rates(sphere)) > 1:
         found["of a grid on the sphere, from its own starts"] = radius_from_sphere(free.state, sphere.state)
     if free is not None and "partners" in runs:
         found["on the sphere at the same η_e, same basin"] = radius_from_partners(free.state, runs["partners"].state)
@@ -76,6 +76,11 @@ def _pair(runs: Mapping[str, Findings]) -> tuple[Findings | None, Findings | Non
     grids = [run for name, run in runs.items() if name != "partners"]
     free = next((run for run in grids if not kind_of(run.state).scaled), None)
     return free, next((run for run in grids if kind_of(run.state).projected), None)
+
+
+def _rates(run: Findings) -> np.ndarray:
+    """The effective learning rates of the cells in equilibrium: cells of several radii may share one."""
+    return np.unique(kind_of(run.state).rate(fixed(run.state))[run.settled])
 
 
 def _off(ratio: xr.DataArray, good: np.ndarray) -> str:
