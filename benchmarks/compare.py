@@ -1,10 +1,17 @@
 """Whether another checkout computes the same numbers: ``simulate`` by all methods, ``train``, ``measure``, bit by bit.
 
     python benchmarks/compare.py OLD_CHECKOUT [NEW_CHECKOUT]
+    python benchmarks/compare.py OLD_CHECKOUT [NEW_CHECKOUT] --times 15
 
 Both checkouts run the same cases with the same seeds on this machine, each in a process of its own; every variable of
 the traces and states is compared bit by bit (NaN equals NaN). A variable that only one of the two has is listed. The
 last line is JSON: ``ratio`` is the share of the common variables that are equal, 1 if all are.
+
+With ``--times`` the same cases, longer, and ``watch`` and ``symmetries`` are timed instead. Both processes stay, and
+run each case in turn, so that neither side has the quieter hour; the first round compiles and does not count. Each has
+one thread, and its processor time counts. A case that only one side has is listed. ``ratio`` is the time of the old
+over that of the new, the median over cases of the medians over rounds; ``detail`` has every case, with the quartiles
+over rounds where they differ by more than 3 %.
 """
 
 from __future__ import annotations
@@ -12,10 +19,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,8 +64,12 @@ def halved(w, normals, out):
         out[i] = normals[i] * (0.5 if i == 0 else 1.0)
 
 
-def simulated(wg: Any, call: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """Traces of ``simulate`` by every method under every protocol."""
+Cases = Iterator[tuple[str, Callable[[], Any]]]
+"""Names, and what computes a trace."""
+
+
+def simulated(wg: Any, call: Callable[..., Any], steps: int = 4000) -> Cases:
+    """``simulate`` by every method under every protocol."""
     losses = wg.losses if call.__name__ == "simulate_new" else wg.potentials
     quadratic = losses.Quadratic([0.0, 0.5, 1.0, 2.0])
     cases: dict[str, tuple[int, dict[str, Any]]] = {
@@ -72,7 +86,7 @@ def simulated(wg: Any, call: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
     }
     for name, (dim, how) in cases.items():
         for kind, protocol in protocols(wg).items():
-            yield f"{name}, {kind}", call(wg, protocol, dim, 4000, seed=3, replicas=2, samples=40, **how)
+            yield f"{name}, {kind}", partial(call, wg, protocol, dim, steps, seed=3, replicas=2, samples=40, **how)
 
 
 def simulate_old(wg: Any, protocol: Any, dim: int, steps: int, *, samples: int, **how: Any) -> Any:
@@ -92,15 +106,15 @@ def simulate_new(wg: Any, protocol: Any, dim: int, steps: int, **how: Any) -> An
     return wg.simulate(protocol, dim, steps, record=wg.Record(**kept), evaluate=evaluate, run=run, **how)
 
 
-def trained(wg: Any, call: Callable[..., Any]) -> Iterator[tuple[str, Any]]:
-    """Traces of ``train``, a cell at a time and stacked, and of a convolutional network."""
+def trained(wg: Any, call: Callable[..., Any], steps: int = 300) -> Cases:
+    """``train``, a cell at a time and stacked, and of a convolutional network."""
     small = wg.networks.mlp(hidden=(6, 6))
     for together in (1, 4):
         for kind, protocol in protocols(wg, 0.01, 0.02).items():
-            yield f"mlp, {kind}, {together} at once", call(wg, protocol, small, 300, cells_at_once=together)
+            yield f"mlp, {kind}, {together} at once", partial(call, wg, protocol, small, steps, cells_at_once=together)
     convolutional = wg.networks.convnet(2)
     for kind, protocol in protocols(wg, 0.01, 0.02).items():
-        yield f"convnet, {kind}", call(wg, protocol, convolutional, 20, cells_at_once=2)
+        yield f"convnet, {kind}", partial(call, wg, protocol, convolutional, max(20, steps // 15), cells_at_once=2)
 
 
 def train_old(wg: Any, protocol: Any, network: Any, steps: int, *, cells_at_once: int) -> Any:
@@ -116,14 +130,49 @@ def train_new(wg: Any, protocol: Any, network: Any, steps: int, *, cells_at_once
     return wg.train(protocol, network, "digits", steps, record=record, run=run, evaluate=evaluate)
 
 
+def cases_of(wg: Any, *steps: int) -> dict[str, Callable[[], Any]]:
+    """Every case of simulation and training of this version of weightgas."""
+    new = hasattr(wg, "Record")
+    calls = (simulate_new, train_new) if new else (simulate_old, train_old)
+    return {**dict(simulated(wg, calls[0], *steps[:1])), **dict(trained(wg, calls[1], *steps[1:]))}
+
+
+def timed() -> None:
+    """Read the name of a case from the input, run it, print its processor seconds; first print the names of all."""
+    import torch
+    from monitor_overhead import loop, resnet
+
+    import weightgas as wg
+
+    torch.set_num_threads(1)
+    cases = cases_of(wg, 1_000_000, 400)
+    for name in ("full with directions, lr", "mlp, lr, 4 at once"):
+        cases[f"measure: {name}"] = partial(wg.measure, cases[name]())
+    cases["watch: mlp, 400 steps"] = partial(loop, "mlp", 400, watched=True)
+    network, images = resnet(8), torch.randn(8, 3, 32, 32)
+    batches = [(images, torch.arange(8))]
+    cases["symmetries: ResNet-18 of width 8"] = partial(wg.symmetries, network, loss_fn=cross_entropy, batches=batches)
+    print(json.dumps(list(cases)), flush=True)
+    for line in sys.stdin:
+        begun = time.process_time()
+        cases[line.rstrip()]()
+        print(time.process_time() - begun, flush=True)
+
+
+def cross_entropy(model: Any, batch: Any) -> Any:
+    """The loss of a batch."""
+    from torch.nn.functional import cross_entropy as loss
+
+    return loss(model(batch[0]), batch[1])
+
+
 def child(path: Path) -> None:
     """Compute every case in this process, with the weightgas that it finds, and store the variables at ``path``."""
     import weightgas as wg
 
-    new = hasattr(wg, "Record")
-    traces = [*simulated(wg, simulate_new if new else simulate_old), *trained(wg, train_new if new else train_old)]
     arrays = {}
-    for name, trace in traces:
+    for name, case in cases_of(wg).items():
+        trace = case()
         entropies = ("auto", "knn") if "directions" in trace and "full" in name else ("auto",)
         states = {f"measure {entropy}": wg.measure(trace, entropy=entropy) for entropy in entropies}
         for what, data in {"trace": trace, **states}.items():
@@ -139,10 +188,15 @@ def main() -> None:
     parser.add_argument("old", type=Path, help="the checkout to compare with")
     parser.add_argument("new", type=Path, nargs="?", default=Path(__file__).resolve().parents[1], help="default: this")
     parser.add_argument("--quick", action="store_true", help="accepted for the common command line; changes nothing")
+    parser.add_argument("--times", type=int, metavar="ROUNDS", help="time both instead, this many times in turn")
     parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child:
-        return child(given.old)
+        return timed() if given.times else child(given.old)
+    if given.times is not None:
+        if given.times < 2:
+            parser.error("--times takes 2 rounds or more: the scatter needs them")
+        return times((given.old, given.new), given.times)
     found = []
     with tempfile.TemporaryDirectory() as folder:
         for k, checkout in enumerate((given.old, given.new)):
@@ -163,6 +217,49 @@ def main() -> None:
     equal = 1 - len(differ) / max(len(common), 1)
     print(json.dumps({"benchmark": "compare", "ratio": equal, "unit": "share of equal variables", "detail": detail}))
     sys.exit(1 if differ else 0)
+
+
+def times(checkouts: tuple[Path, Path], rounds: int) -> None:
+    """Run every case of both checkouts in turn, and print how long they took."""
+    sides = []
+    for checkout in checkouts:
+        environment = os.environ | {"PYTHONPATH": str(checkout.resolve() / "src"), "NUMBA_NUM_THREADS": "1"}
+        command = [sys.executable, __file__, ".", "--child", "--times", "2"]
+        sides.append(
+            subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        )
+    names = [json.loads(answer(side)) for side in sides]
+    for which, only in (("old", set(names[0]) - set(names[1])), ("new", set(names[1]) - set(names[0]))):
+        for name in sorted(only):
+            print(f"only in the {which}: {name}")
+    ratios, detail = [], {}
+    for name in names[0]:
+        if name not in names[1]:
+            continue
+        pairs = [[float(answer(side, name)) for side in sides] for _ in range(rounds + 1)][1:]
+        each = [old / new for old, new in pairs]
+        middle = statistics.median(each)
+        low, _, high = statistics.quantiles(each, n=4)
+        scatter = f" ({low:.3f} to {high:.3f})" if high / low > 1.03 else ""
+        ratios.append(middle)
+        detail[name] = f"{middle:.3f}{scatter} of {1e3 * statistics.median(old for old, _ in pairs):.0f} ms"
+        print(f"{name}: {detail[name]}", flush=True)
+    for side in sides:
+        side.communicate()
+    ratio = round(statistics.median(ratios), 3)
+    print(
+        json.dumps({"benchmark": "compare", "ratio": ratio, "unit": "time of the old over the new", "detail": detail})
+    )
+
+
+def answer(side: subprocess.Popen[str], name: str = "") -> str:
+    """What a process prints next, of the case if one is named."""
+    assert side.stdin
+    assert side.stdout
+    if name:
+        side.stdin.write(f"{name}\n")
+        side.stdin.flush()
+    return side.stdout.readline()
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:

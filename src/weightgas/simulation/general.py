@@ -33,7 +33,7 @@ _LOSS, _GRADIENT, _NOISE, _WEIGHTS = (int(c) for c in (Cause.LOSS, Cause.GRADIEN
 _LAPLACIAN, _CURVED_SQ, _ALONG = 0, 1, 2
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
+@kernels.part
 def _mean(u, known, own, constant, linear, curvature, out, facts):  # pragma: no cover - compiled
     """L at the unit vector ``u``, with ∇L in ``out``; for a form, ΔL, ∇L·H∇L and the slope along u in ``facts``."""
     d = u.size
@@ -62,7 +62,7 @@ def _mean(u, known, own, constant, linear, curvature, out, facts):  # pragma: no
     return constant + along_linear + 0.5 * (along - along_linear)
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
+@kernels.part
 def _heat(u, kind, own, spread, curvature, along, strength, normals, out):  # pragma: no cover - compiled
     """The noise at the unit vector ``u`` into ``out``, projected on the tangent space."""
     d = u.size
@@ -87,7 +87,7 @@ def _heat(u, kind, own, spread, curvature, along, strength, normals, out):  # pr
         out[i] = strength * (out[i] - radial * u[i])
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
+@kernels.part
 def _bend(u, way, known, own, curvature, along, moved, above, below):  # pragma: no cover - compiled
     """way·H way for a tangent vector ``way``, H the Hessian on the sphere; by differences if it is not known."""
     d = u.size
@@ -114,7 +114,7 @@ def _bend(u, way, known, own, curvature, along, moved, above, below):  # pragma:
     return bent / (2.0 * step)
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
+@kernels.part
 def _laplacian(u, own, moved, above, below):  # pragma: no cover - compiled
     """ΔL on the unit sphere; it equals that of the flat space since L does not depend on the norm."""
     total = 0.0
@@ -130,7 +130,7 @@ def _laplacian(u, own, moved, above, below):  # pragma: no cover - compiled
     return total
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
+@kernels.part
 def _covariance(
     u, kind, noise, spread, curvature, along, strength, known, own, scratch, columns, out
 ):  # pragma: no cover - compiled
@@ -156,7 +156,7 @@ def _covariance(
     out[0], out[1], out[2] = total * total, squares, crossed
 
 
-@numba.njit(inline="always")
+@kernels.part
 def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2):  # pragma: no cover - compiled
     """Step weights and buffer in place. Returns the new r², whether it is finite and above 0, and (‖w₊‖² − r²)/r².
 
@@ -182,7 +182,7 @@ def _move(x, v, tangent, scaled, projected, rate, decay, momentum, nesterov, r2)
     return r2, sound, (size * size * pushed - 2.0 * size * pulled) / r2
 
 
-@numba.njit(inline="always")
+@kernels.part
 def _cause(loss, mean_sq, noise_sq):  # pragma: no cover - compiled
     """Which number of a step is not finite, 0 if none."""
     if not math.isfinite(loss):
@@ -192,7 +192,7 @@ def _cause(loss, mean_sq, noise_sq):  # pragma: no cover - compiled
     return 0 if math.isfinite(noise_sq) else _NOISE
 
 
-@numba.njit(inline="always")
+@kernels.part
 def _strength(loss, offset, slope):  # pragma: no cover - compiled
     """Standard deviation of the noise at a loss, in units of its factor."""
     variance = offset + slope * loss
@@ -201,7 +201,7 @@ def _strength(loss, offset, slope):  # pragma: no cover - compiled
     return math.sqrt(variance) if slope != 0.0 else 1.0
 
 
-@numba.njit(error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True)  # type: ignore
+@kernels.part
 def _read(
     x, r2, steps, sums, how, own, fill, form, heat, u, mean, facts, scratch, columns, found, means, points
 ):  # pragma: no cover

@@ -19,6 +19,14 @@ LOSS, LOSS_SQ, GRAD_SQ, NOISE_SQ, MEAN_GRAD_SQ, LAPLACIAN, GRAD_CURVATURE, GROWT
 RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ, NOISE_CURVATURE = range(POINTS := 6)
 """Columns of the values at the end of a sample: r, L, b·w̄, (tr Σ)², tr Σ² and tr HΣ."""
 
+part = numba.njit(  # type: ignore
+    forceinline=True, _nrt=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
+)
+"""Compiles a part of a step, which allocates no array.
+
+With ``_nrt`` numba counts the references to every array in every step, which takes as long as a step in d = 4.
+"""
+
 
 def _ziggurat_table(layers: int = 256, edge: float = 3.6541528853610088) -> np.ndarray:
     """Right edges of layers of equal area under exp(−x²/2), by Marsaglia and Tsang (2000) as in Doornik (2005)."""
@@ -37,7 +45,7 @@ _INNER = _EDGES[1:] / _EDGES[:-1]
 _TAIL = float(_EDGES[1])
 
 
-@numba.njit(inline="always")
+@part
 def _next(s):  # pragma: no cover - compiled
     """One 64-bit word of xoshiro256++ (Blackman and Vigna 2021) from the state ``s`` of four words."""
     total = s[0] + s[3]
@@ -67,7 +75,7 @@ def _rare(s, layer, u):  # pragma: no cover - compiled
     return inner + (_next(s) >> np.uint64(11)) * 2.0**-53 * (outer - inner) < 1.0, x
 
 
-@numba.njit(inline="always")
+@part
 def _fill(s, out):  # pragma: no cover - compiled
     """Fill ``out`` with standard normals: the low byte selects the layer, the top 53 bits the position.
 
@@ -105,17 +113,25 @@ def standard_normals(stream, out):  # pragma: no cover - compiled
     _fill(stream, out)
 
 
-@numba.njit(inline="always")
-def _correlated(spread, draws, noise):  # pragma: no cover - compiled
-    """The factor of the covariance times the normals ``draws``, into ``noise``."""
-    for i in range(noise.size):
-        value = 0.0
-        for j in range(noise.size):
-            value += spread[i, j] * draws[j]
-        noise[i] = value
+@part
+def _correlated(columns, draws, noise):  # pragma: no cover - compiled
+    """The factor of the covariance, by its columns, times the normals ``draws``, into ``noise``."""
+    n = noise.size
+    if n < 8:  # too short for vectors
+        for i in range(n):
+            value = 0.0
+            for j in range(n):
+                value += columns[j, i] * draws[j]
+            noise[i] = value
+        return
+    for i in range(n):
+        noise[i] = 0.0
+    for j in range(n):  # a column at once is a vector operation, and adds in the same order
+        for i in range(n):
+            noise[i] += columns[j, i] * draws[j]
 
 
-@numba.njit(inline="always")
+@part
 def _gradient(x, inverse, constant, linear, curvature, offset, slope, amplitude, noise):  # pragma: no cover - compiled
     """The gradient on the unit sphere, ∇L + P n, in place of ``noise``; 1/r is ``inverse``.
 
@@ -146,7 +162,7 @@ def _gradient(x, inverse, constant, linear, curvature, offset, slope, amplitude,
     return loss, along_linear, along_mean, grad_sq, noise_sq, mean_sq, curved_sq
 
 
-@numba.njit(inline="always")
+@part
 def _move(x, tangent, scaled, projected, rate, decay, r, inverse, r2, grad_sq):  # pragma: no cover - compiled
     """Step in place. Returns the new r², and (‖w₊‖² − r²)/r² before the projection."""
     elr = rate if scaled else rate * inverse * inverse
@@ -219,7 +235,8 @@ def advance(portion, scaled, projected, span, runs, form, heat, variances, talli
     constant, linear, curvature = form
     spread, offset, slope = heat
     means, points, every, moments, counts, blocks, origin, width, snapshot_first, snapshot_every, snapshots = tallied
-    spread, linear, curvature = spread.copy(), linear.copy(), curvature.copy()  # overlaps no array that is written
+    # copies overlap no array that is written
+    columns, linear, curvature = spread.T.copy(), linear.copy(), curvature.copy()
     d = w.shape[1]
     trace = curvature.sum()
     amplitude = math.sqrt(offset)
@@ -246,7 +263,7 @@ def advance(portion, scaled, projected, span, runs, form, heat, variances, talli
                 r = math.sqrt(r2)
                 inverse = 1.0 / r
                 _fill(s, draws)
-                _correlated(spread, draws, noise)
+                _correlated(columns, draws, noise)
                 loss, along_linear, along_mean, grad_sq, noise_sq, mean_sq, curved_sq = _gradient(
                     x, inverse, constant, linear, curvature, offset, slope, amplitude, noise
                 )
