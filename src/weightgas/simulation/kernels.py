@@ -22,7 +22,7 @@ RADIUS, ENERGY, OVERLAP, NOISE_TRACE_SQ, NOISE_COV_SQ, NOISE_CURVATURE = range(P
 part = numba.njit(  # type: ignore
     forceinline=True, _nrt=False, error_model="numpy", no_cpython_wrapper=True, no_cfunc_wrapper=True
 )
-"""Compiles a part of a step, which allocates no array.
+"""Compiles a part of a step, which allocates no array and is called by compiled code only.
 
 With ``_nrt`` numba counts the references to every array in every step, which takes as long as a step in d = 4.
 """
