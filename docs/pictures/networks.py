@@ -22,16 +22,7 @@ from weightgas.cli import values
 from weightgas.experiments import Experiment
 from weightgas.experiments.answer import markdown, verdict_table
 from weightgas.experiments.summary import select
-from weightgas.figures.canvas import (
-    GREY,
-    MARKERS,
-    OKABE_ITO,
-    canvas,
-    drawn,
-    marker,
-    plain,
-    zero_line,
-)
+from weightgas.figures.canvas import MARKERS, OKABE_ITO, canvas, drawn, line, marker, ordered, plain, zero_line
 from weightgas.figures.canvas import PROTOCOLS as LOOKS
 from weightgas.report.tables import status_counts
 from weightgas.rounding import with_error
@@ -77,11 +68,11 @@ class Study:
 
 STUDIES = (
     Study("mlp-digits", "mlp", "digits", 60_000, hidden="20,20"),
-    Study("convnet-digits", "convnet:2", "digits"),
+    Study("convnet-digits", "convnet:2", "digits", 20_000),
     Study("resnet18-digits", "resnet18:2", "digits", 1000),
     Study("mlp-mnist", "mlp", "mnist", hidden="20,20"),
-    Study("convnet-mnist", "convnet:2", "mnist", 1000),
-    Study("resnet18-mnist", "resnet18:2", "mnist", 600, per_class=100),
+    Study("mlp-fashion", "mlp", "fashion_mnist_14", 12_000, hidden="20,20"),
+    Study("convnet-fashion", "convnet:2", "fashion_mnist_14", 4500),
     Study("convnet-few-digits", "convnet:2", "digits", 3000, per_class=15),
     Study("mlp-few-digits", "mlp", "digits", 20_000, hidden="64,64", per_class=15),
 )
@@ -111,14 +102,15 @@ def levels(studies: dict[Study, Experiment]) -> str:
 
 
 def regimes(studies: dict[Study, Experiment]) -> str:
-    """The status of every cell, by protocol, and the range of η_e of each status."""
-    head = ("run", "protocol", "cells", "η_e of those in equilibrium", "energy there")
+    """The status of every cell, by protocol, the range of η_e in equilibrium, and what is slow."""
+    head = ("run", "protocol", "cells", "η_e in equilibrium", "energy there", "ESS of the loss", "of the direction")
     rows = []
     for study, found in studies.items():
         for name, run in select(found.findings, "networks").items():
             state, good = run.state, run.settled
             spans = (_span(state["elr"].values[good]), _span(state["energy"].values[good]))
-            rows.append((study.name, plain(name), status_counts(state), *spans))
+            sizes = (_median(state[size].values) for size in ("ess", "ess_direction"))
+            rows.append((study.name, plain(name), status_counts(state), *spans, *sizes))
     return markdown(head, rows)
 
 
@@ -188,28 +180,34 @@ def layers_figure(studies: dict[Study, Experiment]) -> Figure:
 
 @drawn
 def cold_figure(studies: dict[Study, Experiment]) -> Figure:
-    """Loss and noise of the cold cells along their run."""
-    sheet = canvas([2.8], 2)
-    left, right = sheet.panels
-    handles = []
-    for k, (study, found) in enumerate(studies.items()):
+    """Loss and noise of the cold cells along their run, a row for each run and a colour for each η_e."""
+    sheet = canvas([1.5] * len(studies), 2)
+    labels: list[str] = []
+    for row, (study, found) in zip(sheet.axes, studies.items(), strict=True):
         trace = found.findings["networks/along_run"].traced
-        color = (*OKABE_ITO, GREY)[k]
-        for i in range(trace.sizes["cell"]):
-            step, style = trace["step"].values[i], ("-", "--")[i % 2]
-            left.plot(step, trace["energy"].values[i, 0], style, color=color, lw=0.9)
-            noise = trace["noise_trace"].values[i, 0]
-            read = np.isfinite(noise)
-            right.plot(step[read], noise[read], style, color=color, lw=0.9)
-        handles.append(marker(study.name, color))
-    left.set(xlabel="step", ylabel="energy (loss)", xscale="log", yscale="log")
-    right.set(xlabel="step", ylabel=r"noise trace $\mathrm{tr}\,\Sigma$", xscale="log", yscale="log")
-    return sheet.finished(handles, columns=3)
+        labels = [rf"$\eta_e$ = {rate:.2g}" for rate in trace["elr_set"].values]
+        for ax, name in zip(row, ("energy", "noise_trace"), strict=True):
+            for i, color in enumerate(ordered(trace.sizes["cell"])):
+                value = trace[name].values[i, 0]
+                known = np.isfinite(value)
+                ax.plot(trace["step"].values[i][known], value[known], color=color, lw=0.9)
+            ax.set(xscale="log", yscale="log", xlim=(1, 1e5))
+        row[0].set(title=study.name, ylabel="energy (loss)")
+        row[1].set(ylabel=r"$\mathrm{tr}\,\Sigma$")
+    for ax in sheet.axes[-1]:
+        ax.set(xlabel="step")
+    handles = [line(label, color=color) for label, color in zip(labels, ordered(len(labels)), strict=True)]
+    return sheet.finished(handles, columns=4)
 
 
 def _quarter(trace: xr.Dataset, cell: int, name: str, which: int) -> float:
     series = trace[name].values[cell, 0, : int(trace["samples"].values[cell, 0])]
     return float(np.nanmean(np.array_split(series, 4)[which]))
+
+
+def _median(series: np.ndarray) -> str:
+    finite = series[np.isfinite(series)]
+    return f"{np.median(finite):.1f}" if finite.size else "–"
 
 
 def _span(series: np.ndarray) -> str:
