@@ -9,9 +9,9 @@ last line is JSON: ``ratio`` is the share of the common variables that are equal
 
 With ``--times`` the same cases, longer, and ``watch`` and ``symmetries`` are timed instead. Both processes stay, and
 run each case in turn, so that neither side has the quieter hour; the first round compiles and does not count. Each has
-one thread, and its processor time counts. A case that only one side has is listed. ``ratio`` is the time of the old
-over that of the new, the median over cases of the medians over rounds; ``detail`` has every case, with the quartiles
-over rounds where they differ by more than 3 %.
+one thread, and its processor time counts; of all rounds the least, since other work on the machine only adds. A case
+that only one side has is listed. ``ratio`` is the time of the old over that of the new, the median over cases;
+``detail`` has every case.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def child(path: Path) -> None:
 def main() -> None:
     """Run both checkouts and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("old", type=Path, help="the checkout to compare with")
+    parser.add_argument("old", type=Path, nargs="?", help="the checkout to compare with")
     parser.add_argument("new", type=Path, nargs="?", default=Path(__file__).resolve().parents[1], help="default: this")
     parser.add_argument("--quick", action="store_true", help="accepted for the common command line; changes nothing")
     parser.add_argument("--times", type=int, metavar="ROUNDS", help="time both instead, this many times in turn")
@@ -193,9 +193,10 @@ def main() -> None:
     given = parser.parse_args()
     if given.child:
         return timed() if given.times else child(given.old)
-    if given.times is not None:
-        if given.times < 2:
-            parser.error("--times takes 2 rounds or more: the scatter needs them")
+    if given.old is None:  # as in `make bench`, which knows of no other checkout
+        print(json.dumps({"benchmark": "compare", "ratio": None, "unit": "name a checkout to compare with"}))
+        return
+    if given.times:
         return times((given.old, given.new), given.times)
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -224,7 +225,7 @@ def times(checkouts: tuple[Path, Path], rounds: int) -> None:
     sides = []
     for checkout in checkouts:
         environment = os.environ | {"PYTHONPATH": str(checkout.resolve() / "src"), "NUMBA_NUM_THREADS": "1"}
-        command = [sys.executable, __file__, ".", "--child", "--times", "2"]
+        command = [sys.executable, __file__, ".", "--child", "--times", "1"]
         sides.append(
             subprocess.Popen(command, env=environment, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         )
@@ -237,12 +238,9 @@ def times(checkouts: tuple[Path, Path], rounds: int) -> None:
         if name not in names[1]:
             continue
         pairs = [[float(answer(side, name)) for side in sides] for _ in range(rounds + 1)][1:]
-        each = [old / new for old, new in pairs]
-        middle = statistics.median(each)
-        low, _, high = statistics.quantiles(each, n=4)
-        scatter = f" ({low:.3f} to {high:.3f})" if high / low > 1.03 else ""
-        ratios.append(middle)
-        detail[name] = f"{middle:.3f}{scatter} of {1e3 * statistics.median(old for old, _ in pairs):.0f} ms"
+        old, new = (min(each) for each in zip(*pairs, strict=True))
+        ratios.append(old / new)
+        detail[name] = f"{old / new:.3f} of {1e3 * old:.0f} ms"
         print(f"{name}: {detail[name]}", flush=True)
     for side in sides:
         side.communicate()
