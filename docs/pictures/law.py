@@ -48,6 +48,8 @@ class Case:
     protocol: wg.protocols.Protocol
     steps: int = 20_000
     momentum: float = 0.0
+    after: int = AFTER
+    branches: int = BRANCHES
 
     def train(self, folder: Path, seed: int, cut: float = 1.0, start: np.ndarray | None = None) -> xr.Dataset:
         """The run, or from its final weights, several times from each, that with the rate divided."""
@@ -57,10 +59,10 @@ class Case:
         values[rate] = np.array(values[rate]) / cut
         record = wg.Record(means=16) if start is None else wg.Record(samples=300, warmup=0, noise_samples=1,
                                                                      curvature_batches=0)  # fmt: skip
-        more: dict[str, Any] = {} if start is None else {"start": np.tile(start, (1, BRANCHES, 1))}
+        more: dict[str, Any] = {} if start is None else {"start": np.tile(start, (1, self.branches, 1))}
         return wg.train(
-            type(self.protocol)(**values), self.network, self.data, self.steps if start is None else AFTER,
-            replicas=REPLICAS if start is None else REPLICAS * BRANCHES, record=record,
+            type(self.protocol)(**values), self.network, self.data, self.steps if start is None else self.after,
+            replicas=REPLICAS if start is None else REPLICAS * self.branches, record=record,
             seed=seed if start is None else seed + 1,
             optimizer=SGD(momentum=self.momentum) if self.momentum else None,
             run=wg.Run(folder, threads=1, progress=False), **more,
@@ -83,7 +85,12 @@ CASES = {
         Case(mlp(20), "digits", wg.FixedELR(elr=[0.03, 0.1], wd=0.003)),
     ],
     "64-64-10": [Case(mlp(64), "digits", LR(lr=[0.1, 0.3], wd=0.001))],
-    "ConvNet of width 2, mnist": [Case(wg.networks.convnet(2), "mnist", LR(lr=[0.1, 0.3], wd=0.005), steps=6000)],
+    "ConvNet of width 2, digits, hot": [
+        Case(wg.networks.convnet(2), "digits", wg.FixedSphere(elr=[0.02, 0.03], radius=1.0))
+    ],
+    "ConvNet of width 2, mnist": [
+        Case(wg.networks.convnet(2), "mnist", wg.FixedSphere(elr=[0.02, 0.03], radius=1.0), 2000, after=300, branches=1)
+    ],
     "196-10-10, fashion-mnist": [Case(mlp(10), "fashion_mnist_14", LR(lr=[0.1, 0.3], wd=0.003))],
 }
 
@@ -115,7 +122,7 @@ def measured(name: str, cases: Sequence[Case], folder: Path, seed: int) -> list[
                 within = (step >= begin) & (step <= end)
                 if within.any():
                     all_seen = (after[1]["energy"] - after[cut]["energy"]).values[i][:, within].mean(axis=1)
-                    seen = all_seen.reshape(BRANCHES, REPLICAS).mean(axis=0)  # branches depend on each other
+                    seen = all_seen.reshape(case.branches, REPLICAS).mean(axis=0)  # branches depend on each other
                     plain = float(fall_of(value["heat"] * (1 - share), value["heat"] * share, cut))
                     low, high = (float(forecasts[cut][side][i]) for side in ("low", "high"))
                     error = seen.std(ddof=1) / np.sqrt(REPLICAS)
@@ -255,6 +262,11 @@ def cells_of(cases: Mapping[str, list[Case]], folder: Path) -> list[list[dict[st
     return list(cells.values())
 
 
+def convnet(seeds: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a cell is of a ConvNet: they have tables of their own."""
+    return str(seeds[0]["network"]).startswith("ConvNet")
+
+
 def main() -> None:
     """Train, measure, cut, write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -264,10 +276,13 @@ def main() -> None:
     given = parser.parse_args()
     run(CASES, given.names or list(CASES), given.seeds, given.folder)
     cells = cells_of(CASES, given.folder)
+    perceptrons, convolutional = ([c for c in cells if convnet(c) == which] for which in (False, True))
     write(PAGE, {
-        "summary": summary([row for seeds in cells for row in seeds]),
-        "law": table(HEAD, [law_line(seeds) for seeds in cells]),
-        "cuts": table(CUT_HEAD, [cut_line(seeds) for seeds in cells]),
+        "summary": summary([row for seeds in perceptrons for row in seeds]),
+        "law": table(HEAD, [law_line(seeds) for seeds in perceptrons]),
+        "cuts": table(CUT_HEAD, [cut_line(seeds) for seeds in perceptrons]),
+        "convnets": table(HEAD, [law_line(seeds) for seeds in convolutional]),
+        "convnet cuts": table(CUT_HEAD, [cut_line(seeds) for seeds in convolutional]),
     })  # fmt: skip
 
 
