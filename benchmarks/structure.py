@@ -23,7 +23,7 @@ CLASSES = {"FixedLR", "FixedELR", "FixedSphere"}
 KERNELS = {"LR", "ELR", "SPHERE"}
 RATES, AXES = {"lr", "wd", "elr"}, {"lr", "wd", "elr", "radius"}
 MOST_PARAMETERS = 12
-COMPILED = ("njit", "cfunc", "vectorize")
+COMPILED = ("njit", "cfunc", "vectorize", "kernels.part")
 
 
 def branches(root: Path) -> list[str]:
