@@ -257,7 +257,7 @@ def answer(side: subprocess.Popen[str], name: str = "") -> str:
     if name:
         side.stdin.write(f"{name}\n")
         side.stdin.flush()
-    return side.stdout.readline()
+    return side.stdout.readline() or sys.exit(f"a process ended at {name or 'its start'}")
 
 
 def same(a: np.ndarray, b: np.ndarray) -> bool:

@@ -4,9 +4,8 @@
 
 FOLDER keeps the runs, and of each network and seed a file of what was measured; the same call resumes. NAMES are those
 of the networks to run, all by default; the tables are of all that are complete, so not of those whose data are not on
-this machine. A seed of the perceptrons takes some ten minutes of one core, that of the ConvNet on the digits half an
-hour. ``reserved`` was chosen before the first of these runs, and
-not run while the analysis was written.
+this machine. A seed of the perceptrons takes some ten minutes of one core, that of all ConvNets about an hour.
+``reserved`` was chosen before the first of these runs, and not run while the analysis was written.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Networks on digits and MNIST under three protocols: the study behind docs/results/networks.md.
+"""Networks on digits, MNIST and Fashion-MNIST under three protocols: the study behind docs/results/networks.md.
 
     .venv/bin/python docs/pictures/networks.py FOLDER
 
 Makes the runs in FOLDER, each as the command of the page does (what is there already is taken as it is), writes the
 tables of the page between their marks and draws ``networks-layers.png`` and ``networks-cold.png`` alongside itself.
-Each run states first how long it will take; runs named after FOLDER are excluded, as in ``convnet-mnist``.
+Each run states first how long it will take; runs named after FOLDER are excluded, as in ``convnet-fashion``.
 """
 
 from __future__ import annotations

@@ -13,19 +13,25 @@ from weightgas.simulation import kernels, model, reference
 from weightgas.simulation.arguments import Form, Heat, Portion, Span, Tallied, Tasks
 
 KINDS = {kind.name: kind for kind in BUILT_IN}
-ROOT = np.random.default_rng(5).standard_normal((6, 6))
-LOSSES = {
-    "linear": Linear(),
-    "diagonal": Quadratic(np.linspace(0, 3, 6)),
-    "matrix": Quadratic(ROOT + ROOT.T),
-}
-NOISES = {
-    "isotropic": Isotropic(0.7),
-    "diagonal": Covariance(np.geomspace(0.1, 10, 6)),
-    "matrix": Covariance(ROOT @ ROOT.T),
-    "loss-dependent": LossDependent(slope=0.3, offset=3.0),
-    "stronger": LossDependent(slope=0.0, offset=3.0),
-}
+
+
+def losses(dim):
+    root = np.random.default_rng(5).standard_normal((dim, dim))
+    return {"linear": Linear(), "diagonal": Quadratic(np.linspace(0, 3, dim)), "matrix": Quadratic(root + root.T)}
+
+
+def noises(dim):
+    root = np.random.default_rng(5).standard_normal((dim, dim))
+    return {
+        "isotropic": Isotropic(0.7),
+        "diagonal": Covariance(np.geomspace(0.1, 10, dim)),
+        "matrix": Covariance(root @ root.T),
+        "loss-dependent": LossDependent(slope=0.3, offset=3.0),
+        "stronger": LossDependent(slope=0.0, offset=3.0),
+    }
+
+
+LOSSES, NOISES = losses(6), noises(6)
 
 
 def a_stream(number=0):
@@ -71,20 +77,21 @@ def projected_covariance(what, direction):
 # --- step by step ---
 
 
+@pytest.mark.parametrize("dim", [6, 13])  # the noise of a covariance is added by columns from 8 on
 @pytest.mark.parametrize("noise", NOISES)
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("protocol", KINDS)
-def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
-    what = model.resolved(LOSSES[loss], NOISES[noise], 6)
+def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise, dim):
+    what = model.resolved(losses(dim)[loss], noises(dim)[noise], dim)
     rate, hold = 0.05, 2.0 if protocol == "fixed_sphere" else 0.3
-    form, start = what.form, np.random.default_rng(1).standard_normal(6)
+    form, start = what.form, np.random.default_rng(1).standard_normal(dim)
     weights = (start * 2.0 / np.linalg.norm(start))[None]
     stream, twin = a_stream()[None], a_stream()
-    draws = np.empty(6)
+    draws = np.empty(dim)
     for _ in range(30):
         kernels.standard_normals(twin, draws)
         plain = reference.step(KINDS[protocol], weights[0], draws, rate, hold, what.form, what.factor, what.strength)
-        recorder = Recorder(1, 6, 1)
+        recorder = Recorder(1, dim, 1)
         advance(recorder, protocol, what, weights, stream, rate, hold)
         np.testing.assert_allclose(weights[0], plain.weights, rtol=1e-12, atol=1e-13)
         of = recorder.means[0, 0]
@@ -98,7 +105,7 @@ def test_every_step_is_the_plain_one_with_the_same_draws(protocol, loss, noise):
         covariance = projected_covariance(what, direction)
         points += [np.trace(covariance) ** 2, np.trace(covariance @ covariance)]
         slope = (form.linear + form.curvature * direction) @ direction
-        points += [np.trace((np.diag(form.curvature) - slope * np.eye(6)) @ covariance)]
+        points += [np.trace((np.diag(form.curvature) - slope * np.eye(dim)) @ covariance)]
         np.testing.assert_allclose(recorder.points[0, 0], points, rtol=1e-12, atol=1e-12)
     np.testing.assert_array_equal(stream[0], twin)
 
