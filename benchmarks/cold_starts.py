@@ -1,10 +1,11 @@
 """Small networks trained from step 0 under ``watch``, and the recorded budgets as npz: what forecasts are scored on.
 
-Seven architectures: ConvNets on the digits (of three layers and of two) and on MNIST, two dense layers on the digits, a
+Eight architectures: ConvNets on the digits (of three layers and of two) and on MNIST, two dense layers on the digits, a
 GPT (LayerNorm, learned places, GELU) and a Llama (RMSNorm, rotary places, gated feed-forward layer) that predict the
-next letter of a text, and, for the final score alone, a transformer with normalised queries and keys on the digits.
-Groups: each kernel before a BatchNorm, the residual stream of GPT and Llama (embedding and all that is written into it:
-one joint group), each matrix before a norm of the last.
+next letter of a text, a transformer with normalised queries and keys on the digits, and, for the final score alone, a
+ConvNet with a residual block and GroupNorm on MNIST. Groups: each kernel before a BatchNorm or GroupNorm, the residual
+stream of GPT and Llama (embedding and all that is written into it: one joint group), each matrix before a norm of the
+transformer.
 
 The seeds are trained side by side, one network in each row of stacked tensors, with a start and batches of its own; the
 loss is the sum of theirs and the optimizers act on every weight by itself, so that none knows of the others. ``watch``
@@ -49,6 +50,23 @@ def _dense() -> nn.Sequential:
         norm = nn.BatchNorm1d(after, track_running_stats=False)
         layers += [nn.Linear(before, after, bias=False), norm, nn.ReLU()]
     return nn.Sequential(*layers, nn.Linear(20, 10))
+
+
+class Residual(nn.Module):
+    """A convolution and a block of two with a skip connection, each before a GroupNorm, on MNIST."""
+
+    def __init__(self, width: int = 8) -> None:
+        super().__init__()
+        self.before = nn.Conv2d(1, width, 3, 1, 1, bias=False)
+        self.first, self.second = (nn.Conv2d(width, width, 3, 1, 1, bias=False) for _ in range(2))
+        self.norms = nn.ModuleList(nn.GroupNorm(2, width) for _ in range(3))
+        self.head = nn.Linear(4 * width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = nn.functional.avg_pool2d(x.unflatten(-1, (1, 28, 28)), 4)
+        x = torch.relu(self.norms[0](self.before(x)))
+        x = x + self.norms[2](self.second(torch.relu(self.norms[1](self.first(x)))))
+        return self.head(nn.functional.adaptive_avg_pool2d(x, 2).flatten(-3))
 
 
 class _Attention(nn.Module):
@@ -193,6 +211,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], Callable[[], Draw], dict[str,
     "normed": (
         Normed, lambda: _images("digits"), {n: [f"{n}.weight"] for n in ("embed", "query", "key", "up")}
     ),
+    "residual": (
+        Residual, lambda: _images("mnist"), {n: [f"{n}.weight"] for n in ("before", "first", "second")}
+    ),
 }  # fmt: skip
 
 
@@ -219,9 +240,20 @@ def _one_cycle(step: int, steps: int) -> float:
     return 0.001 + 0.999 * (1 + math.cos(math.pi * min((step - rise) / (steps - rise), 1))) / 2
 
 
+def _step_decay(step: int, steps: int) -> float:
+    """Constant, a fifth of it from the half of the run on, a twenty-fifth from three quarters on."""
+    return 0.2 ** ((step >= steps / 2) + (step >= 3 * steps / 4))
+
+
+def _inverse_root(step: int, steps: int) -> float:
+    """A tenth of the run up, then as one over the root of the step."""
+    rise = steps / 10
+    return min((step + 1) / rise, (rise / (step + 1)) ** 0.5)
+
+
 SCHEDULES: dict[str, Callable[..., float]] = {
     "constant": lambda step, steps: 1.0, "cosine": _cosine, "warm-up": _warm_up, "stable-decay": _stable_decay,
-    "one-cycle": _one_cycle,
+    "one-cycle": _one_cycle, "step-decay": _step_decay, "inverse-root": _inverse_root,
 }  # fmt: skip
 
 
