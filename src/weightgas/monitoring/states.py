@@ -54,9 +54,9 @@ class GroupState:
     - Stationary norm: ``radius_star``, r* of the budget, with the 95 % interval ``radius_star_low`` to
       ``radius_star_high`` (:mod:`.ahead`); ``radius_law``, r* of the closed form; ``relaxation_time`` τ in steps;
       ``steps_to_go``, the steps until r is within 5 % of r*, infinite if it never is, NaN if it is not before the end
-      of the schedule, in the first 100 steps, or if Adam averages squares for longer than r relaxes, with the 95 %
-      interval ``steps_to_go_low`` to ``steps_to_go_high``. With more than 256 groups only those in equilibrium have
-      intervals.
+      of the schedule, in the first 100 steps, or if Adam averages squares for long (``ahead.AVERAGED``), with the 95 %
+      interval ``steps_to_go_low`` to ``steps_to_go_high``, which alone is given where it is wider than a factor of
+      five. With more than 256 groups only those in equilibrium have intervals.
     - Thermodynamics: ``temperature`` T, ``pressure`` p, ``volume`` V, ``compressibility`` Z and ``temperature_conf``
       T_conf with its standard error ``temperature_conf_err``.
 
@@ -256,6 +256,8 @@ def _judged(
         return (Status.TOO_SHORT if status == Status.EQUILIBRIUM else status), f"{said}; {judged}"
     off = float(record["radius"][-1, group]) / where.star - 1
     reasons = [f"norm {off:+.0%} from r*, after {times:.2g} relaxation times"]
+    if np.isnan(where.arrival.value) and where.arrival.low < where.arrival.high:
+        reasons[0] += f", {where.arrival.low:.3g} to {where.arrival.high:.3g} steps to go"
     if begin:
         if times < 1:
             reasons.append("r* changed with the learning rate, faster than the norm can follow")

@@ -169,7 +169,8 @@ def _cells(state: GroupState) -> tuple[str, ...]:
         ("to go", state.steps_to_go_low, state.steps_to_go_high),
     ):
         if low < high:  # NaN where there is no interval
-            cells[_COLUMNS.index(column) - 1] += f" ({low:.3g}–{high:.3g})"
+            at, interval = _COLUMNS.index(column) - 1, f"{low:.3g}–{high:.3g}"
+            cells[at] = interval if cells[at] == "–" else f"{cells[at]} ({interval})"
     if np.isfinite(state.temperature_conf_err):
         conf += f" ± {state.temperature_conf_err:.1g}"
     return (_name(state), *cells, conf, state.status.words)
