@@ -187,6 +187,17 @@ class Blocks:
             self._cache[name, key or by] = np.concatenate(found)
         return self._cache[name, key or by]
 
+    def least(self, name: str) -> np.ndarray:
+        """The least value of a variable (cells, replicas, samples) after the burn-in, (cells,); NaN without any."""
+        found = []
+        for cells in traces.batches.batches(self._trace):
+            series, ends = self._trace[name][cells].values, self._edges[cells]
+            place = np.arange(series.shape[2])
+            kept = (place >= ends[:, :1]) & (place < ends[:, -1:])
+            found.append(np.where(kept[:, None] & np.isfinite(series), series, np.inf).min(axis=(1, 2), initial=np.inf))
+        least = np.concatenate(found)
+        return np.where(np.isfinite(least), least, np.nan)
+
     def series(self, name: str, like: np.ndarray) -> np.ndarray:
         """The variable, with trailing axes of length one up to the number of axes of ``like``."""
         return _series(self._trace[name], like)
