@@ -163,7 +163,7 @@ def states(
         kept, where = segment & (np.arange(len(record)) >= begin + int(judged["burn_in"][k])), recent[k]
         status = Status(int(judged["status"][k]))
         if status == Status.EQUILIBRIUM:
-            where = _settled(predicted(record, k, size, rule, kept), float(record["radius"][-1, k]))
+            where = _settled(predicted(record, k, size, rule, kept), record, k, rule, rates)
         elif rule.oscillates:
             where = replace(where, star=np.nan, error=np.nan)
         elif len(sizes) <= _MOST_INTERVALS:
@@ -194,11 +194,12 @@ def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, r
     return GroupState(name, size, rule.title, False, Status.NOT_APPLICABLE, reason, **means)
 
 
-def _settled(where: Prediction, radius: float) -> Prediction:
+def _settled(where: Prediction, record: Record, group: int, rule: Optimizer, rates: Rates | None) -> Prediction:
     """``where`` with the interval of a mean over samples of a stationary norm, which has arrived if it is near r*."""
     half = _NORMAL * where.error
-    there = abs(radius / where.star - 1) <= NEAR
-    arrival = Interval(0.0, 0.0, 0.0) if there else where.arrival
+    arrival = Interval(0.0, 0.0, 0.0)
+    if not abs(float(record["radius"][-1, group]) / where.star - 1) <= NEAR:
+        arrival = _with_intervals(where, record, group, rule, rates).arrival
     return replace(where, of_star=Interval(where.star, where.star - half, where.star + half), arrival=arrival)
 
 
