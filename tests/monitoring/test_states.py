@@ -59,7 +59,7 @@ def test_a_norm_far_from_the_budget_is_not_in_equilibrium(settled, monkeypatch: 
     monkeypatch.setattr(laws, "budget_radius", lambda *given: (1.1 * right(*given)[0], right(*given)[1]))
     (state,) = settled.groups()
     assert state.status == Status.TOO_SHORT and "norm -9% from r*" in state.reason and "5% allowed" in state.reason
-    assert state.steps_to_go_low < state.steps_to_go_high  # no number without its interval
+    assert np.isfinite([state.steps_to_go_low, state.steps_to_go_high]).all()  # no number without its interval
 
 
 @pytest.mark.parametrize("radius", names_except([30.0], [1.0, 30.0]))
