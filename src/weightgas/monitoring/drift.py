@@ -106,14 +106,14 @@ class Drift:
         return cls(now, place, value, rate, covered[known], white, response)
 
     def draws(
-        self, edges: np.ndarray, count: int, factor: np.ndarray | None = None, seed: int = 0
+        self, edges: np.ndarray, count: int, factors: np.ndarray | None = None, seed: int = 0
     ) -> tuple[np.ndarray, np.ndarray]:
         """Paths of ln c and the noise on them, (count, cells) both, between ``edges`` (cells + 1,) from ``now`` on.
 
-        ``factor`` (cells,) is η over η now, 1 by default.
+        ``factors`` (cells,) are η over η now, 1 by default.
         """
         ahead, long = np.log((edges[1:] + edges[:-1]) / (2 * self.now)), np.diff(edges)
-        rate = np.zeros(len(ahead)) if factor is None else _log_rate(factor)
+        rate = np.zeros(len(ahead)) if factors is None else _log_rate(factors)
         tried = _Tried.of(self)
         weight = np.exp(tried.likelihood - tried.likelihood.max())
         ends = np.floor(np.cumsum(weight / weight.sum()) * (count / 2) + 0.5).astype(int)
