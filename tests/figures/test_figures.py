@@ -313,6 +313,16 @@ def test_the_entropies_show_the_published_one_with_its_null_and_why_a_fit_is_mis
         figures.entropies(state_.drop_vars([n for n in state_ if str(n).startswith("entropy_")]))
 
 
+def test_each_reference_has_a_legend_entry_even_where_colours_repeat() -> None:
+    """Nine looks, of which two of the references share theirs, but for being hollow, with protocols."""
+    gases = {f"gas {k}": control("anisotropic") for k in range(7)}
+    runs = {kind: network(kind) for kind in KINDS}
+    runs |= {f"other {kind}": (trace, state.assign_attrs(network="mlp()")) for kind, (trace, state) in runs.items()}
+    for draw in (figures.anisotropy, figures.finite_step):
+        texts = legend_texts(draw(runs, controls=gases))
+        assert [name for name in gases if not any(name in text for text in texts)] == []
+
+
 def test_both_reference_gases_are_explained_at_every_temperature() -> None:
     figure = figures.anisotropy({"ideal": control("ideal")}, controls={"anisotropic": control("anisotropic")})
     xy = np.concatenate([points(ax) for ax in figure.axes])

@@ -128,12 +128,14 @@ def _panels(runs: Runs, controls: Runs | None) -> dict[str, list[Member]]:
 
 def _handles(panels: dict[str, list[Member]]) -> list[Line2D]:
     """A legend entry for each look: for runs that share a panel, and for the reference simulations."""
-    found: dict[tuple[str, str], Line2D] = {}
+    found: dict[tuple[str, str, bool], Line2D] = {}
     for name, members in panels.items():
         if name == REFERENCES or len(members) > 1:
             for one in members:
                 label = one.label if one.control else plain(one.run.protocol)
-                found.setdefault((one.color, one.shape), marker(label, one.color, one.shape, hollow=one.control))
+                found.setdefault(
+                    (one.color, one.shape, one.control), marker(label, one.color, one.shape, hollow=one.control)
+                )
     return list(found.values())
 
 
