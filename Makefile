@@ -29,7 +29,7 @@ venv: $(STAMP) ## build .venv, or bring it up to date with pyproject.toml and co
 demo: $(STAMP) ## run the paper's experiments in small and write one HTML report
 	$(BIN)/weightgas demo $(ARGS)
 
-answer: $(STAMP) ## regenerate the numbers and figures of docs/results/answer.md: three networks and their controls (under an hour)
+answer: $(STAMP) ## regenerate the numbers and figures of docs/results/answer.md: three networks and their controls (about an hour)
 	$(BIN)/weightgas reproduce answer --preset standard --out runs/answer $(ARGS)
 	$(BIN)/python docs/pictures/answer.py runs/answer
 
