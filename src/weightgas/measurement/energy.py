@@ -75,8 +75,11 @@ def _growing(relative: np.ndarray) -> np.ndarray:
 
 
 def _skewness(blocks: Blocks, variance: np.ndarray, ess: np.ndarray) -> np.ndarray:
-    """q of each cell: 1 for an exponential density of the energy, 0 for a normal one, or where it is unknown."""
-    if "energy" not in blocks:
+    """q of each cell: 1 for an exponential density of the energy, 0 for a normal one, or where it is unknown.
+
+    Where no cell has few samples it is not computed, since it takes another pass over the energies.
+    """
+    if "energy" not in blocks or not (ess < FEW).any():
         return np.zeros(len(variance))
     above = blocks.estimate(lambda u: u, blocks.of("energy"))[0] - blocks.least("energy")
     with np.errstate(all="ignore"):
