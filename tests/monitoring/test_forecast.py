@@ -329,6 +329,16 @@ def test_schedules_that_are_none() -> None:
     assert "the recorded learning rates" in gas.forecast(500)["all"].reason
 
 
+def test_a_stationary_norm_that_oscillates_has_no_steps_to_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planted: a budget 10 % off, so that a norm at r* is not near it; the law of arrival is that of no oscillation."""
+    right = laws.budget_radius
+    monkeypatch.setattr(laws, "budget_radius", lambda *given: (1.1 * right(*given)[0], right(*given)[1]))
+    make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.05)  # noqa: E731
+    (state,) = drawn_gas(make, 3000, dim=D, radius=3.0, every=5, seed=4)[0].groups()
+    assert "from r*" in state.reason and "5% allowed" in state.reason
+    assert np.isnan([state.steps_to_go, state.steps_to_go_low, state.steps_to_go_high]).all()
+
+
 def test_a_norm_that_oscillates_has_no_forecast() -> None:
     """Large decay in the buffer: r overshoots r* and comes back; only what holds then is given."""
     make = lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=0.05)  # noqa: E731

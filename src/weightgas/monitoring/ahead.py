@@ -39,8 +39,8 @@ WIDEST = 3.0
 WIDEST_ARRIVAL = 5.0
 """Ratio of both ends of an interval of steps above which only the interval is given."""
 FINEST = 5e-3
-"""Relative half width below which no interval is given: the memory of a buffer, η within a piece and r between samples
-are known no better."""
+"""Least relative half width of an interval (empirical): late in a schedule forecasts of a norm that hardly moves missed
+by up to some 0.4 %, far outside intervals of the growth alone."""
 EARLIEST = 100
 """Steps before which neither norm nor arrival is forecast: a network may not have begun to learn, and its samples do
 not show it."""

@@ -17,7 +17,7 @@ wide.
 
 The response β to the learning rate is known only as far as the blocks are at different rates; else it is drawn from its
 prior. For steps proportional to the gradient β is near 1 in networks that come to fit their data, whose gradients
-vanish with the rate, and near 0 in others; a normalised step hardly responds.
+vanish with the rate, and near 0 or below in others; for the normalised steps of Adam it was −0.7 to 0.4.
 
 Weakness: an abrupt change that is still to come (a phase of learning) is not in the blocks. The prior of σ
 and s is empirical: that of small networks that learn from their first step, ``benchmarks/forecast_accuracy.py``.

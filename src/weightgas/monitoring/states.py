@@ -197,8 +197,10 @@ def refused(record: Record, group: int, name: str, size: int, rule: Optimizer, r
 def _settled(where: Prediction, record: Record, group: int, rule: Optimizer, rates: Rates | None) -> Prediction:
     """``where`` with the interval of a mean over samples of a stationary norm, which has arrived if it is near r*."""
     half = _NORMAL * where.error
-    arrival = Interval(0.0, 0.0, 0.0)
-    if not abs(float(record["radius"][-1, group]) / where.star - 1) <= NEAR:
+    arrival = where.arrival
+    if abs(float(record["radius"][-1, group]) / where.star - 1) <= NEAR:
+        arrival = Interval(0.0, 0.0, 0.0)
+    elif not rule.oscillates:
         arrival = _with_intervals(where, record, group, rule, rates).arrival
     return replace(where, of_star=Interval(where.star, where.star - half, where.star + half), arrival=arrival)
 
